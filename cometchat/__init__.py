@@ -1,0 +1,48 @@
+"""CometChat for Python: the connection that holds, and tells the truth about itself.
+
+The names below are the SDK's public ones; a module or name with an underscore in front is not.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from ._protocol.states import CometChatWSState
+from ._runtime.session import FileSessionStore, MemorySessionStore
+from .api import CometChat
+from .client import Client, ConnectionInfo
+from .exceptions import (
+    AuthenticationException,
+    CometChatException,
+    ConnectionException,
+    ConnectionTimeoutException,
+    InvalidArgumentException,
+    RateLimitException,
+)
+from .listeners import ConnectionListener, LoginListener
+from .models import User
+from .settings import AppSettings, SessionStore
+from .version import __version__
+
+__all__ = [
+    "AppSettings",
+    "AuthenticationException",
+    "Client",
+    "CometChat",
+    "CometChatException",
+    "CometChatWSState",
+    "ConnectionException",
+    "ConnectionInfo",
+    "ConnectionListener",
+    "ConnectionTimeoutException",
+    "FileSessionStore",
+    "InvalidArgumentException",
+    "LoginListener",
+    "MemorySessionStore",
+    "RateLimitException",
+    "SessionStore",
+    "User",
+    "__version__",
+]
+
+logging.getLogger("cometchat").addHandler(logging.NullHandler())

@@ -1,0 +1,135 @@
+"""The state machine as tables, and nothing else: 9 phases inside, 4 statuses outside.
+
+The rule of this module: what the connection may do next is said here, once. :mod:`.machine` walks these tables, the
+docs' diagram is drawn from them, and the tests enumerate them: every phase with every signal is either a row here or an
+error that changes nothing.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Dict, FrozenSet, Tuple
+
+
+class CometChatWSState(str, enum.Enum):
+    """The status of the connection, as the vendor names it. Each member equals its string."""
+
+    #: The server has accepted the authentication, and answers.
+    CONNECTED = "connected"
+    #: An attempt runs, or the wait for the next one.
+    CONNECTING = "connecting"
+    #: There is no connection, and none is being made.
+    DISCONNECTED = "disconnected"
+    #: Connected, but the service has switched transient features (typing, receipts, presence) partly or wholly off.
+    FEATURE_THROTTLED = "featureThrottled"
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    # Without it, format() of a str enum says "CometChatWSState.CONNECTED" on some Pythons and "connected" on others.
+    def __format__(self, spec: str) -> str:
+        return format(str(self.value), spec)
+
+
+class Phase(enum.Enum):
+    """Where a connection is, seen from inside."""
+
+    IDLE = "idle"  # not wanted, or given up
+    OPENING = "opening"  # TCP, TLS, upgrade; before them the jwt, where there is none
+    AUTHENTICATING = "authenticating"  # `auth` is sent, its answer not here yet
+    RENEWING = "renewing"  # the jwt was refused: PUT /me for another
+    ONLINE = "online"
+    THROTTLED = "throttled"
+    LOST = "lost"  # just lost, still wanted: here so that a loss reads `disconnected`, then `connecting`
+    BACKOFF = "backoff"  # waits for the next attempt
+    CLOSED = "closed"  # for ever
+
+
+class Signal(enum.Enum):
+    """What can happen to a connection."""
+
+    CONNECT = "connect"  # the user, or auto mode, wants it
+    OPENED = "opened"  # the upgrade succeeded
+    ACCEPTED = "accepted"  # the server accepted `auth`
+    STALE = "stale"  # the server refused the jwt, which has not been renewed yet
+    RENEWED = "renewed"  # a new jwt is here
+    FAILED = "failed"  # the attempt failed; the next may succeed
+    REFUSED = "refused"  # a credential was refused: another attempt is no use
+    THROTTLED = "throttled"  # MODE became other than DEFAULT
+    RESTORED = "restored"  # MODE became DEFAULT again
+    LOST = "lost"  # a connection that was up broke
+    RETRY = "retry"  # tenacity says: once more, after a wait
+    RETRY_DUE = "retry_due"  # the wait is over
+    GAVE_UP = "gave_up"  # tenacity says: stop
+    DISCONNECT = "disconnect"  # the user wants no connection
+    CLOSE = "close"  # the client ends
+
+
+_ROWS: Dict[Phase, Dict[Signal, Phase]] = {
+    Phase.IDLE: {Signal.CONNECT: Phase.OPENING},
+    Phase.OPENING: {
+        Signal.OPENED: Phase.AUTHENTICATING,
+        Signal.FAILED: Phase.BACKOFF,
+        Signal.REFUSED: Phase.IDLE,
+    },
+    Phase.AUTHENTICATING: {
+        Signal.ACCEPTED: Phase.ONLINE,
+        Signal.FAILED: Phase.BACKOFF,
+        Signal.STALE: Phase.RENEWING,
+        Signal.REFUSED: Phase.IDLE,
+    },
+    Phase.RENEWING: {
+        Signal.RENEWED: Phase.OPENING,
+        Signal.FAILED: Phase.BACKOFF,
+        Signal.REFUSED: Phase.IDLE,
+    },
+    Phase.ONLINE: {Signal.THROTTLED: Phase.THROTTLED, Signal.LOST: Phase.LOST},
+    Phase.THROTTLED: {Signal.RESTORED: Phase.ONLINE, Signal.LOST: Phase.LOST},
+    Phase.LOST: {Signal.RETRY: Phase.BACKOFF, Signal.GAVE_UP: Phase.IDLE, Signal.CONNECT: Phase.OPENING},
+    Phase.BACKOFF: {Signal.RETRY_DUE: Phase.OPENING, Signal.CONNECT: Phase.OPENING, Signal.GAVE_UP: Phase.IDLE},
+    Phase.CLOSED: {},
+}
+
+
+def _complete(rows: Dict[Phase, Dict[Signal, Phase]]) -> Dict[Tuple[Phase, Signal], Phase]:
+    table = {(phase, signal): new for phase, row in rows.items() for signal, new in row.items()}
+    for phase in Phase:
+        if phase is not Phase.CLOSED:
+            table[phase, Signal.DISCONNECT] = Phase.IDLE
+            table[phase, Signal.CLOSE] = Phase.CLOSED
+            table.setdefault((phase, Signal.CONNECT), phase)  # already wanted: no change
+    return table
+
+
+#: (phase, signal) -> the phase that follows. A pair that is not here is an error of this SDK.
+TRANSITIONS: Dict[Tuple[Phase, Signal], Phase] = _complete(_ROWS)
+
+#: What the user sees of each phase.
+STATUS: Dict[Phase, CometChatWSState] = {
+    Phase.IDLE: CometChatWSState.DISCONNECTED,
+    Phase.OPENING: CometChatWSState.CONNECTING,
+    Phase.AUTHENTICATING: CometChatWSState.CONNECTING,
+    Phase.RENEWING: CometChatWSState.CONNECTING,
+    Phase.ONLINE: CometChatWSState.CONNECTED,
+    Phase.THROTTLED: CometChatWSState.FEATURE_THROTTLED,
+    Phase.LOST: CometChatWSState.DISCONNECTED,
+    Phase.BACKOFF: CometChatWSState.CONNECTING,
+    Phase.CLOSED: CometChatWSState.DISCONNECTED,
+}
+
+#: (old status, new status) -> the ConnectionListener's method. Nothing else may call one of these: that is promise 1.
+CALLBACKS: Dict[Tuple[CometChatWSState, CometChatWSState], str] = {
+    (CometChatWSState.DISCONNECTED, CometChatWSState.CONNECTING): "on_connecting",
+    (CometChatWSState.CONNECTING, CometChatWSState.CONNECTED): "on_connected",
+    (CometChatWSState.CONNECTING, CometChatWSState.DISCONNECTED): "on_disconnected",
+    (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED): "on_feature_throttled",
+    (CometChatWSState.CONNECTED, CometChatWSState.DISCONNECTED): "on_disconnected",
+    (CometChatWSState.FEATURE_THROTTLED, CometChatWSState.CONNECTED): "on_connected",
+    (CometChatWSState.FEATURE_THROTTLED, CometChatWSState.DISCONNECTED): "on_disconnected",
+}
+
+#: The signals that carry the error which on_connection_error reports.
+WITH_ERROR: FrozenSet[Signal] = frozenset({Signal.FAILED, Signal.LOST, Signal.REFUSED})
+
+#: The phases in which a socket may be used to send.
+UP: FrozenSet[Phase] = frozenset({Phase.ONLINE, Phase.THROTTLED})

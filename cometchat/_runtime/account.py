@@ -1,0 +1,287 @@
+"""The login: over HTTP, kept in a store, renewed when the service asks for it. Any thread; no lock is held in a call."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import uuid
+from collections import deque
+from dataclasses import replace
+from typing import Any, Callable, Deque, Dict, Mapping, NamedTuple, Optional, Sequence
+from urllib.parse import quote
+
+from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
+from .._protocol.frames import PLATFORM, Identity, app_info
+from .._transport.base import Rest
+from ..exceptions import (
+    ERR_BAD_RESPONSE,
+    ERR_TOKEN_REFRESH,
+    USER_NOT_LOGGED_IN,
+    AuthenticationException,
+    CometChatException,
+    exception_for,
+)
+from ..settings import AppSettings, SessionStore
+from ..version import __version__
+from .session import Session
+
+logger = logging.getLogger("cometchat.session")
+
+#: Seconds before its end at which a jwt counts as expired: it has to reach the server alive.
+_EXPIRY_MARGIN = 5.0
+
+Refresh = Callable[[], str]
+
+
+class Credentials(NamedTuple):
+    """What opening and authenticating a socket takes."""
+
+    url: str
+    identity: Identity
+    jwt: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(url={self.url!r}, identity={self.identity!r})"
+
+
+class Account:
+    """One client's login.
+
+    :param rest: the HTTP transport.
+    :param store: where the session is kept.
+    :param wall_clock: Unix seconds.
+    :param new_uuid: makes the identifiers of this connection and of a stored session.
+    """
+
+    def __init__(
+        self,
+        app_id: str,
+        settings: AppSettings,
+        rest: Rest,
+        store: SessionStore,
+        *,
+        wall_clock: Callable[[], float] = time.time,
+        new_uuid: Callable[[], object] = uuid.uuid4,
+    ) -> None:
+        self._app_id = app_id
+        self._settings = settings
+        self._rest = rest
+        self._store = store
+        self._wall_clock = wall_clock
+        self._new_uuid = new_uuid
+        self.endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
+        version = __version__.replace(".", "_")
+        self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
+        self._lock = threading.Lock()
+        self._refresh: Optional[Refresh] = None
+        # The newest secrets, to be blotted out of whatever the server says; a logout does not make them public.
+        self._secrets: Deque[str] = deque(maxlen=16)
+        #: The login, or None. Replaced as a whole; reading takes no lock.
+        self.session: Optional[Session] = None
+        #: The settings are those of a ``PUT /me`` that no connection has used yet.
+        self.settings_are_new = False
+
+    def restore(self) -> bool:
+        """Take up the stored session, if there is one of this app. Makes no call."""
+        try:
+            stored = self._store.load()
+        except Exception as error:
+            logger.warning("The session store can't be read (%s): log in again.", type(error).__name__, exc_info=True)
+            return False
+        if stored is None:
+            return False
+        self.session = Session.from_store(stored, self._app_id)
+        if self.session is None:
+            logger.warning("The session store holds no session of app %s: log in again.", self._app_id)
+        return self.session is not None
+
+    def login(self, uid: str, auth_key: str) -> Session:
+        """Get an auth token for the user, then log in with it."""
+        device_id = self._new_device_id()
+        data = self._call(
+            "POST",
+            f"{self.endpoints.admin}/users/{quote(uid, safe='')}/auth_tokens",
+            {"apiKey": auth_key},
+            self._body(device_id),
+        )
+        token = data.get("authToken")
+        if not isinstance(token, str) or not token:
+            raise _lacks("authToken")
+        return self._enter(self._authorize(token, device_id), None)
+
+    def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Session:
+        """Log in with an auth token; with a new one of ``refresh``, if that is refused."""
+        device_id = self._new_device_id()
+        try:
+            session = self._authorize(auth_token, device_id)
+        except AuthenticationException:
+            if refresh is None:
+                raise
+            session = self._authorize(self._fresh_token(refresh), device_id)
+        return self._enter(session, refresh)
+
+    def logout(self, session: Session) -> None:
+        """Void the token and forget the session. A token that the service does not know any more is void already."""
+        try:
+            self._call("DELETE", f"{self.endpoints.client}/me", {"authToken": session.auth_token})
+        except AuthenticationException as error:
+            logger.info("The token was void before the logout (%s).", error.code)
+        with self._lock:
+            if self.session is session or (self.session and self.session.auth_token == session.auth_token):
+                self.session = None
+                self._refresh = None
+        self._in_store("cleared", self._store.clear)
+
+    def renew(self) -> None:
+        """``PUT /me`` again, for a new jwt and settings; with a new auth token where the old one is refused."""
+        session, refresh = self._require(), self._refresh
+        try:
+            renewed = self._authorize(session.auth_token, session.device_id)
+        except AuthenticationException:
+            if refresh is None:
+                raise
+            renewed = self._authorize(self._fresh_token(refresh), session.device_id)
+        self._replace(session, renewed)
+
+    def refresh_settings(self) -> None:
+        """``GET /settings``: the ``MODE``, and where the WebSocket is."""
+        session = self._require()
+        data = self._call("GET", f"{self.endpoints.client}/settings", {"authToken": session.auth_token})
+        inner = data.get("settings")
+        self._replace(session, replace(session, settings=inner if isinstance(inner, dict) else data))
+
+    def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
+        """What the socket wants; None where a :meth:`renew` has to come first (no jwt yet, or an expired one)."""
+        session = self._require()
+        if session.jwt is None or session.settings is None:
+            return None
+        expiry = jwt_expiry(session.jwt)
+        if check_expiry and expiry is not None and expiry <= self._wall_clock() + _EXPIRY_MARGIN:
+            return None
+        return Credentials(self.websocket_url(session), self.identity(session), session.jwt)
+
+    def websocket_url(self, session: Session) -> str:
+        """Where the WebSocket of a session is."""
+        return websocket_url(session.settings or {}, self._app_id, self._settings.region)
+
+    def identity(self, session: Session) -> Identity:
+        """Who the session is, on the wire."""
+        return Identity(self._app_id, session.uid, self.resource, session.device_id, __version__)
+
+    @property
+    def mode(self) -> str:
+        """The service's ``MODE``, as last heard."""
+        session = self.session
+        return mode_of((session.settings if session else None) or {})
+
+    def scrub(self, text: str) -> str:
+        """The text without this account's secrets, should the server have quoted one."""
+        return _without(text, tuple(self._secrets))
+
+    def scrub_error(self, error: CometChatException) -> None:
+        """The same for the texts of an error, in place."""
+        _scrub_error(error, tuple(self._secrets))
+
+    def _authorize(self, auth_token: str, device_id: str) -> Session:
+        data = self._call("PUT", f"{self.endpoints.client}/me", {"authToken": auth_token}, self._body(device_id))
+        uid, jwt, settings = data.get("uid"), data.get("jwt"), data.get("settings")
+        if not isinstance(uid, str) or not uid:
+            raise _lacks("uid")
+        if not isinstance(jwt, str) or not jwt:
+            raise _lacks("jwt")
+        secrets = ("jwt", "authToken", "settings", "wsChannel")
+        user = {key: value for key, value in data.items() if key not in secrets}
+        settings = settings if isinstance(settings, dict) else {}
+        self._secrets.extend((auth_token, jwt))
+        return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
+
+    def _enter(self, session: Session, refresh: Optional[Refresh]) -> Session:
+        with self._lock:
+            self.session = session
+            self._refresh = refresh
+            self.settings_are_new = True
+        self._in_store("written", lambda: self._store.save(session.to_store()))
+        return session
+
+    def _replace(self, old: Session, new: Session) -> None:
+        """Put the renewed session in the old one's place, unless somebody has logged out or in meanwhile."""
+        with self._lock:
+            if self.session is not old:
+                return
+            self.session = new
+            self.settings_are_new = new.jwt != old.jwt
+        if new.auth_token != old.auth_token:
+            self._in_store("written", lambda: self._store.save(new.to_store()))
+
+    def _require(self) -> Session:
+        session = self.session
+        if session is None:
+            raise exception_for(
+                USER_NOT_LOGGED_IN, "No user is logged in: call login() or login_with_auth_token() first."
+            )
+        return session
+
+    def _fresh_token(self, refresh: Refresh) -> str:
+        try:
+            token = refresh()
+        except Exception as error:
+            raise exception_for(
+                ERR_TOKEN_REFRESH, f"The refresh callable for a new auth token raised {type(error).__name__}."
+            ) from error
+        if not isinstance(token, str) or not token:
+            raise AuthenticationException(
+                ERR_TOKEN_REFRESH, f"The refresh callable has to return an auth token, not {type(token).__name__}."
+            )
+        return token
+
+    def _call(
+        self, method: str, url: str, secrets: Mapping[str, str], body: Optional[Mapping[str, Any]] = None
+    ) -> Dict[str, Any]:
+        headers = {
+            "appId": self._app_id,
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+            "sdk": f"{PLATFORM}@{__version__}",
+            "resource": self.resource,
+            **secrets,
+        }
+        try:
+            return self._rest.call(method, url, headers=headers, body=body, timeout=self._settings.connect_timeout)
+        except CometChatException as error:
+            _scrub_error(error, tuple(secrets.values()))
+            raise
+
+    def _body(self, device_id: str) -> Dict[str, Any]:
+        return {"platform": PLATFORM, "deviceId": device_id, "appInfo": app_info(__version__)}
+
+    def _new_device_id(self) -> str:
+        return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+
+    def _in_store(self, what: str, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except Exception as error:
+            logger.warning(
+                "The session store can't be %s (%s): this login will not survive a restart as it should.",
+                what,
+                type(error).__name__,
+                exc_info=True,
+            )
+
+
+def _scrub_error(error: CometChatException, secrets: Sequence[str]) -> None:
+    error.message = _without(error.message, secrets)
+    error.details = error.details and _without(error.details, secrets)
+    error.args = (error.code, error.message)
+
+
+def _without(text: str, secrets: Sequence[str]) -> str:
+    for secret in secrets:
+        if secret:
+            text = text.replace(secret, "***")
+    return text
+
+
+def _lacks(key: str) -> CometChatException:
+    return exception_for(ERR_BAD_RESPONSE, f"The service's answer lacks {key}. Is this the right host and API version?")

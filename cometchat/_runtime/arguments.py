@@ -1,0 +1,82 @@
+"""Checks of what users pass in: each names the argument and says what would be right."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Optional, Type
+
+from .._protocol.states import CometChatWSState
+from ..exceptions import invalid, invalid_value, missing
+from ..settings import LONGEST
+
+
+def text(parameter: str, value: Any, expected: str) -> str:
+    """A string that is not empty."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        raise missing(parameter, expected)
+    if not isinstance(value, str):
+        raise invalid(parameter, expected, value)
+    return str(value)
+
+
+def header(parameter: str, value: Any, expected: str) -> str:
+    """The same, fit for an HTTP header."""
+    value = text(parameter, value, expected)
+    if not (value.isascii() and value.isprintable()) or value != value.strip():
+        raise invalid(parameter, f"{expected}, in printable ASCII without spaces around it", "another text")
+    return str(value)
+
+
+def app_id(value: Any, in_host_name: bool) -> str:
+    """An app id; part of a host name, where the hosts are not overridden."""
+    value = header("app_id", value, "give the app id of your CometChat dashboard")
+    if in_host_name and not all(character.isalnum() or character in "-_" for character in value):
+        raise invalid_value("app_id", "give the app id of your CometChat dashboard (letters and digits)", value)
+    return str(value)
+
+
+def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[float]:
+    """Seconds to wait; None for no limit."""
+    if value is None and none:
+        return None
+    least = "from 0" if zero else "above 0"
+    expected = f"give seconds, {least} and at most {LONGEST:.0f}" + (", or None" if none else "")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise invalid("timeout", expected, value)
+    if not math.isfinite(value) or value < 0 or value > LONGEST or (value == 0 and not zero):
+        raise invalid_value("timeout", expected, value)
+    return float(value)
+
+
+def status(value: Any) -> CometChatWSState:
+    """A status, as a member or as its string."""
+    expected = "give a CometChatWSState or its string: " + ", ".join(f'"{state}"' for state in CometChatWSState)
+    if not isinstance(value, str):
+        raise invalid("status", expected, value)
+    try:
+        return CometChatWSState(value)
+    except ValueError:
+        raise invalid_value("status", expected, value) from None
+
+
+def listener_id(value: Any) -> str:
+    """The name of a registration."""
+    return text("listener_id", value, "give a string of your own that names this registration")
+
+
+def listener(value: Any, kind: Type[Any]) -> Any:
+    """An instance of a listener class."""
+    if value is None:
+        raise missing("listener", f"give an instance of a subclass of {kind.__name__}")
+    if not isinstance(value, kind):
+        given = f"the class {value.__name__}: call it" if isinstance(value, type) else None
+        expected = f"give an instance of a subclass of {kind.__name__}"
+        raise invalid("listener", expected + (f" (this is {given})" if given else ""), value)
+    return value
+
+
+def refresh(value: Any) -> Any:
+    """A callable that gives a new auth token, or None."""
+    if value is not None and not callable(value):
+        raise invalid("refresh", "give a callable without arguments that returns a new auth token, or None", value)
+    return value

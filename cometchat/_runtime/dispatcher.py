@@ -1,0 +1,109 @@
+"""The dispatcher thread: takes notifications off a queue and calls the listeners, one at a time, in order."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Any, NamedTuple, Optional, Tuple
+
+from .registry import Registry
+
+logger = logging.getLogger("cometchat.listeners")
+
+#: Seconds that a cut waits for a callback which has just begun.
+_CUT_PATIENCE = 0.01
+
+
+class Notification(NamedTuple):
+    """A call that the listeners of a kind are owed."""
+
+    seq: int
+    kind: str
+    method: str
+    args: Tuple[Any, ...]
+    of_connection: bool
+
+
+class Dispatcher:
+    """Owns one thread, started on first need and ended by :meth:`close`.
+
+    :param name: the thread's.
+    """
+
+    def __init__(self, registry: Registry, name: str) -> None:
+        self._registry = registry
+        self._name = name
+        self._queue: queue.SimpleQueue[Optional[Notification]] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+        self._closed = False
+        # What is older than the cut is dropped, except for one: the last on_disconnected.
+        self._cut = 0
+        self._kept = 0
+        self._between_calls = threading.Event()
+        self._between_calls.set()
+
+    def post(self, kind: str, method: str, *args: Any, of_connection: bool = False) -> int:
+        """Queue a call and return its number. Any thread; does not wait.
+
+        :param of_connection: it comes from a connection, and a :meth:`cut` may drop it.
+        """
+
+        def enqueue(seq: int) -> None:
+            self._queue.put(Notification(seq, kind, method, args, of_connection))
+
+        return self._registry.stamp(enqueue)
+
+    def cut(self, kept: int = 0) -> None:
+        """Drop every queued call that comes from a connection, but the one with the number ``kept``."""
+        self._kept = kept
+        self._cut = self._registry.stamp(lambda seq: None)
+
+    def settle(self) -> None:
+        """Wait, for 10 ms at the most, until a call that has begun before the last cut has ended."""
+        if threading.current_thread() is not self._thread:
+            self._between_calls.wait(_CUT_PATIENCE)
+
+    def start(self) -> None:
+        """Start the thread, if it does not run yet."""
+        with self._lock:
+            if self._thread is not None or self._closed:
+                return
+            thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            thread.start()
+            self._thread = thread
+
+    def close(self) -> None:
+        """Let the thread end once it has delivered what is queued. Does not wait; again: nothing."""
+        with self._lock:
+            if not self._closed:
+                self._closed = True
+                self._queue.put(None)
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, at most ``timeout`` seconds; not on the thread itself."""
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(timeout)
+
+    def _run(self) -> None:
+        while True:
+            notification = self._queue.get()
+            if notification is None:
+                return
+            self._between_calls.clear()
+            self._deliver(notification)
+            self._between_calls.set()
+
+    def _deliver(self, notification: Notification) -> None:
+        seq, kind, method, args, of_connection = notification
+        for entry in self._registry.entries(kind):
+            if of_connection and seq < self._cut and seq != self._kept:
+                return
+            if not entry.active or entry.since > seq:
+                continue
+            try:
+                getattr(entry.listener, method)(*args)
+            except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+                logger.exception("The %s listener %r raised in %s().", kind, entry.listener_id, method)

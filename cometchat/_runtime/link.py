@@ -1,0 +1,165 @@
+"""One socket's work, without a decision: open it, authenticate, ping, read a frame. On the connection thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Callable
+
+from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
+from .._protocol.frames import PING, decode, encode_auth
+from .._protocol.heartbeat import Heartbeat
+from .._transport.base import Socket, SocketFactory
+from ..exceptions import (
+    ERR_AUTH_TIMEOUT,
+    ERR_PONG_TIMEOUT,
+    USER_NOT_LOGGED_IN,
+    WS_AUTH_FAIL,
+    WS_CONNECTION_FAIL,
+    AuthenticationException,
+    CometChatException,
+    ConnectionException,
+    exception_for,
+)
+from ..settings import AppSettings
+from .account import Account, Credentials
+from .run import Run
+
+logger = logging.getLogger("cometchat.frames")
+
+#: A close with one of these before `auth` is answered is taken for a refusal of the credential (not confirmed; 1008 is
+#: "policy violation", 3000 and 3003 are registered as "unauthorized" and "forbidden", the rest follow HTTP's numbers).
+REFUSING_CLOSE_CODES = frozenset({1008, 3000, 3003, 4001, 4003, 4401, 4403})
+
+_LONGEST_LOGGED = 2000
+
+
+class Link:
+    """What the connection thread does with a socket.
+
+    :param clock: monotonic seconds.
+    :param wall_clock: Unix seconds, for the ``auth`` frame.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        settings: AppSettings,
+        open_socket: SocketFactory,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._account = account
+        self._settings = settings
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self.new_socket = open_socket
+        #: Frames that said nothing to this SDK.
+        self.ignored = 0
+
+    def credentials(self, run: Run) -> Credentials:
+        """What the socket wants, with a new jwt where there is none, it is expired, or it may be why an attempt failed."""
+        credentials = None if run.jwt_suspect else self._account.credentials()
+        if credentials is None:
+            run.jwt_suspect = False
+            self._account.renew()
+            # Straight from the service it is taken as it is: an expiry in the past may be this machine's wrong clock.
+            credentials = self._account.credentials(check_expiry=False)
+        if credentials is None:
+            raise exception_for(USER_NOT_LOGGED_IN, "The user logged out while the connection was being made.")
+        return credentials
+
+    def open(self, socket: Socket, credentials: Credentials) -> None:
+        """TCP, TLS, upgrade."""
+        logger.debug("= open %s", credentials.url)
+        socket.open(credentials.url, self._settings.connect_timeout)
+
+    def authenticate(self, run: Run) -> None:
+        """Send ``auth`` and wait for its answer.
+
+        :raises CometChatException: ``WS_AUTH_FAIL``, ``ERR_AUTH_TIMEOUT``, or what broke the socket.
+        """
+        socket, credentials, limit = run.socket, run.credentials, self._settings.auth_timeout
+        assert socket is not None and credentials is not None
+        frame = encode_auth(
+            credentials.identity,
+            credentials.jwt,
+            self._settings.subscription_type,
+            self._settings.roles,
+            int(self._wall_clock() * 1000),
+        )
+        deadline = self._clock() + limit
+        socket.send(frame, limit)
+        logger.debug("> auth of %s (jwt not shown)", credentials.identity.uid)
+        while True:
+            try:
+                data = socket.receive(deadline)
+            except ConnectionException as error:
+                raise _refusal_by_close(error) from error
+            if data is not None:
+                event = self._decode(data)
+                if isinstance(event, AuthAnswer):
+                    self._judge(event)
+                    return
+            if self._clock() >= deadline:
+                raise exception_for(
+                    ERR_AUTH_TIMEOUT,
+                    f"The server never answered auth within {limit:g} s. The service is silent when it gets an auth token"
+                    " in place of the jwt, or a jwt of another app.",
+                )
+
+    def start_heartbeat(self) -> Heartbeat:
+        """The heartbeat of a socket that has just been accepted."""
+        return Heartbeat(self._settings.ping_interval, self._settings.pong_timeout, self._clock())
+
+    def send_ping(self, socket: Socket, timeout: float) -> None:
+        """Send the heartbeat's frame."""
+        socket.send(PING, timeout)
+        logger.debug("> %s", PING)
+
+    def pong_missing(self) -> CometChatException:
+        """The error of a connection that does not answer."""
+        return exception_for(
+            ERR_PONG_TIMEOUT, f"No pong came within {self._settings.pong_timeout:g} s: the connection is dead."
+        )
+
+    def take(self, data: bytes) -> bool:
+        """Take a frame of a connection that is up. True: it is a pong.
+
+        :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
+        """
+        event = self._decode(data)
+        if isinstance(event, AuthAnswer):
+            self._judge(event)
+        return isinstance(event, Pong)
+
+    def _decode(self, data: bytes) -> object:
+        event = decode(data)
+        if logger.isEnabledFor(logging.DEBUG):
+            text = data[:_LONGEST_LOGGED].decode("utf-8", "replace")
+            logger.debug(
+                "< %s%s", self._account.scrub(text), f" ... {len(data)} bytes" if len(data) > len(text) else ""
+            )
+        if isinstance(event, Ignored):
+            self.ignored += 1
+            logger.debug("ignored: %s", self._account.scrub(event.reason))
+        elif isinstance(event, ServerEvent):
+            logger.debug("event: %s", event.type)
+        return event
+
+    def _judge(self, answer: AuthAnswer) -> None:
+        if answer.accepted:
+            return
+        said = ", ".join(part for part in (answer.code, answer.status, answer.message) if part) or "no code"
+        said = self._account.scrub(said)
+        if answer.transient:
+            raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate just now.", details=said)
+        raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)
+
+
+def _refusal_by_close(error: ConnectionException) -> CometChatException:
+    if error.close_code not in REFUSING_CLOSE_CODES:
+        return error
+    return AuthenticationException(
+        WS_AUTH_FAIL, "The server closed the connection in answer to auth: it refused the jwt.", details=error.details
+    )

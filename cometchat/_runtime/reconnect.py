@@ -1,0 +1,97 @@
+"""When to try again: tenacity's strategies, ``Retry-After``, and a wait that can be ended."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from typing import Callable, Iterator, Optional
+
+import tenacity
+
+from ..settings import StopStrategy, WaitStrategy
+
+logger = logging.getLogger("cometchat.connection")
+
+#: Seconds: the cap of the default wait.
+LONGEST_WAIT = 30.0
+
+
+def default_wait() -> WaitStrategy:
+    """A random 0 to 1 s, then exponential with full jitter, capped at 30 s."""
+    return tenacity.wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
+
+
+class ReconnectPolicy:
+    """The user's strategies, or the defaults. What they raise is logged, and the defaults take their place.
+
+    :param jitter: 0 to 1 s at random, put on top of a ``Retry-After``, so that many clients do not come back at once.
+    """
+
+    def __init__(
+        self,
+        wait: Optional[WaitStrategy],
+        stop: Optional[StopStrategy],
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._default = default_wait()
+        self._wait = wait or self._default
+        self._stop = stop or tenacity.stop_never
+        self._jitter = jitter
+
+    def attempts(
+        self,
+        *,
+        wake: threading.Event,
+        wanted: Callable[[], bool],
+        before_wait: Callable[[tenacity.RetryCallState], None],
+        after_wait: Callable[[], None],
+    ) -> Iterator[tenacity.AttemptManager]:
+        """One series of attempts, a new one for each ``with`` block that raises.
+
+        :param wake: ends a wait when set.
+        :param wanted: asked after each failure; False ends the series.
+        :param before_wait: called when the next wait is decided.
+        :param after_wait: called when it is over.
+        """
+        nap = tenacity.sleep_using_event(wake)
+
+        def sleep(seconds: float) -> None:
+            nap(seconds)
+            after_wait()
+
+        return iter(
+            tenacity.Retrying(
+                sleep=sleep,
+                wait=self.seconds,
+                stop=self._stops,
+                retry=lambda state: state.outcome is not None and state.outcome.failed and wanted(),
+                before_sleep=before_wait,
+                reraise=True,
+            )
+        )
+
+    def seconds(self, state: tenacity.RetryCallState) -> float:
+        """Seconds to wait before the next attempt: the strategy's, and not less than the server asked for."""
+        try:
+            seconds = max(float(self._wait(state)), 0.0)
+        except Exception:
+            logger.exception("The reconnect_wait strategy raised; the default one takes its place.")
+            seconds = float(self._default(state))
+        asked = getattr(state.outcome.exception(), "retry_after", None) if state.outcome is not None else None
+        return seconds if asked is None else max(seconds, asked + self._jitter())
+
+    def _stops(self, state: tenacity.RetryCallState) -> bool:
+        try:
+            return bool(self._stop(state))
+        except Exception:
+            logger.exception("The reconnect_stop strategy raised; the attempts go on.")
+            return False
+
+
+def restart_count(state: tenacity.RetryCallState) -> None:
+    """The connection has lived: this attempt counts as the first again, for every strategy that counts or measures."""
+    state.attempt_number = 1
+    state.idle_for = 0.0
+    state.start_time = time.monotonic()

@@ -1,0 +1,90 @@
+"""Who listens: listener_id -> listener, with the sequence number from which on it hears."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import logging
+import threading
+from typing import Callable, Dict, Iterator, Optional, Tuple, TypeVar
+
+L = TypeVar("L")
+
+logger = logging.getLogger("cometchat.listeners")
+
+
+class Entry:
+    """One registration. ``active`` turns False when it ends, and is read without a lock."""
+
+    __slots__ = ("listener_id", "listener", "since", "active")
+
+    def __init__(self, listener_id: str, listener: object, since: int) -> None:
+        self.listener_id = listener_id
+        self.listener = listener
+        self.since = since
+        self.active = True
+
+
+class Registry:
+    """The listeners of every kind, and the one count that orders notifications and registrations.
+
+    Reading takes no lock: each change puts a new tuple in the old one's place.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._entries: Dict[str, Dict[str, Entry]] = {}
+        self._snapshots: Dict[str, Tuple[Entry, ...]] = {}
+        self._seq = 0
+        self._names = itertools.count(1)
+
+    def stamp(self, enqueue: Callable[[int], None]) -> int:
+        """Number a notification and queue it, as one step: the queue's order is the numbers' order.
+
+        :param enqueue: is called with the number; must not wait.
+        """
+        with self._lock:
+            self._seq += 1
+            enqueue(self._seq)
+            return self._seq
+
+    def add(self, kind: str, listener_id: str, listener: object) -> None:
+        """Register; the listener hears of what is queued from now on. In place of one with the same id."""
+        with self._lock:
+            entries = self._entries.setdefault(kind, {})
+            replaced: Optional[Entry] = entries.get(listener_id)
+            if replaced is not None:
+                replaced.active = False
+            entries[listener_id] = Entry(listener_id, listener, self._seq + 1)
+            self._snapshots[kind] = tuple(entries.values())
+        if replaced is not None and replaced.listener is not listener:
+            logger.warning(
+                "The %s listener id %r was in use: the new listener takes its place. Give each listener an id of its own.",
+                kind,
+                listener_id,
+            )
+
+    def remove(self, kind: str, listener_id: str) -> None:
+        """End a registration; an unknown id: nothing."""
+        with self._lock:
+            entries = self._entries.get(kind, {})
+            entry = entries.get(listener_id)
+            if entry is None:
+                return
+            entry.active = False
+            del entries[listener_id]
+            self._snapshots[kind] = tuple(entries.values())
+
+    @contextlib.contextmanager
+    def during(self, kind: str, listener: L) -> Iterator[L]:
+        """Register for the time of a ``with`` block, under an id that nobody else has."""
+        listener_id = f"with-{next(self._names)}"
+        self.add(kind, listener_id, listener)
+        try:
+            yield listener
+        finally:
+            self.remove(kind, listener_id)
+
+    def entries(self, kind: str) -> Tuple[Entry, ...]:
+        """The listeners of a kind, in the order of their registration."""
+        return self._snapshots.get(kind, ())

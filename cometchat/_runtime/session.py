@@ -1,0 +1,153 @@
+"""The stored login: what it is, and the stores that keep it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import tempfile
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional, Union
+
+from ..exceptions import invalid, missing
+from ..models import User
+
+logger = logging.getLogger("cometchat.session")
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Session:
+    """A login. ``jwt`` and ``settings`` come with ``PUT /me`` and are not stored: a restart asks for them anew."""
+
+    app_id: str
+    uid: str
+    auth_token: str = field(repr=False)
+    device_id: str
+    user: Mapping[str, Any] = field(repr=False)
+    jwt: Optional[str] = field(default=None, repr=False)
+    settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+
+    def to_user(self) -> User:
+        """The logged-in user."""
+        return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
+
+    def to_store(self) -> Dict[str, Any]:
+        """What a store keeps: JSON-able."""
+        return {
+            "format": _FORMAT,
+            "app_id": self.app_id,
+            "uid": self.uid,
+            "auth_token": self.auth_token,
+            "device_id": self.device_id,
+            "user": dict(self.user),
+        }
+
+    @classmethod
+    def from_store(cls, stored: Mapping[str, Any], app_id: str) -> Optional[Session]:
+        """Read what a store kept. None where it is of another app, or not of this form."""
+        if not isinstance(stored, Mapping) or stored.get("format") != _FORMAT or stored.get("app_id") != app_id:
+            return None
+        uid, token, device = (stored.get(key) for key in ("uid", "auth_token", "device_id"))
+        if not (isinstance(uid, str) and uid and isinstance(token, str) and token and isinstance(device, str)):
+            return None
+        user = stored.get("user")
+        return cls(app_id, uid, token, device, user if isinstance(user, dict) else {})
+
+
+class MemorySessionStore:
+    """Keeps the session as long as this object lives. The default."""
+
+    def __init__(self) -> None:
+        self._session: Optional[Mapping[str, Any]] = None
+
+    def load(self) -> Optional[Mapping[str, Any]]:
+        """The session, or None."""
+        return self._session
+
+    def save(self, session: Mapping[str, Any]) -> None:
+        """Keep the session."""
+        self._session = session
+
+    def clear(self) -> None:
+        """Forget it."""
+        self._session = None
+
+
+class FileSessionStore:
+    """Keeps the session in a file, so that it survives a restart: mode 0600, replaced in one step.
+
+    A missing folder is made with mode 0700. A file that can't be read as a session is set aside, under its name with
+    ``.damaged`` behind it, and a warning is logged.
+
+    :param path: the file.
+    :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_PATH``.
+    """
+
+    def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
+        expected = "give the path of a file of its own, which need not exist"
+        if path is None or path == "":
+            raise missing("path", expected)
+        if not isinstance(path, (str, os.PathLike)):
+            raise invalid("path", expected, path)
+        self.path = os.path.abspath(os.fspath(path))
+
+    def __repr__(self) -> str:
+        return f"FileSessionStore({self.path!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, FileSessionStore) and other.path == self.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    def load(self) -> Optional[Mapping[str, Any]]:
+        """The session in the file, or None."""
+        try:
+            with open(self.path, encoding="utf-8") as file:
+                stored = json.load(file)
+            if not isinstance(stored, dict):
+                raise ValueError("not a JSON object")
+        except FileNotFoundError:
+            return None
+        except (ValueError, RecursionError) as error:
+            self._set_aside(error)
+            return None
+        return stored
+
+    def save(self, session: Mapping[str, Any]) -> None:
+        """Write the session to a new file, and put that in the old one's place."""
+        folder = os.path.dirname(self.path)
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        # mkstemp makes the file with mode 0600.
+        descriptor, temporary = tempfile.mkstemp(prefix=".session-", dir=folder)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(session, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def clear(self) -> None:
+        """Remove the file."""
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            return
+
+    def _set_aside(self, error: Exception) -> None:
+        aside = f"{self.path}.damaged"
+        try:
+            os.replace(self.path, aside)
+        except OSError as failure:
+            aside = f"its place, since it can't be moved ({failure.strerror})"
+        logger.warning(
+            "The session file %s is no session (%s): it is left in %s. Log in again.",
+            self.path,
+            type(error).__name__,
+            aside,
+        )

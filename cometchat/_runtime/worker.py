@@ -1,0 +1,252 @@
+"""The connection thread: opens, authenticates, serves, and tries again, until it is not wanted any more.
+
+It runs in the name of one :class:`~.run.Run`. Whatever it has to say goes through ``Connection.signal``, which drops it
+once another run has taken over.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from typing import Any, Callable, Dict, Optional
+
+from .._protocol.endpoints import MODE_DEFAULT
+from .._protocol.states import UP, Phase, Signal
+from ..exceptions import (
+    ERR_INTERNAL,
+    AuthenticationException,
+    CometChatException,
+    ConnectionException,
+    RateLimitException,
+    exception_for,
+)
+from ..settings import AppSettings
+from .account import Account
+from .connection import Connection, Superseded
+from .link import Link
+from .reconnect import ReconnectPolicy, restart_count
+from .run import Run
+
+logger = logging.getLogger("cometchat.connection")
+
+
+class Worker:
+    """What the connection thread does. One for all the runs of a client; what a run owns is in its Run.
+
+    :param policy: when to try again.
+    :param clock: monotonic seconds.
+    :param name: of the client's threads, with ``{}`` for what they do.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        account: Account,
+        settings: AppSettings,
+        link: Link,
+        policy: ReconnectPolicy,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._connection = connection
+        self._account = account
+        self._settings = settings
+        self._link = link
+        self._policy = policy
+        self._name = name
+        self._clock = clock
+
+    def start(self, run: Run) -> None:
+        """Start the run's thread.
+
+        :raises RuntimeError: the system gives no thread.
+        """
+        run.thread = threading.Thread(target=self._main, args=(run,), name=self._name.format("connection"), daemon=True)
+        run.thread.start()
+
+    def _main(self, run: Run) -> None:
+        """The connection thread."""
+        attempts = self._policy.attempts(
+            wake=run.wake,
+            wanted=lambda: self._connection.is_current(run),
+            before_wait=lambda state: self._before_wait(run, state),
+            after_wait=lambda: self._after_wait(run),
+        )
+        try:
+            for attempt in attempts:
+                with attempt:
+                    self._attempt(run, attempt.retry_state)
+        except Superseded:
+            logger.debug("an old connection thread ends")
+        except CometChatException:
+            self._give_up(run)
+        finally:
+            self._let_go(run)
+
+    def _attempt(self, run: Run, state: Any) -> None:
+        """One attempt, and the life of the connection if it succeeds. Raises what ended it."""
+        steps: Dict[Phase, Callable[[Run], None]] = {
+            Phase.OPENING: self._open,
+            Phase.AUTHENTICATING: self._authenticate,
+            Phase.RENEWING: self._renew,
+            Phase.ONLINE: self._serve,
+            Phase.THROTTLED: self._serve,
+        }
+        while True:
+            phase = self._connection.phase(run)
+            try:
+                steps[phase](run)
+            except Superseded:
+                raise
+            except CometChatException as error:
+                self._failed(run, state, error)
+            except Exception as cause:
+                # A mistake of this SDK, or of a callable that it was given: said loudly, and survived.
+                logger.exception("Unexpected error while %s", phase.value)
+                wrapped = exception_for(ERR_INTERNAL, f"Unexpected {type(cause).__name__} while {phase.value}.")
+                wrapped.__cause__ = cause
+                self._failed(run, state, wrapped)
+
+    def _open(self, run: Run) -> None:
+        run.credentials = self._link.credentials(run)
+        socket = self._link.new_socket()
+        run.socket = socket
+        if run.stopped:  # it came before there was a socket to interrupt
+            raise Superseded
+        self._link.open(socket, run.credentials)
+        self._connection.signal(run, Signal.OPENED)
+        if self._account.settings_are_new:
+            self._account.settings_are_new = False
+        else:
+            self._refresh_settings(run)
+
+    def _authenticate(self, run: Run) -> None:
+        self._link.authenticate(run)
+        heartbeat = self._link.start_heartbeat()
+        with run.lock:
+            run.heartbeat = heartbeat
+        run.jwt_suspect = False
+        self._schedule_refresh(run)
+        self._connection.signal(run, Signal.ACCEPTED)
+        if not run.refreshing:
+            self._apply_mode(run)
+
+    def _renew(self, run: Run) -> None:
+        self._close_socket(run)
+        self._account.renew()
+        self._connection.signal(run, Signal.RENEWED)
+
+    def _serve(self, run: Run) -> None:
+        """The connection's life: receive until it breaks."""
+        socket, heartbeat, link = run.socket, run.heartbeat, self._link
+        assert socket is not None and heartbeat is not None
+        while not run.stopped:
+            now = self._clock()
+            if heartbeat.due(now):
+                with run.lock:
+                    heartbeat.sent(now)
+                link.send_ping(socket, self._settings.pong_timeout)
+            deadline = heartbeat.deadline
+            if run.refresh_at is not None:
+                if now >= run.refresh_at:
+                    self._refresh_settings(run)
+                    self._schedule_refresh(run)
+                deadline = min(deadline, run.refresh_at or deadline)
+            data = socket.receive(deadline)
+            if data is not None and link.take(data):
+                run.pong(self._clock())
+            # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.
+            now = self._clock()
+            if heartbeat.expired(now if data is None else now - self._settings.pong_timeout / 4):
+                raise link.pong_missing()
+        raise Superseded
+
+    def _failed(self, run: Run, state: Any, error: CometChatException) -> None:
+        """Turn an error into the phase's signal; raise it, unless the attempt goes on with a new jwt."""
+        phase = self._connection.phase(run)
+        refused = isinstance(error, AuthenticationException)
+        self._account.scrub_error(error)
+        run.jwt_suspect = run.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
+        if phase in UP:
+            signal = Signal.LOST
+        elif phase is Phase.AUTHENTICATING and refused:
+            signal = self._connection.refusal
+        elif phase is not Phase.AUTHENTICATING and _is_final(error):
+            signal = Signal.REFUSED
+        else:
+            signal = Signal.FAILED
+        if signal is Signal.STALE:
+            logger.info("the server refused the jwt (%s): it is renewed once", error.details or error.code)
+            self._connection.signal(run, signal)
+            return
+        # The status changes first: closing may take its moment, and the connection is known to be lost.
+        step = self._connection.signal(run, signal, error)
+        self._let_go(run, error)
+        if step.restart_count:
+            restart_count(state)
+        raise error
+
+    def _before_wait(self, run: Run, state: Any) -> None:
+        """Tenacity says: once more."""
+        self._connection.signal(run, Signal.RETRY, only_in=Phase.LOST)
+        self._connection.prepare_wait(run)
+        logger.info("the next attempt (number %d) in %.1f s", state.attempt_number + 1, state.next_action.sleep)
+
+    def _after_wait(self, run: Run) -> None:
+        # Elsewhere than in BACKOFF: connect() has ended the wait already.
+        self._connection.signal(run, Signal.RETRY_DUE, only_in=Phase.BACKOFF)
+
+    def _give_up(self, run: Run) -> None:
+        """The series is over: tenacity says stop; or it has ended already, since a credential was refused."""
+        for phase in (Phase.LOST, Phase.BACKOFF):
+            if self._connection.is_current(run):
+                self._connection.signal(run, Signal.GAVE_UP, only_in=phase)
+
+    def _close_socket(self, run: Run) -> None:
+        socket, run.socket = run.socket, None
+        if socket is not None:
+            socket.close()
+
+    def _let_go(self, run: Run, error: Optional[CometChatException] = None) -> None:
+        run.release_waiters(error)
+        self._close_socket(run)
+
+    def _schedule_refresh(self, run: Run) -> None:
+        interval = self._settings.settings_refresh_interval
+        run.refresh_at = self._clock() + interval if interval else None
+
+    def _refresh_settings(self, run: Run) -> None:
+        """Ask for the settings on a thread of its own: the socket must not wait for HTTP."""
+        if run.refreshing:
+            return
+        run.refreshing = True
+        thread = threading.Thread(target=self._refresh, args=(run,), name=self._name.format("settings"), daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            run.refreshing = False
+            logger.warning("The settings can't be refreshed: %s.", error)
+
+    def _refresh(self, run: Run) -> None:
+        try:
+            self._account.refresh_settings()
+        except CometChatException as error:
+            logger.info("the settings could not be refreshed, the old ones hold: %s", error)
+        finally:
+            run.refreshing = False
+        self._apply_mode(run)
+
+    def _apply_mode(self, run: Run) -> None:
+        throttled = self._account.mode != MODE_DEFAULT
+        phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
+        try:
+            self._connection.signal(run, signal, only_in=phase)
+        except Superseded:
+            logger.debug("settings for an old connection")
+
+
+def _is_final(error: CometChatException) -> bool:
+    """Trying again is no use: a credential, or something else that the service will not take."""
+    return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL

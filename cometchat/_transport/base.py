@@ -1,0 +1,62 @@
+"""What the transports promise to the floors above; their fakes in the tests promise the same."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, Optional, Protocol
+
+
+class Rest(Protocol):
+    """HTTP calls to the service. May be used from several threads at once."""
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Optional[Mapping[str, Any]] = None,
+        timeout: float,
+    ) -> Dict[str, Any]:
+        """Make one call and return the ``data`` of its envelope.
+
+        :param timeout: seconds to connect, and seconds to wait for each part of the answer.
+        :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the server's
+            own code.
+        """
+
+    def close(self) -> None:
+        """Give the connections back."""
+
+
+class Socket(Protocol):
+    """One WebSocket. :meth:`open`, :meth:`receive` and :meth:`close` on one thread, the rest on any."""
+
+    def open(self, url: str, timeout: float) -> None:
+        """TCP, TLS and upgrade.
+
+        :param timeout: seconds.
+        :raises CometChatException: ``WS_CONNECTION_FAIL``, ``ERR_CONNECT_TIMEOUT``.
+        """
+
+    def receive(self, deadline: float) -> Optional[bytes]:
+        """The next message, or None when the deadline (monotonic seconds) is reached.
+
+        :raises CometChatException: ``WS_CONNECTION_FAIL`` (closed or lost), ``ERR_PROTOCOL``.
+        """
+
+    def send(self, text: str, timeout: float) -> None:
+        """Send one text frame.
+
+        :param timeout: seconds to find room in the socket.
+        :raises CometChatException: ``WS_CONNECTION_FAIL``.
+        """
+
+    def interrupt(self) -> None:
+        """Make :meth:`receive`, and :meth:`open` from the upgrade on, end at once with ``WS_CONNECTION_FAIL``."""
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Send a close frame if that is still possible without waiting, and let the socket go. Never raises."""
+
+
+#: Makes a socket that is not open yet.
+SocketFactory = Callable[[], Socket]

@@ -1,0 +1,140 @@
+"""CometChat: the process-wide default, a class whose methods act on one shared Client."""
+
+from __future__ import annotations
+
+import threading
+from typing import Callable, ContextManager, Optional, Union
+
+from ._protocol.states import CometChatWSState
+from ._runtime import arguments
+from ._runtime.registry import Registry
+from .client import Client, ConnectionInfo
+from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
+from .listeners import ConnectionListener, LoginListener
+from .models import User
+from .settings import AppSettings
+
+
+class CometChat:
+    """The SDK's front door: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
+
+    Every method is :class:`Client`'s of the same name, and says there what it does and raises; before :meth:`init` it
+    raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, but for :meth:`get_connection_status`, the listeners and :meth:`close`.
+    """
+
+    _lock = threading.Lock()
+    _client: Optional[Client] = None
+    # The listeners outlive the client: they may come before init, and stay when the app is changed.
+    _registry = Registry()
+
+    @classmethod
+    def init(cls, app_id: str, settings: AppSettings) -> None:
+        """Make the shared client. With the same arguments again: nothing; with others: the old one is closed first.
+
+        :param app_id: of your dashboard.
+        :param settings: the rest.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
+        """
+        with cls._lock:
+            old = cls._client
+            if old is not None and not old._closed and (old.app_id, old.settings) == (app_id, settings):
+                return
+            new = Client(app_id, settings, _registry=cls._registry, _start=False)
+            cls._client = new
+        if old is not None:
+            old.close()
+        new._resume()
+
+    @classmethod
+    def close(cls) -> None:
+        """End the shared client's threads; :meth:`init` may be called again. Before ``init``: nothing."""
+        with cls._lock:
+            client, cls._client = cls._client, None
+        if client is not None:
+            client.close()
+
+    @classmethod
+    def login(cls, uid: str, auth_key: str) -> User:
+        """See :meth:`Client.login`."""
+        return cls._shared().login(uid, auth_key)
+
+    @classmethod
+    def login_with_auth_token(cls, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
+        """See :meth:`Client.login_with_auth_token`."""
+        return cls._shared().login_with_auth_token(auth_token, refresh)
+
+    @classmethod
+    def logout(cls) -> None:
+        """See :meth:`Client.logout`."""
+        cls._shared().logout()
+
+    @classmethod
+    def get_logged_in_user(cls) -> Optional[User]:
+        """See :meth:`Client.get_logged_in_user`."""
+        return cls._shared().get_logged_in_user()
+
+    @classmethod
+    def connect(cls, timeout: Optional[float] = 30.0) -> None:
+        """See :meth:`Client.connect`."""
+        cls._shared().connect(timeout)
+
+    @classmethod
+    def disconnect(cls) -> None:
+        """See :meth:`Client.disconnect`."""
+        cls._shared().disconnect()
+
+    @classmethod
+    def ping(cls, timeout: Optional[float] = None) -> float:
+        """See :meth:`Client.ping`."""
+        return cls._shared().ping(timeout)
+
+    @classmethod
+    def get_connection_status(cls) -> CometChatWSState:
+        """See :meth:`Client.get_connection_status`; before ``init``: ``disconnected``."""
+        client = cls._client
+        return CometChatWSState.DISCONNECTED if client is None else client.get_connection_status()
+
+    @classmethod
+    def wait_for_status(cls, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
+        """See :meth:`Client.wait_for_status`."""
+        return cls._shared().wait_for_status(status, timeout)
+
+    @classmethod
+    def connection_info(cls) -> ConnectionInfo:
+        """See :meth:`Client.connection_info`."""
+        return cls._shared().connection_info()
+
+    @classmethod
+    def add_connection_listener(cls, listener_id: str, listener: ConnectionListener) -> None:
+        """See :meth:`Client.add_connection_listener`. May come before ``init``."""
+        name = arguments.listener_id(listener_id)
+        cls._registry.add("connection", name, arguments.listener(listener, ConnectionListener))
+
+    @classmethod
+    def remove_connection_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_connection_listener`. May come before ``init``."""
+        cls._registry.remove("connection", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_login_listener(cls, listener_id: str, listener: LoginListener) -> None:
+        """See :meth:`Client.add_login_listener`. May come before ``init``."""
+        cls._registry.add("login", arguments.listener_id(listener_id), arguments.listener(listener, LoginListener))
+
+    @classmethod
+    def remove_login_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_login_listener`. May come before ``init``."""
+        cls._registry.remove("login", arguments.listener_id(listener_id))
+
+    @classmethod
+    def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
+        """See :meth:`Client.connection_listener`. May come before ``init``."""
+        return cls._registry.during("connection", arguments.listener(listener, ConnectionListener))
+
+    @classmethod
+    def _shared(cls) -> Client:
+        client = cls._client
+        if client is None:
+            raise exception_for(
+                COMETCHAT_INITIALIZATION_NOT_DONE, "Call CometChat.init(app_id, settings) before anything else."
+            )
+        return client

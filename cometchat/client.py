@@ -1,0 +1,397 @@
+"""Client: checks what it is given, puts the parts together, and hands each call to the part that does it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import logging
+import threading
+import time
+import weakref
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Callable, ContextManager, Optional, Type, Union
+
+from ._protocol.endpoints import jwt_expiry
+from ._protocol.states import CometChatWSState
+from ._runtime import arguments
+from ._runtime.account import Account
+from ._runtime.connection import Connection
+from ._runtime.dispatcher import Dispatcher
+from ._runtime.registry import Registry
+from ._runtime.session import MemorySessionStore, Session
+from .exceptions import (
+    ERR_CLIENT_CLOSED,
+    LOGIN_IN_PROGRESS,
+    USER_NOT_LOGGED_IN,
+    CometChatException,
+    exception_for,
+    invalid,
+    missing,
+)
+from .listeners import ConnectionListener, LoginListener
+from .models import User
+from .settings import AppSettings, SessionStore
+
+logger = logging.getLogger("cometchat.client")
+
+_numbers = itertools.count(1)
+
+#: Seconds that close() waits for each of the client's threads.
+_JOIN = 0.2
+
+
+@dataclass(frozen=True)
+class ConnectionInfo:
+    """Where a client is connected, and what went wrong last. Holds no secret.
+
+    :ivar websocket_url: known after the login.
+    :ivar jwt_expires_at: Unix seconds; None where there is no jwt, or it does not say.
+    :ivar mode: the service's ``MODE``; None before the login.
+    :ivar failed_in: the phase of the newest error: ``"opening"`` (TCP, TLS, upgrade), ``"authenticating"``,
+        ``"renewing"`` (the jwt), ``"online"`` or ``"throttled"``; None where there was none since ``connect()``.
+    """
+
+    admin_url: str
+    client_url: str
+    websocket_url: Optional[str]
+    uid: Optional[str]
+    device_id: Optional[str]
+    jwt_expires_at: Optional[float]
+    mode: Optional[str]
+    failed_in: Optional[str]
+    last_error: Optional[CometChatException]
+
+
+class Client:
+    """One app, one user, one connection. ``CometChat`` is the same as a process-wide default.
+
+    All methods may be called from any thread, and from inside a listener's callback. A session in the settings' store
+    is taken up again, and in auto mode connected, without waiting.
+
+    :param app_id: of your dashboard.
+    :param settings: the rest.
+    :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
+    """
+
+    def __init__(
+        self, app_id: str, settings: AppSettings, *, _registry: Optional[Registry] = None, _start: bool = True
+    ) -> None:
+        _check_settings(settings)
+        self.app_id = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
+        self.settings = settings
+        number = next(_numbers)
+        self._registry = _registry or Registry()
+        self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}")
+        self._wire(settings, number)
+        self._logging_in = threading.Lock()
+        self._closed = False
+        _clients.add(self)
+        if _start:
+            self._resume()
+
+    def _resume(self) -> None:
+        """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
+        if self._account.restore() and self.settings.auto_establish_socket_connection:
+            self._connection.connect()
+
+    def _wire(self, settings: AppSettings, number: int) -> None:
+        # Here, so that importing the package does not load requests, websocket-client and tenacity.
+        from ._runtime.link import Link
+        from ._runtime.reconnect import ReconnectPolicy
+        from ._runtime.worker import Worker
+        from ._transport.rest import RequestsRest
+        from ._transport.websocket import socket_factory
+
+        self._rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
+        store: SessionStore = settings.session_store or MemorySessionStore()
+        self._account = Account(self.app_id, settings, self._rest, store)
+        link = Link(self._account, settings, socket_factory(settings))
+        self._connection = Connection(
+            dispatcher=self._dispatcher, start=lambda run: worker.start(run), send_ping=link.send_ping
+        )
+        worker = Worker(
+            self._connection,
+            account=self._account,
+            settings=settings,
+            link=link,
+            policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop),
+            name=f"cometchat-{{}}-{number}",
+        )
+
+    def __repr__(self) -> str:
+        session = self._account.session
+        return (
+            f"<Client app_id={self.app_id!r} uid={session.uid if session else None!r} {self.get_connection_status()}>"
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    # --- login
+
+    def login(self, uid: str, auth_key: str) -> User:
+        """Log in as a user, with the app's auth key. Fit for development; on a server of yours, prefer auth tokens.
+
+        Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode the connection is
+        then started, and not waited for. A login in place of another user's ends that user's connection.
+
+        :param uid: the user, who has to exist.
+        :param auth_key: of your dashboard. Kept nowhere.
+        :returns: the logged-in user.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_UID``, ``INVALID_AUTH_KEY``, ``LOGIN_IN_PROGRESS``,
+            ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's
+            own code.
+        """
+        self._check_open()
+        uid = arguments.text("uid", uid, "give the uid of a user that exists")
+        auth_key = arguments.header("auth_key", auth_key, "give the auth key of your CometChat dashboard")
+        return self._login(lambda: self._account.login(uid, auth_key))
+
+    def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
+        """Log in with an auth token, which your server got from CometChat's REST API.
+
+        Makes one HTTP call; as for the rest, see :meth:`login`.
+
+        :param auth_token: the token.
+        :param refresh: returns a new auth token; called once the old one is refused: now on this thread, later on the
+            connection thread. What it raises counts as a failed attempt (``ERR_TOKEN_REFRESH``).
+        :returns: the logged-in user.
+        :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``, ``ERR_TOKEN_REFRESH``.
+        """
+        self._check_open()
+        auth_token = arguments.header("auth_token", auth_token, "give an auth token of CometChat's REST API")
+        refresh = arguments.refresh(refresh)
+        return self._login(lambda: self._account.login_with_auth_token(auth_token, refresh))
+
+    def logout(self) -> None:
+        """Disconnect, void the auth token, and empty the store. Makes one HTTP call.
+
+        Should the call fail, the user is disconnected but still logged in, so that it can be made again.
+
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's
+            own code.
+        """
+        self._check_open()
+        session = self._require_session()
+        self._dispatcher.start()
+        self._connection.disconnect()
+        try:
+            self._account.logout(session)
+        except CometChatException as error:
+            self._dispatcher.post("login", "logout_failure", error)
+            raise
+        self._dispatcher.post("login", "logout_success")
+
+    def get_logged_in_user(self) -> Optional[User]:
+        """The logged-in user, or None. Makes no call.
+
+        :raises CometChatException: ``ERR_CLIENT_CLOSED``.
+        """
+        self._check_open()
+        session = self._account.session
+        return session.to_user() if session else None
+
+    # --- connection
+
+    def connect(self, timeout: Optional[float] = 30.0) -> None:
+        """Connect, and wait for it. While a retry is being waited for, it is tried at once.
+
+        :param timeout: seconds to wait; 0: not at all; None: without limit.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the
+            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called meanwhile; or ``ERR_CONNECT_TIMEOUT``: not
+            connected in time (the attempts go on; the newest failure is its cause).
+        """
+        self._check_open()
+        limit = arguments.timeout(timeout, zero=True)
+        self._require_session()
+        self._connection.connect()
+        if limit != 0:
+            self._connection.wait_until_up(limit)
+
+    def disconnect(self) -> None:
+        """Close the connection, or stop making it; the status is ``disconnected`` from here on.
+
+        Returns within 0.2 s in every state. Afterwards no callback but the final ``on_disconnected`` arrives.
+
+        :raises CometChatException: ``ERR_CLIENT_CLOSED``.
+        """
+        self._check_open()
+        self._connection.disconnect()
+
+    def ping(self, timeout: Optional[float] = None) -> float:
+        """Send a ping and wait for the answer.
+
+        :param timeout: seconds; default: the settings' ``pong_timeout``.
+        :returns: the round-trip time in seconds.
+        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``,
+            ``ERR_CLIENT_CLOSED``.
+        """
+        self._check_open()
+        return self._connection.ping(arguments.timeout(timeout) or self.settings.pong_timeout)
+
+    def get_connection_status(self) -> CometChatWSState:
+        """The status, now. Never blocks, takes no lock, raises nothing."""
+        return self._connection.status
+
+    def wait_for_status(self, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
+        """Wait until the connection has a status, if only for a moment.
+
+        :param status: a CometChatWSState or its string.
+        :param timeout: seconds; None: without limit.
+        :returns: False: the time is over.
+        :raises CometChatException: ``INVALID_STATUS``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
+        """
+        self._check_open()
+        return self._connection.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
+
+    def connection_info(self) -> ConnectionInfo:
+        """Where this client is connected, and what went wrong last: for diagnosis. Makes no call.
+
+        :raises CometChatException: ``ERR_CLIENT_CLOSED``.
+        """
+        self._check_open()
+        session = self._account.session
+        url: Optional[str] = None
+        if session is not None and session.settings is not None:
+            with contextlib.suppress(CometChatException):  # an address that can't be read is none
+                url = self._account.websocket_url(session)
+        connection = self._connection
+        return ConnectionInfo(
+            admin_url=self._account.endpoints.admin,
+            client_url=self._account.endpoints.client,
+            websocket_url=url,
+            uid=session.uid if session else None,
+            device_id=session.device_id if session else None,
+            jwt_expires_at=jwt_expiry(session.jwt) if session else None,
+            mode=self._account.mode if session else None,
+            failed_in=connection.failed_in.value if connection.failed_in else None,
+            last_error=connection.last_error,
+        )
+
+    # --- listeners
+
+    def add_connection_listener(self, listener_id: str, listener: ConnectionListener) -> None:
+        """Register a listener; it hears of what happens from now on, on the dispatcher thread.
+
+        :param listener_id: a name of your own. If it is in use, the new listener takes the place, and a warning is logged.
+        :param listener: an instance of a subclass of ConnectionListener.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
+        self._add("connection", listener_id, listener, ConnectionListener)
+
+    def remove_connection_listener(self, listener_id: str) -> None:
+        """End a registration. An unknown id: nothing.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
+        self._registry.remove("connection", arguments.listener_id(listener_id))
+
+    def add_login_listener(self, listener_id: str, listener: LoginListener) -> None:
+        """The same as :meth:`add_connection_listener`, for a LoginListener."""
+        self._add("login", listener_id, listener, LoginListener)
+
+    def remove_login_listener(self, listener_id: str) -> None:
+        """The same as :meth:`remove_connection_listener`, for a LoginListener."""
+        self._registry.remove("login", arguments.listener_id(listener_id))
+
+    def connection_listener(self, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
+        """A context manager: the listener is registered on entry, and removed on exit.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
+        """
+        self._check_open()
+        return self._registry.during("connection", arguments.listener(listener, ConnectionListener))
+
+    # --- end
+
+    def close(self) -> None:
+        """Disconnect and end the threads; the object is done. Again: nothing.
+
+        Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends when
+        that lets go of it. The stored login stays.
+        """
+        self._shut()
+        self._join(time.monotonic() + 2 * _JOIN)
+
+    def _shut(self) -> None:
+        self._closed = True
+        self._connection.close()
+        self._dispatcher.close()
+        self._rest.close()
+        _clients.discard(self)
+
+    def _join(self, deadline: float) -> None:
+        self._connection.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
+        self._dispatcher.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
+
+    def _login(self, act: Callable[[], Session]) -> User:
+        if not self._logging_in.acquire(blocking=False):
+            raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is under way: wait for it.")
+        try:
+            self._dispatcher.start()
+            before = self._account.session
+            try:
+                session = act()
+            except CometChatException as error:
+                self._dispatcher.post("login", "login_failure", error)
+                raise
+            if self._closed:
+                raise _closed_error()
+            if before is not None and before.uid != session.uid:
+                self._connection.disconnect()
+            user = session.to_user()
+            self._dispatcher.post("login", "login_success", user)
+            if self.settings.auto_establish_socket_connection:
+                self._connection.connect()
+            return user
+        finally:
+            self._logging_in.release()
+
+    def _add(self, kind: str, listener_id: str, listener: object, cls: Type[object]) -> None:
+        self._check_open()
+        self._registry.add(kind, arguments.listener_id(listener_id), arguments.listener(listener, cls))
+
+    def _require_session(self) -> Session:
+        session = self._account.session
+        if session is None:
+            raise exception_for(
+                USER_NOT_LOGGED_IN, "No user is logged in: call login() or login_with_auth_token() first."
+            )
+        return session
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise _closed_error()
+
+
+def _closed_error() -> CometChatException:
+    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
+
+
+def _check_settings(settings: object) -> None:
+    expected = 'give AppSettings, such as AppSettings(region="us")'
+    if settings is None:
+        raise missing("settings", expected)
+    if not isinstance(settings, AppSettings):
+        raise invalid("settings", expected, settings)
+
+
+_clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+
+@atexit.register
+def _close_all() -> None:
+    """The interpreter ends: say goodbye to the servers, within half a second for all."""
+    clients = list(_clients)
+    for client in clients:
+        client._shut()
+    deadline = time.monotonic() + 0.5
+    for client in clients:
+        client._join(deadline)

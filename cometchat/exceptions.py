@@ -1,0 +1,160 @@
+"""Everything that this SDK raises on purpose.
+
+::
+
+    CometChatException                    code, name, message, details
+     +-- AuthenticationException          a credential was refused: auth key, auth token, jwt
+     +-- ConnectionException              (also ConnectionError) network, HTTP transport, WebSocket
+     |    +-- ConnectionTimeoutException  (also TimeoutError) no answer within a limit
+     +-- InvalidArgumentException         (also ValueError) a wrong argument: names it, says what would be right
+     +-- RateLimitException               HTTP 429, with ``retry_after``
+
+The vendor's documented codes are used where one exists, the server's own ``{code, message, details}`` pass
+through unchanged, and codes of this SDK's own start with ``ERR_``. ``__cause__`` is the library's exception.
+
+This module knows nothing of sockets, threads or HTTP, and imports nothing of the package.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Optional, Tuple, Type
+
+# The vendor's codes.
+COMETCHAT_INITIALIZATION_NOT_DONE = "COMETCHAT_INITIALIZATION_NOT_DONE"
+FAILED_TO_FETCH = "FAILED_TO_FETCH"
+LOGIN_IN_PROGRESS = "LOGIN_IN_PROGRESS"
+MISSING_PARAMETERS = "MISSING_PARAMETERS"
+NO_WEBSOCKET_CONNECTION = "NO_WEBSOCKET_CONNECTION"
+USER_NOT_LOGGED_IN = "USER_NOT_LOGGED_IN"
+WS_AUTH_FAIL = "WS_AUTH_FAIL"
+WS_CONNECTION_FAIL = "WS_CONNECTION_FAIL"
+
+# This SDK's own.
+ERR_AUTH_TIMEOUT = "ERR_AUTH_TIMEOUT"
+ERR_BAD_RESPONSE = "ERR_BAD_RESPONSE"
+ERR_CLIENT_CLOSED = "ERR_CLIENT_CLOSED"
+ERR_CONNECT_TIMEOUT = "ERR_CONNECT_TIMEOUT"
+ERR_FEATURE_THROTTLED = "ERR_FEATURE_THROTTLED"
+ERR_INTERNAL = "ERR_INTERNAL"
+ERR_PONG_TIMEOUT = "ERR_PONG_TIMEOUT"
+ERR_PROTOCOL = "ERR_PROTOCOL"
+ERR_TOKEN_REFRESH = "ERR_TOKEN_REFRESH"
+ERR_TOO_MANY_REQUESTS = "ERR_TOO_MANY_REQUESTS"
+
+
+class CometChatException(Exception):
+    """What every error of this SDK is.
+
+    :ivar code: a stable string to branch on, such as ``"WS_AUTH_FAIL"``.
+    :ivar message: one sentence for a person: what is wrong, and where it is known, what would be right.
+    :ivar name: the vendor's name of the error; the code where it gives no other.
+    :ivar details: more, such as a close code and its reason; or None.
+    :ivar retry_after: seconds (>= 0) that the server asked to be left alone; None where it did not ask.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        name: Optional[str] = None,
+        details: Optional[str] = None,
+        retry_after: Optional[float] = None,
+    ) -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.name = code if name is None else name
+        self.details = details
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        text = f"{self.code}: {self.message}"
+        return f"{text} ({self.details})" if self.details else text
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, details={self.details!r})"
+
+    def __reduce__(self) -> Tuple[Callable[..., CometChatException], Tuple[Any, ...], Dict[str, Any]]:
+        # The plain way would call __init__ with args alone, and, for the OSErrors below, lose the rest.
+        return _rebuild, (type(self), self.code, self.message), dict(self.__dict__)
+
+
+class AuthenticationException(CometChatException):
+    """The service refused a credential: auth key, auth token, or ``jwt``. Trying again with the same one is no use."""
+
+
+class ConnectionException(CometChatException, ConnectionError):
+    """The network or the server failed: DNS, refused, TLS, proxy, handshake, lost, closed. May pass by itself.
+
+    :ivar close_code: the WebSocket close code that the server sent; None where it sent none.
+    """
+
+    close_code: Optional[int] = None
+
+
+class ConnectionTimeoutException(ConnectionException, TimeoutError):
+    """No answer came within a limit: connect, ``auth`` or pong."""
+
+
+class InvalidArgumentException(CometChatException, ValueError):
+    """An argument is missing or wrong. ``name`` is the argument's name."""
+
+
+class RateLimitException(CometChatException):
+    """The service answered HTTP 429. ``retry_after`` holds the seconds that it asked for, or None."""
+
+
+#: The class of each code that has one of its own; any other code is a plain :class:`CometChatException`.
+CLASSES: Dict[str, Type[CometChatException]] = {
+    ERR_AUTH_TIMEOUT: ConnectionTimeoutException,
+    ERR_BAD_RESPONSE: ConnectionException,
+    ERR_CONNECT_TIMEOUT: ConnectionTimeoutException,
+    ERR_PONG_TIMEOUT: ConnectionTimeoutException,
+    ERR_PROTOCOL: ConnectionException,
+    ERR_TOKEN_REFRESH: ConnectionException,
+    ERR_TOO_MANY_REQUESTS: RateLimitException,
+    FAILED_TO_FETCH: ConnectionException,
+    MISSING_PARAMETERS: InvalidArgumentException,
+    NO_WEBSOCKET_CONNECTION: ConnectionException,
+    WS_AUTH_FAIL: AuthenticationException,
+    WS_CONNECTION_FAIL: ConnectionException,
+}
+
+
+def exception_for(
+    code: str,
+    message: str,
+    *,
+    name: Optional[str] = None,
+    details: Optional[str] = None,
+    retry_after: Optional[float] = None,
+) -> CometChatException:
+    """Make the exception of a code, of the class that :data:`CLASSES` gives it."""
+    cls = CLASSES.get(code, CometChatException)
+    return cls(code, message, name=name, details=details, retry_after=retry_after)
+
+
+def missing(parameter: str, expected: str) -> InvalidArgumentException:
+    """The error of an argument that is empty or absent."""
+    return InvalidArgumentException(MISSING_PARAMETERS, f"{parameter} is missing: {expected}.", name=parameter)
+
+
+def invalid(parameter: str, expected: str, got: object) -> InvalidArgumentException:
+    """The error of an argument of a wrong type or value. Only the type of what was given is shown: it may be a secret."""
+    return InvalidArgumentException(
+        f"INVALID_{parameter.upper()}",
+        f"{parameter} is wrong: {expected}, not {type(got).__name__}.",
+        name=parameter,
+    )
+
+
+def invalid_value(parameter: str, expected: str, got: object) -> InvalidArgumentException:
+    """The error of an argument of a wrong value that is no secret, and is shown."""
+    return InvalidArgumentException(
+        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}, not {got!r}.", name=parameter
+    )
+
+
+def _rebuild(cls: Type[CometChatException], code: str, message: str) -> CometChatException:
+    return cls(code, message)

@@ -1,0 +1,37 @@
+"""A pytest plugin: the sandbox, and a client connected to it, as fixtures for your own tests.
+
+Nothing of the sandbox is loaded before a test asks for it, so that pytest runs without ``cometchat[sandbox]`` too.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Iterator
+
+import pytest
+
+if TYPE_CHECKING:
+    from cometchat import Client
+    from cometchat.sandbox import Sandbox
+
+
+@pytest.fixture
+def cometchat_sandbox() -> Iterator[Sandbox]:
+    """A fresh ``Sandbox``, running for the time of one test."""
+    from cometchat.sandbox import Sandbox
+
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def cometchat_client(cometchat_sandbox: Sandbox) -> Iterator[Client]:
+    """A ``Client`` of that sandbox, logged in as ``cometchat-uid-1`` and connected; closed after the test."""
+    from cometchat import Client
+
+    client = Client(cometchat_sandbox.app_id, cometchat_sandbox.settings())
+    try:
+        client.login("cometchat-uid-1", cometchat_sandbox.auth_key)
+        client.connect(timeout=10.0)
+        yield client
+    finally:
+        client.close()

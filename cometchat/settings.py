@@ -1,0 +1,256 @@
+"""AppSettings: what a client needs to know, checked when made."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from typing import Any, Callable, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from urllib.parse import urlsplit
+
+from .exceptions import invalid, invalid_value, missing
+
+SUBSCRIPTION_TYPES = ("ALL_USERS", "FRIENDS", "ROLES", "NONE")
+
+#: Bytes. The default cap on one WebSocket message.
+DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
+#: Seconds. The longest time that any setting may name: a day.
+LONGEST = 86_400.0
+
+
+class SessionStore(Protocol):
+    """Where the logged-in session is kept. ``FileSessionStore`` and ``MemorySessionStore`` are two; yours may be a third.
+
+    Calls come from the thread that logs in or out, and from the connection thread when a token is replaced; never two at
+    once from one client. What a method raises is logged as a warning: a login holds without its store.
+    """
+
+    def load(self) -> Optional[Mapping[str, Any]]:
+        """The stored session (JSON-able), or None."""
+
+    def save(self, session: Mapping[str, Any]) -> None:
+        """Keep the session in place of the old one. It holds the auth token: keep it where only the user can read."""
+
+    def clear(self) -> None:
+        """Forget the session."""
+
+
+#: What tenacity calls to learn how long to wait (seconds) and whether to stop; any of tenacity's own fits.
+WaitStrategy = Callable[[Any], float]
+StopStrategy = Callable[[Any], bool]
+
+
+@dataclass(frozen=True, init=False)
+class AppSettings:
+    """The settings of a client. Keyword-only, immutable, checked when made.
+
+    :param region: ``"us"``, ``"eu"``, ``"in"`` or another region's name. Required unless both hosts are overridden.
+    :param subscription_type: whose presence is wanted: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or ``"NONE"``.
+    :param roles: the roles, with ``"ROLES"`` only.
+    :param auto_establish_socket_connection: True connects at login; False leaves ``connect()`` and ``disconnect()`` to you.
+    :param admin_host: in place of the app's admin API; ``host[:port][/path]`` means https, an explicit ``http://`` or
+        ``https://`` is taken as given.
+    :param client_host: the same for the client API.
+    :param connect_timeout: seconds (> 0) for TCP, TLS and upgrade, and for each HTTP answer.
+    :param auth_timeout: seconds (> 0) for the answer to ``auth``.
+    :param ping_interval: seconds (> 0) between heartbeats.
+    :param pong_timeout: seconds (> 0) to wait for the answer to one.
+    :param reconnect_wait: a tenacity ``wait`` strategy. Default: the first retry after a random 0 to 1 s, then
+        exponential with full jitter, at most 30 s.
+    :param reconnect_stop: a tenacity ``stop`` strategy. Default: never.
+    :param settings_refresh_interval: seconds (>= 0) between looks at the service's ``MODE`` while connected; 0: none.
+    :param max_message_size: bytes (>= 1024) that one WebSocket message may have; a larger one ends the connection
+        with close code 1009 and ``ERR_PROTOCOL``.
+    :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The socket
+        goes the same way (``https`` for wss, ``http`` for ws).
+    :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
+        ``CURL_CA_BUNDLE``), else certifi's.
+    :param session_store: where the login is kept. Default: in memory.
+    :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_<FIELD>``, naming the field and what it may be.
+    """
+
+    region: Optional[str]
+    subscription_type: str
+    roles: Tuple[str, ...]
+    auto_establish_socket_connection: bool
+    admin_host: Optional[str]
+    client_host: Optional[str]
+    connect_timeout: float
+    auth_timeout: float
+    ping_interval: float
+    pong_timeout: float
+    reconnect_wait: Optional[WaitStrategy]
+    reconnect_stop: Optional[StopStrategy]
+    settings_refresh_interval: float
+    max_message_size: int
+    #: Out of the repr: a proxy's address may hold a password.
+    proxies: Optional[Mapping[str, str]] = field(repr=False)
+    ca_certs: Optional[str]
+    session_store: Optional[SessionStore]
+
+    def __init__(
+        self,
+        *,
+        region: Optional[str] = None,
+        subscription_type: str = "ALL_USERS",
+        roles: Sequence[str] = (),
+        auto_establish_socket_connection: bool = True,
+        admin_host: Optional[str] = None,
+        client_host: Optional[str] = None,
+        connect_timeout: float = 10.0,
+        auth_timeout: float = 10.0,
+        ping_interval: float = 15.0,
+        pong_timeout: float = 3.0,
+        reconnect_wait: Optional[WaitStrategy] = None,
+        reconnect_stop: Optional[StopStrategy] = None,
+        settings_refresh_interval: float = 300.0,
+        max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        proxies: Optional[Mapping[str, str]] = None,
+        ca_certs: Union[str, os.PathLike[str], None] = None,
+        session_store: Optional[SessionStore] = None,
+    ) -> None:
+        values = {
+            "admin_host": _host("admin_host", admin_host),
+            "client_host": _host("client_host", client_host),
+            "subscription_type": _choice("subscription_type", subscription_type, SUBSCRIPTION_TYPES),
+            "roles": _roles(roles, subscription_type),
+            "auto_establish_socket_connection": _bool(
+                "auto_establish_socket_connection", auto_establish_socket_connection
+            ),
+            "connect_timeout": _seconds("connect_timeout", connect_timeout),
+            "auth_timeout": _seconds("auth_timeout", auth_timeout),
+            "ping_interval": _seconds("ping_interval", ping_interval),
+            "pong_timeout": _seconds("pong_timeout", pong_timeout),
+            "reconnect_wait": _strategy("reconnect_wait", reconnect_wait, "wait"),
+            "reconnect_stop": _strategy("reconnect_stop", reconnect_stop, "stop"),
+            "settings_refresh_interval": _seconds("settings_refresh_interval", settings_refresh_interval, zero=True),
+            "max_message_size": _size("max_message_size", max_message_size),
+            "proxies": _proxies(proxies),
+            "ca_certs": _ca_certs(ca_certs),
+            "session_store": _store(session_store),
+        }
+        values["region"] = _region(region, required=not (admin_host and client_host))
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+
+def _region(value: object, required: bool) -> Optional[str]:
+    if value is None or value == "":
+        if required:
+            raise missing("region", 'give "us", "eu", "in" or another region\'s name, or override both hosts')
+        return None
+    expected = 'give "us", "eu", "in" or another region\'s name (letters, digits, hyphens)'
+    if not isinstance(value, str):
+        raise invalid("region", expected, value)
+    if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", value):
+        raise invalid_value("region", expected, value)
+    return value.lower()
+
+
+def _host(name: str, value: object) -> Optional[str]:
+    if value is None:
+        return None
+    expected = 'give "host[:port][/path]", or the same after "http://" or "https://"'
+    if not isinstance(value, str):
+        raise invalid(name, expected, value)
+    try:
+        parts = urlsplit(value if "://" in value else f"https://{value}")
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+        parts = urlsplit("")
+    if not usable or parts.query or parts.fragment or not value.isprintable() or " " in value:
+        raise invalid_value(name, expected, value if "@" not in value else "an address with a password")
+    if parts.username is not None or parts.password is not None:
+        raise invalid_value(name, expected, "an address with a user name or password")
+    return value
+
+
+def _choice(name: str, value: object, choices: Sequence[str]) -> str:
+    expected = "give one of " + ", ".join(f'"{choice}"' for choice in choices)
+    if not isinstance(value, str):
+        raise invalid(name, expected, value)
+    if value not in choices:
+        raise invalid_value(name, expected, value)
+    return str(value)
+
+
+def _roles(value: object, subscription_type: object) -> Tuple[str, ...]:
+    expected = 'give a list of role names, with subscription_type="ROLES" only'
+    if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
+        raise invalid("roles", expected, value)
+    roles = tuple(sorted(value, key=str)) if isinstance(value, (set, frozenset)) else tuple(value)
+    if not all(isinstance(role, str) and role for role in roles):
+        raise invalid_value("roles", expected, roles)
+    if roles and subscription_type != "ROLES":
+        raise invalid_value("roles", expected, roles)
+    if not roles and subscription_type == "ROLES":
+        raise missing("roles", expected)
+    return roles
+
+
+def _bool(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise invalid(name, "give True or False", value)
+    return value
+
+
+def _seconds(name: str, value: object, *, zero: bool = False) -> float:
+    least = "from 0" if zero else "above 0"
+    expected = f"give seconds, {least} and at most {LONGEST:.0f}"
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise invalid(name, expected, value)
+    if not math.isfinite(value) or value > LONGEST or value < 0 or (value == 0 and not zero):
+        raise invalid_value(name, expected, value)
+    return float(value)
+
+
+def _size(name: str, value: object) -> int:
+    expected = "give bytes, a whole number from 1024 to 2147483647"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(name, expected, value)
+    if not 1024 <= value <= 2**31 - 1:
+        raise invalid_value(name, expected, value)
+    return value
+
+
+def _strategy(name: str, value: Any, kind: str) -> Any:
+    if value is not None and (not callable(value) or isinstance(value, type)):
+        example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
+        raise invalid(name, f"give a tenacity {kind} strategy, such as tenacity.{example}", value)
+    return value
+
+
+def _proxies(value: object) -> Optional[Mapping[str, str]]:
+    if value is None:
+        return None
+    expected = 'give a mapping as requests takes it, such as {"https": "http://proxy:3128"}'
+    if not isinstance(value, Mapping):
+        raise invalid("proxies", expected, value)
+    if not all(isinstance(key, str) and isinstance(address, str) for key, address in value.items()):
+        raise invalid("proxies", expected, next(iter(value.values()), None))
+    return dict(value)
+
+
+def _ca_certs(value: object) -> Optional[str]:
+    if value is None:
+        return None
+    expected = "give the path of a CA bundle that exists: a PEM file, or a folder made by c_rehash"
+    if not isinstance(value, (str, os.PathLike)):
+        raise invalid("ca_certs", expected, value)
+    path = os.fspath(value)
+    if not isinstance(path, str):
+        raise invalid("ca_certs", expected, value)
+    if not os.path.exists(path):
+        raise invalid_value("ca_certs", expected, path)
+    return path
+
+
+def _store(value: Any) -> Any:
+    if value is not None:
+        methods = (getattr(value, name, None) for name in ("load", "save", "clear"))
+        if isinstance(value, type) or not all(callable(method) for method in methods):
+            raise invalid("session_store", "give an object with load(), save(session) and clear()", value)
+    return value
