@@ -136,6 +136,7 @@ class Worker:
     def _renew(self, run: Run) -> None:
         self._close_socket(run)
         self._account.renew()
+        run.jwt_suspect = False
         self._connection.signal(run, Signal.RENEWED)
 
     def _serve(self, run: Run) -> None:

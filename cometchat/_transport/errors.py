@@ -31,7 +31,7 @@ def network_reason(error: BaseException, host: str) -> str:
         if isinstance(cause, ssl.SSLError):
             return f"TLS: the handshake with {host} failed: {cause.reason or 'the peer speaks no TLS'}"
         if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
-            return f"connection lost: {host} reset it"
+            return f"{host} reset the connection"
         if isinstance(cause, TimeoutError) or isinstance(cause, socket.timeout):
             return f"timeout: no answer from {host}"
         if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
