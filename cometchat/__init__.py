@@ -19,14 +19,37 @@ from .exceptions import (
     InvalidArgumentException,
     RateLimitException,
 )
-from .listeners import ConnectionListener, LoginListener
-from .models import User
+from .listeners import CallListener, ConnectionListener, GroupListener, LoginListener, MessageListener, UserListener
+from .models import (
+    Action,
+    Attachment,
+    BaseMessage,
+    Call,
+    CardMessage,
+    CustomMessage,
+    Group,
+    InteractionReceipt,
+    InteractiveMessage,
+    MediaMessage,
+    MessageReceipt,
+    ReactionEvent,
+    TextMessage,
+    TransientMessage,
+    TypingIndicator,
+    User,
+)
 from .settings import AppSettings, SessionStore
 from .version import __version__
 
 __all__ = [
+    "Action",
     "AppSettings",
+    "Attachment",
     "AuthenticationException",
+    "BaseMessage",
+    "Call",
+    "CallListener",
+    "CardMessage",
     "Client",
     "CometChat",
     "CometChatException",
@@ -35,13 +58,26 @@ __all__ = [
     "ConnectionInfo",
     "ConnectionListener",
     "ConnectionTimeoutException",
+    "CustomMessage",
     "FileSessionStore",
+    "Group",
+    "GroupListener",
+    "InteractionReceipt",
+    "InteractiveMessage",
     "InvalidArgumentException",
     "LoginListener",
+    "MediaMessage",
     "MemorySessionStore",
+    "MessageListener",
+    "MessageReceipt",
     "RateLimitException",
+    "ReactionEvent",
     "SessionStore",
+    "TextMessage",
+    "TransientMessage",
+    "TypingIndicator",
     "User",
+    "UserListener",
     "__version__",
 ]
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from typing import Callable, ContextManager, Optional, Union
 
+from ._listening import add_listener
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
 from ._runtime.registry import Registry
 from .client import Client, ConnectionInfo
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
-from .listeners import ConnectionListener, LoginListener
+from .listeners import CallListener, ConnectionListener, GroupListener, LoginListener, MessageListener, UserListener
 from .models import User
 from .settings import AppSettings
 
@@ -107,8 +108,7 @@ class CometChat:
     @classmethod
     def add_connection_listener(cls, listener_id: str, listener: ConnectionListener) -> None:
         """See :meth:`Client.add_connection_listener`. May come before ``init``."""
-        name = arguments.listener_id(listener_id)
-        cls._registry.add("connection", name, arguments.listener(listener, ConnectionListener))
+        add_listener(cls._registry, "connection", listener_id, listener)
 
     @classmethod
     def remove_connection_listener(cls, listener_id: str) -> None:
@@ -118,12 +118,52 @@ class CometChat:
     @classmethod
     def add_login_listener(cls, listener_id: str, listener: LoginListener) -> None:
         """See :meth:`Client.add_login_listener`. May come before ``init``."""
-        cls._registry.add("login", arguments.listener_id(listener_id), arguments.listener(listener, LoginListener))
+        add_listener(cls._registry, "login", listener_id, listener)
 
     @classmethod
     def remove_login_listener(cls, listener_id: str) -> None:
         """See :meth:`Client.remove_login_listener`. May come before ``init``."""
         cls._registry.remove("login", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_user_listener(cls, listener_id: str, listener: UserListener) -> None:
+        """See :meth:`Client.add_user_listener`. May come before ``init``."""
+        add_listener(cls._registry, "user", listener_id, listener)
+
+    @classmethod
+    def remove_user_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_user_listener`. May come before ``init``."""
+        cls._registry.remove("user", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_group_listener(cls, listener_id: str, listener: GroupListener) -> None:
+        """See :meth:`Client.add_group_listener`. May come before ``init``."""
+        add_listener(cls._registry, "group", listener_id, listener)
+
+    @classmethod
+    def remove_group_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_group_listener`. May come before ``init``."""
+        cls._registry.remove("group", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_message_listener(cls, listener_id: str, listener: MessageListener) -> None:
+        """See :meth:`Client.add_message_listener`. May come before ``init``."""
+        add_listener(cls._registry, "message", listener_id, listener)
+
+    @classmethod
+    def remove_message_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_message_listener`. May come before ``init``."""
+        cls._registry.remove("message", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_call_listener(cls, listener_id: str, listener: CallListener) -> None:
+        """See :meth:`Client.add_call_listener`. May come before ``init``."""
+        add_listener(cls._registry, "call", listener_id, listener)
+
+    @classmethod
+    def remove_call_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_call_listener`. May come before ``init``."""
+        cls._registry.remove("call", arguments.listener_id(listener_id))
 
     @classmethod
     def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import functools
 import itertools
 import logging
 import threading
@@ -11,8 +12,9 @@ import time
 import weakref
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Callable, ContextManager, Optional, Type, Union
+from typing import Callable, Optional, Type, Union
 
+from ._listening import Listening
 from ._protocol.endpoints import jwt_expiry
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
@@ -30,7 +32,6 @@ from .exceptions import (
     invalid,
     missing,
 )
-from .listeners import ConnectionListener, LoginListener
 from .models import User
 from .settings import AppSettings, SessionStore
 
@@ -64,7 +65,7 @@ class ConnectionInfo:
     last_error: Optional[CometChatException]
 
 
-class Client:
+class Client(Listening):
     """One app, one user, one connection. ``CometChat`` is the same as a process-wide default.
 
     All methods may be called from any thread, and from inside a listener's callback. A session in the settings' store
@@ -107,7 +108,8 @@ class Client:
         self._rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
         store: SessionStore = settings.session_store or MemorySessionStore()
         self._account = Account(self.app_id, settings, self._rest, store)
-        link = Link(self._account, settings, socket_factory(settings))
+        notify = functools.partial(self._dispatcher.post, of_connection=True)
+        link = Link(self._account, settings, socket_factory(settings), notify)
         self._connection = Connection(
             dispatcher=self._dispatcher, start=lambda run: worker.start(run), send_ping=link.send_ping
         )
@@ -275,40 +277,6 @@ class Client:
             last_error=connection.last_error,
         )
 
-    # --- listeners
-
-    def add_connection_listener(self, listener_id: str, listener: ConnectionListener) -> None:
-        """Register a listener; it hears of what happens from now on, on the dispatcher thread.
-
-        :param listener_id: a name of your own. If it is in use, the new listener takes the place, and a warning is logged.
-        :param listener: an instance of a subclass of ConnectionListener.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
-        """
-        self._add("connection", listener_id, listener, ConnectionListener)
-
-    def remove_connection_listener(self, listener_id: str) -> None:
-        """End a registration. An unknown id: nothing.
-
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
-        """
-        self._registry.remove("connection", arguments.listener_id(listener_id))
-
-    def add_login_listener(self, listener_id: str, listener: LoginListener) -> None:
-        """The same as :meth:`add_connection_listener`, for a LoginListener."""
-        self._add("login", listener_id, listener, LoginListener)
-
-    def remove_login_listener(self, listener_id: str) -> None:
-        """The same as :meth:`remove_connection_listener`, for a LoginListener."""
-        self._registry.remove("login", arguments.listener_id(listener_id))
-
-    def connection_listener(self, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
-        """A context manager: the listener is registered on entry, and removed on exit.
-
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
-        """
-        self._check_open()
-        return self._registry.during("connection", arguments.listener(listener, ConnectionListener))
-
     # --- end
 
     def close(self) -> None:
@@ -353,10 +321,6 @@ class Client:
             return user
         finally:
             self._logging_in.release()
-
-    def _add(self, kind: str, listener_id: str, listener: object, cls: Type[object]) -> None:
-        self._check_open()
-        self._registry.add(kind, arguments.listener_id(listener_id), arguments.listener(listener, cls))
 
     def _require_session(self) -> Session:
         session = self._account.session

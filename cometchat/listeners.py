@@ -8,7 +8,23 @@ the other listeners' calls, never the connection. Any method of the SDK may be c
 from __future__ import annotations
 
 from .exceptions import CometChatException
-from .models import User
+from .models import (
+    Action,
+    BaseMessage,
+    Call,
+    CardMessage,
+    CustomMessage,
+    Group,
+    InteractionReceipt,
+    InteractiveMessage,
+    MediaMessage,
+    MessageReceipt,
+    ReactionEvent,
+    TextMessage,
+    TransientMessage,
+    TypingIndicator,
+    User,
+)
 
 
 class ConnectionListener:
@@ -71,3 +87,127 @@ class LoginListener:
 
         :param error: why.
         """
+
+
+class UserListener:
+    """Hears of the presence of the users that ``subscription_type`` asks for."""
+
+    def on_user_online(self, user: User) -> None:
+        """A user came online."""
+
+    def on_user_offline(self, user: User) -> None:
+        """A user went offline."""
+
+
+class GroupListener:
+    """Hears of the members of the groups that the logged-in user is in.
+
+    A user or group is None where the service did not say who or which.
+    """
+
+    def on_group_member_joined(self, action: Action, joined_user: User, joined_group: Group) -> None:
+        """A user joined a group."""
+
+    def on_group_member_left(self, action: Action, left_user: User, left_group: Group) -> None:
+        """A user left a group."""
+
+    def on_group_member_kicked(self, action: Action, kicked_user: User, kicked_by: User, kicked_from: Group) -> None:
+        """A user was removed from a group, and may join again."""
+
+    def on_group_member_banned(self, action: Action, banned_user: User, banned_by: User, banned_from: Group) -> None:
+        """A user was removed from a group, and may not join again."""
+
+    def on_group_member_unbanned(
+        self, action: Action, unbanned_user: User, unbanned_by: User, unbanned_from: Group
+    ) -> None:
+        """A user may join a group again."""
+
+    def on_group_member_scope_changed(
+        self,
+        action: Action,
+        updated_by: User,
+        updated_user: User,
+        scope_changed_to: str,
+        scope_changed_from: str,
+        group: Group,
+    ) -> None:
+        """A member's scope changed: ``"admin"``, ``"moderator"`` or ``"participant"``."""
+
+    def on_member_added_to_group(self, action: Action, added_by: User, user_added: User, added_to: Group) -> None:
+        """A user was made a member by another."""
+
+
+class MessageListener:
+    """Hears of messages and of what goes with them. What this very connection has sent does not come back to it."""
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        """A text message."""
+
+    def on_media_message_received(self, message: MediaMessage) -> None:
+        """An image, video, audio or file message."""
+
+    def on_custom_message_received(self, message: CustomMessage) -> None:
+        """A message of the app's own kind."""
+
+    def on_interactive_message_received(self, message: InteractiveMessage) -> None:
+        """A form or a card with buttons."""
+
+    def on_card_message_received(self, message: CardMessage) -> None:
+        """A card."""
+
+    def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
+        """Somebody has begun to type."""
+
+    def on_typing_ended(self, typing_indicator: TypingIndicator) -> None:
+        """Somebody types no longer."""
+
+    def on_messages_delivered(self, message_receipt: MessageReceipt) -> None:
+        """The messages up to this one were delivered (to all: see ``receipt_type``)."""
+
+    def on_messages_read(self, message_receipt: MessageReceipt) -> None:
+        """The messages up to this one were read (by all: see ``receipt_type``)."""
+
+    def on_message_edited(self, message: BaseMessage) -> None:
+        """A message was edited; this is how it reads now."""
+
+    def on_message_deleted(self, message: BaseMessage) -> None:
+        """A message was deleted."""
+
+    def on_transient_message_received(self, message: TransientMessage) -> None:
+        """A message that is not stored."""
+
+    def on_message_reaction_added(self, reaction_event: ReactionEvent) -> None:
+        """Somebody reacted to a message."""
+
+    def on_message_reaction_removed(self, reaction_event: ReactionEvent) -> None:
+        """Somebody took a reaction back."""
+
+    def on_interaction_goal_completed(self, interaction_receipt: InteractionReceipt) -> None:
+        """Somebody completed the goal of an interactive message."""
+
+
+class CallListener:
+    """Hears of the signalling of calls; the media is none of this SDK's business."""
+
+    def on_incoming_call_received(self, call: Call) -> None:
+        """Somebody calls."""
+
+    def on_outgoing_call_accepted(self, call: Call) -> None:
+        """A call was accepted."""
+
+    def on_outgoing_call_rejected(self, call: Call) -> None:
+        """A call was rejected, or the other side is busy."""
+
+    def on_incoming_call_cancelled(self, call: Call) -> None:
+        """A call was cancelled, or not answered in time."""
+
+
+#: The kinds of listeners, and the class of each.
+KINDS = {
+    "connection": ConnectionListener,
+    "login": LoginListener,
+    "user": UserListener,
+    "group": GroupListener,
+    "message": MessageListener,
+    "call": CallListener,
+}

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Callable
 
+from .._protocol.delivery import deliver
 from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
 from .._protocol.frames import PING, decode, encode_auth
 from .._protocol.heartbeat import Heartbeat
@@ -37,6 +38,7 @@ _LONGEST_LOGGED = 2000
 class Link:
     """What the connection thread does with a socket.
 
+    :param notify: takes the kind, method and arguments of a call that the listeners are owed.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
@@ -46,11 +48,13 @@ class Link:
         account: Account,
         settings: AppSettings,
         open_socket: SocketFactory,
+        notify: Callable[..., object],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._account = account
         self._settings = settings
+        self._notify = notify
         self._clock = clock
         self._wall_clock = wall_clock
         self.new_socket = open_socket
@@ -129,9 +133,21 @@ class Link:
         :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
         """
         event = self._decode(data)
-        if isinstance(event, AuthAnswer):
+        if isinstance(event, ServerEvent):
+            self._deliver(event)
+        elif isinstance(event, AuthAnswer):
             self._judge(event)
         return isinstance(event, Pong)
+
+    def _deliver(self, event: ServerEvent) -> None:
+        try:
+            delivery = deliver(event, self._account.resource)
+        except Exception:  # a frame can't end the connection; that it could be read so badly is a mistake of this SDK
+            self.ignored += 1
+            logger.exception("A frame of type %s can't be delivered.", event.type)
+            return
+        if delivery is not None:
+            self._notify(delivery.kind, delivery.method, *delivery.args)
 
     def _decode(self, data: bytes) -> object:
         event = decode(data)
@@ -143,8 +159,6 @@ class Link:
         if isinstance(event, Ignored):
             self.ignored += 1
             logger.debug("ignored: %s", self._account.scrub(event.reason))
-        elif isinstance(event, ServerEvent):
-            logger.debug("event: %s", event.type)
         return event
 
     def _judge(self, answer: AuthAnswer) -> None:

@@ -18,8 +18,8 @@ def text(data: Mapping[str, Any], key: str) -> Optional[str]:
     return None
 
 
-def seconds(data: Mapping[str, Any], key: str) -> Optional[int]:
-    """A Unix time in seconds."""
+def number(data: Mapping[str, Any], key: str) -> Optional[int]:
+    """A whole number: a Unix time in seconds, or a count."""
     value = data.get(key)
     if isinstance(value, bool):
         return None

@@ -1,0 +1,56 @@
+"""A group of the app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Mapping, Optional, Tuple
+
+from . import _fields
+
+
+@dataclass(frozen=True)
+class Group:
+    """A group, with the vendor's field names in snake_case. Times are Unix times in seconds; what is unknown is None.
+
+    :ivar type: ``"public"``, ``"private"`` or ``"password"``.
+    :ivar scope: the logged-in user's in the group: ``"admin"``, ``"moderator"`` or ``"participant"``.
+    """
+
+    guid: str
+    name: Optional[str] = None
+    type: Optional[str] = None
+    icon: Optional[str] = None
+    description: Optional[str] = None
+    owner: Optional[str] = None
+    scope: Optional[str] = None
+    members_count: Optional[int] = None
+    has_joined: Optional[bool] = None
+    conversation_id: Optional[str] = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    tags: Tuple[str, ...] = ()
+    joined_at: Optional[int] = None
+    created_at: Optional[int] = None
+    updated_at: Optional[int] = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Group:
+        """Read the service's JSON object. Never raises: what is missing or of another type is None."""
+        return cls(
+            guid=_fields.text(data, "guid") or "",
+            name=_fields.text(data, "name"),
+            type=_fields.text(data, "type"),
+            icon=_fields.text(data, "icon"),
+            description=_fields.text(data, "description"),
+            owner=_fields.text(data, "owner"),
+            scope=_fields.text(data, "scope"),
+            members_count=_fields.number(data, "membersCount"),
+            has_joined=_fields.flag(data, "hasJoined"),
+            conversation_id=_fields.text(data, "conversationId"),
+            metadata=_fields.mapping(data, "metadata"),
+            tags=_fields.texts(data, "tags"),
+            joined_at=_fields.number(data, "joinedAt"),
+            created_at=_fields.number(data, "createdAt"),
+            updated_at=_fields.number(data, "updatedAt"),
+            raw=_fields.raw(data),
+        )
