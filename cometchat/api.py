@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from typing import Callable, ContextManager, Optional, Union
+from typing import Any, Callable, ContextManager, Mapping, Optional, Union
 
 from ._listening import add_listener
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
 from ._runtime.registry import Registry
+from ._sending import M
 from .client import Client, ConnectionInfo
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
 from .listeners import CallListener, ConnectionListener, GroupListener, LoginListener, MessageListener, UserListener
-from .models import User
+from .models import BaseMessage, User
 from .settings import AppSettings
 
 
@@ -88,6 +89,40 @@ class CometChat:
     def ping(cls, timeout: Optional[float] = None) -> float:
         """See :meth:`Client.ping`."""
         return cls._shared().ping(timeout)
+
+    @classmethod
+    def send_message(cls, message: M) -> M:
+        """See :meth:`Client.send_message`."""
+        return cls._shared().send_message(message)
+
+    @classmethod
+    def start_typing(
+        cls, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        """See :meth:`Client.start_typing`."""
+        cls._shared().start_typing(receiver_id, receiver_type, metadata)
+
+    @classmethod
+    def end_typing(
+        cls, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        """See :meth:`Client.end_typing`."""
+        cls._shared().end_typing(receiver_id, receiver_type, metadata)
+
+    @classmethod
+    def send_transient_message(cls, receiver_id: str, receiver_type: str, data: Mapping[str, Any]) -> None:
+        """See :meth:`Client.send_transient_message`."""
+        cls._shared().send_transient_message(receiver_id, receiver_type, data)
+
+    @classmethod
+    def mark_as_delivered(cls, message: BaseMessage) -> None:
+        """See :meth:`Client.mark_as_delivered`."""
+        cls._shared().mark_as_delivered(message)
+
+    @classmethod
+    def mark_as_read(cls, message: BaseMessage) -> None:
+        """See :meth:`Client.mark_as_read`."""
+        cls._shared().mark_as_read(message)
 
     @classmethod
     def get_connection_status(cls) -> CometChatWSState:

@@ -22,11 +22,12 @@ from ._runtime.account import Account
 from ._runtime.connection import Connection
 from ._runtime.dispatcher import Dispatcher
 from ._runtime.registry import Registry
+from ._runtime.sender import Sender
 from ._runtime.session import MemorySessionStore, Session
+from ._sending import Sending
 from .exceptions import (
     ERR_CLIENT_CLOSED,
     LOGIN_IN_PROGRESS,
-    USER_NOT_LOGGED_IN,
     CometChatException,
     exception_for,
     invalid,
@@ -65,7 +66,7 @@ class ConnectionInfo:
     last_error: Optional[CometChatException]
 
 
-class Client(Listening):
+class Client(Listening, Sending):
     """One app, one user, one connection. ``CometChat`` is the same as a process-wide default.
 
     All methods may be called from any thread, and from inside a listener's callback. A session in the settings' store
@@ -113,6 +114,7 @@ class Client(Listening):
         self._connection = Connection(
             dispatcher=self._dispatcher, start=lambda run: worker.start(run), send_ping=link.send_ping
         )
+        self._sender = Sender(self._account, self._connection, timeout=settings.pong_timeout)
         worker = Worker(
             self._connection,
             account=self._account,
@@ -181,7 +183,7 @@ class Client(Listening):
             own code.
         """
         self._check_open()
-        session = self._require_session()
+        session = self._account.require()
         self._dispatcher.start()
         self._connection.disconnect()
         try:
@@ -212,7 +214,7 @@ class Client(Listening):
         """
         self._check_open()
         limit = arguments.timeout(timeout, zero=True)
-        self._require_session()
+        self._account.require()
         self._connection.connect()
         if limit != 0:
             self._connection.wait_until_up(limit)
@@ -321,14 +323,6 @@ class Client(Listening):
             return user
         finally:
             self._logging_in.release()
-
-    def _require_session(self) -> Session:
-        session = self._account.session
-        if session is None:
-            raise exception_for(
-                USER_NOT_LOGGED_IN, "No user is logged in: call login() or login_with_auth_token() first."
-            )
-        return session
 
     def _check_open(self) -> None:
         if self._closed:

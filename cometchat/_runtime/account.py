@@ -135,7 +135,7 @@ class Account:
 
     def renew(self) -> None:
         """``PUT /me`` again, for a new jwt and settings; with a new auth token where the old one is refused."""
-        session, refresh = self._require(), self._refresh
+        session, refresh = self.require(), self._refresh
         try:
             renewed = self._authorize(session.auth_token, session.device_id)
         except AuthenticationException:
@@ -146,14 +146,19 @@ class Account:
 
     def refresh_settings(self) -> None:
         """``GET /settings``: the ``MODE``, and where the WebSocket is."""
-        session = self._require()
+        session = self.require()
         data = self._call("GET", f"{self.endpoints.client}/settings", {"authToken": session.auth_token})
         inner = data.get("settings")
         self._replace(session, replace(session, settings=inner if isinstance(inner, dict) else data))
 
+    def send_message(self, body: Mapping[str, Any]) -> Dict[str, Any]:
+        """``POST /messages``: the stored message."""
+        session = self.require()
+        return self._call("POST", f"{self.endpoints.client}/messages", {"authToken": session.auth_token}, body)
+
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
         """What the socket wants; None where a :meth:`renew` has to come first (no jwt yet, or an expired one)."""
-        session = self._require()
+        session = self.require()
         if session.jwt is None or session.settings is None:
             return None
         expiry = jwt_expiry(session.jwt)
@@ -214,7 +219,11 @@ class Account:
         if new.auth_token != old.auth_token:
             self._in_store("written", lambda: self._store.save(new.to_store()))
 
-    def _require(self) -> Session:
+    def require(self) -> Session:
+        """The login.
+
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``.
+        """
         session = self.session
         if session is None:
             raise exception_for(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Optional, Type
+from typing import Any, Optional, Sequence, Type
 
 from .._protocol.states import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing
@@ -57,6 +57,15 @@ def status(value: Any) -> CometChatWSState:
         return CometChatWSState(value)
     except ValueError:
         raise invalid_value("status", expected, value) from None
+
+
+def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
+    """One of several strings."""
+    expected = "give one of " + ", ".join(f'"{choice}"' for choice in choices)
+    value = text(parameter, value, expected)
+    if value not in choices:
+        raise invalid_value(parameter, expected, value)
+    return str(value)
 
 
 def listener_id(value: Any) -> str:

@@ -19,6 +19,7 @@ from .._transport.base import Socket
 from ..exceptions import (
     ERR_CLIENT_CLOSED,
     ERR_CONNECT_TIMEOUT,
+    ERR_FEATURE_THROTTLED,
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
     NO_WEBSOCKET_CONNECTION,
@@ -147,6 +148,26 @@ class Connection:
         """Wait until the status was ``status``, if only for a moment. False also where the client was closed."""
         phases = frozenset(phase for phase in Phase if STATUS[phase] is status)
         return self._wait(self._watch(phases | {Phase.CLOSED}), timeout) in phases
+
+    def check_transient(self) -> None:
+        """Transient features can be used now.
+
+        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``.
+        """
+        if self.status is CometChatWSState.FEATURE_THROTTLED:
+            raise exception_for(
+                ERR_FEATURE_THROTTLED, "The service has switched typing, receipts and transient messages off for now."
+            )
+        if self.status is not CometChatWSState.CONNECTED:
+            raise exception_for(NO_WEBSOCKET_CONNECTION, f"There is no connection to send on: it is {self.status}.")
+
+    def send(self, text: str, timeout: float) -> None:
+        """Send a frame on the connection that is up."""
+        run = self._run
+        socket = run.socket if run is not None and run.heartbeat is not None else None
+        if socket is None:
+            raise exception_for(NO_WEBSOCKET_CONNECTION, f"There is no connection to send on: it is {self.status}.")
+        socket.send(text, timeout)
 
     def ping(self, timeout: float) -> float:
         """Send a ping and wait for its pong: seconds."""

@@ -1,0 +1,129 @@
+"""The sending methods of a client."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar
+
+from ._runtime import arguments
+from ._runtime.sender import Sender
+from .exceptions import invalid, missing
+from .models import BaseMessage, CustomMessage, TextMessage
+
+M = TypeVar("M", bound=BaseMessage)
+
+
+class Sending:
+    """What :class:`Client` has from here. Any thread; also from inside a callback."""
+
+    _sender: Sender
+
+    def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def send_message(self, message: M) -> M:
+        """Send a text or custom message. Makes one HTTP call and waits for it, up to ``connect_timeout`` seconds.
+
+        ::
+
+            client.send_message(TextMessage(receiver_id="cometchat-uid-2", receiver_type="user", text="Hello"))
+
+        :param message: a TextMessage (``text``) or CustomMessage (``type``, ``custom_data``) with ``receiver_id`` and
+            ``receiver_type``; a ``muid`` is made where it has none.
+        :returns: the message as the service has stored it.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
+            ``INVALID_RECEIVER_TYPE``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
+        """
+        self._check_open()
+        _check_message(message)
+        return self._sender.send_message(message)  # type: ignore[return-value]
+
+    def start_typing(
+        self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
+
+        :param receiver_id: uid or guid.
+        :param receiver_type: ``"user"`` or ``"group"``.
+        :param metadata: a JSON object for the receiver.
+        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``, ``MISSING_PARAMETERS``,
+            ``INVALID_RECEIVER_ID``, ``INVALID_RECEIVER_TYPE``, ``INVALID_METADATA``, ``ERR_CLIENT_CLOSED``.
+        """
+        self._typing(receiver_id, receiver_type, metadata, True)
+
+    def end_typing(
+        self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+    ) -> None:
+        """Tell that the user types no longer; see :meth:`start_typing`."""
+        self._typing(receiver_id, receiver_type, metadata, False)
+
+    def send_transient_message(self, receiver_id: str, receiver_type: str, data: Mapping[str, Any]) -> None:
+        """Send a message that is not stored: it reaches who is connected now.
+
+        :param data: a JSON object.
+        :raises CometChatException: as :meth:`start_typing`; ``INVALID_DATA``.
+        """
+        self._check_open()
+        receiver_id, receiver_type = _receiver(receiver_id, receiver_type)
+        self._sender.transient_message(receiver_id, receiver_type, _json_object("data", data))
+
+    def mark_as_delivered(self, message: BaseMessage) -> None:
+        """Tell the sender that a message was delivered.
+
+        :param message: as a MessageListener got it.
+        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
+        """
+        self._receipt(message, "delivered")
+
+    def mark_as_read(self, message: BaseMessage) -> None:
+        """Tell the sender that a message was read; see :meth:`mark_as_delivered`."""
+        self._receipt(message, "read")
+
+    def _typing(
+        self, receiver_id: str, receiver_type: str, metadata: Optional[Mapping[str, Any]], started: bool
+    ) -> None:
+        self._check_open()
+        receiver_id, receiver_type = _receiver(receiver_id, receiver_type)
+        values = None if metadata is None else _json_object("metadata", metadata)
+        self._sender.typing(receiver_id, receiver_type, values, started)
+
+    def _receipt(self, message: BaseMessage, action: str) -> None:
+        self._check_open()
+        if not isinstance(message, BaseMessage):
+            raise invalid("message", "give a message that a MessageListener got", message)
+        self._sender.receipt(message, action)
+
+
+def _check_message(message: object) -> None:
+    expected = "give a TextMessage or a CustomMessage"
+    if message is None:
+        raise missing("message", expected)
+    if not isinstance(message, (TextMessage, CustomMessage)):
+        raise invalid("message", expected, message)
+    _receiver(message.receiver_id, message.receiver_type)
+    if isinstance(message, TextMessage):
+        arguments.text("text", message.text, "give the text of the message")
+    else:
+        arguments.text("type", message.type, "give the type of your custom message")
+        _json_object("custom_data", message.custom_data)
+    _json_object("metadata", message.metadata)
+
+
+def _receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
+    return (
+        arguments.text("receiver_id", receiver_id, "give the uid or guid of the receiver"),
+        arguments.choice("receiver_type", receiver_type, ("user", "group")),
+    )
+
+
+def _json_object(parameter: str, value: object) -> Dict[str, Any]:
+    expected = "give a mapping that can be written as JSON"
+    if value is None:
+        raise missing(parameter, expected)
+    if not isinstance(value, Mapping):
+        raise invalid(parameter, expected, value)
+    try:
+        json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise invalid(parameter, expected, value) from error
+    return dict(value)
