@@ -28,7 +28,7 @@ class Listening:
     def add_connection_listener(self, listener_id: str, listener: ConnectionListener) -> None:
         """Register a listener; it hears of what happens from now on, on the dispatcher thread.
 
-        :param listener_id: a name of your own. If it is in use, the new listener takes its place, and a warning is logged.
+        :param listener_id: a name of your own. In use already: the new one takes its place, and a warning is logged.
         :param listener: an instance of a subclass of ConnectionListener.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.

@@ -21,7 +21,7 @@ class CometChat:
     """The SDK's front door: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
 
     Every method is :class:`Client`'s of the same name, and says there what it does and raises; before :meth:`init` it
-    raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, but for :meth:`get_connection_status`, the listeners and :meth:`close`.
+    raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status`, the listeners and :meth:`close`.
     """
 
     _lock = threading.Lock()

@@ -149,7 +149,8 @@ class Client(Listening, Sending):
         :param uid: the user, who has to exist.
         :param auth_key: of your dashboard. Kept nowhere.
         :returns: the logged-in user.
-        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_UID``, ``INVALID_AUTH_KEY``, ``LOGIN_IN_PROGRESS``,
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_UID``, ``INVALID_AUTH_KEY``,
+            ``LOGIN_IN_PROGRESS``,
             ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, ``ERR_CLIENT_CLOSED``, or the server's
             own code.
         """
@@ -167,7 +168,8 @@ class Client(Listening, Sending):
         :param refresh: returns a new auth token; called once the old one is refused: now on this thread, later on the
             connection thread. What it raises counts as a failed attempt (``ERR_TOKEN_REFRESH``).
         :returns: the logged-in user.
-        :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``, ``ERR_TOKEN_REFRESH``.
+        :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
+            ``ERR_TOKEN_REFRESH``.
         """
         self._check_open()
         auth_token = arguments.header("auth_token", auth_token, "give an auth token of CometChat's REST API")
@@ -209,8 +211,8 @@ class Client(Listening, Sending):
 
         :param timeout: seconds to wait; 0: not at all; None: without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the
-            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called meanwhile; or ``ERR_CONNECT_TIMEOUT``: not
-            connected in time (the attempts go on; the newest failure is its cause).
+            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called meanwhile; or ``ERR_CONNECT_TIMEOUT``:
+            not connected in time (the attempts go on; the newest failure is its cause).
         """
         self._check_open()
         limit = arguments.timeout(timeout, zero=True)
@@ -284,8 +286,8 @@ class Client(Listening, Sending):
     def close(self) -> None:
         """Disconnect and end the threads; the object is done. Again: nothing.
 
-        Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends when
-        that lets go of it. The stored login stays.
+        Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends
+        when that lets go of it. The stored login stays.
         """
         self._shut()
         self._join(time.monotonic() + 2 * _JOIN)

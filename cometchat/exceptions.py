@@ -141,7 +141,7 @@ def missing(parameter: str, expected: str) -> InvalidArgumentException:
 
 
 def invalid(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """The error of an argument of a wrong type or value. Only the type of what was given is shown: it may be a secret."""
+    """An argument of a wrong type or value. Of what was given only the type is shown: it may be a secret."""
     return InvalidArgumentException(
         f"INVALID_{parameter.upper()}",
         f"{parameter} is wrong: {expected}, not {type(got).__name__}.",

@@ -21,10 +21,10 @@ LONGEST = 86_400.0
 
 
 class SessionStore(Protocol):
-    """Where the logged-in session is kept. ``FileSessionStore`` and ``MemorySessionStore`` are two; yours may be a third.
+    """Where the logged-in session is kept. ``FileSessionStore`` and ``MemorySessionStore`` are two.
 
-    Calls come from the thread that logs in or out, and from the connection thread when a token is replaced; never two at
-    once from one client. What a method raises is logged as a warning: a login holds without its store.
+    Calls come from the thread that logs in or out, and from the connection thread when a token is replaced; never two
+    at once from one client. What a method raises is logged as a warning: a login holds without its store.
     """
 
     def load(self) -> Optional[Mapping[str, Any]]:
@@ -49,7 +49,7 @@ class AppSettings:
     :param region: ``"us"``, ``"eu"``, ``"in"`` or another region's name. Required unless both hosts are overridden.
     :param subscription_type: whose presence is wanted: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or ``"NONE"``.
     :param roles: the roles, with ``"ROLES"`` only.
-    :param auto_establish_socket_connection: True connects at login; False leaves ``connect()`` and ``disconnect()`` to you.
+    :param auto_establish_socket_connection: True connects at login; False leaves ``connect()`` to you.
     :param admin_host: in place of the app's admin API; ``host[:port][/path]`` means https, an explicit ``http://`` or
         ``https://`` is taken as given.
     :param client_host: the same for the client API.
@@ -63,8 +63,8 @@ class AppSettings:
     :param settings_refresh_interval: seconds (>= 0) between looks at the service's ``MODE`` while connected; 0: none.
     :param max_message_size: bytes (>= 1024) that one WebSocket message may have; a larger one ends the connection
         with close code 1009 and ``ERR_PROTOCOL``.
-    :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The socket
-        goes the same way (``https`` for wss, ``http`` for ws).
+    :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The
+        socket goes the same way (``https`` for wss, ``http`` for ws).
     :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
         ``CURL_CA_BUNDLE``), else certifi's.
     :param session_store: where the login is kept. Default: in memory.

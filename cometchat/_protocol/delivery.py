@@ -22,7 +22,7 @@ from .events import ServerEvent
 
 
 class Delivery(NamedTuple):
-    """A call that the listeners of a kind are owed. ``kind`` is ``"user"``, ``"group"``, ``"message"`` or ``"call"``."""
+    """A call that the listeners are owed. ``kind`` is ``"user"``, ``"group"``, ``"message"`` or ``"call"``."""
 
     kind: str
     method: str

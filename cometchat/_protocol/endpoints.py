@@ -71,7 +71,7 @@ def mode_of(settings: Mapping[str, Any]) -> str:
 
 
 def jwt_expiry(jwt: Optional[str]) -> Optional[float]:
-    """When a jwt ends, in Unix seconds, by its ``exp`` claim; None where it can't be read. The signature is not checked."""
+    """When a jwt ends, in Unix seconds, by its ``exp`` claim; None: it can't be read. The signature is not checked."""
     parts = (jwt or "").split(".")
     if len(parts) != 3:
         return None

@@ -24,7 +24,7 @@ class AuthAnswer(NamedTuple):
 
     @property
     def transient(self) -> bool:
-        """The server's own trouble (5xx, 408, 429), no verdict on the credential. (Not confirmed on the live service.)"""
+        """The server's own trouble (5xx, 408, 429), no verdict on the credential. (Not confirmed.)"""
         return self.code is not None and (
             self.code in ("408", "429") or (len(self.code) == 3 and self.code.isdigit() and self.code[0] == "5")
         )

@@ -1,1 +1,1 @@
-"""The threads: the connection's and the dispatcher's, and what they share. The only package that imports ``threading``."""
+"""The threads: the connection's and the dispatcher's, and what they share. Only here are threads started."""

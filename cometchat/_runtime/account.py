@@ -1,4 +1,4 @@
-"""The login: over HTTP, kept in a store, renewed when the service asks for it. Any thread; no lock is held in a call."""
+"""The login: over HTTP, kept in a store, renewed when needed. Any thread; no lock is held in a call."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The connection's state, where its threads meet.
 
-The connection thread (``worker``, one a :class:`~.run.Run`) opens, authenticates and receives; any other thread hands in
-a signal and a wake-up. What they share is behind one lock, under which nothing waits, no listener is called and nothing
-is logged.
+The connection thread (``worker``, one a :class:`~.run.Run`) opens, authenticates and receives; any other thread hands
+in a signal and a wake-up. What they share is behind one lock, under which nothing waits, no listener is called and
+nothing is logged.
 """
 
 from __future__ import annotations

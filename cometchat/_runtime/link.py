@@ -62,7 +62,7 @@ class Link:
         self.ignored = 0
 
     def credentials(self, run: Run) -> Credentials:
-        """What the socket wants, with a new jwt where there is none, it is expired, or it may be why an attempt failed."""
+        """What the socket wants, with a new jwt where there is none, it is expired, or an attempt failed over it."""
         credentials = None if run.jwt_suspect else self._account.credentials()
         if credentials is None:
             run.jwt_suspect = False
@@ -108,8 +108,8 @@ class Link:
             if self._clock() >= deadline:
                 raise exception_for(
                     ERR_AUTH_TIMEOUT,
-                    f"The server never answered auth within {limit:g} s. The service is silent when it gets an auth token"
-                    " in place of the jwt, or a jwt of another app.",
+                    f"The server never answered auth within {limit:g} s. The service is silent when it gets an auth"
+                    " token in place of the jwt, or a jwt of another app.",
                 )
 
     def start_heartbeat(self) -> Heartbeat:

@@ -59,7 +59,7 @@ class Registry:
             self._snapshots[kind] = tuple(entries.values())
         if replaced is not None and replaced.listener is not listener:
             logger.warning(
-                "The %s listener id %r was in use: the new listener takes its place. Give each listener an id of its own.",
+                "The %s listener id %r was in use: the new listener takes its place. Give each an id of its own.",
                 kind,
                 listener_id,
             )

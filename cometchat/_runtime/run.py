@@ -23,7 +23,7 @@ class PingWaiter:
 
 
 class Run:
-    """The state that dies with a connection thread. A disconnect leaves it behind, and what it still says is dropped."""
+    """What dies with a connection thread. A disconnect leaves it behind, and what it still says is dropped."""
 
     def __init__(self) -> None:
         self.stopped = False

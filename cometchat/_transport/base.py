@@ -20,8 +20,8 @@ class Rest(Protocol):
         """Make one call and return the ``data`` of its envelope.
 
         :param timeout: seconds to connect, and seconds to wait for each part of the answer.
-        :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the server's
-            own code.
+        :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
+            server's own code.
         """
 
     def close(self) -> None:

@@ -1,8 +1,8 @@
 """The bytes under a WebSocket: a read buffer, a deadline, and an end that another thread can bring about.
 
 websocket-client asks its socket for exactly the bytes that it needs, two to four calls a frame; here they come from a
-buffer that is filled 64 KiB at a time. And TLS allows no two calls at once on one connection, so that waiting happens in
-``poll``, outside of it, and reading and writing take turns.
+buffer that is filled 64 KiB at a time. And TLS allows no two calls at once on one connection, so that waiting happens
+in ``poll``, outside of it, and reading and writing take turns.
 """
 
 from __future__ import annotations

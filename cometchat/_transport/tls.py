@@ -1,4 +1,4 @@
-"""TLS for the WebSocket, as strict as requests is for HTTP: certificates and host names are checked, TLS 1.2 at least."""
+"""TLS for the WebSocket, as strict as for HTTP: certificates and host names are checked, TLS is 1.2 or newer."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class _TooBig(Exception):
 
 
 class _FrameBuffer(websocket.frame_buffer):
-    """websocket-client's parser with a limit: looked at when a frame's length is known, before its bytes are asked for."""
+    """websocket-client's parser with a limit: looked at once a frame's length is known, before its bytes are."""
 
     limit = 0
     taken = 0  # bytes of the message's earlier fragments

@@ -206,7 +206,8 @@ class Action(BaseMessage):
 class Call(BaseMessage):
     """Category ``call``: the signalling of a call, without media.
 
-    :ivar action: ``"initiated"``, ``"ongoing"``, ``"rejected"``, ``"cancelled"``, ``"busy"``, ``"unanswered"``, ``"ended"``.
+    :ivar action: ``"initiated"``, ``"ongoing"``, ``"rejected"``, ``"cancelled"``, ``"busy"``, ``"unanswered"``,
+        ``"ended"``.
     """
 
     session_id: Optional[str] = None

@@ -1,0 +1,55 @@
+# Each target sets up a virtual environment of its own on first use, in .venv/TARGET-VERSION, and again only when
+# setup.cfg changes. Nothing else is needed but Python, make, and the package registry that pip is set up for.
+#
+#   make test PYTHON=python3.9          with another interpreter; the environments stand side by side
+#   make test ARGS="-k watch"           a part of the tests; the coverage floor is for the whole only
+
+PYTHON ?= python3
+ARGS ?=
+
+VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+VENVS := .venv
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+export PIP_USE_PEP517 = 1
+
+EXTRAS_demo := sandbox,cli
+EXTRAS_test := sandbox,cli,speed,test
+EXTRAS_lint := sandbox,cli,speed,lint
+
+DEMO := $(VENVS)/demo-$(VERSION)
+TEST := $(VENVS)/test-$(VERSION)
+LINT := $(VENVS)/lint-$(VERSION)
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint clean
+
+help:  ## show this list
+	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 16
+
+demo: $(DEMO)/.ready  ## watch a real client log in, connect, lose the connection, come back, be throttled, leave
+	@$(DEMO)/bin/python -m cometchat demo
+
+# The plugin of pytest loads cometchat before a plugin for coverage could look: so coverage runs pytest, not the reverse.
+test: export COVERAGE_FILE = $(CURDIR)/$(TEST)/.coverage
+test: $(TEST)/.ready  ## run unit and integration tests, the README's code, and the coverage floor of 95 %
+	@$(TEST)/bin/coverage erase
+	$(TEST)/bin/coverage run -m pytest $(ARGS)
+	@$(TEST)/bin/coverage combine -q
+	@$(TEST)/bin/coverage report $(if $(ARGS),--fail-under=0)
+
+lint: $(LINT)/.ready  ## run flake8, isort and mypy --strict
+	$(LINT)/bin/flake8
+	$(LINT)/bin/isort --check --diff -q .
+	$(LINT)/bin/mypy --strict cometchat
+
+clean:  ## delete the virtual environments and what the tools left
+	rm -rf $(VENVS) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENVS)/%-$(VERSION)/.ready: setup.cfg setup.py
+	@test -n "$(VERSION)" || { echo "make: '$(PYTHON)' does not run: give one that does, as in 'make PYTHON=python3.11'" >&2; exit 1; }
+	@echo "Setting up $(@D) (once; it takes half a minute) ..."
+	@$(PYTHON) -m venv --clear $(@D) > /dev/null || { echo "make: '$(PYTHON) -m venv' does not work: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
+	@$(@D)/bin/python -m pip install -qq -e '.[$(EXTRAS_$*)]'
+	@touch $@

@@ -1,0 +1,150 @@
+"""The network below a client: DNS, TCP, TLS. Plain sockets, so that each layer has a verdict of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import socket
+import ssl
+import time
+from datetime import datetime, timezone
+from typing import Any, List, Mapping, Optional, Tuple
+from urllib.parse import urlsplit
+
+import requests
+import requests.utils
+
+_DAY = 86_400.0
+
+
+class Skipped(Exception):
+    """The step does not apply; says why."""
+
+
+class Problem(Exception):
+    """A layer does not work; says what, in the words of the SDK's own network errors."""
+
+
+class HostProbe:
+    """One host of the service. ``dns``, ``tcp`` and ``tls``, called in this order, return what they found, in words.
+
+    :param url: ``http``, ``https``, ``ws`` or ``wss``.
+    :param ca_certs: the CA bundle, where one was named.
+    :param timeout: seconds for each of TCP and TLS.
+    """
+
+    def __init__(self, url: str, ca_certs: Optional[str], timeout: float) -> None:
+        parts = urlsplit(url)
+        self._secure = parts.scheme in ("https", "wss")
+        self._host = parts.hostname or ""
+        self._port = parts.port or (443 if self._secure else 80)
+        self._proxy, self._trusted = _route(url, ca_certs)
+        self._timeout = timeout
+        self._addresses: List[Tuple[Any, ...]] = []
+        self._socket: Optional[socket.socket] = None
+        self.name = f"{self._host}:{self._port}"
+
+    def dns(self) -> str:
+        """Look the name up."""
+        self._skip_with_proxy()
+        numeric = False
+        with contextlib.suppress(ValueError):
+            numeric = bool(ipaddress.ip_address(self._host))
+        try:
+            self._addresses = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise Problem(f"DNS: no address for {self._host}: {getattr(error, 'strerror', None) or error}") from error
+        if numeric:
+            raise Skipped(f"{self._host} is an address")
+        found = sorted({str(entry[4][0]) for entry in self._addresses})
+        more = f" and {len(found) - 2} more" if len(found) > 2 else ""
+        return f"{self._host} is {', '.join(found[:2])}{more}"
+
+    def tcp(self) -> str:
+        """Connect to the first address that answers."""
+        self._skip_with_proxy()
+        reason = ""
+        deadline = time.monotonic() + self._timeout
+        for family, kind, protocol, _, address in self._addresses:
+            connection = socket.socket(family, kind, protocol)
+            connection.settimeout(max(deadline - time.monotonic(), 0.001))
+            try:
+                connection.connect(address)
+            except OSError as error:
+                connection.close()
+                reason = reason or self._tcp_reason(error)
+                continue
+            self._socket = connection
+            return f"{self.name} accepts connections"
+        raise Problem(reason or f"DNS: no address for {self._host}")
+
+    def tls(self) -> str:
+        """Shake hands, and check the certificate as the SDK does."""
+        self._skip_with_proxy()
+        if not self._secure:
+            raise Skipped("plain http" if self._socket is not None else "no TLS here")
+        assert self._socket is not None, "tcp() comes first"
+        self._socket.settimeout(self._timeout)
+        try:
+            with _context(self._trusted).wrap_socket(self._socket, server_hostname=self._host) as secured:
+                certificate = secured.getpeercert() or {}
+                version = secured.version()
+        except ssl.SSLCertVerificationError as error:
+            raise Problem(f"TLS: the certificate of {self.name} is not trusted: {error.verify_message}") from error
+        except ssl.SSLError as error:
+            reason = getattr(error, "reason", None) or "the peer speaks no TLS"
+            raise Problem(f"TLS: the handshake with {self.name} failed: {reason}") from error
+        except socket.timeout as error:
+            raise Problem(f"TLS: timeout: {self.name} did not shake hands within {self._timeout:g} s") from error
+        except OSError as error:
+            raise Problem(f"TLS: {self.name} ended the connection in the handshake: {error.strerror}") from error
+        return f"{version}, certificate trusted{_validity(certificate)}"
+
+    def close(self) -> None:
+        """Let the probing connection go."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.close()
+
+    def _skip_with_proxy(self) -> None:
+        if self._proxy:
+            raise Skipped(f"through the proxy {self._proxy}")
+
+    def _tcp_reason(self, error: OSError) -> str:
+        if isinstance(error, socket.timeout):
+            return f"timeout: no answer from {self.name} within {self._timeout:g} s"
+        if isinstance(error, ConnectionRefusedError):
+            return f"connection refused by {self.name}"
+        return f"network: {error.strerror or error} ({self.name})"
+
+
+def _route(url: str, ca_certs: Optional[str]) -> Tuple[Optional[str], str]:
+    """(proxy without its password or None, CA bundle) for an address: as requests, and so the SDK, finds them."""
+    as_http = url.replace("ws", "http", 1) if url.startswith("ws") else url
+    with requests.Session() as session:
+        merged = session.merge_environment_settings(as_http, {}, None, ca_certs, None)
+    proxy, verify = requests.utils.select_proxy(as_http, merged["proxies"]), merged["verify"]
+    trusted = verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
+    if not proxy:
+        return None, trusted
+    parts = urlsplit(proxy if "://" in proxy else f"http://{proxy}")
+    return f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else ""), trusted
+
+
+def _context(path: str) -> ssl.SSLContext:
+    try:
+        if os.path.isdir(path):
+            context = ssl.create_default_context(capath=path)
+        else:
+            context = ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
+        raise Problem(f"TLS: the CA bundle {path!r} can't be read: {error}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _validity(certificate: Mapping[str, Any]) -> str:
+    end = ssl.cert_time_to_seconds(str(certificate["notAfter"]))
+    moment = datetime.fromtimestamp(end, timezone.utc).strftime("%Y-%m-%d")
+    return f" until {moment} ({(end - time.time()) / _DAY:.0f} days)"

@@ -1,0 +1,114 @@
+"""sandbox: run the local stand-in for the service in the foreground"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any, List
+
+from .errors import Failed, UsageError
+from .screen import Screen
+
+if TYPE_CHECKING:
+    from cometchat.sandbox import Sandbox
+
+#: The exit code after Ctrl-C and SIGTERM: that is how a sandbox ends.
+INTERRUPTED = 0
+
+_USER = "cometchat-uid-1"
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
+    )
+    parser.add_argument("--port", type=_port, default=0, help="port to listen on (default: a free one)")
+    parser.add_argument("--tls", action="store_true", help="https and wss, with a self-signed certificate made for it")
+    parser.add_argument("--certfile", metavar="FILE", help="PEM certificate to use instead; with --keyfile")
+    parser.add_argument("--keyfile", metavar="FILE", help="its PEM key")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve until Ctrl-C."""
+    if (options.certfile is None) != (options.keyfile is None):
+        raise UsageError("--certfile and --keyfile: give both or neither")
+    files = {"certfile": options.certfile, "keyfile": options.keyfile}
+    sandbox = make_sandbox(options.host, options.port, tls=options.tls, **files)
+    try:
+        sandbox.start()
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Failed(f"can't serve on {options.host}, port {options.port}: {reason}") from error
+    try:
+        _introduce(Screen(), sandbox)
+        sandbox.serve_forever()
+    finally:
+        sandbox.stop()
+    return 0
+
+
+def make_sandbox(*args: Any, **options: Any) -> Sandbox:
+    """A sandbox, not started.
+
+    :raises UsageError: the packages that it needs are not installed.
+    """
+    try:
+        from cometchat.sandbox import Sandbox
+
+        return Sandbox(*args, **options)
+    except ImportError as error:
+        missing = getattr(error.__cause__, "name", None) or error.name or "a package"
+        raise UsageError(f'{missing.partition(".")[0]} is not installed: pip install "cometchat[sandbox]"') from error
+
+
+def _introduce(screen: Screen, sandbox: Sandbox) -> None:
+    screen.line("The sandbox listens on ", (sandbox.url, "title"), ", HTTP and WebSocket alike. Ctrl-C ends it.")
+    screen.line()
+    screen.line("  app id     ", (sandbox.app_id, "call"))
+    screen.line("  auth key   ", (sandbox.auth_key, "call"))
+    screen.line("  users      ", ("cometchat-uid-1", "call"), " to ", ("cometchat-uid-5", "call"))
+    if sandbox.ca_certs:
+        screen.line("  CA file    ", (sandbox.ca_certs, "call"))
+    screen.line()
+    screen.line("Watch a connection to it from another terminal:")
+    screen.line()
+    screen.line("  " + watch_command(sandbox))
+    screen.line()
+    screen.line("Or connect from Python:")
+    screen.line()
+    for text in snippet(sandbox):
+        screen.line("  " + text if text else "")
+    screen.line()
+
+
+def watch_command(sandbox: Sandbox) -> str:
+    """The shell command that watches a connection to the sandbox."""
+    words = [sys.executable, "-m", "cometchat", "watch", "--app-id", sandbox.app_id, "--uid", _USER]
+    words += ["--auth-key", sandbox.auth_key, "--admin-host", sandbox.url, "--client-host", sandbox.url]
+    if sandbox.ca_certs:
+        words += ["--ca-certs", sandbox.ca_certs]
+    return " ".join(shlex.quote(word) for word in words)
+
+
+def snippet(sandbox: Sandbox) -> List[str]:
+    """The lines of a Python program that connects to the sandbox."""
+    trust = f", ca_certs={sandbox.ca_certs!r}" if sandbox.ca_certs else ""
+    return [
+        "from cometchat import AppSettings, CometChat",
+        "",
+        f"url = {sandbox.url!r}",
+        f"CometChat.init({sandbox.app_id!r}, AppSettings(admin_host=url, client_host=url{trust}))",
+        f"CometChat.login({_USER!r}, {sandbox.auth_key!r})",
+        "CometChat.connect()",
+        "print(CometChat.get_connection_status())",
+    ]
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:
+        raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+    return port

@@ -1,0 +1,91 @@
+"""What a command prints: in colour on a terminal when ``rich`` is there, else plain text; flushed per line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Iterable, List, Mapping, Optional, TextIO, Tuple, Union
+
+#: A piece of a line: text as it is, or with the name of a style.
+Span = Union[str, Tuple[str, str]]
+
+STYLES: Mapping[str, str] = {
+    "good": "green",
+    "bad": "bold red",
+    "warn": "yellow",
+    "dim": "dim",
+    "title": "bold",
+    "call": "bold cyan",
+    "wire": "magenta",
+}
+
+#: For terminals and pipes whose encoding has no such signs.
+_ASCII = str.maketrans({"→": "->", "←": "<-", "✓": "+", "✗": "x", "·": "-", "…": "...", "—": "-", "⚡": "!"})
+
+HIDDEN = "[hidden]"
+_SHORTEST = 6
+
+
+class Screen:
+    """Writes lines to a stream.
+
+    :param stream: default: standard output as it is now.
+    :param secrets: texts that are never printed: a server's error message may quote a token.
+    """
+
+    def __init__(self, stream: Optional[TextIO] = None, secrets: Iterable[str] = ()) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._secrets = list(secrets)
+        self._rich = _rich_console(self._stream)
+
+    @property
+    def is_terminal(self) -> bool:
+        """A person looks at it."""
+        return self._stream.isatty()
+
+    def line(self, *spans: Span) -> None:
+        """Print one line."""
+        clean = [self._clean(span) for span in spans]
+        if self._rich is None:
+            self._stream.write("".join(text for text, _ in clean) + "\n")
+        else:
+            from rich.text import Text
+
+            line = Text.assemble(*((text, STYLES.get(style, "")) for text, style in clean))
+            self._rich.print(line, soft_wrap=True, highlight=False)
+        self._stream.flush()
+
+    def _clean(self, span: Span) -> Tuple[str, str]:
+        text, style = (span, "") if isinstance(span, str) else span
+        text = hide(text, self._secrets)
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        try:
+            text.encode(encoding)
+        except UnicodeEncodeError:
+            text = text.translate(_ASCII).encode(encoding, "replace").decode(encoding)
+        return text, style
+
+
+def hide(text: str, secrets: Iterable[str]) -> str:
+    """The text without the secrets. One of a few letters is no real one, and would take words apart."""
+    for secret in sorted(secrets, key=len, reverse=True):
+        if len(secret) >= _SHORTEST:
+            text = text.replace(secret, HIDDEN)
+    return text
+
+
+def one_line(text: object) -> str:
+    """The text without line breaks and control characters: what a server says must not draw on a terminal."""
+    words: List[str] = "".join(sign if sign.isprintable() else " " for sign in str(text)).split()
+    return " ".join(words)
+
+
+def _rich_console(stream: TextIO) -> Any:
+    """A rich console, or None where there is none, or no terminal, or no colour wanted."""
+    if not stream.isatty() or os.environ.get("NO_COLOR"):
+        return None
+    try:
+        from rich.console import Console
+    except ImportError:
+        return None
+    return Console(file=stream)

@@ -1,0 +1,183 @@
+"""watch: the live status of an account's connection, one line a transition
+
+The lines are printed by the main thread; the listener and the login (a thread of its own, so that Ctrl-C and the time
+limit hold while the network hangs) only put what happened into a queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import queue
+import threading
+import time
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import Any, Dict, Optional
+
+from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
+
+from .account import Account, add_account_options, read_account
+from .errors import Failed, UsageError
+from .screen import Screen, one_line
+
+#: The exit code after Ctrl-C, SIGTERM, or when the reader of the output has gone: that is how a watch ends.
+INTERRUPTED = 0
+
+_STYLES = {
+    CometChatWSState.CONNECTED: "good",
+    CometChatWSState.CONNECTING: "warn",
+    CometChatWSState.DISCONNECTED: "bad",
+    CometChatWSState.FEATURE_THROTTLED: "warn",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something that happened: a new status, or an error; ``login_failed`` marks the error that ends it all."""
+
+    time: float
+    status: Optional[CometChatWSState] = None
+    error: Optional[CometChatException] = None
+    login_failed: bool = False
+
+
+class _Feed(ConnectionListener):
+    def __init__(self, entries: queue.SimpleQueue[Entry]) -> None:
+        self._entries = entries
+
+    def on_connecting(self) -> None:
+        self._put(CometChatWSState.CONNECTING)
+
+    def on_connected(self) -> None:
+        self._put(CometChatWSState.CONNECTED)
+
+    def on_feature_throttled(self) -> None:
+        self._put(CometChatWSState.FEATURE_THROTTLED)
+
+    def on_disconnected(self) -> None:
+        self._put(CometChatWSState.DISCONNECTED)
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self._entries.put(Entry(time.time(), error=error))
+
+    def _put(self, status: CometChatWSState) -> None:
+        self._entries.put(Entry(time.time(), status))
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    add_account_options(parser)
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, times in UTC")
+    statuses = [status.value for status in CometChatWSState]
+    parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"end, with 0, at: {', '.join(statuses)}")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=float, help="with --until: end, with 1, when it is not reached by then"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Watch until --until, --timeout, a refused credential, or an interrupt."""
+    if options.timeout is not None and (options.until is None or not 0 < options.timeout < threading.TIMEOUT_MAX):
+        raise UsageError("--timeout needs --until STATUS, and a number of seconds above 0")
+    account = read_account(options)
+    screen = Screen(secrets=account.secrets)
+    entries: queue.SimpleQueue[Entry] = queue.SimpleQueue()
+    deadline = None if options.timeout is None else time.monotonic() + options.timeout
+    watch = _Watch(screen, options.json, options.until)
+    with contextlib.closing(Client(account.app_id, account.settings())) as client:
+        client.add_connection_listener("watch", _Feed(entries))
+        if screen.is_terminal and not options.json:
+            screen.line((f"{account.app_id}: {account.who}; Ctrl-C ends", "dim"))
+        threading.Thread(target=_login, args=(account, client, entries), name="login", daemon=True).start()
+        while True:
+            try:
+                entry = entries.get(timeout=None if deadline is None else max(deadline - time.monotonic(), 0))
+            except queue.Empty:
+                raise watch.failure(f"not {options.until} within {options.timeout:g} s") from None
+            if watch.take(entry):
+                return 0
+
+
+def _login(account: Account, client: Client, entries: queue.SimpleQueue[Entry]) -> None:
+    try:
+        account.login(client)
+    except CometChatException as error:
+        entries.put(Entry(time.time(), error=error, login_failed=True))
+    except Exception as error:  # whatever it is, a watch that waits for ever would hide it
+        wrapped = CometChatException("ERR_INTERNAL", f"unexpected {type(error).__name__}: {error}")
+        entries.put(Entry(time.time(), error=wrapped, login_failed=True))
+
+
+class _Watch:
+    """Prints entries, and knows the end when it comes."""
+
+    def __init__(self, screen: Screen, as_json: bool, until: Optional[str]) -> None:
+        self._screen = screen
+        self._as_json = as_json
+        self._until = until
+        self._status = CometChatWSState.DISCONNECTED
+        self._since: Optional[float] = None
+        self._error: Optional[CometChatException] = None
+
+    def take(self, entry: Entry) -> bool:
+        """Print the entry. True if it is what --until waits for.
+
+        :raises Failed: there is nothing more to wait for.
+        """
+        before = self._status
+        self._status = entry.status or before
+        self._error = entry.error or self._error
+        if self._as_json:
+            self._screen.line(json.dumps(self._as_object(entry, before)))
+        elif entry.login_failed:
+            pass  # it is the one line on standard error
+        elif entry.error is not None:
+            self._print(entry, "error", "bad", one_line(entry.error))
+        else:
+            lasted = "" if self._since is None else f"after {_duration(entry.time - self._since)} {before.value}"
+            self._print(entry, self._status.value, _STYLES[self._status], lasted)
+        if entry.status is not None:
+            self._since = entry.time
+        if entry.login_failed:
+            raise self.failure("login failed")
+        if entry.status is not None and entry.status.value == self._until:
+            return True
+        # A loss is told as `disconnected` after `connected`, and another attempt follows. After `connecting` it means
+        # that the SDK has stopped trying.
+        if entry.status is CometChatWSState.DISCONNECTED and before is CometChatWSState.CONNECTING:
+            raise self.failure("no further attempt is made")
+        return False
+
+    def failure(self, text: str) -> Failed:
+        """The end, with the last error that was seen."""
+        return Failed(text if self._error is None else f"{text}: {self._error}")
+
+    def _print(self, entry: Entry, what: str, style: str, more: str) -> None:
+        moment = datetime.fromtimestamp(entry.time).isoformat(" ", "milliseconds")
+        self._screen.line(
+            (moment, "dim"), "  ", (f"{what:<16}" if more else what, style), *([f"  {more}"] if more else [])
+        )
+
+    def _as_object(self, entry: Entry, before: CometChatWSState) -> Dict[str, Any]:
+        moment = datetime.fromtimestamp(entry.time, timezone.utc).isoformat(timespec="milliseconds")
+        record: Dict[str, Any] = {
+            "time": moment.replace("+00:00", "Z"),
+            "event": "status" if entry.status is not None else "error",
+            "status": self._status.value,
+        }
+        if entry.status is not None:
+            record["previous"] = before.value
+        if entry.error is not None:
+            error = entry.error
+            record["error"] = {"code": error.code, "message": error.message, "details": error.details}
+        return record
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{max(seconds, 0):.2f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,17 @@
+"""The sandbox: a local stand-in for CometChat's service, for tests, demos and work without a network.
+
+``from cometchat.sandbox import Sandbox``. It needs the extra ``cometchat[sandbox]`` and is not loaded by
+``import cometchat``. It shares no code with the client but the public names, so that a mistake in one shows against
+the other.
+"""
+
+try:
+    import aiohttp as _aiohttp  # noqa: F401
+except ImportError as error:
+    raise ImportError("the sandbox needs aiohttp: pip install 'cometchat[sandbox]'") from error
+
+from .certificates import make_certificate
+from .records import Attempt, Request
+from .server import Sandbox
+
+__all__ = ["Attempt", "Request", "Sandbox", "make_certificate"]

@@ -1,0 +1,62 @@
+"""The listening socket: one port, kept while the sandbox runs, whether it takes connections or refuses them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+from typing import Callable, Optional
+
+
+class Listener:
+    """Bound from ``bind()`` to ``close()``; listening from ``listen()`` to ``refuse()``."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host = host
+        #: The port asked for; once bound, the one there is. Later binds take the same.
+        self.port = port
+        self._bound: Optional[socket.socket] = None
+        self._server: Optional[asyncio.AbstractServer] = None
+
+    def bind(self) -> None:
+        """Take the port without listening on it: connections are refused.
+
+        :raises OSError: somebody else has the port.
+        """
+        bound = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            if os.name == "posix":
+                # Connections that have just ended keep the port for a minute otherwise.
+                bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((self._host, self.port))
+            bound.setblocking(False)
+        except BaseException:
+            bound.close()
+            raise
+        self._bound = bound
+        self.port = bound.getsockname()[1]
+
+    async def listen(self, protocol: Callable[[], asyncio.Protocol], tls: Optional[ssl.SSLContext]) -> None:
+        """Take connections from now on."""
+        bound, self._bound = self._bound, None
+        if bound is None:
+            return
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(protocol, sock=bound, ssl=tls)
+
+    def refuse(self) -> None:
+        """Close the listening socket: the kernel refuses connections. Another, not listening, keeps the port."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+            self.bind()
+
+    def close(self) -> None:
+        """Give the port back."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._bound is not None:
+            self._bound.close()
+            self._bound = None

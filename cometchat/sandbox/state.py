@@ -1,0 +1,60 @@
+"""What outlives a stop and a start: the app, its accounts and messages, the standing faults, what was seen."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any, Dict
+
+from .accounts import Accounts
+from .faults import Faults
+from .messages import MessageStore
+from .records import Journal
+
+
+class State:
+    """One app of the service. Changed by the loop thread alone while the sandbox runs."""
+
+    def __init__(self, app_id: str, auth_key: str, region: str) -> None:
+        self.app_id = app_id
+        self.auth_key = auth_key
+        self.region = region
+        self.accounts = Accounts()
+        self.messages = MessageStore(self.accounts)
+        self.faults = Faults()
+        self.journal = Journal()
+
+    def settings(self, host: str, port: int, tls: bool) -> Dict[str, Any]:
+        """The settings that the service sends at login, with this sandbox in the place of every host."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        settings: Dict[str, Any] = {
+            "CHAT_HOST": host,
+            "CHAT_HOST_OVERRIDE": "",
+            "CHAT_HOST_APP_SPECIFIC": "",
+            "CHAT_USE_SSL": tls,
+            # Text, as on the live service: a client has to take it as such.
+            "CHAT_WS_PORT": str(port),
+            "CHAT_WSS_PORT": str(port),
+            "CHAT_API_VERSION": "v3.0",
+            "WS_API_VERSION": "v3.0",
+            "ADMIN_API_HOST": address,
+            "CLIENT_API_HOST": address,
+            "MAIN_DOMAIN": host,
+            "REGION": self.region,
+            "MODE": "DEFAULT",
+            "APP_VERSION": "4",
+            "ANALYTICS_HOST": address,
+            "ANALYTICS_VERSION": "v1",
+            "ANALYTICS_USE_SSL": tls,
+            "ANALYTICS_PING_DISABLED": True,
+            "POLLING_ENABLED": False,
+            "DENY_FALLBACK_TO_POLLING": True,
+            "EXTENSION_DOMAIN": address,
+            "extensions": [],
+        }
+        settings.update(self.faults.settings)
+        text = json.dumps(settings, sort_keys=True)
+        settings["settingsHash"] = hashlib.sha256(text.encode()).hexdigest()[:32]
+        settings["settingsHashReceivedAt"] = int(time.time() * 1000)
+        return settings
