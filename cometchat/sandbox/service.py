@@ -8,6 +8,7 @@ import logging
 import ssl
 import time
 from typing import Dict, List, Mapping, Optional, Tuple
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDict
@@ -169,13 +170,21 @@ class Service:
         if host in _WILDCARDS:
             # Bound to every interface: the client can reach the one that it has just reached. A name of the real
             # service that a tester has mapped to here means this machine.
-            asked = request.url.host or ""
+            asked = _host_name(request.headers.get("Host", ""))
             host = "127.0.0.1" if not asked or asked.endswith(".cometchat.io") else asked
         return host, self._listener.port, self._tls is not None
 
     def _note_request(self, request: web.BaseRequest, status: int, arrival: float) -> None:
         path = request.rel_url.raw_path
         self._state.journal.note_request(Request(arrival, request.method, path, status, CIMultiDict(request.headers)))
+
+
+def _host_name(address: str) -> str:
+    """The name of a Host header, without its port; empty where there is none to be read."""
+    try:
+        return urlsplit(f"//{address}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _cors(request: web.BaseRequest) -> Mapping[str, str]:

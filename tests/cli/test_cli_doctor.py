@@ -1,0 +1,428 @@
+"""doctor: each step's failure is found at that step, and explained."""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import time
+from typing import Callable, Dict, Iterator, List, Optional
+
+import pytest
+
+from cometchat import Client, CometChatException
+from cometchat.cli import doctor, main
+from cometchat.cli.advice import advice_for, network_advice
+from cometchat.cli.probes import HostProbe, Problem, Skipped
+from cometchat.sandbox import Sandbox
+
+STEPS = [
+    "settings",
+    "API: DNS",
+    "API: TCP",
+    "API: TLS",
+    "login",
+    "jwt",
+    "WebSocket: DNS",
+    "WebSocket: TCP",
+    "WebSocket: TLS",
+    "upgrade",
+    "authentication",
+    "ping",
+]
+
+Examine = Callable[..., Dict[str, str]]
+
+
+def parse(output: str) -> Dict[str, str]:
+    """name of the step -> its line"""
+    lines = output.splitlines()[: len(STEPS)]
+    found = {next(name for name in STEPS if line[3:].startswith(name)): line for line in lines}
+    assert list(found) == STEPS
+    return found
+
+
+@pytest.fixture
+def examine(account: List[str], capsys: pytest.CaptureFixture[str]) -> Examine:
+    """Run the doctor on the sandbox; the steps' lines, and the explanation under ""."""
+
+    def run(*options: str, fails_at: Optional[str] = None) -> Dict[str, str]:
+        code = main(["doctor", "--timeout", "1", *account, *options])
+        captured = capsys.readouterr()
+        assert captured.err == ""
+        steps = parse(captured.out)
+        assert code == (0 if fails_at is None else 1), captured.out
+        if fails_at is not None:
+            assert_fails_at(steps, fails_at)
+            assert f"It fails at: {fails_at}\nWhat it means    " in captured.out
+        steps[""] = " ".join(" ".join(captured.out.splitlines()[len(STEPS) :]).split())
+        return steps
+
+    return run
+
+
+def assert_fails_at(steps: Dict[str, str], name: str) -> None:
+    """That step is the first to fail, those behind it were not tried."""
+    position = STEPS.index(name)
+    assert steps[name].startswith("✗"), steps
+    assert all(steps[before][0] in "✓-!" and "not tried" not in steps[before] for before in STEPS[:position]), steps
+    assert all("not tried" in steps[after] for after in STEPS[position + 1 :]), steps
+
+
+def test_all_is_well(examine: Examine) -> None:
+    """On a service in good health each step has a time and a verdict, and the end is 0."""
+    steps = examine()
+    assert steps[""] == "Every step passed."
+    timed = [name for name in STEPS if re.search(r" \d+\.\d{3} s ", steps[name])]
+    assert timed == ["settings", "API: TCP", "login", "jwt", "WebSocket: TCP", "authentication", "ping"]
+    assert "skipped: 127.0.0.1 is an address" in steps["API: DNS"]
+    assert "skipped: plain http" in steps["API: TLS"]
+    assert "(in 60 days)" in steps["jwt"]
+    assert "ms" in steps["ping"]
+
+
+def test_tls_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
+    """With TLS the version and the certificate's time are told; a name is looked up."""
+    with Sandbox("localhost", tls=True) as sandbox:
+        assert sandbox.ca_certs is not None
+        assert main(["doctor", *_options(sandbox), "--ca-certs", sandbox.ca_certs]) == 0
+        steps = parse(capsys.readouterr().out)
+        assert "localhost is " in steps["API: DNS"]
+        assert re.search(r"TLSv1\.[23], certificate trusted until \d{4}-\d\d-\d\d \(36\d days\)", steps["API: TLS"])
+        assert "TLSv1" in steps["WebSocket: TLS"]
+
+
+def test_a_certificate_nobody_trusts(capsys: pytest.CaptureFixture[str]) -> None:
+    """A self-signed certificate fails at TLS, and --ca-certs is the advice."""
+    with Sandbox(tls=True) as sandbox:
+        assert main(["doctor", *_options(sandbox)]) == 1
+    output = capsys.readouterr().out
+    assert_fails_at(parse(output), "API: TLS")
+    assert "--ca-certs FILE" in output
+
+
+def _options(sandbox: Sandbox) -> List[str]:
+    hosts = ["--admin-host", sandbox.url, "--client-host", sandbox.url]
+    return ["--app-id", sandbox.app_id, "--uid", "cometchat-uid-1", "--auth-key", sandbox.auth_key, *hosts]
+
+
+# --- before the login
+
+
+def test_a_wrong_value_fails_at_settings(examine: Examine) -> None:
+    """A value that can't be right is the first step's failure, and names the field."""
+    steps = examine("--region", "no such place", fails_at="settings")
+    assert "region" in steps["settings"]
+
+
+def test_no_address(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without an address fails at DNS."""
+
+    def unknown(*args: object, **options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    steps = examine("--admin-host", "nowhere.invalid", fails_at="API: DNS")
+    assert "DNS: no address for nowhere.invalid: Name or service not known" in steps["API: DNS"]
+    assert "host override for typing mistakes" in steps[""]
+
+
+def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:
+    """A port where nothing listens fails at TCP."""
+    sandbox.refuse_connections()
+    steps = examine(fails_at="API: TCP")
+    assert f"connection refused by 127.0.0.1:{sandbox.port}" in steps["API: TCP"]
+    assert "nothing listens" in steps[""]
+
+
+def test_tls_where_there_is_none(examine: Examine, sandbox: Sandbox) -> None:
+    """An override without a scheme means https: a plain server fails at TLS, and the advice says so."""
+    plain = f"127.0.0.1:{sandbox.port}"
+    steps = examine("--admin-host", plain, "--client-host", plain, fails_at="API: TLS")
+    assert "an override without http:// means https" in steps[""]
+
+
+def test_two_hosts(examine: Examine, sandbox: Sandbox) -> None:
+    """Where the admin and the client API are on different hosts, both are looked at."""
+    steps = examine("--client-host", f"http://localhost:{sandbox.port}")
+    assert "127.0.0.1:" in steps["API: TCP"] and "localhost:" in steps["API: TCP"]
+
+
+def test_a_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behind a proxy the lower layers are the proxy's: skipped, and its password is not shown."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("http_proxy", f"http://user:pass-of-proxy@127.0.0.1:{port}")
+    steps = examine(fails_at="login")
+    assert f"skipped: through the proxy http://127.0.0.1:{port}" in steps["API: TCP"]
+    assert "FAILED_TO_FETCH" in steps["login"]
+    assert "pass-of-proxy" not in "".join(steps.values())
+
+
+# --- the login
+
+
+@pytest.mark.parametrize(
+    "options, code, advice",
+    [
+        (["--uid", "nobody"], "ERR_UID_NOT_FOUND", "make the user"),
+        (["--auth-key", "wrong"], "AUTH_ERR_APIKEY_NOT_FOUND", "auth key of this very app"),
+        (["--app-id", "another"], "AUTH_ERR_INVALID_APPID", "an app lives in one region only"),
+    ],
+)
+def test_a_refused_login(options: List[str], code: str, advice: str, examine: Examine) -> None:
+    """What the service refuses at the login is named and explained."""
+    steps = examine(*options, fails_at="login")
+    assert code in steps["login"]
+    assert advice in steps[""]
+
+
+def test_a_void_token(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """A revoked auth token fails at the login, by the client API alone."""
+    token = sandbox.auth_token("cometchat-uid-1")
+    options = ["--app-id", sandbox.app_id, "--admin-host", "http://127.0.0.1:1", "--client-host", sandbox.url]
+    assert main(["doctor", *options, "--auth-token", token]) == 0
+    sandbox.revoke_tokens()
+    assert main(["doctor", *options, "--auth-token", token]) == 1
+    output = capsys.readouterr().out
+    assert "AUTH_ERR_AUTH_TOKEN_NOT_FOUND" in output and "Make a new auth token" in output
+    assert token not in output
+
+
+def test_too_many_requests(examine: Examine, sandbox: Sandbox) -> None:
+    """HTTP 429 fails at the login."""
+    sandbox.fail_http(429, retry_after=7)
+    assert "FileSessionStore" in examine(fails_at="login")[""]
+
+
+def test_not_the_api(examine: Examine, sandbox: Sandbox) -> None:
+    """A page in place of the API's JSON fails at the login."""
+    sandbox.fail_http(200, body="<html>Welcome to our hotel</html>")
+    steps = examine(fails_at="login")
+    assert "ERR_BAD_RESPONSE" in steps["login"]
+    assert "captive portal" in steps[""]
+
+
+def test_no_http_answer(examine: Examine, sandbox: Sandbox) -> None:
+    """An API that takes the request and never answers fails at the login, within the limit."""
+    sandbox.hang_http()
+    started = time.monotonic()
+    assert "FAILED_TO_FETCH" in examine(fails_at="login")["login"]
+    assert time.monotonic() - started < 5
+    sandbox.heal()
+
+
+# --- the jwt and the WebSocket
+
+
+@pytest.mark.parametrize(
+    "lifetime, text",
+    [(3 * 3600, "(in 3.0 hours)"), (600, "(in 10 minutes)"), (-60, "is the clock right?")],
+)
+def test_the_jwt_s_end(
+    lifetime: float, text: str, sandbox: Sandbox, account: List[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """How long the jwt is good for is told; one that has expired is a warning, since the clock may be wrong."""
+    sandbox.jwt_lifetime = lifetime
+    main(["doctor", "--timeout", "1", *account])
+    assert text in parse(capsys.readouterr().out)["jwt"]
+
+
+def test_a_jwt_without_an_end(monkeypatch: pytest.MonkeyPatch, examine: Examine) -> None:
+    """A jwt that does not say when it ends is fine."""
+    info = Client.connection_info
+
+    def without_end(client: Client) -> object:
+        class Info:
+            jwt_expires_at = None
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(info(client), name)
+
+        return Info()
+
+    monkeypatch.setattr(Client, "connection_info", without_end)
+    assert "does not say when" in examine()["jwt"]
+
+
+def test_the_websocket_host_has_its_own_steps(examine: Examine, sandbox: Sandbox) -> None:
+    """A WebSocket host that refuses connections fails at its TCP step, though the API is well."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    sandbox.override_settings(CHAT_WS_PORT=port)
+    assert f"connection refused by 127.0.0.1:{port}" in examine(fails_at="WebSocket: TCP")["WebSocket: TCP"]
+
+
+def test_no_websocket_host(examine: Examine, sandbox: Sandbox) -> None:
+    """Settings without a usable WebSocket address fail at the upgrade."""
+    sandbox.override_settings(CHAT_WS_PORT="none of your business")
+    steps = examine(fails_at="upgrade")
+    assert "the server named no host" in steps["WebSocket: DNS"]
+    assert "ERR_BAD_RESPONSE" in steps["upgrade"]
+
+
+@pytest.mark.parametrize(
+    "status, advice", [(403, "forbids the upgrade"), (503, "overloaded"), (404, "no WebSocket server")]
+)
+def test_a_refused_upgrade(status: int, advice: str, examine: Examine, sandbox: Sandbox) -> None:
+    """An HTTP status in place of the upgrade fails at the upgrade."""
+    sandbox.refuse_upgrades(status)
+    steps = examine(fails_at="upgrade")
+    assert f"HTTP {status}" in steps["upgrade"]
+    assert advice in steps[""]
+
+
+def test_no_upgrade(examine: Examine, sandbox: Sandbox) -> None:
+    """An upgrade that is never answered fails at the upgrade, after the limit."""
+    sandbox.hang_upgrades()
+    steps = examine(fails_at="upgrade")
+    assert "ERR_CONNECT_TIMEOUT" in steps["upgrade"]
+    assert re.search(r" 1\.\d{3} s ", steps["upgrade"])
+    sandbox.heal()
+
+
+def test_no_answer_to_auth(examine: Examine, sandbox: Sandbox) -> None:
+    """Silence after `auth`, the error that costs people days, is named, timed and explained."""
+    sandbox.ignore_auth()
+    steps = examine(fails_at="authentication")
+    assert "ERR_AUTH_TIMEOUT" in steps["authentication"]
+    assert re.search(r" 1\.\d{3} s ", steps["authentication"])
+    assert "The server never answered `auth`" in steps[""]
+    assert "auth token in place of a jwt" in steps[""]
+
+
+@pytest.mark.parametrize("mode", ["frame", "close"])
+def test_refused_auth(mode: str, examine: Examine, sandbox: Sandbox) -> None:
+    """A refused jwt, by a frame or by a close, fails at the authentication."""
+    sandbox.refuse_auth(mode=mode)
+    assert_fails_at(examine(fails_at="authentication"), "authentication")
+
+
+def test_throttled_is_a_warning(examine: Examine, sandbox: Sandbox) -> None:
+    """A throttled service is connected: a warning, not a failure."""
+    sandbox.set_mode("LIMITED_TRANSIENT")
+    steps = examine()
+    assert steps["authentication"].startswith("!") and "LIMITED_TRANSIENT" in steps["authentication"]
+
+
+def test_no_pong(examine: Examine, sandbox: Sandbox) -> None:
+    """A heartbeat without an answer fails at the ping."""
+    sandbox.ignore_pings()
+    steps = examine(fails_at="ping")
+    assert "ERR_PONG_TIMEOUT" in steps["ping"]
+    assert "heartbeat" in steps[""]
+
+
+@pytest.mark.parametrize("timeout", ["0", "-1", "nan", "9999"])
+def test_a_wrong_limit(timeout: str, account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--timeout has to be a time."""
+    assert main(["doctor", "--timeout", timeout, *account]) == 2
+    assert "--timeout" in capsys.readouterr().err
+
+
+def test_the_client_is_closed(account: List[str], sandbox: Sandbox) -> None:
+    """Nothing stays connected."""
+    assert main(["doctor", *account]) == 0
+    assert sandbox.wait_for_connections(0)
+    assert sandbox.violations == []
+
+
+# --- probes
+
+
+@pytest.fixture
+def probe(sandbox: Sandbox) -> Iterator[HostProbe]:
+    probe = HostProbe(sandbox.url, None, 1.0)
+    yield probe
+    probe.close()
+
+
+@pytest.mark.parametrize(
+    "error, text",
+    [(socket.timeout("timed out"), "timeout: no answer"), (OSError(101, "Network is unreachable"), "unreachable")],
+)
+def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent and an unreachable host are told apart, and both have an advice."""
+
+    def fail(*args: object) -> None:
+        raise error
+
+    with pytest.raises(Skipped):
+        probe.dns()
+    monkeypatch.setattr(socket.socket, "connect", fail)
+    with pytest.raises(Problem, match=text) as caught:
+        probe.tcp()
+    assert network_advice(str(caught.value)).action
+
+
+@pytest.mark.parametrize(
+    "error, text",
+    [
+        (socket.timeout("timed out"), "did not shake hands within 1 s"),
+        (ConnectionResetError(104, "Connection reset by peer"), "ended the connection in the handshake"),
+        (ssl.SSLError(1, "no protocols available"), "the peer speaks no TLS"),
+    ],
+)
+def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake that stops, ends or makes no sense is told apart."""
+
+    def fail(*args: object, **options: object) -> None:
+        raise error
+
+    probe = HostProbe(sandbox.url.replace("http:", "https:"), None, 1.0)
+    with pytest.raises(Skipped):
+        probe.dns()
+    probe.tcp()
+    monkeypatch.setattr(ssl.SSLContext, "wrap_socket", fail)
+    with pytest.raises(Problem, match=text):
+        probe.tls()
+    probe.close()
+
+
+def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
+    """A CA file that holds no certificate is named; a folder is taken as one of c_rehash."""
+    path = f"{tmp_path}/empty.pem"
+    with open(path, "w", encoding="ascii") as file:
+        file.write("nothing")
+    for bundle, text in ((path, "can't be read"), (str(tmp_path), "speaks no TLS|handshake|ended")):
+        probe = HostProbe(sandbox.url.replace("http:", "wss:"), bundle, 1.0)
+        with pytest.raises(Skipped):
+            probe.dns()
+        probe.tcp()
+        with pytest.raises(Problem, match=text):
+            probe.tls()
+        probe.close()
+
+
+# --- advice
+
+
+@pytest.mark.parametrize(
+    "code, message, part",
+    [
+        ("ERR_SUBSCRIPTION_EXPIRED", "", "plan"),
+        ("ERR_NOBODY_KNOWS", "", "Look the code up"),
+        ("ERR_PROTOCOL", "", "max_message_size"),
+        ("WS_AUTH_FAIL", "", "deactivated"),
+        ("INVALID_REGION", "", "Correct it"),
+        ("FAILED_TO_FETCH", "something odd", "--debug"),
+        ("FAILED_TO_FETCH", "TLS: the certificate of h:1 is not trusted: certificate has expired", "clock"),
+        (
+            "FAILED_TO_FETCH",
+            "TLS: the certificate of h:1 is not trusted: Hostname mismatch",
+            "name that the certificate",
+        ),
+        ("WS_CONNECTION_FAIL", "proxy: http://p:3128 made no tunnel to h:443", "CONNECT"),
+        ("WS_CONNECTION_FAIL", "h:443 closed the connection.", "close code"),
+        ("WS_CONNECTION_FAIL", "timeout: no answer from h:443", "outgoing"),
+    ],
+)
+def test_advice(code: str, message: str, part: str) -> None:
+    """Each kind of error has an advice of its own."""
+    assert part in advice_for(CometChatException(code, message)).action
+
+
+def test_long_explanations_are_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
+    """The explanation fits a terminal of 100 columns."""
+    doctor._explain(doctor.Screen(), "What it means", advice_for(CometChatException("ERR_AUTH_TIMEOUT", "")).meaning)
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 100

@@ -1,0 +1,225 @@
+"""The command line as a whole: exit codes, errors of one line, no secrets."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+import threading
+from typing import List
+
+import pytest
+
+import cometchat
+from cometchat.cli import doctor, main, watch
+from cometchat.sandbox import Sandbox
+
+SECRET = "s3cr3t-of-a-user"
+
+
+def one_line(text: str) -> str:
+    assert text.count("\n") == 1 and text.endswith("\n"), text
+    return text
+
+
+def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    """--help names every command and the exit codes, and ends with 0."""
+    assert main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(command in printed for command in ("demo", "watch", "doctor", "sandbox", "exit codes"))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    """--version prints the package's version."""
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"cometchat {cometchat.__version__}\n"
+
+
+def test_process_arguments_are_the_default(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """main() without arguments takes the process's."""
+    monkeypatch.setattr(sys, "argv", ["cometchat", "--version"])
+    assert main() == 0
+    assert "cometchat" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["no-such-command"],
+        ["watch", "--no-such-option"],
+        ["watch", "--until", "nonsense"],
+        ["watch", "extra"],
+        ["watch", "--timeout", "soon"],
+        ["sandbox", "--port", "70000"],
+        ["sandbox", "--port", "http"],
+        ["doctor", "--auth-key", "a", "--auth-token", "b"],
+        ["demo", "--app", "abbreviated"],
+    ],
+)
+def test_wrong_usage_is_2_and_one_line(argv: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage ends with 2 and one line on standard error that leads to --help."""
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "--help" in one_line(captured.err)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["watch", f"--auth-kee={SECRET}"],
+        ["watch", "--auth-kee", SECRET],
+        ["--auth-key", SECRET, "watch"],
+        [f"--auth-key={SECRET}", "watch"],
+        ["watch", SECRET],
+    ],
+)
+def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The value of a mistyped option may be a key: no error quotes it."""
+    assert main(argv) == 2
+    assert SECRET not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["watch", "doctor"])
+@pytest.mark.parametrize(
+    "argv, missing",
+    [
+        ([], "--app-id"),
+        (["--app-id", "a"], "--region"),
+        (["--app-id", "a", "--region", "us"], "--auth-token"),
+        (["--app-id", "a", "--region", "us", "--auth-key", "k"], "--uid"),
+        (["--app-id", "a", "--admin-host", "h", "--auth-token", "t"], "--client-host"),
+    ],
+)
+def test_what_is_missing_is_named(
+    command: str, argv: List[str], missing: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An incomplete account ends with 2 and one line that says how to complete it."""
+    assert main([command, *argv]) == 2
+    assert missing in one_line(capsys.readouterr().err)
+
+
+def test_a_wrong_value_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    """A value that the SDK does not take ends with 2, and the line names the field."""
+    assert main(["watch", "--app-id", "a", "--region", "no such place", "--auth-token", "t"]) == 2
+    assert "region" in one_line(capsys.readouterr().err)
+
+
+def test_the_account_comes_from_the_environment(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """App id, region, user and key are taken from the environment where no option gives them."""
+    monkeypatch.setenv("COMETCHAT_APP_ID", sandbox.app_id)
+    monkeypatch.setenv("COMETCHAT_REGION", "us")
+    monkeypatch.setenv("COMETCHAT_UID", "cometchat-uid-2")
+    monkeypatch.setenv("COMETCHAT_AUTH_KEY", sandbox.auth_key)
+    hosts = ["--admin-host", sandbox.url, "--client-host", sandbox.url]
+    assert main(["watch", "--until", "connected", "--timeout", "10", *hosts]) == 0
+    assert "connected" in capsys.readouterr().out
+    assert [request.path for request in sandbox.requests if request.method == "POST"] == [
+        "/users/cometchat-uid-2/auth_tokens"
+    ]
+
+
+def test_the_environment_s_token_is_taken(
+    sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An auth token of the environment logs in without a uid and without the admin API; an option goes before it."""
+    monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", sandbox.auth_token("cometchat-uid-3"))
+    hosts = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
+    assert main(["watch", "--until", "connected", "--timeout", "10", *hosts]) == 0
+    assert [request.method for request in sandbox.requests if request.method == "POST"] == []
+    key = ["--uid", "cometchat-uid-1", "--auth-key", sandbox.auth_key]
+    assert main(["watch", "--until", "connected", "--timeout", "10", *hosts, *key]) == 0
+    assert [request.method for request in sandbox.requests if request.method == "POST"] == ["POST"]
+
+
+@pytest.mark.parametrize("option", ["--auth-key", "--auth-token"])
+@pytest.mark.parametrize("command", [["watch"], ["watch", "--json"], ["doctor"]])
+def test_a_refused_credential_is_not_shown(
+    command: List[str], option: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The service quotes the credential that it refuses; what the command prints does not."""
+    hosts = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
+    assert main([*command, *hosts, "--uid", "cometchat-uid-1", option, SECRET]) == 1
+    captured = capsys.readouterr()
+    assert "NOT_FOUND" in captured.out + captured.err
+    assert SECRET not in captured.out + captured.err
+
+
+@pytest.mark.parametrize("command, code", [(watch, 0), (doctor, 1)])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, BrokenPipeError])
+def test_an_interrupt_has_the_commands_own_code(
+    command: object, code: int, stop: type, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C, or a reader that goes away, is how a watch ends (0) but leaves an examination unfinished (1)."""
+
+    def interrupted(options: object) -> int:
+        raise stop
+
+    monkeypatch.setattr(command, "run", interrupted)
+    assert main([command.__name__.rpartition(".")[2]]) == code  # type: ignore[attr-defined]
+    assert capsys.readouterr().err == ""
+
+
+def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Even a mistake of this package's own is one line and 1; --debug lets the traceback through."""
+
+    def broken(options: object) -> int:
+        raise RuntimeError("first\nsecond")
+
+    monkeypatch.setattr(watch, "run", broken)
+    assert main(["watch"]) == 1
+    assert "RuntimeError: first second" in one_line(capsys.readouterr().err)
+    with pytest.raises(RuntimeError):
+        main(["watch", "--debug"])
+
+
+def test_debug_shows_the_log(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """--debug puts the SDK's log on standard error."""
+    assert main(["watch", "--debug", "--until", "connected", "--timeout", "10", *account]) == 0
+    assert "DEBUG cometchat-connection-" in capsys.readouterr().err
+
+
+def test_sigterm_is_handed_back(capsys: pytest.CaptureFixture[str]) -> None:
+    """After main() the process's own way with SIGTERM holds again; off the main thread main() leaves signals alone."""
+    before = signal.getsignal(signal.SIGTERM)
+    codes: List[int] = []
+    thread = threading.Thread(target=lambda: codes.append(main(["watch"])))
+    thread.start()
+    thread.join(20)
+    assert main(["watch"]) == 2
+    assert codes == [2]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("command", ["demo", "sandbox"])
+def test_a_missing_extra_is_named(command: str) -> None:
+    """Without the sandbox's packages the commands that need it say in one line what to install, and end with 2."""
+    program = (
+        f"import sys; sys.modules['aiohttp'] = None; from cometchat.cli import main; sys.exit(main(['{command}']))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert ended.returncode == 2
+    assert one_line(ended.stderr) == (
+        f'cometchat {command}: aiohttp is not installed: pip install "cometchat[sandbox]"\n'
+    )
+
+
+def test_the_cli_is_not_loaded_with_the_package() -> None:
+    """import cometchat loads no command line and no sandbox."""
+    program = "import sys, cometchat; sys.exit(bool({'cometchat.cli', 'cometchat.sandbox'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], timeout=20).returncode == 0
+
+
+def test_output_gone_at_the_end_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standard output without a file below it can't be redirected, and that does not matter."""
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+
+    def broken(options: object) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(watch, "run", broken)
+    assert main(["watch"]) == 0

@@ -1,0 +1,101 @@
+"""sandbox: it serves in the foreground, and what it prints can be used as it is."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import List
+
+import pytest
+from cli_processes import Start
+
+from cometchat.cli import main
+from cometchat.cli import sandbox as command
+from cometchat.sandbox import Sandbox, make_certificate
+
+
+def _printed(process: object) -> List[str]:
+    """Its introduction: everything up to the snippet's last line."""
+    lines = []
+    while not lines or "get_connection_status" not in lines[-1]:
+        lines.append(process.line())  # type: ignore[attr-defined]
+    return lines
+
+
+@pytest.mark.parametrize("options", [[], ["--tls"]])
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_what_it_prints_works(options: List[str], signum: signal.Signals, start: Start) -> None:
+    """The watch command connects, the Python program connects, and a signal ends the sandbox with 0."""
+    serving = start("sandbox", *options)
+    lines = _printed(serving)
+    watch = next(line for line in lines if " watch " in line)
+    watching = start.program([*shlex.split(watch), "--until", "connected", "--timeout", "15"])
+    assert watching.end() == 0
+    program = "\n".join(line[2:] for line in lines[lines.index("Or connect from Python:") + 2 :])
+    connecting = start.program([sys.executable, "-c", program])
+    assert connecting.line() == "connected"
+    assert connecting.end() == 0
+    serving.send(signum)
+    assert serving.end() == 0
+    assert serving.errors() == ""
+
+
+def test_it_serves_with_a_given_certificate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--certfile and --keyfile are what it serves with; it stops when serving ends."""
+    certfile, keyfile = make_certificate(tmp_path)
+    served: List[Sandbox] = []
+    monkeypatch.setattr(Sandbox, "serve_forever", lambda sandbox: served.append(sandbox))
+    assert main(["sandbox", "--host", "localhost", "--certfile", certfile, "--keyfile", keyfile]) == 0
+    printed = capsys.readouterr().out
+    assert f"https://localhost:{served[0].port}" in printed
+    assert f"CA file    {certfile}" in printed
+    assert not served[0].running
+
+
+def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that is taken ends it with 1 and one line."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["sandbox", "--port", str(port)]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"cometchat sandbox: can't serve on 127.0.0.1, port {port}: ")
+    assert error.count("\n") == 1
+
+
+def test_files_that_are_no_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Certificate files that do not exist, or hold something else, end it with 1 and one line."""
+    nothing = tmp_path / "nothing.pem"
+    nothing.write_text("nothing")
+    for path in (str(tmp_path / "missing.pem"), str(nothing)):
+        assert main(["sandbox", "--certfile", path, "--keyfile", path]) == 1
+        assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
+    """--certfile without --keyfile is wrong usage."""
+    assert main(["sandbox", "--certfile", "x"]) == 2
+    assert "give both or neither" in capsys.readouterr().err
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """TLS needs one package more than the rest: where it is missing, the line says so."""
+
+    def broken(*args: object, **options: object) -> None:
+        raise ModuleNotFoundError("No module named 'cryptography.x509'", name="cryptography.x509")
+
+    monkeypatch.setattr("cometchat.sandbox.Sandbox", broken)
+    assert main(["sandbox", "--tls"]) == 2
+    assert capsys.readouterr().err == (
+        'cometchat sandbox: cryptography is not installed: pip install "cometchat[sandbox]"\n'
+    )
+
+
+def test_the_snippet_is_python() -> None:
+    """The program compiles, also with TLS."""
+    with Sandbox(tls=True) as sandbox:
+        compile("\n".join(command.snippet(sandbox)), "snippet", "exec")

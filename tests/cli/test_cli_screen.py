@@ -1,0 +1,74 @@
+"""What the commands print where."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from cometchat.cli.screen import HIDDEN, Screen, one_line
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture(autouse=True)
+def colours_possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+    for name in ("NO_COLOR", "FORCE_COLOR", "COLORTERM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_pipe_gets_plain_text() -> None:
+    """Styles leave no trace where nobody looks."""
+    stream = io.StringIO()
+    Screen(stream).line(("fine", "good"), " and ", ("bad", "bad"))
+    assert stream.getvalue() == "fine and bad\n"
+
+
+def test_a_terminal_gets_colour() -> None:
+    """With rich installed, a terminal gets colours, and the text unwrapped and without markup or highlighting."""
+    pytest.importorskip("rich")
+    stream = Terminal()
+    Screen(stream).line(("[bold]fine[/bold] 42 ", "good"), "x" * 300)
+    assert "\x1b[32m[bold]fine[/bold] 42 \x1b[0m" in stream.getvalue()
+    assert "x" * 300 + "\n" in stream.getvalue()
+
+
+def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """NO_COLOR gives plain text on a terminal."""
+    monkeypatch.setenv("NO_COLOR", "1")
+    stream = Terminal()
+    Screen(stream).line(("fine", "good"))
+    assert stream.getvalue() == "fine\n"
+
+
+def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich is not needed."""
+    monkeypatch.setitem(sys.modules, "rich.console", None)
+    stream = Terminal()
+    Screen(stream).line(("fine", "good"))
+    assert stream.getvalue() == "fine\n"
+
+
+def test_secrets_are_hidden() -> None:
+    """A secret is hidden wherever it stands, the longer of two first; what is too short to be one is not."""
+    stream = io.StringIO()
+    Screen(stream, ["secret", "secret-and-more", "", "a"]).line("a secret, ", ("secret-and-more", "bad"))
+    assert stream.getvalue() == f"a {HIDDEN}, {HIDDEN}\n"
+
+
+def test_an_encoding_without_arrows() -> None:
+    """Where the encoding has no arrows, the line comes with plain signs instead of an exception."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="ascii")
+    Screen(stream).line("→ ✓ … é")
+    assert raw.getvalue() == b"-> + ... ?\n"
+
+
+def test_one_line() -> None:
+    """Line breaks and escape sequences of a server's text do not reach the terminal."""
+    assert one_line("a\nb\x1b[31m\tc") == "a b [31m c"

@@ -1,0 +1,436 @@
+"""What the tests share: the sandbox, clients that are closed, listeners that record, and servers of raw sockets."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import socket
+import ssl
+import struct
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import pytest
+import tenacity
+
+from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, LoginListener, User
+from cometchat.sandbox import Sandbox
+
+#: Seconds. What has to happen has happened by then, on a slow machine too.
+DEADLINE = 10.0
+
+#: Where the backoff is not the subject.
+QUICK = tenacity.wait_fixed(0.05)
+
+UID = "cometchat-uid-1"
+OTHER_UID = "cometchat-uid-2"
+
+#: What a loss and a quick return look like.
+LOSS = ["on_connection_error", "on_disconnected", "on_connecting", "on_connected"]
+
+
+class Call(NamedTuple):
+    """One callback, as it came."""
+
+    name: str
+    argument: Any
+    time: float
+    status: Optional[str]
+    thread: str
+
+
+class _Recording:
+    """Keeps every call, and lets a test wait for one. ``hooks[name]`` is called from inside the callback."""
+
+    def __init__(self) -> None:
+        self.client: Optional[Client] = None
+        self.hooks: Dict[str, Callable[[], object]] = {}
+        self._calls: List[Call] = []
+        self._changed = threading.Condition()
+
+    @property
+    def calls(self) -> List[Call]:
+        with self._changed:
+            return list(self._calls)
+
+    @property
+    def names(self) -> List[str]:
+        return [call.name for call in self.calls]
+
+    @property
+    def errors(self) -> List[CometChatException]:
+        return [call.argument for call in self.calls if call.name == "on_connection_error"]
+
+    def named(self, name: str) -> List[Call]:
+        return [call for call in self.calls if call.name == name]
+
+    def note(self, name: str, argument: Any = None) -> None:
+        status = None if self.client is None else str(self.client.get_connection_status())
+        call = Call(name, argument, time.monotonic(), status, threading.current_thread().name)
+        with self._changed:
+            self._calls.append(call)
+            self._changed.notify_all()
+        hook = self.hooks.get(name)
+        if hook is not None:
+            hook()
+
+    def clear(self) -> None:
+        with self._changed:
+            self._calls.clear()
+
+    def wait_until(self, predicate: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
+        """The predicate's first truthy value; it is asked again after each call that comes."""
+        with self._changed:
+            value = self._changed.wait_for(predicate, timeout)
+        assert value, f"no {what} within {timeout:g} s; there was {self.names}"
+        return value
+
+    def wait_for(self, name: str, count: int = 1, timeout: float = DEADLINE) -> Call:
+        """The ``count``-th call of this name."""
+        self.wait_until(lambda: len(self.named(name)) >= count, f"{name} number {count}", timeout)
+        return self.named(name)[count - 1]
+
+    def wait_for_names(self, *names: str, timeout: float = DEADLINE) -> None:
+        """Exactly these calls, in this order, since the start or the last ``clear()``."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._calls) >= len(names), timeout)
+        assert self.names == list(names)
+
+
+class Recorder(_Recording, ConnectionListener):
+    """A ConnectionListener that records. Its condition is reentrant, so that a predicate may read what it guards."""
+
+    def on_connecting(self) -> None:
+        self.note("on_connecting")
+
+    def on_connected(self) -> None:
+        self.note("on_connected")
+
+    def on_feature_throttled(self) -> None:
+        self.note("on_feature_throttled")
+
+    def on_disconnected(self) -> None:
+        self.note("on_disconnected")
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self.note("on_connection_error", error)
+
+
+class LoginRecorder(_Recording, LoginListener):
+    """A LoginListener that records."""
+
+    def login_success(self, user: User) -> None:
+        self.note("login_success", user)
+
+    def login_failure(self, error: CometChatException) -> None:
+        self.note("login_failure", error)
+
+    def logout_success(self) -> None:
+        self.note("logout_success")
+
+    def logout_failure(self, error: CometChatException) -> None:
+        self.note("logout_failure", error)
+
+
+class Party:
+    """Clients of one sandbox. All of them are closed after the test."""
+
+    def __init__(self, sandbox: Sandbox) -> None:
+        self._sandbox = sandbox
+        self._clients: List[Client] = []
+
+    def settings(self, **overrides: Any) -> AppSettings:
+        return self._sandbox.settings(**{"reconnect_wait": QUICK, **overrides})
+
+    def client(self, **overrides: Any) -> Client:
+        """A client that is not logged in."""
+        client = Client(self._sandbox.app_id, self.settings(**overrides))
+        self._clients.append(client)
+        return client
+
+    def heard(self, client: Client) -> Recorder:
+        """A recorder on a client."""
+        recorder = Recorder()
+        recorder.client = client
+        client.add_connection_listener("heard", recorder)
+        return recorder
+
+    def joined(self, **overrides: Any) -> Tuple[Client, Recorder]:
+        """A client that has just logged in, and what it hears of its connection."""
+        client = self.client(**overrides)
+        recorder = self.heard(client)
+        client.login(UID, self._sandbox.auth_key)
+        return client, recorder
+
+    def connected(self, **overrides: Any) -> Tuple[Client, Recorder]:
+        """The same, once it is connected and its callbacks have been heard."""
+        client, recorder = self.joined(**overrides)
+        client.connect(DEADLINE)
+        recorder.wait_for("on_connected")
+        return client, recorder
+
+    def close(self) -> None:
+        for client in self._clients:
+            client.close()
+
+
+@pytest.fixture(autouse=True)
+def no_thread_left() -> Iterator[None]:
+    """Every test ends without a thread of the SDK, of the sandbox or of a server of these tests."""
+    yield
+    deadline = time.monotonic() + DEADLINE
+    mine = [thread for thread in threading.enumerate() if thread.name.startswith(("cometchat-", "peer-", "test-"))]
+    for thread in mine:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    assert [thread.name for thread in mine if thread.is_alive()] == []
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy and no CA bundle but those that a test sets."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+    """A running sandbox, with TLS for the parameter ``True``. In the end it has seen no violation of the protocol."""
+    with Sandbox(tls=getattr(request, "param", False)) as running:
+        yield running
+        violations = running.violations
+    assert violations == []
+
+
+@pytest.fixture
+def party(sandbox: Sandbox) -> Iterator[Party]:
+    """Clients of the sandbox."""
+    together = Party(sandbox)
+    yield together
+    together.close()
+
+
+@pytest.fixture
+def facade() -> Iterator[None]:
+    """``CometChat`` without a client and without listeners, before and after."""
+    yield
+    CometChat.close()
+    for kind, entries in list(CometChat._registry._entries.items()):
+        for listener_id in list(entries):
+            CometChat._registry.remove(kind, listener_id)
+
+
+@pytest.fixture
+def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """Everything that any logger says, DEBUG included."""
+    caplog.set_level(logging.DEBUG)
+    return caplog
+
+
+@dataclass
+class Frame:
+    """One WebSocket frame that a peer has read."""
+
+    opcode: int
+    payload: bytes
+    fin: bool
+
+    @property
+    def close_code(self) -> Optional[int]:
+        return int.from_bytes(self.payload[:2], "big") if self.opcode == 8 and len(self.payload) >= 2 else None
+
+
+class Peer:
+    """One accepted connection of a :class:`RawServer`."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self._unread = b""
+
+    def read(self, size: int) -> bytes:
+        """Exactly so many bytes. Raises EOFError where the client has ended the connection."""
+        while len(self._unread) < size:
+            self._more()
+        data, self._unread = self._unread[:size], self._unread[size:]
+        return data
+
+    def read_head(self) -> str:
+        """An HTTP request up to its empty line."""
+        while b"\r\n\r\n" not in self._unread:
+            self._more()
+        head, _, self._unread = self._unread.partition(b"\r\n\r\n")
+        return head.decode()
+
+    def upgrade(self) -> str:
+        """Take the client's upgrade request, and answer it with 101."""
+        head = self.read_head()
+        self.socket.sendall(accept_upgrade(head))
+        return head
+
+    def read_frame(self) -> Frame:
+        """The client's next frame; it has to be masked."""
+        first, second = self.read(2)
+        assert second & 0x80, "a client's frame has to be masked"
+        length = second & 0x7F
+        if length == 126:
+            length = int.from_bytes(self.read(2), "big")
+        elif length == 127:
+            length = int.from_bytes(self.read(8), "big")
+        mask = self.read(4)
+        data = self.read(length)
+        plain = int.from_bytes(data, "big") ^ int.from_bytes((mask * (length // 4 + 1))[:length], "big")
+        return Frame(first & 0x0F, plain.to_bytes(length, "big"), bool(first & 0x80))
+
+    def wait_for_end(self) -> None:
+        """Read until the client has ended the connection."""
+        with contextlib.suppress(EOFError, OSError):
+            while True:
+                self.read(1)
+
+    def _more(self) -> None:
+        data = self.socket.recv(65536)
+        if not data:
+            raise EOFError
+        self._unread += data
+
+
+class RawServer:
+    """A TCP server, with TLS where it gets a context. Each connection runs the script in a thread of its own.
+
+    What a script raises apart from the connection's end is raised by ``check()``, and at the end of the test.
+    """
+
+    def __init__(self, script: Callable[[Peer], object], tls: Optional[ssl.SSLContext] = None) -> None:
+        self._script = script
+        self._tls = tls
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self._open: List[socket.socket] = []
+        self._failures: List[BaseException] = []
+        self._threads = [threading.Thread(target=self._accept, name="peer-accept", daemon=True)]
+        self._threads[0].start()
+
+    def url(self, host: str = "127.0.0.1") -> str:
+        return f"{'ws' if self._tls is None else 'wss'}://{host}:{self.port}/"
+
+    def check(self) -> None:
+        if self._failures:
+            raise self._failures[0]
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._threads[0].join(DEADLINE)
+        self._listener.close()
+        for connection in self._open:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+        for thread in self._threads[1:]:
+            thread.join(DEADLINE)
+        for connection in self._open:
+            connection.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            # Before the handshake: close() has to be able to end that too.
+            self._open.append(connection)
+            thread = threading.Thread(target=self._serve, args=(connection,), name="peer-connection", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        try:
+            connection.settimeout(DEADLINE)
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
+            self._script(Peer(connection))
+        except (EOFError, OSError):
+            return
+        except BaseException as error:
+            self._failures.append(error)
+        finally:
+            with contextlib.suppress(OSError):
+                socket.socket.shutdown(connection, socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., RawServer]]:
+    """A maker of raw servers, all of which are ended after the test."""
+    servers: List[RawServer] = []
+
+    def make(script: Callable[[Peer], object], tls: Optional[ssl.SSLContext] = None) -> RawServer:
+        servers.append(RawServer(script, tls))
+        return servers[-1]
+
+    yield make
+    for server in servers:
+        server.close()
+    for server in servers:
+        server.check()
+
+
+def accept_upgrade(head: str) -> bytes:
+    """The 101 to an upgrade request."""
+    key = next(line.split(":", 1)[1].strip() for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key"))
+    digest = hashlib.sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()
+    return (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {base64.b64encode(digest).decode()}\r\n\r\n"
+    ).encode()
+
+
+def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = False) -> bytes:
+    """A frame as a server sends it; ``rsv`` holds the three reserved bits, which are not to be set."""
+    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
+    bit = 0x80 if masked else 0
+    if len(payload) < 126:
+        head += bytes([bit | len(payload)])
+    elif len(payload) < 65536:
+        head += bytes([bit | 126]) + struct.pack("!H", len(payload))
+    else:
+        head += bytes([bit | 127]) + struct.pack("!Q", len(payload))
+    # The mask of zeros: the payload stays as it is.
+    return head + (bytes(4) if masked else b"") + payload
+
+
+def in_thread(function: Callable[[], object]) -> Tuple[threading.Thread, List[Any]]:
+    """Run it on another thread; the list gets what it returned, or the exception that it raised."""
+    outcome: List[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(function())
+        except BaseException as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=run, name="test-thread", daemon=True)
+    thread.start()
+    return thread, outcome
+
+
+def finished(thread: threading.Thread, outcome: List[Any], timeout: float = DEADLINE) -> Any:
+    """What the function of :func:`in_thread` returned or raised."""
+    thread.join(timeout)
+    assert not thread.is_alive(), f"it did not end within {timeout:g} s"
+    return outcome[0]
+
+
+def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE) -> Any:
+    """The predicate's first truthy value. For what nobody signals; where there is an event, wait for that."""
+    deadline, never = time.monotonic() + timeout, threading.Event()
+    while True:
+        value = predicate()
+        if value or time.monotonic() >= deadline:
+            return value
+        never.wait(0.002)

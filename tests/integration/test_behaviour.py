@@ -1,0 +1,845 @@
+"""The lines of "How it must behave", one by one, as somebody outside would check them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import threading
+import time
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Tuple
+
+import pytest
+import tenacity
+
+from cometchat import (
+    AppSettings,
+    Client,
+    CometChatException,
+    CometChatWSState,
+    ConnectionListener,
+    FileSessionStore,
+    InvalidArgumentException,
+    LoginListener,
+)
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, LOSS, UID, LoginRecorder, Party, Peer, RawServer, Recorder, eventually
+
+SLOW = tenacity.wait_fixed(30)
+
+#: Seconds in which disconnect() has to return.
+AT_ONCE = 0.2
+
+
+# A server that takes its time, or says no.
+
+
+def test_a_server_that_takes_half_a_second_for_auth(sandbox: Sandbox, party: Party) -> None:
+    """The status is ``connecting`` for all of the time that the server takes to answer ``auth``."""
+    sandbox.delay_auth(0.5)
+    client, heard = party.joined()
+    frame = sandbox.wait_for_frame(lambda frame: frame.get("type") == "auth", DEADLINE)
+    asked, statuses, never = time.monotonic(), set(), threading.Event()
+    while time.monotonic() < asked + 0.4:
+        statuses.add(str(client.get_connection_status()))
+        never.wait(0.005)
+    assert frame is not None
+    assert statuses == {"connecting"}
+    assert heard.wait_for("on_connected").time - asked > 0.4
+
+
+def test_auth_refused(sandbox: Sandbox, party: Party) -> None:
+    """``connected`` is never seen; one renewal; ``WS_AUTH_FAIL``, ``on_disconnected``; no third connection."""
+    sandbox.refuse_auth()
+    client, heard = party.joined()
+    assert not client.wait_for_status("connected", 0.5)
+    heard.wait_for_names("on_connecting", "on_connection_error", "on_disconnected")
+    assert heard.errors[0].code == "WS_AUTH_FAIL"
+    assert [request.method for request in sandbox.requests] == ["POST", "PUT", "PUT"]
+    assert len(sandbox.attempts) == 2
+
+
+def test_auth_never_answered(sandbox: Sandbox, party: Party) -> None:
+    """``auth_timeout=1``: ``ERR_AUTH_TIMEOUT`` within 1.5 s of the attempt, and the attempts go on until one is answered."""
+    sandbox.ignore_auth(times=2)
+    client, heard = party.joined(auth_timeout=1)
+    started = heard.wait_for("on_connecting").time
+    first = heard.wait_for("on_connection_error")
+    assert 0.9 < first.time - started < 1.5
+    heard.wait_for("on_connected")
+    assert [error.code for error in heard.errors] == ["ERR_AUTH_TIMEOUT"] * 2
+    assert len(sandbox.attempts) == 3
+    assert "never answered" in heard.errors[0].message
+    assert isinstance(heard.errors[0], TimeoutError)
+    assert client.get_connection_status() is CometChatWSState.CONNECTED
+
+
+# Losses.
+
+
+ENDINGS: Dict[str, Callable[[Sandbox], object]] = {
+    "reset": lambda sandbox: sandbox.drop_connections(),
+    "end of stream": lambda sandbox: sandbox.drop_connections(reset=False),
+    "close 1000": lambda sandbox: sandbox.close_connections(1000),
+    "close 1012": lambda sandbox: sandbox.close_connections(1012, "restarting"),
+    "close 4001": lambda sandbox: sandbox.close_connections(4001, "elsewhere"),
+    "restart": lambda sandbox: sandbox.restart(),
+}
+
+
+@pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS.keys())
+def test_a_drop_with_the_default_backoff(sandbox: Sandbox, party: Party, end: Callable[[Sandbox], object]) -> None:
+    """``disconnected``, ``connecting``, ``connected``, and back within 1.5 s while the server is up."""
+    _, heard = party.connected(reconnect_wait=None)
+    heard.clear()
+    end(sandbox)
+    lost = heard.wait_for("on_disconnected").time
+    back = heard.wait_for("on_connected").time
+    assert heard.names == LOSS
+    assert heard.errors[0].code == "WS_CONNECTION_FAIL"
+    assert back - lost < 1.5
+
+
+def test_the_close_code_and_reason_are_in_the_details(sandbox: Sandbox, party: Party) -> None:
+    """A close by the server is reported with its code and its reason, and the code as a number besides."""
+    _, heard = party.connected()
+    sandbox.close_connections(4010, "you were long enough here")
+    error = heard.wait_for("on_connection_error").argument
+    assert error.details == "close code 4010: you were long enough here"
+    assert error.close_code == 4010
+
+
+def test_no_pongs(sandbox: Sandbox, party: Party) -> None:
+    """``ping_interval=1, pong_timeout=0.5`` and no pongs: found within 2 s, as ``ERR_PONG_TIMEOUT``."""
+    _, heard = party.connected(ping_interval=1, pong_timeout=0.5)
+    sandbox.ignore_pings()
+    quiet = time.monotonic()
+    found = heard.wait_for("on_connection_error")
+    assert found.time - quiet < 2
+    assert found.argument.code == "ERR_PONG_TIMEOUT"
+    assert heard.wait_for("on_connected", 2)
+
+
+def test_no_pongs_in_a_flood_of_other_frames(sandbox: Sandbox, party: Party) -> None:
+    """Other frames are no proof of life: a server that sends them without end, but no pong, is found as well."""
+    _, heard = party.connected(ping_interval=0.2, pong_timeout=0.2)
+    sandbox.ignore_pings()
+    stop = threading.Event()
+    deadline = time.monotonic() + 2
+    while not heard.errors and time.monotonic() < deadline:
+        sandbox.send_frame({"type": "presence", "body": {"action": "online", "user": {"uid": "x"}}})
+        stop.wait(0.001)
+    assert [error.code for error in heard.errors][:1] == ["ERR_PONG_TIMEOUT"]
+
+
+def test_pings_that_are_answered_keep_the_connection(sandbox: Sandbox, party: Party) -> None:
+    """Ten heartbeats with answers: no callback, and every ping as the protocol has it."""
+    _, heard = party.connected(ping_interval=0.05, pong_timeout=2)
+
+    def pings() -> List[Dict[str, Any]]:
+        return [frame for _, frame in sandbox.frames if frame.get("action") == "ping"]
+
+    assert sandbox.wait_until(lambda: len(pings()) >= 10, DEADLINE)
+    assert heard.names == ["on_connecting", "on_connected"]
+    assert pings()[0] == {"action": "ping", "ack": "true"}
+
+
+# Refused attempts.
+
+
+def _gaps(heard: Recorder) -> List[float]:
+    times = [call.time for call in heard.named("on_connection_error")]
+    return [after - before for before, after in zip(times, times[1:])]
+
+
+def test_ten_refused_attempts(sandbox: Sandbox, party: Party) -> None:
+    """Ten refused attempts: one error each, waits that grow and differ between two clients; then both come back."""
+    wait = tenacity.wait_random_exponential(multiplier=0.005, max=30)
+    both = [party.connected(reconnect_wait=wait)[1] for _ in range(2)]
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    for heard in both:
+        heard.wait_for("on_connection_error", 11, timeout=30)
+    sandbox.accept_connections()
+    for heard in both:
+        heard.wait_for("on_connected", 2, timeout=30)
+        assert {error.code for error in heard.errors} == {"WS_CONNECTION_FAIL"}
+        assert "refused" in heard.errors[1].message
+        assert heard.names.count("on_connecting") == 2
+        assert heard.names.count("on_disconnected") == 1
+    first, second = (_gaps(heard)[:10] for heard in both)
+    for gaps in (first, second):
+        assert max(gaps[5:]) > 2 * max(gaps[:2])
+        assert sum(gaps[-3:]) > sum(gaps[:3])
+    assert [round(gap, 3) for gap in first] != [round(gap, 3) for gap in second]
+
+
+def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+    """The default: at most 1 s for the first retry, then at most twice as much with each, never over 30 s.
+
+    The waits are taken from the log, and ended by ``connect()``, which tries at once.
+    """
+    caplog.set_level(logging.INFO, "cometchat.connection")
+    client, heard = party.connected(reconnect_wait=None)
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    for count in range(1, 12):
+        heard.wait_for("on_connection_error", count)
+        assert eventually(lambda: len(_announced(caplog)) >= count)
+        client.connect(timeout=0)
+    waits = _announced(caplog)[:11]
+    assert [number for number, _ in waits] == list(range(2, 13))
+    for position, (_, seconds) in enumerate(waits):
+        assert 0 <= seconds <= min(30, 2**position)
+    assert max(seconds for _, seconds in waits[3:]) > 1
+    sandbox.accept_connections()
+    client.connect(DEADLINE)
+
+
+def _announced(caplog: pytest.LogCaptureFixture) -> List[Tuple[int, float]]:
+    return [tuple(r.args) for r in caplog.records if "next attempt" in r.msg and isinstance(r.args, tuple)]  # type: ignore
+
+
+def test_connect_during_the_wait_tries_at_once(sandbox: Sandbox, party: Party) -> None:
+    """While a retry is 30 s away, ``connect()`` makes it now."""
+    client, heard = party.connected(reconnect_wait=SLOW)
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    heard.wait_for("on_connecting", 2)
+    sandbox.accept_connections()
+    started = time.monotonic()
+    client.connect(DEADLINE)
+    assert time.monotonic() - started < 2
+    assert client.get_connection_status() is CometChatWSState.CONNECTED
+
+
+@pytest.mark.parametrize("status", [503, 429])
+def test_retry_after_in_the_handshake_is_obeyed(sandbox: Sandbox, party: Party, status: int) -> None:
+    """An upgrade refused with ``Retry-After: 1`` is not tried again within that second, whatever the strategy says."""
+    sandbox.refuse_upgrades(status, retry_after=1)
+    _, heard = party.joined()
+    error = heard.wait_for("on_connection_error").argument
+    assert (error.code, error.retry_after) == ("WS_CONNECTION_FAIL", 1.0)
+    assert str(status) in error.message
+    sandbox.heal()
+    heard.wait_for("on_connected")
+    first, second = (attempt.time for attempt in sandbox.attempts)
+    assert 1.0 <= second - first < 3.0
+
+
+def test_retry_after_of_a_renewal_is_obeyed(sandbox: Sandbox, party: Party) -> None:
+    """429 with ``Retry-After`` for ``PUT /me``: the attempt counts as failed, and the next one comes after the second."""
+    client, heard = party.joined(auto_establish_socket_connection=False)
+    sandbox.expire_jwts()
+    sandbox.fail_http(429, times=1, retry_after=1, path="/me")
+    client.connect(DEADLINE)
+    assert [error.code for error in heard.errors] == ["ERR_TOO_MANY_REQUESTS"]
+    failed, connected = heard.wait_for("on_connection_error").time, heard.wait_for("on_connected").time
+    assert 0.9 <= connected - failed < 3.5
+
+
+def test_the_series_ends_where_reconnect_stop_says_so(sandbox: Sandbox, party: Party) -> None:
+    """``stop_after_attempt(3)``: three errors, then ``on_disconnected``; ``connect()`` raises what stopped it."""
+    sandbox.refuse_upgrades(500)
+    client, heard = party.joined(reconnect_stop=tenacity.stop_after_attempt(3))
+    heard.wait_for("on_disconnected")
+    assert heard.names == ["on_connecting", *["on_connection_error"] * 3, "on_disconnected"]
+    with pytest.raises(CometChatException) as caught:
+        client.connect(DEADLINE)
+    assert (caught.value.code, caught.value.details) == ("WS_CONNECTION_FAIL", "HTTP 500")
+    assert len(sandbox.attempts) == 6
+    sandbox.heal()
+    client.connect(DEADLINE)
+
+
+def test_connect_within_its_timeout(sandbox: Sandbox, party: Party) -> None:
+    """``connect(timeout)``: ``ERR_CONNECT_TIMEOUT`` at its end with the newest failure as cause, and the attempts go on."""
+    sandbox.refuse_upgrades(500)
+    client, heard = party.joined()
+    started = time.monotonic()
+    with pytest.raises(CometChatException) as caught:
+        client.connect(timeout=0.3)
+    assert 0.3 <= time.monotonic() - started < 1
+    assert caught.value.code == "ERR_CONNECT_TIMEOUT"
+    assert isinstance(caught.value.__cause__, CometChatException)
+    assert caught.value.__cause__.details == "HTTP 500"
+    sandbox.heal()
+    heard.wait_for("on_connected")
+
+
+def test_connect_is_released_by_disconnect(sandbox: Sandbox, party: Party) -> None:
+    """A ``connect()`` that waits on one thread raises ``NO_WEBSOCKET_CONNECTION`` when another one disconnects."""
+    sandbox.ignore_auth()
+    client, heard = party.joined()
+    heard.wait_for("on_connecting")
+    timer = threading.Timer(0.1, client.disconnect)
+    timer.name = "test-timer"
+    timer.start()
+    with pytest.raises(CometChatException) as caught:
+        client.connect(DEADLINE)
+    timer.join()
+    assert caught.value.code == "NO_WEBSOCKET_CONNECTION"
+
+
+# disconnect() within 0.2 s, in every state.
+
+
+def _blackhole() -> Iterator[int]:
+    """A port that never answers SYN: its queue of connections is full."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield listener.getsockname()[1]
+
+
+def _silent_port(serve: Callable[..., RawServer]) -> ContextManager[int]:
+    """A port that takes TCP connections and says nothing: a TLS handshake hangs there."""
+    return contextlib.nullcontext(serve(lambda peer: peer.wait_for_end()).port)
+
+
+STATES: Dict[str, Tuple[Callable[[Sandbox], object], Dict[str, Any]]] = {
+    "connected": (lambda sandbox: None, {}),
+    "throttled": (lambda sandbox: sandbox.set_mode("NO_TRANSIENT"), {}),
+    "the handshake hangs": (lambda sandbox: sandbox.hang_upgrades(), {}),
+    "auth is not answered": (lambda sandbox: sandbox.ignore_auth(), {}),
+    "backoff": (lambda sandbox: sandbox.refuse_upgrades(), {"reconnect_wait": SLOW}),
+    "refused": (lambda sandbox: sandbox.refuse_auth(), {}),
+}
+
+READY: Dict[str, Callable[[Sandbox, Recorder], object]] = {
+    "connected": lambda sandbox, heard: heard.wait_for("on_connected"),
+    "throttled": lambda sandbox, heard: heard.wait_for("on_feature_throttled"),
+    "the handshake hangs": lambda sandbox, heard: sandbox.wait_for_attempts(1, DEADLINE),
+    "auth is not answered": lambda sandbox, heard: sandbox.wait_for_frame(lambda frame: True, DEADLINE),
+    "backoff": lambda sandbox, heard: heard.wait_for("on_connection_error"),
+    "refused": lambda sandbox, heard: heard.wait_for("on_disconnected"),
+}
+
+
+def _disconnect_at_once(client: Client) -> None:
+    started = time.monotonic()
+    client.disconnect()
+    assert time.monotonic() - started < AT_ONCE
+    assert client.get_connection_status() is CometChatWSState.DISCONNECTED
+
+
+@pytest.mark.parametrize("sandbox", [False, True], indirect=True, ids=["ws", "wss"])
+@pytest.mark.parametrize("state", STATES)
+def test_disconnect_at_once(sandbox: Sandbox, party: Party, state: str) -> None:
+    """``disconnect()`` returns within 0.2 s; the status is ``disconnected`` and stays so; no attempt follows."""
+    prepare, settings = STATES[state]
+    prepare(sandbox)
+    client, heard = party.joined(**settings)
+    assert READY[state](sandbox, heard)
+    _disconnect_at_once(client)
+    heard.wait_for("on_disconnected")
+    sandbox.heal()
+    attempts = len(sandbox.attempts)
+    assert not sandbox.wait_for_attempts(attempts + 1, 0.2)
+    assert client.get_connection_status() is CometChatWSState.DISCONNECTED
+    assert heard.names[-1] == "on_disconnected"
+    assert heard.names.count("on_disconnected") == 1
+
+
+def test_disconnect_says_goodbye(sandbox: Sandbox, party: Party) -> None:
+    """The server gets a close frame with 1000."""
+    client, _ = party.connected()
+    client.disconnect()
+    assert sandbox.wait_for_connections(0, DEADLINE)
+    assert sandbox.wait_until(lambda: sandbox.close_codes, DEADLINE) == [1000]
+
+
+@pytest.mark.parametrize("place", ["TCP", "TLS"])
+def test_disconnect_at_once_while_the_network_is_silent(
+    sandbox: Sandbox, party: Party, serve: Callable[..., RawServer], place: str
+) -> None:
+    """In a TCP connect or a TLS handshake that hangs, too; the thread left behind ends with ``connect_timeout``."""
+    silent = contextlib.contextmanager(_blackhole)() if place == "TCP" else _silent_port(serve)
+    with silent as port:
+        sandbox.override_settings(CHAT_USE_SSL=place == "TLS", CHAT_WS_PORT=str(port), CHAT_WSS_PORT=str(port))
+        client, heard = party.joined(connect_timeout=1)
+        heard.wait_for("on_connecting")
+        assert eventually(lambda: client._connection._run is not None and client._connection._run.socket is not None)
+        _disconnect_at_once(client)
+        started = time.monotonic()
+        client.close()
+        assert time.monotonic() - started < 0.5
+        threads = [thread for thread in threading.enumerate() if thread.name.startswith("cometchat-connection")]
+        for thread in threads:
+            thread.join(1.5)
+            assert not thread.is_alive()
+    assert heard.names == ["on_connecting", "on_disconnected"]
+
+
+def test_disconnect_at_once_while_a_renewal_hangs(sandbox: Sandbox, party: Party) -> None:
+    """In a ``PUT /me`` that is never answered, too."""
+    client, heard = party.joined(auto_establish_socket_connection=False)
+    sandbox.expire_jwts()
+    sandbox.hang_http()
+    client.connect(timeout=0)
+    assert sandbox.wait_until(lambda: [r for r in sandbox.requests if r.status == 0], DEADLINE)
+    _disconnect_at_once(client)
+    sandbox.heal()
+    client.close()
+    assert heard.names == ["on_connecting", "on_disconnected"]
+
+
+def test_disconnect_where_nothing_is_connected(party: Party) -> None:
+    """Before the login, and twice in a row, it does nothing."""
+    client = party.client()
+    heard = party.heard(client)
+    for _ in range(2):
+        _disconnect_at_once(client)
+    client.close()
+    assert heard.names == []
+
+
+@pytest.mark.parametrize(
+    "callback", ["on_connecting", "on_connected", "on_feature_throttled", "on_disconnected", "on_connection_error"]
+)
+def test_disconnect_at_once_from_inside_a_connection_callback(sandbox: Sandbox, party: Party, callback: str) -> None:
+    """From inside each callback ``disconnect()`` returns within 0.2 s, and afterwards nothing but the goodbye comes."""
+    if callback == "on_feature_throttled":
+        sandbox.set_mode("LIMITED_TRANSIENT")
+    client = party.client()
+    heard = party.heard(client)
+    took: List[float] = []
+
+    def leave() -> None:
+        heard.hooks.clear()
+        started = time.monotonic()
+        client.disconnect()
+        took.append(time.monotonic() - started)
+        heard.note("returned")
+
+    heard.hooks[callback] = leave
+    client.login(UID, sandbox.auth_key)
+    if callback in ("on_disconnected", "on_connection_error"):
+        client.connect(DEADLINE)
+        sandbox.drop_connections()
+    heard.wait_for("returned")
+    client.close()
+    assert took[0] < AT_ONCE
+    assert heard.names[heard.names.index("returned") + 1 :] in ([], ["on_disconnected"])
+    assert heard.named("on_disconnected")
+
+
+@pytest.mark.parametrize("callback", ["login_success", "login_failure", "logout_success", "logout_failure"])
+def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party: Party, callback: str) -> None:
+    """From inside a LoginListener's callbacks, too."""
+    client, _ = party.connected()
+    login = LoginRecorder()
+    client.add_login_listener("login", login)
+    took: List[float] = []
+
+    def leave() -> None:
+        started = time.monotonic()
+        client.disconnect()
+        took.append(time.monotonic() - started)
+
+    login.hooks[callback] = leave
+    if callback == "login_success":
+        client.login(UID, sandbox.auth_key)
+    elif callback == "logout_success":
+        client.logout()
+    else:
+        sandbox.fail_http(500)
+        with pytest.raises(CometChatException):
+            client.login(UID, sandbox.auth_key) if callback == "login_failure" else client.logout()
+    login.wait_for(callback)
+    assert eventually(lambda: took) and took[0] < AT_ONCE
+    assert client.get_connection_status() is CometChatWSState.DISCONNECTED
+
+
+def test_close_ends_everything(sandbox: Sandbox, party: Party) -> None:
+    """``close()`` disconnects, ends the threads, and every call afterwards says that the client is closed."""
+    client, heard = party.connected()
+    client.close()
+    client.close()
+    assert heard.names == ["on_connecting", "on_connected", "on_disconnected"]
+    assert client.get_connection_status() is CometChatWSState.DISCONNECTED
+    calls: List[Callable[[], object]] = [
+        lambda: client.login(UID, "key"),
+        lambda: client.login_with_auth_token("token"),
+        client.logout,
+        client.get_logged_in_user,
+        client.connect,
+        client.disconnect,
+        client.ping,
+        client.connection_info,
+        lambda: client.wait_for_status("connected", 0),
+        lambda: client.add_connection_listener("id", Recorder()),
+        lambda: client.add_login_listener("id", LoginRecorder()),
+        lambda: client.connection_listener(Recorder()),
+    ]
+    for call in calls:
+        with pytest.raises(CometChatException) as caught:
+            call()
+        assert caught.value.code == "ERR_CLIENT_CLOSED"
+
+
+# ping()
+
+
+def test_ping_measures_the_round_trip(sandbox: Sandbox, party: Party) -> None:
+    """``ping()`` gives the seconds until the pong; with a latency of 0.2 s at least those."""
+    client, _ = party.connected()
+    assert 0 < client.ping() < 0.2
+    sandbox.set_latency(0.2)
+    assert 0.2 <= client.ping() < 1
+
+
+def test_ping_without_an_answer_or_a_connection(sandbox: Sandbox, party: Party) -> None:
+    """``ERR_PONG_TIMEOUT`` when no pong comes in time; ``NO_WEBSOCKET_CONNECTION`` while there is no connection."""
+    client, heard = party.connected()
+    sandbox.ignore_pings()
+    started = time.monotonic()
+    with pytest.raises(TimeoutError) as caught:
+        client.ping(timeout=0.1)
+    assert getattr(caught.value, "code", None) == "ERR_PONG_TIMEOUT"
+    assert 0.1 <= time.monotonic() - started < 1
+    assert heard.names == ["on_connecting", "on_connected"]
+    client.disconnect()
+    with pytest.raises(ConnectionError) as down:
+        client.ping()
+    assert getattr(down.value, "code", None) == "NO_WEBSOCKET_CONNECTION"
+
+
+def test_ping_ends_with_the_connection(sandbox: Sandbox, party: Party) -> None:
+    """A ``ping()`` that waits when the connection breaks raises what broke it, and does not wait its time out."""
+    client, _ = party.connected()
+    sandbox.ignore_pings()
+    timer = threading.Timer(0.1, sandbox.drop_connections)
+    timer.name = "test-timer"
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(CometChatException) as caught:
+        client.ping(timeout=DEADLINE)
+    timer.join()
+    assert caught.value.code == "WS_CONNECTION_FAIL"
+    assert time.monotonic() - started < 2
+
+
+# Frames that nobody understands.
+
+
+@pytest.mark.parametrize(
+    "data",
+    ["", "no JSON", "[]", "null", '"text"', "{}", '{"type": 5}', '{"type": "unheard_of", "body": {}}',
+     '{"type": "presence"}', '{"type": "presence", "body": []}', "[" * 100_000, "\u0000", b"\xff\xfe\x00", b"",
+     '{"action": "pong"}', '{"type": "message", "body": {"id": NaN}}', "1" * 5000],
+    ids=lambda data: repr(data[:20]),
+)
+def test_frames_of_no_use_harm_nobody(sandbox: Sandbox, party: Party, data: Any) -> None:
+    """Malformed frames and unknown types are passed over: the connection stays up, and answers."""
+    client, heard = party.connected()
+    assert sandbox.send_raw(data) == 1
+    assert client.ping(DEADLINE) > 0
+    assert heard.names == ["on_connecting", "on_connected"]
+
+
+# Secrets.
+
+
+def _windows(secret: str, size: int = 20) -> List[str]:
+    """Every piece of a secret that is long enough to be of use to somebody."""
+    return [secret[start : start + size] for start in range(len(secret) - size + 1)]
+
+
+def _leaks(text: str, *secrets: str) -> List[str]:
+    """Which pieces of which secret the text shows. The header of a jwt is the same for all, and no secret."""
+    found = []
+    for number, secret in enumerate(secrets):
+        body = secret.partition(".")[2] if secret.count(".") == 2 else secret
+        found += [f"secret {number} ({len(secret)} characters): {piece!r}" for piece in _windows(body) if piece in text]
+    return found
+
+
+def _secrets_of(client: Client, sandbox: Sandbox) -> Tuple[str, ...]:
+    user = client.get_logged_in_user()
+    frame = sandbox.wait_for_frame(lambda frame: frame.get("type") == "auth", DEADLINE)
+    assert user is not None and user.auth_token is not None and frame is not None
+    return (sandbox.auth_key, user.auth_token, frame["body"]["auth"])
+
+
+def _seen(log: pytest.LogCaptureFixture, heard: Recorder) -> str:
+    """All that a user could see: the log with its tracebacks, and the errors in every form."""
+    return log.text + "".join(f"{error} {error!r} {error.args} {vars(error)}" for error in heard.errors)
+
+
+@pytest.fixture
+def secret_sandbox() -> Iterator[Sandbox]:
+    with Sandbox(auth_key="the-auth-key-4cb01fa3e8d7") as running:
+        yield running
+
+
+@pytest.fixture
+def secret_party(secret_sandbox: Sandbox) -> Iterator[Party]:
+    together = Party(secret_sandbox)
+    yield together
+    together.close()
+
+
+def test_no_secret_in_a_megabyte_of_log(
+    secret_sandbox: Sandbox, secret_party: Party, debug_log: pytest.LogCaptureFixture
+) -> None:
+    """A server that repeats the credentials in its frames, a megabyte of them: the DEBUG log shows none of them."""
+    client, heard = secret_party.connected()
+    secrets = _secrets_of(client, secret_sandbox)
+    for number in range(700):
+        secret_sandbox.send_frame(
+            {"type": "message", "number": number, "body": {"text": [*secrets[1:]], "filler": "x" * 3000}}
+        )
+    assert client.ping(DEADLINE) > 0
+    secret_sandbox.drop_connections()
+    heard.wait_for("on_connected", 2)
+    client.logout()
+    text = _seen(debug_log, heard)
+    assert len(text) > 1_000_000
+    assert "***" in text
+    assert _leaks(text, *secrets) == []
+
+
+ECHOES: Dict[str, Callable[[Sandbox, str], object]] = {
+    "the code of the answer to auth": lambda sandbox, secret: sandbox.refuse_auth(code=secret),
+    "a frame's type": lambda sandbox, secret: sandbox.send_frame({"type": secret, "body": {}}),
+    "a frame's type, cut": lambda sandbox, secret: sandbox.send_frame({"type": "t" * 25 + secret, "body": {}}),
+    "no JSON": lambda sandbox, secret: sandbox.send_raw(secret),
+    "at the end of what is logged": lambda sandbox, secret: sandbox.send_raw("x" * (2001 - len(secret)) + secret),
+    "bytes": lambda sandbox, secret: sandbox.send_raw(secret.encode()),
+    "an auth frame while connected": lambda sandbox, secret: sandbox.send_frame(
+        {"type": "auth", "body": {"code": "401", "status": secret, "message": secret}}
+    ),
+    "a close reason": lambda sandbox, secret: sandbox.close_connections(4000, secret[:123]),
+    "HTTP": lambda sandbox, secret: sandbox.fail_http(
+        401, body={"error": {"code": "ERR", "message": f"no {secret}", "details": {"token": secret}}}
+    ),
+    "the code of an HTTP error": lambda sandbox, secret: sandbox.fail_http(
+        401, body={"error": {"code": secret, "name": secret, "message": "no"}}
+    ),
+    "HTTP, too many requests": lambda sandbox, secret: sandbox.fail_http(
+        429, body={"error": {"code": "ERR", "message": f"no {secret}"}}
+    ),
+    "HTTP that is no JSON": lambda sandbox, secret: sandbox.fail_http(500, body=f"<html>{secret}</html>"),
+}
+
+
+@pytest.mark.parametrize("which", [1, 2], ids=["auth token", "jwt"])
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+def test_a_server_that_repeats_a_secret(
+    secret_sandbox: Sandbox,
+    secret_party: Party,
+    debug_log: pytest.LogCaptureFixture,
+    echo: Callable[[Sandbox, str], object],
+    which: int,
+) -> None:
+    """Wherever the server repeats a credential, also in part: neither the log nor an error shows it."""
+    client, heard = secret_party.connected(reconnect_stop=tenacity.stop_after_attempt(3))
+    secrets = _secrets_of(client, secret_sandbox)
+    echo(secret_sandbox, secrets[which])
+    with contextlib.suppress(CometChatException):
+        client.ping(DEADLINE)
+    secret_sandbox.expire_jwts()
+    secret_sandbox.drop_connections()
+    heard.wait_for("on_connecting", 2)
+    with contextlib.suppress(CometChatException):
+        client.connect(DEADLINE)
+    client.close()
+    assert len(heard.errors) >= 1
+    assert _leaks(_seen(debug_log, heard), *secrets) == []
+
+
+def test_no_secret_where_a_login_fails(
+    secret_sandbox: Sandbox, secret_party: Party, debug_log: pytest.LogCaptureFixture
+) -> None:
+    """The errors of login, renewal and logout show no credential: not as text, not with their causes' tracebacks."""
+    client = secret_party.client(auto_establish_socket_connection=False)
+    logger = logging.getLogger("somebody")
+    # Built here: a traceback quotes the lines of this file.
+    key, token = "wrong-key-" + "0123456789abcdef", "cometchat-uid-1_" + "0123456789abcdef" * 2
+
+    def attempt(call: Callable[[], object]) -> None:
+        try:
+            call()
+        except CometChatException:
+            logger.exception("it failed")
+        else:
+            pytest.fail("it did not fail")
+
+    attempt(lambda: client.login(UID, key))
+    attempt(lambda: client.login_with_auth_token(token))
+    attempt(lambda: client.login_with_auth_token(token, refresh=lambda: f"{token}-2"))
+    attempt(lambda: client.login_with_auth_token(token, refresh=lambda: f"{token}\n"))
+    attempt(lambda: client.login_with_auth_token(token, refresh=lambda: f"{token}\u20ac"))
+    attempt(lambda: client.login_with_auth_token(f"{token}\n"))
+    attempt(lambda: client.login(UID, f"{key}\n"))
+    secret_sandbox.refuse_connections()
+    attempt(lambda: client.login(UID, secret_sandbox.auth_key))
+    attempt(lambda: client.login_with_auth_token(token))
+    assert debug_log.text.count("Traceback") >= 8
+    assert _leaks(debug_log.text, secret_sandbox.auth_key, key, token) == []
+
+
+# Wrong arguments.
+
+
+_CLIENT_CALLS: List[Tuple[str, str, Callable[[Client, Any], object], List[Any]]] = [
+    ("login", "uid", lambda client, value: client.login(value, "key"), [None, "", "  ", 5, b"uid", ["uid"]]),
+    ("login", "auth_key", lambda client, value: client.login(UID, value), [None, "", 5, b"key", "k\u00e9y", "a\nb"]),
+    (
+        "login_with_auth_token",
+        "auth_token",
+        lambda client, value: client.login_with_auth_token(value),
+        [None, "", 5, b"token", "to\r\nken"],
+    ),
+    (
+        "login_with_auth_token",
+        "refresh",
+        lambda client, value: client.login_with_auth_token("token", value),
+        ["token", 5, b""],
+    ),
+    ("connect", "timeout", lambda client, value: client.connect(value), ["1", -1, float("nan"), float("inf"), True]),
+    ("ping", "timeout", lambda client, value: client.ping(value), ["1", 0, -1, float("nan"), True]),
+    (
+        "wait_for_status",
+        "status",
+        lambda client, value: client.wait_for_status(value, 0),
+        [None, "", "online", "Connected", 5],
+    ),
+    (
+        "wait_for_status",
+        "timeout",
+        lambda client, value: client.wait_for_status("connected", value),
+        ["1", -1, float("nan"), False],
+    ),
+    *[
+        (f"{verb}_{kind}_listener", "listener_id", lambda client, value, v=verb, k=kind: _listen(client, v, k, value), values)
+        for verb in ("add", "remove")
+        for kind in ("connection", "login")
+        for values in [[None, "", 5, b"id"]]
+    ],
+    (
+        "add_connection_listener",
+        "listener",
+        lambda client, value: client.add_connection_listener("id", value),
+        [None, "listener", ConnectionListener, object(), LoginListener()],
+    ),
+    (
+        "add_login_listener",
+        "listener",
+        lambda client, value: client.add_login_listener("id", value),
+        [None, LoginListener, ConnectionListener()],
+    ),
+    (
+        "connection_listener",
+        "listener",
+        lambda client, value: client.connection_listener(value),
+        [None, ConnectionListener, LoginListener()],
+    ),
+    ("Client", "app_id", lambda client, value: Client(value, client.settings), [None, "", 5, "a b\n"]),
+    ("Client", "settings", lambda client, value: Client("app", value), [None, {}, "us", AppSettings]),
+    ("FileSessionStore", "path", lambda client, value: FileSessionStore(value), [None, "", 5]),
+]
+
+
+def _listen(client: Client, verb: str, kind: str, listener_id: Any) -> None:
+    listener = {"connection": ConnectionListener, "login": LoginListener}[kind]()
+    arguments = (listener_id, listener) if verb == "add" else (listener_id,)
+    getattr(client, f"{verb}_{kind}_listener")(*arguments)
+
+
+@pytest.mark.parametrize(
+    "parameter, call, value",
+    [
+        pytest.param(parameter, call, value, id=f"{method}-{parameter}-{getattr(value, '__name__', value)!r}"[:60])
+        for method, parameter, call, values in _CLIENT_CALLS
+        for value in values
+    ],
+)
+def test_a_wrong_argument_of_a_method(
+    party: Party, parameter: str, call: Callable[[Client, Any], object], value: Any
+) -> None:
+    """A wrong argument raises ``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}``, names the argument, and calls nobody."""
+    client = party.client()
+    with pytest.raises(InvalidArgumentException) as caught:
+        call(client, value)
+    assert caught.value.code in ("MISSING_PARAMETERS", f"INVALID_{parameter.upper()}")
+    assert caught.value.name == parameter
+    assert caught.value.message.startswith(parameter)
+
+
+WRONG_SETTINGS: Dict[str, List[Any]] = {
+    "region": [None, "", 5, "u s", "us/", "-us"],
+    "subscription_type": [None, "all_users", "", 5],
+    "roles": ["admin", ["admin"], [5], None],
+    "auto_establish_socket_connection": [None, 1, "True"],
+    "admin_host": [5, "", "ftp://host", "user:secret@host", "http://", "ho st", "host:99999999", "host?x=1"],
+    "client_host": [5, "", "ftp://host", "user:secret@host", "host:port"],
+    "connect_timeout": [0, -1, "10", None, True, float("nan"), float("inf")],
+    "auth_timeout": [0, -1, "10", None],
+    "ping_interval": [0, -1, "10", None],
+    "pong_timeout": [0, -1, "10", None],
+    "reconnect_wait": [5, "wait", tenacity.wait_fixed],
+    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt],
+    "settings_refresh_interval": [-1, "10", None],
+    "max_message_size": [0, 1023, -1, 1.5, "10", None, 2**31],
+    "proxies": ["http://proxy", ["proxy"], {"http": 5}, {5: "http://proxy"}],
+    "ca_certs": [5, "/no/such/file", b"/etc"],
+    "session_store": ["path", 5, FileSessionStore, object()],
+}
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [pytest.param(f, v, id=f"{f}-{getattr(v, '__name__', v)!r}"[:50]) for f, vs in WRONG_SETTINGS.items() for v in vs],
+)
+def test_a_wrong_setting(field: str, value: Any) -> None:
+    """A wrong field of AppSettings raises, names the field, and shows no password."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(**{"region": "us", field: value})
+    assert caught.value.code in ("MISSING_PARAMETERS", f"INVALID_{field.upper()}")
+    assert caught.value.message.startswith(field)
+    assert "secret" not in str(caught.value)
+
+
+def test_calls_before_the_login(party: Party) -> None:
+    """``connect()`` and ``logout()`` want a user: ``USER_NOT_LOGGED_IN``; there is none to get."""
+    client = party.client()
+    for call in (client.connect, client.logout):
+        with pytest.raises(CometChatException) as caught:
+            call()
+        assert caught.value.code == "USER_NOT_LOGGED_IN"
+    assert client.get_logged_in_user() is None
+
+
+def test_a_peer_reads_what_the_client_sends_first(
+    sandbox: Sandbox, party: Party, serve: Callable[..., RawServer]
+) -> None:
+    """The first frame on a socket is ``auth`` with the jwt, never the auth token; nothing is sent before its answer."""
+    import json
+
+    first: List[Dict[str, Any]] = []
+    rest: List[int] = []
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        first.append(json.loads(peer.read_frame().payload))
+        peer.socket.settimeout(0.3)
+        with contextlib.suppress(OSError):
+            rest.append(peer.read_frame().opcode)
+
+    server = serve(script)
+    sandbox.override_settings(CHAT_WS_PORT=str(server.port), CHAT_USE_SSL="0")
+    client, heard = party.joined(ping_interval=0.05, reconnect_stop=tenacity.stop_after_attempt(1))
+    heard.wait_for("on_connection_error")
+    user = client.get_logged_in_user()
+    assert first[0]["type"] == "auth"
+    assert first[0]["body"]["auth"].count(".") == 2
+    assert user is not None and user.auth_token not in str(first[0])
+    assert rest in ([], [8])

@@ -1,0 +1,114 @@
+"""The sdist and the wheel: both build, from what the sdist holds, and contain what they should."""
+
+from __future__ import annotations
+
+import configparser
+import email
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from email.message import Message
+from pathlib import Path
+from typing import NamedTuple, Set
+
+import pytest
+
+import cometchat
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: A build sets up an environment of its own.
+pytestmark = pytest.mark.timeout(300)
+
+
+class Built(NamedTuple):
+    """Two files, and the modules that were in the tree then."""
+
+    sdist: Path
+    wheel: Path
+    modules: Set[str]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    """Build the wheel from the sdist, and the sdist from a copy of the tree: nothing is left in the tree itself."""
+    pytest.importorskip("build")
+    copy = tmp_path_factory.mktemp("tree") / "cometchat"
+    ignored = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "__pycache__", "build", "dist", ".*_cache")
+    shutil.copytree(ROOT, copy, ignore=ignored)
+    out = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--outdir", str(out), str(copy)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
+    return Built(sdist, wheel, {path.relative_to(copy).as_posix() for path in (copy / "cometchat").rglob("*.py")})
+
+
+def wheel_names(built: Built) -> Set[str]:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        return set(wheel.namelist())
+
+
+def wheel_text(built: Built, name: str) -> str:
+    with zipfile.ZipFile(built.wheel) as wheel:
+        (path,) = (entry for entry in wheel.namelist() if entry.endswith(f".dist-info/{name}"))
+        return wheel.read(path).decode()
+
+
+def metadata(built: Built) -> Message:
+    return email.message_from_string(wheel_text(built, "METADATA"))
+
+
+def test_the_version_is_in_one_place(built: Built) -> None:
+    """Both files bear the version of cometchat/version.py, which was read without the dependencies installed."""
+    assert built.sdist.name == f"cometchat-{cometchat.__version__}.tar.gz"
+    assert built.wheel.name == f"cometchat-{cometchat.__version__}-py3-none-any.whl"
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
+    """Every module and py.typed are in the wheel; tests, docs and tools are not."""
+    names = {name for name in wheel_names(built) if ".dist-info/" not in name}
+    assert names == built.modules | {"cometchat/py.typed"}
+
+
+def test_the_sdist_holds_what_a_packager_needs(built: Built) -> None:
+    """Licence, texts, tests and the build's own files are in the sdist, and nothing that a tool has left."""
+    with tarfile.open(built.sdist) as sdist:
+        names = {name.partition("/")[2] for name in sdist.getnames()}
+    wanted = {"LICENSE", "README.rst", "CHANGELOG.rst", "Makefile", "setup.cfg", "setup.py", "cometchat/py.typed"}
+    assert wanted | built.modules <= names
+    assert "tests/packaging/test_distributions.py" in names
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or name.startswith(".venv")]
+
+
+def test_the_dependencies_are_three(built: Built) -> None:
+    """Installing it brings three packages; all else is asked for by an extra."""
+    required = {line.replace(" ", "") for line in metadata(built).get_all("Requires-Dist", [])}
+    plain = {line for line in required if "extra==" not in line}
+    assert plain == {"websocket-client<2,>=1.8", "requests>=2.28", "tenacity>=8.2.3"}
+    extras = set(metadata(built).get_all("Provides-Extra", []))
+    assert extras == {"sandbox", "cli", "socks", "speed", "test", "lint"}
+
+
+def test_the_metadata(built: Built) -> None:
+    """Name, licence, Python versions and the README are in the metadata."""
+    fields = metadata(built)
+    assert fields["Name"] == "cometchat"
+    assert fields["Requires-Python"] == ">=3.9"
+    assert "MIT" in (fields["License"] or fields["License-Expression"])
+    classifiers = set(fields.get_all("Classifier", []))
+    assert {f"Programming Language :: Python :: 3.{minor}" for minor in range(9, 14)} <= classifiers
+    assert "Typing :: Typed" in classifiers
+    assert fields["Description-Content-Type"].startswith("text/x-rst")
+    assert "make demo" in str(fields.get_payload())
+
+
+def test_the_entry_points_exist(built: Built) -> None:
+    """The script and the pytest plugin name modules that are in the wheel."""
+    parser = configparser.ConfigParser()
+    parser.read_string(wheel_text(built, "entry_points.txt"))
+    assert dict(parser["console_scripts"]) == {"cometchat": "cometchat.cli:main"}
+    plugin = parser["pytest11"]["cometchat"]
+    assert plugin.replace(".", "/") + ".py" in wheel_names(built)

@@ -1,0 +1,379 @@
+"""Each fault of the sandbox, seen from a client."""
+
+from __future__ import annotations
+
+import json
+import socket as sockets
+import threading
+import time
+
+import pytest
+import requests
+import websocket
+
+ACCEPTED = {"type": "auth", "body": {"code": "200", "status": "OK"}}
+
+
+def authenticate(client, sandbox):
+    """A socket that has sent a good auth, and has not read the answer."""
+    socket = client.open()
+    client.send(socket, client.auth_frame("cometchat-uid-1", sandbox.jwt("cometchat-uid-1")))
+    return socket
+
+
+def close_frame(socket):
+    """Code and reason of the close frame that comes next."""
+    opcode, data = socket.recv_data()
+    assert opcode == websocket.ABNF.OPCODE_CLOSE
+    return int.from_bytes(data[:2], "big"), data[2:].decode()
+
+
+def test_drop_connections_resets(client, sandbox):
+    """drop_connections() ends TCP with RST, without a close frame, authenticated or not, and counts them."""
+    first, second = client.connect(), client.open()
+    assert sandbox.drop_connections() == 2
+    for socket in (first, second):
+        with pytest.raises(ConnectionResetError):
+            socket.recv()
+    assert sandbox.wait_for_connections(0)
+    assert sandbox.close_codes == []
+    client.connect()
+
+
+def test_drop_connections_without_reset(client, sandbox):
+    """drop_connections(reset=False) ends TCP with FIN, without a close frame."""
+    socket = client.connect()
+    sandbox.drop_connections(reset=False)
+    assert socket.sock.recv(1) == b""
+
+
+def test_close_connections(client, sandbox):
+    """close_connections() sends a close frame with code and reason, and waits for no slow client."""
+    first, second = client.connect(), client.connect("cometchat-uid-2", presence=None)
+    start = time.monotonic()
+    assert sandbox.close_connections(4000, "go away") == 2
+    assert time.monotonic() - start < 1
+    assert client.receive(first)["type"] == "presence"
+    for socket in (first, second):
+        assert close_frame(socket) == (4000, "go away")
+    assert sandbox.wait_until(lambda: sandbox.sockets == 0)
+    assert sandbox.close_codes == []
+
+
+def test_refuse_connections(client, sandbox):
+    """refuse_connections() makes the kernel refuse, for HTTP and WebSocket, while a WebSocket that is up stays up."""
+    socket, port = client.connect(), sandbox.port
+    client.log_in()
+    sandbox.refuse_connections()
+    with pytest.raises(ConnectionRefusedError):
+        sockets.create_connection(("127.0.0.1", port), 1)
+    with pytest.raises(requests.ConnectionError):
+        client.log_in()
+    client.send(socket, {"action": "ping", "ack": "true"})
+    assert client.receive(socket) == {"action": "pong"}
+    sandbox.refuse_connections()
+    sandbox.accept_connections()
+    sandbox.accept_connections()
+    assert sandbox.port == port
+    client.log_in()
+    client.connect()
+
+
+def test_refusing_may_start_before_the_sandbox(client, sandbox):
+    """A sandbox that was told to refuse while it was stopped refuses from its start, until healed."""
+    sandbox.stop()
+    sandbox.refuse_connections()
+    sandbox.start()
+    with pytest.raises(ConnectionRefusedError):
+        sockets.create_connection(("127.0.0.1", sandbox.port), 1)
+    sandbox.heal()
+    client.log_in()
+
+
+@pytest.mark.parametrize("retry_after", [None, 7, "Wed, 21 Oct 2026 07:28:00 GMT"])
+def test_refuse_upgrades(client, sandbox, retry_after):
+    """refuse_upgrades() answers the upgrade with a status and Retry-After, and leaves HTTP alone."""
+    sandbox.refuse_upgrades(429, retry_after)
+    with pytest.raises(websocket.WebSocketBadStatusException) as caught:
+        client.open()
+    assert caught.value.status_code == 429
+    headers = {key.lower(): value for key, value in caught.value.resp_headers.items()}
+    assert headers.get("retry-after") == (None if retry_after is None else str(retry_after))
+    client.log_in()
+    sandbox.heal()
+    client.connect()
+    assert len(sandbox.attempts) == 2
+
+
+def test_hang_upgrades(client, sandbox):
+    """hang_upgrades() takes the TCP connection and never answers; healing drops what hangs."""
+    sandbox.hang_upgrades()
+    with pytest.raises(websocket.WebSocketTimeoutException):
+        client.open(timeout=0.1)
+    assert sandbox.wait_for_attempts(1) and sandbox.sockets == 0
+    client.log_in()
+    with sockets.create_connection(("127.0.0.1", sandbox.port), 5) as hanging:
+        hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
+        assert sandbox.wait_for_attempts(2)
+        sandbox.heal()
+        assert hanging.recv(100) == b""
+    client.connect()
+
+
+def test_drop_connections_ends_what_hangs(client, sandbox):
+    """A hanging upgrade is a connection too: drop_connections() ends it."""
+    sandbox.hang_upgrades()
+    with sockets.create_connection(("127.0.0.1", sandbox.port), 5) as hanging:
+        hanging.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n")
+        assert sandbox.wait_for_attempts(1)
+        assert sandbox.drop_connections() == 1
+        assert hanging.recv(100) == b""
+
+
+def test_hang_http(client, sandbox):
+    """hang_http() never answers, records the request with status 0, and leaves WebSockets alone."""
+    sandbox.hang_http()
+    with pytest.raises(requests.ReadTimeout):
+        client.call("PUT", "/me", timeout=0.1)
+    assert [(request.method, request.status) for request in sandbox.requests] == [("PUT", 0)]
+    client.connect()
+    sandbox.heal()
+    client.log_in()
+
+
+def test_a_sandbox_stops_while_something_hangs(client, sandbox):
+    """stop() ends hanging requests and upgrades at once."""
+    sandbox.hang_http()
+    with pytest.raises(requests.ReadTimeout):
+        client.call("PUT", "/me", timeout=0.05)
+    start = time.monotonic()
+    sandbox.stop()
+    assert time.monotonic() - start < 1
+
+
+def test_refuse_auth_with_a_frame(client, sandbox):
+    """refuse_auth() refuses a good jwt with its code, so many times, and the socket stays open."""
+    sandbox.refuse_auth("ERR_WHATEVER", times=1)
+    socket = authenticate(client, sandbox)
+    assert client.receive(socket) == {"type": "auth", "body": {"code": "ERR_WHATEVER", "status": "ERROR"}}
+    assert client.hears_nothing(socket, 0.05)
+    client.connect()
+
+
+def test_refuse_auth_with_a_close(client, sandbox):
+    """refuse_auth(mode="close") closes with the code given."""
+    sandbox.refuse_auth(mode="close", close_code=4401)
+    assert close_frame(authenticate(client, sandbox)) == (4401, "auth refused: 401")
+    sandbox.heal()
+    client.connect()
+
+
+def test_ignore_auth(client, sandbox):
+    """ignore_auth() never answers a good jwt."""
+    sandbox.ignore_auth(times=1)
+    assert client.hears_nothing(authenticate(client, sandbox))
+    assert (sandbox.connections, sandbox.sockets) == (0, 1)
+    client.connect()
+
+
+@pytest.mark.parametrize("mode", ["frame", "close", "silence"])
+def test_set_refusal(client, sandbox, mode):
+    """set_refusal() chooses how a wrong jwt is refused, while good ones are accepted."""
+    sandbox.set_refusal(mode, close_code=4003, code="403")
+    sandbox.expire_jwts()
+    socket = client.open()
+    client.send(socket, client.auth_frame("cometchat-uid-1", "wrong"))
+    if mode == "frame":
+        assert client.receive(socket)["body"]["code"] == "403"
+    elif mode == "close":
+        assert close_frame(socket)[0] == 4003
+    else:
+        assert client.hears_nothing(socket)
+    client.connect()
+
+
+def test_a_refusal_mode_is_one_of_three(sandbox):
+    """An unknown mode raises ValueError, and says which there are."""
+    with pytest.raises(ValueError, match="frame, close, silence"):
+        sandbox.refuse_auth(mode="shout")
+
+
+def test_delay_auth(client, sandbox):
+    """delay_auth() answers so much later, and not at all to who has left by then."""
+    sandbox.delay_auth(0.2)
+    start = time.monotonic()
+    socket = authenticate(client, sandbox)
+    assert client.hears_nothing(socket, 0.1)
+    assert sandbox.connections == 0
+    assert client.receive(socket) == ACCEPTED
+    assert time.monotonic() - start >= 0.2
+    socket.close(timeout=0.1)
+    authenticate(client, sandbox).shutdown()
+    assert sandbox.wait_until(lambda: sandbox.sockets == 0, 0.15)
+    assert not sandbox.wait_until(lambda: sandbox.connections, 0.3)
+
+
+def test_ignore_pings(client, sandbox):
+    """ignore_pings() leaves the heartbeat without an answer, on a connection that is otherwise well, until healed."""
+    sandbox.ignore_pings()
+    socket = client.connect()
+    client.send(socket, {"action": "ping", "ack": "true"})
+    assert client.hears_nothing(socket)
+    sandbox.heal()
+    client.send(socket, {"action": "ping", "ack": "true"})
+    assert client.receive(socket) == {"action": "pong"}
+
+
+@pytest.mark.parametrize("data", ["not JSON", '{"half":', "", b"\x00\xff", "x" * 1_000_000])
+def test_send_raw(client, sandbox, data):
+    """send_raw() sends any text or bytes to every socket, of any size, without waiting for it to be read."""
+    first, second = client.connect(), client.open()
+    assert sandbox.send_raw(data) == 2
+    for socket in (first, second):
+        opcode, got = socket.recv_data()
+        assert got == (data if isinstance(data, bytes) else data.encode())
+        wanted = websocket.ABNF.OPCODE_BINARY if isinstance(data, bytes) else websocket.ABNF.OPCODE_TEXT
+        assert opcode == wanted
+
+
+def test_send_wire(client, sandbox):
+    """send_wire() writes bytes that are not WebSocket's: here a text frame that announces 2^63 - 1 bytes."""
+    socket = client.connect()
+    assert sandbox.send_wire(b"\x81\x7f" + (2**63 - 1).to_bytes(8, "big")) == 1
+    assert socket.sock.recv(10) == b"\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"
+
+
+def test_send_frame(client, sandbox):
+    """send_frame() sends a frame to one user's connections, or to all, and to none that is not authenticated."""
+    first, second, silent = client.connect(presence=None), client.connect("cometchat-uid-2"), client.open()
+    assert sandbox.send_frame({"type": "new"}, uid="cometchat-uid-2") == 1
+    assert client.receive(second) == {"type": "new"}
+    assert sandbox.send_frame({"type": "newer"}) == 2
+    assert client.receive(first) == client.receive(second) == {"type": "newer"}
+    assert sandbox.send_frame({"type": "newest"}, uid="nobody") == 0
+    assert client.hears_nothing(silent, 0.05)
+
+
+def test_set_mode_with_a_push(client, sandbox):
+    """set_mode(push=True) closes every socket with 1012, so that clients come back and read the settings."""
+    socket = client.connect()
+    sandbox.set_mode("LIMITED_TRANSIENT", push=True)
+    assert close_frame(socket) == (1012, "settings changed")
+    assert client.log_in()["settings"]["MODE"] == "LIMITED_TRANSIENT"
+
+
+def test_revoke_tokens(client, sandbox):
+    """revoke_tokens() voids the auth tokens there are, of one user or of all; new ones are good."""
+    one, two = sandbox.auth_token("cometchat-uid-1"), sandbox.auth_token("cometchat-uid-2")
+    assert sandbox.revoke_tokens("cometchat-uid-1") == 1
+    assert (client.me(one).status_code, client.me(two).status_code) == (401, 200)
+    assert client.me(one).json()["error"]["code"] == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+    assert sandbox.revoke_tokens() == 1
+    assert client.me(two).status_code == 401
+    sandbox.heal()
+    assert client.me(two).status_code == 401
+    client.log_in("cometchat-uid-2")
+
+
+def test_expire_jwts(client, sandbox):
+    """expire_jwts() voids the jwts there are for new sockets; sockets that are up stay up, new jwts are good."""
+    up, old = client.connect(), sandbox.jwt("cometchat-uid-1")
+    assert sandbox.expire_jwts() == 2
+    socket = client.open()
+    client.send(socket, client.auth_frame("cometchat-uid-1", old))
+    assert client.receive(socket)["body"]["code"] == "401"
+    client.connect("cometchat-uid-1", presence=None)
+    client.send(up, {"action": "ping", "ack": "true"})
+    assert client.receive(up) == {"action": "pong"}
+
+
+def test_fail_http(client, sandbox):
+    """fail_http() answers so many requests with a status, an envelope and Retry-After; a second one stands behind."""
+    sandbox.fail_http(429, times=2, retry_after=3)
+    sandbox.fail_http(503, times=1)
+    answers = [client.create_token("cometchat-uid-1") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [429, 429, 503, 200]
+    assert [answer.headers.get("Retry-After") for answer in answers] == ["3", "3", None, None]
+    assert answers[0].json()["error"]["code"] == "ERR_TOO_MANY_REQUESTS"
+    assert answers[2].json()["error"]["code"] == "ERR_HTTP_503"
+
+
+def test_fail_http_with_a_body(client, sandbox):
+    """The body may be a mapping, sent as JSON, or any text, sent as it is."""
+    sandbox.fail_http(200, times=1, body={"data": {}})
+    assert client.create_token("cometchat-uid-1").json() == {"data": {}}
+    sandbox.fail_http(502, times=1, body="<html>Bad Gateway</html>")
+    answer = client.create_token("cometchat-uid-1")
+    assert (answer.status_code, answer.text) == (502, "<html>Bad Gateway</html>")
+    assert answer.headers["Content-Type"].startswith("text/html")
+
+
+def test_fail_http_of_a_path(client, sandbox):
+    """A path, with * for anything and without the version prefix, narrows it down; preflights never fail."""
+    sandbox.fail_http(500, path="/users/*/auth_tokens")
+    assert client.create_token("cometchat-uid-1").status_code == 500
+    assert client.call("POST", "/v3.0/users/x/auth_tokens").status_code == 500
+    assert client.call("OPTIONS", "/v3.0/users/x/auth_tokens").status_code == 204
+    assert client.me(sandbox.auth_token("cometchat-uid-1")).status_code == 200
+    sandbox.heal()
+    client.log_in()
+
+
+def test_latency(client, sandbox):
+    """set_latency() makes answers, upgrades and frames late, and keeps the frames in order."""
+    socket = client.connect()
+    sandbox.set_latency(0.1)
+    start = time.monotonic()
+    client.create_token("cometchat-uid-1")
+    assert time.monotonic() - start >= 0.1
+    start = time.monotonic()
+    for number in range(20):
+        sandbox.send_frame({"number": number})
+    assert time.monotonic() - start < 0.1
+    assert [client.receive(socket)["number"] for _ in range(20)] == list(range(20))
+    assert time.monotonic() - start >= 0.1
+    start = time.monotonic()
+    client.open()
+    assert time.monotonic() - start >= 0.1
+
+
+def test_faults_can_be_set_from_any_thread(client, sandbox):
+    """Faults from many threads at once are all applied, each before its call returns."""
+    client.connect()
+    failed = []
+
+    def work():
+        try:
+            for _ in range(20):
+                sandbox.set_latency(0.0)
+                sandbox.send_frame({"type": "x"})
+                sandbox.heal()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert failed == [] and sandbox.connections == 1
+
+
+def test_heal_clears_every_standing_fault(client, sandbox):
+    """After heal() a client logs in and connects as if nothing had been."""
+    sandbox.fail_http(500)
+    sandbox.hang_http()
+    sandbox.hang_upgrades()
+    sandbox.refuse_upgrades()
+    sandbox.refuse_auth()
+    sandbox.set_refusal("silence")
+    sandbox.delay_auth(60)
+    sandbox.ignore_pings()
+    sandbox.set_latency(60)
+    sandbox.set_mode("NO_TRANSIENT")
+    sandbox.refuse_connections()
+    sandbox.heal()
+    assert client.log_in()["settings"]["MODE"] == "DEFAULT"
+    socket = client.connect()
+    client.send(socket, {"action": "ping", "ack": "true"})
+    assert json.loads(socket.recv()) == {"action": "pong"}

@@ -1,0 +1,122 @@
+"""What is loaded when, with and without the extra, and the pytest plugin."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import cometchat.sandbox
+
+ROOT = pathlib.Path(cometchat.sandbox.__file__).parents[2]
+PACKAGE = ROOT / "cometchat" / "sandbox"
+
+# The SDK's own names are not needed for most of this: a client is asked for by name only.
+TESTS = '''
+import threading
+
+def test_one(cometchat_sandbox):
+    assert cometchat_sandbox.running and cometchat_sandbox.requests == []
+    cometchat_sandbox.fail_http(500)
+
+def test_two(cometchat_sandbox):
+    assert not cometchat_sandbox._state.faults.http_failures
+    assert len([t for t in threading.enumerate() if t.name.startswith("cometchat-sandbox")]) == 1
+
+def test_three():
+    assert not [t for t in threading.enumerate() if t.name.startswith("cometchat-sandbox")]
+'''
+
+CLIENT_TEST = '''
+def test_client(cometchat_client, cometchat_sandbox):
+    assert cometchat_client.get_connection_status() == "connected"
+    assert cometchat_client.get_logged_in_user().uid == "cometchat-uid-1"
+    assert cometchat_sandbox.connections == 1 and cometchat_sandbox.violations == []
+'''
+
+
+def python(*arguments, cwd=None):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, timeout=60, env=environment, cwd=cwd
+    )
+
+
+def run_pytest(directory, *arguments):
+    # In a directory of its own, so that no configuration of this project reaches it. Where the project is installed,
+    # the plugin comes in by its entry point, and pytest would not have it named as well.
+    named = [] if installed() else ["-p", "cometchat.pytest_plugin"]
+    return python("-m", "pytest", "-q", *named, "--rootdir", str(directory), *arguments, cwd=directory)
+
+
+def installed():
+    """Whether a child process finds the plugin's entry point."""
+    found = importlib.metadata.distributions(name="cometchat", path=[str(ROOT), *sys.path])
+    return any(entry.group == "pytest11" for distribution in found for entry in distribution.entry_points)
+
+
+def test_the_plugin_gives_a_fresh_sandbox(tmp_path):
+    """cometchat_sandbox is started for each test that asks for it, clean, and stopped after it."""
+    (tmp_path / "test_it.py").write_text(TESTS)
+    done = run_pytest(tmp_path)
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_the_plugin_gives_a_client(tmp_path):
+    """cometchat_client is logged in and connected."""
+    pytest.importorskip("cometchat.client", reason="the SDK's own part is not there yet")
+    (tmp_path / "test_it.py").write_text(CLIENT_TEST)
+    done = run_pytest(tmp_path)
+    assert done.returncode == 0 and "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+def test_without_the_extra_pytest_still_runs(tmp_path):
+    """Without aiohttp the plugin loads, tests that do not use it pass, and one that does says what to install."""
+    (tmp_path / "conftest.py").write_text("import sys\nsys.modules['aiohttp'] = None\n")
+    (tmp_path / "test_it.py").write_text(
+        "def test_plain():\n    pass\n\ndef test_sandbox(cometchat_sandbox):\n    pass\n"
+    )
+    done = run_pytest(tmp_path)
+    assert "1 passed, 1 error" in done.stdout, done.stdout + done.stderr
+    assert "pip install 'cometchat[sandbox]'" in done.stdout
+
+
+def test_the_plugin_loads_nothing_of_the_sandbox():
+    """Neither import cometchat nor loading the plugin loads the sandbox or its libraries."""
+    done = python(
+        "-c",
+        "import sys, cometchat, cometchat.pytest_plugin\n"
+        "print([name for name in ('cometchat.sandbox', 'aiohttp', 'cryptography') if name in sys.modules])",
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_without_tls_no_cryptography_is_needed():
+    """A sandbox without TLS runs where the package cryptography is missing."""
+    done = python(
+        "-c",
+        "import sys\n"
+        "sys.modules['cryptography'] = None\n"
+        "from cometchat.sandbox import Sandbox\n"
+        "with Sandbox() as sandbox: print('cometchat' in sys.modules, sandbox.running)",
+    )
+    assert done.stdout == "True True\n", done.stderr
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+def test_it_imports_only_public_names(path):
+    """The sandbox imports from cometchat nothing but its own modules and public names: it shares no wire code."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level <= 1
+            module = node.module or ""
+            assert node.level == 1 or not module.startswith("cometchat.") or module == "cometchat.sandbox"
+            if module == "cometchat":
+                assert all(not alias.name.startswith("_") and alias.name[0].isupper() for alias in node.names)
+        if isinstance(node, ast.Import):
+            assert not any(alias.name.split(".")[0] == "cometchat" for alias in node.names)

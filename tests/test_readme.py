@@ -1,0 +1,109 @@
+"""The README's code runs, its demo is the demo, and its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from cometchat import AppSettings, CometChat
+from cometchat.cli import main
+from cometchat.sandbox import Sandbox
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.rst").read_text(encoding="utf-8")
+
+#: What stands in for the reader's own account: text of the README -> expression.
+STAND_INS = {
+    '"APP_ID"': "sandbox.app_id",
+    '"AUTH_KEY"': "sandbox.auth_key",
+    'AppSettings(region="us")': "sandbox.settings()",
+}
+
+
+def blocks(language: str) -> List[str]:
+    """The code blocks of a language."""
+    found = re.findall(rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", README, re.MULTILINE)
+    return [textwrap.dedent(block) for block in found]
+
+
+PROGRAMS = blocks("python")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+        CometChat.remove_connection_listener("light")
+        CometChat.close()
+
+
+def run(program: str, **names: Any) -> Dict[str, Any]:
+    namespace: Dict[str, Any] = {"__name__": "__main__", **names}
+    exec(compile(program, "README.rst", "exec"), namespace)
+    return namespace
+
+
+def test_your_own_code(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first program is green with the sandbox's account in place of the reader's, and takes a dozen lines."""
+    program = PROGRAMS[0]
+    assert len([line for line in program.splitlines() if line.strip()]) <= 15
+    for text, stand_in in STAND_INS.items():
+        assert text in program
+        program = program.replace(text, stand_in)
+    names = run(program, sandbox=sandbox)
+    assert names["AppSettings"] is AppSettings
+    assert CometChat.get_connection_status() == "connected"
+    CometChat.disconnect()
+    CometChat.close()
+    assert capsys.readouterr().out.splitlines() == ["green", "red"]
+
+
+def test_with_faults() -> None:
+    """The second program sees a connection come back."""
+    run(PROGRAMS[1])
+
+
+def test_there_is_no_other_program() -> None:
+    """Each Python program of the README is run here."""
+    assert len(PROGRAMS) == 2
+
+
+def test_the_demo_is_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
+    """The README shows the steps and calls that make demo prints."""
+
+    def essence(text: str) -> List[str]:
+        return re.findall(r"^\d\. .*|on_\w+\(\)(?=  )", text, re.MULTILINE)
+
+    assert main(["demo"]) == 0
+    printed = essence(capsys.readouterr().out)
+    assert len(printed) == 16
+    assert essence(blocks("text")[0]) == printed
+
+
+def test_the_commands_exist() -> None:
+    """Every make target and cometchat command that the README names exists."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for target in set(re.findall(r"\bmake ([a-z]+)\b +#", README)) | {"demo"}:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+    for command in set(re.findall(r"python -m cometchat\s+([a-z]+)", README)):
+        assert main([command, "--help"]) == 0
+
+
+def test_the_links_lead_somewhere() -> None:
+    """Every file that the README links to is there."""
+    links = re.findall(r"`[^`]+ <([^>:]+)>`_", README)
+    assert len(links) >= 7
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", ["README.rst", "CHANGELOG.rst"])
+def test_the_texts_are_restructured_text(name: str) -> None:
+    """README and CHANGELOG have no mistake of markup: a package index would show them as plain text."""
+    core = pytest.importorskip("docutils.core")
+    settings = {"halt_level": 2, "report_level": 2, "syntax_highlight": "none", "file_insertion_enabled": False}
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert core.publish_string(text, settings_overrides=settings)

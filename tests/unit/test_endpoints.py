@@ -1,0 +1,209 @@
+"""Where the service is, from the app, its region, the overrides, and the server's settings."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import CometChatException
+from cometchat._protocol.endpoints import MODE_DEFAULT, http_endpoints, jwt_expiry, mode_of, websocket_url
+
+
+@pytest.mark.parametrize("region", ["us", "eu", "in", "private"])
+def test_the_http_bases_come_from_app_and_region(region):
+    """Admin and client API have the observed names, with the version prefix."""
+    assert http_endpoints("app1", region, None, None) == (
+        f"https://app1.api-{region}.cometchat.io/v3.0",
+        f"https://app1.apiclient-{region}.cometchat.io/v3.0",
+    )
+
+
+@pytest.mark.parametrize(
+    "override, base",
+    [
+        ("admin.local", "https://admin.local"),
+        ("admin.local:8080", "https://admin.local:8080"),
+        ("admin.local:8080/api", "https://admin.local:8080/api"),
+        ("admin.local/api/", "https://admin.local/api"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9"),
+        ("http://127.0.0.1:9/", "http://127.0.0.1:9"),
+        ("https://x", "https://x"),
+        ("[::1]:8443", "https://[::1]:8443"),
+    ],
+)
+def test_an_override_is_taken_as_given(override, base):
+    """host[:port][/path] means https, a scheme is kept, no version prefix is added, and no slash is left at the end."""
+    assert http_endpoints("app1", None, override, override) == (base, base)
+    mixed = http_endpoints("app1", "eu", None, override)
+    assert mixed == ("https://app1.api-eu.cometchat.io/v3.0", base)
+
+
+HOSTS = {"CHAT_HOST_OVERRIDE": "o.io", "CHAT_HOST_APP_SPECIFIC": "a.io", "CHAT_HOST": "h.io"}
+
+
+@pytest.mark.parametrize(
+    "settings, url",
+    [
+        (HOSTS, "wss://o.io:443/"),
+        ({**HOSTS, "CHAT_HOST_OVERRIDE": ""}, "wss://a.io:443/"),
+        ({**HOSTS, "CHAT_HOST_OVERRIDE": None, "CHAT_HOST_APP_SPECIFIC": "  "}, "wss://h.io:443/"),
+        ({**HOSTS, "CHAT_HOST_OVERRIDE": 5, "CHAT_HOST_APP_SPECIFIC": []}, "wss://h.io:443/"),
+        ({}, "wss://app1.websocket-us.cometchat.io:443/"),
+        ({"CHAT_HOST": "h.io", "CHAT_WSS_PORT": 8443, "CHAT_WS_PORT": 8080}, "wss://h.io:8443/"),
+        ({"CHAT_HOST": "h.io", "CHAT_WSS_PORT": "8443"}, "wss://h.io:8443/"),
+        ({"CHAT_HOST": "h.io", "CHAT_WSS_PORT": ""}, "wss://h.io:443/"),
+        ({"CHAT_HOST": "h.io", "CHAT_WSS_PORT": "0000443"}, "wss://h.io:443/"),
+        ({"CHAT_HOST": "h.io:99", "CHAT_WSS_PORT": 8443}, "wss://h.io:99/"),
+        ({"CHAT_HOST": "h.io/path"}, "wss://h.io:443/path"),
+        ({"CHAT_HOST": "wss://h.io"}, "wss://h.io:443/"),
+        ({"CHAT_HOST": "https://h.io"}, "wss://h.io:443/"),
+        ({"CHAT_HOST": "ws://h.io", "CHAT_WS_PORT": 81}, "ws://h.io:81/"),
+        ({"CHAT_HOST": "::1", "CHAT_WSS_PORT": 81}, "wss://[::1]:81/"),
+        ({"CHAT_HOST": "[::1]:82", "CHAT_WSS_PORT": 81}, "wss://[::1]:82/"),
+        ({"CHAT_HOST": " h.io "}, "wss://h.io:443/"),
+    ],
+)
+def test_the_websocket_address_comes_from_the_settings(settings, url):
+    """The first host set of the three, the port of the scheme, and what the host itself brings."""
+    assert websocket_url(settings, "app1", "us") == url
+
+
+@pytest.mark.parametrize("off", [False, 0, "0", "false", "False", " 0 ", "no", "off", 0.0])
+def test_ssl_can_be_switched_off(off):
+    """CHAT_USE_SSL of 0 or false means ws and CHAT_WS_PORT, 80 without one."""
+    settings = {"CHAT_HOST": "h.io", "CHAT_USE_SSL": off}
+    assert websocket_url(settings, "app1", "us") == "ws://h.io:80/"
+    assert websocket_url({**settings, "CHAT_WS_PORT": 8080, "CHAT_WSS_PORT": 1}, "app1", "us") == "ws://h.io:8080/"
+
+
+@pytest.mark.parametrize("on", [True, 1, "1", "true", "", None, "yes", [], {}])
+def test_ssl_is_on_unless_it_is_switched_off(on):
+    """Anything but a clear no means wss: a setting that can't be read must not take the encryption away."""
+    assert websocket_url({"CHAT_HOST": "h.io", "CHAT_USE_SSL": on}, "app1", "us") == "wss://h.io:443/"
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"CHAT_HOST": "h.io:port"},
+        {"CHAT_HOST": "h.io:99999"},
+        {"CHAT_HOST": "h.io:0"},
+        {"CHAT_HOST": "[::1"},
+        {"CHAT_HOST": "a b"},
+        {"CHAT_HOST": "a\nb"},
+        {"CHAT_HOST": "wss://"},
+        {"CHAT_HOST": ":443"},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": 0},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": 65536},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": -1},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": True},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": "http"},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": [443]},
+        {"CHAT_HOST": "h.io", "CHAT_WSS_PORT": "٤٤٣"},
+    ],
+    ids=str,
+)
+def test_an_unusable_address_is_a_bad_response(settings):
+    """A host or port that can't be one is ERR_BAD_RESPONSE, not an attempt to connect somewhere."""
+    with pytest.raises(CometChatException) as caught:
+        websocket_url(settings, "app1", "us")
+    assert caught.value.code == "ERR_BAD_RESPONSE"
+
+
+def test_without_host_and_region_there_is_no_address():
+    """Both HTTP hosts overridden and no CHAT_HOST sent: the error names CHAT_HOST."""
+    with pytest.raises(CometChatException, match="CHAT_HOST") as caught:
+        websocket_url({}, "app1", None)
+    assert caught.value.code == "ERR_BAD_RESPONSE"
+
+
+VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=12) | st.just([])
+
+
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(
+    st.dictionaries(
+        st.sampled_from(sorted(HOSTS) + ["CHAT_USE_SSL", "CHAT_WSS_PORT", "CHAT_WS_PORT", "MODE"]),
+        VALUES | st.text(alphabet="ab:/[]@?#.1%", max_size=12),
+    )
+)
+def test_any_settings_give_an_address_or_a_bad_response(server_settings):
+    """Whatever the server sends, the answer is a ws or wss address or ERR_BAD_RESPONSE; MODE is always a text."""
+    assert mode_of(server_settings)
+    try:
+        url = websocket_url(server_settings, "app1", "us")
+    except CometChatException as error:
+        assert error.code == "ERR_BAD_RESPONSE"
+    else:
+        assert url.startswith(("ws://", "wss://"))
+
+
+@pytest.mark.parametrize(
+    "server_settings, mode",
+    [
+        ({}, "DEFAULT"),
+        ({"MODE": ""}, "DEFAULT"),
+        ({"MODE": None}, "DEFAULT"),
+        ({"MODE": 5}, "DEFAULT"),
+        ({"MODE": "DEFAULT"}, "DEFAULT"),
+        ({"MODE": "LIMITED_TRANSIENT"}, "LIMITED_TRANSIENT"),
+        ({"MODE": "NO_TRANSIENT"}, "NO_TRANSIENT"),
+    ],
+)
+def test_the_mode_of_the_settings(server_settings, mode):
+    """MODE as it is, and DEFAULT where there is none to read."""
+    assert mode_of(server_settings) == mode
+    assert MODE_DEFAULT == "DEFAULT"
+
+
+def jwt(claims) -> str:
+    raw = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
+    return "header." + base64.urlsafe_b64encode(raw).decode().rstrip("=") + ".signature"
+
+
+@pytest.mark.parametrize("padding", ["", "x", "xx", "xxx"])
+def test_a_jwt_says_when_it_ends(padding):
+    """The exp claim is read, whatever the length of the payload."""
+    assert jwt_expiry(jwt({"exp": 1700000000, "pad": padding})) == 1700000000.0
+    assert jwt_expiry(jwt({"exp": 1700000000.5, "pad": padding})) == 1700000000.5
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        None,
+        "",
+        "abc",
+        "a.b",
+        "a.b.c.d",
+        "a.!.c",
+        "a.é.c",
+        "a.A.c",
+        jwt(b"\xff\xff"),
+        jwt(b"not json"),
+        jwt(b"[" * 100_000),
+        jwt([1]),
+        jwt({}),
+        jwt({"exp": "1700000000"}),
+        jwt({"exp": True}),
+        jwt({"exp": None}),
+        jwt({"exp": 10**400}),
+        jwt(b'{"exp": Infinity}'),
+        jwt(b'{"exp": NaN}'),
+    ],
+    ids=lambda token: str(token)[:20],
+)
+def test_a_jwt_that_does_not_say_is_none(token):
+    """No token, no claim, or no number to read: None, and no exception."""
+    assert jwt_expiry(token) is None
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(st.text(max_size=40) | st.text(alphabet="abc.=_-", max_size=20) | st.binary(max_size=60).map(jwt))
+def test_any_text_may_be_taken_for_a_jwt(token):
+    """No token makes it raise."""
+    assert jwt_expiry(token) is None or isinstance(jwt_expiry(token), float)

@@ -1,0 +1,165 @@
+"""The exceptions: codes, classes, copies, and what they keep to themselves."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import traceback
+
+import pytest
+
+import cometchat
+from cometchat import (
+    AuthenticationException,
+    CometChatException,
+    ConnectionException,
+    ConnectionTimeoutException,
+    InvalidArgumentException,
+    RateLimitException,
+    exceptions,
+)
+
+CLASSES = [
+    CometChatException,
+    AuthenticationException,
+    ConnectionException,
+    ConnectionTimeoutException,
+    InvalidArgumentException,
+    RateLimitException,
+]
+
+# The table of api.md, and the class that a caller would want to catch.
+CODES = {
+    "COMETCHAT_INITIALIZATION_NOT_DONE": CometChatException,
+    "USER_NOT_LOGGED_IN": CometChatException,
+    "LOGIN_IN_PROGRESS": CometChatException,
+    "ERR_CLIENT_CLOSED": CometChatException,
+    "ERR_FEATURE_THROTTLED": CometChatException,
+    "MISSING_PARAMETERS": InvalidArgumentException,
+    "FAILED_TO_FETCH": ConnectionException,
+    "ERR_TOO_MANY_REQUESTS": RateLimitException,
+    "ERR_BAD_RESPONSE": ConnectionException,
+    "WS_CONNECTION_FAIL": ConnectionException,
+    "ERR_CONNECT_TIMEOUT": ConnectionTimeoutException,
+    "ERR_AUTH_TIMEOUT": ConnectionTimeoutException,
+    "ERR_PONG_TIMEOUT": ConnectionTimeoutException,
+    "WS_AUTH_FAIL": AuthenticationException,
+    "ERR_PROTOCOL": ConnectionException,
+    "NO_WEBSOCKET_CONNECTION": ConnectionException,
+}
+
+
+@pytest.mark.parametrize("code, cls", sorted(CODES.items(), key=str))
+def test_each_documented_code_has_its_class(code, cls):
+    """exception_for gives the code of the contract the class that a caller would catch, and a constant of its name."""
+    error = exceptions.exception_for(code, "Message.")
+    assert type(error) is cls
+    assert getattr(exceptions, code) == code
+
+
+def test_an_unknown_code_is_a_plain_exception():
+    """The server's own codes pass through in the base class."""
+    error = exceptions.exception_for("ERR_UID_NOT_FOUND", "No such user.", name="N", details="D", retry_after=1.5)
+    assert type(error) is CometChatException
+    assert (error.code, error.message, error.name, error.details, error.retry_after) == (
+        "ERR_UID_NOT_FOUND",
+        "No such user.",
+        "N",
+        "D",
+        1.5,
+    )
+
+
+def test_every_constant_is_its_own_name():
+    """A code's constant and its text are the same, and CLASSES knows no other codes."""
+    constants = {name for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)}
+    assert constants and all(getattr(exceptions, name) == name for name in constants)
+    assert set(exceptions.CLASSES) <= constants
+    assert set(CODES) <= constants
+
+
+@pytest.mark.parametrize(
+    "cls, parents",
+    [
+        (CometChatException, (Exception,)),
+        (AuthenticationException, (CometChatException,)),
+        (ConnectionException, (CometChatException, ConnectionError, OSError)),
+        (ConnectionTimeoutException, (ConnectionException, TimeoutError)),
+        (InvalidArgumentException, (CometChatException, ValueError)),
+        (RateLimitException, (CometChatException,)),
+    ],
+)
+def test_an_exception_is_every_kind_that_a_caller_might_catch(cls, parents):
+    """Each class is the SDK's and, where Python has one, the builtin of its kind."""
+    assert issubclass(cls, parents)
+    assert all(issubclass(cls, parent) for parent in parents)
+    assert getattr(cometchat, cls.__name__) is cls
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_name_is_the_code_where_there_is_no_other(cls):
+    """name falls back on code; details and retry_after on None."""
+    error = cls("CODE", "Message.")
+    assert (error.name, error.details, error.retry_after) == ("CODE", None, None)
+    assert cls("CODE", "Message.", name="").name == ""
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_an_exception_reads_as_code_and_message(cls):
+    """str shows code, message and details; repr the class besides; also for those that are OSErrors."""
+    assert str(cls("CODE", "Message.")) == "CODE: Message."
+    error = cls("CODE", "Message.", details="more")
+    assert str(error) == "CODE: Message. (more)"
+    assert repr(error) == f"{cls.__name__}(code='CODE', message='Message.', details='more')"
+    assert traceback.format_exception_only(cls, error)[0].endswith(f"{cls.__name__}: CODE: Message. (more)\n")
+
+
+COPIES = [copy.copy, copy.deepcopy]
+COPIES += [lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
+
+
+@pytest.mark.parametrize("duplicate", COPIES, ids=["copy", "deepcopy"] + [f"pickle{n}" for n in range(len(COPIES) - 2)])
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_copy_has_every_attribute(cls, duplicate):
+    """copy, deepcopy and pickle of every protocol keep class, args and all attributes, those set later too."""
+    error = cls("CODE", "Message.", name="Name", details="more", retry_after=2.5)
+    error.close_code = 4001
+    error.extra = {"a": [1]}
+    other = duplicate(error)
+    assert type(other) is cls and other is not error
+    assert vars(other) == vars(error) and vars(other)["close_code"] == 4001
+    assert (other.args, str(other), repr(other)) == (error.args, str(error), repr(error))
+
+
+def test_a_connection_error_without_a_close_code_says_none():
+    """close_code is there to be read on every ConnectionException."""
+    assert ConnectionException("CODE", "Message.").close_code is None
+
+
+@pytest.mark.parametrize(
+    "make, code",
+    [
+        (lambda secret: exceptions.invalid("auth_key", "give a text", secret), "INVALID_AUTH_KEY"),
+        (lambda secret: exceptions.missing("auth_key", "give a text"), "MISSING_PARAMETERS"),
+    ],
+)
+@pytest.mark.parametrize("secret", ["s3cret-value", b"s3cret-value", ["s3cret-value"], {"s3cret-value": 1}])
+def test_a_wrong_argument_is_named_and_not_shown(make, code, secret):
+    """The error says which argument and what would be right, and shows the type alone of what was given."""
+    error = make(secret)
+    assert type(error) is InvalidArgumentException
+    assert (error.code, error.name) == (code, "auth_key")
+    assert "auth_key" in error.message and "give a text" in error.message
+    assert "s3cret" not in repr(vars(error)) + str(error) + repr(error) + repr(error.args)
+
+
+def test_a_wrong_value_that_is_no_secret_is_shown():
+    """invalid_value says what was given."""
+    error = exceptions.invalid_value("region", "give a region", "moon")
+    assert (error.code, error.name) == ("INVALID_REGION", "region")
+    assert "'moon'" in error.message
+
+
+def test_the_module_imports_nothing_but_typing():
+    """The hierarchy can be used anywhere: sockets, threads and HTTP are unknown to it."""
+    assert not {"threading", "socket", "requests", "websocket"} & set(vars(exceptions))

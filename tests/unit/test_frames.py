@@ -1,0 +1,253 @@
+"""The frames, held against those recorded from the vendor's client (tests/data/frames.json)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat._protocol import events, frames
+from cometchat._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
+from cometchat.version import __version__
+
+RECORDED = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))
+TO_SERVER = RECORDED["client_to_server"]
+TO_CLIENT = RECORDED["server_to_client"]
+
+RESOURCE = "PYTHON-0_1_0-00000000-0000-4000-8000-000000000000-1700000000000"
+DEVICE = "app_00000000-0000-4000-8000-000000000001_1700000000000"
+ME = frames.Identity("app", "uid1", RESOURCE, DEVICE, "0.1.0")
+USER = {"uid": "uid1", "name": "UID1", "role": "default", "status": "online"}
+
+
+def auth(subscription_type, roles=()):
+    return frames.encode_auth(ME, "header.payload.signature", subscription_type, roles, 1700000000000)
+
+
+def receipt(action):
+    return frames.encode_receipt(ME, "uid2", "user", USER, action=action, message_id="5", message_sender="uid2")
+
+
+ENCODERS = {
+    "auth_all_users": lambda: auth("ALL_USERS"),
+    "auth_roles": lambda: auth("ROLES", ("a", "b")),
+    "auth_friends": lambda: auth("FRIENDS"),
+    "auth_none": lambda: auth("NONE"),
+    "ping": lambda: frames.PING,
+    "typing_started": lambda: frames.encode_typing(ME, "uid2", "user", USER, started=True, metadata={"a": 1}),
+    "typing_ended": lambda: frames.encode_typing(ME, "g1", "group", USER, started=False),
+    "transient_message": lambda: frames.encode_transient_message(ME, "uid2", "user", USER, {"like": 1}),
+    "receipt_delivered": lambda: receipt("delivered"),
+    "receipt_read": lambda: receipt("read"),
+}
+
+
+def test_every_recorded_frame_of_a_client_has_its_encoder():
+    """No recorded frame is left out of the next test."""
+    assert set(ENCODERS) == set(TO_SERVER)
+
+
+@pytest.mark.parametrize("name", sorted(TO_SERVER))
+def test_each_frame_to_the_server_is_the_recorded_one(name):
+    """What the SDK sends is what the vendor's client was seen to send, the user agent apart."""
+    frame = json.loads(ENCODERS[name]())
+    if frame.get("type") == "auth":
+        assert frame["body"]["params"].pop("userAgent") == "cometchat-python/0.1.0"
+        recorded = json.loads(json.dumps(TO_SERVER[name]))
+        del recorded["body"]["params"]["userAgent"]
+        assert frame == recorded
+    else:
+        assert frame == TO_SERVER[name]
+
+
+@pytest.mark.parametrize("subscription_type, expected", [("ALL_USERS", False), ("FRIENDS", False), ("ROLES", True)])
+def test_roles_go_with_the_roles_subscription_only(subscription_type, expected):
+    """The key ``roles`` is absent but with ROLES, as the vendor's client leaves it out."""
+    body = json.loads(auth(subscription_type, ("a",)))["body"]
+    assert ("roles" in body) is expected
+    assert body["presenceSubscription"] == subscription_type
+
+
+@pytest.mark.parametrize("text", ["Zoë", "日本", "💬", 'quote " and \\', "line\nbreak", "\u2028"])
+def test_text_goes_through_a_frame_unchanged(text):
+    """Any text comes out of the frame as it went in."""
+    frame = frames.encode_transient_message(ME, "uid2", "user", USER, {"text": text})
+    assert json.loads(frame)["body"]["data"]["text"] == text
+
+
+def test_the_http_bodies_name_this_sdk():
+    """appInfo holds version, apiVersion and userAgent, and no more."""
+    assert frames.app_info(__version__) == {
+        "version": __version__,
+        "apiVersion": "v3.0",
+        "userAgent": f"cometchat-python/{__version__}",
+    }
+    assert frames.PLATFORM == "python"
+
+
+@pytest.mark.parametrize("as_bytes", [True, False])
+@pytest.mark.parametrize("name", sorted(TO_CLIENT))
+def test_each_frame_of_the_server_is_read(name, as_bytes):
+    """Every recorded frame of the server is decoded, from bytes as from text, into the event of its kind."""
+    recorded = TO_CLIENT[name]
+    text = json.dumps(recorded)
+    event = frames.decode(text.encode() if as_bytes else text)
+    if name == "auth_ok":
+        assert event == AuthAnswer("200", "OK", None) and event.accepted and not event.transient
+    elif name == "pong":
+        assert isinstance(event, Pong)
+    else:
+        assert event == ServerEvent(
+            recorded["type"],
+            recorded["body"],
+            recorded.get("sender"),
+            recorded.get("receiver"),
+            recorded.get("receiverType"),
+            recorded.get("deviceId"),
+        )
+
+
+def test_the_event_types_are_those_of_the_protocol():
+    """All six types of wire-protocol 3.3 reach the listeners' floor."""
+    assert events.EVENT_TYPES == {
+        "presence",
+        "typing_indicator",
+        "transient_message",
+        "receipts",
+        "message",
+        "reaction",
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(events.EVENT_TYPES))
+def test_an_envelope_may_lack_everything_but_its_body(kind):
+    """presence carries no receiver: what is absent, or no text, is None."""
+    event = frames.decode(json.dumps({"type": kind, "body": {"a": 1}, "sender": 5}))
+    assert event == ServerEvent(kind, {"a": 1}, None, None, None, None)
+
+
+@pytest.mark.parametrize(
+    "body, accepted, transient",
+    [
+        ({"code": "200", "status": "OK"}, True, False),
+        ({"code": "200"}, True, False),
+        ({"code": 200}, True, False),
+        ({"status": "OK"}, True, False),
+        ({"status": "ok"}, True, False),
+        ({"status": "ERROR"}, False, False),
+        ({}, False, False),
+        ({"code": True}, False, False),
+        ({"code": None, "status": None}, False, False),
+        ({"code": "401", "status": "OK"}, False, False),
+        ({"code": 401, "status": "ERROR", "message": "no"}, False, False),
+        ({"code": "2000"}, False, False),
+        ({"code": "AUTH_ERR_TOKEN"}, False, False),
+        ({"code": "500"}, False, True),
+        ({"code": 503}, False, True),
+        ({"code": "429"}, False, True),
+        ({"code": "408"}, False, True),
+        ({"code": "5000"}, False, False),
+        ({"code": "5xx"}, False, False),
+    ],
+)
+def test_what_an_answer_to_auth_means(body, accepted, transient):
+    """200, or OK without any code, is acceptance; 5xx, 408 and 429 are the server's trouble; the rest is refusal."""
+    answer = frames.decode(json.dumps({"type": "auth", "body": body}))
+    assert isinstance(answer, AuthAnswer)
+    assert (answer.accepted, answer.transient) == (accepted, transient)
+
+
+MALFORMED = {
+    "nothing": b"",
+    "white space": b"  ",
+    "no JSON": b"hello",
+    "half of a frame": b'{"type":"presence","body":{"action"',
+    "two frames": b'{"action":"pong"}{"action":"pong"}',
+    "not UTF-8": b'{"type":"\xff\xfe\xfd"}',
+    "zero bytes": b"\x00" * 40,
+    "a number": b"5",
+    "null": b"null",
+    "a list": b'[{"action":"pong"}]',
+    "a string": b'"pong"',
+    "an empty object": b"{}",
+    "another action": b'{"action":"ping"}',
+    "a type that is a number": b'{"type":5,"body":{}}',
+    "a type that is a list": b'{"type":[],"body":{}}',
+    "no body": b'{"type":"presence"}',
+    "a body that is null": b'{"type":"message","body":null}',
+    "a body that is a list": b'{"type":"receipts","body":[]}',
+    "a body that is text": b'{"type":"auth","body":"200"}',
+    "an unknown type": b'{"type":"brand_new","body":{}}',
+    "an empty type": b'{"type":"","body":{}}',
+    "nested lists": b"[" * 100_000,
+    "nested objects": b'{"a":' * 100_000,
+    "a number of 10,000 digits": b'{"type":"auth","body":{"code":' + b"9" * 10_000 + b"}}x",
+}
+
+
+@pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
+def test_what_is_not_of_the_protocol_is_ignored_with_a_reason(data):
+    """No frame of a server ends the connection by being nonsense: it is Ignored, and the reason is short."""
+    event = frames.decode(data)
+    assert isinstance(event, Ignored)
+    assert 0 < len(event.reason) < 100
+
+
+@pytest.mark.parametrize("value", [10**30, 1e308, float("inf"), "x" * 100_000, [1], {"a": 1}], ids=lambda v: str(v)[:9])
+def test_an_odd_code_in_an_answer_to_auth_is_refusal(value):
+    """Whatever the code is, it is not taken for acceptance, and its text is cut."""
+    answer = frames.decode(json.dumps({"type": "auth", "body": {"code": value, "status": "ERROR"}}))
+    assert isinstance(answer, AuthAnswer) and not answer.accepted
+    assert answer.code is None or len(answer.code) <= 80
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+FRAME_LIKE = st.fixed_dictionaries(
+    {},
+    optional={
+        "type": st.sampled_from(sorted(events.EVENT_TYPES) + ["auth", "other"]) | JSON,
+        "action": st.just("pong") | JSON,
+        "body": st.dictionaries(st.sampled_from(["code", "status", "message", "user"]), JSON) | JSON,
+        "sender": JSON,
+        "receiver": JSON,
+        "receiverType": JSON,
+        "deviceId": JSON,
+    },
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(st.binary(max_size=200) | st.text(max_size=200) | FRAME_LIKE.map(json.dumps) | JSON.map(json.dumps))
+def test_decode_never_raises(data):
+    """Any bytes, any text, any JSON, any mixture of a frame's parts: an event comes back, of the declared types."""
+    event = frames.decode(data)
+    assert isinstance(event, (AuthAnswer, Pong, ServerEvent, Ignored))
+    if isinstance(event, ServerEvent):
+        assert event.type in events.EVENT_TYPES and type(event.body) is dict
+        assert all(part is None or type(part) is str for part in event[2:])
+    if isinstance(event, AuthAnswer):
+        assert all(part is None or type(part) is str for part in event)
+        assert not (event.accepted and event.transient)
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.data())
+def test_a_recorded_frame_that_is_cut_or_bent_never_raises(data):
+    """A frame that was damaged on its way, at any byte, is an event or Ignored."""
+    text = json.dumps(data.draw(st.sampled_from(sorted(TO_CLIENT.items())))[1]).encode()
+    at = data.draw(st.integers(0, len(text)))
+    bent = text[:at] + data.draw(st.binary(max_size=4)) + text[at + data.draw(st.integers(0, 4)) :]
+    assert isinstance(frames.decode(bent), (AuthAnswer, Pong, ServerEvent, Ignored))
+    assert isinstance(frames.decode(text[:at]), Ignored) or at == len(text)
+
+
+def test_an_identity_holds_no_secret():
+    """What names a client on the wire can be logged."""
+    assert set(frames.Identity._fields) == {"app_id", "uid", "resource", "device_id", "sdk_version"}

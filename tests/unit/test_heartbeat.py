@@ -1,0 +1,110 @@
+"""The heartbeat's clockwork, driven by a clock of the test's own."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat._protocol.heartbeat import Heartbeat
+
+
+@pytest.fixture
+def heartbeat():
+    return Heartbeat(interval=15.0, timeout=3.0, now=100.0)
+
+
+@pytest.mark.parametrize("now, due", [(100.0, False), (114.999, False), (115.0, True), (200.0, True)])
+def test_the_first_ping_is_due_after_one_interval(heartbeat, now, due):
+    """The first ping is due 15 s after the start, not before."""
+    assert heartbeat.due(now) is due
+    assert heartbeat.deadline == 115.0
+    assert not heartbeat.expired(now)
+
+
+@pytest.mark.parametrize("now, expired", [(115.0, False), (117.999, False), (118.0, True), (500.0, True)])
+def test_a_pong_is_missed_after_the_timeout(heartbeat, now, expired):
+    """An unanswered ping ends the connection 3 s later; meanwhile no other is due."""
+    heartbeat.sent(115.0)
+    assert heartbeat.expired(now) is expired
+    assert heartbeat.deadline == 118.0
+    assert not heartbeat.due(now)
+
+
+def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last(heartbeat):
+    """After the pong nothing is missed, and the interval counts from the ping, not from the pong."""
+    heartbeat.sent(115.0)
+    assert heartbeat.pong() == 115.0
+    assert not heartbeat.expired(1000.0)
+    assert not heartbeat.due(129.9)
+    assert heartbeat.due(130.0) and heartbeat.deadline == 130.0
+
+
+def test_a_pong_that_nobody_asked_for_answers_nothing(heartbeat):
+    """It has no time to report, and does not move the next ping."""
+    assert heartbeat.pong() is None
+    assert heartbeat.deadline == 115.0
+
+
+def test_a_users_ping_is_no_proof_against_the_connection(heartbeat):
+    """A ping of ping() that stays unanswered expires nothing and moves nothing; its pong tells when it was sent."""
+    heartbeat.sent_by_user(101.0)
+    assert not heartbeat.expired(1000.0)
+    assert heartbeat.deadline == 115.0
+    assert heartbeat.pong() == 101.0
+
+
+def test_pongs_answer_the_oldest_ping_first(heartbeat):
+    """Pongs carry no number: each answers the oldest ping that has none."""
+    heartbeat.sent_by_user(110.0)
+    heartbeat.sent(115.0)
+    heartbeat.sent_by_user(116.0)
+    assert [heartbeat.pong() for _ in range(4)] == [110.0, 115.0, 116.0, None]
+
+
+@pytest.mark.parametrize("forgotten, expected", [(110.0, [111.0, None]), (111.0, [110.0, None]), (99.0, [110.0, 111.0])])
+def test_a_forgotten_ping_lends_its_time_to_nobody(heartbeat, forgotten, expected):
+    """A ping whose user has stopped waiting is not answered any more; an unknown one: nothing."""
+    heartbeat.sent_by_user(110.0)
+    heartbeat.sent_by_user(111.0)
+    heartbeat.forget(forgotten)
+    assert [heartbeat.pong(), heartbeat.pong()] == expected
+
+
+def test_forgetting_a_users_ping_leaves_the_heartbeats_own_expectation(heartbeat):
+    """A user who stops waiting does not keep a dead connection from being found."""
+    heartbeat.sent(115.0)
+    heartbeat.sent_by_user(116.0)
+    heartbeat.forget(116.0)
+    assert heartbeat.expired(118.0)
+
+
+def test_a_second_ping_does_not_give_more_time_to_the_first(heartbeat):
+    """The limit is that of the oldest unanswered ping."""
+    heartbeat.sent(115.0)
+    heartbeat.sent(117.0)
+    assert heartbeat.deadline == 118.0
+
+
+ACTIONS = st.lists(st.tuples(st.sampled_from(["sent", "user", "pong", "forget", "wait"]), st.floats(0, 20)), max_size=40)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(ACTIONS, st.floats(0, 100))
+def test_the_deadline_is_when_something_happens(actions, later):
+    """At any time, a ping is due or one is missed (never both) exactly if the deadline is reached."""
+    heartbeat, now = Heartbeat(15.0, 3.0, 0.0), 0.0
+    for action, seconds in actions:
+        now += seconds
+        if action == "sent":
+            heartbeat.sent(now)
+        elif action == "user":
+            heartbeat.sent_by_user(now)
+        elif action == "pong":
+            heartbeat.pong()
+        elif action == "forget":
+            heartbeat.forget(now)
+    now += later
+    due, expired = heartbeat.due(now), heartbeat.expired(now)
+    assert not (due and expired)
+    assert (due or expired) == (now >= heartbeat.deadline)

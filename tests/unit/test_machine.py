@@ -1,0 +1,190 @@
+"""The machine that walks the tables: notifications, epochs, the one renewal, the count of attempts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import CometChatException, CometChatWSState
+from cometchat._protocol.machine import STABLE_AFTER, ConnectionMachine, IllegalSignal, Notify
+from cometchat._protocol.states import TRANSITIONS, WITH_ERROR, Phase, Signal
+
+ERROR = CometChatException("ERR_TEST", "For a test.")
+
+
+def drive(machine, *names, now=0.0):
+    """Signals by their names; the last step."""
+    step = None
+    for name in names:
+        signal = Signal[name]
+        step = machine.handle(signal, now, ERROR if signal in WITH_ERROR else None)
+    return step
+
+
+@pytest.fixture
+def machine():
+    return ConnectionMachine()
+
+
+def test_a_new_machine_is_idle(machine):
+    """It begins disconnected, without a socket, and without a renewed jwt."""
+    assert (machine.phase, machine.status) == (Phase.IDLE, CometChatWSState.DISCONNECTED)
+    assert (machine.epoch, machine.renewed) == (0, False)
+
+
+@pytest.mark.parametrize(
+    "before, signal, expected",
+    [
+        ([], "CONNECT", ["on_connecting"]),
+        (["CONNECT"], "CONNECT", []),
+        (["CONNECT"], "OPENED", []),
+        (["CONNECT"], "FAILED", ["on_connection_error"]),
+        (["CONNECT"], "REFUSED", ["on_connection_error", "on_disconnected"]),
+        (["CONNECT", "OPENED"], "ACCEPTED", ["on_connected"]),
+        (["CONNECT", "OPENED"], "STALE", []),
+        (["CONNECT", "OPENED", "STALE"], "RENEWED", []),
+        (["CONNECT", "OPENED", "ACCEPTED"], "THROTTLED", ["on_feature_throttled"]),
+        (["CONNECT", "OPENED", "ACCEPTED", "THROTTLED"], "RESTORED", ["on_connected"]),
+        (["CONNECT", "OPENED", "ACCEPTED"], "LOST", ["on_connection_error", "on_disconnected"]),
+        (["CONNECT", "OPENED", "ACCEPTED", "THROTTLED"], "LOST", ["on_connection_error", "on_disconnected"]),
+        (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "RETRY", ["on_connecting"]),
+        (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "GAVE_UP", []),
+        (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "CONNECT", ["on_connecting"]),
+        (["CONNECT", "FAILED"], "RETRY_DUE", []),
+        (["CONNECT", "FAILED"], "GAVE_UP", ["on_disconnected"]),
+        (["CONNECT", "OPENED", "ACCEPTED"], "DISCONNECT", ["on_disconnected"]),
+        (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "DISCONNECT", []),
+        ([], "DISCONNECT", []),
+        ([], "CLOSE", []),
+        (["CONNECT"], "CLOSE", ["on_disconnected"]),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_what_a_signal_notifies(machine, before, signal, expected):
+    """Each signal owes the listeners these calls, in this order: the error first, then the change."""
+    drive(machine, *before)
+    assert [notify.method for notify in drive(machine, signal).notifications] == expected
+
+
+def test_the_error_goes_to_on_connection_error_alone(machine):
+    """on_connection_error carries the very error; a change of status carries none."""
+    step = drive(machine, "CONNECT", "OPENED", "ACCEPTED", "LOST")
+    assert step.notifications == (Notify("on_connection_error", ERROR), Notify("on_disconnected", None))
+    assert step.notifications[0].error is ERROR
+
+
+@pytest.mark.parametrize("with_error", [True, False])
+@pytest.mark.parametrize("old, signal", sorted(TRANSITIONS, key=str), ids=lambda value: value.name)
+def test_an_error_that_is_missing_or_out_of_place_is_illegal(machine, old, signal, with_error):
+    """FAILED, LOST and REFUSED without an error, or any other with one, raise and change nothing."""
+    if with_error == (signal in WITH_ERROR):
+        with_error = None
+    machine.phase = old
+    before = dict(vars(machine))
+    if with_error is None:
+        machine.handle(signal, 0.0, ERROR if signal in WITH_ERROR else None)
+        assert machine.phase is TRANSITIONS[old, signal]
+    else:
+        with pytest.raises(IllegalSignal, match=f"{signal.name} {'with an' if with_error else 'without an'} error"):
+            machine.handle(signal, 0.0, ERROR if with_error else None)
+        assert vars(machine) == before
+
+
+@pytest.mark.parametrize(
+    "signals, epoch",
+    [
+        (["CONNECT"], 1),
+        (["CONNECT", "CONNECT"], 1),
+        (["CONNECT", "OPENED", "ACCEPTED"], 1),
+        (["CONNECT", "FAILED", "RETRY_DUE"], 2),
+        (["CONNECT", "FAILED", "CONNECT"], 2),
+        (["CONNECT", "OPENED", "STALE", "RENEWED"], 2),
+        (["CONNECT", "OPENED", "ACCEPTED", "LOST", "CONNECT"], 2),
+        (["CONNECT", "DISCONNECT", "CONNECT"], 2),
+        (["CONNECT", "OPENED", "ACCEPTED", "THROTTLED", "RESTORED"], 1),
+    ],
+)
+def test_the_epoch_counts_the_sockets(machine, signals, epoch):
+    """The epoch is one more with every socket that is opened, and with nothing else."""
+    drive(machine, *signals)
+    assert machine.epoch == epoch
+
+
+RENEWED = ["CONNECT", "OPENED", "STALE", "RENEWED"]
+
+
+@pytest.mark.parametrize(
+    "signals, refusal",
+    [
+        (["CONNECT", "OPENED"], "STALE"),
+        (RENEWED, "REFUSED"),
+        (RENEWED + ["OPENED"], "REFUSED"),
+        (RENEWED + ["FAILED", "RETRY_DUE", "OPENED"], "REFUSED"),
+        (RENEWED + ["OPENED", "ACCEPTED"], "STALE"),
+        (RENEWED + ["OPENED", "ACCEPTED", "LOST", "CONNECT", "OPENED"], "STALE"),
+        (RENEWED + ["OPENED", "REFUSED", "CONNECT", "OPENED"], "STALE"),
+        (RENEWED + ["DISCONNECT", "CONNECT", "OPENED"], "STALE"),
+        (RENEWED + ["FAILED", "GAVE_UP", "CONNECT", "OPENED"], "STALE"),
+        (["CONNECT", "OPENED", "STALE"], "STALE"),
+    ],
+)
+def test_the_jwt_is_renewed_once(machine, signals, refusal):
+    """A refused jwt is stale the first time; one just renewed is refused, until an acceptance or the end of the series."""
+    drive(machine, *signals)
+    assert machine.refusal is Signal[refusal]
+
+
+@pytest.mark.parametrize(
+    "lived, restarts", [(0.0, False), (STABLE_AFTER - 0.001, False), (STABLE_AFTER, True), (1e6, True)]
+)
+@pytest.mark.parametrize("throttled", [[], ["THROTTLED"], ["THROTTLED", "RESTORED"]])
+def test_the_count_restarts_once_a_connection_has_lived_ten_seconds(machine, lived, restarts, throttled):
+    """A loss restarts the count from 10 s after the acceptance on, throttled in between or not."""
+    drive(machine, "CONNECT", "OPENED", "ACCEPTED", now=100.0)
+    drive(machine, *throttled, now=100.0 + lived / 2)
+    step = drive(machine, "LOST", now=100.0 + lived)
+    assert step.restart_count is restarts
+
+
+def test_the_connections_life_begins_anew_with_each_acceptance(machine):
+    """A long life before a loss does not count for the connection after it."""
+    drive(machine, "CONNECT", "OPENED", "ACCEPTED", now=0.0)
+    drive(machine, "LOST", "CONNECT", "OPENED", "ACCEPTED", now=50.0)
+    assert drive(machine, "LOST", now=59.0).restart_count is False
+    assert STABLE_AFTER == 10.0
+
+
+@pytest.mark.parametrize("signal", ["FAILED", "REFUSED", "DISCONNECT", "CLOSE"])
+def test_nothing_but_a_loss_restarts_the_count(machine, signal):
+    """A failure long after the last connection does not restart the count."""
+    drive(machine, "CONNECT", "OPENED", "ACCEPTED", now=0.0)
+    drive(machine, "LOST", "CONNECT", now=1.0)
+    assert drive(machine, signal, now=1000.0).restart_count is False
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.lists(st.tuples(st.sampled_from(list(Signal)), st.booleans()), max_size=60))
+def test_any_sequence_of_signals_is_survived(signals):
+    """Signals at random, errors at random: each is a row or an IllegalSignal that leaves the machine as it was."""
+    machine = ConnectionMachine()
+    for signal, with_error in signals:
+        before = dict(vars(machine))
+        legal = (machine.phase, signal) in TRANSITIONS and with_error == (signal in WITH_ERROR)
+        try:
+            step = machine.handle(signal, 1.0, ERROR if with_error else None)
+        except IllegalSignal:
+            assert not legal and vars(machine) == before
+        else:
+            assert legal and step.new is machine.phase is TRANSITIONS[before["phase"], signal]
+
+
+def test_steps_and_notifications_can_not_be_changed(machine):
+    """What a step did stays said."""
+    step = drive(machine, "CONNECT")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        step.new = Phase.ONLINE
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        step.notifications[0].method = "on_connected"

@@ -1,0 +1,164 @@
+"""The models: liberal in what they read, silent about secrets."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import User
+
+WIRE = {
+    "uid": "uid1",
+    "name": "Andrew",
+    "avatar": "https://x/a.png",
+    "link": "https://x",
+    "role": "default",
+    "status": "online",
+    "statusMessage": "hi",
+    "metadata": {"a": 1},
+    "tags": ["t1", "t2"],
+    "lastActiveAt": 1,
+    "createdAt": 2,
+    "updatedAt": 3,
+    "deactivatedAt": 4,
+    "hasBlockedMe": True,
+    "blockedByMe": False,
+    "authToken": "s3cret-token",
+    "jwt": "s3cret-jwt",
+    "somethingNew": [1],
+}
+
+
+def test_every_field_is_read():
+    """The vendor's fields, in snake_case, with the values that came."""
+    user = User.from_dict(WIRE)
+    read = {field.name: getattr(user, field.name) for field in dataclasses.fields(user) if field.name != "raw"}
+    assert read == {
+        "uid": "uid1",
+        "name": "Andrew",
+        "avatar": "https://x/a.png",
+        "link": "https://x",
+        "role": "default",
+        "status": "online",
+        "status_message": "hi",
+        "metadata": {"a": 1},
+        "tags": ("t1", "t2"),
+        "last_active_at": 1,
+        "created_at": 2,
+        "updated_at": 3,
+        "deactivated_at": 4,
+        "has_blocked_me": True,
+        "blocked_by_me": False,
+        "auth_token": "s3cret-token",
+    }
+
+
+def test_what_is_missing_is_none():
+    """An empty object gives a user without anything: None, an empty mapping, an empty tuple."""
+    assert User.from_dict({}) == User(uid="")
+    assert (User(uid="").metadata, User(uid="").tags, User(uid="").name) == ({}, (), None)
+
+
+@pytest.mark.parametrize(
+    "key, value, field, result",
+    [
+        ("uid", 5, "uid", "5"),
+        ("uid", None, "uid", ""),
+        ("uid", True, "uid", ""),
+        ("name", ["x"], "name", None),
+        ("name", False, "name", None),
+        ("createdAt", "1700000000", "created_at", 1700000000),
+        ("createdAt", 1700000000.9, "created_at", 1700000000),
+        ("createdAt", "yesterday", "created_at", None),
+        ("createdAt", "-5", "created_at", None),
+        ("createdAt", "٣", "created_at", None),
+        ("createdAt", "9" * 5000, "created_at", None),
+        ("createdAt", float("nan"), "created_at", None),
+        ("createdAt", float("inf"), "created_at", None),
+        ("createdAt", True, "created_at", None),
+        ("metadata", "{}", "metadata", {}),
+        ("metadata", [1], "metadata", {}),
+        ("tags", "t1", "tags", ()),
+        ("tags", ["t1", 5, None], "tags", ("t1",)),
+        ("hasBlockedMe", 1, "has_blocked_me", True),
+        ("hasBlockedMe", 0, "has_blocked_me", False),
+        ("hasBlockedMe", "true", "has_blocked_me", None),
+        ("hasBlockedMe", 1.0, "has_blocked_me", None),
+    ],
+)
+def test_a_field_of_another_type_is_none_or_read_if_that_is_safe(key, value, field, result):
+    """Numbers in texts and the like are read; anything else is None, never an exception."""
+    assert getattr(User.from_dict({"uid": "u", key: value}), field) == result
+
+
+def test_the_raw_object_is_kept_without_its_secrets():
+    """raw holds all that came, unknown fields too, but neither auth token nor jwt."""
+    raw = User.from_dict(WIRE).raw
+    assert raw == {key: value for key, value in WIRE.items() if key not in ("authToken", "jwt")}
+
+
+def test_the_repr_shows_no_secret():
+    """The auth token can be read, but does not get into a log with its user."""
+    user = User.from_dict(WIRE)
+    assert user.auth_token == "s3cret-token"
+    assert "s3cret" not in repr(user) + str(user)
+
+
+def test_a_user_can_not_be_changed():
+    """A user is frozen."""
+    user = User.from_dict(WIRE)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        user.name = "other"
+
+
+def test_two_reads_of_the_same_object_are_equal():
+    """Equality and hash go by what the user is, not by the token or unknown fields."""
+    other = User.from_dict({**WIRE, "authToken": "another", "somethingNew": 5})
+    assert User.from_dict(WIRE) == other and hash(User.from_dict(WIRE)) == hash(other)
+    assert User.from_dict(WIRE) != User.from_dict({**WIRE, "status": "offline"})
+    assert User.from_dict(WIRE) != User.from_dict({**WIRE, "metadata": {"a": 2}})
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda user: pickle.loads(pickle.dumps(user))])
+def test_a_user_can_be_copied(duplicate):
+    """A copy, a deep copy and a pickle have every field, raw and the token too."""
+    user = User.from_dict(WIRE)
+    other = duplicate(user)
+    assert vars(other) == vars(user) and other == user
+
+
+def test_the_object_that_was_read_can_be_changed_afterwards():
+    """metadata and raw are the user's own mappings."""
+    data = {"uid": "u", "metadata": {"a": 1}}
+    user = User.from_dict(data)
+    data["metadata"]["a"] = 2
+    data["new"] = 1
+    assert user.metadata == {"a": 1} and "new" not in user.raw
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+TYPES = {"uid": str, "metadata": dict, "tags": tuple, "raw": dict}
+TYPES.update({name: int for name in ("last_active_at", "created_at", "updated_at", "deactivated_at")})
+TYPES.update({name: bool for name in ("has_blocked_me", "blocked_by_me")})
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(st.dictionaries(st.sampled_from(sorted(WIRE)) | st.text(max_size=5), JSON, max_size=12))
+def test_any_json_object_is_a_user(data):
+    """Whatever the service sends, every field is of its type or None, and the user can be hashed."""
+    user = User.from_dict(data)
+    for field in dataclasses.fields(user):
+        value = getattr(user, field.name)
+        optional = field.name not in ("uid", "metadata", "tags", "raw")
+        assert (optional and value is None) or type(value) is TYPES.get(field.name, str)
+    assert all(type(tag) is str for tag in user.tags)
+    hash(user)

@@ -1,0 +1,408 @@
+"""AppSettings, and the checks of the arguments that users pass in."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import os
+import pickle
+from fractions import Fraction
+from pathlib import Path
+
+import pytest
+import tenacity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import (
+    AppSettings,
+    CometChatException,
+    CometChatWSState,
+    ConnectionListener,
+    FileSessionStore,
+    InvalidArgumentException,
+    MemorySessionStore,
+)
+from cometchat._runtime import arguments
+
+SECONDS = ["connect_timeout", "auth_timeout", "ping_interval", "pong_timeout"]
+NOT_SECONDS = [None, "10", True, b"1", [], Fraction(1, 2), 1j, float("nan"), float("inf"), -1, -0.001, 86_401, 10**400]
+
+
+class NoStore:
+    """Lacks clear()."""
+
+    def load(self):
+        return None
+
+    def save(self, session):
+        return None
+
+
+class PathOfBytes:
+    def __fspath__(self):
+        return b"/"
+
+
+WRONG = {
+    "region": [5, b"us", [], "u s", "us.", "-us", "us-", "us/eu", "a.b", "us\n", "é", "x" * 64, " us"],
+    "subscription_type": [None, 5, True, "", "all_users", "EVERYBODY", ["ALL_USERS"]],
+    "roles": [None, "admin", b"admin", 5, {"a": 1}, ["admin"], [""], [5], [None], (x for x in ["a"])],
+    "auto_establish_socket_connection": [None, 0, 1, "yes", "", []],
+    "admin_host": [5, b"h", "", " ", "a b", "ftp://h", "://h", "http://", "h:port", "h:0", "h:99999", "h?x=1", "h#x"],
+    "client_host": ["h?", "h#", "u:p@h", "u@h", "https://u:p@h/x", "h\n", "h\t", "[::1", "/path", ":80", True, []],
+    **{field: NOT_SECONDS + [0, 0.0] for field in SECONDS},
+    "settings_refresh_interval": NOT_SECONDS,
+    "reconnect_wait": [5, "wait", tenacity.wait_fixed, object()],
+    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt, object()],
+    "max_message_size": [None, "1024", 1024.0, True, 0, -1, 1023, 2**31],
+    "proxies": ["http://p", ["http://p"], 5, {"https": None}, {"https": 5}, {5: "http://p"}, {None: None}],
+    "ca_certs": [5, "", "/does/not/exist.pem", b"/", PathOfBytes(), []],
+    "session_store": [5, "file", MemorySessionStore, NoStore(), {}],
+}
+
+
+def test_no_field_is_left_out():
+    """Every field of AppSettings has its wrong values in this test."""
+    assert set(WRONG) == {field.name for field in dataclasses.fields(AppSettings)}
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [(field, value) for field, values in WRONG.items() for value in values],
+    ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
+)
+def test_a_wrong_value_names_its_field(field, value):
+    """Each wrong value of each field raises INVALID_<FIELD>, naming the field, saying what it may be."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(**{"region": "us", field: value})
+    error = caught.value
+    assert (error.code, error.name) == (f"INVALID_{field.upper()}", field)
+    assert error.message.startswith(f"{field} is wrong: give ")
+    assert isinstance(error, ValueError) and isinstance(error, CometChatException)
+
+
+@pytest.mark.parametrize(
+    "given_settings, field",
+    [
+        ({}, "region"),
+        ({"region": None}, "region"),
+        ({"region": ""}, "region"),
+        ({"admin_host": "h"}, "region"),
+        ({"client_host": "h"}, "region"),
+        ({"region": "us", "subscription_type": "ROLES"}, "roles"),
+        ({"region": "us", "subscription_type": "ROLES", "roles": []}, "roles"),
+    ],
+)
+def test_a_missing_value_names_its_field(given_settings, field):
+    """What is required and absent is MISSING_PARAMETERS, naming the field."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(**given_settings)
+    assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", field)
+    assert field in caught.value.message
+
+
+def test_the_defaults_are_those_of_the_contract():
+    """With a region alone, every other field has the documented default."""
+    made = AppSettings(region="us")
+    assert dataclasses.asdict(made) == {
+        "region": "us",
+        "subscription_type": "ALL_USERS",
+        "roles": (),
+        "auto_establish_socket_connection": True,
+        "admin_host": None,
+        "client_host": None,
+        "connect_timeout": 10.0,
+        "auth_timeout": 10.0,
+        "ping_interval": 15.0,
+        "pong_timeout": 3.0,
+        "reconnect_wait": None,
+        "reconnect_stop": None,
+        "settings_refresh_interval": 300.0,
+        "max_message_size": 16 * 1024 * 1024,
+        "proxies": None,
+        "ca_certs": None,
+        "session_store": None,
+    }
+
+
+STORE = MemorySessionStore()
+WAIT = tenacity.wait_fixed(1) + tenacity.wait_random(0, 1)
+STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
+
+
+@pytest.mark.parametrize(
+    "field, value, kept",
+    [
+        ("region", "EU", "eu"),
+        ("region", "private-7", "private-7"),
+        ("region", "x" * 63, "x" * 63),
+        ("subscription_type", "FRIENDS", "FRIENDS"),
+        ("subscription_type", "NONE", "NONE"),
+        ("admin_host", "h:8080/path", "h:8080/path"),
+        ("admin_host", "http://127.0.0.1:1", "http://127.0.0.1:1"),
+        ("client_host", "[::1]:8443", "[::1]:8443"),
+        ("client_host", "https://h/v3", "https://h/v3"),
+        ("connect_timeout", 1, 1.0),
+        ("auth_timeout", 0.001, 0.001),
+        ("ping_interval", 86_400, 86_400.0),
+        ("pong_timeout", 2.5, 2.5),
+        ("settings_refresh_interval", 0, 0.0),
+        ("reconnect_wait", WAIT, WAIT),
+        ("reconnect_stop", STOP, STOP),
+        ("max_message_size", 1024, 1024),
+        ("proxies", {"https": "http://u:p@p:1"}, {"https": "http://u:p@p:1"}),
+        ("proxies", {}, {}),
+        ("ca_certs", os.curdir, os.curdir),
+        ("ca_certs", Path(os.curdir), os.curdir),
+        ("session_store", STORE, STORE),
+        ("auto_establish_socket_connection", False, False),
+    ],
+    ids=str,
+)
+def test_a_right_value_is_kept(field, value, kept):
+    """Each field takes what the contract allows, seconds as float and the region in lower case."""
+    result = getattr(AppSettings(**{"region": "us", field: value}), field)
+    assert result == kept and type(result) is type(kept)
+
+
+@pytest.mark.parametrize("roles", [["b", "a"], ("b", "a")])
+def test_roles_keep_their_order(roles):
+    """A list or tuple of roles becomes a tuple in the same order."""
+    assert AppSettings(region="us", subscription_type="ROLES", roles=roles).roles == ("b", "a")
+
+
+def test_a_set_of_roles_is_sorted():
+    """A set has no order of its own: two equal ones give equal settings."""
+    assert AppSettings(region="us", subscription_type="ROLES", roles={"b", "a", "c"}).roles == ("a", "b", "c")
+
+
+def test_with_both_hosts_no_region_is_needed():
+    """Both hosts overridden: the region may be absent."""
+    assert AppSettings(admin_host="a", client_host="c").region is None
+
+
+def test_settings_are_keyword_only():
+    """A positional argument is a TypeError."""
+    with pytest.raises(TypeError):
+        AppSettings("us")  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("field", sorted(WRONG))
+def test_settings_can_not_be_changed(field):
+    """No field can be set, set anew, or deleted."""
+    made = AppSettings(region="us")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(made, field, None)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        delattr(made, field)
+
+
+def test_what_was_passed_in_can_be_changed_without_changing_the_settings():
+    """Settings keep copies of the lists and mappings that they were given."""
+    roles, proxies = ["a"], {"https": "http://p:1"}
+    made = AppSettings(region="us", subscription_type="ROLES", roles=roles, proxies=proxies)
+    roles.append("b")
+    proxies["https"] = "http://other:1"
+    assert (made.roles, dict(made.proxies)) == (("a",), {"https": "http://p:1"})
+
+
+def test_the_proxies_of_settings_can_not_be_changed():
+    """Immutable means the mapping inside too."""
+    made = AppSettings(region="us", proxies={"https": "http://p:1"})
+    with pytest.raises(TypeError):
+        made.proxies["https"] = "http://other:1"  # type: ignore[index]
+
+
+FULL = {
+    "region": "us",
+    "subscription_type": "ROLES",
+    "roles": ["a"],
+    "proxies": {"https": "http://user:s3cret@proxy:1"},
+    "session_store": FileSessionStore("/tmp/never-written/session.json"),
+    "connect_timeout": 5,
+}
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("region", "eu"),
+        ("roles", ["b"]),
+        ("proxies", None),
+        ("session_store", FileSessionStore("/tmp/never-written/other.json")),
+        ("connect_timeout", 6),
+        ("admin_host", "h"),
+    ],
+)
+def test_settings_are_equal_if_every_field_is(field, value):
+    """Two made alike are equal, so that init() can see that nothing changed; one field apart, they are not."""
+    assert AppSettings(**FULL) == AppSettings(**{**FULL, "session_store": FileSessionStore("/tmp/never-written/session.json")})
+    assert AppSettings(**FULL) != AppSettings(**{**FULL, field: value})
+
+
+@pytest.mark.parametrize("given_settings", [{"region": "us"}, FULL], ids=["few", "full"])
+def test_equal_settings_have_equal_hashes(given_settings):
+    """Immutable settings can be a key, with proxies as without."""
+    assert hash(AppSettings(**given_settings)) == hash(AppSettings(**given_settings))
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda made: pickle.loads(pickle.dumps(made))])
+def test_settings_can_be_copied(duplicate):
+    """A copy, a deep copy and a pickle of settings equal them."""
+    made = AppSettings(**FULL)
+    assert duplicate(made) == made
+
+
+def test_the_repr_hides_the_proxies():
+    """A proxy's password is not in the repr; the other fields are."""
+    text = repr(AppSettings(**FULL))
+    assert "s3cret" not in text and "proxies" not in text
+    assert "region='us'" in text and "connect_timeout=5.0" in text
+
+
+@pytest.mark.parametrize("host", ["user:s3cret@h", "https://user:s3cret@h/x", "u:s3cret@h:0", "s3cret@h", "http://s3cret@"])
+@pytest.mark.parametrize("field", ["admin_host", "client_host"])
+def test_a_password_in_a_host_is_refused_and_not_shown(field, host):
+    """An override with credentials in it is refused, and the error does not quote them."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(region="us", **{field: host})
+    assert "s3cret" not in str(caught.value) + repr(vars(caught.value))
+
+
+def test_a_wrong_proxy_is_not_shown():
+    """A proxy's address may hold a password: the error shows a type alone."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        AppSettings(region="us", proxies={"https": ["http://user:s3cret@p"]})
+    assert "s3cret" not in str(caught.value) + repr(vars(caught.value))
+
+
+ANYTHING = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.lists(st.text(), max_size=2)
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=500)
+@given(st.dictionaries(st.sampled_from(sorted(WRONG)), ANYTHING, max_size=5))
+def test_any_values_make_settings_or_an_invalid_argument(values):
+    """Nothing that can be passed in raises anything but the SDK's own error, with a documented code."""
+    try:
+        AppSettings(**values)
+    except InvalidArgumentException as error:
+        assert error.name in WRONG
+        assert error.code in ("MISSING_PARAMETERS", f"INVALID_{error.name.upper()}")
+
+
+# --- arguments
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "\n"])
+@pytest.mark.parametrize(
+    "check, name",
+    [
+        (lambda value: arguments.text("uid", value, "give a uid"), "uid"),
+        (lambda value: arguments.header("auth_key", value, "give a key"), "auth_key"),
+        (lambda value: arguments.app_id(value, True), "app_id"),
+        (arguments.listener_id, "listener_id"),
+    ],
+    ids=["text", "header", "app_id", "listener_id"],
+)
+def test_an_empty_text_is_missing(check, name, value):
+    """None, nothing, and white space alone are MISSING_PARAMETERS."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        check(value)
+    assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", name)
+
+
+@pytest.mark.parametrize(
+    "check, value, name",
+    [
+        (lambda value: arguments.text("uid", value, "give a uid"), 5, "uid"),
+        (lambda value: arguments.text("uid", value, "give a uid"), b"u", "uid"),
+        (lambda value: arguments.text("uid", value, "give a uid"), "\ud800", "uid"),
+        (lambda value: arguments.header("auth_key", value, "give a key"), "kéy", "auth_key"),
+        (lambda value: arguments.header("auth_key", value, "give a key"), "a\r\nb: c", "auth_key"),
+        (lambda value: arguments.header("auth_key", value, "give a key"), " key", "auth_key"),
+        (lambda value: arguments.header("auth_key", value, "give a key"), "key\n", "auth_key"),
+        (lambda value: arguments.header("auth_key", value, "give a key"), 5, "auth_key"),
+        (lambda value: arguments.app_id(value, True), "a.b", "app_id"),
+        (lambda value: arguments.app_id(value, True), "a/b", "app_id"),
+        (lambda value: arguments.app_id(value, False), "a\nb", "app_id"),
+        (lambda value: arguments.app_id(value, False), 5, "app_id"),
+        (arguments.timeout, "5", "timeout"),
+        (arguments.timeout, True, "timeout"),
+        (arguments.timeout, 0, "timeout"),
+        (arguments.timeout, -1, "timeout"),
+        (arguments.timeout, float("nan"), "timeout"),
+        (arguments.timeout, float("inf"), "timeout"),
+        (arguments.timeout, 86_401, "timeout"),
+        (arguments.timeout, 10**400, "timeout"),
+        (lambda value: arguments.timeout(value, none=False), None, "timeout"),
+        (lambda value: arguments.timeout(value, zero=True), -0.1, "timeout"),
+        (arguments.status, "Connected", "status"),
+        (arguments.status, "", "status"),
+        (arguments.status, None, "status"),
+        (arguments.status, 5, "status"),
+        (arguments.listener_id, 5, "listener_id"),
+        (lambda value: arguments.listener(value, ConnectionListener), object(), "listener"),
+        (lambda value: arguments.listener(value, ConnectionListener), ConnectionListener, "listener"),
+        (arguments.refresh, "token", "refresh"),
+        (arguments.refresh, 5, "refresh"),
+    ],
+    ids=lambda value: "" if callable(value) else str(value)[:20].encode("ascii", "replace").decode(),
+)
+def test_a_wrong_argument_names_itself(check, value, name):
+    """A wrong type or value is INVALID_<PARAMETER>, with a sentence on what would be right."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        check(value)
+    assert (caught.value.code, caught.value.name) == (f"INVALID_{name.upper()}", name)
+    assert "give " in caught.value.message
+
+
+@pytest.mark.parametrize("secret", ["s3cret\n", "s3crét", " s3cret"])
+def test_a_wrong_credential_is_not_shown(secret):
+    """An auth key that can't go into a header is refused without being quoted."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        arguments.header("auth_key", secret, "give a key")
+    assert "s3cr" not in str(caught.value) + repr(vars(caught.value))
+
+
+def refresh():
+    return "token"
+
+
+@pytest.mark.parametrize(
+    "check, value, result",
+    [
+        (lambda value: arguments.text("uid", value, ""), " Zoë 💬 ", " Zoë 💬 "),
+        (lambda value: arguments.header("k", value, ""), "a b", "a b"),
+        (lambda value: arguments.app_id(value, True), "2389ab_c-1", "2389ab_c-1"),
+        (lambda value: arguments.app_id(value, False), "a.b", "a.b"),
+        (arguments.timeout, None, None),
+        (arguments.timeout, 3, 3.0),
+        (lambda value: arguments.timeout(value, zero=True), 0, 0.0),
+        (arguments.timeout, 86_400, 86_400.0),
+        (arguments.status, "featureThrottled", CometChatWSState.FEATURE_THROTTLED),
+        (arguments.status, CometChatWSState.CONNECTED, CometChatWSState.CONNECTED),
+        (arguments.refresh, None, None),
+        (arguments.refresh, refresh, refresh),
+    ],
+)
+def test_a_right_argument_is_kept(check, value, result):
+    """What is allowed comes back as it is, seconds as float and a status as its member."""
+    assert check(value) == result
+
+
+def test_a_missing_listener_is_missing():
+    """None in a listener's place is MISSING_PARAMETERS."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        arguments.listener(None, ConnectionListener)
+    assert caught.value.code == "MISSING_PARAMETERS"
+
+
+def test_a_listener_class_is_told_to_be_called():
+    """A class in place of an instance is the commonest mistake: the error says what to do."""
+    with pytest.raises(InvalidArgumentException, match="the class ConnectionListener: call it"):
+        arguments.listener(ConnectionListener, ConnectionListener)
+    listener = ConnectionListener()
+    assert arguments.listener(listener, ConnectionListener) is listener
