@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar
 
 from ._runtime import arguments
 from ._runtime.sender import Sender
-from .exceptions import invalid, missing
+from .exceptions import invalid, missing, unusable
 from .models import BaseMessage, CustomMessage, TextMessage
 
 M = TypeVar("M", bound=BaseMessage)
@@ -125,5 +125,5 @@ def _json_object(parameter: str, value: object) -> Dict[str, Any]:
     try:
         json.dumps(dict(value), allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise invalid(parameter, expected, value) from error
+        raise unusable(parameter, expected) from error
     return dict(value)

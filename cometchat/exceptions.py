@@ -149,6 +149,13 @@ def invalid(parameter: str, expected: str, got: object) -> InvalidArgumentExcept
     )
 
 
+def unusable(parameter: str, expected: str) -> InvalidArgumentException:
+    """The error of an argument of the right type and a wrong value, which may be a secret and is not shown."""
+    return InvalidArgumentException(
+        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}.", name=parameter
+    )
+
+
 def invalid_value(parameter: str, expected: str, got: object) -> InvalidArgumentException:
     """The error of an argument of a wrong value that is no secret, and is shown."""
     return InvalidArgumentException(

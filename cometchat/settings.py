@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from dataclasses import dataclass, field
-from typing import Any, Callable, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 from .exceptions import invalid, invalid_value, missing
@@ -40,6 +39,25 @@ class SessionStore(Protocol):
 #: What tenacity calls to learn how long to wait (seconds) and whether to stop; any of tenacity's own fits.
 WaitStrategy = Callable[[Any], float]
 StopStrategy = Callable[[Any], bool]
+
+
+class _FrozenMapping(Mapping[str, str]):
+    """A mapping that stays as it is, and that, unlike ``MappingProxyType``, can be hashed, copied and pickled."""
+
+    def __init__(self, items: Mapping[str, str]) -> None:
+        self._items = dict(items)
+
+    def __getitem__(self, key: str) -> str:
+        return self._items[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self._items.items()))
 
 
 @dataclass(frozen=True, init=False)
@@ -161,7 +179,7 @@ def _host(name: str, value: object) -> Optional[str]:
     except ValueError:
         usable = False
         parts = urlsplit("")
-    if not usable or parts.query or parts.fragment or not value.isprintable() or " " in value:
+    if not usable or any(mark in value for mark in "?# ") or not value.isprintable():
         raise invalid_value(name, expected, value if "@" not in value else "an address with a password")
     if parts.username is not None or parts.password is not None:
         raise invalid_value(name, expected, "an address with a user name or password")
@@ -202,7 +220,8 @@ def _seconds(name: str, value: object, *, zero: bool = False) -> float:
     expected = f"give seconds, {least} and at most {LONGEST:.0f}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid(name, expected, value)
-    if not math.isfinite(value) or value > LONGEST or value < 0 or (value == 0 and not zero):
+    # Written so that NaN fails too, and a whole number too large for a float needs no conversion.
+    if not 0 <= value <= LONGEST or (value == 0 and not zero):
         raise invalid_value(name, expected, value)
     return float(value)
 
@@ -231,7 +250,7 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
         raise invalid("proxies", expected, value)
     if not all(isinstance(key, str) and isinstance(address, str) for key, address in value.items()):
         raise invalid("proxies", expected, next(iter(value.values()), None))
-    return dict(value)
+    return _FrozenMapping(value)
 
 
 def _ca_certs(value: object) -> Optional[str]:

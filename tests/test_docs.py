@@ -33,7 +33,9 @@ def test_the_diagram_is_drawn_from_the_table_as_it_is() -> None:
 
 def test_the_table_of_callbacks_is_the_code_s() -> None:
     """docs/states.rst lists exactly the status changes and callbacks of the code."""
-    rows = re.findall(r"^``(\w+)``\s+``(\w+)``\s+``(on_\w+)``$", (DOCS / "states.rst").read_text(encoding="utf-8"), re.M)
+    rows = re.findall(
+        r"^``(\w+)``\s+``(\w+)``\s+``(on_\w+)``$", (DOCS / "states.rst").read_text(encoding="utf-8"), re.M
+    )
     assert {(old, new, method) for old, new, method in rows} == {
         (str(old), str(new), method) for (old, new), method in CALLBACKS.items()
     }

@@ -56,7 +56,7 @@ def websocket_url(settings: Mapping[str, Any], app_id: str, region: Optional[str
         hostname, port = parts.hostname, parts.port
     except ValueError as error:
         raise _bad_host(host) from error
-    if not hostname or any(ord(character) <= 32 for character in host):
+    if not hostname or port == 0 or any(ord(character) <= 32 for character in host):
         raise _bad_host(host)
     if port is None:
         port = _port(settings, "CHAT_WSS_PORT" if secure else "CHAT_WS_PORT", 443 if secure else 80)
@@ -117,13 +117,11 @@ def _port(settings: Mapping[str, Any], key: str, default: int) -> int:
     value = settings.get(key)
     if value is None or value == "":
         return default
-    if (
-        not isinstance(value, bool)
-        and str(value).isascii()
-        and str(value).isdigit()
-        and 0 < int(str(value)[:6]) < 65536
-    ):
-        return int(str(value)[:6])
+    if isinstance(value, (str, int)) and not isinstance(value, bool):
+        # Without leading zeros six digits tell enough; int() would refuse thousands of them.
+        digits = str(value).lstrip("0") if isinstance(value, str) else f"{value:d}"[:6]
+        if digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536:
+            return int(digits[:6])
     raise exception_for(ERR_BAD_RESPONSE, f"The server's settings hold no usable port: {key} is {str(value)[:40]!r}.")
 
 

@@ -6,9 +6,8 @@ import logging
 import threading
 import time
 import uuid
-from collections import deque
 from dataclasses import replace
-from typing import Any, Callable, Deque, Dict, Mapping, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
 from urllib.parse import quote
 
 from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
@@ -24,12 +23,17 @@ from ..exceptions import (
 )
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
+from . import arguments
+from .secrets import Secrets
 from .session import Session
 
 logger = logging.getLogger("cometchat.session")
 
 #: Seconds before its end at which a jwt counts as expired: it has to reach the server alive.
 _EXPIRY_MARGIN = 5.0
+
+#: Characters. What is kept of a text that the server put into an error.
+_LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
@@ -75,8 +79,7 @@ class Account:
         self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._lock = threading.Lock()
         self._refresh: Optional[Refresh] = None
-        # The newest secrets, to be blotted out of whatever the server says; a logout does not make them public.
-        self._secrets: Deque[str] = deque(maxlen=16)
+        self._secrets = Secrets()
         #: The login, or None. Replaced as a whole; reading takes no lock.
         self.session: Optional[Session] = None
         #: The settings are those of a ``PUT /me`` that no connection has used yet.
@@ -182,11 +185,15 @@ class Account:
 
     def scrub(self, text: str) -> str:
         """The text without this account's secrets, should the server have quoted one."""
-        return _without(text, tuple(self._secrets))
+        return self._secrets.scrub(text)
 
     def scrub_error(self, error: CometChatException) -> None:
-        """The same for the texts of an error, in place."""
-        _scrub_error(error, tuple(self._secrets))
+        """The same for the texts of an error, in place; and cut, since a server's text may have any length."""
+        for name in ("code", "name", "message", "details"):
+            text = getattr(error, name)
+            if text is not None:
+                setattr(error, name, _cut(self._secrets.scrub(text)))
+        error.args = (error.code, error.message)
 
     def _authorize(self, auth_token: str, device_id: str) -> Session:
         data = self._call("PUT", f"{self.endpoints.client}/me", {"authToken": auth_token}, self._body(device_id))
@@ -198,7 +205,7 @@ class Account:
         secrets = ("jwt", "authToken", "settings", "wsChannel")
         user = {key: value for key, value in data.items() if key not in secrets}
         settings = settings if isinstance(settings, dict) else {}
-        self._secrets.extend((auth_token, jwt))
+        self._secrets.add(jwt)
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
 
     def _enter(self, session: Session, refresh: Optional[Refresh]) -> Session:
@@ -242,6 +249,10 @@ class Account:
             raise AuthenticationException(
                 ERR_TOKEN_REFRESH, f"The refresh callable has to return an auth token, not {type(token).__name__}."
             )
+        if not arguments.fits_header(token):
+            raise AuthenticationException(
+                ERR_TOKEN_REFRESH, "The refresh callable has to return an auth token, in printable ASCII."
+            )
         return token
 
     def _call(
@@ -255,10 +266,11 @@ class Account:
             "resource": self.resource,
             **secrets,
         }
+        self._secrets.add(*secrets.values())
         try:
             return self._rest.call(method, url, headers=headers, body=body, timeout=self._settings.connect_timeout)
         except CometChatException as error:
-            _scrub_error(error, tuple(secrets.values()))
+            self.scrub_error(error)
             raise
 
     def _body(self, device_id: str) -> Dict[str, Any]:
@@ -279,17 +291,8 @@ class Account:
             )
 
 
-def _scrub_error(error: CometChatException, secrets: Sequence[str]) -> None:
-    error.message = _without(error.message, secrets)
-    error.details = error.details and _without(error.details, secrets)
-    error.args = (error.code, error.message)
-
-
-def _without(text: str, secrets: Sequence[str]) -> str:
-    for secret in secrets:
-        if secret:
-            text = text.replace(secret, "***")
-    return text
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def _lacks(key: str) -> CometChatException:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Optional, Sequence, Type
 
 from .._protocol.states import CometChatWSState
-from ..exceptions import invalid, invalid_value, missing
+from ..exceptions import invalid, invalid_value, missing, unusable
 from ..settings import LONGEST
 
 
@@ -16,15 +15,22 @@ def text(parameter: str, value: Any, expected: str) -> str:
         raise missing(parameter, expected)
     if not isinstance(value, str):
         raise invalid(parameter, expected, value)
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise unusable(parameter, f"{expected}, in characters that UTF-8 can write")
     return str(value)
 
 
 def header(parameter: str, value: Any, expected: str) -> str:
     """The same, fit for an HTTP header."""
     value = text(parameter, value, expected)
-    if not (value.isascii() and value.isprintable()) or value != value.strip():
-        raise invalid(parameter, f"{expected}, in printable ASCII without spaces around it", "another text")
+    if not fits_header(value):
+        raise unusable(parameter, f"{expected}, in printable ASCII without spaces around it")
     return str(value)
+
+
+def fits_header(value: str) -> bool:
+    """Whether it can be the value of an HTTP header as it is."""
+    return value.isascii() and value.isprintable() and value == value.strip()
 
 
 def app_id(value: Any, in_host_name: bool) -> str:
@@ -43,7 +49,7 @@ def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[fl
     expected = f"give seconds, {least} and at most {LONGEST:.0f}" + (", or None" if none else "")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid("timeout", expected, value)
-    if not math.isfinite(value) or value < 0 or value > LONGEST or (value == 0 and not zero):
+    if not 0 <= value <= LONGEST or (value == 0 and not zero):
         raise invalid_value("timeout", expected, value)
     return float(value)
 

@@ -33,6 +33,9 @@ logger = logging.getLogger("cometchat.connection")
 
 KIND = "connection"
 
+#: Seconds that disconnect() waits for the listeners to hear what was before it.
+_PATIENCE = 0.05
+
 
 class Superseded(Exception):
     """A thread's run is not the current one any more: it ends, and says nothing."""
@@ -257,19 +260,19 @@ class Connection:
             run, self._run = self._run, None
             if run is not None:
                 self._ended = run
-            # Promise 7: of what is queued, only the final on_disconnected may still arrive. Where the status is
-            # `disconnected` already it is in the queue; else the next lines put it there.
-            off = self.status is CometChatWSState.DISCONNECTED
-            self._dispatcher.cut(kept=self._last_off if off else 0)
             if run is not None:
                 self._stopped_by = None
             step = self._machine.handle(signal, self._clock())
             self._apply(step)
+            last_off = self._last_off
         if run is not None:
             run.stop()
             run.release_waiters()
-        self._dispatcher.settle()
         _log(step)
+        # Promise 7, without breaking promise 1: what has happened is told before this returns, if the listeners let it;
+        # of what is still queued then, only the final on_disconnected may arrive.
+        self._dispatcher.drain(_PATIENCE)
+        self._dispatcher.cut(last_off)
 
     def _apply(self, step: Step) -> None:
         """Under the lock: the status first, then the notifications, then whoever waits."""

@@ -5,14 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Any, NamedTuple, Optional, Tuple
+from typing import Any, NamedTuple, Optional, Tuple, Union
 
 from .registry import Registry
 
 logger = logging.getLogger("cometchat.listeners")
-
-#: Seconds that a cut waits for a callback which has just begun.
-_CUT_PATIENCE = 0.01
 
 
 class Notification(NamedTuple):
@@ -34,15 +31,13 @@ class Dispatcher:
     def __init__(self, registry: Registry, name: str) -> None:
         self._registry = registry
         self._name = name
-        self._queue: queue.SimpleQueue[Optional[Notification]] = queue.SimpleQueue()
+        # A notification; an event, set when its turn comes; or None, the end.
+        self._queue: queue.SimpleQueue[Union[Notification, threading.Event, None]] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
         self._closed = False
-        # What is older than the cut is dropped, except for one: the last on_disconnected.
+        # A connection's calls with a lower number are dropped.
         self._cut = 0
-        self._kept = 0
-        self._between_calls = threading.Event()
-        self._between_calls.set()
 
     def post(self, kind: str, method: str, *args: Any, of_connection: bool = False) -> int:
         """Queue a call and return its number. Any thread; does not wait.
@@ -55,15 +50,18 @@ class Dispatcher:
 
         return self._registry.stamp(enqueue)
 
-    def cut(self, kept: int = 0) -> None:
-        """Drop every queued call that comes from a connection, but the one with the number ``kept``."""
-        self._kept = kept
-        self._cut = self._registry.stamp(lambda seq: None)
+    def drain(self, timeout: float) -> None:
+        """Wait until what is queued now is delivered, at most ``timeout`` seconds; not on the thread itself."""
+        thread = self._thread
+        if thread is None or thread is threading.current_thread() or not thread.is_alive():
+            return
+        turn = threading.Event()
+        self._queue.put(turn)
+        turn.wait(timeout)
 
-    def settle(self) -> None:
-        """Wait, for 10 ms at the most, until a call that has begun before the last cut has ended."""
-        if threading.current_thread() is not self._thread:
-            self._between_calls.wait(_CUT_PATIENCE)
+    def cut(self, last: int) -> None:
+        """Drop the calls of a connection that are still queued and older than number ``last``."""
+        self._cut = max(self._cut, last)
 
     def start(self) -> None:
         """Start the thread, if it does not run yet."""
@@ -92,14 +90,15 @@ class Dispatcher:
             notification = self._queue.get()
             if notification is None:
                 return
-            self._between_calls.clear()
-            self._deliver(notification)
-            self._between_calls.set()
+            if isinstance(notification, threading.Event):
+                notification.set()
+            else:
+                self._deliver(notification)
 
     def _deliver(self, notification: Notification) -> None:
         seq, kind, method, args, of_connection = notification
         for entry in self._registry.entries(kind):
-            if of_connection and seq < self._cut and seq != self._kept:
+            if of_connection and seq < self._cut:
                 return
             if not entry.active or entry.since > seq:
                 continue

@@ -32,7 +32,9 @@ logger = logging.getLogger("cometchat.frames")
 #: "policy violation", 3000 and 3003 are registered as "unauthorized" and "forbidden", the rest follow HTTP's numbers).
 REFUSING_CLOSE_CODES = frozenset({1008, 3000, 3003, 4001, 4003, 4401, 4403})
 
+#: Characters.
 _LONGEST_LOGGED = 2000
+_LONGEST_SECRET = 8192
 
 
 class Link:
@@ -151,21 +153,28 @@ class Link:
 
     def _decode(self, data: bytes) -> object:
         event = decode(data)
-        if logger.isEnabledFor(logging.DEBUG):
-            text = data[:_LONGEST_LOGGED].decode("utf-8", "replace")
-            logger.debug(
-                "< %s%s", self._account.scrub(text), f" ... {len(data)} bytes" if len(data) > len(text) else ""
-            )
         if isinstance(event, Ignored):
             self.ignored += 1
-            logger.debug("ignored: %s", self._account.scrub(event.reason))
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("< %s", self._shown(data.decode("utf-8", "replace")))
+            if isinstance(event, Ignored):
+                logger.debug("ignored: %s", self._shown(event.reason))
         return event
+
+    def _shown(self, text: str) -> str:
+        """The text as it may be logged: without secrets, and cut, in this order, so that no piece of one stays."""
+        if len(text) <= _LONGEST_LOGGED:
+            return self._account.scrub(text)
+        # A secret that begins before the cut ends before the second one.
+        shown = self._account.scrub(text[: _LONGEST_LOGGED + _LONGEST_SECRET])[:_LONGEST_LOGGED]
+        return f"{shown} ... {len(text)} characters"
 
     def _judge(self, answer: AuthAnswer) -> None:
         if answer.accepted:
             return
-        said = ", ".join(part for part in (answer.code, answer.status, answer.message) if part) or "no code"
-        said = self._account.scrub(said)
+        said = self._shown(
+            ", ".join(part for part in (answer.code, answer.status, answer.message) if part) or "no code"
+        )
         if answer.transient:
             raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate just now.", details=said)
         raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)

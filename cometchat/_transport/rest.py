@@ -200,7 +200,7 @@ def _error_text(error: object) -> Optional[str]:
     text = error.get("message") if isinstance(error, dict) else None
     if text is None:
         return None
-    return text if isinstance(text, str) else json.dumps(text)[:1000]
+    return text if isinstance(text, str) else json.dumps(text)
 
 
 def _describe(payload: Optional[bytes], envelope: Optional[Dict[str, Any]]) -> str:

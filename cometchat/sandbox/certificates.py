@@ -53,16 +53,21 @@ def make_certificate(directory: Union[str, os.PathLike[str]], hosts: Sequence[st
     return certfile, keyfile
 
 
-def _extensions(
-    public_key: ec.EllipticCurvePublicKey, hosts: Sequence[str]
-) -> List[Tuple[x509.ExtensionType, bool]]:
+def _extensions(public_key: ec.EllipticCurvePublicKey, hosts: Sequence[str]) -> List[Tuple[x509.ExtensionType, bool]]:
     """What OpenSSL's strict checks (the default from Python 3.13) want of a certificate that vouches for itself."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
     usage = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "crl_sign", "encipher_only",
-         "decipher_only"),
+        (
+            "content_commitment",
+            "key_encipherment",
+            "data_encipherment",
+            "key_agreement",
+            "crl_sign",
+            "encipher_only",
+            "decipher_only",
+        ),
         False,
     )
     identifier = x509.SubjectKeyIdentifier.from_public_key(public_key)

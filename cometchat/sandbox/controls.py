@@ -126,9 +126,7 @@ class FaultControls(ABC):
             ``"/me"``, ``"/users/*/auth_tokens"``.
         """
         self._apply(
-            lambda service: self._state.faults.http_failures.append(
-                HttpFailure(status, times, retry_after, body, path)
-            )
+            lambda service: self._state.faults.http_failures.append(HttpFailure(status, times, retry_after, body, path))
         )
 
     def set_mode(self, mode: str, push: bool = False) -> None:

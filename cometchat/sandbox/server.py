@@ -285,9 +285,7 @@ class Sandbox(FaultControls):
         with self._lifecycle:
             service = self._service
             result = (
-                change(None)
-                if service is None
-                else self._thread.call(_as_coroutine(lambda: change(service)), DEADLINE)
+                change(None) if service is None else self._thread.call(_as_coroutine(lambda: change(service)), DEADLINE)
             )
         self._state.journal.changed()
         return result

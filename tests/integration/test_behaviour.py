@@ -61,7 +61,7 @@ def test_auth_refused(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_auth_never_answered(sandbox: Sandbox, party: Party) -> None:
-    """``auth_timeout=1``: ``ERR_AUTH_TIMEOUT`` within 1.5 s of the attempt, and the attempts go on until one is answered."""
+    """``auth_timeout=1``: ``ERR_AUTH_TIMEOUT`` within 1.5 s of the attempt, and the attempts go on."""
     sandbox.ignore_auth(times=2)
     client, heard = party.joined(auth_timeout=1)
     started = heard.wait_for("on_connecting").time
@@ -198,7 +198,8 @@ def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCap
 
 
 def _announced(caplog: pytest.LogCaptureFixture) -> List[Tuple[int, float]]:
-    return [tuple(r.args) for r in caplog.records if "next attempt" in r.msg and isinstance(r.args, tuple)]  # type: ignore
+    waits = [record.args for record in caplog.records if "next attempt" in record.msg]
+    return [args for args in waits if isinstance(args, tuple)]  # type: ignore[misc]
 
 
 def test_connect_during_the_wait_tries_at_once(sandbox: Sandbox, party: Party) -> None:
@@ -229,7 +230,7 @@ def test_retry_after_in_the_handshake_is_obeyed(sandbox: Sandbox, party: Party, 
 
 
 def test_retry_after_of_a_renewal_is_obeyed(sandbox: Sandbox, party: Party) -> None:
-    """429 with ``Retry-After`` for ``PUT /me``: the attempt counts as failed, and the next one comes after the second."""
+    """429 with ``Retry-After`` for ``PUT /me``: the attempt has failed, and the next comes after the second."""
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.expire_jwts()
     sandbox.fail_http(429, times=1, retry_after=1, path="/me")
@@ -254,7 +255,7 @@ def test_the_series_ends_where_reconnect_stop_says_so(sandbox: Sandbox, party: P
 
 
 def test_connect_within_its_timeout(sandbox: Sandbox, party: Party) -> None:
-    """``connect(timeout)``: ``ERR_CONNECT_TIMEOUT`` at its end with the newest failure as cause, and the attempts go on."""
+    """``connect(timeout)``: ``ERR_CONNECT_TIMEOUT``, caused by the newest failure, and the attempts go on."""
     sandbox.refuse_upgrades(500)
     client, heard = party.joined()
     started = time.monotonic()
@@ -531,9 +532,25 @@ def test_ping_ends_with_the_connection(sandbox: Sandbox, party: Party) -> None:
 
 @pytest.mark.parametrize(
     "data",
-    ["", "no JSON", "[]", "null", '"text"', "{}", '{"type": 5}', '{"type": "unheard_of", "body": {}}',
-     '{"type": "presence"}', '{"type": "presence", "body": []}', "[" * 100_000, "\u0000", b"\xff\xfe\x00", b"",
-     '{"action": "pong"}', '{"type": "message", "body": {"id": NaN}}', "1" * 5000],
+    [
+        "",
+        "no JSON",
+        "[]",
+        "null",
+        '"text"',
+        "{}",
+        '{"type": 5}',
+        '{"type": "unheard_of", "body": {}}',
+        '{"type": "presence"}',
+        '{"type": "presence", "body": []}',
+        "[" * 100_000,
+        "\u0000",
+        b"\xff\xfe\x00",
+        b"",
+        '{"action": "pong"}',
+        '{"type": "message", "body": {"id": NaN}}',
+        "1" * 5000,
+    ],
     ids=lambda data: repr(data[:20]),
 )
 def test_frames_of_no_use_harm_nobody(sandbox: Sandbox, party: Party, data: Any) -> None:
@@ -719,7 +736,12 @@ _CLIENT_CALLS: List[Tuple[str, str, Callable[[Client, Any], object], List[Any]]]
         ["1", -1, float("nan"), False],
     ),
     *[
-        (f"{verb}_{kind}_listener", "listener_id", lambda client, value, v=verb, k=kind: _listen(client, v, k, value), values)
+        (
+            f"{verb}_{kind}_listener",
+            "listener_id",
+            lambda client, value, v=verb, k=kind: _listen(client, v, k, value),
+            values,
+        )
         for verb in ("add", "remove")
         for kind in ("connection", "login")
         for values in [[None, "", 5, b"id"]]
@@ -765,7 +787,7 @@ def _listen(client: Client, verb: str, kind: str, listener_id: Any) -> None:
 def test_a_wrong_argument_of_a_method(
     party: Party, parameter: str, call: Callable[[Client, Any], object], value: Any
 ) -> None:
-    """A wrong argument raises ``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}``, names the argument, and calls nobody."""
+    """A wrong argument raises ``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}``, names it, and calls nobody."""
     client = party.client()
     with pytest.raises(InvalidArgumentException) as caught:
         call(client, value)

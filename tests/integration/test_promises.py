@@ -262,7 +262,7 @@ def test_promise_4_a_listener_that_raises_is_logged_and_harmless(
 
 
 def test_promise_5_a_blocked_listener_stops_neither_heartbeat_nor_status(sandbox: Sandbox, party: Party) -> None:
-    """While a listener blocks, pings go out and are answered, a loss is found and mended, the status tells the truth."""
+    """While a listener blocks, pings go out and are answered, a loss is found and mended, the status is true."""
     client = party.client(ping_interval=0.05, pong_timeout=2)
     slow, other, go_on = Recorder(), Recorder(), threading.Event()
     slow.hooks["on_connected"] = lambda: go_on.wait(DEADLINE)
@@ -322,7 +322,7 @@ def test_promise_6_a_whole_new_connection_from_inside_a_callback(sandbox: Sandbo
 
 @pytest.mark.parametrize("pause", [0.0, 0.002, 0.005, 0.01, 0.02, 0.05])
 def test_promise_7_nothing_but_on_disconnected_after_disconnect(sandbox: Sandbox, party: Party, pause: float) -> None:
-    """Whenever ``disconnect()`` is called while a connection is made: when it is back, only ``on_disconnected`` comes."""
+    """Whenever ``disconnect()`` is called while a connection is made: afterwards only ``on_disconnected`` comes."""
     client = party.client(auto_establish_socket_connection=False)
     client.login(UID, sandbox.auth_key)
     heard = party.heard(client)

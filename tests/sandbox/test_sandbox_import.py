@@ -17,7 +17,7 @@ ROOT = pathlib.Path(cometchat.sandbox.__file__).parents[2]
 PACKAGE = ROOT / "cometchat" / "sandbox"
 
 # The SDK's own names are not needed for most of this: a client is asked for by name only.
-TESTS = '''
+TESTS = """
 import threading
 
 def test_one(cometchat_sandbox):
@@ -30,14 +30,14 @@ def test_two(cometchat_sandbox):
 
 def test_three():
     assert not [t for t in threading.enumerate() if t.name.startswith("cometchat-sandbox")]
-'''
+"""
 
-CLIENT_TEST = '''
+CLIENT_TEST = """
 def test_client(cometchat_client, cometchat_sandbox):
     assert cometchat_client.get_connection_status() == "connected"
     assert cometchat_client.get_logged_in_user().uid == "cometchat-uid-1"
     assert cometchat_sandbox.connections == 1 and cometchat_sandbox.violations == []
-'''
+"""
 
 
 def python(*arguments, cwd=None):

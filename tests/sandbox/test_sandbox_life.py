@@ -112,6 +112,7 @@ def test_a_taken_port_raises(sandbox):
 
 def test_a_failed_start_leaves_nothing(monkeypatch):
     """Where the service fails to open, start() raises, and the thread and the port are given back."""
+
     async def fail(self):
         raise RuntimeError("no")
 
@@ -317,6 +318,7 @@ async def block(release):
 
 def test_an_error_inside_is_answered_and_logged(client, sandbox, caplog, monkeypatch):
     """A mistake in the sandbox itself is a 500 in the envelope, and its traceback is in the log, without secrets."""
+
     def fail(*_):
         raise ZeroDivisionError
 

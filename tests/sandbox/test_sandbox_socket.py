@@ -142,8 +142,10 @@ def put(value, *path):
         (put("NONE", "body", "presenceSubscription"), "auth.body.presenceSubscription is wrong"),
         (put(None, "body", "presenceSubscription"), "auth.body.presenceSubscription is wrong"),
         (put(["a"], "body", "roles"), "auth.body.roles goes with presenceSubscription ROLES, and only with it"),
-        (put("ROLES", "body", "presenceSubscription"), "auth.body.roles goes with presenceSubscription ROLES, and only"
-                                                       " with it"),
+        (
+            put("ROLES", "body", "presenceSubscription"),
+            "auth.body.roles goes with presenceSubscription ROLES, and only" " with it",
+        ),
         (put("a", "body", "roles"), "auth.body.roles is wrong"),
         (put(1, "body", "extra"), "auth.body.extra is not of the protocol"),
         (remove("body", "params"), "auth.body.params is missing"),

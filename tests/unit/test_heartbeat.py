@@ -62,7 +62,9 @@ def test_pongs_answer_the_oldest_ping_first(heartbeat):
     assert [heartbeat.pong() for _ in range(4)] == [110.0, 115.0, 116.0, None]
 
 
-@pytest.mark.parametrize("forgotten, expected", [(110.0, [111.0, None]), (111.0, [110.0, None]), (99.0, [110.0, 111.0])])
+@pytest.mark.parametrize(
+    "forgotten, expected", [(110.0, [111.0, None]), (111.0, [110.0, None]), (99.0, [110.0, 111.0])]
+)
 def test_a_forgotten_ping_lends_its_time_to_nobody(heartbeat, forgotten, expected):
     """A ping whose user has stopped waiting is not answered any more; an unknown one: nothing."""
     heartbeat.sent_by_user(110.0)
@@ -86,7 +88,9 @@ def test_a_second_ping_does_not_give_more_time_to_the_first(heartbeat):
     assert heartbeat.deadline == 118.0
 
 
-ACTIONS = st.lists(st.tuples(st.sampled_from(["sent", "user", "pong", "forget", "wait"]), st.floats(0, 20)), max_size=40)
+ACTIONS = st.lists(
+    st.tuples(st.sampled_from(["sent", "user", "pong", "forget", "wait"]), st.floats(0, 20)), max_size=40
+)
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)

@@ -132,7 +132,7 @@ RENEWED = ["CONNECT", "OPENED", "STALE", "RENEWED"]
     ],
 )
 def test_the_jwt_is_renewed_once(machine, signals, refusal):
-    """A refused jwt is stale the first time; one just renewed is refused, until an acceptance or the end of the series."""
+    """A refused jwt is stale the first time; one just renewed is refused, until an acceptance or the end."""
     drive(machine, *signals)
     assert machine.refusal is Signal[refusal]
 

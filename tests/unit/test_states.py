@@ -154,7 +154,7 @@ def test_every_phase_can_be_reached():
 
 
 def test_errors_go_with_failures_only():
-    """FAILED, LOST and REFUSED carry an error, no other signal does; and a socket may be used in ONLINE and THROTTLED."""
+    """FAILED, LOST and REFUSED carry an error, no other does; a socket may be used in ONLINE and THROTTLED."""
     assert {signal.name for signal in WITH_ERROR} == {"FAILED", "LOST", "REFUSED"}
     assert {phase.name for phase in UP} == {"ONLINE", "THROTTLED"}
 
