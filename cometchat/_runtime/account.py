@@ -131,7 +131,7 @@ class Account:
         except AuthenticationException as error:
             logger.info("The token was void before the logout (%s).", error.code)
         with self._lock:
-            if self.session is session or (self.session and self.session.auth_token == session.auth_token):
+            if self._is_current(session):
                 self.session = None
                 self._refresh = None
         self._in_store("cleared", self._store.clear)
@@ -145,14 +145,24 @@ class Account:
             if refresh is None:
                 raise
             renewed = self._authorize(self._fresh_token(refresh), session.device_id)
-        self._replace(session, renewed)
+        with self._lock:
+            if not self._is_current(session):
+                return
+            self.session = renewed
+            self.settings_are_new = True
+        if renewed.auth_token != session.auth_token:
+            self._in_store("written", lambda: self._store.save(renewed.to_store()))
 
     def refresh_settings(self) -> None:
         """``GET /settings``: the ``MODE``, and where the WebSocket is."""
         session = self.require()
         data = self._call("GET", f"{self.endpoints.client}/settings", {"authToken": session.auth_token})
         inner = data.get("settings")
-        self._replace(session, replace(session, settings=inner if isinstance(inner, dict) else data))
+        settings = inner if isinstance(inner, dict) else data
+        with self._lock:
+            if self.session is not None and self._is_current(session):
+                # Into the login as it is now: a renewal may have ended while the call was under way.
+                self.session = replace(self.session, settings=settings)
 
     def send_message(self, body: Mapping[str, Any]) -> Dict[str, Any]:
         """``POST /messages``: the stored message."""
@@ -216,15 +226,9 @@ class Account:
         self._in_store("written", lambda: self._store.save(session.to_store()))
         return session
 
-    def _replace(self, old: Session, new: Session) -> None:
-        """Put the renewed session in the old one's place, unless somebody has logged out or in meanwhile."""
-        with self._lock:
-            if self.session is not old:
-                return
-            self.session = new
-            self.settings_are_new = new.jwt != old.jwt
-        if new.auth_token != old.auth_token:
-            self._in_store("written", lambda: self._store.save(new.to_store()))
+    def _is_current(self, session: Session) -> bool:
+        """Nobody has logged out or in meanwhile; a login's device id is its own. Under the lock."""
+        return self.session is not None and self.session.device_id == session.device_id
 
     def require(self) -> Session:
         """The login.
