@@ -10,7 +10,8 @@ import logging
 from ._protocol.states import CometChatWSState
 from ._runtime.session import FileSessionStore, MemorySessionStore
 from .api import CometChat
-from .client import Client, ConnectionInfo
+from .client import Client
+from .connection_info import ConnectionInfo
 from .exceptions import (
     AuthenticationException,
     CometChatException,
@@ -19,7 +20,15 @@ from .exceptions import (
     InvalidArgumentException,
     RateLimitException,
 )
-from .listeners import CallListener, ConnectionListener, GroupListener, LoginListener, MessageListener, UserListener
+from .listeners import (
+    CallListener,
+    ConnectionListener,
+    GroupListener,
+    LoginListener,
+    MessageListener,
+    OutboxListener,
+    UserListener,
+)
 from .models import (
     Action,
     Attachment,
@@ -38,6 +47,7 @@ from .models import (
     TypingIndicator,
     User,
 )
+from .outbox import DeadLetter, Outbox
 from .settings import AppSettings, SessionStore
 from .version import __version__
 
@@ -59,6 +69,7 @@ __all__ = [
     "ConnectionListener",
     "ConnectionTimeoutException",
     "CustomMessage",
+    "DeadLetter",
     "FileSessionStore",
     "Group",
     "GroupListener",
@@ -70,6 +81,8 @@ __all__ = [
     "MemorySessionStore",
     "MessageListener",
     "MessageReceipt",
+    "Outbox",
+    "OutboxListener",
     "RateLimitException",
     "ReactionEvent",
     "SessionStore",

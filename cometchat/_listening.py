@@ -13,6 +13,7 @@ from .listeners import (
     GroupListener,
     LoginListener,
     MessageListener,
+    OutboxListener,
     UserListener,
 )
 
@@ -89,6 +90,14 @@ class Listening:
     def remove_call_listener(self, listener_id: str) -> None:
         """The same as :meth:`remove_connection_listener`, for a CallListener."""
         self._remove("call", listener_id)
+
+    def add_outbox_listener(self, listener_id: str, listener: OutboxListener) -> None:
+        """The same as :meth:`add_connection_listener`, for an OutboxListener."""
+        self._add("outbox", listener_id, listener)
+
+    def remove_outbox_listener(self, listener_id: str) -> None:
+        """The same as :meth:`remove_connection_listener`, for an OutboxListener."""
+        self._remove("outbox", listener_id)
 
     def _add(self, kind: str, listener_id: str, listener: object) -> None:
         self._check_open()

@@ -35,7 +35,7 @@ class Sending:
             ``INVALID_RECEIVER_TYPE``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
         """
         self._check_open()
-        _check_message(message)
+        check_message(message)
         return self._sender.send_message(message)  # type: ignore[return-value]
 
     def start_typing(
@@ -94,7 +94,8 @@ class Sending:
         self._sender.receipt(message, action)
 
 
-def _check_message(message: object) -> None:
+def check_message(message: object) -> None:
+    """A message that can be sent."""
     expected = "give a TextMessage or a CustomMessage"
     if message is None:
         raise missing("message", expected)

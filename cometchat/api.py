@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, ContextManager, Mapping, Optional, Union
+from typing import Any, Callable, ContextManager, Mapping, Optional, Type, Union
 
 from ._listening import add_listener
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
 from ._runtime.registry import Registry
 from ._sending import M
-from .client import Client, ConnectionInfo
+from .client import Client
+from .connection_info import ConnectionInfo
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
-from .listeners import CallListener, ConnectionListener, GroupListener, LoginListener, MessageListener, UserListener
+from .listeners import (
+    CallListener,
+    ConnectionListener,
+    GroupListener,
+    LoginListener,
+    MessageListener,
+    OutboxListener,
+    UserListener,
+)
 from .models import BaseMessage, User
+from .outbox import Outbox
 from .settings import AppSettings
+
+
+class _SharedOutbox:
+    """``CometChat.outbox``: a property of the class, which ``classmethod`` and ``property`` together are no more."""
+
+    def __get__(self, instance: object, owner: Type[CometChat]) -> Outbox:
+        return owner._shared().outbox
 
 
 class CometChat:
@@ -28,6 +45,9 @@ class CometChat:
     _client: Optional[Client] = None
     # The listeners outlive the client: they may come before init, and stay when the app is changed.
     _registry = Registry()
+
+    #: See :attr:`Client.outbox`.
+    outbox = _SharedOutbox()
 
     @classmethod
     def init(cls, app_id: str, settings: AppSettings) -> None:
@@ -199,6 +219,16 @@ class CometChat:
     def remove_call_listener(cls, listener_id: str) -> None:
         """See :meth:`Client.remove_call_listener`. May come before ``init``."""
         cls._registry.remove("call", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_outbox_listener(cls, listener_id: str, listener: OutboxListener) -> None:
+        """See :meth:`Client.add_outbox_listener`. May come before ``init``."""
+        add_listener(cls._registry, "outbox", listener_id, listener)
+
+    @classmethod
+    def remove_outbox_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_outbox_listener`. May come before ``init``."""
+        cls._registry.remove("outbox", arguments.listener_id(listener_id))
 
     @classmethod
     def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:

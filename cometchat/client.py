@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import functools
 import itertools
 import logging
 import threading
 import time
 import weakref
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Callable, Optional, Type, Union
 
@@ -24,7 +22,8 @@ from ._runtime.dispatcher import Dispatcher
 from ._runtime.registry import Registry
 from ._runtime.sender import Sender
 from ._runtime.session import MemorySessionStore, Session
-from ._sending import Sending
+from ._sending import Sending, check_message
+from .connection_info import ConnectionInfo
 from .exceptions import (
     ERR_CLIENT_CLOSED,
     LOGIN_IN_PROGRESS,
@@ -33,7 +32,9 @@ from .exceptions import (
     invalid,
     missing,
 )
+from .listeners import MESSAGE_KINDS
 from .models import User
+from .outbox import Outbox
 from .settings import AppSettings, SessionStore
 
 logger = logging.getLogger("cometchat.client")
@@ -42,28 +43,6 @@ _numbers = itertools.count(1)
 
 #: Seconds that close() waits for each of the client's threads.
 _JOIN = 0.2
-
-
-@dataclass(frozen=True)
-class ConnectionInfo:
-    """Where a client is connected, and what went wrong last. Holds no secret.
-
-    :ivar websocket_url: known after the login.
-    :ivar jwt_expires_at: Unix seconds; None where there is no jwt, or it does not say.
-    :ivar mode: the service's ``MODE``; None before the login.
-    :ivar failed_in: the phase of the newest error: ``"opening"`` (TCP, TLS, upgrade), ``"authenticating"``,
-        ``"renewing"`` (the jwt), ``"online"`` or ``"throttled"``; None where there was none since ``connect()``.
-    """
-
-    admin_url: str
-    client_url: str
-    websocket_url: Optional[str]
-    uid: Optional[str]
-    device_id: Optional[str]
-    jwt_expires_at: Optional[float]
-    mode: Optional[str]
-    failed_in: Optional[str]
-    last_error: Optional[CometChatException]
 
 
 class Client(Listening, Sending):
@@ -100,27 +79,60 @@ class Client(Listening, Sending):
 
     def _wire(self, settings: AppSettings, number: int) -> None:
         # Here, so that importing the package does not load requests, websocket-client and tenacity.
+        from ._runtime.inbox import Inbox
         from ._runtime.link import Link
+        from ._runtime.outbox_delivery import OutboxDelivery
+        from ._runtime.outbox_store import OutboxStore
         from ._runtime.reconnect import ReconnectPolicy
         from ._runtime.worker import Worker
         from ._transport.rest import RequestsRest
         from ._transport.websocket import socket_factory
 
+        self._outbox_store = outbox_store = OutboxStore(settings.outbox_path)
         self._rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
         store: SessionStore = settings.session_store or MemorySessionStore()
         self._account = Account(self.app_id, settings, self._rest, store)
-        notify = functools.partial(self._dispatcher.post, of_connection=True)
-        link = Link(self._account, settings, socket_factory(settings), notify)
         self._connection = Connection(
-            dispatcher=self._dispatcher, start=lambda run: worker.start(run), send_ping=link.send_ping
+            dispatcher=self._dispatcher,
+            start=lambda run: worker.start(run),
+            send_ping=lambda *args: link.send_ping(*args),
         )
-        self._sender = Sender(self._account, self._connection, timeout=settings.pong_timeout)
+        self._inbox = Inbox(
+            self._account,
+            self._connection.post,
+            wanted=lambda: any(self._registry.entries(kind) for kind in MESSAGE_KINDS),
+            resource=self._account.resource,
+            enabled=settings.fetch_missed_messages,
+            name=f"cometchat-missed-{number}",
+        )
+        self._connection.on_cut = self._inbox.cut
+        self._registry.on_add = self._listener_added
+        link = Link(self._account, settings, socket_factory(settings), self._connection.post, self._inbox.take)
+        self._sender = Sender(self._account, self._connection, self._inbox.sent, timeout=settings.pong_timeout)
+        self._outbox_delivery = OutboxDelivery(
+            outbox_store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False),
+            account=self._account,
+            connection=self._connection,
+            sender=self._sender,
+            dispatcher=self._dispatcher,
+            name=f"cometchat-outbox-{number}",
+        )
+        self._outbox = Outbox(
+            outbox_store,
+            self._outbox_delivery,
+            account=self._account,
+            sender=self._sender,
+            check_message=check_message,
+            limit=settings.outbox_max_items,
+        )
         worker = Worker(
             self._connection,
             account=self._account,
             settings=settings,
             link=link,
+            inbox=self._inbox,
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop),
+            on_up=self._outbox_delivery.hurry,
             name=f"cometchat-{{}}-{number}",
         )
 
@@ -193,6 +205,7 @@ class Client(Listening, Sending):
         except CometChatException as error:
             self._dispatcher.post("login", "logout_failure", error)
             raise
+        self._inbox.forget()
         self._dispatcher.post("login", "logout_success")
 
     def get_logged_in_user(self) -> Optional[User]:
@@ -203,6 +216,11 @@ class Client(Listening, Sending):
         self._check_open()
         session = self._account.session
         return session.to_user() if session else None
+
+    @property
+    def outbox(self) -> Outbox:
+        """Takes messages and receipts while the connection is down, and sends them once it is up."""
+        return self._outbox
 
     # --- connection
 
@@ -293,14 +311,28 @@ class Client(Listening, Sending):
         self._join(time.monotonic() + 2 * _JOIN)
 
     def _shut(self) -> None:
+        if not self._closed:
+            self._warn_of_unsent()
         self._closed = True
+        self._outbox_delivery.close()
         self._connection.close()
         self._dispatcher.close()
+        self._outbox_store.close()
         self._rest.close()
         _clients.discard(self)
 
+    def _warn_of_unsent(self) -> None:
+        if self.settings.outbox_path is not None or self._account.session is None:
+            return
+        unsent = self._outbox.pending()
+        if unsent:
+            logger.warning(
+                "%d items of the outbox end with this client: AppSettings(outbox_path=...) keeps them.", unsent
+            )
+
     def _join(self, deadline: float) -> None:
         self._connection.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
+        self._outbox_delivery.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
         self._dispatcher.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
 
     def _login(self, act: Callable[[], Session]) -> User:
@@ -318,6 +350,7 @@ class Client(Listening, Sending):
                 raise _closed_error()
             if before is not None and before.uid != session.uid:
                 self._connection.disconnect()
+                self._inbox.forget()
             user = session.to_user()
             self._dispatcher.post("login", "login_success", user)
             if self.settings.auto_establish_socket_connection:
@@ -325,6 +358,10 @@ class Client(Listening, Sending):
             return user
         finally:
             self._logging_in.release()
+
+    def _listener_added(self, kind: str) -> None:
+        if kind in MESSAGE_KINDS:
+            self._inbox.look_again()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -36,6 +36,8 @@ ERR_CLIENT_CLOSED = "ERR_CLIENT_CLOSED"
 ERR_CONNECT_TIMEOUT = "ERR_CONNECT_TIMEOUT"
 ERR_FEATURE_THROTTLED = "ERR_FEATURE_THROTTLED"
 ERR_INTERNAL = "ERR_INTERNAL"
+ERR_OUTBOX_FULL = "ERR_OUTBOX_FULL"
+ERR_OUTBOX_STORE = "ERR_OUTBOX_STORE"
 ERR_PONG_TIMEOUT = "ERR_PONG_TIMEOUT"
 ERR_PROTOCOL = "ERR_PROTOCOL"
 ERR_TOKEN_REFRESH = "ERR_TOKEN_REFRESH"
@@ -50,7 +52,10 @@ class CometChatException(Exception):
     :ivar name: the vendor's name of the error; the code where it gives no other.
     :ivar details: more, such as a close code and its reason; or None.
     :ivar retry_after: seconds (>= 0) that the server asked to be left alone; None where it did not ask.
+    :ivar http_status: the status of the HTTP answer that this error is; None where there was none.
     """
+
+    http_status: Optional[int] = None
 
     def __init__(
         self,

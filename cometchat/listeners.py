@@ -7,6 +7,8 @@ the other listeners' calls, never the connection. Any method of the SDK may be c
 
 from __future__ import annotations
 
+from typing import Union
+
 from .exceptions import CometChatException
 from .models import (
     Action,
@@ -202,6 +204,26 @@ class CallListener:
         """A call was cancelled, or not answered in time."""
 
 
+class OutboxListener:
+    """Hears of what ``Client.outbox`` took: each item ends in one of these calls, in the process that sent it."""
+
+    def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
+        """The service has taken it.
+
+        :param message: as the service has stored it, its ``muid`` the one that ``put()`` returned; or a receipt.
+        """
+
+    def on_failed(self, message: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
+        """The service has refused it for good. It is among ``Client.outbox.dead_letters()``, and the rest goes on.
+
+        :param message: as it was put.
+        :param error: why.
+        """
+
+
+#: The kinds that hear of messages, and of what is stored with them.
+MESSAGE_KINDS = ("message", "group", "call")
+
 #: The kinds of listeners, and the class of each.
 KINDS = {
     "connection": ConnectionListener,
@@ -210,4 +232,5 @@ KINDS = {
     "group": GroupListener,
     "message": MessageListener,
     "call": CallListener,
+    "outbox": OutboxListener,
 }

@@ -15,6 +15,9 @@ SUBSCRIPTION_TYPES = ("ALL_USERS", "FRIENDS", "ROLES", "NONE")
 #: Bytes. The default cap on one WebSocket message.
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
+#: The default of how many items the outbox takes.
+DEFAULT_OUTBOX_MAX_ITEMS = 100_000
+
 #: Seconds. The longest time that any setting may name: a day.
 LONGEST = 86_400.0
 
@@ -81,11 +84,16 @@ class AppSettings:
     :param settings_refresh_interval: seconds (>= 0) between looks at the service's ``MODE`` while connected; 0: none.
     :param max_message_size: bytes (>= 1024) that one WebSocket message may have; a larger one ends the connection
         with close code 1009 and ``ERR_PROTOCOL``.
+    :param fetch_missed_messages: True asks the service, after each reconnect, for the messages that came meanwhile, and
+        tells the listeners of them before the live ones.
     :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The
         socket goes the same way (``https`` for wss, ``http`` for ws).
     :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
         ``CURL_CA_BUNDLE``), else certifi's.
     :param session_store: where the login is kept. Default: in memory.
+    :param outbox_path: file of ``Client.outbox``, made where it is missing; several processes may share it. Default: in
+        memory.
+    :param outbox_max_items: how many items (1 to 2147483647) of a user the outbox takes.
     :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_<FIELD>``, naming the field and what it may be.
     """
 
@@ -103,10 +111,13 @@ class AppSettings:
     reconnect_stop: Optional[StopStrategy]
     settings_refresh_interval: float
     max_message_size: int
+    fetch_missed_messages: bool
     #: Out of the repr: a proxy's address may hold a password.
     proxies: Optional[Mapping[str, str]] = field(repr=False)
     ca_certs: Optional[str]
     session_store: Optional[SessionStore]
+    outbox_path: Optional[str]
+    outbox_max_items: int
 
     def __init__(
         self,
@@ -125,9 +136,12 @@ class AppSettings:
         reconnect_stop: Optional[StopStrategy] = None,
         settings_refresh_interval: float = 300.0,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        fetch_missed_messages: bool = True,
         proxies: Optional[Mapping[str, str]] = None,
         ca_certs: Union[str, os.PathLike[str], None] = None,
         session_store: Optional[SessionStore] = None,
+        outbox_path: Union[str, os.PathLike[str], None] = None,
+        outbox_max_items: int = DEFAULT_OUTBOX_MAX_ITEMS,
     ) -> None:
         values = {
             "admin_host": _host("admin_host", admin_host),
@@ -144,10 +158,13 @@ class AppSettings:
             "reconnect_wait": _strategy("reconnect_wait", reconnect_wait, "wait"),
             "reconnect_stop": _strategy("reconnect_stop", reconnect_stop, "stop"),
             "settings_refresh_interval": _seconds("settings_refresh_interval", settings_refresh_interval, zero=True),
-            "max_message_size": _size("max_message_size", max_message_size),
+            "max_message_size": _whole("max_message_size", max_message_size, "bytes", 1024),
+            "fetch_missed_messages": _bool("fetch_missed_messages", fetch_missed_messages),
             "proxies": _proxies(proxies),
             "ca_certs": _ca_certs(ca_certs),
             "session_store": _store(session_store),
+            "outbox_path": _path("outbox_path", outbox_path),
+            "outbox_max_items": _whole("outbox_max_items", outbox_max_items, "a number of items", 1),
         }
         values["region"] = _region(region, required=not (admin_host and client_host))
         for name, value in values.items():
@@ -226,11 +243,11 @@ def _seconds(name: str, value: object, *, zero: bool = False) -> float:
     return float(value)
 
 
-def _size(name: str, value: object) -> int:
-    expected = "give bytes, a whole number from 1024 to 2147483647"
+def _whole(name: str, value: object, what: str, least: int) -> int:
+    expected = f"give {what}, a whole number from {least} to 2147483647"
     if isinstance(value, bool) or not isinstance(value, int):
         raise invalid(name, expected, value)
-    if not 1024 <= value <= 2**31 - 1:
+    if not least <= value <= 2**31 - 1:
         raise invalid_value(name, expected, value)
     return value
 
@@ -265,6 +282,20 @@ def _ca_certs(value: object) -> Optional[str]:
     if not os.path.exists(path):
         raise invalid_value("ca_certs", expected, path)
     return path
+
+
+def _path(name: str, value: object) -> Optional[str]:
+    if value is None:
+        return None
+    expected = "give the path of a file of its own, which need not exist"
+    if not isinstance(value, (str, os.PathLike)):
+        raise invalid(name, expected, value)
+    path = os.fspath(value)
+    if not isinstance(path, str):
+        raise invalid(name, expected, value)
+    if not path or "\0" in path or os.path.isdir(path):
+        raise invalid_value(name, expected, path)
+    return os.path.abspath(path)
 
 
 def _store(value: Any) -> Any:

@@ -107,13 +107,13 @@ def _reaction(event: ServerEvent, resource: str) -> Optional[Delivery]:
 
 
 def _message(event: ServerEvent, resource: str) -> Optional[Delivery]:
-    if mapping(event.body, "data").get("resource") == resource:
+    return deliver_message(event.body, resource)
+
+
+def deliver_message(body: Dict[str, Any], resource: str) -> Optional[Delivery]:
+    """What a message is for the listeners, be it live or fetched from the history; None as for :func:`deliver`."""
+    if mapping(body, "data").get("resource") == resource:
         return None
-    return deliver_message(event.body)
-
-
-def deliver_message(body: Dict[str, Any]) -> Optional[Delivery]:
-    """What a message is for the listeners, be it live or fetched from the history."""
     changed = _changed(body)
     if changed is not None:
         return changed

@@ -7,8 +7,8 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional
-from urllib.parse import quote
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from urllib.parse import quote, urlencode
 
 from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
 from .._protocol.frames import PLATFORM, Identity, app_info
@@ -21,6 +21,7 @@ from ..exceptions import (
     CometChatException,
     exception_for,
 )
+from ..models._fields import number
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import arguments
@@ -167,7 +168,27 @@ class Account:
     def send_message(self, body: Mapping[str, Any]) -> Dict[str, Any]:
         """``POST /messages``: the stored message."""
         session = self.require()
-        return self._call("POST", f"{self.endpoints.client}/messages", {"authToken": session.auth_token}, body)
+        stored: Dict[str, Any] = self._call(
+            "POST", f"{self.endpoints.client}/messages", {"authToken": session.auth_token}, body
+        )
+        return stored
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        """``GET /messages``: what came after a message, oldest first."""
+        return self._messages({"affix": "append", "id": message_id, "per_page": str(limit)})
+
+    def newest_message_id(self) -> str:
+        """The same for the newest message's id; ``"0"`` where there is no message yet."""
+        newest = self._messages({"affix": "prepend", "per_page": "1"})
+        return str(newest[-1].get("id")) if newest else "0"
+
+    def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
+        session = self.require()
+        url = f"{self.endpoints.client}/messages?{urlencode(query)}"
+        answer = self._call("GET", url, {"authToken": session.auth_token}, expect=list)
+        messages = [message for message in answer if isinstance(message, dict)]
+        # By number: the order within a page is not confirmed.
+        return sorted(messages, key=lambda message: number(message, "id") or 0)
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
         """What the socket wants; None where a :meth:`renew` has to come first (no jwt yet, or an expired one)."""
@@ -260,8 +281,14 @@ class Account:
         return token
 
     def _call(
-        self, method: str, url: str, secrets: Mapping[str, str], body: Optional[Mapping[str, Any]] = None
-    ) -> Dict[str, Any]:
+        self,
+        method: str,
+        url: str,
+        secrets: Mapping[str, str],
+        body: Optional[Mapping[str, Any]] = None,
+        *,
+        expect: type = dict,
+    ) -> Any:
         headers = {
             "appId": self._app_id,
             "Accept": "application/json",
@@ -272,7 +299,9 @@ class Account:
         }
         self._secrets.add(*secrets.values())
         try:
-            return self._rest.call(method, url, headers=headers, body=body, timeout=self._settings.connect_timeout)
+            return self._rest.call(
+                method, url, headers=headers, body=body, timeout=self._settings.connect_timeout, expect=expect
+            )
         except CometChatException as error:
             self.scrub_error(error)
             raise

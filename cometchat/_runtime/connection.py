@@ -13,6 +13,7 @@ import threading
 import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
+from .._protocol.delivery import Delivery
 from .._protocol.machine import ConnectionMachine, Step
 from .._protocol.states import STATUS, UP, CometChatWSState, Phase, Signal
 from .._transport.base import Socket
@@ -85,6 +86,8 @@ class Connection:
         self._ended: Optional[Run] = None
         self._stopped_by: Optional[CometChatException] = None
         self._last_off = 0  # the number of the newest on_disconnected
+        #: Called after a run was ended from outside, and its calls were cut off.
+        self.on_cut: Callable[[Run], None] = lambda run: None
         #: Read by anybody, without a lock; written under it.
         self.status = CometChatWSState.DISCONNECTED
         self.last_error: Optional[CometChatException] = None
@@ -230,6 +233,17 @@ class Connection:
         _log(step, error)
         return step
 
+    def post(self, run: Run, delivery: Delivery, claim: Optional[Callable[[], bool]] = None) -> None:
+        """Queue a call for the listeners, in the name of a run.
+
+        :param claim: see :meth:`Dispatcher.post`.
+        :raises Superseded: the run is an old one, and nobody wants to hear of it.
+        """
+        with self._lock:
+            if self._run is not run:
+                raise Superseded
+            self._dispatcher.post(delivery.kind, delivery.method, *delivery.args, of_connection=True, claim=claim)
+
     def prepare_wait(self, run: Run) -> None:
         """A wait for the next attempt begins; not if connect() or disconnect() has ended it already."""
         with self._lock:
@@ -273,6 +287,8 @@ class Connection:
         # of what is still queued then, only the final on_disconnected may arrive.
         self._dispatcher.drain(_PATIENCE)
         self._dispatcher.cut(last_off)
+        if run is not None:
+            self.on_cut(run)
 
     def _apply(self, step: Step) -> None:
         """Under the lock: the status first, then the notifications, then whoever waits."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Any, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, NamedTuple, Optional, Tuple, Union
 
 from .registry import Registry
 
@@ -20,6 +20,7 @@ class Notification(NamedTuple):
     method: str
     args: Tuple[Any, ...]
     of_connection: bool
+    claim: Optional[Callable[[], bool]]
 
 
 class Dispatcher:
@@ -39,14 +40,22 @@ class Dispatcher:
         # A connection's calls with a lower number are dropped.
         self._cut = 0
 
-    def post(self, kind: str, method: str, *args: Any, of_connection: bool = False) -> int:
+    def post(
+        self,
+        kind: str,
+        method: str,
+        *args: Any,
+        of_connection: bool = False,
+        claim: Optional[Callable[[], bool]] = None,
+    ) -> int:
         """Queue a call and return its number. Any thread; does not wait.
 
         :param of_connection: it comes from a connection, and a :meth:`cut` may drop it.
+        :param claim: asked on the dispatcher thread when the call's turn has come; False: it is not made.
         """
 
         def enqueue(seq: int) -> None:
-            self._queue.put(Notification(seq, kind, method, args, of_connection))
+            self._queue.put(Notification(seq, kind, method, args, of_connection, claim))
 
         return self._registry.stamp(enqueue)
 
@@ -96,7 +105,9 @@ class Dispatcher:
                 self._deliver(notification)
 
     def _deliver(self, notification: Notification) -> None:
-        seq, kind, method, args, of_connection = notification
+        seq, kind, method, args, of_connection, claim = notification
+        if of_connection and seq < self._cut or claim is not None and not claim():
+            return
         for entry in self._registry.entries(kind):
             if of_connection and seq < self._cut:
                 return

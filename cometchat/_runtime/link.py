@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Callable
+from typing import Any, Callable, Dict
 
-from .._protocol.delivery import deliver
+from .._protocol.delivery import Delivery, deliver
 from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
 from .._protocol.frames import PING, decode, encode_auth
 from .._protocol.heartbeat import Heartbeat
@@ -40,7 +40,8 @@ _LONGEST_SECRET = 8192
 class Link:
     """What the connection thread does with a socket.
 
-    :param notify: takes the kind, method and arguments of a call that the listeners are owed.
+    :param post: queues a call that the listeners are owed, in the name of a run.
+    :param take_message: takes the body of a message, in the name of a run, and whether this connection has sent it.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
@@ -50,13 +51,15 @@ class Link:
         account: Account,
         settings: AppSettings,
         open_socket: SocketFactory,
-        notify: Callable[..., object],
+        post: Callable[[Run, Delivery], None],
+        take_message: Callable[[Run, Dict[str, Any], bool], None],
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._account = account
         self._settings = settings
-        self._notify = notify
+        self._post = post
+        self._take_message = take_message
         self._clock = clock
         self._wall_clock = wall_clock
         self.new_socket = open_socket
@@ -129,19 +132,22 @@ class Link:
             ERR_PONG_TIMEOUT, f"No pong came within {self._settings.pong_timeout:g} s: the connection is dead."
         )
 
-    def take(self, data: bytes) -> bool:
+    def take(self, run: Run, data: bytes) -> bool:
         """Take a frame of a connection that is up. True: it is a pong.
 
         :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
         """
         event = self._decode(data)
         if isinstance(event, ServerEvent):
-            self._deliver(event)
+            self._deliver(run, event)
         elif isinstance(event, AuthAnswer):
             self._judge(event)
         return isinstance(event, Pong)
 
-    def _deliver(self, event: ServerEvent) -> None:
+    def _deliver(self, run: Run, event: ServerEvent) -> None:
+        if event.type == "message":
+            self._take_message(run, event.body, event.device_id == self._account.resource)
+            return
         try:
             delivery = deliver(event, self._account.resource)
         except Exception:  # a frame can't end the connection; that it could be read so badly is a mistake of this SDK
@@ -149,7 +155,7 @@ class Link:
             logger.exception("A frame of type %s can't be delivered.", event.type)
             return
         if delivery is not None:
-            self._notify(delivery.kind, delivery.method, *delivery.args)
+            self._post(run, delivery)
 
     def _decode(self, data: bytes) -> object:
         event = decode(data)

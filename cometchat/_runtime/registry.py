@@ -37,6 +37,8 @@ class Registry:
         self._snapshots: Dict[str, Tuple[Entry, ...]] = {}
         self._seq = 0
         self._names = itertools.count(1)
+        #: Called with the kind of each new registration, on the thread that made it, without a lock.
+        self.on_add: Callable[[str], None] = lambda kind: None
 
     def stamp(self, enqueue: Callable[[int], None]) -> int:
         """Number a notification and queue it, as one step: the queue's order is the numbers' order.
@@ -63,6 +65,7 @@ class Registry:
                 kind,
                 listener_id,
             )
+        self.on_add(kind)
 
     def remove(self, kind: str, listener_id: str) -> None:
         """End a registration; an unknown id: nothing."""

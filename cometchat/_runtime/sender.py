@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from typing import Any, Callable, Dict, Optional, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .._protocol.frames import encode_receipt, encode_transient_message, encode_typing
-from ..exceptions import invalid, missing
+from ..exceptions import CometChatException, invalid, missing
 from ..models import BaseMessage, CustomMessage, TextMessage
 from ..models.message import message_from_dict
 from .account import Account
@@ -23,6 +23,7 @@ _USER_KEYS = ("uid", "name", "avatar", "role", "status")
 class Sender:
     """Sends for one account.
 
+    :param sent: told of the id of each message that was sent.
     :param clock: monotonic seconds.
     :param new_uuid: makes the ``muid`` of a message that has none.
     :param timeout: seconds to find room in the socket.
@@ -32,6 +33,7 @@ class Sender:
         self,
         account: Account,
         connection: Connection,
+        sent: Callable[[Optional[str]], None],
         *,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
@@ -39,6 +41,7 @@ class Sender:
     ) -> None:
         self._account = account
         self._connection = connection
+        self._sent = sent
         self._timeout = timeout
         self._clock = clock
         self._new_uuid = new_uuid
@@ -47,7 +50,17 @@ class Sender:
 
     def send_message(self, message: BaseMessage) -> BaseMessage:
         """Send over HTTP; the stored message comes back."""
-        return message_from_dict(self._account.send_message(self.message_body(message)))
+        return self.post(self.message_body(message))
+
+    def as_from_here(self, body: Dict[str, Any]) -> Dict[str, Any]:
+        """A body that was made earlier, by another process maybe: this connection is what sends it."""
+        return {**body, "data": {**body["data"], "resource": self._account.resource}}
+
+    def post(self, body: Dict[str, Any]) -> BaseMessage:
+        """Send what :meth:`message_body` has made."""
+        stored = message_from_dict(self._account.send_message(body))
+        self._sent(stored.id)
+        return stored
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
         """The body of ``POST /messages``. Made once for a message: its ``muid`` tells a repetition."""
@@ -87,10 +100,14 @@ class Sender:
             self._typing = {other: at for other, at in self._typing.items() if now - at < TYPING_INTERVAL}
             if started:
                 self._typing[key] = now
-        session = self._account.require()
-        identity = self._account.identity(session)
+        identity = self._account.identity(self._account.require())
         frame = encode_typing(identity, receiver_id, receiver_type, self._user(), started=started, metadata=metadata)
-        self._connection.send(frame, self._timeout)
+        try:
+            self._connection.send(frame, self._timeout)
+        except CometChatException:
+            with self._lock:
+                self._typing.pop(key, None)  # nobody was told
+            raise
 
     def transient_message(self, receiver_id: str, receiver_type: str, data: Dict[str, Any]) -> None:
         """Send a message that is not stored."""
@@ -102,19 +119,32 @@ class Sender:
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
         self._connection.check_transient()
+        self.send_receipt(self.receipt_body(message, action))
+
+    def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
+        """What :meth:`send_receipt` sends."""
         sender = message.sender.uid if message.sender is not None else None
         if not message.id or not sender or message.receiver_type not in ("user", "group"):
             raise missing("message", "give a message that was received, with its id, sender and receiver_type")
-        identity = self._account.identity(self._account.require())
-        to_group = message.receiver_type == "group"
+        return {
+            "uid": self._account.require().uid,
+            "action": action,
+            "messageId": message.id,
+            "messageSender": sender,
+            "receiver": (message.receiver_id or "") if message.receiver_type == "group" else sender,
+            "receiverType": message.receiver_type,
+        }
+
+    def send_receipt(self, body: Mapping[str, Any]) -> None:
+        """Send a receipt; there is no answer to it."""
         frame = encode_receipt(
-            identity,
-            (message.receiver_id or "") if to_group else sender,
-            message.receiver_type,
+            self._account.identity(self._account.require()),
+            body["receiver"],
+            body["receiverType"],
             self._user(),
-            action=action,
-            message_id=message.id,
-            message_sender=sender,
+            action=body["action"],
+            message_id=body["messageId"],
+            message_sender=body["messageSender"],
         )
         self._connection.send(frame, self._timeout)
 

@@ -24,6 +24,7 @@ from ..exceptions import (
 from ..settings import AppSettings
 from .account import Account
 from .connection import Connection, Superseded
+from .inbox import Inbox
 from .link import Link
 from .reconnect import ReconnectPolicy, restart_count
 from .run import Run
@@ -35,6 +36,7 @@ class Worker:
     """What the connection thread does. One for all the runs of a client; what a run owns is in its Run.
 
     :param policy: when to try again.
+    :param on_up: called when the connection is up, or not throttled any more; must not wait.
     :param clock: monotonic seconds.
     :param name: of the client's threads, with ``{}`` for what they do.
     """
@@ -46,7 +48,9 @@ class Worker:
         account: Account,
         settings: AppSettings,
         link: Link,
+        inbox: Inbox,
         policy: ReconnectPolicy,
+        on_up: Callable[[], None],
         name: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -54,7 +58,9 @@ class Worker:
         self._account = account
         self._settings = settings
         self._link = link
+        self._inbox = inbox
         self._policy = policy
+        self._on_up = on_up
         self._name = name
         self._clock = clock
 
@@ -130,6 +136,8 @@ class Worker:
         run.jwt_suspect = False
         self._schedule_refresh(run)
         self._connection.signal(run, Signal.ACCEPTED)
+        self._inbox.begin(run)
+        self._on_up()
         if not run.refreshing:
             self._apply_mode(run)
 
@@ -156,7 +164,7 @@ class Worker:
                     self._schedule_refresh(run)
                 deadline = min(deadline, run.refresh_at or deadline)
             data = socket.receive(deadline)
-            if data is not None and link.take(data):
+            if data is not None and link.take(run, data):
                 run.pong(self._clock())
             # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.
             now = self._clock()
@@ -184,6 +192,8 @@ class Worker:
             return
         # The status changes first: closing may take its moment, and the connection is known to be lost.
         step = self._connection.signal(run, signal, error)
+        if signal is Signal.LOST:
+            self._inbox.lost()
         self._let_go(run, error)
         if step.restart_count:
             restart_count(state)
@@ -243,7 +253,9 @@ class Worker:
         throttled = self._account.mode != MODE_DEFAULT
         phase, signal = (Phase.ONLINE, Signal.THROTTLED) if throttled else (Phase.THROTTLED, Signal.RESTORED)
         try:
-            self._connection.signal(run, signal, only_in=phase)
+            step = self._connection.signal(run, signal, only_in=phase)
+            if step.old is not step.new and not throttled:
+                self._on_up()
         except Superseded:
             logger.debug("settings for an old connection")
 

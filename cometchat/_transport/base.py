@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, Optional, Protocol
+from typing import Any, Callable, Mapping, Optional, Protocol
 
 
 class Rest(Protocol):
@@ -16,10 +16,12 @@ class Rest(Protocol):
         headers: Mapping[str, str],
         body: Optional[Mapping[str, Any]] = None,
         timeout: float,
-    ) -> Dict[str, Any]:
+        expect: type = dict,
+    ) -> Any:
         """Make one call and return the ``data`` of its envelope.
 
         :param timeout: seconds to connect, and seconds to wait for each part of the answer.
+        :param expect: what ``data`` has to be, dict or list.
         :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
             server's own code.
         """

@@ -88,7 +88,8 @@ class RequestsRest:
         headers: Mapping[str, str],
         body: Optional[Mapping[str, Any]] = None,
         timeout: float,
-    ) -> Dict[str, Any]:
+        expect: type = dict,
+    ) -> Any:
         """Make one call and return the ``data`` of its envelope; see :class:`.base.Rest`."""
         started = time.monotonic()
         content = None if body is None else json.dumps(body).encode()
@@ -98,7 +99,11 @@ class RequestsRest:
             host = _host(url)
             raise exception_for(FAILED_TO_FETCH, f"{method} {host}: {network_reason(error, host)}.") from error
         logger.debug("%s %s %s in %.3f s", method, _host(url), status, time.monotonic() - started)
-        return self._data(url, status, reason_headers, payload)
+        try:
+            return self._data(url, status, reason_headers, payload, expect)
+        except CometChatException as error:
+            error.http_status = status
+            raise
 
     def close(self) -> None:
         """Give the connections back."""
@@ -144,7 +149,9 @@ class RequestsRest:
             self._routes[host] = resolve_route(url, self._proxies, self._ca_certs)
         return self._routes[host]
 
-    def _data(self, url: str, status: int, headers: Mapping[str, str], payload: Optional[bytes]) -> Dict[str, Any]:
+    def _data(
+        self, url: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type
+    ) -> Any:
         retry_after = retry_after_seconds(headers.get("Retry-After"), self._wall_clock())
         envelope = _parse(payload)
         error = envelope.get("error") if envelope is not None else None
@@ -158,7 +165,7 @@ class RequestsRest:
         if isinstance(error, dict) and (error.get("code") or error.get("message")):
             raise _server_error(error, status, retry_after)
         data = envelope.get("data") if envelope is not None else None
-        if not 200 <= status < 300 or not isinstance(data, dict):
+        if not 200 <= status < 300 or not isinstance(data, expect):
             raise exception_for(
                 ERR_BAD_RESPONSE,
                 f"{_host(url)} answered HTTP {status} with {_describe(payload, envelope)}, not with the protocol's JSON"

@@ -59,6 +59,9 @@ WRONG = {
     "max_message_size": [None, "1024", 1024.0, True, 0, -1, 1023, 2**31],
     "proxies": ["http://p", ["http://p"], 5, {"https": None}, {"https": 5}, {5: "http://p"}, {None: None}],
     "ca_certs": [5, "", "/does/not/exist.pem", b"/", PathOfBytes(), []],
+    "fetch_missed_messages": [1, "yes", None],
+    "outbox_path": [5, "", "/", b"/o", "a\0b", []],
+    "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
     "session_store": [5, "file", MemorySessionStore, NoStore(), {}],
 }
 
@@ -124,6 +127,9 @@ def test_the_defaults_are_those_of_the_contract():
         "proxies": None,
         "ca_certs": None,
         "session_store": None,
+        "fetch_missed_messages": True,
+        "outbox_path": None,
+        "outbox_max_items": 100_000,
     }
 
 

@@ -1,0 +1,377 @@
+"""Messages on their way to the listeners: each once, and after a reconnect the missed ones first.
+
+The service keeps messages, so that what came while the connection was down can be asked for, with the id of the newest
+one that is known. Until the answer is here live messages wait, for the order's sake.
+
+Known is what went to the dispatcher's queue. Where ``disconnect()`` cuts that queue, the messages in it become unknown
+again, and the next connection asks for them.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import OrderedDict, deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Protocol
+
+from .._protocol.delivery import Delivery, deliver_message
+from ..exceptions import CometChatException, ConnectionException, RateLimitException
+from .connection import Superseded
+from .run import Run
+
+logger = logging.getLogger("cometchat.messages")
+
+#: Messages asked for at once: the vendor's documented size of a page.
+PAGE = 100
+
+#: Live messages that wait for a catch-up. More are let go: they are stored, and asked for too.
+HELD = 1000
+
+#: Ids that are remembered, so that no message is told twice.
+REMEMBERED = 20_000
+
+#: Seconds that live messages wait for missed ones while asking for them fails.
+PATIENCE = 5.0
+
+#: Seconds: the cap of the wait between two tries.
+_LONGEST_WAIT = 30.0
+
+
+class History(Protocol):
+    """What the service keeps."""
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        """The messages after one, oldest first."""
+
+    def newest_message_id(self) -> str:
+        """The id of the newest message; ``"0"`` where there is none."""
+
+
+#: Puts a call into the dispatcher's queue in the name of a run. The last argument is asked right before the call is
+#: made; False: it is not made.
+Post = Callable[[Run, Delivery, Optional[Callable[[], bool]]], None]
+
+
+class _Queued:
+    """A message in the dispatcher's queue. ``before``: what was known before it."""
+
+    __slots__ = ("message_id", "before", "run", "cut", "claimed")
+
+    def __init__(self, message_id: str, before: Optional[str], run: Run) -> None:
+        self.message_id = message_id
+        self.before = before
+        self.run = run
+        self.cut = False
+        self.claimed = False
+
+
+class _CatchUp:
+    """One, with its thread. ``after`` is the newest id that is known; None: nothing is, and only that is asked for."""
+
+    def __init__(self, run: Run, after: Optional[str]) -> None:
+        self.run = run
+        self.after = after
+        self.stopped = threading.Event()
+        self.released = False
+
+
+class Inbox:
+    """One client's. :meth:`begin`, :meth:`take` and :meth:`lost` on the connection thread, the rest on any.
+
+    :param post: raises Superseded where the run is an old one.
+    :param wanted: tells whether somebody listens to messages.
+    :param resource: names this connection on the wire: what it has sent itself is no news.
+    :param enabled: ask for missed messages at all.
+    :param name: of the thread that asks.
+    :param clock: monotonic seconds.
+    :param jitter: 0 to 1 at random.
+    :param wait: waits for an event, some seconds at the most.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        post: Post,
+        *,
+        wanted: Callable[[], bool],
+        resource: str,
+        enabled: bool,
+        name: str,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[], float] = random.random,
+        wait: Callable[[threading.Event, float], object] = threading.Event.wait,
+    ) -> None:
+        self._history = history
+        self._post = post
+        self._wanted = wanted
+        self._resource = resource
+        self._enabled = enabled
+        self._name = name
+        self._clock = clock
+        self._jitter = jitter
+        self._wait = wait
+        # Under it only the queue's own locks are taken, and nothing waits.
+        self._lock = threading.Lock()
+        self._known: Optional[str] = None
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._queued: Deque[_Queued] = deque()
+        self._run: Optional[Run] = None
+        self._up = False
+        self._task: Optional[_CatchUp] = None
+        # Where a catch-up stands that has not come to its end.
+        self._unfinished: Optional[str] = None
+        self._held: Optional[Deque[Dict[str, Any]]] = None
+        self._overflowed = False
+        self._refused_before = False
+
+    def begin(self, run: Run) -> None:
+        """A connection is up: from here on live messages wait until the missed ones are told."""
+        if not self._enabled:
+            return
+        with self._lock:
+            if self._run is not run:
+                self._held = None  # what an old run held back is stored, and asked for now
+            self._run, self._up = run, True
+            task = self._prepare()
+        self._start(task)
+
+    def look_again(self) -> None:
+        """Somebody has begun to listen: from now on it matters what comes."""
+        task = None
+        with self._lock:
+            if self._up and self._task is None and self._known is None:
+                task = self._prepare()
+        self._start(task)
+
+    def take(self, run: Run, body: Dict[str, Any], own: bool) -> None:
+        """A live message came.
+
+        :param own: this connection has sent it: nobody is told, but it is known.
+        :raises Superseded: the run is an old one.
+        """
+        with self._lock:
+            if own:
+                self._note(_id_of(body))
+            elif self._held is None:
+                self._tell(run, body)
+            elif len(self._held) < HELD:
+                self._held.append(body)
+            else:
+                self._overflowed = True
+
+    def sent(self, message_id: Optional[str]) -> None:
+        """This client has sent a message: should it come back from the history, it is no news."""
+        with self._lock:
+            self._remember(message_id)
+
+    def lost(self) -> None:
+        """The connection is down; what waits goes on waiting, for the next one."""
+        with self._lock:
+            self._up = False
+            self._stop()
+
+    def cut(self, run: Run) -> None:
+        """The run is over: of what is queued in its name nothing will be told any more."""
+        with self._lock:
+            if self._run is run:
+                self._up = False
+                self._stop()
+                self._held = None
+            for queued in self._queued:
+                if queued.run is run and not queued.claimed:
+                    queued.cut = True
+                    self._seen.pop(queued.message_id, None)
+                    self._known = _older(_before(queued), self._known)
+            self._queued = deque(queued for queued in self._queued if not queued.cut)
+
+    def forget(self) -> None:
+        """The user is another one, or none: nothing is known."""
+        with self._lock:
+            self._stop()
+            self._known = self._unfinished = self._held = None
+            self._seen.clear()
+
+    def _prepare(self) -> Optional[_CatchUp]:
+        """Under the lock."""
+        self._stop()
+        if not self._wanted() or self._run is None:
+            # Nobody hears: what passes from here on is missed by nobody.
+            self._known = self._unfinished = None
+            return None
+        after = self._unfinished or self._known
+        self._task = _CatchUp(self._run, after)
+        if after is not None:
+            self._unfinished = after
+            if self._held is None:
+                self._held = deque()
+        return self._task
+
+    def _start(self, task: Optional[_CatchUp]) -> None:
+        if task is None:
+            return
+        try:
+            threading.Thread(target=self._catch_up, args=(task,), name=self._name, daemon=True).start()
+        except RuntimeError as error:
+            logger.warning("Missed messages can't be asked for, no thread can be started: %s.", error)
+            self._finish(task, unfinished=task.after)
+
+    def _stop(self) -> None:
+        if self._task is not None:
+            self._task.stopped.set()
+            self._task = None
+
+    def _catch_up(self, task: _CatchUp) -> None:
+        """On a thread of its own: the socket must not wait for HTTP."""
+        failures, began = 0, self._clock()
+        while not task.stopped.is_set():
+            try:
+                if self._step(task):
+                    return
+                failures = 0
+            except Superseded:
+                return
+            except CometChatException as error:
+                if _is_final(error):
+                    self._refused(task, error)
+                    return
+                failures += 1
+                self._bear(task, error, self._clock() - began)
+                wait = min(0.2 * 2.0**failures, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
+                self._wait(task.stopped, max(error.retry_after or 0.0, wait))
+
+    def _step(self, task: _CatchUp) -> bool:
+        """One question to the service. True: there is no more to ask."""
+        if task.after is None:
+            newest = self._history.newest_message_id()
+            with self._lock:
+                if self._task is task:
+                    self._known = _newer(newest, self._known)
+            self._finish(task)
+            return True
+        page = self._history.messages_after(task.after, PAGE)
+        with self._lock:
+            if self._task is not task:
+                return True
+            before, overflowed = task.after, self._overflowed
+            self._overflowed = False
+            for body in page:
+                self._tell(task.run, body)
+                task.after = _newer(_id_of(body), task.after)
+            self._unfinished = task.after
+            # A server may ignore the size of a page; that nothing new came is the end.
+            if task.after != before or overflowed:
+                return False
+        self._finish(task)
+        return True
+
+    def _refused(self, task: _CatchUp, error: CometChatException) -> None:
+        level = logging.INFO if self._refused_before else logging.WARNING
+        self._refused_before = True
+        logger.log(level, "The service does not give missed messages, live ones go on: %s", error)
+        self._finish(task)
+
+    def _bear(self, task: _CatchUp, error: CometChatException, waited: float) -> None:
+        if task.released or waited < PATIENCE:
+            logger.info("missed messages could not be fetched, it is tried again: %s", error)
+            return
+        task.released = True
+        logger.warning("Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error)
+        with self._lock:
+            if self._task is task:
+                self._release(task.run)
+
+    def _finish(self, task: _CatchUp, unfinished: Optional[str] = None) -> None:
+        with self._lock:
+            if self._task is task:
+                self._task, self._unfinished = None, unfinished
+                self._release(task.run)
+
+    def _release(self, run: Run) -> None:
+        held, self._held = self._held, None
+        for body in held or ():
+            self._tell(run, body)
+
+    def _tell(self, run: Run, body: Dict[str, Any]) -> None:
+        """Under the lock: to the queue, unless it was there before."""
+        message_id = None if body.get("editedAt") or body.get("deletedAt") else _id_of(body)
+        if message_id is not None and message_id in self._seen:
+            return
+        delivery = _delivery_of(body, self._resource)
+        claim: Optional[Callable[[], bool]] = None
+        if message_id is not None:
+            queued = _Queued(message_id, self._known, run)
+            claim = lambda: self._claim(queued)  # noqa: E731
+        if delivery is not None:
+            self._post(run, delivery, claim)
+        if message_id is not None:
+            if delivery is not None:
+                self._queued.append(queued)
+            self._note(message_id)
+
+    def _note(self, message_id: Optional[str]) -> None:
+        self._remember(message_id)
+        self._known = _newer(message_id, self._known)
+
+    def _remember(self, message_id: Optional[str]) -> None:
+        if message_id is not None:
+            self._seen[message_id] = None
+            if len(self._seen) > REMEMBERED:
+                self._seen.popitem(last=False)
+
+    def _claim(self, queued: _Queued) -> bool:
+        """The message's turn has come, on the dispatcher thread: it is told, unless it was cut."""
+        with self._lock:
+            if queued.cut:
+                return False
+            queued.claimed = True
+            while self._queued and self._queued[0].claimed:
+                self._queued.popleft()
+            return True
+
+
+def _delivery_of(body: Dict[str, Any], resource: str) -> Optional[Delivery]:
+    try:
+        return deliver_message(body, resource)
+    except Exception:  # a message can't end a thread; that it could be read so badly is a mistake of this SDK
+        logger.exception("A message can't be delivered.")
+        return None
+
+
+def _is_final(error: CometChatException) -> bool:
+    """Asking again is no use."""
+    status = error.http_status
+    if status is not None and (400 <= status < 500 or status == 501):
+        return status not in (408, 425, 429)
+    return not isinstance(error, (ConnectionException, RateLimitException))
+
+
+def _id_of(body: Dict[str, Any]) -> Optional[str]:
+    value = body.get("id")
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
+        return None
+    return str(value)
+
+
+def _rank(message_id: str) -> int:
+    return int(message_id) if message_id.isdecimal() and len(message_id) < 40 else -1
+
+
+def _newer(one: Optional[str], other: Optional[str]) -> Optional[str]:
+    """The newer of two ids: numbers that grow. Of ids that are no numbers, the first."""
+    if one is None or other is None:
+        return one if other is None else other
+    return other if _rank(other) > _rank(one) else one
+
+
+def _older(one: Optional[str], other: Optional[str]) -> Optional[str]:
+    if one is None or other is None:
+        return one if other is None else other
+    return other if _rank(other) < _rank(one) else one
+
+
+def _before(queued: _Queued) -> Optional[str]:
+    """What to ask from, for a message to come again."""
+    rank = _rank(queued.message_id)
+    return queued.before if queued.before is not None or rank < 1 else str(rank - 1)

@@ -1,0 +1,317 @@
+"""What waits to be sent, in SQLite: a file that several processes may share, or memory. Any thread, any process.
+
+A ``put`` that has returned is on the disk: WAL, with ``synchronous=FULL``. Taking an item out need not be: should the
+power fail then, the item is sent once more, and the service knows it by its ``muid``.
+
+A connection of SQLite does one thing at a time. The lock here is that turn: it is held for the time of a statement, and
+nothing else is taken under it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple, Type
+
+from ..exceptions import (
+    ERR_CLIENT_CLOSED,
+    ERR_OUTBOX_FULL,
+    ERR_OUTBOX_STORE,
+    CometChatException,
+    exception_for,
+)
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+else:
+    import fcntl
+
+#: What an item can be.
+MESSAGE, RECEIPT = "message", "receipt"
+
+#: Seconds that a statement waits for another process to be done with the file.
+_BUSY = 10.0
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS items (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, kind TEXT NOT NULL, muid TEXT NOT NULL,
+    body TEXT NOT NULL, put_at REAL NOT NULL,
+    UNIQUE (app_id, uid, muid)
+);
+CREATE TABLE IF NOT EXISTS dead_letters (
+    id INTEGER PRIMARY KEY,
+    app_id TEXT NOT NULL, uid TEXT NOT NULL, kind TEXT NOT NULL, muid TEXT NOT NULL,
+    body TEXT NOT NULL, put_at REAL NOT NULL,
+    failed_at REAL NOT NULL, code TEXT NOT NULL, message TEXT NOT NULL, details TEXT,
+    UNIQUE (app_id, uid, muid)
+);
+"""
+
+# The second condition counts, and is looked at only where the first, which does not, can't tell.
+_PUT = """
+INSERT INTO items (app_id, uid, kind, muid, body, put_at)
+SELECT :app_id, :uid, :kind, :muid, :body, :put_at
+WHERE coalesce((SELECT max(id) FROM items) - (SELECT min(id) FROM items) + 1, 0) < :limit
+   OR (SELECT count(*) FROM items WHERE app_id = :app_id AND uid = :uid) < :limit
+ON CONFLICT (app_id, uid, muid) DO NOTHING
+"""
+
+_BURY = """
+INSERT OR REPLACE INTO dead_letters
+    (id, app_id, uid, kind, muid, body, put_at, failed_at, code, message, details)
+SELECT id, app_id, uid, kind, muid, body, put_at, ?, ?, ?, ? FROM items WHERE id = ?
+"""
+
+_REVIVE = """
+INSERT OR IGNORE INTO items (app_id, uid, kind, muid, body, put_at)
+SELECT app_id, uid, kind, muid, body, put_at FROM dead_letters WHERE app_id = ? AND uid = ? AND muid = ?
+"""
+
+
+class Owner(NamedTuple):
+    """Whose items."""
+
+    app_id: str
+    uid: str
+
+
+class Item(NamedTuple):
+    """Something that waits to be sent. ``put_at`` in Unix seconds."""
+
+    id: int
+    kind: str
+    muid: str
+    body: Dict[str, Any]
+    put_at: float
+
+
+class DeadItem(NamedTuple):
+    """Something that the service has refused for good. Times in Unix seconds."""
+
+    item: Item
+    failed_at: float
+    code: str
+    message: str
+    details: Optional[str]
+
+
+class OutboxStore:
+    """One connection to the items.
+
+    :param path: the file; None: in memory.
+    :param durable: a commit waits until it is on the disk.
+    :param wall_clock: Unix seconds.
+    """
+
+    def __init__(
+        self, path: Optional[str], *, durable: bool = True, wall_clock: Callable[[], float] = time.time
+    ) -> None:
+        self.path = path
+        self._durable = durable
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._connection: Optional[sqlite3.Connection] = None
+        self._closed = False
+
+    def put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any], limit: int) -> None:
+        """Add an item; one that is there already: nothing.
+
+        :param limit: items that this owner may have.
+        :raises CometChatException: ``ERR_OUTBOX_FULL``, ``ERR_OUTBOX_STORE``.
+        """
+        values = {**owner._asdict(), "kind": kind, "muid": muid, "limit": limit, "put_at": self._wall_clock()}
+        values["body"] = json.dumps(body, ensure_ascii=False)
+        with self._turn() as connection:
+            if connection.execute(_PUT, values).rowcount > 0:
+                return
+            known = connection.execute(
+                "SELECT 1 FROM items WHERE app_id = ? AND uid = ? AND muid = ?", (*owner, muid)
+            ).fetchone()
+        if known is None:
+            raise exception_for(
+                ERR_OUTBOX_FULL,
+                f"The outbox is full: {limit} items wait. Wait with flush(), or raise outbox_max_items.",
+            )
+
+    def head(self, owner: Owner, kinds: Sequence[str], count: int) -> List[Item]:
+        """The oldest items of these kinds."""
+        marks = ", ".join("?" * len(kinds))
+        query = (
+            "SELECT id, kind, muid, body, put_at FROM items"
+            f" WHERE app_id = ? AND uid = ? AND kind IN ({marks}) ORDER BY id LIMIT ?"  # nosec B608: question marks only
+        )
+        with self._turn() as connection:
+            rows = connection.execute(query, (*owner, *kinds, count)).fetchall()
+        return [_item(row) for row in rows]
+
+    def remove(self, item: Item) -> None:
+        """Take an item out: it was sent."""
+        with self._turn() as connection:
+            connection.execute("DELETE FROM items WHERE id = ?", (item.id,))
+
+    def bury(self, item: Item, error: CometChatException) -> None:
+        """Put an item among the dead letters, in one step."""
+        with self._turn() as connection, _transaction(connection):
+            values = (self._wall_clock(), error.code, error.message, error.details, item.id)
+            connection.execute(_BURY, values)
+            connection.execute("DELETE FROM items WHERE id = ?", (item.id,))
+
+    def pending(self, owner: Owner) -> int:
+        """How many items wait."""
+        with self._turn() as connection:
+            row = connection.execute("SELECT count(*) FROM items WHERE app_id = ? AND uid = ?", owner).fetchone()
+        return int(row[0])
+
+    def dead(self, owner: Owner) -> List[DeadItem]:
+        """The dead letters, oldest first."""
+        with self._turn() as connection:
+            rows = connection.execute(
+                "SELECT id, kind, muid, body, put_at, failed_at, code, message, details FROM dead_letters"
+                " WHERE app_id = ? AND uid = ? ORDER BY id",
+                owner,
+            ).fetchall()
+        return [DeadItem(_item(row[:5]), *row[5:]) for row in rows]
+
+    def revive(self, owner: Owner, muid: str) -> bool:
+        """Put a dead letter among the items again, as the newest. False: there is none."""
+        with self._turn() as connection, _transaction(connection):
+            connection.execute(_REVIVE, (*owner, muid))
+            return self._discard(connection, owner, muid)
+
+    def discard(self, owner: Owner, muid: str) -> bool:
+        """Forget a dead letter. False: there is none."""
+        with self._turn() as connection:
+            return self._discard(connection, owner, muid)
+
+    def close(self) -> None:
+        """Let the file go. Again: nothing."""
+        with self._lock:
+            self._closed = True
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
+
+    def delivery_lock(self, owner: Owner) -> DeliveryLock:
+        """Who holds it may send this owner's items; the others wait."""
+        if self.path is None:
+            return DeliveryLock(None)
+        digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:16]
+        return DeliveryLock(f"{self.path}.{digest}.lock")
+
+    @staticmethod
+    def _discard(connection: sqlite3.Connection, owner: Owner, muid: str) -> bool:
+        statement = "DELETE FROM dead_letters WHERE app_id = ? AND uid = ? AND muid = ?"
+        return connection.execute(statement, (*owner, muid)).rowcount > 0
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[sqlite3.Connection]:
+        with self._lock:
+            if self._closed:
+                raise exception_for(ERR_CLIENT_CLOSED, "This client is closed: its outbox takes nothing any more.")
+            try:
+                if self._connection is None:
+                    self._connection = self._open()
+                yield self._connection
+            except (sqlite3.Error, OSError) as error:
+                where = self.path or "in memory"
+                raise exception_for(ERR_OUTBOX_STORE, f"The outbox ({where}) can't be used: {error}.") from error
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path is None:
+            return self._connect(":memory:")
+        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        # Two processes that make the file at once would get in each other's way: SQLite does not wait for that.
+        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            _lock(descriptor, wait=True)
+            # Made here where it is missing: SQLite's own way would let others read what waits to be sent.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+            return self._connect(self.path)
+        finally:
+            os.close(descriptor)
+
+    def _connect(self, path: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            connection.executescript(_SCHEMA)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+class DeliveryLock:
+    """One process at a time. The system lets go of it when the process ends, however it ends.
+
+    :param path: of its file; None: there is nobody else.
+    """
+
+    def __init__(self, path: Optional[str]) -> None:
+        self._path = path
+        self._descriptor: Optional[int] = None
+
+    def acquire(self) -> bool:
+        """Take it, without waiting. False: somebody else has it.
+
+        :raises CometChatException: ``ERR_OUTBOX_STORE``: its file can't be made.
+        """
+        if self._path is None:
+            return True
+        try:
+            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise exception_for(ERR_OUTBOX_STORE, f"The outbox's lock can't be used: {error}.") from error
+        try:
+            _lock(descriptor, wait=False)
+        except OSError:
+            os.close(descriptor)
+            return False
+        self._descriptor = descriptor
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def __enter__(self) -> DeliveryLock:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.release()
+
+
+def _lock(descriptor: int, wait: bool) -> None:
+    if sys.platform == "win32":  # pragma: no cover - where it waits for 10 s
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _item(row: Tuple[Any, ...]) -> Item:
+    item_id, kind, muid, body, put_at = row
+    return Item(item_id, kind, muid, json.loads(body), put_at)
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
