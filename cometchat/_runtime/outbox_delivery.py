@@ -43,6 +43,7 @@ class OutboxDelivery:
     :param store: the items, with a connection of its own.
     :param name: the thread's.
     :param jitter: 0 to 1 at random.
+    :param wait: waits for an event, some seconds at the most.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class OutboxDelivery:
         dispatcher: Dispatcher,
         name: str,
         jitter: Callable[[], float] = random.random,
+        wait: Callable[[threading.Event, float], object] = threading.Event.wait,
     ) -> None:
         self._store = store
         self._account = account
@@ -63,19 +65,21 @@ class OutboxDelivery:
         self._dispatcher = dispatcher
         self._name = name
         self._jitter = jitter
+        self._wait = wait
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
-        self._closed = False
+        self._ended = threading.Event()
         self._wake = threading.Event()  # there is something to do
         self._hurry = threading.Event()  # a wait after a failure is over
         self._progress = threading.Condition()
+        self._failures = 0  # in a row; the thread's own
         # The auth token that the service refused: nothing is tried with it any more.
         self._refused_token: Optional[str] = None
 
     def poke(self) -> None:
         """Something was put. Any thread; does not wait."""
         with self._lock:
-            if self._closed:
+            if self._ended.is_set():
                 return
             if self._thread is None:
                 thread = threading.Thread(target=self._run, name=self._name, daemon=True)
@@ -98,7 +102,7 @@ class OutboxDelivery:
     def close(self) -> None:
         """Let the thread end. Does not wait; again: nothing."""
         with self._lock:
-            self._closed = True
+            self._ended.set()
         self._hurry.set()
         self._wake.set()
         with self._progress:
@@ -113,35 +117,37 @@ class OutboxDelivery:
     def wait_until_empty(self, pending: Callable[[], int], timeout: Optional[float]) -> bool:
         """Wait until nothing is pending. False: the time is over, or the client closed."""
         with self._progress:
-            self._progress.wait_for(lambda: self._closed or not pending(), timeout)
-        return not self._closed and not pending()
+            self._progress.wait_for(lambda: self._ended.is_set() or not pending(), timeout)
+        return not self._ended.is_set() and not pending()
 
     def _run(self) -> None:
         try:
-            while not self._closed:
+            while not self._ended.is_set():
                 self._wake.wait()
                 self._wake.clear()
                 try:
                     self._send_all()
                 except CometChatException as error:
                     if error.code != ERR_CLIENT_CLOSED:
-                        logger.warning("The outbox stands still until the next item or connection: %s", error)
+                        logger.warning("The outbox can't be read or written, and tries again: %s", error)
+                        self._wait_after(error)
+                        self._wake.set()
                 except Exception:  # a mistake of this SDK: said loudly, and the items are still there
                     logger.exception("Unexpected error in the outbox.")
         finally:
             self._store.close()
 
     def _send_all(self) -> None:
-        failures = 0
-        while not self._closed and self._owner() is not None and self._kinds():
+        while not self._ended.is_set():
             owner = self._owner()
-            assert owner is not None
+            if owner is None or not self._kinds():
+                return
             self._hurry.clear()
             with self._store.delivery_lock(owner) as turn:
                 if not turn.acquire():
                     if not self._pending(owner):
                         return
-                    self._hurry.wait(_TURN_WAIT)
+                    self._wait(self._hurry, _TURN_WAIT)
                     continue
                 error = self._send_of(owner)
             if error is None:
@@ -149,16 +155,19 @@ class OutboxDelivery:
                     return
                 if not self._store.head(owner, self._kinds() or (MESSAGE,), 1):
                     return  # receipts that throttling holds back: the end of it wakes this thread
-                failures = 0
                 continue
             if isinstance(error, AuthenticationException) and self._is_refused():
                 logger.warning("The outbox stands still until the next login: %s", error)
                 return
-            failures += 1
-            wait = min(_FIRST_WAIT * 2.0 ** (failures - 1), _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
-            wait = max(wait, error.retry_after or 0.0)
-            logger.info("the outbox tries again in %.1f s: %s", wait, error)
-            self._hurry.wait(wait)
+            self._wait_after(error)
+
+    def _wait_after(self, error: CometChatException) -> None:
+        wait = min(_FIRST_WAIT * 2.0**self._failures, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
+        self._failures += 1
+        asked = error.retry_after or 0.0
+        logger.info("the outbox tries again in %.1f s: %s", max(wait, asked), error)
+        # A new connection ends the wait, but not the quiet that the service has asked for.
+        self._wait(self._ended if asked > wait else self._hurry, max(wait, asked))
 
     def _send_of(self, owner: Owner) -> Optional[CometChatException]:
         """Send until nothing is left or something fails; what failed."""
@@ -167,7 +176,7 @@ class OutboxDelivery:
             if not items:
                 return None
             for item in items:
-                if self._closed or self._owner() != owner or item.kind not in self._kinds():
+                if self._ended.is_set() or self._owner() != owner or item.kind not in self._kinds():
                     return None
                 try:
                     sent = self._send(item)
@@ -178,6 +187,7 @@ class OutboxDelivery:
                 else:
                     self._store.remove(item)
                     self._dispatcher.post("outbox", "on_delivered", sent)
+                self._failures = 0
                 self._progressed()
 
     def _send(self, item: Item) -> Union[BaseMessage, MessageReceipt]:
