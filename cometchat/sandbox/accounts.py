@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional
 from urllib.parse import quote
 
+from . import errors
+
 #: Seconds. What a jwt of the live service is said to live: about 60 days.
 JWT_LIFETIME = 60 * 24 * 3600.0
 
@@ -99,6 +101,15 @@ class Accounts:
         account = Account(uid=uid, name=name, role=role, created_at=now, last_active_at=now, avatar=avatar)
         self.users[uid] = account
         return account
+
+    def of(self, uid: str) -> Account:
+        """The user.
+
+        :raises ApiError: there is none.
+        """
+        if uid not in self.users:
+            raise errors.uid_not_found(uid)
+        return self.users[uid]
 
     def issue_token(self, uid: str) -> str:
         """A new auth token for a user."""

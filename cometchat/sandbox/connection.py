@@ -201,7 +201,7 @@ class Connection:
 
     def _accept(self, jwt: Jwt, frame: Dict[str, Any], body: Dict[str, Any]) -> None:
         params = body.get("params")
-        if jwt.resource is not None and jwt.resource != frame.get("deviceId"):
+        if jwt.resource is not None and jwt.resource != frame.get("deviceId") and not shapes.of_browser(jwt.resource):
             self._violation("auth.deviceId is not the resource that asked for the jwt")
         if jwt.device_id is not None and (not isinstance(params, dict) or params.get("deviceId") != jwt.device_id):
             self._violation("auth.body.params.deviceId is not the device that asked for the jwt")

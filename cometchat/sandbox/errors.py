@@ -56,6 +56,77 @@ def guid_not_found(guid: str) -> ApiError:
     return ApiError(404, "ERR_GUID_NOT_FOUND", f"There is no group with the guid {guid}.", "Create the group first.")
 
 
+# Groups. The codes are the vendor's where one is known; those of an owner who would leave, of a scope that is the same
+# and of an unban without a ban are not confirmed, nor are the statuses.
+
+
+def guid_exists(guid: str) -> ApiError:
+    return ApiError(409, "ERR_GUID_ALREADY_EXISTS", f"There is a group with the guid {guid} already.")
+
+
+def group_not_joined(guid: str) -> ApiError:
+    return ApiError(403, "ERR_GROUP_NOT_JOINED", f"You are not in the group {guid}.", "Join the group first.")
+
+
+def not_a_member(uid: str, guid: str) -> ApiError:
+    return ApiError(400, "ERR_NOT_A_MEMBER", f"The user {uid} is not in the group {guid}.")
+
+
+def already_joined(uid: str, guid: str) -> ApiError:
+    return ApiError(409, "ERR_ALREADY_JOINED", f"The user {uid} is in the group {guid} already.")
+
+
+def banned_member(uid: str, guid: str) -> ApiError:
+    return ApiError(403, "ERR_BANNED_GROUPMEMBER", f"The user {uid} is banned from the group {guid}.")
+
+
+def not_banned(uid: str, guid: str) -> ApiError:
+    return ApiError(400, "ERR_NOT_BANNED", f"The user {uid} is not banned from the group {guid}.")
+
+
+def wrong_group_password(guid: str) -> ApiError:
+    return ApiError(403, "ERR_WRONG_GROUP_PASS", f"That is not the password of the group {guid}.")
+
+
+def group_join_not_allowed(guid: str) -> ApiError:
+    return ApiError(403, "ERR_GROUP_JOIN_NOT_ALLOWED", f"The group {guid} is private: a member has to add you.")
+
+
+def no_scope_clearance(guid: str) -> ApiError:
+    return ApiError(403, "ERR_GROUP_NO_SCOPE_CLEARANCE", f"Your scope in the group {guid} does not allow that.")
+
+
+def no_self_action(guid: str) -> ApiError:
+    return ApiError(403, "ERR_GROUP_NO_SELF_ACTION", f"In the group {guid} you can't do that to yourself.")
+
+
+def owner_may_not_leave(guid: str) -> ApiError:
+    return ApiError(403, "ERR_OWNER_EXIT_FORBIDDEN", f"You own the group {guid}, and can't leave it.")
+
+
+def same_scope(uid: str, scope: str) -> ApiError:
+    return ApiError(400, "ERR_SAME_SCOPE", f"The user {uid} is {scope} already.")
+
+
+# Messages and calls. The codes of what is not the user's own, and of calls, are not confirmed.
+
+
+def message_not_found(message_id: str) -> ApiError:
+    return ApiError(404, "ERR_MESSAGE_ID_NOT_FOUND", f"There is no message with the id {message_id} for you.")
+
+
+def message_not_yours(message_id: str) -> ApiError:
+    return ApiError(403, "ERR_MESSAGE_NO_ACCESS", f"The message {message_id} is not yours to change.")
+
+
+def call_not_found(session_id: str) -> ApiError:
+    return ApiError(404, "ERR_CALL_SESSION_NOT_FOUND", f"There is no call with the session id {session_id} for you.")
+
+
+def call_not_yours(session_id: str) -> ApiError:
+    return ApiError(403, "ERR_CALL_NO_ACCESS", f"That is for the other side of the call {session_id} to say.")
+
+
 def bad_request(details: str) -> ApiError:
     return ApiError(400, "ERR_BAD_REQUEST", "The request is not as the API wants it.", details)
 

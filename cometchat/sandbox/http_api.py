@@ -5,49 +5,25 @@ from __future__ import annotations
 import json
 import re
 import time
-from typing import Any, Callable, Dict, List, Pattern, Tuple
+from typing import Any, Callable, Dict, List, Optional, Pattern, Tuple
 from urllib.parse import unquote
 
-from aiohttp import web
-
 from . import errors, shapes
-from .accounts import Account, Token
+from .accounts import Account, RefusedJwt, Token
+from .calling import Calling
 from .errors import ApiError
+from .grouping import Grouping
+from .http_call import Call, Listing, Route
+from .http_calls import CallRoutes
+from .http_groups import GroupRoutes
+from .http_messages import MessageRoutes
 from .hub import Hub
+from .messaging import Messaging
 from .state import State
 
-_VERSION_PREFIX = re.compile(r"^/v\d+(\.\d+)?(?=/|$)")
-
-
-def bare_path(raw_path: str) -> str:
-    """The path without the version prefix, still percent-encoded."""
-    return _VERSION_PREFIX.sub("", raw_path) or "/"
-
-
-class Call:
-    """One HTTP call, read whole."""
-
-    def __init__(self, request: web.BaseRequest, text: str, address: Tuple[str, int, bool]) -> None:
-        self.method = request.method
-        self.headers = request.headers
-        self.path = bare_path(request.rel_url.raw_path)
-        self.resource = request.headers.get("resource", "")
-        #: Host, port and whether TLS is on: what the client is to connect its socket to.
-        self.address = address
-        self._text = text
-
-    @property
-    def body(self) -> Any:
-        """The JSON body; None where there is none.
-
-        :raises ApiError: it is not JSON.
-        """
-        if not self._text:
-            return None
-        try:
-            return json.loads(self._text)
-        except ValueError:
-            raise errors.bad_request("The body is not JSON.") from None
+#: Sent to ``ANALYTICS_HOST`` of the settings, as long as ``ANALYTICS_PING_DISABLED`` of these is not set. It goes without
+#: the headers that go with every other call.
+_PING = "/ping"
 
 
 class HttpApi:
@@ -55,14 +31,17 @@ class HttpApi:
 
     def __init__(self, state: State, hub: Hub) -> None:
         self._state = state
-        self._hub = hub
-        routes: List[Tuple[str, str, Callable[..., Any]]] = [
+        routes: List[Route] = [
             ("POST", r"/users/([^/]+)/auth_tokens", self._create_auth_token),
             ("PUT", r"/me", self._log_in),
+            ("GET", r"/me", self._me),
             ("DELETE", r"/me", self._log_out),
             ("GET", r"/settings", self._settings),
-            ("POST", r"/messages", self._post_message),
+            *MessageRoutes(state, Messaging(state, hub.bring), self._who_is).routes,
+            *GroupRoutes(state, Grouping(state, hub.bring), self._who_is).routes,
+            *CallRoutes(Calling(state, hub.bring), self._who_is).routes,
             ("POST", r"/(?:.+/)?user_sessions", self._user_session),
+            ("POST", _PING, self._ping),
         ]
         self._routes: List[Tuple[str, Pattern[str], Callable[..., Any]]] = [
             (method, re.compile(pattern), answer) for method, pattern, answer in routes
@@ -78,7 +57,8 @@ class HttpApi:
             raise errors.empty_app_id()
         if app_id != self._state.app_id:
             raise errors.invalid_app_id(app_id)
-        self._violations(call, shapes.request_headers(call.headers))
+        if call.path != _PING:
+            self._violations(call, shapes.request_headers(call.headers))
         answer, arguments = self._find(call)
         return answer(call, *arguments)
 
@@ -104,17 +84,20 @@ class HttpApi:
         return {"uid": uid, "authToken": token, "createdAt": self._state.accounts.tokens[token].created_at}
 
     def _log_in(self, call: Call) -> Dict[str, Any]:
-        text, token, account = self._logged_in(call)
+        self._logged_in(call)
         body = call.body
         self._violations(call, shapes.device_body(body, self._state.app_id))
         device_id = body.get("deviceId") if isinstance(body, dict) else None
+        return self._me(call, device_id if isinstance(device_id, str) else None)
+
+    def _me(self, call: Call, device_id: Optional[str] = None) -> Dict[str, Any]:
+        # The vendor's client renews its jwt with a GET, without a body, once its ping is answered with ERR_NO_AUTH.
+        text, token, account = self._logged_in(call)
         account.last_active_at = int(time.time())
         return {
             **account.fields(online=True),
             "authToken": text,
-            "jwt": self._state.accounts.issue_jwt(
-                token.uid, resource=call.resource or None, device_id=device_id if isinstance(device_id, str) else None
-            ),
+            "jwt": self._state.accounts.issue_jwt(token.uid, resource=call.resource or None, device_id=device_id),
             "settings": self._state.settings(*call.address),
             "wsChannel": {"identity": f"[{self._state.app_id}]{token.uid}", "service": "websocket"},
         }
@@ -128,13 +111,20 @@ class HttpApi:
         self._logged_in(call)
         return self._state.settings(*call.address)
 
-    def _post_message(self, call: Call) -> Dict[str, Any]:
-        _, token, _ = self._logged_in(call)
-        message = self._state.messages.post(token.uid, call.body, call.resource)
-        self._hub.deliver(message, call.resource)
-        return message
-
     def _user_session(self, call: Call) -> Dict[str, Any]:
+        return {"success": True}
+
+    def _ping(self, call: Call) -> Dict[str, Any]:
+        """Whether the jwt and the settings of the caller still count; the vendor's client asks once a minute."""
+        _, token, _ = self._logged_in(call)
+        try:
+            jwt = self._state.accounts.read_jwt(call.headers.get("Authorization", "").rpartition(" ")[2])
+        except RefusedJwt:
+            raise ApiError(401, "ERR_NO_AUTH", "The jwt is not good, or no longer.") from None
+        if jwt.uid != token.uid:
+            raise ApiError(401, "ERR_NO_AUTH", "The jwt is another user's.")
+        if call.headers.get("settingsHash") != self._state.settings(*call.address)["settingsHash"]:
+            raise ApiError(400, "ERR_SETTINGS_HASH_OUTDATED", "The settings have changed.")
         return {"success": True}
 
     def _logged_in(self, call: Call) -> Tuple[str, Token, Account]:
@@ -146,6 +136,9 @@ class HttpApi:
             raise errors.auth_token_not_found(text)
         return text, token, self._state.accounts.users[token.uid]
 
+    def _who_is(self, call: Call) -> str:
+        return self._logged_in(call)[1].uid
+
     def _violations(self, call: Call, wrong: List[str]) -> None:
         for violation in wrong:
             self._state.journal.note_violation(f"{call.method} {call.path}: {violation}")
@@ -153,6 +146,8 @@ class HttpApi:
 
 def envelope(data: Any) -> str:
     """A success, as text."""
+    if isinstance(data, Listing):
+        return json.dumps({"data": data.data, "meta": data.meta})
     return json.dumps({"data": data})
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any, Dict, List, Optional, Protocol
 
+from .posting import Outgoing
 from .state import State
 
 
@@ -14,7 +16,7 @@ class Peer(Protocol):
     uid: Optional[str]
     device_id: str
 
-    def post_frame(self, frame: Dict[str, Any]) -> None:
+    def post(self, data: str) -> None:
         """Send a frame."""
 
     def wants_presence(self, role: str) -> bool:
@@ -50,43 +52,42 @@ class Hub:
         self._state.journal.changed()
 
     def route(self, connection: Peer, frame: Dict[str, Any]) -> None:
-        """Bring a typing indicator, a transient message or a receipt to its receiver's sockets."""
-        if self._state.faults.mode == "NO_TRANSIENT":
-            return
-        routed = {**frame, "body": dict(frame["body"])}
+        """Bring a typing indicator, a transient message or a receipt to its receiver's sockets.
+
+        One to a group goes to its members' sockets, the sender's others too; only a member reaches a group.
+        """
         account = self._state.accounts.users[connection.uid or ""]
+        routed = {**frame, "body": dict(frame["body"])}
         # As the service knows the sender, whatever the sender says of itself.
         routed["body"]["user"] = account.fields(online=True)
         if frame["type"] == "receipts":
             routed["body"]["timestamp"] = int(time.time())
-        if frame["receiverType"] == "user":
-            for receiver in self.of(frame["receiver"]):
-                receiver.post_frame(routed)
+        uids = frozenset({frame["receiver"]})
+        if frame["receiverType"] == "group":
+            group = self._state.groups.heard_by(frame["receiver"], account.uid)
+            uids = frozenset() if group is None else frozenset(group.members)
+        self.bring(Outgoing(routed, uids, account.uid, connection.device_id, transient=True))
 
-    def deliver(self, message: Dict[str, Any], resource: str) -> None:
-        """Bring a stored message to its receivers' sockets."""
-        frame = {
-            "appId": self._state.app_id,
-            "receiver": message["receiver"],
-            "receiverType": message["receiverType"],
-            "deviceId": resource,
-            "sender": message["sender"],
-            "type": "message",
-            "body": message,
-        }
-        for uid in self._state.messages.receivers(message):
-            for connection in self.of(uid):
-                connection.post_frame(frame)
+    def bring(self, outgoing: Outgoing) -> None:
+        """Bring a frame to the sockets that it is for."""
+        if outgoing.transient and self._state.faults.mode == "NO_TRANSIENT":
+            return
+        text = json.dumps(outgoing.frame)
+        for connection in self.joined:
+            sent_it = connection.uid == outgoing.by and connection.device_id == outgoing.resource
+            if connection.uid in outgoing.uids and not sent_it:
+                connection.post(text)
 
-    def _announce(self, about: Peer, action: str) -> None:
+    def announce(self, uid: str, action: str, device_id: str) -> None:
+        """Tell those who asked for it that a user is ``online`` or ``offline``."""
         if self._state.faults.mode == "NO_TRANSIENT":
             return
-        account = self._state.accounts.users[about.uid or ""]
+        account = self._state.accounts.users[uid]
         frame = {
             "appId": self._state.app_id,
             "receiver": "",
             "receiverType": "",
-            "deviceId": about.device_id,
+            "deviceId": device_id,
             "type": "presence",
             "sender": account.uid,
             "body": {
@@ -95,6 +96,10 @@ class Hub:
                 "timestamp": int(time.time()),
             },
         }
+        text = json.dumps(frame)
         for connection in self.joined:
-            if connection.uid != about.uid and connection.wants_presence(account.role):
-                connection.post_frame(frame)
+            if connection.uid != uid and connection.wants_presence(account.role):
+                connection.post(text)
+
+    def _announce(self, about: Peer, action: str) -> None:
+        self.announce(about.uid or "", action, about.device_id)

@@ -1,89 +1,140 @@
-"""Messages sent over HTTP: checked, numbered, stored. Plain data: no network, no loop, no threads.
+"""The app's messages: numbered, stored, found again. Plain data: no network, no loop, no threads.
 
-To whom a message is delivered is said here (``receivers``); that it is delivered is the hub's work.
+Messages, group actions and calls are all kept here, and share one numbering. A stored message is never changed in
+place: an edit puts another object where it was. Who may see a message is settled when it is stored (its viewers): a
+user keeps what came while they were in a group, and does not see what was said before they joined or after they left.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, List
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from . import errors
-from .accounts import Account, Accounts
 
-#: What ``POST /messages`` must have, each a text that is not empty.
-_TEXT_FIELDS = ("receiver", "receiverType", "category", "type")
+#: Messages on a page, where nobody says how many; and at most.
+DEFAULT_PAGE = 30
+LARGEST_PAGE = 1000
+
+#: The key of the feed of everything that a user may see.
+_ALL = ""
+
+
+@dataclass(frozen=True)
+class PageQuery:
+    """Which part of a history is wanted. ``append`` is what came after a message or a time, ``prepend`` before it."""
+
+    affix: str = "prepend"
+    id: Optional[int] = None
+    sent_at: Optional[int] = None
+    limit: int = DEFAULT_PAGE
+    #: Empty: any.
+    categories: FrozenSet[str] = frozenset()
+    types: FrozenSet[str] = frozenset()
+
+    def fits(self, message: Dict[str, Any]) -> bool:
+        """Whether the message is of a wanted category and type."""
+        return (not self.categories or message["category"] in self.categories) and (
+            not self.types or message["type"] in self.types
+        )
+
+
+def copy_of(message: Dict[str, Any]) -> Dict[str, Any]:
+    """A copy down to the fields of its data: a deep one of ten thousand messages takes a second."""
+    return {**message, "data": dict(message["data"])}
 
 
 class MessageStore:
-    """The app's messages, in the order they came."""
+    """The messages in the order they came. The message with the id n is the n-th; each user has feeds of such ids."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self) -> None:
         self._messages: List[Dict[str, Any]] = []
+        self._sent_at: List[int] = []
+        #: By uid and conversation, and by uid alone for everything: ids, growing.
+        self._feeds: Dict[Tuple[str, str], List[int]] = {}
+        #: By sender and muid: the message's id.
+        self._muids: Dict[Tuple[str, str], str] = {}
 
     @property
     def messages(self) -> List[Dict[str, Any]]:
         """Copies, oldest first."""
-        return [dict(message) for message in list(self._messages)]
+        return [copy_of(message) for message in list(self._messages)]
 
-    def post(self, sender: str, body: Any, resource: str) -> Dict[str, Any]:
-        """Store a message as it was posted; the stored message.
+    def add(self, message: Dict[str, Any], viewers: Iterable[str]) -> Dict[str, Any]:
+        """Store a message; as it is stored, with its id and its times."""
+        # Never back in time, whatever the clock does: the ids are sorted by it.
+        now = max(int(time.time()), self._sent_at[-1] if self._sent_at else 0)
+        number = len(self._messages) + 1
+        stored = {"id": str(number), **message, "sentAt": now, "updatedAt": now}
+        self._messages.append(stored)
+        self._sent_at.append(now)
+        for uid in viewers:
+            for conversation in (_ALL, message["conversationId"]):
+                self._feeds.setdefault((uid, conversation), []).append(number)
+        if isinstance(message.get("muid"), str):
+            self._muids[message["sender"], message["muid"]] = stored["id"]
+        return stored
 
-        :param resource: what the sending client calls itself.
-        :raises ApiError: the body is not a message, or nobody is there to receive it.
+    def get(self, message_id: str) -> Dict[str, Any]:
+        """The message.
+
+        :raises ApiError: there is none.
         """
-        _check(body)
-        receiver = self._receiver(body["receiver"], body["receiverType"])
-        now = int(time.time())
-        entities = {"sender": _entity(self._accounts.users[sender]), "receiver": _entity(receiver)}
-        message: Dict[str, Any] = {
-            "id": str(len(self._messages) + 1),
-            "conversationId": _conversation(sender, receiver.uid),
-            "sender": sender,
-            "receiverType": body["receiverType"],
-            "receiver": receiver.uid,
-            "category": body["category"],
-            "type": body["type"],
-            "sentAt": now,
-            "updatedAt": now,
-            "data": {**body["data"], "resource": resource, "entities": entities},
-        }
-        for key in ("muid", "parentId", "tags", "metadata"):
-            if key in body:
-                message[key] = body[key]
-        self._messages.append(message)
-        return message
+        return self._messages[self._number(message_id) - 1]
 
-    def receivers(self, message: Dict[str, Any]) -> List[str]:
-        """The uids of those whose sockets get the message."""
-        return [message["receiver"]]
+    def sent_before(self, sender: str, muid: Any) -> Optional[Dict[str, Any]]:
+        """The message that the sender has sent under this muid."""
+        message_id = self._muids.get((sender, muid)) if isinstance(muid, str) else None
+        return None if message_id is None else self.get(message_id)
 
-    def _receiver(self, receiver: str, receiver_type: str) -> Account:
-        if receiver_type == "group":
-            raise errors.guid_not_found(receiver)
-        account = self._accounts.users.get(receiver)
-        if account is None:
-            raise errors.uid_not_found(receiver)
-        return account
+    def replace(self, message_id: str, **changes: Any) -> Dict[str, Any]:
+        """Change fields of a message; as it is now.
 
+        :raises ApiError: there is none.
+        """
+        number = self._number(message_id)
+        changed = {**self._messages[number - 1], **changes}
+        self._messages[number - 1] = changed
+        return changed
 
-def _check(body: Any) -> None:
-    if not isinstance(body, dict):
-        raise errors.bad_request("The body is not a JSON object.")
-    for field in _TEXT_FIELDS:
-        if not isinstance(body.get(field), str) or not body[field]:
-            raise errors.bad_request(f"The field {field} is missing, or not a text.")
-    if body["receiverType"] not in ("user", "group"):
-        raise errors.bad_request("The field receiverType is neither user nor group.")
-    if not isinstance(body.get("data"), dict):
-        raise errors.bad_request("The field data is missing, or not an object.")
+    def sees(self, uid: str, message_id: str) -> bool:
+        """Whether a user may see a message.
 
+        :raises ApiError: there is none.
+        """
+        number = self._number(message_id)
+        feed = self._feeds.get((uid, _ALL), [])
+        at = bisect_left(feed, number)
+        return at < len(feed) and feed[at] == number
 
-def _conversation(sender: str, receiver: str) -> str:
-    first, second = sorted((sender, receiver))
-    return f"{first}_user_{second}"
+    def page(self, uid: str, query: PageQuery, conversation: str = _ALL) -> List[Dict[str, Any]]:
+        """What a user may see of their history, or of one conversation of it; oldest first."""
+        feed = self._feeds.get((uid, conversation), [])
+        if query.affix == "append":
+            after = query.id
+            if after is None:
+                after = 0 if query.sent_at is None else bisect_right(self._sent_at, query.sent_at)
+            return self._collect(feed, range(bisect_right(feed, after), len(feed)), query)
+        before = query.id
+        if before is None:
+            before = len(self._messages) + 1 if query.sent_at is None else bisect_left(self._sent_at, query.sent_at) + 1
+        return self._collect(feed, range(bisect_left(feed, before) - 1, -1, -1), query)[::-1]
 
+    def _collect(self, feed: List[int], positions: Iterable[int], query: PageQuery) -> List[Dict[str, Any]]:
+        found: List[Dict[str, Any]] = []
+        for position in positions:
+            message = self._messages[feed[position] - 1]
+            if query.fits(message):
+                found.append(message)
+                if len(found) == query.limit:
+                    break
+        return found
 
-def _entity(account: Account) -> Dict[str, Any]:
-    return {"entity": account.fields(online=True), "entityType": "user"}
+    def _number(self, message_id: str) -> int:
+        if message_id.isascii() and message_id.isdigit() and len(message_id) < 20:
+            number = int(message_id)
+            if 1 <= number <= len(self._messages):
+                return number
+        raise errors.message_not_found(message_id)

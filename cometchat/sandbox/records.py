@@ -29,11 +29,13 @@ class Request:
 
     time: float
     method: str
-    #: As it was asked for, with or without the version prefix.
+    #: As it was asked for, with or without the version prefix, without the query.
     path: str
     status: int
     #: Case-insensitive. Out of the repr: it holds credentials.
     headers: Mapping[str, str] = field(repr=False)
+    #: The query's parameters, decoded; of one that is there several times, the first.
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 class Journal:

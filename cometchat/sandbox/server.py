@@ -14,6 +14,7 @@ from .certificates import make_certificate
 from .controls import FaultControls
 from .listener import Listener
 from .loop_thread import LoopThread
+from .playing import PlayControls
 from .records import Attempt, Request
 from .service import Service
 from .state import State
@@ -27,7 +28,7 @@ T = TypeVar("T")
 DEADLINE = 5.0
 
 
-class Sandbox(FaultControls):
+class Sandbox(FaultControls, PlayControls):
     """A local stand-in for CometChat's service: HTTP and WebSocket on one port, in a thread of its own.
 
     ::
@@ -245,7 +246,7 @@ class Sandbox(FaultControls):
 
     @property
     def messages(self) -> List[Dict[str, Any]]:
-        """The messages stored so far, oldest first."""
+        """The messages stored so far, oldest first: group actions and calls among them. Copies."""
         return self._state.messages.messages
 
     def clear_records(self) -> None:

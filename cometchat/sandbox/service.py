@@ -16,7 +16,8 @@ from multidict import CIMultiDict
 from . import errors
 from .connection import Connection
 from .errors import ApiError
-from .http_api import Call, HttpApi, bare_path, envelope, refusal
+from .http_api import HttpApi, envelope, refusal
+from .http_call import Call, bare_path
 from .hub import Hub
 from .listener import Listener
 from .records import Attempt, Request
@@ -175,8 +176,8 @@ class Service:
         return host, self._listener.port, self._tls is not None
 
     def _note_request(self, request: web.BaseRequest, status: int, arrival: float) -> None:
-        path = request.rel_url.raw_path
-        self._state.journal.note_request(Request(arrival, request.method, path, status, CIMultiDict(request.headers)))
+        path, headers, query = request.rel_url.raw_path, CIMultiDict(request.headers), request.rel_url.query
+        self._state.journal.note_request(Request(arrival, request.method, path, status, headers, query))
 
 
 def _host_name(address: str) -> str:

@@ -1,4 +1,4 @@
-"""What outlives a stop and a start: the app, its accounts and messages, the standing faults, what was seen."""
+"""What outlives a stop and a start: the app, its accounts, groups and messages, the standing faults, what was seen."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import time
 from typing import Any, Dict
 
 from .accounts import Accounts
+from .calls import Calls
 from .faults import Faults
+from .groups import Groups
 from .messages import MessageStore
+from .reactions import Reactions
 from .records import Journal
 
 
@@ -21,7 +24,10 @@ class State:
         self.auth_key = auth_key
         self.region = region
         self.accounts = Accounts()
-        self.messages = MessageStore(self.accounts)
+        self.groups = Groups()
+        self.messages = MessageStore()
+        self.reactions = Reactions()
+        self.calls = Calls()
         self.faults = Faults()
         self.journal = Journal()
 
@@ -47,7 +53,8 @@ class State:
             "ANALYTICS_HOST": address,
             "ANALYTICS_VERSION": "v1",
             "ANALYTICS_USE_SSL": tls,
-            "ANALYTICS_PING_DISABLED": True,
+            # The vendor's client learns from the ping alone that its jwt or the settings have changed.
+            "ANALYTICS_PING_DISABLED": False,
             "POLLING_ENABLED": False,
             "DENY_FALLBACK_TO_POLLING": True,
             "EXTENSION_DOMAIN": address,

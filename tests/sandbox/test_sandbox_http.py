@@ -281,7 +281,7 @@ def test_a_message_is_stored_answered_and_delivered(client, sandbox):
         assert frame["deviceId"] == client.resource and frame["appId"] == sandbox.app_id
     assert client.hears_nothing(other)
     assert sandbox.messages == [stored]
-    assert client.call("POST", "/messages", headers=headers, body=message()).json()["data"]["id"] == "2"
+    assert client.call("POST", "/messages", headers=headers, body=message(muid="m2")).json()["data"]["id"] == "2"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,241 @@
+"""Groups: who is in them, who may do what to whom. Plain data: no network, no loop, no threads.
+
+A method that changes a group checks first whether it is allowed, and raises ``ApiError`` where it is not: nothing has
+changed then. That others hear of a change is not this module's business.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import Any, Dict, Mapping, Optional
+
+from . import errors
+
+TYPES = ("public", "private", "password")
+
+#: From the least to the most powerful.
+SCOPES = ("participant", "moderator", "admin")
+
+_MODERATOR = SCOPES.index("moderator")
+_ADMIN = SCOPES.index("admin")
+
+
+@dataclass
+class Member:
+    """One user's membership."""
+
+    scope: str
+    joined_at: int
+
+
+@dataclass
+class Group:
+    """One group. Its owner is a member, an admin, and out of everybody's reach."""
+
+    guid: str
+    name: str
+    type: str
+    owner: str
+    password: Optional[str] = field(default=None, repr=False)
+    #: Icon, description, metadata, tags: what it was created with.
+    details: Mapping[str, Any] = field(default_factory=dict)
+    created_at: int = 0
+    members: Dict[str, Member] = field(default_factory=dict)
+    #: By uid: since when.
+    banned: Dict[str, int] = field(default_factory=dict)
+
+    @property
+    def conversation(self) -> str:
+        """The id of its conversation."""
+        return f"group_{self.guid}"
+
+    @property
+    def fields(self) -> Dict[str, Any]:
+        """The group's fields of the API, as anybody may see them."""
+        return {
+            "guid": self.guid,
+            "name": self.name,
+            "type": self.type,
+            "owner": self.owner,
+            "membersCount": len(self.members),
+            "conversationId": self.conversation,
+            "createdAt": self.created_at,
+            "updatedAt": self.created_at,
+            **self.details,
+        }
+
+    def fields_for(self, uid: str) -> Dict[str, Any]:
+        """The same with the user's own membership."""
+        member = self.members.get(uid)
+        if member is None:
+            return {**self.fields, "hasJoined": False}
+        return {**self.fields, "hasJoined": True, "scope": member.scope, "joinedAt": member.joined_at}
+
+    def member(self, uid: str) -> Member:
+        """The membership of the one who acts.
+
+        :raises ApiError: they are not in the group.
+        """
+        if uid not in self.members:
+            raise errors.group_not_joined(self.guid)
+        return self.members[uid]
+
+    def moderates(self, uid: str) -> bool:
+        """Whether the user is a moderator or an admin of the group."""
+        return uid in self.members and SCOPES.index(self.members[uid].scope) >= _MODERATOR
+
+    def check_entry(self, password: Any) -> None:
+        """Whether somebody may come in by themselves, with this password.
+
+        :raises ApiError: they may not.
+        """
+        if self.type == "private":
+            raise errors.group_join_not_allowed(self.guid)
+        if self.type == "password" and password != self.password:
+            raise errors.wrong_group_password(self.guid)
+
+    def enter(self, uid: str, scope: str = "participant") -> None:
+        """Make the user a member.
+
+        :raises ApiError: they are a member already, or banned.
+        """
+        if uid in self.members:
+            raise errors.already_joined(uid, self.guid)
+        if uid in self.banned:
+            raise errors.banned_member(uid, self.guid)
+        self.members[uid] = Member(scope, int(time.time()))
+
+    def add(self, uid: str, by: str, scope: str) -> None:
+        """As ``enter()``, by another member, who may not give a scope above their own.
+
+        :raises ApiError: as ``enter()``, or they may not do that.
+        """
+        if _rank(scope) > self._power(by):
+            raise errors.no_scope_clearance(self.guid)
+        self.enter(uid, scope)
+
+    def leave(self, uid: str) -> None:
+        """The user goes of their own will.
+
+        :raises ApiError: they are no member, or the owner.
+        """
+        self.member(uid)
+        if uid == self.owner:
+            raise errors.owner_may_not_leave(self.guid)
+        del self.members[uid]
+
+    def kick(self, uid: str, by: str) -> None:
+        """The user is removed by another, and may come again.
+
+        :raises ApiError: they are no member, or the other may not do that.
+        """
+        self._check_reach(uid, by)
+        if uid not in self.members:
+            raise errors.not_a_member(uid, self.guid)
+        del self.members[uid]
+
+    def ban(self, uid: str, by: str) -> None:
+        """The user is removed by another where they were a member, and may not come again.
+
+        :raises ApiError: they are banned already, or the other may not do that.
+        """
+        self._check_reach(uid, by)
+        if uid in self.banned:
+            raise errors.banned_member(uid, self.guid)
+        self.members.pop(uid, None)
+        self.banned[uid] = int(time.time())
+
+    def unban(self, uid: str, by: str) -> None:
+        """The user may come again.
+
+        :raises ApiError: they are not banned, or the other may not do that.
+        """
+        self._check_reach(uid, by)
+        if uid not in self.banned:
+            raise errors.not_banned(uid, self.guid)
+        del self.banned[uid]
+
+    def change_scope(self, uid: str, scope: str, by: str) -> str:
+        """Give a member another scope, not above the giver's own; the scope they had.
+
+        :raises ApiError: they are no member or have that scope already, or the other may not do that.
+        """
+        power = self._check_reach(uid, by)
+        if uid not in self.members:
+            raise errors.not_a_member(uid, self.guid)
+        if _rank(scope) > power:
+            raise errors.no_scope_clearance(self.guid)
+        old = self.members[uid].scope
+        if old == scope:
+            raise errors.same_scope(uid, scope)
+        self.members[uid].scope = scope
+        return old
+
+    def _power(self, by: str) -> int:
+        """The rank of somebody who is at least a moderator."""
+        rank = SCOPES.index(self.member(by).scope)
+        if rank < _MODERATOR:
+            raise errors.no_scope_clearance(self.guid)
+        return rank
+
+    def _check_reach(self, uid: str, by: str) -> int:
+        """The rank of ``by``, who may act on ``uid``: an admin on all but the owner, a moderator on participants."""
+        power = self._power(by)
+        if uid == by:
+            raise errors.no_self_action(self.guid)
+        target = self.members.get(uid)
+        if uid == self.owner or (power < _ADMIN and target is not None and SCOPES.index(target.scope) >= power):
+            raise errors.no_scope_clearance(self.guid)
+        return power
+
+
+def _rank(scope: Any) -> int:
+    if scope not in SCOPES:
+        raise errors.bad_request(f"The scope is none of {', '.join(SCOPES)}.")
+    return SCOPES.index(scope)
+
+
+class Groups:
+    """The app's groups."""
+
+    def __init__(self) -> None:
+        self._groups: Dict[str, Group] = {}
+
+    def create(
+        self,
+        guid: str,
+        name: str,
+        kind: str,
+        owner: str,
+        password: Optional[str] = None,
+        details: Optional[Mapping[str, Any]] = None,
+    ) -> Group:
+        """A new group with its owner in it.
+
+        :raises ApiError: the guid is taken, the type unknown, or the password missing.
+        """
+        if kind not in TYPES:
+            raise errors.bad_request(f"The type is none of {', '.join(TYPES)}.")
+        if kind == "password" and (not isinstance(password, str) or not password):
+            raise errors.bad_request("A group of the type password needs a password.")
+        if guid in self._groups:
+            raise errors.guid_exists(guid)
+        group = Group(guid, name, kind, owner, password, dict(details or {}), int(time.time()))
+        group.enter(owner, "admin")
+        self._groups[guid] = group
+        return group
+
+    def of(self, guid: str) -> Group:
+        """The group.
+
+        :raises ApiError: there is none.
+        """
+        if guid not in self._groups:
+            raise errors.guid_not_found(guid)
+        return self._groups[guid]
+
+    def heard_by(self, guid: str, uid: str) -> Optional[Group]:
+        """The group, where the user may speak in it."""
+        group = self._groups.get(guid)
+        return group if group is not None and uid in group.members else None

@@ -1,0 +1,190 @@
+"""Calls, their signalling: by hand over HTTP and sockets, and played by the sandbox."""
+
+from __future__ import annotations
+
+import pytest
+
+A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
+
+
+@pytest.fixture
+def say(client, sandbox):
+    """A maker of calls in a user's name: the whole answer."""
+
+    def call(uid, method, path, body=None):
+        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
+
+    return call
+
+
+def ring(receiver=B, **change):
+    return {"receiver": receiver, "receiverType": "user", "type": "audio", **change}
+
+
+def session(message):
+    return message["data"]["entities"]["on"]["entity"]
+
+
+def code(answer):
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_call_rings(client, make_client, sandbox, say):
+    """POST /calls stores a message of the category call, and brings it to all sockets but the caller's own."""
+    another = make_client(sandbox)
+    called, here, there = client.connect(B, presence=None), client.connect(A, presence=None), another.connect(A)
+    stored = say(A, "POST", "/calls", ring(type="video")).json()["data"]
+    assert (stored["id"], stored["category"], stored["type"]) == ("1", "call", "video")
+    assert (stored["sender"], stored["receiver"], stored["receiverType"]) == (A, B, "user")
+    assert stored["conversationId"] == f"{A}_user_{B}" and stored["data"]["action"] == "initiated"
+    entities = stored["data"]["entities"]
+    assert (entities["by"]["entity"]["uid"], entities["for"]["entity"]["uid"]) == (A, B)
+    assert entities["on"]["entityType"] == "call"
+    on = session(stored)
+    assert on["sessionid"] and (on["status"], on["initiator"], on["receiver"], on["type"]) == (
+        "initiated",
+        A,
+        B,
+        "video",
+    )
+    assert client.receive(called)["body"] == another.receive(there)["body"] == stored
+    assert client.hears_nothing(here, 0.05)
+    assert sandbox.messages == [stored]
+
+
+@pytest.mark.parametrize(
+    "uid, status", [(B, "ongoing"), (B, "rejected"), (B, "busy"), (A, "cancelled"), (A, "unanswered")]
+)
+def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
+    """Each status is stored and reaches the other side, from the one who may set it."""
+    session_id = sandbox.call(A, B)
+    other = A if uid == B else B
+    socket = client.connect(other, presence=None)
+    message = say(uid, "PUT", f"/calls/{session_id}", {"status": status}).json()["data"]
+    assert client.receive(socket)["body"] == message == sandbox.messages[-1]
+    assert (message["data"]["action"], session(message)["status"], message["sender"]) == (status, status, uid)
+    assert (session(message)["sessionid"], message["receiver"]) == (session_id, other)
+    assert session(message)["initiator"] == A and message["data"]["entities"]["by"]["entity"]["uid"] == uid
+
+
+@pytest.mark.parametrize("uid", [A, B])
+def test_an_accepted_call_ends(sandbox, say, uid):
+    """Either side ends a call that is ongoing; the session says when it was joined and ended."""
+    session_id = sandbox.call(A, B)
+    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_BAD_REQUEST")
+    sandbox.accept_call(session_id)
+    message = say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"}).json()["data"]
+    on = session(message)
+    assert on["initiatedAt"] <= on["joinedAt"] <= on["endedAt"]
+    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "uid, status, refused",
+    [
+        (A, "ongoing", (403, "ERR_CALL_NO_ACCESS")),
+        (A, "rejected", (403, "ERR_CALL_NO_ACCESS")),
+        (B, "cancelled", (403, "ERR_CALL_NO_ACCESS")),
+        (C, "ongoing", (404, "ERR_CALL_SESSION_NOT_FOUND")),
+        (B, "on hold", (400, "ERR_BAD_REQUEST")),
+        (B, None, (400, "ERR_BAD_REQUEST")),
+    ],
+)
+def test_who_may_do_what(sandbox, say, uid, status, refused):
+    """The caller can't answer, the called can't cancel, a stranger knows of no call; nothing is stored."""
+    session_id = sandbox.call(A, B)
+    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": status})) == refused
+    assert len(sandbox.messages) == 1
+
+
+@pytest.mark.parametrize(
+    "body, refused",
+    [
+        (None, (400, "ERR_BAD_REQUEST")),
+        (ring(type="smell"), (400, "ERR_BAD_REQUEST")),
+        (ring(receiver=""), (400, "ERR_BAD_REQUEST")),
+        (ring(receiver=A), (400, "ERR_BAD_REQUEST")),
+        (ring(receiverType="crowd"), (400, "ERR_BAD_REQUEST")),
+        (ring("nobody"), (404, "ERR_UID_NOT_FOUND")),
+        (ring("none", receiverType="group"), (404, "ERR_GUID_NOT_FOUND")),
+        (ring("g", receiverType="group"), (403, "ERR_GROUP_NOT_JOINED")),
+    ],
+)
+def test_what_is_not_a_call_is_refused(sandbox, say, body, refused):
+    """A call without what it needs, to oneself, to nobody or to a group that one is not in is refused."""
+    sandbox.add_group("g", "G", owner=C)
+    assert code(say(A, "POST", "/calls", body)) == refused
+    assert sandbox.messages == []
+
+
+def test_a_muid_counts_once(sandbox, say):
+    """A call that is started again under the same muid is the same call."""
+    first = say(A, "POST", "/calls", ring(muid="m")).json()["data"]
+    assert first["muid"] == "m" and say(A, "POST", "/calls", ring(muid="m")).json()["data"] == first
+    assert len(sandbox.messages) == 1
+
+
+def test_a_group_is_called(client, sandbox, say):
+    """A call to a group reaches its members; one of them accepts it, even when the caller has left."""
+    sandbox.add_group("g", "G", owner=C, members=[A, B])
+    member = client.connect(B, presence=None)
+    stored = say(A, "POST", "/calls", ring("g", receiverType="group")).json()["data"]
+    assert client.receive(member)["body"] == stored
+    assert (stored["receiver"], stored["conversationId"]) == ("g", "group_g")
+    sandbox.leave("g", A)
+    sandbox.accept_call(session(stored)["sessionid"], by=C)
+    assert [client.receive(member)["body"]["data"]["action"] for _ in range(2)] == ["left", "ongoing"]
+
+
+@pytest.mark.parametrize("method, path", [("POST", "/calls"), ("PUT", "/calls/x")])
+def test_every_call_wants_an_auth_token(client, sandbox, method, path):
+    """Without an auth token there is no call; and a fault can be set on each path."""
+    assert code(client.call(method, path, body={})) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
+    sandbox.fail_http(503, path=path)
+    assert client.call(method, path).status_code == 503
+
+
+# Played by the sandbox.
+
+
+def test_calls_are_played(client, sandbox):
+    """call(), accept_call(), reject_call(), cancel_call() and end_call() are heard by both sides."""
+    caller, called = client.connect(A, presence=None), client.connect(B, presence=None)
+    accepted = sandbox.call(A, B, "video")
+    sandbox.accept_call(accepted)
+    sandbox.end_call(accepted, by=B)
+    sandbox.reject_call(sandbox.call(A, B))
+    sandbox.cancel_call(sandbox.call(A, B))
+    for socket in (caller, called):
+        heard = [client.receive(socket)["body"] for _ in range(7)]
+        assert [(body["data"]["action"], body["sender"]) for body in heard] == [
+            ("initiated", A),
+            ("ongoing", B),
+            ("ended", B),
+            ("initiated", A),
+            ("rejected", B),
+            ("initiated", A),
+            ("cancelled", A),
+        ]
+        assert {session(body)["sessionid"] for body in heard[:3]} == {accepted}
+        assert len({session(body)["sessionid"] for body in heard}) == 3
+
+
+@pytest.mark.parametrize(
+    "act, error, text",
+    [
+        (lambda sandbox: sandbox.call("nobody", B), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.call(A, "nobody"), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.call(A, B, "smell"), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.accept_call("none"), KeyError, "ERR_CALL_SESSION_NOT_FOUND"),
+        (lambda sandbox: sandbox.reject_call(sandbox.call(A, B), by=C), KeyError, "ERR_CALL_SESSION_NOT_FOUND"),
+        (lambda sandbox: sandbox.accept_call(sandbox.call(A, B), by=A), ValueError, "ERR_CALL_NO_ACCESS"),
+        (lambda sandbox: sandbox.cancel_call(sandbox.call(A, B), by=B), ValueError, "ERR_CALL_NO_ACCESS"),
+        (lambda sandbox: sandbox.end_call(sandbox.call(A, B)), ValueError, "ERR_BAD_REQUEST"),
+    ],
+)
+def test_what_can_not_be_played_is_an_error(sandbox, act, error, text):
+    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError, with its code."""
+    with pytest.raises(error, match=text):
+        act(sandbox)
+    assert all(message["data"]["action"] == "initiated" for message in sandbox.messages)

@@ -1,0 +1,316 @@
+"""Groups: made, joined, left, kicked from, banned from; by hand over HTTP and sockets, and played by the sandbox."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+A, B, C, D, E = (f"cometchat-uid-{number}" for number in range(1, 6))
+
+
+@pytest.fixture
+def say(client, sandbox):
+    """A maker of calls in a user's name: the whole answer."""
+
+    def call(uid, method, path, body=None, **options):
+        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body, **options)
+
+    return call
+
+
+@pytest.fixture
+def group(sandbox):
+    """g: A owns it, B moderates it, C takes part in it."""
+    sandbox.add_group("g", "The Group", owner=A, members=[B, C])
+    sandbox.change_scope("g", B, "moderator")
+    return "g"
+
+
+def code(answer):
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def scope(sandbox, uid, guid="g"):
+    """A user's scope, None where they are not in the group."""
+    member = sandbox._state.groups.of(guid).members.get(uid)
+    return None if member is None else member.scope
+
+
+def entities(body):
+    """Who did what to whom and where, by their ids."""
+    found = body["data"]["entities"]
+    return {role: entity["entity"].get("uid", entity["entity"].get("guid")) for role, entity in found.items()}
+
+
+def test_a_group_is_made_and_shown(sandbox, say):
+    """POST /groups answers the group, with its maker as owner and admin; GET shows each user their own membership."""
+    body = {"guid": "g", "name": "G", "type": "public", "icon": "https://example.org/i.png"}
+    made = say(A, "POST", "/groups", body).json()["data"]
+    assert (made["guid"], made["name"], made["type"], made["owner"]) == ("g", "G", "public", A)
+    assert (made["scope"], made["hasJoined"], made["membersCount"]) == ("admin", True, 1)
+    assert made["conversationId"] == "group_g" and made["icon"] == body["icon"]
+    assert abs(made["joinedAt"] - time.time()) < 5
+    assert say(A, "GET", "/v3.0/groups/g").json()["data"] == made
+    other = say(B, "GET", "/groups/g").json()["data"]
+    assert other["hasJoined"] is False and "scope" not in other
+    assert sandbox.messages == []
+
+
+@pytest.mark.parametrize(
+    "body, status, error",
+    [
+        (None, 400, "ERR_BAD_REQUEST"),
+        ({"name": "G"}, 400, "ERR_BAD_REQUEST"),
+        ({"guid": "x", "name": ""}, 400, "ERR_BAD_REQUEST"),
+        ({"guid": "x", "name": "G", "type": "secret"}, 400, "ERR_BAD_REQUEST"),
+        ({"guid": "x", "name": "G", "type": "password"}, 400, "ERR_BAD_REQUEST"),
+        ({"guid": "g", "name": "G"}, 409, "ERR_GUID_ALREADY_EXISTS"),
+    ],
+)
+def test_what_is_not_a_group_is_refused(say, group, body, status, error):
+    """A group without guid or name, of an unknown type, without its password, or with a taken guid is refused."""
+    assert code(say(A, "POST", "/groups", body)) == (status, error)
+
+
+def test_a_join_is_an_action(client, sandbox, say, group):
+    """Who joins is a participant; the join is stored as an action and reaches the members, not the socket it is of."""
+    member, outsider = client.connect(A, presence=None), client.connect(E, presence=None)
+    joining = client.connect(D, presence=None)
+    before = len(sandbox.messages)
+    answer = say(D, "POST", "/groups/g/members")
+    frame = client.receive(member)
+    assert (frame["type"], frame["sender"], frame["receiver"], frame["receiverType"]) == ("message", D, "g", "group")
+    body = frame["body"]
+    assert sandbox.messages[before:] == [body] and body["id"] == str(before + 1)
+    assert answer.json()["data"] == body and scope(sandbox, D) == "participant"
+    assert body["data"]["entities"]["for"]["entity"]["membersCount"] == 4
+    assert (body["category"], body["type"], body["conversationId"]) == ("action", "groupMember", "group_g")
+    assert body["data"]["action"] == "joined" and entities(body) == {"by": D, "for": "g"}
+    assert body["data"]["entities"]["for"]["entity"]["name"] == "The Group"
+    assert [entity["entityType"] for entity in body["data"]["entities"].values()] == ["user", "group"]
+    assert client.hears_nothing(joining, 0.05) and client.hears_nothing(outsider, 0.05)
+    assert code(say(D, "POST", "/groups/g/members")) == (409, "ERR_ALREADY_JOINED")
+
+
+def test_a_group_may_want_a_password(sandbox, say):
+    """A group of the type password takes whom has it; its password is in no answer."""
+    sandbox.add_group("p", "P", type="password", password="sesame")
+    for body in (None, {}, {"password": "wrong"}):
+        assert code(say(B, "POST", "/groups/p/members", body)) == (403, "ERR_WRONG_GROUP_PASS")
+    answer = say(B, "POST", "/groups/p/members", {"password": "sesame"})
+    assert answer.status_code == 200 and "sesame" not in answer.text + str(sandbox.messages)
+
+
+def test_a_private_group_is_joined_by_invitation(sandbox, say):
+    """A private group can't be joined or looked at from outside; a member adds others."""
+    sandbox.add_group("p", "P", type="private")
+    assert code(say(B, "POST", "/groups/p/members")) == (403, "ERR_GROUP_JOIN_NOT_ALLOWED")
+    assert code(say(B, "GET", "/groups/p")) == (403, "ERR_GROUP_NOT_JOINED")
+    assert say(A, "PUT", "/groups/p/members", {"participants": [B]}).status_code == 200
+    assert say(B, "GET", "/groups/p").json()["data"]["hasJoined"] is True
+
+
+def test_a_leave_is_an_action(client, make_client, sandbox, say, group):
+    """Who leaves is no member any more; the members hear of it, and the leaver's other sockets; the owner stays."""
+    another = make_client(sandbox)
+    member, leaver, there = client.connect(A, presence=None), client.connect(C, presence=None), another.connect(C)
+    assert say(C, "DELETE", "/groups/g/members").json()["data"]["success"] is True
+    body = client.receive(member)["body"]
+    assert body["data"]["action"] == "left" and entities(body) == {"by": C, "for": "g"}
+    assert another.receive(there)["body"] == body
+    assert scope(sandbox, C) is None and client.hears_nothing(leaver, 0.05)
+    assert code(say(C, "DELETE", "/groups/g/members")) == (403, "ERR_GROUP_NOT_JOINED")
+    assert code(say(A, "DELETE", "/groups/g/members")) == (403, "ERR_OWNER_EXIT_FORBIDDEN")
+
+
+def test_kick_ban_and_unban_are_actions(client, sandbox, say, group):
+    """Each reaches the members and the one concerned; a kicked user may come again, a banned one not until unbanned."""
+    member, concerned = client.connect(A, presence=None), client.connect(C, presence=None)
+
+    def heard(action, by):
+        bodies = [client.receive(socket)["body"] for socket in (member, concerned)]
+        assert bodies[0] == bodies[1] == sandbox.messages[-1]
+        assert bodies[0]["data"]["action"] == action and bodies[0]["sender"] == by
+        assert entities(bodies[0]) == {"by": by, "on": C, "for": "g"}
+
+    assert say(B, "DELETE", f"/groups/g/members/{C}").status_code == 200
+    heard("kicked", B)
+    sandbox.join("g", C)
+    assert client.receive(member)["body"] == client.receive(concerned)["body"]
+    assert say(B, "POST", f"/groups/g/bannedusers/{C}").status_code == 200
+    heard("banned", B)
+    assert scope(sandbox, C) is None
+    assert code(say(C, "POST", "/groups/g/members")) == (403, "ERR_BANNED_GROUPMEMBER")
+    assert say(B, "DELETE", f"/groups/g/bannedusers/{C}").status_code == 200
+    heard("unbanned", B)
+    assert say(C, "POST", "/groups/g/members").status_code == 200
+
+
+def test_a_change_of_scope_is_an_action(client, sandbox, say, group):
+    """PUT of a member changes their scope; the action says the old and the new one."""
+    member = client.connect(C, presence=None)
+    assert say(A, "PUT", f"/groups/g/members/{C}", {"scope": "admin"}).status_code == 200
+    body = client.receive(member)["body"]
+    assert body["data"]["action"] == "scopeChanged" and entities(body) == {"by": A, "on": C, "for": "g"}
+    assert body["data"]["extras"] == {"scope": {"old": "participant", "new": "admin"}}
+    assert scope(sandbox, C) == "admin"
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT"])
+def test_members_are_added_by_lists(client, sandbox, say, group, method):
+    """Each user of each list is added with that scope, or banned, and has an action and a result of their own."""
+    member = client.connect(C, presence=None)
+    lists = {"admins": [D], "participants": [E, C, "nobody"], "usersToBan": [B]}
+    answer = say(A, method, "/groups/g/members", lists).json()["data"]
+    assert answer["admins"] == {D: {"success": True}} and answer["usersToBan"] == {B: {"success": True}}
+    assert answer["moderators"] == {}
+    assert answer["participants"][E] == {"success": True}
+    assert answer["participants"][C]["error"]["code"] == "ERR_ALREADY_JOINED"
+    assert answer["participants"]["nobody"]["error"]["code"] == "ERR_UID_NOT_FOUND"
+    heard = [client.receive(member)["body"] for _ in range(3)]
+    assert [(body["data"]["action"], body["data"]["entities"]["on"]["entity"]["uid"]) for body in heard] == [
+        ("added", D),
+        ("added", E),
+        ("banned", B),
+    ]
+    assert (scope(sandbox, D), scope(sandbox, E), scope(sandbox, B)) == ("admin", "participant", None)
+
+
+def test_the_members_are_listed(sandbox, say, group):
+    """GET of the members gives each with their scope; to members only."""
+    answer = say(C, "GET", "/groups/g/members?per_page=30&page=1").json()
+    scopes = {member["uid"]: member["scope"] for member in answer["data"]}
+    assert scopes == {A: "admin", B: "moderator", C: "participant"}
+    assert answer["meta"]["pagination"]["total_pages"] == 1 and answer["meta"]["pagination"]["total"] == 3
+    assert code(say(E, "GET", "/groups/g/members")) == (403, "ERR_GROUP_NOT_JOINED")
+
+
+NO_CLEARANCE = (403, "ERR_GROUP_NO_SCOPE_CLEARANCE")
+
+
+@pytest.mark.parametrize(
+    "uid, method, path, body, refused",
+    [
+        (C, "DELETE", f"/members/{B}", None, NO_CLEARANCE),
+        (C, "POST", f"/bannedusers/{B}", None, NO_CLEARANCE),
+        (C, "DELETE", f"/bannedusers/{E}", None, NO_CLEARANCE),
+        (C, "PUT", f"/members/{B}", {"scope": "participant"}, NO_CLEARANCE),
+        (C, "POST", "/members", {"participants": [E]}, NO_CLEARANCE),
+        (B, "DELETE", f"/members/{A}", None, NO_CLEARANCE),
+        (B, "DELETE", f"/members/{D}", None, NO_CLEARANCE),
+        (B, "PUT", f"/members/{C}", {"scope": "admin"}, NO_CLEARANCE),
+        (D, "DELETE", f"/members/{A}", None, NO_CLEARANCE),
+        (B, "DELETE", f"/members/{B}", None, (403, "ERR_GROUP_NO_SELF_ACTION")),
+        (E, "DELETE", f"/members/{C}", None, (403, "ERR_GROUP_NOT_JOINED")),
+        (E, "POST", "/members", {"participants": [E]}, (403, "ERR_GROUP_NOT_JOINED")),
+        (A, "DELETE", f"/members/{E}", None, (400, "ERR_NOT_A_MEMBER")),
+        (A, "PUT", f"/members/{E}", {"scope": "admin"}, (400, "ERR_NOT_A_MEMBER")),
+        (A, "PUT", f"/members/{C}", {"scope": "participant"}, (400, "ERR_SAME_SCOPE")),
+        (A, "PUT", f"/members/{C}", {"scope": "king"}, (400, "ERR_BAD_REQUEST")),
+        (A, "PUT", f"/members/{C}", None, (400, "ERR_BAD_REQUEST")),
+        (A, "DELETE", f"/bannedusers/{C}", None, (400, "ERR_NOT_BANNED")),
+        (A, "DELETE", "/members/nobody", None, (404, "ERR_UID_NOT_FOUND")),
+        (A, "POST", "/members", {"admins": "all"}, (400, "ERR_BAD_REQUEST")),
+        (A, "POST", "/members", [], (400, "ERR_BAD_REQUEST")),
+    ],
+)
+def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
+    """A admin acts on all but the owner, a moderator on participants, a participant on nobody; else nothing changes."""
+    sandbox.add_member("g", D, scope="admin")
+    before = sandbox.messages
+    assert code(say(uid, method, "/groups/g" + path, body)) == refused
+    assert sandbox.messages == before
+    assert (scope(sandbox, B), scope(sandbox, C), scope(sandbox, E)) == ("moderator", "participant", None)
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("GET", "/groups/g"),
+        ("GET", "/groups/g/members"),
+        ("POST", "/groups/g/members"),
+        ("DELETE", "/groups/g/members"),
+        ("DELETE", f"/groups/g/members/{B}"),
+        ("PUT", f"/groups/g/members/{B}"),
+        ("POST", f"/groups/g/bannedusers/{B}"),
+        ("DELETE", f"/groups/g/bannedusers/{B}"),
+    ],
+)
+def test_every_call_wants_a_group_and_an_auth_token(client, sandbox, say, method, path):
+    """Of a group that there is not each call is 404, without an auth token 401; and a fault can be set on each."""
+    assert code(say(A, method, path)) == (404, "ERR_GUID_NOT_FOUND")
+    assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
+    sandbox.fail_http(503, times=1, path="/groups/*")
+    assert client.call(method, path).status_code == 503
+
+
+# Played by the sandbox.
+
+
+def test_group_actions_are_played(client, sandbox):
+    """Each method on groups is heard by a member as the API's own would be, by the owner where nobody is named."""
+    sandbox.add_group("g", "G", owner=A, members=[A, B, B])
+    member = client.connect(B, presence=None)
+    sandbox.join("g", C)
+    sandbox.change_scope("g", C, "moderator")
+    sandbox.add_member("g", D, by=C)
+    sandbox.kick("g", D, by=C)
+    sandbox.ban("g", D)
+    sandbox.unban("g", D, by=C)
+    sandbox.leave("g", C)
+    heard = [client.receive(member)["body"] for _ in range(7)]
+    assert [(body["data"]["action"], body["sender"]) for body in heard] == [
+        ("joined", C),
+        ("scopeChanged", A),
+        ("added", C),
+        ("kicked", C),
+        ("banned", A),
+        ("unbanned", C),
+        ("left", C),
+    ]
+    assert heard == sandbox.messages
+
+
+def test_join_needs_no_password(sandbox):
+    """join() takes a user into a private group and into one with a password."""
+    sandbox.add_group("private", "P", type="private")
+    sandbox.add_group("password", "P", type="password", password="sesame")
+    for guid in ("private", "password"):
+        sandbox.join(guid, B)
+        assert scope(sandbox, B, guid) == "participant"
+
+
+@pytest.mark.parametrize(
+    "act, error, text",
+    [
+        (lambda sandbox: sandbox.add_group("g", "G"), ValueError, "ERR_GUID_ALREADY_EXISTS"),
+        (lambda sandbox: sandbox.add_group("h", "H", owner="nobody"), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.add_group("h", "H", members=["nobody"]), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.add_group("h", "H", type="password"), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.join("none", B), KeyError, "ERR_GUID_NOT_FOUND"),
+        (lambda sandbox: sandbox.join("g", "nobody"), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.join("g", B), ValueError, "ERR_ALREADY_JOINED"),
+        (lambda sandbox: sandbox.leave("g", A), ValueError, "ERR_OWNER_EXIT_FORBIDDEN"),
+        (lambda sandbox: sandbox.kick("g", B, by=C), ValueError, "ERR_GROUP_NO_SCOPE_CLEARANCE"),
+        (lambda sandbox: sandbox.ban("g", A, by=B), ValueError, "ERR_GROUP_NO_SCOPE_CLEARANCE"),
+        (lambda sandbox: sandbox.unban("g", C), ValueError, "ERR_NOT_BANNED"),
+        (lambda sandbox: sandbox.change_scope("g", C, "king"), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.add_member("g", D, by=B, scope="admin"), ValueError, "ERR_GROUP_NO_SCOPE_CLEARANCE"),
+        (lambda sandbox: sandbox.add_member("g", C), ValueError, "ERR_ALREADY_JOINED"),
+    ],
+)
+def test_what_can_not_be_played_is_an_error(sandbox, group, act, error, text):
+    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError; nothing changes."""
+    stored = sandbox.messages
+    with pytest.raises(error, match=text):
+        act(sandbox)
+    assert sandbox.messages == stored
+
+
+def test_a_banned_user_can_not_be_added_or_banned_again(sandbox, group):
+    """A ban holds against add_member() and join(), and is there once."""
+    sandbox.ban("g", C)
+    for act in (sandbox.add_member, sandbox.join, sandbox.ban):
+        with pytest.raises(ValueError, match="ERR_BANNED_GROUPMEMBER"):
+            act("g", C)

@@ -1,0 +1,494 @@
+"""Messages: sent, repeated, edited, deleted, reacted to, and the history; by hand over HTTP and sockets."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
+
+
+@pytest.fixture
+def say(client, sandbox):
+    """A maker of calls in a user's name: the whole answer."""
+
+    def call(uid, method, path, body=None, by=client, **options):
+        return by.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body, **options)
+
+    return call
+
+
+def text_to(receiver, text="hello", **change):
+    return {
+        "receiver": receiver,
+        "receiverType": "user",
+        "category": "message",
+        "type": "text",
+        "data": {"text": text},
+        **change,
+    }
+
+
+def numbers(answer):
+    """The ids of a page."""
+    assert answer.status_code == 200, answer.text
+    return [message["id"] for message in answer.json()["data"]]
+
+
+def code(answer):
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_muid_counts_once(client, sandbox, say):
+    """The same muid of the same sender gives back the stored message and delivers nothing; another's is another."""
+    socket = client.connect(B, presence=None)
+    first = say(A, "POST", "/messages", text_to(B, muid="m")).json()["data"]
+    again = say(A, "POST", "/messages", text_to(B, "changed", muid="m"))
+    other = say(C, "POST", "/messages", text_to(B, muid="m")).json()["data"]
+    assert again.status_code == 200 and again.json()["data"] == first
+    assert (first["id"], other["id"]) == ("1", "2")
+    assert [client.receive(socket)["body"] for _ in range(2)] == [first, other]
+    assert client.hears_nothing(socket, 0.05)
+    assert sandbox.messages == [first, other]
+
+
+def test_a_muid_outlives_membership(sandbox, say):
+    """A message that is repeated by somebody who was kicked meanwhile is still the stored one."""
+    sandbox.add_group("g", "G", owner=A, members=[B])
+    first = say(B, "POST", "/messages", text_to("g", receiverType="group", muid="m")).json()["data"]
+    sandbox.kick("g", B)
+    assert say(B, "POST", "/messages", text_to("g", receiverType="group", muid="m")).json()["data"] == first
+
+
+def test_the_senders_other_sockets_hear_of_a_message(client, make_client, sandbox, say):
+    """A message reaches the receiver's sockets and the sender's others, but not the one whose resource has sent it."""
+    another = make_client(sandbox)
+    receiver, here, there = client.connect(B), client.connect(A), another.connect(A)
+    assert client.receive(receiver)["type"] == "presence"
+    stored = say(A, "POST", "/messages", text_to(B)).json()["data"]
+    assert client.receive(receiver)["body"] == client.receive(there)["body"] == stored
+    assert client.hears_nothing(here, 0.05)
+
+
+def test_ids_are_shared_and_sorted_by_time(sandbox, say):
+    """Messages, group actions and calls take the next number each, as text, and never an earlier sentAt."""
+    sandbox.add_group("g", "G", owner=A)
+    sandbox.send_message(A, B, "one")
+    sandbox.join("g", B)
+    sandbox.call(A, B)
+    say(B, "POST", "/messages", text_to("g", receiverType="group"))
+    stored = sandbox.messages
+    assert [(message["id"], message["category"]) for message in stored] == [
+        ("1", "message"),
+        ("2", "action"),
+        ("3", "call"),
+        ("4", "message"),
+    ]
+    assert [message["sentAt"] for message in stored] == sorted(message["sentAt"] for message in stored)
+
+
+def test_a_message_to_a_group_reaches_its_members(client, make_client, sandbox, say):
+    """Members' sockets get it, the sender's others too; outsiders do not, and can't send to it."""
+    sandbox.add_group("g", "G", owner=A, members=[B])
+    another = make_client(sandbox)
+    here, there = client.connect(A, presence=None), another.connect(A, presence=None)
+    member, outsider = client.connect(B, presence=None), client.connect(C, presence=None)
+    stored = say(A, "POST", "/messages", text_to("g", receiverType="group")).json()["data"]
+    assert stored["conversationId"] == "group_g"
+    assert stored["data"]["entities"]["receiver"]["entity"]["guid"] == "g"
+    frame = client.receive(member)
+    assert (frame["receiver"], frame["receiverType"], frame["body"]) == ("g", "group", stored)
+    assert client.receive(there) == frame
+    assert client.hears_nothing(here, 0.05) and client.hears_nothing(outsider, 0.05)
+    assert code(say(C, "POST", "/messages", text_to("g", receiverType="group"))) == (403, "ERR_GROUP_NOT_JOINED")
+
+
+# The history.
+
+
+@pytest.fixture
+def spoken(sandbox):
+    """Ten messages from A to B, with the ids 1 to 10."""
+    for number in range(1, 11):
+        sandbox.send_message(A, B, str(number))
+
+
+@pytest.mark.parametrize(
+    "query, ids",
+    [
+        ("?affix=append&id=7", "8 9 10"),
+        ("?affix=append&id=2&per_page=3", "3 4 5"),
+        ("?affix=append", "1 2 3 4 5 6 7 8 9 10"),
+        ("?affix=append&id=10", ""),
+        ("?affix=append&id=9999", ""),
+        ("?affix=prepend&id=4", "1 2 3"),
+        ("?affix=prepend&id=9&per_page=2", "7 8"),
+        ("?affix=prepend&per_page=2", "9 10"),
+        ("?per_page=1", "10"),
+        ("?affix=prepend&id=1", ""),
+        ("", "1 2 3 4 5 6 7 8 9 10"),
+        ("?affix=append&sentAt=1", "1 2 3 4 5 6 7 8 9 10"),
+        ("?affix=prepend&sentAt=1", ""),
+        ("?affix=append&sentAt=99999999999", ""),
+        ("?affix=prepend&sentAt=99999999999&per_page=2", "9 10"),
+    ],
+)
+def test_the_history_is_asked_for_by_affix(say, spoken, query, ids):
+    """append is what is newer, prepend what is older, than an id or a time; always oldest first."""
+    assert numbers(say(B, "GET", f"/messages{query}")) == ids.split()
+
+
+def test_a_page_says_where_it_stands(say, spoken):
+    """meta has the page's limit and count, and the ids to ask from for the pages before and after."""
+    meta = say(B, "GET", "/v3.0/messages?affix=append&id=2&per_page=3").json()["meta"]
+    assert meta["current"] == {"limit": 3, "count": 3}
+    assert (meta["previous"]["affix"], meta["previous"]["id"]) == ("prepend", "3")
+    assert (meta["next"]["affix"], meta["next"]["id"]) == ("append", "5")
+    empty = say(B, "GET", "/messages?affix=append&id=10").json()
+    assert empty == {
+        "data": [],
+        "meta": {"current": {"limit": 30, "count": 0}, "next": {"affix": "append", "id": "10"}},
+    }
+
+
+def test_a_page_has_30_messages_and_at_most_1000(sandbox, say):
+    """Without per_page a page has 30 messages; one that asks for more than 1000 gets 1000."""
+    for number in range(1001):
+        sandbox.send_message(A, B, str(number))
+    assert len(numbers(say(B, "GET", "/messages?affix=append"))) == 30
+    answer = say(B, "GET", "/messages?affix=append&per_page=5000")
+    assert len(numbers(answer)) == 1000 and answer.json()["meta"]["current"]["limit"] == 1000
+
+
+@pytest.mark.parametrize("query", ["affix=sideways", "id=x", "id=-1", "per_page=0", "per_page=many", "sentAt=now"])
+def test_a_query_that_makes_no_sense_is_refused(say, query):
+    """An unknown affix, and what is not a whole number, is ERR_BAD_REQUEST."""
+    assert code(say(A, "GET", f"/messages?{query}")) == (400, "ERR_BAD_REQUEST")
+
+
+def test_the_history_can_be_filtered(sandbox, say):
+    """By category and type, one or several; a page is filled with what fits."""
+    sandbox.send_message(A, B, "one")
+    sandbox.send_message(A, B, category="custom", type="place", data={"customData": {}})
+    sandbox.send_message(A, B, type="image", data={"url": "u"})
+    sandbox.call(A, B)
+    assert numbers(say(B, "GET", "/messages?category=custom")) == ["2"]
+    assert numbers(say(B, "GET", "/messages?categories=custom,call")) == ["2", "4"]
+    assert numbers(say(B, "GET", "/messages?category=message&type=image&type=text")) == ["1", "3"]
+    assert numbers(say(B, "GET", "/messages?affix=append&per_page=1&types=image,audio")) == ["3"]
+
+
+def test_the_history_is_ones_own(sandbox, say):
+    """A user sees what they have sent and what was sent to them, and nothing of others."""
+    sandbox.send_message(A, B, "1")
+    sandbox.send_message(B, A, "2")
+    sandbox.send_message(B, C, "3")
+    assert numbers(say(A, "GET", "/messages")) == ["1", "2"]
+    assert numbers(say(B, "GET", "/messages")) == ["1", "2", "3"]
+    assert numbers(say(C, "GET", "/messages")) == ["3"]
+    for path in (f"/users/{C}/messages", f"/messages?uid={C}"):
+        assert numbers(say(B, "GET", path)) == ["3"]
+        assert numbers(say(A, "GET", path)) == []
+    assert code(say(A, "GET", "/users/nobody/messages")) == (404, "ERR_UID_NOT_FOUND")
+
+
+def test_the_history_of_a_group_is_of_the_time_in_it(sandbox, say):
+    """A member sees a group from their joining to their leaving, both included; others may not ask."""
+    sandbox.add_group("g", "G", owner=A)
+    sandbox.send_message(A, "g", "before", receiver_type="group")
+    sandbox.join("g", B)
+    sandbox.send_message(A, "g", "within", receiver_type="group")
+    for path in ("/groups/g/messages", "/messages?guid=g"):
+        assert numbers(say(B, "GET", path)) == ["2", "3"]
+        assert numbers(say(A, "GET", path)) == ["1", "2", "3"]
+        assert code(say(C, "GET", path)) == (403, "ERR_GROUP_NOT_JOINED")
+    sandbox.leave("g", B)
+    sandbox.send_message(A, "g", "after", receiver_type="group")
+    assert numbers(say(B, "GET", "/messages")) == ["2", "3", "4"]
+    assert code(say(B, "GET", "/groups/g/messages")) == (403, "ERR_GROUP_NOT_JOINED")
+    assert code(say(B, "GET", "/groups/none/messages")) == (404, "ERR_GUID_NOT_FOUND")
+
+
+def test_the_history_survives_a_restart(sandbox, say, spoken):
+    """What was stored before a stop is there after the start, and the ids go on."""
+    sandbox.stop()
+    assert sandbox.send_message(A, B, "while it was down")["id"] == "11"
+    sandbox.presence(A, True)  # to nobody
+    sandbox.start()
+    assert numbers(say(B, "GET", "/messages?affix=append&id=9")) == ["10", "11"]
+
+
+def test_ten_thousands_of_messages_stay_fast(sandbox, say):
+    """With 30,000 messages stored, sending one and a page of the history take well under 50 ms each."""
+    store = sandbox._state.messages
+    for number in range(30_000):
+        message = {
+            "conversationId": f"{A}_user_{B}",
+            "sender": A,
+            "receiverType": "user",
+            "receiver": B,
+            "category": "message",
+            "type": "text",
+            "muid": str(number),
+            "data": {"text": str(number)},
+        }
+        store.add(message, (A, B))
+    before = time.perf_counter()
+    for step in range(20):
+        assert numbers(say(B, "GET", f"/messages?affix=append&id={step * 1400}&per_page=1")) == [str(step * 1400 + 1)]
+        assert sandbox.send_message(A, B, "again", muid=str(step))["id"] == str(step + 1)
+        assert sandbox.send_message(A, B, "more")["id"] == str(30_001 + step)
+    assert (time.perf_counter() - before) / 60 < 0.05
+
+
+# One message.
+
+
+def test_a_message_is_for_those_who_may_see_it(sandbox, say):
+    """GET /messages/{id} answers the message to its sender and receiver; to others there is none."""
+    stored = sandbox.send_message(A, B, "one")
+    for uid in (A, B):
+        assert say(uid, "GET", "/messages/1").json()["data"] == stored
+    for uid, message_id in ((C, "1"), (A, "2"), (A, "0"), (A, "x"), (A, "9" * 30)):
+        assert code(say(uid, "GET", f"/messages/{message_id}")) == (404, "ERR_MESSAGE_ID_NOT_FOUND")
+
+
+def test_an_edit_is_stored_and_delivered(client, make_client, sandbox, say):
+    """An edit changes the data, sets editedAt and editedBy, and reaches all sockets but the editor's as an action."""
+    another = make_client(sandbox)
+    sandbox.send_message(A, B, "hello", metadata={"a": 1})
+    receiver, here, there = client.connect(B, presence=None), client.connect(A, presence=None), another.connect(A)
+    action = say(A, "PUT", "/messages/1", {"data": {"text": "hi"}}).json()["data"]
+    assert (action["id"], action["category"], action["type"], action["sender"]) == ("2", "action", "message", A)
+    assert action["data"]["action"] == "edited" and action["data"]["resource"] == client.resource
+    entities = action["data"]["entities"]
+    assert (entities["by"]["entity"]["uid"], entities["for"]["entity"]["uid"]) == (A, B)
+    assert entities["on"]["entityType"] == "message"
+    edited = entities["on"]["entity"]
+    assert (edited["id"], edited["data"]["text"], edited["editedBy"]) == ("1", "hi", A)
+    assert abs(edited["editedAt"] - time.time()) < 5 and "metadata" not in edited["data"]
+    assert edited["data"]["entities"]["sender"]["entity"]["uid"] == A
+    frame = client.receive(receiver)
+    assert (frame["type"], frame["sender"], frame["deviceId"]) == ("message", A, client.resource)
+    assert frame["body"] == another.receive(there)["body"] == action
+    assert client.hears_nothing(here, 0.05)
+    assert sandbox.messages == [edited, action]
+
+
+def test_a_delete_is_stored_and_delivered(client, sandbox, say):
+    """A deleted message has deletedAt and deletedBy, reaches the receiver in an action, and can't be changed again."""
+    sandbox.send_message(A, B, "hello")
+    receiver = client.connect(B, presence=None)
+    action = say(A, "DELETE", "/messages/1").json()["data"]
+    deleted = action["data"]["entities"]["on"]["entity"]
+    assert action["data"]["action"] == "deleted" and deleted["id"] == "1"
+    assert deleted["deletedBy"] == A and abs(deleted["deletedAt"] - time.time()) < 5
+    assert client.receive(receiver)["body"] == action
+    assert say(B, "GET", "/messages").json()["data"] == [deleted, action]
+    assert code(say(A, "PUT", "/messages/1", {"data": {"text": "x"}})) == (400, "ERR_BAD_REQUEST")
+    assert code(say(A, "DELETE", "/messages/1")) == (400, "ERR_BAD_REQUEST")
+
+
+def test_only_ones_own_messages_are_ones_to_change(sandbox, say):
+    """The receiver may not edit or delete, a stranger learns of nothing, an action can't be changed at all."""
+    sandbox.send_message(A, B, "hello")
+    sandbox.add_group("g", "G", owner=A)
+    sandbox.join("g", B)
+    for method, body in (("PUT", {"data": {"text": "x"}}), ("DELETE", None)):
+        assert code(say(B, method, "/messages/1", body)) == (403, "ERR_MESSAGE_NO_ACCESS")
+        assert code(say(C, method, "/messages/1", body)) == (404, "ERR_MESSAGE_ID_NOT_FOUND")
+        assert code(say(B, method, "/messages/2", body)) == (400, "ERR_BAD_REQUEST")
+    for body in (None, [], {}, {"data": "text"}):
+        assert code(say(A, "PUT", "/messages/1", body)) == (400, "ERR_BAD_REQUEST")
+
+
+def test_moderators_change_messages_of_their_group(client, sandbox, say):
+    """A moderator deletes a participant's message, one from before their time too; the members hear of it."""
+    sandbox.add_group("g", "G", owner=A, members=[B])
+    sandbox.send_message(B, "g", "rude", receiver_type="group")
+    sandbox.add_member("g", C, scope="moderator")
+    member = client.connect(B, presence=None)
+    assert say(C, "DELETE", "/messages/1").json()["data"]["sender"] == C
+    deleted = client.receive(member)["body"]["data"]["entities"]["on"]["entity"]
+    assert (deleted["id"], deleted["sender"], deleted["deletedBy"]) == ("1", B, C)
+
+
+# Reactions.
+
+
+def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
+    """A reaction, and its end, reach both sides as a reaction frame; the message counts the reactions."""
+    another = make_client(sandbox)
+    sandbox.send_message(A, B, "hello")
+    sender, reacting = client.connect(A, presence=None), another.connect(B, presence=None)
+    path = "/messages/1/reactions/%F0%9F%91%8D"
+    for method, action, counts in (
+        ("POST", "message_reaction_added", [{"reaction": "👍", "count": 1}]),
+        ("DELETE", "message_reaction_removed", []),
+    ):
+        for _ in range(2):  # the second time nothing happens
+            assert say(B, method, path, by=another).json()["data"]["data"]["reactions"] == counts
+        frame = client.receive(sender)
+        assert (frame["type"], frame["sender"], frame["receiver"]) == ("reaction", B, A)
+        assert frame["body"]["action"] == action
+        reaction = frame["body"]["reaction"]
+        assert (reaction["messageId"], reaction["reaction"], reaction["uid"]) == ("1", "👍", B)
+        assert abs(reaction["reactedAt"] - time.time()) < 5 and reaction["reactedBy"]["uid"] == B
+    assert client.hears_nothing(sender, 0.05) and client.hears_nothing(reacting, 0.05)
+
+
+def test_reactions_are_counted(client, sandbox):
+    """Each user counts once for each reaction; one that nobody has any more is gone."""
+    sandbox.send_message(A, B, "hello")
+    socket = client.connect(B, presence=None)
+    sandbox.react("1", A, "x")
+    assert client.receive(socket)["receiver"] == B
+    sandbox.react("1", B, "x")
+    sandbox.react("1", B, "y")
+    assert sandbox.messages[0]["data"]["reactions"] == [{"reaction": "x", "count": 2}, {"reaction": "y", "count": 1}]
+    sandbox.unreact("1", A, "x")
+    sandbox.unreact("1", B, "y")
+    assert sandbox.messages[0]["data"]["reactions"] == [{"reaction": "x", "count": 1}]
+
+
+def test_reactions_are_for_those_who_see_the_message(sandbox, say):
+    """A stranger can't react, nor can one who has left the group."""
+    sandbox.add_group("g", "G", owner=A, members=[B])
+    sandbox.send_message(A, "g", "hello", receiver_type="group")
+    assert code(say(C, "POST", "/messages/1/reactions/x")) == (404, "ERR_MESSAGE_ID_NOT_FOUND")
+    sandbox.leave("g", B)
+    assert code(say(B, "POST", "/messages/1/reactions/x")) == (403, "ERR_GROUP_NOT_JOINED")
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("GET", "/messages"),
+        ("GET", f"/users/{B}/messages"),
+        ("GET", "/groups/g/messages"),
+        ("GET", "/messages/1"),
+        ("PUT", "/messages/1"),
+        ("DELETE", "/messages/1"),
+        ("POST", "/messages/1/reactions/x"),
+        ("DELETE", "/messages/1/reactions/x"),
+    ],
+)
+def test_every_call_wants_an_auth_token(client, sandbox, method, path):
+    """Without an auth token there is no history, no edit, no reaction; and a fault can be set on each path."""
+    assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
+    sandbox.fail_http(503, path=path)
+    assert client.call(method, "/v3.0" + path).status_code == 503
+
+
+# Played by the sandbox.
+
+
+def test_send_message_plays_another_device(client, sandbox):
+    """A message of send_message() reaches the receiver and all of the sender's sockets, and is answered as stored."""
+    sender, receiver = client.connect(A, presence=None), client.connect(B, presence=None)
+    stored = sandbox.send_message(A, B, "hello", muid="m", metadata={"a": 1})
+    assert client.receive(sender)["body"] == client.receive(receiver)["body"] == stored
+    assert (stored["muid"], stored["data"]["text"], stored["data"]["metadata"]) == ("m", "hello", {"a": 1})
+    assert sandbox.send_message(A, B, "again", muid="m") == stored
+    custom = sandbox.send_message(A, B, category="custom", type="place", data={"customData": {"lat": 1}})
+    assert client.receive(receiver)["body"] == custom and custom["data"]["customData"] == {"lat": 1}
+    assert client.hears_nothing(receiver, 0.05)
+
+
+def test_what_sandbox_answers_is_a_copy(sandbox):
+    """Changing what send_message(), edit_message() or messages gave changes nothing in the sandbox."""
+    sandbox.send_message(A, B, "hello")["data"]["text"] = "changed"
+    assert sandbox.messages[0]["data"]["text"] == "hello"
+    sandbox.edit_message("1", "hi")["data"]["text"] = "changed"
+    sandbox.messages[0]["data"]["text"] = "changed"
+    assert sandbox.messages[0]["data"]["text"] == "hi"
+
+
+def test_edit_and_delete_and_react_are_played(client, sandbox):
+    """edit_message(), delete_message(), react() and unreact() reach the sockets as the API's own would."""
+    sandbox.send_message(A, B, "hello", metadata={"a": 1})
+    socket = client.connect(B, presence=None)
+    edited = sandbox.edit_message("1", "hi")
+    assert (edited["editedBy"], edited["data"]["text"], edited["data"]["metadata"]) == (A, "hi", {"a": 1})
+    assert sandbox.messages[0] == edited == client.receive(socket)["body"]["data"]["entities"]["on"]["entity"]
+    sandbox.react("1", B, "👍")
+    sandbox.unreact("1", B, "👍")
+    assert [client.receive(socket)["body"]["action"] for _ in range(2)] == [
+        "message_reaction_added",
+        "message_reaction_removed",
+    ]
+    deleted = sandbox.delete_message("1", by=A)
+    assert sandbox.messages[0] == deleted == client.receive(socket)["body"]["data"]["entities"]["on"]["entity"]
+
+
+def test_typing_and_presence_are_played(client, sandbox):
+    """typing() reaches the receiver, presence() who asked for it; neither does in NO_TRANSIENT."""
+    sandbox.add_group("g", "G", owner=A, members=[B])
+    socket = client.connect(B)
+    sandbox.typing(A, B)
+    started = client.receive(socket)
+    assert (started["type"], started["sender"], started["receiver"]) == ("typing_indicator", A, B)
+    assert started["body"]["action"] == "started" and started["body"]["user"]["uid"] == A
+    sandbox.typing(A, "g", False, "group")
+    ended = client.receive(socket)
+    assert (ended["receiver"], ended["receiverType"], ended["body"]["action"]) == ("g", "group", "ended")
+    for online, status in ((True, "online"), (False, "offline")):
+        sandbox.presence(C, online)
+        frame = client.receive(socket)
+        assert (frame["type"], frame["body"]["action"], frame["body"]["user"]["status"]) == ("presence", status, status)
+    sandbox.set_mode("NO_TRANSIENT")
+    sandbox.typing(A, B)
+    sandbox.presence(C, True)
+    assert client.hears_nothing(socket, 0.05)
+
+
+@pytest.mark.parametrize(
+    "act, error, text",
+    [
+        (lambda sandbox: sandbox.send_message("nobody", B, "x"), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.send_message(A, "nobody", "x"), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.send_message(A, "g", "x", receiver_type="group"), KeyError, "ERR_GUID_NOT_FOUND"),
+        (lambda sandbox: sandbox.send_message(A, B, "x", type=""), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.edit_message("7", "x"), KeyError, "ERR_MESSAGE_ID_NOT_FOUND"),
+        (lambda sandbox: sandbox.edit_message("1", "x", by=B), ValueError, "ERR_MESSAGE_NO_ACCESS"),
+        (lambda sandbox: sandbox.delete_message("1", by=C), KeyError, "ERR_MESSAGE_ID_NOT_FOUND"),
+        (lambda sandbox: sandbox.react("1", C, "x"), KeyError, "ERR_MESSAGE_ID_NOT_FOUND"),
+        (lambda sandbox: sandbox.unreact("1", A, ""), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.typing(A, "nobody"), KeyError, "ERR_UID_NOT_FOUND"),
+        (lambda sandbox: sandbox.typing(A, B, receiver_type="crowd"), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.presence("nobody", True), KeyError, "ERR_UID_NOT_FOUND"),
+    ],
+)
+def test_what_can_not_be_played_is_an_error(sandbox, act, error, text):
+    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError, with its code."""
+    sandbox.send_message(A, B, "hello")
+    stored = sandbox.messages
+    with pytest.raises(error, match=text):
+        act(sandbox)
+    assert sandbox.messages == stored
+
+
+@pytest.mark.parametrize(
+    "kind, body, envelope",
+    [
+        ("typing_indicator", {"action": "started", "metadata": {}}, {}),
+        ("transient_message", {"data": {"like": 1}}, {}),
+        ("receipts", {"action": "read", "messageId": "5"}, {"messageSender": B}),
+    ],
+)
+def test_transient_frames_to_a_group_reach_its_members(client, make_client, sandbox, kind, body, envelope):
+    """A member's frame reaches the members' other sockets, the sender's too; an outsider's reaches nobody."""
+    sandbox.add_group("g", "G", owner=A, members=[B])
+    another = make_client(sandbox)
+    here, there = client.connect(A, presence=None), another.connect(A, presence=None)
+    member, outsider = client.connect(B, presence=None), client.connect(C, presence=None)
+    client.send(here, client.frame(kind, A, "g", body, receiverType="group", **envelope))
+    frame = client.receive(member)
+    assert (frame["type"], frame["receiver"], frame["sender"]) == (kind, "g", A)
+    assert frame["body"]["user"]["name"] == "Andrew Joseph"
+    assert client.receive(there) == frame
+    client.send(outsider, client.frame(kind, C, "g", body, receiverType="group", **envelope))
+    assert sandbox.wait_for_frame(lambda frame: frame["sender"] == C and frame["type"] == kind)
+    assert all(client.hears_nothing(socket, 0.05) for socket in (here, there, member, outsider))
+    assert sandbox.violations == []
