@@ -32,7 +32,8 @@ class Sending:
             ``receiver_type``; a ``muid`` is made where it has none.
         :returns: the message as the service has stored it.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
-            ``INVALID_RECEIVER_TYPE``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
+            ``INVALID_{FIELD}`` for a wrong field of the message, such as ``INVALID_RECEIVER_TYPE``,
+            ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
         """
         self._check_open()
         check_message(message)
@@ -108,6 +109,11 @@ def check_message(message: object) -> None:
         arguments.text("type", message.type, "give the type of your custom message")
         _json_object("custom_data", message.custom_data)
     _json_object("metadata", message.metadata)
+    for parameter in ("muid", "parent_message_id", "sub_type"):
+        if getattr(message, parameter, None):
+            arguments.text(parameter, getattr(message, parameter), "give a string, or None")
+    if not isinstance(message.tags, (tuple, list)) or not all(isinstance(tag, str) for tag in message.tags):
+        raise unusable("tags", "give a tuple of strings")
 
 
 def _receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:

@@ -101,7 +101,7 @@ class Client(Listening, Sending):
             self._account,
             self._connection.post,
             wanted=lambda: any(self._registry.entries(kind) for kind in MESSAGE_KINDS),
-            resource=self._account.resource,
+            me=lambda: self._account.me,
             enabled=settings.fetch_missed_messages,
             name=f"cometchat-missed-{number}",
         )

@@ -203,6 +203,9 @@ class CallListener:
     def on_incoming_call_cancelled(self, call: Call) -> None:
         """A call was cancelled, or not answered in time."""
 
+    def on_call_ended_message_received(self, call: Call) -> None:
+        """A call has ended."""
+
 
 class OutboxListener:
     """Hears of what ``Client.outbox`` took: each item ends in one of these calls, in the process that sent it."""

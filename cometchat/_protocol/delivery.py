@@ -29,23 +29,27 @@ class Delivery(NamedTuple):
     args: Tuple[Any, ...]
 
 
-def deliver(event: ServerEvent, resource: str) -> Optional[Delivery]:
-    """What an event is for the listeners; None: nothing, or an echo of what this very connection has sent.
+class Self(NamedTuple):
+    """Who listens: ``resource`` names this connection on the wire, ``uid`` its user."""
 
-    :param resource: names this connection on the wire.
-    """
-    if event.device_id == resource:
+    resource: str
+    uid: Optional[str]
+
+
+def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
+    """What an event is for the listeners; None: nothing, or an echo of what this very connection has sent."""
+    if event.device_id == me.resource:
         return None
-    return _BY_TYPE[event.type](event, resource)
+    return _BY_TYPE[event.type](event, me)
 
 
-def _presence(event: ServerEvent, resource: str) -> Optional[Delivery]:
+def _presence(event: ServerEvent, me: Self) -> Optional[Delivery]:
     method = _PRESENCE.get(text(event.body, "action") or "")
     user = user_in(event.body, event.sender)
     return Delivery("user", method, (user,)) if method is not None and user is not None else None
 
 
-def _typing(event: ServerEvent, resource: str) -> Optional[Delivery]:
+def _typing(event: ServerEvent, me: Self) -> Optional[Delivery]:
     method = _TYPING.get(text(event.body, "action") or "")
     if method is None:
         return None
@@ -59,14 +63,14 @@ def _typing(event: ServerEvent, resource: str) -> Optional[Delivery]:
     return Delivery("message", method, (indicator,))
 
 
-def _transient(event: ServerEvent, resource: str) -> Optional[Delivery]:
+def _transient(event: ServerEvent, me: Self) -> Optional[Delivery]:
     message = TransientMessage(
         user_in(event.body, event.sender), event.receiver, event.receiver_type, mapping(event.body, "data"), event.body
     )
     return Delivery("message", "on_transient_message_received", (message,))
 
 
-def _receipt(event: ServerEvent, resource: str) -> Optional[Delivery]:
+def _receipt(event: ServerEvent, me: Self) -> Optional[Delivery]:
     action = text(event.body, "action") or ""
     method = _RECEIPTS.get(action)
     if method is None:
@@ -74,8 +78,7 @@ def _receipt(event: ServerEvent, resource: str) -> Optional[Delivery]:
     sender = user_in(event.body, event.sender)
     message_id = text(event.body, "messageId")
     if method == "on_interaction_goal_completed":
-        goal = InteractionReceipt(message_id, sender, event.receiver, event.receiver_type, event.body)
-        return Delivery("message", method, (goal,))
+        return _interaction(event, me)
     receipt = MessageReceipt(
         message_id,
         sender,
@@ -88,16 +91,17 @@ def _receipt(event: ServerEvent, resource: str) -> Optional[Delivery]:
     return Delivery("message", method, (receipt,))
 
 
-def _reaction(event: ServerEvent, resource: str) -> Optional[Delivery]:
+def _reaction(event: ServerEvent, me: Self) -> Optional[Delivery]:
     method = _REACTIONS.get(text(event.body, "action") or "")
     if method is None:
         return None
-    reaction = mapping(event.body, "reaction")
+    # The vendor's client reads it flat; nested is what others have seen. Neither is confirmed.
+    reaction = mapping(event.body, "reaction") or event.body
     by = mapping(reaction, "reactedBy")
     happened = ReactionEvent(
         text(reaction, "messageId"),
         text(reaction, "reaction"),
-        User.from_dict(by) if by.get("uid") is not None else user_in(event.body, event.sender),
+        User.from_dict(by) if text(by, "uid") else user_in(event.body, text(reaction, "uid") or event.sender),
         number(reaction, "reactedAt"),
         event.receiver,
         event.receiver_type,
@@ -106,29 +110,52 @@ def _reaction(event: ServerEvent, resource: str) -> Optional[Delivery]:
     return Delivery("message", method, (happened,))
 
 
-def _message(event: ServerEvent, resource: str) -> Optional[Delivery]:
-    return deliver_message(event.body, resource)
+def _interaction(event: ServerEvent, me: Self) -> Optional[Delivery]:
+    goal = InteractionReceipt(
+        text(event.body, "messageId"),
+        user_in(event.body, event.sender),
+        event.receiver,
+        event.receiver_type,
+        event.body,
+    )
+    return Delivery("message", "on_interaction_goal_completed", (goal,))
 
 
-def deliver_message(body: Dict[str, Any], resource: str) -> Optional[Delivery]:
-    """What a message is for the listeners, be it live or fetched from the history; None as for :func:`deliver`."""
-    if mapping(body, "data").get("resource") == resource:
+def _message(event: ServerEvent, me: Self) -> Optional[Delivery]:
+    return deliver_message(event.body, me)
+
+
+def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) -> Optional[Delivery]:
+    """What a message is for the listeners; None as for :func:`deliver`.
+
+    :param fetched: from the history, where a message that was edited meanwhile is still one that nobody has heard of.
+    """
+    if mapping(body, "data").get("resource") == me.resource:
         return None
-    changed = _changed(body)
+    changed = _changed(body, fetched)
     if changed is not None:
         return changed
     message = message_from_dict(body)
     if isinstance(message, Action):
         return _action(message)
     if isinstance(message, Call):
-        method = _CALLS.get(message.action or "")
-        return Delivery("call", method, (message,)) if method is not None else None
+        return _call(message, me)
     method = _MESSAGES.get(type(message).__name__)
     return Delivery("message", method, (message,)) if method is not None else None
 
 
-def _changed(body: Dict[str, Any]) -> Optional[Delivery]:
-    """An edit or a delete: of this message itself, or as an action on another (not confirmed)."""
+def _call(call: Call, me: Self) -> Optional[Delivery]:
+    by = call.initiator.uid if isinstance(call.initiator, User) else None
+    if call.action == "initiated" and by is not None and by == me.uid:
+        return None  # this user calls, from another device: nothing comes in
+    method = _CALLS.get(call.action or "")
+    if call.action == "unanswered" and call.sender is not None and call.sender.uid == me.uid:
+        method = "on_outgoing_call_rejected"
+    return Delivery("call", method, (call,)) if method is not None else None
+
+
+def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
+    """An edit or a delete: of this message itself, or as an action on another (as the vendor's client reads it)."""
     data = mapping(body, "data")
     action = data.get("action")
     if body.get("category") == "action" and body.get("type") == "message" and action in ("edited", "deleted"):
@@ -137,7 +164,7 @@ def _changed(body: Dict[str, Any]) -> Optional[Delivery]:
     if body.get("category") in ("action", "call"):
         return None
     for key, method in (("deletedAt", "on_message_deleted"), ("editedAt", "on_message_edited")):
-        if number(body, key):
+        if number(body, key) and not (fetched and key == "editedAt"):
             return Delivery("message", method, (message_from_dict(body),))
     return None
 
@@ -188,6 +215,7 @@ _CALLS = {
     "busy": "on_outgoing_call_rejected",
     "unanswered": "on_incoming_call_cancelled",
     "cancelled": "on_incoming_call_cancelled",
+    "ended": "on_call_ended_message_received",
 }
 
 _ACTIONS: Dict[str, Tuple[str, _Args]] = {
@@ -203,11 +231,12 @@ _ACTIONS: Dict[str, Tuple[str, _Args]] = {
     ),
 }
 
-_BY_TYPE: Dict[str, Callable[[ServerEvent, str], Optional[Delivery]]] = {
+_BY_TYPE: Dict[str, Callable[[ServerEvent, Self], Optional[Delivery]]] = {
     "presence": _presence,
     "typing_indicator": _typing,
     "transient_message": _transient,
     "receipts": _receipt,
     "reaction": _reaction,
+    "interaction_completed": _interaction,
     "message": _message,
 }

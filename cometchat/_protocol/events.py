@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, NamedTuple, Optional, Union
 
-#: The frame types that carry something for the listeners (wire-protocol, 3.3).
-EVENT_TYPES = frozenset({"presence", "typing_indicator", "transient_message", "receipts", "message", "reaction"})
+#: The frame types that carry something for the listeners (wire-protocol, 3.3; the last one as the vendor's client reads
+#: it).
+EVENT_TYPES = frozenset(
+    {"presence", "typing_indicator", "transient_message", "receipts", "message", "reaction", "interaction_completed"}
+)
 
 
 class AuthAnswer(NamedTuple):

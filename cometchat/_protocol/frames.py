@@ -145,7 +145,12 @@ def _envelope(identity: Identity, receiver: str, receiver_type: str, kind: str, 
 
 
 def _dump(frame: Dict[str, Any]) -> str:
-    return json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair: raw it is no UTF-8, and the server closes (1007)
+        return json.dumps(frame, separators=(",", ":"))
+    return text
 
 
 def _text(data: Dict[str, Any], key: str) -> Optional[str]:

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlencode
 
+from .._protocol.delivery import Self
 from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
 from .._protocol.frames import PLATFORM, Identity, app_info
 from .._transport.base import Rest
@@ -207,6 +208,12 @@ class Account:
     def identity(self, session: Session) -> Identity:
         """Who the session is, on the wire."""
         return Identity(self._app_id, session.uid, self.resource, session.device_id, __version__)
+
+    @property
+    def me(self) -> Self:
+        """Who hears what comes."""
+        session = self.session
+        return Self(self.resource, session.uid if session is not None else None)
 
     @property
     def mode(self) -> str:

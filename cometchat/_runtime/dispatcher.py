@@ -7,6 +7,7 @@ import queue
 import threading
 from typing import Any, Callable, NamedTuple, Optional, Tuple, Union
 
+from ..exceptions import ERR_INTERNAL, exception_for
 from .registry import Registry
 
 logger = logging.getLogger("cometchat.listeners")
@@ -73,12 +74,18 @@ class Dispatcher:
         self._cut = max(self._cut, last)
 
     def start(self) -> None:
-        """Start the thread, if it does not run yet."""
+        """Start the thread, if it does not run yet.
+
+        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        """
         with self._lock:
             if self._thread is not None or self._closed:
                 return
             thread = threading.Thread(target=self._run, name=self._name, daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as cause:  # the interpreter ends, or the system has no more threads
+                raise exception_for(ERR_INTERNAL, f"No thread can be started: {cause}.") from cause
             self._thread = thread
 
     def close(self) -> None:

@@ -16,7 +16,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol
 
-from .._protocol.delivery import Delivery, deliver_message
+from .._protocol.delivery import Delivery, Self, deliver_message
 from ..exceptions import CometChatException, ConnectionException, RateLimitException
 from .connection import Superseded
 from .run import Run
@@ -82,7 +82,7 @@ class Inbox:
 
     :param post: raises Superseded where the run is an old one.
     :param wanted: tells whether somebody listens to messages.
-    :param resource: names this connection on the wire: what it has sent itself is no news.
+    :param me: tells who listens: what this connection has sent itself is no news.
     :param enabled: ask for missed messages at all.
     :param name: of the thread that asks.
     :param clock: monotonic seconds.
@@ -96,7 +96,7 @@ class Inbox:
         post: Post,
         *,
         wanted: Callable[[], bool],
-        resource: str,
+        me: Callable[[], Self],
         enabled: bool,
         name: str,
         clock: Callable[[], float] = time.monotonic,
@@ -106,7 +106,7 @@ class Inbox:
         self._history = history
         self._post = post
         self._wanted = wanted
-        self._resource = resource
+        self._me = me
         self._enabled = enabled
         self._name = name
         self._clock = clock
@@ -257,7 +257,7 @@ class Inbox:
             before, overflowed = task.after, self._overflowed
             self._overflowed = False
             for body in page:
-                self._tell(task.run, body)
+                self._tell(task.run, body, fetched=True)
                 task.after = _newer(_id_of(body), task.after)
             self._unfinished = task.after
             # A server may ignore the size of a page; that nothing new came is the end.
@@ -293,12 +293,14 @@ class Inbox:
         for body in held or ():
             self._tell(run, body)
 
-    def _tell(self, run: Run, body: Dict[str, Any]) -> None:
+    def _tell(self, run: Run, body: Dict[str, Any], fetched: bool = False) -> None:
         """Under the lock: to the queue, unless it was there before."""
-        message_id = None if body.get("editedAt") or body.get("deletedAt") else _id_of(body)
+        # A live message with one of these is a change of an older one, told under the older one's id.
+        changes = not fetched and (body.get("editedAt") or body.get("deletedAt"))
+        message_id = None if changes else _id_of(body)
         if message_id is not None and message_id in self._seen:
             return
-        delivery = _delivery_of(body, self._resource)
+        delivery = self._delivery_of(body, fetched)
         claim: Optional[Callable[[], bool]] = None
         if message_id is not None:
             queued = _Queued(message_id, self._known, run)
@@ -309,6 +311,13 @@ class Inbox:
             if delivery is not None:
                 self._queued.append(queued)
             self._note(message_id)
+
+    def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
+        try:
+            return deliver_message(body, self._me(), fetched=fetched)
+        except Exception:  # a message can't end a thread; that it could be read so badly is a mistake of this SDK
+            logger.exception("A message can't be delivered.")
+            return None
 
     def _note(self, message_id: Optional[str]) -> None:
         self._remember(message_id)
@@ -329,14 +338,6 @@ class Inbox:
             while self._queued and self._queued[0].claimed:
                 self._queued.popleft()
             return True
-
-
-def _delivery_of(body: Dict[str, Any], resource: str) -> Optional[Delivery]:
-    try:
-        return deliver_message(body, resource)
-    except Exception:  # a message can't end a thread; that it could be read so badly is a mistake of this SDK
-        logger.exception("A message can't be delivered.")
-        return None
 
 
 def _is_final(error: CometChatException) -> bool:

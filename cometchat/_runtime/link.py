@@ -149,7 +149,7 @@ class Link:
             self._take_message(run, event.body, event.device_id == self._account.resource)
             return
         try:
-            delivery = deliver(event, self._account.resource)
+            delivery = deliver(event, self._account.me)
         except Exception:  # a frame can't end the connection; that it could be read so badly is a mistake of this SDK
             self.ignored += 1
             logger.exception("A frame of type %s can't be delivered.", event.type)

@@ -27,6 +27,7 @@ from ..exceptions import (
     CometChatException,
     exception_for,
 )
+from .session import make_folder
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -142,14 +143,13 @@ class OutboxStore:
             )
 
     def head(self, owner: Owner, kinds: Sequence[str], count: int) -> List[Item]:
-        """The oldest items of these kinds."""
-        marks = ", ".join("?" * len(kinds))
+        """The oldest items of these kinds, one or two."""
         query = (
             "SELECT id, kind, muid, body, put_at FROM items"
-            f" WHERE app_id = ? AND uid = ? AND kind IN ({marks}) ORDER BY id LIMIT ?"  # nosec B608: question marks only
+            " WHERE app_id = ? AND uid = ? AND kind IN (?, ?) ORDER BY id LIMIT ?"
         )
         with self._turn() as connection:
-            rows = connection.execute(query, (*owner, *kinds, count)).fetchall()
+            rows = connection.execute(query, (*owner, kinds[0], kinds[-1], count)).fetchall()
         return [_item(row) for row in rows]
 
     def remove(self, item: Item) -> None:
@@ -227,7 +227,7 @@ class OutboxStore:
     def _open(self) -> sqlite3.Connection:
         if self.path is None:
             return self._connect(":memory:")
-        os.makedirs(os.path.dirname(self.path), mode=0o700, exist_ok=True)
+        make_folder(os.path.dirname(self.path))
         # Two processes that make the file at once would get in each other's way: SQLite does not wait for that.
         descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import random
 import threading
 import time
@@ -10,7 +11,7 @@ from typing import Callable, Iterator, Optional
 
 import tenacity
 
-from ..settings import StopStrategy, WaitStrategy
+from ..settings import LONGEST, StopStrategy, WaitStrategy
 
 logger = logging.getLogger("cometchat.connection")
 
@@ -75,17 +76,20 @@ class ReconnectPolicy:
     def seconds(self, state: tenacity.RetryCallState) -> float:
         """Seconds to wait before the next attempt: the strategy's, and not less than the server asked for."""
         try:
-            seconds = max(float(self._wait(state)), 0.0)
-        except Exception:
+            seconds = float(self._wait(state))
+            if math.isnan(seconds):
+                raise ValueError("not a number")
+        except BaseException:  # SystemExit too: it must not end the connection thread
             logger.exception("The reconnect_wait strategy raised; the default one takes its place.")
             seconds = float(self._default(state))
+        seconds = min(max(seconds, 0.0), LONGEST)  # an Event can't wait for infinity
         asked = getattr(state.outcome.exception(), "retry_after", None) if state.outcome is not None else None
         return seconds if asked is None else max(seconds, asked + self._jitter())
 
     def _stops(self, state: tenacity.RetryCallState) -> bool:
         try:
             return bool(self._stop(state))
-        except Exception:
+        except BaseException:
             logger.exception("The reconnect_stop strategy raised; the attempts go on.")
             return False
 

@@ -119,7 +119,7 @@ class FileSessionStore:
     def save(self, session: Mapping[str, Any]) -> None:
         """Write the session to a new file, and put that in the old one's place."""
         folder = os.path.dirname(self.path)
-        os.makedirs(folder, mode=0o700, exist_ok=True)
+        make_folder(folder)
         # mkstemp makes the file with mode 0600.
         descriptor, temporary = tempfile.mkstemp(prefix=".session-", dir=folder)
         try:
@@ -151,3 +151,11 @@ class FileSessionStore:
             type(error).__name__,
             aside,
         )
+
+
+def make_folder(folder: str) -> None:
+    """Make it, and what is missing above it, with mode 0700: os.makedirs gives that to the last of several only."""
+    parent = os.path.dirname(folder)
+    if parent != folder and not os.path.isdir(parent):
+        make_folder(parent)
+    os.makedirs(folder, mode=0o700, exist_ok=True)

@@ -108,8 +108,8 @@ class Worker:
                 raise
             except CometChatException as error:
                 self._failed(run, state, error)
-            except Exception as cause:
-                # A mistake of this SDK, or of a callable that it was given: said loudly, and survived.
+            except BaseException as cause:
+                # A mistake of this SDK, or of a callable that it was given (SystemExit too): said loudly, and survived.
                 logger.exception("Unexpected error while %s", phase.value)
                 wrapped = exception_for(ERR_INTERNAL, f"Unexpected {type(cause).__name__} while {phase.value}.")
                 wrapped.__cause__ = cause

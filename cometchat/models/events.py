@@ -79,6 +79,6 @@ class InteractionReceipt:
 def user_in(body: Mapping[str, Any], sender: Optional[str]) -> Optional[User]:
     """The user whom an event's body speaks of; by the envelope's sender where it does not say more."""
     inner = _fields.mapping(body, "user")
-    if inner.get("uid") is not None:
+    if _fields.text(inner, "uid"):
         return User.from_dict(inner)
     return User(sender) if sender else None

@@ -238,9 +238,9 @@ def entity(entities: Mapping[str, Any], role: str) -> Entity:
     """The user or group that has a role in a message."""
     holder = _fields.mapping(entities, role)
     inner = _fields.mapping(holder, "entity")
-    if inner.get("guid") is not None:
+    if _fields.text(inner, "guid"):
         return Group.from_dict(inner)
-    return User.from_dict(inner) if inner.get("uid") is not None else None
+    return User.from_dict(inner) if _fields.text(inner, "uid") else None
 
 
 def _sender(message: Mapping[str, Any], entities: Mapping[str, Any]) -> Optional[User]:

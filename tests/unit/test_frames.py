@@ -111,7 +111,7 @@ def test_each_frame_of_the_server_is_read(name, as_bytes):
 
 
 def test_the_event_types_are_those_of_the_protocol():
-    """All six types of wire-protocol 3.3 reach the listeners' floor."""
+    """All six types of wire-protocol 3.3 reach the listeners' floor, and one that the vendor's client reads too."""
     assert events.EVENT_TYPES == {
         "presence",
         "typing_indicator",
@@ -119,6 +119,7 @@ def test_the_event_types_are_those_of_the_protocol():
         "receipts",
         "message",
         "reaction",
+        "interaction_completed",
     }
 
 

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 import pytest
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol.delivery import Delivery
+from cometchat._protocol.delivery import Delivery, Self
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.connection import Superseded
 from cometchat._runtime.inbox import HELD, PAGE, Inbox
@@ -64,7 +64,7 @@ class House:
             self.history,
             self._post,
             wanted=lambda: self.listening,
-            resource="mine",
+            me=lambda: Self("mine", "u1"),
             name="test-missed",
             **{"enabled": True, "clock": lambda: self.now, "jitter": lambda: 1.0, "wait": self._wait, **options},
         )
@@ -199,6 +199,23 @@ def test_an_edit_is_told_although_its_message_is_known(house):
         "on_text_message_received",
         "on_message_edited",
         "on_message_deleted",
+    ]
+
+
+def test_what_was_edited_while_away_is_a_message_all_the_same():
+    """A missed message that was edited meanwhile is told as a message; one that was deleted, as deleted; each once."""
+    house = House(newest=1)
+    house.begin()
+    house.settle()
+    action = {"id": "4", "category": "action", "type": "message", "data": {"action": "edited"}}
+    house.history.messages += [text_message(2, editedAt=5), text_message(3, deletedAt=6), action]
+    house.lose_and_return()
+    house.lose_and_return()
+    house.settle()
+    assert [delivery.method for delivery, _ in house.queue] == [
+        "on_text_message_received",
+        "on_message_deleted",
+        "on_message_edited",
     ]
 
 
@@ -416,10 +433,10 @@ def test_a_message_that_can_not_be_read_harms_nobody(house, monkeypatch, caplog)
     """A mistake in the reading of one message is logged with its traceback; the next one is told."""
     right = inbox_module.deliver_message
 
-    def wrong(body: Dict[str, Any], resource: str) -> Optional[Delivery]:
+    def wrong(body: Dict[str, Any], me: Self, *, fetched: bool) -> Optional[Delivery]:
         if body["id"] == "1":
             raise KeyError("a mistake")
-        return right(body, resource)
+        return right(body, me, fetched=fetched)
 
     monkeypatch.setattr(inbox_module, "deliver_message", wrong)
     house.begin()

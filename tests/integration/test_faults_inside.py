@@ -1,0 +1,716 @@
+"""Faults of this machine, of callables that a user passes in, and of this SDK itself: said, and survived."""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+import tenacity
+
+import cometchat
+from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
+from cometchat._runtime.account import Account, Credentials
+from cometchat._runtime.link import Link
+from cometchat._transport.rest import RequestsRest
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Recorder, eventually, finished, in_thread
+
+MANUAL = {"auto_establish_socket_connection": False}
+ROOT = Path(cometchat.__file__).resolve().parents[1]
+
+
+def code_of(call: Callable[[], object]) -> str:
+    with pytest.raises(CometChatException) as caught:
+        call()
+    return caught.value.code
+
+
+class NoThread:
+    """The system gives no thread whose name begins so."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.prefixes: List[str] = []
+        start = threading.Thread.start
+
+        def refuse(thread: threading.Thread) -> None:
+            if thread.name.startswith(tuple(self.prefixes)):
+                raise RuntimeError("can't start new thread")
+            start(thread)
+
+        patch.setattr(threading.Thread, "start", refuse)
+
+
+@pytest.fixture
+def no_thread(monkeypatch: pytest.MonkeyPatch) -> NoThread:
+    return NoThread(monkeypatch)
+
+
+# No threads.
+
+
+def test_a_connection_thread_that_can_not_be_started(sandbox: Sandbox, party: Party, no_thread: NoThread) -> None:
+    """``connect()`` raises ``ERR_INTERNAL``, the listeners hear of an attempt that failed, and a later one succeeds."""
+    client = party.client(**MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    no_thread.prefixes.append("cometchat-connection-")
+    assert code_of(client.connect) == code_of(lambda: client.connect(0)) == "ERR_INTERNAL"
+    assert client.get_connection_status() == "disconnected"
+    no_thread.prefixes.clear()
+    client.connect(DEADLINE)
+    failed = ["on_connecting", "on_connection_error", "on_disconnected"]
+    heard.wait_for_names(*failed, *failed, "on_connecting", "on_connected")
+    assert [error.code for error in heard.errors] == ["ERR_INTERNAL"] * 2
+    assert "thread" in heard.errors[0].message and isinstance(heard.errors[0].__cause__, RuntimeError)
+
+
+def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Party, no_thread: NoThread) -> None:
+    """``login()`` and ``connect()`` raise ``ERR_INTERNAL``, and work once there are threads again."""
+    client = party.client()
+    heard = party.heard(client)
+    no_thread.prefixes.append("cometchat-dispatcher-")
+    assert code_of(lambda: client.login(UID, sandbox.auth_key)) == "ERR_INTERNAL"
+    assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
+    no_thread.prefixes.clear()
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    heard.wait_for_names("on_connecting", "on_connected")
+
+
+def test_a_settings_thread_that_can_not_be_started(
+    sandbox: Sandbox, party: Party, no_thread: NoThread, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The connection stays up with the old settings, a warning says so, and the next look is made."""
+    client, heard = party.connected(settings_refresh_interval=0.02)
+    no_thread.prefixes.append("cometchat-settings-")
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        assert eventually(lambda: "can't be refreshed" in caplog.text)
+    sandbox.set_mode("NO_TRANSIENT")
+    assert client.ping(DEADLINE) > 0 and client.get_connection_status() == "connected"
+    no_thread.prefixes.clear()
+    heard.wait_for("on_feature_throttled")
+
+
+# Mistakes of this SDK, or of what it is built on.
+
+
+class Mistakes:
+    """Methods that raise something unexpected so many times."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self._patch = patch
+        self.left = 0
+
+    def make(self, cls: type, method: str, error: BaseException, times: int = 1) -> None:
+        self.left = times
+        right = getattr(cls, method)
+
+        def wrong(*args: Any, **kwargs: Any) -> Any:
+            if self.left:
+                self.left -= 1
+                raise error
+            return right(*args, **kwargs)
+
+        self._patch.setattr(cls, method, wrong)
+
+
+@pytest.fixture
+def mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
+    return Mistakes(monkeypatch)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize(
+    "phase, method", [("opening", "open"), ("opening", "credentials"), ("authenticating", "authenticate")]
+)
+def test_an_unexpected_error_in_an_attempt(
+    party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, phase: str, method: str, error: BaseException
+) -> None:
+    """It is a failed attempt with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
+    mistakes.make(Link, method, error)
+    client, heard = party.joined()
+    heard.wait_for("on_connected")
+    assert heard.names == ["on_connecting", "on_connection_error", "on_connected"]
+    (reported,) = heard.errors
+    assert reported.code == "ERR_INTERNAL" and reported.__cause__ is error
+    assert type(error).__name__ in reported.message and phase in reported.message and "mine" not in reported.message
+    assert "Traceback" in caplog.text and client.connection_info().failed_in == phase
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
+def test_an_unexpected_error_in_a_connection(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, error: BaseException
+) -> None:
+    """A connection whose frame can't be taken is lost, and comes back."""
+    client, heard = party.connected()
+    heard.clear()
+    mistakes.make(Link, "take", error)
+    sandbox.send_raw('{"type": "presence", "body": {}}')
+    heard.wait_for("on_connected")
+    assert heard.names == LOSS and heard.errors[0].code == "ERR_INTERNAL"
+    assert client.ping(DEADLINE) > 0 and sandbox.wait_for_connections(1)
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("mine"), SystemExit(1)], ids=lambda error: type(error).__name__)
+def test_an_unexpected_error_in_a_renewal(
+    sandbox: Sandbox, party: Party, mistakes: Mistakes, error: BaseException
+) -> None:
+    """A jwt that was refused, and a renewal that breaks: a failed attempt, and the next one renews."""
+    client, heard = party.connected()
+    heard.clear()
+    sandbox.expire_jwts()
+    mistakes.make(Account, "renew", error)
+    sandbox.drop_connections()
+    heard.wait_for("on_connected")
+    assert heard.names == [*LOSS[:3], "on_connection_error", "on_connected"]
+    assert heard.errors[1].code == "ERR_INTERNAL" and client.get_connection_status() == "connected"
+
+
+def test_a_frame_that_can_not_be_delivered(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake in reading a frame costs that frame: it is logged, and the connection does not notice."""
+
+    def wrong(*args: Any) -> Any:
+        raise ZeroDivisionError
+
+    client, heard = party.connected()
+    monkeypatch.setattr("cometchat._runtime.link.deliver", wrong)
+    sandbox.send_frame({"type": "presence", "body": {"action": "online"}, "sender": "uid2"})
+    client.ping(DEADLINE)
+    assert "presence" in caplog.text and "ZeroDivisionError" in caplog.text
+    assert heard.names == ["on_connecting", "on_connected"]
+
+
+@pytest.mark.parametrize(
+    "wait",
+    [float("nan"), float("inf"), None, ZeroDivisionError("mine"), SystemExit(1)],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else repr(value),
+)
+def test_a_wait_strategy_of_no_use_does_not_end_the_attempts(sandbox: Sandbox, party: Party, wait: Any) -> None:
+    """Whatever it does, the thread lives, ``connect()`` ends the wait, and the connection comes back."""
+
+    def strategy(state: Any) -> Any:
+        if isinstance(wait, BaseException):
+            raise wait
+        return wait
+
+    client, heard = party.connected(reconnect_wait=strategy)
+    sandbox.drop_connections()
+    heard.wait_for("on_connecting", 2)
+    client.connect(DEADLINE)
+    heard.wait_for("on_connected", 2)
+    assert heard.names == ["on_connecting", "on_connected", *LOSS]
+
+
+def test_a_stop_strategy_that_raises_does_not_end_the_attempts(sandbox: Sandbox, party: Party) -> None:
+    """It stops nothing: the connection comes back."""
+
+    def stop(state: Any) -> bool:
+        raise ZeroDivisionError
+
+    _, heard = party.connected(reconnect_stop=stop)
+    sandbox.drop_connections()
+    heard.wait_for("on_connected", 2)
+
+
+def test_a_strategy_that_uses_the_client(sandbox: Sandbox, party: Party) -> None:
+    """Any method may be called from inside a strategy; one that disconnects ends the series."""
+    clients: List[Client] = []
+
+    def wait(state: Any) -> float:
+        assert clients[0].get_connection_status() == "disconnected"
+        clients[0].disconnect()
+        return 0.0
+
+    client, heard = party.connected(reconnect_wait=wait)
+    clients.append(client)
+    sandbox.drop_connections()
+    heard.wait_for("on_disconnected")
+    assert finished(*in_thread(lambda: client.wait_for_status("disconnected", DEADLINE)))
+    sandbox.clear_records()
+    client.connect(DEADLINE)
+    heard.wait_for("on_connected", 2)
+    assert heard.names == ["on_connecting", "on_connected", *LOSS[:2], "on_connecting", "on_connected"]
+    assert len(sandbox.attempts) == 1
+
+
+# Settings.
+
+
+@pytest.mark.parametrize("status, body", [(500, None), (200, "<html>"), (200, {"data": []}), (429, None), (401, None)])
+def test_settings_that_can_not_be_had(sandbox: Sandbox, party: Party, status: int, body: Any) -> None:
+    """``GET /settings`` fails: the connection and the old ``MODE`` stay, and the next answer that is right counts."""
+    client, heard = party.connected(settings_refresh_interval=0.02)
+    sandbox.fail_http(status, body=body, path="/settings")
+    sandbox.set_mode("NO_TRANSIENT")
+    sandbox.clear_records()
+    assert sandbox.wait_until(lambda: len([r for r in sandbox.requests if r.path.endswith("/settings")]) >= 3)
+    assert client.get_connection_status() == "connected" and client.connection_info().mode == "DEFAULT"
+    sandbox.heal()
+    sandbox.set_mode("NO_TRANSIENT")
+    heard.wait_for("on_feature_throttled")
+    assert heard.names == ["on_connecting", "on_connected", "on_feature_throttled"]
+
+
+def test_settings_inside_of_settings(sandbox: Sandbox, party: Party) -> None:
+    """An answer that has the settings one level down is read too."""
+    client, heard = party.connected(settings_refresh_interval=0.02)
+    sandbox.fail_http(200, body={"data": {"settings": {"MODE": "LIMITED_TRANSIENT"}}}, path="/settings")
+    heard.wait_for("on_feature_throttled")
+    assert client.connection_info().mode == "LIMITED_TRANSIENT"
+
+
+def test_settings_of_an_old_login_do_not_count(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An answer that comes after the logout is for nobody."""
+    client = party.client(**MANUAL)
+    client.login(UID, sandbox.auth_key)
+    account = client._account
+    call = RequestsRest.call
+
+    def log_out_meanwhile(self: RequestsRest, method: str, url: str, **options: Any) -> Any:
+        data = call(self, method, url, **options)
+        if method == "GET":
+            client.logout()
+        return data
+
+    monkeypatch.setattr(RequestsRest, "call", log_out_meanwhile)
+    account.refresh_settings()
+    assert account.session is None and client.get_logged_in_user() is None
+
+
+def test_no_refresh_of_the_settings_where_none_is_wanted(sandbox: Sandbox, party: Party) -> None:
+    """``settings_refresh_interval=0``: the login's settings, and no ``GET /settings`` while it is connected."""
+    client, _ = party.connected(settings_refresh_interval=0, ping_interval=0.02)
+    assert sandbox.wait_until(lambda: len([f for _, f in sandbox.frames if f.get("action") == "ping"]) >= 5)
+    assert [request.path for request in sandbox.requests if request.path.endswith("/settings")] == []
+
+
+# Login and logout.
+
+
+@pytest.mark.parametrize(
+    "path, data, lacks",
+    [
+        ("/users/*/auth_tokens", {}, "authToken"),
+        ("/users/*/auth_tokens", {"authToken": ""}, "authToken"),
+        ("/users/*/auth_tokens", {"authToken": 5}, "authToken"),
+        ("/me", {"uid": UID, "settings": {}}, "jwt"),
+        ("/me", {"uid": UID, "jwt": "", "settings": {}}, "jwt"),
+        ("/me", {"jwt": "a.b.c", "settings": {}}, "uid"),
+        ("/me", {"uid": 5, "jwt": "a.b.c"}, "uid"),
+    ],
+)
+def test_an_answer_that_lacks_something(sandbox: Sandbox, party: Party, path: str, data: Any, lacks: str) -> None:
+    """``ERR_BAD_RESPONSE``, naming what is missing; nobody is logged in, and the login listener hears of it."""
+    client = party.client()
+    logins = LoginRecorder()
+    client.add_login_listener("logins", logins)
+    sandbox.fail_http(200, body={"data": data}, path=path)
+    with pytest.raises(ConnectionError, match=lacks) as caught:
+        client.login(UID, sandbox.auth_key)
+    assert isinstance(caught.value, CometChatException) and caught.value.code == "ERR_BAD_RESPONSE"
+    assert logins.wait_for("login_failure").argument is caught.value
+    assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
+
+
+def test_a_login_without_settings(sandbox: Sandbox, party: Party) -> None:
+    """``PUT /me`` without ``settings``: the user is logged in, and the mode is the service's usual one."""
+    sandbox.fail_http(200, times=1, body={"data": {"uid": UID, "jwt": "a.b.c"}}, path="/me")
+    client = party.client(**MANUAL)
+    assert client.login_with_auth_token("token").uid == UID
+    assert client.connection_info().mode == "DEFAULT"
+
+
+def test_a_failed_logout_can_be_repeated(sandbox: Sandbox, party: Party) -> None:
+    """It raises, the listener hears, the user is disconnected and still logged in; the second one succeeds."""
+    store = MemorySessionStore()
+    client, heard = party.connected(session_store=store)
+    logins = LoginRecorder()
+    client.add_login_listener("logins", logins)
+    sandbox.fail_http(503, times=1, path="/me")
+    with pytest.raises(CometChatException) as caught:
+        client.logout()
+    assert logins.wait_for("logout_failure").argument is caught.value
+    assert client.get_logged_in_user() is not None and store.load() is not None
+    assert client.get_connection_status() == "disconnected"
+    client.logout()
+    logins.wait_for_names("logout_failure", "logout_success")
+    assert client.get_logged_in_user() is None and store.load() is None
+    assert heard.names == ["on_connecting", "on_connected", "on_disconnected"]
+    assert code_of(client.logout) == "USER_NOT_LOGGED_IN"
+
+
+def test_a_logout_with_a_void_token_succeeds(sandbox: Sandbox, party: Party) -> None:
+    """A token that the service does not know any more needs no voiding."""
+    client, _ = party.connected()
+    sandbox.revoke_tokens()
+    client.logout()
+    assert client.get_logged_in_user() is None
+
+
+class BrokenStore(MemorySessionStore):
+    """A store whose methods fail where they are told to."""
+
+    def __init__(self, *broken: str) -> None:
+        super().__init__()
+        self.broken = broken
+
+    def save(self, session: Any) -> None:
+        self._fail("save")
+        super().save(session)
+
+    def clear(self) -> None:
+        self._fail("clear")
+        super().clear()
+
+    def _fail(self, method: str) -> None:
+        if method in self.broken:
+            raise OSError(28, "No space left on device")
+
+
+def test_a_store_that_can_not_be_written(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+    """The login holds without it; a warning says that it will not survive a restart, and shows no token."""
+    client, _ = party.connected(session_store=BrokenStore("save"))
+    user = client.get_logged_in_user()
+    assert user is not None and user.auth_token
+    (record,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert "written" in record.getMessage() and user.auth_token not in caplog.text
+
+
+def test_a_store_that_can_not_be_cleared(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+    """The user is logged out all the same, and a warning says so."""
+    client, _ = party.connected(session_store=BrokenStore("clear"))
+    client.logout()
+    assert client.get_logged_in_user() is None and "can't be cleared" in caplog.text
+
+
+def test_a_client_that_is_closed_during_its_login(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The login raises ``ERR_CLIENT_CLOSED``, and nothing is connected."""
+    client = party.client()
+    call = RequestsRest.call
+
+    def close_meanwhile(self: RequestsRest, method: str, url: str, **options: Any) -> Any:
+        data = call(self, method, url, **options)
+        if method == "PUT":
+            client.close()
+        return data
+
+    monkeypatch.setattr(RequestsRest, "call", close_meanwhile)
+    assert code_of(lambda: client.login(UID, sandbox.auth_key)) == "ERR_CLIENT_CLOSED"
+    assert client.get_connection_status() == "disconnected" and sandbox.attempts == []
+
+
+def test_a_second_login_at_the_same_time(sandbox: Sandbox, party: Party) -> None:
+    """``LOGIN_IN_PROGRESS``, at once; afterwards a login is possible again."""
+    client = party.client(**MANUAL)
+    sandbox.set_latency(0.5)
+    first = in_thread(lambda: client.login(UID, sandbox.auth_key))
+    assert eventually(client._logging_in.locked)
+    assert code_of(lambda: client.login(OTHER_UID, sandbox.auth_key)) == "LOGIN_IN_PROGRESS"
+    assert code_of(lambda: client.login_with_auth_token("token")) == "LOGIN_IN_PROGRESS"
+    assert finished(*first).uid == UID
+    sandbox.set_latency(0)
+    assert client.login(OTHER_UID, sandbox.auth_key).uid == OTHER_UID
+
+
+def test_another_user_in_the_same_client(sandbox: Sandbox, party: Party) -> None:
+    """A login in place of another user's ends that one's connection, and the new one's begins."""
+    client, heard = party.connected()
+    client.login(OTHER_UID, sandbox.auth_key)
+    heard.wait_for("on_connected", 2)
+    assert heard.names == ["on_connecting", "on_connected", "on_disconnected", "on_connecting", "on_connected"]
+    assert sandbox.wait_for_connections(1)
+    assert [uid for uid, frame in sandbox.frames if frame.get("type") != "auth" and uid == UID] == []
+    assert client.connection_info().uid == OTHER_UID
+
+
+# The refresh callable.
+
+
+class Refresh:
+    """Gives these values, one after the other; an exception is raised."""
+
+    def __init__(self, *values: Any) -> None:
+        self.values = list(values)
+        self.threads: List[str] = []
+
+    def __call__(self) -> Any:
+        self.threads.append(threading.current_thread().name)
+        value = self.values.pop(0) if len(self.values) > 1 else self.values[0]
+        if isinstance(value, BaseException):
+            raise value
+        return value() if callable(value) else value
+
+
+NO_TOKENS: List[Any] = [None, "", 5, b"token", ["token"], "to\nken", "t\u00f6ken", " token"]
+
+
+def test_a_refused_token_is_refreshed_at_login(sandbox: Sandbox, party: Party) -> None:
+    """Once, on the thread that logs in; the new token is the user's and the store's."""
+    store = MemorySessionStore()
+    client = party.client(session_store=store, **MANUAL)
+    new = sandbox.auth_token(UID)
+    refresh = Refresh(new)
+    user = client.login_with_auth_token("void", refresh)
+    stored = store.load()
+    assert (user.uid, user.auth_token) == (UID, new) and stored is not None and stored["auth_token"] == new
+    assert refresh.threads == [threading.current_thread().name]
+
+
+def test_a_token_that_is_taken_is_not_refreshed(sandbox: Sandbox, party: Party) -> None:
+    """The callable is not called as long as it is not needed."""
+    refresh = Refresh(ZeroDivisionError())
+    client = party.client()
+    client.login_with_auth_token(sandbox.auth_token(UID), refresh)
+    client.connect(DEADLINE)
+    assert refresh.threads == []
+
+
+def test_a_refreshed_token_that_is_refused_too(sandbox: Sandbox, party: Party) -> None:
+    """The server's refusal comes out, and the callable is not asked twice."""
+    refresh = Refresh("void-too")
+    with pytest.raises(AuthenticationException):
+        party.client().login_with_auth_token("void", refresh)
+    assert len(refresh.threads) == 1
+
+
+@pytest.mark.parametrize("value", [*NO_TOKENS, ZeroDivisionError("mine")], ids=repr)
+def test_a_refresh_of_no_use_at_login(sandbox: Sandbox, party: Party, value: Any) -> None:
+    """``ERR_TOKEN_REFRESH``; what it raised is the cause, and what it gave is not shown."""
+    client = party.client()
+    with pytest.raises(CometChatException) as caught:
+        client.login_with_auth_token("void", Refresh(value))
+    assert caught.value.code == "ERR_TOKEN_REFRESH" and client.get_logged_in_user() is None
+    if isinstance(value, Exception):
+        assert caught.value.__cause__ is value and "mine" not in str(caught.value)
+    elif value:
+        assert "token" not in str(caught.value).replace("auth token", "") and "to\nken" not in str(caught.value)
+
+
+def test_ctrl_c_in_a_refresh_at_login_comes_out(sandbox: Sandbox, party: Party) -> None:
+    """It is the user's own, on the user's own thread; and the next login works."""
+    client = party.client(**MANUAL)
+    with pytest.raises(KeyboardInterrupt):
+        client.login_with_auth_token("void", Refresh(KeyboardInterrupt()))
+    assert client.login(UID, sandbox.auth_key).uid == UID
+
+
+@pytest.fixture
+def expired(sandbox: Sandbox, party: Party) -> Iterator[Callable[..., Any]]:
+    """Connect with a refresh callable, then void everything that the client has, and drop the connection."""
+
+    def expire(refresh: Refresh, **overrides: Any) -> Any:
+        client = party.client(**overrides)
+        heard = party.heard(client)
+        client.login_with_auth_token(sandbox.auth_token(UID), refresh)
+        client.connect(DEADLINE)
+        heard.wait_for("on_connected")
+        heard.clear()
+        sandbox.revoke_tokens()
+        sandbox.expire_jwts()
+        sandbox.drop_connections()
+        return client, heard
+
+    yield expire
+
+
+def test_a_token_that_is_void_later_is_refreshed(sandbox: Sandbox, expired: Any) -> None:
+    """On the connection thread; the new token is stored, and the connection comes back."""
+    store = MemorySessionStore()
+    refresh = Refresh(lambda: sandbox.auth_token(UID))
+    client, heard = expired(refresh, session_store=store)
+    heard.wait_for("on_connected")
+    assert heard.names == LOSS
+    (thread,) = refresh.threads
+    assert thread.startswith("cometchat-connection-")
+    stored = store.load()
+    assert stored is not None and stored["auth_token"] == client.get_logged_in_user().auth_token
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(5, "x"), SystemExit()], ids=lambda e: type(e).__name__)
+def test_a_refresh_that_raises_later_is_tried_again(sandbox: Sandbox, expired: Any, error: BaseException) -> None:
+    """A failed attempt: one's own server may be down as well. The next attempt asks again."""
+    refresh = Refresh(error, lambda: sandbox.auth_token(UID))
+    _, heard = expired(refresh)
+    heard.wait_for("on_connected")
+    assert heard.names == [*LOSS[:3], "on_connection_error", "on_connected"]
+    assert heard.errors[1].code == ("ERR_INTERNAL" if isinstance(error, SystemExit) else "ERR_TOKEN_REFRESH")
+    assert len(refresh.threads) == 2
+
+
+@pytest.mark.parametrize("value", [None, 5, "to\nken", "void"], ids=repr)
+def test_a_refresh_that_gives_no_token_ends_the_attempts(sandbox: Sandbox, expired: Any, value: Any) -> None:
+    """A credential that is refused, or none at all, is no use to try again."""
+    client, heard = expired(Refresh(value))
+    heard.wait_for("on_disconnected", 2)
+    assert heard.names == [*LOSS[:3], "on_connection_error", "on_disconnected"]
+    assert isinstance(heard.errors[1], AuthenticationException)
+    assert client.get_connection_status() == "disconnected" and client.get_logged_in_user() is not None
+
+
+def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:
+    """Any method may be called from inside; afterwards no attempt is made, and nothing but the goodbye is heard."""
+    clients: List[Client] = []
+    ready, done = threading.Event(), threading.Event()
+
+    def disconnect() -> str:
+        ready.wait(DEADLINE)
+        attempts.append(len(sandbox.attempts))
+        clients[0].disconnect()
+        done.set()
+        return sandbox.auth_token(UID)
+
+    attempts: List[int] = []
+    client, heard = expired(Refresh(disconnect))
+    clients.append(client)
+    ready.set()
+    assert done.wait(DEADLINE)
+    client.close()
+    assert heard.names == [*LOSS[:3], "on_disconnected"]
+    assert [len(sandbox.attempts)] == attempts
+
+
+def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
+    """The user is gone: no attempt is made, and nobody is logged in again by the token that comes back."""
+    clients: List[Client] = []
+    ready, done = threading.Event(), threading.Event()
+
+    def log_out() -> str:
+        ready.wait(DEADLINE)
+        clients[0].logout()
+        done.set()
+        return sandbox.auth_token(UID)
+
+    client, heard = expired(Refresh(log_out))
+    clients.append(client)
+    ready.set()
+    assert done.wait(DEADLINE)
+    heard.wait_for("on_disconnected", 2)
+    assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
+    assert heard.names == [*LOSS[:3], "on_disconnected"]
+
+
+def test_a_store_that_can_not_take_a_refreshed_token(
+    sandbox: Sandbox, expired: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A warning; the connection comes back."""
+    store = BrokenStore()
+    refresh = Refresh(lambda: store.__init__("save") or sandbox.auth_token(UID))  # type: ignore[misc,func-returns-value]
+    _, heard = expired(refresh, session_store=store)
+    heard.wait_for("on_connected")
+    assert "can't be written" in caplog.text
+
+
+# Many at once, and the end.
+
+
+def test_many_threads_that_connect_make_one_connection(sandbox: Sandbox, party: Party) -> None:
+    """Twenty calls of ``connect()`` at once: all return, and there was one attempt."""
+    client = party.client(**MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    start = threading.Barrier(20)
+    callers = [in_thread(lambda: (start.wait(DEADLINE), client.connect(DEADLINE))[1]) for _ in range(20)]
+    assert [finished(*caller) for caller in callers] == [None] * 20
+    assert len(sandbox.attempts) == 1 and heard.names.count("on_connecting") == 1
+
+
+def test_connecting_and_disconnecting_from_many_threads(sandbox: Sandbox, party: Party) -> None:
+    """Whatever the order was, the callbacks tell a possible story, and the end is what was asked for last."""
+    client = party.client(**MANUAL)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+
+    def toggle(number: int) -> None:
+        for turn in range(15):
+            client.connect(0) if (turn + number) % 2 else client.disconnect()
+
+    for toggler in [in_thread(lambda number=number: toggle(number)) for number in range(6)]:
+        assert finished(*toggler) is None
+    client.disconnect()
+    client.connect(DEADLINE)
+    assert sandbox.wait_for_connections(1)
+    client.close()
+    status = CometChatWSState.DISCONNECTED.value
+    allowed: Dict[str, Dict[str, str]] = {
+        "disconnected": {"on_connecting": "connecting"},
+        "connecting": {"on_connected": "connected", "on_connection_error": "connecting"},
+        "connected": {"on_connection_error": "connected"},
+    }
+    for name in heard.names:
+        # What disconnect() has cut off was not heard; on_disconnected itself never is.
+        if name == "on_connecting":
+            status = "disconnected"
+        assert name in allowed[status] or name == "on_disconnected", heard.names
+        status = allowed[status].get(name, "disconnected")
+    assert heard.names[-3:] == ["on_connecting", "on_connected", "on_disconnected"]
+
+
+def test_waiting_ends_with_the_client(party: Party) -> None:
+    """``wait_for_status`` without a limit returns False when the client is closed."""
+    client = party.client()
+    waiting = in_thread(lambda: client.wait_for_status("connected"))
+    assert eventually(lambda: client._connection._waiting)
+    client.close()
+    assert finished(*waiting) is False
+
+
+def test_a_connection_that_is_closed_stays_closed(sandbox: Sandbox, party: Party) -> None:
+    """A connect() that passed its check right before the close raises ``ERR_CLIENT_CLOSED``; another close: nothing."""
+    client, _ = party.connected()
+    client.close()
+    assert code_of(client._connection.connect) == "ERR_CLIENT_CLOSED"
+    assert code_of(lambda: client._connection.send("{}", 1)) == "NO_WEBSOCKET_CONNECTION"
+    client._connection.disconnect()
+    client._connection.close()
+    assert client.get_connection_status() == "disconnected"
+
+
+def test_credentials_show_no_jwt() -> None:
+    """What opens and authenticates a socket can be logged."""
+    identity: Any = ("app", "uid1")
+    assert "s3cret" not in repr(Credentials("wss://x/", identity, "s3cret"))
+
+
+_SCRIPT = """
+import sys, threading
+from cometchat import AppSettings, Client
+url, auth_key = sys.argv[1:]
+client = Client("sandbox-app", AppSettings(admin_host=url, client_host=url))
+client.login("cometchat-uid-1", auth_key)
+client.connect(10)
+print("connected", flush=True)
+"""
+
+
+def test_a_program_that_ends_says_goodbye(sandbox: Sandbox) -> None:
+    """A script that does not close its client ends at once, without an error, and the server gets a close frame."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", _SCRIPT, sandbox.url, sandbox.auth_key]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "connected\n", "")
+    assert sandbox.wait_until(lambda: sandbox.close_codes == [1000])
+
+
+def test_a_stop_strategy_ends_a_series_of_renewals(sandbox: Sandbox, party: Party) -> None:
+    """``stop_after_attempt`` counts attempts that fail in ``PUT /me`` too: then ``on_disconnected``, and no more."""
+    client, heard = party.connected(reconnect_stop=tenacity.stop_after_attempt(3))
+    heard.clear()
+    sandbox.expire_jwts()
+    sandbox.fail_http(500, path="/me")
+    sandbox.drop_connections()
+    heard.wait_for("on_disconnected", 2)
+    assert heard.names == [*LOSS[:3], "on_connection_error", "on_connection_error", "on_disconnected"]
+    assert isinstance(heard, Recorder) and client.get_connection_status() == "disconnected"

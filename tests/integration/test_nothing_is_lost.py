@@ -1,0 +1,140 @@
+"""Messages through drops and kills: all of them, once each, in order. ``COMETCHAT_SOAK=1`` runs the long form."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import List
+
+import pytest
+
+from cometchat import Client, FileSessionStore, MessageListener, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, OTHER_UID, UID, Party
+
+SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
+
+#: Messages, drops, and what a test may take in seconds.
+COUNT, DROPS, LIMIT = (10_000, 200, 900) if SOAK else (600, 12, 60)
+KILLS = 20 if SOAK else 3
+
+pytestmark = pytest.mark.timeout(LIMIT)
+
+
+class Dropper:
+    """Drops every connection now and then, a number of times, as long as the test runs."""
+
+    def __init__(self, sandbox: Sandbox, drops: int, interval: float) -> None:
+        self._sandbox = sandbox
+        self._left = drops
+        self._interval = interval
+        self._ended = threading.Event()
+        self._random = random.Random(5)
+        self._thread = threading.Thread(target=self._run, name="test-dropper")
+        self._changed = threading.Condition()
+        self.dropped = 0
+
+    def __enter__(self) -> Dropper:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._ended.set()
+        self._thread.join(DEADLINE)
+
+    def _run(self) -> None:
+        while self.dropped < self._left:
+            if self._ended.wait(self._random.uniform(0.5, 1.5) * self._interval):
+                return
+            if self._sandbox.drop_connections():
+                with self._changed:
+                    self.dropped += 1
+                    self._changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.dropped >= count, LIMIT)
+
+
+def numbers(sandbox: Sandbox) -> List[int]:
+    return [int(message["data"]["text"]) for message in sandbox.messages]
+
+
+def test_the_outbox_through_drops_and_kills(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A sender that is killed again and again, over connections that drop: every message once, in order."""
+    seed = Client(sandbox.app_id, sandbox.settings(session_store=FileSessionStore(tmp_path / "session.json")))
+    seed.login(UID, sandbox.auth_key)
+    seed.close()
+    program = str(Path(__file__).with_name("outbox_sender.py"))
+    command = [sys.executable, program, sandbox.url, sandbox.app_id, str(tmp_path), str(COUNT)]
+    spread = random.Random(7)
+    with Dropper(sandbox, DROPS, 0.05) as dropper:
+        for kill in range(KILLS):
+            # Killed after some messages were stored, at whatever it does then.
+            stored = len(sandbox.messages) + spread.randint(10, COUNT // (KILLS + 2))
+            process = subprocess.Popen(command)
+            assert sandbox.wait_until(lambda: len(sandbox.messages) >= min(stored, COUNT), LIMIT)
+            process.kill()
+            process.wait(DEADLINE)
+        result = subprocess.run(command, timeout=LIMIT, check=False, stdout=subprocess.PIPE, text=True)
+        assert (result.returncode, result.stdout) == (0, "done\n")
+    assert dropper.dropped >= DROPS // 4
+    assert numbers(sandbox) == list(range(COUNT))
+
+
+class Reader(MessageListener):
+    """Keeps the numbers of what it hears, and lets a test wait for how many."""
+
+    def __init__(self) -> None:
+        self.numbers: List[int] = []
+        self.changed = threading.Condition()
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        with self.changed:
+            self.numbers.append(int(message.text or ""))
+            self.changed.notify_all()
+
+    def wait_for(self, count: int) -> None:
+        with self.changed:
+            assert self.changed.wait_for(lambda: len(self.numbers) >= count, LIMIT), f"{len(self.numbers)} came"
+
+
+def test_received_through_drops(sandbox: Sandbox, party: Party) -> None:
+    """Two listeners hear every message once and in order, over a connection that drops while they come."""
+    one, two = Reader(), Reader()
+    client = party.client()
+    client.add_message_listener("one", one)
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    with Dropper(sandbox, DROPS, 0.05) as dropper:
+        for number in range(COUNT):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+            if number == 0:
+                client.add_message_listener("two", two)
+            if number % (COUNT // DROPS) == 0:
+                dropper.wait_for(number // (COUNT // DROPS))
+        dropper.wait_for(DROPS)
+    one.wait_for(COUNT)
+    assert one.numbers == list(range(COUNT))
+    assert two.numbers == one.numbers[-len(two.numbers) :]
+
+
+def test_received_after_a_disconnect(sandbox: Sandbox, party: Party) -> None:
+    """What comes between disconnect() and connect(), and what disconnect() cut from the queue, is heard afterwards."""
+    reader = Reader()
+    client, _ = party.connected()
+    client.add_message_listener("reader", reader)
+    for round_number in range(6):
+        for number in range(50):
+            sandbox.send_message(OTHER_UID, UID, str(round_number * 50 + number))
+            if number == 20:
+                client.disconnect()
+            if number == 40:
+                client.connect(DEADLINE)
+    reader.wait_for(300)
+    assert reader.numbers == list(range(300))

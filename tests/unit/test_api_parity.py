@@ -1,0 +1,230 @@
+"""CometChat is Client, method by method, on one shared client."""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from typing import Any, Dict, Iterator, List, Set
+
+import pytest
+
+from cometchat import (
+    AppSettings,
+    CallListener,
+    Client,
+    CometChat,
+    CometChatException,
+    CometChatWSState,
+    ConnectionListener,
+    GroupListener,
+    InvalidArgumentException,
+    LoginListener,
+    MessageListener,
+    UserListener,
+)
+
+#: What CometChat has beside Client's methods, and what only an object needs.
+ONLY_COMETCHAT = {"init"}
+ONLY_CLIENT: Set[str] = set()
+
+#: What a call before `init` returns, where it may be made (api.md); every other one raises.
+BEFORE_INIT: Dict[str, Any] = {"get_connection_status": CometChatWSState.DISCONNECTED, "close": None}
+LISTENERS: Dict[str, type] = {
+    "connection": ConnectionListener,
+    "login": LoginListener,
+    "user": UserListener,
+    "group": GroupListener,
+    "message": MessageListener,
+    "call": CallListener,
+}
+
+NOWHERE = {"admin_host": "http://127.0.0.1:9", "client_host": "http://127.0.0.1:9"}
+
+
+def methods(cls: type) -> Set[str]:
+    return {name for name, member in public(cls).items() if callable(member) or isinstance(member, classmethod)}
+
+
+def properties(cls: type) -> Set[str]:
+    return set(public(cls)) - methods(cls)
+
+
+def public(cls: type) -> Dict[str, Any]:
+    """As they stand in the class: reading CometChat's would ask for its client."""
+    return {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
+
+
+SHARED = sorted(methods(Client) - ONLY_CLIENT)
+WANT_A_CLIENT = [name for name in SHARED if name not in BEFORE_INIT and not name.endswith("_listener")]
+
+
+def parameters(method: Any) -> List[inspect.Parameter]:
+    return [value for name, value in inspect.signature(method).parameters.items() if name not in ("self", "cls")]
+
+
+@pytest.fixture(autouse=True)
+def facade() -> Iterator[None]:
+    """No shared client and no listener, before and after."""
+    assert CometChat._client is None
+    yield
+    CometChat.close()
+    for kind, entries in list(CometChat._registry._entries.items()):
+        for listener_id in list(entries):
+            CometChat._registry.remove(kind, listener_id)
+    for thread in threading.enumerate():
+        if thread.name.startswith("cometchat-"):
+            thread.join(10)
+
+
+def test_each_has_what_the_other_has() -> None:
+    """CometChat's methods are Client's and ``init``; what a Client offers as a property is there as well."""
+    assert methods(CometChat) - ONLY_COMETCHAT == set(SHARED)
+    assert properties(CometChat) == properties(Client)
+
+
+@pytest.mark.parametrize("name", sorted(properties(Client)))
+def test_a_property_is_the_clients_and_raises_before_init(name: str) -> None:
+    """What a Client offers as an attribute CometChat does too, once there is a client."""
+    with pytest.raises(CometChatException) as caught:
+        getattr(CometChat, name)
+    assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
+    CometChat.init("app", AppSettings(**NOWHERE))
+    assert getattr(CometChat, name) is getattr(CometChat._client, name)
+
+
+@pytest.mark.parametrize("name", SHARED)
+def test_each_method_has_the_same_signature(name: str) -> None:
+    """Names, order, kinds, defaults and annotations of the parameters, and the result's, are the same."""
+    ours, theirs = getattr(CometChat, name), getattr(Client, name)
+    assert parameters(ours) == parameters(theirs)
+    assert inspect.signature(ours).return_annotation == inspect.signature(theirs).return_annotation
+
+
+@pytest.mark.parametrize("name", sorted(methods(CometChat)))
+def test_each_method_is_a_class_method(name: str) -> None:
+    """CometChat is used without an instance."""
+    assert isinstance(inspect.getattr_static(CometChat, name), classmethod)
+
+
+@pytest.mark.parametrize("name", WANT_A_CLIENT)
+def test_each_method_raises_before_init(name: str) -> None:
+    """``COMETCHAT_INITIALIZATION_NOT_DONE``, whatever the arguments are, and the message says what to call."""
+    needed = [None for parameter in parameters(getattr(CometChat, name)) if parameter.default is parameter.empty]
+    with pytest.raises(CometChatException, match=r"CometChat\.init\(") as caught:
+        getattr(CometChat, name)(*needed)
+    assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
+
+
+def test_a_closed_default_is_as_before_init() -> None:
+    """After ``close()`` a call says that ``init`` is missing, and the status is ``disconnected``."""
+    CometChat.init("app", AppSettings(**NOWHERE))
+    CometChat.close()
+    CometChat.close()
+    assert CometChat.get_connection_status() == "disconnected"
+    with pytest.raises(CometChatException) as caught:
+        CometChat.connect()
+    assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
+
+
+@pytest.mark.parametrize("name", sorted(BEFORE_INIT))
+def test_what_may_be_called_before_init(name: str) -> None:
+    """The status is ``disconnected``, and closing does nothing."""
+    assert getattr(CometChat, name)() == BEFORE_INIT[name]
+
+
+@pytest.mark.parametrize("kind", sorted(LISTENERS))
+def test_listeners_come_and_go_before_init(kind: str) -> None:
+    """A listener may be added, replaced and removed before ``init``; an unknown id is nothing."""
+    listener = LISTENERS[kind]()
+    getattr(CometChat, f"add_{kind}_listener")("id", listener)
+    assert [entry.listener for entry in CometChat._registry.entries(kind)] == [listener]
+    getattr(CometChat, f"remove_{kind}_listener")("unknown")
+    getattr(CometChat, f"remove_{kind}_listener")("id")
+    assert CometChat._registry.entries(kind) == ()
+
+
+@pytest.mark.parametrize("kind", sorted(LISTENERS))
+@pytest.mark.parametrize("owner", ["Client", "CometChat"])
+def test_a_listener_of_another_kind_is_refused(kind: str, owner: str) -> None:
+    """``add_x_listener`` takes an instance of its own class only, and names the class that it wants."""
+    with Client("app", AppSettings(**NOWHERE)) as client:
+        target: Any = client if owner == "Client" else CometChat
+        add = getattr(target, f"add_{kind}_listener")
+        for wrong in [other() for name, other in LISTENERS.items() if name != kind] + [LISTENERS[kind], object()]:
+            with pytest.raises(InvalidArgumentException, match=LISTENERS[kind].__name__) as caught:
+                add("id", wrong)
+            assert caught.value.code == "INVALID_LISTENER"
+        for nameless in (None, "", " "):
+            with pytest.raises(InvalidArgumentException) as caught:
+                add(nameless, LISTENERS[kind]())
+            assert caught.value.code == "MISSING_PARAMETERS"
+
+
+def test_the_context_manager_works_before_init() -> None:
+    """``connection_listener()`` is a listener method too."""
+    with CometChat.connection_listener(ConnectionListener()) as listener:
+        assert [entry.listener for entry in CometChat._registry.entries("connection")] == [listener]
+    assert CometChat._registry.entries("connection") == ()
+
+
+def test_init_with_the_same_arguments_does_nothing() -> None:
+    """The client stays the same object; other arguments close it and make another."""
+    CometChat.init("app", AppSettings(**NOWHERE))
+    first = CometChat._client
+    CometChat.init("app", AppSettings(**NOWHERE))
+    assert CometChat._client is first and first is not None
+    CometChat.init("app", AppSettings(ping_interval=5, **NOWHERE))
+    second = CometChat._client
+    assert second is not first and second is not None
+    CometChat.init("app2", AppSettings(ping_interval=5, **NOWHERE))
+    assert CometChat._client is not second
+    for old in (first, second):
+        with pytest.raises(CometChatException) as caught:
+            old.connect()
+        assert caught.value.code == "ERR_CLIENT_CLOSED"
+
+
+@pytest.mark.parametrize(
+    "app_id, settings, code",
+    [
+        ("", AppSettings(region="us"), "MISSING_PARAMETERS"),
+        (None, AppSettings(region="us"), "MISSING_PARAMETERS"),
+        (5, AppSettings(region="us"), "INVALID_APP_ID"),
+        ("a/b", AppSettings(region="us"), "INVALID_APP_ID"),
+        ("app", None, "MISSING_PARAMETERS"),
+        ("app", {"region": "us"}, "INVALID_SETTINGS"),
+        ("app", AppSettings, "INVALID_SETTINGS"),
+    ],
+    ids=repr,
+)
+def test_init_with_wrong_arguments_leaves_the_old_client(app_id: Any, settings: Any, code: str) -> None:
+    """A refused ``init`` changes nothing: before the first one there is still none, afterwards the old one stays."""
+    for _ in range(2):
+        before = CometChat._client
+        with pytest.raises(InvalidArgumentException) as caught:
+            CometChat.init(app_id, settings)
+        assert caught.value.code == code
+        assert CometChat._client is before
+        CometChat.init("app", AppSettings(**NOWHERE))
+    assert CometChat.get_logged_in_user() is None
+
+
+@pytest.mark.parametrize("name", WANT_A_CLIENT)
+def test_each_method_goes_to_the_client(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call is Client's of the same name, with the same arguments, and gives its result."""
+    CometChat.init("app", AppSettings(**NOWHERE))
+    seen: List[Any] = []
+
+    def record(self: Client, *args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(original).bind(self, *args, **kwargs)
+        bound.apply_defaults()
+        seen.append(bound.arguments)
+        return result
+
+    original, result = getattr(Client, name), object()
+    monkeypatch.setattr(Client, name, record)
+    given = {parameter.name: object() for parameter in parameters(original)}
+    returned = getattr(CometChat, name)(**given)
+    assert seen == [{"self": CometChat._client, **given}]
+    if inspect.signature(original).return_annotation not in (None, "None"):
+        assert returned is result

@@ -1,0 +1,667 @@
+"""Which listener's method a frame of the server is for, and with what."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import inspect
+import json
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import (
+    Action,
+    BaseMessage,
+    Call,
+    CardMessage,
+    CustomMessage,
+    Group,
+    InteractionReceipt,
+    InteractiveMessage,
+    MediaMessage,
+    MessageReceipt,
+    ReactionEvent,
+    TextMessage,
+    TransientMessage,
+    TypingIndicator,
+    User,
+)
+from cometchat._protocol.delivery import Delivery, Self, deliver
+from cometchat._protocol.events import EVENT_TYPES, ServerEvent
+from cometchat._protocol.frames import decode
+from cometchat.listeners import KINDS
+
+FRAMES: Dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))[
+    "server_to_client"
+]
+RESOURCE = "PYTHON-0_1_0-00000000-0000-4000-8000-000000000000-1700000000000"
+
+UID1 = User("uid1", name="UID1", status="online", role="default")
+UID2 = User("uid2", name="UID2", status="online", role="default")
+GROUP = Group("g1", name="G", type="public")
+
+
+def delivered(frame: Any, resource: str = RESOURCE) -> Optional[Delivery]:
+    event = decode(json.dumps(frame))
+    return deliver(event, Self(resource, "uid1")) if isinstance(event, ServerEvent) else None
+
+
+def called(frame: Any) -> Tuple[Any, ...]:
+    """Kind, method and arguments of the call."""
+    delivery = delivered(frame)
+    assert delivery is not None
+    return (delivery.kind, delivery.method, *delivery.args)
+
+
+# The recorded frames.
+
+
+def message(cls: Callable[..., Any], message_id: str, **own: Any) -> Any:
+    """What the recorded messages have in common."""
+    common = {"muid": "m1", "conversation_id": "uid1_user_uid2", "sent_at": 1700000001, "updated_at": 1700000001}
+    return cls(id=message_id, **{"sender": UID2, **common, **own})
+
+
+def data_of(name: str) -> Any:
+    return FRAMES[name]["body"]["data"]
+
+
+TO_ME = {"receiver_id": "uid1", "receiver_type": "user"}
+
+RECORDED: Dict[str, Optional[Tuple[Any, ...]]] = {
+    "auth_ok": None,
+    "pong": None,
+    "presence_online": ("user", "on_user_online", UID2),
+    "presence_available": ("user", "on_user_online", UID2),
+    "presence_offline": ("user", "on_user_offline", UID2),
+    "typing_started": ("message", "on_typing_started", TypingIndicator(UID2, **TO_ME)),
+    "typing_ended": ("message", "on_typing_ended", TypingIndicator(UID2, **TO_ME)),
+    "transient_message": (
+        "message",
+        "on_transient_message_received",
+        TransientMessage(UID2, **TO_ME, data={"like": 1}),
+    ),
+    "receipt_delivered": (
+        "message",
+        "on_messages_delivered",
+        MessageReceipt("5", UID2, **TO_ME, receipt_type="delivered", timestamp=1700000002),
+    ),
+    "receipt_read": (
+        "message",
+        "on_messages_read",
+        MessageReceipt("5", UID2, **TO_ME, receipt_type="read", timestamp=1700000003),
+    ),
+    "message_text": (
+        "message",
+        "on_text_message_received",
+        message(
+            TextMessage,
+            "11",
+            **TO_ME,
+            receiver=UID1,
+            category="message",
+            type="text",
+            text="hello",
+            data=data_of("message_text"),
+        ),
+    ),
+    "message_custom": (
+        "message",
+        "on_custom_message_received",
+        message(
+            CustomMessage,
+            "12",
+            **TO_ME,
+            receiver=UID1,
+            category="custom",
+            type="location",
+            custom_data={"lat": 1},
+            data=data_of("message_custom"),
+        ),
+    ),
+    "message_action_group_member_joined": (
+        "group",
+        "on_group_member_joined",
+        message(
+            Action,
+            "13",
+            sender=User("uid2"),  # there is no more of it than the uid
+            receiver_id="g1",
+            receiver_type="group",
+            category="action",
+            type="groupMember",
+            action="joined",
+            action_by=UID2,
+            action_for=GROUP,
+            data=data_of("message_action_group_member_joined"),
+        ),
+        UID2,
+        GROUP,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FRAMES))
+def test_each_recorded_frame_reaches_its_method(name: str) -> None:
+    """Every frame of the recording: the right listener, the right method, the right values; auth and pong nobody."""
+    expected = RECORDED[name]
+    if expected is None:
+        assert delivered(FRAMES[name]) is None
+    else:
+        assert called(FRAMES[name]) == expected
+
+
+@pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
+def test_raw_is_what_came(name: str) -> None:
+    """Every event keeps the object that it was read from."""
+    body = FRAMES[name]["body"]
+    argument = called(FRAMES[name])[2]
+    assert argument.raw == (body["user"] if isinstance(argument, User) else body)
+
+
+@pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
+def test_what_this_connection_has_sent_does_not_come_back(name: str) -> None:
+    """A frame with this connection's own resource is an echo; the same from another device is not."""
+    assert delivered({**FRAMES[name], "deviceId": RESOURCE}) is None
+    assert delivered({**FRAMES[name], "deviceId": RESOURCE + "x", "sender": "uid1"}) is not None
+
+
+def test_a_message_that_this_connection_has_sent_does_not_come_back() -> None:
+    """Sent over HTTP, it names its resource inside: an echo too, whatever the envelope says."""
+    frame = copy.deepcopy(FRAMES["message_text"])
+    frame["body"]["data"]["resource"] = RESOURCE
+    assert delivered(frame) is None
+    assert delivered(frame, RESOURCE + "x") is not None
+
+
+# Every kind of every type.
+
+
+def frame(kind: str, body: Any, **envelope: Any) -> Dict[str, Any]:
+    return {**TO_ME_ON_THE_WIRE, "type": kind, "body": body, **envelope}
+
+
+TO_ME_ON_THE_WIRE = {"appId": "app", "receiver": "uid1", "receiverType": "user", "deviceId": "D2", "sender": "uid2"}
+ON_THE_WIRE = {"uid": "uid2", "name": "UID2", "status": "online", "role": "default"}
+
+
+@pytest.mark.parametrize(
+    "action, method",
+    [
+        ("delivered", "on_messages_delivered"),
+        ("deliveredToAll", "on_messages_delivered"),
+        ("read", "on_messages_read"),
+        ("readByAll", "on_messages_read"),
+    ],
+)
+def test_each_receipt(action: str, method: str) -> None:
+    """``receipt_type`` tells one's receipt from everybody's."""
+    body = {"action": action, "messageId": 5, "user": ON_THE_WIRE, "timestamp": 7}
+    assert called(frame("receipts", body, receiver="g1", receiverType="group")) == (
+        "message",
+        method,
+        MessageReceipt("5", UID2, "g1", "group", action, 7),
+    )
+
+
+def test_an_interaction_receipt() -> None:
+    """The goal of an interactive message."""
+    body = {"action": "interacted", "messageId": "5", "user": ON_THE_WIRE}
+    assert called(frame("receipts", body)) == (
+        "message",
+        "on_interaction_goal_completed",
+        InteractionReceipt("5", UID2, "uid1", "user"),
+    )
+
+
+@pytest.mark.parametrize("change", ["added", "removed"])
+@pytest.mark.parametrize("by", [True, False], ids=["who reacted", "the sender"])
+def test_each_reaction(change: str, by: bool) -> None:
+    """Who reacted is said inside; where it is not, it is the frame's sender."""
+    reaction = {"messageId": "5", "reaction": "\U0001f44d", "reactedAt": 7}
+    if by:
+        reaction["reactedBy"] = ON_THE_WIRE
+    body = {"action": f"message_reaction_{change}", "reaction": reaction}
+    assert called(frame("reaction", body)) == (
+        "message",
+        f"on_message_reaction_{change}",
+        ReactionEvent("5", "\U0001f44d", UID2 if by else User("uid2"), 7, "uid1", "user"),
+    )
+
+
+@pytest.mark.parametrize("change", ["added", "removed"])
+def test_a_flat_reaction(change: str) -> None:
+    """The vendor's client reads a reaction without a layer of its own: the same event."""
+    body = {
+        "action": f"message_reaction_{change}",
+        "id": "1",
+        "messageId": "5",
+        "uid": "uid3",
+        "reaction": "+",
+        "reactedAt": 7,
+    }
+    assert called(frame("reaction", body))[2] == ReactionEvent("5", "+", User("uid3"), 7, "uid1", "user")
+
+
+def test_an_interaction_as_the_vendor_s_client_reads_it() -> None:
+    """The frame type ``interaction_completed``."""
+    body = {"messageId": "5", "user": ON_THE_WIRE, "interactions": [{"elementId": "e", "interactedAt": 7}]}
+    kind, method, receipt = called(frame("interaction_completed", body))
+    assert (kind, method, receipt.message_id, receipt.sender) == ("message", "on_interaction_goal_completed", "5", UID2)
+    assert receipt.raw["interactions"] == body["interactions"]
+
+
+def entities(**roles: Any) -> Dict[str, Any]:
+    types = {role: "group" if "guid" in entity else "user" for role, entity in roles.items()}
+    return {role: {"entity": entity, "entityType": types[role]} for role, entity in roles.items()}
+
+
+def action_frame(action: str, **data: Any) -> Dict[str, Any]:
+    roles = entities(by={"uid": "by"}, on={"uid": "on"}, **{"for": {"guid": "g1"}})
+    body = {
+        "id": "13",
+        "category": "action",
+        "type": "groupMember",
+        "receiver": "g1",
+        "receiverType": "group",
+        "data": {"action": action, "entities": roles, **data},
+    }
+    return frame("message", body)
+
+
+BY, ON, IN = User("by"), User("on"), Group("g1")
+
+ACTIONS: Dict[str, Tuple[str, Tuple[Any, ...]]] = {
+    "joined": ("on_group_member_joined", (BY, IN)),
+    "left": ("on_group_member_left", (BY, IN)),
+    "kicked": ("on_group_member_kicked", (ON, BY, IN)),
+    "banned": ("on_group_member_banned", (ON, BY, IN)),
+    "unbanned": ("on_group_member_unbanned", (ON, BY, IN)),
+    "added": ("on_member_added_to_group", (BY, ON, IN)),
+    "scopeChanged": ("on_group_member_scope_changed", (BY, ON, "admin", "participant", IN)),
+}
+
+
+@pytest.mark.parametrize("action", sorted(ACTIONS))
+def test_each_group_action(action: str) -> None:
+    """The vendor's order of the arguments, by the listener's own names for them."""
+    method, arguments = ACTIONS[action]
+    extras = {"scope": {"new": "admin", "old": "participant"}} if action == "scopeChanged" else {}
+    delivery = delivered(action_frame(action, extras=extras))
+    assert delivery is not None and (delivery.kind, delivery.method) == ("group", method)
+    assert isinstance(delivery.args[0], Action) and delivery.args[0].action == action
+    assert delivery.args[1:] == arguments
+    names = list(inspect.signature(getattr(KINDS["group"], method)).parameters)[1:]
+    assert len(names) == len(delivery.args)
+    for name, value in zip(names, delivery.args):
+        expected = {"_by": BY, "by": BY, "joined_user": BY, "left_user": BY}
+        if name.endswith("by"):
+            assert value == expected["by"], name
+        elif "group" in name or name.endswith(("_from", "_to")) and "scope" not in name:
+            assert value == IN, name
+        elif "user" in name:
+            assert value == expected.get(name, ON), name
+
+
+def test_every_method_of_every_listener_has_its_frame() -> None:
+    """Of the listeners for what comes from the server there is no method that is never called."""
+    kinds = ("user", "group", "message", "call")
+    wanted = {(kind, name) for kind in kinds for name in vars(KINDS[kind]) if name.startswith("on_")}
+    found = {(delivery.kind, delivery.method) for delivery in map(delivered, EVERY_FRAME) if delivery is not None}
+    assert found == wanted
+
+
+@pytest.mark.parametrize("without", ["by", "on", "for"])
+def test_a_group_action_that_does_not_say_who(without: str) -> None:
+    """The listener hears of it; who or which was not said is None."""
+    bare = action_frame("kicked")
+    del bare["body"]["data"]["entities"][without]
+    gone = {"by": BY, "on": ON, "for": IN}[without]
+    assert called(bare)[3:] == tuple(None if value == gone else value for value in (ON, BY, IN))
+
+
+def test_the_group_of_an_action_is_the_receiver_where_it_is_not_said() -> None:
+    """A group action is sent to its group."""
+    bare = action_frame("joined")
+    bare["body"]["data"]["entities"] = entities(by={"uid": "by"}, receiver={"guid": "g1"})
+    assert called(bare)[3:] == (BY, IN)
+
+
+def call_frame(action: Any, status: Optional[str] = "initiated") -> Dict[str, Any]:
+    on = {"sessionid": "s1", "status": status}
+    body = {
+        "id": "14",
+        "category": "call",
+        "type": "audio",
+        "data": {"action": action, "entities": entities(by={"uid": "by"}, on=on)},
+    }
+    return frame("message", body)
+
+
+@pytest.mark.parametrize(
+    "action, method",
+    [
+        ("initiated", "on_incoming_call_received"),
+        ("ongoing", "on_outgoing_call_accepted"),
+        ("rejected", "on_outgoing_call_rejected"),
+        ("busy", "on_outgoing_call_rejected"),
+        ("unanswered", "on_incoming_call_cancelled"),
+        ("cancelled", "on_incoming_call_cancelled"),
+        ("ended", "on_call_ended_message_received"),
+    ],
+)
+def test_each_call_action(action: str, method: str) -> None:
+    """The call has its session, who called, and what happened."""
+    kind, name, call = called(call_frame(action, status=action))
+    assert (kind, name) == ("call", method) and isinstance(call, Call)
+    assert (call.session_id, call.status, call.action, call.initiator, call.type) == ("s1", action, action, BY, "audio")
+
+
+def test_a_call_of_this_user_from_another_device_does_not_come_in() -> None:
+    """Who calls is not called; and where nobody answers, that is a rejection for who has called."""
+    own = call_frame("initiated")
+    own["body"]["data"]["entities"]["by"]["entity"]["uid"] = "uid1"
+    assert delivered(own) is None
+    unanswered = call_frame("unanswered")
+    unanswered["body"]["sender"] = "uid1"
+    assert called(unanswered)[:2] == ("call", "on_outgoing_call_rejected")
+
+
+@pytest.mark.parametrize("action", ["brand_new", "", None, 5, ["initiated"]])
+def test_other_call_actions_are_nobodys(action: Any) -> None:
+    """What the listeners have no method for is passed over."""
+    assert delivered(call_frame(action)) is None
+
+
+MESSAGES: Dict[Tuple[str, str], Tuple[str, Any]] = {
+    ("message", "text"): ("on_text_message_received", TextMessage),
+    ("message", "image"): ("on_media_message_received", MediaMessage),
+    ("message", "video"): ("on_media_message_received", MediaMessage),
+    ("message", "audio"): ("on_media_message_received", MediaMessage),
+    ("message", "file"): ("on_media_message_received", MediaMessage),
+    ("custom", "anything"): ("on_custom_message_received", CustomMessage),
+    ("interactive", "form"): ("on_interactive_message_received", InteractiveMessage),
+    ("card", "card"): ("on_card_message_received", CardMessage),
+}
+
+
+def message_frame(category: str, kind: str, **fields: Any) -> Dict[str, Any]:
+    return frame("message", {"id": "1", "category": category, "type": kind, "data": {}, **fields})
+
+
+@pytest.mark.parametrize("category, kind", sorted(MESSAGES))
+def test_each_category_of_message(category: str, kind: str) -> None:
+    """Each is of its own class, and has its own method."""
+    method, cls = MESSAGES[category, kind]
+    called_kind, name, received = called(message_frame(category, kind))
+    assert (called_kind, name, type(received)) == ("message", method, cls)
+    assert (received.category, received.type, received.id) == (category, kind, "1")
+
+
+@pytest.mark.parametrize("category", ["agentic", "brand_new", "", None, 5, ["message"], {"a": 1}])
+def test_a_message_of_another_category_is_nobodys(category: Any) -> None:
+    """Nothing is called where the listeners have no method for it."""
+    assert delivered(message_frame(category, "text")) is None
+
+
+@pytest.mark.parametrize("key, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
+@pytest.mark.parametrize("category, kind", sorted(MESSAGES) + [("agentic", "x")])
+def test_an_edit_and_a_delete_of_each_category(category: str, kind: str, key: str, method: str) -> None:
+    """``editedAt`` makes it an edit, ``deletedAt`` a delete, whatever kind of message it is."""
+    called_kind, name, changed = called(message_frame(category, kind, **{key: 1700000005}))
+    assert (called_kind, name) == ("message", method)
+    assert type(changed) is MESSAGES.get((category, kind), ("", BaseMessage))[1]
+    assert 1700000005 in (changed.edited_at, changed.deleted_at)
+
+
+def test_a_message_that_was_edited_and_deleted_is_deleted() -> None:
+    """The deletion is the newer fact: there is no way back from it."""
+    assert called(message_frame("message", "text", editedAt=5, deletedAt=6))[1] == "on_message_deleted"
+
+
+@pytest.mark.parametrize("value", [None, 0, "", "yesterday", True, [], {}, "0"])
+def test_a_time_that_is_none_is_no_edit(value: Any) -> None:
+    """A message with an empty ``editedAt`` or ``deletedAt`` is a new message."""
+    assert called(message_frame("message", "text", editedAt=value, deletedAt=value))[1] == "on_text_message_received"
+
+
+@pytest.mark.parametrize("action", ["edited", "deleted"])
+def test_an_edit_and_a_delete_as_an_action_on_a_message(action: str) -> None:
+    """The message that it is done to is what the listener gets."""
+    on = {"id": "11", "category": "message", "type": "text", "data": {"text": "new"}}
+    data = {"action": action, "entities": {"on": {"entity": on}}}
+    body = {"id": "12", "category": "action", "type": "message", "data": data}
+    kind, method, changed = called(frame("message", body))
+    assert (kind, method) == ("message", f"on_message_{action}")
+    assert isinstance(changed, TextMessage) and (changed.id, changed.text) == ("11", "new")
+
+
+UNKNOWN_ACTIONS = ["brand_new", "", None, 5, True, [], {}, ["online"]]
+
+
+@pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
+@pytest.mark.parametrize("kind", ["presence", "typing_indicator", "receipts", "reaction"])
+def test_an_unknown_action_is_nobodys(kind: str, action: Any) -> None:
+    """What the vendor may add one day is passed over."""
+    assert delivered(frame(kind, {"action": action, "user": ON_THE_WIRE, "reaction": {}})) is None
+
+
+@pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
+def test_an_unknown_group_action_is_nobodys(action: Any) -> None:
+    """The same for an action on a member."""
+    assert delivered(action_frame(action)) is None
+
+
+def test_presence_of_nobody_is_nobodys() -> None:
+    """Without a user and without a sender there is nothing to tell; with a sender it is that user."""
+    body = {"action": "online"}
+    assert delivered({"type": "presence", "body": body}) is None
+    assert called({"type": "presence", "body": body, "sender": "uid2"}) == ("user", "on_user_online", User("uid2"))
+
+
+# Whatever is missing or wrong.
+
+EVERY_FRAME: List[Dict[str, Any]] = [
+    *FRAMES.values(),
+    *(action_frame(action, extras={"scope": {"new": "admin", "old": "participant"}}) for action in ACTIONS),
+    *(call_frame(action) for action in ("initiated", "ongoing", "rejected", "cancelled", "ended")),
+    *(message_frame(category, kind, tags=["a"], parentId="3") for category, kind in MESSAGES),
+    message_frame("message", "file", data={"url": "u", "attachments": [{"url": "u", "size": 5}], "metadata": {"a": 1}}),
+    message_frame("message", "text", editedAt=5, editedBy="uid2"),
+    message_frame("message", "text", deletedAt=5, deletedBy="uid2"),
+    frame("receipts", {"action": "interacted", "messageId": "5", "user": ON_THE_WIRE}),
+    *(
+        frame(
+            "reaction",
+            {
+                "action": f"message_reaction_{change}",
+                "reaction": {"messageId": "5", "reaction": "x", "reactedAt": 7, "reactedBy": ON_THE_WIRE},
+            },
+        )
+        for change in ("added", "removed")
+    ),
+]
+
+#: What an annotation allows, as it stands in the models' source.
+ALLOWED: Dict[str, Callable[[Any], bool]] = {
+    "str": lambda value: type(value) is str,
+    "Optional[str]": lambda value: value is None or type(value) is str,
+    "Optional[int]": lambda value: value is None or type(value) is int,
+    "Optional[bool]": lambda value: value is None or type(value) is bool,
+    "Mapping[str, Any]": lambda value: type(value) is dict,
+    "Tuple[str, ...]": lambda value: type(value) is tuple and all(type(item) is str for item in value),
+    "Tuple[Attachment, ...]": lambda value: type(value) is tuple,
+    "Optional[User]": lambda value: value is None or type(value) is User,
+    "Entity": lambda value: value is None or type(value) in (User, Group),
+}
+
+
+def models_in(value: Any, way: str = "") -> Iterator[Tuple[str, Any]]:
+    """The model and all models in it, each with its way from the outermost."""
+    if dataclasses.is_dataclass(value):
+        yield way, value
+        for field in dataclasses.fields(value):
+            yield from models_in(getattr(value, field.name), f"{way}.{field.name}")
+    elif isinstance(value, tuple):
+        for number, item in enumerate(value):
+            yield from models_in(item, f"{way}[{number}]")
+
+
+def check(delivery: Optional[Delivery]) -> None:
+    """A delivery is one that a listener can be given: an existing method, its arguments, fields of their types."""
+    if delivery is None:
+        return
+    method = vars(KINDS[delivery.kind])[delivery.method]
+    inspect.signature(method).bind(None, *delivery.args)
+    for way, model in models_in(delivery.args):
+        for field in dataclasses.fields(model):
+            assert ALLOWED[str(field.type)](getattr(model, field.name)), f"{way}.{field.name}"
+        assert getattr(model, "uid", "x") and getattr(model, "guid", "x"), f"{way} is nobody"
+        repr(model), hash(model)
+
+
+def paths(value: Any, way: Tuple[Any, ...] = ()) -> Iterator[Tuple[Any, ...]]:
+    items: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in items:
+        yield (*way, key)
+        yield from paths(inner, (*way, key))
+
+
+MISSING = object()
+WRONG: List[Any] = [
+    MISSING,
+    *(None, True, False, 0, -1, 5, 10**30, 1.5, 1e308, float("nan"), float("inf")),
+    *("", " ", "x", "5", "\u0663", "online"),
+    *([], {}, [None], ["x"], {"a": 1}, {"uid": None}, {"uid": []}, {"guid": {}}),
+    *({"entity": "x"}, {"entity": {"uid": {}}}, {"entity": {"guid": True, "uid": "u"}}),
+]
+
+
+def changed(original: Any, way: Tuple[Any, ...], value: Any) -> Any:
+    result = copy.deepcopy(original)
+    holder = result
+    for key in way[:-1]:
+        holder = holder[key]
+    if value is MISSING:
+        del holder[way[-1]]
+    else:
+        holder[way[-1]] = value
+    return result
+
+
+@pytest.mark.parametrize("number", range(len(EVERY_FRAME)))
+def test_anything_missing_or_of_a_wrong_type_is_survived(number: int) -> None:
+    """Each key of each frame, at any depth, removed or of another type: no exception, and no field of a wrong type."""
+    original = EVERY_FRAME[number]
+    ways = list(paths(original))
+    assert ways
+    for way in ways:
+        for value in WRONG:
+            try:
+                check(delivered(changed(original, way, value)))
+            except Exception as error:
+                raise AssertionError(f"{way} as {value!r}") from error
+
+
+def flat(delivery: Delivery) -> Dict[str, Any]:
+    """Every plain field of what is delivered, by its way."""
+    return {
+        f"{way}.{field.name}": getattr(model, field.name)
+        for way, model in models_in(delivery.args)
+        for field in dataclasses.fields(model)
+        if field.name not in ("raw", "data") and not dataclasses.is_dataclass(getattr(model, field.name))
+    }
+
+
+@pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
+def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
+    """A key that is absent, or holds a list where none belongs: its field is None or empty, the others are as ever."""
+    before = delivered(FRAMES[name])
+    assert before is not None
+    for way in paths(FRAMES[name]):
+        if set(way[:-1]) & {"metadata", "customData"}:
+            continue  # the app's own, passed on as it is
+        for value in (MISSING, None, [1]):
+            after = delivered(changed(FRAMES[name], way, value))
+            if after is None or after.method != before.method:
+                # Its type, category or action, without which nobody can say whose it is; or the user of a presence.
+                assert set(way) & {"type", "category", "action", "body", "user", "uid"}, way
+                continue
+            old, new = flat(before), flat(after)
+            for key in {key for key in new if key in old and new[key] != old[key]}:
+                assert new[key] in (None, {}, ()), (way, value, key)
+            assert {key for key in new if key not in old and new[key] not in (None, {}, (), "uid2")} == set()
+
+
+@pytest.mark.parametrize(
+    "key, field",
+    [
+        ("id", "id"),
+        ("muid", "muid"),
+        ("conversationId", "conversation_id"),
+        ("receiverType", "receiver_type"),
+        ("receiver", "receiver_id"),
+        ("sentAt", "sent_at"),
+        ("updatedAt", "updated_at"),
+    ],
+)
+@pytest.mark.parametrize("value", [MISSING, None, [], {}, True], ids=lambda v: "missing" if v is MISSING else repr(v))
+def test_each_field_of_a_message_is_none_where_it_is_missing(key: str, field: str, value: Any) -> None:
+    """The message is delivered all the same, with None in exactly that field."""
+    whole = called(FRAMES["message_text"])[2]
+    method, received = called(changed(FRAMES["message_text"], ("body", key), value))[1:]
+    assert method == "on_text_message_received"
+    assert dataclasses.replace(whole, **{field: None}) == received
+
+
+def test_a_user_without_a_usable_uid_is_the_sender() -> None:
+    """Where the object of a user says nothing of use, the envelope does; where neither does, it is None."""
+    for user in ({}, {"uid": []}, {"uid": None}, {"uid": ""}, {"uid": True, "name": "x"}, "uid2", 5, None):
+        typing = frame("typing_indicator", {"action": "started", "user": user})
+        assert called(typing)[2].sender == User("uid2")
+        assert called({**typing, "sender": None})[2].sender is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+USER = st.fixed_dictionaries({}, optional={key: JSON for key in ("uid", "guid", "name", "tags", "metadata")}) | JSON
+HOLDER = st.fixed_dictionaries({}, optional={"entity": USER, "entityType": JSON}) | JSON
+ROLES = st.sampled_from(["by", "on", "for", "sender", "receiver"])
+DATA = st.fixed_dictionaries(
+    {},
+    optional={
+        "action": st.sampled_from([*ACTIONS, "initiated", "ongoing", "edited", "deleted"]) | JSON,
+        "entities": st.dictionaries(ROLES, HOLDER, max_size=5) | JSON,
+        "extras": st.fixed_dictionaries({}, optional={"scope": JSON}) | JSON,
+        "attachments": st.lists(USER, max_size=3) | JSON,
+        **{key: JSON for key in ("text", "metadata", "customData", "url", "resource", "interactiveData")},
+    },
+)
+REACTION = st.fixed_dictionaries({}, optional={"reactedBy": USER, "messageId": JSON, "reactedAt": JSON}) | JSON
+TIMES = ("timestamp", "sentAt", "editedAt", "deletedAt")
+BODY = st.fixed_dictionaries(
+    {},
+    optional={
+        "action": st.sampled_from(["online", "offline", "started", "ended", "read", "message_reaction_added"]) | JSON,
+        "category": st.sampled_from(["message", "custom", "interactive", "card", "action", "call"]) | JSON,
+        "type": st.sampled_from(["text", "image", "message", "groupMember"]) | JSON,
+        "user": USER,
+        "reaction": REACTION,
+        "data": DATA | JSON,
+        **{key: JSON for key in ("id", "messageId", "metadata", "tags", *TIMES)},
+    },
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=600)
+@given(st.sampled_from(sorted(EVENT_TYPES)), BODY, JSON, JSON)
+def test_any_body_of_any_type_is_delivered_or_passed_over(kind: str, body: Any, sender: Any, receiver: Any) -> None:
+    """Any JSON in any of the known places: no exception, and what a listener gets is of the declared types."""
+    check(delivered({"type": kind, "body": body, "sender": sender, "receiver": receiver, "receiverType": receiver}))

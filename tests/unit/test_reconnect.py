@@ -1,0 +1,426 @@
+"""When to try again: the default wait, ``Retry-After``, anybody's strategies, and a wait that can be ended."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import random
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import pytest
+import tenacity
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import CometChatException, ConnectionException, RateLimitException
+from cometchat._runtime.reconnect import LONGEST_WAIT, ReconnectPolicy, default_wait, restart_count
+
+#: Seconds. No wait that a strategy asks for may be longer: an Event can't wait for infinity.
+LONGEST = 86_400.0
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> Iterator[None]:
+    """tenacity takes its randomness from the module `random`: the same for each run of a test."""
+    before = random.getstate()
+    random.seed(20261124)
+    yield
+    random.setstate(before)
+
+
+def failed(attempt: int = 1, error: Optional[CometChatException] = None) -> tenacity.RetryCallState:
+    """The state after so many attempts, the last of which has failed."""
+    state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
+    state.attempt_number = attempt
+    error = error or ConnectionException("WS_CONNECTION_FAIL", "lost")
+    state.set_exception((type(error), error, None))
+    return state
+
+
+class FakeWake(threading.Event):
+    """Waits for nobody; ``waits`` has the seconds that somebody wanted to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: List[float] = []
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        assert timeout is not None
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+class Series:
+    """One series of attempts that all fail, with what happened in it."""
+
+    def __init__(self, policy: ReconnectPolicy, most: int = 1000, wake: Optional[threading.Event] = None) -> None:
+        self.wake = wake or FakeWake()
+        self.wanted = True
+        self.errors: List[CometChatException] = []
+        self.events: List[str] = []
+        self.states: List[tenacity.RetryCallState] = []
+        self.before_attempt: Dict[int, Callable[[tenacity.RetryCallState], None]] = {}
+        self._policy = policy
+        self._most = most
+
+    @property
+    def waits(self) -> List[float]:
+        assert isinstance(self.wake, FakeWake)
+        return self.wake.waits
+
+    def run(self, error: Callable[[int], CometChatException]) -> Optional[CometChatException]:
+        """Run until the series ends or has had its most; the error that it ended with."""
+        attempts = self._policy.attempts(
+            wake=self.wake,
+            wanted=lambda: self.wanted,
+            before_wait=lambda state: self.events.append(f"wait {state.attempt_number}"),
+            after_wait=lambda: self.events.append("woken"),
+        )
+        try:
+            for number, attempt in enumerate(attempts, 1):
+                self.events.append(f"attempt {number}")
+                with attempt:
+                    if number in self.before_attempt:
+                        self.before_attempt[number](attempt.retry_state)
+                    if number >= self._most:
+                        self.wanted = False
+                    self.errors.append(error(number))
+                    raise self.errors[-1]
+        except CometChatException as last:
+            return last
+        return None
+
+
+def lost(number: int) -> CometChatException:
+    return ConnectionException("WS_CONNECTION_FAIL", f"attempt {number} failed")
+
+
+# The default.
+
+
+@pytest.mark.parametrize("attempt", range(1, 12))
+def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
+    """0 to 1 s after the first attempt, 0 to 2 s after the second, doubling, never over 30 s; evenly, from 0 on."""
+    policy, state = ReconnectPolicy(None, None), failed(attempt)
+    cap = min(2.0 ** (attempt - 1), 30.0)
+    waits = sorted(policy.seconds(state) for _ in range(2000))
+    assert 0 <= waits[0] < cap * 0.01 and cap * 0.99 < waits[-1] <= cap
+    for tenth in range(1, 10):
+        assert abs(waits[tenth * 200] - cap * tenth / 10) < cap * 0.05
+
+
+@pytest.mark.parametrize("attempt", [12, 64, 1023, 1024, 1025, 5000, 100_000])
+def test_the_default_wait_stays_what_it_is_for_ever(attempt: int) -> None:
+    """After so many attempts that 2 to their power is no float any more, too."""
+    policy, state = ReconnectPolicy(None, None), failed(attempt)
+    waits = [policy.seconds(state) for _ in range(200)]
+    assert max(waits) <= 30 and max(waits) > 25 and min(waits) < 5
+
+
+def test_the_cap_is_the_documented_one() -> None:
+    """30 s."""
+    assert LONGEST_WAIT == 30.0
+    assert isinstance(default_wait(), tenacity.wait_random_exponential)
+
+
+def test_two_clients_wait_differently() -> None:
+    """Clients that lost the same server do not come back together: no two of a hundred waits are the same."""
+    one, two = ReconnectPolicy(None, None), ReconnectPolicy(None, None)
+    for attempt in range(1, 11):
+        waits = [policy.seconds(failed(attempt)) for policy in (one, two) for _ in range(50)]
+        assert len(set(waits)) == 100
+
+
+def test_the_default_never_stops() -> None:
+    """A thousand failures, and the next attempt comes."""
+    series = Series(ReconnectPolicy(None, None))
+    series.run(lost)
+    assert len(series.errors) == 1000 and len(series.waits) == 999
+    assert series.waits[0] <= 1 and max(series.waits) <= 30
+
+
+# Retry-After.
+
+
+@pytest.mark.parametrize(
+    "asked, strategy, least", [(0.0, 2.0, 2.0), (1.0, 2.0, 2.0), (5.0, 2.0, 5.0), (3600.0, 2.0, 3600.0)]
+)
+def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float) -> None:
+    """The longer of what the server and the strategy want; up to 1 s at random on top of the server's."""
+    error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow down", retry_after=asked)
+    for jitter in (0.0, 0.5, 0.999):
+        policy = ReconnectPolicy(tenacity.wait_fixed(strategy), None, jitter=lambda: jitter)
+        assert policy.seconds(failed(1, error)) == max(strategy, asked + jitter) >= least
+
+
+@settings(deadline=None, derandomize=True, max_examples=200)
+@given(st.floats(0, 3600), st.floats(0, 3600))
+def test_a_retry_after_is_obeyed_whatever_the_strategy_says(asked: float, strategy: float) -> None:
+    """Never earlier than the server asked for, and at most 1 s later than both."""
+    error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=asked)
+    seconds = ReconnectPolicy(tenacity.wait_fixed(strategy), None).seconds(failed(1, error))
+    assert max(asked, strategy) <= seconds <= max(asked, strategy) + 1
+
+
+def test_a_retry_after_does_not_bring_all_clients_back_at_once() -> None:
+    """What a hundred clients wait who were all told to come in 10 s is spread over a second."""
+    error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=10.0)
+    waits = sorted(ReconnectPolicy(None, None).seconds(failed(1, error)) for _ in range(100))
+    assert len(set(waits)) == 100 and waits[0] < 10.2 and 10.8 < waits[-1] <= 11
+
+
+def test_a_retry_after_holds_for_its_own_attempt_only() -> None:
+    """The next failure without one waits for as long as the strategy says."""
+    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(4), jitter=lambda: 0.25))
+    series.run(lambda number: RateLimitException("X", "x", retry_after=7.0) if number == 2 else lost(number))
+    assert series.waits == [1, 7.25, 1]
+
+
+# Anybody's strategies.
+
+ERROR = ConnectionException("WS_CONNECTION_FAIL", "lost")
+
+WAITS: Dict[str, Any] = {
+    "none": tenacity.wait_none(),
+    "fixed": tenacity.wait_fixed(3),
+    "incrementing": tenacity.wait_incrementing(1, 2, 8),
+    "exponential": tenacity.wait_exponential(multiplier=0.5, max=9),
+    "chain": tenacity.wait_chain(*[tenacity.wait_fixed(1)] * 2, tenacity.wait_fixed(5)),
+    "sum": tenacity.wait_fixed(1) + tenacity.wait_exponential(max=4),
+    "combine": tenacity.wait_combine(tenacity.wait_fixed(1), tenacity.wait_incrementing(0, 1)),
+    "sum()": sum([tenacity.wait_fixed(1), tenacity.wait_fixed(2)]),  # type: ignore[list-item]
+    "a function": lambda state: state.attempt_number * 1.5,
+    "an int": lambda state: 4,
+    "a text that is a number": lambda state: "2.5",
+}
+
+
+@pytest.mark.parametrize("name", sorted(WAITS))
+def test_the_wait_is_the_strategys(name: str) -> None:
+    """Any of tenacity's own, composed or not, and any callable: its seconds, attempt by attempt."""
+    strategy = WAITS[name]
+    series = Series(ReconnectPolicy(strategy, tenacity.stop_after_attempt(7)))
+    series.run(lost)
+    assert series.waits == [float(strategy(failed(attempt))) for attempt in range(1, 7)]
+
+
+@pytest.mark.parametrize(
+    "strategy, least, most",
+    [
+        (tenacity.wait_random(1, 2), 1, 2),
+        (tenacity.wait_fixed(3) + tenacity.wait_random(0, 2), 3, 5),
+        (tenacity.wait_random_exponential(multiplier=0.1, max=0.4), 0, 0.4),
+        (tenacity.wait_exponential_jitter(initial=1, max=60, exp_base=1.1, jitter=2), 1, 18),
+    ],
+    ids=["random", "fixed + random", "random exponential", "exponential jitter"],
+)
+def test_the_wait_is_a_random_strategys(strategy: Any, least: float, most: float) -> None:
+    """Those that draw: within their own limits, and never twice the same."""
+    series = Series(ReconnectPolicy(strategy, tenacity.stop_after_attempt(30)))
+    series.run(lost)
+    assert len(series.waits) == 29
+    assert least <= min(series.waits) and max(series.waits) <= most
+    assert len(set(series.waits)) > 15
+
+
+def broken(value: Any) -> Callable[[Any], Any]:
+    def strategy(state: Any) -> Any:
+        if isinstance(value, BaseException):
+            raise value
+        return value
+
+    return strategy
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        ValueError("mine"),
+        ZeroDivisionError(),
+        CometChatException("X", "mine"),
+        RecursionError(),
+        SystemExit(1),
+        None,
+        "soon",
+        [],
+        object(),
+        float("nan"),
+        10**400,
+    ],
+    ids=lambda value: str(type(value).__name__) if not isinstance(value, float) else "nan",
+)
+def test_a_wait_strategy_that_fails_gives_way_to_the_default(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """What raises, or gives no number: the default wait takes its place, the log says so, and the series goes on."""
+    series = Series(ReconnectPolicy(broken(value), tenacity.stop_after_attempt(5)))
+    with caplog.at_level(logging.ERROR, "cometchat"):
+        last = series.run(lost)
+    assert last is series.errors[4]
+    assert len(series.waits) == 4 and all(0 <= wait <= 2**n for n, wait in enumerate(series.waits))
+    assert {record.levelname for record in caplog.records} == {"ERROR"} and len(caplog.records) >= 4
+    assert "reconnect_wait" in caplog.text and "Traceback" in caplog.text
+
+
+@pytest.mark.parametrize("value, seconds", [(-1, 0.0), (float("-inf"), 0.0), (True, 1.0), (-0.0, 0.0), (0, 0.0)])
+def test_a_negative_wait_is_none(value: float, seconds: float) -> None:
+    """Below 0 is 0: the next attempt at once."""
+    assert ReconnectPolicy(broken(value), None).seconds(failed()) == seconds
+
+
+@pytest.mark.parametrize("value", [float("inf"), 1e300, 1e18, LONGEST + 1])
+def test_a_wait_that_is_too_long_is_a_day(value: float) -> None:
+    """No Event waits for infinity: a strategy that says so waits for the longest time that a setting may name."""
+    seconds = ReconnectPolicy(broken(value), None).seconds(failed())
+    assert seconds == LONGEST <= threading.TIMEOUT_MAX
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(st.floats() | st.integers() | st.none() | st.text(max_size=5) | st.decimals() | st.fractions() | st.booleans())
+def test_whatever_a_strategy_gives_can_be_waited_for(value: Any) -> None:
+    """The seconds are a number from 0 to a day."""
+    seconds = ReconnectPolicy(broken(value), None).seconds(failed())
+    assert type(seconds) is float and math.isfinite(seconds) and 0 <= seconds <= LONGEST
+
+
+@pytest.mark.parametrize(
+    "stop, attempts",
+    [
+        (tenacity.stop_after_attempt(1), 1),
+        (tenacity.stop_after_attempt(4), 4),
+        (tenacity.stop_after_attempt(9) | tenacity.stop_after_attempt(3), 3),
+        (tenacity.stop_after_attempt(9) & tenacity.stop_after_attempt(3), 9),
+        (tenacity.stop_any(tenacity.stop_after_attempt(5), tenacity.stop_never), 5),
+        (tenacity.stop_all(tenacity.stop_after_attempt(5), tenacity.stop_after_attempt(6)), 6),
+        (lambda state: state.attempt_number >= 2, 2),
+        (lambda state: "yes" if state.attempt_number >= 2 else "", 2),
+    ],
+    ids=["1", "4", "either", "both", "any", "all", "a function", "a truthy value"],
+)
+def test_the_series_ends_where_the_stop_strategy_says(stop: Any, attempts: int) -> None:
+    """With the last attempt's error, and without another wait."""
+    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), stop))
+    last = series.run(lost)
+    assert len(series.errors) == attempts and last is series.errors[-1]
+    assert series.waits == [1] * (attempts - 1)
+
+
+def test_a_stop_by_time_measures_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``stop_after_delay`` and ``stop_before_delay`` end it when so much time is over, or would be after the wait."""
+    for stop, attempts in ((tenacity.stop_after_delay(10), 11), (tenacity.stop_before_delay(10), 10)):
+        clock = itertools.count(0, 1.0)
+        monkeypatch.setattr(time, "monotonic", lambda clock=clock: next(clock))
+        series = Series(ReconnectPolicy(tenacity.wait_fixed(0.5), stop))
+        series.run(lost)
+        # The clock goes on by a second with each look: one at the start, one for each failure.
+        assert abs(len(series.errors) - attempts) <= 1 and len(series.errors) > 8
+
+
+def test_a_stop_by_event_ends_the_series() -> None:
+    """``stop_when_event_set``: the user's own event."""
+    event = threading.Event()
+    series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_when_event_set(event)))
+    series.before_attempt[3] = lambda state: event.set()
+    assert series.run(lost) is series.errors[2] and len(series.errors) == 3
+
+
+@pytest.mark.parametrize("value", [ValueError("x"), ZeroDivisionError(), SystemExit(1)], ids=lambda e: type(e).__name__)
+def test_a_stop_strategy_that_raises_stops_nothing(value: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """The attempts go on, and the log says why."""
+    series = Series(ReconnectPolicy(tenacity.wait_none(), broken(value)), most=4)
+    with caplog.at_level(logging.ERROR, "cometchat"):
+        series.run(lost)
+    assert len(series.errors) == 4
+    assert "reconnect_stop" in caplog.text and "Traceback" in caplog.text
+
+
+# The course of a series.
+
+
+def test_attempts_and_waits_take_turns() -> None:
+    """An attempt, the wait with its number, its end, the next attempt."""
+    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(3)))
+    series.run(lost)
+    assert series.events == [
+        *("attempt 1", "wait 1", "woken"),
+        *("attempt 2", "wait 2", "woken"),
+        "attempt 3",
+    ]
+
+
+def test_an_attempt_that_is_not_wanted_any_more_ends_the_series() -> None:
+    """After ``disconnect()`` a failure is not waited over."""
+    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), None), most=2)
+    last = series.run(lost)
+    assert last is series.errors[1] and series.waits == [1]
+
+
+def test_each_series_counts_for_itself() -> None:
+    """Two series of one policy, one inside the other: neither moves the other's count."""
+    policy = ReconnectPolicy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(3))
+    outer, inner = Series(policy), Series(policy)
+    outer.before_attempt[2] = lambda state: inner.run(lost) and None
+    outer.run(lost)
+    assert outer.waits == inner.waits == [1, 2]
+
+
+def test_an_event_that_is_set_ends_the_wait_at_once() -> None:
+    """A wait of a day is over as soon as the event is set: from before, or from another thread."""
+    wake = threading.Event()
+    series = Series(ReconnectPolicy(tenacity.wait_fixed(LONGEST), tenacity.stop_after_attempt(3)), wake=wake)
+    waiting = threading.Event()
+
+    def set_soon() -> None:
+        waiting.wait(10)
+        wake.set()
+
+    series.before_attempt[1] = lambda state: waiting.set()
+    thread = threading.Thread(target=set_soon)
+    began = time.monotonic()
+    thread.start()
+    series.run(lost)
+    thread.join(10)
+    assert not thread.is_alive() and len(series.errors) == 3
+    assert time.monotonic() - began < 5
+
+
+# The count starts again.
+
+
+def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
+    """A connection that has lived: its loss is the first failure, for a strategy that counts."""
+    series = Series(ReconnectPolicy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(9)))
+    series.before_attempt[4] = restart_count
+    series.run(lost)
+    assert series.waits[:6] == [1, 2, 3, 1, 2, 3]
+
+
+def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
+    """The default one too."""
+    for _ in range(50):
+        series = Series(ReconnectPolicy(None, None), most=7)
+        series.before_attempt[6] = restart_count
+        series.run(lost)
+        assert series.waits[5] <= 1
+
+
+def test_after_a_restart_the_stop_strategies_count_anew() -> None:
+    """``stop_after_attempt(3)`` gives three attempts from there on."""
+    series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
+    series.before_attempt[3] = restart_count
+    series.run(lost)
+    assert len(series.errors) == 5
+
+
+def test_after_a_restart_the_time_is_measured_anew() -> None:
+    """For ``stop_after_delay`` a connection's life is no part of the series: that starts now, without any sleep."""
+    state = failed(7)
+    state.start_time -= 1000
+    state.idle_for = 500
+    assert tenacity.stop_after_delay(10)(state)
+    restart_count(state)
+    assert (state.attempt_number, state.idle_for) == (1, 0)
+    error = ConnectionException("WS_CONNECTION_FAIL", "lost")
+    state.set_exception((type(error), error, None))
+    assert not tenacity.stop_after_delay(10)(state)

@@ -1,0 +1,453 @@
+"""The session stores, and what is taken for a session."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import pickle
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import AppSettings, Client, FileSessionStore, InvalidArgumentException, MemorySessionStore, SessionStore
+from cometchat._runtime import session as session_module
+from cometchat._runtime.session import Session
+
+TOKEN = "s3cret-auth-token-0123456789"
+STORED: Dict[str, Any] = {
+    "format": 1,
+    "app_id": "app",
+    "uid": "uid1",
+    "auth_token": TOKEN,
+    "device_id": "app_0_1",
+    "user": {"uid": "uid1", "name": "Andrew"},
+}
+
+posix = pytest.mark.skipif(os.name != "posix", reason="file modes are POSIX's")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "kept" / "session.json"
+
+
+@pytest.fixture
+def open_umask() -> Iterator[None]:
+    """The process gives everybody everything, unless a file says otherwise."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+
+
+def client(store: SessionStore, app_id: str = "app") -> Client:
+    return Client(app_id, AppSettings(region="us", session_store=store, auto_establish_socket_connection=False))
+
+
+def who(store: SessionStore, app_id: str = "app") -> Any:
+    """The uid that a client with this store is logged in as."""
+    with client(store, app_id) as made:
+        user = made.get_logged_in_user()
+        return None if user is None else user.uid
+
+
+# What both do.
+
+
+@pytest.fixture(params=["memory", "file"])
+def store(request: pytest.FixtureRequest, path: Path) -> Any:
+    return MemorySessionStore() if request.param == "memory" else FileSessionStore(path)
+
+
+def test_a_session_comes_back_as_it_was_saved(store: Any) -> None:
+    """Nothing, then what was saved last, then nothing again; clearing twice is fine."""
+    assert store.load() is None
+    store.save(STORED)
+    store.save({**STORED, "uid": "Zo\u00eb \U0001f4ac"})
+    assert store.load() == {**STORED, "uid": "Zo\u00eb \U0001f4ac"}
+    store.clear()
+    store.clear()
+    assert store.load() is None
+
+
+def test_a_client_takes_the_session_up(store: Any) -> None:
+    """The user is logged in from the start, with the fields that were stored."""
+    store.save(STORED)
+    with client(store) as made:
+        user = made.get_logged_in_user()
+    assert user is not None
+    assert (user.uid, user.name, user.auth_token) == ("uid1", "Andrew", TOKEN)
+
+
+def test_the_session_of_another_app_is_not_taken_up(store: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning says so, and the session is left where it is: its own app may still want it."""
+    store.save(STORED)
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        assert who(store, "app2") is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "app2" in caplog.text and TOKEN not in caplog.text
+    assert store.load() == STORED
+
+
+def test_no_repr_shows_the_token(store: Any) -> None:
+    """Neither a store's nor a settings' nor a session's repr holds the token."""
+    store.save(STORED)
+    session = Session.from_store(STORED, "app")
+    with client(store) as made:
+        shown = [repr(store), str(store), repr(made.settings), repr(made), repr(session), f"{session}"]
+    assert session is not None and session.auth_token == TOKEN
+    assert [text for text in shown if TOKEN in text] == []
+
+
+def test_a_store_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A client of a store that raises is made, without a user; the log names the error and not what it says."""
+
+    class Broken(MemorySessionStore):
+        def load(self) -> Any:
+            raise KeyError(TOKEN)
+
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        assert who(Broken()) is None
+    assert "KeyError" in caplog.records[0].getMessage() and TOKEN not in caplog.records[0].getMessage()
+
+
+# The file.
+
+
+@posix
+def test_the_file_is_the_users_alone(path: Path, open_umask: None) -> None:
+    """Mode 0600 in a folder of mode 0700, whatever the umask is."""
+    FileSessionStore(path).save(STORED)
+    assert (mode(path), mode(path.parent)) == (0o600, 0o700)
+
+
+@posix
+def test_every_folder_that_is_made_is_the_users_alone(tmp_path: Path, open_umask: None) -> None:
+    """Of several missing folders each gets mode 0700: nobody else can rename what is in them."""
+    path = tmp_path / "a" / "b" / "c" / "session.json"
+    FileSessionStore(path).save(STORED)
+    assert [mode(tmp_path.joinpath(*parts)) for parts in ("a", "ab", "abc")] == [0o700] * 3
+    assert FileSessionStore(path).load() == STORED
+
+
+@posix
+def test_a_folder_that_was_there_stays_as_it_is(tmp_path: Path) -> None:
+    """The store changes no folder that it has not made; a wide open file is a closed one after the next save."""
+    (tmp_path / "mine").mkdir(mode=0o755)
+    path = tmp_path / "mine" / "session.json"
+    write(path, b"{}")
+    path.chmod(0o666)
+    FileSessionStore(path).save(STORED)
+    assert (mode(path), mode(path.parent)) == (0o600, 0o755)
+
+
+def test_loading_makes_no_folder(path: Path) -> None:
+    """A missing folder is no session, and is not made for looking."""
+    store = FileSessionStore(path)
+    assert store.load() is None
+    store.clear()
+    assert not path.parent.exists()
+
+
+class Crash(BaseException):
+    """Ends what runs, like Ctrl-C."""
+
+
+@pytest.mark.parametrize("step", ["os.fsync", "os.replace", "json.dump"])
+@pytest.mark.parametrize("error", [Crash, OSError], ids=lambda error: error.__name__)
+def test_a_save_that_breaks_off_leaves_the_old_session(
+    path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Any
+) -> None:
+    """At whatever step it breaks: the old file is whole, the error comes out, and no temporary file is left."""
+    store = FileSessionStore(path)
+    store.save(STORED)
+
+    def crash(*args: Any, **kwargs: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(f"cometchat._runtime.session.{step}", crash)
+        with pytest.raises(error):
+            store.save({**STORED, "uid": "other"})
+    assert store.load() == STORED
+    assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
+
+
+def test_what_can_not_be_written_as_json_leaves_the_old_session(path: Path) -> None:
+    """A value in the middle that is no JSON: the old file is whole."""
+    store = FileSessionStore(path)
+    store.save(STORED)
+    with pytest.raises(TypeError):
+        store.save({**STORED, "user": {"a": 1, "b": object()}})
+    assert store.load() == STORED
+    assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
+
+
+_KILLED = """
+import json, os, sys
+from cometchat import FileSessionStore
+from cometchat._runtime import session
+
+class Killing(dict):
+    def items(self):
+        yield "format", 1
+        yield "auth_token", "x" * 100_000
+        os._exit(9)
+
+FileSessionStore(sys.argv[1]).save(Killing(format=1))
+"""
+
+
+def test_a_process_that_is_killed_while_it_saves_leaves_the_old_session(path: Path) -> None:
+    """Half of the new file is written when the process ends: the old one is read as if nothing had been."""
+    store = FileSessionStore(path)
+    store.save(STORED)
+    environment = {**os.environ, "PYTHONPATH": str(Path(session_module.__file__).parents[2])}
+    ended = subprocess.run([sys.executable, "-c", _KILLED, str(path)], env=environment, timeout=50)
+    assert ended.returncode == 9
+    assert store.load() == STORED
+
+
+DAMAGED = {
+    "empty": b"",
+    "white space": b"\n \n",
+    "half of it": json.dumps(STORED).encode()[:40],
+    "two of them": json.dumps(STORED).encode() * 2,
+    "zero bytes": b"\0" * 4096,
+    "not UTF-8": b'{"uid": "\xff\xfe"}',
+    "UTF-16": json.dumps(STORED).encode("utf-16"),
+    "a list": b"[1, 2]",
+    "a string": b'"session"',
+    "a number": b"1",
+    "null": b"null",
+    "true": b"true",
+    "deep": b"[" * 200_000,
+    "deep objects": b'{"a":' * 200_000,
+    "a number of 10,000 digits": b"9" * 10_000,
+    "a picture": b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8,
+    "megabytes of text": b"session " * 500_000,
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no session; its content is kept beside it, one warning names both, and the next save works."""
+    write(path, content)
+    store = FileSessionStore(path)
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        assert store.load() is None
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and f"{path}.damaged" in record.getMessage()
+    assert Path(f"{path}.damaged").read_bytes() == content and not path.exists()
+    store.save(STORED)
+    assert store.load() == STORED
+
+
+def test_a_second_damaged_file_takes_the_firsts_place(path: Path) -> None:
+    """Set-aside files do not pile up."""
+    store = FileSessionStore(path)
+    for content in (b"one", b"two"):
+        write(path, content)
+        assert store.load() is None
+    assert Path(f"{path}.damaged").read_bytes() == b"two"
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_a_damaged_file_that_can_not_be_moved(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is no session all the same, and the warning says that it stays in its place."""
+    write(path, b"{")
+
+    def refuse(*args: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("cometchat._runtime.session.os.replace", refuse)
+    assert FileSessionStore(path).load() is None
+    assert "Permission denied" in caplog.text and path.read_bytes() == b"{"
+
+
+@pytest.mark.parametrize("content", [b'{"a": 1}', b"{}", b'{"format": 2}', b'{"uid": "uid1", "auth_token": "t"}'])
+def test_a_file_of_something_else_stays_where_it_is(path: Path, content: bytes) -> None:
+    """A JSON object that is no session may be somebody's: nobody is logged in, and the file is not touched."""
+    write(path, content)
+    assert who(FileSessionStore(path)) is None
+    assert path.read_bytes() == content
+
+
+def test_a_folder_in_the_files_place(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The client is made, without a user and with a warning; the folder and what is in it stay."""
+    path.mkdir(parents=True)
+    (path / "inside").write_bytes(b"x")
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        assert who(FileSessionStore(path)) is None
+    assert "IsADirectoryError" in caplog.text or "PermissionError" in caplog.text
+    assert (path / "inside").read_bytes() == b"x"
+    with pytest.raises(OSError):
+        FileSessionStore(path).save(STORED)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_that_can_not_be_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is made, without a user and with a warning, and the file is neither moved nor removed."""
+    FileSessionStore(path).save(STORED)
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING, "cometchat"):
+        patch.setattr(session_module, "open", refuse, raising=False)
+        assert who(FileSessionStore(path)) is None
+    assert "PermissionError" in caplog.text
+    assert FileSessionStore(path).load() == STORED
+
+
+@pytest.mark.parametrize("value", [None, ""], ids=repr)
+def test_a_missing_path(value: Any) -> None:
+    """``MISSING_PARAMETERS``."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        FileSessionStore(value)
+    assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", "path")
+
+
+@pytest.mark.parametrize("value", [5, b"path", object(), ["path"], True, 1.5], ids=repr)
+def test_a_wrong_path(value: Any) -> None:
+    """``INVALID_PATH``."""
+    with pytest.raises(InvalidArgumentException) as caught:
+        FileSessionStore(value)
+    assert (caught.value.code, caught.value.name) == ("INVALID_PATH", "path")
+
+
+def test_a_path_is_taken_as_it_is_when_the_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A relative path stays what it was, wherever the process goes; str and Path are the same."""
+    monkeypatch.chdir(tmp_path)
+    store = FileSessionStore("session.json")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    store.save(STORED)
+    assert (tmp_path / "session.json").exists()
+    assert FileSessionStore(tmp_path / "session.json").load() == STORED
+
+
+def test_file_stores_are_equal_by_their_path(tmp_path: Path) -> None:
+    """So that ``CometChat.init`` with the same settings again does nothing."""
+    one, same, other = (FileSessionStore(tmp_path / name) for name in ("a", "a", "b"))
+    assert one == same and hash(one) == hash(same) and one != other and one != MemorySessionStore()
+    assert AppSettings(region="us", session_store=one) == AppSettings(region="us", session_store=same)
+    assert str(tmp_path / "a") in repr(one)
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda store: pickle.loads(pickle.dumps(store))])
+def test_a_file_store_can_be_copied(path: Path, duplicate: Callable[[Any], Any]) -> None:
+    """A copy, a deep copy and a pickle keep the same file."""
+    FileSessionStore(path).save(STORED)
+    assert duplicate(FileSessionStore(path)).load() == STORED
+
+
+def test_saves_at_once_leave_one_whole_session(path: Path) -> None:
+    """Eight threads that save, and one that reads all the while: what is read is always one of those, and whole."""
+    sessions = [{**STORED, "uid": f"uid{number}", "user": {"x": "y" * 5000 * number}} for number in range(8)]
+    store, start, done = FileSessionStore(path), threading.Barrier(9), threading.Event()
+    store.save(sessions[0])
+    wrong: List[Any] = []
+
+    def save(session: Dict[str, Any]) -> None:
+        start.wait(10)
+        for _ in range(20):
+            store.save(session)
+
+    def read() -> None:
+        start.wait(10)
+        while not done.is_set():
+            found = store.load()
+            if found not in sessions:
+                wrong.append(found)
+
+    savers = [threading.Thread(target=save, args=(session,)) for session in sessions]
+    reader = threading.Thread(target=read)
+    for thread in [*savers, reader]:
+        thread.start()
+    for thread in savers:
+        thread.join(30)
+    done.set()
+    reader.join(30)
+    assert not any(thread.is_alive() for thread in [*savers, reader])
+    assert wrong == [] and store.load() in sessions
+    assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
+
+
+# What is taken for a session.
+
+
+def test_a_session_is_stored_without_what_a_restart_asks_for_anew() -> None:
+    """Neither the jwt nor the settings are stored; what is stored is JSON, and reads back to the same session."""
+    made = Session("app", "uid1", TOKEN, "app_0_1", {"uid": "uid1", "name": "Andrew"}, "j.w.t", {"MODE": "DEFAULT"})
+    stored = json.loads(json.dumps(made.to_store()))
+    assert stored == STORED and "j.w.t" not in json.dumps(stored)
+    assert Session.from_store(stored, "app") == Session("app", "uid1", TOKEN, "app_0_1", STORED["user"])
+
+
+WRONG_TYPES: List[Any] = [None, True, 0, 1.5, "", [], {}, ["x"], {"a": 1}]
+
+
+@pytest.mark.parametrize("key", sorted(STORED))
+def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> None:
+    """It is none, but for the user's fields: without them the user is known by its uid."""
+    for value in [..., *WRONG_TYPES]:
+        stored = {other: STORED[other] for other in STORED if other != key or value is not ...}
+        if value is not ...:
+            stored[key] = value
+        read = Session.from_store(stored, "app")
+        if key == "user":
+            assert read is not None and read.to_user().uid == "uid1"
+        elif not (key == "device_id" and value == "") and not (key == "format" and value is True):
+            assert read is None, value
+
+
+@pytest.mark.parametrize("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)], ids=repr)
+def test_what_is_no_mapping_is_no_session(stored: Any) -> None:
+    """A store of one's own may give back anything."""
+    assert Session.from_store(stored, "app") is None
+
+    class Odd(MemorySessionStore):
+        def load(self) -> Any:
+            return stored
+
+    assert who(Odd()) is None
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(st.fixed_dictionaries({}, optional={key: st.just(value) | JSON for key, value in STORED.items()}) | JSON)
+def test_any_json_is_a_session_or_none(stored: Any) -> None:
+    """Whatever a store holds, reading it does not raise, and a session that comes out can be used."""
+    read = Session.from_store(stored, "app")
+    if read is not None:
+        assert read.uid and read.auth_token and read.app_id == "app"
+        assert read.to_user().uid == read.uid
+        assert Session.from_store(read.to_store(), "app") == read
