@@ -327,7 +327,9 @@ class Client(Listening, Sending):
         unsent = self._outbox.pending()
         if unsent:
             logger.warning(
-                "%d items of the outbox end with this client: AppSettings(outbox_path=...) keeps them.", unsent
+                "%d item%s of the outbox end%s with this client: AppSettings(outbox_path=...) keeps them.",
+                unsent,
+                *("", "s") if unsent == 1 else ("s", ""),
             )
 
     def _join(self, deadline: float) -> None:

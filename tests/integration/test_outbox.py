@@ -1,0 +1,368 @@
+"""``Client.outbox`` from outside: what is put while offline arrives once the connection is up."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple, Union
+
+import pytest
+
+from cometchat import (
+    BaseMessage,
+    Client,
+    CometChat,
+    CometChatException,
+    CustomMessage,
+    FileSessionStore,
+    MessageListener,
+    MessageReceipt,
+    OutboxListener,
+    TextMessage,
+)
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, OTHER_UID, UID, Party
+
+Result = Tuple[str, Union[BaseMessage, MessageReceipt], Any]
+
+
+class Results(OutboxListener):
+    """Keeps what it hears."""
+
+    def __init__(self) -> None:
+        self.results: List[Result] = []
+        self._changed = threading.Condition()
+
+    def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
+        self._note(("delivered", message, None))
+
+    def on_failed(self, message: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
+        self._note(("failed", message, error))
+
+    def _note(self, result: Result) -> None:
+        with self._changed:
+            self.results.append(result)
+            self._changed.notify_all()
+
+    def wait_for(self, count: int) -> List[Result]:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.results) >= count, DEADLINE)
+        return self.results
+
+
+def text(value: str, **more: Any) -> TextMessage:
+    return TextMessage(**{"receiver_id": OTHER_UID, "receiver_type": "user", "text": value, **more})
+
+
+def stored(sandbox: Sandbox) -> List[str]:
+    return [message["data"].get("text", "") for message in sandbox.messages]
+
+
+def offline(sandbox: Sandbox, party: Party, **overrides: Any) -> Client:
+    """A client that is logged in and not connected."""
+    client = party.client(auto_establish_socket_connection=False, **overrides)
+    client.login(UID, sandbox.auth_key)
+    return client
+
+
+def test_put_while_offline(sandbox: Sandbox, party: Party) -> None:
+    """Messages wait while there is no connection, and arrive in order once there is one; the listener hears of each."""
+    client, heard = offline(sandbox, party), Results()
+    client.add_outbox_listener("heard", heard)
+    muids = [client.outbox.put(text(str(number))) for number in range(5)]
+    assert client.outbox.pending() == 5
+    assert not client.outbox.flush(0.05)
+    assert stored(sandbox) == []
+    client.connect(DEADLINE)
+    assert client.outbox.flush(DEADLINE)
+    assert client.outbox.pending() == 0
+    assert stored(sandbox) == ["0", "1", "2", "3", "4"]
+    results = heard.wait_for(5)
+    assert [(what, message.muid) for what, message, _ in results if isinstance(message, TextMessage)] == [
+        ("delivered", muid) for muid in muids
+    ]
+    assert isinstance(results[0][1], TextMessage) and results[0][1].id == sandbox.messages[0]["id"]
+
+
+def test_put_while_connected(sandbox: Sandbox, party: Party) -> None:
+    """With a connection a message goes out at once; a custom message too, with its data."""
+    client, _ = party.connected()
+    client.outbox.put(
+        CustomMessage(receiver_id=OTHER_UID, receiver_type="user", type="location", custom_data={"lat": 1}, muid="m-1")
+    )
+    assert client.outbox.flush(DEADLINE)
+    (message,) = sandbox.messages
+    assert (message["category"], message["type"], message["muid"]) == ("custom", "location", "m-1")
+    assert message["data"]["customData"] == {"lat": 1}
+
+
+def test_a_lost_answer_is_no_second_message(sandbox: Sandbox, party: Party) -> None:
+    """The service stores a message and its answer is lost: it is sent again with the same muid, and stored once."""
+    client, _ = party.connected()
+    sandbox.fail_http(503, times=2, path="/messages")
+    client.outbox.put(text("once", muid="m-1"))
+    client.outbox.put(text("then"))
+    assert client.outbox.flush(DEADLINE)
+    client.outbox.put(text("once", muid="m-1"))
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["once", "then"]
+
+
+def test_poison_goes_to_the_dead_letters(sandbox: Sandbox, party: Party) -> None:
+    """A message to nobody is a dead letter with its error; the rest goes on; and it can be tried again."""
+    client, heard = offline(sandbox, party), Results()
+    client.add_outbox_listener("heard", heard)
+    client.outbox.put(text("a"))
+    muid = client.outbox.put(text("lost", receiver_id="nobody"))
+    client.outbox.put(text("b"))
+    client.connect(DEADLINE)
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["a", "b"]
+    assert [what for what, _, _ in heard.wait_for(3)] == ["delivered", "failed", "delivered"]
+    assert heard.results[1][2].code == "ERR_UID_NOT_FOUND"
+    (dead,) = client.outbox.dead_letters()
+    assert (dead.muid, dead.error.code) == (muid, "ERR_UID_NOT_FOUND")
+    assert isinstance(dead.message, TextMessage) and dead.message.text == "lost"
+    assert dead.failed_at >= dead.put_at > 0
+    sandbox.add_user("nobody", "Somebody")
+    assert client.outbox.retry(muid)
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["a", "b", "lost"]
+    assert client.outbox.dead_letters() == []
+    assert not client.outbox.retry(muid) and not client.outbox.discard(muid)
+
+
+def test_a_dead_letter_can_be_forgotten(sandbox: Sandbox, party: Party) -> None:
+    """discard() forgets one."""
+    client, _ = party.connected()
+    muid = client.outbox.put(text("lost", receiver_id="nobody"))
+    assert client.outbox.flush(DEADLINE)
+    assert client.outbox.discard(muid)
+    assert client.outbox.dead_letters() == []
+
+
+def test_full(sandbox: Sandbox, party: Party) -> None:
+    """One message more than ``outbox_max_items`` is ERR_OUTBOX_FULL."""
+    client = offline(sandbox, party, outbox_max_items=2)
+    client.outbox.put(text("a"))
+    client.outbox.put(text("b"))
+    with pytest.raises(CometChatException) as caught:
+        client.outbox.put(text("c"))
+    assert caught.value.code == "ERR_OUTBOX_FULL"
+    assert client.outbox.pending() == 2
+
+
+def test_receipts(sandbox: Sandbox, party: Party) -> None:
+    """A receipt put while offline reaches the sender of the message; while throttled it waits, messages do not."""
+    receipts: List[MessageReceipt] = []
+    came = threading.Semaphore(0)
+
+    class Other(MessageListener):
+        def on_messages_delivered(self, message_receipt: MessageReceipt) -> None:
+            receipts.append(message_receipt)
+            came.release()
+
+        def on_messages_read(self, message_receipt: MessageReceipt) -> None:
+            receipts.append(message_receipt)
+            came.release()
+
+    other = party.client()
+    other.add_message_listener("other", Other())
+    other.login(OTHER_UID, sandbox.auth_key)
+    other.connect(DEADLINE)
+    message = other.send_message(text("hello", receiver_id=UID))
+    client, heard = offline(sandbox, party, settings_refresh_interval=0.05), Results()
+    client.add_outbox_listener("heard", heard)
+    client.outbox.mark_as_delivered(message)
+    client.connect(DEADLINE)
+    assert client.outbox.flush(DEADLINE)
+    assert came.acquire(timeout=DEADLINE)
+    assert isinstance(heard.wait_for(1)[0][1], MessageReceipt)
+    sandbox.set_mode("LIMITED_TRANSIENT")
+    assert client.wait_for_status("featureThrottled", DEADLINE)
+    client.outbox.mark_as_read(message)
+    client.outbox.put(text("goes on"))
+    assert sandbox.wait_until(lambda: stored(sandbox)[-1] == "goes on", DEADLINE)
+    assert client.outbox.pending() == 1
+    sandbox.set_mode("DEFAULT")
+    assert client.outbox.flush(DEADLINE)
+    assert came.acquire(timeout=DEADLINE)
+    assert [(receipt.receipt_type, receipt.message_id) for receipt in receipts] == [
+        ("delivered", message.id),
+        ("read", message.id),
+    ]
+
+
+def test_each_user_has_an_outbox(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """What one user has put waits for that user, whoever else logs in with the same file."""
+    client = offline(sandbox, party, outbox_path=tmp_path / "o.db")
+    client.outbox.put(text("of the first"))
+    client.logout()
+    client.login(OTHER_UID, sandbox.auth_key)
+    assert client.outbox.pending() == 0
+    client.outbox.put(text("of the second", receiver_id=UID))
+    client.connect(DEADLINE)
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["of the second"]
+    client.login(UID, sandbox.auth_key)
+    assert client.outbox.pending() == 1
+    client.connect(DEADLINE)
+    assert client.outbox.flush(DEADLINE)
+    assert [(message["sender"], message["data"]["text"]) for message in sandbox.messages] == [
+        (OTHER_UID, "of the second"),
+        (UID, "of the first"),
+    ]
+
+
+def test_it_survives_the_client(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """A client that ends offline leaves its messages in the file; the next one sends them, without a new put."""
+    settings: Dict[str, Any] = {
+        "outbox_path": tmp_path / "o.db",
+        "session_store": FileSessionStore(tmp_path / "session.json"),
+    }
+    first = offline(sandbox, party, **settings)
+    first.outbox.put(text("kept"))
+    first.close()
+    second = party.client(**settings)
+    second.connect(DEADLINE)
+    assert second.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["kept"]
+
+
+def test_two_clients_share_a_file(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """Two connected clients of one user put into one file at once: everything arrives once, each one's in order."""
+    clients = [party.connected(outbox_path=tmp_path / "o.db")[0] for _ in range(2)]
+
+    def work(client: Client, name: str) -> None:
+        for number in range(40):
+            client.outbox.put(text(f"{name}{number}"))
+
+    threads = [threading.Thread(target=work, args=pair, name="test-putter") for pair in zip(clients, "ab")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    for client in clients:
+        assert client.outbox.flush(DEADLINE)
+    texts = stored(sandbox)
+    assert len(texts) == 80
+    for name in "ab":
+        assert [value for value in texts if value[0] == name] == [f"{name}{number}" for number in range(40)]
+
+
+def test_a_revoked_token_keeps_the_items(sandbox: Sandbox, party: Party) -> None:
+    """The auth token is void: nothing is a dead letter, and after a new login everything arrives."""
+    client, _ = party.connected()
+    sandbox.revoke_tokens()
+    client.outbox.put(text("kept"))
+    assert not client.outbox.flush(0.3)
+    assert client.outbox.dead_letters() == []
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    client.outbox.put(text("more"))
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["kept", "more"]
+
+
+def test_from_inside_a_callback(sandbox: Sandbox, party: Party) -> None:
+    """put() and pending() may be called from inside a callback."""
+    client, heard = offline(sandbox, party), Results()
+    counts: List[int] = []
+
+    class Answering(OutboxListener):
+        def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
+            if len(counts) < 3:
+                client.outbox.put(text(f"answer {len(counts)}"))
+                counts.append(client.outbox.pending())
+
+    client.add_outbox_listener("answering", Answering())
+    client.add_outbox_listener("heard", heard)
+    client.outbox.put(text("first"))
+    client.connect(DEADLINE)
+    heard.wait_for(4)
+    assert stored(sandbox) == ["first", "answer 0", "answer 1", "answer 2"]
+
+
+def test_the_facade_has_it_too(sandbox: Sandbox, facade: None) -> None:
+    """``CometChat.outbox`` is the shared client's; before init it raises what every call does."""
+    with pytest.raises(CometChatException) as caught:
+        CometChat.outbox.pending()
+    assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
+    heard = Results()
+    CometChat.add_outbox_listener("heard", heard)
+    CometChat.init(sandbox.app_id, sandbox.settings())
+    CometChat.login(UID, sandbox.auth_key)
+    CometChat.outbox.put(text("hello"))
+    CometChat.connect(DEADLINE)
+    assert CometChat.outbox.flush(DEADLINE)
+    heard.wait_for(1)
+    CometChat.remove_outbox_listener("heard")
+    CometChat.outbox.put(text("unheard"))
+    assert CometChat.outbox.flush(DEADLINE)
+    assert len(heard.results) == 1
+
+
+def test_what_ends_in_memory_is_said(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+    """Closing a client with items in memory is a warning that says how to keep them; closing again says no more."""
+    client = offline(sandbox, party)
+    client.outbox.put(text("lost"))
+    client.close()
+    client.close()
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1 and "outbox_path" in warnings[0] and "1 item" in warnings[0]
+    with pytest.raises(CometChatException) as caught:
+        client.outbox.put(text("late"))
+    assert caught.value.code == "ERR_CLIENT_CLOSED"
+
+
+CALLS: List[Callable[[Client], Any]] = [
+    lambda client: client.outbox.put(text("a")),
+    lambda client: client.outbox.mark_as_read(TextMessage(id="1")),
+    lambda client: client.outbox.pending(),
+    lambda client: client.outbox.flush(1),
+    lambda client: client.outbox.dead_letters(),
+    lambda client: client.outbox.retry("m"),
+    lambda client: client.outbox.discard("m"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(CALLS)))
+def test_before_the_login(party: Party, number: int) -> None:
+    """Without a user there is nobody whose outbox it is."""
+    with pytest.raises(CometChatException) as caught:
+        CALLS[number](party.client())
+    assert caught.value.code == "USER_NOT_LOGGED_IN"
+
+
+@pytest.mark.parametrize(
+    "call, code, name",
+    [
+        (lambda outbox: outbox.put(None), "MISSING_PARAMETERS", "message"),
+        (lambda outbox: outbox.put("text"), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.put(BaseMessage()), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.put(text("")), "MISSING_PARAMETERS", "text"),
+        (lambda outbox: outbox.put(text("a", receiver_id=None)), "MISSING_PARAMETERS", "receiver_id"),
+        (lambda outbox: outbox.put(text("a", receiver_type="crowd")), "INVALID_RECEIVER_TYPE", "receiver_type"),
+        (lambda outbox: outbox.put(text("a", metadata={"a": object()})), "INVALID_METADATA", "metadata"),
+        (lambda outbox: outbox.mark_as_read("1"), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.mark_as_read(TextMessage()), "MISSING_PARAMETERS", "message"),
+        (lambda outbox: outbox.flush(-1), "INVALID_TIMEOUT", "timeout"),
+        (lambda outbox: outbox.flush("1"), "INVALID_TIMEOUT", "timeout"),
+        (lambda outbox: outbox.retry(""), "MISSING_PARAMETERS", "muid"),
+        (lambda outbox: outbox.discard(5), "INVALID_MUID", "muid"),
+    ],
+)
+def test_wrong_arguments(sandbox: Sandbox, party: Party, call: Callable[[Any], Any], code: str, name: str) -> None:
+    """A wrong argument names itself, and nothing is put."""
+    client = offline(sandbox, party)
+    with pytest.raises(CometChatException) as caught:
+        call(client.outbox)
+    assert (caught.value.code, caught.value.name) == (code, name)
+    assert client.outbox.pending() == 0
+
+
+def test_no_thread_without_need(sandbox: Sandbox, party: Party) -> None:
+    """A client that never puts has no outbox thread."""
+    party.connected()
+    assert not any(thread.name.startswith("cometchat-outbox") for thread in threading.enumerate())
