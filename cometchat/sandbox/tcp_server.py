@@ -18,11 +18,14 @@ class TcpServer(web.Server):
         self._raw: Dict[web.RequestHandler, Any] = {}
         self._empty = asyncio.Event()
         self._empty.set()
+        self._ended = False
 
     def connection_made(self, handler: web.RequestHandler, transport: asyncio.Transport) -> None:
         super().connection_made(handler, transport)
         self._raw[handler] = transport.get_extra_info("socket")
         self._empty.clear()
+        if self._ended:
+            transport.abort()
 
     def connection_lost(self, handler: web.RequestHandler, exc: Optional[BaseException] = None) -> None:
         super().connection_lost(handler, exc)
@@ -40,6 +43,11 @@ class TcpServer(web.Server):
             # A TLS transport that is being closed waits for the client, and its abort() may do nothing (Python 3.11).
             with suppress(OSError):
                 raw.shutdown(socket.SHUT_RDWR)
+
+    def end(self) -> None:
+        """End every TCP connection, those too that were accepted a moment ago and are made only now."""
+        self._ended = True
+        self.abort()
 
     async def wait_empty(self, timeout: float) -> None:
         """Until there is no connection, or for ``timeout`` seconds."""
