@@ -42,7 +42,7 @@ class Sending:
     def start_typing(
         self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
     ) -> None:
-        """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
+        """Tell a user or group that the user types. Sent at most once per 5 s and receiver, until :meth:`end_typing`.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.

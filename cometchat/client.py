@@ -16,13 +16,10 @@ from ._listening import Listening
 from ._protocol.endpoints import jwt_expiry
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
-from ._runtime.account import Account
-from ._runtime.connection import Connection
 from ._runtime.dispatcher import Dispatcher
 from ._runtime.registry import Registry
-from ._runtime.sender import Sender
-from ._runtime.session import MemorySessionStore, Session
-from ._sending import Sending, check_message
+from ._runtime.session import Session
+from ._sending import Sending
 from .connection_info import ConnectionInfo
 from .exceptions import (
     ERR_CLIENT_CLOSED,
@@ -32,10 +29,9 @@ from .exceptions import (
     invalid,
     missing,
 )
-from .listeners import MESSAGE_KINDS
 from .models import User
 from .outbox import Outbox
-from .settings import AppSettings, SessionStore
+from .settings import AppSettings
 
 logger = logging.getLogger("cometchat.client")
 
@@ -65,7 +61,12 @@ class Client(Listening, Sending):
         number = next(_numbers)
         self._registry = _registry or Registry()
         self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}")
-        self._wire(settings, number)
+        # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
+        from ._parts import assemble
+
+        parts = assemble(self.app_id, settings, self._registry, self._dispatcher, number)
+        self._rest, self._account, self._connection, self._inbox, self._sender = parts[:5]
+        self._outbox_store, self._outbox_delivery, self._outbox = parts[5:]
         self._logging_in = threading.Lock()
         self._closed = False
         _clients.add(self)
@@ -76,65 +77,6 @@ class Client(Listening, Sending):
         """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
         if self._account.restore() and self.settings.auto_establish_socket_connection:
             self._connection.connect()
-
-    def _wire(self, settings: AppSettings, number: int) -> None:
-        # Here, so that importing the package does not load requests, websocket-client and tenacity.
-        from ._runtime.inbox import Inbox
-        from ._runtime.link import Link
-        from ._runtime.outbox_delivery import OutboxDelivery
-        from ._runtime.outbox_store import OutboxStore
-        from ._runtime.reconnect import ReconnectPolicy
-        from ._runtime.worker import Worker
-        from ._transport.rest import RequestsRest
-        from ._transport.websocket import socket_factory
-
-        self._outbox_store = outbox_store = OutboxStore(settings.outbox_path)
-        self._rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
-        store: SessionStore = settings.session_store or MemorySessionStore()
-        self._account = Account(self.app_id, settings, self._rest, store)
-        self._connection = Connection(
-            dispatcher=self._dispatcher,
-            start=lambda run: worker.start(run),
-            send_ping=lambda *args: link.send_ping(*args),
-        )
-        self._inbox = Inbox(
-            self._account,
-            self._connection.post,
-            wanted=lambda: any(self._registry.entries(kind) for kind in MESSAGE_KINDS),
-            me=lambda: self._account.me,
-            enabled=settings.fetch_missed_messages,
-            name=f"cometchat-missed-{number}",
-        )
-        self._connection.on_cut = self._inbox.cut
-        self._registry.on_add = self._listener_added
-        link = Link(self._account, settings, socket_factory(settings), self._connection.post, self._inbox.take)
-        self._sender = Sender(self._account, self._connection, self._inbox.sent, timeout=settings.pong_timeout)
-        self._outbox_delivery = OutboxDelivery(
-            outbox_store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False),
-            account=self._account,
-            connection=self._connection,
-            sender=self._sender,
-            dispatcher=self._dispatcher,
-            name=f"cometchat-outbox-{number}",
-        )
-        self._outbox = Outbox(
-            outbox_store,
-            self._outbox_delivery,
-            account=self._account,
-            sender=self._sender,
-            check_message=check_message,
-            limit=settings.outbox_max_items,
-        )
-        worker = Worker(
-            self._connection,
-            account=self._account,
-            settings=settings,
-            link=link,
-            inbox=self._inbox,
-            policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop),
-            on_up=self._outbox_delivery.hurry,
-            name=f"cometchat-{{}}-{number}",
-        )
 
     def __repr__(self) -> str:
         session = self._account.session
@@ -360,10 +302,6 @@ class Client(Listening, Sending):
             return user
         finally:
             self._logging_in.release()
-
-    def _listener_added(self, kind: str) -> None:
-        if kind in MESSAGE_KINDS:
-            self._inbox.look_again()
 
     def _check_open(self) -> None:
         if self._closed:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
 
 from .events import EVENT_TYPES, AuthAnswer, Event, Ignored, Pong, ServerEvent
 
@@ -102,10 +102,13 @@ def encode_receipt(
     return _dump(frame)
 
 
-def decode(data: Union[bytes, str]) -> Event:
-    """Read one frame of the server. Never raises: what it can't use comes back as :class:`Ignored` with the reason."""
+def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
+    """Read one frame of the server. Never raises: what it can't use comes back as :class:`Ignored` with the reason.
+
+    :param loads: reads JSON; raises ValueError or RecursionError where it can't.
+    """
     try:
-        frame = json.loads(data)
+        frame = loads(data)
     except (ValueError, RecursionError) as error:
         return Ignored(f"not JSON: {type(error).__name__}")
     if type(frame) is not dict:

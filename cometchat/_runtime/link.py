@@ -11,6 +11,7 @@ from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
 from .._protocol.frames import PING, decode, encode_auth
 from .._protocol.heartbeat import Heartbeat
 from .._transport.base import Socket, SocketFactory
+from .._transport.json_decoder import loads
 from ..exceptions import (
     ERR_AUTH_TIMEOUT,
     ERR_PONG_TIMEOUT,
@@ -158,7 +159,7 @@ class Link:
             self._post(run, delivery)
 
     def _decode(self, data: bytes) -> object:
-        event = decode(data)
+        event = decode(data, loads)
         if isinstance(event, Ignored):
             self.ignored += 1
         if logger.isEnabledFor(logging.DEBUG):

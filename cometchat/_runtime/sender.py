@@ -97,6 +97,8 @@ class Sender:
         with self._lock:
             if started and now - self._typing.get(key, -TYPING_INTERVAL) < TYPING_INTERVAL:
                 return
+            if not started:
+                self._typing.pop(key, None)  # who begins again after an end is heard at once
             self._typing = {other: at for other, at in self._typing.items() if now - at < TYPING_INTERVAL}
             if started:
                 self._typing[key] = now

@@ -582,6 +582,27 @@ def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:
     assert [len(sandbox.attempts)] == attempts
 
 
+def test_a_refresh_that_disconnects_before_there_is_a_socket(sandbox: Sandbox, party: Party) -> None:
+    """The jwt has to be renewed before the first attempt: no socket is opened for a connection that nobody wants."""
+    client = party.client(**MANUAL)
+    heard = party.heard(client)
+    done = threading.Event()
+
+    def disconnect() -> str:
+        client.disconnect()
+        done.set()
+        return sandbox.auth_token(UID)
+
+    sandbox.jwt_lifetime = -10
+    client.login_with_auth_token(sandbox.auth_token(UID), disconnect)
+    sandbox.revoke_tokens()
+    client.connect(0)
+    assert done.wait(DEADLINE)
+    heard.wait_for_names("on_connecting", "on_disconnected")
+    client.close()
+    assert sandbox.attempts == [] and heard.names == ["on_connecting", "on_disconnected"]
+
+
 def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
     """The user is gone: no attempt is made, and nobody is logged in again by the token that comes back."""
     clients: List[Client] = []
@@ -607,8 +628,12 @@ def test_a_store_that_can_not_take_a_refreshed_token(
 ) -> None:
     """A warning; the connection comes back."""
     store = BrokenStore()
-    refresh = Refresh(lambda: store.__init__("save") or sandbox.auth_token(UID))  # type: ignore[misc,func-returns-value]
-    _, heard = expired(refresh, session_store=store)
+
+    def new_token() -> str:
+        store.broken = ("save",)
+        return sandbox.auth_token(UID)
+
+    _, heard = expired(Refresh(new_token), session_store=store)
     heard.wait_for("on_connected")
     assert "can't be written" in caplog.text
 

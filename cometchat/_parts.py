@@ -1,0 +1,86 @@
+"""What a client is made of, put together.
+
+Apart from ``client``, which loads this only when a client is made: importing the package must not load requests,
+websocket-client, tenacity and sqlite3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ._runtime.account import Account
+from ._runtime.connection import Connection
+from ._runtime.dispatcher import Dispatcher
+from ._runtime.inbox import Inbox
+from ._runtime.link import Link
+from ._runtime.outbox_delivery import OutboxDelivery
+from ._runtime.outbox_store import OutboxStore
+from ._runtime.reconnect import ReconnectPolicy
+from ._runtime.registry import Registry
+from ._runtime.sender import Sender
+from ._runtime.session import MemorySessionStore
+from ._runtime.worker import Worker
+from ._sending import check_message
+from ._transport.rest import RequestsRest
+from ._transport.websocket import socket_factory
+from .listeners import MESSAGE_KINDS
+from .outbox import Outbox
+from .settings import AppSettings
+
+
+class Parts(NamedTuple):
+    """Those that the client speaks to."""
+
+    rest: RequestsRest
+    account: Account
+    connection: Connection
+    inbox: Inbox
+    sender: Sender
+    outbox_store: OutboxStore
+    outbox_delivery: OutboxDelivery
+    outbox: Outbox
+
+
+def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher: Dispatcher, number: int) -> Parts:
+    """The parts of the client with this number, wired and at rest: no thread runs, no file is open."""
+    rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
+    account = Account(app_id, settings, rest, settings.session_store or MemorySessionStore())
+    connection = Connection(
+        dispatcher=dispatcher,
+        start=lambda run: worker.start(run),
+        send_ping=lambda socket, timeout: link.send_ping(socket, timeout),
+    )
+    inbox = Inbox(
+        account,
+        connection.post,
+        wanted=lambda: any(registry.entries(kind) for kind in MESSAGE_KINDS),
+        me=lambda: account.me,
+        enabled=settings.fetch_missed_messages,
+        name=f"cometchat-missed-{number}",
+    )
+    connection.on_cut = inbox.cut
+    registry.on_add = lambda kind: inbox.look_again() if kind in MESSAGE_KINDS else None
+    sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
+    store = OutboxStore(settings.outbox_path)
+    delivery = OutboxDelivery(
+        store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False),
+        account=account,
+        connection=connection,
+        sender=sender,
+        dispatcher=dispatcher,
+        name=f"cometchat-outbox-{number}",
+    )
+    link = Link(account, settings, socket_factory(settings), connection.post, inbox.take)
+    worker = Worker(
+        connection,
+        account=account,
+        settings=settings,
+        link=link,
+        inbox=inbox,
+        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop),
+        on_up=delivery.hurry,
+        name=f"cometchat-{{}}-{number}",
+    )
+    limit = settings.outbox_max_items
+    outbox = Outbox(store, delivery, account=account, sender=sender, check_message=check_message, limit=limit)
+    return Parts(rest, account, connection, inbox, sender, store, delivery, outbox)
