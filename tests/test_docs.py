@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import inspect
+import logging
 import re
+import textwrap
+import threading
+import time
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
-from cometchat import exceptions
+from cometchat import Client, TextMessage, exceptions
 from cometchat._protocol.states import CALLBACKS
+from cometchat.cli import account, main
+from cometchat.listeners import KINDS
+from cometchat.sandbox import Sandbox
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -56,3 +65,197 @@ def test_links_lead_somewhere() -> None:
         for target in re.findall(r"`[^`]+<([^>:]+)>`_|image:: (\S+)", page.read_text(encoding="utf-8")):
             path = DOCS / (target[0] or target[1])
             assert path.exists(), f"{page.name}: {path}"
+
+
+ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+def program(name: str, **stand_ins: str) -> str:
+    """The one Python program of a page, with the sandbox's account in place of the reader's."""
+    (block,) = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page(name), re.MULTILINE)
+    text = textwrap.dedent(block)
+    for old, new in {'"APP_ID"': "sandbox.app_id", '"AUTH_KEY"': "sandbox.auth_key", **stand_ins}.items():
+        assert old in text
+        text = text.replace(old, new)
+    return text
+
+
+def test_the_table_of_listeners_is_the_code_s() -> None:
+    """docs/messages.rst lists exactly the callbacks of each listener, with the names of their arguments."""
+    listed: Dict[str, Dict[str, List[str]]] = {}
+    callbacks: Dict[str, List[str]] = {}
+    table = page("messages.rst").partition("**MessageListener**")
+    for line in f"{table[1]}{table[2].partition('=====')[0]}".splitlines():
+        heading = re.match(r"\*\*(\w+)\*\*", line)
+        row = re.match(r"(``(on_\w+)``| {37}) +.*?((?:``\w+``(?:, )?)*),?(?:, as .*)?$", line)
+        if heading:
+            callbacks = listed.setdefault(heading[1], {})
+        elif row and listed and row[3]:
+            name = row[2] or list(callbacks)[-1]
+            callbacks.setdefault(name, []).extend(re.findall(r"``(\w+)``", row[3]))
+        elif row and row[2]:
+            callbacks[row[2]] = []
+    assert listed == {
+        cls.__name__: {
+            name: list(inspect.signature(method).parameters)[1:]
+            for name, method in vars(cls).items()
+            if name.startswith("on_")
+        }
+        for kind, cls in KINDS.items()
+        if kind not in ("connection", "login")
+    }
+
+
+def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """The program of docs/messages.rst prints who says what."""
+
+    class Printed(threading.Event):
+        def show(self, *words: str) -> None:
+            print(*words)
+            self.set()
+
+    printed = Printed()
+
+    def wait() -> None:
+        sandbox.send_message(OTHER, ME, "Hello")
+        assert printed.wait(10)
+
+    text = program("messages.rst", **{'AppSettings(region="us")': "sandbox.settings()"})
+    exec(text, {"sandbox": sandbox, "wait": wait, "print": printed.show})
+    assert capsys.readouterr().out == f"{OTHER} Hello\n"
+
+
+def test_the_program_of_the_outbox(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program of docs/outbox.rst delivers its message, and is told so."""
+    monkeypatch.chdir(tmp_path)
+    exec(program("outbox.rst", **{'AppSettings(region="us", ': "sandbox.settings("}), {"sandbox": sandbox})
+    (stored,) = sandbox.messages
+    assert stored["data"]["text"] == "Hello"
+    assert capsys.readouterr().out == f"delivered {stored['muid']} as {stored['id']}\n"
+    assert (tmp_path / "outbox.db").exists()
+
+
+def test_the_table_of_account_options_is_the_code_s() -> None:
+    """docs/cli.rst names each option of the account, with the environment variable that the code reads for it."""
+    listed = dict(re.findall(r"^``--([a-z-]+)`` +``(COMETCHAT_\w+)``$", page("cli.rst"), re.MULTILINE))
+    assert listed == {name: f"COMETCHAT_{name.upper().replace('-', '_')}" for name in listed}
+    read = set(re.findall(r'"(COMETCHAT_\w+)"', inspect.getsource(account)))
+    assert set(listed.values()) == read and len(read) == 7
+
+
+def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    """docs/cli.rst has a line for each command of --help, and no other."""
+    assert main(["--help"]) == 0
+    commands = re.findall(r"^    (\w+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
+    assert sorted(re.findall(r"^``(\w+)`` {2,}", page("cli.rst"), re.MULTILINE)) == sorted(
+        [*commands, "time", "event", "status", "previous", "error"]
+    )
+
+
+def message(text: str) -> TextMessage:
+    return TextMessage(text=text, receiver_id=OTHER, receiver_type="user")
+
+
+@pytest.fixture
+def offline(sandbox: Sandbox) -> Iterator[Client]:
+    """A client that is logged in and not connected."""
+    with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as client:
+        client.login(ME, sandbox.auth_key)
+        yield client
+
+
+def test_flush_does_not_connect(sandbox: Sandbox, offline: Client) -> None:
+    """flush() waits, and makes no connection by itself."""
+    offline.outbox.put(message("waits"))
+    assert offline.outbox.flush(timeout=0.2) is False
+    assert sandbox.attempts == [] and offline.outbox.pending() == 1
+    offline.connect()
+    assert offline.outbox.flush(timeout=10) is True
+
+
+def test_send_message_goes_past_the_outbox(sandbox: Sandbox, offline: Client) -> None:
+    """send_message does not wait for what is in the outbox."""
+    offline.outbox.put(message("put first"))
+    offline.send_message(message("sent second"))
+    offline.connect()
+    assert offline.outbox.flush(timeout=10)
+    assert [stored["data"]["text"] for stored in sandbox.messages] == ["sent second", "put first"]
+
+
+def test_put_does_not_wait_for_the_network(sandbox: Sandbox, offline: Client, tmp_path: Path) -> None:
+    """put() returns while a delivery hangs in the network; in memory and with a file."""
+    for settings in ({}, {"outbox_path": tmp_path / "outbox.db"}):
+        with Client(sandbox.app_id, sandbox.settings(**settings)) as client:
+            client.login(ME, sandbox.auth_key)
+            client.connect()
+            sandbox.clear_records()
+            sandbox.hang_http()
+            client.outbox.put(message("hangs"))
+            assert sandbox.wait_until(lambda: any(request.method == "POST" for request in sandbox.requests), 10)
+            started = time.monotonic()
+            client.outbox.put(message("does not"))
+            assert time.monotonic() - started < 2
+            sandbox.heal()
+            assert client.outbox.flush(timeout=10)
+
+
+def test_what_ends_with_its_client_is_said(
+    sandbox: Sandbox, offline: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The logger cometchat.client warns of items that end with a client whose outbox is in memory."""
+    offline.outbox.put(message("ends here"))
+    with caplog.at_level(logging.WARNING, "cometchat"):
+        offline.close()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("cometchat.client", "WARNING")
+    assert "of the outbox end" in record.getMessage()
+
+
+def test_the_loggers_are_the_code_s() -> None:
+    """docs/logging.rst names every logger that the SDK has, and no other."""
+    import cometchat
+
+    sources = Path(cometchat.__file__).parent.rglob("*.py")
+    found = {name for path in sources for name in re.findall(r'getLogger\("(cometchat\.\w+)"\)', path.read_text())}
+    found = {name for name in found if not name.startswith("cometchat.sandbox")}
+    assert set(re.findall(r"^``(cometchat\.\w+)``", page("logging.rst"), re.MULTILINE)) == found
+
+
+def test_a_catch_up_is_not_kept_for_the_next_process(sandbox: Sandbox) -> None:
+    """What came before a client's first connection is not told, also where an earlier client knew where it was."""
+    from cometchat import MessageListener
+
+    heard: List[Tuple[int, Any]] = []
+
+    class Reader(MessageListener):
+        def __init__(self, number: int) -> None:
+            self.number = number
+            self.heard = threading.Event()
+
+        def on_text_message_received(self, message: TextMessage) -> None:
+            heard.append((self.number, message.text))
+            self.heard.set()
+
+    for number in (1, 2):
+        sandbox.send_message(OTHER, ME, f"before {number}")
+        with Client(sandbox.app_id, sandbox.settings()) as client:
+            reader = Reader(number)
+            client.add_message_listener("reader", reader)
+            client.login(ME, sandbox.auth_key)
+            client.connect()
+            sandbox.send_message(OTHER, ME, f"during {number}")
+            assert reader.heard.wait(10)
+        assert sandbox.wait_for_connections(0)
+    assert heard == [(1, "during 1"), (2, "during 2")]

@@ -38,7 +38,9 @@ def sandbox() -> Iterator[Sandbox]:
     with Sandbox() as running:
         yield running
         CometChat.remove_connection_listener("light")
+        CometChat.remove_message_listener("echo")
         CometChat.close()
+        CometChat._client = None
 
 
 def run(program: str, **names: Any) -> Dict[str, Any]:
@@ -62,14 +64,35 @@ def test_your_own_code(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().out.splitlines() == ["green", "red"]
 
 
+def test_messages_come_and_go(sandbox: Sandbox) -> None:
+    """The second program, run behind the first, answers what it gets, and what it missed."""
+    first = PROGRAMS[0]
+    for text, stand_in in STAND_INS.items():
+        first = first.replace(text, stand_in)
+    run(f"{first}\n{PROGRAMS[1]}", sandbox=sandbox)
+    assert sandbox.wait_for_connections(1)
+
+    def answers() -> List[str]:
+        return [message["data"]["text"] for message in sandbox.messages if message["sender"] == "cometchat-uid-1"]
+
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
+    assert sandbox.wait_until(lambda: answers() == ["Hello"], 10)
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    assert CometChat.wait_for_status("connecting", timeout=10)
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "meanwhile")
+    sandbox.accept_connections()
+    assert sandbox.wait_until(lambda: answers() == ["Hello", "meanwhile"], 10)
+
+
 def test_with_faults() -> None:
-    """The second program sees a connection come back."""
-    run(PROGRAMS[1])
+    """The third program sees a connection come back."""
+    run(PROGRAMS[2])
 
 
 def test_there_is_no_other_program() -> None:
     """Each Python program of the README is run here."""
-    assert len(PROGRAMS) == 2
+    assert len(PROGRAMS) == 3
 
 
 def test_the_demo_is_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
@@ -100,9 +123,12 @@ def test_the_links_lead_somewhere() -> None:
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["README.rst", "CHANGELOG.rst"])
+PAGES = sorted(str(path.relative_to(ROOT)) for folder in ("docs", "examples") for path in (ROOT / folder).glob("*.rst"))
+
+
+@pytest.mark.parametrize("name", ["README.rst", "CHANGELOG.rst", *PAGES])
 def test_the_texts_are_restructured_text(name: str) -> None:
-    """README and CHANGELOG have no mistake of markup: a package index would show them as plain text."""
+    """README, CHANGELOG and docs have no mistake of markup: a package index would show them as plain text."""
     core = pytest.importorskip("docutils.core")
     settings = {"halt_level": 2, "report_level": 2, "syntax_highlight": "none", "file_insertion_enabled": False}
     text = (ROOT / name).read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from typing import Iterator, List, NoReturn, Optional, Sequence
 
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
-from . import demo, doctor, sandbox, watch
+from . import demo, doctor, sandbox, send, watch
 from .errors import Failed, UsageError
 from .screen import hide, one_line
 
@@ -25,7 +25,7 @@ __all__ = ["main"]
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
-_COMMANDS = (demo, watch, doctor, sandbox)
+_COMMANDS = (demo, doctor, watch, send, sandbox)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

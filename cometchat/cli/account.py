@@ -26,9 +26,13 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     secret.add_argument("--auth-key", metavar="KEY", help="the app's auth key ($COMETCHAT_AUTH_KEY)")
     secret.add_argument("--auth-token", metavar="TOKEN", help="a user's auth token ($COMETCHAT_AUTH_TOKEN)")
     group.add_argument(
-        "--admin-host", metavar="HOST", help="host[:port][/path] or an address, in place of the app's own"
+        "--admin-host",
+        metavar="HOST",
+        help="host[:port][/path] or an address, in place of the app's own ($COMETCHAT_ADMIN_HOST)",
     )
-    group.add_argument("--client-host", metavar="HOST", help="the same for the client API")
+    group.add_argument(
+        "--client-host", metavar="HOST", help="the same for the client API ($COMETCHAT_CLIENT_HOST)"
+    )
     group.add_argument("--ca-certs", metavar="FILE", help="CA bundle to trust, such as a sandbox's certificate")
 
 
@@ -74,8 +78,11 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     region = options.region or values.get("COMETCHAT_REGION") or None
     uid = options.uid or values.get("COMETCHAT_UID") or None
     hosts = {
-        name: getattr(options, name) for name in ("admin_host", "client_host", "ca_certs") if getattr(options, name)
+        "admin_host": options.admin_host or values.get("COMETCHAT_ADMIN_HOST"),
+        "client_host": options.client_host or values.get("COMETCHAT_CLIENT_HOST"),
+        "ca_certs": options.ca_certs,
     }
+    hosts = {name: value for name, value in hosts.items() if value}
     auth_key, auth_token = _credential(options, values)
     if not app_id:
         raise UsageError("no app id: give --app-id or set COMETCHAT_APP_ID")

@@ -77,6 +77,11 @@ def _introduce(screen: Screen, sandbox: Sandbox) -> None:
     screen.line()
     screen.line("  " + watch_command(sandbox))
     screen.line()
+    screen.line("Or, for every command and the examples:")
+    screen.line()
+    for text in shell_lines(sandbox):
+        screen.line("  " + text)
+    screen.line()
     screen.line("Or connect from Python:")
     screen.line()
     for text in snippet(sandbox):
@@ -91,6 +96,21 @@ def watch_command(sandbox: Sandbox) -> str:
     if sandbox.ca_certs:
         words += ["--ca-certs", sandbox.ca_certs]
     return " ".join(shlex.quote(word) for word in words)
+
+
+def shell_lines(sandbox: Sandbox) -> List[str]:
+    """Shell commands that put the sandbox's account into the environment, and use it."""
+    values = {"APP_ID": sandbox.app_id, "UID": _USER, "AUTH_KEY": sandbox.auth_key}
+    values.update({"ADMIN_HOST": sandbox.url, "CLIENT_HOST": sandbox.url})
+    words = [shlex.quote(f"COMETCHAT_{name}={value}") for name, value in values.items()]
+    run = f"{shlex.quote(sys.executable)} -m cometchat"
+    trust = f" --ca-certs {shlex.quote(sandbox.ca_certs)}" if sandbox.ca_certs else ""
+    return [
+        "export " + " ".join(words[:3]),
+        "export " + " ".join(words[3:]),
+        f"{run} watch --events{trust}",
+        f"{run} send --to cometchat-uid-2 --text Hello{trust}",
+    ]
 
 
 def snippet(sandbox: Sandbox) -> List[str]:

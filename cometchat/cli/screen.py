@@ -80,6 +80,12 @@ def one_line(text: object) -> str:
     return " ".join(words)
 
 
+def visible(text: str, longest: int = 400) -> str:
+    """What a stranger wrote, for one line of a terminal: whatever is no printable sign is escaped, the rest cut off."""
+    signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:longest])
+    return "".join(signs) + ("…" if len(text) > longest else "")
+
+
 def _rich_console(stream: TextIO) -> Any:
     """A rich console, or None where there is none, or no terminal, or no colour wanted."""
     if not stream.isatty() or os.environ.get("NO_COLOR"):

@@ -1,4 +1,4 @@
-"""watch: the live status of an account's connection, one line a transition
+"""watch: the live status of a connection, one line a transition; with --events also messages and all else that comes
 
 The lines are printed by the main thread; the listener and the login (a thread of its own, so that Ctrl-C and the time
 limit hold while the network hangs) only put what happened into a queue.
@@ -20,7 +20,8 @@ from cometchat import Client, CometChatException, CometChatWSState, ConnectionLi
 
 from .account import Account, add_account_options, read_account
 from .errors import Failed, UsageError
-from .screen import Screen, one_line
+from .events import Event, error_record, line_of, listen, record_of
+from .screen import Screen, one_line, visible
 
 #: The exit code after Ctrl-C, SIGTERM, or when the reader of the output has gone: that is how a watch ends.
 INTERRUPTED = 0
@@ -35,12 +36,13 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that happened: a new status, or an error; ``login_failed`` marks the error that ends it all."""
+    """Something that happened: a status, an error, or an event. ``login_failed`` marks the error that ends it all."""
 
     time: float
     status: Optional[CometChatWSState] = None
     error: Optional[CometChatException] = None
     login_failed: bool = False
+    event: Optional[Event] = None
 
 
 class _Feed(ConnectionListener):
@@ -69,6 +71,12 @@ class _Feed(ConnectionListener):
 def add_options(parser: argparse.ArgumentParser) -> None:
     """The options of this command."""
     add_account_options(parser)
+    parser.add_argument(
+        "--events", action="store_true", help="messages, presence, typing, receipts, reactions, groups, calls, too"
+    )
+    parser.add_argument(
+        "--outbox", metavar="FILE", help="with --events: deliver what waits in this outbox, and tell what came of it"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, times in UTC")
     statuses = [status.value for status in CometChatWSState]
     parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"end, with 0, at: {', '.join(statuses)}")
@@ -81,13 +89,17 @@ def run(options: argparse.Namespace) -> int:
     """Watch until --until, --timeout, a refused credential, or an interrupt."""
     if options.timeout is not None and (options.until is None or not 0 < options.timeout < threading.TIMEOUT_MAX):
         raise UsageError("--timeout needs --until STATUS, and a number of seconds above 0")
+    if options.outbox is not None and not options.events:
+        raise UsageError("--outbox FILE needs --events")
     account = read_account(options)
     screen = Screen(secrets=account.secrets)
     entries: queue.SimpleQueue[Entry] = queue.SimpleQueue()
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     watch = _Watch(screen, options.json, options.until)
-    with contextlib.closing(Client(account.app_id, account.settings())) as client:
+    with contextlib.closing(Client(account.app_id, account.settings(outbox_path=options.outbox))) as client:
         client.add_connection_listener("watch", _Feed(entries))
+        if options.events:
+            listen(client, lambda event: entries.put(Entry(time.time(), event=event)))
         if screen.is_terminal and not options.json:
             screen.line((f"{account.app_id}: {account.who}; Ctrl-C ends", "dim"))
         threading.Thread(target=_login, args=(account, client, entries), name="login", daemon=True).start()
@@ -126,6 +138,9 @@ class _Watch:
 
         :raises Failed: there is nothing more to wait for.
         """
+        if entry.event is not None:
+            self._tell(entry.time, entry.event)
+            return False
         before = self._status
         self._status = entry.status or before
         self._error = entry.error or self._error
@@ -134,10 +149,10 @@ class _Watch:
         elif entry.login_failed:
             pass  # it is the one line on standard error
         elif entry.error is not None:
-            self._print(entry, "error", "bad", one_line(entry.error))
+            self._print(entry.time, "error", "bad", one_line(entry.error))
         else:
             lasted = "" if self._since is None else f"after {_duration(entry.time - self._since)} {before.value}"
-            self._print(entry, self._status.value, _STYLES[self._status], lasted)
+            self._print(entry.time, self._status.value, _STYLES[self._status], lasted)
         if entry.status is not None:
             self._since = entry.time
         if entry.login_failed:
@@ -150,29 +165,39 @@ class _Watch:
             raise self.failure("no further attempt is made")
         return False
 
+    def _tell(self, moment: float, event: Event) -> None:
+        if self._as_json:
+            self._screen.line(json.dumps({"time": _utc(moment), **record_of(event)}))
+            return
+        line = line_of(event)
+        self._print(moment, line.what, "call", visible(line.text))
+
     def failure(self, text: str) -> Failed:
         """The end, with the last error that was seen."""
         return Failed(text if self._error is None else f"{text}: {self._error}")
 
-    def _print(self, entry: Entry, what: str, style: str, more: str) -> None:
-        moment = datetime.fromtimestamp(entry.time).isoformat(" ", "milliseconds")
+    def _print(self, moment: float, what: str, style: str, more: str) -> None:
+        shown = datetime.fromtimestamp(moment).isoformat(" ", "milliseconds")
         self._screen.line(
-            (moment, "dim"), "  ", (f"{what:<16}" if more else what, style), *([f"  {more}"] if more else [])
+            (shown, "dim"), "  ", (f"{what:<16}" if more else what, style), *([f"  {more}"] if more else [])
         )
 
     def _as_object(self, entry: Entry, before: CometChatWSState) -> Dict[str, Any]:
-        moment = datetime.fromtimestamp(entry.time, timezone.utc).isoformat(timespec="milliseconds")
         record: Dict[str, Any] = {
-            "time": moment.replace("+00:00", "Z"),
+            "time": _utc(entry.time),
             "event": "status" if entry.status is not None else "error",
             "status": self._status.value,
         }
         if entry.status is not None:
             record["previous"] = before.value
         if entry.error is not None:
-            error = entry.error
-            record["error"] = {"code": error.code, "message": error.message, "details": error.details}
+            record["error"] = error_record(entry.error)
         return record
+
+
+def _utc(moment: float) -> str:
+    text = datetime.fromtimestamp(moment, timezone.utc).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
 
 
 def _duration(seconds: float) -> str:

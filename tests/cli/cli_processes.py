@@ -24,7 +24,7 @@ class Process:
             stderr=subprocess.PIPE,
             text=True,
             encoding="utf-8",
-            env={**os.environ, "PYTHONIOENCODING": "utf-8", **(env or {})},
+            env={**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONFAULTHANDLER": "1", **(env or {})},
         )
         self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -41,8 +41,13 @@ class Process:
         self._process.send_signal(signum)
 
     def end(self) -> int:
-        """Wait for its end; the exit code."""
-        return self._process.wait(DEADLINE)
+        """Wait for its end; the exit code. One that hangs shows where its threads are."""
+        try:
+            return self._process.wait(DEADLINE)
+        except subprocess.TimeoutExpired:
+            self._process.send_signal(signal.SIGABRT)
+            self._process.wait(DEADLINE)
+            raise AssertionError(f"it does not end:\n{self.errors()}") from None
 
     def errors(self) -> str:
         """All of its standard error, once it has ended."""

@@ -27,7 +27,7 @@ def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """--help names every command and the exit codes, and ends with 0."""
     assert main(["--help"]) == 0
     printed = capsys.readouterr().out
-    assert all(command in printed for command in ("demo", "watch", "doctor", "sandbox", "exit codes"))
+    assert all(command in printed for command in ("demo", "watch", "doctor", "send", "sandbox", "exit codes"))
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,7 +82,7 @@ def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pyte
     assert SECRET not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("command", ["watch", "doctor"])
+@pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
 @pytest.mark.parametrize(
     "argv, missing",
     [
@@ -94,10 +94,10 @@ def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pyte
     ],
 )
 def test_what_is_missing_is_named(
-    command: str, argv: List[str], missing: str, capsys: pytest.CaptureFixture[str]
+    command: List[str], argv: List[str], missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An incomplete account ends with 2 and one line that says how to complete it."""
-    assert main([command, *argv]) == 2
+    assert main([*command, *argv]) == 2
     assert missing in one_line(capsys.readouterr().err)
 
 
@@ -121,6 +121,20 @@ def test_the_account_comes_from_the_environment(
     assert [request.path for request in sandbox.requests if request.method == "POST"] == [
         "/users/cometchat-uid-2/auth_tokens"
     ]
+
+
+def test_the_hosts_come_from_the_environment(
+    sandbox: Sandbox, account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Both hosts may come from the environment; an option goes before it."""
+    options = account[: account.index("--admin-host")]
+    monkeypatch.setenv("COMETCHAT_ADMIN_HOST", sandbox.url)
+    monkeypatch.setenv("COMETCHAT_CLIENT_HOST", sandbox.url)
+    assert main(["watch", "--until", "connected", "--timeout", "10", *options]) == 0
+    monkeypatch.setenv("COMETCHAT_CLIENT_HOST", "http://127.0.0.1:9")
+    assert main(["watch", "--until", "connected", "--timeout", "10", *options]) == 1
+    assert "127.0.0.1:9" in capsys.readouterr().err
+    assert main(["watch", "--until", "connected", "--timeout", "10", *account]) == 0
 
 
 def test_the_environment_s_token_is_taken(

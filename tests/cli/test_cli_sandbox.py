@@ -27,13 +27,18 @@ def _printed(process: object) -> List[str]:
 
 @pytest.mark.parametrize("options", [[], ["--tls"]])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_what_it_prints_works(options: List[str], signum: signal.Signals, start: Start) -> None:
-    """The watch command connects, the Python program connects, and a signal ends the sandbox with 0."""
+def test_what_it_prints_works(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
+    """The watch command, the shell lines and the Python program connect, and a signal ends the sandbox with 0."""
     serving = start("sandbox", *options)
     lines = _printed(serving)
     watch = next(line for line in lines if " watch " in line)
     watching = start.program([*shlex.split(watch), "--until", "connected", "--timeout", "15"])
     assert watching.end() == 0
+    exports = " ".join(line.strip()[len("export ") :] for line in lines if line.startswith("  export "))
+    env = {**dict(word.split("=", 1) for word in shlex.split(exports)), "XDG_STATE_HOME": str(tmp_path)}
+    sending = start.program(shlex.split(next(line for line in lines if " send " in line)), env)
+    assert sending.line().startswith("id 1, muid ")
+    assert sending.end() == 0
     program = "\n".join(line[2:] for line in lines[lines.index("Or connect from Python:") + 2 :])
     connecting = start.program([sys.executable, "-c", program])
     assert connecting.line() == "connected"

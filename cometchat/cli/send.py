@@ -1,0 +1,319 @@
+"""send: send one message; while there is no connection it waits in a file, and the next send delivers it
+
+The message is put into an outbox (a SQLite file), and leaves from there. Beside the file the login is kept, so that a
+message can be taken while nobody can log in. The main thread waits; listeners only put what happened into a queue.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hashlib
+import json
+import os
+import queue
+import sys
+import threading
+import time
+from typing import Any, Dict, List, NamedTuple, Optional, Union
+
+from cometchat import (
+    BaseMessage,
+    Client,
+    CometChatException,
+    ConnectionException,
+    ConnectionListener,
+    CustomMessage,
+    FileSessionStore,
+    MessageReceipt,
+    OutboxListener,
+    TextMessage,
+)
+
+from .account import Account, add_account_options, read_account
+from .errors import Failed, UsageError
+from .screen import Screen, hide, one_line
+
+#: The exit code after Ctrl-C and SIGTERM: the message was not seen to be delivered.
+INTERRUPTED = 1
+
+#: Seconds: for the news of what this process has sent itself, once nothing is pending any more.
+_NEWS = 1.0
+
+_LONGEST = 86_400.0
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    add_account_options(parser)
+    receiver = parser.add_mutually_exclusive_group(required=True)
+    receiver.add_argument("--to", metavar="UID", help="the user who gets it")
+    receiver.add_argument("--to-group", metavar="GUID", help="the group that gets it")
+    parser.add_argument("--text", help="the text (default: standard input)")
+    parser.add_argument("--custom-type", metavar="TYPE", help="a custom message in place of a text; with --data")
+    parser.add_argument("--data", metavar="JSON", help="its data, a JSON object")
+    place = "cometchat/outbox.db in $XDG_STATE_HOME, else in ~/.local/state"
+    parser.add_argument("--outbox", metavar="FILE", help=f"where it waits, made if missing (default: {place})")
+    parser.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=10.0, help="how long to wait for its delivery (default: 10)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Take the message, and wait until it is delivered; 0 only then."""
+    if not 0 <= options.timeout <= _LONGEST:
+        raise UsageError("--timeout must be a number of seconds from 0 to 86400")
+    account = read_account(options)
+    message = _message(options)
+    path = os.path.abspath(options.outbox or default_outbox())
+    deadline = time.monotonic() + options.timeout
+    settings = account.settings(
+        auto_establish_socket_connection=False,
+        connect_timeout=min(options.timeout, 10.0) or 10.0,
+        outbox_path=path,
+        session_store=FileSessionStore(session_path(path, account)),
+        settings_refresh_interval=0,
+        subscription_type="NONE",
+    )
+    screen = Screen(secrets=account.secrets)
+    with contextlib.closing(Client(account.app_id, settings)) as client:
+        post = _Post(client, account, path, deadline)
+        post.take(message)
+        try:
+            stored = post.wait()
+        except queue.Empty:
+            limit = f"not delivered within {options.timeout:g} s" if options.timeout else "not delivered yet"
+            raise post.kept(limit) from None
+        except KeyboardInterrupt:
+            raise post.kept("interrupted") from None
+        finally:
+            if post.before and not options.json:
+                screen.line(f"delivered before it: {post.before}")
+    _show(screen, options.json, stored, post)
+    return 0
+
+
+def default_outbox() -> str:
+    """The file in the user's state folder."""
+    folder = os.environ.get("XDG_STATE_HOME", "")
+    if not os.path.isabs(folder):  # as its specification says
+        folder = os.path.join(os.path.expanduser("~"), ".local", "state")
+    return os.path.join(folder, "cometchat", "outbox.db")
+
+
+def session_path(outbox: str, account: Account) -> str:
+    """The file of an account's login: beside the outbox, which all accounts share."""
+    where = (account.region or "", str(account.hosts.get("client_host", "")))
+    who = (account.app_id, account.auth_token or account.uid or "")
+    return f"{outbox}.{hashlib.sha256(chr(0).join(who + where).encode()).hexdigest()[:16]}.session"
+
+
+# What to send.
+
+
+def _message(options: argparse.Namespace) -> Union[TextMessage, CustomMessage]:
+    receiver = {"receiver_id": options.to, "receiver_type": "user"}
+    if options.to is None:
+        receiver = {"receiver_id": options.to_group, "receiver_type": "group"}
+    if not receiver["receiver_id"]:
+        raise UsageError("no receiver: give --to UID or --to-group GUID")
+    if options.custom_type is None and options.data is None:
+        text = _checked(_standard_input() if options.text is None else options.text)
+        if not text.strip():
+            raise UsageError("no text: give --text, or write it to standard input")
+        return TextMessage(text=text, **receiver)
+    if options.text is not None:
+        raise UsageError("--text and --custom-type are two kinds of messages: give one of them")
+    if not options.custom_type or options.data is None:
+        raise UsageError("a custom message needs --custom-type TYPE and --data JSON")
+    return CustomMessage(type=_checked(options.custom_type), custom_data=_json_object(options.data), **receiver)
+
+
+def _standard_input() -> str:
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        print("The text, then Ctrl-D:", file=sys.stderr, flush=True)
+    try:
+        text = sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise UsageError(f"standard input is no text in {error.encoding}") from error
+    return text[:-1] if text.endswith("\n") else text
+
+
+def _checked(text: str) -> str:
+    """Text that can be sent: bytes of another encoding come as signs that are none."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError("the message is no text in this terminal's encoding") from error
+    return text
+
+
+def _json_object(text: str) -> Dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"--data is no JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UsageError('--data must be a JSON object, such as {"key": "value"}')
+    _checked(json.dumps(value, ensure_ascii=False))
+    return value
+
+
+# Waiting for it.
+
+
+class _News(NamedTuple):
+    """What a listener was told. ``what``: ``delivered``, ``refused``, ``error``, ``stopped``, ``empty``, ``broken``."""
+
+    what: str
+    thing: Union[BaseMessage, MessageReceipt, None] = None
+    error: Optional[CometChatException] = None
+
+
+class _Results(OutboxListener):
+    def __init__(self, news: queue.SimpleQueue[_News]) -> None:
+        self._news = news
+
+    def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
+        self._news.put(_News("delivered", message))
+
+    def on_failed(self, message: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
+        self._news.put(_News("refused", message, error))
+
+
+class _Line(ConnectionListener):
+    def __init__(self, news: queue.SimpleQueue[_News]) -> None:
+        self._news = news
+        self._was_up = False
+
+    def on_connected(self) -> None:
+        self._was_up = True
+
+    def on_disconnected(self) -> None:
+        # After `connected` it is a loss, and another attempt follows; else the SDK has stopped trying.
+        if not self._was_up:
+            self._news.put(_News("stopped"))
+        self._was_up = False
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self._news.put(_News("error", error=error))
+
+
+class _Post:
+    """One message on its way. ``before`` counts what was delivered before it."""
+
+    def __init__(self, client: Client, account: Account, path: str, deadline: float) -> None:
+        self._client = client
+        self._account = account
+        self._path = path
+        self._deadline = deadline
+        self._news: queue.SimpleQueue[_News] = queue.SimpleQueue()
+        self._error: Optional[CometChatException] = None
+        self._restored = client.get_logged_in_user() is not None
+        self.muid = ""
+        self.before = 0
+
+    def take(self, message: Union[TextMessage, CustomMessage]) -> None:
+        """Put it into the outbox, and begin to connect."""
+        self._client.add_outbox_listener("send", _Results(self._news))
+        self._client.add_connection_listener("send", _Line(self._news))
+        if not self._restored:
+            self._log_in()
+        self.muid = self._client.outbox.put(message)
+        self._client.connect(timeout=0)
+        threading.Thread(target=self._flush, name="flush", daemon=True).start()
+
+    def wait(self) -> Optional[BaseMessage]:
+        """The stored message; None where another process has delivered it.
+
+        :raises queue.Empty: the time is over.
+        :raises Failed: there is nothing more to wait for.
+        """
+        elsewhere = False
+        while True:
+            try:
+                news = self._news.get(timeout=max(self._deadline - time.monotonic(), 0))
+            except queue.Empty:
+                if elsewhere:
+                    self._check_refusal()
+                    return None
+                raise
+            if news.what == "delivered" and isinstance(news.thing, BaseMessage) and news.thing.muid == self.muid:
+                return news.thing
+            elsewhere = elsewhere or news.what == "empty"
+            self._heed(news)
+
+    def kept(self, reason: str) -> Failed:
+        """The end, with the message still in the outbox."""
+        because = f" ({self._error})" if self._error else ""
+        return Failed(
+            f"{reason}{because}; the message waits in {self._path}: the next send, or a client with this outbox,"
+            " delivers it"
+        )
+
+    def _heed(self, news: _News) -> None:
+        if news.what == "delivered":
+            self.before += 1
+        elif news.what == "refused":
+            self._refused(news)
+        elif news.what == "empty":
+            self._deadline = time.monotonic() + _NEWS
+        elif news.what == "stopped":
+            self._log_in_again()
+        else:
+            self._error = news.error
+            if news.what == "broken":
+                raise Failed(str(news.error))
+
+    def _refused(self, news: _News) -> None:
+        muid = news.thing.muid if isinstance(news.thing, BaseMessage) else None
+        if muid == self.muid:
+            self._client.outbox.discard(self.muid)  # whoever called has it still, and is told
+            raise Failed(f"refused for good: {news.error}")
+        text = hide(one_line(f"something that waited was refused for good: {news.error}"), self._account.secrets)
+        print(f"cometchat send: {text}", file=sys.stderr, flush=True)
+
+    def _check_refusal(self) -> None:
+        dead: List[CometChatException] = [
+            letter.error for letter in self._client.outbox.dead_letters() if letter.muid == self.muid
+        ]
+        if dead:
+            raise Failed(f"refused for good: {dead[0]}")
+
+    def _log_in(self) -> None:
+        try:
+            self._account.login(self._client)
+        except ConnectionException as error:
+            raise Failed(f"the first login needs the service, the message was not taken: {error}") from error
+
+    def _log_in_again(self) -> None:
+        """The service does not take the kept login any more; the given credential may be better."""
+        if not self._restored:
+            raise self.kept("no further attempt is made")
+        self._restored = False
+        try:
+            self._account.login(self._client)
+        except CometChatException as error:
+            self._error = error
+            raise self.kept("the login failed") from error
+        self._client.connect(timeout=0)
+
+    def _flush(self) -> None:
+        try:
+            if self._client.outbox.flush():
+                self._news.put(_News("empty"))
+        except CometChatException as error:
+            self._news.put(_News("broken", error=error))
+
+
+def _show(screen: Screen, as_json: bool, stored: Optional[BaseMessage], post: _Post) -> None:
+    message_id = stored.id if stored is not None else None
+    if as_json:
+        screen.line(json.dumps({"id": message_id, "muid": post.muid, "delivered_before": post.before}))
+    elif stored is None:
+        screen.line("another process has delivered it, muid ", (post.muid, "call"))
+    else:
+        screen.line("id ", (one_line(message_id), "call"), ", muid ", (post.muid, "call"))
