@@ -20,7 +20,7 @@ class Rest(Protocol):
     ) -> Any:
         """Make one call and return the ``data`` of its envelope.
 
-        :param timeout: seconds to connect, and seconds to wait for each part of the answer.
+        :param timeout: seconds to connect (TCP, a proxy and TLS each), and seconds for the whole answer.
         :param expect: what ``data`` has to be, dict or list.
         :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
             server's own code.
@@ -54,7 +54,7 @@ class Socket(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Make :meth:`receive`, and :meth:`open` from the upgrade on, end at once with ``WS_CONNECTION_FAIL``."""
+        """Make :meth:`receive` and :meth:`open` end at once with ``WS_CONNECTION_FAIL``; not a look-up in DNS."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Send a close frame if that is still possible without waiting, and let the socket go. Never raises."""

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import http.client
+import http.cookiejar
+import io
 import json
 import logging
+import re
+import socket
 import time
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Type, Union
 from urllib.parse import urlsplit
@@ -22,7 +27,9 @@ from ..exceptions import (
     ConnectionException,
     exception_for,
 )
-from .errors import network_reason, retry_after_seconds
+from .errors import causes, network_reason, retry_after_seconds
+from .proxy import SOCKS, Proxy, read_proxy
+from .tls import client_context
 
 logger = logging.getLogger("cometchat.http")
 
@@ -31,6 +38,8 @@ MAX_BODY = 16 * 1024 * 1024
 
 #: One call uses one connection; more are kept for calls of several threads at once.
 _POOL = 4
+
+_NO_JSON = object()
 
 
 class Route(NamedTuple):
@@ -56,6 +65,76 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     )
 
 
+class _DeadlineReader(io.RawIOBase):
+    """The bytes of an answer. The socket's timeout holds for all of them together, not for each part anew."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._timeout = connection.gettimeout()
+        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        self._raw = connection.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        """Wait for some bytes until the deadline."""
+        if self._deadline is None:
+            return self._raw.readinto(buffer)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self._connection.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._connection.settimeout(self._timeout)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is whole within the timeout: status line, headers, body, and a proxy's answer to CONNECT."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock))
+
+
+@functools.lru_cache(maxsize=None)
+def _bounded(pool: Any) -> Any:
+    """urllib3's class of connection pools, with answers that are a :class:`_Response`."""
+    if issubclass(pool.ConnectionCls.response_class, _Response):
+        return pool
+    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": _Response})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """requests' way to urllib3, with :func:`_bounded` pools."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """For what goes without a proxy."""
+        super().init_poolmanager(*args, **kwargs)
+        _bound(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """For what goes through one."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        _bound(manager)
+        return manager
+
+
+def _bound(manager: Any) -> None:
+    classes = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in classes.items()}
+
+
 class RequestsRest:
     """HTTP through one ``requests.Session``, whose connections are reused. Usable from several threads.
 
@@ -76,7 +155,9 @@ class RequestsRest:
         self._session = requests.Session()
         # The routes are resolved here, once a host; and a ~/.netrc must not add credentials of its own.
         self._session.trust_env = False
-        adapter = requests.adapters.HTTPAdapter(pool_connections=_POOL, pool_maxsize=_POOL)
+        # A cookie would outlive the logout.
+        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _Adapter(pool_connections=_POOL, pool_maxsize=_POOL)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -95,9 +176,8 @@ class RequestsRest:
         content = None if body is None else json.dumps(body).encode()
         try:
             status, reason_headers, payload = self._exchange(method, url, headers, content, timeout)
-        except (requests.RequestException, OSError, ValueError, http.client.HTTPException) as error:
-            host = _host(url)
-            raise exception_for(FAILED_TO_FETCH, f"{method} {host}: {network_reason(error, host)}.") from error
+        except Exception as error:  # all of requests, urllib3, ssl and the system
+            raise exception_for(FAILED_TO_FETCH, f"{method} {_host(url)}: {self._reason(error, url)}.") from error
         logger.debug("%s %s %s in %.3f s", method, _host(url), status, time.monotonic() - started)
         try:
             return self._data(url, status, reason_headers, payload, expect)
@@ -112,14 +192,16 @@ class RequestsRest:
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], content: Optional[bytes], timeout: float
     ) -> Any:
-        try:
-            return self._send(method, url, headers, content, timeout)
-        except requests.ConnectionError as error:
-            # A kept connection that the server closed meanwhile: once more, on a new one. Every call of the protocol
-            # may be repeated.
-            if not _was_stale(error):
-                raise
-            return self._send(method, url, headers, content, timeout)
+        # A kept connection that the server closed just as the call went out: once more, on a new one. But not a POST:
+        # it may have arrived, and twice would be two messages.
+        retries = 0 if method == "POST" else 1
+        while True:
+            try:
+                return self._send(method, url, headers, content, timeout)
+            except requests.ConnectionError as error:
+                if not retries or not _was_stale(error):
+                    raise
+            retries -= 1
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: Optional[bytes], timeout: float) -> Any:
         route = self._route(url)
@@ -136,25 +218,43 @@ class RequestsRest:
             verify=route.verify,
         )
         with response:
-            payload = b""
+            payload = bytearray()
             for chunk in response.iter_content(65536):
                 payload += chunk
                 if len(payload) > MAX_BODY:
                     return response.status_code, response.headers, None
-            return response.status_code, response.headers, payload
+            return response.status_code, response.headers, bytes(payload)
 
     def _route(self, url: str) -> Route:
+        parts = urlsplit(url)
+        key = f"{parts.scheme}://{_host(url)}"
+        if key not in self._routes:
+            route = resolve_route(url, self._proxies, self._ca_certs)
+            # To name what is wrong with them: requests would quote the address with its password.
+            if route.proxy:
+                read_proxy(route.proxy)
+            if parts.scheme == "https":
+                client_context(route.verify)
+            self._routes[key] = route
+        return self._routes[key]
+
+    def _reason(self, error: Exception, url: str) -> str:
         host = _host(url)
-        if host not in self._routes:
-            self._routes[host] = resolve_route(url, self._proxies, self._ca_certs)
-        return self._routes[host]
+        try:
+            address = self._route(url).proxy
+        except ValueError:
+            address = None
+        if not address:
+            return network_reason(error, host)
+        return _proxied_reason(error, host, read_proxy(address))
 
     def _data(
         self, url: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type
     ) -> Any:
         retry_after = retry_after_seconds(headers.get("Retry-After"), self._wall_clock())
-        envelope = _parse(payload)
-        error = envelope.get("error") if envelope is not None else None
+        answer = _parse(payload)
+        envelope = answer if isinstance(answer, dict) else {}
+        error = envelope.get("error")
         if status == 429:
             raise exception_for(
                 ERR_TOO_MANY_REQUESTS,
@@ -164,11 +264,11 @@ class RequestsRest:
             )
         if isinstance(error, dict) and (error.get("code") or error.get("message")):
             raise _server_error(error, status, retry_after)
-        data = envelope.get("data") if envelope is not None else None
+        data = envelope.get("data")
         if not 200 <= status < 300 or not isinstance(data, expect):
             raise exception_for(
                 ERR_BAD_RESPONSE,
-                f"{_host(url)} answered HTTP {status} with {_describe(payload, envelope)}, not with the protocol's JSON"
+                f"{_host(url)} answered HTTP {status} with {_describe(payload, answer)}, not with the protocol's JSON"
                 " envelope. Is this the right host, or does a proxy answer in its place?",
                 details=f"HTTP {status}",
                 retry_after=retry_after,
@@ -176,19 +276,19 @@ class RequestsRest:
         return data
 
 
-def _parse(payload: Optional[bytes]) -> Optional[Dict[str, Any]]:
+def _parse(payload: Optional[bytes]) -> object:
+    """The JSON, or ``_NO_JSON``."""
     if payload is None:
-        return None
+        return _NO_JSON
     try:
-        envelope = json.loads(payload)
+        return json.loads(payload)
     except (ValueError, RecursionError):
-        return None
-    return envelope if isinstance(envelope, dict) else None
+        return _NO_JSON
 
 
 def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[float]) -> CometChatException:
     """The server's own ``{code, message, details}``, unchanged."""
-    code = str(error.get("code") or f"HTTP_{status}")
+    code = _text(error.get("code") or f"HTTP_{status}")
     cls: Type[CometChatException] = CometChatException
     if status >= 500 or status == 408:
         cls = ConnectionException
@@ -196,8 +296,8 @@ def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[floa
         cls = AuthenticationException
     return cls(
         code,
-        str(error.get("message") or f"HTTP status {status}"),
-        name=str(error["name"]) if error.get("name") else None,
+        _text(error.get("message") or f"HTTP status {status}"),
+        name=_text(error["name"]) if error.get("name") else None,
         details=_error_text({"message": error.get("details")}),
         retry_after=retry_after,
     )
@@ -205,23 +305,42 @@ def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[floa
 
 def _error_text(error: object) -> Optional[str]:
     text = error.get("message") if isinstance(error, dict) else None
-    if text is None:
-        return None
-    return text if isinstance(text, str) else json.dumps(text)
+    return None if text is None else _text(text)
 
 
-def _describe(payload: Optional[bytes], envelope: Optional[Dict[str, Any]]) -> str:
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(value)
+    except RecursionError:  # as deep as could just be read
+        return "nested too deep to show"
+
+
+def _describe(payload: Optional[bytes], answer: object) -> str:
     if payload is None:
         return f"more than {MAX_BODY} bytes"
     if not payload.strip():
         return "an empty body"
-    return "text that is not JSON" if envelope is None else "JSON of another shape"
+    return "text that is not JSON" if answer is _NO_JSON else "JSON of another shape"
 
 
 def _host(url: str) -> str:
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     return f"{parts.hostname}:{port}"
+
+
+def _proxied_reason(error: Exception, host: str, proxy: Proxy) -> str:
+    if isinstance(error, requests.exceptions.InvalidSchema) and proxy.scheme in SOCKS:
+        return f"proxy: {proxy.name} needs the packages of the extra: pip install 'cometchat[socks]'"
+    for cause in causes(error):
+        refused = re.search(r"Tunnel connection failed: (\d+)", str(cause)) if isinstance(cause, OSError) else None
+        if refused is not None:
+            return f"proxy: {proxy.name} made no tunnel to {host}: it answered HTTP {refused.group(1)}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return network_reason(error, f"proxy {proxy.name}")
+    return network_reason(error, f"{host} through proxy {proxy.name}")
 
 
 def _was_stale(error: BaseException) -> bool:

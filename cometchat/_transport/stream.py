@@ -1,12 +1,14 @@
-"""The bytes under a WebSocket: a read buffer, a deadline, and an end that another thread can bring about.
+"""The bytes under a WebSocket: TCP and TLS, a read buffer, deadlines, and an end that another thread can bring about.
 
-websocket-client asks its socket for exactly the bytes that it needs, two to four calls a frame; here they come from a
+websocket-client's parser asks for exactly the bytes that it needs, two to four calls a frame; here they come from a
 buffer that is filled 64 KiB at a time. And TLS allows no two calls at once on one connection, so that waiting happens
 in ``poll``, outside of it, and reading and writing take turns.
 """
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import socket
 import ssl
@@ -28,26 +30,46 @@ class DeadlineReached(socket.timeout):
 
 
 class BufferedStream:
-    """Stands in for the socket in a ``websocket.WebSocket``: it has the methods that one calls.
+    """A TCP connection, to be made or made already, that TLS can be started on.
 
-    :param raw: a connected socket, plain or TLS; owned from here on.
+    :param raw: a TCP socket; owned from here on.
     """
 
     def __init__(self, raw: socket.socket, clock: Callable[[], float] = time.monotonic) -> None:
         raw.setblocking(False)
         self._raw = raw
         self._clock = clock
-        self._pending: Optional[Callable[[], int]] = raw.pending if isinstance(raw, ssl.SSLSocket) else None
+        self._secured: Optional[ssl.SSLSocket] = None
         self._buffer = b""
         self._position = 0
         self._interrupted = False
         self._turn = threading.Lock()  # one TLS call at a time; held for calls that do not wait
         self._life = threading.Lock()  # shutdown and close: the descriptor must not be another's meanwhile
-        #: Monotonic seconds at which :meth:`recv` ends with DeadlineReached; None: never.
+        self._closed = False
+        #: Monotonic seconds at which connecting, the TLS handshake and :meth:`recv` raise DeadlineReached; None: never.
         self.read_deadline: Optional[float] = None
         #: The same for :meth:`send`.
         self.write_deadline: Optional[float] = None
-        self._closed = False  # websocket-client looks at this name
+
+    def connect(self, address: Any) -> None:
+        """Connect to an address of getaddrinfo's."""
+        code = self._raw.connect_ex(address)
+        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
+            self._wait(_WRITE, self.read_deadline, interruptible=True)
+            code = self._raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code:
+            raise OSError(code, os.strerror(code))
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Shake hands; from here on all bytes are TLS."""
+        if self._position < len(self._buffer):
+            raise ConnectionAbortedError(errno.ECONNABORTED, "data came before the TLS handshake")
+        with self._life:
+            if self._closed or self._interrupted:
+                raise Interrupted("interrupted")
+            secured = context.wrap_socket(self._raw, server_hostname=host, do_handshake_on_connect=False)
+            self._raw = self._secured = secured
+        self._patiently(secured.do_handshake)
 
     def recv(self, size: int) -> bytes:
         """Up to ``size`` bytes; ``b""`` at the end of the stream. Waits until the deadline."""
@@ -59,19 +81,22 @@ class BufferedStream:
         return chunk
 
     @property
-    def buffered(self) -> bool:
-        """Bytes are here already: the next :meth:`recv` does not wait."""
-        return self._position < len(self._buffer)
+    def writable(self) -> bool:
+        """There is room: some bytes can be sent without waiting."""
+        descriptor = self._raw.fileno()
+        return descriptor >= 0 and _wait_ready(descriptor, _WRITE, 0.0)
 
-    def send(self, data: bytes) -> int:
-        """Write some of the bytes; waits for room until the deadline. Any thread, one at a time."""
-        while True:
+    def send(self, data: bytes) -> None:
+        """Write all of the bytes; waits for room until the deadline. Any thread, one at a time."""
+        while data:
             try:
                 with self._turn:
-                    return self._raw.send(data)
-            except (ssl.SSLWantReadError, BlockingIOError, ssl.SSLWantWriteError) as error:
+                    sent = self._raw.send(data)
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
                 wanted = _READ if isinstance(error, ssl.SSLWantReadError) else _WRITE
-            self._wait(wanted, self.write_deadline)
+                self._wait(wanted, self.write_deadline, interruptible=False)
+            else:
+                data = data[sent:]
 
     def interrupt(self) -> None:
         """End every wait of the reading side, now and later, with Interrupted. Any thread; does not wait.
@@ -98,39 +123,42 @@ class BufferedStream:
                 _shutdown(self._raw, socket.SHUT_RDWR)
                 self._raw.close()
 
-    def gettimeout(self) -> Optional[float]:
-        """As websocket-client asks: the waiting is done here, so that it has none to do."""
-        return None
-
-    def settimeout(self, timeout: Optional[float]) -> None:
-        """Nothing: the deadlines hold."""
-
-    def fileno(self) -> int:
-        """The descriptor."""
-        return self._raw.fileno()
-
     def _fill(self) -> bytes:
+        # What TLS holds decrypted already, poll does not see.
+        if self._secured is None or not self._pending():
+            self._wait(_READ, self.read_deadline, interruptible=True)
+        data: bytes = self._patiently(lambda: self._raw.recv(_CHUNK))
+        if not data and self._interrupted:  # the end is the one that interrupt() made
+            raise Interrupted("interrupted")
+        return data
+
+    def _pending(self) -> int:
+        with self._turn:
+            return self._secured.pending() if self._secured is not None else 0
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        """Make a call of the reading side again and again, until it has what it needs."""
         while True:
-            if self._interrupted:
-                raise Interrupted("interrupted")
-            wanted = _READ
-            if self._pending is None or not self._pending():
-                self._wait(wanted, self.read_deadline)
             try:
                 with self._turn:
-                    return self._raw.recv(_CHUNK)
+                    return call()
             except ssl.SSLWantWriteError:
                 wanted = _WRITE
             except (ssl.SSLWantReadError, BlockingIOError):
-                continue
-            self._wait(wanted, self.read_deadline)
+                wanted = _READ
+            except OSError as error:
+                if self._interrupted:  # TLS calls the end that interrupt() made an error
+                    raise Interrupted("interrupted") from error
+                raise
+            self._wait(wanted, self.read_deadline, interruptible=True)
 
-    def _wait(self, wanted: int, deadline: Optional[float]) -> None:
-        timeout = None if deadline is None else deadline - self._clock()
-        if timeout is not None and timeout < 0:
-            timeout = 0.0
-        ready = _wait_ready(self._raw.fileno(), wanted, timeout)
-        if self._interrupted and wanted == _READ:
+    def _wait(self, wanted: int, deadline: Optional[float], *, interruptible: bool) -> None:
+        timeout = None if deadline is None else max(0.0, deadline - self._clock())
+        descriptor = self._raw.fileno()
+        if descriptor < 0 or (interruptible and self._interrupted):
+            raise Interrupted("interrupted")
+        ready = _wait_ready(descriptor, wanted, timeout)
+        if interruptible and self._interrupted:
             raise Interrupted("interrupted")
         if not ready:
             raise DeadlineReached("timed out")

@@ -9,23 +9,29 @@ from typing import Union
 
 import certifi
 
-from ..exceptions import WS_CONNECTION_FAIL, exception_for
+
+class BadBundle(ValueError):
+    """A CA bundle that can't be read."""
 
 
-@functools.lru_cache(maxsize=8)
 def client_context(verify: Union[bool, str]) -> ssl.SSLContext:
-    """The context for a CA bundle; kept, since reading certifi's takes some 20 ms.
+    """The context for a CA bundle; kept until the file changes, since reading certifi's takes some 20 ms.
 
     :param verify: path of a bundle file or folder; True for certifi's, which comes with requests.
-    :raises CometChatException: ``WS_CONNECTION_FAIL``: the bundle can't be read.
+    :raises BadBundle: it can't be read.
     """
     path = verify if isinstance(verify, str) else certifi.where()
     try:
-        if os.path.isdir(path):
-            context = ssl.create_default_context(capath=path)
-        else:
-            context = ssl.create_default_context(cafile=path)
+        return _context(path, os.stat(path).st_mtime_ns)
     except (OSError, ValueError) as error:
-        raise exception_for(WS_CONNECTION_FAIL, f"TLS: the CA bundle {path!r} can't be read: {error}.") from error
+        raise BadBundle(f"the CA bundle {path!r} can't be read: {error}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _context(path: str, _: int) -> ssl.SSLContext:
+    if os.path.isdir(path):
+        context = ssl.create_default_context(capath=path)
+    else:
+        context = ssl.create_default_context(cafile=path)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context

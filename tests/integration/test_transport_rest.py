@@ -1,0 +1,703 @@
+"""HTTP against real sockets: what goes out, what comes back, proxies, TLS, limits, and reused connections."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import threading
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+import requests
+
+from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
+from cometchat._transport.rest import MAX_BODY, RequestsRest
+
+from .conftest import Peer, RawServer, finished, in_thread
+from .transport_peers import (
+    Authority,
+    ConnectProxy,
+    Count,
+    SilentAddress,
+    Stopwatch,
+    answer,
+    drip,
+    headers_of,
+    unused_port,
+    whole_text,
+)
+
+Serve = Callable[..., RawServer]
+NewRest = Callable[..., RequestsRest]
+
+#: Seconds. A limit that a test lets pass, and the time by which its end has to be noticed on a slow machine.
+SHORT, SOON = 0.3, 5.0
+
+TOKEN = "t0ken-of-the-user"
+
+OK = answer(200, b'{"data": {"ok": 1}}')
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def new_rest(authority: Authority) -> Iterator[NewRest]:
+    """A maker of transports, all of which are closed after the test."""
+    made: List[RequestsRest] = []
+
+    def make(**overrides: Any) -> RequestsRest:
+        made.append(RequestsRest(**{"ca_certs": authority.bundle, **overrides}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+class Asked:
+    """The script of a server: notes the requests, and gives each its answer; the last one again and again."""
+
+    def __init__(self, *replies: bytes, keep: bool = True) -> None:
+        self.heads: List[str] = []
+        self.bodies: List[bytes] = []
+        self.connections = 0
+        self._replies = list(replies) or [OK]
+        self._keep = keep
+        self._lock = threading.Lock()
+
+    def __call__(self, peer: Peer) -> None:
+        with self._lock:
+            self.connections += 1
+        while True:
+            head = peer.read_head()
+            body = peer.read(int(headers_of(head).get("content-length", "0")))
+            with self._lock:
+                self.heads.append(head)
+                self.bodies.append(body)
+                reply = self._replies.pop(0) if len(self._replies) > 1 else self._replies[0]
+            peer.socket.sendall(reply)
+            if not self._keep:
+                return
+
+    @property
+    def methods(self) -> List[str]:
+        return [head.split(" ")[0] for head in self.heads]
+
+
+def http(server: RawServer, host: str = "127.0.0.1", tls: bool = False) -> str:
+    return f"{'https' if tls else 'http'}://{host}:{server.port}/v3.0/me"
+
+
+def get(rest: RequestsRest, url: str, timeout: float = 10, method: str = "GET", **more: Any) -> Any:
+    return rest.call(method, url, headers={"authToken": TOKEN}, timeout=timeout, **more)
+
+
+def error_of(call: Callable[[], object], code: str) -> CometChatException:
+    with pytest.raises(CometChatException) as caught:
+        call()
+    assert caught.value.code == code, caught.value
+    return caught.value
+
+
+def failed(rest: RequestsRest, url: str, timeout: float = 10, code: str = "FAILED_TO_FETCH", **more: Any) -> Any:
+    error = error_of(lambda: get(rest, url, timeout, **more), code)
+    assert TOKEN not in whole_text(error)
+    assert (error.__cause__ is not None) == (code == "FAILED_TO_FETCH")
+    return error
+
+
+# One call.
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_call(serve: Serve, new_rest: NewRest, authority: Authority, tls: bool) -> None:
+    """Method, path, headers and the body as JSON go out; the envelope's data comes back."""
+    script = Asked(answer(200, '{"data": {"name": "Zoë"}}'.encode()))
+    url = http(serve(script, authority.server() if tls else None), tls=tls)
+    assert get(new_rest(), url, method="POST", body={"text": "grüße"}) == {"name": "Zoë"}
+    assert script.heads[0].startswith("POST /v3.0/me HTTP/1.1\r\n")
+    assert headers_of(script.heads[0])["authtoken"] == TOKEN
+    assert json.loads(script.bodies[0]) == {"text": "grüße"}
+
+
+def test_a_call_without_a_body(serve: Serve, new_rest: NewRest) -> None:
+    """Without a body nothing is sent as one."""
+    script = Asked()
+    assert get(new_rest(), http(serve(script)), method="DELETE") == {"ok": 1}
+    assert script.bodies == [b""]
+
+
+def test_a_list(serve: Serve, new_rest: NewRest) -> None:
+    """Data may be a list where that is what is expected, and is a wrong answer elsewhere."""
+    url = http(serve(Asked(answer(200, b'{"data": [1, 2]}'))))
+    assert get(new_rest(), url, expect=list) == [1, 2]
+    failed(new_rest(), url, code="ERR_BAD_RESPONSE")
+
+
+def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
+    """A chunked and compressed answer is read as any other."""
+    body = gzip.compress(b'{"data": {"ok": 2}}')
+    head = b"HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 2}
+
+
+def test_no_password_file(
+    serve: Serve, new_rest: NewRest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ~/.netrc for the host adds no credentials of its own."""
+    script, netrc = Asked(), tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    get(new_rest(), http(serve(script)))
+    assert "authorization" not in headers_of(script.heads[0])
+
+
+def test_cookies_are_not_kept(serve: Serve, new_rest: NewRest) -> None:
+    """A cookie does not come back: it would outlive the logout."""
+    script = Asked(OK.replace(b"\r\n", b"\r\nSet-Cookie: session=1; Path=/\r\n", 1))
+    rest, url = new_rest(), http(serve(script))
+    get(rest, url)
+    get(rest, url)
+    assert ["cookie" in headers_of(head) for head in script.heads] == [False, False]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_redirects_are_not_followed(serve: Serve, new_rest: NewRest, status: int) -> None:
+    """A redirect is a wrong answer: nothing is sent to where it points."""
+    visited: List[Peer] = []
+    target = serve(visited.append)
+    url = http(serve(Asked(answer(status, headers={"Location": http(target, "localhost")}))))
+    assert failed(new_rest(), url, code="ERR_BAD_RESPONSE").details == f"HTTP {status}"
+    target.close()
+    assert visited == []
+
+
+# No answer.
+
+
+def test_dns(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without an address: the text says DNS and the host."""
+
+    def lookup(*args: object, **more: object) -> List[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    error = failed(new_rest(), "https://nowhere.example/v3.0/me")
+    reason = "DNS: no address for nowhere.example:443: Name or service not known"
+    assert error.message == f"GET nowhere.example:443: {reason}."
+
+
+def test_refused(new_rest: NewRest) -> None:
+    """A refused connection: the text says so, and the host."""
+    port = unused_port()
+    error = failed(new_rest(), f"http://127.0.0.1:{port}/")
+    assert error.message == f"GET 127.0.0.1:{port}: connection refused by 127.0.0.1:{port}."
+    assert isinstance(error, ConnectionException)
+
+
+def test_untrusted_certificates(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
+    """Certificates of an unknown CA, of another host, or out of date are refused, and the text says which."""
+    now = datetime.now(timezone.utc)
+    old = {"not_before": now - timedelta(days=9), "not_after": now - timedelta(days=2)}
+    servers = [
+        (None, serve(Asked(), authority.server()), "certificate verify failed|self.signed|issuer"),
+        (authority.bundle, serve(Asked(), authority.server("other.example")), "mismatch|doesn't match"),
+        (authority.bundle, serve(Asked(), authority.server("127.0.0.1", **old)), "expired"),
+    ]
+    for bundle, server, why in servers:
+        error = failed(new_rest(ca_certs=bundle), http(server, tls=True))
+        assert "TLS: the certificate of 127.0.0.1:" in error.message and "not trusted" in error.message
+        assert any(word in error.message for word in why.split("|"))
+
+
+def test_a_server_without_tls(serve: Serve, new_rest: NewRest) -> None:
+    """Plain HTTP where TLS is expected is called a failure of TLS."""
+
+    def script(peer: Peer) -> None:
+        peer.read(1)
+        peer.socket.sendall(answer(400))
+        peer.wait_for_end()
+
+    assert "TLS: " in failed(new_rest(), http(serve(script), tls=True)).message
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_bundle_of_the_environment(
+    serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The environment's bundle is taken where none is given."""
+    monkeypatch.setenv(name, authority.bundle)
+    assert get(new_rest(ca_certs=None), http(serve(Asked(), authority.server()), tls=True)) == {"ok": 1}
+
+
+def test_a_bundle_that_cannot_be_read(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A bundle that is no PEM, or not there, is named."""
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no certificate")
+    for path in (str(nonsense), str(tmp_path / "absent.pem")):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", path)
+        error = failed(new_rest(ca_certs=None), f"https://127.0.0.1:{unused_port()}/")
+        assert f"TLS: the CA bundle {path!r} can't be read" in error.message
+
+
+def test_tcp_that_never_answers(new_rest: NewRest) -> None:
+    """An address that does not answer at all uses up the time limit, and no more."""
+    with SilentAddress() as silent, Stopwatch() as watch:
+        error = failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT)
+    assert "timeout: no answer from 127.0.0.1" in error.message
+    assert SHORT <= watch.seconds < SOON
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_server_that_never_answers(serve: Serve, new_rest: NewRest, tls: bool) -> None:
+    """A TLS handshake or an answer that never comes uses up the time limit, and no more."""
+    url = http(serve(Peer.wait_for_end), tls=tls)
+    with Stopwatch() as watch:
+        assert "timeout: no answer from 127.0.0.1" in failed(new_rest(), url, SHORT).message
+    assert SHORT <= watch.seconds < SOON
+
+
+HEAD = b"HTTP/1.1 200 ok\r\n"
+DRIPS: Dict[str, Tuple[bytes, bytes]] = {
+    "status line": (b"", b"HTTP/1.1 200 " + b"x" * 5000),
+    "headers": (HEAD, b"X: " + b"y" * 5000),
+    "interim answers": (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 300),
+    "body": (HEAD + b"Content-Length: 5000\r\n\r\n", b" " * 5000),
+    "body to the end": (HEAD + b"Connection: close\r\n\r\n", b" " * 5000),
+    "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\nx\r\n" * 1000),
+}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+@pytest.mark.parametrize("start, rest_of_it", DRIPS.values(), ids=DRIPS.keys())
+def test_an_answer_that_drips(
+    serve: Serve, new_rest: NewRest, authority: Authority, start: bytes, rest_of_it: bytes, tls: bool
+) -> None:
+    """An answer that drips, in whatever part, gets the time limit once, not once for each drop."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(start)
+        drip(peer, (b"%c" % byte for byte in rest_of_it))
+
+    url = http(serve(script, authority.server() if tls else None), tls=tls)
+    with Stopwatch() as watch:
+        assert "timeout" in failed(new_rest(), url, SHORT).message
+    assert SHORT <= watch.seconds < SOON
+
+
+def test_the_limit_is_for_each_answer(serve: Serve, new_rest: NewRest) -> None:
+    """Calls on one kept connection have each their whole time."""
+    never = threading.Event()
+
+    def script(peer: Peer) -> None:
+        for _ in range(4):
+            peer.read_head()
+            never.wait(0.3)
+            peer.socket.sendall(OK)
+
+    rest, url = new_rest(), http(serve(script))
+    assert [get(rest, url, 1) for _ in range(4)] == [{"ok": 1}] * 4
+
+
+CUT: Dict[str, bytes] = {
+    "nothing": b"",
+    "half a status line": b"HTTP/1.",
+    "half a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
+    "no size of a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n",
+    "no gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
+    "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
+    "a long header": HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
+    "many headers": HEAD + b"X: y\r\n" * 200 + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("reply", CUT.values(), ids=CUT.keys())
+def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes) -> None:
+    """An answer that ends too early, or is no HTTP, is a failure of the network, with its cause."""
+    assert "127.0.0.1" in failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
+
+
+def test_half_a_body(serve: Serve, new_rest: NewRest) -> None:
+    """A body that ends before its announced length is an error; of the network, where urllib3 sees it (from 2.0 on)."""
+    url = http(serve(Asked(HEAD + b"Content-Length: 100\r\n\r\n{", keep=False)))
+    seen = int(requests.packages.urllib3.__version__.split(".")[0]) >= 2
+    failed(new_rest(), url, code="FAILED_TO_FETCH" if seen else "ERR_BAD_RESPONSE")
+
+
+# An answer that is not the protocol's.
+
+
+WRONG: Dict[str, Tuple[bytes, str]] = {
+    "HTML": (b"<html>secret-of-the-page</html>", "text that is not JSON"),
+    "no UTF-8": (b'{"data": "\xff"}', "text that is not JSON"),
+    "half": (b'{"data": {', "text that is not JSON"),
+    "deep": (b"[" * 100_000, "text that is not JSON"),
+    "empty": (b"", "an empty body"),
+    "white space": (b" \r\n", "an empty body"),
+    "list": (b"[]", "JSON of another shape"),
+    "null": (b"null", "JSON of another shape"),
+    "no data": (b"{}", "JSON of another shape"),
+    "data of another type": (b'{"data": "x"}', "JSON of another shape"),
+    "data null": (b'{"data": null}', "JSON of another shape"),
+    "error of another type": (b'{"error": "secret-of-the-page"}', "JSON of another shape"),
+    "empty error": (b'{"error": {}}', "JSON of another shape"),
+}
+
+
+@pytest.mark.parametrize("body, what", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_wrong_answer(serve: Serve, new_rest: NewRest, status: int, body: bytes, what: str) -> None:
+    """What is not the envelope is ERR_BAD_RESPONSE with host and status, and nothing of the text."""
+    error = failed(new_rest(), http(serve(Asked(answer(status, body)))), code="ERR_BAD_RESPONSE")
+    assert f"answered HTTP {status} with {what}, not" in error.message
+    assert "127.0.0.1:" in error.message and error.details == f"HTTP {status}"
+    assert "secret-of-the-page" not in whole_text(error)
+
+
+def test_data_with_an_error_status(serve: Serve, new_rest: NewRest) -> None:
+    """Data does not make an answer of status 500 a good one."""
+    url = http(serve(Asked(answer(500, b'{"data": {"ok": 1}}', {"Retry-After": "4"}))))
+    assert failed(new_rest(), url, code="ERR_BAD_RESPONSE").retry_after == 4.0
+
+
+def test_a_body_of_more_than_16_mib(serve: Serve, new_rest: NewRest) -> None:
+    """A body without end is cut off at 16 MiB, long before the time limit."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(HEAD + b"Connection: close\r\n\r\n")
+        drip(peer, (b" " * 2**20 for _ in range(1000)), pause=0)
+
+    with Stopwatch() as watch:
+        error = failed(new_rest(), http(serve(script)), 50, "ERR_BAD_RESPONSE")
+    assert f"more than {MAX_BODY} bytes" in error.message and watch.seconds < 20
+
+
+def test_a_body_that_unpacks_to_more(serve: Serve, new_rest: NewRest) -> None:
+    """The limit is for what gzip unpacks to."""
+    body = gzip.compress(b'{"data": {"x": "' + b" " * MAX_BODY + b'"}}')
+    url = http(serve(Asked(answer(200, body, {"Content-Encoding": "gzip"}))))
+    assert f"more than {MAX_BODY} bytes" in failed(new_rest(), url, code="ERR_BAD_RESPONSE").message
+
+
+# The server's own errors.
+
+
+def test_too_many_requests(serve: Serve, new_rest: NewRest) -> None:
+    """429 is ERR_TOO_MANY_REQUESTS, with the seconds that the server asks for, in whichever form it does."""
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    date = format_datetime(now + timedelta(seconds=40), usegmt=True)
+    body = b'{"error": {"code": "ERR_X", "message": "slowly"}}'
+    expected: List[Tuple[Optional[str], bytes, Optional[float], Optional[str]]] = [
+        ("15", body, 15.0, "slowly"),
+        (date, b"<html>", 40.0, None),
+        ("soon", b'{"error": "x"}', None, None),
+        (None, b"", None, None),
+    ]
+    for header, content, seconds, details in expected:
+        headers = {} if header is None else {"Retry-After": header}
+        url = http(serve(Asked(answer(429, content, headers))))
+        error = failed(new_rest(wall_clock=now.timestamp), url, code="ERR_TOO_MANY_REQUESTS")
+        assert isinstance(error, RateLimitException)
+        assert (error.retry_after, error.details) == (seconds, details)
+
+
+ERRORS = [
+    (400, CometChatException),
+    (404, CometChatException),
+    (401, AuthenticationException),
+    (403, AuthenticationException),
+    (408, ConnectionException),
+    (500, ConnectionException),
+    (503, ConnectionException),
+    (200, CometChatException),
+]
+
+
+@pytest.mark.parametrize("status, cls", ERRORS)
+def test_the_servers_error(serve: Serve, new_rest: NewRest, status: int, cls: type) -> None:
+    """The server's code, message, name and details pass through unchanged, in a class that fits the status."""
+    fields = {"code": "ERR_THEIRS", "message": "Their words.", "name": "THEIR_NAME", "details": "more"}
+    body = json.dumps({"error": fields}).encode()
+    error = failed(new_rest(), http(serve(Asked(answer(status, body, {"Retry-After": "9"})))), code="ERR_THEIRS")
+    assert type(error) is cls
+    assert (error.message, error.name, error.details) == ("Their words.", "THEIR_NAME", "more")
+    assert error.retry_after == 9.0
+
+
+def test_an_error_of_a_credential(serve: Serve, new_rest: NewRest) -> None:
+    """A code that begins with AUTH_ERR is a refused credential, whatever the status."""
+    url = http(serve(Asked(answer(400, b'{"error": {"code": "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"}}'))))
+    error = failed(new_rest(), url, code="AUTH_ERR_AUTH_TOKEN_NOT_FOUND")
+    assert type(error) is AuthenticationException and error.message == "HTTP status 400"
+
+
+def test_an_error_of_odd_types(serve: Serve, new_rest: NewRest) -> None:
+    """Fields that are no texts become texts, however deep they are nested; without a code the status is one."""
+    deep: Any = []
+    for _ in range(400):
+        deep = [deep]
+    fields = {"message": {"en": "no"}, "details": deep, "name": 7}
+    url = http(serve(Asked(answer(400, json.dumps({"error": fields}).encode()))))
+    error = failed(new_rest(), url, code="HTTP_400")
+    assert (error.message, error.name) == ('{"en": "no"}', "7")
+    assert error.details is not None and error.details.startswith("[[[")
+
+
+# Connections that are kept.
+
+
+def test_a_connection_is_reused(serve: Serve, new_rest: NewRest) -> None:
+    """Calls one after the other go over one connection."""
+    script = Asked()
+    rest, url = new_rest(), http(serve(script))
+    for _ in range(3):
+        get(rest, url)
+    assert (script.connections, len(script.heads)) == (1, 3)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_kept_connection_that_was_closed(serve: Serve, new_rest: NewRest, method: str) -> None:
+    """A kept connection whose end has arrived before the next call is not used, also not for a POST."""
+    ended = Count()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(OK)
+        socket.socket.shutdown(peer.socket, socket.SHUT_RDWR)
+        ended.up()
+
+    rest, url = new_rest(), http(serve(script))
+    for number in range(1, 4):
+        assert get(rest, url, method=method) == {"ok": 1}
+        ended.wait_for(number)
+
+
+class ClosesOnRequest:
+    """The script of a server that ends a connection when a request comes on it, the first ``good`` apart."""
+
+    def __init__(self, good: int, then: Callable[[Peer], object] = lambda peer: None) -> None:
+        self.methods: List[str] = []
+        self.connections = 0
+        self._good = good
+        self._then = then
+
+    def __call__(self, peer: Peer) -> None:
+        self.connections += 1
+        good = self._good if self.connections == 1 else 0
+        while True:
+            self.methods.append(peer.read_head().split(" ")[0])
+            if len(self.methods) > good:
+                self._then(peer)
+                return
+            peer.socket.sendall(OK)
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_a_kept_connection_that_ends_meanwhile(serve: Serve, new_rest: NewRest, method: str) -> None:
+    """Where a kept connection ends just as the call goes out, the call is made once more, on a new connection."""
+    script = ClosesOnRequest(1)
+
+    def answers_again(peer: Peer) -> None:
+        if script.connections == 0:
+            script(peer)
+        else:
+            script.methods.append(peer.read_head().split(" ")[0])
+            peer.socket.sendall(OK)
+
+    rest, url = new_rest(), http(serve(answers_again))
+    assert get(rest, url) == {"ok": 1}
+    assert get(rest, url, method=method) == {"ok": 1}
+    assert script.methods == ["GET", method, method]
+
+
+def test_a_post_is_not_sent_twice(serve: Serve, new_rest: NewRest) -> None:
+    """A POST whose connection ends without an answer may have arrived: it is not repeated, and its error says so."""
+    script = ClosesOnRequest(1)
+    rest, url = new_rest(), http(serve(script))
+    get(rest, url)
+    assert "reset the connection" in failed(rest, url, method="POST").message
+    assert script.methods == ["GET", "POST"]
+
+
+def test_one_retry_and_no_more(serve: Serve, new_rest: NewRest) -> None:
+    """A server that ends every connection is asked twice."""
+    script = ClosesOnRequest(0)
+    failed(new_rest(), http(serve(script)))
+    assert script.methods == ["GET", "GET"]
+
+
+def test_the_second_failure_is_the_one_that_is_told(new_rest: NewRest, serve: Serve) -> None:
+    """Where the second try fails otherwise than the first, its reason is told, not the first one's."""
+    servers: List[RawServer] = []
+    rest = new_rest()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        servers[0]._listener.shutdown(socket.SHUT_RDWR)
+        servers[0]._listener.close()
+
+    servers.append(serve(script))
+    assert "connection refused by" in failed(rest, http(servers[0])).message
+
+
+def test_a_timeout_is_not_retried(serve: Serve, new_rest: NewRest) -> None:
+    """A call that ran into its time limit is not made again."""
+    script = ClosesOnRequest(0, Peer.wait_for_end)
+    failed(new_rest(), http(serve(script)), SHORT)
+    assert script.methods == ["GET"]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_calls_of_several_threads(serve: Serve, new_rest: NewRest, authority: Authority, tls: bool) -> None:
+    """Eight threads, ten calls each: everybody gets their own answers, and connections are reused."""
+    connections = Count()
+
+    def script(peer: Peer) -> None:
+        connections.up()
+        while True:
+            head = peer.read_head()
+            body = peer.read(int(headers_of(head)["content-length"]))
+            peer.socket.sendall(answer(200, b'{"data": ' + body + b"}"))
+
+    rest, url = new_rest(), http(serve(script, authority.server() if tls else None), tls=tls)
+
+    def calls(thread: int) -> bool:
+        bodies = [{"number": thread * 10 + number} for number in range(10)]
+        return [get(rest, url, method="PUT", body=body) for body in bodies] == bodies
+
+    threads = [in_thread(lambda thread=thread: calls(thread)) for thread in range(8)]
+    assert [finished(*each) for each in threads] == [True] * 8
+    assert connections.value < 80
+
+
+# Proxies.
+
+
+@pytest.mark.parametrize("given", ["settings", "environment"])
+def test_https_through_a_proxy(
+    serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    """https goes through the proxy by CONNECT, with user and password, over one tunnel for several calls."""
+    script, proxy = Asked(), ConnectProxy()
+    server = serve(script, authority.server())
+    address = f"http://us%40er:pass@127.0.0.1:{serve(proxy).port}"
+    if given == "environment":
+        monkeypatch.setenv("https_proxy", address)
+    rest = new_rest(proxies={"https": address} if given == "settings" else None)
+    assert [get(rest, http(server, tls=True)) for _ in range(2)] == [{"ok": 1}] * 2
+    assert proxy.targets == [f"127.0.0.1:{server.port}"]
+    assert proxy.header("Proxy-Authorization") == "Basic dXNAZXI6cGFzcw=="  # us@er:pass
+    assert all("proxy-authorization" not in headers_of(head) for head in script.heads)
+
+
+def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
+    """http asks the proxy for the whole address."""
+    script = Asked()
+    rest = new_rest(proxies={"http": f"http://user:pass@127.0.0.1:{serve(script).port}"})
+    assert get(rest, "http://unreachable.example/v3.0/me") == {"ok": 1}
+    assert script.heads[0].startswith("GET http://unreachable.example/v3.0/me HTTP/1.1")
+    assert headers_of(script.heads[0])["proxy-authorization"] == "Basic dXNlcjpwYXNz"  # user:pass
+
+
+def test_no_proxy(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """no_proxy keeps the environment's proxies out."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert get(new_rest(), http(serve(Asked()))) == {"ok": 1}
+
+
+def test_http_and_https_have_each_their_way(
+    serve: Serve, new_rest: NewRest, authority: Authority
+) -> None:
+    """The proxy for https does not hold for http, even for the same host and port."""
+    server = serve(Asked())
+    rest = new_rest(proxies={"https": f"http://127.0.0.1:{unused_port()}"})
+    assert "proxy" in failed(rest, http(server, tls=True)).message
+    assert get(rest, http(server)) == {"ok": 1}
+
+
+def _through(new_rest: NewRest, port: int, timeout: float = 5) -> Any:
+    """The error of a try through a proxy with a password, which nothing of it shows."""
+    rest = new_rest(proxies={"https": f"http://user:pa55w0rd@127.0.0.1:{port}"})
+    error = failed(rest, "https://unreachable.example/", timeout)
+    text = whole_text(error)
+    assert "pa55" not in text and "w0rd" not in text and "dXNlcj" not in text
+    assert error.message.startswith("GET unreachable.example:443: ") and f"http://127.0.0.1:{port}" in error.message
+    return error
+
+
+@pytest.mark.parametrize("status", [407, 502])
+def test_a_proxy_that_refuses(serve: Serve, new_rest: NewRest, status: int) -> None:
+    """A proxy that makes no tunnel is named with its answer, without its password."""
+    error = _through(new_rest, serve(ConnectProxy(answer(status))).port)
+    assert f"made no tunnel to unreachable.example:443: it answered HTTP {status}" in error.message
+
+
+def test_a_proxy_that_is_not_there(new_rest: NewRest) -> None:
+    """A proxy that refuses the connection is blamed for it, not the host."""
+    assert "connection refused by proxy http://" in _through(new_rest, unused_port()).message
+
+
+def test_a_proxy_that_hangs(serve: Serve, new_rest: NewRest) -> None:
+    """A proxy that never answers CONNECT uses up the time limit, and no more."""
+    with Stopwatch() as watch:
+        assert "timeout" in _through(new_rest, serve(Peer.wait_for_end).port, SHORT).message
+    assert SHORT <= watch.seconds < SOON
+
+
+def test_a_proxy_that_drips(serve: Serve, new_rest: NewRest) -> None:
+    """A proxy whose answer drips gets the time limit once."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        drip(peer, (b"%c" % byte for byte in b"HTTP/1.1 200 ok\r\nX: " + b"y" * 5000))
+
+    with Stopwatch() as watch:
+        assert "timeout" in _through(new_rest, serve(script).port, SHORT).message
+    assert watch.seconds < SOON
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://user:pa55/w0rd@127.0.0.1:3128",
+        "http://user:pa55#w0rd@127.0.0.1:3128",
+        "http://user:pa55w0rd@:3128",
+        "http://user:pa55w0rd@127.0.0.1:port",
+        "ftp://user:pa55w0rd@127.0.0.1:3128",
+    ],
+)
+def test_a_proxy_that_cannot_be_used(new_rest: NewRest, address: str) -> None:
+    """An address of a proxy that can't be read is explained, without any piece of its password."""
+    error = failed(new_rest(proxies={"http": address}), "http://unreachable.example/")
+    assert "unreachable.example:80: proxy: " in error.message and "give " in error.message
+    text = whole_text(error)
+    assert "pa55" not in text and "w0rd" not in text
+
+
+def test_socks_without_its_package(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package for SOCKS the error says what to install."""
+
+    def missing(*args: object, **more: object) -> None:
+        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
+
+    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", missing)
+    rest = new_rest(proxies={"all": "socks5://user:pa55@socks.example"})
+    error = failed(rest, "https://unreachable.example/")
+    assert "pip install 'cometchat[socks]'" in error.message and "pa55" not in whole_text(error)
+
+
+def test_what_a_cause_is(new_rest: NewRest) -> None:
+    """The cause of a failure is the exception of requests, with the system's in its chain."""
+    error = failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")
+    assert isinstance(error.__cause__, requests.exceptions.ConnectionError)

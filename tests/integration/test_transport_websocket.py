@@ -1,0 +1,1236 @@
+"""The WebSocket against real sockets: TLS, proxies, limits, hostile peers, and what other threads may do."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+import threading
+import time
+import types
+import warnings
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+
+from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
+from cometchat._transport.websocket import WebSocketClientSocket
+
+from .conftest import DEADLINE, Peer, RawServer, accept_upgrade, eventually, finished, frame, in_thread
+from .transport_peers import (
+    Authority,
+    ConnectProxy,
+    SilentAddress,
+    Stopwatch,
+    answer,
+    drip,
+    headers_of,
+    unused_port,
+    whole_text,
+)
+
+Serve = Callable[..., RawServer]
+NewSocket = Callable[..., WebSocketClientSocket]
+
+#: Seconds. A limit that a test lets pass, and the time by which its end has to be noticed on a slow machine.
+SHORT, SOON = 0.3, 3.0
+
+LIMIT = 4096
+
+PASSWORD = "pa55-w0rd/of?the#proxy"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def new_socket(authority: Authority) -> Iterator[NewSocket]:
+    """A maker of sockets, all of which are closed after the test."""
+    made: List[WebSocketClientSocket] = []
+
+    def make(**overrides: Any) -> WebSocketClientSocket:
+        values: Dict[str, Any] = {"proxies": None, "ca_certs": authority.bundle, "max_message_size": LIMIT}
+        made.append(WebSocketClientSocket(user_agent="tests/1", **{**values, **overrides}))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+class Line:
+    """An open connection: the client's socket, and its peer, which the test itself plays."""
+
+    def __init__(self, serve: Serve, client: WebSocketClientSocket, tls: Optional[ssl.SSLContext]) -> None:
+        self.client = client
+        self.head = ""
+        self._arrived = threading.Event()
+        self._done = threading.Event()
+        self.server = serve(self._script, tls)
+
+    def _script(self, peer: Peer) -> None:
+        self.head = peer.upgrade()
+        self._peer = peer
+        self._arrived.set()
+        assert self._done.wait(60)
+
+    def open(self) -> Line:
+        self.client.open(self.server.url(), DEADLINE)
+        assert self._arrived.wait(DEADLINE)
+        return self
+
+    @property
+    def peer(self) -> Peer:
+        return self._peer
+
+    def say(self, *frames: bytes) -> None:
+        self.peer.socket.sendall(b"".join(frames))
+
+    def end(self) -> None:
+        self._done.set()
+
+    def hear(self, timeout: float = DEADLINE) -> Optional[bytes]:
+        return self.client.receive(time.monotonic() + timeout)
+
+    def fails(self, code: str, timeout: float = DEADLINE) -> CometChatException:
+        return error_of(lambda: self.hear(timeout), code)
+
+
+@pytest.fixture
+def line(serve: Serve, new_socket: NewSocket, authority: Authority) -> Iterator[Callable[..., Line]]:
+    """A maker of open connections, with TLS where it is asked for."""
+    lines: List[Line] = []
+
+    def make(tls: bool = False, **overrides: Any) -> Line:
+        lines.append(Line(serve, new_socket(**overrides), authority.server() if tls else None))
+        return lines[-1].open()
+
+    yield make
+    for each in lines:
+        each.end()
+
+
+def error_of(call: Callable[[], object], code: str) -> CometChatException:
+    with pytest.raises(CometChatException) as caught:
+        call()
+    assert caught.value.code == code, caught.value
+    return caught.value
+
+
+def refused(new: WebSocketClientSocket, url: str, code: str = "WS_CONNECTION_FAIL", limit: float = 5) -> Any:
+    return error_of(lambda: new.open(url, limit), code)
+
+
+def greet(peer: Peer) -> None:
+    """The script of a server that says one message."""
+    peer.upgrade()
+    peer.socket.sendall(frame(1, b"hello"))
+    peer.wait_for_end()
+
+
+def greeted(client: WebSocketClientSocket, url: str) -> bool:
+    client.open(url, DEADLINE)
+    return client.receive(time.monotonic() + DEADLINE) == b"hello"
+
+
+# The plain way.
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_conversation(line: Callable[..., Line], tls: bool) -> None:
+    """Messages go both ways as they are, and a close is a close frame with its code and reason."""
+    connection = line(tls)
+    connection.say(frame(1, "grüße".encode()), frame(2, b"\x00\xff"))
+    assert [connection.hear(), connection.hear()] == ["grüße".encode(), b"\x00\xff"]
+    connection.client.send("zurück", SOON)
+    heard = connection.peer.read_frame()
+    assert (heard.opcode, heard.payload, heard.fin) == (1, "zurück".encode(), True)
+    connection.client.close(4000, "enough")
+    goodbye = connection.peer.read_frame()
+    assert (goodbye.close_code, goodbye.payload[2:]) == (4000, b"enough")
+
+
+def test_the_upgrade_request(line: Callable[..., Line]) -> None:
+    """The upgrade names the host with its port and the SDK, and has neither an Origin nor a Cookie."""
+    connection = line()
+    headers = headers_of(connection.head)
+    assert connection.head.startswith("GET / HTTP/1.1\r\n")
+    assert headers["host"] == f"127.0.0.1:{connection.server.port}"
+    assert headers["user-agent"] == "tests/1"
+    assert headers["sec-websocket-version"] == "13"
+    assert not {"origin", "cookie", "sec-websocket-extensions"} & set(headers)
+
+
+def test_path_and_query_are_kept(serve: Serve, new_socket: NewSocket) -> None:
+    """The request is for the path of the address."""
+    heads: List[str] = []
+    server = serve(lambda peer: (heads.append(peer.upgrade()), peer.wait_for_end()))
+    new_socket().open(server.url() + "v3/ws?x=1", DEADLINE)
+    assert eventually(lambda: heads)[0].startswith("GET /v3/ws?x=1 HTTP/1.1")
+
+
+def test_an_answer_with_odd_headers(serve: Serve, new_socket: NewSocket) -> None:
+    """Headers that do not matter may be odd: Latin-1, without a colon, twice, and cookies that are none."""
+
+    def script(peer: Peer) -> None:
+        good = accept_upgrade(peer.read_head())
+        odd = "Server: grün\r\nno colon here\r\nVia: a\r\nVia: b\r\nSet-Cookie: (=;;=,\r\n".encode("latin-1")
+        peer.socket.sendall(good.replace(b"\r\n", b"\r\n" + odd, 1) + frame(1, b"hello"))
+        peer.wait_for_end()
+
+    assert greeted(new_socket(), serve(script).url())
+
+
+def test_cookies_are_not_kept(serve: Serve, new_socket: NewSocket) -> None:
+    """A cookie that one upgrade brings does not go out with the next: websocket-client would share it process-wide."""
+    heads: List[str] = []
+
+    def script(peer: Peer) -> None:
+        heads.append(peer.read_head())
+        cookie = b"\r\nSet-Cookie: user=1; domain=127.0.0.1\r\n"
+        peer.socket.sendall(accept_upgrade(heads[-1]).replace(b"\r\n", cookie, 1) + frame(1, b"hello"))
+        peer.wait_for_end()
+
+    server = serve(script)
+    assert greeted(new_socket(), server.url()) and greeted(new_socket(), server.url())
+    assert [headers_of(head).get("cookie") for head in heads] == [None, None]
+
+
+# TLS.
+
+
+def test_an_untrusted_certificate(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """A certificate of an unknown CA is refused, and the cause is the ssl module's."""
+    error = refused(new_socket(ca_certs=None), serve(greet, authority.server()).url())
+    assert "not trusted" in error.message and "127.0.0.1:" in error.message
+    assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
+
+
+def test_a_certificate_of_another_host(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """A certificate for another name is refused, and the text says that it is the name."""
+    error = refused(new_socket(), serve(greet, authority.server("other.example")).url())
+    assert "not trusted" in error.message and "mismatch" in error.message
+
+
+def test_an_expired_certificate(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """A certificate whose time is over is refused, and the text says so."""
+    now = datetime.now(timezone.utc)
+    old = {"not_before": now - timedelta(days=9), "not_after": now - timedelta(days=2)}
+    error = refused(new_socket(), serve(greet, authority.server("127.0.0.1", **old)).url())
+    assert "not trusted" in error.message and "expired" in error.message
+
+
+def test_a_server_without_tls(serve: Serve, new_socket: NewSocket) -> None:
+    """Plain HTTP where TLS is expected is called that, quickly."""
+
+    def script(peer: Peer) -> None:
+        peer.read(1)
+        peer.socket.sendall(answer(400, b"plain HTTP here"))
+        peer.wait_for_end()
+
+    error = refused(new_socket(), f"wss://127.0.0.1:{serve(script).port}/")
+    assert error.message.startswith("TLS: ")
+    assert isinstance(error.__cause__, ssl.SSLError)
+
+
+def test_a_connection_cut_in_the_tls_handshake(serve: Serve, new_socket: NewSocket) -> None:
+    """A peer that ends the connection in the handshake is a failure, not a timeout."""
+    refused(new_socket(), f"wss://127.0.0.1:{serve(lambda peer: peer.read(1)).port}/")
+
+
+def _old_tls(authority: Authority) -> ssl.SSLContext:
+    context = authority.server()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version = ssl.TLSVersion.TLSv1
+        context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("DEFAULT:@SECLEVEL=0")
+    return context
+
+
+def test_a_server_of_tls_1_1(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """A server that knows no more than TLS 1.1 is refused, though a lenient client gets through to it."""
+    server = serve(greet, _old_tls(authority))
+    lenient = ssl.create_default_context(cafile=authority.bundle)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        lenient.minimum_version = ssl.TLSVersion.TLSv1
+    lenient.set_ciphers("DEFAULT:@SECLEVEL=0")
+    with socket.create_connection(("127.0.0.1", server.port), DEADLINE) as raw:
+        try:
+            lenient.wrap_socket(raw, server_hostname="127.0.0.1").close()
+        except ssl.SSLError as error:
+            pytest.skip(f"this OpenSSL has no TLS 1.1 at all: {error.reason}")
+    assert refused(new_socket(), server.url()).message.startswith("TLS: ")
+
+
+def test_a_name_that_is_none(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """A host name that can't be one is a failure of the look-up, not a crash."""
+    assert refused(new_socket(), f"ws://{'x' * 70}.example/").message.startswith("DNS: ")
+
+
+def test_dns(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name without an address is a failure that says DNS and the name."""
+
+    def lookup(*args: object) -> List[Any]:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    error = refused(new_socket(), "wss://nowhere.example/")
+    assert error.message == "DNS: no address for nowhere.example:443: Name or service not known."
+    assert isinstance(error.__cause__, socket.gaierror)
+
+
+# The CA bundle.
+
+
+def test_the_bundle_as_a_folder(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
+    """A folder of hashed names is a CA bundle; without the CA in it, it trusts nobody."""
+    server = serve(greet, authority.server())
+    assert "not trusted" in refused(new_socket(ca_certs=str(tmp_path)), server.url()).message
+    if shutil.which("openssl") is None:
+        pytest.skip("the name in the folder needs the openssl command")
+    command = ["openssl", "x509", "-noout", "-hash", "-in", authority.bundle]
+    name = subprocess.run(command, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout.strip()
+    shutil.copy(authority.bundle, str(tmp_path / f"{name}.0"))
+    assert greeted(new_socket(ca_certs=str(tmp_path)), server.url())
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_the_bundle_of_the_environment(
+    serve: Serve, new_socket: NewSocket, authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The environment's bundle is taken where none is given, as requests does."""
+    monkeypatch.setenv(name, authority.bundle)
+    assert greeted(new_socket(ca_certs=None), serve(greet, authority.server()).url())
+
+
+def test_the_bundle_that_is_given_goes_first(
+    serve: Serve, new_socket: NewSocket, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A bundle that is given goes before the environment's."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", Authority(tmp_path).bundle)
+    server = serve(greet, authority.server())
+    assert greeted(new_socket(), server.url())
+    assert "not trusted" in refused(new_socket(ca_certs=None), server.url()).message
+
+
+def test_a_bundle_that_cannot_be_read(new_socket: NewSocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bundle that is no PEM, or not there, is named; nothing is sent anywhere."""
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("no certificate")
+    url = f"wss://127.0.0.1:{unused_port()}/"
+    for path in (str(nonsense), str(tmp_path / "absent.pem")):
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", path)
+        error = refused(new_socket(ca_certs=None), url)
+        assert error.message.startswith(f"TLS: the CA bundle {path!r} can't be read")
+        assert error.__cause__ is not None
+
+
+def test_a_bundle_that_changes(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
+    """A bundle that was renewed on disk holds for the next connection: no restart is needed."""
+    bundle = tmp_path / "bundle.pem"
+    other = tmp_path / "other"
+    other.mkdir()
+    shutil.copy(Authority(other).bundle, str(bundle))
+    server = serve(greet, authority.server())
+    assert "not trusted" in refused(new_socket(ca_certs=str(bundle)), server.url()).message
+    shutil.copy(authority.bundle, str(bundle))
+    os.utime(str(bundle), (1, 1))
+    assert greeted(new_socket(ca_certs=str(bundle)), server.url())
+
+
+# Proxies.
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("given", ["settings", "environment"])
+def test_through_a_proxy(
+    serve: Serve,
+    new_socket: NewSocket,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    tls: bool,
+    given: str,
+) -> None:
+    """ws and wss go through the proxy by CONNECT; one of the settings as well as one of the environment."""
+    server, script = serve(greet, authority.server() if tls else None), ConnectProxy()
+    address = f"http://127.0.0.1:{serve(script).port}"
+    scheme = "https" if tls else "http"
+    proxies = {scheme: address} if given == "settings" else None
+    if given == "environment":
+        monkeypatch.setenv(f"{scheme}_proxy", address)
+    assert greeted(new_socket(proxies=proxies), server.url())
+    assert script.targets == [f"127.0.0.1:{server.port}"]
+    assert script.header("Host") == f"127.0.0.1:{server.port}"
+    assert script.header("Proxy-Authorization") is None
+
+
+def test_the_password_goes_to_the_proxy(serve: Serve, new_socket: NewSocket) -> None:
+    """User and password go to the proxy, unescaped, and no further."""
+    heads: List[str] = []
+    server = serve(lambda peer: (heads.append(peer.upgrade()), peer.wait_for_end()))
+    script = ConnectProxy()
+    address = f"http://us%40er:pa%3Ass%2F@127.0.0.1:{serve(script).port}"
+    new_socket(proxies={"http": address}).open(server.url(), DEADLINE)
+    assert script.header("Proxy-Authorization") == "Basic dXNAZXI6cGE6c3Mv"  # us@er:pa:ss/
+    assert "authorization" not in eventually(lambda: heads)[0].lower()
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "127.0.0.0/8", "*"])
+def test_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
+    """no_proxy keeps the environment's proxies out."""
+    script = ConnectProxy()
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{serve(script).port}")
+    monkeypatch.setenv("no_proxy", no_proxy)
+    assert greeted(new_socket(), serve(greet).url())
+    assert script.heads == []
+
+
+def test_an_empty_proxy_is_none(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty address in the settings switches the environment's proxy off."""
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
+    assert greeted(new_socket(proxies={"http": ""}), serve(greet).url())
+
+
+def _through(new_socket: NewSocket, port: int, limit: float = 5, code: str = "WS_CONNECTION_FAIL") -> Any:
+    """The error of a try through a proxy with a password, which nothing of it shows."""
+    escaped = PASSWORD.replace("/", "%2F").replace("?", "%3F").replace("#", "%23")
+    address = f"http://user:{escaped}@127.0.0.1:{port}"
+    error = refused(new_socket(proxies={"http": address}), "ws://unreachable.example:81/", code, limit)
+    text = whole_text(error)
+    assert "pa55" not in text and "w0rd" not in text and "dXNlcj" not in text
+    assert f"http://127.0.0.1:{port}" in error.message
+    return error
+
+
+REFUSALS: Dict[str, Tuple[bytes, str]] = {
+    "407": (answer(407, headers={"Proxy-Authenticate": "Basic"}), "it answered HTTP 407"),
+    "502": (answer(502, b"no way"), "it answered HTTP 502"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "it speaks no HTTP"),
+    "nothing": (b"", "it ended the connection"),
+    "half a head": (b"HTTP/1.1 200 ok\r\nVia", "it ended the connection"),
+}
+
+
+@pytest.mark.parametrize("reply, why", REFUSALS.values(), ids=REFUSALS.keys())
+def test_a_proxy_that_refuses(serve: Serve, new_socket: NewSocket, reply: bytes, why: str) -> None:
+    """A proxy that makes no tunnel is named with its reason, without its password."""
+    error = _through(new_socket, serve(ConnectProxy(reply)).port)
+    assert error.message.startswith("proxy: ") and "made no tunnel to unreachable.example:81" in error.message
+    assert why in error.message
+
+
+def test_a_proxy_that_is_busy(serve: Serve, new_socket: NewSocket) -> None:
+    """The Retry-After of a proxy is passed on."""
+    error = _through(new_socket, serve(ConnectProxy(answer(503, headers={"Retry-After": "7"}))).port)
+    assert (error.details, error.retry_after) == ("HTTP 503", 7.0)
+
+
+def test_a_proxy_that_is_not_there(new_socket: NewSocket) -> None:
+    """A proxy that refuses the connection is blamed for it, not the host."""
+    error = _through(new_socket, unused_port())
+    assert error.message.startswith("connection refused by proxy http://")
+    assert isinstance(error.__cause__, ConnectionRefusedError)
+
+
+def test_a_proxy_that_hangs(serve: Serve, new_socket: NewSocket) -> None:
+    """A proxy that never answers CONNECT uses up the time limit, and no more."""
+    with Stopwatch() as watch:
+        error = _through(new_socket, serve(Peer.wait_for_end).port, SHORT, "ERR_CONNECT_TIMEOUT")
+    assert SHORT <= watch.seconds < SOON
+    assert isinstance(error, ConnectionTimeoutException)
+
+
+def test_a_proxy_that_drips(serve: Serve, new_socket: NewSocket) -> None:
+    """A proxy whose answer drips byte for byte gets the time limit once, not once a byte."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        drip(peer, (b"%c" % byte for byte in b"HTTP/1.1 200 ok\r\nX: " + b"y" * 500))
+
+    with Stopwatch() as watch:
+        _through(new_socket, serve(script).port, SHORT, "ERR_CONNECT_TIMEOUT")
+    assert watch.seconds < SOON
+
+
+def test_a_proxy_that_floods(serve: Serve, new_socket: NewSocket) -> None:
+    """Headers without end from a proxy are cut off long before the time limit, at 64 KiB."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(b"HTTP/1.1 200 ok\r\n")
+        drip(peer, (b"X-Header: flood\r\n" * 1000 for _ in range(10_000)), pause=0)
+
+    assert "more than 65536 bytes" in _through(new_socket, serve(script).port, 50).message
+
+
+def test_a_proxy_that_speaks_before_tls(serve: Serve, new_socket: NewSocket) -> None:
+    """Bytes behind the proxy's answer are no part of TLS: the connection is given up."""
+    port = serve(ConnectProxy(answer(200) + b"surprise")).port
+    refused(new_socket(proxies={"https": f"http://127.0.0.1:{port}"}), "wss://unreachable.example/")
+
+
+BAD_PROXIES = [
+    "ftp://user:pa55w0rd@127.0.0.1:3128",
+    "https://user:pa55w0rd@127.0.0.1:3128",
+    "http://user:pa55/w0rd@127.0.0.1:3128",
+    "http://user:pa55#w0rd@127.0.0.1:3128",
+    "http://user:1?pa55w0rd@127.0.0.1:3128",
+    "http://user:pa55w0rd@:3128",
+    "http://user:pa55w0rd@127.0.0.1:port",
+    "http://user:pa55w0rd@127.0.0.1:70000",
+    "http://user:pa55w0rd@[127.0.0.1:3128",
+]
+
+
+@pytest.mark.parametrize("address", BAD_PROXIES)
+def test_a_proxy_that_cannot_be_used(new_socket: NewSocket, address: str) -> None:
+    """A scheme that does not do, or an address that can't be read, is explained without any piece of the password."""
+    error = refused(new_socket(proxies={"http": address}), "ws://unreachable.example/")
+    assert error.message.startswith("proxy: ") and "give " in error.message
+    text = whole_text(error)
+    assert "pa55" not in text and "w0rd" not in text
+
+
+class FakeSocks:
+    """Stands in for python_socks, which the tests do not install: its documented calls, onto a plain connection."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.created: Dict[str, Any] = {}
+        self.target: Any = None
+        self.failure: Optional[Exception] = None
+        package, sync = types.ModuleType("python_socks"), types.ModuleType("python_socks.sync")
+        package.ProxyType = types.SimpleNamespace(SOCKS4="4", SOCKS5="5")  # type: ignore[attr-defined]
+        sync.Proxy = types.SimpleNamespace(create=self._create)  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, "python_socks", package)
+        monkeypatch.setitem(sys.modules, "python_socks.sync", sync)
+
+    def _create(self, **options: Any) -> Any:
+        self.created = options
+        return types.SimpleNamespace(connect=self._connect)
+
+    def _connect(self, host: str, port: int, timeout: float) -> socket.socket:
+        self.target = (host, port)
+        if self.failure is not None:
+            raise self.failure
+        return socket.create_connection((host, port), timeout)
+
+
+SOCKS_SCHEMES = [("socks4", "4", False), ("socks4a", "4", True), ("socks5", "5", False), ("socks5h", "5", True)]
+
+
+@pytest.mark.parametrize("scheme, kind, remote_dns", SOCKS_SCHEMES)
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_through_socks(
+    serve: Serve,
+    new_socket: NewSocket,
+    authority: Authority,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    kind: str,
+    remote_dns: bool,
+    tls: bool,
+) -> None:
+    """A SOCKS proxy is asked in its version, with its user, and for the look-up where the scheme says so."""
+    socks, server = FakeSocks(monkeypatch), serve(greet, authority.server() if tls else None)
+    proxies = {"https" if tls else "http": f"{scheme}://user:pass@socks.example"}
+    assert greeted(new_socket(proxies=proxies), server.url())
+    assert socks.target == ("127.0.0.1", server.port)
+    assert socks.created == {
+        "proxy_type": kind,
+        "host": "socks.example",
+        "port": 1080,
+        "username": "user",
+        "password": "pass",
+        "rdns": remote_dns,
+    }
+
+
+class SocksError(Exception):
+    """As python_socks has them."""
+
+
+@pytest.mark.parametrize(
+    "failure, code",
+    [
+        (SocksError("secret"), "WS_CONNECTION_FAIL"),
+        (ConnectionRefusedError(), "WS_CONNECTION_FAIL"),
+        (TimeoutError(), "ERR_CONNECT_TIMEOUT"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_a_socks_proxy_that_fails(
+    new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, failure: Exception, code: str
+) -> None:
+    """Whatever the SOCKS library raises is an error that names the proxy, with the library's as its cause."""
+    FakeSocks(monkeypatch).failure = failure
+    error = refused(new_socket(proxies={"http": "socks5://socks.example:9"}), "ws://unreachable.example/", code)
+    assert "socks5://socks.example:9" in error.message and "secret" not in error.message
+    assert error.__cause__ is failure
+
+
+def test_socks_without_its_package(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the package for SOCKS the error says what to install."""
+    monkeypatch.setitem(sys.modules, "python_socks.sync", None)
+    error = refused(new_socket(proxies={"all": "socks5://socks.example"}), "ws://unreachable.example/")
+    assert "pip install 'cometchat[socks]'" in error.message
+
+
+# Time limits.
+
+
+def test_tcp_that_never_answers(new_socket: NewSocket) -> None:
+    """An address that does not answer at all uses up the time limit, and no more."""
+    with SilentAddress() as silent, Stopwatch() as watch:
+        error = refused(new_socket(), f"ws://127.0.0.1:{silent.port}/", "ERR_CONNECT_TIMEOUT", SHORT)
+    assert SHORT <= watch.seconds < SOON
+    assert isinstance(error, ConnectionTimeoutException) and f"127.0.0.1:{silent.port}" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_a_server_that_never_speaks(serve: Serve, new_socket: NewSocket, scheme: str) -> None:
+    """A TLS handshake or an upgrade that hangs uses up the time limit, and no more."""
+    server = serve(Peer.wait_for_end)
+    with Stopwatch() as watch:
+        refused(new_socket(), f"{scheme}://127.0.0.1:{server.port}/", "ERR_CONNECT_TIMEOUT", SHORT)
+    assert SHORT <= watch.seconds < SOON
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_an_upgrade_that_drips(serve: Serve, new_socket: NewSocket, authority: Authority, tls: bool) -> None:
+    """An answer that drips byte for byte gets the time limit once, not once a byte."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        drip(peer, (b"%c" % byte for byte in b"HTTP/1.1 101 ok\r\nX: " + b"y" * 500))
+
+    server = serve(script, authority.server() if tls else None)
+    with Stopwatch() as watch:
+        refused(new_socket(), server.url(), "ERR_CONNECT_TIMEOUT", SHORT)
+    assert watch.seconds < SOON
+
+
+def _addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
+    """Every name has these addresses: the loopback's, with these ports."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *args: found)
+
+
+def test_the_next_address_has_its_turn(
+    serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where one address of a name refuses and the next is silent, the third is reached within the time limit."""
+    with SilentAddress() as silent:
+        _addresses(monkeypatch, unused_port(), silent.port, serve(greet).port)
+        new = new_socket()
+        new.open("ws://three.example/", 2)
+        assert new.receive(time.monotonic() + DEADLINE) == b"hello"
+
+
+def test_no_address_has_an_answer(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all addresses refuse, the name is refused."""
+    _addresses(monkeypatch, unused_port(), unused_port())
+    assert "refused by two.example:80" in refused(new_socket(), "ws://two.example/").message
+
+
+# The answer to the upgrade.
+
+
+def _answering(reply: bytes) -> Callable[[Peer], None]:
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(reply)
+        peer.wait_for_end()
+
+    return script
+
+
+@pytest.mark.parametrize("status", [200, 204, 401, 403, 404, 429, 500, 503])
+def test_another_status(serve: Serve, new_socket: NewSocket, status: int) -> None:
+    """Any other status than 101 is named."""
+    server = serve(_answering(answer(status, b"<h1>secret-of-the-page</h1>")))
+    error = refused(new_socket(), server.url())
+    assert error.details == f"HTTP {status}" and f"HTTP {status}" in error.message
+    assert error.message.startswith(f"handshake: 127.0.0.1:{server.port} ")
+    assert "secret-of-the-page" not in whole_text(error)
+
+
+def test_retry_after(serve: Serve, new_socket: NewSocket) -> None:
+    """Retry-After is passed on: seconds, or a date."""
+    server = serve(_answering(answer(429, headers={"Retry-After": "12"})))
+    assert refused(new_socket(), server.url()).retry_after == 12.0
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    date = format_datetime(now + timedelta(seconds=30), usegmt=True)
+    server = serve(_answering(answer(503, headers={"Retry-After": date})))
+    assert refused(new_socket(wall_clock=now.timestamp), server.url()).retry_after == 30.0
+
+
+BODIES = [b"Content-Length: 1000000\r\n\r\nonly this", b"Content-Length: nonsense\r\n\r\n"]
+
+
+@pytest.mark.parametrize("tail", BODIES, ids=["hangs", "nonsense"])
+def test_a_body_that_never_comes(serve: Serve, new_socket: NewSocket, tail: bytes) -> None:
+    """The body of a refusal is not waited for: status and Retry-After are told at once."""
+    server = serve(_answering(b"HTTP/1.1 503 busy\r\nRetry-After: 3\r\n" + tail))
+    with Stopwatch() as watch:
+        error = refused(new_socket(), server.url(), limit=30)
+    assert (error.details, error.retry_after) == ("HTTP 503", 3.0)
+    assert watch.seconds < 10
+
+
+def test_a_redirect_is_not_followed(serve: Serve, new_socket: NewSocket) -> None:
+    """A redirect is a refusal: nobody connects to where it points."""
+    visited: List[Peer] = []
+    target = serve(visited.append)
+    server = serve(_answering(answer(302, headers={"Location": target.url()})))
+    assert refused(new_socket(), server.url()).details == "HTTP 302"
+    target.close()
+    assert visited == []
+
+
+GARBAGE: Dict[str, bytes] = {
+    "no HTTP": b"\x00\x01garbage\r\n\r\n",
+    "empty line": b"\r\n\r\n",
+    "no status": b"HTTP/1.1 abc\r\n\r\n",
+    "odd digits": "HTTP/1.1 \u00b2\u00b2\u00b2 ok\r\n\r\n".encode("latin-1"),
+    "HTTP/2": b"HTTP/2 101\r\n\r\n",
+    "no upgrade": b"HTTP/1.1 101 ok\r\n\r\n",
+    "another upgrade": b"HTTP/1.1 101 ok\r\nUpgrade: h2c\r\nConnection: Upgrade\r\n\r\n",
+    "no key": b"HTTP/1.1 101 ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "wrong key": b"HTTP/1.1 101 ok\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE.keys())
+def test_an_answer_that_is_no_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
+    """An answer that is no HTTP, or is 101 without being one to this request, is called that."""
+    error = refused(new_socket(), serve(_answering(reply)).url())
+    assert error.message.startswith("handshake: ") and "made no WebSocket upgrade" in error.message
+
+
+@pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 101 ok\r\nUpgra"], ids=["nothing", "half a head"])
+def test_an_end_before_the_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
+    """A connection that ends within the upgrade is called that."""
+    server = serve(lambda peer: (peer.read_head(), peer.socket.sendall(reply)))
+    assert "it ended the connection" in refused(new_socket(), server.url()).message
+
+
+def _reset(connection: socket.socket) -> None:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    connection.close()
+
+
+def test_a_reset_before_the_upgrade(serve: Serve, new_socket: NewSocket) -> None:
+    """A reset within the upgrade is called a reset."""
+    server = serve(lambda peer: (peer.read_head(), _reset(peer.socket)))
+    assert "reset the connection" in refused(new_socket(), server.url()).message
+
+
+@pytest.mark.parametrize("piece", [b"X-Header: flood\r\n" * 1000, b"x" * 17_000], ids=["many", "one long"])
+def test_headers_without_end(serve: Serve, new_socket: NewSocket, piece: bytes) -> None:
+    """Headers without end are cut off at 64 KiB, long before the time limit."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(b"HTTP/1.1 101 ok\r\n")
+        drip(peer, (piece for _ in range(10_000)), pause=0)
+
+    with Stopwatch() as watch:
+        error = refused(new_socket(), serve(script).url(), limit=50)
+    assert "more than 65536 bytes" in error.message and watch.seconds < 10
+
+
+# interrupt().
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_interrupt_wakes_receive(line: Callable[..., Line], tls: bool) -> None:
+    """A blocked receive() ends at once, and a close frame can still be sent."""
+    connection = line(tls)
+    thread, outcome = in_thread(lambda: connection.hear(60))
+    assert eventually(lambda: _is_waiting(thread))
+    with Stopwatch() as watch:
+        connection.client.interrupt()
+        error = finished(thread, outcome)
+    assert watch.seconds < 1
+    assert (error.code, error.message[-12:]) == ("WS_CONNECTION_FAIL", "interrupted.")
+    assert connection.fails("WS_CONNECTION_FAIL").message.endswith("interrupted.")  # and so does the next one
+    connection.client.close(1001)
+    assert connection.peer.read_frame().close_code == 1001
+
+
+def _is_waiting(thread: threading.Thread) -> bool:
+    """The thread is in poll()."""
+    current = sys._current_frames().get(thread.ident or 0)
+    return current is not None and current.f_code.co_name == "_wait_ready"
+
+
+def _interrupted_open(client: WebSocketClientSocket, url: str) -> None:
+    thread, outcome = in_thread(lambda: client.open(url, 60))
+    assert eventually(lambda: _is_waiting(thread))
+    with Stopwatch() as watch:
+        client.interrupt()
+        error = finished(thread, outcome)
+    assert watch.seconds < 1
+    assert error.code == "WS_CONNECTION_FAIL" and "interrupted" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["ws", "wss"])
+def test_interrupt_wakes_the_handshakes(serve: Serve, new_socket: NewSocket, scheme: str) -> None:
+    """A TLS handshake or an upgrade that hangs ends at once."""
+    _interrupted_open(new_socket(), f"{scheme}://127.0.0.1:{serve(Peer.wait_for_end).port}/")
+
+
+def test_interrupt_wakes_a_tunnel(serve: Serve, new_socket: NewSocket) -> None:
+    """A proxy that hangs is left at once."""
+    proxies = {"http": f"http://127.0.0.1:{serve(Peer.wait_for_end).port}"}
+    _interrupted_open(new_socket(proxies=proxies), "ws://unreachable.example/")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere shutdown() does not wake a connect()")
+def test_interrupt_wakes_tcp(new_socket: NewSocket) -> None:
+    """An address that does not answer is left at once."""
+    with SilentAddress() as silent:
+        _interrupted_open(new_socket(), f"ws://127.0.0.1:{silent.port}/")
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_interrupt_before_the_socket_exists(
+    serve: Serve, new_socket: NewSocket, authority: Authority, tls: bool
+) -> None:
+    """An interrupt that comes before open() is not lost."""
+    client = new_socket()
+    client.interrupt()
+    assert "interrupted" in refused(client, serve(greet, authority.server() if tls else None).url()).message
+
+
+def test_interrupt_does_not_lose_a_send(line: Callable[..., Line]) -> None:
+    """After an interrupt a message can still be sent whole."""
+    connection = line()
+    connection.client.interrupt()
+    connection.client.send("last words", SOON)
+    assert connection.peer.read_frame().payload == b"last words"
+
+
+# How it ends.
+
+
+CLOSES: Dict[str, Tuple[bytes, Optional[int], str, int]] = {
+    "no code": (b"", None, "close code 1005", 1000),
+    "code": (b"\x03\xe9", 1001, "close code 1001", 1001),
+    "code and reason": (b"\x0f\xa1elsewhere", 4001, "close code 4001: elsewhere", 4001),
+    "reason of no UTF-8": (b"\x0f\xa1a\xffb", 4001, "close code 4001: a\ufffdb", 4001),
+    "the longest reason": (b"\x0f\xa1" + b"r" * 123, 4001, "close code 4001: " + "r" * 123, 4001),
+}
+
+
+@pytest.mark.parametrize("payload, code, details, echo", CLOSES.values(), ids=CLOSES.keys())
+def test_a_close_frame(
+    line: Callable[..., Line], payload: bytes, code: Optional[int], details: str, echo: int
+) -> None:
+    """A close frame ends the connection with its code and reason; the code is echoed."""
+    connection = line()
+    connection.say(frame(1, b"before"), frame(8, payload))
+    assert connection.hear() == b"before"
+    error = connection.fails("WS_CONNECTION_FAIL")
+    assert isinstance(error, ConnectionException)
+    assert (error.close_code, error.details) == (code, details)
+    assert connection.peer.read_frame().close_code == echo
+    assert connection.fails("WS_CONNECTION_FAIL").message.endswith("not open.")
+
+
+@pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
+def test_a_close_code_that_is_none(line: Callable[..., Line], code: int) -> None:
+    """A code that no close frame may have is a breach of the protocol."""
+    connection = line()
+    connection.say(frame(8, struct.pack("!H", code)))
+    connection.fails("ERR_PROTOCOL")
+    assert connection.peer.read_frame().close_code == 1002
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_an_end_without_a_close_frame(line: Callable[..., Line], tls: bool) -> None:
+    """An end of the stream is close code 1006, in TLS too, where it is not announced; it stays so."""
+    connection = line(tls)
+    socket.socket.shutdown(connection.peer.socket, socket.SHUT_WR)
+    for _ in range(2):
+        error = connection.fails("WS_CONNECTION_FAIL")
+        assert error.details == "close code 1006" and "without a close frame" in error.message
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_reset(line: Callable[..., Line], tls: bool) -> None:
+    """A reset ends the connection, for receive() and for send(), and close() is quiet about it."""
+    connection = line(tls)
+    _reset(connection.peer.socket)
+    message = connection.fails("WS_CONNECTION_FAIL").message
+    # Python's ssl calls a reset an end of the stream.
+    assert "reset the connection" in message or (tls and "without a close frame" in message)
+    error_of(lambda: connection.client.send("x", SHORT), "WS_CONNECTION_FAIL")
+    connection.client.close()
+
+
+def test_an_end_within_a_frame(line: Callable[..., Line]) -> None:
+    """Half a frame is no message."""
+    connection = line()
+    connection.say(frame(1, b"whole"), frame(1, b"in two")[:4])
+    socket.socket.shutdown(connection.peer.socket, socket.SHUT_WR)
+    assert connection.hear() == b"whole"
+    assert connection.fails("WS_CONNECTION_FAIL").details == "close code 1006"
+
+
+def test_a_socket_that_is_not_open(new_socket: NewSocket) -> None:
+    """Before open() nothing can be sent or received, and close() and interrupt() do nothing."""
+    client = new_socket()
+    error_of(lambda: client.send("x", SHORT), "WS_CONNECTION_FAIL")
+    error_of(lambda: client.receive(time.monotonic() + SHORT), "WS_CONNECTION_FAIL")
+    client.interrupt()
+    client.close()
+
+
+def test_close_twice(line: Callable[..., Line]) -> None:
+    """The second close() does nothing: one close frame, and then the end."""
+    connection = line()
+    connection.client.close()
+    connection.client.close(4000)
+    assert connection.peer.read_frame().close_code == 1000
+    with pytest.raises(EOFError):
+        connection.peer.read(1)
+
+
+def test_a_reason_that_is_too_long(line: Callable[..., Line]) -> None:
+    """A close reason is cut to what a control frame can hold."""
+    connection = line()
+    connection.client.close(4000, "ü" * 100)
+    assert len(connection.peer.read_frame().payload) == 125
+
+
+# Control frames and fragments.
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("payload", [b"", b"are you there", b"\x00" * 125], ids=["empty", "text", "125 bytes"])
+def test_a_ping_is_answered(line: Callable[..., Line], tls: bool, payload: bytes) -> None:
+    """A PING is answered by a PONG with the same payload, while receive() waits for messages."""
+    connection = line(tls)
+    connection.say(frame(9, payload))
+    thread, outcome = in_thread(connection.hear)
+    pong = connection.peer.read_frame()
+    assert (pong.opcode, pong.payload) == (10, payload)
+    connection.say(frame(10, b"of no use"), frame(1, b"done"))
+    assert finished(thread, outcome) == b"done"
+
+
+def test_fragments(line: Callable[..., Line]) -> None:
+    """Fragments make one message, with control frames and empty fragments between them."""
+    connection = line()
+    connection.say(frame(1, b"", fin=False), frame(0, b"one ", fin=False), frame(9, b"p"), frame(0, b"", fin=False))
+    connection.say(frame(0, b"message"), frame(1, b"next"))
+    assert [connection.hear(), connection.hear()] == [b"one message", b"next"]
+    assert connection.peer.read_frame().opcode == 10
+
+
+def test_control_frames_do_not_count_as_the_message(line: Callable[..., Line]) -> None:
+    """A PING between the fragments of a message that is nearly too long does not make it too long."""
+    connection = line()
+    connection.say(frame(1, b"x" * (LIMIT - 1), fin=False), frame(9, b"p" * 125), frame(0, b"y"))
+    assert connection.hear() == b"x" * (LIMIT - 1) + b"y"
+
+
+def test_control_frames_do_not_put_off_the_deadline(line: Callable[..., Line]) -> None:
+    """PINGs without end do not keep receive() from its deadline."""
+    connection = line()
+    stop = threading.Event()
+
+    def ping() -> None:
+        while not stop.wait(0.005):
+            connection.say(frame(9))
+
+    thread, outcome = in_thread(ping)
+    with Stopwatch() as watch:
+        assert connection.hear(SHORT) is None
+    stop.set()
+    finished(thread, outcome)
+    assert SHORT <= watch.seconds < SOON
+
+
+def _fill(connection: Line, timeout: float) -> Tuple[threading.Thread, List[Any]]:
+    """Send 16 MiB, which the peer does not read; returns once the sender waits for room, or has given up."""
+    thread, outcome = in_thread(lambda: connection.client.send("x" * 2**24, timeout))
+    assert eventually(lambda: _is_waiting(thread) or outcome)
+    return thread, outcome
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_ping_while_another_thread_sends(line: Callable[..., Line], tls: bool) -> None:
+    """A PING that comes while a long message waits for room breaks nothing: its PONG follows the message."""
+    connection = line(tls)
+    thread, outcome = _fill(connection, 60)
+    connection.say(frame(9, b"old"), frame(9, b"new"), frame(1, b"message"))
+    assert connection.hear() == b"message"
+    receiver = in_thread(connection.hear)
+    assert len(connection.peer.read_frame().payload) == 2**24
+    assert finished(thread, outcome) is None
+    pong = connection.peer.read_frame()
+    assert (pong.opcode, pong.payload) == (10, b"new")
+    connection.say(frame(1, b"next"))
+    assert finished(*receiver) == b"next"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_peer_that_does_not_read(line: Callable[..., Line], tls: bool) -> None:
+    """A send() that finds no room in time ends the connection: half a frame may be out, and nothing may follow it."""
+    connection = line(tls)
+    thread, outcome = _fill(connection, SHORT)
+    error = finished(thread, outcome)
+    assert error.code == "WS_CONNECTION_FAIL" and "no room to send" in error.message
+    assert "no room to send" in connection.fails("WS_CONNECTION_FAIL").message
+    error_of(lambda: connection.client.send("more", SHORT), "WS_CONNECTION_FAIL")
+    connection.client.close()
+    with pytest.raises((EOFError, OSError)):
+        connection.peer.read_frame()
+
+
+def test_a_second_sender_has_its_own_limit(line: Callable[..., Line]) -> None:
+    """Whoever waits for their turn to send gives up at their own limit; the first one's frame stays whole."""
+    connection = line()
+    thread, outcome = _fill(connection, 60)
+    error = error_of(lambda: connection.client.send("second", SHORT), "WS_CONNECTION_FAIL")
+    assert "no room" in error.message
+    assert len(connection.peer.read_frame().payload) == 2**24
+    assert finished(thread, outcome) is None
+
+
+def test_close_while_another_thread_sends(line: Callable[..., Line]) -> None:
+    """close() does not wait for a sender without room, who gets an error, as does who waits for their turn."""
+    connection = line()
+    first, second = _fill(connection, 60), in_thread(lambda: connection.client.send("second", 60))
+    with Stopwatch() as watch:
+        connection.client.close()
+    assert watch.seconds < 1
+    assert [finished(*each).code for each in (first, second)] == ["WS_CONNECTION_FAIL"] * 2
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_frames_of_several_threads_stay_whole(line: Callable[..., Line], tls: bool) -> None:
+    """Six threads that send at once, while messages come in: every frame arrives whole."""
+    connection = line(tls)
+    texts = [chr(ord("a") + number) * size for number in range(6) for size in (1, 200, 70_000)]
+    stop, received = threading.Event(), []
+
+    def receive() -> None:
+        while not stop.is_set():
+            received.append(connection.hear(0.05))
+
+    receiver = in_thread(receive)
+
+    def send(part: List[str]) -> None:
+        for text in part:
+            connection.client.send(text, DEADLINE)
+
+    senders = [in_thread(functools.partial(send, texts[number::6])) for number in range(6)]
+    heard = []
+    for _ in texts:
+        connection.say(frame(1, b"m" * 100))
+        heard.append(connection.peer.read_frame().payload.decode())
+    for sender in senders:
+        assert finished(*sender) is None
+    assert eventually(lambda: received.count(b"m" * 100) == len(texts))
+    stop.set()
+    finished(*receiver)
+    assert sorted(heard) == sorted(texts)
+
+
+# Too much, and what is not the protocol.
+
+
+def test_a_frame_of_2_to_the_40(line: Callable[..., Line]) -> None:
+    """A frame that announces 2^40 bytes is refused on its header: nothing of it is waited for or kept."""
+    connection = line()
+    connection.say(frame(1, b"first"), b"\x82\x7f" + struct.pack("!Q", 2**40))
+    assert connection.hear() == b"first"
+    error = connection.fails("ERR_PROTOCOL")
+    assert f"{2**40} bytes" in error.message and str(LIMIT) in error.message
+    assert error.details == "closed with code 1009"
+    assert connection.peer.read_frame().close_code == 1009
+
+
+@pytest.mark.parametrize("length", [2**63, 2**64 - 1])
+def test_a_length_with_the_highest_bit(line: Callable[..., Line], length: int) -> None:
+    """A length that RFC 6455 does not allow at all is over the limit too."""
+    connection = line()
+    connection.say(b"\x82\x7f" + struct.pack("!Q", length))
+    connection.fails("ERR_PROTOCOL")
+    assert connection.peer.read_frame().close_code == 1009
+
+
+@pytest.mark.parametrize("over", [0, 1])
+def test_the_limit_is_exact(line: Callable[..., Line], over: int) -> None:
+    """A message of the limit is taken, alone or in fragments; one byte more is not."""
+    for parts in ((LIMIT + over,), (LIMIT - 10, 10 + over)):
+        connection = line()
+        last = len(parts) - 1
+        connection.say(*(frame(2 * (at == 0), b"x" * part, fin=at == last) for at, part in enumerate(parts)))
+        if over:
+            connection.fails("ERR_PROTOCOL")
+            assert connection.peer.read_frame().close_code == 1009
+        else:
+            assert connection.hear() == b"x" * LIMIT
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_fragments_without_end(line: Callable[..., Line], size: int) -> None:
+    """Fragments without end are cut off at the limit; empty ones count one byte each."""
+    connection = line()
+    connection.say(frame(1, b"", fin=False), frame(0, b"x" * size, fin=False) * (LIMIT // max(size, 1) + 1))
+    connection.fails("ERR_PROTOCOL")
+    assert connection.peer.read_frame().close_code == 1009
+
+
+BREACHES: Dict[str, bytes] = {
+    "reserved bit 1": frame(1, b"x", rsv=4),
+    "reserved bit 2": frame(1, b"x", rsv=2),
+    "reserved bit 3": frame(9, b"x", rsv=1),
+    "opcode 3": frame(3, b"x"),
+    "opcode 7": frame(7, b""),
+    "opcode 11": frame(11, b"x"),
+    "opcode 15": frame(15, b"x"),
+    "masked text": frame(1, b"x", masked=True),
+    "masked ping": frame(9, b"x", masked=True),
+    "ping in fragments": frame(9, b"x", fin=False),
+    "pong in fragments": frame(10, b"x", fin=False),
+    "close in fragments": frame(8, b"\x03\xe8", fin=False),
+    "long ping": frame(9, b"x" * 126),
+    "long pong": frame(10, b"x" * 126),
+    "long close": frame(8, b"\x03\xe8" + b"x" * 124),
+    "close of one byte": frame(8, b"\x03"),
+    "continuation of nothing": frame(0, b"x"),
+    "last continuation of nothing": frame(0, b"x", fin=False),
+    "message within a message": frame(1, b"x", fin=False) + frame(1, b"y"),
+    "a second continuation": frame(1, b"x", fin=False) + frame(0, b"y") + frame(0, b"z"),
+}
+
+
+@pytest.mark.parametrize("data", BREACHES.values(), ids=BREACHES.keys())
+def test_a_breach_of_the_protocol(line: Callable[..., Line], data: bytes) -> None:
+    """What RFC 6455 does not allow ends the connection with 1002; what came before it is taken."""
+    connection = line()
+    connection.say(frame(1, b"before"), data)
+    assert connection.hear() == b"before"
+
+    def rest() -> None:
+        while connection.hear() is not None:
+            pass
+
+    error = error_of(rest, "ERR_PROTOCOL")
+    assert error.details == "closed with code 1002" and error.__cause__ is not None
+    assert connection.peer.read_frame().close_code == 1002
+
+
+def test_a_breach_is_seen_in_the_header(line: Callable[..., Line]) -> None:
+    """A breach in the header is told at once: the payload that it announces is not waited for."""
+    connection = line()
+    connection.say(frame(3, b"x" * 1000)[:4])
+    connection.fails("ERR_PROTOCOL")
+
+
+# Deadlines, and bytes in odd portions.
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_deadline_in_the_middle_loses_nothing(line: Callable[..., Line], tls: bool) -> None:
+    """Deadlines anywhere within a frame, in its header or its payload, lose no byte of it."""
+    connection = line(tls)
+    text = b"y" * 200
+    heard = []
+    for byte in frame(1, b"x", fin=False) + frame(0, text) + frame(9, b"ping"):
+        connection.say(bytes([byte]))
+        heard.append(connection.hear(0))
+    assert eventually(lambda: heard.append(connection.hear(0.01)) or heard[-10:] == [None] * 10)
+    assert [message for message in heard if message is not None] == [b"x" + text]
+    assert connection.peer.read_frame().payload == b"ping"
+
+
+def test_a_deadline_that_is_over_takes_what_is_there(line: Callable[..., Line]) -> None:
+    """With a deadline in the past, receive() does not wait, and takes what has come."""
+    connection = line()
+    with Stopwatch() as watch:
+        assert connection.hear(-1) is None
+    assert watch.seconds < 1
+    connection.say(frame(1, b"here"))
+    assert eventually(lambda: connection.hear(-1)) == b"here"
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_a_flood(line: Callable[..., Line], tls: bool) -> None:
+    """Twenty thousand frames in one go, many to a TLS record, arrive all and in order."""
+    connection = line(tls)
+    count = 20_000
+    thread, outcome = in_thread(lambda: connection.say(*(frame(1, b"%d" % number) for number in range(count))))
+    heard = [connection.hear() for _ in range(count)]
+    finished(thread, outcome)
+    assert heard == [b"%d" % number for number in range(count)]
+
+
+@pytest.mark.parametrize("piece", [1, 7])
+def test_tls_records_in_pieces(serve: Serve, new_socket: NewSocket, authority: Authority, piece: int) -> None:
+    """TLS records that come and go in pieces of a few bytes carry handshake and messages as always."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        peer.socket.sendall(frame(1, b"a" * 500))
+        peer.socket.sendall(frame(1, peer.read_frame().payload))
+        peer.wait_for_end()
+
+    client = new_socket(proxies={"https": f"http://127.0.0.1:{serve(ConnectProxy(piece=piece)).port}"})
+    client.open(serve(script, authority.server()).url(), DEADLINE)
+    assert client.receive(time.monotonic() + DEADLINE) == b"a" * 500
+    client.send("b" * 500, DEADLINE)
+    assert client.receive(time.monotonic() + DEADLINE) == b"b" * 500
+
+
+def test_garbage_within_tls(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """Bytes that are no TLS record, in the middle of a TLS connection, are a failure of TLS."""
+
+    def script(peer: Peer) -> None:
+        peer.upgrade()
+        with socket.socket(fileno=os.dup(peer.socket.fileno())) as raw:
+            raw.sendall(b"this is no record of TLS at all")
+        peer.wait_for_end()
+
+    client = new_socket()
+    client.open(serve(script, authority.server()).url(), DEADLINE)
+    error = error_of(lambda: client.receive(time.monotonic() + DEADLINE), "WS_CONNECTION_FAIL")
+    assert "TLS: " in error.message and isinstance(error.__cause__, ssl.SSLError)
+
+
+def test_nothing_is_left_open(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """Attempts that fail, each at another step, leave no connection behind: every peer sees its end."""
+    ended: List[str] = []
+
+    def script(name: str, reply: bytes = b"") -> Callable[[Peer], None]:
+        def run(peer: Peer) -> None:
+            peer.socket.sendall(reply)
+            peer.wait_for_end()
+            ended.append(name)
+
+        return run
+
+    hanging, busy = serve(script("hanging")), serve(script("busy", answer(503)))
+    no_tls, proxy = serve(script("no TLS", answer(400))), serve(script("proxy", answer(407)))
+    refused(new_socket(), hanging.url(), "ERR_CONNECT_TIMEOUT", SHORT)
+    refused(new_socket(), busy.url())
+    refused(new_socket(), f"wss://127.0.0.1:{no_tls.port}/")
+    refused(new_socket(proxies={"http": f"http://127.0.0.1:{proxy.port}"}), busy.url())
+    assert eventually(lambda: sorted(ended) == ["busy", "hanging", "no TLS", "proxy"])

@@ -1,0 +1,162 @@
+"""What the tests of the transports talk to: certificates, proxies, silent addresses, answers of HTTP."""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import threading
+import time
+import traceback
+from pathlib import Path
+from typing import Dict, Iterable, List, Mapping, Optional
+
+import trustme
+
+from .conftest import DEADLINE, Peer
+
+NAMES = ("127.0.0.1", "localhost")
+
+
+class Authority:
+    """A CA, its bundle as a file, and servers' contexts."""
+
+    def __init__(self, folder: Path) -> None:
+        self.ca = trustme.CA()
+        self.bundle = str(folder / "ca.pem")
+        self.ca.cert_pem.write_to_path(self.bundle)
+
+    def server(self, *names: str, **validity: object) -> ssl.SSLContext:
+        """A server's context, with a certificate for these names; without any for the loopback."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.ca.issue_cert(*(names or NAMES), **validity).configure_cert(context)  # type: ignore[arg-type]
+        return context
+
+
+class ConnectProxy:
+    """The script of a proxy: notes what it is asked for, then relays, ``piece`` bytes at a time; or refuses."""
+
+    def __init__(self, refusal: Optional[bytes] = None, piece: int = 65536) -> None:
+        self.heads: List[str] = []
+        self._refusal = refusal
+        self._piece = piece
+
+    def __call__(self, peer: Peer) -> None:
+        head = peer.read_head()
+        self.heads.append(head)
+        if self._refusal is not None:
+            peer.socket.sendall(self._refusal)
+            return
+        host, _, port = head.split(" ")[1].rpartition(":")
+        with socket.create_connection((host, int(port)), DEADLINE) as target:
+            target.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            peer.socket.sendall(b"HTTP/1.1 200 Connection established\r\nVia: tests\r\n\r\n")
+            self._relay(peer.socket, target)
+
+    def _relay(self, one: socket.socket, other: socket.socket) -> None:
+        to: Dict[socket.socket, socket.socket] = {one: other, other: one}
+        while True:
+            readable, _, _ = select.select([one, other], [], [], DEADLINE)
+            for source in readable:
+                data = source.recv(self._piece)
+                if not data:
+                    return
+                to[source].sendall(data)
+            if not readable:
+                return
+
+    @property
+    def targets(self) -> List[str]:
+        return [head.split(" ")[1] for head in self.heads]
+
+    def header(self, name: str) -> Optional[str]:
+        """A header of the first request."""
+        return headers_of(self.heads[0]).get(name.lower())
+
+
+class SilentAddress:
+    """A port on which a connection is never made: the backlog is full, so that the SYN is not answered."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        self.port = int(self._listener.getsockname()[1])
+        self._fillers = [socket.socket() for _ in range(4)]
+        for filler in self._fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+
+    def __enter__(self) -> SilentAddress:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for filler in [*self._fillers, self._listener]:
+            filler.close()
+
+
+class Count:
+    """Counts connections, and lets a test wait for how many."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self.value = 0
+
+    def up(self) -> int:
+        with self._changed:
+            self.value += 1
+            self._changed.notify_all()
+            return self.value
+
+    def wait_for(self, value: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.value >= value, DEADLINE), f"{self.value} of {value}"
+
+
+def unused_port() -> int:
+    """A port on which nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def headers_of(head: str) -> Dict[str, str]:
+    """The headers of a request, by their lower-case names."""
+    pairs = (line.partition(":") for line in head.split("\r\n")[1:] if line)
+    return {name.lower(): value.strip() for name, _, value in pairs}
+
+
+def answer(status: int = 200, body: bytes = b"", headers: Optional[Mapping[str, str]] = None) -> bytes:
+    """An answer of HTTP/1.1."""
+    lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}"]
+    lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def drip(peer: Peer, data: Iterable[bytes], pause: float = 0.02) -> None:
+    """Send the pieces with pauses, for as long as somebody takes them."""
+    never = threading.Event()
+    with contextlib.suppress(OSError):
+        for piece in data:
+            peer.socket.sendall(piece)
+            never.wait(pause)
+
+
+class Stopwatch:
+    """Seconds from entering to leaving."""
+
+    seconds = 0.0
+
+    def __enter__(self) -> Stopwatch:
+        self._started = time.monotonic()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.seconds = time.monotonic() - self._started
+
+
+def whole_text(error: BaseException) -> str:
+    """Everything that an error says: itself, its details, and its traceback with all causes."""
+    trace = traceback.format_exception(type(error), error, error.__traceback__)
+    return "\n".join([repr(error), str(getattr(error, "details", None)), *trace])

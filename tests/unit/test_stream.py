@@ -1,0 +1,307 @@
+"""The stream under the WebSocket, on socket pairs and on sockets that behave as a test wants them to."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import ssl
+import threading
+import time
+
+import pytest
+
+from cometchat._transport import stream as stream_module
+from cometchat._transport.stream import BufferedStream, DeadlineReached, Interrupted
+
+DEADLINE = 10.0
+
+
+@pytest.fixture
+def pair():
+    """A stream, and the socket at its other end."""
+    raw, other = socket.socketpair()
+    other.settimeout(DEADLINE)
+    stream = BufferedStream(raw)
+    stream.read_deadline = stream.write_deadline = time.monotonic() + DEADLINE
+    yield stream, other
+    stream.close()
+    other.close()
+
+
+def waiting(call):
+    """Run it on another thread until it waits in poll(): (the thread, what it raises)."""
+    raised = []
+
+    def run():
+        try:
+            call()
+        except Exception as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=run, name="test-waiting")
+    in_poll = threading.Event()
+    original = stream_module._wait_ready
+
+    def wait_ready(*arguments):
+        if threading.current_thread() is thread:
+            in_poll.set()
+        return original(*arguments)
+
+    stream_module._wait_ready = wait_ready
+    try:
+        thread.start()
+        assert in_poll.wait(DEADLINE)
+    finally:
+        stream_module._wait_ready = original
+    return thread, raised
+
+
+def outcome(thread, raised):
+    thread.join(DEADLINE)
+    assert not thread.is_alive()
+    return raised
+
+
+def test_bytes_in_portions(pair):
+    """recv() gives what it is asked for, from what came at once, and b"" at the end."""
+    stream, other = pair
+    other.sendall(b"abcdef")
+    assert [stream.recv(2), stream.recv(3), stream.recv(9)] == [b"ab", b"cde", b"f"]
+    other.close()
+    assert [stream.recv(1), stream.recv(1)] == [b"", b""]
+
+
+def test_a_deadline(pair):
+    """recv() ends at the deadline, not before; one in the past does not wait; what has come is taken all the same."""
+    stream, other = pair
+    started = time.monotonic()
+    stream.read_deadline = started + 0.05
+    with pytest.raises(DeadlineReached):
+        stream.recv(1)
+    assert time.monotonic() >= started + 0.05
+    stream.read_deadline = started - 5
+    with pytest.raises(DeadlineReached):
+        stream.recv(1)
+    other.sendall(b"x")
+    assert stream.recv(1) == b"x"
+
+
+def test_no_deadline(pair):
+    """Without a deadline recv() waits until something comes."""
+    stream, other = pair
+    stream.read_deadline = None
+    heard = []
+    thread, raised = waiting(lambda: heard.append(stream.recv(5)))
+    other.sendall(b"late")
+    assert outcome(thread, raised) == [] and heard == [b"late"]
+
+
+@pytest.mark.parametrize("end", ["interrupt", "abandon"])
+def test_an_interrupt(pair, end):
+    """A blocked recv() ends with Interrupted, and so does every later one."""
+    stream, _ = pair
+    thread, raised = waiting(lambda: stream.recv(1))
+    getattr(stream, end)()
+    assert [type(error) for error in outcome(thread, raised)] == [Interrupted]
+    with pytest.raises(Interrupted):
+        stream.recv(1)
+
+
+def test_what_can_be_sent_afterwards(pair):
+    """After interrupt() the other end still gets what is sent; after abandon() it has come to its end."""
+    stream, other = pair
+    stream.interrupt()
+    stream.send(b"goodbye")
+    assert other.recv(99) == b"goodbye"
+    stream.abandon()
+    assert other.recv(99) == b""
+    with pytest.raises(OSError):
+        stream.send(b"more")
+
+
+def test_an_interrupt_just_before_the_bytes_are_read(pair):
+    """Where the interrupt comes between waiting and reading, its end of the stream is not taken for the peer's."""
+    stream, _ = pair
+    original = stream._raw
+
+    class Raw:
+        def fileno(self):
+            return original.fileno()
+
+        def recv(self, size):
+            stream._interrupted = True
+            return b""
+
+    stream._raw = Raw()
+    stream._pending = lambda: 1
+    stream._secured = True  # so that it does not wait
+    with pytest.raises(Interrupted):
+        stream.recv(1)
+    stream._raw, stream._secured = original, None
+
+
+def test_room(pair):
+    """writable tells whether there is room, and of a closed stream that there is none."""
+    stream, _ = pair
+    assert stream.writable
+    stream.write_deadline = time.monotonic() + 0.05
+    with pytest.raises(DeadlineReached):
+        stream.send(bytes(2**24))
+    assert not stream.writable
+    stream.close()
+    assert not stream.writable
+
+
+def test_a_sender_without_room_whose_stream_is_closed(pair):
+    """close() ends a send() that waits for room, with an OSError."""
+    stream, _ = pair
+    thread, raised = waiting(lambda: stream.send(bytes(2**24)))
+    stream.close()
+    assert len(outcome(thread, raised)) == 1 and isinstance(raised[0], OSError)
+
+
+def test_a_stream_that_was_closed(pair):
+    """A closed stream can be closed, interrupted and abandoned; it gives and takes nothing."""
+    stream, _ = pair
+    stream.close()
+    stream.close()
+    stream.interrupt()
+    stream.abandon()
+    with pytest.raises(Interrupted):
+        stream.recv(1)
+    with pytest.raises(OSError):
+        stream.send(b"x")
+
+
+def test_waiting_on_a_descriptor_that_is_gone(pair):
+    """A sender that comes to wait just after close() gets an OSError, not poll's ValueError."""
+    stream, _ = pair
+    stream.close()
+    with pytest.raises(Interrupted):
+        stream._wait(stream_module._WRITE, None, interruptible=False)
+
+
+def test_connecting():
+    """A connection that is refused is the system's exception for that; one that is taken is one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        stream = BufferedStream(socket.socket())
+        stream.connect(listener.getsockname())
+        stream.send(b"x")
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(DEADLINE)
+            assert accepted.recv(1) == b"x"
+        stream.close()
+        address = listener.getsockname()
+    stream = BufferedStream(socket.socket())
+    with pytest.raises(ConnectionRefusedError) as caught:
+        stream.connect(address)
+    assert caught.value.errno == errno.ECONNREFUSED and caught.value.strerror
+    stream.close()
+
+
+def test_connecting_without_waiting(tmp_path, monkeypatch):
+    """A connection that is made at once, as those of the local kind are, is not waited for."""
+    monkeypatch.chdir(tmp_path)  # the path of such a socket must be short
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind("socket")
+        listener.listen(1)
+        stream = BufferedStream(socket.socket(socket.AF_UNIX))
+        monkeypatch.setattr(stream, "_wait", None)
+        stream.connect("socket")
+        stream.close()
+
+
+@pytest.mark.parametrize("end", ["interrupt", "close"])
+def test_no_tls_after_the_end(pair, end):
+    """TLS is not started on a stream that was interrupted or closed."""
+    stream, _ = pair
+    getattr(stream, end)()
+    with pytest.raises(Interrupted):
+        stream.start_tls(ssl.create_default_context(), "localhost")
+
+
+def test_no_tls_after_data(pair):
+    """TLS is not started where plain data has come: it would be lost, or believed to be TLS's."""
+    stream, other = pair
+    other.sendall(b"ab")
+    stream.recv(1)
+    with pytest.raises(ConnectionAbortedError):
+        stream.start_tls(ssl.create_default_context(), "localhost")
+
+
+class Moody:
+    """A TLS socket that wants the other direction first: reading needs to write, writing to read."""
+
+    def __init__(self, *moods):
+        self.moods = list(moods)
+        self.sent = b""
+
+    def fileno(self):
+        return 0
+
+    def pending(self):
+        return 1
+
+    def _mood(self):
+        if self.moods:
+            raise self.moods.pop(0)
+
+    def recv(self, size):
+        self._mood()
+        return b"data"
+
+    def send(self, data):
+        self._mood()
+        self.sent += data[:3]
+        return len(data[:3])
+
+
+@pytest.fixture
+def moody(pair, monkeypatch):
+    """Make the stream's socket a moody one; gives what was waited for."""
+    stream, _ = pair
+    original, waits = stream._raw, []
+
+    def wait_ready(descriptor, wanted, timeout):
+        waits.append(wanted)
+        return True
+
+    monkeypatch.setattr(stream_module, "_wait_ready", wait_ready)
+
+    def make(*moods):
+        stream._raw = stream._secured = Moody(*moods)
+        return stream, waits
+
+    yield make
+    stream._raw, stream._secured = original, None
+
+
+def test_reading_that_has_to_write(moody):
+    """A TLS read that wants room to write waits for that, and one that wants more bytes for those."""
+    stream, waits = moody(ssl.SSLWantWriteError(), ssl.SSLWantReadError(), BlockingIOError())
+    assert stream.recv(9) == b"data"
+    assert waits == [stream_module._WRITE, stream_module._READ, stream_module._READ]
+
+
+def test_writing_that_has_to_read(moody):
+    """A TLS write that wants bytes to read waits for those; all of the data goes out, in parts."""
+    stream, waits = moody(ssl.SSLWantReadError(), ssl.SSLWantWriteError(), BlockingIOError())
+    stream.send(b"all of it")
+    assert stream._raw.sent == b"all of it"
+    assert waits == [stream_module._READ, stream_module._WRITE, stream_module._WRITE]
+
+
+def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody):
+    """An error of TLS is passed on as it is; after an interrupt it is the interrupt's doing."""
+    failure = ssl.SSLError(1, "bad record")
+    stream, _ = moody(failure)
+    with pytest.raises(ssl.SSLError) as caught:
+        stream.recv(1)
+    assert caught.value is failure
+    stream, _ = moody(failure)
+    stream._interrupted = True
+    with pytest.raises(Interrupted) as caught:
+        stream.recv(1)
+    assert caught.value.__cause__ is failure
+    stream._interrupted = False

@@ -1,0 +1,405 @@
+"""Errors of the libraries and of the system, put in this SDK's words; proxies' addresses, and heads of answers."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+
+import pytest
+import requests
+import urllib3
+import websocket
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
+from cometchat._transport import rest as rest_module
+from cometchat._transport import websocket as websocket_module
+from cometchat._transport.dial import MAX_HEAD, BadAnswer, read_head
+from cometchat._transport.errors import network_reason
+from cometchat._transport.proxy import BadProxy, read_proxy
+from cometchat._transport.rest import RequestsRest, Route
+from cometchat._transport.stream import DeadlineReached, Interrupted
+from cometchat._transport.websocket import WebSocketClientSocket, socket_factory
+
+
+def exceptions_of(*modules):
+    """All exception classes of the modules, warnings apart: those of later versions too."""
+    found = {item for module in modules for item in vars(module).values() if isinstance(item, type)}
+    found = {item for item in found if issubclass(item, Exception) and not issubclass(item, Warning)}
+    return sorted(found, key=lambda item: (item.__module__, item.__name__))
+
+
+def instance_of(cls):
+    """An instance, without the arguments that its ``__init__`` might want."""
+    error = cls.__new__(cls)
+    error.args = ("secret-of-the-library",)
+    return error
+
+
+# Every class of the two libraries, whatever a later version adds.
+
+
+WEBSOCKET = exceptions_of(websocket._exceptions)
+REQUESTS = exceptions_of(requests.exceptions, urllib3.exceptions)
+
+
+def test_the_enumerations_find_something():
+    """The lists below are of the libraries' classes, and not empty."""
+    assert {"WebSocketException", "WebSocketProxyException"} <= {cls.__name__ for cls in WEBSOCKET}
+    assert {"RequestException", "ProxyError", "ReadTimeout", "MaxRetryError"} <= {cls.__name__ for cls in REQUESTS}
+
+
+@pytest.fixture
+def client():
+    return WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=1024, user_agent="tests/1")
+
+
+@pytest.fixture
+def listener():
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.fixture
+def opened(client, listener, monkeypatch):
+    """A socket that is open, as far as it knows."""
+    monkeypatch.setattr(websocket.WebSocket, "connect", lambda *args, **more: None)
+    client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
+    yield client
+    client.close()
+
+
+@pytest.mark.parametrize("cls", WEBSOCKET, ids=lambda cls: cls.__name__)
+def test_every_exception_of_websocket_client_in_open(cls, client, listener, monkeypatch):
+    """Whatever websocket-client raises in the handshake is an error of this SDK, with that as its cause."""
+    failure = instance_of(cls)
+
+    def connect(*args, **more):
+        raise failure
+
+    monkeypatch.setattr(websocket.WebSocket, "connect", connect)
+    with pytest.raises(ConnectionException) as caught:
+        client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
+    assert caught.value.code == "WS_CONNECTION_FAIL"
+    assert caught.value.__cause__ is failure
+    assert "127.0.0.1" in caught.value.message and "secret-of-the-library" not in str(caught.value)
+
+
+PROTOCOL = ("WebSocketProtocolException", "WebSocketPayloadException")
+
+
+@pytest.mark.parametrize("cls", WEBSOCKET, ids=lambda cls: cls.__name__)
+def test_every_exception_of_websocket_client_in_receive(cls, opened, monkeypatch):
+    """Whatever websocket-client raises over a frame is an error of this SDK, with that as its cause."""
+    failure = instance_of(cls)
+
+    def recv_frame():
+        raise failure
+
+    monkeypatch.setattr(opened._frames, "recv_frame", recv_frame)
+    with pytest.raises(ConnectionException) as caught:
+        opened.receive(time.monotonic() + 5)
+    assert caught.value.code == ("ERR_PROTOCOL" if cls.__name__ in PROTOCOL else "WS_CONNECTION_FAIL")
+    assert caught.value.__cause__ is failure
+    assert "secret-of-the-library" not in str(caught.value)
+
+
+OTHERS = [OSError(5, "I/O error"), ssl.SSLError(1, "x"), ssl.CertificateError("x"), ValueError("x"), KeyError(1)]
+
+
+@pytest.mark.parametrize("failure", OTHERS, ids=lambda failure: type(failure).__name__)
+def test_any_other_exception_in_receive(opened, monkeypatch, failure):
+    """So is what the system, ssl or a mistake raises."""
+
+    def recv_frame():
+        raise failure
+
+    monkeypatch.setattr(opened._frames, "recv_frame", recv_frame)
+    with pytest.raises(ConnectionException) as caught:
+        opened.receive(time.monotonic() + 5)
+    assert (caught.value.code, caught.value.__cause__) == ("WS_CONNECTION_FAIL", failure)
+
+
+@pytest.mark.parametrize("proxy", [None, "http://user:pa55@proxy.example:3128"])
+@pytest.mark.parametrize("cls", REQUESTS, ids=lambda cls: f"{cls.__module__.partition('.')[0]}-{cls.__name__}")
+def test_every_exception_of_requests(cls, proxy, monkeypatch):
+    """Whatever requests or urllib3 raises is FAILED_TO_FETCH with the host, and that as its cause."""
+    failure = instance_of(cls)
+
+    def request(*args, **more):
+        raise failure
+
+    monkeypatch.setattr(rest_module, "resolve_route", lambda *args: Route(proxy, True))
+    monkeypatch.setattr(requests.Session, "request", request)
+    rest = RequestsRest()
+    with pytest.raises(CometChatException) as caught:
+        rest.call("GET", "https://api.example/v3.0/me", headers={}, timeout=5)
+    rest.close()
+    assert (caught.value.code, type(caught.value)) == ("FAILED_TO_FETCH", ConnectionException)
+    assert caught.value.__cause__ is failure
+    assert caught.value.message.startswith("GET api.example:443: ")
+    assert "secret-of-the-library" not in str(caught.value) and "pa55" not in str(caught.value)
+
+
+# The sentence.
+
+
+def _caused(error, cause):
+    error.__cause__ = cause
+    return error
+
+
+def _verification(text):
+    error = ssl.SSLCertVerificationError(1, "x")
+    error.verify_message = text
+    return error
+
+
+class CertificateError(ValueError):
+    """As urllib3 1.26 has it."""
+
+
+OTHER_NAME = "hostname 'h' doesn't match 'other'"
+REASONS = [
+    (ConnectionRefusedError(), "connection refused by h:1"),
+    (ConnectionResetError(), "h:1 reset the connection"),
+    (BrokenPipeError(), "h:1 reset the connection"),
+    (ConnectionAbortedError(), "h:1 reset the connection"),
+    (TimeoutError(), "timeout: no answer from h:1"),
+    (socket.timeout("timed out"), "timeout: no answer from h:1"),
+    (DeadlineReached("timed out"), "timeout: no answer from h:1"),
+    (OSError(113, "No route to host"), "network: No route to host (h:1)"),
+    (OSError("of no number"), "connection to h:1 failed (OSError)"),
+    (socket.gaierror(-2, "Name unknown"), "DNS: no address for h:1: Name unknown"),
+    (socket.gaierror(), "DNS: no address for h:1: lookup failed"),
+    (UnicodeError("encoding with 'idna' codec failed"), "DNS: h:1 is no name of a host"),
+    (UnicodeError("another"), "connection to h:1 failed (UnicodeError)"),
+    (_verification("expired"), "TLS: the certificate of h:1 is not trusted: expired"),
+    (_verification(""), "TLS: the certificate of h:1 is not trusted: verification failed"),
+    (CertificateError(OTHER_NAME), f"TLS: the certificate of h:1 is not trusted: {OTHER_NAME}"),
+    (ssl.SSLError(1, "x"), "TLS: the connection to h:1 failed: the peer speaks no TLS"),
+    (BadProxy("why"), "proxy: why"),
+    (KeyError("x"), "connection to h:1 failed (KeyError)"),
+    (Interrupted("x"), "connection to h:1 failed (Interrupted)"),
+    # Wrapped as the libraries do it.
+    (_caused(ValueError("x"), _caused(KeyError(), ConnectionRefusedError())), "connection refused by h:1"),
+    (ValueError(KeyError(ConnectionResetError())), "h:1 reset the connection"),
+    (urllib3.exceptions.MaxRetryError(None, "/", TimeoutError()), "timeout: no answer from h:1"),
+]
+
+
+@pytest.mark.parametrize("error, reason", REASONS, ids=lambda value: value if isinstance(value, str) else "")
+def test_the_sentence(error, reason):
+    """The exception that tells is found however deep it is wrapped, and becomes one sentence with the host."""
+    assert network_reason(error, "h:1") == reason
+
+
+def test_causes_in_a_circle():
+    """Exceptions that are each other's causes are looked at once."""
+    one, other = ValueError("one"), ValueError("other")
+    one.__cause__, other.__cause__ = other, one
+    assert network_reason(one, "h:1") == "connection to h:1 failed (ValueError)"
+
+
+# Addresses of proxies.
+
+
+@pytest.mark.parametrize(
+    "address, expected, name",
+    [
+        ("http://h:3128", ("http", "h", 3128, None), "http://h:3128"),
+        ("h:3128", ("http", "h", 3128, None), "http://h:3128"),
+        ("HTTP://H", ("http", "h", 80, None), "http://h:80"),
+        ("https://h", ("https", "h", 443, None), "https://h:443"),
+        ("socks5h://h", ("socks5h", "h", 1080, None), "socks5h://h:1080"),
+        ("http://u@h", ("http", "h", 80, ("u", "")), "http://h:80"),
+        ("http://u:p@h/", ("http", "h", 80, ("u", "p")), "http://h:80"),
+        ("http://u%40x:p%2F%3A@[::1]:1", ("http", "::1", 1, ("u@x", "p/:")), "http://[::1]:1"),
+        ("http://@h", ("http", "h", 80, None), "http://h:80"),
+    ],
+)
+def test_a_proxys_address(address, expected, name):
+    """An address is taken apart as requests would, and its name is without user and password."""
+    proxy = read_proxy(address)
+    assert tuple(proxy) == expected
+    assert proxy.name == name
+
+
+@given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
+def test_a_password_never_becomes_a_name(password):
+    """Whatever a password holds, unescaped: it is no part of the host, or the address is refused without showing it."""
+    try:
+        proxy = read_proxy(f"http://user:{password}@proxy.example:3128")
+    except BadProxy as error:
+        assert str(error) == str(_refusal()) and error.__suppress_context__
+    else:
+        assert proxy.name == "http://proxy.example:3128"
+
+
+def _refusal():
+    with pytest.raises(BadProxy) as caught:
+        read_proxy("http://:1")
+    return caught.value
+
+
+# The head of an answer.
+
+
+def _source(data, piece=1):
+    position = 0
+
+    def recv(size):
+        nonlocal position
+        chunk = data[position : position + min(size, piece)]
+        position += len(chunk)
+        return chunk
+
+    recv.rest = lambda: data[position:]
+    return recv
+
+
+def test_a_head_is_read_and_no_more():
+    """Status and headers are read, repeated ones joined, and what follows the empty line is left."""
+    source = _source(b"HTTP/1.1 503 Busy\r\nRetry-After:  5 \r\nX: 1\r\nno colon\r\nx: 2\r\n\r\nbody", 99)
+    assert read_head(source) == (503, {"retry-after": "5", "x": "1, 2"})
+    assert source.rest() == b"body"
+
+
+@pytest.mark.parametrize("line", [b"HTTP/1.0 200", b"HTTP/1.1 200 ", b"HTTP/1.1  200 ok then"])
+def test_status_lines(line):
+    """Status lines with and without a reason, and lines that end in LF alone, are understood."""
+    assert read_head(_source(line + b"\nA: b\n\n")) == (200, {"a": "b"})
+
+
+@pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/2 200", b" HTTP/1.1 200"])
+def test_lines_that_are_no_status(line):
+    """What is no status line of HTTP/1 is no answer."""
+    with pytest.raises(BadAnswer, match="speaks no HTTP"):
+        read_head(_source(line + b"\r\n\r\n"))
+
+
+def test_the_longest_head():
+    """A head of 64 KiB is read; one without end is not read further than that."""
+    start = b"HTTP/1.1 200 ok\r\nX: "
+    assert read_head(_source(start + b"y" * (MAX_HEAD - len(start) - 4) + b"\r\n\r\n")).status == 200
+    source = _source(start + b"y" * 2 * MAX_HEAD)
+    with pytest.raises(BadAnswer, match="more than 65536 bytes"):
+        read_head(source)
+    assert len(source.rest()) == len(start) + MAX_HEAD
+
+
+@given(st.binary())
+def test_any_bytes_are_a_head_or_a_bad_answer(data):
+    """Whatever bytes come: a status of three digits, or BadAnswer."""
+    try:
+        head = read_head(_source(data))
+    except BadAnswer:
+        return
+    assert 100 <= head.status <= 999
+
+
+# HTTP answers, and other parts that no server can bring about at will.
+
+
+@pytest.fixture
+def connected():
+    """Two sockets, connected to each other."""
+    one, other = socket.socketpair()
+    yield one, other
+    one.close()
+    other.close()
+
+
+def test_an_answer_on_a_socket_without_a_timeout(connected):
+    """Where a socket has no timeout, an answer may take its time."""
+    one, other = connected
+    with rest_module._DeadlineReader(one) as reader:
+        other.sendall(b"abc")
+        assert (reader.readable(), reader.read(2), one.gettimeout()) == (True, b"ab", None)
+
+
+def test_an_answer_whose_time_is_over(connected):
+    """Once the time is over nothing more is read, though something is there; the socket keeps its timeout."""
+    one, other = connected
+    one.settimeout(0.05)
+    with rest_module._DeadlineReader(one) as reader:
+        with pytest.raises(socket.timeout):
+            reader.read(2)
+        other.sendall(b"abc")
+        with pytest.raises(socket.timeout):
+            reader.read(2)
+    assert one.gettimeout() == 0.05
+    assert one.recv(9) == b"abc"
+
+
+def test_a_pool_is_bounded_once():
+    """Pools are not wrapped again with every call through a proxy."""
+    pool = rest_module._bounded(urllib3.HTTPConnectionPool)
+    assert pool is rest_module._bounded(urllib3.HTTPConnectionPool) is rest_module._bounded(pool)
+    assert issubclass(pool, urllib3.HTTPConnectionPool)
+
+
+def test_an_error_too_deep_to_show():
+    """What could just be read, but not be written again, does not become an exception of another kind."""
+    deep = []
+    for _ in range(200_000):
+        deep = [deep]
+    assert rest_module._text(deep) == "nested too deep to show"
+    while deep:  # taken apart by hand: not every Python does it without recursion
+        deep = deep.pop()
+
+
+def test_a_socket_that_is_closed_between_two_reads(client):
+    """A parser that goes on reading after close() is told that the stream was closed."""
+    with pytest.raises(Interrupted):
+        client._recv(1)
+
+
+def test_a_pong_while_another_thread_sends(opened):
+    """A PONG does not wait for another thread's turn to send to be over: it stays due."""
+    opened._pong = b"payload"
+    with opened._sending:
+        opened._send_pong()
+    assert opened._pong == b"payload"
+    opened._send_pong()
+    assert opened._pong is None
+
+
+def test_a_pong_that_another_thread_has_sent_already(opened, monkeypatch):
+    """Where two threads see the same PONG due, one sends it and the other sends nothing."""
+    written = []
+
+    class Turn:
+        def acquire(self, blocking):
+            opened._pong = None  # the other thread was first
+            return True
+
+        def release(self):
+            written.append("released")
+
+    monkeypatch.setattr(opened, "_sending", Turn())
+    monkeypatch.setattr(opened, "_write", lambda *args: written.append("a PONG"))
+    opened._pong = b"payload"
+    opened._send_pong()
+    assert written == ["released"]
+    monkeypatch.undo()
+
+
+# How the parts are put together.
+
+
+def test_the_sockets_of_a_client():
+    """The factory hands each socket the settings that it needs; each is a new one."""
+    settings = AppSettings(region="us", proxies={"https": "http://h:1"}, max_message_size=2048)
+    one, other = socket_factory(settings)(), socket_factory(settings)()
+    assert one is not other
+    assert (one._proxies, one._ca_certs, one._max_message_size) == (settings.proxies, None, 2048)
+    assert "cometchat" in one._user_agent.lower()
+
+
+def test_deadlines_and_timeouts_are_told_apart():
+    """A deadline is a timeout to everybody who knows timeouts; an interrupt is none."""
+    assert issubclass(DeadlineReached, socket.timeout) and not issubclass(Interrupted, socket.timeout)
+    assert websocket_module.exception_for("ERR_CONNECT_TIMEOUT", "x").__class__ is ConnectionTimeoutException
