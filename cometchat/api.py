@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable, ContextManager, Mapping, Optional, Type, Union
+from typing import Any, Callable, ContextManager, Mapping, Optional, Union
 
 from ._listening import add_listener
 from ._protocol.states import CometChatWSState
@@ -27,18 +27,23 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 
-class _SharedOutbox:
-    """``CometChat.outbox``: a property of the class, which ``classmethod`` and ``property`` together are no more."""
+class _SharedOutbox(Outbox):
+    """The shared client's outbox, looked up at each call: before ``init`` it can be named, and raises when called."""
 
-    def __get__(self, instance: object, owner: Type[CometChat]) -> Outbox:
-        return owner._shared().outbox
+    def __init__(self) -> None:
+        """None of its own."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # tools that look at objects must not need a client
+            raise AttributeError(name)
+        return getattr(CometChat._shared().outbox, name)
 
 
 class CometChat:
     """The SDK's front door: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
 
     Every method is :class:`Client`'s of the same name, and says there what it does and raises; before :meth:`init` it
-    raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status`, the listeners and :meth:`close`.
+    raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status` and the listeners.
     """
 
     _lock = threading.Lock()
@@ -47,7 +52,7 @@ class CometChat:
     _registry = Registry()
 
     #: See :attr:`Client.outbox`.
-    outbox = _SharedOutbox()
+    outbox: Outbox = _SharedOutbox()
 
     @classmethod
     def init(cls, app_id: str, settings: AppSettings) -> None:
@@ -69,11 +74,11 @@ class CometChat:
 
     @classmethod
     def close(cls) -> None:
-        """End the shared client's threads; :meth:`init` may be called again. Before ``init``: nothing."""
-        with cls._lock:
-            client, cls._client = cls._client, None
-        if client is not None:
-            client.close()
+        """End the shared client's threads; :meth:`init` may be called again. Closed already: nothing.
+
+        :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
+        """
+        cls._shared().close()
 
     @classmethod
     def login(cls, uid: str, auth_key: str) -> User:

@@ -284,7 +284,7 @@ class Client(Listening, Sending):
             raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is under way: wait for it.")
         try:
             self._dispatcher.start()
-            before = self._account.session
+            before, disconnects = self._account.session, self._connection.disconnects
             try:
                 session = act()
             except CometChatException as error:
@@ -293,12 +293,13 @@ class Client(Listening, Sending):
             if self._closed:
                 raise _closed_error()
             if before is not None and before.uid != session.uid:
-                self._connection.disconnect()
+                self._connection.drop()
                 self._inbox.forget()
             user = session.to_user()
             self._dispatcher.post("login", "login_success", user)
             if self.settings.auto_establish_socket_connection:
-                self._connection.connect()
+                # A disconnect() or logout() that came meanwhile stands.
+                self._connection.connect(unless_after=disconnects)
             return user
         finally:
             self._logging_in.release()

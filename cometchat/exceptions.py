@@ -93,9 +93,11 @@ class ConnectionException(CometChatException, ConnectionError):
     """The network or the server failed: DNS, refused, TLS, proxy, handshake, lost, closed. May pass by itself.
 
     :ivar close_code: the WebSocket close code that the server sent; None where it sent none.
+    :ivar closed_by_frame: the server sent a close frame, with or without a code.
     """
 
     close_code: Optional[int] = None
+    closed_by_frame: bool = False
 
 
 class ConnectionTimeoutException(ConnectionException, TimeoutError):

@@ -166,6 +166,7 @@ class Outbox:
     def _owner(self) -> Owner:
         from ._runtime.outbox_store import Owner
 
+        self._store.check_open()
         session = self._account.require()
         return Owner(session.app_id, session.uid)
 

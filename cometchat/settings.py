@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Callable, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
@@ -63,7 +63,7 @@ class _FrozenMapping(Mapping[str, str]):
         return hash(frozenset(self._items.items()))
 
 
-@dataclass(frozen=True, init=False)
+@dataclass(frozen=True, init=False, eq=False)
 class AppSettings:
     """The settings of a client. Keyword-only, immutable, checked when made.
 
@@ -170,9 +170,27 @@ class AppSettings:
         for name, value in values.items():
             object.__setattr__(self, name, value)
 
+    def __eq__(self, other: object) -> bool:
+        return self._key() == other._key() if isinstance(other, AppSettings) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._key())
+
+    def _key(self) -> Tuple[Any, ...]:
+        return tuple(_shape(getattr(self, field.name)) for field in fields(self))
+
+
+def _shape(value: Any) -> Any:
+    """What makes two values the same: tenacity's strategies, which do not compare, are what they are made of."""
+    if isinstance(value, (tuple, list)):
+        return tuple(_shape(item) for item in value)
+    if type(value).__module__.partition(".")[0] == "tenacity":
+        return type(value), tuple((name, _shape(item)) for name, item in sorted(vars(value).items()))
+    return value
+
 
 def _region(value: object, required: bool) -> Optional[str]:
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value):
         if required:
             raise missing("region", 'give "us", "eu", "in" or another region\'s name, or override both hosts')
         return None

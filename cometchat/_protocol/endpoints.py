@@ -67,7 +67,7 @@ def websocket_url(settings: Mapping[str, Any], app_id: str, region: Optional[str
 def mode_of(settings: Mapping[str, Any]) -> str:
     """The ``MODE`` of the settings; DEFAULT where there is none."""
     mode = settings.get("MODE")
-    return mode if isinstance(mode, str) and mode else MODE_DEFAULT
+    return mode.upper() if isinstance(mode, str) and mode else MODE_DEFAULT
 
 
 def jwt_expiry(jwt: Optional[str]) -> Optional[float]:

@@ -119,6 +119,9 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
     if not isinstance(kind, str):
         return Ignored("its type is not text")
     body = frame.get("body")
+    if kind == "auth":  # without a body, it is an answer all the same, and no acceptance
+        body = body if type(body) is dict else {}
+        return AuthAnswer(_code(body), _text(body, "status"), _text(body, "message"))
     if type(body) is not dict:
         return Ignored(f"{kind[:40]!r} without a body")
     if kind in EVENT_TYPES:
@@ -130,8 +133,6 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
             _text(frame, "receiverType"),
             _text(frame, "deviceId"),
         )
-    if kind == "auth":
-        return AuthAnswer(_code(body), _text(body, "status"), _text(body, "message"))
     return Ignored(f"unknown type {kind[:40]!r}")
 
 

@@ -34,12 +34,14 @@ class Step:
 
     :ivar notifications: the listeners' calls, in order.
     :ivar restart_count: the connection had lived long enough: the count of attempts starts again.
+    :ivar lived: seconds for which the connection that was lost had been up; 0 with any other signal.
     """
 
     old: Phase
     new: Phase
     notifications: Tuple[Notify, ...]
     restart_count: bool = False
+    lived: float = 0.0
 
 
 class ConnectionMachine:
@@ -84,11 +86,10 @@ class ConnectionMachine:
             notifications.append(Notify("on_connection_error", error))
         if STATUS[old] is not STATUS[new]:
             notifications.append(Notify(CALLBACKS[STATUS[old], STATUS[new]]))
-        lived = 0.0 if self._online_since is None else now - self._online_since
-        restart_count = signal is Signal.LOST and lived >= STABLE_AFTER
+        lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
         self.phase = new
         self._remember(signal, old, new, now)
-        return Step(old, new, tuple(notifications), restart_count)
+        return Step(old, new, tuple(notifications), lived >= STABLE_AFTER, lived)
 
     def _remember(self, signal: Signal, old: Phase, new: Phase, now: float) -> None:
         if new is Phase.OPENING and old is not new:

@@ -88,18 +88,25 @@ class Connection:
         self._last_off = 0  # the number of the newest on_disconnected
         #: Called after a run was ended from outside, and its calls were cut off.
         self.on_cut: Callable[[Run], None] = lambda run: None
-        #: Read by anybody, without a lock; written under it.
+        #: How often somebody has called for no connection. Read by anybody, without a lock; written under it.
+        self.disconnects = 0
+        #: The same.
         self.status = CometChatWSState.DISCONNECTED
         self.last_error: Optional[CometChatException] = None
         self.failed_in: Optional[Phase] = None
 
-    def connect(self) -> None:
-        """Want the connection: start the thread, or end the wait for the next attempt. Any thread; does not wait."""
+    def connect(self, unless_after: Optional[int] = None) -> None:
+        """Want the connection: start the thread, or end the wait for the next attempt. Any thread; does not wait.
+
+        :param unless_after: a :attr:`disconnects` of earlier; if there was a disconnect since: nothing.
+        """
         run: Optional[Run] = None
         self._dispatcher.start()
         with self._lock:
             if self._machine.phase is Phase.CLOSED:
-                raise exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
+                raise _closed()
+            if unless_after is not None and unless_after != self.disconnects:
+                return
             step = self._machine.handle(Signal.CONNECT, self._clock())
             if self._run is None:
                 run = self._run = Run()
@@ -121,6 +128,12 @@ class Connection:
 
     def disconnect(self) -> None:
         """Want no connection. Any thread; returns within some milliseconds, in every state."""
+        with self._lock:
+            self.disconnects += 1
+        self._end(Signal.DISCONNECT)
+
+    def drop(self) -> None:
+        """The same, for a login that is about to connect as another user."""
         self._end(Signal.DISCONNECT)
 
     def close(self) -> None:
@@ -147,7 +160,9 @@ class Connection:
                 f"Not connected within {timeout:g} s; the attempts go on.",
                 details=str(newest) if newest is not None else None,
             ) from newest
-        message = "disconnect() was called while connect() waited."
+        if phase is Phase.CLOSED:
+            raise _closed()
+        message = "The connection was given up, by disconnect(), logout() or another login, while connect() waited."
         raise _again(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
 
     def wait_for_status(self, status: CometChatWSState, timeout: Optional[float]) -> bool:
@@ -190,6 +205,8 @@ class Connection:
         if waiter.round_trip is not None:
             return waiter.round_trip
         if arrived:
+            if self._machine.phase is Phase.CLOSED:
+                raise _closed()
             message = "The connection was closed while ping() waited."
             raise _again(waiter.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
         raise exception_for(ERR_PONG_TIMEOUT, f"No pong came within {timeout:g} s.")
@@ -304,6 +321,10 @@ class Connection:
             self._ended, self._run = self._run, None
             self._stopped_by = self.last_error
         self._waiting = [waiter for waiter in self._waiting if not waiter.look(step.new)]
+
+
+def _closed() -> CometChatException:
+    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
 
 
 def _again(error: CometChatException) -> CometChatException:

@@ -120,6 +120,11 @@ class Dispatcher:
                 return
             if not entry.active or entry.since > seq:
                 continue
+            if kind == "connection" and method != "on_connection_error":
+                # A cut has dropped what was between: who knows that the connection is down is not told again.
+                if method == entry.told == "on_disconnected":
+                    continue
+                entry.told = method
             try:
                 getattr(entry.listener, method)(*args)
             except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread

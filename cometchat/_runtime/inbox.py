@@ -75,6 +75,8 @@ class _CatchUp:
         self.after = after
         self.stopped = threading.Event()
         self.released = False
+        # A connection has come and gone meanwhile: once the beginning is known, what came after it is asked for.
+        self.goes_on = False
 
 
 class Inbox:
@@ -170,7 +172,8 @@ class Inbox:
         """The connection is down; what waits goes on waiting, for the next one."""
         with self._lock:
             self._up = False
-            self._stop()
+            if self._task is not None and self._task.after is not None:
+                self._stop()
 
     def cut(self, run: Run) -> None:
         """The run is over: of what is queued in its name nothing will be told any more."""
@@ -195,11 +198,17 @@ class Inbox:
 
     def _prepare(self) -> Optional[_CatchUp]:
         """Under the lock."""
-        self._stop()
         if not self._wanted() or self._run is None:
             # Nobody hears: what passes from here on is missed by nobody.
+            self._stop()
             self._known = self._unfinished = None
             return None
+        if self._known is None and self._task is not None and self._task.run is self._run:
+            # Asked by an earlier connection, and still unanswered: asking anew would take what was missed for known.
+            self._task.goes_on = True
+            self._held = deque()
+            return None
+        self._stop()
         after = self._unfinished or self._known
         self._task = _CatchUp(self._run, after)
         if after is not None:
@@ -248,6 +257,9 @@ class Inbox:
             with self._lock:
                 if self._task is task:
                     self._known = _newer(newest, self._known)
+                    if task.goes_on:
+                        task.after = self._unfinished = newest
+                        return False
             self._finish(task)
             return True
         page = self._history.messages_after(task.after, PAGE)

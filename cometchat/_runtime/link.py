@@ -29,9 +29,9 @@ from .run import Run
 
 logger = logging.getLogger("cometchat.frames")
 
-#: A close with one of these before `auth` is answered is taken for a refusal of the credential (not confirmed; 1008 is
-#: "policy violation", 3000 and 3003 are registered as "unauthorized" and "forbidden", the rest follow HTTP's numbers).
-REFUSING_CLOSE_CODES = frozenset({1008, 3000, 3003, 4001, 4003, 4401, 4403})
+#: A close frame in answer to `auth` refuses the credential, unless its code is one of these: going away, protocol
+#: error, data of a wrong kind or size, the server's own trouble. Another attempt may then succeed. (Not confirmed.)
+PASSING_CLOSE_CODES = frozenset({1001, 1002, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 1015})
 
 #: Characters.
 _LONGEST_LOGGED = 2000
@@ -73,6 +73,7 @@ class Link:
         if credentials is None:
             run.jwt_suspect = False
             self._account.renew()
+            run.jwt_is_fresh = True
             # Straight from the service it is taken as it is: an expiry in the past may be this machine's wrong clock.
             credentials = self._account.credentials(check_expiry=False)
         if credentials is None:
@@ -188,7 +189,8 @@ class Link:
 
 
 def _refusal_by_close(error: ConnectionException) -> CometChatException:
-    if error.close_code not in REFUSING_CLOSE_CODES:
+    # Without a close frame nobody has said anything: the network broke, or the server did.
+    if not error.closed_by_frame or error.close_code in PASSING_CLOSE_CODES:
         return error
     return AuthenticationException(
         WS_AUTH_FAIL, "The server closed the connection in answer to auth: it refused the jwt.", details=error.details

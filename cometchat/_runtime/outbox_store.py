@@ -191,6 +191,14 @@ class OutboxStore:
         with self._turn() as connection:
             return self._discard(connection, owner, muid)
 
+    def check_open(self) -> None:
+        """It can be used.
+
+        :raises CometChatException: ``ERR_CLIENT_CLOSED``.
+        """
+        if self._closed:
+            raise exception_for(ERR_CLIENT_CLOSED, "This client is closed: its outbox takes nothing any more.")
+
     def close(self) -> None:
         """Let the file go. Again: nothing."""
         with self._lock:
@@ -214,8 +222,7 @@ class OutboxStore:
     @contextlib.contextmanager
     def _turn(self) -> Iterator[sqlite3.Connection]:
         with self._lock:
-            if self._closed:
-                raise exception_for(ERR_CLIENT_CLOSED, "This client is closed: its outbox takes nothing any more.")
+            self.check_open()
             try:
                 if self._connection is None:
                     self._connection = self._open()

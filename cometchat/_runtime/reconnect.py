@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import math
 import random
@@ -22,6 +23,10 @@ LONGEST_WAIT = 30.0
 def default_wait() -> WaitStrategy:
     """A random 0 to 1 s, then exponential with full jitter, capped at 30 s."""
     return tenacity.wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
+
+
+#: Set on tenacity's state, which is the user's to see.
+_BEGAN_WITH_LOSS = "cometchat_began_with_loss"
 
 
 class ReconnectPolicy:
@@ -76,13 +81,13 @@ class ReconnectPolicy:
     def seconds(self, state: tenacity.RetryCallState) -> float:
         """Seconds to wait before the next attempt: the strategy's, and not less than the server asked for."""
         try:
-            seconds = float(self._wait(state))
-            if math.isnan(seconds):
-                raise ValueError("not a number")
+            seconds = float(self._wait(_counted(state)))
+            if math.isnan(seconds) or seconds < 0:
+                raise ValueError(f"{seconds} is no number of seconds")
         except BaseException:  # SystemExit too: it must not end the connection thread
             logger.exception("The reconnect_wait strategy raised; the default one takes its place.")
-            seconds = float(self._default(state))
-        seconds = min(max(seconds, 0.0), LONGEST)  # an Event can't wait for infinity
+            seconds = float(self._default(_counted(state)))
+        seconds = min(seconds, LONGEST)  # an Event can't wait for infinity
         asked = getattr(state.outcome.exception(), "retry_after", None) if state.outcome is not None else None
         return seconds if asked is None else max(seconds, asked + self._jitter())
 
@@ -94,8 +99,24 @@ class ReconnectPolicy:
             return False
 
 
-def restart_count(state: tenacity.RetryCallState) -> None:
-    """The connection has lived: this attempt counts as the first again, for every strategy that counts or measures."""
-    state.attempt_number = 1
-    state.idle_for = 0.0
-    state.start_time = time.monotonic()
+def _counted(state: tenacity.RetryCallState) -> tenacity.RetryCallState:
+    """As a wait strategy sees it: a loss that began the series is its first failure, and no attempt."""
+    if not getattr(state, _BEGAN_WITH_LOSS, False):
+        return state
+    seen = copy.copy(state)
+    seen.attempt_number += 1
+    return seen
+
+
+def count_loss(state: tenacity.RetryCallState, lived: float, restart: bool) -> None:
+    """A connection that was up is lost: its life is no time of trying.
+
+    :param lived: seconds for which it was up.
+    :param restart: it has lived long: the attempts are counted, and measured, from here on.
+    """
+    state.start_time += lived
+    if restart:
+        setattr(state, _BEGAN_WITH_LOSS, True)
+        state.attempt_number = 0
+        state.idle_for = 0.0
+        state.start_time = time.monotonic()

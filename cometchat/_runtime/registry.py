@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import logging
 import threading
-from typing import Callable, Dict, Iterator, Optional, Tuple, TypeVar
+from types import TracebackType
+from typing import Callable, ContextManager, Dict, Optional, Tuple, Type, TypeVar
 
 L = TypeVar("L")
 
@@ -14,15 +14,19 @@ logger = logging.getLogger("cometchat.listeners")
 
 
 class Entry:
-    """One registration. ``active`` turns False when it ends, and is read without a lock."""
+    """One registration. ``active`` turns False when it ends, and is read without a lock.
 
-    __slots__ = ("listener_id", "listener", "since", "active")
+    :ivar told: the last transition that the listener was told of. The dispatcher's own.
+    """
+
+    __slots__ = ("listener_id", "listener", "since", "active", "told")
 
     def __init__(self, listener_id: str, listener: object, since: int) -> None:
         self.listener_id = listener_id
         self.listener = listener
         self.since = since
         self.active = True
+        self.told: Optional[str] = None
 
 
 class Registry:
@@ -78,16 +82,34 @@ class Registry:
             del entries[listener_id]
             self._snapshots[kind] = tuple(entries.values())
 
-    @contextlib.contextmanager
-    def during(self, kind: str, listener: L) -> Iterator[L]:
-        """Register for the time of a ``with`` block, under an id that nobody else has."""
-        listener_id = f"with-{next(self._names)}"
-        self.add(kind, listener_id, listener)
-        try:
-            yield listener
-        finally:
-            self.remove(kind, listener_id)
+    def during(self, kind: str, listener: L) -> During[L]:
+        """Registers for the time of a ``with`` block, under an id that nobody else has."""
+        return During(self, kind, listener, f"with-{next(self._names)}")
 
     def entries(self, kind: str) -> Tuple[Entry, ...]:
         """The listeners of a kind, in the order of their registration."""
         return self._snapshots.get(kind, ())
+
+
+class During(ContextManager[L]):
+    """A registration for the time of a ``with`` block. May be entered again; within itself it is the same one."""
+
+    def __init__(self, registry: Registry, kind: str, listener: L, listener_id: str) -> None:
+        self._registry = registry
+        self._kind = kind
+        self._listener = listener
+        self._listener_id = listener_id
+        self._depth = 0
+
+    def __enter__(self) -> L:
+        self._depth += 1
+        if self._depth == 1:
+            self._registry.add(self._kind, self._listener_id, self._listener)
+        return self._listener
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._depth = max(0, self._depth - 1)
+        if not self._depth:
+            self._registry.remove(self._kind, self._listener_id)

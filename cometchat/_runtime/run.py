@@ -42,6 +42,8 @@ class Run:
         self.refresh_at: Optional[float] = None
         #: The last attempt broke off while it waited for the answer to `auth`: the jwt may be why.
         self.jwt_suspect = False
+        #: The jwt was fetched for this attempt.
+        self.jwt_is_fresh = False
 
     def stop(self) -> None:
         """End every wait of the thread. Any thread; does not wait itself."""

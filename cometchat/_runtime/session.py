@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Union
 
-from ..exceptions import invalid, missing
+from ..exceptions import invalid, missing, unusable
 from ..models import User
 
 logger = logging.getLogger("cometchat.session")
@@ -87,10 +87,12 @@ class FileSessionStore:
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
         expected = "give the path of a file of its own, which need not exist"
-        if path is None or path == "":
+        if path is None or (isinstance(path, str) and not path):
             raise missing("path", expected)
         if not isinstance(path, (str, os.PathLike)):
             raise invalid("path", expected, path)
+        if "\0" in str(os.fspath(path)):
+            raise unusable("path", f"{expected}, without a null character")
         self.path = os.path.abspath(os.fspath(path))
 
     def __repr__(self) -> str:

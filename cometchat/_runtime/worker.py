@@ -26,7 +26,7 @@ from .account import Account
 from .connection import Connection, Superseded
 from .inbox import Inbox
 from .link import Link
-from .reconnect import ReconnectPolicy, restart_count
+from .reconnect import ReconnectPolicy, count_loss
 from .run import Run
 
 logger = logging.getLogger("cometchat.connection")
@@ -133,7 +133,7 @@ class Worker:
         heartbeat = self._link.start_heartbeat()
         with run.lock:
             run.heartbeat = heartbeat
-        run.jwt_suspect = False
+        run.jwt_suspect = run.jwt_is_fresh = False
         self._schedule_refresh(run)
         self._connection.signal(run, Signal.ACCEPTED)
         self._inbox.begin(run)
@@ -181,7 +181,8 @@ class Worker:
         if phase in UP:
             signal = Signal.LOST
         elif phase is Phase.AUTHENTICATING and refused:
-            signal = self._connection.refusal
+            # One that this attempt has fetched is fresh: another would be refused too.
+            signal = Signal.REFUSED if run.jwt_is_fresh else self._connection.refusal
         elif phase is not Phase.AUTHENTICATING and _is_final(error):
             signal = Signal.REFUSED
         else:
@@ -195,8 +196,8 @@ class Worker:
         if signal is Signal.LOST:
             self._inbox.lost()
         self._let_go(run, error)
-        if step.restart_count:
-            restart_count(state)
+        if signal is Signal.LOST:
+            count_loss(state, step.lived, step.restart_count)
         raise error
 
     def _before_wait(self, run: Run, state: Any) -> None:

@@ -220,7 +220,9 @@ def party(sandbox: Sandbox) -> Iterator[Party]:
 def facade() -> Iterator[None]:
     """``CometChat`` without a client and without listeners, before and after."""
     yield
-    CometChat.close()
+    if CometChat._client is not None:
+        CometChat.close()
+    CometChat._client = None
     for kind, entries in list(CometChat._registry._entries.items()):
         for listener_id in list(entries):
             CometChat._registry.remove(kind, listener_id)

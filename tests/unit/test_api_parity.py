@@ -7,6 +7,7 @@ import threading
 from typing import Any, Dict, Iterator, List, Set
 
 import pytest
+import tenacity
 
 from cometchat import (
     AppSettings,
@@ -20,6 +21,8 @@ from cometchat import (
     InvalidArgumentException,
     LoginListener,
     MessageListener,
+    Outbox,
+    OutboxListener,
     UserListener,
 )
 
@@ -28,7 +31,7 @@ ONLY_COMETCHAT = {"init"}
 ONLY_CLIENT: Set[str] = set()
 
 #: What a call before `init` returns, where it may be made (api.md); every other one raises.
-BEFORE_INIT: Dict[str, Any] = {"get_connection_status": CometChatWSState.DISCONNECTED, "close": None}
+BEFORE_INIT: Dict[str, Any] = {"get_connection_status": CometChatWSState.DISCONNECTED}
 LISTENERS: Dict[str, type] = {
     "connection": ConnectionListener,
     "login": LoginListener,
@@ -36,6 +39,7 @@ LISTENERS: Dict[str, type] = {
     "group": GroupListener,
     "message": MessageListener,
     "call": CallListener,
+    "outbox": OutboxListener,
 }
 
 NOWHERE = {"admin_host": "http://127.0.0.1:9", "client_host": "http://127.0.0.1:9"}
@@ -65,9 +69,11 @@ def parameters(method: Any) -> List[inspect.Parameter]:
 @pytest.fixture(autouse=True)
 def facade() -> Iterator[None]:
     """No shared client and no listener, before and after."""
-    assert CometChat._client is None
+    CometChat._client = None
     yield
-    CometChat.close()
+    if CometChat._client is not None:
+        CometChat.close()
+    CometChat._client = None
     for kind, entries in list(CometChat._registry._entries.items()):
         for listener_id in list(entries):
             CometChat._registry.remove(kind, listener_id)
@@ -82,14 +88,16 @@ def test_each_has_what_the_other_has() -> None:
     assert properties(CometChat) == properties(Client)
 
 
-@pytest.mark.parametrize("name", sorted(properties(Client)))
-def test_a_property_is_the_clients_and_raises_before_init(name: str) -> None:
-    """What a Client offers as an attribute CometChat does too, once there is a client."""
+def test_the_outbox_is_the_shared_clients() -> None:
+    """``CometChat.outbox`` can be named and looked at before ``init``, and raises when it is called."""
+    assert isinstance(CometChat.outbox, Outbox) and dict(inspect.getmembers(CometChat))["outbox"] is CometChat.outbox
     with pytest.raises(CometChatException) as caught:
-        getattr(CometChat, name)
+        CometChat.outbox.pending()
     assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
     CometChat.init("app", AppSettings(**NOWHERE))
-    assert getattr(CometChat, name) is getattr(CometChat._client, name)
+    with pytest.raises(CometChatException) as caught:
+        CometChat.outbox.pending()
+    assert caught.value.code == "USER_NOT_LOGGED_IN"
 
 
 @pytest.mark.parametrize("name", SHARED)
@@ -115,20 +123,23 @@ def test_each_method_raises_before_init(name: str) -> None:
     assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
 
 
-def test_a_closed_default_is_as_before_init() -> None:
-    """After ``close()`` a call says that ``init`` is missing, and the status is ``disconnected``."""
+def test_a_closed_default_says_so() -> None:
+    """After ``close()`` a call is ERR_CLIENT_CLOSED, the status is ``disconnected``, and ``init`` begins anew."""
     CometChat.init("app", AppSettings(**NOWHERE))
     CometChat.close()
     CometChat.close()
     assert CometChat.get_connection_status() == "disconnected"
-    with pytest.raises(CometChatException) as caught:
-        CometChat.connect()
-    assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
+    for call in (CometChat.connect, CometChat.disconnect, CometChat.outbox.pending):
+        with pytest.raises(CometChatException) as caught:
+            call()
+        assert caught.value.code == "ERR_CLIENT_CLOSED"
+    CometChat.init("app", AppSettings(**NOWHERE))
+    assert CometChat.get_logged_in_user() is None
 
 
 @pytest.mark.parametrize("name", sorted(BEFORE_INIT))
 def test_what_may_be_called_before_init(name: str) -> None:
-    """The status is ``disconnected``, and closing does nothing."""
+    """The status is ``disconnected``."""
     assert getattr(CometChat, name)() == BEFORE_INIT[name]
 
 
@@ -165,6 +176,25 @@ def test_the_context_manager_works_before_init() -> None:
     with CometChat.connection_listener(ConnectionListener()) as listener:
         assert [entry.listener for entry in CometChat._registry.entries("connection")] == [listener]
     assert CometChat._registry.entries("connection") == ()
+
+
+def test_strategies_written_anew_are_the_same_arguments() -> None:
+    """Tenacity's strategies do not compare; made of the same they are the same, and ``init`` does nothing."""
+
+    def settings(seconds: float) -> AppSettings:
+        wait = tenacity.wait_fixed(seconds) + tenacity.wait_random(0, 1)
+        stop = tenacity.stop_after_attempt(5) | tenacity.stop_after_delay(9)
+        return AppSettings(reconnect_wait=wait, reconnect_stop=stop, **NOWHERE)
+
+    assert settings(1) == settings(1) != settings(2)
+    assert hash(settings(1)) == hash(settings(1))
+    assert settings(1) != "settings"
+    CometChat.init("app", settings(1))
+    first = CometChat._client
+    CometChat.init("app", settings(1))
+    assert CometChat._client is first
+    CometChat.init("app", settings(2))
+    assert CometChat._client is not first
 
 
 def test_init_with_the_same_arguments_does_nothing() -> None:

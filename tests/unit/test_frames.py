@@ -161,6 +161,13 @@ def test_what_an_answer_to_auth_means(body, accepted, transient):
     assert (answer.accepted, answer.transient) == (accepted, transient)
 
 
+@pytest.mark.parametrize("frame", ['{"type":"auth"}', '{"type":"auth","body":null}', '{"type":"auth","body":"200"}'])
+def test_an_answer_to_auth_without_a_body_is_no_acceptance(frame):
+    """The server has answered, and has not accepted: nobody has to wait for the time limit."""
+    answer = frames.decode(frame)
+    assert isinstance(answer, AuthAnswer) and not answer.accepted and not answer.transient
+
+
 MALFORMED = {
     "nothing": b"",
     "white space": b"  ",
@@ -180,7 +187,7 @@ MALFORMED = {
     "no body": b'{"type":"presence"}',
     "a body that is null": b'{"type":"message","body":null}',
     "a body that is a list": b'{"type":"receipts","body":[]}',
-    "a body that is text": b'{"type":"auth","body":"200"}',
+    "a body that is text": b'{"type":"message","body":"200"}',
     "an unknown type": b'{"type":"brand_new","body":{}}',
     "an empty type": b'{"type":"","body":{}}',
     "nested lists": b"[" * 100_000,

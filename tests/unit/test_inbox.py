@@ -46,8 +46,9 @@ class History:
         return [message for message in self.messages if int(message["id"]) > int(message_id)][:limit]
 
     def newest_message_id(self) -> str:
+        newest = self.messages[-1]["id"] if self.messages else "0"
         self._ask("newest")
-        return self.messages[-1]["id"] if self.messages else "0"
+        return newest  # as it was when it was asked
 
 
 class House:
@@ -152,6 +153,35 @@ def test_what_was_missed_comes_before_what_is_live():
     house.settle()
     assert house.told() == texts(4, 5, 6, 7)
     assert house.history.questions[:2] == ["newest", ("3", PAGE)]
+
+
+def test_a_loss_before_the_beginning_is_known():
+    """The first connection breaks before its question is answered: the answer counts, and what came after it comes."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    house.inbox.lost()
+    house.history.gate.set()
+    house.settle()
+    house.history.messages.append(text_message(4))
+    house.begin()
+    house.settle()
+    assert house.told() == texts(4)
+
+
+def test_two_connections_before_the_beginning_is_known():
+    """The question is still unanswered when the next connection is up: it is not asked anew, and nothing is missed."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.lose_and_return()
+    house.take(5)
+    house.history.messages += [text_message(4), text_message(5)]
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(4, 5)
+    assert house.history.questions.count("newest") == 1
 
 
 def test_all_pages_are_fetched():

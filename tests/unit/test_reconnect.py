@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._runtime.reconnect import LONGEST_WAIT, ReconnectPolicy, default_wait, restart_count
+from cometchat._runtime.reconnect import LONGEST_WAIT, ReconnectPolicy, count_loss, default_wait
 
 #: Seconds. No wait that a strategy asks for may be longer: an Event can't wait for infinity.
 LONGEST = 86_400.0
@@ -248,6 +248,8 @@ def broken(value: Any) -> Callable[[Any], Any]:
         [],
         object(),
         float("nan"),
+        float("-inf"),
+        -1,
         10**400,
     ],
     ids=lambda value: str(type(value).__name__) if not isinstance(value, float) else "nan",
@@ -263,9 +265,9 @@ def test_a_wait_strategy_that_fails_gives_way_to_the_default(value: Any, caplog:
     assert "reconnect_wait" in caplog.text and "Traceback" in caplog.text
 
 
-@pytest.mark.parametrize("value, seconds", [(-1, 0.0), (float("-inf"), 0.0), (True, 1.0), (-0.0, 0.0), (0, 0.0)])
-def test_a_negative_wait_is_none(value: float, seconds: float) -> None:
-    """Below 0 is 0: the next attempt at once."""
+@pytest.mark.parametrize("value, seconds", [(True, 1.0), (-0.0, 0.0), (0, 0.0)])
+def test_no_wait_is_a_wait_too(value: float, seconds: float) -> None:
+    """0 is what tenacity's ``wait_none`` says: the next attempt at once."""
     assert ReconnectPolicy(broken(value), None).seconds(failed()) == seconds
 
 
@@ -388,10 +390,15 @@ def test_an_event_that_is_set_ends_the_wait_at_once() -> None:
 # The count starts again.
 
 
+def restart(state: tenacity.RetryCallState) -> None:
+    """A connection that had been up for a minute is lost."""
+    count_loss(state, 60.0, True)
+
+
 def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
     """A connection that has lived: its loss is the first failure, for a strategy that counts."""
     series = Series(ReconnectPolicy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(9)))
-    series.before_attempt[4] = restart_count
+    series.before_attempt[4] = restart
     series.run(lost)
     assert series.waits[:6] == [1, 2, 3, 1, 2, 3]
 
@@ -400,17 +407,21 @@ def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
     """The default one too."""
     for _ in range(50):
         series = Series(ReconnectPolicy(None, None), most=7)
-        series.before_attempt[6] = restart_count
+        series.before_attempt[6] = restart
         series.run(lost)
         assert series.waits[5] <= 1
 
 
 def test_after_a_restart_the_stop_strategies_count_anew() -> None:
-    """``stop_after_attempt(3)`` gives three attempts from there on."""
+    """``stop_after_attempt(3)`` gives three attempts after the loss; ``stop_after_attempt(1)`` gives one."""
     series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
-    series.before_attempt[3] = restart_count
+    series.before_attempt[3] = restart
     series.run(lost)
-    assert len(series.errors) == 5
+    assert len(series.errors) == 3 + 3
+    series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_after_attempt(1)))
+    series.before_attempt[1] = restart
+    series.run(lost)
+    assert len(series.errors) == 1 + 1
 
 
 def test_after_a_restart_the_time_is_measured_anew() -> None:
@@ -419,8 +430,20 @@ def test_after_a_restart_the_time_is_measured_anew() -> None:
     state.start_time -= 1000
     state.idle_for = 500
     assert tenacity.stop_after_delay(10)(state)
-    restart_count(state)
-    assert (state.attempt_number, state.idle_for) == (1, 0)
+    restart(state)
+    assert (state.attempt_number, state.idle_for) == (0, 0)
     error = ConnectionException("WS_CONNECTION_FAIL", "lost")
     state.set_exception((type(error), error, None))
     assert not tenacity.stop_after_delay(10)(state)
+
+
+def test_a_short_life_is_no_time_of_trying() -> None:
+    """A connection that did not live long enough to start the count again: its seconds are not counted as trying."""
+    state = failed(2)
+    state.start_time -= 100
+    count_loss(state, 99.0, False)
+    error = ConnectionException("WS_CONNECTION_FAIL", "lost")
+    state.set_exception((type(error), error, None))
+    assert not tenacity.stop_after_delay(10)(state)
+    assert tenacity.stop_after_delay(0.5)(state)
+    assert state.attempt_number == 2
