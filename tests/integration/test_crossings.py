@@ -1,0 +1,208 @@
+"""Refusals in every form, and calls that cross each other: what an outside check of the contract found."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, List
+
+import pytest
+import tenacity
+
+from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party
+from .test_promises import put_requests
+
+REFUSED = ["on_connecting", "on_connection_error", "on_disconnected"]
+
+
+def in_thread(call: Callable[[], object]) -> Callable[[], Any]:
+    """Starts the call on a thread; the result is a function that waits for it, and returns its error."""
+    errors: List[Exception] = []
+
+    def work() -> None:
+        try:
+            call()
+        except Exception as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=work, name="test-caller")
+    thread.start()
+
+    def end() -> Any:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+        return errors[0] if errors else None
+
+    return end
+
+
+@pytest.mark.parametrize("code", [1000, 1008, 3000, 4000, 4001, 4999])
+def test_a_close_in_answer_to_auth_is_a_refusal(sandbox: Sandbox, party: Party, code: int) -> None:
+    """Whatever the service closes with instead of an acceptance: one renewal, WS_AUTH_FAIL, no third connection."""
+    sandbox.refuse_auth(mode="close", close_code=code)
+    _, heard = party.joined()
+    heard.wait_for_names(*REFUSED)
+    assert heard.errors[0].code == "WS_AUTH_FAIL"
+    assert not sandbox.wait_for_attempts(3, 0.2)
+    assert (len(sandbox.attempts), put_requests(sandbox)) == (2, 2)
+
+
+def test_a_close_without_a_code_in_answer_to_auth_is_one_too(sandbox: Sandbox, party: Party) -> None:
+    """An empty close frame says no as well."""
+    sandbox.ignore_auth()
+    _, heard = party.joined()
+    for attempt in (1, 2):
+        seen = sandbox.wait_until(lambda: len([frame for _, frame in sandbox.frames]) >= attempt, DEADLINE)
+        assert seen and sandbox.send_wire(b"\x88\x00") == 1
+    heard.wait_for_names(*REFUSED)
+    assert heard.errors[0].code == "WS_AUTH_FAIL"
+    sandbox.clear_records()
+
+
+@pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
+def test_a_server_that_goes_away_refuses_nobody(sandbox: Sandbox, party: Party, code: int) -> None:
+    """A restart in the middle of auth is the server's own affair: it is tried again, and succeeds."""
+    sandbox.refuse_auth(mode="close", close_code=code, times=2)
+    _, heard = party.joined()
+    heard.wait_for("on_connected")
+    assert heard.names == ["on_connecting", "on_connection_error", "on_connection_error", "on_connected"]
+
+
+def test_a_connection_that_breaks_during_auth_refuses_nobody(sandbox: Sandbox, party: Party) -> None:
+    """An end without a close frame says nothing about the jwt, however often."""
+    sandbox.ignore_auth()
+    _, heard = party.joined()
+    for attempt in (1, 2, 3):
+        assert sandbox.wait_until(lambda: len(sandbox.frames) >= attempt, DEADLINE)
+        assert sandbox.drop_connections() == 1
+    sandbox.heal()
+    assert sandbox.wait_until(lambda: heard.named("on_connected") or sandbox.drop_connections() is None, DEADLINE)
+    assert {error.code for error in heard.errors} == {"WS_CONNECTION_FAIL"}
+
+
+def test_a_jwt_that_the_attempt_has_fetched_is_fresh(sandbox: Sandbox, party: Party) -> None:
+    """An expired jwt is renewed first; the fresh one refused ends the series: one renewal, one connection."""
+    sandbox.jwt_lifetime = -10.0
+    client, heard = party.joined(auto_establish_socket_connection=False)
+    sandbox.jwt_lifetime = 3600.0
+    sandbox.refuse_auth()
+    with pytest.raises(CometChatException) as caught:
+        client.connect(DEADLINE)
+    assert caught.value.code == "WS_AUTH_FAIL"
+    heard.wait_for_names(*REFUSED)
+    assert (len(sandbox.attempts), put_requests(sandbox)) == (1, 2)
+
+
+def test_the_life_of_a_connection_is_no_time_of_trying(sandbox: Sandbox, party: Party) -> None:
+    """``stop_after_delay`` shorter than the connection has lived: after the loss there is an attempt all the same."""
+    client, heard = party.connected(reconnect_stop=tenacity.stop_after_delay(0.3), ping_interval=0.1)
+    assert not heard_within(heard, 0.5)
+    heard.clear()
+    sandbox.drop_connections()
+    heard.wait_for_names(*LOSS)
+    assert client.ping(DEADLINE) > 0
+
+
+def heard_within(heard: Any, seconds: float) -> bool:
+    """Whether anything new is heard within the time."""
+    before = len(heard.calls)
+    with heard._changed:
+        return bool(heard._changed.wait_for(lambda: len(heard._calls) > before, seconds))
+
+
+def test_close_says_so_to_who_waits(sandbox: Sandbox, party: Party) -> None:
+    """``close()`` while others wait in ``connect()`` and ``ping()``: they get ERR_CLIENT_CLOSED."""
+    sandbox.ignore_pings()
+    client, _ = party.connected()
+    pinging = in_thread(lambda: client.ping(DEADLINE))
+    assert sandbox.wait_for_frame(lambda frame: frame.get("action") == "ping", DEADLINE)
+    client.close()
+    assert pinging().code == "ERR_CLIENT_CLOSED"
+    sandbox.heal()
+    sandbox.ignore_auth()
+    client, _ = party.joined()
+    connecting = in_thread(lambda: client.connect(DEADLINE))
+    assert sandbox.wait_until(lambda: sandbox.sockets == 1, DEADLINE)
+    client.close()
+    assert connecting().code == "ERR_CLIENT_CLOSED"
+
+
+def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
+    """``disconnect()`` while a login is under way: the login succeeds, and does not connect afterwards."""
+    client = party.client()
+    entered, go_on = threading.Event(), threading.Event()
+
+    def refresh() -> str:
+        entered.set()
+        assert go_on.wait(DEADLINE)
+        return sandbox.auth_token(UID)
+
+    logging_in = in_thread(lambda: client.login_with_auth_token("of-long-ago", refresh))
+    assert entered.wait(DEADLINE)
+    client.disconnect()
+    go_on.set()
+    assert logging_in() is None
+    user = client.get_logged_in_user()
+    assert user is not None and user.uid == UID
+    assert client.get_connection_status() == "disconnected"
+    assert sandbox.attempts == []
+
+
+def test_a_login_as_another_user_connects(sandbox: Sandbox, party: Party) -> None:
+    """The disconnect that is part of a change of users does not keep the new one from connecting."""
+    client, heard = party.connected()
+    client.login(OTHER_UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    heard.wait_for("on_connected", 2)
+    assert heard.names == ["on_connecting", "on_connected", "on_disconnected", "on_connecting", "on_connected"]
+
+
+def test_nobody_is_told_twice_that_it_is_down(sandbox: Sandbox, party: Party) -> None:
+    """``disconnect()`` inside the ``on_disconnected`` of a loss: no second ``on_disconnected``, and none is missing."""
+    client, heard = party.connected()
+    heard.hooks["on_disconnected"] = client.disconnect
+    sandbox.drop_connections()
+    heard.wait_for("on_disconnected")
+    heard.hooks.clear()
+    assert not heard_within(heard, 0.2)
+    assert heard.names == ["on_connecting", "on_connected", "on_connection_error", "on_disconnected"]
+    client.connect(DEADLINE)
+    client.disconnect()
+    heard.wait_for("on_disconnected", 2)
+    assert heard.names[-3:] == ["on_connecting", "on_connected", "on_disconnected"]
+
+
+def test_a_with_block_can_be_entered_again(sandbox: Sandbox, party: Party) -> None:
+    """The same context manager twice, one after the other and within itself: registered once, removed at the end."""
+    connected: List[str] = []
+
+    class Listener(ConnectionListener):
+        def on_connected(self) -> None:
+            connected.append("on_connected")
+
+    client = party.client(auto_establish_socket_connection=False)
+    client.login(UID, sandbox.auth_key)
+    during = client.connection_listener(Listener())
+    for _ in range(2):
+        with during, during:
+            client.connect(DEADLINE)
+            client.disconnect()
+    client.connect(DEADLINE)
+    client.disconnect()
+    assert connected == ["on_connected"] * 2
+    during.__exit__(None, None, None)
+
+
+def test_init_with_strategies_made_anew(sandbox: Sandbox, facade: None) -> None:
+    """``init`` again with the same settings written anew keeps the user logged in and connected."""
+
+    def settings() -> AppSettings:
+        return sandbox.settings(reconnect_wait=tenacity.wait_fixed(1), reconnect_stop=tenacity.stop_after_attempt(3))
+
+    CometChat.init(sandbox.app_id, settings())
+    CometChat.login(UID, sandbox.auth_key)
+    CometChat.connect(DEADLINE)
+    CometChat.init(sandbox.app_id, settings())
+    assert CometChat.get_connection_status() == "connected"
