@@ -456,7 +456,7 @@ def test_every_logger_is_under_the_packages_name(module: Module) -> None:
     assert [name for name in constants if name != "cometchat" and not str(name).startswith("cometchat.")] == []
 
 
-_BAD = '''
+_BAD = """
 import time, threading, requests, socket
 from time import sleep
 from cometchat._protocol import frames
@@ -472,7 +472,7 @@ def f(client):
     client._connection
     print("x")
     logging.getLogger("other")
-'''
+"""
 
 
 @pytest.mark.parametrize(

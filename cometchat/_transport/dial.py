@@ -141,9 +141,7 @@ class Dialer:
             library = importlib.import_module("python_socks.sync")
             kinds = importlib.import_module("python_socks").ProxyType
         except ImportError as error:
-            raise BadProxy(
-                f"{proxy.name} needs the packages of the extra: pip install 'cometchat[socks]'"
-            ) from error
+            raise BadProxy(f"{proxy.name} needs the packages of the extra: pip install 'cometchat[socks]'") from error
         way = library.Proxy.create(
             proxy_type=kinds.SOCKS4 if proxy.scheme.startswith("socks4") else kinds.SOCKS5,
             host=proxy.host,

@@ -248,9 +248,7 @@ class RequestsRest:
             return network_reason(error, host)
         return _proxied_reason(error, host, read_proxy(address))
 
-    def _data(
-        self, url: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type
-    ) -> Any:
+    def _data(self, url: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type) -> Any:
         retry_after = retry_after_seconds(headers.get("Retry-After"), self._wall_clock())
         answer = _parse(payload)
         envelope = answer if isinstance(answer, dict) else {}

@@ -30,9 +30,7 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
         metavar="HOST",
         help="host[:port][/path] or an address, in place of the app's own ($COMETCHAT_ADMIN_HOST)",
     )
-    group.add_argument(
-        "--client-host", metavar="HOST", help="the same for the client API ($COMETCHAT_CLIENT_HOST)"
-    )
+    group.add_argument("--client-host", metavar="HOST", help="the same for the client API ($COMETCHAT_CLIENT_HOST)")
     group.add_argument("--ca-certs", metavar="FILE", help="CA bundle to trust, such as a sandbox's certificate")
 
 

@@ -16,7 +16,7 @@ from cometchat import Client, CometChatException
 
 from .account import Account, add_account_options, read_account
 from .advice import Advice, advice_for, network_advice
-from .errors import UsageError
+from .errors import Failed, UsageError
 from .probes import HostProbe, Problem, Skipped
 from .screen import Screen, one_line
 
@@ -36,6 +36,7 @@ class _Finding(NamedTuple):
 
 class _Failure(NamedTuple):
     step: str
+    text: str
     advice: Advice
 
 
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     screen.line((f"It fails at: {failure.step}", "bad"))
     _explain(screen, "What it means", failure.advice.meaning)
     _explain(screen, "What to do", failure.advice.action)
-    return 1
+    raise Failed(f"{failure.step}: {failure.text}")
 
 
 _Step = Tuple[str, Callable[[], _Finding]]
@@ -85,10 +86,10 @@ def _walk(screen: Screen, steps: List[_Step]) -> Optional[_Failure]:
             sign, text, style, timed = "-", f"skipped: {reason}", "dim", False
         except Problem as problem:
             sign, text, style = "✗", str(problem), "bad"
-            failure = _Failure(name, network_advice(text))
+            failure = _Failure(name, text, network_advice(text))
         except CometChatException as error:
             sign, text, style = "✗", str(error), "bad"
-            failure = _Failure(name, advice_for(error))
+            failure = _Failure(name, text, advice_for(error))
         took = carried + time.monotonic() - started
         carried = 0.0 if timed else took
         shown = f"{took:.3f} s" if timed else ""

@@ -6,7 +6,7 @@ import argparse
 import shlex
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any, List
+from typing import TYPE_CHECKING, Any, List, Optional
 
 from .errors import Failed, UsageError
 from .screen import Screen
@@ -36,6 +36,8 @@ def run(options: argparse.Namespace) -> int:
     if (options.certfile is None) != (options.keyfile is None):
         raise UsageError("--certfile and --keyfile: give both or neither")
     files = {"certfile": options.certfile, "keyfile": options.keyfile}
+    for name, path in files.items():
+        _check_readable(f"--{name}", path)
     sandbox = make_sandbox(options.host, options.port, tls=options.tls, **files)
     try:
         sandbox.start()
@@ -127,8 +129,16 @@ def snippet(sandbox: Sandbox) -> List[str]:
     ]
 
 
+def _check_readable(option: str, path: Optional[str]) -> None:
+    if path is None:
+        return
+    try:
+        open(path, "rb").close()
+    except OSError as error:
+        raise UsageError(f"{option}: {path} can't be read: {error.strerror}") from error
+
+
 def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:
+    if not (text.isascii() and text.isdigit() and len(text) < 6 and int(text) <= 65535):
         raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-    return port
+    return int(text)

@@ -11,11 +11,14 @@ import hmac
 import json
 import secrets
 import time
-from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, Mapping, Optional, Set
 from urllib.parse import quote
 
 from . import errors
+
+#: What users change about themselves, beside their name.
+DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
 
 #: Seconds. What a jwt of the live service is said to live: about 60 days.
 JWT_LIFETIME = 60 * 24 * 3600.0
@@ -39,24 +42,49 @@ class Account:
     role: str
     created_at: int
     last_active_at: int
-    avatar: Optional[str] = None
+    updated_at: int
+    details: Dict[str, Any] = field(default_factory=dict)
+    #: The uids of those whom the user has blocked.
+    blocked: Set[str] = field(default_factory=set)
 
     def fields(self, *, online: bool) -> Dict[str, Any]:
         """The user's fields of the API; what is not set is left out, as the service does."""
-        fields: Dict[str, Any] = {
+        return {
             "uid": self.uid,
             "name": self.name,
             "role": self.role,
             "status": "online" if online else "offline",
             "lastActiveAt": self.last_active_at,
             "createdAt": self.created_at,
-            "updatedAt": self.created_at,
+            "updatedAt": self.updated_at,
             "hasBlockedMe": False,
             "blockedByMe": False,
+            **self.details,
         }
-        if self.avatar is not None:
-            fields["avatar"] = self.avatar
-        return fields
+
+    def fields_for(self, other: Account, *, online: bool) -> Dict[str, Any]:
+        """The same, with who of the two has blocked the other."""
+        blocks = {"hasBlockedMe": other.uid in self.blocked, "blockedByMe": self.uid in other.blocked}
+        return {**self.fields(online=online), **blocks}
+
+    def update(self, changes: Mapping[str, Any]) -> None:
+        """Change name and details, as far as they are given.
+
+        :raises ApiError: the name is not one.
+        """
+        name = changes.get("name", self.name)
+        if not isinstance(name, str) or not name:
+            raise errors.bad_request("The field name is not a text.")
+        self.name = name
+        self.details.update({key: changes[key] for key in DETAILS if key in changes})
+        self.updated_at = int(time.time())
+
+    def block(self, uids: List[str], blocked: bool) -> None:
+        """Block other users, or no longer."""
+        if blocked:
+            self.blocked.update(uids)
+        else:
+            self.blocked.difference_update(uids)
 
 
 @dataclass
@@ -98,7 +126,8 @@ class Accounts:
     def add(self, uid: str, name: str, role: str = "default", avatar: Optional[str] = None) -> Account:
         """Create the user, or change the one there is."""
         now = int(time.time())
-        account = Account(uid=uid, name=name, role=role, created_at=now, last_active_at=now, avatar=avatar)
+        details = {} if avatar is None else {"avatar": avatar}
+        account = Account(uid, name, role, created_at=now, last_active_at=now, updated_at=now, details=details)
         self.users[uid] = account
         return account
 

@@ -56,7 +56,10 @@ class Calling(Posting):
         self, session: CallSession, parties: Parties, by: str, resource: str, muid: Any = None
     ) -> Dict[str, Any]:
         # Between two, the message goes to the other one; the session has who called whom.
-        receiver = session.initiator if by == session.receiver else session.receiver
+        receiver, shown = session.receiver, parties.receiver
+        if by == session.receiver:
+            receiver, shown = session.initiator, user_entity(self._state.accounts.of(session.initiator))
+        sides = {"sender": user_entity(self._state.accounts.of(session.initiator)), "receiver": parties.receiver}
         message: Dict[str, Any] = {
             "conversationId": parties.conversation,
             "sender": by,
@@ -69,8 +72,9 @@ class Calling(Posting):
                 "resource": resource,
                 "entities": {
                     "by": user_entity(self._state.accounts.of(by)),
-                    "for": parties.receiver,
-                    "on": {"entity": session.fields, "entityType": "call"},
+                    "for": shown,
+                    # The vendor's client learns from its sides whose call it is; without them it keeps some to itself.
+                    "on": {"entity": {**session.fields, "data": {"entities": sides}}, "entityType": "call"},
                 },
             },
         }

@@ -108,7 +108,7 @@ def same_scope(uid: str, scope: str) -> ApiError:
     return ApiError(400, "ERR_SAME_SCOPE", f"The user {uid} is {scope} already.")
 
 
-# Messages and calls. The codes of what is not the user's own, and of calls, are not confirmed.
+# Messages, conversations and calls. The codes of what is not the user's own, and of calls, are not confirmed.
 
 
 def message_not_found(message_id: str) -> ApiError:
@@ -117,6 +117,10 @@ def message_not_found(message_id: str) -> ApiError:
 
 def message_not_yours(message_id: str) -> ApiError:
     return ApiError(403, "ERR_MESSAGE_NO_ACCESS", f"The message {message_id} is not yours to change.")
+
+
+def conversation_not_found(other: str) -> ApiError:
+    return ApiError(404, "ERR_CONVERSATION_NOT_FOUND", f"You have no conversation with {other}.")
 
 
 def call_not_found(session_id: str) -> ApiError:

@@ -5,10 +5,10 @@ Each change is stored as a message of the category ``action``, and told to the m
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Mapping, Optional, Tuple
 
 from . import errors
-from .groups import Group
+from .groups import DETAILS, Group
 from .posting import Posting, group_entity, user_entity
 
 #: The lists of ``POST /groups/{guid}/members`` that add members, the most powerful first; and the scope of each.
@@ -16,8 +16,6 @@ _LISTS = {"admins": "admin", "moderators": "moderator", "participants": "partici
 
 #: What makes the body of that call one that adds members, and not a join.
 ADDING = (*_LISTS, "usersToBan")
-
-_DETAILS = ("icon", "description", "metadata", "tags")
 
 
 class Grouping(Posting):
@@ -30,19 +28,32 @@ class Grouping(Posting):
         for field in ("guid", "name"):
             if not isinstance(body.get(field), str) or not body[field]:
                 raise errors.bad_request(f"The field {field} is missing, or not a text.")
+        if "members" in body:
+            _check_lists(body["members"])
         uids = [uid for uid in dict.fromkeys(members) if uid != owner]
         for uid in (owner, *uids):
             self._state.accounts.of(uid)
-        details = {key: body[key] for key in _DETAILS if key in body}
+        details = {key: body[key] for key in DETAILS if key in body}
         kind = body.get("type", "public")
         group = self._state.groups.create(body["guid"], body["name"], kind, owner, body.get("password"), details)
         for uid in uids:
             group.enter(uid)
         return group
 
-    def join(
-        self, guid: str, uid: str, resource: str, password: Any = None, *, checked: bool = True
-    ) -> Dict[str, Any]:
+    def fill(self, group: Group, lists: Mapping[str, Any]) -> Dict[str, Any]:
+        """Put its first members into a new group, by the ``members`` of ``POST /groups``; what came of each."""
+
+        def place(name: str, uid: str) -> None:
+            self._state.accounts.of(uid)
+            if name in _LISTS:
+                group.enter(uid, _LISTS[name])
+            else:
+                group.ban(uid, group.owner)
+
+        # The vendor's client looks for the lists in a field of their own.
+        return {"data": _by_lists(lists, place)}
+
+    def join(self, guid: str, uid: str, resource: str, password: Any = None, *, checked: bool = True) -> Dict[str, Any]:
         """The user joins; the stored action. ``checked`` is whether the group's type and password matter."""
         group = self._state.groups.of(guid)
         self._state.accounts.of(uid)
@@ -93,25 +104,16 @@ class Grouping(Posting):
         One who can't be added does not stop the others. Not confirmed: the shape of what is answered.
         """
         group = self._state.groups.of(guid)
-        if not group.moderates(by):
-            group.member(by)
-            raise errors.no_scope_clearance(guid)
-        for name in ADDING:
-            uids = body.get(name, [])
-            if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
-                raise errors.bad_request(f"The field {name} is not a list of texts.")
-        answer: Dict[str, Dict[str, Any]] = {name: {} for name in ADDING}
-        for name in ADDING:
-            for uid in body.get(name, []):
-                try:
-                    if name in _LISTS:
-                        self.add(guid, uid, by, _LISTS[name], resource)
-                    else:
-                        self.ban(guid, uid, by, resource)
-                    answer[name][uid] = {"success": True}
-                except errors.ApiError as error:
-                    answer[name][uid] = {"success": False, **error.envelope}
-        return answer
+        group.check_moderator(by)
+        _check_lists(body)
+
+        def place(name: str, uid: str) -> None:
+            if name in _LISTS:
+                self.add(guid, uid, by, _LISTS[name], resource)
+            else:
+                self.ban(guid, uid, by, resource)
+
+        return _by_lists(body, place)
 
     def _acting(self, guid: str, uid: str, by: Optional[str]) -> Tuple[Group, str]:
         group = self._state.groups.of(guid)
@@ -146,3 +148,25 @@ class Grouping(Posting):
         }
         also = {uid for uid in (on, concerned) if uid is not None}
         return self._store(message, frozenset(group.members) | also, resource)
+
+
+def _check_lists(lists: Any) -> None:
+    if not isinstance(lists, dict):
+        raise errors.bad_request("The field members is not an object.")
+    for name in ADDING:
+        uids = lists.get(name, [])
+        if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
+            raise errors.bad_request(f"The field {name} is not a list of texts.")
+
+
+def _by_lists(lists: Mapping[str, Any], place: Callable[[str, str], None]) -> Dict[str, Dict[str, Any]]:
+    """Call ``place`` with each list's name and each uid in it; what came of it."""
+    answer: Dict[str, Dict[str, Any]] = {name: {} for name in ADDING}
+    for name in ADDING:
+        for uid in lists.get(name, []):
+            try:
+                place(name, uid)
+                answer[name][uid] = {"success": True}
+            except errors.ApiError as error:
+                answer[name][uid] = {"success": False, **error.envelope}
+    return answer

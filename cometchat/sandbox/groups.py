@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, List, Mapping, Optional
 
 from . import errors
 
@@ -16,6 +16,8 @@ TYPES = ("public", "private", "password")
 
 #: From the least to the most powerful.
 SCOPES = ("participant", "moderator", "admin")
+
+DETAILS = ("icon", "description", "metadata", "tags")
 
 _MODERATOR = SCOPES.index("moderator")
 _ADMIN = SCOPES.index("admin")
@@ -38,9 +40,10 @@ class Group:
     type: str
     owner: str
     password: Optional[str] = field(default=None, repr=False)
-    #: Icon, description, metadata, tags: what it was created with.
+    #: Icon, description, metadata, tags: what it was created with, or given later.
     details: Mapping[str, Any] = field(default_factory=dict)
     created_at: int = 0
+    updated_at: int = 0
     members: Dict[str, Member] = field(default_factory=dict)
     #: By uid: since when.
     banned: Dict[str, int] = field(default_factory=dict)
@@ -61,7 +64,7 @@ class Group:
             "membersCount": len(self.members),
             "conversationId": self.conversation,
             "createdAt": self.created_at,
-            "updatedAt": self.created_at,
+            "updatedAt": self.updated_at,
             **self.details,
         }
 
@@ -172,6 +175,43 @@ class Group:
         self.members[uid].scope = scope
         return old
 
+    def update(self, by: str, changes: Mapping[str, Any]) -> None:
+        """Change name, type, password and details, as far as they are given.
+
+        :raises ApiError: a field is wrong, or the user may not do that.
+        """
+        self._power(by)
+        name, kind = changes.get("name", self.name), changes.get("type", self.type)
+        password = changes.get("password", self.password)
+        if not isinstance(name, str) or not name:
+            raise errors.bad_request("The field name is not a text.")
+        _check_kind(kind, password)
+        self.name, self.type, self.password = name, kind, password
+        self.details = {**self.details, **{key: changes[key] for key in DETAILS if key in changes}}
+        self.updated_at = int(time.time())
+
+    def hand_over(self, uid: str, by: str) -> None:
+        """Make another member the owner, who is an admin then.
+
+        :raises ApiError: they are no member, or own it already, or the other does not own it.
+        """
+        self.member(by)
+        if by != self.owner:
+            raise errors.no_scope_clearance(self.guid)
+        if uid == by:
+            raise errors.no_self_action(self.guid)
+        if uid not in self.members:
+            raise errors.not_a_member(uid, self.guid)
+        self.owner = uid
+        self.members[uid].scope = "admin"
+
+    def check_moderator(self, uid: str) -> None:
+        """Whether the user is at least a moderator.
+
+        :raises ApiError: they are not.
+        """
+        self._power(uid)
+
     def _power(self, by: str) -> int:
         """The rank of somebody who is at least a moderator."""
         rank = SCOPES.index(self.member(by).scope)
@@ -188,6 +228,13 @@ class Group:
         if uid == self.owner or (power < _ADMIN and target is not None and SCOPES.index(target.scope) >= power):
             raise errors.no_scope_clearance(self.guid)
         return power
+
+
+def _check_kind(kind: Any, password: Any) -> None:
+    if kind not in TYPES:
+        raise errors.bad_request(f"The type is none of {', '.join(TYPES)}.")
+    if kind == "password" and (not isinstance(password, str) or not password):
+        raise errors.bad_request("A group of the type password needs a password.")
 
 
 def _rank(scope: Any) -> int:
@@ -215,13 +262,11 @@ class Groups:
 
         :raises ApiError: the guid is taken, the type unknown, or the password missing.
         """
-        if kind not in TYPES:
-            raise errors.bad_request(f"The type is none of {', '.join(TYPES)}.")
-        if kind == "password" and (not isinstance(password, str) or not password):
-            raise errors.bad_request("A group of the type password needs a password.")
+        _check_kind(kind, password)
         if guid in self._groups:
             raise errors.guid_exists(guid)
-        group = Group(guid, name, kind, owner, password, dict(details or {}), int(time.time()))
+        now = int(time.time())
+        group = Group(guid, name, kind, owner, password, dict(details or {}), now, now)
         group.enter(owner, "admin")
         self._groups[guid] = group
         return group
@@ -234,6 +279,20 @@ class Groups:
         if guid not in self._groups:
             raise errors.guid_not_found(guid)
         return self._groups[guid]
+
+    def seen_by(self, uid: str) -> List[Group]:
+        """The groups that the user may know of: private ones only as a member."""
+        return [group for group in self._groups.values() if group.type != "private" or uid in group.members]
+
+    def delete(self, guid: str, by: str) -> None:
+        """Remove a group. What was said in it stays.
+
+        :raises ApiError: there is none, or the user is no admin of it.
+        """
+        group = self.of(guid)
+        if group.member(by).scope != "admin":
+            raise errors.no_scope_clearance(guid)
+        del self._groups[guid]
 
     def heard_by(self, guid: str, uid: str) -> Optional[Group]:
         """The group, where the user may speak in it."""

@@ -9,19 +9,21 @@ from typing import Any, Callable, Dict, List, Optional, Pattern, Tuple
 from urllib.parse import unquote
 
 from . import errors, shapes
-from .accounts import Account, RefusedJwt, Token
+from .accounts import DETAILS, Account, RefusedJwt, Token
 from .calling import Calling
 from .errors import ApiError
 from .grouping import Grouping
 from .http_call import Call, Listing, Route
 from .http_calls import CallRoutes
+from .http_conversations import ConversationRoutes
 from .http_groups import GroupRoutes
 from .http_messages import MessageRoutes
+from .http_users import UserRoutes
 from .hub import Hub
 from .messaging import Messaging
 from .state import State
 
-#: Sent to ``ANALYTICS_HOST`` of the settings, as long as ``ANALYTICS_PING_DISABLED`` of these is not set. It goes without
+#: Sent to ``ANALYTICS_HOST`` of the settings, unless a test has set ``ANALYTICS_PING_DISABLED`` there. It goes without
 #: the headers that go with every other call.
 _PING = "/ping"
 
@@ -33,10 +35,12 @@ class HttpApi:
         self._state = state
         routes: List[Route] = [
             ("POST", r"/users/([^/]+)/auth_tokens", self._create_auth_token),
-            ("PUT", r"/me", self._log_in),
+            ("PUT", r"/me", self._put_me),
             ("GET", r"/me", self._me),
             ("DELETE", r"/me", self._log_out),
             ("GET", r"/settings", self._settings),
+            *UserRoutes(state, hub.is_online, self._who_is).routes,
+            *ConversationRoutes(state, hub.is_online, self._who_is).routes,
             *MessageRoutes(state, Messaging(state, hub.bring), self._who_is).routes,
             *GroupRoutes(state, Grouping(state, hub.bring), self._who_is).routes,
             *CallRoutes(Calling(state, hub.bring), self._who_is).routes,
@@ -83,9 +87,13 @@ class HttpApi:
         token = self._state.accounts.issue_token(uid)
         return {"uid": uid, "authToken": token, "createdAt": self._state.accounts.tokens[token].created_at}
 
-    def _log_in(self, call: Call) -> Dict[str, Any]:
-        self._logged_in(call)
+    def _put_me(self, call: Call) -> Dict[str, Any]:
+        _, _, account = self._logged_in(call)
         body = call.body
+        # One call for two things: a login brings a device, a user who changes something about themselves brings that.
+        if isinstance(body, dict) and "deviceId" not in body and any(key in body for key in ("uid", "name", *DETAILS)):
+            account.update(body)
+            return self._me(call)
         self._violations(call, shapes.device_body(body, self._state.app_id))
         device_id = body.get("deviceId") if isinstance(body, dict) else None
         return self._me(call, device_id if isinstance(device_id, str) else None)

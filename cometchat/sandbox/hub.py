@@ -35,6 +35,10 @@ class Hub:
         """The accepted connections of one user; of all for None."""
         return [connection for connection in self.joined if uid in (None, connection.uid)]
 
+    def is_online(self, uid: str) -> bool:
+        """Whether a user has an accepted connection."""
+        return bool(self.of(uid))
+
     def join(self, connection: Peer) -> None:
         """A connection has been accepted. Others hear of it where it is the user's first."""
         first = not self.of(connection.uid)
@@ -62,6 +66,8 @@ class Hub:
         routed["body"]["user"] = account.fields(online=True)
         if frame["type"] == "receipts":
             routed["body"]["timestamp"] = int(time.time())
+            if frame["body"]["action"] == "read":
+                self._state.messages.note_receipt(account.uid, frame["body"]["messageId"])
         uids = frozenset({frame["receiver"]})
         if frame["receiverType"] == "group":
             group = self._state.groups.heard_by(frame["receiver"], account.uid)

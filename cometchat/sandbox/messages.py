@@ -14,9 +14,8 @@ from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
 from . import errors
 
-#: Messages on a page, where nobody says how many; and at most.
+#: Messages on a page, where nobody says how many.
 DEFAULT_PAGE = 30
-LARGEST_PAGE = 1000
 
 #: The key of the feed of everything that a user may see.
 _ALL = ""
@@ -33,9 +32,16 @@ class PageQuery:
     #: Empty: any.
     categories: FrozenSet[str] = frozenset()
     types: FrozenSet[str] = frozenset()
+    #: The message of which the replies are wanted; None: any message.
+    parent_id: Optional[str] = None
+    hide_replies: bool = False
 
     def fits(self, message: Dict[str, Any]) -> bool:
-        """Whether the message is of a wanted category and type."""
+        """Whether the message is of a wanted category and type, and in the wanted thread."""
+        if self.hide_replies and "parentId" in message:
+            return False
+        if self.parent_id is not None and message.get("parentId") != self.parent_id:
+            return False
         return (not self.categories or message["category"] in self.categories) and (
             not self.types or message["type"] in self.types
         )
@@ -54,6 +60,8 @@ class MessageStore:
         self._sent_at: List[int] = []
         #: By uid and conversation, and by uid alone for everything: ids, growing.
         self._feeds: Dict[Tuple[str, str], List[int]] = {}
+        #: By uid and conversation: the id of the message up to which the user has read it.
+        self._read: Dict[Tuple[str, str], int] = {}
         #: By sender and muid: the message's id.
         self._muids: Dict[Tuple[str, str], str] = {}
 
@@ -121,6 +129,42 @@ class MessageStore:
         if before is None:
             before = len(self._messages) + 1 if query.sent_at is None else bisect_left(self._sent_at, query.sent_at) + 1
         return self._collect(feed, range(bisect_left(feed, before) - 1, -1, -1), query)[::-1]
+
+    def conversations(self, uid: str) -> List[str]:
+        """The ids of a user's conversations, the one with the latest message first."""
+        latest = {key[1]: feed[-1] for key, feed in self._feeds.items() if key[0] == uid and key[1] != _ALL}
+        return sorted(latest, key=lambda conversation: latest[conversation], reverse=True)
+
+    def latest(self, uid: str, conversation: str) -> Optional[Dict[str, Any]]:
+        """The latest message of a conversation that a user may see."""
+        feed = self._feeds.get((uid, conversation))
+        return None if feed is None else self._messages[feed[-1] - 1]
+
+    def note_read(self, uid: str, conversation: str, number: int) -> None:
+        """The user has read a conversation up to the message with this number, and nothing after it."""
+        self._read[uid, conversation] = number
+
+    def note_receipt(self, uid: str, message_id: str) -> None:
+        """The user says that they have read up to a message. Where there is none for them: nothing."""
+        try:
+            seen = self.sees(uid, message_id)
+        except errors.ApiError:
+            return
+        if seen:
+            key = (uid, self.get(message_id)["conversationId"])
+            self._read[key] = max(self._read.get(key, 0), int(message_id))
+
+    def read_up_to(self, uid: str, conversation: str) -> Optional[str]:
+        """The id of the message up to which the user has read a conversation; None where they have read nothing."""
+        number = self._read.get((uid, conversation), 0)
+        return str(number) if number else None
+
+    def unread(self, uid: str, conversation: str) -> int:
+        """How many messages of others a user has not read. Actions and calls do not count."""
+        feed = self._feeds.get((uid, conversation), [])
+        unread = feed[bisect_right(feed, self._read.get((uid, conversation), 0)) :]
+        messages = (self._messages[number - 1] for number in unread)
+        return sum(found["sender"] != uid and found["category"] not in ("action", "call") for found in messages)
 
     def _collect(self, feed: List[int], positions: Iterable[int], query: PageQuery) -> List[Dict[str, Any]]:
         found: List[Dict[str, Any]] = []

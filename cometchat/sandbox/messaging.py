@@ -1,12 +1,13 @@
-"""Sending, editing, deleting, reacting, typing: what a user does to messages. No network: see ``posting``."""
+"""Sending, editing, deleting, reacting, typing, ...: what a user does to messages. No network: see ``posting``."""
 
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet
+from typing import Any, Dict, FrozenSet, Optional
 
 from . import errors
 from .posting import Outgoing, Posting, user_entity
+from .reactions import Reaction
 
 #: What ``POST /messages`` must have, each a text that is not empty.
 _TEXT_FIELDS = ("receiver", "receiverType", "category", "type")
@@ -15,11 +16,14 @@ _TEXT_FIELDS = ("receiver", "receiverType", "category", "type")
 class Messaging(Posting):
     """One app's messages, in the hands of its users. Every method raises ``ApiError`` where the user may not."""
 
-    def send(self, sender: str, body: Any, resource: str) -> Dict[str, Any]:
+    def send(self, sender: str, body: Any, resource: str, parent_id: Optional[str] = None) -> Dict[str, Any]:
         """Store a message as it was posted; the stored message. One that was sent before, by its muid, is that one.
 
         :param resource: what the sending client calls itself.
+        :param parent_id: the message that it replies to, whatever the body says.
         """
+        if parent_id is not None:
+            self.seen(parent_id, sender)
         _check(body)
         before = self._state.messages.sent_before(sender, body.get("muid"))
         if before is not None:
@@ -38,6 +42,8 @@ class Messaging(Posting):
         for key in ("muid", "parentId", "tags", "metadata"):
             if key in body:
                 message[key] = body[key]
+        if parent_id is not None:
+            message["parentId"] = parent_id
         return self._store(message, parties.uids, resource)
 
     def edit(self, message_id: str, data: Any, by: str, resource: str) -> Dict[str, Any]:
@@ -60,26 +66,42 @@ class Messaging(Posting):
             self._state.groups.of(message["receiver"]).member(uid)
         if not reaction:
             raise errors.bad_request("The reaction is empty.")
-        if not self._state.reactions.change(message_id, uid, reaction, added):
+        change = self._state.reactions.change(message_id, uid, reaction, added)
+        if change is None:
             return message
         counts = self._state.reactions.counts(message_id)
         changed = self._state.messages.replace(message_id, data={**message["data"], "reactions": counts})
-        other = message["receiver"]
-        if message["receiverType"] == "user" and other == uid:
-            other = message["sender"]
-        frame = self._frame("reaction", uid, other, message["receiverType"], resource)
+        frame = self._frame("reaction", uid, _other_side(message, uid), message["receiverType"], resource)
+        # Flat: the vendor's client looks for every field of it here. Not confirmed against the live service.
         frame["body"] = {
             "action": f"message_reaction_{'added' if added else 'removed'}",
-            "reaction": {
-                "messageId": message_id,
-                "reaction": reaction,
-                "uid": uid,
-                "reactedAt": int(time.time()),
-                "reactedBy": self._state.accounts.of(uid).fields(online=True),
-            },
+            "conversationId": message["conversationId"],
+            **self.shown(change),
         }
+        if "parentId" in message:
+            frame["body"]["parentId"] = message["parentId"]
         self._post(Outgoing(frame, self._concerned(message), uid, resource))
         return changed
+
+    def shown(self, reaction: Reaction) -> Dict[str, Any]:
+        """A reaction, as the API shows it."""
+        return {**reaction.fields, "reactedBy": self._state.accounts.of(reaction.uid).fields(online=True)}
+
+    def interact(self, message_id: str, uid: str, elements: Any, resource: str) -> None:
+        """Tell a message's sender which of its elements the user has used. It is not stored."""
+        message = self.seen(message_id, uid)
+        if not isinstance(elements, list) or not elements or not all(isinstance(name, str) for name in elements):
+            raise errors.bad_request("The field interactions is missing, or not a list of texts.")
+        now = int(time.time())
+        frame = self._frame("interaction_completed", uid, _other_side(message, uid), message["receiverType"], resource)
+        frame["messageSender"] = message["sender"]
+        frame["body"] = {
+            "messageId": message_id,
+            "user": self._state.accounts.of(uid).fields(online=True),
+            "interactions": [{"elementId": name, "interactedAt": now} for name in elements],
+            "timestamp": now,
+        }
+        self._post(Outgoing(frame, frozenset({message["sender"]}), uid, resource))
 
     def show_typing(self, sender: str, receiver: str, receiver_type: str, resource: str, *, started: bool) -> None:
         """Tell the receiver, once, that the sender types, or no longer does."""
@@ -138,6 +160,12 @@ class Messaging(Posting):
         if message["receiverType"] == "group":
             return frozenset(self._state.groups.of(message["receiver"]).members)
         return frozenset({message["sender"], message["receiver"]})
+
+
+def _other_side(message: Dict[str, Any], uid: str) -> str:
+    """Where something that the user does to a message goes: the group, or the other one of the two."""
+    receiver = str(message["receiver"])
+    return str(message["sender"]) if message["receiverType"] == "user" and receiver == uid else receiver
 
 
 def _check(body: Any) -> None:

@@ -74,9 +74,7 @@ class Posting:
         if receiver_type != "user":
             raise errors.bad_request("The receiverType is neither user nor group.")
         account = self._state.accounts.of(receiver)
-        return Parties(
-            user_entity(account), conversation_of_users(sender, receiver), frozenset({sender, receiver})
-        )
+        return Parties(user_entity(account), conversation_of_users(sender, receiver), frozenset({sender, receiver}))
 
     def _store(self, message: Dict[str, Any], uids: Collection[str], resource: str) -> Dict[str, Any]:
         """Store a message and let everybody concerned know; as it is stored."""

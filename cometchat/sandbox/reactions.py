@@ -2,29 +2,60 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Set
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, List, Optional, Tuple
+
+
+@dataclass(frozen=True)
+class Reaction:
+    """One user's reaction to one message."""
+
+    id: str
+    message_id: str
+    uid: str
+    reaction: str
+    reacted_at: int
+
+    @property
+    def fields(self) -> Dict[str, Any]:
+        """As the API shows it, apart from the user's own fields."""
+        return {
+            "id": self.id,
+            "messageId": self.message_id,
+            "uid": self.uid,
+            "reaction": self.reaction,
+            "reactedAt": self.reacted_at,
+        }
 
 
 class Reactions:
-    """By message, the users of each reaction, in the order in which the reactions came."""
+    """By message, the reactions in the order in which they came."""
 
     def __init__(self) -> None:
-        self._uids: Dict[str, Dict[str, Set[str]]] = {}
+        self._reactions: Dict[str, Dict[Tuple[str, str], Reaction]] = {}
+        self._count = 0
 
-    def change(self, message_id: str, uid: str, reaction: str, added: bool) -> bool:
-        """Add a user's reaction or take it away; whether that changes anything."""
-        reactions = self._uids.setdefault(message_id, {})
-        uids = reactions.setdefault(reaction, set())
-        changes = (uid in uids) != added
-        if added:
-            uids.add(uid)
-        else:
-            uids.discard(uid)
-            if not uids:
-                del reactions[reaction]
-        return changes
+    def change(self, message_id: str, uid: str, reaction: str, added: bool) -> Optional[Reaction]:
+        """Add a user's reaction or take it away; which one it was, None where nothing changes by that."""
+        reactions = self._reactions.setdefault(message_id, {})
+        key = (uid, reaction)
+        if not added:
+            return reactions.pop(key, None)
+        if key in reactions:
+            return None
+        self._count += 1
+        reactions[key] = Reaction(str(self._count), message_id, uid, reaction, int(time.time()))
+        return reactions[key]
+
+    def of(self, message_id: str, reaction: Optional[str] = None) -> List[Reaction]:
+        """The reactions to a message: of one kind, or all for None."""
+        found = self._reactions.get(message_id, {}).values()
+        return [entry for entry in found if reaction in (None, entry.reaction)]
 
     def counts(self, message_id: str) -> List[Dict[str, Any]]:
         """The reactions to a message, as its data shows them."""
-        reactions = self._uids.get(message_id, {})
-        return [{"reaction": reaction, "count": len(uids)} for reaction, uids in reactions.items()]
+        counts: Dict[str, int] = {}
+        for entry in self.of(message_id):
+            counts[entry.reaction] = counts.get(entry.reaction, 0) + 1
+        return [{"reaction": reaction, "count": count} for reaction, count in counts.items()]

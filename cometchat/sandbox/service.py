@@ -74,7 +74,9 @@ class Service:
         for connection in list(self.connections):
             connection.abort(reset=False)
         self._release()
-        self._server.abort()
+        self._server.end()
+        for _ in range(3):  # in these turns of the loop, what was accepted a moment ago is made, and ended
+            await asyncio.sleep(0)
         await self._server.wait_empty(CLOSE_TIMEOUT)
 
     def drop(self, reset: bool) -> int:

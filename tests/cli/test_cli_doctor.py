@@ -49,10 +49,12 @@ def examine(account: List[str], capsys: pytest.CaptureFixture[str]) -> Examine:
     def run(*options: str, fails_at: Optional[str] = None) -> Dict[str, str]:
         code = main(["doctor", "--timeout", "1", *account, *options])
         captured = capsys.readouterr()
-        assert captured.err == ""
         steps = parse(captured.out)
         assert code == (0 if fails_at is None else 1), captured.out
-        if fails_at is not None:
+        if fails_at is None:
+            assert captured.err == ""
+        else:
+            assert captured.err.startswith(f"cometchat doctor: {fails_at}: ") and captured.err.count("\n") == 1
             assert_fails_at(steps, fails_at)
             assert f"It fails at: {fails_at}\nWhat it means    " in captured.out
         steps[""] = " ".join(" ".join(captured.out.splitlines()[len(STEPS) :]).split())

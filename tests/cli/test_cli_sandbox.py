@@ -73,12 +73,22 @@ def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_files_that_are_no_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Certificate files that do not exist, or hold something else, end it with 1 and one line."""
-    nothing = tmp_path / "nothing.pem"
+    """A file that holds no certificate ends it with 1 and one line; one that is not there is wrong usage."""
+    nothing, missing = tmp_path / "nothing.pem", tmp_path / "missing.pem"
     nothing.write_text("nothing")
-    for path in (str(tmp_path / "missing.pem"), str(nothing)):
-        assert main(["sandbox", "--certfile", path, "--keyfile", path]) == 1
-        assert capsys.readouterr().err.count("\n") == 1
+    for path, code in ((nothing, 1), (missing, 2)):
+        assert main(["sandbox", "--certfile", str(path), "--keyfile", str(path)]) == code
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+    assert f"--certfile: {missing} can't be read" in error
+
+
+@pytest.mark.parametrize("port", ["abc", "-1", "65536", "1.5", "", "9" * 5000])
+def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage, in one line that says what a port is."""
+    assert main(["sandbox", f"--port={port}"]) == 2
+    error = capsys.readouterr().err
+    assert "a number from 0 to 65535" in error and error.count("\n") == 1
 
 
 def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:

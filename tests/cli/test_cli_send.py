@@ -336,7 +336,8 @@ def test_an_interrupt_keeps_the_message(to_other: List[str], sandbox: Sandbox, o
     """Ctrl-C while it waits ends it with 1, and the line says where the message is."""
     sandbox.refuse_upgrades(503)
     process = start(*to_other, "--text", "Hello", "--timeout", "600")
-    assert sandbox.wait_for_attempts(1, 10)
+    # The first attempt is under way while the message is still being put.
+    assert sandbox.wait_until(lambda: waiting(sandbox, outbox) == 1 and len(sandbox.attempts) > 1, 20)
     process.send(signal.SIGINT)
     assert process.end() == 1
     assert one_line(process.errors()).startswith("cometchat send: interrupted")
@@ -344,9 +345,7 @@ def test_an_interrupt_keeps_the_message(to_other: List[str], sandbox: Sandbox, o
     assert waiting(sandbox, outbox) == 1
 
 
-def test_a_file_that_can_not_be_used(
-    to_other: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_file_that_can_not_be_used(to_other: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """An outbox that is no outbox, or can't be made, is 1 and one line; a folder is wrong usage."""
     nothing = tmp_path / "nothing.db"
     nothing.write_text("this is no database " * 100)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import queue
+import uuid
 from typing import Any, Callable, Dict, List, NamedTuple, Tuple
 
 import pytest
+import requests
 
 from cometchat import (
     Action,
@@ -290,6 +292,21 @@ def test_a_goal_completed(sandbox: Sandbox, party: Party) -> None:
     assert sandbox.send_frame({**envelope, "type": "receipts", "body": body}, UID) == 1
     receipt = ear.message("on_interaction_goal_completed")
     assert (receipt.message_id, receipt.sender.uid) == ("5", OTHER_UID)
+
+
+def test_interactions_with_a_message(sandbox: Sandbox, party: Party) -> None:
+    """What the receiver does with an interactive message is heard by its sender: whose message, and by whom."""
+    _, ear = heard(party, sandbox)
+    sandbox.send_message(UID, OTHER_UID, category="interactive", type="form", data={"interactiveData": {"title": "F"}})
+    ear.next("on_interactive_message_received")
+    # No client of ours says this: with the headers that one's last call had, so that nothing is a violation.
+    headers = {name: sandbox.requests[-1].headers[name] for name in ("appId", "Accept", "Content-Type", "sdk")}
+    headers.update(authToken=sandbox.auth_token(OTHER_UID), resource=f"WEB-4_2_0-{uuid.uuid4()}-1700000000000")
+    body = {"interactions": ["button"]}
+    answer = requests.patch(f"{sandbox.url}/messages/1/interacted", json=body, headers=headers, timeout=DEADLINE)
+    assert answer.status_code == 200, answer.text
+    receipt = ear.message("on_interaction_goal_completed")
+    assert (receipt.message_id, receipt.sender.uid, receipt.receiver_type) == ("1", OTHER_UID, "user")
 
 
 # Calls.

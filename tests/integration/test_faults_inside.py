@@ -268,9 +268,7 @@ def test_settings_inside_of_settings(sandbox: Sandbox, party: Party) -> None:
     assert client.connection_info().mode == "LIMITED_TRANSIENT"
 
 
-def test_settings_of_an_old_login_do_not_count(
-    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_settings_of_an_old_login_do_not_count(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer that comes after the logout is for nobody."""
     client = party.client(**MANUAL)
     client.login(UID, sandbox.auth_key)

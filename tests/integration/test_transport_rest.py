@@ -149,9 +149,7 @@ def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
     assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 2}
 
 
-def test_no_password_file(
-    serve: Serve, new_rest: NewRest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_password_file(serve: Serve, new_rest: NewRest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ~/.netrc for the host adds no credentials of its own."""
     script, netrc = Asked(), tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login somebody password else\n")
@@ -616,9 +614,7 @@ def test_no_proxy(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPat
     assert get(new_rest(), http(serve(Asked()))) == {"ok": 1}
 
 
-def test_http_and_https_have_each_their_way(
-    serve: Serve, new_rest: NewRest, authority: Authority
-) -> None:
+def test_http_and_https_have_each_their_way(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
     """The proxy for https does not hold for http, even for the same host and port."""
     server = serve(Asked())
     rest = new_rest(proxies={"https": f"http://127.0.0.1:{unused_port()}"})

@@ -627,9 +627,7 @@ def _addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: found)
 
 
-def test_the_next_address_has_its_turn(
-    serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_address_has_its_turn(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one address of a name refuses and the next is silent, the third is reached within the time limit."""
     with SilentAddress() as silent:
         _addresses(monkeypatch, unused_port(), silent.port, serve(greet).port)
@@ -836,9 +834,7 @@ CLOSES: Dict[str, Tuple[bytes, Optional[int], str, int]] = {
 
 
 @pytest.mark.parametrize("payload, code, details, echo", CLOSES.values(), ids=CLOSES.keys())
-def test_a_close_frame(
-    line: Callable[..., Line], payload: bytes, code: Optional[int], details: str, echo: int
-) -> None:
+def test_a_close_frame(line: Callable[..., Line], payload: bytes, code: Optional[int], details: str, echo: int) -> None:
     """A close frame ends the connection with its code and reason; the code is echoed."""
     connection = line()
     connection.say(frame(1, b"before"), frame(8, payload))

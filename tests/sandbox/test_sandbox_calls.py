@@ -40,6 +40,8 @@ def test_a_call_rings(client, make_client, sandbox, say):
     entities = stored["data"]["entities"]
     assert (entities["by"]["entity"]["uid"], entities["for"]["entity"]["uid"]) == (A, B)
     assert entities["on"]["entityType"] == "call"
+    sides = entities["on"]["entity"]["data"]["entities"]
+    assert (sides["sender"]["entity"]["uid"], sides["receiver"]["entity"]["uid"]) == (A, B)
     on = session(stored)
     assert on["sessionid"] and (on["status"], on["initiator"], on["receiver"], on["type"]) == (
         "initiated",
@@ -56,7 +58,7 @@ def test_a_call_rings(client, make_client, sandbox, say):
     "uid, status", [(B, "ongoing"), (B, "rejected"), (B, "busy"), (A, "cancelled"), (A, "unanswered")]
 )
 def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
-    """Each status is stored and reaches the other side, from the one who may set it."""
+    """Each status is stored and reaches the other side, from the one who may set it; who called whom stays in it."""
     session_id = sandbox.call(A, B)
     other = A if uid == B else B
     socket = client.connect(other, presence=None)
@@ -64,7 +66,11 @@ def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
     assert client.receive(socket)["body"] == message == sandbox.messages[-1]
     assert (message["data"]["action"], session(message)["status"], message["sender"]) == (status, status, uid)
     assert (session(message)["sessionid"], message["receiver"]) == (session_id, other)
-    assert session(message)["initiator"] == A and message["data"]["entities"]["by"]["entity"]["uid"] == uid
+    entities = message["data"]["entities"]
+    assert (entities["by"]["entity"]["uid"], entities["for"]["entity"]["uid"]) == (uid, other)
+    sides = session(message)["data"]["entities"]
+    assert session(message)["initiator"] == sides["sender"]["entity"]["uid"] == A
+    assert sides["receiver"]["entity"]["uid"] == B
 
 
 @pytest.mark.parametrize("uid", [A, B])
@@ -125,7 +131,7 @@ def test_a_muid_counts_once(sandbox, say):
 
 
 def test_a_group_is_called(client, sandbox, say):
-    """A call to a group reaches its members; one of them accepts it, even when the caller has left."""
+    """A call to a group reaches its members; one of them accepts it, even when the caller has left, who stays in it."""
     sandbox.add_group("g", "G", owner=C, members=[A, B])
     member = client.connect(B, presence=None)
     stored = say(A, "POST", "/calls", ring("g", receiverType="group")).json()["data"]
@@ -133,7 +139,10 @@ def test_a_group_is_called(client, sandbox, say):
     assert (stored["receiver"], stored["conversationId"]) == ("g", "group_g")
     sandbox.leave("g", A)
     sandbox.accept_call(session(stored)["sessionid"], by=C)
-    assert [client.receive(member)["body"]["data"]["action"] for _ in range(2)] == ["left", "ongoing"]
+    left, accepted = (client.receive(member)["body"] for _ in range(2))
+    assert (left["data"]["action"], accepted["data"]["action"], accepted["receiver"]) == ("left", "ongoing", "g")
+    sides = session(accepted)["data"]["entities"]
+    assert (sides["sender"]["entity"]["uid"], sides["receiver"]["entity"]["guid"]) == (A, "g")
 
 
 @pytest.mark.parametrize("method, path", [("POST", "/calls"), ("PUT", "/calls/x")])

@@ -7,6 +7,7 @@ import time
 import pytest
 
 A, B, C, D, E = (f"cometchat-uid-{number}" for number in range(1, 6))
+NO_CLEARANCE = (403, "ERR_GROUP_NO_SCOPE_CLEARANCE")
 
 
 @pytest.fixture
@@ -55,6 +56,93 @@ def test_a_group_is_made_and_shown(sandbox, say):
     other = say(B, "GET", "/groups/g").json()["data"]
     assert other["hasJoined"] is False and "scope" not in other
     assert sandbox.messages == []
+
+
+def test_a_group_is_made_with_members(client, sandbox, say):
+    """POST /groups with lists of members puts them in, or bans them, tells nobody, and answers what came of each."""
+    socket = client.connect(B, presence=None)
+    lists = {"moderators": [B], "participants": [C, "nobody"], "usersToBan": [D]}
+    body = {"guid": "g", "name": "G", "members": lists}
+    made = say(A, "POST", "/groups", body).json()["data"]
+    assert made["membersCount"] == 3 and made["scope"] == "admin"
+    members = made["members"]["data"]
+    assert members["moderators"] == {B: {"success": True}} and members["usersToBan"] == {D: {"success": True}}
+    assert members["participants"][C] == {"success": True} and members["admins"] == {}
+    assert members["participants"]["nobody"]["error"]["code"] == "ERR_UID_NOT_FOUND"
+    assert (scope(sandbox, B), scope(sandbox, C)) == ("moderator", "participant")
+    assert code(say(D, "POST", "/groups/g/members")) == (403, "ERR_BANNED_GROUPMEMBER")
+    assert sandbox.messages == [] and client.hears_nothing(socket, 0.05)
+    assert say(A, "POST", "/groups", {"guid": "h", "name": "H", "members": {}}).json()["data"]["members"]
+    assert "members" not in say(A, "GET", "/groups/g").json()["data"]
+
+
+@pytest.mark.parametrize("members", [[], "all", {"admins": B}, {"participants": [1]}])
+def test_wrong_lists_of_members_make_no_group(say, members):
+    """A group with members that are no lists of uids is refused as a whole."""
+    assert code(say(A, "POST", "/groups", {"guid": "g", "name": "G", "members": members})) == (400, "ERR_BAD_REQUEST")
+    assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
+
+
+def test_the_groups_are_listed(sandbox, say, group):
+    """GET /groups gives those that a user may know of, page by page; by name, and only those joined, if asked."""
+    sandbox.add_group("open", "Open", owner=A)
+    sandbox.add_group("private", "Private", type="private", owner=A, members=[C])
+
+    def listed(uid, query=""):
+        answer = say(uid, "GET", f"/groups{query}").json()
+        return [found["guid"] for found in answer["data"]], answer["meta"]["pagination"]
+
+    assert listed(C)[0] == ["g", "open", "private"] and listed(E)[0] == ["g", "open"]
+    assert listed(C, "?hasJoined=1")[0] == ["g", "private"] and listed(C, "?searchKey=OPE")[0] == ["open"]
+    pages = {"total": 3, "count": 1, "per_page": 2, "current_page": 2, "total_pages": 2}
+    assert listed(C, "?per_page=2&page=2") == (["private"], pages)
+    assert listed(C, "?per_page=2&page=3")[0] == []
+    first, *_ = say(B, "GET", "/groups").json()["data"]
+    assert (first["hasJoined"], first["scope"]) == (True, "moderator")
+
+
+def test_a_group_is_changed(sandbox, say, group):
+    """PUT of a group changes what a moderator gives; the password is in no answer, and counts from then on."""
+    changes = {"guid": "other", "name": "New", "type": "password", "password": "sesame", "metadata": {"a": 1}}
+    answer = say(B, "PUT", "/groups/g", {**changes, "membersCount": 77, "owner": B})
+    changed = answer.json()["data"]
+    assert (changed["guid"], changed["name"], changed["type"], changed["metadata"]) == (
+        "g",
+        "New",
+        "password",
+        {"a": 1},
+    )
+    assert (changed["membersCount"], changed["owner"]) == (3, A) and "sesame" not in answer.text
+    assert say(A, "PUT", "/groups/g", {"icon": "i"}).json()["data"]["metadata"] == {"a": 1}
+    assert code(say(D, "POST", "/groups/g/members")) == (403, "ERR_WRONG_GROUP_PASS")
+    assert say(D, "POST", "/groups/g/members", {"password": "sesame"}).status_code == 200
+
+
+def test_a_group_is_handed_over(sandbox, say, group):
+    """PATCH of the owner makes another member owner and admin; the old one may leave then."""
+    answer = say(A, "PATCH", "/groups/g/owner", {"owner": C}).json()["data"]
+    assert answer["message"] and scope(sandbox, C) == "admin"
+    assert say(A, "GET", "/groups/g").json()["data"]["owner"] == C
+    assert say(A, "DELETE", "/groups/g/members").status_code == 200
+
+
+def test_a_group_is_deleted(sandbox, say, group):
+    """A deleted group is no more; what was said in it is still in the history."""
+    sandbox.send_message(A, "g", "hello", receiver_type="group")
+    assert say(A, "DELETE", "/groups/g").json()["data"]["success"] is True
+    assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
+    assert say(C, "GET", "/messages").json()["data"][-1]["data"]["text"] == "hello"
+    assert say(A, "POST", "/groups", {"guid": "g", "name": "Again"}).status_code == 200
+
+
+def test_the_banned_are_listed(sandbox, say, group):
+    """GET of the banned users gives each with the time of it; to moderators only."""
+    sandbox.ban("g", D)
+    answer = say(B, "GET", "/groups/g/bannedusers?per_page=10&page=1").json()
+    assert [(user["uid"], user["scope"]) for user in answer["data"]] == [(D, "participant")]
+    assert abs(answer["data"][0]["bannedAt"] - time.time()) < 5
+    assert answer["meta"]["pagination"]["total_pages"] == 1
+    assert code(say(C, "GET", "/groups/g/bannedusers")) == NO_CLEARANCE
 
 
 @pytest.mark.parametrize(
@@ -183,10 +271,9 @@ def test_the_members_are_listed(sandbox, say, group):
     scopes = {member["uid"]: member["scope"] for member in answer["data"]}
     assert scopes == {A: "admin", B: "moderator", C: "participant"}
     assert answer["meta"]["pagination"]["total_pages"] == 1 and answer["meta"]["pagination"]["total"] == 3
+    second = say(C, "GET", "/groups/g/members?per_page=2&page=2").json()
+    assert [member["uid"] for member in second["data"]] == [C] and second["meta"]["pagination"]["total_pages"] == 2
     assert code(say(E, "GET", "/groups/g/members")) == (403, "ERR_GROUP_NOT_JOINED")
-
-
-NO_CLEARANCE = (403, "ERR_GROUP_NO_SCOPE_CLEARANCE")
 
 
 @pytest.mark.parametrize(
@@ -213,6 +300,18 @@ NO_CLEARANCE = (403, "ERR_GROUP_NO_SCOPE_CLEARANCE")
         (A, "DELETE", "/members/nobody", None, (404, "ERR_UID_NOT_FOUND")),
         (A, "POST", "/members", {"admins": "all"}, (400, "ERR_BAD_REQUEST")),
         (A, "POST", "/members", [], (400, "ERR_BAD_REQUEST")),
+        (C, "PUT", "", {"name": "N"}, NO_CLEARANCE),
+        (E, "PUT", "", {"name": "N"}, (403, "ERR_GROUP_NOT_JOINED")),
+        (A, "PUT", "", {"name": ""}, (400, "ERR_BAD_REQUEST")),
+        (A, "PUT", "", {"type": "secret"}, (400, "ERR_BAD_REQUEST")),
+        (A, "PUT", "", {"type": "password"}, (400, "ERR_BAD_REQUEST")),
+        (B, "DELETE", "", None, NO_CLEARANCE),
+        (E, "DELETE", "", None, (403, "ERR_GROUP_NOT_JOINED")),
+        (D, "PATCH", "/owner", {"owner": D}, NO_CLEARANCE),
+        (A, "PATCH", "/owner", {"owner": A}, (403, "ERR_GROUP_NO_SELF_ACTION")),
+        (A, "PATCH", "/owner", {"owner": E}, (400, "ERR_NOT_A_MEMBER")),
+        (A, "PATCH", "/owner", {"owner": "nobody"}, (404, "ERR_UID_NOT_FOUND")),
+        (A, "PATCH", "/owner", None, (404, "ERR_UID_NOT_FOUND")),
     ],
 )
 def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
@@ -235,6 +334,10 @@ def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
         ("PUT", f"/groups/g/members/{B}"),
         ("POST", f"/groups/g/bannedusers/{B}"),
         ("DELETE", f"/groups/g/bannedusers/{B}"),
+        ("GET", "/groups/g/bannedusers"),
+        ("PUT", "/groups/g"),
+        ("DELETE", "/groups/g"),
+        ("PATCH", "/groups/g/owner"),
     ],
 )
 def test_every_call_wants_a_group_and_an_auth_token(client, sandbox, say, method, path):

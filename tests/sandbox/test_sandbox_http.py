@@ -121,13 +121,14 @@ def test_the_jwt_lifetime_can_be_set(client, sandbox):
 
 
 def test_the_settings_lead_here(client, sandbox):
-    """Every host of the settings is the sandbox, and MODE is DEFAULT."""
+    """Every host of the settings is the sandbox, the one for pings too, which are on; and MODE is DEFAULT."""
     token = sandbox.auth_token("cometchat-uid-1")
     settings = client.call("GET", "/v3.0/settings", headers={"authToken": token}).json()["data"]
     here = f"127.0.0.1:{sandbox.port}"
     assert (settings["CHAT_HOST"], settings["CHAT_WS_PORT"]) == ("127.0.0.1", str(sandbox.port))
     assert settings["ADMIN_API_HOST"] == settings["CLIENT_API_HOST"] == here
     assert settings["MODE"] == "DEFAULT" and settings["CHAT_USE_SSL"] is False
+    assert settings["ANALYTICS_PING_DISABLED"] is False and settings["ANALYTICS_HOST"] == here
     assert not any("cometchat.io" in str(value) for value in settings.values())
 
 
@@ -250,6 +251,15 @@ def test_requests_are_recorded(client, sandbox):
     assert abs(request.time - time.monotonic()) < 5
     sandbox.clear_records()
     assert sandbox.requests == []
+
+
+def test_the_query_of_a_request_is_recorded(client, sandbox):
+    """The query of a request is in its record, decoded, and not in its path."""
+    client.call("GET", "/v3.0/messages?affix=append&id=7&searchKey=a%26b%20c")
+    client.call("GET", "/settings")
+    asked, plain = sandbox.requests
+    assert (asked.path, dict(asked.query)) == ("/v3.0/messages", {"affix": "append", "id": "7", "searchKey": "a&b c"})
+    assert dict(plain.query) == {}
 
 
 def message(**change: Any) -> Dict[str, Any]:

@@ -145,11 +145,26 @@ def test_a_page_says_where_it_stands(say, spoken):
     assert meta["current"] == {"limit": 3, "count": 3}
     assert (meta["previous"]["affix"], meta["previous"]["id"]) == ("prepend", "3")
     assert (meta["next"]["affix"], meta["next"]["id"]) == ("append", "5")
+    assert meta["cursor"] == {"id": 5, "sentAt": meta["next"]["sentAt"], "affix": "append"}
     empty = say(B, "GET", "/messages?affix=append&id=10").json()
     assert empty == {
         "data": [],
         "meta": {"current": {"limit": 30, "count": 0}, "next": {"affix": "append", "id": "10"}},
     }
+
+
+@pytest.mark.parametrize(
+    "affix, start, pages",
+    [("prepend", "", ["8 9 10", "5 6 7", "2 3 4", "1", ""]), ("append", "&id=4", ["5 6 7", "8 9 10", ""])],
+)
+def test_a_cursor_leads_to_the_next_page(say, spoken, affix, start, pages):
+    """Asking on with the id and the sentAt of each page's cursor gives every message once: the id decides."""
+    for wanted in pages:
+        answer = say(B, "GET", f"/messages?affix={affix}&per_page=3{start}")
+        assert numbers(answer) == wanted.split()
+        cursor = answer.json()["meta"].get("cursor")
+        assert (cursor is None) == (wanted == "")
+        start = cursor and f"&id={cursor['id']}&sentAt={cursor['sentAt']}"
 
 
 def test_a_page_has_30_messages_and_at_most_1000(sandbox, say):
@@ -242,6 +257,24 @@ def test_ten_thousands_of_messages_stay_fast(sandbox, say):
     assert (time.perf_counter() - before) / 60 < 0.05
 
 
+def test_replies_are_in_a_thread(client, sandbox, say):
+    """A reply is delivered with its parentId, is the thread's, and can be left out of the history."""
+    sandbox.send_message(A, B, "one")
+    sandbox.send_message(A, B, "two")
+    socket = client.connect(A, presence=None)
+    stored = say(B, "POST", "/messages/1/thread", text_to(A, "reply", parentMessageId="1")).json()["data"]
+    assert (stored["id"], stored["parentId"], stored["data"]["text"]) == ("3", "1", "reply")
+    assert client.receive(socket)["body"] == stored
+    say(A, "POST", "/messages/1/thread", text_to(B, "another"))
+    assert numbers(say(B, "GET", "/messages/1/thread?affix=prepend&per_page=1")) == ["4"]
+    assert numbers(say(B, "GET", "/messages/1/thread?affix=prepend&per_page=1&id=4")) == ["3"]
+    assert numbers(say(B, "GET", "/messages/2/thread")) == []
+    assert numbers(say(A, "GET", f"/users/{B}/messages?hideReplies=true")) == ["1", "2"]
+    assert numbers(say(A, "GET", f"/users/{B}/messages")) == ["1", "2", "3", "4"]
+    for method, body in (("GET", None), ("POST", text_to(A))):
+        assert code(say(C, method, "/messages/1/thread", body)) == (404, "ERR_MESSAGE_ID_NOT_FOUND")
+
+
 # One message.
 
 
@@ -318,7 +351,7 @@ def test_moderators_change_messages_of_their_group(client, sandbox, say):
 
 
 def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
-    """A reaction, and its end, reach both sides as a reaction frame; the message counts the reactions."""
+    """A reaction, and its end, reach both sides as a flat reaction frame; the message counts the reactions."""
     another = make_client(sandbox)
     sandbox.send_message(A, B, "hello")
     sender, reacting = client.connect(A, presence=None), another.connect(B, presence=None)
@@ -331,10 +364,10 @@ def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
             assert say(B, method, path, by=another).json()["data"]["data"]["reactions"] == counts
         frame = client.receive(sender)
         assert (frame["type"], frame["sender"], frame["receiver"]) == ("reaction", B, A)
-        assert frame["body"]["action"] == action
-        reaction = frame["body"]["reaction"]
-        assert (reaction["messageId"], reaction["reaction"], reaction["uid"]) == ("1", "👍", B)
-        assert abs(reaction["reactedAt"] - time.time()) < 5 and reaction["reactedBy"]["uid"] == B
+        body = frame["body"]
+        assert (body["action"], body["conversationId"], body["id"]) == (action, f"{A}_user_{B}", "1")
+        assert (body["messageId"], body["reaction"], body["uid"]) == ("1", "👍", B) and "parentId" not in body
+        assert abs(body["reactedAt"] - time.time()) < 5 and body["reactedBy"]["uid"] == B
     assert client.hears_nothing(sender, 0.05) and client.hears_nothing(reacting, 0.05)
 
 
@@ -350,6 +383,66 @@ def test_reactions_are_counted(client, sandbox):
     sandbox.unreact("1", A, "x")
     sandbox.unreact("1", B, "y")
     assert sandbox.messages[0]["data"]["reactions"] == [{"reaction": "x", "count": 1}]
+
+
+def test_a_reaction_to_a_reply_says_so(client, sandbox, say):
+    """A reaction frame about a message of a thread has that thread's parentId."""
+    sandbox.send_message(A, B, "hello")
+    say(B, "POST", "/messages/1/thread", text_to(A))
+    socket = client.connect(A, presence=None)
+    sandbox.react("2", B, "x")
+    body = client.receive(socket)["body"]
+    assert (body["messageId"], body["parentId"]) == ("2", "1")
+
+
+def test_reactions_are_listed(sandbox, say):
+    """GET gives the reactions to a message, all or of one kind, page by page, each with who has reacted."""
+    sandbox.send_message(A, B, "hello")
+    for uid, reaction in ((A, "x"), (B, "x"), (B, "👍")):
+        sandbox.react("1", uid, reaction)
+
+    def listed(query):
+        answer = say(A, "GET", f"/messages/1/reactions{query}").json()
+        return [(entry["id"], entry["uid"], entry["reaction"]) for entry in answer["data"]], answer["meta"]
+
+    everything = [("1", A, "x"), ("2", B, "x"), ("3", B, "👍")]
+    assert listed("") == (everything, listed("")[1])
+    assert listed("/x")[0] == everything[:2] and listed("/y") == ([], {"current": {"limit": 30, "count": 0}})
+    found, meta = listed("?limit=2&affix=append")
+    assert found == everything[:2] and meta["next"] == {"affix": "append", "id": "2"}
+    assert listed("?limit=2&affix=append&id=2")[0] == everything[2:]
+    found, meta = listed("?limit=2&affix=prepend")
+    assert found == everything[1:] and meta["previous"] == {"affix": "prepend", "id": "2"}
+    assert listed("?limit=2&affix=prepend&id=2")[0] == everything[:1]
+    entry, *_ = say(A, "GET", "/messages/1/reactions").json()["data"]
+    assert entry["messageId"] == "1" and entry["reactedBy"]["name"] == "Andrew Joseph" and entry["reactedAt"]
+    assert code(say(C, "GET", "/messages/1/reactions")) == (404, "ERR_MESSAGE_ID_NOT_FOUND")
+
+
+@pytest.mark.parametrize("receiver, receiver_type", [(B, "user"), ("g", "group")])
+def test_a_messages_sender_hears_of_interactions(client, make_client, sandbox, say, receiver, receiver_type):
+    """PATCH of interacted reaches the sockets of the message's sender, and nobody else's, with element and time."""
+    sandbox.add_group("g", "G", owner=A, members=[B, C])
+    sandbox.send_message(A, receiver, "form", receiver_type=receiver_type)
+    sender, other = client.connect(A, presence=None), make_client(sandbox).connect(C, presence=None)
+    answer = say(B, "PATCH", "/messages/1/interacted", {"interactions": ["button"]})
+    assert answer.json()["data"]["success"] is True
+    frame = client.receive(sender)
+    assert (frame["type"], frame["sender"], frame["messageSender"]) == ("interaction_completed", B, A)
+    assert (frame["receiver"], frame["receiverType"]) == (A if receiver == B else "g", receiver_type)
+    body = frame["body"]
+    assert (body["messageId"], body["user"]["uid"]) == ("1", B) and abs(body["timestamp"] - time.time()) < 5
+    assert body["interactions"] == [{"elementId": "button", "interactedAt": body["timestamp"]}]
+    assert client.hears_nothing(other, 0.05)
+
+
+@pytest.mark.parametrize("body", [None, {}, {"interactions": []}, {"interactions": "x"}, {"interactions": [1]}, []])
+def test_an_interaction_has_elements(sandbox, say, body):
+    """Without a list of the elements' names it is refused; and so it is where there is no message for that user."""
+    sandbox.send_message(A, B, "form")
+    assert code(say(B, "PATCH", "/messages/1/interacted", body)) == (400, "ERR_BAD_REQUEST")
+    named = {"interactions": ["x"]}
+    assert code(say(C, "PATCH", "/messages/1/interacted", named)) == (404, "ERR_MESSAGE_ID_NOT_FOUND")
 
 
 def test_reactions_are_for_those_who_see_the_message(sandbox, say):
@@ -372,6 +465,11 @@ def test_reactions_are_for_those_who_see_the_message(sandbox, say):
         ("DELETE", "/messages/1"),
         ("POST", "/messages/1/reactions/x"),
         ("DELETE", "/messages/1/reactions/x"),
+        ("GET", "/messages/1/reactions"),
+        ("GET", "/messages/1/reactions/x"),
+        ("GET", "/messages/1/thread"),
+        ("POST", "/messages/1/thread"),
+        ("PATCH", "/messages/1/interacted"),
     ],
 )
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):

@@ -259,7 +259,6 @@ def test_transient_frames_are_routed(client, sandbox, kind, body, envelope):
         (put("x", "deviceId"), "typing_indicator.deviceId is wrong"),
         (put("crowd", "receiverType"), "typing_indicator.receiverType is wrong"),
         (put("maybe", "body", "action"), "typing_indicator.body.action is wrong"),
-        (remove("body", "metadata"), "typing_indicator.body.metadata is missing"),
         (put({"uid": "other"}, "body", "user"), "typing_indicator.body.user is not the sender"),
         (put("text", "body"), "typing_indicator.body is wrong"),
         (put("m", "messageSender"), "typing_indicator.messageSender is not of the protocol"),
@@ -275,6 +274,17 @@ def test_malformed_transient_frames_go_nowhere(client, sandbox, change, violatio
     client.send(sender, frame)
     assert sandbox.wait_until(lambda: f"socket: {violation}" in sandbox.violations)
     assert client.hears_nothing(receiver, 0.05)
+
+
+def test_typing_needs_no_metadata(client, sandbox):
+    """A typing indicator without metadata is to the letter, and reaches the receiver as it is."""
+    sender = client.connect("cometchat-uid-1", presence=None)
+    receiver = client.connect("cometchat-uid-2", presence=None)
+    frame = client.frame("typing_indicator", "cometchat-uid-1", "cometchat-uid-2", {"action": "started"})
+    client.send(sender, frame)
+    got = client.receive(receiver)
+    assert got["body"]["action"] == "started" and "metadata" not in got["body"]
+    assert sandbox.violations == []
 
 
 def test_no_transient_means_none(client, sandbox):

@@ -18,9 +18,7 @@ def browser(sandbox, make_client):
     client = make_client(sandbox)
     client.resource = f"WEB-4_2_0-{uuid.uuid4()}-{int(time.time() * 1000)}"
     client.headers.update(sdk="javascript@4.2.0", resource=client.resource, Origin=ORIGIN)
-    client.device.update(
-        platform="WEB", appInfo={"version": "v4.2.0", "apiVersion": "v3.0", "userAgent": BROWSER}
-    )
+    client.device.update(platform="WEB", appInfo={"version": "v4.2.0", "apiVersion": "v3.0", "userAgent": BROWSER})
     return client
 
 

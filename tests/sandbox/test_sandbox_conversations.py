@@ -1,0 +1,140 @@
+"""Conversations: listed, shown, read and unread; by hand over HTTP and sockets."""
+
+from __future__ import annotations
+
+import pytest
+
+A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
+WITH_B = f"{A}_user_{B}"
+
+
+@pytest.fixture
+def say(client, sandbox):
+    """A maker of calls in a user's name: the whole answer."""
+
+    def call(uid, method, path, body=None):
+        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
+
+    return call
+
+
+@pytest.fixture
+def unread(say):
+    """How many messages of a conversation a user has not read."""
+    return lambda uid, path: say(uid, "GET", path + "/conversation").json()["data"]["unreadMessageCount"]
+
+
+@pytest.fixture
+def spoken(sandbox):
+    """Three messages from B to A and one back, and one of C to a group of all three."""
+    for number in range(1, 4):
+        sandbox.send_message(B, A, str(number))
+    sandbox.send_message(A, B, "4")
+    sandbox.add_group("g", "The Group", owner=C, members=[A, B])
+    sandbox.send_message(C, "g", "5", receiver_type="group")
+
+
+def code(answer):
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_the_conversations_are_listed(sandbox, say, spoken):
+    """GET /conversations gives a user's, the latest first, with its last message, the other side and what is unread."""
+    answer = say(A, "GET", "/v3.0/conversations?per_page=10&page=1").json()
+    group, user = answer["data"]
+    assert (group["conversationId"], group["conversationType"], group["unreadMessageCount"]) == ("group_g", "group", 1)
+    assert group["conversationWith"]["name"] == "The Group" and group["conversationWith"]["hasJoined"] is True
+    assert group["lastMessage"] == sandbox.messages[-1] and group["latestMessageId"] == "5"
+    assert (user["conversationId"], user["conversationType"], user["unreadMessageCount"]) == (WITH_B, "user", 3)
+    assert user["conversationWith"]["uid"] == B and user["lastMessage"]["id"] == "4"
+    assert answer["meta"]["pagination"]["total_pages"] == 1
+    first = say(A, "GET", "/conversations?per_page=1").json()
+    assert first["data"] == [group] and first["meta"]["pagination"]["total_pages"] == 2
+    assert say(A, "GET", "/conversations?conversationType=user").json()["data"] == [user]
+
+
+def test_a_conversation_is_shown(say, spoken):
+    """GET of a user's or a group's conversation gives it as the list does; each side sees the other."""
+    listed = say(B, "GET", "/conversations").json()["data"]
+    assert [say(B, "GET", f"{path}/conversation").json()["data"] for path in ("/groups/g", f"/users/{A}")] == listed
+    assert listed[1]["conversationWith"]["uid"] == A and listed[1]["unreadMessageCount"] == 1
+
+
+def test_there_is_no_conversation_without_a_message(sandbox, say, spoken):
+    """Where nothing was said there is none; of a group that was deleted none is listed."""
+    assert code(say(A, "GET", f"/users/{C}/conversation")) == (404, "ERR_CONVERSATION_NOT_FOUND")
+    assert code(say(A, "GET", "/users/nobody/conversation")) == (404, "ERR_UID_NOT_FOUND")
+    say(C, "DELETE", "/groups/g")
+    assert code(say(A, "GET", "/groups/g/conversation")) == (404, "ERR_GUID_NOT_FOUND")
+    assert [found["conversationId"] for found in say(A, "GET", "/conversations").json()["data"]] == [WITH_B]
+
+
+def test_a_conversation_is_marked_as_read(sandbox, say, unread, spoken):
+    """POST of read leaves nothing unread, DELETE of it makes one message and what came after unread again."""
+    assert say(A, "POST", f"/users/{B}/conversation/read").json()["data"]["success"] is True
+    assert say(A, "POST", "/groups/g/conversation/read").status_code == 200
+    assert (unread(A, f"/users/{B}"), unread(A, "/groups/g"), unread(B, f"/users/{A}")) == (0, 0, 1)
+    answer = say(A, "DELETE", f"/users/{B}/conversation/read", {"messageId": "2"}).json()["data"]["conversation"]
+    assert (answer["unreadMessageCount"], answer["lastReadMessageId"]) == (2, "1")
+    for message_id in ("5", "9", "", None):
+        body = {"messageId": message_id}
+        refused = code(say(A, "DELETE", f"/users/{B}/conversation/read", body))
+        assert refused == (404, "ERR_MESSAGE_ID_NOT_FOUND")
+
+
+def test_a_conversation_is_marked_as_delivered(say, spoken):
+    """POST of delivered is a success for a user and for a group, and refused for a group that one is not in."""
+    for path in (f"/users/{B}", "/groups/g"):
+        assert say(A, "POST", f"{path}/conversation/delivered").json()["data"]["success"] is True
+    say(A, "DELETE", "/groups/g/members")
+    assert code(say(A, "POST", "/groups/g/conversation/delivered")) == (403, "ERR_GROUP_NOT_JOINED")
+
+
+def test_a_receipt_reads(client, sandbox, say, unread, spoken):
+    """A read receipt on the socket counts for the conversation of its message; an earlier one takes nothing back."""
+    socket = client.connect(A, presence=None)
+    for message_id in ("2", "1", "77"):
+        body = {"action": "read", "messageId": message_id}
+        client.send(socket, client.frame("receipts", A, B, body, messageSender=B))
+    assert sandbox.wait_until(lambda: len(sandbox.frames) == 4)
+    assert unread(A, f"/users/{B}") == 1 and unread(A, "/groups/g") == 1
+    body = {"action": "delivered", "messageId": "3"}
+    client.send(socket, client.frame("receipts", A, B, body, messageSender=B))
+    assert sandbox.wait_until(lambda: len(sandbox.frames) == 5)
+    assert unread(A, f"/users/{B}") == 1 and sandbox.violations == []
+
+
+def test_actions_and_calls_are_not_unread(sandbox, unread, spoken):
+    """What counts as unread is what others have sent: no action, no call, nothing of one's own."""
+    sandbox.call(B, A)
+    sandbox.edit_message("1", "edited")
+    sandbox.send_message(A, B, "own")
+    assert unread(A, f"/users/{B}") == 3
+
+
+def test_unread_messages_are_counted(say, spoken):
+    """The history with unread=1 and count=1 gives a number for each conversation that has unread messages."""
+    user = {"entityType": "user", "entityId": B, "count": 3}
+    group = {"entityType": "group", "entityId": "g", "count": 1}
+    assert say(A, "GET", "/messages?unread=1&count=1").json()["data"] == [group, user]
+    assert say(A, "GET", f"/users/{B}/messages?unread=1&count=1").json()["data"] == [user]
+    assert say(A, "GET", "/groups/g/messages?unread=1&count=1").json()["data"] == [group]
+    assert say(A, "GET", f"/users/{C}/messages?unread=1&count=1").json()["data"] == []
+    assert say(C, "GET", "/messages?unread=1&count=1").json()["data"] == []
+
+
+@pytest.mark.parametrize(
+    "method, path",
+    [
+        ("GET", "/conversations"),
+        ("GET", f"/users/{B}/conversation"),
+        ("POST", f"/users/{B}/conversation/read"),
+        ("DELETE", "/groups/g/conversation/read"),
+        ("POST", "/groups/g/conversation/delivered"),
+    ],
+)
+def test_every_call_wants_an_auth_token(client, sandbox, method, path):
+    """Without an auth token there is no conversation; and a fault can be set on each path."""
+    assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
+    sandbox.fail_http(503, path=path)
+    assert client.call(method, path).status_code == 503

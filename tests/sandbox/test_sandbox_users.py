@@ -1,0 +1,98 @@
+"""Users: shown, listed, changed by themselves, blocked; by hand over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+A, B, C, D, E = (f"cometchat-uid-{number}" for number in range(1, 6))
+
+
+@pytest.fixture
+def say(client, sandbox):
+    """A maker of calls in a user's name: the whole answer."""
+
+    def call(uid, method, path, body=None):
+        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
+
+    return call
+
+
+def uids(answer):
+    """The uids of a page."""
+    assert answer.status_code == 200, answer.text
+    return [user["uid"] for user in answer.json()["data"]]
+
+
+def code(answer):
+    return answer.status_code, answer.json()["error"]["code"]
+
+
+def test_a_user_is_shown(client, say):
+    """GET of a user gives their fields, and whether they have a socket just now."""
+    user = say(A, "GET", f"/v3.0/users/{B}").json()["data"]
+    assert (user["uid"], user["name"], user["status"]) == (B, "George Alan", "offline")
+    client.connect(B, presence=None)
+    assert say(A, "GET", f"/users/{B}").json()["data"]["status"] == "online"
+    assert code(say(A, "GET", "/users/nobody")) == (404, "ERR_UID_NOT_FOUND")
+
+
+def test_the_others_are_listed(client, say):
+    """GET /users gives the others page by page; by name and status, if asked for so."""
+    assert uids(say(A, "GET", "/users")) == [B, C, D, E]
+    answer = say(A, "GET", "/users?per_page=3&page=2")
+    pages = {"total": 4, "count": 1, "per_page": 3, "current_page": 2, "total_pages": 2}
+    assert uids(answer) == [E] and answer.json()["meta"]["pagination"] == pages
+    client.connect(C, presence=None)
+    assert uids(say(A, "GET", "/users?status=online")) == [C]
+    empty = say(A, "GET", "/users?searchKey=nobody")
+    assert uids(empty) == [] and empty.json()["meta"]["pagination"]["total_pages"] == 1
+    assert uids(say(A, "GET", "/users?searchKey=ALAN")) == [B]
+    assert code(say(A, "GET", "/users?per_page=0")) == (400, "ERR_BAD_REQUEST")
+
+
+def test_users_change_themselves(client, sandbox, say):
+    """PUT /me with a user's fields changes these and no others, is no violation, and shows in what they send."""
+    changes = {"uid": B, "name": "Andy", "metadata": {"a": 1}, "avatar": "https://example.org/a.png", "role": "boss"}
+    me = say(A, "PUT", "/me", changes).json()["data"]
+    assert (me["uid"], me["name"], me["metadata"], me["role"]) == (A, "Andy", {"a": 1}, "default")
+    assert me["authToken"] and me["jwt"]
+    say(A, "PUT", "/me", {"statusMessage": "busy"})
+    user = say(B, "GET", f"/users/{A}").json()["data"]
+    assert (user["name"], user["avatar"], user["statusMessage"]) == ("Andy", changes["avatar"], "busy")
+    assert say(A, "GET", f"/users/{B}").json()["data"]["name"] == "George Alan"
+    socket = client.connect(B, presence=None)
+    sandbox.send_message(A, B, "hello")
+    assert client.receive(socket)["body"]["data"]["entities"]["sender"]["entity"]["name"] == "Andy"
+    assert code(say(A, "PUT", "/me", {"name": ""})) == (400, "ERR_BAD_REQUEST")
+    assert sandbox.violations == []
+
+
+def test_users_are_blocked(say):
+    """Who is blocked is listed, and shown as such to both, until unblocked; for each uid it is said what came of it."""
+    answer = say(A, "POST", "/blockedusers", {"blockedUids": [B, "nobody"]}).json()["data"]
+    assert answer == {B: {"success": True}, "nobody": {"success": False}}
+    say(C, "POST", "/blockedusers", {"blockedUids": [A]})
+    assert uids(say(A, "GET", "/blockedusers?per_page=10&page=1")) == [B, C]
+    assert uids(say(A, "GET", "/blockedusers?direction=blockedByMe")) == [B]
+    assert uids(say(A, "GET", "/blockedusers?direction=hasBlockedMe")) == [C]
+    mine, theirs = (say(A, "GET", f"/users/{uid}").json()["data"] for uid in (B, C))
+    assert (mine["blockedByMe"], mine["hasBlockedMe"]) == (True, False)
+    assert (theirs["blockedByMe"], theirs["hasBlockedMe"]) == (False, True)
+    say(A, "DELETE", "/blockedusers", {"blockedUids": [B]})
+    assert say(A, "GET", f"/users/{B}").json()["data"]["blockedByMe"] is False
+
+
+@pytest.mark.parametrize("body", [None, [], {"blockedUids": B}, {"blockedUids": [1]}])
+def test_blocking_wants_a_list(say, body):
+    """Without a list of uids nobody is blocked."""
+    assert code(say(A, "POST", "/blockedusers", body)) == (400, "ERR_BAD_REQUEST")
+
+
+@pytest.mark.parametrize(
+    "method, path", [("GET", "/users"), ("GET", f"/users/{B}"), ("GET", "/blockedusers"), ("POST", "/blockedusers")]
+)
+def test_every_call_wants_an_auth_token(client, sandbox, method, path):
+    """Without an auth token nobody is shown or blocked; and a fault can be set on each path."""
+    assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
+    sandbox.fail_http(503, path=path)
+    assert client.call(method, path).status_code == 503
