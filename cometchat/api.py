@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import Any, Callable, ContextManager, Mapping, Optional, Union
 
@@ -248,3 +249,12 @@ class CometChat:
                 COMETCHAT_INITIALIZATION_NOT_DONE, "Call CometChat.init(app_id, settings) before anything else."
             )
         return client
+
+    @classmethod
+    def _begin_anew(cls) -> None:
+        """In the child of a fork: the lock may have been held by a thread that is not here."""
+        cls._lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=CometChat._begin_anew)

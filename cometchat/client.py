@@ -10,8 +10,9 @@ import threading
 import time
 import weakref
 from types import TracebackType
-from typing import Callable, Optional, Type, Union
+from typing import Callable, List, Optional, Type, Union
 
+from . import _forking
 from ._listening import Listening
 from ._protocol.endpoints import jwt_expiry
 from ._protocol.states import CometChatWSState
@@ -58,20 +59,41 @@ class Client(Listening, Sending):
         _check_settings(settings)
         self.app_id = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
-        number = next(_numbers)
         self._registry = _registry or Registry()
-        self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}")
+        self._closed = False
+        self._assemble()
+        _clients.add(self)
+        _forking.watch(self)
+        if _start:
+            self._resume()
+
+    def _assemble(self) -> None:
         # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
         from ._parts import assemble
 
-        parts = assemble(self.app_id, settings, self._registry, self._dispatcher, number)
+        number = next(_numbers)
+        self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}")
+        parts = assemble(self.app_id, self.settings, self._registry, self._dispatcher, number)
         self._rest, self._account, self._connection, self._inbox, self._sender = parts[:5]
         self._outbox_store, self._outbox_delivery, self._outbox = parts[5:]
         self._logging_in = threading.Lock()
-        self._closed = False
-        _clients.add(self)
-        if _start:
-            self._resume()
+
+    def _before_fork(self) -> None:
+        self._outbox_store.pause()
+        self._outbox_delivery.pause()
+
+    def _after_fork(self) -> None:
+        self._outbox_delivery.resume()
+        self._outbox_store.resume()
+
+    def _begin_anew(self) -> List[object]:
+        account, old = self._account, [self._rest, self._connection, self._outbox_store, self._outbox_delivery]
+        self._connection.forsake()
+        self._outbox_delivery.forsake()
+        self._registry.begin_anew()
+        self._assemble()
+        self._account.take_over(account)
+        return [account, *old]
 
     def _resume(self) -> None:
         """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
@@ -262,6 +284,7 @@ class Client(Listening, Sending):
         self._outbox_store.close()
         self._rest.close()
         _clients.discard(self)
+        _forking.forget(self)
 
     def _warn_of_unsent(self) -> None:
         if self.settings.outbox_path is not None or self._account.session is None:

@@ -34,6 +34,7 @@ FLOORS: Dict[str, float] = {
     "_sending": 4,
     "outbox": 4,
     "_parts": 4.1,
+    "_forking": 4.1,
     "client": 4.2,
     "api": 4.3,
     "": 4.4,  # the package itself, the door

@@ -87,6 +87,13 @@ class Account:
         #: The settings are those of a ``PUT /me`` that no connection has used yet.
         self.settings_are_new = False
 
+    def take_over(self, other: Account) -> None:
+        """The login of another account object of the same client: in the child of a fork, the parent's."""
+        # Without the jwt, which was given to the parent's connection.
+        self.session = other.session and replace(other.session, jwt=None)
+        self._refresh = other._refresh
+        self._secrets.add(*other._secrets.known())
+
     def restore(self) -> bool:
         """Take up the stored session, if there is one of this app. Makes no call."""
         try:

@@ -140,6 +140,12 @@ class Connection:
         """Want no connection, for ever."""
         self._end(Signal.CLOSE)
 
+    def forsake(self) -> None:
+        """In the child of a fork: the socket is the parent's, and is let go of without a word."""
+        for run in (self._run, self._ended):
+            if run is not None and run.socket is not None:
+                run.socket.forsake()
+
     def join(self, timeout: float) -> None:
         """Wait for the thread that :meth:`close` has stopped, at most ``timeout`` seconds."""
         thread = self._ended.thread if self._ended is not None else None

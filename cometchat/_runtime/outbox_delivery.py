@@ -19,7 +19,7 @@ from ..models.message import message_from_dict
 from .account import Account
 from .connection import Connection
 from .dispatcher import Dispatcher
-from .outbox_store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
+from .outbox_store import MESSAGE, RECEIPT, DeliveryLock, Item, OutboxStore, Owner
 from .sender import Sender
 
 logger = logging.getLogger("cometchat.outbox")
@@ -72,6 +72,7 @@ class OutboxDelivery:
         self._wake = threading.Event()  # there is something to do
         self._hurry = threading.Event()  # a wait after a failure is over
         self._progress = threading.Condition()
+        self._turn: Optional[DeliveryLock] = None
         self._failures = 0  # in a row; the thread's own
         # The auth token that the service refused: nothing is tried with it any more.
         self._refused_token: Optional[str] = None
@@ -107,6 +108,21 @@ class OutboxDelivery:
         self._wake.set()
         with self._progress:
             self._progress.notify_all()
+
+    def pause(self) -> None:
+        """Before a fork; see :meth:`OutboxStore.pause`. In memory the store is the outbox's own, and paused by it."""
+        if self._store.path is not None:
+            self._store.pause()
+
+    def resume(self) -> None:
+        """After it, in the parent."""
+        if self._store.path is not None:
+            self._store.resume()
+
+    def forsake(self) -> None:
+        """In the child of a fork: give this process's hold on the parent's turn up."""
+        if self._turn is not None:
+            self._turn.release()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread's end, at most ``timeout`` seconds; not on the thread itself."""
@@ -144,6 +160,7 @@ class OutboxDelivery:
                 return
             self._hurry.clear()
             with self._store.delivery_lock(owner) as turn:
+                self._turn = turn
                 if not turn.acquire():
                     if not self._pending(owner):
                         return

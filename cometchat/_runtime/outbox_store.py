@@ -40,6 +40,9 @@ MESSAGE, RECEIPT = "message", "receipt"
 #: Seconds that a statement waits for another process to be done with the file.
 _BUSY = 10.0
 
+#: Seconds that a fork waits for a statement to end.
+_PAUSE = 1.0
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -121,6 +124,7 @@ class OutboxStore:
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
         self._closed = False
+        self._paused = False
 
     def put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any], limit: int) -> None:
         """Add an item; one that is there already: nothing.
@@ -190,6 +194,22 @@ class OutboxStore:
         """Forget a dead letter. False: there is none."""
         with self._turn() as connection:
             return self._discard(connection, owner, muid)
+
+    def pause(self) -> None:
+        """Before a fork: let the file go, and keep everybody from it until :meth:`resume`.
+
+        SQLite keeps a process's locks on a file in its memory: a child would believe in those of its parent.
+        """
+        self._paused = self._lock.acquire(timeout=_PAUSE)
+        if self._paused and self.path is not None and self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def resume(self) -> None:
+        """After a fork, in the parent: the file is opened again when it is needed."""
+        if self._paused:
+            self._paused = False
+            self._lock.release()
 
     def check_open(self) -> None:
         """It can be used.

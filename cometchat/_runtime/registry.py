@@ -44,6 +44,10 @@ class Registry:
         #: Called with the kind of each new registration, on the thread that made it, without a lock.
         self.on_add: Callable[[str], None] = lambda kind: None
 
+    def begin_anew(self) -> None:
+        """In the child of a fork: the lock may have been somebody's."""
+        self._lock = threading.Lock()
+
     def stamp(self, enqueue: Callable[[int], None]) -> int:
         """Number a notification and queue it, as one step: the queue's order is the numbers' order.
 

@@ -47,6 +47,10 @@ class Secrets:
                     windows.setdefault(secret[start : start + _WINDOW], []).append((secret, start))
             self._known, self._windows = known, windows
 
+    def known(self) -> Tuple[str, ...]:
+        """Those that are remembered."""
+        return self._known
+
     def scrub(self, text: str) -> str:
         """The text, of the same length, with asterisks in place of each secret or piece of one."""
         for secret in self._known:

@@ -176,6 +176,8 @@ class RequestsRest:
         content = None if body is None else json.dumps(body).encode()
         try:
             status, reason_headers, payload = self._exchange(method, url, headers, content, timeout)
+        except requests.exceptions.ContentDecodingError as error:
+            raise exception_for(ERR_BAD_RESPONSE, f"{_host(url)} sent an answer that can't be decoded.") from error
         except Exception as error:  # all of requests, urllib3, ssl and the system
             raise exception_for(FAILED_TO_FETCH, f"{method} {_host(url)}: {self._reason(error, url)}.") from error
         logger.debug("%s %s %s in %.3f s", method, _host(url), status, time.monotonic() - started)

@@ -115,6 +115,11 @@ class BufferedStream:
             if not self._closed:
                 _shutdown(self._raw, socket.SHUT_RDWR)
 
+    def forsake(self) -> None:
+        """In the child of a fork: close the descriptor, without a shutdown, and without a lock that may be held."""
+        self._closed = self._interrupted = True
+        self._raw.close()
+
     def close(self) -> None:
         """Let the socket go. Any thread; again: nothing."""
         with self._life, self._turn:

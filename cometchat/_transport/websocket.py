@@ -205,6 +205,11 @@ class WebSocketClientSocket:
         if stream is not None:
             stream.interrupt()
 
+    def forsake(self) -> None:
+        """Let go of the parent's socket."""
+        if self._stream is not None:
+            self._stream.forsake()
+
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Send a close frame if there is room for it, and let the socket go."""
         stream, self._stream = self._stream, None

@@ -311,7 +311,6 @@ CUT: Dict[str, bytes] = {
     "half a status line": b"HTTP/1.",
     "half a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nab",
     "no size of a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\nab\r\n",
-    "no gzip": HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}",
     "no HTTP": b"SSH-2.0-OpenSSH_9.6\r\n",
     "a long header": HEAD + b"X: " + b"y" * 70_000 + b"\r\n\r\n",
     "many headers": HEAD + b"X: y\r\n" * 200 + b"\r\n",
@@ -322,6 +321,13 @@ CUT: Dict[str, bytes] = {
 def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes) -> None:
     """An answer that ends too early, or is no HTTP, is a failure of the network, with its cause."""
     assert "127.0.0.1" in failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
+
+
+def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> None:
+    """HTTP was answered, and not with the protocol's JSON: whatever it is that calls itself gzip."""
+    reply = HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
+    error = failed(new_rest(), http(serve(Asked(reply, keep=False))), code="ERR_BAD_RESPONSE")
+    assert isinstance(error.__cause__, requests.exceptions.ContentDecodingError)
 
 
 def test_half_a_body(serve: Serve, new_rest: NewRest) -> None:

@@ -13,6 +13,7 @@ from typing import Any, Iterator, List, Optional
 import pytest
 
 from cometchat import CometChatException
+from cometchat._runtime import outbox_store
 from cometchat._runtime.outbox_store import MESSAGE, RECEIPT, DeliveryLock, Item, OutboxStore, Owner
 
 ME = Owner("app", "u1")
@@ -306,3 +307,42 @@ def test_a_lock_that_can_not_be_made(tmp_path):
     with pytest.raises(CometChatException) as caught:
         DeliveryLock(str(tmp_path / "no" / "lock")).acquire()
     assert caught.value.code == "ERR_OUTBOX_STORE"
+
+
+# Forks.
+
+
+def test_nobody_uses_it_during_a_fork(tmp_path):
+    """Between pause() and resume() the file is not open and a put waits; afterwards it goes on."""
+    store = OutboxStore(str(tmp_path / "o.db"))
+    put(store, 1)
+    store.pause()
+    assert store._connection is None
+    putting = threading.Thread(target=put, args=(store, 2))
+    putting.start()
+    store.resume()
+    store.resume()
+    putting.join(30)
+    assert numbers(store) == [1, 2]
+    store.close()
+
+
+def test_what_is_in_memory_outlives_a_fork():
+    """There is no file to be closed: the parent's items stay the parent's."""
+    store = OutboxStore(None)
+    put(store, 1)
+    store.pause()
+    store.resume()
+    assert numbers(store) == [1]
+    store.close()
+
+
+def test_a_fork_does_not_wait_for_ever(monkeypatch):
+    """Where a statement does not end, the fork goes on after a while."""
+    monkeypatch.setattr(outbox_store, "_PAUSE", 0.01)
+    store = OutboxStore(None)
+    with store._lock:
+        store.pause()
+        store.resume()
+    put(store, 1)
+    store.close()

@@ -1,0 +1,59 @@
+"""A fork: the child's clients begin anew, and what is the parent's stays the parent's.
+
+A child inherits copies of sockets, locks and objects, but no threads. Whatever it did with them, the parent would feel:
+a shutdown ends the parent's connection, a lock that another thread held stays locked for ever. So the child's copies
+are let go of without a word, and each client gets new parts. It is ``disconnected``, still logged in, and its listeners
+are the same; ``connect()`` makes a connection of the child's own.
+"""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import List, Protocol
+
+
+class Forked(Protocol):
+    """What is done for a client when its process forks."""
+
+    def _before_fork(self) -> None:
+        """In the parent, on the thread that forks."""
+
+    def _after_fork(self) -> None:
+        """In the parent, when it has forked."""
+
+    def _begin_anew(self) -> List[object]:
+        """In the child. Returns what must not be touched there, not even by the garbage collector."""
+
+
+_clients: weakref.WeakSet[Forked] = weakref.WeakSet()
+_left_alone: List[object] = []
+
+
+def watch(client: Forked) -> None:
+    """From now on a fork is seen to."""
+    _clients.add(client)
+
+
+def forget(client: Forked) -> None:
+    """The client is closed."""
+    _clients.discard(client)
+
+
+def _before() -> None:
+    for client in list(_clients):
+        client._before_fork()
+
+
+def _in_parent() -> None:
+    for client in list(_clients):
+        client._after_fork()
+
+
+def _in_child() -> None:
+    for client in list(_clients):
+        _left_alone.extend(client._begin_anew())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
