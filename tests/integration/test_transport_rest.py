@@ -326,8 +326,10 @@ def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes)
 def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> None:
     """HTTP was answered, and not with the protocol's JSON: whatever it is that calls itself gzip."""
     reply = HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
-    error = failed(new_rest(), http(serve(Asked(reply, keep=False))), code="ERR_BAD_RESPONSE")
-    assert isinstance(error.__cause__, requests.exceptions.ContentDecodingError)
+    with pytest.raises(CometChatException) as caught:
+        get(new_rest(), http(serve(Asked(reply, keep=False))))
+    assert caught.value.code == "ERR_BAD_RESPONSE"
+    assert isinstance(caught.value.__cause__, requests.exceptions.ContentDecodingError)
 
 
 def test_half_a_body(serve: Serve, new_rest: NewRest) -> None:

@@ -125,7 +125,7 @@ def test_any_other_exception_in_receive(opened, monkeypatch, failure):
 @pytest.mark.parametrize("proxy", [None, "http://user:pa55@proxy.example:3128"])
 @pytest.mark.parametrize("cls", REQUESTS, ids=lambda cls: f"{cls.__module__.partition('.')[0]}-{cls.__name__}")
 def test_every_exception_of_requests(cls, proxy, monkeypatch):
-    """Whatever requests or urllib3 raises is FAILED_TO_FETCH with the host, and that as its cause."""
+    """Whatever requests or urllib3 raises is FAILED_TO_FETCH (but for one) with the host, and that as its cause."""
     failure = instance_of(cls)
 
     def request(*args, **more):
@@ -137,9 +137,12 @@ def test_every_exception_of_requests(cls, proxy, monkeypatch):
     with pytest.raises(CometChatException) as caught:
         rest.call("GET", "https://api.example/v3.0/me", headers={}, timeout=5)
     rest.close()
-    assert (caught.value.code, type(caught.value)) == ("FAILED_TO_FETCH", ConnectionException)
+    # This one alone is about what was answered, not about the way.
+    unpacking = cls is requests.exceptions.ContentDecodingError
+    code = "ERR_BAD_RESPONSE" if unpacking else "FAILED_TO_FETCH"
+    assert (caught.value.code, type(caught.value)) == (code, ConnectionException)
     assert caught.value.__cause__ is failure
-    assert caught.value.message.startswith("GET api.example:443: ")
+    assert "api.example:443" in caught.value.message
     assert "secret-of-the-library" not in str(caught.value) and "pa55" not in str(caught.value)
 
 
