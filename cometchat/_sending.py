@@ -42,13 +42,14 @@ class Sending:
     def start_typing(
         self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
     ) -> None:
-        """Tell a user or group that the user types. Sent at most once per 5 s and receiver, until :meth:`end_typing`.
+        """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
         :param metadata: a JSON object for the receiver.
-        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``, ``MISSING_PARAMETERS``,
-            ``INVALID_RECEIVER_ID``, ``INVALID_RECEIVER_TYPE``, ``INVALID_METADATA``, ``ERR_CLIENT_CLOSED``.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``,
+            ``MISSING_PARAMETERS``, ``INVALID_RECEIVER_ID``, ``INVALID_RECEIVER_TYPE``, ``INVALID_METADATA``,
+            ``ERR_CLIENT_CLOSED``.
         """
         self._typing(receiver_id, receiver_type, metadata, True)
 

@@ -137,7 +137,7 @@ class Outbox:
     def retry(self, muid: str) -> bool:
         """Take a dead letter up again, as the newest item.
 
-        :returns: False: there is none of this ``muid``.
+        :returns: False: there is none of this ``muid``, or another item of the same one waits.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_MUID``, and as :meth:`pending`.
         """
         revived = self._store.revive(self._owner(), _muid(muid))
@@ -157,7 +157,7 @@ class Outbox:
         owner = self._owner()
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
-        self._put(owner, "receipt", f"{action}-{message.id}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
+        self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
     def _put(self, owner: Owner, kind: str, muid: str, body: dict[str, object]) -> None:
         self._store.put(owner, kind, muid, body, self._limit)

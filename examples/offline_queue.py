@@ -7,6 +7,7 @@ user COMETCHAT_TO, or else to cometchat-uid-2: pull the plug. Without them it ru
 off (``pip install ".[sandbox]"``). It ends once all of them are delivered.
 """
 
+import contextlib
 import logging
 import os
 import sys
@@ -88,7 +89,8 @@ def with_sandbox() -> None:
 if __name__ == "__main__":
     logging.basicConfig(stream=sys.stdout, format="%(asctime)s %(message)s")
     logger.setLevel(logging.INFO)
-    if "COMETCHAT_APP_ID" in os.environ:
-        with_account()
-    else:
-        with_sandbox()
+    with contextlib.suppress(KeyboardInterrupt):
+        if "COMETCHAT_APP_ID" in os.environ:
+            with_account()
+        else:
+            with_sandbox()

@@ -187,14 +187,17 @@ class Account:
 
     def newest_message_id(self) -> str:
         """The same for the newest message's id; ``"0"`` where there is no message yet."""
-        newest = self._messages({"affix": "prepend", "per_page": "1"})
-        return str(newest[-1].get("id")) if newest else "0"
+        page = self._messages({"affix": "prepend", "per_page": "1"})
+        numbers = [found for found in (number(message, "id") for message in page) if found is not None]
+        if page and not numbers:
+            raise CometChatException(ERR_BAD_RESPONSE, "The newest message of the history has no number.")
+        return str(max(numbers, default=0))
 
     def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
         session = self.require()
         url = f"{self.endpoints.client}/messages?{urlencode(query)}"
         answer = self._call("GET", url, {"authToken": session.auth_token}, expect=list)
-        messages = [message for message in answer if isinstance(message, dict)]
+        messages = [message if isinstance(message, dict) else {} for message in answer]
         # By number: the order within a page is not confirmed.
         return sorted(messages, key=lambda message: number(message, "id") or 0)
 

@@ -15,9 +15,14 @@ def text(parameter: str, value: Any, expected: str) -> str:
         raise missing(parameter, expected)
     if not isinstance(value, str):
         raise invalid(parameter, expected, value)
-    if any("\ud800" <= character <= "\udfff" for character in value):
+    if not is_unicode(value):
         raise unusable(parameter, f"{expected}, in characters that UTF-8 can write")
     return str(value)
+
+
+def is_unicode(value: str) -> bool:
+    """Whether UTF-8 can write it: half of a surrogate pair it can't."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def header(parameter: str, value: Any, expected: str) -> str:

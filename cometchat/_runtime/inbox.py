@@ -17,7 +17,8 @@ from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol
 
 from .._protocol.delivery import Delivery, Self, deliver_message
-from ..exceptions import CometChatException, ConnectionException, RateLimitException
+from .._protocol.message_ids import id_of, newer, older, rank
+from ..exceptions import AuthenticationException, CometChatException, ConnectionException, RateLimitException
 from .connection import Superseded
 from .run import Run
 
@@ -48,6 +49,9 @@ class History(Protocol):
     def newest_message_id(self) -> str:
         """The id of the newest message; ``"0"`` where there is none."""
 
+    def renew(self) -> None:
+        """Renew a login that was refused."""
+
 
 #: Puts a call into the dispatcher's queue in the name of a run. The last argument is asked right before the call is
 #: made; False: it is not made.
@@ -74,7 +78,7 @@ class _CatchUp:
         self.run = run
         self.after = after
         self.stopped = threading.Event()
-        self.released = False
+        self.released = self.renewed = False
         # A connection has come and gone meanwhile: once the beginning is known, what came after it is asked for.
         self.goes_on = False
 
@@ -154,8 +158,10 @@ class Inbox:
         :raises Superseded: the run is an old one.
         """
         with self._lock:
+            if run.stopped:  # cut() has said what is known
+                raise Superseded
             if own:
-                self._note(_id_of(body))
+                self._note(id_of(body))
             elif self._held is None:
                 self._tell(run, body)
             elif len(self._held) < HELD:
@@ -186,7 +192,7 @@ class Inbox:
                 if queued.run is run and not queued.claimed:
                     queued.cut = True
                     self._seen.pop(queued.message_id, None)
-                    self._known = _older(_before(queued), self._known)
+                    self._known = older(_before(queued), self._known)
             self._queued = deque(queued for queued in self._queued if not queued.cut)
 
     def forget(self) -> None:
@@ -233,7 +239,7 @@ class Inbox:
 
     def _catch_up(self, task: _CatchUp) -> None:
         """On a thread of its own: the socket must not wait for HTTP."""
-        failures, began = 0, self._clock()
+        failures, began = 0, 0.0
         while not task.stopped.is_set():
             try:
                 if self._step(task):
@@ -242,9 +248,12 @@ class Inbox:
             except Superseded:
                 return
             except CometChatException as error:
+                if isinstance(error, AuthenticationException) and self._renewed(task):
+                    continue
                 if _is_final(error):
                     self._refused(task, error)
                     return
+                began = began if failures else self._clock()
                 failures += 1
                 self._bear(task, error, self._clock() - began)
                 wait = min(0.2 * 2.0**failures, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
@@ -256,7 +265,7 @@ class Inbox:
             newest = self._history.newest_message_id()
             with self._lock:
                 if self._task is task:
-                    self._known = _newer(newest, self._known)
+                    self._known = newer(newest, self._known)
                     if task.goes_on:
                         task.after = self._unfinished = newest
                         return False
@@ -270,19 +279,34 @@ class Inbox:
             self._overflowed = False
             for body in page:
                 self._tell(task.run, body, fetched=True)
-                task.after = _newer(_id_of(body), task.after)
+                task.after = newer(id_of(body), task.after)
             self._unfinished = task.after
             # A server may ignore the size of a page; that nothing new came is the end.
             if task.after != before or overflowed:
                 return False
-        self._finish(task)
+            # Under the same lock: nothing may come between the look and the release.
+            self._task = self._unfinished = None
+            self._release(task.run)
+            return True
+
+    def _renewed(self, task: _CatchUp) -> bool:
+        """The login was refused: once, it is renewed."""
+        if task.renewed:
+            return False
+        task.renewed = True
+        try:
+            self._history.renew()
+        except CometChatException as error:
+            logger.info("the login could not be renewed: %s", error)
+            return False
         return True
 
     def _refused(self, task: _CatchUp, error: CometChatException) -> None:
         level = logging.INFO if self._refused_before else logging.WARNING
         self._refused_before = True
         logger.log(level, "The service does not give missed messages, live ones go on: %s", error)
-        self._finish(task)
+        # The next connection asks again, from where this one stood.
+        self._finish(task, unfinished=task.after)
 
     def _bear(self, task: _CatchUp, error: CometChatException, waited: float) -> None:
         if task.released or waited < PATIENCE:
@@ -309,7 +333,7 @@ class Inbox:
         """Under the lock: to the queue, unless it was there before."""
         # A live message with one of these is a change of an older one, told under the older one's id.
         changes = not fetched and (body.get("editedAt") or body.get("deletedAt"))
-        message_id = None if changes else _id_of(body)
+        message_id = None if changes else id_of(body)
         if message_id is not None and message_id in self._seen:
             return
         delivery = self._delivery_of(body, fetched)
@@ -333,7 +357,7 @@ class Inbox:
 
     def _note(self, message_id: Optional[str]) -> None:
         self._remember(message_id)
-        self._known = _newer(message_id, self._known)
+        self._known = newer(message_id, self._known)
 
     def _remember(self, message_id: Optional[str]) -> None:
         if message_id is not None:
@@ -360,31 +384,7 @@ def _is_final(error: CometChatException) -> bool:
     return not isinstance(error, (ConnectionException, RateLimitException))
 
 
-def _id_of(body: Dict[str, Any]) -> Optional[str]:
-    value = body.get("id")
-    if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
-        return None
-    return str(value)
-
-
-def _rank(message_id: str) -> int:
-    return int(message_id) if message_id.isdecimal() and len(message_id) < 40 else -1
-
-
-def _newer(one: Optional[str], other: Optional[str]) -> Optional[str]:
-    """The newer of two ids: numbers that grow. Of ids that are no numbers, the first."""
-    if one is None or other is None:
-        return one if other is None else other
-    return other if _rank(other) > _rank(one) else one
-
-
-def _older(one: Optional[str], other: Optional[str]) -> Optional[str]:
-    if one is None or other is None:
-        return one if other is None else other
-    return other if _rank(other) < _rank(one) else one
-
-
 def _before(queued: _Queued) -> Optional[str]:
-    """What to ask from, for a message to come again."""
-    rank = _rank(queued.message_id)
-    return queued.before if queued.before is not None or rank < 1 else str(rank - 1)
+    """What to ask from, for a message to come again: it may have come when newer ones were known already."""
+    number = rank(queued.message_id)
+    return queued.before if number < 1 else older(queued.before, str(number - 1))

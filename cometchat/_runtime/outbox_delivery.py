@@ -33,8 +33,9 @@ _FIRST_WAIT, _LONGEST_WAIT, _TURN_WAIT = 0.2, 30.0, 0.05
 #: HTTP statuses after which the same message can still be taken later.
 _PASSING = frozenset({401, 407, 408, 425, 429})
 
-#: Statuses that say that this message will never be taken, whoever has answered.
-_TOO_MUCH = frozenset({413, 414, 422})
+#: Statuses that say that this message will never be taken, whoever has answered. (A 404 without an error of the
+#: service's own may come from somebody who stands between.)
+_NEVER = frozenset({400, 413, 414, 415, 422})
 
 
 class OutboxDelivery:
@@ -76,6 +77,7 @@ class OutboxDelivery:
         self._failures = 0  # in a row; the thread's own
         # The auth token that the service refused: nothing is tried with it any more.
         self._refused_token: Optional[str] = None
+        self._renewed_for: Optional[int] = None  # the item
 
     def poke(self) -> None:
         """Something was put. Any thread; does not wait."""
@@ -96,7 +98,7 @@ class OutboxDelivery:
         """The connection is up: what has waited after a failure is tried at once."""
         if self._thread is None and self._store.path is None:
             return  # nothing was ever put
-        self._refused_token = None
+        self._refused_token = self._renewed_for = None
         self._hurry.set()
         self.poke()
 
@@ -199,12 +201,12 @@ class OutboxDelivery:
                     sent = self._send(item)
                 except CometChatException as error:
                     if not _is_poison(error):
-                        return self._after_failure(error)
+                        return self._after_failure(item, error)
                     self._bury(owner, item, error)
                 else:
                     self._store.remove(item)
                     self._dispatcher.post("outbox", "on_delivered", sent)
-                self._failures = 0
+                self._failures, self._renewed_for = 0, None
                 self._progressed()
 
     def _send(self, item: Item) -> Union[BaseMessage, MessageReceipt]:
@@ -218,22 +220,29 @@ class OutboxDelivery:
         logger.warning("The service refused an item of the outbox for good, it is a dead letter now: %s", error)
         self._dispatcher.post("outbox", "on_failed", thing_of(item, owner), error)
 
-    def _after_failure(self, error: CometChatException) -> CometChatException:
+    def _after_failure(self, item: Item, error: CometChatException) -> CometChatException:
         """A refused auth token is renewed once, if there is a way to."""
-        if isinstance(error, AuthenticationException):
-            session = self._account.session
-            token = session.auth_token if session is not None else None
-            try:
-                self._account.renew()
-            except CometChatException as failure:
-                if isinstance(failure, AuthenticationException):
-                    self._refused_token = token
-                return failure
+        if not isinstance(error, AuthenticationException):
+            return error
+        token = self._token()
+        if self._renewed_for == item.id:  # and refused again
+            self._refused_token = token
+            return error
+        try:
+            self._account.renew()
+        except CometChatException as failure:
+            if isinstance(failure, AuthenticationException):
+                self._refused_token = token
+            return failure
+        self._renewed_for = item.id
         return error
 
-    def _is_refused(self) -> bool:
+    def _token(self) -> Optional[str]:
         session = self._account.session
-        return session is None or session.auth_token == self._refused_token
+        return session.auth_token if session is not None else None
+
+    def _is_refused(self) -> bool:
+        return self._token() in (None, self._refused_token)
 
     def _owner(self) -> Optional[Owner]:
         session = self._account.session
@@ -266,9 +275,9 @@ def thing_of(item: Item, owner: Owner) -> Union[BaseMessage, MessageReceipt]:
 
 def receipt_of(body: Dict[str, Any]) -> MessageReceipt:
     """A receipt of this user's own."""
-    return MessageReceipt(
-        body["messageId"], User(body["uid"]), body["receiver"], body["receiverType"], body["action"], None, body
-    )
+    get = body.get  # a damaged one has nothing
+    user = User(body["uid"]) if get("uid") else None
+    return MessageReceipt(get("messageId"), user, get("receiver"), get("receiverType"), get("action"), None, body)
 
 
 def _is_poison(error: CometChatException) -> bool:
@@ -278,4 +287,4 @@ def _is_poison(error: CometChatException) -> bool:
         return False
     if status == 403 and error.code.startswith("AUTH_ERR"):
         return False
-    return error.code != ERR_BAD_RESPONSE or status in _TOO_MUCH
+    return error.code != ERR_BAD_RESPONSE or status in _NEVER

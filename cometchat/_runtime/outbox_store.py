@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import logging
 import os
 import sqlite3
 import sys
@@ -33,6 +34,8 @@ if sys.platform == "win32":  # pragma: no cover
     import msvcrt
 else:
     import fcntl
+
+logger = logging.getLogger("cometchat.outbox")
 
 #: What an item can be.
 MESSAGE, RECEIPT = "message", "receipt"
@@ -133,7 +136,7 @@ class OutboxStore:
         :raises CometChatException: ``ERR_OUTBOX_FULL``, ``ERR_OUTBOX_STORE``.
         """
         values = {**owner._asdict(), "kind": kind, "muid": muid, "limit": limit, "put_at": self._wall_clock()}
-        values["body"] = json.dumps(body, ensure_ascii=False)
+        values["body"] = json.dumps(body)
         with self._turn() as connection:
             if connection.execute(_PUT, values).rowcount > 0:
                 return
@@ -154,7 +157,12 @@ class OutboxStore:
         )
         with self._turn() as connection:
             rows = connection.execute(query, (*owner, kinds[0], kinds[-1], count)).fetchall()
-        return [_item(row) for row in rows]
+        items = [_item(row) for row in rows]
+        for item in items:
+            if not item.body:  # somebody has damaged it: the rest must not stand behind it
+                logger.warning("The item %s of the outbox can't be read, it is a dead letter now.", item.muid)
+                self.bury(item, exception_for(ERR_OUTBOX_STORE, "The item can't be read."))
+        return [item for item in items if item.body]
 
     def remove(self, item: Item) -> None:
         """Take an item out: it was sent."""
@@ -185,10 +193,10 @@ class OutboxStore:
         return [DeadItem(_item(row[:5]), *row[5:]) for row in rows]
 
     def revive(self, owner: Owner, muid: str) -> bool:
-        """Put a dead letter among the items again, as the newest. False: there is none."""
+        """Put a dead letter among the items again, as the newest. False: there is none, or its ``muid`` waits."""
         with self._turn() as connection, _transaction(connection):
-            connection.execute(_REVIVE, (*owner, muid))
-            return self._discard(connection, owner, muid)
+            revived = connection.execute(_REVIVE, (*owner, muid)).rowcount > 0
+            return revived and self._discard(connection, owner, muid)
 
     def discard(self, owner: Owner, muid: str) -> bool:
         """Forget a dead letter. False: there is none."""
@@ -329,8 +337,13 @@ def _lock(descriptor: int, wait: bool) -> None:
 
 
 def _item(row: Tuple[Any, ...]) -> Item:
-    item_id, kind, muid, body, put_at = row
-    return Item(item_id, kind, muid, json.loads(body), put_at)
+    """An item; with an empty body where it can't be read."""
+    item_id, kind, muid, text, put_at = row
+    try:
+        body = json.loads(text)
+    except (ValueError, TypeError):
+        body = {}
+    return Item(item_id, kind, muid, body if isinstance(body, dict) else {}, put_at)
 
 
 @contextlib.contextmanager

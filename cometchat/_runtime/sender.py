@@ -8,10 +8,11 @@ import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .._protocol.frames import encode_receipt, encode_transient_message, encode_typing
-from ..exceptions import CometChatException, invalid, missing
-from ..models import BaseMessage, CustomMessage, TextMessage
+from ..exceptions import CometChatException, invalid, missing, unusable
+from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ..models.message import message_from_dict
 from .account import Account
+from .arguments import is_unicode
 from .connection import Connection
 
 #: Seconds in which one receiver is told once that somebody types.
@@ -91,14 +92,12 @@ class Sender:
 
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
         """Tell that the user types, once per 5 s and receiver; or types no longer."""
-        self._connection.check_transient()
+        self._check_transient()
         key = (receiver_type, receiver_id)
         now = self._clock()
         with self._lock:
             if started and now - self._typing.get(key, -TYPING_INTERVAL) < TYPING_INTERVAL:
                 return
-            if not started:
-                self._typing.pop(key, None)  # who begins again after an end is heard at once
             self._typing = {other: at for other, at in self._typing.items() if now - at < TYPING_INTERVAL}
             if started:
                 self._typing[key] = now
@@ -113,21 +112,25 @@ class Sender:
 
     def transient_message(self, receiver_id: str, receiver_type: str, data: Dict[str, Any]) -> None:
         """Send a message that is not stored."""
-        self._connection.check_transient()
+        self._check_transient()
         identity = self._account.identity(self._account.require())
         frame = encode_transient_message(identity, receiver_id, receiver_type, self._user(), data)
         self._connection.send(frame, self._timeout)
 
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
-        self._connection.check_transient()
+        self._check_transient()
         self.send_receipt(self.receipt_body(message, action))
 
     def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
         """What :meth:`send_receipt` sends."""
-        sender = message.sender.uid if message.sender is not None else None
-        if not message.id or not sender or message.receiver_type not in ("user", "group"):
+        sender = message.sender.uid if isinstance(message.sender, User) else message.sender
+        values = {"id": message.id, "sender": sender, "receiver_type": message.receiver_type}
+        if not all(values.values()) or message.receiver_type not in ("user", "group"):
             raise missing("message", "give a message that was received, with its id, sender and receiver_type")
+        for name, value in {**values, "receiver_id": message.receiver_id or "-"}.items():
+            if not isinstance(value, str) or not is_unicode(value):
+                raise unusable("message", f"give a message that was received: its {name} is no text")
         return {
             "uid": self._account.require().uid,
             "action": action,
@@ -149,6 +152,10 @@ class Sender:
             message_sender=body["messageSender"],
         )
         self._connection.send(frame, self._timeout)
+
+    def _check_transient(self) -> None:
+        self._account.require()
+        self._connection.check_transient()
 
     def _user(self) -> Dict[str, Any]:
         session = self._account.require()

@@ -157,7 +157,15 @@ class FileSessionStore:
 
 def make_folder(folder: str) -> None:
     """Make it, and what is missing above it, with mode 0700: os.makedirs gives that to the last of several only."""
+    if os.path.isdir(folder):
+        return
     parent = os.path.dirname(folder)
-    if parent != folder and not os.path.isdir(parent):
+    if parent != folder:
         make_folder(parent)
     os.makedirs(folder, mode=0o700, exist_ok=True)
+    if os.name == "posix":  # that it is there has to outlive a power failure as well
+        descriptor = os.open(parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

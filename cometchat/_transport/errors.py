@@ -51,7 +51,7 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
         return f"proxy: {cause}"
     if isinstance(cause, socket.gaierror):
         return f"DNS: no address for {host}: {cause.strerror or 'lookup failed'}"
-    if isinstance(cause, UnicodeError) and "idna" in str(cause):
+    if isinstance(cause, UnicodeError) and ("idna" in str(cause) or "label" in str(cause)):  # by Python's version
         return f"DNS: {host} is no name of a host"
     if isinstance(cause, ConnectionRefusedError):
         return f"connection refused by {host}"

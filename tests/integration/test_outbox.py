@@ -19,6 +19,7 @@ from cometchat import (
     MessageReceipt,
     OutboxListener,
     TextMessage,
+    User,
 )
 from cometchat.sandbox import Sandbox
 
@@ -53,6 +54,11 @@ class Results(OutboxListener):
 
 def text(value: str, **more: Any) -> TextMessage:
     return TextMessage(**{"receiver_id": OTHER_UID, "receiver_type": "user", "text": value, **more})
+
+
+def received(**more: Any) -> TextMessage:
+    """A message as a listener gets it, or not quite."""
+    return TextMessage(**{"id": "5", "sender": User(OTHER_UID), "receiver_id": UID, "receiver_type": "user", **more})
 
 
 def stored(sandbox: Sandbox) -> List[str]:
@@ -95,6 +101,14 @@ def test_put_while_connected(sandbox: Sandbox, party: Party) -> None:
     (message,) = sandbox.messages
     assert (message["category"], message["type"], message["muid"]) == ("custom", "location", "m-1")
     assert message["data"]["customData"] == {"lat": 1}
+
+
+def test_any_text_is_taken(sandbox: Sandbox, party: Party) -> None:
+    """What send_message takes the outbox takes: half a surrogate pair in the metadata too."""
+    client, _ = party.connected()
+    client.outbox.put(text("a", metadata={"\ud800": ["\udfff", "\x00"]}, tags=("\ud800",)))
+    assert client.outbox.flush(DEADLINE)
+    assert sandbox.messages[0]["data"]["metadata"] == {"\ud800": ["\udfff", "\x00"]}
 
 
 def test_a_lost_answer_is_no_second_message(sandbox: Sandbox, party: Party) -> None:
@@ -347,6 +361,11 @@ def test_before_the_login(party: Party, number: int) -> None:
         (lambda outbox: outbox.put(text("a", metadata={"a": object()})), "INVALID_METADATA", "metadata"),
         (lambda outbox: outbox.mark_as_read("1"), "INVALID_MESSAGE", "message"),
         (lambda outbox: outbox.mark_as_read(TextMessage()), "MISSING_PARAMETERS", "message"),
+        (lambda outbox: outbox.mark_as_read(received(id="\ud800")), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.mark_as_read(received(id={1})), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.mark_as_read(received(sender={"uid": "u"})), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.mark_as_read(received(sender=User(5))), "INVALID_MESSAGE", "message"),
+        (lambda outbox: outbox.mark_as_read(received(receiver_type=["user"])), "MISSING_PARAMETERS", "message"),
         (lambda outbox: outbox.flush(-1), "INVALID_TIMEOUT", "timeout"),
         (lambda outbox: outbox.flush("1"), "INVALID_TIMEOUT", "timeout"),
         (lambda outbox: outbox.retry(""), "MISSING_PARAMETERS", "muid"),

@@ -379,7 +379,7 @@ def test_a_receipt_for_a_group_message_goes_to_the_group(sandbox: Sandbox, party
 @pytest.mark.parametrize("name", sorted(TRANSIENT))
 @pytest.mark.parametrize("when", ["before the login", "not connected", "connecting", "disconnected", "logged out"])
 def test_without_a_connection_nothing_can_be_sent(sandbox: Sandbox, party: Party, name: str, when: str) -> None:
-    """``NO_WEBSOCKET_CONNECTION``, which is a ConnectionError, at once; and nothing is kept to be sent later."""
+    """``NO_WEBSOCKET_CONNECTION`` (``USER_NOT_LOGGED_IN`` without a user) at once; nothing is kept to be sent later."""
     if when == "connecting":
         sandbox.hang_upgrades()
     client = party.client(auto_establish_socket_connection=False)
@@ -391,9 +391,12 @@ def test_without_a_connection_nothing_can_be_sent(sandbox: Sandbox, party: Party
         client.disconnect()
     if when == "logged out":
         client.logout()
-    with pytest.raises(ConnectionError) as caught:
+    with pytest.raises(CometChatException) as caught:
         TRANSIENT[name](client)
-    assert isinstance(caught.value, CometChatException) and caught.value.code == "NO_WEBSOCKET_CONNECTION"
+    if when in ("before the login", "logged out"):
+        assert caught.value.code == "USER_NOT_LOGGED_IN"
+    else:
+        assert isinstance(caught.value, ConnectionError) and caught.value.code == "NO_WEBSOCKET_CONNECTION"
     if when == "connecting":
         sandbox.heal()
         client.disconnect()

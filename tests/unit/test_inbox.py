@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from cometchat import CometChatException, ConnectionException
+from cometchat import AuthenticationException, CometChatException, ConnectionException
 from cometchat._protocol.delivery import Delivery, Self
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.connection import Superseded
@@ -38,12 +38,16 @@ class History:
         self.questions.append(question)
         self.asked.release()
         assert self.gate.wait(DEADLINE)
-        if self.errors:
-            raise self.errors.pop(0)
+        error = self.errors.pop(0) if self.errors else None
+        if error is not None:
+            raise error
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         self._ask((message_id, limit))
         return [message for message in self.messages if int(message["id"]) > int(message_id)][:limit]
+
+    def renew(self) -> None:
+        self._ask("renew")
 
     def newest_message_id(self) -> str:
         newest = self.messages[-1]["id"] if self.messages else "0"
@@ -108,6 +112,7 @@ class House:
         """As Connection does it: the run is old at once, the cut comes after."""
         run, self.run = self.run, Run()
         assert run is not None
+        run.stop()
         self.inbox.cut(run)
 
 
@@ -283,6 +288,37 @@ def test_disconnect_before_the_beginning_was_known_loses_nothing():
     assert house.told() == texts(8, 9)
 
 
+def test_what_the_old_connection_still_reads_makes_nothing_known():
+    """An own echo, or a message that is nobody's, read while disconnect() runs: what was cut is asked for."""
+    house = House(newest=0)
+    house.begin()
+    house.settle()
+    house.take(1, 2)
+    old = house.run
+    house.disconnect()
+    house.queue.clear()
+    for body, own in ((text_message(3), True), (text_message(4, category="unheard of"), False)):
+        with pytest.raises(Superseded):
+            house.inbox.take(old, body, own)
+    house.history.messages = [text_message(1), text_message(2)]
+    house.begin()
+    house.settle()
+    assert house.told() == texts(1, 2)
+
+
+def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_cut(house):
+    """Known was more than its own number when it came: a cut asks from before it."""
+    house.history.messages = [text_message(number) for number in range(1, 6)]
+    house.begin()
+    house.settle()
+    house.take(5)
+    house.disconnect()
+    house.queue.clear()
+    house.begin()
+    house.settle()
+    assert house.told() == texts(5)
+
+
 def test_a_message_of_a_new_run_is_not_cut_with_the_old_one(house):
     """A cut that comes late does not touch what the next connection has queued."""
     house.begin()
@@ -368,6 +404,79 @@ def test_live_messages_do_not_wait_for_ever(caplog):
     house.settle()
     assert house.told() == texts(3, 2)
     assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+
+
+def test_a_late_failure_has_its_own_patience():
+    """A failure after long and successful paging is no reason to let live messages go first."""
+    house = House(newest=1)
+    house.begin()
+    house.settle()
+    house.history.messages += [text_message(number) for number in range(2, 252)]
+    right = house.history.messages_after
+    asked: List[str] = []
+
+    def slow(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        house.now += 4.0
+        asked.append(message_id)
+        if len(asked) == 3:
+            raise refused(500)
+        return right(message_id, limit)
+
+    house.history.messages_after = slow  # type: ignore[method-assign]
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(900)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(*range(2, 252), 900)
+
+
+def test_a_refused_answer_does_not_lose_what_was_missed():
+    """Refused once, and live messages come meanwhile: the next connection asks from where this one stood."""
+    house = House(newest=1)
+    house.begin()
+    house.settle()
+    house.history.messages.append(text_message(2))
+    house.history.errors = [refused(404)]
+    house.lose_and_return()
+    house.settle()
+    house.take(3)
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(3, 2)
+
+
+def test_a_refused_login_is_renewed_once():
+    """401: the login is renewed, and the question asked again; refused again, or not to be renewed, it is final."""
+    for answers, told in (
+        ([AuthenticationException("AUTH", "no")], texts(2)),
+        ([AuthenticationException("AUTH", "no")] * 2, []),
+    ):
+        house = House(newest=1)
+        house.begin()
+        house.settle()
+        house.history.messages.append(text_message(2))
+        house.history.errors = [answers[0], *[None] * (len(answers) - 1), *answers[1:]]  # type: ignore[list-item]
+        house.lose_and_return()
+        house.settle()
+        assert house.told() == told
+        assert house.history.questions.count("renew") == 1
+
+
+def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch):
+    """A message that finds the room full is asked for, whenever it comes."""
+    monkeypatch.setattr(inbox_module, "HELD", 1)
+    house = House(newest=1)
+    house.begin()
+    house.settle()
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(2, 3)
+    house.history.messages += [text_message(2), text_message(3)]
+    house.history.gate.set()
+    house.settle()
+    house.take(4)
+    assert house.told() == texts(2, 3, 4)
 
 
 @pytest.mark.parametrize("error", [refused(404), refused(501), CometChatException("ERR_NO_ACCESS", "no")])

@@ -304,6 +304,19 @@ def test_a_refused_token_is_renewed(house):
     assert house.tried == ["a", "a"]
 
 
+def test_a_renewal_that_does_not_help(house, caplog):
+    """Renewed and refused again: the outbox stands still until the next login or connection, and does not hammer."""
+    house.renewals = [lambda: None]
+    house.answers["a"] = [answered(401, kind=AuthenticationException), answered(401, kind=AuthenticationException)]
+    house.put("a")
+    house.run_once()
+    assert house.tried == ["a", "a"]
+    assert "until the next login" in caplog.text
+    house.delivery.poke()
+    house.delivery.hurry()
+    assert house.flush()
+
+
 def test_a_token_that_stays_refused(house, caplog):
     """No renewal helps: the outbox stands still, says so, and keeps its items; the next connection tries again."""
 
@@ -329,7 +342,7 @@ def test_a_renewal_without_network(house):
         raise ConnectionException("FAILED_TO_FETCH", "no network")
 
     house.renewals = [fail, lambda: None]
-    house.answers["a"] = [answered(401, kind=AuthenticationException), answered(401, kind=AuthenticationException)]
+    house.answers["a"] = [answered(401, kind=AuthenticationException)] * 2
     house.put("a")
     assert house.flush()
     assert house.tried == ["a", "a", "a"]

@@ -59,7 +59,7 @@ def test_in_the_order_of_putting(store):
 
 def test_an_item_is_what_was_put(store):
     """Kind, muid, body in any characters, and the time."""
-    body = {"number": 1, "text": "\u20ac \U0001f600 \x00", "inner": [1, {"a": None}]}
+    body = {"number": 1, "text": "\u20ac \U0001f600 \x00 \ud800", "inner": [1, {"a": None}]}
     store.put(ME, MESSAGE, "muid-1", body, LIMIT)
     item = first(store)
     assert (item.kind, item.muid, item.body, item.put_at) == (MESSAGE, "muid-1", body, 1000.5)
@@ -119,6 +119,26 @@ def test_dead_letters(store):
     assert store.discard(ME, "m1")
     assert not store.discard(ME, "m1")
     assert store.dead(ME) == []
+
+
+def test_a_dead_letter_stays_while_its_muid_waits(store):
+    """Another item of the same muid was put meanwhile: neither of the two is lost."""
+    put(store, 1)
+    store.bury(first(store), CometChatException("ERR_X", "no"))
+    put(store, 1)
+    assert not store.revive(ME, "m1")
+    assert numbers(store) == [1] and len(store.dead(ME)) == 1
+
+
+@pytest.mark.parametrize("body", ["{", "[]", "null", b"\xff", 5], ids=str)
+def test_a_damaged_item_does_not_stand_before_the_rest(store, body, caplog):
+    """What can't be read is a dead letter, with a warning; the others are there."""
+    put(store, 1, 2, 3)
+    store._connection.execute("UPDATE items SET body = ? WHERE muid = 'm2'", (body,))
+    assert numbers(store) == [1, 3]
+    (dead,) = store.dead(ME)
+    assert (dead.item.muid, dead.item.body, dead.code) == ("m2", {}, "ERR_OUTBOX_STORE")
+    assert "m2" in caplog.text
 
 
 def test_from_many_threads(store):
