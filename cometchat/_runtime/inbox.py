@@ -215,7 +215,8 @@ class Inbox:
             self._held = deque()
             return None
         self._stop()
-        after = self._unfinished or self._known
+        # A cut may have put what is known back to before where a catch-up stood.
+        after = older(self._unfinished, self._known)
         self._task = _CatchUp(self._run, after)
         if after is not None:
             self._unfinished = after

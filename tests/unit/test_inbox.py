@@ -65,6 +65,8 @@ class House:
         self.listening = True
         self.now = 0.0
         self.waits: List[float] = []
+        self.on_wait: Callable[[], None] = lambda: None
+        self.paused = threading.Event()
         self.inbox = Inbox(
             self.history,
             self._post,
@@ -82,6 +84,8 @@ class House:
     def _wait(self, event: threading.Event, seconds: float) -> None:
         self.waits.append(seconds)
         self.now += seconds
+        self.on_wait()
+        self.paused.set()
 
     def begin(self) -> None:
         assert self.run is not None
@@ -304,6 +308,30 @@ def test_what_the_old_connection_still_reads_makes_nothing_known():
     house.begin()
     house.settle()
     assert house.told() == texts(1, 2)
+
+
+def test_a_cut_in_the_middle_of_a_catch_up_loses_nothing():
+    """Missed messages that were fetched, and cut before anybody heard of them, are fetched again."""
+    house = House(newest=1)
+    house.begin()
+    house.settle()
+    house.history.messages += [text_message(number) for number in range(2, 5)]
+    house.lose_and_return()
+    house.settle()
+    house.history.errors = [None, refused(503)]  # type: ignore[list-item]
+    house.history.messages += [text_message(number) for number in range(5, 8)]
+    house.on_wait = lambda: house.history.gate.clear()
+    house.lose_and_return()
+    assert house.paused.wait(DEADLINE)
+    first = house.queue.pop(0)
+    assert first[1]()
+    house.disconnect()
+    house.queue.clear()
+    house.on_wait = lambda: None
+    house.history.gate.set()
+    house.begin()
+    house.settle()
+    assert house.told() == texts(3, 4, 5, 6, 7)
 
 
 def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_cut(house):
