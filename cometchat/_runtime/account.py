@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 from .._protocol.delivery import Self
 from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
 from .._protocol.frames import PLATFORM, Identity, app_info
+from .._protocol.message_ids import id_of, newer, rank
 from .._transport.base import Rest
 from ..exceptions import (
     ERR_BAD_RESPONSE,
@@ -22,7 +23,6 @@ from ..exceptions import (
     CometChatException,
     exception_for,
 )
-from ..models._fields import number
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import arguments
@@ -188,10 +188,12 @@ class Account:
     def newest_message_id(self) -> str:
         """The same for the newest message's id; ``"0"`` where there is no message yet."""
         page = self._messages({"affix": "prepend", "per_page": "1"})
-        numbers = [found for found in (number(message, "id") for message in page) if found is not None]
-        if page and not numbers:
-            raise CometChatException(ERR_BAD_RESPONSE, "The newest message of the history has no number.")
-        return str(max(numbers, default=0))
+        newest: Optional[str] = None
+        for message in page:
+            newest = newer(id_of(message), newest)
+        if newest is None and page:
+            raise CometChatException(ERR_BAD_RESPONSE, "The newest message of the history has no id.")
+        return newest or "0"
 
     def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
         session = self.require()
@@ -199,7 +201,7 @@ class Account:
         answer = self._call("GET", url, {"authToken": session.auth_token}, expect=list)
         messages = [message if isinstance(message, dict) else {} for message in answer]
         # By number: the order within a page is not confirmed.
-        return sorted(messages, key=lambda message: number(message, "id") or 0)
+        return sorted(messages, key=lambda message: rank(id_of(message) or ""))
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
         """What the socket wants; None where a :meth:`renew` has to come first (no jwt yet, or an expired one)."""

@@ -18,7 +18,7 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Protocol
 
 from .._protocol.delivery import Delivery, Self, deliver_message
 from .._protocol.message_ids import id_of, newer, older, rank
-from ..exceptions import AuthenticationException, CometChatException, ConnectionException, RateLimitException
+from ..exceptions import CometChatException, ConnectionException, RateLimitException
 from .connection import Superseded
 from .run import Run
 
@@ -249,7 +249,7 @@ class Inbox:
             except Superseded:
                 return
             except CometChatException as error:
-                if isinstance(error, AuthenticationException) and self._renewed(task):
+                if error.http_status == 401 and self._renewed(task):
                     continue
                 if _is_final(error):
                     self._refused(task, error)

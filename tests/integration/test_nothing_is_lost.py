@@ -138,3 +138,22 @@ def test_received_after_a_disconnect(sandbox: Sandbox, party: Party) -> None:
                 client.connect(DEADLINE)
     reader.wait_for(300)
     assert reader.numbers == list(range(300))
+
+
+def test_a_history_without_usable_ids(sandbox: Sandbox, party: Party) -> None:
+    """The newest message has no id: nothing is asked for that can't be, and nothing old is told as missed."""
+    sandbox.send_message(OTHER_UID, UID, "old")
+    sandbox.fail_http(200, path="/messages", body={"data": [{"id": 1.5}, None, {"text": "no id"}]})
+    reader = Reader()
+    client = party.client()
+    client.add_message_listener("reader", reader)
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    assert sandbox.wait_until(lambda: [r for r in sandbox.requests if r.path == "/messages"], DEADLINE)
+    sandbox.heal()
+    client.connect(DEADLINE)
+    sandbox.send_message(OTHER_UID, UID, "7")
+    reader.wait_for(1)
+    assert reader.numbers == [7]
+    questions = [request.query for request in sandbox.requests if request.path == "/messages"]
+    assert {"id"} & {key for query in questions for key in query} == set()

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from cometchat import AuthenticationException, CometChatException, ConnectionException
+from cometchat import CometChatException, ConnectionException
 from cometchat._protocol.delivery import Delivery, Self
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.connection import Superseded
@@ -476,10 +476,7 @@ def test_a_refused_answer_does_not_lose_what_was_missed():
 
 def test_a_refused_login_is_renewed_once():
     """401: the login is renewed, and the question asked again; refused again, or not to be renewed, it is final."""
-    for answers, told in (
-        ([AuthenticationException("AUTH", "no")], texts(2)),
-        ([AuthenticationException("AUTH", "no")] * 2, []),
-    ):
+    for answers, told in (([refused(401)], texts(2)), ([refused(401)] * 2, [])):
         house = House(newest=1)
         house.begin()
         house.settle()
