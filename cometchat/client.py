@@ -191,6 +191,8 @@ class Client(Listening, Sending):
     def connect(self, timeout: Optional[float] = 30.0) -> None:
         """Connect, and wait for it. While a retry is being waited for, it is tried at once.
 
+        When it is back, the listeners have heard of it, unless one of them holds the dispatcher thread for over 50 ms.
+
         :param timeout: seconds to wait; 0: not at all; None: without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the
             attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called meanwhile; or ``ERR_CONNECT_TIMEOUT``:

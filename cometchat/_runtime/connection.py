@@ -34,7 +34,7 @@ logger = logging.getLogger("cometchat.connection")
 
 KIND = "connection"
 
-#: Seconds that disconnect() waits for the listeners to hear what was before it.
+#: Seconds that connect() and disconnect() wait for the listeners to hear what was before they return.
 _PATIENCE = 0.05
 
 
@@ -159,6 +159,8 @@ class Connection:
         with self._lock:
             newest, stopped_by = self.last_error, self._stopped_by
         if phase in UP:
+            # Who is back from connect() may expect that the listeners know, if they let it.
+            self._dispatcher.drain(_PATIENCE)
             return
         if phase is None:
             raise exception_for(

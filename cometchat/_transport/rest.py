@@ -344,8 +344,6 @@ def _proxied_reason(error: Exception, host: str, proxy: Proxy) -> str:
 
 
 def _was_stale(error: BaseException) -> bool:
-    reasons = [error, *error.args]
-    reasons += [item for reason in reasons for item in getattr(reason, "args", ())]
-    return any(
-        isinstance(item, (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)) for item in reasons
-    )
+    # Through a proxy it is wrapped deeper.
+    stale = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+    return any(isinstance(cause, stale) for cause in causes(error))

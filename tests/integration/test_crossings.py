@@ -206,3 +206,20 @@ def test_init_with_strategies_made_anew(sandbox: Sandbox, facade: None) -> None:
     CometChat.connect(DEADLINE)
     CometChat.init(sandbox.app_id, settings())
     assert CometChat.get_connection_status() == "connected"
+
+
+def test_the_listeners_know_when_connect_is_back(sandbox: Sandbox, party: Party) -> None:
+    """``connect()`` returns after ``on_connected`` was called; a blocked listener does not hold it, nor a callback."""
+    client = party.client(auto_establish_socket_connection=False)
+    heard = party.heard(client)
+    client.login(UID, sandbox.auth_key)
+    for count in range(1, 21):
+        client.connect(DEADLINE)
+        assert len(heard.named("on_connected")) == count
+        client.disconnect()
+    go_on = threading.Event()
+    heard.hooks["on_connecting"] = lambda: go_on.wait(DEADLINE)
+    client.connect(DEADLINE)
+    assert len(heard.named("on_connected")) == 20
+    go_on.set()
+    heard.wait_for("on_connected", 21)

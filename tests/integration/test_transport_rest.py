@@ -508,8 +508,11 @@ class ClosesOnRequest:
             peer.socket.sendall(OK)
 
 
+@pytest.mark.parametrize("through_proxy", [False, True], ids=["direct", "proxy"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_a_kept_connection_that_ends_meanwhile(serve: Serve, new_rest: NewRest, method: str) -> None:
+def test_a_kept_connection_that_ends_meanwhile(
+    serve: Serve, new_rest: NewRest, method: str, through_proxy: bool
+) -> None:
     """Where a kept connection ends just as the call goes out, the call is made once more, on a new connection."""
     script = ClosesOnRequest(1)
 
@@ -521,6 +524,8 @@ def test_a_kept_connection_that_ends_meanwhile(serve: Serve, new_rest: NewRest, 
             peer.socket.sendall(OK)
 
     rest, url = new_rest(), http(serve(answers_again))
+    if through_proxy:
+        rest, url = new_rest(proxies={"http": url}), "http://unreachable.example/v3.0/me"
     assert get(rest, url) == {"ok": 1}
     assert get(rest, url, method=method) == {"ok": 1}
     assert script.methods == ["GET", method, method]
