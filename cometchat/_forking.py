@@ -9,8 +9,7 @@ are the same; ``connect()`` makes a connection of the child's own.
 from __future__ import annotations
 
 import os
-import weakref
-from typing import List, Protocol
+from typing import Iterable, List, Protocol
 
 
 class Forked(Protocol):
@@ -26,34 +25,23 @@ class Forked(Protocol):
         """In the child. Returns what must not be touched there, not even by the garbage collector."""
 
 
-_clients: weakref.WeakSet[Forked] = weakref.WeakSet()
 _left_alone: List[object] = []
 
 
-def watch(client: Forked) -> None:
-    """From now on a fork is seen to."""
-    _clients.add(client)
+def see_to(clients: Iterable[Forked]) -> None:
+    """Do this for whatever clients there are when the process forks."""
 
+    def before() -> None:
+        for client in list(clients):
+            client._before_fork()
 
-def forget(client: Forked) -> None:
-    """The client is closed."""
-    _clients.discard(client)
+    def in_parent() -> None:
+        for client in list(clients):
+            client._after_fork()
 
+    def in_child() -> None:
+        for client in list(clients):
+            _left_alone.extend(client._begin_anew())
 
-def _before() -> None:
-    for client in list(_clients):
-        client._before_fork()
-
-
-def _in_parent() -> None:
-    for client in list(_clients):
-        client._after_fork()
-
-
-def _in_child() -> None:
-    for client in list(_clients):
-        _left_alone.extend(client._begin_anew())
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)

@@ -23,9 +23,9 @@ from ._runtime.session import Session
 from ._sending import Sending
 from .connection_info import ConnectionInfo
 from .exceptions import (
-    ERR_CLIENT_CLOSED,
     LOGIN_IN_PROGRESS,
     CometChatException,
+    client_closed,
     exception_for,
     invalid,
     missing,
@@ -63,7 +63,6 @@ class Client(Listening, Sending):
         self._closed = False
         self._assemble()
         _clients.add(self)
-        _forking.watch(self)
         if _start:
             self._resume()
 
@@ -286,7 +285,6 @@ class Client(Listening, Sending):
         self._outbox_store.close()
         self._rest.close()
         _clients.discard(self)
-        _forking.forget(self)
 
     def _warn_of_unsent(self) -> None:
         if self.settings.outbox_path is not None or self._account.session is None:
@@ -316,7 +314,7 @@ class Client(Listening, Sending):
                 self._dispatcher.post("login", "login_failure", error)
                 raise
             if self._closed:
-                raise _closed_error()
+                raise client_closed()
             if before is not None and before.uid != session.uid:
                 self._connection.drop()
                 self._inbox.forget()
@@ -331,11 +329,7 @@ class Client(Listening, Sending):
 
     def _check_open(self) -> None:
         if self._closed:
-            raise _closed_error()
-
-
-def _closed_error() -> CometChatException:
-    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
+            raise client_closed()
 
 
 def _check_settings(settings: object) -> None:
@@ -347,6 +341,8 @@ def _check_settings(settings: object) -> None:
 
 
 _clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+_forking.see_to(_clients)
 
 
 @atexit.register

@@ -142,6 +142,11 @@ def exception_for(
     return cls(code, message, name=name, details=details, retry_after=retry_after)
 
 
+def client_closed() -> CometChatException:
+    """The error of any use after ``close()``."""
+    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
+
+
 def missing(parameter: str, expected: str) -> InvalidArgumentException:
     """The error of an argument that is empty or absent."""
     return InvalidArgumentException(MISSING_PARAMETERS, f"{parameter} is missing: {expected}.", name=parameter)

@@ -18,13 +18,13 @@ from .._protocol.machine import ConnectionMachine, Step
 from .._protocol.states import STATUS, UP, CometChatWSState, Phase, Signal
 from .._transport.base import Socket
 from ..exceptions import (
-    ERR_CLIENT_CLOSED,
     ERR_CONNECT_TIMEOUT,
     ERR_FEATURE_THROTTLED,
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
     NO_WEBSOCKET_CONNECTION,
     CometChatException,
+    client_closed,
     exception_for,
 )
 from .dispatcher import Dispatcher
@@ -104,7 +104,7 @@ class Connection:
         self._dispatcher.start()
         with self._lock:
             if self._machine.phase is Phase.CLOSED:
-                raise _closed()
+                raise client_closed()
             if unless_after is not None and unless_after != self.disconnects:
                 return
             step = self._machine.handle(Signal.CONNECT, self._clock())
@@ -128,9 +128,7 @@ class Connection:
 
     def disconnect(self) -> None:
         """Want no connection. Any thread; returns within some milliseconds, in every state."""
-        with self._lock:
-            self.disconnects += 1
-        self._end(Signal.DISCONNECT)
+        self._end(Signal.DISCONNECT, counted=True)
 
     def drop(self) -> None:
         """The same, for a login that is about to connect as another user."""
@@ -169,7 +167,7 @@ class Connection:
                 details=str(newest) if newest is not None else None,
             ) from newest
         if phase is Phase.CLOSED:
-            raise _closed()
+            raise client_closed()
         message = "The connection was given up, by disconnect(), logout() or another login, while connect() waited."
         raise _again(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
 
@@ -214,7 +212,7 @@ class Connection:
             return waiter.round_trip
         if arrived:
             if self._machine.phase is Phase.CLOSED:
-                raise _closed()
+                raise client_closed()
             message = "The connection was closed while ping() waited."
             raise _again(waiter.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
         raise exception_for(ERR_PONG_TIMEOUT, f"No pong came within {timeout:g} s.")
@@ -292,10 +290,11 @@ class Connection:
                     self._waiting.remove(waiter)
         return waiter.seen
 
-    def _end(self, signal: Signal) -> None:
+    def _end(self, signal: Signal, *, counted: bool = False) -> None:
         with self._lock:
             if self._machine.phase is Phase.CLOSED:
                 return
+            self.disconnects += counted
             run, self._run = self._run, None
             if run is not None:
                 self._ended = run
@@ -329,10 +328,6 @@ class Connection:
             self._ended, self._run = self._run, None
             self._stopped_by = self.last_error
         self._waiting = [waiter for waiter in self._waiting if not waiter.look(step.new)]
-
-
-def _closed() -> CometChatException:
-    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
 
 
 def _again(error: CometChatException) -> CometChatException:

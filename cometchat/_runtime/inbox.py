@@ -19,6 +19,7 @@ from typing import Any, Callable, Deque, Dict, List, Optional, Protocol
 from .._protocol.delivery import Delivery, Self, deliver_message
 from .._protocol.message_ids import id_of, newer, older, rank
 from ..exceptions import CometChatException, ConnectionException, RateLimitException
+from .backoff import backoff
 from .connection import Superseded
 from .run import Run
 
@@ -35,9 +36,6 @@ REMEMBERED = 20_000
 
 #: Seconds that live messages wait for missed ones while asking for them fails.
 PATIENCE = 5.0
-
-#: Seconds: the cap of the wait between two tries.
-_LONGEST_WAIT = 30.0
 
 
 class History(Protocol):
@@ -257,8 +255,7 @@ class Inbox:
                 began = began if failures else self._clock()
                 failures += 1
                 self._bear(task, error, self._clock() - began)
-                wait = min(0.2 * 2.0**failures, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
-                self._wait(task.stopped, max(error.retry_after or 0.0, wait))
+                self._wait(task.stopped, max(error.retry_after or 0.0, backoff(failures, self._jitter())))
 
     def _step(self, task: _CatchUp) -> bool:
         """One question to the service. True: there is no more to ask."""
@@ -286,8 +283,7 @@ class Inbox:
             if task.after != before or overflowed:
                 return False
             # Under the same lock: nothing may come between the look and the release.
-            self._task = self._unfinished = None
-            self._release(task.run)
+            self._end(task, None)
             return True
 
     def _renewed(self, task: _CatchUp) -> bool:
@@ -322,8 +318,11 @@ class Inbox:
     def _finish(self, task: _CatchUp, unfinished: Optional[str] = None) -> None:
         with self._lock:
             if self._task is task:
-                self._task, self._unfinished = None, unfinished
-                self._release(task.run)
+                self._end(task, unfinished)
+
+    def _end(self, task: _CatchUp, unfinished: Optional[str]) -> None:
+        self._task, self._unfinished = None, unfinished
+        self._release(task.run)
 
     def _release(self, run: Run) -> None:
         held, self._held = self._held, None

@@ -17,6 +17,7 @@ from ..exceptions import ERR_BAD_RESPONSE, ERR_CLIENT_CLOSED, AuthenticationExce
 from ..models import BaseMessage, MessageReceipt, User
 from ..models.message import message_from_dict
 from .account import Account
+from .backoff import backoff
 from .connection import Connection
 from .dispatcher import Dispatcher
 from .outbox_store import MESSAGE, RECEIPT, DeliveryLock, Item, OutboxStore, Owner
@@ -27,8 +28,8 @@ logger = logging.getLogger("cometchat.outbox")
 #: Items read at once.
 _BATCH = 50
 
-#: Seconds: the first and the longest wait after a failure, and the wait for another process's turn to end.
-_FIRST_WAIT, _LONGEST_WAIT, _TURN_WAIT = 0.2, 30.0, 0.05
+#: Seconds: the wait for another process's turn to end.
+_TURN_WAIT = 0.05
 
 #: HTTP statuses after which the same message can still be taken later.
 _PASSING = frozenset({401, 407, 408, 425, 429})
@@ -181,7 +182,7 @@ class OutboxDelivery:
             self._wait_after(error)
 
     def _wait_after(self, error: CometChatException) -> None:
-        wait = min(_FIRST_WAIT * 2.0**self._failures, _LONGEST_WAIT) * (0.5 + self._jitter() / 2)
+        wait = backoff(self._failures, self._jitter())
         self._failures += 1
         asked = error.retry_after or 0.0
         logger.info("the outbox tries again in %.1f s: %s", max(wait, asked), error)
