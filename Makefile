@@ -14,15 +14,17 @@ export PIP_USE_PEP517 = 1
 
 EXTRAS_demo := sandbox,cli
 EXTRAS_test := sandbox,cli,speed,test
+EXTRAS_soak := sandbox,cli,speed,test,soak
 EXTRAS_lint := sandbox,cli,speed,lint
 
 DEMO := $(VENVS)/demo-$(VERSION)
 TEST := $(VENVS)/test-$(VERSION)
+SOAK := $(VENVS)/soak-$(VERSION)
 LINT := $(VENVS)/lint-$(VERSION)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint clean
+.PHONY: help demo test soak lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -37,6 +39,11 @@ test: $(TEST)/.ready  ## run unit and integration tests, the README's code, and 
 	$(TEST)/bin/coverage run -m pytest $(ARGS)
 	@$(TEST)/bin/coverage combine -q
 	@$(TEST)/bin/coverage report $(if $(ARGS),--fail-under=0)
+
+# The figures of docs/reliability.rst: the same tests as in `make test`, longer, and a table at the end.
+soak: export COMETCHAT_SOAK = 1
+soak: $(SOAK)/.ready  ## run the long form of the tests for bad days (an hour), and print its figures
+	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py)
 
 lint: $(LINT)/.ready  ## run flake8, isort and mypy --strict
 	$(LINT)/bin/flake8
