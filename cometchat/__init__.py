@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 
 from ._protocol.states import CometChatWSState
+from ._runtime.secrets_filter import SecretsFilter
 from ._runtime.session import FileSessionStore, MemorySessionStore
 from .api import CometChat
 from .client import Client
@@ -49,6 +50,7 @@ from .models import (
 )
 from .outbox import DeadLetter, Outbox
 from .settings import AppSettings, SessionStore
+from .stats import PastError, Stats
 from .version import __version__
 
 __all__ = [
@@ -83,9 +85,12 @@ __all__ = [
     "MessageReceipt",
     "Outbox",
     "OutboxListener",
+    "PastError",
     "RateLimitException",
     "ReactionEvent",
+    "SecretsFilter",
     "SessionStore",
+    "Stats",
     "TextMessage",
     "TransientMessage",
     "TypingIndicator",

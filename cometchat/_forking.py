@@ -3,13 +3,17 @@
 A child inherits copies of sockets, locks and objects, but no threads. Whatever it did with them, the parent would feel:
 a shutdown ends the parent's connection, a lock that another thread held stays locked for ever. So the child's copies
 are let go of without a word, and each client gets new parts. It is ``disconnected``, still logged in, and its listeners
-are the same; ``connect()`` makes a connection of the child's own.
+are the same. Where the parent was to be connected, the child then makes a connection of its own, by itself.
 """
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from typing import Iterable, List, Protocol
+
+logger = logging.getLogger("cometchat.client")
 
 
 class Forked(Protocol):
@@ -23,6 +27,9 @@ class Forked(Protocol):
 
     def _begin_anew(self) -> List[object]:
         """In the child. Returns what must not be touched there, not even by the garbage collector."""
+
+    def _go_on(self) -> None:
+        """In the child, when all clients have begun anew."""
 
 
 _left_alone: List[object] = []
@@ -40,8 +47,29 @@ def see_to(clients: Iterable[Forked]) -> None:
             client._after_fork()
 
     def in_child() -> None:
-        for client in list(clients):
+        forked = list(clients)
+        for client in forked:
             _left_alone.extend(client._begin_anew())
+        for client in forked:
+            client._go_on()
 
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
+
+
+_warned = False
+
+
+def warn_where_threads_stand_still() -> None:
+    """Say, once a process, that uWSGI was started without threads: Python's then run during requests only, or never."""
+    global _warned
+    options = getattr(sys.modules.get("uwsgi"), "opt", None)
+    if _warned or not isinstance(options, dict):
+        return
+    _warned = True
+    names = {name.decode() if isinstance(name, bytes) else name for name in options}
+    if not names & {"enable-threads", "threads"}:
+        logger.warning(
+            "uWSGI runs without threads, so that the connection can neither be made nor kept: start it with"
+            " --enable-threads (in an ini file: enable-threads = true)."
+        )

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from ._runtime.account import Account
 from ._runtime.connection import Connection
+from ._runtime.counters import Counters
 from ._runtime.dispatcher import Dispatcher
 from ._runtime.inbox import Inbox
 from ._runtime.link import Link
@@ -39,16 +40,19 @@ class Parts(NamedTuple):
     outbox_store: OutboxStore
     outbox_delivery: OutboxDelivery
     outbox: Outbox
+    counters: Counters
 
 
 def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher: Dispatcher, number: int) -> Parts:
     """The parts of the client with this number, wired and at rest: no thread runs, no file is open."""
     rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
     account = Account(app_id, settings, rest, settings.session_store or MemorySessionStore())
+    counters = Counters()
     connection = Connection(
         dispatcher=dispatcher,
         start=lambda run: worker.start(run),
         send_ping=lambda socket, timeout: link.send_ping(socket, timeout),
+        counters=counters,
     )
     inbox = Inbox(
         account,
@@ -57,7 +61,9 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         me=lambda: account.me,
         enabled=settings.fetch_missed_messages,
         name=f"cometchat-missed-{number}",
+        has_room=dispatcher.queue.has_room,
     )
+    dispatcher.queue.on_room = inbox.go_on
     connection.on_cut = inbox.cut
     registry.on_add = lambda kind: inbox.look_again() if kind in MESSAGE_KINDS else None
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
@@ -70,7 +76,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         dispatcher=dispatcher,
         name=f"cometchat-outbox-{number}",
     )
-    link = Link(account, settings, socket_factory(settings), connection.post, inbox.take)
+    link = Link(account, settings, socket_factory(settings), connection.post, inbox.take, counters)
     worker = Worker(
         connection,
         account=account,
@@ -79,8 +85,10 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         inbox=inbox,
         policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop),
         on_up=delivery.hurry,
+        report=dispatcher.report,
+        counters=counters,
         name=f"cometchat-{{}}-{number}",
     )
     limit = settings.outbox_max_items
     outbox = Outbox(store, delivery, account=account, sender=sender, check_message=check_message, limit=limit)
-    return Parts(rest, account, connection, inbox, sender, store, delivery, outbox)
+    return Parts(rest, account, connection, inbox, sender, store, delivery, outbox, counters)

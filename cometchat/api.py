@@ -26,6 +26,7 @@ from .listeners import (
 from .models import BaseMessage, User
 from .outbox import Outbox
 from .settings import AppSettings
+from .stats import Stats
 
 
 class _SharedOutbox(Outbox):
@@ -165,6 +166,11 @@ class CometChat:
     def connection_info(cls) -> ConnectionInfo:
         """See :meth:`Client.connection_info`."""
         return cls._shared().connection_info()
+
+    @classmethod
+    def stats(cls) -> Stats:
+        """See :meth:`Client.stats`."""
+        return cls._shared().stats()
 
     @classmethod
     def add_connection_listener(cls, listener_id: str, listener: ConnectionListener) -> None:

@@ -33,6 +33,7 @@ from .exceptions import (
 from .models import User
 from .outbox import Outbox
 from .settings import AppSettings
+from .stats import Stats
 
 logger = logging.getLogger("cometchat.client")
 
@@ -63,6 +64,7 @@ class Client(Listening, Sending):
         self._closed = False
         self._assemble()
         _clients.add(self)
+        _forking.warn_where_threads_stand_still()
         if _start:
             self._resume()
 
@@ -71,10 +73,10 @@ class Client(Listening, Sending):
         from ._parts import assemble
 
         number = next(_numbers)
-        self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}")
+        self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}", self.settings.max_queued_events)
         parts = assemble(self.app_id, self.settings, self._registry, self._dispatcher, number)
         self._rest, self._account, self._connection, self._inbox, self._sender = parts[:5]
-        self._outbox_store, self._outbox_delivery, self._outbox = parts[5:]
+        self._outbox_store, self._outbox_delivery, self._outbox, self._counters = parts[5:]
         self._logging_in = threading.Lock()
 
     def _before_fork(self) -> None:
@@ -87,12 +89,20 @@ class Client(Listening, Sending):
 
     def _begin_anew(self) -> List[object]:
         account, old = self._account, [self._rest, self._connection, self._outbox_store, self._outbox_delivery]
+        self._goes_on = self.settings.connect_after_fork and self._connection.wanted
         self._connection.forsake()
         self._outbox_delivery.forsake()
         self._registry.begin_anew()
         self._assemble()
         self._account.take_over(account)
         return [account, *old]
+
+    def _go_on(self) -> None:
+        if self._goes_on:
+            try:
+                self._connection.connect()
+            except CometChatException as error:
+                logger.warning("The child of a fork can't connect by itself: %s", error)
 
     def _resume(self) -> None:
         """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
@@ -263,6 +273,11 @@ class Client(Listening, Sending):
             failed_in=connection.failed_in.value if connection.failed_in else None,
             last_error=connection.last_error,
         )
+
+    def stats(self) -> Stats:
+        """What has happened so far, counted: for metrics and diagnosis. Makes no call; works after ``close()`` too."""
+        queue = self._dispatcher.queue
+        return self._counters.stats(fetched=self._inbox.fetched, queued=len(queue), dropped=queue.dropped)
 
     # --- end
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, fields
-from typing import Any, Callable, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
 from .exceptions import invalid, invalid_value, missing
@@ -14,6 +14,9 @@ SUBSCRIPTION_TYPES = ("ALL_USERS", "FRIENDS", "ROLES", "NONE")
 
 #: Bytes. The default cap on one WebSocket message.
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+
+#: The default of how many events wait for slow listeners.
+DEFAULT_MAX_QUEUED_EVENTS = 10_000
 
 #: The default of how many items the outbox takes.
 DEFAULT_OUTBOX_MAX_ITEMS = 100_000
@@ -84,8 +87,15 @@ class AppSettings:
     :param settings_refresh_interval: seconds (>= 0) between looks at the service's ``MODE`` while connected; 0: none.
     :param max_message_size: bytes (>= 1024) that one WebSocket message may have; a larger one ends the connection
         with close code 1009 and ``ERR_PROTOCOL``.
+    :param max_queued_events: how many events (>= 100) wait for listeners that are slow. Beyond it typing indicators,
+        receipts, presence and the like are dropped, the oldest first, and messages are fetched again once there is
+        room; changes of the connection's status are never dropped.
     :param fetch_missed_messages: True asks the service, after each reconnect, for the messages that came meanwhile, and
         tells the listeners of them before the live ones.
+    :param connect_after_fork: True connects in the child of a fork where the parent was to be connected; False leaves
+        ``connect()`` to the child.
+    :param allow_insecure_socket: False refuses a WebSocket without TLS (``ERR_INSECURE_SOCKET``) where the client API
+        is called with TLS: nobody on the way can take the encryption away. True takes what the service's settings say.
     :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The
         socket goes the same way (``https`` for wss, ``http`` for ws).
     :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
@@ -111,7 +121,10 @@ class AppSettings:
     reconnect_stop: Optional[StopStrategy]
     settings_refresh_interval: float
     max_message_size: int
+    max_queued_events: int
     fetch_missed_messages: bool
+    connect_after_fork: bool
+    allow_insecure_socket: bool
     #: Out of the repr: a proxy's address may hold a password.
     proxies: Optional[Mapping[str, str]] = field(repr=False)
     ca_certs: Optional[str]
@@ -136,38 +149,18 @@ class AppSettings:
         reconnect_stop: Optional[StopStrategy] = None,
         settings_refresh_interval: float = 300.0,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
+        max_queued_events: int = DEFAULT_MAX_QUEUED_EVENTS,
         fetch_missed_messages: bool = True,
+        connect_after_fork: bool = True,
+        allow_insecure_socket: bool = False,
         proxies: Optional[Mapping[str, str]] = None,
         ca_certs: Union[str, os.PathLike[str], None] = None,
         session_store: Optional[SessionStore] = None,
         outbox_path: Union[str, os.PathLike[str], None] = None,
         outbox_max_items: int = DEFAULT_OUTBOX_MAX_ITEMS,
     ) -> None:
-        values = {
-            "admin_host": _host("admin_host", admin_host),
-            "client_host": _host("client_host", client_host),
-            "subscription_type": _choice("subscription_type", subscription_type, SUBSCRIPTION_TYPES),
-            "roles": _roles(roles, subscription_type),
-            "auto_establish_socket_connection": _bool(
-                "auto_establish_socket_connection", auto_establish_socket_connection
-            ),
-            "connect_timeout": _seconds("connect_timeout", connect_timeout),
-            "auth_timeout": _seconds("auth_timeout", auth_timeout),
-            "ping_interval": _seconds("ping_interval", ping_interval),
-            "pong_timeout": _seconds("pong_timeout", pong_timeout),
-            "reconnect_wait": _strategy("reconnect_wait", reconnect_wait, "wait"),
-            "reconnect_stop": _strategy("reconnect_stop", reconnect_stop, "stop"),
-            "settings_refresh_interval": _seconds("settings_refresh_interval", settings_refresh_interval, zero=True),
-            "max_message_size": _whole("max_message_size", max_message_size, "bytes", 1024),
-            "fetch_missed_messages": _bool("fetch_missed_messages", fetch_missed_messages),
-            "proxies": _proxies(proxies),
-            "ca_certs": _ca_certs(ca_certs),
-            "session_store": _store(session_store),
-            "outbox_path": _path("outbox_path", outbox_path),
-            "outbox_max_items": _whole("outbox_max_items", outbox_max_items, "a number of items", 1),
-        }
-        values["region"] = _region(region, required=not (admin_host and client_host))
-        for name, value in values.items():
+        given = {name: value for name, value in locals().items() if name != "self"}
+        for name, value in _checked(given).items():
             object.__setattr__(self, name, value)
 
     def __eq__(self, other: object) -> bool:
@@ -322,3 +315,40 @@ def _store(value: Any) -> Any:
         if isinstance(value, type) or not all(callable(method) for method in methods):
             raise invalid("session_store", "give an object with load(), save(session) and clear()", value)
     return value
+
+
+def _seconds_or_zero(name: str, value: object) -> float:
+    return _seconds(name, value, zero=True)
+
+
+#: Field -> what checks it; ``roles`` and ``region`` depend on other fields.
+_CHECKS: Dict[str, Callable[[str, Any], Any]] = {
+    "admin_host": _host,
+    "client_host": _host,
+    "subscription_type": lambda name, value: _choice(name, value, SUBSCRIPTION_TYPES),
+    "auto_establish_socket_connection": _bool,
+    "connect_timeout": _seconds,
+    "auth_timeout": _seconds,
+    "ping_interval": _seconds,
+    "pong_timeout": _seconds,
+    "reconnect_wait": lambda name, value: _strategy(name, value, "wait"),
+    "reconnect_stop": lambda name, value: _strategy(name, value, "stop"),
+    "settings_refresh_interval": _seconds_or_zero,
+    "max_message_size": lambda name, value: _whole(name, value, "bytes", 1024),
+    "max_queued_events": lambda name, value: _whole(name, value, "a number of events", 100),
+    "fetch_missed_messages": _bool,
+    "connect_after_fork": _bool,
+    "allow_insecure_socket": _bool,
+    "proxies": lambda name, value: _proxies(value),
+    "ca_certs": lambda name, value: _ca_certs(value),
+    "session_store": lambda name, value: _store(value),
+    "outbox_path": _path,
+    "outbox_max_items": lambda name, value: _whole(name, value, "a number of items", 1),
+}
+
+
+def _checked(given: Mapping[str, Any]) -> Dict[str, Any]:
+    values = {name: check(name, given[name]) for name, check in _CHECKS.items()}
+    values["roles"] = _roles(given["roles"], given["subscription_type"])
+    values["region"] = _region(given["region"], required=not (given["admin_host"] and given["client_host"]))
+    return values

@@ -25,6 +25,7 @@ FLOORS: Dict[str, float] = {
     "models": 0.1,
     "listeners": 0.2,
     "connection_info": 0.2,
+    "stats": 0.2,
     "_protocol": 1,
     "settings": 2,
     "_transport": 2.1,  # above settings: the socket takes its limits from there

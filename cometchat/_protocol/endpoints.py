@@ -9,7 +9,7 @@ import math
 from typing import Any, Mapping, NamedTuple, Optional
 from urllib.parse import urlsplit
 
-from ..exceptions import ERR_BAD_RESPONSE, CometChatException, exception_for
+from ..exceptions import ERR_BAD_RESPONSE, ERR_INSECURE_SOCKET, CometChatException, exception_for
 
 #: The ``MODE`` in which nothing is throttled.
 MODE_DEFAULT = "DEFAULT"
@@ -32,13 +32,16 @@ def http_endpoints(
     )
 
 
-def websocket_url(settings: Mapping[str, Any], app_id: str, region: Optional[str]) -> str:
+def websocket_url(
+    settings: Mapping[str, Any], app_id: str, region: Optional[str], *, insecure_allowed: bool = True
+) -> str:
     """The WebSocket's address from the server's settings.
 
     The first host set of ``CHAT_HOST_OVERRIDE``, ``CHAT_HOST_APP_SPECIFIC``, ``CHAT_HOST`` (observed); without any, the
     live service's usual name (public log). A host that brings its own scheme or port keeps them (not confirmed).
 
-    :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings hold no usable address.
+    :param insecure_allowed: False: it has to be one with TLS.
+    :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings hold no usable address; ``ERR_INSECURE_SOCKET``.
     """
     host = _first_text(settings, "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC", "CHAT_HOST")
     if host is None:
@@ -61,6 +64,12 @@ def websocket_url(settings: Mapping[str, Any], app_id: str, region: Optional[str
     if port is None:
         port = _port(settings, "CHAT_WSS_PORT" if secure else "CHAT_WS_PORT", 443 if secure else 80)
     name = f"[{hostname}]" if ":" in hostname else hostname
+    if not (secure or insecure_allowed):
+        raise exception_for(
+            ERR_INSECURE_SOCKET,
+            f"The service's settings ask for a WebSocket without TLS, to {name}:{port}, while its API has TLS."
+            " If that is meant so: AppSettings(allow_insecure_socket=True).",
+        )
     return f"{'wss' if secure else 'ws'}://{name}:{port}{parts.path or '/'}"
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from typing import Any, Dict, Optional
 
+#: Characters. A longer id is none: thousands are remembered.
+LONGEST = 100
+
+_TOO_LARGE = 10**LONGEST
+
 
 def id_of(body: Dict[str, Any]) -> Optional[str]:
     """A message's id as text; None where it has none that could be one."""
     value = body.get("id")
     if isinstance(value, bool) or not isinstance(value, (str, int)) or value == "":
         return None
-    return str(value)
+    if isinstance(value, int):
+        return str(value) if abs(value) < _TOO_LARGE else None
+    return value if len(value) <= LONGEST else None
 
 
 def rank(message_id: str) -> int:

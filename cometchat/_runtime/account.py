@@ -215,7 +215,8 @@ class Account:
 
     def websocket_url(self, session: Session) -> str:
         """Where the WebSocket of a session is."""
-        return websocket_url(session.settings or {}, self._app_id, self._settings.region)
+        allowed = self._settings.allow_insecure_socket or not self.endpoints.client.lower().startswith("https:")
+        return websocket_url(session.settings or {}, self._app_id, self._settings.region, insecure_allowed=allowed)
 
     def identity(self, session: Session) -> Identity:
         """Who the session is, on the wire."""

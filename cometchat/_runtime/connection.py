@@ -27,6 +27,7 @@ from ..exceptions import (
     client_closed,
     exception_for,
 )
+from .counters import Counters, again
 from .dispatcher import Dispatcher
 from .run import Run
 
@@ -73,9 +74,11 @@ class Connection:
         dispatcher: Dispatcher,
         start: Callable[[Run], None],
         send_ping: Callable[[Socket, float], None],
+        counters: Optional[Counters] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._dispatcher = dispatcher
+        self._counters = counters or Counters()
         self._start = start
         self._send_ping = send_ping
         self._clock = clock
@@ -169,7 +172,7 @@ class Connection:
         if phase is Phase.CLOSED:
             raise client_closed()
         message = "The connection was given up, by disconnect(), logout() or another login, while connect() waited."
-        raise _again(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
+        raise again(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
 
     def wait_for_status(self, status: CometChatWSState, timeout: Optional[float]) -> bool:
         """Wait until the status was ``status``, if only for a moment. False also where the client was closed."""
@@ -214,8 +217,13 @@ class Connection:
             if self._machine.phase is Phase.CLOSED:
                 raise client_closed()
             message = "The connection was closed while ping() waited."
-            raise _again(waiter.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
+            raise again(waiter.error or exception_for(NO_WEBSOCKET_CONNECTION, message))
         raise exception_for(ERR_PONG_TIMEOUT, f"No pong came within {timeout:g} s.")
+
+    @property
+    def wanted(self) -> bool:
+        """It is up, or being made. Takes no lock."""
+        return self._run is not None
 
     def is_current(self, run: Run) -> bool:
         """The run is still the wanted one."""
@@ -256,16 +264,25 @@ class Connection:
         _log(step, error)
         return step
 
-    def post(self, run: Run, delivery: Delivery, claim: Optional[Callable[[], bool]] = None) -> None:
+    def post(self, run: Run, delivery: Delivery, size: int, claim: Optional[Callable[[], bool]] = None) -> None:
         """Queue a call for the listeners, in the name of a run.
 
-        :param claim: see :meth:`Dispatcher.post`.
+        :param size: bytes of the frame.
+        :param claim: see :meth:`Dispatcher.post`; without one it is an event that may be dropped.
         :raises Superseded: the run is an old one, and nobody wants to hear of it.
         """
         with self._lock:
             if self._run is not run:
                 raise Superseded
-            self._dispatcher.post(delivery.kind, delivery.method, *delivery.args, of_connection=True, claim=claim)
+            self._dispatcher.post(
+                delivery.kind,
+                delivery.method,
+                *delivery.args,
+                of_connection=True,
+                claim=claim,
+                size=size,
+                passing=claim is None,
+            )
 
     def prepare_wait(self, run: Run) -> None:
         """A wait for the next attempt begins; not if connect() or disconnect() has ended it already."""
@@ -317,6 +334,7 @@ class Connection:
     def _apply(self, step: Step) -> None:
         """Under the lock: the status first, then the notifications, then whoever waits."""
         self.status = self._machine.status
+        self._counters.step(step)
         for notify in step.notifications:
             args: Tuple[Any, ...] = () if notify.error is None else (notify.error,)
             seq = self._dispatcher.post(KIND, notify.method, *args, of_connection=True)
@@ -328,14 +346,6 @@ class Connection:
             self._ended, self._run = self._run, None
             self._stopped_by = self.last_error
         self._waiting = [waiter for waiter in self._waiting if not waiter.look(step.new)]
-
-
-def _again(error: CometChatException) -> CometChatException:
-    """A copy to raise on another thread: a traceback grows with each raise."""
-    copy = type(error)(error.code, error.message)
-    copy.__dict__.update(error.__dict__)
-    copy.__cause__ = error.__cause__
-    return copy
 
 
 def _log(step: Step, error: Optional[CometChatException] = None) -> None:

@@ -3,43 +3,49 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-from typing import Any, Callable, NamedTuple, Optional, Tuple, Union
+import time
+from typing import Any, Callable, Optional
 
 from ..exceptions import ERR_INTERNAL, exception_for
+from ..settings import DEFAULT_MAX_QUEUED_EVENTS
+from .call_queue import Call, CallQueue
 from .registry import Registry
 
 logger = logging.getLogger("cometchat.listeners")
-
-
-class Notification(NamedTuple):
-    """A call that the listeners of a kind are owed."""
-
-    seq: int
-    kind: str
-    method: str
-    args: Tuple[Any, ...]
-    of_connection: bool
-    claim: Optional[Callable[[], bool]]
 
 
 class Dispatcher:
     """Owns one thread, started on first need and ended by :meth:`close`.
 
     :param name: the thread's.
+    :param limit: how many events may wait for the listeners, and how many messages.
+    :param clock: monotonic seconds.
     """
 
-    def __init__(self, registry: Registry, name: str) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        name: str,
+        limit: int = DEFAULT_MAX_QUEUED_EVENTS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._registry = registry
         self._name = name
-        # A notification; an event, set when its turn comes; or None, the end.
-        self._queue: queue.SimpleQueue[Union[Notification, threading.Event, None]] = queue.SimpleQueue()
+        self._clock = clock
+        #: What waits.
+        self.queue = CallQueue(limit)
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
         self._closed = False
         # A connection's calls with a lower number are dropped.
         self._cut = 0
+        # The listener that is being called, and since when.
+        self._called: Optional[str] = None
+        self._called_at = 0.0
+        self._reported = -1
+        self._dropped_before = 0
+        self.queue.on_caught_up = self._report_end
 
     def post(
         self,
@@ -48,17 +54,34 @@ class Dispatcher:
         *args: Any,
         of_connection: bool = False,
         claim: Optional[Callable[[], bool]] = None,
+        size: int = 0,
+        passing: bool = False,
     ) -> int:
         """Queue a call and return its number. Any thread; does not wait.
 
         :param of_connection: it comes from a connection, and a :meth:`cut` may drop it.
         :param claim: asked on the dispatcher thread when the call's turn has come; False: it is not made.
+        :param size: bytes of the frame that it tells of.
+        :param passing: an event that may be dropped where too many wait.
         """
 
         def enqueue(seq: int) -> None:
-            self._queue.put(Notification(seq, kind, method, args, of_connection, claim))
+            self.queue.put(Call(seq, kind, method, args, of_connection, claim, size, passing))
 
         return self._registry.stamp(enqueue)
+
+    def report(self) -> None:
+        """Say, once until the listeners have caught up, that they are too slow. Any thread that holds no lock."""
+        times = self.queue.times_caught_up
+        if not self.queue.overflowed or self._reported == times:
+            return
+        self._reported = times
+        listener, seconds = self._called, self._clock() - self._called_at
+        logger.warning(
+            "Too many events wait for the listeners%s: the oldest typing indicators, receipts and the like are dropped,"
+            " and messages are fetched later. Return from a callback soon; hand longer work to a thread of your own.",
+            "" if listener is None else f" (listener {listener!r} is in a callback since {seconds:.1f} s)",
+        )
 
     def drain(self, timeout: float) -> None:
         """Wait until what is queued now is delivered, at most ``timeout`` seconds; not on the thread itself."""
@@ -66,7 +89,7 @@ class Dispatcher:
         if thread is None or thread is threading.current_thread() or not thread.is_alive():
             return
         turn = threading.Event()
-        self._queue.put(turn)
+        self.queue.put(turn)
         turn.wait(timeout)
 
     def cut(self, last: int) -> None:
@@ -93,7 +116,7 @@ class Dispatcher:
         with self._lock:
             if not self._closed:
                 self._closed = True
-                self._queue.put(None)
+                self.queue.put(None)
 
     def join(self, timeout: float) -> None:
         """Wait for the thread's end, at most ``timeout`` seconds; not on the thread itself."""
@@ -103,16 +126,20 @@ class Dispatcher:
 
     def _run(self) -> None:
         while True:
-            notification = self._queue.get()
-            if notification is None:
+            call = self.queue.get()
+            if call is None:
                 return
-            if isinstance(notification, threading.Event):
-                notification.set()
+            if isinstance(call, threading.Event):
+                call.set()
             else:
-                self._deliver(notification)
+                self._deliver(call)
 
-    def _deliver(self, notification: Notification) -> None:
-        seq, kind, method, args, of_connection, claim = notification
+    def _report_end(self) -> None:
+        dropped, self._dropped_before = self.queue.dropped - self._dropped_before, self.queue.dropped
+        logger.info("the listeners have caught up; %d events were dropped meanwhile", dropped)
+
+    def _deliver(self, call: Call) -> None:
+        seq, kind, method, args, of_connection, claim, _, _ = call
         if of_connection and seq < self._cut or claim is not None and not claim():
             return
         for entry in self._registry.entries(kind):
@@ -125,7 +152,9 @@ class Dispatcher:
                 if method == entry.told == "on_disconnected":
                     continue
                 entry.told = method
+            self._called, self._called_at = entry.listener_id, self._clock()
             try:
                 getattr(entry.listener, method)(*args)
             except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
                 logger.exception("The %s listener %r raised in %s().", kind, entry.listener_id, method)
+            self._called = None

@@ -3,6 +3,9 @@
 The service keeps messages, so that what came while the connection was down can be asked for, with the id of the newest
 one that is known. Until the answer is here live messages wait, for the order's sake.
 
+Where the listeners are so slow that the queue has no room for more, messages are let go in the same way, and asked for
+once there is room.
+
 Known is what went to the dispatcher's queue. Where ``disconnect()`` cuts that queue, the messages in it become unknown
 again, and the next connection asks for them.
 """
@@ -14,12 +17,13 @@ import random
 import threading
 import time
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Protocol
+from typing import Any, Callable, Deque, Dict, Optional
 
 from .._protocol.delivery import Delivery, Self, deliver_message
 from .._protocol.message_ids import id_of, newer, older, rank
 from ..exceptions import CometChatException, ConnectionException, RateLimitException
 from .backoff import backoff
+from .catch_up import CatchUp, Held, History, Queued
 from .connection import Superseded
 from .run import Run
 
@@ -28,9 +32,6 @@ logger = logging.getLogger("cometchat.messages")
 #: Messages asked for at once: the vendor's documented size of a page.
 PAGE = 100
 
-#: Live messages that wait for a catch-up. More are let go: they are stored, and asked for too.
-HELD = 1000
-
 #: Ids that are remembered, so that no message is told twice.
 REMEMBERED = 20_000
 
@@ -38,47 +39,9 @@ REMEMBERED = 20_000
 PATIENCE = 5.0
 
 
-class History(Protocol):
-    """What the service keeps."""
-
-    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        """The messages after one, oldest first."""
-
-    def newest_message_id(self) -> str:
-        """The id of the newest message; ``"0"`` where there is none."""
-
-    def renew(self) -> None:
-        """Renew a login that was refused."""
-
-
-#: Puts a call into the dispatcher's queue in the name of a run. The last argument is asked right before the call is
-#: made; False: it is not made.
-Post = Callable[[Run, Delivery, Optional[Callable[[], bool]]], None]
-
-
-class _Queued:
-    """A message in the dispatcher's queue. ``before``: what was known before it."""
-
-    __slots__ = ("message_id", "before", "run", "cut", "claimed")
-
-    def __init__(self, message_id: str, before: Optional[str], run: Run) -> None:
-        self.message_id = message_id
-        self.before = before
-        self.run = run
-        self.cut = False
-        self.claimed = False
-
-
-class _CatchUp:
-    """One, with its thread. ``after`` is the newest id that is known; None: nothing is, and only that is asked for."""
-
-    def __init__(self, run: Run, after: Optional[str]) -> None:
-        self.run = run
-        self.after = after
-        self.stopped = threading.Event()
-        self.released = self.renewed = False
-        # A connection has come and gone meanwhile: once the beginning is known, what came after it is asked for.
-        self.goes_on = False
+#: Puts a call into the dispatcher's queue in the name of a run, with the bytes of the message. The last argument is
+#: asked right before the call is made; False: it is not made. None: it may be dropped where too many wait.
+Post = Callable[[Run, Delivery, int, Optional[Callable[[], bool]]], None]
 
 
 class Inbox:
@@ -88,6 +51,7 @@ class Inbox:
     :param wanted: tells whether somebody listens to messages.
     :param me: tells who listens: what this connection has sent itself is no news.
     :param enabled: ask for missed messages at all.
+    :param has_room: tells whether the queue has room for one more; False: :meth:`go_on` is called once it has.
     :param name: of the thread that asks.
     :param clock: monotonic seconds.
     :param jitter: 0 to 1 at random.
@@ -103,6 +67,7 @@ class Inbox:
         me: Callable[[], Self],
         enabled: bool,
         name: str,
+        has_room: Callable[[], bool] = lambda: True,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
         wait: Callable[[threading.Event, float], object] = threading.Event.wait,
@@ -113,6 +78,7 @@ class Inbox:
         self._me = me
         self._enabled = enabled
         self._name = name
+        self._has_room = has_room
         self._clock = clock
         self._jitter = jitter
         self._wait = wait
@@ -120,15 +86,16 @@ class Inbox:
         self._lock = threading.Lock()
         self._known: Optional[str] = None
         self._seen: OrderedDict[str, None] = OrderedDict()
-        self._queued: Deque[_Queued] = deque()
+        self._queued: Deque[Queued] = deque()
         self._run: Optional[Run] = None
         self._up = False
-        self._task: Optional[_CatchUp] = None
+        self._task: Optional[CatchUp] = None
         # Where a catch-up stands that has not come to its end.
         self._unfinished: Optional[str] = None
-        self._held: Optional[Deque[Dict[str, Any]]] = None
-        self._overflowed = False
+        self._held: Optional[Held] = None
         self._refused_before = False
+        #: Messages that were asked for, and told.
+        self.fetched = 0
 
     def begin(self, run: Run) -> None:
         """A connection is up: from here on live messages wait until the missed ones are told."""
@@ -149,23 +116,32 @@ class Inbox:
                 task = self._prepare()
         self._start(task)
 
-    def take(self, run: Run, body: Dict[str, Any], own: bool) -> None:
+    def take(self, run: Run, body: Dict[str, Any], own: bool, size: int) -> None:
         """A live message came.
 
         :param own: this connection has sent it: nobody is told, but it is known.
+        :param size: bytes of its frame.
         :raises Superseded: the run is an old one.
         """
+        task = None
         with self._lock:
             if run.stopped:  # cut() has said what is known
                 raise Superseded
             if own:
                 self._note(id_of(body))
-            elif self._held is None:
-                self._tell(run, body)
-            elif len(self._held) < HELD:
-                self._held.append(body)
+            elif self._held is not None:
+                self._held.add(body, size)
+            elif not self._enabled or self._known is None or _own_id(body) is None or self._has_room():
+                self._tell(run, body, size)
             else:
-                self._overflowed = True
+                task = self._open_gap(run, body, size)
+        self._start(task)
+
+    def go_on(self) -> None:
+        """The queue has room again. On the dispatcher thread."""
+        with self._lock:
+            if self._task is not None:
+                self._task.room.set()
 
     def sent(self, message_id: Optional[str]) -> None:
         """This client has sent a message: should it come back from the history, it is no news."""
@@ -200,7 +176,7 @@ class Inbox:
             self._known = self._unfinished = self._held = None
             self._seen.clear()
 
-    def _prepare(self) -> Optional[_CatchUp]:
+    def _prepare(self) -> Optional[CatchUp]:
         """Under the lock."""
         if not self._wanted() or self._run is None:
             # Nobody hears: what passes from here on is missed by nobody.
@@ -210,19 +186,19 @@ class Inbox:
         if self._known is None and self._task is not None and self._task.run is self._run:
             # Asked by an earlier connection, and still unanswered: asking anew would take what was missed for known.
             self._task.goes_on = True
-            self._held = deque()
+            self._held = Held()
             return None
         self._stop()
         # A cut may have put what is known back to before where a catch-up stood.
         after = older(self._unfinished, self._known)
-        self._task = _CatchUp(self._run, after)
+        self._task = CatchUp(self._run, after)
         if after is not None:
             self._unfinished = after
             if self._held is None:
-                self._held = deque()
+                self._held = Held()
         return self._task
 
-    def _start(self, task: Optional[_CatchUp]) -> None:
+    def _start(self, task: Optional[CatchUp]) -> None:
         if task is None:
             return
         try:
@@ -234,12 +210,30 @@ class Inbox:
     def _stop(self) -> None:
         if self._task is not None:
             self._task.stopped.set()
+            self._task.room.set()
             self._task = None
 
-    def _catch_up(self, task: _CatchUp) -> None:
+    def _open_gap(self, run: Run, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
+        """Under the lock: from this message on they are asked for once there is room."""
+        self._held = Held()
+        self._held.add(body, size)
+        if self._task is not None and self._task.after is not None:
+            self._task.released = False
+            return None  # it comes to these too
+        self._stop()
+        self._run = run
+        self._task, self._unfinished = CatchUp(run, self._known), self._known
+        return self._task
+
+    def _catch_up(self, task: CatchUp) -> None:
         """On a thread of its own: the socket must not wait for HTTP."""
         failures, began = 0, 0.0
         while not task.stopped.is_set():
+            task.room.clear()
+            if task.after is not None and not self._has_room():
+                if not task.stopped.is_set():
+                    task.room.wait()
+                continue
             try:
                 if self._step(task):
                     return
@@ -257,7 +251,7 @@ class Inbox:
                 self._bear(task, error, self._clock() - began)
                 self._wait(task.stopped, max(error.retry_after or 0.0, backoff(failures, self._jitter())))
 
-    def _step(self, task: _CatchUp) -> bool:
+    def _step(self, task: CatchUp) -> bool:
         """One question to the service. True: there is no more to ask."""
         if task.after is None:
             newest = self._history.newest_message_id()
@@ -273,20 +267,21 @@ class Inbox:
         with self._lock:
             if self._task is not task:
                 return True
-            before, overflowed = task.after, self._overflowed
-            self._overflowed = False
+            before, let_go = task.after, self._held.let_go if self._held is not None else 0
+            if self._held is not None:
+                self._held.let_go = 0
             for body in page:
-                self._tell(task.run, body, fetched=True)
+                self._tell(task.run, body, len(str(body)), fetched=True)
                 task.after = newer(id_of(body), task.after)
             self._unfinished = task.after
             # A server may ignore the size of a page; that nothing new came is the end.
-            if task.after != before or overflowed:
+            if task.after != before or let_go:
                 return False
             # Under the same lock: nothing may come between the look and the release.
             self._end(task, None)
             return True
 
-    def _renewed(self, task: _CatchUp) -> bool:
+    def _renewed(self, task: CatchUp) -> bool:
         """The login was refused: once, it is renewed."""
         if task.renewed:
             return False
@@ -298,54 +293,54 @@ class Inbox:
             return False
         return True
 
-    def _refused(self, task: _CatchUp, error: CometChatException) -> None:
+    def _refused(self, task: CatchUp, error: CometChatException) -> None:
         level = logging.INFO if self._refused_before else logging.WARNING
         self._refused_before = True
         logger.log(level, "The service does not give missed messages, live ones go on: %s", error)
         # The next connection asks again, from where this one stood.
         self._finish(task, unfinished=task.after)
 
-    def _bear(self, task: _CatchUp, error: CometChatException, waited: float) -> None:
+    def _bear(self, task: CatchUp, error: CometChatException, waited: float) -> None:
         if task.released or waited < PATIENCE:
             logger.info("missed messages could not be fetched, it is tried again: %s", error)
             return
         task.released = True
         logger.warning("Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error)
         with self._lock:
-            if self._task is task:
+            if self._task is task and self._has_room():
                 self._release(task.run)
 
-    def _finish(self, task: _CatchUp, unfinished: Optional[str] = None) -> None:
+    def _finish(self, task: CatchUp, unfinished: Optional[str] = None) -> None:
         with self._lock:
             if self._task is task:
                 self._end(task, unfinished)
 
-    def _end(self, task: _CatchUp, unfinished: Optional[str]) -> None:
+    def _end(self, task: CatchUp, unfinished: Optional[str]) -> None:
         self._task, self._unfinished = None, unfinished
         self._release(task.run)
 
     def _release(self, run: Run) -> None:
         held, self._held = self._held, None
-        for body in held or ():
-            self._tell(run, body)
+        for body, size in held.messages if held is not None else ():
+            self._tell(run, body, size)
 
-    def _tell(self, run: Run, body: Dict[str, Any], fetched: bool = False) -> None:
+    def _tell(self, run: Run, body: Dict[str, Any], size: int, fetched: bool = False) -> None:
         """Under the lock: to the queue, unless it was there before."""
-        # A live message with one of these is a change of an older one, told under the older one's id.
-        changes = not fetched and (body.get("editedAt") or body.get("deletedAt"))
-        message_id = None if changes else id_of(body)
+        message_id = id_of(body) if fetched else _own_id(body)
         if message_id is not None and message_id in self._seen:
             return
         delivery = self._delivery_of(body, fetched)
         claim: Optional[Callable[[], bool]] = None
-        if message_id is not None:
-            queued = _Queued(message_id, self._known, run)
+        # What can't be asked for may be dropped, and nobody counts on it.
+        if message_id is not None and self._enabled:
+            queued = Queued(message_id, self._known, run)
             claim = lambda: self._claim(queued)  # noqa: E731
         if delivery is not None:
-            self._post(run, delivery, claim)
-        if message_id is not None:
-            if delivery is not None:
+            self._post(run, delivery, size, claim)
+            if claim is not None:
                 self._queued.append(queued)
+            self.fetched += fetched
+        if message_id is not None:
             self._note(message_id)
 
     def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
@@ -365,7 +360,7 @@ class Inbox:
             if len(self._seen) > REMEMBERED:
                 self._seen.popitem(last=False)
 
-    def _claim(self, queued: _Queued) -> bool:
+    def _claim(self, queued: Queued) -> bool:
         """The message's turn has come, on the dispatcher thread: it is told, unless it was cut."""
         with self._lock:
             if queued.cut:
@@ -376,6 +371,11 @@ class Inbox:
             return True
 
 
+def _own_id(body: Dict[str, Any]) -> Optional[str]:
+    """A live message's id. One with these marks is a change of an older message, told under the older one's id."""
+    return None if body.get("editedAt") or body.get("deletedAt") else id_of(body)
+
+
 def _is_final(error: CometChatException) -> bool:
     """Asking again is no use."""
     status = error.http_status
@@ -384,7 +384,7 @@ def _is_final(error: CometChatException) -> bool:
     return not isinstance(error, (ConnectionException, RateLimitException))
 
 
-def _before(queued: _Queued) -> Optional[str]:
+def _before(queued: Queued) -> Optional[str]:
     """What to ask from, for a message to come again: it may have come when newer ones were known already."""
     number = rank(queued.message_id)
     return queued.before if number < 1 else older(queued.before, str(number - 1))

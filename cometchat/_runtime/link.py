@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 from .._protocol.delivery import Delivery, deliver
 from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
@@ -25,6 +25,7 @@ from ..exceptions import (
 )
 from ..settings import AppSettings
 from .account import Account, Credentials
+from .counters import Counters
 from .run import Run
 
 logger = logging.getLogger("cometchat.frames")
@@ -41,8 +42,8 @@ _LONGEST_SECRET = 8192
 class Link:
     """What the connection thread does with a socket.
 
-    :param post: queues a call that the listeners are owed, in the name of a run.
-    :param take_message: takes the body of a message, in the name of a run, and whether this connection has sent it.
+    :param post: queues a call that the listeners are owed, in the name of a run, with the bytes of its frame.
+    :param take_message: takes the body of a message, in the name of a run; whether this connection has sent it; bytes.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
     """
@@ -52,20 +53,20 @@ class Link:
         account: Account,
         settings: AppSettings,
         open_socket: SocketFactory,
-        post: Callable[[Run, Delivery], None],
-        take_message: Callable[[Run, Dict[str, Any], bool], None],
+        post: Callable[[Run, Delivery, int], None],
+        take_message: Callable[[Run, Dict[str, Any], bool, int], None],
+        counters: Optional[Counters] = None,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._account = account
+        self._counters = counters or Counters()
         self._settings = settings
         self._post = post
         self._take_message = take_message
         self._clock = clock
         self._wall_clock = wall_clock
         self.new_socket = open_socket
-        #: Frames that said nothing to this SDK.
-        self.ignored = 0
 
     def credentials(self, run: Run) -> Credentials:
         """What the socket wants, with a new jwt where there is none, it is expired, or an attempt failed over it."""
@@ -139,30 +140,31 @@ class Link:
 
         :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
         """
+        self._counters.frame(len(data))
         event = self._decode(data)
         if isinstance(event, ServerEvent):
-            self._deliver(run, event)
+            self._deliver(run, event, len(data))
         elif isinstance(event, AuthAnswer):
             self._judge(event)
         return isinstance(event, Pong)
 
-    def _deliver(self, run: Run, event: ServerEvent) -> None:
+    def _deliver(self, run: Run, event: ServerEvent, size: int) -> None:
         if event.type == "message":
-            self._take_message(run, event.body, event.device_id == self._account.resource)
+            self._take_message(run, event.body, event.device_id == self._account.resource, size)
             return
         try:
             delivery = deliver(event, self._account.me)
         except Exception:  # a frame can't end the connection; that it could be read so badly is a mistake of this SDK
-            self.ignored += 1
+            self._counters.ignored()
             logger.exception("A frame of type %s can't be delivered.", event.type)
             return
         if delivery is not None:
-            self._post(run, delivery)
+            self._post(run, delivery, size)
 
     def _decode(self, data: bytes) -> object:
         event = decode(data, loads)
         if isinstance(event, Ignored):
-            self.ignored += 1
+            self._counters.ignored()
         if logger.isEnabledFor(logging.DEBUG):
             logger.debug("< %s", self._shown(data.decode("utf-8", "replace")))
             if isinstance(event, Ignored):

@@ -71,8 +71,8 @@ class Run:
                 if self.heartbeat is not None:
                     self.heartbeat.forget(waiter.sent_at)
 
-    def pong(self, now: float) -> None:
-        """A pong came: the one who waits for it learns its round trip."""
+    def pong(self, now: float) -> Optional[float]:
+        """A pong came: the one who waits for it learns its round trip. Returns that; None: nobody had asked."""
         with self.lock:
             sent_at = self.heartbeat.pong() if self.heartbeat is not None else None
             for waiter in self.waiters:
@@ -80,7 +80,8 @@ class Run:
                     self.waiters.remove(waiter)
                     waiter.round_trip = now - waiter.sent_at
                     waiter.done.set()
-                    return
+                    break
+        return None if sent_at is None else now - sent_at
 
     def release_waiters(self, error: Optional[CometChatException] = None) -> None:
         """The connection is gone, and no pong will come any more.

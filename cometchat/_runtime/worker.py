@@ -24,6 +24,7 @@ from ..exceptions import (
 from ..settings import AppSettings
 from .account import Account
 from .connection import Connection, Superseded
+from .counters import Counters
 from .inbox import Inbox
 from .link import Link
 from .reconnect import ReconnectPolicy, count_loss
@@ -37,8 +38,9 @@ class Worker:
 
     :param policy: when to try again.
     :param on_up: called when the connection is up, or not throttled any more; must not wait.
-    :param clock: monotonic seconds.
     :param name: of the client's threads, with ``{}`` for what they do.
+    :param report: called after each frame, to say that listeners are slow.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Worker:
         policy: ReconnectPolicy,
         on_up: Callable[[], None],
         name: str,
+        report: Callable[[], None] = lambda: None,
+        counters: Optional[Counters] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
@@ -61,6 +65,8 @@ class Worker:
         self._inbox = inbox
         self._policy = policy
         self._on_up = on_up
+        self._report = report
+        self._counters = counters or Counters()
         self._name = name
         self._clock = clock
 
@@ -164,13 +170,20 @@ class Worker:
                     self._schedule_refresh(run)
                 deadline = min(deadline, run.refresh_at or deadline)
             data = socket.receive(deadline)
-            if data is not None and link.take(run, data):
-                run.pong(self._clock())
+            if data is not None:
+                if link.take(run, data):
+                    self._pong(run)
+                self._report()
             # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.
             now = self._clock()
             if heartbeat.expired(now if data is None else now - self._settings.pong_timeout / 4):
                 raise link.pong_missing()
         raise Superseded
+
+    def _pong(self, run: Run) -> None:
+        round_trip = run.pong(self._clock())
+        if round_trip is not None:
+            self._counters.pong(round_trip)
 
     def _failed(self, run: Run, state: Any, error: CometChatException) -> None:
         """Turn an error into the phase's signal; raise it, unless the attempt goes on with a new jwt."""

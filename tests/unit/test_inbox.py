@@ -12,7 +12,9 @@ from cometchat import CometChatException, ConnectionException
 from cometchat._protocol.delivery import Delivery, Self
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.connection import Superseded
-from cometchat._runtime.inbox import HELD, PAGE, Inbox
+from cometchat._runtime import catch_up
+from cometchat._runtime.catch_up import HELD
+from cometchat._runtime.inbox import PAGE, Inbox
 from cometchat._runtime.run import Run
 
 DEADLINE = 10.0
@@ -76,7 +78,7 @@ class House:
             **{"enabled": True, "clock": lambda: self.now, "jitter": lambda: 1.0, "wait": self._wait, **options},
         )
 
-    def _post(self, run: Run, delivery: Delivery, claim: Optional[Callable[[], bool]]) -> None:
+    def _post(self, run: Run, delivery: Delivery, size: int, claim: Optional[Callable[[], bool]] = None) -> None:
         if run is not self.run:
             raise Superseded
         self.queue.append((delivery, claim))
@@ -94,7 +96,7 @@ class House:
     def take(self, *numbers: int, own: bool = False, **more: Any) -> None:
         assert self.run is not None
         for number in numbers:
-            self.inbox.take(self.run, text_message(number, **more), own)
+            self.inbox.take(self.run, text_message(number, **more), own, 100)
 
     def settle(self) -> None:
         """Until no catch-up runs."""
@@ -303,7 +305,7 @@ def test_what_the_old_connection_still_reads_makes_nothing_known():
     house.queue.clear()
     for body, own in ((text_message(3), True), (text_message(4, category="unheard of"), False)):
         with pytest.raises(Superseded):
-            house.inbox.take(old, body, own)
+            house.inbox.take(old, body, own, 100)
     house.history.messages = [text_message(1), text_message(2)]
     house.begin()
     house.settle()
@@ -490,7 +492,7 @@ def test_a_refused_login_is_renewed_once():
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch):
     """A message that finds the room full is asked for, whenever it comes."""
-    monkeypatch.setattr(inbox_module, "HELD", 1)
+    monkeypatch.setattr(catch_up, "HELD", 1)
     house = House(newest=1)
     house.begin()
     house.settle()
@@ -589,7 +591,7 @@ def test_messages_without_a_number(house):
     house.begin()
     house.settle()
     for message_id in ("b", "a", None, 5, True, ""):
-        house.inbox.take(house.run, {**text_message(0), "id": message_id}, False)
+        house.inbox.take(house.run, {**text_message(0), "id": message_id}, False, 100)
     assert len(house.told()) == 6
 
 

@@ -1,0 +1,143 @@
+"""The calls that listeners are owed, in order, and bounded in what can be done without.
+
+Two lanes. In one nothing is dropped: changes of the connection, answers to the user's own calls, and messages, of which
+no more are put in than :meth:`CallQueue.has_room` allows. In the other are events that pass, typing indicators and the
+like: where too many wait, the oldest is dropped. The numbers of the calls say which lane is next.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple, Union
+
+#: Bytes of frames that wait for listeners, in either lane: an event may be as large as a frame.
+MAX_BYTES = 64 * 1024 * 1024
+
+
+class Call(NamedTuple):
+    """A call that the listeners of a kind are owed.
+
+    :ivar size: bytes of the message that it tells of, or of the event; 0 for what is no frame's.
+    :ivar passing: an event that can be done without.
+    """
+
+    seq: int
+    kind: str
+    method: str
+    args: Tuple[Any, ...]
+    of_connection: bool
+    claim: Optional[Callable[[], bool]]
+    size: int
+    passing: bool
+
+
+#: A call; an event, set when its turn comes; or None, the end.
+Item = Union[Call, threading.Event, None]
+
+
+class CallQueue:
+    """Taken from by one thread, put into by many.
+
+    :param limit: how many events may wait, and how many messages.
+    :param max_bytes: of each.
+    """
+
+    def __init__(self, limit: int, max_bytes: int = MAX_BYTES) -> None:
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._kept: Deque[Item] = deque()
+        self._events: Deque[Call] = deque()
+        self._event: Optional[Call] = None  # taken from its lane already; the other lane's turn came first
+        self._event_bytes = 0
+        self._messages = self._message_bytes = 0
+        self._idle = self._starved = False
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        #: Called on the taking thread, without a lock, once there is room that :meth:`has_room` did not find.
+        self.on_room: Callable[[], None] = lambda: None
+        #: Events that were dropped.
+        self.dropped = 0
+        #: Called on the taking thread, without a lock, when it is empty after something did not fit.
+        self.on_caught_up: Callable[[], None] = lambda: None
+        #: Since it was empty last, something did not fit.
+        self.overflowed = False
+        #: How often it was empty after that.
+        self.times_caught_up = 0
+
+    def put(self, item: Item) -> None:
+        """Put a call in; does not wait. Whoever numbers calls puts them in by their numbers' order."""
+        with self._lock:
+            if isinstance(item, Call) and item.passing:
+                self._put_event(item)
+            else:
+                if isinstance(item, Call) and item.size:
+                    self._messages += 1
+                    self._message_bytes += item.size
+                self._kept.append(item)
+            wakes, self._idle = self._idle, False
+        if wakes:
+            self._bell.put(None)
+
+    def get(self) -> Item:
+        """The next one; waits for it."""
+        while True:
+            if self._event is None and self._events:
+                self._take_event()
+            if self._kept:
+                first = self._kept[0]
+                if self._event is None or not isinstance(first, Call) or first.seq < self._event.seq:
+                    return self._take_kept()
+            if self._event is not None:
+                event, self._event = self._event, None
+                return event
+            with self._lock:
+                self._idle = not (self._kept or self._events)
+                if not self._idle:
+                    continue
+                caught_up, self.overflowed = self.overflowed, False
+                self.times_caught_up += caught_up
+            if caught_up:
+                self.on_caught_up()
+            self._bell.get()
+
+    def has_room(self) -> bool:
+        """One more message fits. False: :attr:`on_room` is called once there is room for many."""
+        with self._lock:
+            if self._messages < self._limit and self._message_bytes < self._max_bytes:
+                return True
+            self._starved = self.overflowed = True
+            return False
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._events) + (self._event is not None)
+
+    def _put_event(self, event: Call) -> None:
+        self._events.append(event)
+        self._event_bytes += event.size
+        while len(self._events) > self._limit or (self._event_bytes > self._max_bytes and len(self._events) > 1):
+            self._event_bytes -= self._events.popleft().size
+            self.dropped += 1
+            self.overflowed = True
+
+    def _take_event(self) -> None:
+        with self._lock:
+            self._event = self._events.popleft()
+            self._event_bytes -= self._event.size
+
+    def _take_kept(self) -> Item:
+        item = self._kept.popleft()
+        if isinstance(item, Call) and item.size:
+            with self._lock:
+                self._messages -= 1
+                self._message_bytes -= item.size
+                fed = self._starved and self._is_half_empty()
+                if fed:
+                    self._starved = False
+            if fed:
+                self.on_room()
+        return item
+
+    def _is_half_empty(self) -> bool:
+        return self._messages <= self._limit // 2 and self._message_bytes <= self._max_bytes // 2

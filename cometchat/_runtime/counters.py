@@ -1,0 +1,104 @@
+"""What happened to a client's connection, counted. Any thread."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, deque
+from typing import Callable, Deque, Optional
+
+from .._protocol.machine import Step
+from .._protocol.states import UP, Phase
+from ..exceptions import CometChatException, ConnectionException
+from ..stats import PastError, Stats
+
+#: Errors that are remembered.
+ERRORS = 10
+
+
+class Counters:
+    """One client's.
+
+    :param wall_clock: Unix seconds.
+    """
+
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._attempts = self._connects = 0
+        self._failures: Counter[str] = Counter()
+        self._drops: Counter[str] = Counter()
+        self._close_codes: Counter[int] = Counter()
+        self._frames = self._bytes = self._ignored = 0
+        self._pings = 0
+        self._round_trip: Optional[float] = None
+        self._round_trips = 0.0
+        self._errors: Deque[PastError] = deque(maxlen=ERRORS)
+
+    def step(self, step: Step) -> None:
+        """The machine made a step."""
+        error = step.notifications[0].error if step.notifications else None
+        if error is None and step.old is step.new:
+            return
+        with self._lock:
+            # With a new jwt it is the same attempt.
+            self._attempts += step.new is Phase.OPENING and step.old not in (Phase.OPENING, Phase.RENEWING)
+            self._connects += step.new in UP and step.old is Phase.AUTHENTICATING
+            if error is not None:
+                self._count_error(step, error)
+
+    def frame(self, size: int) -> None:
+        """A frame of a connection that is up."""
+        with self._lock:
+            self._frames += 1
+            self._bytes += size
+
+    def ignored(self) -> None:
+        """A frame said nothing."""
+        with self._lock:
+            self._ignored += 1
+
+    def pong(self, round_trip: float) -> None:
+        """A ping was answered."""
+        with self._lock:
+            self._pings += 1
+            self._round_trip = round_trip
+            self._round_trips += round_trip
+
+    def stats(self, *, fetched: int, queued: int, dropped: int) -> Stats:
+        """All of it, and what others count."""
+        with self._lock:
+            return Stats(
+                attempts=self._attempts,
+                connects=self._connects,
+                failures=dict(self._failures),
+                drops=dict(self._drops),
+                close_codes=dict(self._close_codes),
+                frames_received=self._frames,
+                bytes_received=self._bytes,
+                frames_ignored=self._ignored,
+                messages_fetched=fetched,
+                events_queued=queued,
+                events_dropped=dropped,
+                pings=self._pings,
+                ping_round_trip=self._round_trip,
+                ping_round_trip_mean=self._round_trips / self._pings if self._pings else None,
+                last_errors=tuple(self._errors),
+            )
+
+    def _count_error(self, step: Step, error: CometChatException) -> None:
+        if step.old in UP:
+            self._drops[error.code] += 1
+            if isinstance(error, ConnectionException) and error.closed_by_frame and error.close_code is not None:
+                self._close_codes[error.close_code] += 1
+        else:
+            self._failures[error.code] += 1
+        self._errors.append(PastError(self._wall_clock(), step.old.value, again(error)))
+
+
+def again(error: CometChatException) -> CometChatException:
+    """A copy, without a traceback: that grows with each raise, and holds on to what the frames held."""
+    copy = type(error)(error.code, error.message)
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error.__cause__
+    return copy

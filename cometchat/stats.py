@@ -1,0 +1,60 @@
+"""What ``Client.stats()`` returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Mapping, Optional, Tuple
+
+from .exceptions import CometChatException
+
+
+@dataclass(frozen=True)
+class PastError:
+    """An error that listeners heard of as ``on_connection_error``.
+
+    :ivar at: Unix seconds.
+    :ivar phase: what was being done: ``"opening"``, ``"authenticating"``, ``"online"``, ...
+    :ivar error: a copy without a traceback.
+    """
+
+    at: float
+    phase: str
+    error: CometChatException
+
+
+@dataclass(frozen=True)
+class Stats:
+    """Counts since the client was made; in the child of a fork, since the fork.
+
+    :ivar attempts: attempts to connect that were begun.
+    :ivar connects: those whose authentication was accepted.
+    :ivar failures: attempts that failed, by the error's code.
+    :ivar drops: connections that were up and were lost, by the error's code; ``disconnect()`` is none.
+    :ivar close_codes: the same that the server ended with a close frame, by the frame's code.
+    :ivar frames_received: WebSocket messages of the server, once connected, pongs among them.
+    :ivar bytes_received: of these.
+    :ivar frames_ignored: those that this SDK has no use for: of an unknown type, or not of the protocol.
+    :ivar messages_fetched: messages that were missed, or that slow listeners left no room for, and asked for later.
+    :ivar events_queued: calls that wait for the listeners now.
+    :ivar events_dropped: events (typing indicators, receipts, presence, ...) dropped because listeners were slow.
+    :ivar pings: pings that were answered.
+    :ivar ping_round_trip: seconds, of the newest of them; None: none yet.
+    :ivar ping_round_trip_mean: seconds, of all.
+    :ivar last_errors: the newest ten, the newest last.
+    """
+
+    attempts: int
+    connects: int
+    failures: Mapping[str, int]
+    drops: Mapping[str, int]
+    close_codes: Mapping[int, int]
+    frames_received: int
+    bytes_received: int
+    frames_ignored: int
+    messages_fetched: int
+    events_queued: int
+    events_dropped: int
+    pings: int
+    ping_round_trip: Optional[float]
+    ping_round_trip_mean: Optional[float]
+    last_errors: Tuple[PastError, ...]
