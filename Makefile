@@ -45,10 +45,17 @@ soak: export COMETCHAT_SOAK = 1
 soak: $(SOAK)/.ready  ## run the long form of the tests for bad days (an hour), and print its figures
 	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py)
 
-lint: $(LINT)/.ready  ## run flake8, isort and mypy --strict
+# The audit is of what is installed for the checks, run-time dependencies and extras among it. Where the database of
+# advisories can't be reached, it says so, and lets the other linters have the word.
+lint: $(LINT)/.ready  ## run flake8, isort, mypy --strict, bandit and pip-audit
 	$(LINT)/bin/flake8
 	$(LINT)/bin/isort --check --diff -q .
 	$(LINT)/bin/mypy --strict cometchat
+	$(LINT)/bin/bandit -q --ini setup.cfg -r cometchat
+	@$(LINT)/bin/pip freeze -q --exclude-editable > $(LINT)/installed.txt
+	$(LINT)/bin/pip-audit --progress-spinner off --disable-pip --no-deps -r $(LINT)/installed.txt > $(LINT)/audit.txt 2>&1 || \
+	    { grep -qE 'ConnectionError|ServiceError|ConnectionFailed' $(LINT)/audit.txt && echo 'pip-audit: no database of advisories in reach, nothing was audited' >&2; } || \
+	    { cat $(LINT)/audit.txt; exit 1; }
 
 clean:  ## delete the virtual environments and what the tools left
 	rm -rf $(VENVS) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build
