@@ -14,6 +14,7 @@ from ._runtime.counters import Counters
 from ._runtime.dispatcher import Dispatcher
 from ._runtime.inbox import Inbox
 from ._runtime.link import Link
+from ._runtime.network import NETWORK
 from ._runtime.outbox_delivery import OutboxDelivery
 from ._runtime.outbox_store import OutboxStore
 from ._runtime.reconnect import ReconnectPolicy
@@ -83,7 +84,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         settings=settings,
         link=link,
         inbox=inbox,
-        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop),
+        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, watched=NETWORK.watched),
         on_up=delivery.hurry,
         report=dispatcher.report,
         counters=counters,

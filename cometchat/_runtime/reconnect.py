@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import logging
 import math
 import random
 import threading
 import time
-from typing import Callable, Iterator, Optional
+from typing import Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
 from ..settings import LONGEST, StopStrategy, WaitStrategy
 
 logger = logging.getLogger("cometchat.connection")
+
+#: Seconds that lie between two attempts at the least where the network's return ends a wait: it may come and go.
+SOONEST = 0.5
 
 #: Seconds: the cap of the default wait.
 LONGEST_WAIT = 30.0
@@ -33,6 +37,8 @@ class ReconnectPolicy:
     """The user's strategies, or the defaults. What they raise is logged, and the defaults take their place.
 
     :param jitter: 0 to 1 s at random, put on top of a ``Retry-After``, so that many clients do not come back at once.
+    :param watched: while its context lasts, what it is given is called whenever the network comes back.
+    :param clock: monotonic seconds.
     """
 
     def __init__(
@@ -40,11 +46,16 @@ class ReconnectPolicy:
         wait: Optional[WaitStrategy],
         stop: Optional[StopStrategy],
         jitter: Callable[[], float] = random.random,
+        watched: Callable[[Callable[[], None]], ContextManager[None]] = lambda on_return: contextlib.nullcontext(),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._default = default_wait()
         self._wait = wait or self._default
         self._stop = stop or tenacity.stop_never
         self._jitter = jitter
+        self._watched = watched
+        self._clock = clock
+        self._obeys = False  # the server asked for this wait
 
     def attempts(
         self,
@@ -53,6 +64,7 @@ class ReconnectPolicy:
         wanted: Callable[[], bool],
         before_wait: Callable[[tenacity.RetryCallState], None],
         after_wait: Callable[[], None],
+        rearm: Callable[[], None] = lambda: None,
     ) -> Iterator[tenacity.AttemptManager]:
         """One series of attempts, a new one for each ``with`` block that raises.
 
@@ -60,11 +72,11 @@ class ReconnectPolicy:
         :param wanted: asked after each failure; False ends the series.
         :param before_wait: called when the next wait is decided.
         :param after_wait: called when it is over.
+        :param rearm: clears ``wake``, unless it was the user who set it.
         """
-        nap = tenacity.sleep_using_event(wake)
 
         def sleep(seconds: float) -> None:
-            nap(seconds)
+            self._wait_for(wake, seconds, rearm)
             after_wait()
 
         return iter(
@@ -89,7 +101,29 @@ class ReconnectPolicy:
             seconds = float(self._default(_counted(state)))
         seconds = min(seconds, LONGEST)  # an Event can't wait for infinity
         asked = getattr(state.outcome.exception(), "retry_after", None) if state.outcome is not None else None
+        self._obeys = asked is not None
         return seconds if asked is None else max(seconds, asked + self._jitter())
+
+    def _wait_for(self, wake: threading.Event, seconds: float, rearm: Callable[[], None]) -> None:
+        """Wait; not as long where the network comes back meanwhile."""
+        nap = tenacity.sleep_using_event(wake)
+        if self._obeys or seconds <= 2 * SOONEST:
+            nap(seconds)
+            return
+        returned = threading.Event()
+
+        def on_return() -> None:
+            returned.set()
+            wake.set()
+
+        began = self._clock()
+        with self._watched(on_return):
+            nap(seconds)
+        if returned.is_set():
+            rearm()
+            # Many clients may be on this machine: not all in the same moment.
+            rest = SOONEST * (1 + self._jitter()) - (self._clock() - began)
+            nap(max(rest, SOONEST * self._jitter()))
 
     def _stops(self, state: tenacity.RetryCallState) -> bool:
         try:

@@ -85,6 +85,7 @@ class Worker:
             wanted=lambda: self._connection.is_current(run),
             before_wait=lambda state: self._before_wait(run, state),
             after_wait=lambda: self._after_wait(run),
+            rearm=lambda: self._connection.prepare_wait(run),
         )
         try:
             for attempt in attempts:

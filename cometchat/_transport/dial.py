@@ -13,13 +13,18 @@ import re
 import socket
 import ssl
 import time
-from typing import Callable, Dict, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from .proxy import SOCKS, BadProxy, Proxy
-from .stream import BufferedStream, Interrupted
+from .stream import BufferedStream, DeadlineReached, Interrupted, first_connected
 
 #: Bytes. The head of an answer, to CONNECT or to the upgrade, that is longer than this is none.
 MAX_HEAD = 65_536
+
+
+#: Seconds after which connecting begins anew beside the attempt that is under way, and how many there are at the most.
+_NEW_SYN = 1.0
+_MOST_TRIES = 12
 
 
 class BadAnswer(Exception):
@@ -106,8 +111,7 @@ class Dialer:
             now = self._clock()
             share = (self._deadline - now) / (len(addresses) - position)
             try:
-                stream = self._stream(socket.socket(family, kind, protocol), now + share)
-                stream.connect(address)
+                stream = self._connect((family, kind, protocol), address, now + share)
             except Interrupted:
                 raise
             except OSError as error:
@@ -118,11 +122,38 @@ class Dialer:
         assert failure is not None, "getaddrinfo raises where it has nothing"
         raise failure
 
+    def _connect(self, kind: Tuple[int, int, int], address: Any, deadline: float) -> BufferedStream:
+        """Connect to one address; again with a new socket where nothing comes.
+
+        A SYN that was lost is sent again by the kernel after 1, 3 and 7 s: whoever began while the network was away
+        would stay away long after its return. The earlier ones stay open meanwhile: an answer may only be slow.
+        """
+        tries: List[BufferedStream] = []
+        winner: Optional[BufferedStream] = None
+        try:
+            while winner is None:
+                stream = self._stream(socket.socket(*kind), deadline)
+                tries.append(stream)
+                if stream is tries[0]:  # the one that can be interrupted; kept to the end for that
+                    self._on_stream(stream)
+                stream.begin_connect(address)
+                now = self._clock()
+                last = now + 2 * _NEW_SYN > deadline or len(tries) == _MOST_TRIES
+                winner = first_connected(tries, (deadline if last else now + _NEW_SYN) - now)
+                if winner is None and last:
+                    raise DeadlineReached("timed out")
+            if winner is not tries[0]:
+                self._on_stream(winner)
+        finally:
+            for stream in tries:
+                if stream is not winner:
+                    stream.close()
+        return winner
+
     def _stream(self, raw: socket.socket, deadline: float) -> BufferedStream:
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         stream = BufferedStream(raw, self._clock)
         stream.read_deadline, stream.write_deadline = deadline, self._deadline
-        self._on_stream(stream)
         return stream
 
     def _tunnel(self, stream: BufferedStream, proxy: Proxy) -> None:
@@ -151,7 +182,9 @@ class Dialer:
             rdns=proxy.scheme in ("socks4a", "socks5h"),  # the proxy looks the name up
         )
         raw = way.connect(self._host, self._port, timeout=max(self._deadline - self._clock(), 0.001))
-        return self._stream(raw, self._deadline)
+        stream = self._stream(raw, self._deadline)
+        self._on_stream(stream)
+        return stream
 
 
 class Upgrade:

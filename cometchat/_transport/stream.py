@@ -14,7 +14,7 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, List, Optional, Sequence
 
 _CHUNK = 65_536
 
@@ -51,12 +51,28 @@ class BufferedStream:
         #: The same for :meth:`send`.
         self.write_deadline: Optional[float] = None
 
-    def connect(self, address: Any) -> None:
-        """Connect to an address of getaddrinfo's."""
+    def begin_connect(self, address: Any) -> None:
+        """Begin to connect to an address of getaddrinfo's; :func:`first_connected` ends it."""
         code = self._raw.connect_ex(address)
-        if code in (errno.EINPROGRESS, errno.EWOULDBLOCK):
-            self._wait(_WRITE, self.read_deadline, interruptible=True)
-            code = self._raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+            raise OSError(code, os.strerror(code))
+
+    @property
+    def waits_to_connect(self) -> int:
+        """The descriptor to wait for.
+
+        :raises Interrupted: there is nothing to wait for any more.
+        """
+        descriptor = self._raw.fileno()
+        if descriptor < 0 or self._interrupted:
+            raise Interrupted("interrupted")
+        return descriptor
+
+    def end_connect(self) -> None:
+        """It is ready: connected, or not."""
+        if self._interrupted:
+            raise Interrupted("interrupted")
+        code = self._raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if code:
             raise OSError(code, os.strerror(code))
 
@@ -167,6 +183,28 @@ class BufferedStream:
             raise Interrupted("interrupted")
         if not ready:
             raise DeadlineReached("timed out")
+
+
+def first_connected(streams: Sequence[BufferedStream], timeout: float) -> Optional[BufferedStream]:
+    """Wait for the first of these that is connected; None: none is, after ``timeout`` seconds.
+
+    :raises OSError: one of them can't be connected, or was interrupted.
+    """
+    waiting = {stream.waits_to_connect: stream for stream in streams}
+    for descriptor in _ready_to_write(list(waiting), max(0.0, timeout)):
+        waiting[descriptor].end_connect()
+        return waiting[descriptor]
+    return None
+
+
+def _ready_to_write(descriptors: List[int], timeout: float) -> List[int]:
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
+        _, writing, failed = select.select([], descriptors, descriptors, timeout)
+        return writing + failed
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLOUT)
+    return [descriptor for descriptor, _ in poller.poll(int(timeout * 1000) + 1)]
 
 
 def _wait_ready(descriptor: int, wanted: int, timeout: Optional[float]) -> bool:

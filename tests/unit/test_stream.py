@@ -7,11 +7,12 @@ import socket
 import ssl
 import threading
 import time
+from typing import Any
 
 import pytest
 
 from cometchat._transport import stream as stream_module
-from cometchat._transport.stream import BufferedStream, DeadlineReached, Interrupted
+from cometchat._transport.stream import BufferedStream, DeadlineReached, Interrupted, first_connected
 
 DEADLINE = 10.0
 
@@ -181,11 +182,35 @@ def test_waiting_on_a_descriptor_that_is_gone(pair):
         stream._wait(stream_module._WRITE, None, interruptible=False)
 
 
+def connect(stream: BufferedStream, address: Any) -> None:
+    stream.begin_connect(address)
+    assert first_connected([stream], DEADLINE) is stream
+
+
+def test_the_first_that_is_connected(monkeypatch):
+    """Of several that are being connected the one that is ready; none where none is; an interrupted one ends it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        # A full backlog: the kernel drops the SYN of whoever comes now.
+        filling = [socket.create_connection(listener.getsockname())]
+        slow = BufferedStream(socket.socket())
+        slow.begin_connect(listener.getsockname())
+        assert first_connected([slow], 0.05) is None
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            quick = BufferedStream(socket.socket())
+            quick.begin_connect(other.getsockname())
+            assert first_connected([slow, quick], DEADLINE) is quick
+        slow.interrupt()
+        with pytest.raises(Interrupted):
+            first_connected([slow], DEADLINE)
+        for one in (slow, quick, *filling):
+            one.close()
+
+
 def test_connecting():
     """A connection that is refused is the system's exception for that; one that is taken is one."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         stream = BufferedStream(socket.socket())
-        stream.connect(listener.getsockname())
+        connect(stream, listener.getsockname())
         stream.send(b"x")
         accepted, _ = listener.accept()
         with accepted:
@@ -195,7 +220,7 @@ def test_connecting():
         address = listener.getsockname()
     stream = BufferedStream(socket.socket())
     with pytest.raises(ConnectionRefusedError) as caught:
-        stream.connect(address)
+        connect(stream, address)
     assert caught.value.errno == errno.ECONNREFUSED and caught.value.strerror
     stream.close()
 
@@ -207,8 +232,8 @@ def test_connecting_without_waiting(tmp_path, monkeypatch):
         listener.bind("socket")
         listener.listen(1)
         stream = BufferedStream(socket.socket(socket.AF_UNIX))
-        monkeypatch.setattr(stream, "_wait", None)
-        stream.connect("socket")
+        stream.begin_connect("socket")
+        assert first_connected([stream], 0.0) is stream
         stream.close()
 
 

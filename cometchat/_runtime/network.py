@@ -1,0 +1,107 @@
+"""The network's return ends the waits between two attempts. One thread for the process, while somebody waits."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+from typing import Callable, Iterator, List, Optional, Protocol
+
+from .._transport.netlink import NetworkChanges
+
+logger = logging.getLogger("cometchat.connection")
+
+
+class Changes(Protocol):
+    """See :class:`NetworkChanges`."""
+
+    def wait(self) -> bool: ...
+
+    def stop(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Network:
+    """Who waits for the network to come back.
+
+    :param changes: begins to listen to the system; raises OSError where that says nothing of its network.
+    """
+
+    def __init__(self, changes: Callable[[], Changes] = NetworkChanges) -> None:
+        self._new_changes = changes
+        self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """In the child of a fork: the thread is not here, and who waited neither."""
+        self._lock = threading.Lock()
+        self._waiting: List[Callable[[], None]] = []
+        self._runs = False
+        self._changes: Optional[Changes] = None
+
+    @contextlib.contextmanager
+    def watched(self, on_return: Callable[[], None]) -> Iterator[None]:
+        """Meanwhile ``on_return`` is called, on this object's thread, whenever the network comes back."""
+        self._add(on_return)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waiting.remove(on_return)
+                changes = None if self._waiting else self._changes
+            if changes is not None:
+                with contextlib.suppress(OSError):  # it ends by itself just now
+                    changes.stop()
+
+    def _add(self, on_return: Callable[[], None]) -> None:
+        with self._lock:
+            self._waiting.append(on_return)
+            if self._runs:
+                return
+            self._runs = True
+        try:
+            changes = self._new_changes()
+        except OSError as error:
+            logger.debug("the network's return is not watched for: %s", error)
+            with self._lock:
+                self._runs = False
+            return
+        with self._lock:
+            self._changes = changes
+        try:
+            threading.Thread(target=self._watch, args=(changes,), name="cometchat-network", daemon=True).start()
+        except RuntimeError as error:  # the interpreter ends, or the system has no more threads
+            logger.debug("the network's return is not watched for: %s", error)
+            with self._lock:
+                self._runs, self._changes = False, None
+            changes.close()
+
+    def _watch(self, changes: Changes) -> None:
+        try:
+            while self._is_wanted():
+                if changes.wait():
+                    self._tell()
+        finally:
+            changes.close()
+
+    def _is_wanted(self) -> bool:
+        with self._lock:
+            if self._waiting:
+                return True
+            self._runs, self._changes = False, None
+            return False
+
+    def _tell(self) -> None:
+        with self._lock:
+            waiting = tuple(self._waiting)
+        logger.debug("the network changed; %d waits end", len(waiting))
+        for on_return in waiting:
+            on_return()
+
+
+#: Of this process.
+NETWORK = Network()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=NETWORK.begin_anew)

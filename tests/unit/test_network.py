@@ -1,0 +1,191 @@
+"""The network's return: what the kernel says of it, who is told, and what a wait makes of it."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import socket
+import struct
+import threading
+from typing import Any, Callable, Iterator, List
+
+import pytest
+import tenacity
+
+from cometchat._runtime.network import Network
+from cometchat._runtime.reconnect import SOONEST, ReconnectPolicy
+from cometchat._transport.netlink import NetworkChanges
+
+DEADLINE = 10.0
+
+needs_netlink = pytest.mark.skipif(not hasattr(socket, "AF_NETLINK"), reason="netlink is Linux's")
+
+
+def message(kind: int, payload: bytes = b"") -> bytes:
+    data = struct.pack("=LHHLL", 16 + len(payload), kind, 0, 0, 0) + payload
+    return data + bytes(-len(data) % 4)
+
+
+def link(index: int, flags: int) -> bytes:
+    return message(16, struct.pack("=BxHiII", 0, 1, index, flags, 0))
+
+
+@pytest.fixture
+def changes() -> Iterator[NetworkChanges]:
+    try:
+        made = NetworkChanges()
+    except OSError as error:
+        pytest.skip(f"no netlink here: {error}")
+    yield made
+    made.close()
+
+
+@needs_netlink
+def test_which_messages_tell_of_a_return(changes: NetworkChanges) -> None:
+    """A new address, a new route, a link that comes up; not one that goes, or that is up and stays so."""
+    up, down = 0x41, 0x01
+    assert changes.has_return(message(20)) and changes.has_return(message(24))
+    assert not changes.has_return(message(21)) and not changes.has_return(message(25))
+    assert not changes.has_return(link(3, down))
+    assert changes.has_return(link(3, up))
+    assert not changes.has_return(link(3, up))
+    assert not changes.has_return(link(3, down) + message(21))
+    assert changes.has_return(link(4, down) + link(3, up))
+
+
+@needs_netlink
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 16, b"\x01", message(16), message(16, b"\0" * 3), link(1, 0x40)[:-4], b"\xff" * 64]
+)
+def test_what_is_cut_or_is_no_message_tells_nothing(changes: NetworkChanges, data: bytes) -> None:
+    """No length that a message claims leads out of the data."""
+    assert not changes.has_return(data)
+
+
+@needs_netlink
+def test_stop_ends_a_wait(changes: NetworkChanges) -> None:
+    """From another thread, or before the wait."""
+    outcome: List[bool] = []
+    thread = threading.Thread(target=lambda: outcome.append(changes.wait()), name="test-wait")
+    thread.start()
+    changes.stop()
+    thread.join(DEADLINE)
+    assert outcome == [False]
+    changes.stop()
+    assert not changes.wait()
+
+
+class FakeChanges:
+    """Returns what the test puts in."""
+
+    def __init__(self) -> None:
+        self.said: queue.Queue[bool] = queue.Queue()
+        self.closed = threading.Event()
+
+    def wait(self) -> bool:
+        return self.said.get(timeout=DEADLINE)
+
+    def stop(self) -> None:
+        self.said.put(False)
+
+    def close(self) -> None:
+        self.closed.set()
+
+
+def test_all_who_wait_are_told_on_one_thread_that_ends_with_the_last() -> None:
+    """Two that wait share the listening; without any it ends, and the next one begins it anew."""
+    made: List[FakeChanges] = []
+
+    def new() -> FakeChanges:
+        made.append(FakeChanges())
+        return made[-1]
+
+    network = Network(new)
+    for expected in (1, 2):
+        one, other = threading.Event(), threading.Event()
+        with network.watched(one.set):
+            with network.watched(other.set):
+                made[-1].said.put(True)
+                assert one.wait(DEADLINE) and other.wait(DEADLINE)
+            one.clear()
+            other.clear()
+            made[-1].said.put(True)
+            assert one.wait(DEADLINE) and not other.is_set()
+        assert made[-1].closed.wait(DEADLINE)
+        assert len(made) == expected
+
+
+def test_a_system_that_says_nothing() -> None:
+    """Waiting goes on without it."""
+
+    def new() -> Any:
+        raise OSError("no netlink on this system")
+
+    with Network(new).watched(lambda: pytest.fail("nothing has returned")):
+        pass
+
+
+class Watched:
+    """Stands in for the network: returns as soon as it is watched."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    @contextlib.contextmanager
+    def __call__(self, on_return: Callable[[], None]) -> Iterator[None]:
+        self.count += 1
+        on_return()
+        yield
+
+
+def wait_once(policy: ReconnectPolicy, error: Exception) -> int:
+    """Fails once, then succeeds. How often the wake-up was rearmed."""
+    rearmed: List[bool] = []
+    wake = threading.Event()
+
+    def rearm() -> None:
+        rearmed.append(wake.is_set())
+        wake.clear()
+
+    outcomes = [error, None]
+    for attempt in policy.attempts(
+        wake=wake,
+        wanted=lambda: True,
+        before_wait=lambda state: None,
+        after_wait=wake.set,
+        rearm=rearm,
+    ):
+        with attempt:
+            outcome = outcomes.pop(0)
+            if outcome is not None:
+                wake.clear()
+                raise outcome
+    assert outcomes == [] and rearmed in ([], [True])
+    return len(rearmed)
+
+
+def test_the_return_ends_a_long_wait() -> None:
+    """A wait of an hour is over within a second."""
+    watched = Watched()
+    policy = ReconnectPolicy(tenacity.wait_fixed(3600), None, lambda: 0.1, watched)
+    assert wait_once(policy, ValueError()) == 1
+    assert watched.count == 1
+
+
+def test_a_short_wait_is_not_watched() -> None:
+    """It is over soon anyway."""
+    watched = Watched()
+    policy = ReconnectPolicy(tenacity.wait_fixed(0.01), None, lambda: 0.1, watched)
+    assert wait_once(policy, ValueError()) == 0 == watched.count
+    assert 2 * SOONEST > 0.01
+
+
+def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
+    """Retry-After stands, whatever the network does."""
+
+    class Asked(Exception):
+        retry_after = 0.01
+
+    watched = Watched()
+    policy = ReconnectPolicy(tenacity.wait_fixed(2 * SOONEST + 0.01), None, lambda: 0.0, watched)
+    assert wait_once(policy, Asked()) == 0 == watched.count
