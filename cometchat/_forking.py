@@ -57,18 +57,27 @@ def see_to(clients: Iterable[Forked]) -> None:
         os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
 
 
+def begin_anew_late(client: Forked) -> None:
+    """In the child of a fork that Python was not told of."""
+    logger.warning(
+        "This process was forked without Python's fork hooks, so that the client begins anew only now, at its first use."
+        " Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."
+    )
+    _left_alone.extend(client._begin_anew())
+    client._go_on()
+
+
 _warned = False
 
 
 def warn_where_threads_stand_still() -> None:
     """Say, once a process, that uWSGI was started without threads: Python's then run during requests only, or never."""
     global _warned
-    options = getattr(sys.modules.get("uwsgi"), "opt", None)
-    if _warned or not isinstance(options, dict):
+    if _warned:
         return
     _warned = True
-    names = {name.decode() if isinstance(name, bytes) else name for name in options}
-    if not names & {"enable-threads", "threads"}:
+    # Not its options: since uWSGI 2.0.27 threads are on without them.
+    if not getattr(sys.modules.get("uwsgi"), "has_threads", True):
         logger.warning(
             "uWSGI runs without threads, so that the connection can neither be made nor kept: start it with"
             " --enable-threads (in an ini file: enable-threads = true)."

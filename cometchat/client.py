@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import itertools
 import logging
+import os
 import threading
 import time
 import weakref
@@ -62,6 +63,7 @@ class Client(Listening, Sending):
         self.settings = settings
         self._registry = _registry or Registry()
         self._closed = False
+        self._beginning_anew = threading.Lock()
         self._assemble()
         _clients.add(self)
         _forking.warn_where_threads_stand_still()
@@ -72,8 +74,10 @@ class Client(Listening, Sending):
         # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
         from ._parts import assemble
 
+        self._pid = os.getpid()
         number = next(_numbers)
         self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}", self.settings.max_queued_events)
+        self._dispatcher.keeps = self  # a client that is only listened to has no other reference
         parts = assemble(self.app_id, self.settings, self._registry, self._dispatcher, number)
         self._rest, self._account, self._connection, self._inbox, self._sender = parts[:5]
         self._outbox_store, self._outbox_delivery, self._outbox, self._counters = parts[5:]
@@ -103,6 +107,14 @@ class Client(Listening, Sending):
                 self._connection.connect()
             except CometChatException as error:
                 logger.warning("The child of a fork can't connect by itself: %s", error)
+
+    def _check_process(self) -> None:
+        """A fork past Python's hooks, as uWSGI makes them, is found out at the first use in the child."""
+        if self._pid == os.getpid():
+            return
+        with self._beginning_anew:
+            if self._pid != os.getpid():
+                _forking.begin_anew_late(self)
 
     def _resume(self) -> None:
         """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
@@ -237,6 +249,8 @@ class Client(Listening, Sending):
 
     def get_connection_status(self) -> CometChatWSState:
         """The status, now. Never blocks, takes no lock, raises nothing."""
+        if self._pid != os.getpid():
+            self._check_process()
         return self._connection.status
 
     def wait_for_status(self, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
@@ -290,12 +304,12 @@ class Client(Listening, Sending):
         self._shut()
         self._join(time.monotonic() + 2 * _JOIN)
 
-    def _shut(self) -> None:
+    def _shut(self, *, at_exit: bool = False) -> None:
         if not self._closed:
             self._warn_of_unsent()
         self._closed = True
         self._outbox_delivery.close()
-        self._connection.close()
+        self._connection.close(at_exit=at_exit)
         self._dispatcher.close()
         self._outbox_store.close()
         self._rest.close()
@@ -343,6 +357,7 @@ class Client(Listening, Sending):
             self._logging_in.release()
 
     def _check_open(self) -> None:
+        self._check_process()
         if self._closed:
             raise client_closed()
 
@@ -363,9 +378,10 @@ _forking.see_to(_clients)
 @atexit.register
 def _close_all() -> None:
     """The interpreter ends: say goodbye to the servers, within half a second for all."""
-    clients = list(_clients)
+    # Not what a fork past Python's hooks has left of the parent's.
+    clients = [client for client in _clients if client._pid == os.getpid()]
     for client in clients:
-        client._shut()
+        client._shut(at_exit=True)
     deadline = time.monotonic() + 0.5
     for client in clients:
         client._join(deadline)

@@ -137,9 +137,13 @@ class Connection:
         """The same, for a login that is about to connect as another user."""
         self._end(Signal.DISCONNECT)
 
-    def close(self) -> None:
-        """Want no connection, for ever."""
-        self._end(Signal.CLOSE)
+    def close(self, *, at_exit: bool = False) -> None:
+        """Want no connection, for ever.
+
+        :param at_exit: the interpreter ends: nothing is waited for, and who waits is a daemon thread that sleeps on
+            until it is gone; woken, it would only have an error to print.
+        """
+        self._end(Signal.CLOSE, at_exit=at_exit)
 
     def forsake(self) -> None:
         """In the child of a fork: the socket is the parent's, and is let go of without a word."""
@@ -307,7 +311,7 @@ class Connection:
                     self._waiting.remove(waiter)
         return waiter.seen
 
-    def _end(self, signal: Signal, *, counted: bool = False) -> None:
+    def _end(self, signal: Signal, *, counted: bool = False, at_exit: bool = False) -> None:
         with self._lock:
             if self._machine.phase is Phase.CLOSED:
                 return
@@ -318,12 +322,16 @@ class Connection:
             if run is not None:
                 self._stopped_by = None
             step = self._machine.handle(signal, self._clock())
+            if at_exit:
+                self._waiting.clear()
             self._apply(step)
             last_off = self._last_off
         if run is not None:
-            run.stop()
+            run.stop(at_exit=at_exit)
             run.release_waiters()
         _log(step)
+        if at_exit:  # what is queued is delivered for as long as join() waits
+            return
         # Promise 7, without breaking promise 1: what has happened is told before this returns, if the listeners let it;
         # of what is still queued then, only the final on_disconnected may arrive.
         self._dispatcher.drain(_PATIENCE)

@@ -38,6 +38,8 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._thread: Optional[threading.Thread] = None
         self._closed = False
+        #: Not the garbage collector's while the thread runs.
+        self.keeps: object = None
         # A connection's calls with a lower number are dropped.
         self._cut = 0
         # The listener that is being called, and since when.

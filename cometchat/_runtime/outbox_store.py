@@ -46,6 +46,9 @@ _BUSY = 10.0
 #: Seconds that a fork waits for a statement to end.
 _PAUSE = 1.0
 
+#: Seconds that close() waits for whoever uses it just now.
+_CLOSE = 0.1
+
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS items (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -229,11 +232,18 @@ class OutboxStore:
 
     def close(self) -> None:
         """Let the file go. Again: nothing."""
-        with self._lock:
-            self._closed = True
-            connection, self._connection = self._connection, None
-            if connection is not None:
-                connection.close()
+        self._closed = True
+        # Whoever uses it just now may wait for another process; that one lets the file go then.
+        if self._lock.acquire(timeout=_CLOSE):
+            try:
+                self._let_go()
+            finally:
+                self._lock.release()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
 
     def delivery_lock(self, owner: Owner) -> DeliveryLock:
         """Who holds it may send this owner's items; the others wait."""
@@ -258,6 +268,9 @@ class OutboxStore:
             except (sqlite3.Error, OSError) as error:
                 where = self.path or "in memory"
                 raise exception_for(ERR_OUTBOX_STORE, f"The outbox ({where}) can't be used: {error}.") from error
+            finally:
+                if self._closed:  # meanwhile
+                    self._let_go()
 
     def _open(self) -> sqlite3.Connection:
         if self.path is None:

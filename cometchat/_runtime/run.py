@@ -45,8 +45,14 @@ class Run:
         #: The jwt was fetched for this attempt.
         self.jwt_is_fresh = False
 
-    def stop(self) -> None:
-        """End every wait of the thread. Any thread; does not wait itself."""
+    def stop(self, *, at_exit: bool = False) -> None:
+        """End every wait of the thread. Any thread; does not wait itself.
+
+        :param at_exit: those who wait for a pong are left to sleep.
+        """
+        if at_exit:
+            with self.lock:
+                self.waiters.clear()
         self.stopped = True
         self.wake.set()
         socket = self.socket

@@ -25,7 +25,8 @@ SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 #: Where the figures go, beside the table that is printed.
 REPORT = Path("build") / "reliability.json"
 
-_figures: Dict[str, Dict[str, Any]] = {}
+#: Test -> its figures.
+FIGURES: Dict[str, Dict[str, Any]] = {}
 
 
 @pytest.fixture
@@ -33,19 +34,19 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     """Keeps figures under the test's name: ``figures(drops=200, lost=0)``."""
 
     def keep(**values: Any) -> None:
-        _figures.setdefault(request.node.name, {}).update(values)
+        FIGURES.setdefault(request.node.name, {}).update(values)
 
     yield keep
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The figures as a table, and as JSON."""
-    if not _figures:
+    if not FIGURES:
         return
     terminalreporter.section("figures")
-    for name, values in _figures.items():
+    for name, values in FIGURES.items():
         terminalreporter.write_line(f"{name}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
     if SOAK:
         REPORT.parent.mkdir(exist_ok=True)
-        report = {"python": platform.python_version(), "system": platform.system(), "figures": _figures}
+        report = {"python": platform.python_version(), "system": platform.system(), "figures": FIGURES}
         REPORT.write_text(json.dumps(report, indent=2, default=str) + "\n", encoding="utf-8")

@@ -1,0 +1,1 @@
+"""Programs that the tests of forks and ends run in processes of their own, and what runs them."""

@@ -1,0 +1,91 @@
+"""A Celery application whose main process is connected before it forks; its broker is a folder.
+
+``CELERY_FOLDER`` is the folder. Its tasks are sent by the worker itself: once it is ready; and for each line of the
+file ``orders`` one that kills the process that runs it. (Killed from outside, it may hold billiard's lock of the queue,
+which then stays locked.) Each process of the pool appends to the file ``answers``, when it starts and for its task, how
+the client goes there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from typing import Any, List
+
+import joining
+from celery import Celery
+from celery.signals import worker_process_init, worker_ready
+
+FOLDER = os.environ["CELERY_FOLDER"]
+ANSWERS = os.path.join(FOLDER, "answers")
+ORDERS = os.path.join(FOLDER, "orders")
+PROCESSES = 2
+
+for name in ("queue", "control"):
+    os.makedirs(os.path.join(FOLDER, name), exist_ok=True)
+app = Celery("celery_app", broker="filesystem://")
+app.conf.update(
+    broker_transport_options={
+        "data_folder_in": os.path.join(FOLDER, "queue"),
+        "data_folder_out": os.path.join(FOLDER, "queue"),
+        "control_folder": os.path.join(FOLDER, "control"),
+    },
+    worker_prefetch_multiplier=1,
+    broker_connection_retry_on_startup=True,
+)
+
+CLIENT = joining.joined()
+
+
+def write(where: str) -> None:
+    answer = json.dumps({**joining.report(CLIENT), "where": where}) + "\n"
+    descriptor = os.open(ANSWERS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    os.write(descriptor, answer.encode())
+    os.close(descriptor)
+
+
+def written(where: str) -> List[int]:
+    with open(ANSWERS, encoding="utf-8") as answers:
+        return [answer["pid"] for answer in map(json.loads, answers) if answer["where"] == where]
+
+
+@app.task
+def answer() -> None:
+    """Answer, and stay until each process of the pool has: so no process gets two of the tasks."""
+    write("task")
+    deadline, never = time.monotonic() + 10, threading.Event()
+    while len(set(written("task"))) < PROCESSES and time.monotonic() < deadline:
+        never.wait(0.01)
+
+
+@app.task
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@worker_process_init.connect
+def process_started(**_: Any) -> None:
+    """In a new process of the pool. Celery gives it four seconds, so that another thread waits for the connection."""
+    threading.Thread(target=write, args=("start",), daemon=True).start()
+
+
+@worker_ready.connect
+def ready(**_: Any) -> None:
+    for _number in range(PROCESSES):
+        answer.delay()
+    threading.Thread(target=take_orders, daemon=True).start()
+
+
+def take_orders() -> None:
+    taken, never = 0, threading.Event()
+    while not never.wait(0.05):
+        given = 0
+        if os.path.exists(ORDERS):
+            with open(ORDERS, encoding="utf-8") as orders:
+                given = len(orders.readlines())
+        for _number in range(given - taken):
+            die.delay()
+        taken = given

@@ -1,0 +1,164 @@
+"""Programs that are connected and fork. Usage: forks.py WHAT [NUMBER]. Prints what happened as JSON lines."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+import warnings
+from typing import Any, Callable, Dict, List, Optional
+
+import joining
+
+from cometchat import Client
+
+CLIENT: Optional[Client] = None
+
+
+def tell(**what: Any) -> None:
+    joining.say(json.dumps(what))
+
+
+def in_child(act: Callable[[], object]) -> int:
+    """Fork, act in the child, and wait for it: its wait status, or -1 where it does not end within 10 s."""
+    pid = os.fork()
+    if pid == 0:
+        act()
+        os._exit(70)  # it should not have come back
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            return status
+        time.sleep(0.002)
+    os.kill(pid, 9)
+    os.waitpid(pid, 0)
+    return -1
+
+
+def work(_number: int) -> Dict[str, Any]:
+    """In a process of multiprocessing: the client that it inherited, or else one of its own."""
+    if CLIENT is not None:
+        return joining.report(CLIENT)
+    with joining.joined() as client:
+        return joining.report(client)
+
+
+def work_and_tell(number: int, queue: Any) -> None:
+    queue.put(work(number))
+
+
+def with_multiprocessing(method: str, number: int) -> None:
+    """Two processes; then a pool of two that puts each process away after one task, and so forks from its threads."""
+    context: Any = multiprocessing.get_context(method)
+    queue = context.SimpleQueue()
+    processes = [context.Process(target=work_and_tell, args=(place, queue)) for place in range(2)]
+    for process in processes:
+        process.start()
+    answers = [queue.get() for _ in processes]
+    for process in processes:
+        process.join(20)
+    codes = [process.exitcode for process in processes]
+    with context.Pool(2, maxtasksperchild=1) as pool:
+        answers += pool.map(work, range(number), chunksize=1)
+        pool.close()
+        pool.join()
+    tell(answers=answers, codes=codes)
+
+
+def children_that_end_at_once(number: int) -> None:
+    """Each in another way: by os._exit, by another program, and as Python ends."""
+    ways: List[Callable[[], object]] = [
+        lambda: os._exit(0),
+        lambda: os.execv(sys.executable, [sys.executable, "-S", "-c", ""]),
+        lambda: sys.exit(0),
+    ]
+    statuses = [in_child(ways[turn % len(ways)]) for turn in range(number)]
+    tell(statuses=statuses)
+
+
+def subprocesses(number: int) -> None:
+    """With a function that is called in the child before the other program is there."""
+    results = [
+        subprocess.run(
+            [sys.executable, "-S", "-c", "print(1)"], preexec_fn=os.setsid, stdout=subprocess.PIPE, timeout=20
+        )
+        for _ in range(number)
+    ]
+    tell(results=[[result.returncode, result.stdout.decode().strip()] for result in results])
+
+
+def one_child(_number: int) -> None:
+    """It waits for a connection for as long as the test wants, then asks for one."""
+    assert CLIENT is not None
+    client = CLIENT
+
+    def act() -> None:
+        came = client.wait_for_status("connected", 1.0)
+        tell(by_itself=came, status=client.get_connection_status(), where="child")
+        client.connect(10)
+        tell(**joining.report(client), where="child")
+        client.disconnect()
+        os._exit(0)
+
+    tell(statuses=[in_child(act)])
+
+
+def child_left_alone(_number: int) -> None:
+    """It does nothing for a while."""
+    assert CLIENT is not None
+    client = CLIENT
+
+    def act() -> None:
+        tell(by_itself=client.wait_for_status("connected", 1.0), where="child")
+        os._exit(0)
+
+    tell(statuses=[in_child(act)])
+
+
+def daemon(_number: int) -> None:
+    """As a daemon is made: the child's child goes on, and those before it end."""
+    assert CLIENT is not None
+    if os.fork() > 0:
+        os._exit(0)
+    os.setsid()
+    if os.fork() > 0:
+        os._exit(0)
+    tell(**joining.report(CLIENT), where="daemon")
+    joining.told_to_go_on()
+    sys.exit(0)
+
+
+def main(what: str, number: str = "1") -> None:
+    global CLIENT
+    warnings.simplefilter("ignore")  # Python warns of forking with threads
+    manual = what == "left_alone"
+    CLIENT = joining.logged_in(auto_establish_socket_connection=not manual)
+    if what == "waiting":
+        CLIENT.wait_for_status("connecting", 10)
+    elif not manual:
+        CLIENT.connect(10)
+    joining.say("ready")
+    joining.told_to_go_on()
+    acts: Dict[str, Callable[[int], None]] = {
+        "fork": lambda number: with_multiprocessing("fork", number),
+        "spawn": lambda number: with_multiprocessing("spawn", number),
+        "forkserver": lambda number: with_multiprocessing("forkserver", number),
+        "at_once": children_that_end_at_once,
+        "subprocess": subprocesses,
+        "one": one_child,
+        "waiting": one_child,
+        "left_alone": child_left_alone,
+        "daemon": daemon,
+    }
+    acts[what](int(number))
+    if not manual and what != "waiting":
+        tell(**joining.report(CLIENT), where="parent")
+    CLIENT.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,268 @@
+"""What runs the programs: a process whose lines can be waited for and whose end is timed, and a server's process."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import queue
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Dict, List, Optional, Set, Type
+
+import pytest
+
+from cometchat.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+
+#: Seconds. What has to happen has happened by then, on a busy machine too.
+DEADLINE = 20.0
+
+
+def environment(sandbox: Sandbox, folder: Path, **settings: Any) -> Dict[str, str]:
+    """What the programs need to know; nothing of coverage, which would take its own time at the end."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
+    kept.update(
+        SANDBOX_URL=sandbox.url,
+        SANDBOX_APP_ID=sandbox.app_id,
+        SANDBOX_AUTH_KEY=sandbox.auth_key,
+        SANDBOX_DIARY=str(folder / "diary"),
+        SANDBOX_SETTINGS=json.dumps(settings),
+        PYTHONPATH=path,
+        PYTHONFAULTHANDLER="1",
+        HOME=str(folder),  # gunicorn keeps a socket there
+    )
+    if sandbox.ca_certs is not None:
+        kept["SANDBOX_CA"] = sandbox.ca_certs
+    return kept
+
+
+def diary(folder: Path) -> Dict[int, List[str]]:
+    """The callbacks that were heard, by process."""
+    heard: Dict[int, List[str]] = {}
+    with contextlib.suppress(FileNotFoundError):
+        for line in (folder / "diary").read_text().splitlines():
+            pid, name = line.split()
+            heard.setdefault(int(pid), []).append(name)
+    return heard
+
+
+class Program:
+    """A program of this folder. ``ended_at`` is the monotonic time at which it was gone.
+
+    :param arguments: the file's name and its arguments.
+    """
+
+    def __init__(self, arguments: List[str], env: Dict[str, str], folder: Path) -> None:
+        self._errors = open(folder / "stderr", "w+", encoding="utf-8", errors="replace")
+        self._process = subprocess.Popen(
+            [sys.executable, str(HERE / arguments[0]), *arguments[1:]],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            bufsize=1,
+            env=env,
+            cwd=folder,
+        )
+        self.pid = self._process.pid
+        self.ended_at = 0.0
+        self._lines: queue.SimpleQueue[Optional[str]] = queue.SimpleQueue()
+        self._said: List[str] = []
+        self._threads = [
+            threading.Thread(target=act, name="test-program", daemon=True) for act in (self._read, self._wait)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Program:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        if self._process.returncode is None:
+            self._process.kill()
+        assert self._process.stdin is not None and self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()  # where children of its are left that wait, they go on
+        for thread in self._threads:
+            thread.join(DEADLINE)
+        self._process.stdout.close()
+        self._errors.close()
+
+    def expect(self, start: str) -> str:
+        """The next line that starts so."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                raise AssertionError(f"no line {start!r}:\n{self._traces()}") from None
+            if line is None:
+                raise AssertionError(f"it ended before the line {start!r}:\n{self.errors()}")
+            if line.startswith(start):
+                return line
+
+    def said(self) -> List[str]:
+        """All of its lines, once it has ended."""
+        self._threads[0].join(DEADLINE)
+        return list(self._said)
+
+    def go_on(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def send(self, signum: int) -> None:
+        self._process.send_signal(signum)
+
+    @staticmethod
+    def clock() -> float:
+        """The clock of ``ended_at`` and of what the programs say: one for all processes."""
+        return time.monotonic()
+
+    def end(self) -> int:
+        """Wait for its end: the exit code. Where it hangs, the error says where."""
+        self._threads[1].join(DEADLINE)
+        if self._threads[1].is_alive():
+            raise AssertionError(f"it does not end:\n{self._traces()}")
+        return self._process.returncode
+
+    def errors(self) -> str:
+        """Its standard error so far."""
+        self._errors.seek(0)
+        return self._errors.read()
+
+    def _traces(self) -> str:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(signal.SIGABRT)
+        self._threads[1].join(DEADLINE)
+        return self.errors()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._said.append(line.rstrip("\n"))
+            self._lines.put(self._said[-1])
+        self._lines.put(None)
+
+    def _wait(self) -> None:
+        self._process.wait()
+        self.ended_at = time.monotonic()
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket: there is no port to be taken by somebody else."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Server:
+    """A server with a master process and workers, which it runs in a session of its own.
+
+    :param command: ``SOCKET`` in it is replaced by the path of the socket that it is to listen on.
+    """
+
+    def __init__(self, sandbox: Sandbox, command: List[str], **settings: Any) -> None:
+        self.sandbox = sandbox
+        # Not pytest's folder: a Unix socket's path has at most 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="cometchat-"))
+        self.socket = str(self.folder / "s")
+        self.log_file = self.folder / "log"
+        with open(self.log_file, "wb") as log:
+            self._process = subprocess.Popen(
+                [word.replace("SOCKET", self.socket) for word in command],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**environment(sandbox, self.folder, **settings), "CELERY_FOLDER": str(self.folder)},
+                cwd=self.folder,
+                start_new_session=True,
+            )
+        self.pid = self._process.pid
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        self._process.wait(DEADLINE)
+        if error is not None:
+            print(f"the server's log:\n{self.log()}")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def log(self) -> str:
+        return self.log_file.read_text(errors="replace")
+
+    def diary(self) -> Dict[int, List[str]]:
+        return diary(self.folder)
+
+    def workers(self) -> Set[int]:
+        """The processes below the master."""
+        psutil = pytest.importorskip("psutil")
+        with contextlib.suppress(psutil.NoSuchProcess):
+            return {child.pid for child in psutil.Process(self.pid).children(recursive=True)}
+        return set()
+
+    def ask(self, pid: int) -> Dict[str, Any]:
+        """The answer of one worker. The others are stopped meanwhile, so that none of them takes the request."""
+        others = self.workers() - {pid}
+        for other in others:
+            os.kill(other, signal.SIGSTOP)
+        try:
+            connection = UnixConnection(self.socket, DEADLINE)
+            connection.request("GET", "/")
+            answer: Dict[str, Any] = json.loads(connection.getresponse().read())
+            connection.close()
+        finally:
+            for other in others:
+                os.kill(other, signal.SIGCONT)
+        assert answer["pid"] == pid
+        return answer
+
+    def terminate(self) -> float:
+        """SIGTERM to the master, as an init system sends it: the seconds until it has ended, with exit code 0."""
+        started = time.monotonic()
+        self._process.send_signal(signal.SIGTERM)
+        code = self._process.wait(DEADLINE)
+        assert code == 0, self.log()
+        return time.monotonic() - started
+
+
+def owners(sandbox: Sandbox, processes: Set[int]) -> Dict[int, Set[int]]:
+    """For each WebSocket of the sandbox, by the client's port, the processes that have its other end open."""
+    psutil = pytest.importorskip("psutil")
+    service = sandbox._service
+    assert service is not None
+    peers = [connection.transport.get_extra_info("peername") for connection in list(service.connections)]
+    found: Dict[int, Set[int]] = {peer[1]: set() for peer in peers if peer is not None}
+    for pid in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            look = getattr(process, "net_connections", None) or process.connections
+            for connection in look(kind="tcp"):
+                if connection.raddr and connection.laddr.port in found and connection.raddr.port == sandbox.port:
+                    found[connection.laddr.port].add(pid)
+    return found

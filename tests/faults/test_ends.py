@@ -1,0 +1,249 @@
+"""The end of a process: quick, quiet, with the exit code that the program gave, and a goodbye to the server."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
+
+import pytest
+from integration.conftest import eventually
+
+from cometchat.sandbox import Sandbox
+
+from .conftest import FIGURES, SOAK
+from .programs.running import Program, diary, environment
+
+#: Seconds from the program's last statement, or the signal, to the end of the process. Promised is 1 s; the rest is for
+#: the interpreter's own teardown on a busy machine.
+LIMIT = 1.5
+
+#: Python 3.12.0 and 3.12.1 start no thread any more once the main thread has ended (gh-113964).
+NEW_THREADS = not (3, 12) <= sys.version_info < (3, 12, 2)
+
+REPEATS = 15 if SOAK else 1
+
+#: Close codes as the sandbox notes them: a close frame, and none.
+GOODBYE, NO_CLOSE = [1000], [1006]
+
+
+class Measured:
+    """What the tests of this module have measured."""
+
+    def __init__(self) -> None:
+        self.seconds: List[float] = []
+        self.slowest = ""
+        self.goodbyes = 0
+
+    def add(self, name: str, seconds: float, goodbyes: int) -> None:
+        if seconds > max(self.seconds, default=0.0):
+            self.slowest = name
+        self.seconds.append(seconds)
+        self.goodbyes += goodbyes
+
+
+@pytest.fixture(scope="module")
+def measured() -> Iterator[Measured]:
+    """The figures of the whole module in one line."""
+    together = Measured()
+    yield together
+    if together.seconds:
+        FIGURES["test_ends"] = {
+            "exits": len(together.seconds),
+            "slowest exit s": round(max(together.seconds), 2),
+            "in": together.slowest,
+            "median s": round(sorted(together.seconds)[len(together.seconds) // 2], 3),
+            "goodbyes": together.goodbyes,
+        }
+
+
+class Case(NamedTuple):
+    """How a program ends, and what is expected of it."""
+
+    #: Its name in ends.py.
+    name: str
+    code: int = 0
+    #: As the sandbox notes them; None: it depends on the moment.
+    closes: Optional[List[int]] = GOODBYE
+    #: A fault of the sandbox, set before the program starts.
+    before: Callable[[Sandbox], object] = lambda sandbox: None
+    #: The same, set once the program has logged in; its next line is waited for then.
+    midway: Optional[Callable[[Sandbox], object]] = None
+    #: What the sandbox has to have seen before the program is let go, or gets its signal.
+    seen: Callable[[Sandbox], object] = lambda sandbox: True
+    #: In place of a line to its standard input.
+    signal: Optional[int] = None
+    #: The end counts from the signal, since the program has no last statement.
+    from_signal: bool = False
+    #: Lines of its output besides.
+    lines: List[str] = []
+    #: What its standard error has to end with, after a traceback of the program's own.
+    error: str = ""
+    settings: Dict[str, Any] = {}
+
+
+def hanging_request(sandbox: Sandbox) -> bool:
+    return any(request.status == 0 for request in sandbox.requests)
+
+
+def attempted(sandbox: Sandbox) -> bool:
+    return len(sandbox.attempts) >= 1
+
+
+def authenticating(sandbox: Sandbox) -> bool:
+    return any(frame.get("type") == "auth" for _, frame in sandbox.frames)
+
+
+def expire(sandbox: Sandbox) -> None:
+    sandbox.jwt_lifetime = -10.0
+
+
+def refuse(sandbox: Sandbox) -> None:
+    sandbox.refuse_upgrades(503)
+
+
+def ignore_auth(sandbox: Sandbox) -> None:
+    sandbox.ignore_auth()
+
+
+def hang_http(sandbox: Sandbox) -> None:
+    sandbox.hang_http()
+
+
+def hang_upgrades(sandbox: Sandbox) -> None:
+    sandbox.hang_upgrades()
+
+
+def throttle(sandbox: Sandbox) -> None:
+    sandbox.set_mode("NO_TRANSIENT")
+
+
+def pinged(sandbox: Sandbox) -> bool:
+    return any(frame.get("action") == "ping" for _, frame in sandbox.frames)
+
+
+def ignore_pings(sandbox: Sandbox) -> None:
+    sandbox.ignore_pings()
+
+
+STATES = {
+    "connected": Case("connected"),
+    "connected, and nobody holds the client": Case("nobody_holds_it"),
+    "connecting, the upgrade hangs": Case("connecting", closes=[], midway=hang_upgrades, seen=attempted),
+    "connecting, auth is not answered": Case("connecting", midway=ignore_auth, seen=authenticating),
+    "connecting, HTTP hangs": Case("connecting", closes=[], before=expire, midway=hang_http, seen=hanging_request),
+    "connecting, DNS hangs": Case("in_dns", closes=[]),
+    "in backoff": Case("in_backoff", closes=[], before=refuse, seen=attempted, settings={"reconnect_wait": 60}),
+    "throttled": Case("throttled", before=throttle),
+    "a listener never returns": Case("blocked_listener"),
+    "twenty clients": Case("twenty_clients", closes=GOODBYE * 20),
+    "twenty clients, no listener returns": Case("twenty_blocked_listeners", closes=GOODBYE * 20),
+    "the outbox is sending": Case("sending", midway=hang_http, seen=hanging_request),
+    "another process locks the outbox's file": Case("outbox_file_is_locked"),
+    "a daemon thread waits in connect()": Case("daemon_waits", closes=[], midway=hang_upgrades, seen=attempted),
+}
+
+WAYS = {
+    "sys.exit(3)": Case("exit_code", 3),
+    "an error": Case("error", 1, error="RuntimeError: the program's own"),
+    "os._exit(5)": Case("hard_exit", 5, closes=NO_CLOSE),
+    "the main thread is not the last": Case("last_thread", closes=GOODBYE * (2 if NEW_THREADS else 1)),
+    "the program's own atexit functions use the client": Case(
+        "closed_at_exit", lines=["status disconnected", "raised ERR_CLIENT_CLOSED"]
+    ),
+    "sys.exit() in a listener": Case("exit_in_listener", lines=["logged ERROR SystemExit"]),
+    "sys.exit() on another thread": Case("thread_exits"),
+}
+
+SIGNALS = {
+    "SIGTERM": Case("terminated", -signal.SIGTERM, NO_CLOSE, signal=signal.SIGTERM, from_signal=True),
+    "SIGTERM, handled by sys.exit()": Case("terminated_politely", signal=signal.SIGTERM),
+    "SIGKILL": Case("terminated", -signal.SIGKILL, NO_CLOSE, signal=signal.SIGKILL, from_signal=True),
+    "Ctrl-C in sleep()": Case("interrupted_in_sleep", 130, signal=signal.SIGINT),
+    "Ctrl-C in connect()": Case(
+        "interrupted_in_connect", 130, [], before=hang_upgrades, seen=attempted, signal=signal.SIGINT
+    ),
+    "Ctrl-C in connect(None)": Case(
+        "interrupted_in_connect_without_limit", 130, [], before=hang_upgrades, seen=attempted, signal=signal.SIGINT
+    ),
+    "Ctrl-C in wait_for_status()": Case("interrupted_in_wait_for_status", 130, signal=signal.SIGINT),
+    "Ctrl-C in ping()": Case("interrupted_in_ping", 130, before=ignore_pings, seen=pinged, signal=signal.SIGINT),
+    "Ctrl-C in login()": Case(
+        "interrupted_in_login", 130, [], midway=hang_http, seen=hanging_request, signal=signal.SIGINT
+    ),
+    "Ctrl-C in flush()": Case(
+        "interrupted_in_flush", 130, midway=hang_http, seen=hanging_request, signal=signal.SIGINT
+    ),
+    "Ctrl-C that nothing catches": Case(
+        "interrupted_unguarded", -signal.SIGINT, signal=signal.SIGINT, from_signal=True, error="KeyboardInterrupt"
+    ),
+}
+
+
+def asleep(pid: int) -> bool:
+    """The main thread waits for something."""
+    psutil = pytest.importorskip("psutil")
+    return bool(psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
+
+
+def run_to_the_end(case: Case, sandbox: Sandbox, folder: Path) -> float:
+    """Run a case's program and look at its end. The seconds that it took."""
+    case.before(sandbox)
+    with Program(["ends.py", case.name], environment(sandbox, folder, **case.settings), folder) as program:
+        if case.midway is not None:
+            program.expect("logged-in")
+            case.midway(sandbox)
+            program.go_on()
+        program.expect("ready")
+        assert sandbox.wait_until(lambda: case.seen(sandbox), 10.0), "the sandbox has not seen what was expected"
+        if case.signal is not None:
+            assert eventually(lambda: asleep(program.pid))
+        sent_at = program.clock()
+        if case.signal is None:
+            program.go_on()
+        else:
+            program.send(case.signal)
+        code = program.end()
+        lines, errors = program.said(), program.errors()
+    assert code == case.code, errors
+    said = [float(line.split()[1]) for line in lines if line.startswith("end ")]
+    assert [line for line in lines if not line.startswith(("logged-in", "ready", "end "))] == case.lines
+    assert (errors.count("Traceback"), errors.strip().splitlines()[-1:]) == (
+        (1, [case.error]) if case.error else (0, [])
+    ), errors
+    return program.ended_at - (sent_at if case.from_signal else said[-1])
+
+
+@pytest.mark.parametrize("name", [*STATES, *WAYS, *SIGNALS])
+def test_a_process_ends_at_once_and_quietly(name: str, tmp_path: Path, measured: Measured) -> None:
+    """In each state and way: within the limit, nothing on standard error, exit code untouched, a close frame."""
+    case = {**STATES, **WAYS, **SIGNALS}[name]
+    for turn in range(REPEATS):
+        folder = tmp_path / str(turn)
+        folder.mkdir()
+        with Sandbox() as sandbox:
+            seconds = run_to_the_end(case, sandbox, folder)
+            assert sandbox.wait_until(lambda: sandbox.sockets == 0)
+            assert case.closes is None or sandbox.wait_until(
+                lambda: sandbox.close_codes == case.closes
+            ), sandbox.close_codes
+            assert sandbox.violations == []
+            measured.add(name, seconds, sandbox.close_codes.count(1000))
+        assert seconds < LIMIT
+
+
+def test_a_process_ends_at_once_over_tls(tmp_path: Path, measured: Measured) -> None:
+    """The close frame goes out encrypted."""
+    with Sandbox(tls=True) as sandbox:
+        seconds = run_to_the_end(STATES["connected"], sandbox, tmp_path)
+        assert sandbox.wait_until(lambda: sandbox.close_codes == GOODBYE)
+        measured.add("wss", seconds, 1)
+    assert seconds < LIMIT
+
+
+def test_the_listeners_hear_of_the_end(tmp_path: Path) -> None:
+    """The final on_disconnected is delivered before the process is gone."""
+    with Sandbox() as sandbox:
+        run_to_the_end(STATES["connected"], sandbox, tmp_path)
+    assert list(diary(tmp_path).values()) == [["on_connecting", "on_connected", "on_disconnected"]]
