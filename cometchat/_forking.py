@@ -60,8 +60,8 @@ def see_to(clients: Iterable[Forked]) -> None:
 def begin_anew_late(client: Forked) -> None:
     """In the child of a fork that Python was not told of."""
     logger.warning(
-        "This process was forked without Python's fork hooks, so that the client begins anew only now, at its first use."
-        " Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."
+        "This process was forked without Python's fork hooks, so that the client begins anew only now, at its first"
+        " use. Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."
     )
     _left_alone.extend(client._begin_anew())
     client._go_on()

@@ -52,7 +52,8 @@ GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 #: Third-party package -> the modules that may import it: below floor 5 one library per file.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.reconnect",),  # settings names no more than the strategies' types, and needs no import
-    "requests": ("_transport.rest", "cli.probes"),
+    "requests": ("_transport.answers", "_transport.rest", "cli.probes"),
+    "urllib3": ("_transport.answers",),  # requests brings it
     "websocket": ("_transport.websocket",),
     "orjson": ("_transport.json_decoder",),  # an extra: the standard library does without it
     "certifi": ("_transport.tls",),  # requests brings it; the socket trusts what HTTP trusts

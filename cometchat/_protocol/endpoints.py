@@ -14,6 +14,9 @@ from ..exceptions import ERR_BAD_RESPONSE, ERR_INSECURE_SOCKET, CometChatExcepti
 #: The ``MODE`` in which nothing is throttled.
 MODE_DEFAULT = "DEFAULT"
 
+#: Characters of a host's name, as DNS has it.
+LONGEST_HOST = 253
+
 
 class HttpEndpoints(NamedTuple):
     """The two HTTP bases, without a slash at the end."""
@@ -59,7 +62,12 @@ def websocket_url(
         hostname, port = parts.hostname, parts.port
     except ValueError as error:
         raise _bad_host(host) from error
-    if not hostname or port == 0 or any(ord(character) <= 32 for character in host):
+    if (
+        not hostname
+        or len(hostname) > LONGEST_HOST
+        or port == 0
+        or any(character <= " " or "\ud800" <= character <= "\udfff" for character in host)
+    ):
         raise _bad_host(host)
     if port is None:
         port = _port(settings, "CHAT_WSS_PORT" if secure else "CHAT_WS_PORT", 443 if secure else 80)
@@ -131,7 +139,9 @@ def _port(settings: Mapping[str, Any], key: str, default: int) -> int:
         digits = str(value).lstrip("0") if isinstance(value, str) else f"{value:d}"[:6]
         if digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536:
             return int(digits[:6])
-    raise exception_for(ERR_BAD_RESPONSE, f"The server's settings hold no usable port: {key} is {str(value)[:40]!r}.")
+    # Of anything else only the type: its text may be as long and as deep as the server likes.
+    shown = repr(str(value)[:40]) if isinstance(value, (str, int)) else f"of type {type(value).__name__}"
+    raise exception_for(ERR_BAD_RESPONSE, f"The server's settings hold no usable port: {key} is {shown}.")
 
 
 def _bad_host(host: str) -> CometChatException:

@@ -17,7 +17,8 @@ def id_of(body: Dict[str, Any]) -> Optional[str]:
         return None
     if isinstance(value, int):
         return str(value) if abs(value) < _TOO_LARGE else None
-    return value if len(value) <= LONGEST else None
+    # Half of a surrogate pair no address can hold.
+    return value if len(value) <= LONGEST and not any("\ud800" <= each <= "\udfff" for each in value) else None
 
 
 def rank(message_id: str) -> int:

@@ -15,6 +15,7 @@ from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket
 from .._protocol.frames import PLATFORM, Identity, app_info
 from .._protocol.message_ids import id_of, newer, rank
 from .._transport.base import Rest
+from .._transport.causes import causes
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -27,7 +28,7 @@ from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import arguments
 from .secrets import Secrets
-from .session import Session
+from .session import LONGEST_TOKEN, Session, is_token, is_uid
 
 logger = logging.getLogger("cometchat.session")
 
@@ -118,7 +119,7 @@ class Account:
             self._body(device_id),
         )
         token = data.get("authToken")
-        if not isinstance(token, str) or not token:
+        if not is_token(token):
             raise _lacks("authToken")
         return self._enter(self._authorize(token, device_id), None)
 
@@ -239,19 +240,33 @@ class Account:
         return self._secrets.scrub(text)
 
     def scrub_error(self, error: CometChatException) -> None:
-        """The same for the texts of an error, in place; and cut, since a server's text may have any length."""
+        """The same for the texts of an error and its causes, in place; and cut: a server's text may have any length."""
+        for each in causes(error):
+            if isinstance(each, CometChatException):
+                self._scrub_one(each)
+        cause = error.__cause__
+        if cause is not None and self._quotes(cause):
+            error.__cause__ = error.__context__ = None  # a library quotes what the server said, and that was a secret
+
+    def _scrub_one(self, error: CometChatException) -> None:
         for name in ("code", "name", "message", "details"):
             text = getattr(error, name)
             if text is not None:
-                setattr(error, name, _cut(self._secrets.scrub(text)))
+                # A secret that begins before the cut ends before the first one.
+                setattr(error, name, _cut(self._secrets.scrub(_writable(text[: _LONGEST_TEXT + LONGEST_TOKEN]))))
         error.args = (error.code, error.message)
+
+    def _quotes(self, error: BaseException) -> bool:
+        """It, or what it wraps, shows a secret."""
+        texts = (text for each in causes(error) for text in (str(each), repr(each), repr(each.args)))
+        return any(self._secrets.scrub(text) != text for text in texts)
 
     def _authorize(self, auth_token: str, device_id: str) -> Session:
         data = self._call("PUT", f"{self.endpoints.client}/me", {"authToken": auth_token}, self._body(device_id))
         uid, jwt, settings = data.get("uid"), data.get("jwt"), data.get("settings")
-        if not isinstance(uid, str) or not uid:
+        if not is_uid(uid):
             raise _lacks("uid")
-        if not isinstance(jwt, str) or not jwt:
+        if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
             raise _lacks("jwt")
         secrets = ("jwt", "authToken", "settings", "wsChannel")
         user = {key: value for key, value in data.items() if key not in secrets}
@@ -344,9 +359,16 @@ class Account:
             )
 
 
+def _writable(text: str) -> str:
+    """Half of a surrogate pair, which no terminal and no log can write, as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def _lacks(key: str) -> CometChatException:
-    return exception_for(ERR_BAD_RESPONSE, f"The service's answer lacks {key}. Is this the right host and API version?")
+    return exception_for(
+        ERR_BAD_RESPONSE, f"The service's answer lacks a usable {key}. Is this the right host and API version?"
+    )

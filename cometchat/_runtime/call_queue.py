@@ -2,7 +2,7 @@
 
 Two lanes. In one nothing is dropped: changes of the connection, answers to the user's own calls, and messages, of which
 no more are put in than :meth:`CallQueue.has_room` allows. In the other are events that pass, typing indicators and the
-like: where too many wait, the oldest is dropped. The numbers of the calls say which lane is next.
+like: where too many wait, the oldest is dropped. A number for each says which lane is next.
 """
 
 from __future__ import annotations
@@ -37,6 +37,13 @@ class Call(NamedTuple):
 Item = Union[Call, threading.Event, None]
 
 
+class _Place(NamedTuple):
+    """An item in its lane, with its place among those of both."""
+
+    number: int
+    item: Item
+
+
 class CallQueue:
     """Taken from by one thread, put into by many.
 
@@ -48,9 +55,9 @@ class CallQueue:
         self._limit = limit
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._kept: Deque[Item] = deque()
-        self._events: Deque[Call] = deque()
-        self._event: Optional[Call] = None  # taken from its lane already; the other lane's turn came first
+        self._number = 0
+        self._kept: Deque[_Place] = deque()
+        self._events: Deque[Tuple[int, Call]] = deque()
         self._event_bytes = 0
         self._messages = self._message_bytes = 0
         self._idle = self._starved = False
@@ -67,15 +74,16 @@ class CallQueue:
         self.times_caught_up = 0
 
     def put(self, item: Item) -> None:
-        """Put a call in; does not wait. Whoever numbers calls puts them in by their numbers' order."""
+        """Put a call in; does not wait."""
         with self._lock:
+            self._number += 1
             if isinstance(item, Call) and item.passing:
                 self._put_event(item)
             else:
                 if isinstance(item, Call) and item.size:
                     self._messages += 1
                     self._message_bytes += item.size
-                self._kept.append(item)
+                self._kept.append(_Place(self._number, item))
             wakes, self._idle = self._idle, False
         if wakes:
             self._bell.put(None)
@@ -83,21 +91,19 @@ class CallQueue:
     def get(self) -> Item:
         """The next one; waits for it."""
         while True:
-            if self._event is None and self._events:
-                self._take_event()
-            if self._kept:
-                first = self._kept[0]
-                if self._event is None or not isinstance(first, Call) or first.seq < self._event.seq:
-                    return self._take_kept()
-            if self._event is not None:
-                event, self._event = self._event, None
-                return event
+            fed = caught_up = False
             with self._lock:
-                self._idle = not (self._kept or self._events)
-                if not self._idle:
-                    continue
-                caught_up, self.overflowed = self.overflowed, False
-                self.times_caught_up += caught_up
+                found = bool(self._kept or self._events)
+                if found:
+                    item, fed = self._take()
+                else:
+                    self._idle = True
+                    caught_up, self.overflowed = self.overflowed, False
+                    self.times_caught_up += caught_up
+            if fed:
+                self.on_room()
+            if found:
+                return item
             if caught_up:
                 self.on_caught_up()
             self._bell.get()
@@ -111,33 +117,30 @@ class CallQueue:
             return False
 
     def __len__(self) -> int:
-        return len(self._kept) + len(self._events) + (self._event is not None)
+        return len(self._kept) + len(self._events)
 
     def _put_event(self, event: Call) -> None:
-        self._events.append(event)
+        self._events.append((self._number, event))
         self._event_bytes += event.size
         while len(self._events) > self._limit or (self._event_bytes > self._max_bytes and len(self._events) > 1):
-            self._event_bytes -= self._events.popleft().size
+            self._event_bytes -= self._events.popleft()[1].size
             self.dropped += 1
             self.overflowed = True
 
-    def _take_event(self) -> None:
-        with self._lock:
-            self._event = self._events.popleft()
-            self._event_bytes -= self._event.size
-
-    def _take_kept(self) -> Item:
-        item = self._kept.popleft()
-        if isinstance(item, Call) and item.size:
-            with self._lock:
-                self._messages -= 1
-                self._message_bytes -= item.size
-                fed = self._starved and self._is_half_empty()
-                if fed:
-                    self._starved = False
-            if fed:
-                self.on_room()
-        return item
+    def _take(self) -> Tuple[Item, bool]:
+        """The first of both lanes, and whether there is room again that somebody waits for."""
+        if not self._kept or (self._events and self._events[0][0] < self._kept[0].number):
+            event = self._events.popleft()[1]
+            self._event_bytes -= event.size
+            return event, False
+        item = self._kept.popleft().item
+        if not isinstance(item, Call) or not item.size:
+            return item, False
+        self._messages -= 1
+        self._message_bytes -= item.size
+        fed = self._starved and self._is_half_empty()
+        self._starved = self._starved and not fed
+        return item, fed
 
     def _is_half_empty(self) -> bool:
         return self._messages <= self._limit // 2 and self._message_bytes <= self._max_bytes // 2

@@ -227,6 +227,13 @@ class Inbox:
 
     def _catch_up(self, task: CatchUp) -> None:
         """On a thread of its own: the socket must not wait for HTTP."""
+        try:
+            self._ask(task)
+        except Exception:  # a mistake of this SDK: said loudly, and live messages wait no longer
+            logger.exception("Unexpected error while missed messages were asked for.")
+            self._finish(task, unfinished=task.after)
+
+    def _ask(self, task: CatchUp) -> None:
         failures, began = 0, 0.0
         while not task.stopped.is_set():
             task.room.clear()

@@ -70,7 +70,7 @@ class Link:
 
     def credentials(self, run: Run) -> Credentials:
         """What the socket wants, with a new jwt where there is none, it is expired, or an attempt failed over it."""
-        credentials = None if run.jwt_suspect else self._account.credentials()
+        credentials = None if run.jwt_suspect else self._stored_credentials()
         if credentials is None:
             run.jwt_suspect = False
             self._account.renew()
@@ -80,6 +80,13 @@ class Link:
         if credentials is None:
             raise exception_for(USER_NOT_LOGGED_IN, "The user logged out while the connection was being made.")
         return credentials
+
+    def _stored_credentials(self) -> Optional[Credentials]:
+        try:
+            return self._account.credentials()
+        except ConnectionException as error:  # the settings hold no usable address: new ones may
+            logger.info("%s", error)
+            return None
 
     def open(self, socket: Socket, credentials: Credentials) -> None:
         """TCP, TLS, upgrade."""
@@ -107,7 +114,10 @@ class Link:
             try:
                 data = socket.receive(deadline)
             except ConnectionException as error:
-                raise _refusal_by_close(error) from error
+                refusal = _refusal_by_close(error)
+                if refusal is error:  # which must not become its own cause
+                    raise
+                raise refusal from error
             if data is not None:
                 event = self._decode(data)
                 if isinstance(event, AuthAnswer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from typing import Dict, List, Tuple
+from typing import FrozenSet, Iterable, List, Tuple
 
 #: Characters. A shorter piece of a secret is of no use to anybody, and may be an ordinary word.
 SHORTEST_PIECE = 20
@@ -33,7 +33,9 @@ class Secrets:
         _all.add(self)
         # Replaced as wholes: reading takes no lock.
         self._known: Tuple[str, ...] = ()
-        self._windows: Dict[str, List[Tuple[str, int]]] = {}
+        self._short: Tuple[str, ...] = ()
+        self._windows: FrozenSet[str] = frozenset()
+        self._pieces: FrozenSet[str] = frozenset()
 
     def add(self, *secrets: str) -> None:
         """Remember secrets, in their JSON form too where that differs."""
@@ -43,11 +45,10 @@ class Secrets:
             if not new:
                 return
             known = (*self._known, *new)[-_REMEMBERED:]
-            windows: Dict[str, List[Tuple[str, int]]] = {}
-            for secret in known:
-                for start in range(len(secret) - _WINDOW + 1):
-                    windows.setdefault(secret[start : start + _WINDOW], []).append((secret, start))
-            self._known, self._windows = known, windows
+            self._known = known
+            self._short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
+            self._pieces = _pieces(known, SHORTEST_PIECE)
+            self._windows = _pieces(known, _WINDOW)
 
     def known(self) -> Tuple[str, ...]:
         """Those that are remembered."""
@@ -55,17 +56,20 @@ class Secrets:
 
     def scrub(self, text: str) -> str:
         """The text, of the same length, with asterisks in place of each secret or piece of one."""
-        for secret in self._known:
+        # One look for each place at the most, whatever the text is: a server must not be able to make this slow.
+        windows, pieces, blots, hidden = self._windows, self._pieces, [], 0
+        for at in range(0, len(text) - _WINDOW + 1 if windows else 0, _WINDOW):
+            if text[at : at + _WINDOW] in windows:
+                for begin in range(max(at - _WINDOW + 1, 0), at + 1):
+                    end = begin + SHORTEST_PIECE
+                    if text[begin:end] in pieces:
+                        blots.append((max(begin, hidden), end))
+                        hidden = end
+        if blots:
+            text = _blotted(text, blots)
+        # Afterwards: a short one may be part of a long one, of which nothing is to be left.
+        for secret in self._short:
             text = text.replace(secret, "*" * len(secret))
-        windows, at = self._windows, 0
-        while at + _WINDOW <= len(text):
-            end = at
-            for secret, start in windows.get(text[at : at + _WINDOW], ()):
-                begin, end_of_piece = _grow(text, at, secret, start)
-                if end_of_piece - begin >= SHORTEST_PIECE:
-                    text = text[:begin] + "*" * (end_of_piece - begin) + text[end_of_piece:]
-                    end = end_of_piece
-            at += _WINDOW * max(1, (end - at) // _WINDOW)
         return text
 
 
@@ -74,17 +78,27 @@ _all: weakref.WeakSet[Secrets] = weakref.WeakSet()
 
 def scrub_all(text: str) -> str:
     """The text without the secrets of any client of this process."""
-    for secrets in list(_all):
+    for secrets in _everybody():
         text = secrets.scrub(text)
     return text
 
 
-def _grow(text: str, at: int, secret: str, start: int) -> Tuple[int, int]:
-    """Where the piece of the secret that holds a window common to both begins and ends in the text."""
-    before = after = 0
-    while before < min(at, start) and text[at - before - 1] == secret[start - before - 1]:
-        before += 1
-    room = min(len(text) - at, len(secret) - start)
-    while after < room and text[at + after] == secret[start + after]:
-        after += 1
-    return at - before, at + after
+def _everybody() -> List[Secrets]:
+    while True:
+        try:
+            return list(_all)
+        except RuntimeError:  # another thread makes a client just now; a lock could be held over a fork
+            continue
+
+
+def _pieces(secrets: Iterable[str], length: int) -> FrozenSet[str]:
+    return frozenset(secret[at : at + length] for secret in secrets for at in range(len(secret) - length + 1))
+
+
+def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
+    """The text with asterisks from each beginning to its end; in order, and without an overlap."""
+    parts, at = [], 0
+    for begin, end in blots:
+        parts += [text[at:begin], "*" * (end - begin)]
+        at = end
+    return "".join([*parts, text[at:]])

@@ -13,7 +13,9 @@ _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 #: A key and its value in JSON, a header, or Python's repr of either.
 _KEYED = re.compile(
-    r"""((?:api_?key|auth_?key|auth_?token|authorization|jwt)["']?\s*[:=]\s*)(["']?)[^\s"',}&]+\2""", re.IGNORECASE
+    r"""((?:api_?key|auth_?key|auth_?token|authorization|jwt)["']?\s*[:=]\s*)(["']?)"""
+    r"""(?:(?:basic|bearer|digest|token)\s+)?[^\s"',}&]+\2""",
+    re.IGNORECASE,
 )
 
 

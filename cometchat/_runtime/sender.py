@@ -8,6 +8,7 @@ import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .._protocol.frames import encode_receipt, encode_transient_message, encode_typing
+from .._protocol.message_ids import id_of
 from ..exceptions import CometChatException, invalid, missing, unusable
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ..models.message import message_from_dict
@@ -59,9 +60,9 @@ class Sender:
 
     def post(self, body: Dict[str, Any]) -> BaseMessage:
         """Send what :meth:`message_body` has made."""
-        stored = message_from_dict(self._account.send_message(body))
-        self._sent(stored.id)
-        return stored
+        stored = self._account.send_message(body)
+        self._sent(id_of(stored))
+        return message_from_dict(stored)
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
         """The body of ``POST /messages``. Made once for a message: its ``muid`` tells a repetition."""

@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import logging
 import os
+import stat
 import tempfile
+import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Union
 
 from ..exceptions import invalid, missing, unusable
 from ..models import User
+from . import arguments
 
 logger = logging.getLogger("cometchat.session")
 
 _FORMAT = 1
+
+
+#: Characters. A longer uid or token is none.
+LONGEST_UID = 1000
+LONGEST_TOKEN = 8192
+
+#: What the name of a file begins with that is being written.
+_HALF = ".session-"
+
+#: Seconds. No save takes as long.
+_STALE = 60.0
+
+#: Bytes. A longer file is no session.
+_LONGEST_FILE = 16 * 1024 * 1024
+
+
+def is_uid(value: object) -> bool:
+    """A server, or a file, may say so much: this can be a uid."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_UID and arguments.is_unicode(value)
+
+
+def is_token(value: object) -> bool:
+    """The same of an auth token, which goes into a header."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and arguments.fits_header(value)
 
 
 @dataclass(frozen=True)
@@ -50,8 +79,9 @@ class Session:
         if not isinstance(stored, Mapping) or stored.get("format") != _FORMAT or stored.get("app_id") != app_id:
             return None
         uid, token, device = (stored.get(key) for key in ("uid", "auth_token", "device_id"))
-        if not (isinstance(uid, str) and uid and isinstance(token, str) and token and isinstance(device, str)):
+        if not (is_uid(uid) and is_token(token) and isinstance(device, str) and arguments.is_unicode(device)):
             return None
+        assert isinstance(uid, str) and isinstance(token, str)
         user = stored.get("user")
         return cls(app_id, uid, token, device, user if isinstance(user, dict) else {})
 
@@ -107,6 +137,7 @@ class FileSessionStore:
     def load(self) -> Optional[Mapping[str, Any]]:
         """The session in the file, or None."""
         try:
+            self._check()
             with open(self.path, encoding="utf-8") as file:
                 stored = json.load(file)
             if not isinstance(stored, dict):
@@ -123,7 +154,7 @@ class FileSessionStore:
         folder = os.path.dirname(self.path)
         make_folder(folder)
         # mkstemp makes the file with mode 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=".session-", dir=folder)
+        descriptor, temporary = tempfile.mkstemp(prefix=_HALF, dir=folder)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(session, file)
@@ -133,13 +164,23 @@ class FileSessionStore:
         except BaseException:
             os.unlink(temporary)
             raise
+        _sweep(folder)
 
     def clear(self) -> None:
         """Remove the file."""
+        _sweep(os.path.dirname(self.path))
         try:
             os.unlink(self.path)
         except FileNotFoundError:
             return
+
+    def _check(self) -> None:
+        """Before it is opened: a pipe would never end, nor would some devices; and a session is no gigabyte."""
+        found = os.stat(self.path)
+        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
+            raise OSError(errno.EINVAL, "not a file", self.path)
+        if stat.S_ISREG(found.st_mode) and found.st_size > _LONGEST_FILE:
+            raise ValueError("too long")
 
     def _set_aside(self, error: Exception) -> None:
         aside = f"{self.path}.damaged"
@@ -153,6 +194,14 @@ class FileSessionStore:
             type(error).__name__,
             aside,
         )
+
+
+def _sweep(folder: str) -> None:
+    """Remove the half files of saves that were killed: they hold tokens, and nobody else removes them."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.name.startswith(_HALF) and entry.stat(follow_symlinks=False).st_mtime < time.time() - _STALE:
+                os.unlink(entry.path)
 
 
 def make_folder(folder: str) -> None:

@@ -13,8 +13,10 @@ from typing import Any, Callable, Dict, Optional
 
 from .._protocol.endpoints import MODE_DEFAULT
 from .._protocol.states import UP, Phase, Signal
+from .._transport.causes import let_go_of_frames
 from ..exceptions import (
     ERR_INTERNAL,
+    ERR_TOKEN_REFRESH,
     AuthenticationException,
     CometChatException,
     ConnectionException,
@@ -31,6 +33,9 @@ from .reconnect import ReconnectPolicy, count_loss
 from .run import Run
 
 logger = logging.getLogger("cometchat.connection")
+
+#: After so many failed attempts the settings are asked for: the service may have moved.
+_ASK_AGAIN = 3
 
 
 class Worker:
@@ -190,6 +195,8 @@ class Worker:
         """Turn an error into the phase's signal; raise it, unless the attempt goes on with a new jwt."""
         phase = self._connection.phase(run)
         refused = isinstance(error, AuthenticationException)
+        if error.code != ERR_TOKEN_REFRESH:  # that one's cause is the user's, who wants to see where it was
+            let_go_of_frames(error)
         self._account.scrub_error(error)
         run.jwt_suspect = run.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
         if phase in UP:
@@ -209,6 +216,8 @@ class Worker:
         step = self._connection.signal(run, signal, error)
         if signal is Signal.LOST:
             self._inbox.lost()
+        elif phase is Phase.OPENING and state.attempt_number % _ASK_AGAIN == 0:
+            self._refresh_settings(run)
         self._let_go(run, error)
         if signal is Signal.LOST:
             count_loss(state, step.lived, step.restart_count)
@@ -260,6 +269,8 @@ class Worker:
             self._account.refresh_settings()
         except CometChatException as error:
             logger.info("the settings could not be refreshed, the old ones hold: %s", error)
+        except Exception:  # a mistake of this SDK: said loudly, and survived
+            logger.exception("Unexpected error while the settings were refreshed.")
         finally:
             run.refreshing = False
         self._apply_mode(run)

@@ -10,8 +10,9 @@ import socket
 import ssl
 from datetime import timezone
 from email.utils import parsedate_to_datetime
-from typing import Iterator, Optional
+from typing import Optional
 
+from .causes import causes
 from .proxy import BadProxy
 from .tls import BadBundle
 
@@ -83,17 +84,3 @@ def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
         except (TypeError, ValueError, OverflowError, IndexError):
             return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps: causes, contexts, and exceptions that libraries pass as arguments or ``reason``."""
-    seen = set()
-    todo = [error]
-    while todo:
-        current = todo.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        inner = (*current.args, getattr(current, "reason", None), current.__cause__, current.__context__)
-        todo.extend(item for item in inner if isinstance(item, BaseException))

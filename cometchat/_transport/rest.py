@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
 import http.cookiejar
-import io
 import json
 import logging
 import re
-import socket
 import time
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Type, Union
 from urllib.parse import urlsplit
 
 import requests
-import requests.adapters
 import requests.utils
 
 from ..exceptions import (
@@ -27,14 +23,13 @@ from ..exceptions import (
     ConnectionException,
     exception_for,
 )
-from .errors import causes, network_reason, retry_after_seconds
+from .answers import MAX_ANSWER, MAX_BODY, Adapter, Session, TooLong, body_of
+from .causes import causes
+from .errors import network_reason, retry_after_seconds
 from .proxy import SOCKS, Proxy, read_proxy
 from .tls import client_context
 
 logger = logging.getLogger("cometchat.http")
-
-#: Bytes. A longer answer is not the protocol's.
-MAX_BODY = 16 * 1024 * 1024
 
 #: One call uses one connection; more are kept for calls of several threads at once.
 _POOL = 4
@@ -65,76 +60,6 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     )
 
 
-class _DeadlineReader(io.RawIOBase):
-    """The bytes of an answer. The socket's timeout holds for all of them together, not for each part anew."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._timeout = connection.gettimeout()
-        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
-        self._raw = connection.makefile("rb", buffering=0)
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Any) -> Optional[int]:
-        """Wait for some bytes until the deadline."""
-        if self._deadline is None:
-            return self._raw.readinto(buffer)
-        left = self._deadline - time.monotonic()
-        if left <= 0:
-            raise socket.timeout("timed out")
-        self._connection.settimeout(left)
-        try:
-            return self._raw.readinto(buffer)
-        finally:
-            self._connection.settimeout(self._timeout)
-
-    def close(self) -> None:
-        """Give the socket back."""
-        self._raw.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    """An answer that is whole within the timeout: status line, headers, body, and a proxy's answer to CONNECT."""
-
-    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp.close()
-        self.fp = io.BufferedReader(_DeadlineReader(sock))
-
-
-@functools.lru_cache(maxsize=None)
-def _bounded(pool: Any) -> Any:
-    """urllib3's class of connection pools, with answers that are a :class:`_Response`."""
-    if issubclass(pool.ConnectionCls.response_class, _Response):
-        return pool
-    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": _Response})
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """requests' way to urllib3, with :func:`_bounded` pools."""
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """For what goes without a proxy."""
-        super().init_poolmanager(*args, **kwargs)
-        _bound(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """For what goes through one."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        _bound(manager)
-        return manager
-
-
-def _bound(manager: Any) -> None:
-    classes = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in classes.items()}
-
-
 class RequestsRest:
     """HTTP through one ``requests.Session``, whose connections are reused. Usable from several threads.
 
@@ -152,12 +77,12 @@ class RequestsRest:
         self._ca_certs = ca_certs
         self._wall_clock = wall_clock
         self._routes: Dict[str, Route] = {}
-        self._session = requests.Session()
+        self._session = Session()
         # The routes are resolved here, once a host; and a ~/.netrc must not add credentials of its own.
         self._session.trust_env = False
         # A cookie would outlive the logout.
         self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(pool_connections=_POOL, pool_maxsize=_POOL)
+        adapter = Adapter(pool_connections=_POOL, pool_maxsize=_POOL)
         self._session.mount("https://", adapter)
         self._session.mount("http://", adapter)
 
@@ -179,13 +104,19 @@ class RequestsRest:
         except requests.exceptions.ContentDecodingError as error:
             raise exception_for(ERR_BAD_RESPONSE, f"{_host(url)} sent an answer that can't be decoded.") from error
         except Exception as error:  # all of requests, urllib3, ssl and the system
+            if any(isinstance(cause, TooLong) for cause in causes(error)):
+                raise exception_for(
+                    ERR_BAD_RESPONSE, f"{_host(url)} sent an answer of more than {MAX_ANSWER} bytes."
+                ) from error
             raise exception_for(FAILED_TO_FETCH, f"{method} {_host(url)}: {self._reason(error, url)}.") from error
         logger.debug("%s %s %s in %.3f s", method, _host(url), status, time.monotonic() - started)
         try:
             return self._data(url, status, reason_headers, payload, expect)
         except CometChatException as error:
             error.http_status = status
-            raise
+            payload = None
+            # A kept error keeps its frames, and with them what came, millions of values maybe.
+            raise error.with_traceback(None)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -210,7 +141,7 @@ class RequestsRest:
         response = self._session.request(
             method,
             url,
-            headers=dict(headers),
+            headers={"Accept-Encoding": "gzip", **headers},
             data=content,
             timeout=(timeout, timeout),
             # A redirect would carry the credentials to wherever it points.
@@ -220,12 +151,7 @@ class RequestsRest:
             verify=route.verify,
         )
         with response:
-            payload = bytearray()
-            for chunk in response.iter_content(65536):
-                payload += chunk
-                if len(payload) > MAX_BODY:
-                    return response.status_code, response.headers, None
-            return response.status_code, response.headers, bytes(payload)
+            return response.status_code, response.headers, body_of(response)
 
     def _route(self, url: str) -> Route:
         parts = urlsplit(url)

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
+from cometchat._transport import answers as answers_module
 from cometchat._transport import rest as rest_module
 from cometchat._transport import websocket as websocket_module
 from cometchat._transport.dial import MAX_HEAD, BadAnswer, read_head
@@ -318,7 +319,7 @@ def connected():
 def test_an_answer_on_a_socket_without_a_timeout(connected):
     """Where a socket has no timeout, an answer may take its time."""
     one, other = connected
-    with rest_module._DeadlineReader(one) as reader:
+    with answers_module._DeadlineReader(one) as reader:
         other.sendall(b"abc")
         assert (reader.readable(), reader.read(2), one.gettimeout()) == (True, b"ab", None)
 
@@ -327,7 +328,7 @@ def test_an_answer_whose_time_is_over(connected):
     """Once the time is over nothing more is read, though something is there; the socket keeps its timeout."""
     one, other = connected
     one.settimeout(0.05)
-    with rest_module._DeadlineReader(one) as reader:
+    with answers_module._DeadlineReader(one) as reader:
         with pytest.raises(socket.timeout):
             reader.read(2)
         other.sendall(b"abc")
@@ -339,8 +340,8 @@ def test_an_answer_whose_time_is_over(connected):
 
 def test_a_pool_is_bounded_once():
     """Pools are not wrapped again with every call through a proxy."""
-    pool = rest_module._bounded(urllib3.HTTPConnectionPool)
-    assert pool is rest_module._bounded(urllib3.HTTPConnectionPool) is rest_module._bounded(pool)
+    pool = answers_module._bounded(urllib3.HTTPConnectionPool)
+    assert pool is answers_module._bounded(urllib3.HTTPConnectionPool) is answers_module._bounded(pool)
     assert issubclass(pool, urllib3.HTTPConnectionPool)
 
 

@@ -1,0 +1,148 @@
+"""An answer of HTTP that has an end: in time, in bytes, and in what it unpacks to; and TLS of 1.2 at the least.
+
+requests, urllib3 and http.client read some parts of an answer up to their end, wherever that is, and some only log what
+they can't read.
+"""
+
+from __future__ import annotations
+
+import functools
+import http.client
+import io
+import socket
+import ssl
+import time
+import zlib
+from typing import Any, Optional
+
+import requests
+import requests.adapters
+import urllib3.util.ssl_
+
+#: Bytes. A longer answer is not the protocol's.
+MAX_BODY = 16 * 1024 * 1024
+
+#: Bytes. Its head, and the lengths of its chunks, have room in as many again.
+MAX_ANSWER = 2 * MAX_BODY
+
+
+class TooLong(OSError):
+    """An answer over the limit, whatever its parts are."""
+
+
+class _DeadlineReader(io.RawIOBase):
+    """The bytes of an answer. The socket's timeout and a limit hold for all of them together, not for each part."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._connection = connection
+        self._timeout = connection.gettimeout()
+        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        self._raw = connection.makefile("rb", buffering=0)
+        self._left = MAX_ANSWER
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: Any) -> Optional[int]:
+        """Wait for some bytes until the deadline."""
+        if self._left <= 0:
+            raise TooLong(f"more than {MAX_ANSWER} bytes")
+        taken = self._take(buffer)
+        self._left -= taken or 0
+        return taken
+
+    def _take(self, buffer: Any) -> Optional[int]:
+        if self._deadline is None:
+            return self._raw.readinto(buffer)
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise socket.timeout("timed out")
+        self._connection.settimeout(left)
+        try:
+            return self._raw.readinto(buffer)
+        finally:
+            self._connection.settimeout(self._timeout)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """An answer that is whole within the timeout: status line, headers, body, and a proxy's answer to CONNECT."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock))
+
+    def begin(self, *args: Any, **kwargs: Any) -> None:
+        """Read the head."""
+        super().begin(*args, **kwargs)
+        # What can't be read as a header is let go: urllib3 would log it as a warning, and it may quote a credential.
+        self.msg.defects.clear()
+        self.msg.set_payload("")
+
+
+@functools.lru_cache(maxsize=None)
+def _bounded(pool: Any) -> Any:
+    """urllib3's class of connection pools, with answers that are a :class:`_Response`."""
+    if issubclass(pool.ConnectionCls.response_class, _Response):
+        return pool
+    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": _Response})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+
+
+class Adapter(requests.adapters.HTTPAdapter):
+    """requests' way to urllib3, with :func:`_bounded` pools."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """For what goes without a proxy."""
+        super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
+        _bound(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """For what goes through one."""
+        manager = super().proxy_manager_for(*args, ssl_context=_tls(), **kwargs)
+        _bound(manager)
+        return manager
+
+
+def _tls() -> ssl.SSLContext:
+    """As strict as the WebSocket's, where urllib3 before 2 is not. Whom to trust, requests puts in for each call."""
+    context = urllib3.util.ssl_.create_urllib3_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _bound(manager: Any) -> None:
+    classes = manager.pool_classes_by_scheme
+    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in classes.items()}
+
+
+class Session(requests.Session):
+    """requests' session, which looks at no redirect. It would read the whole body of one, without a limit."""
+
+    def get_redirect_target(self, resp: Any) -> None:
+        """There is none."""
+
+
+def body_of(response: requests.Response) -> Optional[bytes]:
+    """The body; None: more than MAX_BODY bytes. urllib3 before 2.6 would unpack 2 KB to gigabytes: here is an end."""
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    unpacker = None if encoding in ("", "identity") else zlib.decompressobj(47)  # 47: gzip or zlib, by its head
+    if unpacker is not None and encoding not in ("gzip", "x-gzip", "deflate"):
+        raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
+    payload = bytearray()
+    for chunk in response.raw.stream(65536, decode_content=False):
+        if unpacker is not None:
+            try:
+                chunk = unpacker.decompress(chunk, MAX_BODY + 1 - len(payload))
+            except zlib.error as error:
+                raise requests.exceptions.ContentDecodingError("it can't be unpacked") from error
+        payload += chunk
+        if len(payload) > MAX_BODY:
+            return None
+    return bytes(payload)
