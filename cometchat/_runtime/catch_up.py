@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Any, Deque, Dict, List, Optional, Protocol, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 from .run import Run
+
+#: Messages asked for at once: the vendor's documented size of a page.
+PAGE = 100
 
 #: Live messages that wait for a catch-up. More are let go: they are stored, and asked for too.
 HELD = 1000
@@ -47,6 +50,11 @@ class Held:
         else:
             self.let_go += 1
 
+    def keep(self, wanted: Callable[[Dict[str, Any]], bool]) -> None:
+        """Let go of the others."""
+        self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
+        self._bytes = sum(size for _, size in self.messages)
+
 
 class Queued:
     """A message in the dispatcher's queue. ``before``: what was known before it."""
@@ -62,11 +70,15 @@ class Queued:
 
 
 class CatchUp:
-    """One, with its thread. ``after`` is the newest id that is known; None: nothing is, and only that is asked for."""
+    """One, with its thread. ``after`` is the newest id that is known; None: nothing is, and only that is asked for.
+
+    :ivar limit: how many messages are asked for at once.
+    """
 
     def __init__(self, run: Run, after: Optional[str]) -> None:
         self.run = run
         self.after = after
+        self.limit = PAGE
         self.stopped = threading.Event()
         #: Set when there may be room for a page, and when it is stopped.
         self.room = threading.Event()

@@ -89,7 +89,7 @@ class Connection:
         self._ended: Optional[Run] = None
         self._stopped_by: Optional[CometChatException] = None
         self._last_off = 0  # the number of the newest on_disconnected
-        #: Called after a run was ended from outside, and its calls were cut off.
+        #: Called after a run's calls, and those of the runs before it, were cut off.
         self.on_cut: Callable[[Run], None] = lambda run: None
         #: How often somebody has called for no connection. Read by anybody, without a lock; written under it.
         self.disconnects = 0
@@ -318,9 +318,9 @@ class Connection:
             self.disconnects += counted
             run, self._run = self._run, None
             if run is not None:
-                self._ended = run
-            if run is not None:
-                self._stopped_by = None
+                self._ended, self._stopped_by = run, None
+            # One that has ended by itself may have calls in the queue: they are cut too.
+            ended = self._ended
             step = self._machine.handle(signal, self._clock())
             if at_exit:
                 self._waiting.clear()
@@ -336,8 +336,8 @@ class Connection:
         # of what is still queued then, only the final on_disconnected may arrive.
         self._dispatcher.drain(_PATIENCE)
         self._dispatcher.cut(last_off)
-        if run is not None:
-            self.on_cut(run)
+        if ended is not None:
+            self.on_cut(ended)
 
     def _apply(self, step: Step) -> None:
         """Under the lock: the status first, then the notifications, then whoever waits."""

@@ -93,7 +93,9 @@ class Counters:
                 self._close_codes[error.close_code] += 1
         else:
             self._failures[error.code] += 1
-        self._errors.append(PastError(self._wall_clock(), step.old.value, again(error)))
+        remembered = again(error)
+        remembered.__cause__ = None  # its traceback holds on to a socket, and to what that has read
+        self._errors.append(PastError(self._wall_clock(), step.old.value, remembered))
 
 
 def again(error: CometChatException) -> CometChatException:

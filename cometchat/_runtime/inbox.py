@@ -21,16 +21,13 @@ from typing import Any, Callable, Deque, Dict, Optional
 
 from .._protocol.delivery import Delivery, Self, deliver_message
 from .._protocol.message_ids import id_of, newer, older, rank
-from ..exceptions import CometChatException, ConnectionException, RateLimitException
+from ..exceptions import ERR_BAD_RESPONSE, CometChatException, ConnectionException, RateLimitException
 from .backoff import backoff
 from .catch_up import CatchUp, Held, History, Queued
 from .connection import Superseded
 from .run import Run
 
 logger = logging.getLogger("cometchat.messages")
-
-#: Messages asked for at once: the vendor's documented size of a page.
-PAGE = 100
 
 #: Ids that are remembered, so that no message is told twice.
 REMEMBERED = 20_000
@@ -156,14 +153,14 @@ class Inbox:
                 self._stop()
 
     def cut(self, run: Run) -> None:
-        """The run is over: of what is queued in its name nothing will be told any more."""
+        """The run is over: of what is queued in its name, or an earlier one's, nothing will be told any more."""
         with self._lock:
             if self._run is run:
                 self._up = False
                 self._stop()
                 self._held = None
             for queued in self._queued:
-                if queued.run is run and not queued.claimed:
+                if queued.run.number <= run.number and not queued.claimed:
                     queued.cut = True
                     self._seen.pop(queued.message_id, None)
                     self._known = older(_before(queued), self._known)
@@ -253,6 +250,8 @@ class Inbox:
                 if _is_final(error):
                     self._refused(task, error)
                     return
+                if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
+                    task.limit = max(1, task.limit // 4)
                 began = began if failures else self._clock()
                 failures += 1
                 self._bear(task, error, self._clock() - began)
@@ -270,16 +269,19 @@ class Inbox:
                         return False
             self._finish(task)
             return True
-        page = self._history.messages_after(task.after, PAGE)
+        page = [(body, len(str(body))) for body in self._history.messages_after(task.after, task.limit)]
         with self._lock:
             if self._task is not task:
                 return True
             before, let_go = task.after, self._held.let_go if self._held is not None else 0
             if self._held is not None:
                 self._held.let_go = 0
-            for body in page:
-                self._tell(task.run, body, len(str(body)), fetched=True)
+            for body, size in page:
+                self._tell(task.run, body, size, fetched=True)
                 task.after = newer(id_of(body), task.after)
+            if self._held is not None:
+                # Now, while it is remembered.
+                self._held.keep(lambda body: _own_id(body) not in self._seen)
             self._unfinished = task.after
             # A server may ignore the size of a page; that nothing new came is the end.
             if task.after != before or let_go:
@@ -311,11 +313,12 @@ class Inbox:
         if task.released or waited < PATIENCE:
             logger.info("missed messages could not be fetched, it is tried again: %s", error)
             return
-        task.released = True
-        logger.warning("Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error)
         with self._lock:
-            if self._task is task and self._has_room():
-                self._release(task.run)
+            if self._task is not task or not self._has_room():
+                return
+            task.released = True
+            self._release(task.run)
+        logger.warning("Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error)
 
     def _finish(self, task: CatchUp, unfinished: Optional[str] = None) -> None:
         with self._lock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from typing import Deque, Optional
@@ -10,6 +11,8 @@ from .._protocol.heartbeat import Heartbeat
 from .._transport.base import Socket
 from ..exceptions import CometChatException
 from .account import Credentials
+
+_numbers = itertools.count(1)
 
 
 class PingWaiter:
@@ -26,6 +29,8 @@ class Run:
     """What dies with a connection thread. A disconnect leaves it behind, and what it still says is dropped."""
 
     def __init__(self) -> None:
+        #: Later runs have higher ones.
+        self.number = next(_numbers)
         self.stopped = False
         #: Ends the wait between two attempts.
         self.wake = threading.Event()

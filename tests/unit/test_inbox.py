@@ -12,9 +12,9 @@ from cometchat import CometChatException, ConnectionException
 from cometchat._protocol.delivery import Delivery, Self
 from cometchat._runtime import catch_up
 from cometchat._runtime import inbox as inbox_module
-from cometchat._runtime.catch_up import HELD
+from cometchat._runtime.catch_up import HELD, PAGE
 from cometchat._runtime.connection import Superseded
-from cometchat._runtime.inbox import PAGE, Inbox
+from cometchat._runtime.inbox import Inbox
 from cometchat._runtime.run import Run
 
 DEADLINE = 10.0

@@ -1,0 +1,253 @@
+"""What happened to a connection, counted: fed with the steps of the real machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from typing import Any, List
+
+import pytest
+
+from cometchat import CometChatException, ConnectionException
+from cometchat._protocol.machine import ConnectionMachine
+from cometchat._protocol.states import Phase, Signal
+from cometchat._runtime.counters import ERRORS, Counters, again
+from cometchat.exceptions import (
+    ERR_AUTH_TIMEOUT,
+    ERR_PONG_TIMEOUT,
+    WS_AUTH_FAIL,
+    WS_CONNECTION_FAIL,
+    AuthenticationException,
+    exception_for,
+)
+from cometchat.stats import Stats
+
+DEADLINE = 10.0
+
+
+class Counted:
+    """A machine, and the counters that hear of each of its steps."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.counters = Counters(wall_clock=lambda: self.now)
+        self.machine = ConnectionMachine()
+
+    def signal(self, *signals: Signal) -> None:
+        for signal in signals:
+            self.counters.step(self.machine.handle(signal, self.now))
+
+    def fail(self, signal: Signal, error: CometChatException) -> None:
+        self.counters.step(self.machine.handle(signal, self.now, error))
+
+    def up(self) -> None:
+        self.signal(Signal.OPENED, Signal.ACCEPTED)
+
+    @property
+    def stats(self) -> Stats:
+        return self.counters.stats(fetched=0, queued=0, dropped=0)
+
+
+@pytest.fixture
+def counted() -> Counted:
+    return Counted()
+
+
+def failure(code: str = WS_CONNECTION_FAIL, **attributes: Any) -> CometChatException:
+    error = exception_for(code, "no")
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error
+
+
+def test_nothing_has_happened_yet(counted: Counted) -> None:
+    """Zero, empty, or None."""
+    assert dataclasses.asdict(counted.stats) == {
+        **dict.fromkeys(("attempts", "connects", "frames_received", "bytes_received", "frames_ignored"), 0),
+        **dict.fromkeys(("messages_fetched", "events_queued", "events_dropped", "pings"), 0),
+        **dict.fromkeys(("failures", "drops", "close_codes"), {}),
+        **{"ping_round_trip": None, "ping_round_trip_mean": None, "last_errors": ()},
+    }
+
+
+def test_attempts_and_connects(counted: Counted) -> None:
+    """One attempt for each time that a connection is begun, one connect for each accepted authentication."""
+    counted.signal(Signal.CONNECT)
+    assert (counted.stats.attempts, counted.stats.connects) == (1, 0)
+    counted.signal(Signal.CONNECT)  # already wanted
+    counted.up()
+    assert (counted.stats.attempts, counted.stats.connects) == (1, 1)
+    counted.fail(Signal.LOST, failure())
+    counted.signal(Signal.RETRY, Signal.RETRY_DUE)
+    counted.fail(Signal.FAILED, failure())
+    counted.signal(Signal.CONNECT)  # the wait is ended
+    counted.up()
+    assert (counted.stats.attempts, counted.stats.connects) == (3, 2)
+
+
+def test_throttling_is_no_connect(counted: Counted) -> None:
+    """The connection was up before and after."""
+    counted.signal(Signal.CONNECT)
+    counted.up()
+    counted.signal(Signal.THROTTLED, Signal.RESTORED, Signal.THROTTLED)
+    assert (counted.stats.attempts, counted.stats.connects) == (1, 1)
+    counted.fail(Signal.LOST, failure())
+    assert dict(counted.stats.drops) == {WS_CONNECTION_FAIL: 1}
+
+
+def test_with_a_new_jwt_it_is_the_same_attempt(counted: Counted) -> None:
+    """A stale jwt is renewed on the way."""
+    counted.signal(Signal.CONNECT, Signal.OPENED, Signal.STALE, Signal.RENEWED)
+    counted.up()
+    assert (counted.stats.attempts, counted.stats.connects, counted.stats.failures) == (1, 1, {})
+
+
+def test_failures_and_drops_are_counted_by_code(counted: Counted) -> None:
+    """An error before the connection was up is a failure, one afterwards a drop; ``disconnect()`` is neither."""
+    counted.signal(Signal.CONNECT)
+    counted.fail(Signal.FAILED, failure())
+    counted.signal(Signal.RETRY_DUE, Signal.OPENED)
+    counted.fail(Signal.FAILED, failure(ERR_AUTH_TIMEOUT))
+    counted.signal(Signal.RETRY_DUE)
+    counted.fail(Signal.FAILED, failure())
+    counted.signal(Signal.RETRY_DUE)
+    counted.up()
+    counted.fail(Signal.LOST, failure(ERR_PONG_TIMEOUT))
+    counted.signal(Signal.RETRY, Signal.RETRY_DUE)
+    counted.up()
+    counted.signal(Signal.DISCONNECT, Signal.CONNECT, Signal.OPENED)
+    counted.fail(Signal.REFUSED, failure(WS_AUTH_FAIL))
+    assert dict(counted.stats.failures) == {WS_CONNECTION_FAIL: 2, ERR_AUTH_TIMEOUT: 1, WS_AUTH_FAIL: 1}
+    assert dict(counted.stats.drops) == {ERR_PONG_TIMEOUT: 1}
+    assert [error.phase for error in counted.stats.last_errors] == [
+        *("opening", "authenticating", "opening", "online", "authenticating")
+    ]
+
+
+@pytest.mark.parametrize(
+    "attributes, counts",
+    [
+        ({"closed_by_frame": True, "close_code": 1012}, {1012: 1}),
+        ({"closed_by_frame": True, "close_code": None}, {}),
+        ({"closed_by_frame": False, "close_code": 1006}, {}),
+    ],
+)
+def test_close_codes_are_those_of_close_frames(counted: Counted, attributes: Any, counts: Any) -> None:
+    """Of connections that were up; no frame, or one without a code: none."""
+    counted.signal(Signal.CONNECT, Signal.OPENED)
+    counted.fail(Signal.FAILED, failure(**attributes))
+    assert dict(counted.stats.close_codes) == {}
+    counted.signal(Signal.RETRY_DUE)
+    counted.up()
+    counted.fail(Signal.LOST, failure(**attributes))
+    assert dict(counted.stats.close_codes) == counts
+
+
+def test_an_authentication_that_is_taken_back_is_a_drop(counted: Counted) -> None:
+    """Its error has no close code, and needs none."""
+    counted.signal(Signal.CONNECT)
+    counted.up()
+    counted.fail(Signal.LOST, AuthenticationException(WS_AUTH_FAIL, "no"))
+    assert dict(counted.stats.drops) == {WS_AUTH_FAIL: 1} and dict(counted.stats.close_codes) == {}
+
+
+def test_frames_and_pings(counted: Counted) -> None:
+    """Counts, bytes, the newest round trip and the mean of all."""
+    for size in (10, 20, 30):
+        counted.counters.frame(size)
+    counted.counters.ignored()
+    for round_trip in (0.3, 0.1, 0.2):
+        counted.counters.pong(round_trip)
+    stats = counted.stats
+    assert (stats.frames_received, stats.bytes_received, stats.frames_ignored, stats.pings) == (3, 60, 1, 3)
+    assert stats.ping_round_trip == 0.2 and stats.ping_round_trip_mean == pytest.approx(0.2)
+
+
+def test_what_others_count_is_passed_on(counted: Counted) -> None:
+    """The inbox counts what it fetched, the queue what waits and what it dropped."""
+    stats = counted.counters.stats(fetched=1, queued=2, dropped=3)
+    assert (stats.messages_fetched, stats.events_queued, stats.events_dropped) == (1, 2, 3)
+
+
+def test_the_newest_errors_are_remembered(counted: Counted) -> None:
+    """Ten, the newest last, each with its time."""
+    counted.signal(Signal.CONNECT)
+    for number in range(ERRORS + 5):
+        counted.now += 1
+        counted.fail(Signal.FAILED, failure(details=str(number)))
+        counted.signal(Signal.RETRY_DUE)
+    errors = counted.stats.last_errors
+    assert [error.error.details for error in errors] == [str(number) for number in range(5, 15)]
+    assert [error.at for error in errors] == [101.0 + number for number in range(5, 15)]
+    assert counted.stats.failures[WS_CONNECTION_FAIL] == 15
+
+
+def test_a_remembered_error_is_a_copy_that_holds_nothing(counted: Counted) -> None:
+    """With all that it says; but its traceback, and its causes', would hold sockets and what they have read."""
+    try:
+        try:
+            raise OSError("cable")
+        except OSError as cause:
+            raise failure(details="why", close_code=1006, http_status=503, retry_after=2.0) from cause
+    except ConnectionException as error:
+        raised = error
+    counted.signal(Signal.CONNECT)
+    counted.fail(Signal.FAILED, raised)
+    (remembered,) = counted.stats.last_errors
+    copy: Any = remembered.error
+    assert copy is not raised and type(copy) is type(raised)
+    assert vars(copy) == vars(raised) and str(copy) == str(raised)
+    assert raised.__traceback__ is not None and isinstance(raised.__cause__, OSError)
+    while copy is not None:
+        assert copy.__traceback__ is None and copy.__context__ is None
+        copy = copy.__cause__
+
+
+def test_an_error_that_is_raised_again_has_its_cause() -> None:
+    """A copy for whoever waits for the connection: it says why."""
+    error = failure()
+    error.__cause__ = OSError("cable")
+    assert again(error).__cause__ is error.__cause__
+
+
+@pytest.mark.parametrize(
+    "code", [WS_CONNECTION_FAIL, WS_AUTH_FAIL, "ERR_TOO_MANY_REQUESTS", "ERR_NO_SUCH", "INVALID_X"]
+)
+def test_an_error_of_every_class_can_be_copied(code: str) -> None:
+    """Whatever class a code has."""
+    error = exception_for(code, "text", details="details")
+    copy = again(error)
+    assert type(copy) is type(error) and (copy.code, copy.message, copy.details) == (code, "text", "details")
+
+
+def test_stats_stay_as_they_were(counted: Counted) -> None:
+    """What has been handed out is a picture of its moment."""
+    counted.signal(Signal.CONNECT)
+    before = counted.stats
+    counted.fail(Signal.FAILED, failure())
+    assert before.failures == {} and before.last_errors == () and counted.stats.failures != {}
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        before.attempts = 5  # type: ignore[misc]
+
+
+def test_counting_from_many_threads(counted: Counted) -> None:
+    """Nothing is lost where threads count at once, and reading goes on beside it."""
+    step = ConnectionMachine().handle(Signal.CONNECT, 0.0)
+    assert step.new is Phase.OPENING
+
+    def count() -> None:
+        for _ in range(2000):
+            counted.counters.frame(2)
+            counted.counters.pong(1.0)
+            counted.counters.step(step)
+            seen.append(counted.stats.ping_round_trip_mean)
+
+    seen: List[Any] = []
+    threads = [threading.Thread(target=count, name="test-count", daemon=True) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    stats = counted.stats
+    assert (stats.frames_received, stats.bytes_received, stats.pings, stats.attempts) == (8000, 16000, 8000, 8000)
+    assert set(seen) == {1.0}
