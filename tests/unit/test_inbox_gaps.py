@@ -15,7 +15,6 @@ from cometchat._protocol.delivery import Delivery
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.call_queue import Call, CallQueue
 from cometchat._runtime.catch_up import HELD, PAGE
-from cometchat._runtime.inbox import PAGE
 from cometchat._runtime.run import Run
 from cometchat.exceptions import ERR_BAD_RESPONSE
 

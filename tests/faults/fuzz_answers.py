@@ -1,0 +1,120 @@
+"""A fuzz target: values of any type as the data of each HTTP answer, and as what a session store has kept."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Callable, Dict, Mapping, Optional
+from urllib.parse import urlencode, urlsplit
+
+from cometchat import AppSettings, Client, CometChatException, MemorySessionStore, TextMessage
+from cometchat._runtime.catch_up import PAGE
+from cometchat.exceptions import ERR_BAD_RESPONSE, exception_for
+
+from .fuzz_values import LONG, Draw, LoudLog, check
+
+SETTINGS: Dict[str, Any] = {
+    **{"CHAT_HOST": "127.0.0.1", "CHAT_HOST_OVERRIDE": "", "CHAT_HOST_APP_SPECIFIC": None, "CHAT_USE_SSL": 1},
+    **{"CHAT_WS_PORT": "80", "CHAT_WSS_PORT": 443, "MODE": "DEFAULT"},
+}
+
+#: Of one with ``exp`` 1e308, one without JSON, and none at all.
+JWTS = ["x.eyJleHAiOjFlMzA4fQ.y", "x.bm9uZQ.y", "jwt"]
+
+
+class FakeRest:
+    """Answers with values out of bytes; what is not of the expected type is an error already, as of the true one."""
+
+    def __init__(self, draw: Draw) -> None:
+        self._draw = draw
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Optional[Mapping[str, Any]] = None,
+        timeout: float,
+        expect: type = dict,
+    ) -> Any:
+        """One call."""
+        for name, value in headers.items():
+            assert isinstance(value, str) and len(value) < LONG, f"the header {name} is long"
+            value.encode("latin-1")
+            assert "\r" not in value and "\n" not in value
+        urlsplit(url).port
+        data = self._data(method, url)
+        if not isinstance(data, expect):
+            raise exception_for(ERR_BAD_RESPONSE, "not the protocol's JSON")
+        return data
+
+    def _data(self, method: str, url: str) -> Any:
+        draw = self._draw
+        if method == "PUT":
+            settings = draw.good(SETTINGS)
+            return draw.good({"uid": "u", "name": "N", "jwt": draw.pick(JWTS), "settings": settings})
+        if url.endswith("/auth_tokens"):
+            return draw.good({"uid": "u", "authToken": "token"})
+        if url.endswith("/settings"):
+            return draw.good({"settings": draw.good(SETTINGS)}) if draw.byte() % 2 else draw.good(SETTINGS)
+        if method == "GET":
+            return [draw.good({"id": "5", "data": {}}) for _ in range(draw.byte() % 4)]
+        return draw.good({"id": "7", "category": "message", "type": "text"})
+
+    def close(self) -> None:
+        """There is nothing."""
+
+
+def may(call: Callable[[], Any]) -> Any:
+    """What it returns; None: it raised what it may."""
+    try:
+        return call()
+    except CometChatException as error:
+        check(error)
+        return None
+
+
+def visit(client: Client) -> None:
+    """Whatever a user, and the connection, would ask for after a login."""
+    account = client._account
+    for text in (repr(client), repr(may(client.connection_info)), repr(client.get_logged_in_user())):
+        text.encode()
+    credentials = may(lambda: account.credentials(check_expiry=False))
+    if credentials is not None:
+        parts = urlsplit(credentials.url)
+        assert parts.scheme in ("ws", "wss") and parts.hostname and parts.port
+        credentials.url.encode()
+    newest = may(account.newest_message_id)
+    if newest is not None:
+        assert len(newest) <= 300, "a long id is kept"
+        urlencode({"id": newest})
+        may(lambda: account.messages_after(newest, PAGE))
+    may(account.refresh_settings)
+    may(account.renew)
+    account.mode.encode("utf-8", "backslashreplace")
+    may(client.connection_info)
+    may(lambda: client.send_message(TextMessage(receiver_id="u2", receiver_type="user", text="x")))
+    may(client.outbox.pending)
+
+
+def one_input(data: bytes) -> None:
+    """Whatever the service says, and whatever is in the store: CometChatExceptions, and no mistake in the log."""
+    draw = Draw(data)
+    store = MemorySessionStore()
+    restored = draw.byte() % 4 == 3
+    if restored:
+        fields = {"format": 1, "app_id": "app", "uid": "u", "auth_token": "t", "device_id": "d", "user": {"uid": "u"}}
+        store.save(draw.good(fields) if draw.byte() % 4 else draw.value())
+    settings = AppSettings(region="us", session_store=store, auto_establish_socket_connection=False)
+    with LoudLog() as log, contextlib.closing(Client("app", settings, _start=False)) as client:
+        client._account._rest = FakeRest(draw)
+        client._resume()
+        if not restored:
+            may(lambda: client.login("u", "key"))
+        if client.get_logged_in_user() is not None:
+            visit(client)
+        log.check()
+
+
+#: To begin with.
+SEEDS = [bytes(number) for number in (1, 200)] + [bytes(range(start, 250)) * 2 for start in (0, 1, 3, 7, 30, 90)]

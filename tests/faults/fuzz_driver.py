@@ -1,0 +1,88 @@
+"""Runs a fuzz target under atheris, in a process of its own: ``python -m faults.fuzz_driver TARGET libFuzzer-options``.
+
+Imports neither the target nor the SDK itself: atheris has to instrument them while they are loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import List, NamedTuple, Tuple
+
+TESTS = Path(__file__).resolve().parents[1]
+
+#: Seconds in which one input has to be done with, and MB that the process may take.
+SLOW, MEMORY = 20, 1024
+
+available = importlib.util.find_spec("atheris") is not None
+
+
+class Outcome(NamedTuple):
+    """What came of it."""
+
+    status: int
+    inputs: int
+    growth: int
+    output: str
+
+
+def run(target: str, seconds: int, folder: Path) -> Outcome:
+    """Fuzz for some seconds.
+
+    :param folder: for what libFuzzer writes, such as the input that broke something.
+    :returns: the exit status, the inputs tried, and the MB by which the process has grown.
+    """
+    corpus = folder / "corpus"
+    corpus.mkdir()
+    options = [f"-max_total_time={seconds}", f"-timeout={SLOW}", f"-rss_limit_mb={MEMORY}", "-max_len=1024"]
+    command = [sys.executable, "-m", "faults.fuzz_driver", target, str(corpus), *options, f"-artifact_prefix={folder}/"]
+    paths = [str(TESTS), str(TESTS.parent)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    ended = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        cwd=folder,
+        env=environment,
+        timeout=2 * seconds + 120,
+    )
+    inputs, memory = _told(ended.stdout)
+    return Outcome(ended.returncode, inputs, memory[-1] - memory[0] if memory else 0, ended.stdout[-6000:])
+
+
+def _told(output: str) -> Tuple[int, List[int]]:
+    """How many inputs libFuzzer tells of, and the MB of each of its lines from the first to the last."""
+    done = re.search(r"Done (\d+) runs", output)
+    return int(done.group(1)) if done else 0, [int(each) for each in re.findall(r"rss: (\d+)Mb", output)]
+
+
+def main(arguments: List[str]) -> None:
+    """In the process of its own."""
+    import atheris
+
+    name, corpus = arguments[1:3]
+    with atheris.instrument_imports(include=["cometchat"]):
+        target = importlib.import_module(f"faults.{name}")
+    for number, seed in enumerate(target.SEEDS):
+        Path(corpus, f"seed-{number}").write_bytes(seed)
+    from faults.fuzz_values import ThreadWatch
+
+    with ThreadWatch() as watch:
+
+        def one(data: bytes) -> None:
+            target.one_input(data)
+            assert not watch.deaths, watch.deaths[0]
+
+        atheris.Setup([arguments[0], *arguments[2:]], one)
+        atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main(sys.argv)

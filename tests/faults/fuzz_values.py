@@ -1,0 +1,192 @@
+"""Hostile values out of bytes, for hypothesis as for atheris; and what every error and log line has to be like."""
+
+from __future__ import annotations
+
+import json
+import logging
+import pickle
+import re
+import sys
+import threading
+import traceback
+from typing import Any, Dict, List, Sequence, TypeVar
+
+from cometchat import CometChatException, exceptions
+from cometchat._transport.errors import causes
+
+T = TypeVar("T")
+
+#: Codes of this SDK and the vendor's, as docs/errors.rst lists them, without that of an SDK's own mistake.
+DOCUMENTED = {value for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)} - {
+    exceptions.ERR_INTERNAL
+}
+
+#: Characters that an error keeps of what a server says, and the dots that stand for the rest.
+LONGEST_SAID = 1003
+
+#: Characters. No id, uid or token of this length may be kept.
+LONG = 100_000
+
+
+def deep(levels: int, inner: Any = None) -> Any:
+    """A list in a list in a list."""
+    value = inner
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+#: What JSON can hold, and a service never sends.
+ODD: List[Any] = [
+    *(None, True, False, 0, -1, 2**31, 2**63, 2**64, 10**40, 10**400, 1.5, -0.0, 5e-324, 1e308),
+    *(float("inf"), float("-inf"), float("nan")),
+    *("", " ", "\0", "a\r\nb: c", "\ud800", "x\udfff\ud800", "\U0001f4ac", "\u2028", "%s%n", "..", "/", "[", "@", ":"),
+    *("9" * 5000, "²", "٣", "-5", "1e5", "NaN", "None", "200", "OK", "x" * 300, "y" * LONG),
+    *([], {}, [[]], {"": {"": []}}, deep(60), deep(300), [None] * 50, {"__class__": "x"}),
+]
+
+#: Names and values that mean something here.
+WORDS: List[Any] = [
+    *("message", "custom", "action", "call", "text", "auth", "user", "group", "online", "started", "delivered", "read"),
+    *("edited", "deleted", "joined", "scopeChanged", "initiated", "rejected", "message_reaction_added", "interacted"),
+    *("cometchat-uid-1", "g1", "127.0.0.1", "host:99999", "[::1]", "ws://h", "wss://h:1/x", "DEFAULT", "NO_TRANSIENT"),
+    *("1", "2", "443", "0", "false", 1, 2, 443, 1700000000),
+]
+
+KEYS = [
+    *("id", "muid", "conversationId", "sender", "receiver", "receiverType", "category", "type", "sentAt", "updatedAt"),
+    *("editedAt", "deletedAt", "data", "text", "metadata", "entities", "entity", "uid", "guid", "name", "tags", "raw"),
+    *("action", "user", "messageId", "timestamp", "reaction", "reactedBy", "code", "status", "message", "details"),
+    *("by", "on", "for", "extras", "scope", "old", "new", "resource", "attachments", "url", "customData", "sessionid"),
+]
+
+
+class Draw:
+    """Values out of bytes: the same bytes give the same values; where they are used up, zeros follow."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def byte(self) -> int:
+        """0 to 255."""
+        self._at += 1
+        return self._data[self._at - 1] if self._at <= len(self._data) else 0
+
+    def pick(self, options: Sequence[T]) -> T:
+        """One of some."""
+        return options[(self.byte() << 8 | self.byte()) % len(options)]
+
+    def rest(self) -> bytes:
+        """What is left."""
+        left, self._at = self._data[self._at :], len(self._data)
+        return left
+
+    def value(self, depth: int = 3) -> Any:
+        """What JSON can hold."""
+        kind = self.byte() % 8
+        if kind < 3:
+            return self.pick(ODD)
+        if kind < 5 or not depth:
+            return self.pick(WORDS)
+        if kind == 5:
+            return [self.value(depth - 1) for _ in range(self.byte() % 4)]
+        return self.object(KEYS, depth - 1)
+
+    def object(self, keys: Sequence[str], depth: int = 3) -> Dict[str, Any]:
+        """An object with some of the keys."""
+        return {self.pick(keys): self.value(depth) for _ in range(self.byte() % 6)}
+
+    def good(self, fields: Dict[str, Any], depth: int = 2) -> Dict[str, Any]:
+        """Fields as they should be, but for some."""
+        return {key: self.value(depth) if self.byte() % 3 == 1 else value for key, value in fields.items()}
+
+
+def as_json(value: Any, twice: bool = False) -> bytes:
+    """JSON, with NaN and lone surrogates; ``twice``: an object with each of its keys once more."""
+    text = json.dumps(value)
+    if twice and text.startswith("{") and len(text) > 2:
+        text = f"{text[:-1]},{text[1:]}"
+    return text.encode()
+
+
+def check(error: BaseException, *, servers_own: bool = False) -> None:
+    """What a user gets is a CometChatException of a documented code, short, that can be shown, logged and pickled.
+
+    :param servers_own: the server has said the code.
+    """
+    assert isinstance(error, CometChatException), f"{type(error).__name__} came out: {error}"
+    known = error.code in DOCUMENTED or re.fullmatch("INVALID_[A-Z_]+", error.code)
+    assert known or servers_own, f"the code {error.code[:80]!r} is documented nowhere"
+    for text in (error.code, error.name, error.message, error.details or "-", str(error), repr(error)):
+        assert text, "an error has to say what is wrong"
+        text.encode()  # a terminal and a log can take it
+    assert max(map(len, (error.code, error.name, error.message, error.details or ""))) <= LONGEST_SAID
+    assert "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))
+
+
+def kept_by(error: BaseException, least: int = 2**20) -> List[str]:
+    """What the frames of an error, and of what it wraps, hold: each value of ``least`` bytes and more."""
+    return [
+        f"{type(each).__name__}: {name} in {frame.f_code.co_name}() has {sys.getsizeof(value)} bytes"
+        for each in causes(error)
+        for frame, _ in traceback.walk_tb(each.__traceback__)
+        for name, value in frame.f_locals.items()
+        if frame.f_globals.get("__name__", "").startswith("cometchat.") and sys.getsizeof(value) >= least
+    ]
+
+
+class LoudLog(logging.Handler):
+    """Writes every record of the SDK as a strict file would, and keeps what is wrong: errors, and what can't be."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.wrong: List[str] = []
+        self._logger = logging.getLogger("cometchat")
+        self._level = self._logger.level
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See whether it can be written, and whether it tells of a mistake."""
+        try:
+            text = self.format(record)
+            text.encode()
+        except Exception as error:
+            self.wrong.append(f"{record.msg!r} can't be written: {error!r}")
+        else:
+            if record.levelno >= logging.ERROR:
+                self.wrong.append(text)
+
+    def __enter__(self) -> LoudLog:
+        self._logger.addHandler(self)
+        self._logger.setLevel(logging.DEBUG)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._logger.removeHandler(self)
+        self._logger.setLevel(self._level)
+
+    def check(self) -> None:
+        """Nothing is wrong so far."""
+        assert not self.wrong, self.wrong[0][-3000:]
+
+
+class ThreadWatch:
+    """Keeps what threads have died of."""
+
+    def __init__(self) -> None:
+        self.deaths: List[str] = []
+
+    def __enter__(self) -> ThreadWatch:
+        self._before = threading.excepthook
+        threading.excepthook = self._note
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        threading.excepthook = self._before
+
+    def _note(self, args: threading.ExceptHookArgs) -> None:
+        name = args.thread.name if args.thread is not None else "?"
+        trace = traceback.format_exception(args.exc_type, args.exc_value, args.exc_traceback)
+        self.deaths.append(f"{name}: {''.join(trace)[-3000:]}")

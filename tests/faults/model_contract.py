@@ -1,0 +1,143 @@
+"""A connection as api.md tells it, in facts in place of phases: the model that the real one is held against.
+
+Written from the contract alone; it shares no table with ``cometchat._protocol``.
+"""
+
+from __future__ import annotations
+
+from typing import List, Optional
+
+#: What is reported once the status is this.
+REPORTS = {
+    "connecting": "on_connecting",
+    "connected": "on_connected",
+    "featureThrottled": "on_feature_throttled",
+    "disconnected": "on_disconnected",
+}
+
+#: Seconds that a connection has to live, for the count of attempts to start again.
+LONG_LIFE = 10.0
+
+
+class Contract:
+    """One client's connection.
+
+    :ivar wanted: somebody has asked for it, and nothing has ended that.
+    :ivar step: where an attempt is: ``"opening"``, ``"auth"``, ``"renewing"``; None: none runs.
+    :ivar waiting: the next attempt has its time.
+    :ivar up: the authentication was accepted, and nothing says that the connection is gone.
+    """
+
+    def __init__(self) -> None:
+        self.closed = self.wanted = self.waiting = self.up = self.throttled = False
+        self.step: Optional[str] = None
+        self.sockets = 0
+        self.renewed = False
+        self.up_since = 0.0
+
+    @property
+    def status(self) -> str:
+        """What the user sees."""
+        if self.up:
+            return "featureThrottled" if self.throttled else "connected"
+        return "connecting" if self.step is not None or self.waiting else "disconnected"
+
+    @property
+    def lost(self) -> bool:
+        """It was up a moment ago, and is still wanted."""
+        return self.wanted and not self.up and not self.waiting and self.step is None
+
+    def allows(self, signal: str) -> bool:
+        """The signal can come now."""
+        if self.closed:
+            return False
+        return bool(
+            {
+                "CONNECT": True,
+                "DISCONNECT": True,
+                "CLOSE": True,
+                "OPENED": self.step == "opening",
+                "ACCEPTED": self.step == "auth",
+                "STALE": self.step == "auth",
+                "RENEWED": self.step == "renewing",
+                "FAILED": self.step is not None,
+                "REFUSED": self.step is not None,
+                "THROTTLED": self.up and not self.throttled,
+                "RESTORED": self.up and self.throttled,
+                "LOST": self.up,
+                "RETRY": self.lost,
+                "RETRY_DUE": self.waiting,
+                "GAVE_UP": self.lost or self.waiting,
+            }[signal]
+        )
+
+    def take(self, signal: str, now: float = 0.0) -> List[str]:
+        """What the listeners are owed for a signal that is allowed."""
+        before = self.status
+        getattr(self, f"_{signal.lower()}")(now)
+        reports = ["on_connection_error"] if signal in ("FAILED", "REFUSED", "LOST") else []
+        return reports + ([REPORTS[self.status]] if self.status != before else [])
+
+    def restarts(self, signal: str, now: float) -> bool:
+        """The count of attempts starts again: the connection that is lost had lived long."""
+        return signal == "LOST" and now - self.up_since >= LONG_LIFE
+
+    def _attempt(self) -> None:
+        self.waiting, self.step = False, "opening"
+        self.sockets += 1
+
+    def _end(self) -> None:
+        self.wanted = self.waiting = self.up = self.throttled = self.renewed = False
+        self.step = None
+
+    def _connect(self, now: float) -> None:
+        # Already connected, or at it: nothing. While a retry is waited for, it is tried at once.
+        self.wanted = True
+        if not self.up and self.step is None:
+            self._attempt()
+
+    def _opened(self, now: float) -> None:
+        self.step = "auth"
+
+    def _accepted(self, now: float) -> None:
+        self.step, self.up, self.renewed, self.up_since = None, True, False, now
+
+    def _stale(self, now: float) -> None:
+        self.step = "renewing"
+
+    def _renewed(self, now: float) -> None:
+        self.renewed = True
+        self._attempt()
+
+    def _failed(self, now: float) -> None:
+        self.step, self.waiting = None, True
+
+    def _refused(self, now: float) -> None:
+        self._end()
+
+    def _throttled(self, now: float) -> None:
+        self.throttled = True
+
+    def _restored(self, now: float) -> None:
+        self.throttled = False
+
+    def _lost(self, now: float) -> None:
+        self.up = self.throttled = False
+
+    def _retry(self, now: float) -> None:
+        self.waiting = True
+
+    def _retry_due(self, now: float) -> None:
+        self._attempt()
+
+    def _gave_up(self, now: float) -> None:
+        self._end()
+
+    def _disconnect(self, now: float) -> None:
+        self._end()
+
+    def _close(self, now: float) -> None:
+        renewed = self.renewed
+        self._end()
+        # Nothing comes after it, so that it makes no difference.
+        self.renewed, self.closed = renewed, True

@@ -1,0 +1,212 @@
+"""More than slow listeners can take: memory is bounded, the connection lives, and what can't be lost is not."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Callable, Dict, List
+
+import pytest
+import tenacity
+from integration.conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
+
+from cometchat import MessageListener, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .conftest import SOAK
+from .flood_support import MIB, Flood, drop, flooded_client, log_of
+from .network_program import Program
+
+pytest.importorskip("psutil")
+
+#: Events, stored messages among them besides, and drops among both.
+EVENTS, MESSAGES, DROPS = (1_000_000, 50_000, 40) if SOAK else (48_000, 2_400, 4)
+
+#: What may wait.
+QUEUED = 10_000 if SOAK else 500
+
+#: Bytes that the client may grow by while its listener stands still: events and messages, some KB each, and what
+#: waits for a catch-up (1000 messages); the rest is the allocator's.
+BOUND = (2 * QUEUED + 1000) * 8 * 1024 + 24 * MIB
+
+#: Heartbeats by the dozen. A pong comes behind what the server has sent before, so it has its time.
+HEART = {"ping_interval": 0.3, "pong_timeout": 6.0}
+
+#: What one test may take in seconds.
+LIMIT = 1800.0 if SOAK else 60.0
+
+#: Seconds that the messages which found no room may take to come.
+PATIENCE = 300.0 if SOAK else 20.0
+
+pytestmark = pytest.mark.timeout(LIMIT)
+
+LOSS = ["on_connection_error", "on_disconnected", "on_connecting", "on_connected"]
+
+
+class Watch:
+    """Looks at the client beside the flood: its memory grows no further than it may, and it says that it is up."""
+
+    def __init__(self, client: Program) -> None:
+        self._client = client
+        self.before = client.call("rss")
+        self.most = self.before
+        self.round_trips: List[float] = []
+
+    def look(self) -> None:
+        assert self._client.call("status") == "connected"
+        self.round_trips.append(self._client.call("ping", timeout=30.0))
+        self.most = max(self.most, self._client.call("rss"))
+
+    @property
+    def growth(self) -> int:
+        return self.most - self.before
+
+
+def warm_up(client: Program, flood: Flood) -> None:
+    """Everything has been loaded and used once, and the listener stands still in a callback."""
+    flood.send_events(2000)
+    flood.send_messages(10)
+    assert client.call("wait_for", what="messages", count=10)
+    assert client.call("wait_for", what="events", count=2000 - client.call("stats")["events_dropped"])
+    client.call("shut")
+    flood.send_events(1)
+
+
+def let_go(client: Program, flood: Flood, told: int) -> Dict[str, Any]:
+    """The listener goes on: what it has heard once so many messages and events were told."""
+    client.call("open")
+    arrived = client.call("wait_for", what="messages", count=flood.messages, within=PATIENCE, timeout=PATIENCE + 10)
+    assert arrived, client.call("stats")
+    assert client.call("wait_for", what="events", count=told), client.call("stats")
+    client.call("ping")
+    heard: Dict[str, Any] = client.call("heard")
+    return heard
+
+
+def test_a_flood_before_a_listener_that_stands_still(sandbox: Sandbox, figures: Callable[..., None]) -> None:
+    """Events, messages and drops: memory holds, the heart beats, and afterwards nothing is lost but old events.
+
+    Transitions and messages are told in order, each once; of the events the newest are, and the others counted.
+    """
+    with flooded_client(sandbox, max_queued_events=QUEUED, **HEART) as client:
+        flood = Flood(sandbox)
+        warm_up(client, flood)
+        before, watch = client.call("stats"), Watch(client)
+        for part in range(DROPS):
+            flood.send_events(EVENTS // DROPS // 2)
+            sender = in_thread(lambda: flood.send_messages(MESSAGES // DROPS))
+            flood.send_events(EVENTS // DROPS // 2)
+            finished(*sender, timeout=LIMIT)
+            watch.look()
+            drop(sandbox, client)
+        watch.look()
+        stats = client.call("stats")
+        assert watch.growth < BOUND, f"{watch.growth / MIB:.0f} MiB"
+        assert stats["pings"] >= before["pings"] + 3 and dict(stats["drops"]) == {"WS_CONNECTION_FAIL": DROPS}
+        assert stats["events_queued"] <= 2 * QUEUED + 1200 + 4 * DROPS
+        assert log_of(client) == ["WARNING"]
+        heard = let_go(client, flood, told=flood.events - stats["events_dropped"])
+        after = client.call("stats")
+        assert heard["transitions"] == ["on_connecting", "on_connected", *LOSS * DROPS]
+        assert heard["messages"] == list(range(flood.messages))
+        assert heard["events"][-QUEUED:] == list(range(flood.events - QUEUED, flood.events))
+        assert heard["events"] == sorted(set(heard["events"]))
+        assert len(heard["events"]) + after["events_dropped"] == flood.events
+        assert log_of(client) == ["WARNING", "INFO"]
+        assert "ERR_PONG_TIMEOUT" not in after["drops"]
+        figures(
+            frames=after["frames_received"],
+            limit=QUEUED,
+            growth_mib=round(watch.growth / MIB, 1),
+            dropped=after["events_dropped"],
+            fetched=after["messages_fetched"],
+            messages=flood.messages,
+            lost=flood.messages - len(heard["messages"]),
+            pings=after["pings"],
+            longest_ping_s=round(max(watch.round_trips), 2),
+        )
+
+
+def test_two_floods_are_said_twice(sandbox: Sandbox) -> None:
+    """A warning when it begins and a line when the listeners have caught up, for each flood; none without one."""
+    with flooded_client(sandbox, max_queued_events=100, **HEART) as client:
+        flood = Flood(sandbox)
+        for number in range(3):
+            assert log_of(client) == ["WARNING", "INFO"] * number
+            client.call("shut")
+            flood.send_events(1000)
+            client.call("ping")
+            assert log_of(client) == [*["WARNING", "INFO"] * number, "WARNING"]
+            client.call("open")
+            told = flood.events - client.call("stats")["events_dropped"]
+            assert client.call("wait_for", what="events", count=told)
+            # The newest are told, and whatever the dispatcher had in hand.
+            assert told <= (number + 1) * 102
+            assert eventually(lambda: len(log_of(client)) == 2 * number + 2), log_of(client)
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["events", "messages"])
+def test_large_frames_are_bounded_by_their_bytes(sandbox: Sandbox, figures: Callable[..., None], stored: bool) -> None:
+    """300 of 1 MB where 10,000 may wait: not all of them do, and of messages all come in the end."""
+    count = 300 if SOAK or not stored else 120
+    with flooded_client(sandbox, pong_timeout=20.0) as client:
+        flood = Flood(sandbox)
+        warm_up(client, flood)
+        watch = Watch(client)
+        for _ in range(10):
+            (flood.send_messages if stored else flood.send_events)(count // 10, size=1_000_000)
+            watch.look()
+        queued, dropped = client.call("stats")["events_queued"], client.call("stats")["events_dropped"]
+        assert watch.growth < 330 * MIB, f"{watch.growth / MIB:.0f} MiB"
+        heard = let_go(client, flood, told=flood.events - dropped)
+        assert heard["messages"] == list(range(flood.messages))
+        assert heard["events"][-60:] == list(range(flood.events - 60, flood.events))
+        assert queued <= 80 and (dropped == 0) == stored
+        figures(megabytes=count, growth_mib=round(watch.growth / MIB), dropped=dropped)
+
+
+def test_messages_pass_like_events_where_none_are_fetched(sandbox: Sandbox) -> None:
+    """``fetch_missed_messages=False``: the oldest are dropped and counted, the newest told; none is fetched."""
+    with flooded_client(sandbox, max_queued_events=200, fetch_missed_messages=False, **HEART) as client:
+        flood = Flood(sandbox)
+        client.call("shut")
+        flood.send_messages(1500)
+        client.call("ping")
+        stats = client.call("stats")
+        told = flood.messages - stats["events_dropped"]
+        assert 200 <= told <= 201 and stats["events_queued"] <= 201
+        client.call("open")
+        assert client.call("wait_for", what="messages", count=told)
+        heard = client.call("heard")["messages"]
+        assert heard[-200:] == list(range(1300, 1500)) and len(heard) == told
+        assert client.call("stats")["messages_fetched"] == 0
+        assert not [request for request in sandbox.requests if request.path.endswith("/messages")]
+
+
+@pytest.mark.parametrize("returns", [False, True], ids=["given up", "back again"])
+def test_messages_that_wait_outlive_a_series_that_was_given_up(party: Party, sandbox: Sandbox, returns: bool) -> None:
+    """They wait, the connection is lost and given up, and disconnect() cuts the queue: the next connection has them."""
+    told, entered, gate = [], threading.Event(), threading.Event()
+
+    class Slow(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            entered.set()
+            gate.wait(DEADLINE)
+            told.append(message.text)
+
+    client, _ = party.connected(reconnect_stop=tenacity.stop_after_attempt(1), reconnect_wait=tenacity.wait_none())
+    client.add_message_listener("slow", Slow())
+    assert eventually(lambda: [request for request in sandbox.requests if request.path.endswith("/messages")])
+    for number in range(10):
+        sandbox.send_message(OTHER_UID, UID, str(number))
+    assert entered.wait(DEADLINE)
+    client.ping(DEADLINE)
+    sandbox.drop_connections()
+    assert eventually(lambda: client.stats().drops and not client._connection.wanted)
+    if returns:
+        client.connect(DEADLINE)
+    client.disconnect()
+    gate.set()
+    client.connect(DEADLINE)
+    assert eventually(lambda: len(told) >= 10), told
+    client.ping(DEADLINE)
+    assert told == [str(number) for number in range(10)]

@@ -1,0 +1,298 @@
+"""Many clients that come back at once, and many threads that do everything at once."""
+
+from __future__ import annotations
+
+import random
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Callable, Dict, Iterator, List, Optional, Set
+
+import pytest
+import tenacity
+from integration.conftest import DEADLINE, OTHER_UID, QUICK, UID, Party, Recorder
+
+from cometchat import AppSettings, Client, CometChat, CometChatException, CometChatWSState, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .conftest import SOAK
+from .flood_limits import raise_descriptors
+from .flood_support import program
+from .network_program import Program
+
+#: Clients in this process; seconds that the threads of a hammer work.
+CROWDS, HAMMERING = ([300, 1000], 20.0) if SOAK else ([60], 2.0)
+
+#: Open files that a client takes at the most, and those of everything else.
+FILES_EACH, FILES_ELSE = 8, 200
+
+THREADS = 50
+
+#: Seconds that the server is away.
+DOWN = 0.3
+
+#: A bucket of the histograms of the attempts, in seconds: for the check, and for the docs.
+FINE, COARSE = 0.05, 0.1
+
+#: The share of the attempts that may fall into one fine bucket where they are spread over a second: a twentieth would
+#: be even, of few clients more fall together, and this machine may be busy.
+FULLEST = 0.2 if SOAK else 0.35
+
+#: More clients than this come as fast as their process can, and not as they would from as many machines.
+COMPARABLE = 300
+
+#: What one test may take in seconds.
+LIMIT = 900.0 if SOAK else 60.0
+
+pytestmark = pytest.mark.timeout(LIMIT)
+
+
+#: Seconds for which a thread has the interpreter before one that waits asks for it. By default those that wait ask
+#: every 5 ms: hundreds of threads that are woken at once leave no time for anything else. Hundreds of clients in one
+#: process need this setting in life too.
+SWITCH = 0.05
+
+
+@pytest.fixture
+def unhurried() -> Iterator[None]:
+    """Threads take turns less often."""
+    before = sys.getswitchinterval()
+    if SOAK:
+        sys.setswitchinterval(SWITCH)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.fixture
+def server() -> Iterator[Program]:
+    """The sandbox in a process of its own."""
+    running = program("flood_server.py")
+    yield running
+    violations = running.call("violations")
+    running.close()
+    assert violations == []
+
+
+class Crowd:
+    """Many clients of one user, who want no presence: the server has enough to do."""
+
+    def __init__(self, server: Program, count: int, wait: Optional[Callable[[Any], float]]) -> None:
+        where = server.call("where")
+        settings = AppSettings(
+            admin_host=where["url"],
+            client_host=where["url"],
+            subscription_type="NONE",
+            reconnect_wait=wait,
+            connect_timeout=60.0,
+            auth_timeout=60.0,
+        )
+        self._clients = [Client(where["app_id"], settings) for _ in range(count)]
+        self._auth_key = where["auth_key"]
+        self._workers = ThreadPoolExecutor(16, "test-crowd")
+
+    def __enter__(self) -> Crowd:
+        self.each(lambda client: client.login(UID, self._auth_key))
+        self.each(lambda client: client.connect(LIMIT))
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.each(Client.close)
+        self._workers.shutdown()
+
+    def each(self, act: Callable[[Client], Any]) -> List[Any]:
+        return list(self._workers.map(act, self._clients))
+
+
+def affordable(wanted: int) -> int:
+    """As many clients as the system permits this process, or a skip."""
+    files = raise_descriptors()
+    count = min(wanted, (files - FILES_ELSE) // FILES_EACH)
+    if count < 50:
+        pytest.skip(f"the system permits this process {files} open files only")
+    return count
+
+
+def histogram(moments: List[float], width: float) -> List[int]:
+    """How many there are in each piece of time, from 0 on."""
+    counts = [0] * (int(max(moments) / width) + 1)
+    for moment in moments:
+        counts[int(moment / width)] += 1
+    return counts
+
+
+def restarted(server: Program, count: int, wait: Optional[Callable[[Any], float]]) -> List[float]:
+    """Have the server restart under a crowd, which comes back: when its attempts reached the server, in seconds."""
+    with Crowd(server, count, wait) as crowd:
+        assert server.call("wait_for_connections", count=count, within=DEADLINE) == count
+        dropped_at = server.call("restart", down=DOWN, timeout=LIMIT / 3)
+        crowd.each(wait_until_back)
+        connects = crowd.each(lambda client: client.stats().connects)
+        assert set(connects) == {2}, [vars(s) for s in crowd.each(Client.stats) if s.connects != 2][:3]
+        assert server.call("wait_for_connections", count=count, within=DEADLINE) == count
+        assert crowd.each(Client.get_connection_status) == [CometChatWSState.CONNECTED] * count
+        assert crowd.each(lambda client: dict(client.stats().drops)) == [{"WS_CONNECTION_FAIL": 1}] * count
+        return [moment - dropped_at for moment in server.call("attempts")]
+
+
+def wait_until_back(client: Client) -> None:
+    """It is connected for the second time. It may be back before its loss could be waited for."""
+    deadline = time.monotonic() + LIMIT / 3
+    while client.stats().connects < 2 and time.monotonic() < deadline:
+        client.wait_for_status("disconnected", 0.05)
+        client.wait_for_status("connected", 0.5)
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("wanted", CROWDS)
+def test_a_crowd_comes_back_and_not_all_at_once(server: Program, wanted: int, figures: Callable[..., None]) -> None:
+    """The server restarts: every client is back, and by default their attempts are spread over the seconds after it.
+
+    Without jitter they come in one moment, and none of them before.
+    """
+    count = affordable(wanted)
+    spread = restarted(server, count, None)
+    together = restarted(server, count, tenacity.wait_fixed(1))
+    assert len(spread) == len(together) == count
+    assert min(together) > 0.9
+    if count <= COMPARABLE:
+        assert max(histogram(spread, FINE)) < FULLEST * count, histogram(spread, FINE)
+        # The jitter's first window is a second, of which the server was away for a part.
+        assert sum(moment < 1.1 for moment in spread) > 0.4 * count
+    if count <= 60:
+        assert max(histogram(together, FINE)) > 1.3 * max(histogram(spread, FINE))
+    figures(
+        clients=count,
+        fullest_50_ms=max(histogram(spread, FINE)),
+        fullest_50_ms_without_jitter=max(histogram(together, FINE)),
+        last_s=round(max(spread), 1),
+        per_100_ms=histogram(spread, COARSE),
+        per_100_ms_without_jitter=histogram(together, COARSE),
+    )
+
+
+#: What the calls of the hammer may raise: what the documentation names for them, and what the service says of a token
+#: that another thread's logout has voided.
+DOCUMENTED = {
+    "COMETCHAT_INITIALIZATION_NOT_DONE",
+    "USER_NOT_LOGGED_IN",
+    "LOGIN_IN_PROGRESS",
+    "NO_WEBSOCKET_CONNECTION",
+    "ERR_CONNECT_TIMEOUT",
+    "ERR_PONG_TIMEOUT",
+    "ERR_CLIENT_CLOSED",
+    "WS_CONNECTION_FAIL",
+    "WS_AUTH_FAIL",
+    "AUTH_ERR_AUTH_TOKEN_NOT_FOUND",
+}
+
+
+class Hammer:
+    """Threads that make random calls of one API at once.
+
+    :param api: ``CometChat`` or a client.
+    :param calls: name of each -> what makes it.
+    """
+
+    def __init__(self, calls: Dict[str, Callable[[random.Random], Any]]) -> None:
+        self._calls = calls
+        self._ended = threading.Event()
+        self._start = threading.Barrier(THREADS)
+        self.codes: Set[str] = set()
+        self.unexpected: List[str] = []
+        self.count = 0
+        self.slowest = 0.0
+        self._counting = threading.Lock()
+
+    def strike(self, seconds: float) -> None:
+        """For so long; no call takes longer than the deadline."""
+        threads = [
+            threading.Thread(target=self._work, args=(seed,), name="test-hammer", daemon=True)
+            for seed in range(THREADS)
+        ]
+        for thread in threads:
+            thread.start()
+        self._ended.wait(seconds)
+        self._ended.set()
+        deadline = time.monotonic() + 3 * DEADLINE
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        assert not any(thread.is_alive() for thread in threads), "a deadlock"
+        assert self.unexpected == []
+
+    def _work(self, seed: int) -> None:
+        chance = random.Random(seed)
+        self._start.wait(DEADLINE)
+        while not self._ended.is_set():
+            name = chance.choice(list(self._calls))
+            began = time.monotonic()
+            code = None
+            try:
+                self._calls[name](chance)
+            except CometChatException as error:
+                code = error.code
+                if code not in DOCUMENTED:
+                    self.unexpected.append(f"{name}: {error}")
+            except BaseException as error:
+                self.unexpected.append(f"{name}: {error!r}")
+            with self._counting:
+                self.count += 1
+                self.slowest = max(self.slowest, time.monotonic() - began)
+                self.codes |= {code} if code is not None else set()
+
+
+def calls_of(api: Any, sandbox: Sandbox) -> Dict[str, Callable[[random.Random], Any]]:
+    """Of ``CometChat`` or of a client."""
+    message = TextMessage(receiver_id=OTHER_UID, receiver_type="user", text="hammer")
+    ids = [f"listener {number}" for number in range(20)]
+    return {
+        "login": lambda chance: api.login(chance.choice([UID, UID, OTHER_UID]), sandbox.auth_key),
+        "login_with_auth_token": lambda chance: api.login_with_auth_token(sandbox.auth_token(UID)),
+        "logout": lambda chance: api.logout(),
+        "connect": lambda chance: api.connect(chance.choice([0, 0.05, 1.0])),
+        "disconnect": lambda chance: api.disconnect(),
+        "add": lambda chance: api.add_connection_listener(chance.choice(ids), Recorder()),
+        "remove": lambda chance: api.remove_connection_listener(chance.choice(ids)),
+        "ping": lambda chance: api.ping(0.2),
+        "wait_for_status": lambda chance: api.wait_for_status("connected", 0.05),
+        "get_connection_status": lambda chance: api.get_connection_status(),
+        "get_logged_in_user": lambda chance: api.get_logged_in_user(),
+        "stats": lambda chance: api.stats(),
+        "send_message": lambda chance: api.send_message(message),
+    }
+
+
+def works(api: Any, sandbox: Sandbox) -> None:
+    """It logs in, connects, tells the listeners, and answers."""
+    heard = Recorder()
+    with api.connection_listener(heard):
+        api.disconnect()
+        api.login(UID, sandbox.auth_key)
+        api.connect(DEADLINE)
+        assert api.ping(DEADLINE) >= 0
+        heard.wait_for("on_connected")
+        api.disconnect()
+        assert api.get_connection_status() == "disconnected"
+
+
+def test_a_client_bears_many_threads(sandbox: Sandbox, party: Party, figures: Callable[..., None]) -> None:
+    """50 threads log in and out, connect and disconnect, add and remove: no deadlock, no error but documented ones."""
+    client = party.client()
+    hammer = Hammer(calls_of(client, sandbox))
+    hammer.strike(HAMMERING)
+    works(client, sandbox)
+    client.close()
+    figures(threads=THREADS, calls=hammer.count, slowest_s=round(hammer.slowest, 2), codes=sorted(hammer.codes))
+
+
+@pytest.mark.usefixtures("facade")
+def test_the_facade_bears_many_threads(sandbox: Sandbox, figures: Callable[..., None]) -> None:
+    """The same of ``CometChat``, which is also initialized again, with the same settings and with others."""
+    same, other = (sandbox.settings(reconnect_wait=QUICK, ping_interval=interval) for interval in (15.0, 14.0))
+    calls = calls_of(CometChat, sandbox)
+    calls["init"] = lambda chance: CometChat.init(sandbox.app_id, other if chance.random() < 0.1 else same)
+    hammer = Hammer(calls)
+    hammer.strike(HAMMERING)
+    CometChat.init(sandbox.app_id, same)
+    works(CometChat, sandbox)
+    figures(threads=THREADS, calls=hammer.count, slowest_s=round(hammer.slowest, 2), codes=sorted(hammer.codes))

@@ -1,0 +1,136 @@
+"""What goes on for ever takes no more and more: memory, threads, descriptors, objects."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Callable, Dict, Iterator
+
+import pytest
+from integration.conftest import eventually
+
+from cometchat.sandbox import Sandbox
+
+from .conftest import SOAK
+from .flood_support import MIB, flooded_client
+from .network_program import Program
+
+pytest.importorskip("psutil")
+
+#: Cycles of each kind, and those before them after which nothing may grow any more.
+RECONNECTS, ATTEMPTS, LOGINS, CLIENTS = (10_000, 10_000, 1000, 1000) if SOAK else (120, 300, 40, 40)
+
+#: What the resident memory may grow by: 5 %.
+GROWTH = 1.05
+
+#: HTTP keeps up to four connections, as many as were needed at once so far; the newest ten errors are of any kinds.
+#: Nothing else may be more than before: a cycle that left something would leave it a hundred times.
+SLACK = {"fds": 3, "objects": 12}
+
+#: The program's threads: its own, the dispatcher's, the connection's.
+ONLINE, OFFLINE = 3, 2
+
+#: What one test may take in seconds.
+LIMIT = 1800.0 if SOAK else 60.0
+
+pytestmark = [
+    pytest.mark.timeout(LIMIT),
+    pytest.mark.skipif(os.name != "posix", reason="descriptors are counted on POSIX systems only"),
+]
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[Program]:
+    """Connected, in a process of its own, with listeners of messages, so that what was missed is asked for."""
+    with flooded_client(sandbox, wait=0.0) as program:
+        yield program
+
+
+def settled(client: Program, threads: int) -> Dict[str, Any]:
+    """What the client holds, once the threads of what was last done have ended, and so many are left."""
+    latest: Dict[str, Any] = {}
+
+    def is_settled() -> bool:
+        latest.update(client.call("measure"))
+        return int(latest["threads"]) == threads
+
+    assert eventually(is_settled), latest
+    return latest
+
+
+def check(client: Program, cycle: Callable[[int], Any], count: int, threads: int) -> Dict[str, Any]:
+    """Go through warming-up cycles, then through so many: figures of both ends, between which nothing has grown.
+
+    :param cycle: goes through so many.
+    :param threads: that are there afterwards.
+    """
+    cycle(count // 3)
+    before = settled(client, threads)
+    cycle(count)
+    after = settled(client, threads)
+    for name, slack in SLACK.items():
+        assert after[name] <= before[name] + slack, f"{name}: {before} {after}"
+    assert after["rss"] <= GROWTH * before["rss"], f"{before} {after}"
+    return {
+        "cycles": count,
+        "mib_before": round(before["rss"] / MIB, 1),
+        "mib_after": round(after["rss"] / MIB, 1),
+        "threads": after["threads"],
+        "fds": f"{before['fds']} {after['fds']}",
+        "objects": f"{before['objects']} {after['objects']}",
+    }
+
+
+def test_reconnects_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
+    """The server drops the connection, with RST, FIN and a close frame by turns, and the client comes back."""
+    drops = [
+        lambda: sandbox.drop_connections(reset=True),
+        lambda: sandbox.drop_connections(reset=False),
+        lambda: sandbox.close_connections(1012, "restart"),
+    ]
+    connects = 1
+
+    def cycle(count: int) -> None:
+        nonlocal connects
+        for number in range(count):
+            assert drops[number % 3]() == 1
+            connects += 1
+            assert client.call("wait_for", what="connects", count=connects), client.call("heard")["transitions"][-8:]
+            if number % 10 == 0:
+                sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", str(number))
+            if number % 500 == 0:
+                sandbox.clear_records()
+
+    figures(**check(client, cycle, RECONNECTS, ONLINE))
+    assert client.call("stats")["connects"] == connects
+
+
+def test_failed_attempts_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
+    """The server refuses every upgrade, and the client does not cease to try."""
+    sandbox.refuse_upgrades(503)
+    sandbox.drop_connections()
+
+    def cycle(count: int) -> None:
+        sandbox.clear_records()
+        assert sandbox.wait_for_attempts(count, LIMIT)
+
+    figures(**check(client, cycle, ATTEMPTS, ONLINE))
+
+
+def test_logins_and_logouts_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
+    """Login, connection, logout, of the same client."""
+
+    def cycle(count: int) -> None:
+        client.call("cycle", kind="login", count=count, timeout=LIMIT)
+        sandbox.clear_records()
+
+    figures(**check(client, cycle, LOGINS, OFFLINE))
+
+
+def test_clients_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
+    """A client that is made, logged in, connected and closed; and one that is made and closed."""
+
+    def cycle(count: int) -> None:
+        client.call("cycle", kind="client", count=count, timeout=LIMIT)
+        sandbox.clear_records()
+
+    figures(**check(client, cycle, CLIENTS, ONLINE))

@@ -1,0 +1,295 @@
+"""A real network between two hosts: what happens to it is found in time and told truthfully, and then all is back."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import pytest
+from integration.conftest import finished, in_thread
+
+from .conftest import SOAK
+from .network_hosts import CLIENT, MOVED, SERVER, Hosts, Unavailable
+from .network_program import Program
+
+#: Seconds. Short, so that a dead connection is found soon; everything else, ``reconnect_wait`` too, is the default.
+QUICK = {"ping_interval": 1.0, "pong_timeout": 0.5}
+
+#: The SDK's defaults.
+DEFAULTS = {"ping_interval": 15.0, "pong_timeout": 3.0}
+
+#: Seconds more than promised, for a busy machine.
+SLACK = 0.5
+
+#: Seconds: what is promised of the way back.
+BACK = 2.0
+
+#: Seconds. No return takes longer than the longest wait and an attempt.
+PATIENCE = 45.0
+
+Plan = List[Tuple[str, Dict[str, float], float]]
+
+#: The outages: a name, the client's settings, and the seconds that it lasts; 0: until it is found, and a moment longer.
+PLAN: Plan = [("quick", QUICK, 0.0)]
+if SOAK:
+    PLAN += [("quick", QUICK, 0.0)] * 9 + [(f"{seconds:g} s", DEFAULTS, seconds) for seconds in (5.0, 20.0, 60.0)] * 2
+
+#: What the tests of this module may take in seconds.
+LIMIT = 1200.0 if SOAK else 120.0
+
+pytestmark = pytest.mark.timeout(LIMIT)
+
+CALLBACKS = ("on_disconnected", "on_connecting", "on_connected")
+
+
+class Cut(NamedTuple):
+    """A way to lose the network, and to get it back."""
+
+    name: str
+    cut: Callable[[Hosts], None]
+    mend: Callable[[Hosts], None]
+
+
+CUTS = [
+    Cut("the cable is pulled", Hosts.pull_cable, Hosts.plug_cable),
+    Cut("the device is down", Hosts.take_device_down, Hosts.take_device_up),
+    Cut("nothing gets through", lambda hosts: hosts.drop(SERVER, CLIENT), Hosts.pass_all),
+    Cut("nothing gets to the server", lambda hosts: hosts.drop(SERVER), Hosts.pass_all),
+    Cut("nothing gets to the client", lambda hosts: hosts.drop(CLIENT), Hosts.pass_all),
+]
+
+
+class Outcome(NamedTuple):
+    """Of one outage, in seconds.
+
+    :ivar found: from the cut to ``on_disconnected``; None: the connection outlived it.
+    :ivar back: from the network's return, or from ``on_disconnected`` if that came later, to ``on_connected``, or to
+        the answer to a ping.
+    :ivar late: the network was back before the connection was found dead: by so much.
+    """
+
+    found: Optional[float]
+    back: float
+    late: float
+
+
+class World:
+    """Two hosts, the sandbox on one and a client on the other; messages both ways are counted."""
+
+    def __init__(self) -> None:
+        self.hosts = Hosts()
+        try:
+            self.server: Program = self.hosts.program(SERVER, "network_server.py", SERVER)
+            self.client: Program = self.hosts.program(CLIENT, "network_client.py")
+        except BaseException:
+            self.hosts.close()
+            raise
+        self.posted: List[str] = []
+        self.put: List[str] = []
+        self.began = 0.0
+
+    def start(self, **settings: Any) -> None:
+        """Connect a client with these settings, and see that messages pass: what comes later can be missed."""
+        self.client.call("start", **self.server.call("where"), **settings)
+        self.exchange()
+        self.check_messages()
+        self.began = time.monotonic()
+
+    def exchange(self) -> None:
+        """A message each way; the network may be down."""
+        self.posted.append(f"to the client {len(self.posted)}")
+        self.server.call("post", text=self.posted[-1])
+        self.put.append(f"to the server {len(self.put)}")
+        self.client.call("put", text=self.put[-1])
+
+    def check_messages(self) -> None:
+        """All of them arrived, once, and in order."""
+        self.client.wait_until(lambda: self.client.count("message") >= len(self.posted), "message", PATIENCE)
+        assert self.client.call("flush", timeout=PATIENCE)
+        assert [event["text"] for event in self.client.events("message")] == self.posted
+        assert self.server.call("texts") == self.put
+
+    def callbacks(self) -> List[str]:
+        """Those of the connection's status since the start."""
+        return [event["event"] for event in self.client.events(*CALLBACKS) if event["time"] > self.began]
+
+    def status_at(self, moment: float) -> str:
+        """What get_connection_status() said then."""
+        said = [event["status"] for event in self.client.events("status") if event["time"] <= moment]
+        return str(said[-1])
+
+    def stop(self) -> None:
+        """End the client, and see that the server has nothing to complain of."""
+        self.client.call("close")
+        assert self.server.call("violations") == []
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """One world. Skips the test where the machine permits none."""
+    try:
+        made = World()
+    except Unavailable as error:
+        pytest.skip(f"no network of its own: {error}")
+    yield made
+    made.hosts.close()
+
+
+def permitted(act: Callable[[], None]) -> None:
+    """Do it to the network, or skip the test where the machine does not permit it."""
+    try:
+        act()
+    except Unavailable as error:
+        pytest.skip(str(error))
+
+
+def for_seconds(seconds: float) -> None:
+    """An outage's length."""
+    threading.Event().wait(seconds)
+
+
+def outage(world: World, cut: Cut, *, seconds: float = 0.0, longer: float = 0.0) -> Outcome:
+    """Lose the network, and get it back.
+
+    :param seconds: how long it lasts; 0: until it is found.
+    :param longer: so much longer.
+    """
+    client, callbacks = world.client, len(world.callbacks())
+    lost, connected = client.count("on_disconnected"), client.count("on_connected")
+    cut_at = time.monotonic()
+    permitted(lambda: cut.cut(world.hosts))
+    world.exchange()
+    if not seconds:
+        client.wait_for("on_disconnected", after=lost)
+    for_seconds(max(0.0, cut_at + seconds - time.monotonic()) + longer)
+    world.exchange()
+    cut.mend(world.hosts)
+    mended_at = time.monotonic()
+    if client.count("on_disconnected") == lost and client.call("ping", timeout=10) is not None:
+        return Outcome(None, client.events("answer")[-1]["time"] - mended_at, 0.0)
+    found_at = client.wait_for("on_disconnected", after=lost)["time"]
+    back_at = client.wait_for("on_connected", after=connected, timeout=PATIENCE)["time"]
+    assert world.callbacks()[callbacks:] == list(CALLBACKS)
+    if found_at + 0.1 < mended_at:
+        assert world.status_at(mended_at) == "connecting"
+        told = [e["status"] for e in client.events("status") if found_at + 0.1 < e["time"] < min(back_at, mended_at)]
+        assert "connected" not in told
+    return Outcome(found_at - cut_at, back_at - max(mended_at, found_at), max(0.0, found_at - mended_at))
+
+
+def live(cut: Cut, plan: Plan) -> Dict[str, List[Outcome]]:
+    """Outages of one kind, one after the other, in a world of their own; by their name in the plan."""
+    outcomes: Dict[str, List[Outcome]] = {}
+    spread = random.Random(cut.name)
+    world = World()
+    try:
+        for name, settings, seconds in plan:
+            world.start(**settings)
+            # At any moment between two pings.
+            for_seconds(spread.uniform(0.0, settings["ping_interval"]) if SOAK else 0.0)
+            outcomes.setdefault(name, []).append(outage(world, cut, seconds=seconds, longer=0.0 if seconds else 0.7))
+            world.check_messages()
+            world.stop()
+    finally:
+        world.hosts.close()
+    return outcomes
+
+
+@pytest.fixture(scope="module")
+def lives() -> Dict[str, Any]:
+    """All the cuts at the same time, each in a world of its own: they are mostly waiting. What each has returned or
+    raised, by the cut's name."""
+    running = {cut.name: in_thread(lambda cut=cut: live(cut, PLAN)) for cut in CUTS}  # type: ignore[misc]
+    return {name: finished(*started, timeout=LIMIT) for name, started in running.items()}
+
+
+@pytest.mark.parametrize("cut", [cut.name for cut in CUTS])
+def test_a_dead_connection_is_found_in_time_and_back_soon(
+    lives: Dict[str, Any], cut: str, figures: Callable[..., None]
+) -> None:
+    """By the heartbeat alone: nobody says goodbye. The status is truthful meanwhile, and no message is lost."""
+    outcomes = lives[cut]
+    if isinstance(outcomes, Unavailable):
+        pytest.skip(f"no such network: {outcomes}")
+    if isinstance(outcomes, BaseException):
+        raise outcomes
+    for name, those in outcomes.items():
+        found = [outcome.found for outcome in those if outcome.found is not None]
+        back = [outcome.back for outcome in those if outcome.found is not None]
+        held = [outcome.back for outcome in those if outcome.found is None]
+        figures(**{f"{name}: outages": len(those), "lost messages": 0})
+        for key, seconds in (("found", found), ("back", back), ("held, answer", held)):
+            if seconds:
+                figures(**{f"{name}: {key} s": round(max(seconds), 2)})
+    settings_of = {name: settings for name, settings, _ in PLAN}
+    for name, those in outcomes.items():
+        interval, patience = settings_of[name]["ping_interval"], settings_of[name]["pong_timeout"]
+        for outcome in those:
+            assert (outcome.found or 0.0) <= interval + patience + SLACK
+            # A connection that has outlived it answers when TCP sends again: after as long as the outage at the most.
+            assert outcome.back <= (BACK if outcome.found is not None else patience + BACK)
+
+
+def test_another_address_is_found_in_time_and_back_soon(world: World, figures: Callable[..., None]) -> None:
+    """The client's address is another one from one moment to the next, as after a change of networks."""
+    old, new = CLIENT, MOVED
+    founds, backs = [], []
+    world.start(**QUICK)
+    for cycle in range(1, (20 if SOAK else 1) + 1):
+        moved_at = time.monotonic()
+        world.hosts.move_client(old, new)
+        old, new = new, old
+        if SOAK:  # what is on its way just then is sent again once HTTP has waited for its answer: 10 s
+            world.exchange()
+        found_at = world.client.wait_for("on_disconnected", after=cycle - 1)["time"]
+        back_at = world.client.wait_for("on_connected", after=cycle, timeout=PATIENCE)["time"]
+        world.exchange()
+        founds.append(found_at - moved_at)
+        backs.append(back_at - found_at)
+        world.check_messages()
+    figures(**{"found s": round(max(founds), 2), "back s": round(max(backs), 2), "lost messages": 0})
+    assert max(founds) <= sum(QUICK.values()) + SLACK
+    assert max(backs) <= BACK
+    world.stop()
+
+
+def test_a_connection_holds_where_a_third_of_the_packets_is_lost(world: World, figures: Callable[..., None]) -> None:
+    """TCP repeats them; what looks dead is replaced, and no message is lost, or told twice."""
+    seconds = 60.0 if SOAK else 3.0
+    world.start(**DEFAULTS)
+    permitted(lambda: world.hosts.drop(SERVER, CLIENT, fraction=0.3))
+    ends = time.monotonic() + seconds
+    while time.monotonic() < ends:
+        world.exchange()
+        for_seconds(0.1)
+    arrived = world.client.count("message")
+    world.hosts.pass_all()
+    mended_at = time.monotonic()
+    world.check_messages()
+    late = time.monotonic() - mended_at
+    losses = world.client.count("on_disconnected")
+    figures(**{"messages": len(world.posted), "arrived meanwhile": arrived, "reconnects": losses, "lost messages": 0})
+    figures(**{"all there s after": round(late, 2)})
+    assert arrived > 0
+    assert world.client.events("status")[-1]["status"] == "connected"
+    world.stop()
+
+
+def test_a_connection_comes_up_and_holds_over_a_slow_line(world: World, figures: Callable[..., None]) -> None:
+    """Half a second there and back in the short form, and each way in the long one."""
+    one_way = 0.5 if SOAK else 0.25
+    permitted(lambda: world.hosts.slow_down(one_way))
+    began = time.monotonic()
+    world.start(**DEFAULTS, **{"settings_refresh_interval": 0.0})
+    up = time.monotonic() - began
+    rounds = [world.client.call("ping") for _ in range(2)]
+    world.exchange()
+    world.check_messages()
+    for_seconds(60.0 if SOAK else 0.0)
+    rounds.append(world.client.call("ping"))
+    figures(**{"up s": round(up, 2), "ping s": round(max(rounds), 3), "lost messages": 0})
+    assert all(2 * one_way <= seconds < 2 * one_way + SLACK for seconds in rounds)
+    assert world.callbacks() == [] and world.client.count("on_connected") == 1
+    world.stop()

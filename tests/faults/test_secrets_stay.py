@@ -1,0 +1,380 @@
+"""Auth key, auth token, jwt and a proxy's password: they go to the service, and nowhere else.
+
+Not to the place that a redirect names, and not into a log at DEBUG (of any library), an exception, a traceback, a
+warning, a repr, or a file that others can read; whatever the service says, and wherever it repeats them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import pickle
+import traceback
+import warnings
+from typing import Any, Callable, Dict, Iterator, List, Optional
+
+import pytest
+from integration.conftest import DEADLINE, QUICK, UID, Peer, RawServer, Recorder, accept_upgrade, frame
+from integration.transport_peers import answer, unused_port
+
+from cometchat import Client, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
+from cometchat._transport.errors import causes
+
+from .fuzz_peers import JWT, KEY, TOKEN, Answer, Service
+from .fuzz_values import check
+
+Serve = Callable[..., RawServer]
+
+#: Characters. A piece of this length is of use to somebody.
+PIECE = 20
+
+#: The password of a proxy; its address has it with %XX, and the header in base64.
+PASSWORD = "pr0xy-pa55word-0123456789"
+
+SECRETS = {"auth key": KEY, "auth token": TOKEN, "jwt": JWT.partition(".")[2], "proxy password": PASSWORD}
+
+
+def leaks(text: str) -> List[str]:
+    """Which secrets, or pieces of them, a text shows, and around what."""
+    found = []
+    for name, secret in SECRETS.items():
+        for start in range(len(secret) - PIECE + 1):
+            at = text.find(secret[start : start + PIECE])
+            if at >= 0:
+                found.append(f"{name}: ...{text[max(0, at - 80) : at + 30]!r}")
+                break
+    return found
+
+
+def shown(error: BaseException) -> str:
+    """Everything that somebody could print of an error, and of what it wraps."""
+    texts = ["".join(traceback.format_exception(type(error), error, error.__traceback__))]
+    for each in causes(error):
+        texts += [str(each), repr(each), repr(each.args)]
+        if isinstance(each, CometChatException):
+            texts += [str(each.details), each.name, repr(vars(each))]
+    if isinstance(error, CometChatException):
+        texts.append(repr(pickle.dumps(error)))
+    return "\n".join(texts)
+
+
+class Log(logging.Handler):
+    """All that all loggers say, DEBUG included, as text."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.stream = io.StringIO()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream.write(f"{self.format(record)} {record.args!r}\n")
+
+    @property
+    def text(self) -> str:
+        return self.stream.getvalue()
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    root, handler = logging.getLogger(), Log()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield handler
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def service(serve: Serve) -> Service:
+    made = Service()
+    made.port = serve(made).port
+    return made
+
+
+@pytest.fixture
+def new_client(service: Service) -> Iterator[Callable[..., Client]]:
+    clients: List[Client] = []
+
+    def make(**overrides: Any) -> Client:
+        clients.append(
+            Client("app", service.settings(**{"reconnect_wait": QUICK, "connect_timeout": 5.0, **overrides}))
+        )
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+# Redirects.
+
+CALLS: Dict[str, Callable[[Client], object]] = {
+    "auth_tokens": lambda client: client.login(UID, KEY),
+    "me": lambda client: client.login_with_auth_token(TOKEN),
+    "settings": lambda client: client._account.refresh_settings(),
+    "history": lambda client: client._account.messages_after("5", 100),
+    "messages": lambda client: client.send_message(TextMessage(receiver_id="u2", receiver_type="user", text="x")),
+    "logout": lambda client: client.logout(),
+}
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
+def test_a_redirect_of_any_call_carries_nothing_to_anybody(
+    service: Service, serve: Serve, new_client: Callable[..., Client], status: int
+) -> None:
+    """Each call that has a credential, redirected to another port, host or scheme: nobody is called there."""
+    visited: List[Peer] = []
+    other = serve(visited.append)
+    for place in (
+        f"http://127.0.0.1:{other.port}/me",
+        f"http://localhost:{other.port}/",
+        f"//127.0.0.1:{other.port}/x",
+    ):
+        for call, act in CALLS.items():
+            client = new_client(auto_establish_socket_connection=False)
+            if call not in ("auth_tokens", "me"):
+                client.login(UID, KEY)
+            service.answers[call] = answer(status, b'{"data": {}}', {"Location": place, "Refresh": f"0; url={place}"})
+            with pytest.raises(CometChatException) as caught:
+                act(client)
+            assert (caught.value.code, caught.value.http_status) == ("ERR_BAD_RESPONSE", status)
+            service.answers.clear()
+            client.close()
+    other.close()
+    assert visited == []
+
+
+def test_a_redirect_of_the_upgrade_carries_no_jwt_to_anybody(
+    service: Service, serve: Serve, new_client: Callable[..., Client]
+) -> None:
+    """The WebSocket follows none either: the attempt has failed, and says with which status."""
+    visited: List[Peer] = []
+    other = serve(visited.append)
+    place = f"http://127.0.0.1:{other.port}/"
+    recorder = Recorder()
+    client = new_client()
+    client.add_connection_listener("heard", recorder)
+    service.answers["upgrade"] = answer(307, headers={"Location": place})
+    client.login(UID, KEY)
+    assert recorder.wait_for("on_connection_error").argument.details == "HTTP 307"
+    other.close()
+    assert visited == []
+
+
+# A service that repeats them.
+
+
+def _http(head: str, body: str = "{}") -> Callable[[str], bytes]:
+    return lambda secret: (head.format(s=secret) + "\r\n\r\n" + body.replace("SECRET", secret)).encode()
+
+
+def _error(**fields: Any) -> Callable[[str], bytes]:
+    return lambda secret: answer(400, json.dumps({"error": fields}).replace("SECRET", secret).encode())
+
+
+ECHOES: Dict[str, Callable[[str], bytes]] = {
+    "no HTTP": lambda secret: secret.encode() + b"\r\n\r\n",
+    "the version": _http("HTTP/{s} 200 ok"),
+    "the status": _http("HTTP/1.1 {s}"),
+    "the reason": _http("HTTP/1.1 401 {s}\r\nContent-Length: 2"),
+    "a header's name": _http("HTTP/1.1 401 no\r\n{s}: x\r\nContent-Length: 2"),
+    "a header without a colon": _http("HTTP/1.1 401 no\r\nContent-Length: 2\r\n{s}\r\nX: y"),
+    "Location": _http("HTTP/1.1 302 go\r\nLocation: http://[{s}]:x/\r\nContent-Length: 2"),
+    "Content-Length": _http("HTTP/1.1 200 ok\r\nContent-Length: {s}"),
+    "two Content-Lengths": _http("HTTP/1.1 200 ok\r\nContent-Length: 2, {s}"),
+    "Content-Encoding": _http("HTTP/1.1 200 ok\r\nContent-Encoding: gzip, {s}\r\nContent-Length: 2"),
+    "Content-Type": _http("HTTP/1.1 200 ok\r\nContent-Type: multipart/mixed; boundary={s}\r\nContent-Length: 2"),
+    "Retry-After": _http("HTTP/1.1 429 no\r\nRetry-After: {s}\r\nContent-Length: 2"),
+    "Set-Cookie": _http("HTTP/1.1 401 no\r\nSet-Cookie: {s}={s}; expires={s}\r\nContent-Length: 2"),
+    "the length of a chunk": _http("HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked", "SECRET\r\n"),
+    "half a body": _http("HTTP/1.1 200 ok\r\nContent-Length: 5000", "SECRET"),
+    "a body": _http("HTTP/1.1 500 no\r\nConnection: close", "<html>SECRET</html>"),
+    "JSON that is none": _http("HTTP/1.1 200 ok\r\nConnection: close", '{"data": SECRET'),
+    "an error's code": _error(code="SECRET"),
+    "an error's name": _error(code="ERR_X", name="SECRET", message="no"),
+    "an error's message": _error(code="ERR_X", message="no SECRET, it is"),
+    "an error's message, after 990 characters": _error(code="ERR_X", message="x" * 990 + "SECRET"),
+    "an error's details": _error(code="ERR_X", message="no", details={"headers": ["SECRET"]}),
+    "the error of too many requests": lambda secret: answer(429, b'{"error": {"message": "%s"}}' % secret.encode()),
+}
+
+
+@pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
+def test_what_http_repeats_is_not_passed_on(
+    service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[str], bytes]
+) -> None:
+    """Auth key and auth token, wherever an answer repeats them: neither error, nor cause, nor log shows them."""
+    client = new_client(auto_establish_socket_connection=False)
+    seen = []
+    for call, secret in (
+        ("auth_tokens", KEY),
+        ("me", TOKEN),
+        ("settings", TOKEN),
+        ("messages", TOKEN),
+        ("logout", TOKEN),
+    ):
+        if call not in ("auth_tokens", "me") and client.get_logged_in_user() is None:
+            client.login(UID, KEY)
+        service.answers[call] = echo(secret)
+        with pytest.raises(CometChatException) as caught:
+            CALLS[call](client)
+        seen.append(shown(caught.value))
+        service.answers.clear()
+    text = "\n".join([*seen, log.text])
+    assert "127.0.0.1" in text and leaks(text) == []
+
+
+def _auth(**fields: Any) -> Callable[[str], bytes]:
+    return lambda secret: frame(1, json.dumps({"type": "auth", "body": fields}).replace("SECRET", secret).encode())
+
+
+def _close(code: int) -> Callable[[str], bytes]:
+    return lambda secret: frame(8, code.to_bytes(2, "big") + secret.encode()[:123])
+
+
+AUTH_ECHOES: Dict[str, Callable[[str], bytes]] = {
+    "the code": _auth(code="SECRET"),
+    "the status": _auth(code="401", status="SECRET"),
+    "the message": _auth(code="401", message="no SECRET no"),
+    "the message, after 1990 characters": _auth(code="401", message="x" * 1990 + "SECRET"),
+    "a close that refuses": _close(4001),
+    "a close that passes": _close(1011),
+    "a close with the jwt's middle": lambda secret: frame(8, b"\x0f\xa1" + secret[30:150].encode()),
+    "a frame that is none": lambda secret: frame(1, secret.encode()) + frame(3, secret.encode()),
+    "a type": lambda secret: frame(1, b'{"type":"%s","body":{}}' % secret.encode()) + frame(8, b""),
+    "the service's trouble": _auth(code="500", message="SECRET"),
+}
+
+
+@pytest.mark.parametrize("secret", [JWT, TOKEN], ids=["jwt", "auth token"])
+@pytest.mark.parametrize("echo", AUTH_ECHOES.values(), ids=AUTH_ECHOES.keys())
+def test_what_an_answer_to_auth_repeats_is_not_passed_on(
+    service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[str], bytes], secret: str
+) -> None:
+    """In the answer to ``auth``, or a close in its place, whole or in part: neither error, nor cause, nor log."""
+    service.accept = echo(secret)
+    client, recorder = new_client(auto_establish_socket_connection=False), Recorder()
+    client.add_connection_listener("heard", recorder)
+    client.login(UID, KEY)
+    client.connect(0)
+    recorder.wait_for("on_connection_error")
+    with pytest.raises(CometChatException) as caught:
+        client.connect(0.2)
+    client.disconnect()
+    info = client.connection_info()
+    errors = [each for each in (*recorder.errors, caught.value, info.last_error) if each is not None]
+    text = "\n".join([*map(shown, errors), repr(info), log.text])
+    assert leaks(text) == []
+
+
+UPGRADE_ECHOES: Dict[str, Callable[[bytes, bytes], bytes]] = {
+    "no HTTP": lambda good, secret: secret + b"\r\n\r\n",
+    "the reason": lambda good, secret: b"HTTP/1.1 403 " + secret + b"\r\n\r\n",
+    "the version": lambda good, secret: good.replace(b"HTTP/1.1", b"HTTP/" + secret),
+    "the key": lambda good, secret: good.replace(b"Accept: ", b"Accept: " + secret),
+    "a protocol": lambda good, secret: good.replace(b"\r\n", b"\r\nSec-WebSocket-Protocol: " + secret + b"\r\n", 1),
+    "the upgrade": lambda good, secret: good.replace(b"websocket", secret),
+    "Retry-After": lambda good, secret: b"HTTP/1.1 503 no\r\nRetry-After: " + secret + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("echo", UPGRADE_ECHOES.values(), ids=UPGRADE_ECHOES.keys())
+def test_what_an_answer_to_the_upgrade_repeats_is_not_passed_on(
+    service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[bytes, bytes], bytes]
+) -> None:
+    """It can know the jwt from before: neither error, nor cause, nor log shows it."""
+
+    def script(peer: Peer) -> None:
+        peer.socket.sendall(echo(accept_upgrade(service.asked[-1][1]), JWT.encode()))
+
+    recorder = Recorder()
+    client = new_client(auth_timeout=0.2)
+    client.add_connection_listener("heard", recorder)
+    service.answers["upgrade"] = script
+    client.login(UID, KEY)
+    error = recorder.wait_for("on_connection_error").argument
+    client.close()
+    assert leaks("\n".join([shown(error), log.text])) == []
+
+
+@pytest.mark.parametrize("token", ["{}\nx", "{}\r\nX: y", " {}", "{}\u20ac", "{}\ud800", "\0{}", "{}" * 300], ids=ascii)
+def test_a_token_that_fits_no_header_is_not_shown(
+    service: Service, new_client: Callable[..., Client], log: Log, token: str
+) -> None:
+    """The service's own, or a jwt of its kind: ``ERR_BAD_RESPONSE`` says that it is of no use, and not what it is."""
+    data = {"uid": UID, "authToken": token.replace("{}", TOKEN)}
+    service.answers["auth_tokens"] = answer(200, json.dumps({"data": data}).encode())
+    client = new_client(auto_establish_socket_connection=False)
+    with pytest.raises(CometChatException) as caught:
+        client.login(UID, KEY)
+    check(caught.value)
+    assert caught.value.code == "ERR_BAD_RESPONSE" and "authToken" in caught.value.message
+    assert leaks(shown(caught.value) + log.text) == []
+
+
+# Nothing repeats them, and nothing shows them.
+
+
+def _reprs(client: Client, *more: object) -> str:
+    public = [client, client.settings, client.outbox, client.get_logged_in_user(), client.connection_info(), *more]
+    public += [getattr(client, "stats", lambda: None)()]
+    return "\n".join(f"{each!r} {each}" for each in public)
+
+
+def test_no_repr_and_no_warning_shows_a_secret(
+    service: Service, new_client: Callable[..., Client], log: Log, tmp_path: Any
+) -> None:
+    """A whole life, with a message sent and received, a loss and a logout: every public object, and the log."""
+    recorder, seen = Recorder(), []
+    address = f"http://user:{PASSWORD}@127.0.0.1:{unused_port()}"
+    stores = [FileSessionStore(tmp_path / "kept" / "session.json"), MemorySessionStore()]
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        for store in stores:
+            client = new_client(session_store=store, proxies={"https": address})
+            client.add_connection_listener("heard", recorder)
+            client.login(UID, KEY)
+            client.connect(DEADLINE)
+            message = client.send_message(TextMessage(receiver_id="u2", receiver_type="user", text="x"))
+            muid = client.outbox.put(TextMessage(receiver_id="u2", receiver_type="user", text="y"))
+            assert muid and client.outbox.flush(DEADLINE)
+            service.drop()
+            recorder.wait_for("on_connected", 2)
+            seen.append(_reprs(client, store, message, recorder.errors, *client.outbox.dead_letters()))
+            client.logout()
+            seen.append(_reprs(client, store))
+            client.close()
+            recorder.clear()
+    text = "\n".join([*seen, log.text, *(str(each.message) for each in warned)])
+    assert f"uid='{UID}'" in text and leaks(text) == []
+
+
+@pytest.mark.parametrize("status", [403, 407, 502, None], ids=str)
+def test_the_password_of_a_proxy_stays(serve: Serve, log: Log, status: Optional[int]) -> None:
+    """A proxy that refuses, or is not there: HTTP and the socket name it by host and port, in errors and logs."""
+    refusal: Answer = answer(status or 502, b"<html>" + PASSWORD.encode() + b"</html>", {"Via": PASSWORD})
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        peer.socket.sendall(refusal)
+
+    port = serve(script).port if status else unused_port()
+    proxies = {"https": f"http://user:{PASSWORD}@127.0.0.1:{port}", "http": f"http://user:{PASSWORD}@127.0.0.1:{port}"}
+    for scheme in ("http", "https"):
+        hosts = {"admin_host": f"{scheme}://unreachable.example", "client_host": f"{scheme}://unreachable.example"}
+        with Client("app", Service().settings(**hosts, proxies=proxies)) as client:
+            with pytest.raises(CometChatException) as caught:
+                client.login(UID, KEY)
+            text = shown(caught.value) + repr(client.settings) + log.text
+        assert leaks(text) == [] and "dXNlcjpwcjB4" not in text
+
+
+def test_the_other_half_of_a_secret_is_not_left(service: Service, new_client: Callable[..., Client]) -> None:
+    """A token that is part of another, and one that holds an auth key: no remainder of either is shown."""
+    key, token = TOKEN[5:25], TOKEN
+    client = new_client(auto_establish_socket_connection=False)
+    service.answers["me"] = answer(400, json.dumps({"error": {"code": "ERR_X", "message": f"<{token}>"}}).encode())
+    with pytest.raises(CometChatException) as caught:
+        client.login(UID, key)
+    assert caught.value.message == f"<{'*' * len(token)}>"
