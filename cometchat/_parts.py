@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ._protocol.states import CometChatWSState
 from ._runtime.account import Account
 from ._runtime.connection import Connection
 from ._runtime.counters import Counters
@@ -55,6 +56,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         send_ping=lambda socket, timeout: link.send_ping(socket, timeout),
         counters=counters,
     )
+    registry.is_down = lambda: connection.status is CometChatWSState.DISCONNECTED
     inbox = Inbox(
         account,
         connection.post,

@@ -16,17 +16,17 @@ logger = logging.getLogger("cometchat.listeners")
 class Entry:
     """One registration. ``active`` turns False when it ends, and is read without a lock.
 
-    :ivar told: the last transition that the listener was told of. The dispatcher's own.
+    :ivar told: the last transition that the listener was told of, or could see when it came. The dispatcher's own.
     """
 
     __slots__ = ("listener_id", "listener", "since", "active", "told")
 
-    def __init__(self, listener_id: str, listener: object, since: int) -> None:
+    def __init__(self, listener_id: str, listener: object, since: int, told: Optional[str] = None) -> None:
         self.listener_id = listener_id
         self.listener = listener
         self.since = since
         self.active = True
-        self.told: Optional[str] = None
+        self.told = told
 
 
 class Registry:
@@ -43,6 +43,8 @@ class Registry:
         self._names = itertools.count(1)
         #: Called with the kind of each new registration, on the thread that made it, without a lock.
         self.on_add: Callable[[str], None] = lambda kind: None
+        #: There is no connection now, and none is being made.
+        self.is_down: Callable[[], bool] = lambda: True
 
     def begin_anew(self) -> None:
         """In the child of a fork: the lock may have been somebody's."""
@@ -60,12 +62,13 @@ class Registry:
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:
         """Register; the listener hears of what is queued from now on. In place of one with the same id."""
+        told = "on_disconnected" if self.is_down() else None
         with self._lock:
             entries = self._entries.setdefault(kind, {})
             replaced: Optional[Entry] = entries.get(listener_id)
             if replaced is not None:
                 replaced.active = False
-            entries[listener_id] = Entry(listener_id, listener, self._seq + 1)
+            entries[listener_id] = Entry(listener_id, listener, self._seq + 1, told)
             self._snapshots[kind] = tuple(entries.values())
         if replaced is not None and replaced.listener is not listener:
             logger.warning(

@@ -30,12 +30,12 @@ class Secrets:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        _all.add(self)
         # Replaced as wholes: reading takes no lock.
         self._known: Tuple[str, ...] = ()
         self._short: Tuple[str, ...] = ()
         self._windows: FrozenSet[str] = frozenset()
         self._pieces: FrozenSet[str] = frozenset()
+        _all.add(self)  # now that it is whole: any thread may log
 
     def add(self, *secrets: str) -> None:
         """Remember secrets, in their JSON form too where that differs."""

@@ -103,6 +103,18 @@ class Adapter(requests.adapters.HTTPAdapter):
         super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
         _bound(self.poolmanager)
 
+    def close(self) -> None:
+        """End every connection, also those that a call under way gives back later.
+
+        urllib3 from 2 on leaves that to the garbage collector, which comes to it when it comes.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.values()):
+            for key in list(manager.pools.keys()):
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """For what goes through one."""
         manager = super().proxy_manager_for(*args, ssl_context=_tls(), **kwargs)

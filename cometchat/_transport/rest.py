@@ -77,6 +77,7 @@ class RequestsRest:
         self._ca_certs = ca_certs
         self._wall_clock = wall_clock
         self._routes: Dict[str, Route] = {}
+        self._closed = False
         self._session = Session()
         # The routes are resolved here, once a host; and a ~/.netrc must not add credentials of its own.
         self._session.trust_env = False
@@ -120,6 +121,7 @@ class RequestsRest:
 
     def close(self) -> None:
         """Give the connections back."""
+        self._closed = True
         self._session.close()
 
     def _exchange(
@@ -150,8 +152,12 @@ class RequestsRest:
             proxies={urlsplit(url).scheme: route.proxy} if route.proxy else {},
             verify=route.verify,
         )
-        with response:
-            return response.status_code, response.headers, body_of(response)
+        try:
+            with response:
+                return response.status_code, response.headers, body_of(response)
+        finally:
+            if self._closed:  # meanwhile: the connection must not stay with a pool that nobody closes any more
+                self._session.close()
 
     def _route(self, url: str) -> Route:
         parts = urlsplit(url)

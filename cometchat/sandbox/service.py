@@ -150,7 +150,7 @@ class Service:
             )
         transport = request.transport
         if not isinstance(transport, asyncio.Transport):
-            raise ConnectionResetError("the client has gone")
+            return web.Response()  # the client has gone, and nobody reads it
         websocket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT, compress=False, max_msg_size=MAX_MESSAGE_SIZE)
         await websocket.prepare(request)
         connection = Connection(websocket, transport, self._state, self.hub)

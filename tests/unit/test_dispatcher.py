@@ -356,8 +356,11 @@ def test_cut_drops_what_an_old_connection_has_queued(registry: Registry, dispatc
 
 
 def test_cut_stops_a_call_that_is_being_delivered(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The listeners whose turn has not come yet do not hear it."""
+    """The listeners whose turn has not come yet do not hear it; of the end they do, unless they came while it was down."""
+    registry.is_down = lambda: False
     first, second = listen(registry, "first"), listen(registry, "second")
+    registry.is_down = lambda: True
+    third = listen(registry, "third")
     gate = Gate(first, "on_old")
     dispatcher.start()
     dispatcher.post("connection", "on_old", of_connection=True)
@@ -367,6 +370,7 @@ def test_cut_stops_a_call_that_is_being_delivered(registry: Registry, dispatcher
     gate.open()
     settle(dispatcher)
     assert (first.names, second.names) == (["on_old", "on_disconnected"], ["on_disconnected"])
+    assert third.names == []
 
 
 def test_a_smaller_cut_takes_nothing_back(registry: Registry, dispatcher: Dispatcher) -> None:

@@ -1,0 +1,97 @@
+"""The columns of the matrix: every fault that the sandbox can cause. What stands is given something to bite on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict
+
+from integration.conftest import frame
+
+from cometchat.sandbox import Sandbox
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong.
+
+    :ivar cause: makes it happen.
+    :ivar settings: of the client, so that it is noticed soon.
+    :ivar when_up: an error is certain where the client is connected.
+    :ivar rare: in the short form it comes in one phase of four.
+    """
+
+    cause: Callable[[Sandbox], object]
+    settings: Dict[str, Any] = field(default_factory=dict)
+    when_up: bool = False
+    rare: bool = False
+
+
+def standing(cause: Callable[[Sandbox], object], *, rare: bool = False, **settings: Any) -> Fault:
+    """A fault that shows when a connection is made: so the ones that are up are dropped."""
+
+    def both(sandbox: Sandbox) -> None:
+        cause(sandbox)
+        sandbox.drop_connections()
+
+    return Fault(both, settings, when_up=True, rare=rare)
+
+
+def _revoke(sandbox: Sandbox) -> None:
+    sandbox.revoke_tokens()
+    sandbox.expire_jwts()
+
+
+def _fail(status: int, **options: Any) -> Callable[[Sandbox], object]:
+    def cause(sandbox: Sandbox) -> None:
+        # So that HTTP is needed: the jwt is refused, and a new one is asked for.
+        sandbox.expire_jwts()
+        sandbox.fail_http(status, **options)
+
+    return cause
+
+
+#: Seconds. So that an answer that never comes is missed soon.
+SOON = 0.25
+
+FAULTS: Dict[str, Fault] = {
+    "nothing": Fault(lambda sandbox: None),
+    "RST": Fault(lambda sandbox: sandbox.drop_connections(), when_up=True),
+    "FIN": Fault(lambda sandbox: sandbox.drop_connections(reset=False), when_up=True, rare=True),
+    "close 1000": Fault(lambda sandbox: sandbox.close_connections(1000), when_up=True),
+    "close 1012": Fault(lambda sandbox: sandbox.close_connections(1012, "restart"), when_up=True, rare=True),
+    "close 4001": Fault(lambda sandbox: sandbox.close_connections(4001, "thrown out"), when_up=True, rare=True),
+    "connections refused": standing(lambda sandbox: sandbox.refuse_connections()),
+    "upgrades refused, 503": standing(lambda sandbox: sandbox.refuse_upgrades(503)),
+    "upgrades refused, 429": standing(lambda sandbox: sandbox.refuse_upgrades(429, retry_after=30)),
+    "upgrades hang": standing(lambda sandbox: sandbox.hang_upgrades(), connect_timeout=1.0),
+    "HTTP hangs": standing(lambda sandbox: (sandbox.expire_jwts(), sandbox.hang_http()), connect_timeout=SOON),
+    "latency": standing(lambda sandbox: sandbox.set_latency(0.03)),
+    "HTTP 401": standing(_fail(401)),
+    "HTTP 429": standing(_fail(429, retry_after=30)),
+    "HTTP 500": standing(_fail(500)),
+    "HTTP 503, no JSON": standing(_fail(503, body="<html>busy</html>"), rare=True),
+    "mode, later": Fault(lambda sandbox: sandbox.set_mode("LIMITED_TRANSIENT")),
+    "mode, pushed": Fault(lambda sandbox: sandbox.set_mode("NO_TRANSIENT", push=True), when_up=True),
+    "tokens revoked": standing(_revoke),
+    "jwt expired": standing(lambda sandbox: sandbox.expire_jwts()),
+    "auth refused by frame": standing(lambda sandbox: sandbox.refuse_auth()),
+    "auth refused by close": standing(lambda sandbox: sandbox.refuse_auth(mode="close"), rare=True),
+    "auth refused once": standing(lambda sandbox: sandbox.refuse_auth(times=1), rare=True),
+    "auth not answered": standing(lambda sandbox: sandbox.ignore_auth(), auth_timeout=SOON),
+    "auth late": standing(lambda sandbox: sandbox.delay_auth(0.05)),
+    "no pongs": Fault(
+        lambda sandbox: sandbox.ignore_pings(), {"ping_interval": 0.05, "pong_timeout": 0.25}, when_up=True
+    ),
+    "garbage, text": Fault(lambda sandbox: [sandbox.send_raw(data) for data in ("", "{", "[1]", '{"type": 7}')]),
+    "garbage, binary": Fault(lambda sandbox: sandbox.send_raw(bytes(range(256))), rare=True),
+    "an auth frame late": Fault(
+        lambda sandbox: sandbox.send_raw('{"type": "auth", "body": {"code": "401"}}'), when_up=True, rare=True
+    ),
+    "broken framing": Fault(lambda sandbox: sandbox.send_wire(frame(1, b"x", rsv=7)), when_up=True),
+    "half a frame": Fault(
+        lambda sandbox: (sandbox.send_wire(b"\x81\x7e\xff\xff{"), sandbox.drop_connections(reset=False)), when_up=True
+    ),
+    "a frame too long": Fault(
+        lambda sandbox: sandbox.send_wire(b"\x81\x7f" + (2**40).to_bytes(8, "big")), when_up=True, rare=True
+    ),
+}
