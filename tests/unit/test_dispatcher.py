@@ -356,7 +356,7 @@ def test_cut_drops_what_an_old_connection_has_queued(registry: Registry, dispatc
 
 
 def test_cut_stops_a_call_that_is_being_delivered(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The listeners whose turn has not come yet do not hear it; they hear of the end, unless it was down when they came."""
+    """The listeners whose turn has not come yet do not hear it, and of the end only those that came while it was up."""
     registry.is_down = lambda: False
     first, second = listen(registry, "first"), listen(registry, "second")
     registry.is_down = lambda: True
