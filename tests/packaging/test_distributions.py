@@ -89,7 +89,7 @@ def test_the_dependencies_are_three(built: Built) -> None:
     plain = {line for line in required if "extra==" not in line}
     assert plain == {"websocket-client<2,>=1.8", "requests>=2.28", "tenacity>=8.2.3"}
     extras = set(metadata(built).get_all("Provides-Extra", []))
-    assert extras == {"sandbox", "cli", "socks", "speed", "test", "lint"}
+    assert extras == {"sandbox", "cli", "socks", "speed", "test", "soak", "lint"}
 
 
 def test_the_metadata(built: Built) -> None:
