@@ -75,13 +75,8 @@ class FaultControls(ABC):
 
         HTTP connections end too; WebSockets that are up stay up (``drop_connections()`` ends those).
         """
-
-        def change(service: Optional[Service]) -> None:
-            self._state.faults.refusing_connections = True
-            if service is not None:
-                service.refuse()
-
-        self._apply(change)
+        self._fault("refusing_connections", True)
+        self._apply_waiting(lambda service: service.refuse())
 
     def accept_connections(self) -> None:
         """Listen again, on the same port, after ``refuse_connections()``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import ssl
@@ -17,7 +18,7 @@ class Listener:
         #: The port asked for; once bound, the one there is. Later binds take the same.
         self.port = port
         self._bound: Optional[socket.socket] = None
-        self._server: Optional[asyncio.AbstractServer] = None
+        self._server: Optional[asyncio.Server] = None
 
     def bind(self) -> None:
         """Take the port without listening on it: connections are refused.
@@ -44,6 +45,20 @@ class Listener:
             return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(protocol, sock=bound, ssl=tls)
+
+    async def pause(self) -> None:
+        """Accept no more, and wait until what was accepted a moment ago is a connection.
+
+        asyncio makes it one turn later; where the server is closed by then, it drops the socket without closing it.
+        """
+        if self._server is None:
+            return
+        loop = asyncio.get_running_loop()
+        for listening in self._server.sockets:
+            with contextlib.suppress(NotImplementedError):  # Windows' proactor loop
+                loop.remove_reader(listening.fileno())
+        for _ in range(2):
+            await asyncio.sleep(0)
 
     def refuse(self) -> None:
         """Close the listening socket: the kernel refuses connections. Another, not listening, keeps the port."""

@@ -61,15 +61,17 @@ class Service:
         assert self._server is not None
         await self._listener.listen(self._server, self._tls)
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         """Stop listening, and end every TCP connection that is not a WebSocket's."""
         assert self._server is not None
+        await self._listener.pause()
         self._listener.refuse()
         self._server.abort(kept=[connection.transport for connection in self.connections])
 
     async def close(self) -> None:
         """Stop listening, and end every TCP connection."""
         assert self._server is not None
+        await self._listener.pause()
         self._listener.close()
         for connection in list(self.connections):
             connection.abort(reset=False)
@@ -152,7 +154,10 @@ class Service:
         if not isinstance(transport, asyncio.Transport):
             return web.Response()  # the client has gone, and nobody reads it
         websocket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT, compress=False, max_msg_size=MAX_MESSAGE_SIZE)
-        await websocket.prepare(request)
+        try:
+            await websocket.prepare(request)
+        except ConnectionError:
+            return web.Response()  # the client has gone meanwhile
         connection = Connection(websocket, transport, self._state, self.hub)
         self.connections.append(connection)
         try:
