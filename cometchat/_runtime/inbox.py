@@ -245,6 +245,8 @@ class Inbox:
             except Superseded:
                 return
             except CometChatException as error:
+                if task.stopped.is_set():
+                    return
                 if error.http_status == 401 and self._renewed(task):
                     continue
                 if _is_final(error):
@@ -252,8 +254,7 @@ class Inbox:
                     return
                 if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
                     task.limit = max(1, task.limit // 4)
-                began = began if failures else self._clock()
-                failures += 1
+                began, failures = (began if failures else self._clock()), failures + 1
                 self._bear(task, error, self._clock() - began)
                 self._wait(task.stopped, max(error.retry_after or 0.0, backoff(failures, self._jitter())))
 
@@ -306,8 +307,7 @@ class Inbox:
         level = logging.INFO if self._refused_before else logging.WARNING
         self._refused_before = True
         logger.log(level, "The service does not give missed messages, live ones go on: %s", error)
-        # The next connection asks again, from where this one stood.
-        self._finish(task, unfinished=task.after)
+        self._finish(task, unfinished=task.after)  # where the next connection goes on to ask
 
     def _bear(self, task: CatchUp, error: CometChatException, waited: float) -> None:
         if task.released or waited < PATIENCE:
@@ -337,7 +337,7 @@ class Inbox:
     def _tell(self, run: Run, body: Dict[str, Any], size: int, fetched: bool = False) -> None:
         """Under the lock: to the queue, unless it was there before."""
         message_id = id_of(body) if fetched else _own_id(body)
-        if message_id is not None and message_id in self._seen:
+        if message_id in self._seen:
             return
         delivery = self._delivery_of(body, fetched)
         claim: Optional[Callable[[], bool]] = None

@@ -21,6 +21,7 @@ from ..exceptions import (
     AuthenticationException,
     CometChatException,
     ConnectionException,
+    client_closed,
     exception_for,
 )
 from .answers import MAX_ANSWER, MAX_BODY, Adapter, Session, TooLong, body_of
@@ -105,6 +106,8 @@ class RequestsRest:
         except requests.exceptions.ContentDecodingError as error:
             raise exception_for(ERR_BAD_RESPONSE, f"{_host(url)} sent an answer that can't be decoded.") from error
         except Exception as error:  # all of requests, urllib3, ssl and the system
+            if self._closed:
+                raise client_closed() from error
             if any(isinstance(cause, TooLong) for cause in causes(error)):
                 raise exception_for(
                     ERR_BAD_RESPONSE, f"{_host(url)} sent an answer of more than {MAX_ANSWER} bytes."
