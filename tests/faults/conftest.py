@@ -6,10 +6,12 @@ import json
 import os
 import platform
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from integration.conftest import (  # noqa: F401 - fixtures: pytest finds them by their name here
+    QUICK,
+    RawServer,
     debug_log,
     facade,
     no_thread_left,
@@ -18,6 +20,10 @@ from integration.conftest import (  # noqa: F401 - fixtures: pytest finds them b
     sandbox,
     serve,
 )
+
+from cometchat import Client
+
+from .fuzz_peers import Service
 
 #: The long form, `make soak`. The short one is part of `make test`.
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
@@ -37,6 +43,30 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
         FIGURES.setdefault(request.node.name, {}).update(values)
 
     yield keep
+
+
+@pytest.fixture
+def service(serve: Callable[..., RawServer]) -> Service:  # noqa: F811 - the fixture
+    """A service that says what a test wants it to."""
+    made = Service()
+    made.port = serve(made).port
+    return made
+
+
+@pytest.fixture
+def new_client(service: Service) -> Iterator[Callable[..., Client]]:
+    """Makes clients of it, which are closed after the test."""
+    clients: List[Client] = []
+
+    def make(**overrides: Any) -> Client:
+        clients.append(
+            Client("app", service.settings(**{"reconnect_wait": QUICK, "connect_timeout": 5.0, **overrides}))
+        )
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from integration.conftest import DEADLINE, QUICK, RawServer, Recorder, eventually
+from integration.conftest import DEADLINE, RawServer, Recorder, eventually
 from integration.transport_peers import Stopwatch, answer, unused_port
 
 from cometchat import Client, CometChatException, MessageListener, TextMessage
@@ -64,28 +64,6 @@ def no_mistake_in_the_log() -> Iterator[None]:
     with LoudLog() as log:
         yield
     log.check()
-
-
-@pytest.fixture
-def service(serve: Serve) -> Service:
-    made = Service()
-    made.port = serve(made).port
-    return made
-
-
-@pytest.fixture
-def new_client(service: Service) -> Iterator[Callable[..., Client]]:
-    clients: List[Client] = []
-
-    def make(**overrides: Any) -> Client:
-        clients.append(
-            Client("app", service.settings(**{"reconnect_wait": QUICK, "connect_timeout": 5.0, **overrides}))
-        )
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
 
 
 @pytest.fixture(autouse=True)

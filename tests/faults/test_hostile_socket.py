@@ -99,13 +99,6 @@ def listen(client: Client) -> Everything:
 
 
 @pytest.fixture
-def service(serve: Serve) -> Service:
-    made = Service()
-    made.port = serve(made).port
-    return made
-
-
-@pytest.fixture
 def joined(service: Service) -> Iterator[Callable[..., Tuple[Client, Recorder, Everything]]]:
     """A client that is connected to the service, and what it hears."""
     clients: List[Client] = []

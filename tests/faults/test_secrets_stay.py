@@ -15,7 +15,7 @@ import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
-from integration.conftest import DEADLINE, QUICK, UID, Peer, RawServer, Recorder, accept_upgrade, frame
+from integration.conftest import DEADLINE, UID, Peer, RawServer, Recorder, accept_upgrade, frame
 from integration.transport_peers import answer, unused_port
 
 from cometchat import Client, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
@@ -83,28 +83,6 @@ def log() -> Iterator[Log]:
     yield handler
     root.removeHandler(handler)
     root.setLevel(level)
-
-
-@pytest.fixture
-def service(serve: Serve) -> Service:
-    made = Service()
-    made.port = serve(made).port
-    return made
-
-
-@pytest.fixture
-def new_client(service: Service) -> Iterator[Callable[..., Client]]:
-    clients: List[Client] = []
-
-    def make(**overrides: Any) -> Client:
-        clients.append(
-            Client("app", service.settings(**{"reconnect_wait": QUICK, "connect_timeout": 5.0, **overrides}))
-        )
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
 
 
 # Redirects.
