@@ -13,14 +13,19 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_USE_PEP517 = 1
 
 EXTRAS_demo := sandbox,cli
-EXTRAS_test := sandbox,cli,speed,test
-EXTRAS_soak := sandbox,cli,speed,test,soak
-EXTRAS_lint := sandbox,cli,speed,lint
+CONTRIB := django,flask,redis,prometheus,opentelemetry
+EXTRAS_test := sandbox,cli,speed,$(CONTRIB),test
+EXTRAS_soak := sandbox,cli,speed,$(CONTRIB),test,soak
+EXTRAS_lint := sandbox,cli,speed,$(CONTRIB),lint
+EXTRAS_bench := sandbox,speed,bench
+EXTRAS_docs := sandbox,cli,$(CONTRIB),docs
 
 DEMO := $(VENVS)/demo-$(VERSION)
 TEST := $(VENVS)/test-$(VERSION)
 SOAK := $(VENVS)/soak-$(VERSION)
 LINT := $(VENVS)/lint-$(VERSION)
+BENCH := $(VENVS)/bench-$(VERSION)
+DOCS := $(VENVS)/docs-$(VERSION)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
