@@ -51,6 +51,7 @@ from .models import (
 from .outbox import DeadLetter, Outbox
 from .settings import AppSettings, SessionStore
 from .stats import PastError, Stats
+from .status_store import Member, Seat, SharedStatus, StatusStore
 from .version import __version__
 
 __all__ = [
@@ -80,6 +81,7 @@ __all__ = [
     "InvalidArgumentException",
     "LoginListener",
     "MediaMessage",
+    "Member",
     "MemorySessionStore",
     "MessageListener",
     "MessageReceipt",
@@ -88,9 +90,12 @@ __all__ = [
     "PastError",
     "RateLimitException",
     "ReactionEvent",
+    "Seat",
     "SecretsFilter",
     "SessionStore",
+    "SharedStatus",
     "Stats",
+    "StatusStore",
     "TextMessage",
     "TransientMessage",
     "TypingIndicator",

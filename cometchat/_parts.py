@@ -6,7 +6,7 @@ websocket-client, tenacity and sqlite3.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from ._protocol.states import CometChatWSState
 from ._runtime.account import Account
@@ -22,6 +22,7 @@ from ._runtime.reconnect import ReconnectPolicy
 from ._runtime.registry import Registry
 from ._runtime.sender import Sender
 from ._runtime.session import MemorySessionStore
+from ._runtime.shared import Shared
 from ._runtime.worker import Worker
 from ._sending import check_message
 from ._transport.rest import RequestsRest
@@ -79,19 +80,31 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         dispatcher=dispatcher,
         name=f"cometchat-outbox-{number}",
     )
-    link = Link(account, settings, socket_factory(settings), connection.post, inbox.take, counters)
+    shared = _share(app_id, settings, account)
+    new_socket = shared.new_socket if shared is not None else socket_factory(settings)
+    link = Link(account, settings, new_socket, connection.post, inbox.take, counters)
+    watched = NETWORK.watched if shared is None else shared.watched
     worker = Worker(
         connection,
         account=account,
         settings=settings,
         link=link,
         inbox=inbox,
-        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, watched=NETWORK.watched),
+        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, watched=watched),
         on_up=delivery.hurry,
         report=dispatcher.report,
         counters=counters,
+        shared=shared,
         name=f"cometchat-{{}}-{number}",
     )
+    if shared is not None:
+        shared.serve(connection, link)
     limit = settings.outbox_max_items
     outbox = Outbox(store, delivery, account=account, sender=sender, check_message=check_message, limit=limit)
     return Parts(rest, account, connection, inbox, sender, store, delivery, outbox, counters)
+
+
+def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Shared]:
+    if settings.status_store is None:
+        return None
+    return Shared(settings.status_store, app_id, account, socket_factory(settings), NETWORK.watched)

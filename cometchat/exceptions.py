@@ -41,6 +41,7 @@ ERR_OUTBOX_FULL = "ERR_OUTBOX_FULL"
 ERR_OUTBOX_STORE = "ERR_OUTBOX_STORE"
 ERR_PONG_TIMEOUT = "ERR_PONG_TIMEOUT"
 ERR_PROTOCOL = "ERR_PROTOCOL"
+ERR_STATUS_STORE = "ERR_STATUS_STORE"
 ERR_TOKEN_REFRESH = "ERR_TOKEN_REFRESH"  # nosec B105
 ERR_TOO_MANY_REQUESTS = "ERR_TOO_MANY_REQUESTS"
 
@@ -120,6 +121,7 @@ CLASSES: Dict[str, Type[CometChatException]] = {
     ERR_CONNECT_TIMEOUT: ConnectionTimeoutException,
     ERR_PONG_TIMEOUT: ConnectionTimeoutException,
     ERR_PROTOCOL: ConnectionException,
+    ERR_STATUS_STORE: ConnectionException,
     ERR_TOKEN_REFRESH: ConnectionException,
     ERR_TOO_MANY_REQUESTS: RateLimitException,
     FAILED_TO_FETCH: ConnectionException,

@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, S
 from urllib.parse import urlsplit
 
 from .exceptions import invalid, invalid_value, missing
+from .status_store import StatusStore
 
 SUBSCRIPTION_TYPES = ("ALL_USERS", "FRIENDS", "ROLES", "NONE")
 
@@ -101,6 +102,8 @@ class AppSettings:
     :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
         ``CURL_CA_BUNDLE``), else certifi's.
     :param session_store: where the login is kept. Default: in memory.
+    :param status_store: shares one connection among processes: ``cometchat.contrib.redis.RedisStatusStore``. Default:
+        each client has its own.
     :param outbox_path: file of ``Client.outbox``, made where it is missing; several processes may share it. Default: in
         memory.
     :param outbox_max_items: how many items (1 to 2147483647) of a user the outbox takes.
@@ -129,6 +132,7 @@ class AppSettings:
     proxies: Optional[Mapping[str, str]] = field(repr=False)
     ca_certs: Optional[str]
     session_store: Optional[SessionStore]
+    status_store: Optional[StatusStore]
     outbox_path: Optional[str]
     outbox_max_items: int
 
@@ -156,6 +160,7 @@ class AppSettings:
         proxies: Optional[Mapping[str, str]] = None,
         ca_certs: Union[str, os.PathLike[str], None] = None,
         session_store: Optional[SessionStore] = None,
+        status_store: Optional[StatusStore] = None,
         outbox_path: Union[str, os.PathLike[str], None] = None,
         outbox_max_items: int = DEFAULT_OUTBOX_MAX_ITEMS,
     ) -> None:
@@ -309,11 +314,10 @@ def _path(name: str, value: object) -> Optional[str]:
     return os.path.abspath(path)
 
 
-def _store(value: Any) -> Any:
+def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
     if value is not None:
-        methods = (getattr(value, name, None) for name in ("load", "save", "clear"))
-        if isinstance(value, type) or not all(callable(method) for method in methods):
-            raise invalid("session_store", "give an object with load(), save(session) and clear()", value)
+        if isinstance(value, type) or not all(callable(getattr(value, method, None)) for method in methods):
+            raise invalid(name, f"give an object with {expected}", value)
     return value
 
 
@@ -341,7 +345,12 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "allow_insecure_socket": _bool,
     "proxies": lambda name, value: _proxies(value),
     "ca_certs": lambda name, value: _ca_certs(value),
-    "session_store": lambda name, value: _store(value),
+    "session_store": lambda name, value: _store(
+        name, value, ("load", "save", "clear"), "load(), save(session) and clear()"
+    ),
+    "status_store": lambda name, value: _store(
+        name, value, ("join",), "join(app_id, uid, member), such as cometchat.contrib.redis.RedisStatusStore(url)"
+    ),
     "outbox_path": _path,
     "outbox_max_items": lambda name, value: _whole(name, value, "a number of items", 1),
 }

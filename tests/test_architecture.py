@@ -26,6 +26,7 @@ FLOORS: Dict[str, float] = {
     "listeners": 0.2,
     "connection_info": 0.2,
     "stats": 0.2,
+    "status_store": 0.2,
     "_protocol": 1,
     "settings": 2,
     "_transport": 2.1,  # above settings: the socket takes its limits from there

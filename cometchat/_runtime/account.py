@@ -87,6 +87,8 @@ class Account:
         self.session: Optional[Session] = None
         #: The settings are those of a ``PUT /me`` that no connection has used yet.
         self.settings_are_new = False
+        #: The MODE of the process that holds the connection for this one; None: this one's own counts.
+        self.shared_mode: Optional[str] = None
 
     def take_over(self, other: Account) -> None:
         """The login of another account object of the same client: in the child of a fork, the parent's."""
@@ -232,6 +234,8 @@ class Account:
     @property
     def mode(self) -> str:
         """The service's ``MODE``, as last heard."""
+        if self.shared_mode is not None:
+            return self.shared_mode
         session = self.session
         return mode_of((session.settings if session else None) or {})
 

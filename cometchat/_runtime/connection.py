@@ -91,6 +91,14 @@ class Connection:
         self._last_off = 0  # the number of the newest on_disconnected
         #: Called after a run's calls, and those of the runs before it, were cut off.
         self.on_cut: Callable[[Run], None] = lambda run: None
+        #: Called with each step of the machine, under the lock: must not wait.
+        self.on_step: Callable[[Step], None] = lambda step: None
+        #: Called when a connection is not wanted any more: must not wait.
+        self.on_end: Callable[[], None] = lambda: None
+        #: Called in the child of a fork.
+        self.on_forsake: Callable[[], None] = lambda: None
+        #: Called when the client ends, with the seconds that it may take.
+        self.on_join: Callable[[float], None] = lambda timeout: None
         #: How often somebody has called for no connection. Read by anybody, without a lock; written under it.
         self.disconnects = 0
         #: The same.
@@ -150,12 +158,14 @@ class Connection:
         for run in (self._run, self._ended):
             if run is not None and run.socket is not None:
                 run.socket.forsake()
+        self.on_forsake()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread that :meth:`close` has stopped, at most ``timeout`` seconds."""
         thread = self._ended.thread if self._ended is not None else None
         if thread is not None and thread.ident is not None and thread is not threading.current_thread():
             thread.join(timeout)
+        self.on_join(timeout)
 
     def wait_until_up(self, timeout: Optional[float]) -> None:
         """Wait for the connection; see ``Client.connect``."""
@@ -329,6 +339,7 @@ class Connection:
         if run is not None:
             run.stop(at_exit=at_exit)
             run.release_waiters()
+        self.on_end()
         _log(step)
         if at_exit:  # what is queued is delivered for as long as join() waits
             return
@@ -353,6 +364,7 @@ class Connection:
         if step.new is Phase.IDLE and self._run is not None and step.old is not Phase.IDLE:
             self._ended, self._run = self._run, None
             self._stopped_by = self.last_error
+        self.on_step(step)
         self._waiting = [waiter for waiter in self._waiting if not waiter.look(step.new)]
 
 

@@ -67,6 +67,8 @@ class Link:
         self._clock = clock
         self._wall_clock = wall_clock
         self.new_socket = open_socket
+        #: Given the frames that are events; None: nobody wants them.
+        self.relay: Optional[Callable[[bytes], None]] = None
 
     def credentials(self, run: Run) -> Credentials:
         """What the socket wants, with a new jwt where there is none, it is expired, or an attempt failed over it."""
@@ -153,6 +155,8 @@ class Link:
         self._counters.frame(len(data))
         event = self._decode(data)
         if isinstance(event, ServerEvent):
+            if self.relay is not None:
+                self.relay(data)
             self._deliver(run, event, len(data))
         elif isinstance(event, AuthAnswer):
             self._judge(event)

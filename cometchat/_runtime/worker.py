@@ -31,6 +31,7 @@ from .inbox import Inbox
 from .link import Link
 from .reconnect import ReconnectPolicy, count_loss
 from .run import Run
+from .shared import Shared
 
 logger = logging.getLogger("cometchat.connection")
 
@@ -45,6 +46,7 @@ class Worker:
     :param on_up: called when the connection is up, or not throttled any more; must not wait.
     :param name: of the client's threads, with ``{}`` for what they do.
     :param report: called after each frame, to say that listeners are slow.
+    :param shared: where processes share one connection.
     :param clock: monotonic seconds.
     """
 
@@ -61,6 +63,7 @@ class Worker:
         name: str,
         report: Callable[[], None] = lambda: None,
         counters: Optional[Counters] = None,
+        shared: Optional[Shared] = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._connection = connection
@@ -72,6 +75,7 @@ class Worker:
         self._on_up = on_up
         self._report = report
         self._counters = counters or Counters()
+        self._shared = shared
         self._name = name
         self._clock = clock
 
@@ -102,6 +106,8 @@ class Worker:
             self._give_up(run)
         finally:
             self._let_go(run)
+            if self._shared is not None and not self._connection.wanted:
+                self._shared.leave()
 
     def _attempt(self, run: Run, state: Any) -> None:
         """One attempt, and the life of the connection if it succeeds. Raises what ended it."""
@@ -180,6 +186,8 @@ class Worker:
                 if link.take(run, data):
                     self._pong(run)
                 self._report()
+            elif self._account.shared_mode is not None:
+                self._apply_mode(run)
             # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.
             now = self._clock()
             if heartbeat.expired(now if data is None else now - self._settings.pong_timeout / 4):
@@ -225,6 +233,8 @@ class Worker:
 
     def _before_wait(self, run: Run, state: Any) -> None:
         """Tenacity says: once more."""
+        if self._shared is not None:
+            self._shared.hold(run.wake)
         self._connection.signal(run, Signal.RETRY, only_in=Phase.LOST)
         self._connection.prepare_wait(run)
         logger.info("the next attempt (number %d) in %.1f s", state.attempt_number + 1, state.next_action.sleep)
@@ -254,7 +264,7 @@ class Worker:
 
     def _refresh_settings(self, run: Run) -> None:
         """Ask for the settings on a thread of its own: the socket must not wait for HTTP."""
-        if run.refreshing:
+        if run.refreshing or self._account.shared_mode is not None:
             return
         run.refreshing = True
         thread = threading.Thread(target=self._refresh, args=(run,), name=self._name.format("settings"), daemon=True)

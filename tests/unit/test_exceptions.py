@@ -45,6 +45,7 @@ CODES = {
     "ERR_PONG_TIMEOUT": ConnectionTimeoutException,
     "WS_AUTH_FAIL": AuthenticationException,
     "ERR_PROTOCOL": ConnectionException,
+    "ERR_STATUS_STORE": ConnectionException,
     "NO_WEBSOCKET_CONNECTION": ConnectionException,
 }
 

@@ -66,6 +66,7 @@ WRONG = {
     "outbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
     "session_store": [5, "file", MemorySessionStore, NoStore(), {}],
+    "status_store": [5, "redis://localhost", MemorySessionStore(), NoStore, {}],
 }
 
 
@@ -130,6 +131,7 @@ def test_the_defaults_are_those_of_the_contract():
         "proxies": None,
         "ca_certs": None,
         "session_store": None,
+        "status_store": None,
         "max_queued_events": 10_000,
         "fetch_missed_messages": True,
         "connect_after_fork": True,

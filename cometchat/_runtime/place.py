@@ -1,0 +1,156 @@
+"""A client's place among processes that share one connection: what the store says, kept for the socket to read."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import Callable, Deque, Optional
+
+from .._protocol.states import CometChatWSState
+from .._transport.base import Socket
+from ..exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
+from ..status_store import Seat, SharedStatus
+from .counters import again
+
+logger = logging.getLogger("cometchat.connection")
+
+#: The statuses in which a leader's connection is up.
+UP_STATUSES = (CometChatWSState.CONNECTED.value, CometChatWSState.FEATURE_THROTTLED.value)
+
+#: Frames that wait in a follower for its connection thread. More: it lags, and asks for what it missed.
+MAX_FRAMES = 10_000
+
+#: Seconds that a follower's frame may take to find room in the leader's socket.
+_SEND = 1.0
+
+
+class Place:
+    """One stay in a line: what the store says, for the socket to read.
+
+    :param on_news: called, without a lock, when it is worth another attempt.
+    """
+
+    def __init__(self, uid: str, on_news: Callable[[], None]) -> None:
+        self.uid = uid
+        self._news = on_news
+        self.cond = threading.Condition()
+        self.seat: Optional[Seat] = None
+        #: Counts the changes of role: a socket belongs to one.
+        self.turn = 0
+        self.leads = False
+        self.status: Optional[SharedStatus] = None
+        self.error: Optional[CometChatException] = None
+        self.frames: Deque[bytes] = deque()
+        #: The errors of this leader that were told.
+        self.failures_told = 0
+        self.real: Optional[Socket] = None
+        #: Counts what was worth another attempt.
+        self.news = 0
+
+    @property
+    def away(self) -> bool:
+        """Nobody knows who leads."""
+        return self.error is not None
+
+    def lead(self) -> None:
+        """See :class:`Member`."""
+        with self.cond:
+            self._turn_over()
+            self.leads = True
+            self.news += 1
+        self._news()
+
+    def follow(self, status: SharedStatus) -> None:
+        """See :class:`Member`."""
+        with self.cond:
+            real = None
+            worth = self.away or status.status in UP_STATUSES
+            if self.status is None:
+                real = self._turn_over()
+            self.status = status
+            self.news += worth
+            self.cond.notify_all()
+        if real is not None:
+            real.interrupt()
+        if worth:
+            self._news()
+
+    def away_because(self, error: CometChatException) -> None:
+        """See :meth:`Member.away`."""
+        with self.cond:
+            real = self._turn_over()
+            self.error = error
+        if real is not None:
+            real.interrupt()
+
+    def frame(self, data: bytes) -> None:
+        """See :class:`Member`."""
+        with self.cond:
+            if self.status is None:
+                return
+            if len(self.frames) >= MAX_FRAMES:
+                logger.warning("This process is too slow for what its leader relays: what it misses is asked for.")
+                self._turn_over(self.status)
+            self.frames.append(data)
+            self.cond.notify_all()
+
+    def send(self, text: str) -> None:
+        """See :class:`Member`."""
+        real = self.real
+        if real is None or not self.leads:
+            return
+        try:
+            real.send(text, _SEND)
+        except CometChatException as error:
+            logger.info("a frame of a follower's could not be sent: %s", error)
+
+    def end(self) -> None:
+        """The place is left."""
+        with self.cond:
+            self._turn_over()
+
+    def broken(self) -> CometChatException:
+        """Why a socket of an earlier turn is no use any more."""
+        if self.error is not None:
+            return again(self.error)
+        if self.status is not None and self.status.error is not None:
+            return again(self.status.error)
+        return exception_for(WS_CONNECTION_FAIL, "The connection that processes share has gone to another of them.")
+
+    def _turn_over(self, status: Optional[SharedStatus] = None) -> Optional[Socket]:
+        """Under the lock. The real socket that has had its time, to be interrupted."""
+        self.turn += 1
+        self.leads, self.status, self.error = False, status, None
+        self.failures_told = 0
+        self.frames.clear()
+        real, self.real = self.real, None
+        self.cond.notify_all()
+        return real
+
+
+class PlaceMember:
+    """What the store calls; deaf once the place is left."""
+
+    def __init__(self, place: Place) -> None:
+        self.place: Optional[Place] = place
+
+    def lead(self) -> None:
+        if self.place is not None:
+            self.place.lead()
+
+    def follow(self, status: SharedStatus) -> None:
+        if self.place is not None:
+            self.place.follow(status)
+
+    def away(self, error: CometChatException) -> None:
+        if self.place is not None:
+            self.place.away_because(error)
+
+    def frame(self, data: bytes) -> None:
+        if self.place is not None:
+            self.place.frame(data)
+
+    def send(self, text: str) -> None:
+        if self.place is not None:
+            self.place.send(text)

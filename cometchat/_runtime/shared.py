@@ -1,0 +1,184 @@
+"""One client's share in a connection that processes share: enters and leaves the line, and speaks to its store.
+
+Whoever leads has a real socket, and hands what comes to the store as well. Whoever follows has one that the store
+feeds. All that stands above a socket (states, heartbeat, listeners, missed messages) is the same in every process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from typing import Callable, ContextManager, Iterator, List, Optional
+
+from .._protocol.endpoints import MODE_DEFAULT
+from .._protocol.machine import Step
+from .._protocol.states import STATUS, CometChatWSState
+from .._transport.base import Socket, SocketFactory
+from ..exceptions import CometChatException
+from ..status_store import Seat, SharedStatus, StatusStore
+from .account import Account
+from .connection import Connection
+from .link import Link
+from .place import Place, PlaceMember
+from .shared_socket import SharedSocket
+
+logger = logging.getLogger("cometchat.connection")
+
+#: A MODE that is not the default one: which it is, is the leader's to know.
+_THROTTLED = "SHARED"
+
+
+class Shared:
+    """One client's share in a connection.
+
+    :param new_socket: makes a real one.
+    :param watched: see :class:`.reconnect.ReconnectPolicy`: what ends a wait anyhow.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: StatusStore,
+        app_id: str,
+        account: Account,
+        new_socket: SocketFactory,
+        watched: Callable[[Callable[[], None]], ContextManager[None]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._app_id = app_id
+        self._account = account
+        self._watched = watched
+        self.new_real = new_socket
+        self.clock = clock
+        self._lock = threading.Lock()
+        self._place: Optional[Place] = None
+        self._member: Optional[PlaceMember] = None
+        self._left: Optional[Seat] = None
+        self._seen = 0
+        self._failures = 0
+        self._error: Optional[CometChatException] = None
+        self._told: Optional[SharedStatus] = None
+        self._waits: List[Callable[[], None]] = []
+        #: Attempts of the leader's that failed in a row.
+        self.failed = 0
+
+    def serve(self, connection: Connection, link: Link) -> None:
+        """Learn what these two know."""
+        connection.on_step, connection.on_end, link.relay = self._step, self.leave, self._relay
+        connection.on_forsake, connection.on_join = self._forsake, self._wait_left
+
+    def new_socket(self) -> Socket:
+        """A socket of either kind: which, it learns when it is opened."""
+        return SharedSocket(self)
+
+    def enter(self) -> Place:
+        """The place in the line of who is logged in."""
+        uid = self._account.require().uid
+        with self._lock:
+            if self._place is not None and self._place.uid == uid:
+                return self._place
+        self.leave()
+        place = Place(uid, self._news)
+        member = PlaceMember(place)
+        place.seat = self._store.join(self._app_id, uid, member)
+        with self._lock:
+            self._place, self._member = place, member
+        self.begin_turn()
+        return place
+
+    def begin_turn(self) -> None:
+        """What was before this process led is not for its followers."""
+        self._told, self._failures, self._error = None, 0, None
+
+    def leave(self) -> None:
+        """No connection is wanted. Any thread; does not wait."""
+        with self._lock:
+            place, member = self._place, self._member
+            self._place = self._member = None
+            self._left = place.seat if place is not None else self._left
+        if place is None or member is None:
+            return
+        member.place = None
+        self.throttle(None)
+        if place.seat is not None:
+            place.seat.leave()
+        place.end()
+
+    def _wait_left(self, timeout: float) -> None:
+        seat = self._left
+        if seat is not None:
+            seat.wait_left(timeout)
+
+    def _forsake(self) -> None:
+        place = self._place
+        if place is not None and place.seat is not None:
+            place.seat.forsake()
+
+    def _step(self, step: Step) -> None:
+        for notify in step.notifications:
+            if notify.error is not None:
+                self._failures += 1
+                self._error = notify.error
+        self.publish(STATUS[step.new])
+
+    def publish(self, status: CometChatWSState) -> None:
+        """Tell the followers, if this one leads."""
+        place = self._place
+        if place is None or not place.leads or place.seat is None:
+            return
+        said = SharedStatus(status.value, self._failures, self._error)
+        if said != self._told:
+            self._told = said
+            place.seat.publish(said)
+
+    def begin_attempt(self, place: Place) -> None:
+        """An attempt begins: what is news from now on comes after it."""
+        self._seen = place.news
+
+    def _relay(self, data: bytes) -> None:
+        place = self._place
+        if place is not None and place.leads and place.seat is not None:
+            place.seat.relay(data)
+
+    def throttle(self, status: Optional[SharedStatus]) -> None:
+        """The MODE is the leader's; None: this one's."""
+        throttled = status is not None and status.status == CometChatWSState.FEATURE_THROTTLED.value
+        self._account.shared_mode = None if status is None else _THROTTLED if throttled else MODE_DEFAULT
+
+    @contextlib.contextmanager
+    def watched(self, on_return: Callable[[], None]) -> Iterator[None]:
+        """While it lasts, ``on_return`` is called when another attempt is worth it."""
+        with self._watched(on_return), self._told_of_news(on_return):
+            place = self._place
+            if place is not None and place.news != self._seen:  # it came since the attempt began
+                on_return()
+            yield
+
+    def hold(self, wake: threading.Event) -> None:
+        """While nobody knows who leads, the connection is lost, and not being made. Ended by ``wake``."""
+        place = self._place
+        if place is None or not place.away:
+            return
+        logger.info("waiting for the status store: %s", place.error)
+        with self._told_of_news(wake.set):
+            if place.away:
+                wake.wait()
+
+    @contextlib.contextmanager
+    def _told_of_news(self, call: Callable[[], None]) -> Iterator[None]:
+        with self._lock:
+            self._waits.append(call)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._waits.remove(call)
+
+    def _news(self) -> None:
+        with self._lock:
+            waits = tuple(self._waits)
+        for call in waits:
+            call()

@@ -1,0 +1,74 @@
+"""The thread that hears what other processes say over Redis."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import Any, Sequence, Tuple
+
+import redis
+
+logger = logging.getLogger("cometchat.redis")
+
+
+class Reader:
+    """A subscription: puts ``("message", (channel, data))`` onto a queue, and ``("broken", error)`` when it ends.
+
+    :param client: of the redis library, for this thread alone; closed with it.
+    :param number: for the thread's name.
+    """
+
+    def __init__(
+        self, client: Any, channels: Sequence[str], items: queue.SimpleQueue[Tuple[str, Any]], number: int
+    ) -> None:
+        self._client = client
+        self._channels = channels
+        self._queue = items
+        self._pubsub = client.pubsub()
+        self._subscribed = threading.Event()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._read, name=f"cometchat-redis-reader-{number}", daemon=True)
+
+    def start(self, timeout: float) -> None:
+        """Subscribe, and wait for it.
+
+        :param timeout: seconds.
+        :raises redis.RedisError: Redis does not answer, or refuses.
+        """
+        self._pubsub.subscribe(*self._channels)
+        self._thread.start()
+        if not self._subscribed.wait(timeout):
+            raise redis.TimeoutError("it does not answer a subscription")
+
+    def stop(self) -> None:
+        """End the thread, and its connection."""
+        self._stopped = True
+        connection = self._pubsub.connection
+        if connection is not None:
+            connection.disconnect()  # which ends the read
+        if self._thread.ident is not None:
+            self._thread.join(1.0)
+        self._pubsub.close()
+        self._client.close()
+
+    def _read(self) -> None:
+        subscribed = 0
+        try:
+            while not self._stopped:
+                message = self._pubsub.get_message(timeout=None)
+                if message is None:
+                    continue
+                if message["type"] == "message":
+                    self._queue.put(("message", (message["channel"], message["data"])))
+                elif message["type"] == "subscribe":
+                    subscribed += 1
+                    if subscribed == len(self._channels):
+                        self._subscribed.set()
+        except (redis.RedisError, OSError, ValueError, AttributeError) as error:
+            # The last two come out of the library where its connection is closed under it.
+            if not self._stopped:
+                self._queue.put(
+                    ("broken", error if isinstance(error, redis.RedisError) else redis.ConnectionError(error))
+                )
+            logger.debug("a subscription ended: %s", error)

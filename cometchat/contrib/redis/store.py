@@ -1,0 +1,98 @@
+"""RedisStatusStore: checked when made, shared by a process's clients; each seat has connections of its own."""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+import redis
+
+from cometchat import InvalidArgumentException, Member, Seat
+
+from .seat import RedisSeat
+from .wire import Keys
+
+_numbers = itertools.count(1)
+
+#: Seconds: the default of how long a lock lives without being renewed.
+LEASE = 2.5
+
+
+class RedisStatusStore:
+    """Shares one connection among all processes that have the same Redis, app and user.
+
+    One of them leads: it holds a lock in Redis, which lives ``lease`` seconds and is renewed three times in that time,
+    and the connection. The others follow: their ``get_connection_status()`` and listeners tell of the leader's
+    connection, read from memory. When the leader ends, another takes over at once; when it is killed, once the lock has
+    run out. Without Redis nobody knows who leads: every client is ``disconnected``, with ``ERR_STATUS_STORE``, until
+    it is back.
+
+    :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or ``unix://``. Not shown in a
+        repr or an error but for the host.
+    :param lease: seconds, 1 to 60. A killed leader is replaced after this, and up to a second more.
+    :param prefix: of the keys in Redis.
+    :param events: True hands what the leader's connection receives to the listeners of all processes; False shares the
+        status only.
+    :raises CometChatException: ``INVALID_URL``, ``INVALID_LEASE``, ``INVALID_PREFIX``, ``INVALID_EVENTS``.
+    """
+
+    def __init__(self, url: str, *, lease: float = LEASE, prefix: str = "cometchat", events: bool = True) -> None:
+        if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 1 <= lease <= 60:
+            raise _wrong("lease", "give seconds, from 1 to 60")
+        if not isinstance(prefix, str) or not prefix or "{" in prefix:
+            raise _wrong("prefix", "give a text without '{', such as \"cometchat\"")
+        if not isinstance(events, bool):
+            raise _wrong("events", "give True or False")
+        self.lease = float(lease)
+        self.prefix = prefix
+        self.events = events
+        self._url = url
+        self.connection()  # opens nothing, and reads the url
+        self._seats: weakref.WeakSet[RedisSeat] = weakref.WeakSet()
+
+    def __repr__(self) -> str:
+        return f"<RedisStatusStore {self.address} prefix={self.prefix!r} lease={self.lease:g}>"
+
+    @property
+    def address(self) -> str:
+        """Where Redis is, without a password."""
+        kwargs = self.connection().connection_pool.connection_kwargs
+        return str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+
+    @property
+    def leads(self) -> bool:
+        """A client of this process holds its connection."""
+        return any(seat.leads for seat in tuple(self._seats))
+
+    def connection(self, **options: Any) -> redis.Redis:
+        """A client of the redis library, with a pool of its own. Opens nothing yet.
+
+        :param options: as ``redis.Redis`` takes them.
+        """
+        expected = 'give an address such as "redis://localhost:6379/0", "rediss://..." or "unix://..."'
+        if not isinstance(self._url, str):
+            raise _wrong("url", expected)
+        try:
+            return redis.Redis.from_url(self._url, **options)
+        except (ValueError, TypeError):
+            raise _wrong("url", expected) from None  # its words may hold the password
+
+    def join(self, app_id: str, uid: str, member: Member) -> Seat:
+        """See :class:`cometchat.StatusStore`."""
+        seat = RedisSeat(
+            member,
+            Keys.of(self.prefix, app_id, uid),
+            connect=self.connection,
+            address=self.address,
+            lease=self.lease,
+            events=self.events,
+            number=next(_numbers),
+        )
+        self._seats.add(seat)
+        seat.start()
+        return seat
+
+
+def _wrong(name: str, expected: str) -> InvalidArgumentException:
+    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)

@@ -1,0 +1,150 @@
+"""What processes say to one another over Redis: keys, scripts, and messages as bytes. No connection, no thread.
+
+Each lead has a token, the time in milliseconds but more than the lead before's: the fence. (Not a plain count, which
+would begin anew where Redis comes back empty.) Scripts let nobody speak who does not hold the lock,
+and a follower hears nobody with a lower token than it has heard before.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+
+from cometchat import ConnectionException, SharedStatus
+
+#: Take the lock if it is free. KEYS: lock, token. ARGV: member, lease in ms. The token; or minus the ms that the lock
+#: lives on.
+ACQUIRE = """
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+  local time = redis.call('TIME')
+  local now = time[1] * 1000 + math.floor(time[2] / 1000)
+  local token = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now)
+  redis.call('SET', KEYS[2], string.format('%.0f', token))
+  return token
+end
+return -math.max(redis.call('PTTL', KEYS[1]), 1)
+"""
+
+#: Prolong the lock, keep the state, tell all. KEYS: lock, state. ARGV: member, lease in ms, state, channel, message.
+#: 0: the lock is another's, or nobody's.
+RENEW = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
+return 1
+"""
+
+#: Hand frames on. KEYS: lock. ARGV: member, channel, messages. 0: the lock is another's, or nobody's.
+RELAY = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+for i = 3, #ARGV do
+  redis.call('PUBLISH', ARGV[2], ARGV[i])
+end
+return 1
+"""
+
+#: Give the lock back, and tell all. KEYS: lock, state. ARGV: member, channel, message.
+RELEASE = """
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
+end
+redis.call('DEL', KEYS[1], KEYS[2])
+redis.call('PUBLISH', ARGV[2], ARGV[3])
+return 1
+"""
+
+_STATE, _FREE, _FRAME = b"s", b"x", b"f"
+
+
+class Keys(NamedTuple):
+    """Of one line. The braces keep them on one node of a cluster."""
+
+    lock: str
+    token: str
+    state: str
+    down: str
+    up: str
+
+    @classmethod
+    def of(cls, prefix: str, app_id: str, uid: str) -> Keys:
+        """Of the line of an app's user."""
+        base = f"{prefix}:{{{app_id}:{uid}}}"
+        return cls(f"{base}:lock", f"{base}:token", f"{base}:state", f"{base}:down", f"{base}:up")
+
+
+class State(NamedTuple):
+    """What a leader says: with each change, and as often as it renews its lock.
+
+    :ivar number: of the newest frame that it has relayed.
+    """
+
+    token: int
+    number: int
+    status: SharedStatus
+    free: bool = False
+
+
+class Frame(NamedTuple):
+    """A frame that a leader relays."""
+
+    token: int
+    number: int
+    data: bytes
+
+
+def encode_state(state: State) -> bytes:
+    """As it is kept, and published."""
+    status, error = state.status, state.status.error
+    said: Dict[str, Any] = {
+        "token": state.token,
+        "number": state.number,
+        "status": status.status,
+        "failures": status.failures,
+    }
+    if error is not None:
+        said["error"] = {"code": error.code, "message": error.message, "details": error.details}
+    return (_FREE if state.free else _STATE) + json.dumps(said).encode()
+
+
+def encode_frame(frame: Frame) -> bytes:
+    """As it is published."""
+    return b"%s%d:%d:%s" % (_FRAME, frame.token, frame.number, frame.data)
+
+
+def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
+    """A message; None: nothing that this version knows."""
+    kind, rest = message[:1], message[1:]
+    try:
+        if kind == _FRAME:
+            token, number, data = rest.split(b":", 2)
+            return None, Frame(int(token), int(number), data)
+        if kind in (_STATE, _FREE):
+            return _state(json.loads(rest), kind == _FREE), None
+    except (ValueError, KeyError, TypeError):
+        return None
+    return None
+
+
+def _state(said: Dict[str, Any], free: bool) -> State:
+    told = said.get("error")
+    error = None
+    if isinstance(told, dict):
+        details = told.get("details")
+        error = ConnectionException(
+            str(told["code"]), str(told["message"]), details=None if details is None else str(details)
+        )
+    status = SharedStatus(str(said["status"]), int(said["failures"]), error)
+    return State(int(said["token"]), int(said["number"]), status, free)
+
+
+def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
+    """Run one of the scripts above.
+
+    :param client: of the redis library, whose types differ between its versions.
+    """
+    return int(client.eval(script, len(keys), *keys, *arguments))
