@@ -6,7 +6,7 @@ websocket-client, tenacity and sqlite3.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
 
 from ._protocol.states import CometChatWSState
 from ._runtime.account import Account
@@ -71,9 +71,9 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     connection.on_cut = inbox.cut
     registry.on_add = lambda kind: inbox.look_again() if kind in MESSAGE_KINDS else None
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
-    store = OutboxStore(settings.outbox_path)
+    store, delivered = _stores(settings)
     delivery = OutboxDelivery(
-        store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False),
+        delivered,
         account=account,
         connection=connection,
         sender=sender,
@@ -102,6 +102,12 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     limit = settings.outbox_max_items
     outbox = Outbox(store, delivery, account=account, sender=sender, check_message=check_message, limit=limit)
     return Parts(rest, account, connection, inbox, sender, store, delivery, outbox, counters)
+
+
+def _stores(settings: AppSettings) -> Tuple[OutboxStore, OutboxStore]:
+    """Of the outbox: what is put into, and what is delivered from."""
+    store = OutboxStore(settings.outbox_path)
+    return store, store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False)
 
 
 def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Shared]:
