@@ -57,7 +57,6 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         send_ping=lambda socket, timeout: link.send_ping(socket, timeout),
         counters=counters,
     )
-    registry.is_down = lambda: connection.status is CometChatWSState.DISCONNECTED
     inbox = Inbox(
         account,
         connection.post,
@@ -67,9 +66,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         name=f"cometchat-missed-{number}",
         has_room=dispatcher.queue.has_room,
     )
-    dispatcher.queue.on_room = inbox.go_on
-    connection.on_cut = inbox.cut
-    registry.on_add = lambda kind: inbox.look_again() if kind in MESSAGE_KINDS else None
+    _introduce(inbox, connection, registry, dispatcher)
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
     store, delivered = _stores(settings)
     delivery = OutboxDelivery(
@@ -102,6 +99,14 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     limit = settings.outbox_max_items
     outbox = Outbox(store, delivery, account=account, sender=sender, check_message=check_message, limit=limit)
     return Parts(rest, account, connection, inbox, sender, store, delivery, outbox, counters)
+
+
+def _introduce(inbox: Inbox, connection: Connection, registry: Registry, dispatcher: Dispatcher) -> None:
+    """What these tell one another."""
+    registry.is_down = lambda: connection.status is CometChatWSState.DISCONNECTED
+    registry.on_add = lambda kind: inbox.look_again() if kind in MESSAGE_KINDS else None
+    dispatcher.queue.on_room = inbox.go_on
+    connection.on_cut = inbox.cut
 
 
 def _stores(settings: AppSettings) -> Tuple[OutboxStore, OutboxStore]:
