@@ -68,15 +68,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     )
     _introduce(inbox, connection, registry, dispatcher)
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
-    store, delivered = _stores(settings)
-    delivery = OutboxDelivery(
-        delivered,
-        account=account,
-        connection=connection,
-        sender=sender,
-        dispatcher=dispatcher,
-        name=f"cometchat-outbox-{number}",
-    )
+    store, delivery = _outbox(settings, account, connection, sender, dispatcher, f"cometchat-outbox-{number}")
     shared = _share(app_id, settings, account)
     new_socket = shared.new_socket if shared is not None else socket_factory(settings)
     link = Link(account, settings, new_socket, connection.post, inbox.take, counters)
@@ -109,10 +101,15 @@ def _introduce(inbox: Inbox, connection: Connection, registry: Registry, dispatc
     connection.on_cut = inbox.cut
 
 
-def _stores(settings: AppSettings) -> Tuple[OutboxStore, OutboxStore]:
-    """Of the outbox: what is put into, and what is delivered from."""
+def _outbox(
+    settings: AppSettings, account: Account, connection: Connection, sender: Sender, dispatcher: Dispatcher, name: str
+) -> Tuple[OutboxStore, OutboxDelivery]:
+    """Where the outbox's items are put, and what delivers them."""
     store = OutboxStore(settings.outbox_path)
-    return store, store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False)
+    delivered = store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False)
+    return store, OutboxDelivery(
+        delivered, account=account, connection=connection, sender=sender, dispatcher=dispatcher, name=name
+    )
 
 
 def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Shared]:
