@@ -29,7 +29,7 @@ DOCS := $(VENVS)/docs-$(VERSION)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak lint clean
+.PHONY: help demo test soak bench lint clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -49,6 +49,10 @@ test: $(TEST)/.ready  ## run unit and integration tests, the README's code, and 
 soak: export COMETCHAT_SOAK = 1
 soak: $(SOAK)/.ready  ## run the long form of the tests for bad days (an hour), and print its figures
 	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py)
+
+# The figures of docs/performance.rst: on a machine that does nothing else. ARGS=--write-docs renews that page.
+bench: $(BENCH)/.ready  ## measure the SDK and its peers on the same stream: a table, a plot, JSON (a quarter of an hour)
+	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 # The audit is of what is installed for the checks, run-time dependencies and extras among it. Where the database of
 # advisories can't be reached, it says so, and lets the other linters have the word.

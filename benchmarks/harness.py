@@ -1,0 +1,139 @@
+"""What all figures share: the server's process, a subject's process, alternating runs, medians with their spread."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Type
+
+ROOT = Path(__file__).resolve().parent.parent
+
+#: Runs of each subject: the median is taken of so many.
+RUNS = 5
+
+
+class Server:
+    """The server's process; a context manager."""
+
+    def __init__(self) -> None:
+        self._process = start("benchmarks.server", stdin=subprocess.PIPE)
+        self.port: int = self._read()["port"]
+
+    def do(self, name: str, **others: Any) -> Dict[str, Any]:
+        """Have the server do something, and return its answer."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": name, **others}) + "\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def answer(self) -> Dict[str, Any]:
+        """A later answer, of something that took its time."""
+        return self._read()
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+    def _read(self) -> Dict[str, Any]:
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline()
+        if not line:
+            raise RuntimeError("the benchmark's server has ended")
+        answer: Dict[str, Any] = json.loads(line)
+        return answer
+
+
+def start(module: str, *arguments: str, stdin: Optional[int] = subprocess.DEVNULL) -> subprocess.Popen[str]:
+    """A Python process of this package, whose standard output is read."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *arguments], stdin=stdin, stdout=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def result_of(process: subprocess.Popen[str], timeout: float = 180.0) -> Dict[str, Any]:
+    """The last line of a process's standard output, once it has ended well."""
+    try:
+        out, _ = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.communicate()
+        raise
+    if process.returncode:
+        raise RuntimeError(f"{process.args!r} ended with {process.returncode}")
+    answer: Dict[str, Any] = json.loads(out.splitlines()[-1])
+    return answer
+
+
+class Measured(NamedTuple):
+    """One number: the median of some runs, the lowest and the highest of them."""
+
+    median: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Measured:
+        """The median of some runs."""
+        return cls(statistics.median(values), min(values), max(values))
+
+
+class Row(NamedTuple):
+    """A target of the issue.
+
+    :ivar name: what is measured.
+    :ivar target: the limit, as a text.
+    :ivar value: what was measured, as a number: mostly a ratio.
+    :ivar shown: that with its unit.
+    :ivar reached: None: there is no target, the row is for comparison.
+    """
+
+    name: str
+    target: str
+    value: float
+    shown: str
+    reached: Optional[bool]
+
+
+class Result(NamedTuple):
+    """What a figure gives: its rows, and the numbers behind them, each with its unit."""
+
+    rows: List[Row]
+    numbers: Dict[str, Any]
+
+
+def alternate(
+    subjects: Sequence[str], measure: Callable[[str], float], runs: int, say: Callable[[str], None] = lambda text: None
+) -> Dict[str, List[float]]:
+    """Measure each in turn, and again, so that a slow minute of the machine hits all of them."""
+    values: Dict[str, List[float]] = {name: [] for name in subjects}
+    for number in range(runs):
+        for name in subjects:
+            values[name].append(measure(name))
+        say(f"run {number + 1} of {runs}")
+    return values
+
+
+def ratio(above: Sequence[float], below: Sequence[float]) -> Measured:
+    """The ratio, run by run: of two that were measured one after the other."""
+    return Measured.of([one / other for one, other in zip(above, below)])
+
+
+def at_least(name: str, target: float, found: float, unit: str = "x") -> Row:
+    """A row whose number has to be as high."""
+    return Row(name, f">= {target:g} {unit}", found, f"{found:.2f} {unit}", found >= target)
+
+
+def at_most(name: str, target: float, found: float, unit: str = "x", digits: int = 2) -> Row:
+    """A row whose number has to be as low."""
+    return Row(name, f"<= {target:g} {unit}", found, f"{found:.{digits}f} {unit}", found <= target)

@@ -1,0 +1,227 @@
+"""The clients that are measured: the SDK and its peers, each in a process of its own.
+
+``python -m benchmarks.subjects NAME PORT COUNT [--stamped] [--without MODULE ...]`` connects, and prints a line of JSON
+with the result once COUNT events have come. Every subject calls the same :class:`Tally` with what its user would get;
+where the protocol hands over text, the subject decodes it, as its user would have to.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import logging
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, List
+
+#: Seconds. A subject that has not had all of its events by then has lost some.
+PATIENCE = 120.0
+
+
+class Tally:
+    """Counts events, on whatever thread they come; the last one stops the clock.
+
+    :param stamped: the user's name is the time of sending: the latency of each is kept.
+    """
+
+    def __init__(self, count: int, stamped: bool) -> None:
+        self.latencies: List[int] = []
+        self.done = threading.Event()
+        self.last = 0.0
+        self._count = count
+        self._numbers = itertools.count(1)
+        self.event: Callable[[Dict[str, Any]], None] = self._stamped if stamped else self._counted
+        self.user: Callable[[Any], None] = self._stamped_user if stamped else self._counted
+
+    def _counted(self, event: Any) -> None:
+        if next(self._numbers) == self._count:
+            self._end()
+
+    def _stamped(self, event: Dict[str, Any]) -> None:
+        self.latencies.append(time.monotonic_ns() - int(event["body"]["user"]["name"]))
+        self._counted(event)
+
+    def _stamped_user(self, user: Any) -> None:
+        self.latencies.append(time.monotonic_ns() - int(user.name))
+        self._counted(user)
+
+    def _end(self) -> None:
+        self.last = time.monotonic()
+        self.done.set()
+
+
+def sdk(port: int, tally: Tally) -> None:
+    """This SDK: typed users, on the dispatcher thread, each listener guarded."""
+    from cometchat import AppSettings, Client, UserListener
+
+    class Listener(UserListener):
+        on_user_online = staticmethod(tally.user)
+
+    client = Client("app", settings(AppSettings, port, max_queued_events=10_000_000))
+    client.add_user_listener("bench", Listener())
+    client.login("uid1", "auth-key")
+    client.connect()
+
+
+def settings(cls: Any, port: int, **others: Any) -> Any:
+    """AppSettings for the server at a port."""
+    base = f"http://127.0.0.1:{port}/api"
+    return cls(admin_host=base, client_host=base, **{"auto_establish_socket_connection": False, **others})
+
+
+def loop(port: int, tally: Tally, **options: Any) -> None:
+    """websocket-client: create_connection, recv, json.loads, on the thread that calls."""
+    import websocket
+
+    ws = websocket.create_connection(f"ws://127.0.0.1:{port}/plain", **options)
+    ws.send("ready")
+    _in_thread(lambda: _receive(ws.recv, tally))
+
+
+def loop_trusting(port: int, tally: Tally) -> None:
+    """The same with skip_utf8_validation, which its user has to know of; json.loads checks UTF-8 anyhow."""
+    loop(port, tally, skip_utf8_validation=True)
+
+
+def _receive(recv: Callable[[], Any], tally: Tally) -> None:
+    hear, loads = tally.event, json.loads
+    while True:
+        hear(loads(recv()))
+
+
+def app(port: int, tally: Tally, **options: Any) -> None:
+    """websocket-client: WebSocketApp with on_message, which is called inline."""
+    import websocket
+
+    hear, loads = tally.event, json.loads
+    ws = websocket.WebSocketApp(
+        f"ws://127.0.0.1:{port}/plain",
+        on_open=lambda ws: ws.send("ready"),
+        on_message=lambda ws, message: hear(loads(message)),
+    )
+    _in_thread(lambda: ws.run_forever(**options))
+
+
+def app_trusting(port: int, tally: Tally) -> None:
+    """The same with skip_utf8_validation."""
+    app(port, tally, skip_utf8_validation=True)
+
+
+def websockets_sync(port: int, tally: Tally) -> None:
+    """websockets' threaded client: recv, json.loads."""
+    from websockets.sync.client import connect
+
+    def receive() -> None:
+        with connect(f"ws://127.0.0.1:{port}/plain", compression=None) as ws:
+            ws.send("ready")
+            _receive(ws.recv, tally)
+
+    _in_thread(receive)
+
+
+def pysher(port: int, tally: Tally) -> None:
+    """Pysher: a Pusher client of threads over WebSocketApp; its data is JSON in a JSON text."""
+    import pysher as library
+
+    hear, loads = tally.event, json.loads
+    client = library.Pusher("key", secure=False, custom_host="127.0.0.1", port=port, log_level=logging.CRITICAL)
+
+    def connected(data: Any) -> None:
+        client.subscribe("bench").bind("presence", lambda data: hear(loads(data)))
+
+    client.connection.bind("pusher:connection_established", connected)
+    client.connect()
+
+
+def slack(port: int, tally: Tally) -> None:
+    """slack_sdk's Socket Mode client over WebSocketApp: a queue, and ten workers."""
+    from slack_sdk.socket_mode.websocket_client import SocketModeClient
+
+    hear = tally.event
+    client = SocketModeClient("xapp-1")
+    client.wss_uri = f"ws://127.0.0.1:{port}/slack"
+    client.socket_mode_request_listeners.append(lambda client, request: hear(request.payload))
+    client.connect()
+
+
+def signalr(port: int, tally: Tally) -> None:
+    """signalrcore: a SignalR hub, JSON."""
+    from signalrcore.hub_connection_builder import HubConnectionBuilder
+
+    hear = tally.event
+    builder = HubConnectionBuilder().with_url(f"ws://127.0.0.1:{port}/signalr", options={"skip_negotiation": True})
+    hub = builder.configure_logging(logging.CRITICAL).build()
+    hub.on("presence", lambda arguments: hear(arguments[0]))
+    hub.start()
+
+
+def socketio(port: int, tally: Tally) -> None:
+    """python-socketio's threaded client, by WebSocket alone."""
+    import socketio as library
+
+    client = library.Client(reconnection=False, handle_sigint=False)
+    client.on("presence", tally.event)
+    client.connect(f"http://127.0.0.1:{port}", transports=["websocket"])
+
+
+def mqtt(port: int, tally: Tally) -> None:
+    """paho-mqtt over WebSocket: QoS 0, json.loads."""
+    from paho.mqtt.client import Client
+    from paho.mqtt.enums import CallbackAPIVersion
+
+    hear, loads = tally.event, json.loads
+    client = Client(CallbackAPIVersion.VERSION2, transport="websockets")
+    client.ws_set_options(path="/mqtt")
+    client.on_connect = lambda client, *others: client.subscribe("bench")
+    client.on_message = lambda client, data, message: hear(loads(message.payload))
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    KEPT.append(client)
+
+
+#: What would else be collected while it runs.
+KEPT: List[Any] = []
+
+SUBJECTS: Dict[str, Callable[[int, Tally], None]] = {
+    "cometchat": sdk,
+    "loop": loop,
+    "loop-trusting": loop_trusting,
+    "app": app,
+    "app-trusting": app_trusting,
+    "websockets": websockets_sync,
+    "pysher": pysher,
+    "slack": slack,
+    "signalr": signalr,
+    "socketio": socketio,
+    "mqtt": mqtt,
+}
+
+
+def _in_thread(work: Callable[[], Any]) -> None:
+    threading.Thread(target=work, name="bench", daemon=True).start()
+
+
+def main() -> None:
+    """Run one subject."""
+    parser = argparse.ArgumentParser(prog="benchmarks.subjects")
+    parser.add_argument("name", choices=SUBJECTS)
+    parser.add_argument("port", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--stamped", action="store_true")
+    parser.add_argument("--without", action="append", default=[])
+    given = parser.parse_args()
+    for name in given.without:
+        sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails, as if it were not installed
+    tally = Tally(given.count, given.stamped)
+    SUBJECTS[given.name](given.port, tally)
+    if not tally.done.wait(PATIENCE):
+        sys.exit(f"{given.name}: not all of the events have come")
+    latencies = sorted(latency / 1000 for latency in tally.latencies)
+    sys.stdout.write(json.dumps({"last": tally.last, "cpu": time.process_time(), "latencies": latencies}) + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
