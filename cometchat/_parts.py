@@ -71,7 +71,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     store, delivery = _outbox(settings, account, connection, sender, dispatcher, f"cometchat-outbox-{number}")
     shared = _share(app_id, settings, account)
     new_socket = shared.new_socket if shared is not None else socket_factory(settings)
-    link = Link(account, settings, new_socket, connection.post, inbox.take, counters)
+    link = Link(account, settings, new_socket, connection.post_events, inbox.take, counters)
     watched = NETWORK.watched if shared is None else shared.watched
     worker = Worker(
         connection,

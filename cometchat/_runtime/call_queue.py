@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections import deque
-from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Deque, NamedTuple, Optional, Sequence, Tuple, Union
 
 #: Bytes of frames that wait for listeners, in either lane: an event may be as large as a frame.
 MAX_BYTES = 64 * 1024 * 1024
@@ -88,12 +88,28 @@ class CallQueue:
         if wakes:
             self._bell.put(None)
 
+    def put_events(self, events: Sequence[Call]) -> None:
+        """Put events in that may be dropped, with one wake-up for all; does not wait."""
+        with self._lock:
+            first, self._number = self._number + 1, self._number + len(events)
+            self._events.extend(enumerate(events, first))
+            self._event_bytes += sum([event.size for event in events])
+            self._drop_oldest()
+            wakes, self._idle = self._idle, False
+        if wakes:
+            self._bell.put(None)
+
     def get(self) -> Item:
         """The next one; waits for it."""
         while True:
             fed = caught_up = False
             with self._lock:
-                found = bool(self._kept or self._events)
+                kept, events = self._kept, self._events
+                if events and not (kept and kept[0].number < events[0][0]):
+                    event = events.popleft()[1]
+                    self._event_bytes -= event.size
+                    return event
+                found = bool(kept)
                 if found:
                     item, fed = self._take()
                 else:
@@ -122,17 +138,16 @@ class CallQueue:
     def _put_event(self, event: Call) -> None:
         self._events.append((self._number, event))
         self._event_bytes += event.size
+        self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
         while len(self._events) > self._limit or (self._event_bytes > self._max_bytes and len(self._events) > 1):
             self._event_bytes -= self._events.popleft()[1].size
             self.dropped += 1
             self.overflowed = True
 
     def _take(self) -> Tuple[Item, bool]:
-        """The first of both lanes, and whether there is room again that somebody waits for."""
-        if not self._kept or (self._events and self._events[0][0] < self._kept[0].number):
-            event = self._events.popleft()[1]
-            self._event_bytes -= event.size
-            return event, False
+        """The first of those that are kept, and whether there is room again that somebody waits for."""
         item = self._kept.popleft().item
         if not isinstance(item, Call) or not item.size:
             return item, False

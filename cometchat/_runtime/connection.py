@@ -11,7 +11,7 @@ import contextlib
 import logging
 import threading
 import time
-from typing import Any, Callable, FrozenSet, List, Optional, Tuple
+from typing import Any, Callable, FrozenSet, List, Optional, Sequence, Tuple
 
 from .._protocol.delivery import Delivery
 from .._protocol.machine import ConnectionMachine, Step
@@ -28,7 +28,7 @@ from ..exceptions import (
     exception_for,
 )
 from .counters import Counters, again
-from .dispatcher import Dispatcher
+from .dispatcher import Dispatcher, Owed
 from .run import Run
 
 logger = logging.getLogger("cometchat.connection")
@@ -297,6 +297,16 @@ class Connection:
                 size=size,
                 passing=claim is None,
             )
+
+    def post_events(self, run: Run, owed: Sequence[Owed]) -> None:
+        """Queue calls for events that may be dropped, in the name of a run, as one step.
+
+        :raises Superseded: the run is an old one, and nobody wants to hear of them.
+        """
+        with self._lock:
+            if self._run is not run:
+                raise Superseded
+            self._dispatcher.post_events(owed)
 
     def prepare_wait(self, run: Run) -> None:
         """A wait for the next attempt begins; not if connect() or disconnect() has ended it already."""

@@ -47,10 +47,10 @@ class Counters:
             if error is not None:
                 self._count_error(step, error)
 
-    def frame(self, size: int) -> None:
-        """A frame of a connection that is up."""
+    def frames(self, count: int, size: int) -> None:
+        """Frames of a connection that is up; ``size`` in bytes, of all of them."""
         with self._lock:
-            self._frames += 1
+            self._frames += count
             self._bytes += size
 
     def ignored(self) -> None:

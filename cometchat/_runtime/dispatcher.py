@@ -5,14 +5,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Sequence, Tuple
 
+from .._protocol.delivery import Delivery
 from ..exceptions import ERR_INTERNAL, exception_for
 from ..settings import DEFAULT_MAX_QUEUED_EVENTS
 from .call_queue import Call, CallQueue
 from .registry import Registry
 
 logger = logging.getLogger("cometchat.listeners")
+
+
+#: A call that the listeners are owed for an event, and the bytes of its frame.
+Owed = Tuple[Delivery, int]
 
 
 class Dispatcher:
@@ -71,6 +76,19 @@ class Dispatcher:
             self.queue.put(Call(seq, kind, method, args, of_connection, claim, size, passing))
 
         return self._registry.stamp(enqueue)
+
+    def post_events(self, owed: Sequence[Owed]) -> None:
+        """Queue calls that come from a connection and may be dropped, in one step, with one wake-up."""
+
+        def enqueue(seq: int) -> None:
+            self.queue.put_events(
+                [
+                    Call(number, kind, method, args, True, None, size, True)
+                    for number, ((kind, method, args), size) in enumerate(owed, seq)
+                ]
+            )
+
+        self._registry.stamp(enqueue, len(owed))
 
     def report(self) -> None:
         """Say, once until the listeners have caught up, that they are too slow. Any thread that holds no lock."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from .._protocol.delivery import Delivery, deliver
+from .._protocol.delivery import Delivery, Self, deliver
 from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
 from .._protocol.frames import PING, decode, encode_auth
 from .._protocol.heartbeat import Heartbeat
@@ -26,6 +26,7 @@ from ..exceptions import (
 from ..settings import AppSettings
 from .account import Account, Credentials
 from .counters import Counters
+from .dispatcher import Owed
 from .run import Run
 
 logger = logging.getLogger("cometchat.frames")
@@ -42,7 +43,7 @@ _LONGEST_SECRET = 8192
 class Link:
     """What the connection thread does with a socket.
 
-    :param post: queues a call that the listeners are owed, in the name of a run, with the bytes of its frame.
+    :param post: queues calls that the listeners are owed, in the name of a run.
     :param take_message: takes the body of a message, in the name of a run; whether this connection has sent it; bytes.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for the ``auth`` frame.
@@ -53,7 +54,7 @@ class Link:
         account: Account,
         settings: AppSettings,
         open_socket: SocketFactory,
-        post: Callable[[Run, Delivery, int], None],
+        post: Callable[[Run, Sequence[Owed]], None],
         take_message: Callable[[Run, Dict[str, Any], bool, int], None],
         counters: Optional[Counters] = None,
         clock: Callable[[], float] = time.monotonic,
@@ -147,33 +148,52 @@ class Link:
             ERR_PONG_TIMEOUT, f"No pong came within {self._settings.pong_timeout:g} s: the connection is dead."
         )
 
-    def take(self, run: Run, data: bytes) -> bool:
-        """Take a frame of a connection that is up. True: it is a pong.
+    def take(self, run: Run, frames: Sequence[bytes]) -> None:
+        """Take frames of a connection that is up, which came together: their events are queued together.
 
         :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
+        :raises Superseded: the run is an old one.
         """
-        self._counters.frame(len(data))
-        event = self._decode(data)
-        if isinstance(event, ServerEvent):
-            if self.relay is not None:
-                self.relay(data)
-            self._deliver(run, event, len(data))
-        elif isinstance(event, AuthAnswer):
-            self._judge(event)
-        return isinstance(event, Pong)
-
-    def _deliver(self, run: Run, event: ServerEvent, size: int) -> None:
-        if event.type == "message":
-            self._take_message(run, event.body, event.device_id == self._account.resource, size)
-            return
+        self._counters.frames(len(frames), sum(map(len, frames)))
+        me = self._account.me
+        owed: List[Owed] = []
         try:
-            delivery = deliver(event, self._account.me)
+            for data in frames:
+                event = self._decode(data)
+                if isinstance(event, ServerEvent):
+                    if self.relay is not None:
+                        self.relay(data)
+                    if event.type == "message":
+                        self._hand_over(run, owed)  # what came before it is told before it
+                        self._take_message(run, event.body, event.device_id == me.resource, len(data))
+                    else:
+                        delivery = self._delivery_of(event, me)
+                        if delivery is not None:
+                            owed.append((delivery, len(data)))
+                elif isinstance(event, Pong):
+                    self._pong(run)
+                elif isinstance(event, AuthAnswer):
+                    self._judge(event)
+        finally:
+            self._hand_over(run, owed)
+
+    def _hand_over(self, run: Run, owed: List[Owed]) -> None:
+        if owed:
+            self._post(run, owed)
+            owed.clear()
+
+    def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
+        try:
+            return deliver(event, me)
         except Exception:  # a frame can't end the connection; that it could be read so badly is a mistake of this SDK
             self._counters.ignored()
             logger.exception("A frame of type %s can't be delivered.", event.type)
-            return
-        if delivery is not None:
-            self._post(run, delivery, size)
+            return None
+
+    def _pong(self, run: Run) -> None:
+        round_trip = run.pong(self._clock())
+        if round_trip is not None:
+            self._counters.pong(round_trip)
 
     def _decode(self, data: bytes) -> object:
         event = decode(data, loads)

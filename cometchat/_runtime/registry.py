@@ -50,14 +50,16 @@ class Registry:
         """In the child of a fork: the lock may have been somebody's."""
         self._lock = threading.Lock()
 
-    def stamp(self, enqueue: Callable[[int], None]) -> int:
-        """Number a notification and queue it, as one step: the queue's order is the numbers' order.
+    def stamp(self, enqueue: Callable[[int], None], count: int = 1) -> int:
+        """Number notifications and queue them, as one step: the queue's order is the numbers' order.
 
-        :param enqueue: is called with the number; must not wait.
+        :param enqueue: is called with the first number; must not wait.
+        :param count: of notifications, at least 1.
+        :returns: the last number.
         """
         with self._lock:
-            self._seq += 1
-            enqueue(self._seq)
+            first, self._seq = self._seq + 1, self._seq + count
+            enqueue(first)
             return self._seq
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:

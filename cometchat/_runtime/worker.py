@@ -181,23 +181,17 @@ class Worker:
                     self._refresh_settings(run)
                     self._schedule_refresh(run)
                 deadline = min(deadline, run.refresh_at or deadline)
-            data = socket.receive(deadline)
-            if data is not None:
-                if link.take(run, data):
-                    self._pong(run)
+            frames = socket.receive_burst(deadline)
+            if frames:
+                link.take(run, frames)
                 self._report()
             elif self._account.shared_mode is not None:
                 self._apply_mode(run)
             # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.
             now = self._clock()
-            if heartbeat.expired(now if data is None else now - self._settings.pong_timeout / 4):
+            if heartbeat.expired(now - self._settings.pong_timeout / 4 if frames else now):
                 raise link.pong_missing()
         raise Superseded
-
-    def _pong(self, run: Run) -> None:
-        round_trip = run.pong(self._clock())
-        if round_trip is not None:
-            self._counters.pong(round_trip)
 
     def _failed(self, run: Run, state: Any, error: CometChatException) -> None:
         """Turn an error into the phase's signal; raise it, unless the attempt goes on with a new jwt."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Mapping, Optional, Protocol
+from typing import Any, Callable, List, Mapping, Optional, Protocol
 
 
 class Rest(Protocol):
@@ -44,6 +44,12 @@ class Socket(Protocol):
         """The next message, or None when the deadline (monotonic seconds) is reached.
 
         :raises CometChatException: ``WS_CONNECTION_FAIL`` (closed or lost), ``ERR_PROTOCOL``.
+        """
+
+    def receive_burst(self, deadline: float) -> List[bytes]:
+        """The next message, with those behind it that are here already; none when the deadline is reached.
+
+        :raises CometChatException: as :meth:`receive`.
         """
 
     def send(self, text: str, timeout: float) -> None:

@@ -14,7 +14,9 @@ import socket
 import ssl
 import threading
 import time
-from typing import Any, Callable, List, Optional, Sequence
+from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
+
+T = TypeVar("T")
 
 _CHUNK = 65_536
 
@@ -96,6 +98,17 @@ class BufferedStream:
         self._position += len(chunk)
         return chunk
 
+    def take(self, parse: Callable[[bytes, int], Tuple[T, int]]) -> T:
+        """What ``parse`` makes of the buffer, from a place on: it returns that, and the place up to which it took it.
+
+        Waits until the deadline for bytes if there are none.
+        """
+        if self._position >= len(self._buffer):
+            self._buffer = self._fill()
+            self._position = 0
+        taken, self._position = parse(self._buffer, self._position)
+        return taken
+
     @property
     def writable(self) -> bool:
         """There is room: some bytes can be sent without waiting."""
@@ -145,17 +158,14 @@ class BufferedStream:
                 self._raw.close()
 
     def _fill(self) -> bytes:
-        # What TLS holds decrypted already, poll does not see.
-        if self._secured is None or not self._pending():
-            self._wait(_READ, self.read_deadline, interruptible=True)
+        # Read first, wait only where there is nothing: what TLS holds decrypted already, poll does not see, and in a
+        # flood it would be asked in vain.
+        if self._interrupted or self._raw.fileno() < 0:
+            raise Interrupted("interrupted")
         data: bytes = self._patiently(lambda: self._raw.recv(_CHUNK))
         if not data and self._interrupted:  # the end is the one that interrupt() made
             raise Interrupted("interrupted")
         return data
-
-    def _pending(self) -> int:
-        with self._turn:
-            return self._secured.pending() if self._secured is not None else 0
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         """Make a call of the reading side again and again, until it has what it needs."""

@@ -12,7 +12,7 @@ import logging
 import struct
 import threading
 import time
-from typing import Any, Callable, Mapping, Optional, Tuple
+from typing import Any, Callable, List, Mapping, Optional, Tuple
 from urllib.parse import urlsplit
 
 import websocket
@@ -30,6 +30,7 @@ from ..settings import AppSettings
 from ..version import __version__
 from .dial import BadAnswer, Dialer, Refused, Upgrade
 from .errors import network_reason, retry_after_seconds
+from .framing import close_code, whole_texts
 from .proxy import read_proxy
 from .rest import resolve_route
 from .stream import BufferedStream, DeadlineReached, Interrupted
@@ -67,6 +68,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
     header: Any
     length: Any
+    recv_buffer: Any
 
     def __init__(self, recv: Callable[[int], bytes], limit: int) -> None:
         # The JSON decoder checks UTF-8 itself.
@@ -83,6 +85,11 @@ class _FrameBuffer(websocket.frame_buffer):
             raise websocket.WebSocketProtocolException("a masked frame from a server")
         if opcode not in _DATA_OPCODES and (not fin or length_bits > 125):
             raise websocket.WebSocketProtocolException("a control frame in fragments, or over 125 bytes")
+
+    @property
+    def between_frames(self) -> bool:
+        """Nothing of a frame was taken yet."""
+        return self.header is None and not self.recv_buffer
 
     def recv_length(self) -> None:
         super().recv_length()
@@ -162,6 +169,16 @@ class WebSocketClientSocket:
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """The next message's bytes, or None at the deadline (monotonic seconds)."""
+        return next(iter(self._receive(deadline, self._one)), None)
+
+    def receive_burst(self, deadline: float) -> List[bytes]:
+        """The next message's bytes, with those of the messages behind it that the buffer holds; none at the deadline.
+
+        A lone message is given at once.
+        """
+        return self._receive(deadline, self._all_here)
+
+    def _receive(self, deadline: float, look: Callable[[BufferedStream], List[bytes]]) -> List[bytes]:
         stream = self._stream
         if stream is None:
             raise self._lost("the socket is not open")
@@ -171,11 +188,11 @@ class WebSocketClientSocket:
                 # Where there is no room for the PONG yet, it is looked for again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 with contextlib.suppress(DeadlineReached):
-                    message = self._take(self._frames.recv_frame())
-                    if message is not None:
-                        return message
+                    messages = look(stream)
+                    if messages:
+                        return messages
                 if self._clock() >= deadline:  # control frames and fragments must not put it off
-                    return None
+                    return []
         except _TooBig as error:
             raise self._protocol_error(
                 MESSAGE_TOO_BIG, f"a message of {error}, over the limit of {self._max_message_size} bytes"
@@ -188,6 +205,21 @@ class WebSocketClientSocket:
             # After an interrupt a close frame can still be sent; elsewhere nobody is there to read it.
             self._upgraded = isinstance(error, Interrupted) and self._broken is None
             raise self._lost_because(error) from error
+
+    def _one(self, stream: BufferedStream) -> List[bytes]:
+        message = self._take(self._frames.recv_frame())
+        return [] if message is None else [message]
+
+    def _all_here(self, stream: BufferedStream) -> List[bytes]:
+        """Whole messages in one frame each are read here; the library's parser has all else, as it comes."""
+        if self._fragments is None and self._frames.between_frames:
+            messages = stream.take(self._whole_texts)
+            if messages:
+                return messages
+        return self._one(stream)
+
+    def _whole_texts(self, buffer: bytes, place: int) -> Tuple[List[bytes], int]:
+        return whole_texts(buffer, place, self._max_message_size)
 
     def send(self, text: str, timeout: float) -> None:
         """Send one text frame."""
@@ -247,7 +279,7 @@ class WebSocketClientSocket:
         if opcode == websocket.ABNF.OPCODE_PING:
             self._pong = frame.data
         elif opcode == websocket.ABNF.OPCODE_CLOSE:
-            code, reason = _close_code(frame.data)
+            code, reason = close_code(frame.data)
             self.close(NORMAL_CLOSURE if code is None else code)
             text = f"close code {1005 if code is None else code}" + (f": {reason}" if reason else "")
             error = ConnectionException(WS_CONNECTION_FAIL, f"{self._host} closed the connection.", details=text)
@@ -352,12 +384,6 @@ def _open_error(
     if reason.startswith("connection to proxy "):  # a library's own exception, of SOCKS
         reason = f"{who} made {what} ({type(error).__name__})"
     return exception_for(WS_CONNECTION_FAIL, f"{reason}.")
-
-
-def _close_code(data: bytes) -> Tuple[Optional[int], str]:
-    if len(data) < 2:
-        return None, ""
-    return int.from_bytes(data[:2], "big"), data[2:].decode("utf-8", "replace")
 
 
 def socket_factory(settings: AppSettings) -> Callable[[], WebSocketClientSocket]:

@@ -154,7 +154,7 @@ def test_an_authentication_that_is_taken_back_is_a_drop(counted: Counted) -> Non
 def test_frames_and_pings(counted: Counted) -> None:
     """Counts, bytes, the newest round trip and the mean of all."""
     for size in (10, 20, 30):
-        counted.counters.frame(size)
+        counted.counters.frames(1, size)
     counted.counters.ignored()
     for round_trip in (0.3, 0.1, 0.2):
         counted.counters.pong(round_trip)
@@ -237,7 +237,7 @@ def test_counting_from_many_threads(counted: Counted) -> None:
 
     def count() -> None:
         for _ in range(2000):
-            counted.counters.frame(2)
+            counted.counters.frames(1, 2)
             counted.counters.pong(1.0)
             counted.counters.step(step)
             seen.append(counted.stats.ping_round_trip_mean)

@@ -134,11 +134,9 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair):
             return b""
 
     stream._raw = Raw()
-    stream._pending = lambda: 1
-    stream._secured = True  # so that it does not wait
     with pytest.raises(Interrupted):
         stream.recv(1)
-    stream._raw, stream._secured = original, None
+    stream._raw = original
 
 
 def test_room(pair):
@@ -265,9 +263,6 @@ class Moody:
     def fileno(self):
         return 0
 
-    def pending(self):
-        return 1
-
     def _mood(self):
         if self.moods:
             raise self.moods.pop(0)
@@ -325,7 +320,13 @@ def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody):
         stream.recv(1)
     assert caught.value is failure
     stream, _ = moody(failure)
-    stream._interrupted = True
+    original = stream._raw.recv
+
+    def recv(size):
+        stream._interrupted = True
+        return original(size)
+
+    stream._raw.recv = recv
     with pytest.raises(Interrupted) as caught:
         stream.recv(1)
     assert caught.value.__cause__ is failure
