@@ -44,8 +44,9 @@ def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
 
 
 def _presence(event: ServerEvent, me: Self) -> Optional[Delivery]:
-    method = _PRESENCE.get(text(event.body, "action") or "")
-    user = user_in(event.body, event.sender)
+    body = event.body
+    method = _PRESENCE.get(text(body, "action") or "")
+    user = user_in(body, event.sender)
     return Delivery("user", method, (user,)) if method is not None and user is not None else None
 
 

@@ -113,27 +113,35 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
         return Ignored(f"not JSON: {type(error).__name__}")
     if type(frame) is not dict:
         return Ignored(f"not a JSON object but {type(frame).__name__}")
-    kind = frame.get("type")
+    get = frame.get
+    kind, body = get("type"), get("body")
+    if type(kind) is str and kind in EVENT_TYPES and type(body) is dict:  # nearly all that comes
+        sender, receiver, receiver_type, device_id = (
+            get("sender"),
+            get("receiver"),
+            get("receiverType"),
+            get("deviceId"),
+        )
+        return ServerEvent(
+            kind,
+            body,
+            sender if type(sender) is str else None,
+            receiver if type(receiver) is str else None,
+            receiver_type if type(receiver_type) is str else None,
+            device_id if type(device_id) is str else None,
+        )
+    return _other(frame, kind, body)
+
+
+def _other(frame: Dict[str, Any], kind: object, body: object) -> Event:
     if kind is None:
         return _PONG if frame.get("action") == "pong" else Ignored("neither a type nor a pong")
     if not isinstance(kind, str):
         return Ignored("its type is not text")
-    body = frame.get("body")
     if kind == "auth":  # without a body, it is an answer all the same, and no acceptance
-        body = body if type(body) is dict else {}
-        return AuthAnswer(_code(body), _text(body, "status"), _text(body, "message"))
-    if type(body) is not dict:
-        return Ignored(f"{kind[:40]!r} without a body")
-    if kind in EVENT_TYPES:
-        return ServerEvent(
-            kind,
-            body,
-            _text(frame, "sender"),
-            _text(frame, "receiver"),
-            _text(frame, "receiverType"),
-            _text(frame, "deviceId"),
-        )
-    return Ignored(f"unknown type {kind[:40]!r}")
+        answer = body if isinstance(body, dict) else {}
+        return AuthAnswer(_code(answer), _text(answer, "status"), _text(answer, "message"))
+    return Ignored(f"unknown type {kind[:40]!r}" if isinstance(body, dict) else f"{kind[:40]!r} without a body")
 
 
 def _envelope(identity: Identity, receiver: str, receiver_type: str, kind: str, body: Dict[str, Any]) -> Dict[str, Any]:
