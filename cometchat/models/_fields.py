@@ -52,4 +52,8 @@ def texts(data: Mapping[str, Any], key: str) -> Tuple[str, ...]:
 
 def raw(data: Mapping[str, Any]) -> Dict[str, Any]:
     """All of the object but its secrets. A plain dict, so that a model can be pickled and copied."""
-    return {key: value for key, value in data.items() if key not in SECRET_KEYS}
+    copied = dict(data)
+    if not SECRET_KEYS.isdisjoint(copied):
+        for key in SECRET_KEYS:
+            copied.pop(key, None)
+    return copied

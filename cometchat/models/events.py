@@ -78,7 +78,7 @@ class InteractionReceipt:
 
 def user_in(body: Mapping[str, Any], sender: Optional[str]) -> Optional[User]:
     """The user whom an event's body speaks of; by the envelope's sender where it does not say more."""
-    inner = _fields.mapping(body, "user")
-    if _fields.text(inner, "uid"):
+    inner = body.get("user")
+    if isinstance(inner, dict) and _fields.text(inner, "uid"):
         return User.from_dict(inner)
     return User(sender) if sender else None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Mapping, Optional, Tuple
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from . import _fields
 
@@ -38,22 +38,43 @@ class User:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> User:
         """Read the service's JSON object. Never raises: what is missing or of another type is None."""
-        return cls(
-            uid=_fields.text(data, "uid") or "",
-            name=_fields.text(data, "name"),
-            avatar=_fields.text(data, "avatar"),
-            link=_fields.text(data, "link"),
-            role=_fields.text(data, "role"),
-            status=_fields.text(data, "status"),
-            status_message=_fields.text(data, "statusMessage"),
-            metadata=_fields.mapping(data, "metadata"),
-            tags=_fields.texts(data, "tags"),
-            last_active_at=_fields.number(data, "lastActiveAt"),
-            created_at=_fields.number(data, "createdAt"),
-            updated_at=_fields.number(data, "updatedAt"),
-            deactivated_at=_fields.number(data, "deactivatedAt"),
-            has_blocked_me=_fields.flag(data, "hasBlockedMe"),
-            blocked_by_me=_fields.flag(data, "blockedByMe"),
-            auth_token=_fields.text(data, "authToken"),
-            raw=_fields.raw(data),
-        )
+        values = _NOTHING.copy()
+        for key, value in data.items():
+            field_and_reader = _READERS.get(key)
+            if field_and_reader is not None:
+                name, read = field_and_reader
+                # The fields of most users are texts.
+                values[name] = value if read is _fields.text and type(value) is str else read(data, key)
+        if "metadata" not in data:
+            values["metadata"] = {}
+        values["uid"] = values["uid"] or ""
+        values["raw"] = _fields.raw(data)
+        # Past the frozen __init__, which would set each of the fields through object.__setattr__: presence is most of
+        # what comes, and each event of it has a user.
+        user = cls.__new__(cls)
+        user.__dict__.update(values)
+        return user
+
+
+#: The service's key, the field that it goes to, and how it is read.
+_READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
+    "uid": ("uid", _fields.text),
+    "name": ("name", _fields.text),
+    "avatar": ("avatar", _fields.text),
+    "link": ("link", _fields.text),
+    "role": ("role", _fields.text),
+    "status": ("status", _fields.text),
+    "statusMessage": ("status_message", _fields.text),
+    "metadata": ("metadata", _fields.mapping),
+    "tags": ("tags", _fields.texts),
+    "lastActiveAt": ("last_active_at", _fields.number),
+    "createdAt": ("created_at", _fields.number),
+    "updatedAt": ("updated_at", _fields.number),
+    "deactivatedAt": ("deactivated_at", _fields.number),
+    "hasBlockedMe": ("has_blocked_me", _fields.flag),
+    "blockedByMe": ("blocked_by_me", _fields.flag),
+    "authToken": ("auth_token", _fields.text),
+}
+
+#: A user of whom the service says nothing.
+_NOTHING: Dict[str, Any] = {**{each.name: None for each in fields(User)}, "tags": ()}
