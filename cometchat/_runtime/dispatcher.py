@@ -5,16 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from typing import Any, Callable, Optional, Sequence, Tuple
+from operator import attrgetter, length_hint
+from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
 from .._protocol.delivery import Delivery
 from ..exceptions import ERR_INTERNAL, exception_for
 from ..settings import DEFAULT_MAX_QUEUED_EVENTS
 from .call_queue import Call, CallQueue
-from .registry import Registry
+from .registry import Entry, Registry
 
 logger = logging.getLogger("cometchat.listeners")
 
+
+#: The kind whose listeners are told of a change only where it is one for them.
+KIND_OF_CONNECTION = "connection"
+
+#: So many listeners are looked at one by one.
+_FEW = 3
 
 #: A call that the listeners are owed for an event, and the bytes of its frame.
 Owed = Tuple[Delivery, int]
@@ -47,9 +54,8 @@ class Dispatcher:
         self.keeps: object = None
         # A connection's calls with a lower number are dropped.
         self._cut = 0
-        # The listener that is being called, and since when.
-        self._called: Optional[str] = None
-        self._called_at = 0.0
+        # Who is being told of something: those whose turn is still to come, all of them, and since when.
+        self._telling: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
         self._reported = -1
         self._dropped_before = 0
         self.queue.on_caught_up = self._report_end
@@ -96,12 +102,19 @@ class Dispatcher:
         if not self.queue.overflowed or self._reported == times:
             return
         self._reported = times
-        listener, seconds = self._called, self._clock() - self._called_at
         logger.warning(
             "Too many events wait for the listeners%s: the oldest typing indicators, receipts and the like are dropped,"
             " and messages are fetched later. Return from a callback soon; hand longer work to a thread of your own.",
-            "" if listener is None else f" (listener {listener!r} is in a callback since {seconds:.1f} s)",
+            self._whose_turn(),
         )
+
+    def _whose_turn(self) -> str:
+        telling = self._telling
+        if telling is None:
+            return ""
+        turn, entries, since = telling
+        listener = entries[-1 - min(length_hint(turn), len(entries) - 1)].listener_id
+        return f" (listener {listener!r} has its turn, with an event that is being told for {self._clock() - since:.1f} s)"
 
     def drain(self, timeout: float) -> None:
         """Wait until what is queued now is delivered, at most ``timeout`` seconds; not on the thread itself."""
@@ -115,6 +128,7 @@ class Dispatcher:
     def cut(self, last: int) -> None:
         """Drop the calls of a connection that are still queued and older than number ``last``."""
         self._cut = max(self._cut, last)
+        self._registry.disturb()
 
     def start(self) -> None:
         """Start the thread, if it does not run yet.
@@ -160,21 +174,51 @@ class Dispatcher:
 
     def _deliver(self, call: Call) -> None:
         seq, kind, method, args, of_connection, claim, _, _ = call
+        changes = self._registry.changes  # before the look at what may change
         if of_connection and seq < self._cut or claim is not None and not claim():
             return
-        for entry in self._registry.entries(kind):
+        entries, listeners, newest = self._registry.heard(kind)
+        turn = iter(entries)
+        if len(entries) > _FEW and newest <= seq and kind != KIND_OF_CONNECTION:
+            many = iter(listeners)
+            self._telling = many, entries, self._clock()
+            self._tell(many, entries, call, changes)
+            turn = iter(entries[len(entries) - length_hint(many) :])  # those that are left
+        self._telling = turn, entries, self._clock()
+        for entry in turn:
             if of_connection and seq < self._cut:
-                return
-            if not entry.active or entry.since > seq:
+                break
+            if not entry.active or entry.since > seq or (kind == KIND_OF_CONNECTION and not _is_news(entry, method)):
                 continue
-            if kind == "connection" and method != "on_connection_error":
-                # A cut has dropped what was between: who knows that the connection is down is not told again.
-                if method == entry.told == "on_disconnected":
-                    continue
-                entry.told = method
-            self._called, self._called_at = entry.listener_id, self._clock()
             try:
                 getattr(entry.listener, method)(*args)
             except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
-                logger.exception("The %s listener %r raised in %s().", kind, entry.listener_id, method)
-            self._called = None
+                self._log_error(entry, call)
+        self._telling = None
+
+    def _tell(self, turn: Iterator[object], entries: Sequence[Entry], call: Call, changes: int) -> None:
+        """Tell all of them, without a look at each, until something changes in who is to hear what."""
+        registry, args = self._registry, call.args
+        methods = map(attrgetter(call.method), turn)
+        while length_hint(turn) and registry.changes == changes:
+            try:
+                for method in methods:
+                    method(*args)
+                    if registry.changes != changes:
+                        break
+            except BaseException:  # as above
+                self._log_error(entries[-1 - length_hint(turn)], call)
+
+    def _log_error(self, entry: Entry, call: Call) -> None:
+        logger.exception("The %s listener %r raised in %s().", call.kind, entry.listener_id, call.method)
+
+
+def _is_news(entry: Entry, method: str) -> bool:
+    """A change of the connection that the listener does not know yet."""
+    if method == "on_connection_error":
+        return True
+    # A cut has dropped what was between: who knows that the connection is down is not told again.
+    if method == entry.told == "on_disconnected":
+        return False
+    entry.told = method
+    return True

@@ -6,7 +6,7 @@ import itertools
 import logging
 import threading
 from types import TracebackType
-from typing import Callable, ContextManager, Dict, Optional, Tuple, Type, TypeVar
+from typing import Callable, ContextManager, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
 L = TypeVar("L")
 
@@ -29,6 +29,21 @@ class Entry:
         self.told = told
 
 
+class Heard(NamedTuple):
+    """Who hears of a kind, as of now, in the order of their registration.
+
+    :ivar listeners: of the entries.
+    :ivar newest: all of them hear what has this number, or a higher one.
+    """
+
+    entries: Tuple[Entry, ...]
+    listeners: Tuple[object, ...]
+    newest: int
+
+
+_NOBODY = Heard((), (), 0)
+
+
 class Registry:
     """The listeners of every kind, and the one count that orders notifications and registrations.
 
@@ -38,8 +53,10 @@ class Registry:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._entries: Dict[str, Dict[str, Entry]] = {}
-        self._snapshots: Dict[str, Tuple[Entry, ...]] = {}
+        self._snapshots: Dict[str, Heard] = {}
         self._seq = 0
+        #: Grows with each change of who is to hear what. Read without a lock, before :meth:`heard`.
+        self.changes = 0
         self._names = itertools.count(1)
         #: Called with the kind of each new registration, on the thread that made it, without a lock.
         self.on_add: Callable[[str], None] = lambda kind: None
@@ -71,7 +88,7 @@ class Registry:
             if replaced is not None:
                 replaced.active = False
             entries[listener_id] = Entry(listener_id, listener, self._seq + 1, told)
-            self._snapshots[kind] = tuple(entries.values())
+            self._renew(kind, entries)
         if replaced is not None and replaced.listener is not listener:
             logger.warning(
                 "The %s listener id %r was in use: the new listener takes its place. Give each an id of its own.",
@@ -89,7 +106,7 @@ class Registry:
                 return
             entry.active = False
             del entries[listener_id]
-            self._snapshots[kind] = tuple(entries.values())
+            self._renew(kind, entries)
 
     def during(self, kind: str, listener: L) -> During[L]:
         """Registers for the time of a ``with`` block, under an id that nobody else has."""
@@ -97,7 +114,22 @@ class Registry:
 
     def entries(self, kind: str) -> Tuple[Entry, ...]:
         """The listeners of a kind, in the order of their registration."""
-        return self._snapshots.get(kind, ())
+        return self.heard(kind).entries
+
+    def heard(self, kind: str) -> Heard:
+        """The same, with what the dispatcher wants to know of them."""
+        return self._snapshots.get(kind, _NOBODY)
+
+    def disturb(self) -> None:
+        """Something else has changed: who is being told of something looks again before it goes on."""
+        with self._lock:
+            self.changes += 1
+
+    def _renew(self, kind: str, entries: Dict[str, Entry]) -> None:
+        found = tuple(entries.values())
+        newest = max((entry.since for entry in found), default=0)
+        self._snapshots[kind] = Heard(found, tuple(entry.listener for entry in found), newest)
+        self.changes += 1
 
 
 class During(ContextManager[L]):

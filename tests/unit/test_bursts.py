@@ -234,3 +234,107 @@ def test_events_are_numbered_together() -> None:
         (first + 2, "user", "on_user_online", ("b",)),
     ]
     assert registry.stamp(lambda seq: None) == first + 3
+
+
+# Many listeners.
+
+
+class Crowd:
+    """Twenty listeners, who note what they hear; ``hooks[number]`` is called from inside."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.dispatcher = Dispatcher(self.registry, "cometchat-dispatcher-test")
+        self.heard: List[int] = []
+        self.hooks: dict[int, Callable[[], Any]] = {}
+        for number in range(20):
+            self.add(number)
+
+    def add(self, number: int) -> None:
+        crowd = self
+
+        class Listener:
+            def on_it(self, argument: str) -> None:
+                assert argument == "it"
+                crowd.heard.append(number)
+                crowd.hooks.get(number, lambda: None)()
+
+        self.registry.add("user", str(number), Listener())
+
+    def tell(self, of_connection: bool = True) -> List[int]:
+        self.heard.clear()
+        self.dispatcher.post("user", "on_it", "it", of_connection=of_connection, passing=True)
+        self.dispatcher.close()
+        self.dispatcher._run()
+        return self.heard
+
+
+def test_all_of_many_hear() -> None:
+    """Each once, in the order of their registration."""
+    assert Crowd().tell() == list(range(20))
+
+
+def test_many_and_some_raise(caplog: pytest.LogCaptureFixture) -> None:
+    """Those that raise are logged by their ids, and the others hear all the same, the one behind the last too."""
+    crowd = Crowd()
+
+    def fail() -> None:
+        raise KeyError("mine")
+
+    def end() -> None:
+        raise StopIteration
+
+    crowd.hooks = {0: fail, 5: end, 6: fail, 19: fail}
+    assert crowd.tell() == list(range(20))
+    assert [record.args[1] for record in caplog.records] == ["0", "5", "6", "19"]  # type: ignore[index]
+    assert all(record.exc_info for record in caplog.records)
+
+
+def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged, and the others hear."""
+    crowd = Crowd()
+    crowd.registry.add("user", "3", object())
+    caplog.clear()
+    assert crowd.tell() == [number for number in range(20) if number != 3]
+    assert [record.args[1] for record in caplog.records] == ["3"]  # type: ignore[index]
+
+
+def test_many_and_one_leaves_meanwhile() -> None:
+    """One that is removed while another is being told does not hear any more; one that comes does not hear yet."""
+    crowd = Crowd()
+
+    def change() -> None:
+        crowd.registry.remove("user", "9")
+        crowd.add(99)
+
+    crowd.hooks[4] = change
+    assert crowd.tell() == [number for number in range(20) if number != 9]
+
+
+def test_many_and_a_cut_meanwhile() -> None:
+    """After a cut from inside a callback the next listener is not told what comes of the connection; else it is."""
+    crowd = Crowd()
+    crowd.hooks[4] = lambda: crowd.dispatcher.cut(100)
+    assert crowd.tell() == list(range(5))
+    crowd = Crowd()
+    crowd.hooks[4] = lambda: crowd.dispatcher.cut(100)
+    assert crowd.tell(of_connection=False) == list(range(20))
+
+
+def test_many_and_one_is_late() -> None:
+    """One that has registered after the event was queued does not hear it."""
+    crowd = Crowd()
+    crowd.dispatcher.post("user", "on_it", "it", passing=True)
+    crowd.add(50)
+    assert crowd.tell() == [*range(20), *range(20), 50]
+
+
+@pytest.mark.parametrize("number", [0, 7, 19])
+def test_who_is_slow_is_named(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning that too many wait names the listener whose turn it is."""
+    crowd = Crowd()
+    crowd.dispatcher.queue.overflowed = True
+    crowd.hooks[number] = crowd.dispatcher.report
+    crowd.tell()
+    (warning,) = (record for record in caplog.records if record.levelname == "WARNING")
+    assert f"(listener '{number}' has its turn" in warning.getMessage()
