@@ -317,7 +317,9 @@ def _path(name: str, value: object) -> Optional[str]:
 def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
     if value is not None:
         # A text has a join() too.
-        if isinstance(value, (type, str, bytes)) or not all(callable(getattr(value, method, None)) for method in methods):
+        if isinstance(value, (type, str, bytes)) or not all(
+            callable(getattr(value, method, None)) for method in methods
+        ):
             raise invalid(name, f"give an object with {expected}", value)
     return value
 

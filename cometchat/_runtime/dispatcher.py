@@ -114,7 +114,9 @@ class Dispatcher:
             return ""
         turn, entries, since = telling
         listener = entries[-1 - min(length_hint(turn), len(entries) - 1)].listener_id
-        return f" (listener {listener!r} has its turn, with an event that is being told for {self._clock() - since:.1f} s)"
+        return (
+            f" (listener {listener!r} has its turn, with an event that is being told for {self._clock() - since:.1f} s)"
+        )
 
     def drain(self, timeout: float) -> None:
         """Wait until what is queued now is delivered, at most ``timeout`` seconds; not on the thread itself."""

@@ -5,7 +5,7 @@ A follower's is open while the leader's is up; ``auth`` and pings are answered h
 
 from __future__ import annotations
 
-from typing import Callable, Optional, Protocol
+from typing import Callable, List, Optional, Protocol
 
 from .._protocol.frames import PING
 from .._protocol.states import CometChatWSState
@@ -84,30 +84,46 @@ class SharedSocket:
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """The next message of the service, of the leader's, or an answer of this very socket."""
-        place = self._place
+        return next(iter(self._receive(deadline, burst=False)), None)
+
+    def receive_burst(self, deadline: float) -> List[bytes]:
+        """The same, with those behind it that are here already."""
+        return self._receive(deadline, burst=True)
+
+    def _receive(self, deadline: float, burst: bool) -> List[bytes]:
+        place, real = self._place, self._real
         assert place is not None
-        if self._real is not None:
-            return self._receive_real(place, self._real, deadline)
+        if real is not None:
+            return self._receive_real(place, real, deadline, burst)
         with place.cond:
-            while True:
-                if self._interrupted:
-                    raise self._lost()
-                if self._turn != place.turn:
-                    raise place.broken()
-                if place.frames:
-                    return place.frames.popleft()
-                status = place.status
-                if status is None or status.status not in UP_STATUSES:
-                    place.failures_told = status.failures if status is not None else 0
-                    raise place.broken()
-                if status.status != self._mode:
-                    self._mode = status.status
-                    self._shared.throttle(status)
-                    return None
-                rest = deadline - self._shared.clock()
-                if rest <= 0:
-                    return None
-                place.cond.wait(rest)
+            if not self._wait_for_frames(place, deadline):
+                return []
+            frames = list(place.frames) if burst else [place.frames[0]]
+            for _ in frames:
+                place.frames.popleft()
+            return frames
+
+    def _wait_for_frames(self, place: Place, deadline: float) -> bool:
+        """Under the place's lock. False: the deadline is reached, or the leader's MODE is another."""
+        while True:
+            if self._interrupted:
+                raise self._lost()
+            if self._turn != place.turn:
+                raise place.broken()
+            if place.frames:
+                return True
+            status = place.status
+            if status is None or status.status not in UP_STATUSES:
+                place.failures_told = status.failures if status is not None else 0
+                raise place.broken()
+            if status.status != self._mode:
+                self._mode = status.status
+                self._shared.throttle(status)
+                return False
+            rest = deadline - self._shared.clock()
+            if rest <= 0:
+                return False
+            place.cond.wait(rest)
 
     def send(self, text: str, timeout: float) -> None:
         """To the service, if need be by the leader."""
@@ -177,22 +193,26 @@ class SharedSocket:
             else:
                 place.cond.wait(max(0.0, deadline - self._shared.clock()))
 
-    def _receive_real(self, place: Place, real: Socket, deadline: float) -> Optional[bytes]:
+    def _receive_real(self, place: Place, real: Socket, deadline: float, burst: bool) -> List[bytes]:
         """No longer than nobody else can lead."""
         clock, seat = self._shared.clock, place.seat
         assert seat is not None
         while True:
             until = seat.leads_until()
             try:
-                data = real.receive(min(deadline, until))
+                if burst:
+                    frames = real.receive_burst(min(deadline, until))
+                else:
+                    data = real.receive(min(deadline, until))
+                    frames = [] if data is None else [data]
             except CometChatException as error:
                 raise self._reason(place, error) from error.__cause__
             now = clock()
             if self._turn != place.turn or now >= seat.leads_until():
                 # What has come since is the next leader's to tell.
                 raise self._reason(place, self._lapsed())
-            if data is not None or now >= deadline:
-                return data
+            if frames or now >= deadline:
+                return frames
 
     def _count_failure(self, place: Place) -> None:
         self._shared.failed += 1
