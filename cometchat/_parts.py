@@ -10,6 +10,7 @@ from typing import NamedTuple, Optional, Tuple
 
 from ._protocol.states import CometChatWSState
 from ._runtime.account import Account
+from ._runtime.addresses import ADDRESSES
 from ._runtime.connection import Connection
 from ._runtime.counters import Counters
 from ._runtime.dispatcher import Dispatcher
@@ -70,7 +71,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
     store, delivery = _outbox(settings, account, connection, sender, dispatcher, f"cometchat-outbox-{number}")
     shared = _share(app_id, settings, account)
-    new_socket = shared.new_socket if shared is not None else socket_factory(settings)
+    new_socket = shared.new_socket if shared is not None else socket_factory(settings, ADDRESSES.addresses)
     link = Link(account, settings, new_socket, connection.post_events, inbox.take, counters)
     watched = NETWORK.watched if shared is None else shared.watched
     worker = Worker(
@@ -115,4 +116,4 @@ def _outbox(
 def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Shared]:
     if settings.status_store is None:
         return None
-    return Shared(settings.status_store, app_id, account, socket_factory(settings), NETWORK.watched)
+    return Shared(settings.status_store, app_id, account, socket_factory(settings, ADDRESSES.addresses), NETWORK.watched)

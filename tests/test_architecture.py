@@ -80,6 +80,7 @@ PURE = ("exceptions", "version", "models", "listeners", "_protocol")
 #: at a time", CometChat for its one client.
 LOCKS_ONLY = frozenset({"Lock"})
 THREADING: Dict[str, FrozenSet[str]] = {
+    "_transport.rest": LOCKS_ONLY,
     "_transport.stream": LOCKS_ONLY,
     "_transport.websocket": LOCKS_ONLY,
     "client": LOCKS_ONLY,

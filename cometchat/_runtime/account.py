@@ -97,6 +97,10 @@ class Account:
         self._refresh = other._refresh
         self._secrets.add(*other._secrets.known())
 
+    def forget_connections(self) -> None:
+        """The WebSocket is lost: the network may be another, on which HTTP's kept connections are dead."""
+        self._rest.forget_connections()
+
     def restore(self) -> bool:
         """Take up the stored session, if there is one of this app. Makes no call."""
         try:

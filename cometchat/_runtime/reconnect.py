@@ -13,12 +13,16 @@ from typing import Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
+from .._transport.reach import Reach, reach_of
 from ..settings import LONGEST, StopStrategy, WaitStrategy
 
 logger = logging.getLogger("cometchat.connection")
 
 #: Seconds that lie between two attempts at the least where the network's return ends a wait: it may come and go.
 SOONEST = 0.5
+
+#: Seconds between two looks for an answer of the host.
+LOOK = 0.25
 
 #: Seconds: the cap of the default wait.
 LONGEST_WAIT = 30.0
@@ -38,6 +42,7 @@ class ReconnectPolicy:
 
     :param jitter: 0 to 1 s at random, put on top of a ``Retry-After``, so that many clients do not come back at once.
     :param watched: while its context lasts, what it is given is called whenever the network comes back.
+    :param reach: what asks, during a wait, whether there is a way to the host again; None: the failure was an answer.
     :param clock: monotonic seconds.
     """
 
@@ -47,6 +52,7 @@ class ReconnectPolicy:
         stop: Optional[StopStrategy],
         jitter: Callable[[], float] = random.random,
         watched: Callable[[Callable[[], None]], ContextManager[None]] = lambda on_return: contextlib.nullcontext(),
+        reach: Callable[[Optional[BaseException]], Optional[Reach]] = reach_of,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._default = default_wait()
@@ -54,8 +60,10 @@ class ReconnectPolicy:
         self._stop = stop or tenacity.stop_never
         self._jitter = jitter
         self._watched = watched
+        self._reach = reach
         self._clock = clock
         self._obeys = False  # the server asked for this wait
+        self._failure: Optional[BaseException] = None
 
     def attempts(
         self,
@@ -100,13 +108,15 @@ class ReconnectPolicy:
             logger.exception("The reconnect_wait strategy raised; the default one takes its place.")
             seconds = float(self._default(_counted(state)))
         seconds = min(seconds, LONGEST)  # an Event can't wait for infinity
-        asked = getattr(state.outcome.exception(), "retry_after", None) if state.outcome is not None else None
+        self._failure = None if state.outcome is None else state.outcome.exception()
+        asked = getattr(self._failure, "retry_after", None)
         self._obeys = asked is not None
         return seconds if asked is None else max(seconds, asked + self._jitter())
 
     def _wait_for(self, wake: threading.Event, seconds: float, rearm: Callable[[], None]) -> None:
         """Wait; not as long where the network comes back meanwhile."""
         nap = tenacity.sleep_using_event(wake)
+        failure, self._failure = self._failure, None
         if self._obeys or seconds <= 2 * SOONEST:
             nap(seconds)
             return
@@ -117,13 +127,30 @@ class ReconnectPolicy:
             wake.set()
 
         began = self._clock()
+        reach = self._reach(failure)
         with self._watched(on_return):
-            nap(seconds)
+            if reach is None:
+                nap(seconds)
+            else:
+                self._look(reach, wake, began + seconds, on_return)
         if returned.is_set():
             rearm()
             # Many clients may be on this machine: not all in the same moment.
             rest = SOONEST * (1 + self._jitter()) - (self._clock() - began)
             nap(max(rest, SOONEST * self._jitter()))
+
+    def _look(self, reach: Reach, wake: threading.Event, ends: float, on_return: Callable[[], None]) -> None:
+        """Wait, and ask the host meanwhile: of an outage farther away this machine's network says nothing."""
+        nap = tenacity.sleep_using_event(wake)
+        try:
+            while not wake.is_set() and self._clock() < ends:
+                if reach.is_back():
+                    logger.debug("the host can be reached again")
+                    on_return()
+                else:
+                    nap(min(LOOK, max(0.0, ends - self._clock())))
+        finally:
+            reach.close()
 
     def _stops(self, state: tenacity.RetryCallState) -> bool:
         try:

@@ -203,6 +203,7 @@ class Worker:
         run.jwt_suspect = run.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
         if phase in UP:
             signal = Signal.LOST
+            self._account.forget_connections()  # before anybody hears of it, and calls
         elif phase is Phase.AUTHENTICATING and refused:
             # One that this attempt has fetched is fresh: another would be refused too.
             signal = Signal.REFUSED if run.jwt_is_fresh else self._connection.refusal

@@ -26,6 +26,9 @@ class Rest(Protocol):
             server's own code.
         """
 
+    def forget_connections(self) -> None:
+        """Later calls make new connections; those under way keep theirs. Does not wait."""
+
     def close(self) -> None:
         """Give the connections back."""
 

@@ -13,9 +13,10 @@ import re
 import socket
 import ssl
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 from .proxy import SOCKS, BadProxy, Proxy
+from .reach import Address, is_silence, leave_unanswered
 from .stream import BufferedStream, DeadlineReached, Interrupted, first_connected
 
 #: Bytes. The head of an answer, to CONNECT or to the upgrade, that is longer than this is none.
@@ -53,12 +54,26 @@ class Refused(Exception):
         self.head = head
 
 
+#: Finds a host's addresses: its name and a port in, addresses out.
+LookUp = Callable[[str, int], List[Address]]
+
+
+def look_up(host: str, port: int) -> List[Address]:
+    """Ask the system, which takes the time it takes.
+
+    :raises OSError, UnicodeError: it knows none; it is no name.
+    """
+    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+
+
 class Dialer:
     """Makes one connection.
 
     :param context: for TLS; None: plain.
     :param deadline: monotonic seconds.
     :param on_stream: is given each stream before anything is waited for, to be able to interrupt it.
+    :param addresses_of: looks a name up.
     """
 
     def __init__(
@@ -70,6 +85,7 @@ class Dialer:
         context: Optional[ssl.SSLContext],
         deadline: float,
         on_stream: Callable[[BufferedStream], None],
+        addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._host = host
@@ -78,6 +94,7 @@ class Dialer:
         self._context = context
         self._deadline = deadline
         self._on_stream = on_stream
+        self._addresses_of = addresses_of
         self._clock = clock
         #: The proxy, while it is its turn to answer; None once there is a way to the host.
         self.proxy_name = None if proxy is None else proxy.name
@@ -104,25 +121,27 @@ class Dialer:
         return stream
 
     def _tcp(self, host: str, port: int) -> BufferedStream:
-        addresses = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-        failure: Optional[OSError] = None
-        for position, (family, kind, protocol, _, address) in enumerate(addresses):
+        addresses = self._addresses_of(host, port)
+        failures: List[OSError] = []
+        for position, address in enumerate(addresses):
             # Each has its share of the time: where IPv6 is silent, IPv4 gets its turn.
             now = self._clock()
             share = (self._deadline - now) / (len(addresses) - position)
             try:
-                stream = self._connect((family, kind, protocol), address, now + share)
+                stream = self._connect(address, now + share)
             except Interrupted:
                 raise
             except OSError as error:
-                failure = error
+                failures.append(error)
                 continue
             stream.read_deadline = self._deadline
             return stream
-        assert failure is not None, "getaddrinfo raises where it has nothing"
-        raise failure
+        assert failures, "a look-up raises where it has nothing"
+        if all(is_silence(error) for error in failures):
+            leave_unanswered(failures[-1], addresses)
+        raise failures[-1]
 
-    def _connect(self, kind: Tuple[int, int, int], address: Any, deadline: float) -> BufferedStream:
+    def _connect(self, address: Address, deadline: float) -> BufferedStream:
         """Connect to one address; again with a new socket where nothing comes.
 
         A SYN that was lost is sent again by the kernel after 1, 3 and 7 s: whoever began while the network was away
@@ -132,11 +151,11 @@ class Dialer:
         winner: Optional[BufferedStream] = None
         try:
             while winner is None:
-                stream = self._stream(socket.socket(*kind), deadline)
+                stream = self._stream(socket.socket(*address[:3]), deadline)
                 tries.append(stream)
                 if stream is tries[0]:  # the one that can be interrupted; kept to the end for that
                     self._on_stream(stream)
-                stream.begin_connect(address)
+                stream.begin_connect(address.address)
                 now = self._clock()
                 last = now + 2 * _NEW_SYN > deadline or len(tries) == _MOST_TRIES
                 winner = first_connected(tries, (deadline if last else now + _NEW_SYN) - now)

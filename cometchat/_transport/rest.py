@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import http.cookiejar
 import json
 import logging
 import re
+import threading
 import time
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Type, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Type, Union
 from urllib.parse import urlsplit
 
 import requests
@@ -61,8 +63,24 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     )
 
 
+class _Connections:
+    """A ``requests.Session``, how many calls use it, and whether it takes no new ones."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        self.retired = False
+        self.session = Session()
+        # The routes are resolved here, once a host; and a ~/.netrc must not add credentials of its own.
+        self.session.trust_env = False
+        # A cookie would outlive the logout.
+        self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = Adapter(pool_connections=_POOL, pool_maxsize=_POOL)
+        self.session.mount("https://", adapter)
+        self.session.mount("http://", adapter)
+
+
 class RequestsRest:
-    """HTTP through one ``requests.Session``, whose connections are reused. Usable from several threads.
+    """HTTP through a ``requests.Session``, whose connections are reused. Usable from several threads.
 
     :param wall_clock: Unix seconds, for a ``Retry-After`` date.
     """
@@ -79,14 +97,8 @@ class RequestsRest:
         self._wall_clock = wall_clock
         self._routes: Dict[str, Route] = {}
         self._closed = False
-        self._session = Session()
-        # The routes are resolved here, once a host; and a ~/.netrc must not add credentials of its own.
-        self._session.trust_env = False
-        # A cookie would outlive the logout.
-        self._session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = Adapter(pool_connections=_POOL, pool_maxsize=_POOL)
-        self._session.mount("https://", adapter)
-        self._session.mount("http://", adapter)
+        self._lock = threading.Lock()  # of who uses which connections
+        self._connections = _Connections()
 
     def call(
         self,
@@ -122,10 +134,21 @@ class RequestsRest:
             # A kept error keeps its frames, and with them what came, millions of values maybe.
             raise error.with_traceback(None)
 
+    def forget_connections(self) -> None:
+        """The network may be another one: the next calls make new connections. Those under way keep theirs."""
+        with self._lock:
+            old, self._connections = self._connections, _Connections()
+            old.retired = True
+            unused = not old.calls
+        if unused:
+            old.session.close()
+
     def close(self) -> None:
         """Give the connections back."""
         self._closed = True
-        self._session.close()
+        with self._lock:
+            connections = self._connections
+        connections.session.close()
 
     def _exchange(
         self, method: str, url: str, headers: Mapping[str, str], content: Optional[bytes], timeout: float
@@ -143,24 +166,36 @@ class RequestsRest:
 
     def _send(self, method: str, url: str, headers: Mapping[str, str], content: Optional[bytes], timeout: float) -> Any:
         route = self._route(url)
-        response = self._session.request(
-            method,
-            url,
-            headers={"Accept-Encoding": "gzip", **headers},
-            data=content,
-            timeout=(timeout, timeout),
-            # A redirect would carry the credentials to wherever it points.
-            allow_redirects=False,
-            stream=True,
-            proxies={urlsplit(url).scheme: route.proxy} if route.proxy else {},
-            verify=route.verify,
-        )
-        try:
+        with self._session() as session:
+            response = session.request(
+                method,
+                url,
+                headers={"Accept-Encoding": "gzip", **headers},
+                data=content,
+                timeout=(timeout, timeout),
+                # A redirect would carry the credentials to wherever it points.
+                allow_redirects=False,
+                stream=True,
+                proxies={urlsplit(url).scheme: route.proxy} if route.proxy else {},
+                verify=route.verify,
+            )
             with response:
                 return response.status_code, response.headers, body_of(response)
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Session]:
+        """Connections for one call. The last call that uses forgotten ones ends them."""
+        with self._lock:
+            connections = self._connections
+            connections.calls += 1
+        try:
+            yield connections.session
         finally:
-            if self._closed:  # meanwhile: the connection must not stay with a pool that nobody closes any more
-                self._session.close()
+            with self._lock:
+                connections.calls -= 1
+                ends = self._closed or (connections.retired and not connections.calls)
+            if ends:  # they must not stay with a pool that nobody closes any more
+                connections.session.close()
 
     def _route(self, url: str) -> Route:
         parts = urlsplit(url)

@@ -201,20 +201,21 @@ def first_connected(streams: Sequence[BufferedStream], timeout: float) -> Option
     :raises OSError: one of them can't be connected, or was interrupted.
     """
     waiting = {stream.waits_to_connect: stream for stream in streams}
-    for descriptor in _ready_to_write(list(waiting), max(0.0, timeout)):
+    for descriptor in ready_to_write(list(waiting), max(0.0, timeout)):
         waiting[descriptor].end_connect()
         return waiting[descriptor]
     return None
 
 
-def _ready_to_write(descriptors: List[int], timeout: float) -> List[int]:
+def ready_to_write(descriptors: List[int], timeout: float) -> List[int]:
+    """Those that are connected, or have failed to, after ``timeout`` seconds at the most."""
     if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
         _, writing, failed = select.select([], descriptors, descriptors, timeout)
         return writing + failed
     poller = select.poll()
     for descriptor in descriptors:
         poller.register(descriptor, select.POLLOUT)
-    return [descriptor for descriptor, _ in poller.poll(int(timeout * 1000) + 1)]
+    return [descriptor for descriptor, _ in poller.poll(int(timeout * 1000) + 1 if timeout else 0)]
 
 
 def _wait_ready(descriptor: int, wanted: int, timeout: Optional[float]) -> bool:

@@ -28,7 +28,7 @@ from ..exceptions import (
 )
 from ..settings import AppSettings
 from ..version import __version__
-from .dial import BadAnswer, Dialer, Refused, Upgrade
+from .dial import BadAnswer, Dialer, LookUp, Refused, Upgrade, look_up
 from .errors import network_reason, retry_after_seconds
 from .framing import close_code, whole_texts
 from .proxy import read_proxy
@@ -106,6 +106,7 @@ class WebSocketClientSocket:
     :param ca_certs: as AppSettings has them.
     :param max_message_size: bytes.
     :param user_agent: for the handshake.
+    :param addresses_of: looks a name up.
     """
 
     def __init__(
@@ -115,12 +116,14 @@ class WebSocketClientSocket:
         ca_certs: Optional[str],
         max_message_size: int,
         user_agent: str,
+        addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._proxies = proxies
         self._ca_certs = ca_certs
         self._user_agent = user_agent
+        self._addresses_of = addresses_of
         self._clock = clock
         self._wall_clock = wall_clock
         self._host = ""
@@ -150,6 +153,7 @@ class WebSocketClientSocket:
                 context=client_context(route.verify) if parts.scheme == "wss" else None,
                 deadline=deadline,
                 on_stream=self._take_stream,
+                addresses_of=self._addresses_of,
                 clock=self._clock,
             )
             stream = dialer.dial()
@@ -386,8 +390,11 @@ def _open_error(
     return exception_for(WS_CONNECTION_FAIL, f"{reason}.")
 
 
-def socket_factory(settings: AppSettings) -> Callable[[], WebSocketClientSocket]:
-    """Makes the sockets of a client."""
+def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Callable[[], WebSocketClientSocket]:
+    """Makes the sockets of a client.
+
+    :param addresses_of: looks a name up.
+    """
 
     def new_socket() -> WebSocketClientSocket:
         return WebSocketClientSocket(
@@ -395,6 +402,7 @@ def socket_factory(settings: AppSettings) -> Callable[[], WebSocketClientSocket]
             ca_certs=settings.ca_certs,
             max_message_size=settings.max_message_size,
             user_agent=user_agent(__version__),
+            addresses_of=addresses_of,
         )
 
     return new_socket
