@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Optional
+from typing import Any, Optional, Sequence
 
+import tenacity
 from network_program import obey, say
 
 from cometchat import AppSettings, Client, CometChatException, ConnectionListener, MessageListener, TextMessage
@@ -42,8 +43,13 @@ class Program:
         self._ended = threading.Event()
         self._watcher: Optional[threading.Thread] = None
 
-    def start(self, app_id: str, auth_key: str, url: str, **settings: Any) -> None:
-        """Make the client, log in and wait for the connection. Over the line between the hosts, not over loopback."""
+    def start(self, app_id: str, auth_key: str, url: str, waits: Sequence[float] = (), **settings: Any) -> None:
+        """Make the client, log in and wait for the connection. Over the line between the hosts, not over loopback.
+
+        :param waits: seconds, from one attempt to the next; the last one again and again.
+        """
+        if waits:
+            settings["reconnect_wait"] = tenacity.wait_chain(*map(tenacity.wait_fixed, waits))
         client = Client(app_id, AppSettings(admin_host=url, client_host=url, **settings))
         self._client = client
         client.add_connection_listener("told", Told())

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import List
+from typing import List, Optional
 
 import cometchat
 
@@ -78,11 +78,19 @@ class Hosts:
             self.close()
             raise
 
-    def program(self, host: str, name: str, *arguments: str) -> Program:
-        """Start a program of this folder on a host, and wait for it to be ready."""
+    def program(self, host: str, name: str, *arguments: str, resolver: Optional[Path] = None) -> Program:
+        """Start a program of this folder on a host, and wait for it to be ready.
+
+        :param resolver: what it finds as ``/etc/resolv.conf``.
+        """
         root = str(Path(cometchat.__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, str(HERE), os.environ.get("PYTHONPATH")]))
-        command = ["ip", "netns", "exec", self._names[host], sys.executable, str(HERE / name), *arguments]
+        command = ["ip", "netns", "exec", self._names[host]]
+        if resolver is not None:  # ip netns exec has given it mounts of its own
+            mount = ["sh", "-c", 'mount --bind "$0" /etc/resolv.conf && exec "$@"', str(resolver)]
+            run(*command, *mount, "true")
+            command += mount
+        command += [sys.executable, str(HERE / name), *arguments]
         program = Program(command, {**os.environ, "PYTHONPATH": path})
         self._programs.append(program)
         program.wait_for("ready")

@@ -16,8 +16,10 @@ def main(host: str) -> None:
     """Serve until the input ends."""
     with Sandbox(host) as sandbox:
 
-        def where() -> Dict[str, str]:
-            return {"url": sandbox.url, "app_id": sandbox.app_id, "auth_key": sandbox.auth_key}
+        def where(known_as: str) -> Dict[str, str]:
+            sandbox.override_settings(CHAT_HOST_OVERRIDE=known_as)
+            url = sandbox.url.replace(host, known_as)
+            return {"url": url, "app_id": sandbox.app_id, "auth_key": sandbox.auth_key}
 
         def post(text: str) -> None:
             sandbox.send_message(OTHER_UID, UID, text)
