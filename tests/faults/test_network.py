@@ -268,6 +268,7 @@ def test_another_address_is_found_in_time_and_back_soon(world: World, figures: C
         if on_its_way:  # it is sent again once HTTP has waited for its answer: 10 s
             world.exchange()
         found_at = world.client.wait_for("on_disconnected", after=cycle - 1)["time"]
+        world.exchange()
         back_at = world.client.wait_for("on_connected", after=cycle, timeout=PATIENCE)["time"]
         world.exchange()
         founds.append(found_at - moved_at)

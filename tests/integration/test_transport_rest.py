@@ -17,7 +17,7 @@ import requests
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
 from cometchat._transport.rest import MAX_BODY, RequestsRest
 
-from .conftest import Peer, RawServer, finished, in_thread
+from .conftest import DEADLINE, Peer, RawServer, finished, in_thread
 from .transport_peers import (
     Authority,
     ConnectProxy,
@@ -486,6 +486,78 @@ def test_a_kept_connection_that_was_closed(serve: Serve, new_rest: NewRest, meth
     for number in range(1, 4):
         assert get(rest, url, method=method) == {"ok": 1}
         ended.wait_for(number)
+
+
+def test_forgotten_connections_are_ended_and_not_used(serve: Serve, new_rest: NewRest) -> None:
+    """The next call makes a new one; at the server the old one ends."""
+    ended = Count()
+    asked = Asked()
+
+    def script(peer: Peer) -> None:
+        try:
+            asked(peer)
+        finally:
+            ended.up()
+
+    rest, url = new_rest(), http(serve(script))
+    for number in range(1, 4):
+        get(rest, url)
+        get(rest, url)
+        assert asked.connections == number
+        rest.forget_connections()
+        ended.wait_for(number)
+    rest.forget_connections()
+    assert len(asked.heads) == 6
+
+
+@pytest.mark.parametrize("closed_too", [False, True])
+def test_forgetting_cuts_no_call_that_is_under_way(serve: Serve, new_rest: NewRest, closed_too: bool) -> None:
+    """It has its answer, and then its connection ends, also where the transport was closed meanwhile."""
+    came, go_on, ended = Count(), threading.Event(), Count()
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        if came.up() == 1:
+            assert go_on.wait(DEADLINE)
+        peer.socket.sendall(OK)
+        peer.wait_for_end()
+        ended.up()
+
+    rest, url = new_rest(), http(serve(script))
+    slow = in_thread(lambda: get(rest, url))
+    came.wait_for(1)
+    rest.forget_connections()
+    assert get(rest, url) == {"ok": 1}
+    assert came.value == 2 and ended.value == 0
+    rest.forget_connections()
+    ended.wait_for(1)
+    if closed_too:
+        rest.close()
+    go_on.set()
+    assert finished(*slow) == {"ok": 1}
+    ended.wait_for(2)
+
+
+def test_calls_that_begin_while_connections_are_forgotten(serve: Serve, new_rest: NewRest) -> None:
+    """Four threads call without a pause, a fifth forgets without a pause: no call fails, not even a POST."""
+    rest, url, stop = new_rest(), http(serve(Asked())), threading.Event()
+
+    def calls() -> int:
+        for number in range(1, 101):
+            assert get(rest, url, method="POST" if number % 2 else "GET") == {"ok": 1}
+        return number
+
+    def forget() -> None:
+        while not stop.is_set():
+            rest.forget_connections()
+
+    forgetting = in_thread(forget)
+    try:
+        calling = [in_thread(calls) for _ in range(4)]
+        assert [finished(*each) for each in calling] == [100] * 4
+    finally:
+        stop.set()
+        finished(*forgetting)
 
 
 class ClosesOnRequest:

@@ -18,10 +18,12 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
+from unittest.mock import Mock
 
 import pytest
 
 from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
+from cometchat._transport.reach import reach_of
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .conftest import DEADLINE, Peer, RawServer, accept_upgrade, eventually, finished, frame, in_thread
@@ -640,6 +642,46 @@ def test_no_address_has_an_answer(new_socket: NewSocket, monkeypatch: pytest.Mon
     """Where all addresses refuse, the name is refused."""
     _addresses(monkeypatch, unused_port(), unused_port())
     assert "refused by two.example:80" in refused(new_socket(), "ws://two.example/").message
+
+
+def test_silence_leaves_addresses_to_ask(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no address has answered, the error has left what finds out when one does."""
+    with SilentAddress() as silent:
+        _addresses(monkeypatch, silent.port, silent.port)
+        reach = reach_of(refused(new_socket(), "ws://two.example/", "ERR_CONNECT_TIMEOUT", SHORT))
+        assert reach is not None and not reach.is_back()
+        silent._listener.listen(64)
+        assert eventually(reach.is_back)
+        reach.close()
+
+
+def test_a_proxys_silence_leaves_its_address(new_socket: NewSocket) -> None:
+    """It is the proxy that has to be back."""
+    with SilentAddress() as silent:
+        new = new_socket(proxies={"http": f"http://127.0.0.1:{silent.port}"})
+        reach = reach_of(refused(new, "ws://service.example/", "ERR_CONNECT_TIMEOUT", SHORT))
+        assert reach is not None and not reach.is_back()
+        reach.close()
+
+
+@pytest.mark.parametrize("what", ["refusal", "a refusal and silence", "tls", "upgrade", "status", "dns"])
+def test_an_answer_leaves_none(
+    what: str, serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, authority: Authority
+) -> None:
+    """Somebody was there, or nobody is known: the next attempt comes when it is its turn."""
+    with SilentAddress() as silent:
+        if what == "refusal":
+            _addresses(monkeypatch, unused_port())
+        elif what == "a refusal and silence":
+            _addresses(monkeypatch, unused_port(), silent.port)
+        elif what == "dns":
+            monkeypatch.setattr(socket, "getaddrinfo", Mock(side_effect=socket.gaierror(socket.EAI_AGAIN, "later")))
+        else:
+            server = serve(_answering(answer(503)) if what == "status" else Peer.wait_for_end)
+            _addresses(monkeypatch, server.port)
+        with pytest.raises(CometChatException) as caught:
+            new_socket().open("wss://one.example/" if what == "tls" else "ws://one.example/", SHORT)
+        assert reach_of(caught.value) is None
 
 
 # The answer to the upgrade.

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import socket
 import struct
 import threading
-from typing import Any, Callable, Iterator, List
+import time
+from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 import tenacity
 
 from cometchat._runtime.network import Network
-from cometchat._runtime.reconnect import SOONEST, ReconnectPolicy
+from cometchat._runtime.reconnect import LOOK, SOONEST, ReconnectPolicy
 from cometchat._transport.netlink import NetworkChanges
 
 DEADLINE = 10.0
@@ -189,3 +191,110 @@ def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
     watched = Watched()
     policy = ReconnectPolicy(tenacity.wait_fixed(2 * SOONEST + 0.01), None, lambda: 0.0, watched)
     assert wait_once(policy, Asked()) == 0 == watched.count
+
+
+class FakeReach:
+    """Is back at the look that the test says; None: never."""
+
+    def __init__(self, back_at: Optional[int]) -> None:
+        self.looks = 0
+        self.closed = False
+        self.looked = threading.Event()
+        self._back_at = back_at
+
+    def is_back(self) -> bool:
+        self.looks += 1
+        self.looked.set()
+        return self.looks == self._back_at
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeWake(threading.Event):
+    """Waits for nobody; ``waits`` has the seconds that somebody wanted to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: List[Optional[float]] = []
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        self.waits.append(timeout)
+        return self.is_set()
+
+
+def policy_with(reach: FakeReach, seconds: float, **more: Any) -> ReconnectPolicy:
+    """One that waits for so long, and asks meanwhile."""
+    return ReconnectPolicy(tenacity.wait_fixed(seconds), None, lambda: 0.1, reach=lambda _: reach, **more)  # type: ignore
+
+
+def test_an_answer_of_the_host_ends_a_long_wait() -> None:
+    """The way is the one on which the machine's own network ends it: a wait of an hour is over."""
+    reach = FakeReach(3)
+    assert wait_once(policy_with(reach, 3600), ValueError()) == 1
+    assert (reach.looks, reach.closed) == (3, True)
+
+
+def test_the_machines_network_ends_a_wait_in_which_the_host_is_asked() -> None:
+    """Whoever knows first."""
+    reach = FakeReach(None)
+    assert wait_once(policy_with(reach, 3600, watched=Watched()), ValueError()) == 1
+    assert reach.closed
+
+
+def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
+    """The wait is as long as the strategy says, then."""
+    reach = FakeReach(None)
+    began = time.monotonic()
+    assert wait_once(policy_with(reach, 2 * SOONEST + 0.1), ValueError()) == 0
+    assert 2 * SOONEST + 0.1 <= time.monotonic() - began < DEADLINE
+    assert reach.looks == math.ceil((2 * SOONEST + 0.1) / LOOK) and reach.closed
+
+
+def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
+    """At once, as any other wait; and nothing is left open."""
+    reach, wake, ended = FakeReach(None), threading.Event(), threading.Event()
+
+    def attempts() -> None:
+        with contextlib.suppress(ValueError):
+            for attempt in policy_with(reach, 3600).attempts(
+                wake=wake, wanted=lambda: not wake.is_set(), before_wait=lambda state: None, after_wait=lambda: None
+            ):
+                with attempt:
+                    raise ValueError
+        ended.set()
+
+    thread = threading.Thread(target=attempts, name="test-attempts")
+    thread.start()
+    assert reach.looked.wait(DEADLINE)
+    wake.set()
+    assert ended.wait(DEADLINE)
+    thread.join(DEADLINE)
+    assert reach.closed and reach.looks < 3
+
+
+def test_nobody_is_asked_where_the_server_asked_for_quiet_or_the_wait_is_short() -> None:
+    """Retry-After stands, and a short wait is over soon anyway."""
+
+    class Asked(Exception):
+        retry_after = 0.01
+
+    reach = FakeReach(1)
+    assert wait_once(policy_with(reach, 2 * SOONEST + 0.01), Asked()) == 0 == reach.looks
+    assert wait_once(policy_with(reach, 0.01), ValueError()) == 0 == reach.looks
+
+
+def test_what_asks_is_made_of_the_last_failure() -> None:
+    """An answer in between, and nobody is asked any more: what one attempt has left is not another one's."""
+    failures = [ValueError("silence"), KeyError("an answer"), None]
+    seen: List[Any] = []
+    wake = FakeWake()
+    policy = ReconnectPolicy(tenacity.wait_fixed(3600), None, reach=lambda failure: seen.append(failure))
+    for attempt in policy.attempts(
+        wake=wake, wanted=lambda: True, before_wait=lambda state: None, after_wait=lambda: None
+    ):
+        with attempt:
+            failure = failures[len(seen)]
+            if failure is not None:
+                raise failure
+    assert seen == failures[:2] and wake.waits == [3600, 3600]

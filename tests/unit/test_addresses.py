@@ -1,0 +1,212 @@
+"""The last known addresses: when they count, and when the name server's word does."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from typing import Callable, Iterator, List, Optional
+
+import pytest
+
+from cometchat._runtime import addresses as addresses_module
+from cometchat._runtime.addresses import AddressBook
+from cometchat._transport.reach import Address
+
+DEADLINE = 10.0
+
+HOST = "service.example"
+
+
+def at(number: int) -> List[Address]:
+    return [Address(socket.AF_INET, socket.SOCK_STREAM, 6, (f"192.0.2.{number}", 443))]
+
+
+def again() -> socket.gaierror:
+    return socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+
+class Names:
+    """The system's look-up: answers, raises, or hangs until it may go on."""
+
+    def __init__(self) -> None:
+        self.answer: List[Address] = at(1)
+        self.error: Optional[Exception] = None
+        self.go_on = threading.Event()
+        self.go_on.set()
+        self.threads: List[str] = []
+
+    def __call__(self, host: str, port: int) -> List[Address]:
+        self.threads.append(threading.current_thread().name)
+        answer, error = self.answer, self.error
+        assert self.go_on.wait(DEADLINE)
+        if error is not None:
+            raise error
+        return answer
+
+
+@pytest.fixture
+def names() -> Iterator[Names]:
+    made = Names()
+    yield made
+    made.go_on.set()
+    join_all()
+
+
+def join_all() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "cometchat-look-up":
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+
+@pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """How long a look-up may take, in seconds."""
+    return lambda seconds: monkeypatch.setattr(addresses_module, "PATIENCE", seconds)
+
+
+def test_the_first_look_up_is_the_systems(names: Names) -> None:
+    """On the thread that asks; what it raises is raised, and nothing is known afterwards."""
+    book = AddressBook(names)
+    for error in (again(), socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("label too long")):
+        names.error = error
+        with pytest.raises(type(error)) as caught:
+            book.addresses(HOST, 443)
+        assert caught.value is error
+    assert set(names.threads) == {threading.current_thread().name}
+
+
+def test_a_new_answer_takes_the_old_ones_place(names: Names) -> None:
+    """The last known addresses are for silence alone."""
+    book = AddressBook(names)
+    assert book.addresses(HOST, 443) == at(1)
+    names.answer = at(2)
+    assert book.addresses(HOST, 443) == at(2)
+    names.error = again()
+    assert book.addresses(HOST, 443) == at(2)
+    assert names.threads[1:] == ["cometchat-look-up"] * 2
+
+
+def test_a_late_answer_is_not_waited_for_but_kept(
+    names: Names, patience: Callable[[float], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The known addresses count after the patience; one that hangs is not begun twice, nor waited for as long again."""
+    now = [100.0]
+    book = AddressBook(names, clock=lambda: now[0])
+    book.addresses(HOST, 443)
+    names.go_on.clear()
+    names.answer = at(2)
+    patience(0.05)
+    with caplog.at_level(logging.DEBUG, "cometchat"):
+        assert book.addresses(HOST, 443) == at(1)
+    assert HOST in caplog.text
+    patience(DEADLINE)
+    now[0] += DEADLINE
+    assert book.addresses(HOST, 443) == at(1)
+    assert len(names.threads) == 2
+    names.go_on.set()
+    join_all()
+    names.error = again()
+    assert book.addresses(HOST, 443) == at(2)
+
+
+def test_no_answer_for_now_counts_as_none(names: Names) -> None:
+    """EAI_AGAIN is what a name server out of reach comes to; that there is no such name is an answer, and raised."""
+    book = AddressBook(names)
+    book.addresses(HOST, 443)
+    names.error = again()
+    assert book.addresses(HOST, 443) == at(1)
+    names.error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    with pytest.raises(socket.gaierror) as caught:
+        book.addresses(HOST, 443)
+    assert caught.value.errno == socket.EAI_NONAME and str(caught.value) == str(names.error)
+
+
+def test_all_that_ask_at_once_share_a_look_up(names: Names, patience: Callable[[float], None]) -> None:
+    """A thousand clients of one host are no thousand threads."""
+    asked = threading.Semaphore(0)
+
+    def clock() -> float:
+        asked.release()
+        return 0.0
+
+    book = AddressBook(names, clock)
+    book.addresses(HOST, 443)
+    names.go_on.clear()
+    patience(DEADLINE)
+    found: List[List[Address]] = []
+    askers = [
+        threading.Thread(target=lambda: found.append(book.addresses(HOST, 443)), name="test-asker") for _ in range(5)
+    ]
+    for asker in askers:
+        asker.start()
+    for _ in range(6):  # the look-up's beginning, and that of each wait
+        assert asked.acquire(timeout=DEADLINE)
+    names.go_on.set()
+    for asker in askers:
+        asker.join(DEADLINE)
+    assert found == [at(1)] * 5
+    assert len(names.threads) == 2
+
+
+def test_each_port_is_a_place_of_its_own(names: Names) -> None:
+    """What is known of one port says nothing of another."""
+    book = AddressBook(names)
+    book.addresses(HOST, 443)
+    names.error = again()
+    with pytest.raises(socket.gaierror):
+        book.addresses(HOST, 80)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
+def test_an_address_is_no_name(names: Names, host: str) -> None:
+    """No name server is asked for it, so that no thread is needed."""
+    book = AddressBook(names)
+    book.addresses(host, 443)
+    names.error = again()
+    with pytest.raises(socket.gaierror):
+        book.addresses(host, 443)
+    assert set(names.threads) == {threading.current_thread().name}
+
+
+def test_the_book_has_an_end(names: Names) -> None:
+    """Of 65 hosts the one that was found longest ago is forgotten."""
+    book = AddressBook(names)
+    hosts = [f"{number}.example" for number in range(65)]
+    for host in hosts:
+        book.addresses(host, 443)
+    names.error = again()
+    with pytest.raises(socket.gaierror):
+        book.addresses(hosts[0], 443)
+    assert book.addresses(hosts[1], 443) == book.addresses(hosts[-1], 443) == at(1)
+
+
+def test_a_system_without_threads(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up is made by the one who asks, as the first one is."""
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    book = AddressBook(names)
+    book.addresses(HOST, 443)
+    names.answer = at(2)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", start)
+        assert book.addresses(HOST, 443) == at(2)
+    assert set(names.threads) == {threading.current_thread().name}
+    assert book.addresses(HOST, 443) == at(2)
+
+
+def test_the_child_of_a_fork_begins_its_own_look_ups(names: Names) -> None:
+    """One that is under way in the parent is not waited for; what is known stays known."""
+    book = AddressBook(names)
+    book.addresses(HOST, 443)
+    book._begin((HOST, 443))
+    join_all()
+    book._under_way[(HOST, 443)] = addresses_module._LookUp(1e9)
+    book.begin_anew()
+    names.answer = at(2)
+    assert book.addresses(HOST, 443) == at(2)
+    names.error = again()
+    assert book.addresses(HOST, 443) == at(2)

@@ -1,0 +1,217 @@
+"""Whether a host can be reached again: what counts as an answer, what as silence, and what is left open."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import time
+from typing import Callable, Iterator, List, Optional
+
+import pytest
+
+from cometchat._transport import reach as reach_module
+from cometchat._transport.reach import EVERY, Address, Reach, is_silence, leave_unanswered, reach_of
+
+DEADLINE = 10.0
+
+
+def address(port: int, host: str = "127.0.0.1") -> Address:
+    return Address(socket.AF_INET, socket.SOCK_STREAM, 0, (host, port))
+
+
+class Clock:
+    """Stands still until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Silence:
+    """A listening port that answers no SYN while its queue is full."""
+
+    def __init__(self) -> None:
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(0)
+        self.address = address(self._listener.getsockname()[1])
+        self._fillers: List[socket.socket] = []
+        for _ in range(4):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(self.address.address)
+            self._fillers.append(filler)
+
+    def end(self) -> None:
+        """Take everybody in who comes."""
+        self._listener.listen(64)
+
+    def close(self) -> None:
+        for one in (*self._fillers, self._listener):
+            one.close()
+
+
+@pytest.fixture
+def silence() -> Iterator[Silence]:
+    made = Silence()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def sockets(monkeypatch: pytest.MonkeyPatch) -> List[socket.socket]:
+    """All that are made for asking."""
+    made: List[socket.socket] = []
+    original = socket.socket
+
+    class Known(original):  # type: ignore[misc, valid-type]
+        def __init__(self, *arguments: int) -> None:
+            super().__init__(*arguments)
+            made.append(self)
+
+    class Module:
+        socket = Known
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(socket, name)
+
+    monkeypatch.setattr(reach_module, "socket", Module())
+    return made
+
+
+def eventually(look: Callable[[], bool], clock: Optional[Clock] = None) -> bool:
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if clock is not None:
+            clock.now += EVERY
+        if look():
+            return True
+    return False
+
+
+def test_a_refusal_is_an_answer(sockets: List[socket.socket]) -> None:
+    """Nobody listens on the port, but the host is there."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    reach = Reach([address(port)])
+    assert eventually(reach.is_back)
+    reach.close()
+    assert [one.fileno() for one in sockets] == [-1]
+
+
+def test_a_connection_is_an_answer_and_is_closed(sockets: List[socket.socket]) -> None:
+    """The one who listens gets a connection that ends without a byte."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(DEADLINE)
+        reach = Reach([address(server.getsockname()[1])])
+        assert eventually(reach.is_back)
+        connection, _ = server.accept()
+        with connection:
+            connection.settimeout(DEADLINE)
+            assert connection.recv(1) == b""
+        assert [one.fileno() for one in sockets] == [-1]
+
+
+def test_silence_and_then_an_answer(silence: Silence) -> None:
+    """Not back while nobody answers; back with the first SYN that somebody does answer."""
+    clock = Clock()
+    reach = Reach([silence.address], clock)
+    for _ in range(10):
+        assert not reach.is_back()
+        clock.now += EVERY / 4
+    silence.end()
+    assert eventually(reach.is_back, clock)
+    reach.close()
+
+
+def test_one_syn_a_second_and_four_open_at_the_most(silence: Silence, sockets: List[socket.socket]) -> None:
+    """Looking more often asks no more often; the oldest makes room; in the end nothing is open."""
+    clock = Clock()
+    reach = Reach([silence.address], clock)
+    for second in range(10):
+        for _ in range(4):
+            assert not reach.is_back()
+        assert len(sockets) == second + 1
+        assert [one.fileno() >= 0 for one in sockets] == [place > second - 4 for place in range(second + 1)]
+        clock.now += EVERY
+    reach.close()
+    assert {one.fileno() for one in sockets} == {-1}
+
+
+def test_a_network_without_a_way_is_no_answer(monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
+    """connect() that fails at once, or raises, or no descriptor to do it with: not back, and asked again later."""
+    clock = Clock()
+    reach = Reach([silence.address], clock)
+    codes: List[int] = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM]
+
+    class Fake:
+        def __init__(self, *_: int) -> None:
+            if not codes:
+                raise OSError(errno.EMFILE, "no descriptors left")
+
+        def setblocking(self, _: bool) -> None: ...
+
+        def close(self) -> None: ...
+
+        def connect_ex(self, _: object) -> int:
+            code = codes.pop(0)
+            if code == errno.EPERM:
+                raise PermissionError(code, "not permitted")
+            return code
+
+    monkeypatch.setattr(socket, "socket", Fake)
+    for left in (2, 1, 0, 0):
+        assert not reach.is_back()
+        assert len(codes) == left
+        clock.now += EVERY
+    monkeypatch.undo()
+    silence.end()
+    assert eventually(reach.is_back, clock)
+    reach.close()
+
+
+def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
+    """Where IPv6 leads nowhere, IPv4 is asked all the same; of one family one address after the other."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        nowhere = Address(socket.AF_INET6, socket.SOCK_STREAM, 0, ("100::1", 9, 0, 0))
+        clock = Clock()
+        reach = Reach([nowhere, silence.address, address(server.getsockname()[1])], clock)
+        assert not reach.is_back()  # the silent one
+        clock.now += EVERY
+        reach.is_back()  # the server: it may answer at once, or a moment later
+        assert eventually(reach.is_back)
+        reach.close()
+
+
+@pytest.mark.parametrize(
+    "error, silent",
+    [
+        (socket.timeout("timed out"), True),
+        (OSError(errno.EHOSTUNREACH, ""), True),
+        (OSError(errno.ENETUNREACH, ""), True),
+        (OSError(errno.ETIMEDOUT, ""), True),
+        (OSError(errno.EADDRNOTAVAIL, ""), True),
+        (ConnectionRefusedError(errno.ECONNREFUSED, ""), False),
+        (ConnectionResetError(errno.ECONNRESET, ""), False),
+        (OSError(errno.EMFILE, ""), False),
+        (PermissionError(errno.EACCES, ""), False),
+        (OSError("of some library"), False),
+    ],
+    ids=lambda value: str(value) if isinstance(value, bool) else repr(value),
+)
+def test_what_is_silence(error: OSError, silent: bool) -> None:
+    """A refusal is none, nor is what this machine itself lacks."""
+    assert is_silence(error) is silent
+
+
+def test_the_addresses_come_with_the_cause() -> None:
+    """Whatever the error is wrapped in; without any there is nobody to ask."""
+    inner, outer = OSError("silence"), ValueError("wrapped")
+    outer.__cause__ = inner
+    assert reach_of(outer) is None and reach_of(None) is None
+    leave_unanswered(inner, [])
+    assert reach_of(outer) is None
+    leave_unanswered(inner, [address(9)])
+    assert reach_of(outer) is not None and reach_of(inner) is not None
