@@ -49,7 +49,7 @@ class Parts(NamedTuple):
 
 def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher: Dispatcher, number: int) -> Parts:
     """The parts of the client with this number, wired and at rest: no thread runs, no file is open."""
-    rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs)
+    rest = RequestsRest(proxies=settings.proxies, ca_certs=settings.ca_certs, addresses_of=ADDRESSES.addresses)
     account = Account(app_id, settings, rest, settings.session_store or MemorySessionStore())
     counters = Counters()
     connection = Connection(

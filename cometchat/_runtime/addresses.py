@@ -15,8 +15,8 @@ import threading
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
-from .._transport.dial import LookUp, look_up
 from .._transport.reach import Address
+from .._transport.tcp import LookUp, look_up
 
 logger = logging.getLogger("cometchat.connection")
 

@@ -13,11 +13,15 @@ import socket
 import ssl
 import time
 import zlib
-from typing import Any, Optional
+from typing import Any, Dict, Optional
 
 import requests
 import requests.adapters
+import urllib3.connection
+import urllib3.exceptions
 import urllib3.util.ssl_
+
+from .tcp import Connector, LookUp, look_up
 
 #: Bytes. A longer answer is not the protocol's.
 MAX_BODY = 16 * 1024 * 1024
@@ -86,22 +90,47 @@ class _Response(http.client.HTTPResponse):
         self.msg.set_payload("")
 
 
-@functools.lru_cache(maxsize=None)
-def _bounded(pool: Any) -> Any:
-    """urllib3's class of connection pools, with answers that are a :class:`_Response`."""
+def _connect(connection: Any, addresses_of: LookUp) -> socket.socket:
+    """In place of urllib3's way to TCP; raises what that raises."""
+    timeout: float = connection.timeout
+    host = connection._dns_host.strip("[]")  # urllib3's: as it is to be looked up
+    try:
+        connector = Connector(deadline=time.monotonic() + timeout, addresses_of=addresses_of)
+        raw = connector.connect(host, connection.port).detach()
+    except socket.timeout as error:
+        raise urllib3.exceptions.ConnectTimeoutError(connection, f"no TCP within {timeout:g} s") from error
+    except OSError as error:
+        raise urllib3.exceptions.NewConnectionError(connection, "no TCP") from error
+    raw.settimeout(timeout)
+    return raw
+
+
+@functools.lru_cache(maxsize=64)
+def _bounded(pool: Any, addresses_of: LookUp) -> Any:
+    """urllib3's class of connection pools, with answers that are a :class:`_Response`, and :func:`_connect`."""
     if issubclass(pool.ConnectionCls.response_class, _Response):
         return pool
-    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), {"response_class": _Response})
+    more: Dict[str, Any] = {"response_class": _Response}
+    if pool.ConnectionCls._new_conn is urllib3.connection.HTTPConnection._new_conn:  # not where that is SOCKS
+        more["_new_conn"] = lambda connection: _connect(connection, addresses_of)
+    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), more)
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
 class Adapter(requests.adapters.HTTPAdapter):
-    """requests' way to urllib3, with :func:`_bounded` pools."""
+    """requests' way to urllib3, with :func:`_bounded` pools.
+
+    :param addresses_of: looks a name up.
+    """
+
+    def __init__(self, *, addresses_of: LookUp = look_up, **kwargs: Any) -> None:
+        self._addresses_of = addresses_of
+        super().__init__(**kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """For what goes without a proxy."""
         super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
-        _bound(self.poolmanager)
+        self._bound(self.poolmanager)
 
     def close(self) -> None:
         """End every connection, also those that a call under way gives back later.
@@ -118,8 +147,12 @@ class Adapter(requests.adapters.HTTPAdapter):
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """For what goes through one."""
         manager = super().proxy_manager_for(*args, ssl_context=_tls(), **kwargs)
-        _bound(manager)
+        self._bound(manager)
         return manager
+
+    def _bound(self, manager: Any) -> None:
+        classes = manager.pool_classes_by_scheme.items()
+        manager.pool_classes_by_scheme = {scheme: _bounded(pool, self._addresses_of) for scheme, pool in classes}
 
 
 def _tls() -> ssl.SSLContext:
@@ -127,11 +160,6 @@ def _tls() -> ssl.SSLContext:
     context = urllib3.util.ssl_.create_urllib3_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-def _bound(manager: Any) -> None:
-    classes = manager.pool_classes_by_scheme
-    manager.pool_classes_by_scheme = {scheme: _bounded(pool) for scheme, pool in classes.items()}
 
 
 class Session(requests.Session):

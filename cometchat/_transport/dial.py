@@ -1,4 +1,4 @@
-"""From a host's name to a stream: addresses, TCP, a proxy's tunnel, TLS. One deadline for all of it.
+"""From a host's name to a stream: TCP, a proxy's tunnel, TLS. One deadline for all of it.
 
 websocket-client can do this too. But it gives each step, and each byte of a proxy's answer, the whole time anew; does
 not go on to the next address where one is silent; has no limit on an answer's length; and can't be interrupted.
@@ -10,22 +10,16 @@ import base64
 import importlib
 import io
 import re
-import socket
 import ssl
 import time
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, NamedTuple, Optional
 
 from .proxy import SOCKS, BadProxy, Proxy
-from .reach import Address, is_silence, leave_unanswered
-from .stream import BufferedStream, DeadlineReached, Interrupted, first_connected
+from .stream import BufferedStream
+from .tcp import Connector, LookUp, look_up
 
 #: Bytes. The head of an answer, to CONNECT or to the upgrade, that is longer than this is none.
 MAX_HEAD = 65_536
-
-
-#: Seconds after which connecting begins anew beside the attempt that is under way, and how many there are at the most.
-_NEW_SYN = 1.0
-_MOST_TRIES = 12
 
 
 class BadAnswer(Exception):
@@ -52,19 +46,6 @@ class Refused(Exception):
     def __init__(self, head: Head) -> None:
         super().__init__(f"HTTP {head.status}")
         self.head = head
-
-
-#: Finds a host's addresses: its name and a port in, addresses out.
-LookUp = Callable[[str, int], List[Address]]
-
-
-def look_up(host: str, port: int) -> List[Address]:
-    """Ask the system, which takes the time it takes.
-
-    :raises OSError, UnicodeError: it knows none; it is no name.
-    """
-    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
-    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
 class Dialer:
@@ -94,8 +75,8 @@ class Dialer:
         self._context = context
         self._deadline = deadline
         self._on_stream = on_stream
-        self._addresses_of = addresses_of
         self._clock = clock
+        self._tcp = Connector(deadline=deadline, addresses_of=addresses_of, on_stream=on_stream, clock=clock)
         #: The proxy, while it is its turn to answer; None once there is a way to the host.
         self.proxy_name = None if proxy is None else proxy.name
 
@@ -107,72 +88,17 @@ class Dialer:
         :raises BadProxy: it is none for a WebSocket.
         """
         if self._proxy is None:
-            stream = self._tcp(self._host, self._port)
+            stream = self._tcp.connect(self._host, self._port)
         elif self._proxy.scheme in SOCKS:
             stream = self._socks(self._proxy)
         elif self._proxy.scheme == "http":
-            stream = self._tcp(self._proxy.host, self._proxy.port)
+            stream = self._tcp.connect(self._proxy.host, self._proxy.port)
             self._tunnel(stream, self._proxy)
         else:
             raise BadProxy(f"{self._proxy.name} is not usable for a WebSocket: give http://, socks4:// or socks5://")
         self.proxy_name = None
         if self._context is not None:
             stream.start_tls(self._context, self._host)
-        return stream
-
-    def _tcp(self, host: str, port: int) -> BufferedStream:
-        addresses = self._addresses_of(host, port)
-        failures: List[OSError] = []
-        for position, address in enumerate(addresses):
-            # Each has its share of the time: where IPv6 is silent, IPv4 gets its turn.
-            now = self._clock()
-            share = (self._deadline - now) / (len(addresses) - position)
-            try:
-                stream = self._connect(address, now + share)
-            except Interrupted:
-                raise
-            except OSError as error:
-                failures.append(error)
-                continue
-            stream.read_deadline = self._deadline
-            return stream
-        assert failures, "a look-up raises where it has nothing"
-        if all(is_silence(error) for error in failures):
-            leave_unanswered(failures[-1], addresses)
-        raise failures[-1]
-
-    def _connect(self, address: Address, deadline: float) -> BufferedStream:
-        """Connect to one address; again with a new socket where nothing comes.
-
-        A SYN that was lost is sent again by the kernel after 1, 3 and 7 s: whoever began while the network was away
-        would stay away long after its return. The earlier ones stay open meanwhile: an answer may only be slow.
-        """
-        tries: List[BufferedStream] = []
-        winner: Optional[BufferedStream] = None
-        try:
-            while winner is None:
-                stream = self._stream(socket.socket(*address[:3]), deadline)
-                tries.append(stream)
-                if stream is tries[0]:  # the one that can be interrupted; kept to the end for that
-                    self._on_stream(stream)
-                stream.begin_connect(address.address)
-                now = self._clock()
-                last = now + 2 * _NEW_SYN > deadline or len(tries) == _MOST_TRIES
-                winner = first_connected(tries, (deadline if last else now + _NEW_SYN) - now)
-                if winner is None and last:
-                    raise DeadlineReached("timed out")
-            if winner is not tries[0]:
-                self._on_stream(winner)
-        finally:
-            for stream in tries:
-                if stream is not winner:
-                    stream.close()
-        return winner
-
-    def _stream(self, raw: socket.socket, deadline: float) -> BufferedStream:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream = BufferedStream(raw, self._clock)
-        stream.read_deadline, stream.write_deadline = deadline, self._deadline
         return stream
 
     def _tunnel(self, stream: BufferedStream, proxy: Proxy) -> None:
@@ -201,7 +127,7 @@ class Dialer:
             rdns=proxy.scheme in ("socks4a", "socks5h"),  # the proxy looks the name up
         )
         raw = way.connect(self._host, self._port, timeout=max(self._deadline - self._clock(), 0.001))
-        stream = self._stream(raw, self._deadline)
+        stream = self._tcp.stream(raw)
         self._on_stream(stream)
         return stream
 

@@ -30,6 +30,7 @@ from .answers import MAX_ANSWER, MAX_BODY, Adapter, Session, TooLong, body_of
 from .causes import causes
 from .errors import network_reason, retry_after_seconds
 from .proxy import SOCKS, Proxy, read_proxy
+from .tcp import LookUp, look_up
 from .tls import client_context
 
 logger = logging.getLogger("cometchat.http")
@@ -66,7 +67,7 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
 class _Connections:
     """A ``requests.Session``, how many calls use it, and whether it takes no new ones."""
 
-    def __init__(self) -> None:
+    def __init__(self, addresses_of: LookUp) -> None:
         self.calls = 0
         self.retired = False
         self.session = Session()
@@ -74,7 +75,7 @@ class _Connections:
         self.session.trust_env = False
         # A cookie would outlive the logout.
         self.session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = Adapter(pool_connections=_POOL, pool_maxsize=_POOL)
+        adapter = Adapter(addresses_of=addresses_of, pool_connections=_POOL, pool_maxsize=_POOL)
         self.session.mount("https://", adapter)
         self.session.mount("http://", adapter)
 
@@ -82,6 +83,7 @@ class _Connections:
 class RequestsRest:
     """HTTP through a ``requests.Session``, whose connections are reused. Usable from several threads.
 
+    :param addresses_of: looks a name up.
     :param wall_clock: Unix seconds, for a ``Retry-After`` date.
     """
 
@@ -90,15 +92,17 @@ class RequestsRest:
         *,
         proxies: Optional[Mapping[str, str]] = None,
         ca_certs: Optional[str] = None,
+        addresses_of: LookUp = look_up,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._proxies = proxies
         self._ca_certs = ca_certs
+        self._addresses_of = addresses_of
         self._wall_clock = wall_clock
         self._routes: Dict[str, Route] = {}
         self._closed = False
         self._lock = threading.Lock()  # of who uses which connections
-        self._connections = _Connections()
+        self._connections = _Connections(addresses_of)
 
     def call(
         self,
@@ -137,7 +141,7 @@ class RequestsRest:
     def forget_connections(self) -> None:
         """The network may be another one: the next calls make new connections. Those under way keep theirs."""
         with self._lock:
-            old, self._connections = self._connections, _Connections()
+            old, self._connections = self._connections, _Connections(self._addresses_of)
             old.retired = True
             unused = not old.calls
         if unused:

@@ -78,6 +78,12 @@ class BufferedStream:
         if code:
             raise OSError(code, os.strerror(code))
 
+    def detach(self) -> socket.socket:
+        """The socket, plain TCP and nothing read from it; this object has none any more."""
+        with self._life:
+            self._closed = True
+        return self._raw
+
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
         """Shake hands; from here on all bytes are TLS."""
         if self._position < len(self._buffer):

@@ -28,12 +28,13 @@ from ..exceptions import (
 )
 from ..settings import AppSettings
 from ..version import __version__
-from .dial import BadAnswer, Dialer, LookUp, Refused, Upgrade, look_up
+from .dial import BadAnswer, Dialer, Refused, Upgrade
 from .errors import network_reason, retry_after_seconds
 from .framing import close_code, whole_texts
 from .proxy import read_proxy
 from .rest import resolve_route
 from .stream import BufferedStream, DeadlineReached, Interrupted
+from .tcp import LookUp, look_up
 from .tls import client_context
 
 logger = logging.getLogger("cometchat.websocket")

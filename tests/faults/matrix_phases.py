@@ -13,7 +13,8 @@ import pytest
 import tenacity
 from integration.conftest import DEADLINE, in_thread
 
-from cometchat._transport import dial
+from cometchat import _parts
+from cometchat._transport.tcp import look_up
 
 from .matrix_faults import SOON
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Switchboard:
-    """Stands in for the ``socket`` module where the WebSocket's addresses are looked up; HTTP is left alone."""
+    """Looks the WebSocket's addresses up; HTTP is left alone."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._lock = threading.Lock()
@@ -32,12 +33,10 @@ class Switchboard:
         self._hanging = False
         #: Somebody has asked.
         self.asked = threading.Event()
-        monkeypatch.setattr(dial, "socket", self)
+        factory = _parts.socket_factory
+        monkeypatch.setattr(_parts, "socket_factory", lambda settings, _: factory(settings, self.addresses))
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(socket, name)
-
-    def getaddrinfo(self, host: str, port: int, *args: Any) -> Any:
+    def addresses(self, host: str, port: int) -> Any:
         """As the fault has it."""
         with self._lock:
             go_on, hanging, failing, other = self._go_on, self._hanging, self._failing, self._port
@@ -46,7 +45,7 @@ class Switchboard:
             go_on.wait(DEADLINE)
         if failing:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return socket.getaddrinfo(host, port if other is None else other, *args)
+        return look_up(host, port if other is None else other)
 
     def hang(self) -> None:
         """Answer nobody."""

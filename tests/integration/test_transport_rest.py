@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
+from cometchat._transport.reach import Address, reach_of
 from cometchat._transport.rest import MAX_BODY, RequestsRest
 
 from .conftest import DEADLINE, Peer, RawServer, finished, in_thread
@@ -252,6 +253,36 @@ def test_tcp_that_never_answers(new_rest: NewRest) -> None:
         error = failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT)
     assert "timeout: no answer from 127.0.0.1" in error.message
     assert SHORT <= watch.seconds < SOON
+
+
+def test_silence_leaves_an_address_to_ask_and_an_answer_none(serve: Serve, new_rest: NewRest) -> None:
+    """A jwt that can't be renewed for want of a network is known to be such, as a WebSocket's silence is."""
+    with SilentAddress() as silent:
+        reach = reach_of(failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT))
+        assert reach is not None and not reach.is_back()
+        reach.close()
+    assert reach_of(failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")) is None
+    assert reach_of(failed(new_rest(), http(serve(Peer.wait_for_end)), SHORT)) is None
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_the_addresses_of_a_name_have_their_turns(
+    serve: Serve, new_rest: NewRest, authority: Authority, tls: bool
+) -> None:
+    """They come from where the WebSocket has them: one refuses, one is silent, the third is the server's."""
+    server = serve(Asked(), authority.server("three.example") if tls else None)
+    asked: List[Tuple[str, int]] = []
+
+    with SilentAddress() as silent:
+
+        def addresses_of(host: str, port: int) -> List[Address]:
+            asked.append((host, port))
+            ports = (unused_port(), silent.port, server.port)
+            return [Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", each)) for each in ports]
+
+        url = http(server, "three.example", tls)
+        assert get(new_rest(addresses_of=addresses_of), url, timeout=4) == {"ok": 1}
+    assert asked == [("three.example", server.port)]
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])

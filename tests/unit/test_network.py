@@ -225,7 +225,8 @@ class FakeWake(threading.Event):
 
 def policy_with(reach: FakeReach, seconds: float, **more: Any) -> ReconnectPolicy:
     """One that waits for so long, and asks meanwhile."""
-    return ReconnectPolicy(tenacity.wait_fixed(seconds), None, lambda: 0.1, reach=lambda _: reach, **more)  # type: ignore
+    asks: Any = lambda failure: reach  # noqa: E731
+    return ReconnectPolicy(tenacity.wait_fixed(seconds), None, lambda: 0.1, reach=asks, **more)
 
 
 def test_an_answer_of_the_host_ends_a_long_wait() -> None:

@@ -22,6 +22,7 @@ from cometchat._transport.errors import network_reason
 from cometchat._transport.proxy import BadProxy, read_proxy
 from cometchat._transport.rest import RequestsRest, Route
 from cometchat._transport.stream import DeadlineReached, Interrupted
+from cometchat._transport.tcp import look_up
 from cometchat._transport.websocket import WebSocketClientSocket, socket_factory
 
 
@@ -340,8 +341,9 @@ def test_an_answer_whose_time_is_over(connected):
 
 def test_a_pool_is_bounded_once():
     """Pools are not wrapped again with every call through a proxy."""
-    pool = answers_module._bounded(urllib3.HTTPConnectionPool)
-    assert pool is answers_module._bounded(urllib3.HTTPConnectionPool) is answers_module._bounded(pool)
+    pool = answers_module._bounded(urllib3.HTTPConnectionPool, look_up)
+    assert pool is answers_module._bounded(urllib3.HTTPConnectionPool, look_up)
+    assert pool is answers_module._bounded(pool, look_up)
     assert issubclass(pool, urllib3.HTTPConnectionPool)
 
 
