@@ -116,4 +116,5 @@ def _outbox(
 def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Shared]:
     if settings.status_store is None:
         return None
-    return Shared(settings.status_store, app_id, account, socket_factory(settings, ADDRESSES.addresses), NETWORK.watched)
+    new_real = socket_factory(settings, ADDRESSES.addresses)
+    return Shared(settings.status_store, app_id, account, new_real, NETWORK.watched)
