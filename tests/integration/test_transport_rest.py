@@ -17,8 +17,9 @@ import requests
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
 from cometchat._transport.reach import Address, reach_of
 from cometchat._transport.rest import MAX_BODY, RequestsRest
+from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, Peer, RawServer, finished, in_thread
+from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
 from .transport_peers import (
     Authority,
     ConnectProxy,
@@ -589,6 +590,25 @@ def test_calls_that_begin_while_connections_are_forgotten(serve: Serve, new_rest
     finally:
         stop.set()
         finished(*forgetting)
+
+
+def test_a_websocket_that_is_lost_makes_http_forget(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anybody is told of the loss, and could call; a connection that is ended on purpose is no loss."""
+    statuses: List[str] = []
+    client, heard = party.connected()
+    forget = RequestsRest.forget_connections
+
+    def forget_connections(rest: RequestsRest) -> None:
+        statuses.append(str(client.get_connection_status()))
+        forget(rest)
+
+    monkeypatch.setattr(RequestsRest, "forget_connections", forget_connections)
+    sandbox.drop_connections()
+    assert eventually(lambda: heard.names.count("on_connected") == 2)
+    client.disconnect()
+    assert statuses == ["connected"]
 
 
 class ClosesOnRequest:
