@@ -14,6 +14,8 @@ import ssl
 import time
 from typing import Callable, Dict, NamedTuple, Optional
 
+from ..exceptions import ERR_CONNECT_TIMEOUT, WS_CONNECTION_FAIL, CometChatException, exception_for
+from .errors import network_reason, retry_after_seconds
 from .proxy import SOCKS, BadProxy, Proxy
 from .stream import BufferedStream
 from .tcp import Connector, LookUp, look_up
@@ -190,3 +192,34 @@ def read_head(recv: Callable[[int], bytes]) -> Head:
             name = name.strip().lower()
             headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
     return Head(int(status.group(1)), headers)
+
+
+def open_error(
+    error: Exception, host: str, timeout: float, dialer: Optional[Dialer], now: float, *, strange: bool
+) -> CometChatException:
+    """What stopped a socket from being opened.
+
+    :param now: Unix seconds.
+    :param strange: the WebSocket library could not read the answer.
+    """
+    who, what, peer = f"handshake: {host}", "no WebSocket upgrade", host
+    if dialer is not None and dialer.proxy_name is not None:
+        who, what, peer = f"proxy: {dialer.proxy_name}", f"no tunnel to {host}", f"proxy {dialer.proxy_name}"
+    if isinstance(error, Refused):
+        status, headers = error.head
+        return exception_for(
+            WS_CONNECTION_FAIL,
+            f"{who} made {what}: it answered HTTP {status}.",
+            details=f"HTTP {status}",
+            retry_after=retry_after_seconds(headers.get("retry-after"), now),
+        )
+    if isinstance(error, BadAnswer):
+        return exception_for(WS_CONNECTION_FAIL, f"{who} made {what}: {error}.")
+    if strange:
+        return exception_for(WS_CONNECTION_FAIL, f"{who} made {what}: its answer is none to this request.")
+    reason = network_reason(error, peer)
+    if reason.startswith("timeout"):
+        return exception_for(ERR_CONNECT_TIMEOUT, f"{reason} within {timeout:g} s (TCP, TLS and WebSocket upgrade).")
+    if reason.startswith("connection to proxy "):  # a library's own exception, of SOCKS
+        reason = f"{who} made {what} ({type(error).__name__})"
+    return exception_for(WS_CONNECTION_FAIL, f"{reason}.")

@@ -19,7 +19,6 @@ import websocket
 
 from .._protocol.frames import user_agent
 from ..exceptions import (
-    ERR_CONNECT_TIMEOUT,
     ERR_PROTOCOL,
     WS_CONNECTION_FAIL,
     CometChatException,
@@ -28,8 +27,8 @@ from ..exceptions import (
 )
 from ..settings import AppSettings
 from ..version import __version__
-from .dial import BadAnswer, Dialer, Refused, Upgrade
-from .errors import network_reason, retry_after_seconds
+from .dial import Dialer, Upgrade, open_error
+from .errors import network_reason
 from .framing import close_code, whole_texts
 from .proxy import read_proxy
 from .rest import resolve_route
@@ -170,7 +169,10 @@ class WebSocketClientSocket:
             self.close()
             if self._interrupted:
                 raise self._lost("interrupted") from error
-            raise _open_error(error, self._host, timeout, dialer, self._wall_clock()) from error
+            lost = (websocket.WebSocketTimeoutException, websocket.WebSocketConnectionClosedException)
+            strange = isinstance(error, websocket.WebSocketException) and not isinstance(error, lost)
+            now = self._wall_clock()
+            raise open_error(error, self._host, timeout, dialer, now, strange=strange) from error
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """The next message's bytes, or None at the deadline (monotonic seconds)."""
@@ -361,34 +363,6 @@ class WebSocketClientSocket:
     def _protocol_error(self, code: int, why: str) -> CometChatException:
         self.close(code)
         return exception_for(ERR_PROTOCOL, f"{self._host} sent {why}.", details=f"closed with code {code}")
-
-
-def _open_error(
-    error: Exception, host: str, timeout: float, dialer: Optional[Dialer], now: float
-) -> CometChatException:
-    """What stopped :meth:`WebSocketClientSocket.open`."""
-    who, what, peer = f"handshake: {host}", "no WebSocket upgrade", host
-    if dialer is not None and dialer.proxy_name is not None:
-        who, what, peer = f"proxy: {dialer.proxy_name}", f"no tunnel to {host}", f"proxy {dialer.proxy_name}"
-    if isinstance(error, Refused):
-        status, headers = error.head
-        return exception_for(
-            WS_CONNECTION_FAIL,
-            f"{who} made {what}: it answered HTTP {status}.",
-            details=f"HTTP {status}",
-            retry_after=retry_after_seconds(headers.get("retry-after"), now),
-        )
-    if isinstance(error, BadAnswer):
-        return exception_for(WS_CONNECTION_FAIL, f"{who} made {what}: {error}.")
-    lost = (websocket.WebSocketTimeoutException, websocket.WebSocketConnectionClosedException)
-    if isinstance(error, websocket.WebSocketException) and not isinstance(error, lost):
-        return exception_for(WS_CONNECTION_FAIL, f"{who} made {what}: its answer is none to this request.")
-    reason = network_reason(error, peer)
-    if reason.startswith("timeout"):
-        return exception_for(ERR_CONNECT_TIMEOUT, f"{reason} within {timeout:g} s (TCP, TLS and WebSocket upgrade).")
-    if reason.startswith("connection to proxy "):  # a library's own exception, of SOCKS
-        reason = f"{who} made {what} ({type(error).__name__})"
-    return exception_for(WS_CONNECTION_FAIL, f"{reason}.")
 
 
 def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Callable[[], WebSocketClientSocket]:
