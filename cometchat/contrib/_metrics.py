@@ -1,0 +1,251 @@
+"""What is measured of a client: one table, which Prometheus and OpenTelemetry both read.
+
+The rule of this module: it knows neither library, asks a client for nothing but its status and ``stats()``, and takes
+no lock of its own: a slow or stuck reader of metrics holds nothing that a connection waits for.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
+
+from cometchat import Client, CometChat, CometChatException, CometChatWSState, InvalidArgumentException, Stats
+
+#: Whose numbers they are: a client, or the class of the shared one.
+Source = Union[Client, Type[CometChat]]
+
+#: Codes that are there with 0 from the start, so that the first failure is an increase. Others come when they happen.
+FAILURES = (
+    "ERR_AUTH_TIMEOUT",
+    "ERR_BAD_RESPONSE",
+    "ERR_CONNECT_TIMEOUT",
+    "ERR_TOO_MANY_REQUESTS",
+    "FAILED_TO_FETCH",
+    "WS_AUTH_FAIL",
+    "WS_CONNECTION_FAIL",
+)
+DROPS = ("ERR_PONG_TIMEOUT", "ERR_PROTOCOL", "WS_CONNECTION_FAIL")
+CLOSES = ("1000", "1001", "1008", "1011", "1012", "1013")  # those of RFC 6455 and its registry that a server gives
+
+#: Different codes of one metric; a server makes codes up as it likes, so that what comes later is counted as OTHER.
+MAX_CODES = 50
+MAX_CODE_LENGTH = 64
+OTHER = "other"
+
+#: What there is to tell of a CometChat before ``init``.
+NOTHING = Stats(
+    attempts=0,
+    connects=0,
+    failures={},
+    drops={},
+    close_codes={},
+    frames_received=0,
+    bytes_received=0,
+    frames_ignored=0,
+    messages_fetched=0,
+    events_queued=0,
+    events_dropped=0,
+    pings=0,
+    ping_round_trip=None,
+    ping_round_trip_mean=None,
+    last_errors=(),
+)
+
+
+class Kind(enum.Enum):
+    """How a number behaves."""
+
+    COUNTER = "counter"  # only grows, from 0
+    LEVEL = "level"  # goes up and down; those of several clients may be added up
+    VALUE = "value"  # goes up and down; a sum says nothing
+
+
+class Reading(NamedTuple):
+    """A client, looked at once."""
+
+    status: CometChatWSState
+    stats: Stats
+
+
+class Metric(NamedTuple):
+    """One number, or one for each value of its label.
+
+    :ivar name: with dots, without a unit and without ``_total``: each library adds what is its custom.
+    :ivar unit: of UCUM; in braces what is counted.
+    :ivar read: value of the label (``""`` where there is no label) -> number. Empty: nothing to tell yet.
+    """
+
+    name: str
+    kind: Kind
+    unit: str
+    text: str
+    read: Callable[[Reading], Mapping[str, float]]
+    label: Optional[str] = None
+
+
+class Clients:
+    """Clients by the names that their series carry. A change is one operation on a dict, so that nobody waits."""
+
+    def __init__(self) -> None:
+        self._named: Dict[str, Source] = {}
+
+    def add(self, name: str, client: Source) -> None:
+        """The same client under the same name again: nothing.
+
+        :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, no string, or another client's.
+        """
+        if not isinstance(client, Client) and client is not CometChat:
+            raise invalid("client", f"give a Client or the class CometChat, not {type(client).__name__}")
+        if not isinstance(name, str) or not name:
+            raise invalid("name", "give the value of the label 'client', such as \"default\"")
+        if self._named.setdefault(name, client) is not client:
+            raise invalid("name", f"another client has the name {name!r}: give each its own, or remove that one first")
+
+    def remove(self, name: str) -> None:
+        """An unknown name: nothing."""
+        self._named.pop(name, None)
+
+    def read(self) -> List[Tuple[str, Reading]]:
+        """Look at each of them once."""
+        return [(name, look(client)) for name, client in list(self._named.items())]
+
+    def __bool__(self) -> bool:
+        return bool(self._named)
+
+
+def look(client: Source) -> Reading:
+    """Look at a client; before ``CometChat.init`` it is ``disconnected``, and nothing has happened."""
+    status = client.get_connection_status()
+    try:
+        return Reading(status, client.stats())
+    except CometChatException as error:
+        if error.code != "COMETCHAT_INITIALIZATION_NOT_DONE":
+            raise
+        return Reading(status, NOTHING)
+
+
+def invalid(parameter: str, expected: str) -> InvalidArgumentException:
+    """The error of a wrong argument: what would be right, or what is wrong with it."""
+    return InvalidArgumentException(
+        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}.", name=parameter
+    )
+
+
+def _one(value: Callable[[Stats], Optional[float]]) -> Callable[[Reading], Mapping[str, float]]:
+    def read(reading: Reading) -> Mapping[str, float]:
+        number = value(reading.stats)
+        return {} if number is None else {"": number}
+
+    return read
+
+
+def _by_code(
+    counted: Callable[[Stats], Mapping[str, int]], known: Iterable[str]
+) -> Callable[[Reading], Mapping[str, float]]:
+    def read(reading: Reading) -> Mapping[str, float]:
+        return bounded(counted(reading.stats), known)
+
+    return read
+
+
+def bounded(counted: Mapping[str, int], known: Iterable[str] = ()) -> Dict[str, float]:
+    """The counts by code, not too many of them. None ever shrinks: the codes keep the order in which they came."""
+    counts: Dict[str, float] = dict.fromkeys(known, 0)
+    for code, count in counted.items():
+        label = code[:MAX_CODE_LENGTH]
+        if label not in counts and len(counts) >= MAX_CODES:
+            label = OTHER
+        counts[label] = counts.get(label, 0) + count
+    return counts
+
+
+def _status(reading: Reading) -> Mapping[str, float]:
+    return {status.value: float(status == reading.status) for status in CometChatWSState}
+
+
+def _close_codes(stats: Stats) -> Mapping[str, int]:
+    return {str(code): count for code, count in stats.close_codes.items()}
+
+
+def _ping_time(stats: Stats) -> float:
+    return (stats.ping_round_trip_mean or 0.0) * stats.pings
+
+
+def _last_error(stats: Stats) -> Optional[float]:
+    return stats.last_errors[-1].at if stats.last_errors else None
+
+
+COUNTER, LEVEL, VALUE = Kind.COUNTER, Kind.LEVEL, Kind.VALUE
+
+METRICS: Tuple[Metric, ...] = (
+    Metric(
+        "cometchat.connection.status", LEVEL, "", "1 for the status that it has, 0 for the others.", _status, "status"
+    ),
+    Metric("cometchat.connect.attempts", COUNTER, "{attempt}", "Attempts to connect.", _one(lambda s: s.attempts)),
+    Metric("cometchat.connects", COUNTER, "{connection}", "Connections made.", _one(lambda s: s.connects)),
+    Metric(
+        "cometchat.connect.failures",
+        COUNTER,
+        "{attempt}",
+        "Attempts to connect that failed, by the error's code.",
+        _by_code(lambda s: s.failures, FAILURES),
+        "code",
+    ),
+    Metric(
+        "cometchat.drops",
+        COUNTER,
+        "{connection}",
+        "Connections that were lost, by the error's code.",
+        _by_code(lambda s: s.drops, DROPS),
+        "code",
+    ),
+    Metric(
+        "cometchat.close_codes",
+        COUNTER,
+        "{connection}",
+        "Connections that the server ended with a close frame, by its code.",
+        _by_code(_close_codes, CLOSES),
+        "code",
+    ),
+    Metric("cometchat.received.frames", COUNTER, "{frame}", "Frames received.", _one(lambda s: s.frames_received)),
+    Metric(
+        "cometchat.received.bytes", COUNTER, "By", "Bytes of the frames received.", _one(lambda s: s.bytes_received)
+    ),
+    Metric(
+        "cometchat.ignored.frames",
+        COUNTER,
+        "{frame}",
+        "Frames received that say nothing to this SDK.",
+        _one(lambda s: s.frames_ignored),
+    ),
+    Metric(
+        "cometchat.messages.fetched",
+        COUNTER,
+        "{message}",
+        "Messages that were missed, and asked for later.",
+        _one(lambda s: s.messages_fetched),
+    ),
+    Metric(
+        "cometchat.events.queued", LEVEL, "{event}", "Calls that wait for listeners.", _one(lambda s: s.events_queued)
+    ),
+    Metric(
+        "cometchat.events.dropped",
+        COUNTER,
+        "{event}",
+        "Events dropped because listeners were slow.",
+        _one(lambda s: s.events_dropped),
+    ),
+    Metric("cometchat.pings", COUNTER, "{ping}", "Pings that were answered.", _one(lambda s: s.pings)),
+    Metric("cometchat.ping.time", COUNTER, "s", "Round trips of all pings, added up.", _one(_ping_time)),
+    Metric(
+        "cometchat.ping.round_trip", VALUE, "s", "Round trip of the newest ping.", _one(lambda s: s.ping_round_trip)
+    ),
+    Metric(
+        "cometchat.ping.round_trip_mean",
+        VALUE,
+        "s",
+        "Mean round trip of all pings.",
+        _one(lambda s: s.ping_round_trip_mean),
+    ),
+    Metric("cometchat.last_error.timestamp", VALUE, "s", "Unix time of the newest error.", _one(_last_error)),
+)

@@ -1,0 +1,121 @@
+"""OpenTelemetry metrics (``pip install 'cometchat[opentelemetry]'``): a client's numbers as observable instruments.
+
+The rule of this module: it knows the API package only. Which SDK, exporter and interval is your program's choice;
+without an SDK it costs nothing. Each collection asks a client for its status and ``stats()``, on the reader's thread.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Callable, Iterable, List, Optional
+
+from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
+
+from cometchat import __version__
+
+from ._metrics import METRICS, Clients, Kind, Metric, Source, invalid
+
+__all__ = ["Instrumentation", "instrument"]
+
+#: Of the meter: the scope that an SDK's views and backends see.
+SCOPE = "cometchat"
+
+
+class Instrumentation:
+    """What :func:`instrument` returns. A context manager, too: :meth:`close` at its end."""
+
+    def __init__(self, clients: Clients, name: str) -> None:
+        self._clients: Optional[Clients] = clients
+        self._name = name
+
+    def close(self) -> None:
+        """Tell that client's numbers no more, and let go of it. Again: nothing. Any thread."""
+        clients, self._clients = self._clients, None
+        if clients is not None:
+            clients.remove(self._name)
+
+    def __enter__(self) -> Instrumentation:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def instrument(
+    client: Source, meter_provider: Optional[MeterProvider] = None, *, name: str = "default"
+) -> Instrumentation:
+    """Tell a client's numbers at each collection, until the returned handle is closed. Any thread.
+
+    The same client under the same name again: nothing new, and either handle ends it. The handle need not be kept.
+    Close it with the client, or its last numbers stay. ``CometChat`` may be given before ``init``.
+
+    :param client: a ``Client``, or the class ``CometChat``.
+    :param meter_provider: default: the global one, which may be set later.
+    :param name: the value of the attribute ``client``, by which several in one process are told apart.
+    :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or another client's;
+        ``INVALID_METER_PROVIDER``.
+    """
+    provider = get_meter_provider() if meter_provider is None else meter_provider
+    if not isinstance(provider, MeterProvider):
+        raise invalid("meter_provider", f"give a MeterProvider, not {type(provider).__name__}")
+    with _lock:
+        clients = _clients_of(provider)
+        clients.add(name, client)
+    return Instrumentation(clients, name)
+
+
+def _clients_of(provider: MeterProvider) -> Clients:
+    """Those whose numbers the provider's instruments tell. It would ignore further instruments of the same name."""
+    global _globals
+    clients = _providers.get(provider)
+    if clients is None and provider is get_meter_provider():
+        # The global provider was set after it was used: the instruments have gone over to it.
+        clients = _globals
+    if clients is None:
+        clients = Clients()
+        meter = provider.get_meter(SCOPE, __version__)
+        for metric in METRICS:
+            _create(meter, metric, clients)
+    if provider is get_meter_provider():
+        _globals = clients
+    _providers[provider] = clients
+    return clients
+
+
+def _create(meter: Meter, metric: Metric, clients: Clients) -> None:
+    makers = {
+        Kind.COUNTER: meter.create_observable_counter,
+        Kind.LEVEL: meter.create_observable_up_down_counter,
+        Kind.VALUE: meter.create_observable_gauge,
+    }
+    makers[metric.kind](metric.name, [_observer(metric, clients)], metric.unit, metric.text)
+
+
+def _observer(metric: Metric, clients: Clients) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(options: CallbackOptions) -> Iterable[Observation]:
+        observations: List[Observation] = []
+        for name, reading in clients.read():
+            for value, number in metric.read(reading).items():
+                attributes = {"client": name, metric.label: value} if metric.label else {"client": name}
+                observations.append(Observation(number, attributes))
+        return observations
+
+    return observe
+
+
+#: An instrument can't be taken back: one set a provider, made once. No value of it may hold on to its provider.
+_providers: weakref.WeakKeyDictionary[MeterProvider, Clients] = weakref.WeakKeyDictionary()
+_globals: Optional[Clients] = None
+_lock = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """In the child of a fork: the lock may have been held by a thread that is not here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

@@ -1,0 +1,132 @@
+"""Prometheus, through prometheus-client (``pip install 'cometchat[prometheus]'``): a client's numbers at each scrape.
+
+The rule of this module: nothing is counted here, and nothing runs between scrapes. Each scrape asks a client for its
+status and ``stats()``, on the thread that answers the scrape.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from typing import Iterable, List, Sequence, Tuple, Union
+
+from prometheus_client import REGISTRY, CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from ._metrics import METRICS, Clients, Kind, Metric, Reading, Source, invalid
+
+__all__ = ["CometChatCollector", "register", "unregister"]
+
+Family = Union[CounterMetricFamily, GaugeMetricFamily]
+
+#: UCUM -> the word that Prometheus' names end with. What is counted has none.
+_UNITS = {"By": "bytes", "s": "seconds"}
+
+
+class CometChatCollector(Collector):
+    """The clients of one registry. :func:`register` makes it; to be made by hand only where that does not fit."""
+
+    def __init__(self) -> None:
+        self._clients = Clients()
+
+    def add(self, client: Source, name: str = "default") -> None:
+        """As :func:`register`, for this collector."""
+        self._clients.add(name, client)
+
+    def remove(self, name: str = "default") -> None:
+        """As :func:`unregister`, for this collector."""
+        self._clients.remove(name)
+
+    def __bool__(self) -> bool:
+        """Whether there are clients."""
+        return bool(self._clients)
+
+    def describe(self) -> List[Family]:
+        """The names that this collector takes in a registry; called by ``CollectorRegistry.register``."""
+        return [_family(metric, ()) for metric in METRICS]
+
+    def collect(self) -> Iterable[Family]:
+        """The numbers as they are; called by the registry at each scrape, on the scrape's thread."""
+        readings = self._clients.read()
+        return [_family(metric, readings) for metric in METRICS]
+
+
+def register(client: Source, name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
+    """Show a client's numbers in a registry, until :func:`unregister`. Any thread.
+
+    The same client under the same name again: nothing. The registry keeps the client: unregister one that is closed,
+    or its last numbers stay. ``CometChat`` may be registered before ``init``.
+
+    :param client: a ``Client``, or the class ``CometChat``.
+    :param name: the value of the label ``client``, by which several in one process are told apart.
+    :param registry: prometheus-client's; one of your own is wanted where its multiprocess mode is on.
+    :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or another client's;
+        ``INVALID_REGISTRY``: none, or the default one in multiprocess mode, where it would show nothing.
+    :raises ValueError: something else in the registry has one of the names.
+    """
+    _check(registry)
+    if registry is REGISTRY and _is_multiprocess():
+        raise invalid(
+            "registry",
+            "PROMETHEUS_MULTIPROC_DIR is set, and prometheus-client's multiprocess mode leaves out what is asked for "
+            "at a scrape; give a CollectorRegistry of this process's own, served on its own port",
+        )
+    with _lock:
+        collector = _collectors.get(registry) or CometChatCollector()
+        new = not collector
+        collector.add(client, name)
+        if new:
+            registry.register(collector)
+            _collectors[registry] = collector
+
+
+def unregister(name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
+    """Show that client's numbers no more. An unknown name: nothing. Any thread.
+
+    :raises CometChatException: ``INVALID_REGISTRY``.
+    """
+    _check(registry)
+    with _lock:
+        collector = _collectors.get(registry)
+        if collector:
+            collector.remove(name)
+            if not collector:
+                del _collectors[registry]
+                registry.unregister(collector)
+
+
+def _check(registry: object) -> None:
+    if not isinstance(registry, CollectorRegistry):
+        raise invalid("registry", f"give prometheus-client's CollectorRegistry, not {type(registry).__name__}")
+
+
+def _is_multiprocess() -> bool:
+    # Both spellings are prometheus-client's.
+    return any(os.environ.get(name) for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"))
+
+
+def _family(metric: Metric, readings: Sequence[Tuple[str, Reading]]) -> Family:
+    cls = CounterMetricFamily if metric.kind is Kind.COUNTER else GaugeMetricFamily
+    labels = ["client"] + ([metric.label] if metric.label else [])
+    family: Family = cls(metric.name.replace(".", "_"), metric.text, labels=labels, unit=_UNITS.get(metric.unit, ""))
+    for name, reading in readings:
+        for value, number in metric.read(reading).items():
+            family.add_metric([name, value] if metric.label else [name], number)
+    return family
+
+
+#: One collector a registry: two would be two metrics of one name.
+_collectors: weakref.WeakKeyDictionary[CollectorRegistry, CometChatCollector] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def _begin_anew() -> None:
+    """In the child of a fork: the lock may have been held by a thread that is not here."""
+    global _lock
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_begin_anew)

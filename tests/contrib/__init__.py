@@ -1,0 +1,1 @@
+"""The extras, each against its real library."""
