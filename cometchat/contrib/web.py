@@ -29,6 +29,8 @@ from cometchat import (
     CometChatWSState,
     ConnectionListener,
     InvalidArgumentException,
+    LoginListener,
+    User,
 )
 
 logger = logging.getLogger("cometchat.web")
@@ -83,14 +85,21 @@ def status_report(client: AnyClient, since: Optional[float] = None) -> Dict[str,
     :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: None, or while the connection is down the
         newest error's ``code`` and ``message``; ``user``: the uid, or None.
     """
-    return _report(client, since, None)
+    return _report(client, since)
 
 
-def _report(client: AnyClient, since: Optional[float], passed: Optional[CometChatException]) -> Dict[str, Any]:
+def _report(
+    client: AnyClient,
+    since: Optional[float],
+    passed: Optional[CometChatException] = None,
+    login_error: Optional[CometChatException] = None,
+) -> Dict[str, Any]:
     status = client.get_connection_status()
     user, error = _user_and_error(client)
     reason = None
-    if error is not None and error is not passed and status not in _UP:
+    if error is None or error is passed:
+        error = login_error if user is None else None
+    if error is not None and status not in _UP:
         reason = {"code": error.code, "message": error.message}
     return {"status": status.value, "since": _iso(since), "reason": reason, "user": user}
 
@@ -141,10 +150,14 @@ class StatusFeed:
         self._since = time.time()
         # The newest error when the connection was last up: no reason of what comes after.
         self._passed = _user_and_error(client)[1] if self._status in _UP else None
+        self._login_error: Optional[CometChatException] = None
         self._version = 0
         self.begin_anew()
         self._registration = contextlib.ExitStack()
         self._registration.enter_context(client.connection_listener(_Waker(self)))
+        login_id = f"cometchat-status-{id(self)}"
+        client.add_login_listener(login_id, _LoginWaker(self))
+        self._registration.callback(client.remove_login_listener, login_id)
         _feeds.add(self)
 
     def begin_anew(self) -> None:
@@ -154,8 +167,7 @@ class StatusFeed:
 
     def report(self) -> Dict[str, Any]:
         """:func:`status_report`, with the time of the last change, and without an error that a connection has ended."""
-        since = self._look()[1]
-        return _report(self._client, since, self._passed)
+        return _report(self._client, self._look()[1], self._passed, self._login_error)
 
     def status_answer(self) -> Answer:
         """The report as JSON, not to be cached."""
@@ -181,10 +193,10 @@ class StatusFeed:
         seen: Optional[int] = None
         next_alive = time.monotonic() + self._keep_alive
         while not self._closed and time.monotonic() < end:
-            version, since = self._look()
+            version = self._look()[0]
             if version != seen:
                 seen = version
-                yield f"event: status\ndata: {json.dumps(_report(self._client, since, self._passed))}\n\n"
+                yield f"event: status\ndata: {json.dumps(self.report())}\n\n"
             elif time.monotonic() >= next_alive:
                 next_alive = time.monotonic() + self._keep_alive
                 yield self._alive()
@@ -194,25 +206,26 @@ class StatusFeed:
     def _alive(self) -> str:
         return f"event: alive\ndata: {self._keep_alive:g}\n\n"
 
-    def events_answer(self, concurrent: bool) -> Union[Answer, StreamAnswer]:
+    def events_answer(self, concurrent: bool, max_streams: Optional[int] = None) -> Union[Answer, StreamAnswer]:
         """The stream; or 204, which ends a browser's wish for one, so that the component asks for the JSON instead.
 
         :param concurrent: the server can hold a stream beside other requests: WSGI's ``wsgi.multithread``.
+        :param max_streams: in place of the feed's own, where the server is known to bear more.
         """
         headers = {**_NO_STORE, "X-Accel-Buffering": "no"}
-        if not concurrent or self._closed or self._is_full():
+        if not concurrent or self._closed or self._is_full(self._max_streams if max_streams is None else max_streams):
             return Answer(204, "text/event-stream", "", headers)
         return StreamAnswer(200, "text/event-stream", self.events(), headers)
 
-    def _is_full(self) -> bool:
-        if self._streams < self._max_streams:
+    def _is_full(self, limit: int) -> bool:
+        if self._streams < limit:
             return False
-        if not self._warned and self._max_streams:
+        if not self._warned and limit:
             self._warned = True
             logger.info(
                 "%d status streams are open in this process: further pages ask every few seconds instead. max_streams"
                 " may be higher, as long as it is below the number of the server's threads.",
-                self._max_streams,
+                limit,
             )
         return True
 
@@ -276,8 +289,13 @@ class StatusFeed:
             self._changed.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
 
     def notice(self, told: Optional[CometChatWSState]) -> None:
-        """The client's listener was called: of a status, or None: of an error."""
+        """The client's listener was called: of a status, or None: of an error or a login. For the listener alone."""
         self._look(told, error=told is None)
+
+    def notice_login(self, error: Optional[CometChatException]) -> None:
+        """The same of a login: how it failed, or None."""
+        self._login_error = error
+        self.notice(None)
 
 
 class _Waker(ConnectionListener):
@@ -300,6 +318,20 @@ class _Waker(ConnectionListener):
 
     def on_connection_error(self, error: CometChatException) -> None:
         self._feed.notice(None)
+
+
+class _LoginWaker(LoginListener):
+    def __init__(self, feed: StatusFeed) -> None:
+        self._feed = feed
+
+    def login_success(self, user: User) -> None:
+        self._feed.notice_login(None)
+
+    def login_failure(self, error: CometChatException) -> None:
+        self._feed.notice_login(error)
+
+    def logout_success(self) -> None:
+        self._feed.notice_login(None)
 
 
 _feeds: weakref.WeakSet[StatusFeed] = weakref.WeakSet()
@@ -333,8 +365,8 @@ def component_answer(if_none_match: Optional[str] = None) -> Answer:
     """
     headers = {"Cache-Control": "no-cache", "ETag": COMPONENT_ETAG, "X-Content-Type-Options": "nosniff"}
     if if_none_match is not None and COMPONENT_ETAG in if_none_match:
-        return Answer(304, "text/javascript", "", headers)
-    return Answer(200, "text/javascript", component_script(), headers)
+        return Answer(304, "text/javascript; charset=utf-8", "", headers)
+    return Answer(200, "text/javascript; charset=utf-8", component_script(), headers)
 
 
 def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[str, str]] = None) -> str:
