@@ -42,4 +42,9 @@ def create_app() -> Flask:
         cometchat.client.disconnect()
         return jsonify(status=cometchat.client.get_connection_status().value)
 
+    @app.post("/connect")
+    def connect() -> Response:
+        cometchat.client.connect(0)
+        return jsonify(status=cometchat.client.get_connection_status().value)
+
     return app

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -47,27 +48,12 @@ def free_port() -> int:
 def eventually(look: Callable[[], T], deadline: float = DEADLINE) -> T:
     """Look again and again, until what is seen is true; the last look is returned."""
     end = time.monotonic() + deadline
-    pause = WAITING
+    pause = threading.Event()
     while True:
         seen = look()
         if seen or time.monotonic() > end:
             return seen
         pause.wait(0.02)
-
-
-class _Pause:
-    """A wait that nothing ends early: between two looks at another process."""
-
-    def __init__(self) -> None:
-        import threading
-
-        self._never = threading.Event()
-
-    def wait(self, seconds: float) -> None:
-        self._never.wait(seconds)
-
-
-WAITING = _Pause()
 
 
 class Site:
@@ -82,7 +68,7 @@ class Site:
         self._process: Optional[subprocess.Popen[bytes]] = None
 
     def start(self) -> Site:
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}", "--no-control-socket"]
+        command = [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{self.port}"]
         command += ["--chdir", str(Path(__file__).parent), "--graceful-timeout", "1", *self._arguments]
         kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         with self._log.open("ab") as log:

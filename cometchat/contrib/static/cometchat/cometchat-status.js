@@ -88,8 +88,8 @@
     }
 
     wake() {
-      if (!this.running || document.hidden) return;
-      if (this.source && this.heardAt && performance.now() - this.heardAt < this.limit * 1000) {
+      if (!this.running || document.hidden || this.asking || (this.source && !this.heardAt)) return;
+      if (this.source && performance.now() - this.heardAt < this.limit * 1000) {
         this.watch();
       } else {
         this.open();
@@ -324,6 +324,7 @@
     #label = span("label");
     #text = span("text");
     #feed = null;
+    #live = false;
     #report = UNKNOWN;
 
     constructor() {
@@ -351,16 +352,18 @@
     get user() { return this.#report.user; }
 
     connectedCallback() {
+      this.#live = true;
       this.#follow();
       this.#paint();
     }
 
     disconnectedCallback() {
+      this.#live = false;
       this.#leave();
     }
 
     attributeChangedCallback(name) {
-      if (!this.isConnected) return;
+      if (!this.#live) return; // the attributes that the tag came with, before connectedCallback
       if (name === "src" || name === "status-src") this.#follow();
       else this.#paint();
     }

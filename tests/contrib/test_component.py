@@ -1,0 +1,442 @@
+"""<cometchat-status> in a real Chromium: before a Flask application under gunicorn, and before answers of the tests' own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socketserver
+import threading
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Tuple
+
+import pytest
+from flask_site import DEADLINE, Site, config, eventually, site
+
+from cometchat.contrib.web import component_script
+from cometchat.sandbox import Sandbox
+
+playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with [test]")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: on Debian, apt-get install chromium")
+
+#: Milliseconds within which the page shows what happens.
+PROMISED = 1000
+
+ORIGIN = "http://app.test"
+
+REPORTED = ("connected", "connecting", "disconnected", "featureThrottled")
+
+STATES = (*REPORTED, "noContact")
+
+WORDS = {
+    "connected": "Connected",
+    "connecting": "Connecting\u2026",
+    "disconnected": "Disconnected",
+    "featureThrottled": "Connected, some features are off",
+    "noContact": "No contact with the app",
+}
+
+#: Keeps what the page has seen: [milliseconds, status] of each change, and what the policy has forbidden.
+WITNESS = """
+window.seen = []; window.details = []; window.violations = [];
+document.addEventListener("statuschange", (event) => {
+  window.seen.push([Date.now(), event.detail.status]);
+  window.details.push(event.detail);
+});
+document.addEventListener("securitypolicyviolation", (event) => window.violations.push(event.violatedDirective));
+"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with playwright_api.sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page of its own; an error of a script in it is the test's."""
+    errors: List[str] = []
+    context = browser.new_context()
+    context.set_default_timeout(DEADLINE * 1000)
+    context.add_init_script(WITNESS)
+    opened = context.new_page()
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    context.close()
+    assert errors == []
+
+
+def shows(page: Any, status: str, timeout: float = DEADLINE) -> None:
+    """Wait until the light has a status, and its words say so."""
+    page.locator(f'cometchat-status[status="{status}"]').first.wait_for(state="attached", timeout=timeout * 1000)
+    assert page.get_by_role("status").first.text_content() == f"Chat: {WORDS[status]}"
+
+
+def now(page: Any) -> int:
+    """Milliseconds, of the page's clock."""
+    return int(page.evaluate("Date.now()"))
+
+
+def shown_after(page: Any, begin: int, status: str) -> int:
+    """Milliseconds from ``begin`` until the page showed the status."""
+    shows(page, status)
+    return min(int(at) - begin for at, shown in page.evaluate("window.seen") if shown == status and at >= begin)
+
+
+# Before a real application.
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("site")
+    with site(config(sandbox, MAX_STREAMS=8), folder, "--worker-class", "gthread", "--threads", "12") as running:
+        yield running
+
+
+def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Site, sandbox: Sandbox) -> None:
+    """Dropped and refused: connecting. Accepted again: connected. Each is on the page a second later at most."""
+    page.goto(shared.url)
+    shows(page, "connected")
+    begin = now(page)
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    assert shown_after(page, begin, "connecting") <= PROMISED
+    assert page.evaluate("window.details.at(-1).reason.code") == "WS_CONNECTION_FAIL"
+    sandbox.accept_connections()
+    assert sandbox.wait_for_connections(1, DEADLINE)
+    begin = now(page)
+    shows(page, "connected", PROMISED / 1000)
+    assert now(page) - begin <= PROMISED
+    assert page.evaluate("window.details.at(-1).reason") is None
+    assert page.evaluate("document.querySelector('cometchat-status').user") == "cometchat-uid-1"
+
+
+def test_the_page_shows_throttling_within_a_second(page: Any, shared: Site, sandbox: Sandbox) -> None:
+    """From the moment at which the client is connected again, and has heard of the service's mode."""
+    page.goto(shared.url)
+    shows(page, "connected")
+    connects = len(sandbox.attempts)
+    sandbox.set_mode("LIMITED_TRANSIENT", push=True)
+    assert sandbox.wait_until(lambda: len(sandbox.attempts) > connects and sandbox.connections == 1, DEADLINE)
+    shows(page, "featureThrottled", PROMISED / 1000)
+    connects = len(sandbox.attempts)
+    sandbox.set_mode("DEFAULT", push=True)
+    assert sandbox.wait_until(lambda: len(sandbox.attempts) > connects and sandbox.connections == 1, DEADLINE)
+    shows(page, "connected", PROMISED / 1000)
+
+
+def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, shared: Site, sandbox: Sandbox) -> None:
+    """A refused login ends the attempts: disconnected, with the reason. So does disconnect(), without one."""
+    page.goto(shared.url)
+    shows(page, "connected")
+    sandbox.refuse_auth()
+    sandbox.drop_connections()
+    assert eventually(lambda: shared.get("/cometchat/status")["status"] == "disconnected")
+    shows(page, "disconnected", PROMISED / 1000)
+    assert page.evaluate("document.querySelector('cometchat-status').reason.code") == "WS_AUTH_FAIL"
+    sandbox.heal()
+    shared.fetch("/connect", "POST")
+    shows(page, "connected")
+    begin = now(page)
+    shared.fetch("/disconnect", "POST")
+    assert shown_after(page, begin, "disconnected") <= PROMISED
+    assert page.evaluate("document.querySelector('cometchat-status').reason") is None
+    shared.fetch("/connect", "POST")
+    shows(page, "connected")
+
+
+def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Site) -> None:
+    """No inline style or script, no eval, no HTML from strings; a style that the test adds is seen as a violation."""
+    page.goto(shared.url)
+    shows(page, "connected")
+    assert page.evaluate("window.violations") == []
+    dot = page.get_by_role("status").locator("[part=dot]")
+    assert dot.evaluate("(dot) => getComputedStyle(dot).width") == "10px"  # the component's own style is in force
+    page.evaluate("document.body.setAttribute('style', 'color: red')")
+    assert eventually(lambda: page.evaluate("window.violations")) == ["style-src-attr"]
+
+
+def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    """kill -9: no contact, within a second. Started again: the page recovers by itself, on a stream."""
+    arguments = ("--worker-class", "gthread", "--threads", "4")
+    with site(config(sandbox), tmp_path, *arguments) as own:
+        page.goto(own.url)
+        shows(page, "connected")
+        begin = now(page)
+        own.kill()
+        assert shown_after(page, begin, "noContact") <= PROMISED
+        with page.expect_request("**/cometchat/events", timeout=DEADLINE * 1000):
+            own.start()
+        shows(page, "connected")
+
+
+def test_before_sync_workers_the_page_asks_for_the_json(page: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+    """They answer the stream with 204, and other requests go on; a change is seen at the next look, here after 0.3 s."""
+    with site(config(sandbox), tmp_path, "--worker-class", "sync") as own:
+        answers: List[Tuple[str, int]] = []
+        page.on("response", lambda response: answers.append((response.url.rpartition("/")[2], response.status)))
+        page.goto(own.url)
+        shows(page, "connected")
+        begin = now(page)
+        own.fetch("/disconnect", "POST")
+        assert shown_after(page, begin, "disconnected") <= PROMISED
+        assert ("events", 204) in answers and ("status", 200) in answers
+        assert answers.count(("events", 204)) == 1
+
+
+# Before answers of the tests' own.
+
+
+def report(status: str, **more: Any) -> str:
+    return json.dumps({"status": status, "since": "2026-01-02T03:04:05.678Z", "reason": None, "user": None, **more})
+
+
+def serve(page: Any, body: str, answers: Dict[str, Callable[[Any], None]]) -> Dict[str, int]:
+    """Open a page with this body; what it asks for is answered from the table. Returns how often what was asked for."""
+    asked: Dict[str, int] = {}
+    head = '<meta charset="utf-8"><meta name="color-scheme" content="light dark"><script src="/x.js" defer></script>'
+
+    def answer(route: Any) -> None:
+        path = route.request.url[len(ORIGIN) :]
+        asked[path] = asked.get(path, 0) + 1
+        if path == "/":
+            route.fulfill(body=f'<!doctype html><html lang="en">{head}<body>{body}', content_type="text/html")
+        elif path == "/x.js":
+            route.fulfill(body=component_script(), content_type="text/javascript")
+        elif path in answers:
+            answers[path](route)
+        else:
+            route.abort()
+
+    page.route("**/*", answer)
+    page.goto(ORIGIN)
+    return asked
+
+
+def as_json(text: str) -> Callable[[Any], None]:
+    return lambda route: route.fulfill(body=text, content_type="application/json")
+
+
+def as_events(text: str) -> Callable[[Any], None]:
+    return lambda route: route.fulfill(body=text, content_type="text/event-stream")
+
+
+EVERY_STATE = "".join(f'<cometchat-status status-src="/{state}"></cometchat-status>' for state in STATES)
+ANSWERS = {f"/{state}": as_json(report(state)) for state in REPORTED}
+
+MEASURE = """() => [...document.querySelectorAll("cometchat-status")].map((element) => {
+  const part = (name) => getComputedStyle(element.shadowRoot.querySelector(`[part=${name}]`));
+  return [element.status, part("text").color, part("base").backgroundColor, part("dot").borderBlockEndColor];
+})"""
+
+
+def luminance(color: str) -> float:
+    channels = [int(value) / 255 for value in color[color.index("(") + 1 : -1].split(",")[:3]]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    """As WCAG 2 counts it: 1 to 21."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_and_dots_have_contrast(page: Any, scheme: str) -> None:
+    """In each state: the words 4.5 to 1 at least, the dot 3 to 1 (WCAG 2 AA); and dark is dark."""
+    page.emulate_media(color_scheme=scheme)
+    serve(page, EVERY_STATE, ANSWERS)
+    for state in STATES:
+        shows_state(page, state)
+    measured = page.evaluate(MEASURE)
+    assert [state for state, *_ in measured] == list(STATES)
+    for state, words, paper, dot in measured:
+        assert contrast(words, paper) >= 4.5, state
+        assert contrast(dot, paper) >= 3.0, state
+        assert (luminance(paper) < 0.1) is (scheme == "dark")
+    assert round(contrast("rgb(255, 255, 255)", "rgb(0, 0, 0)")) == 21
+
+
+def shows_state(page: Any, state: str) -> None:
+    page.locator(f'cometchat-status[status="{state}"]').first.wait_for(state="attached")
+
+
+def test_screen_readers_hear_the_words(page: Any) -> None:
+    """A polite live region of the role status, with words for what the dot shows, also where only the dot is seen."""
+    serve(page, '<cometchat-status compact status-src="/connected"></cometchat-status>', ANSWERS)
+    shows(page, "connected")
+    region = page.get_by_role("status")
+    assert region.count() == 1
+    assert (region.get_attribute("aria-live"), region.get_attribute("aria-atomic")) == ("polite", "true")
+    assert region.locator("[part=dot]").get_attribute("aria-hidden") == "true"
+    assert "Chat: Connected" in page.locator("body").aria_snapshot()
+    assert region.locator("[part=text]").bounding_box()["width"] <= 1
+
+
+@pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+def test_motion_is_for_those_who_want_it(page: Any, motion: str) -> None:
+    """While connecting the dot turns; not for those who asked their system for less motion."""
+    page.emulate_media(reduced_motion=motion)
+    serve(page, EVERY_STATE, ANSWERS)
+    shows_state(page, "connecting")
+    moving = page.evaluate(
+        "document.querySelector('[status=connecting]').shadowRoot.getAnimations().map((a) => a.animationName)"
+    )
+    assert moving == ([] if motion == "reduce" else ["turn"])
+
+
+def test_forced_colours_are_kept(page: Any) -> None:
+    """Where the system forces its colours, words, frame and dot are of them, and the dot still is a dot."""
+    page.emulate_media(forced_colors="active", color_scheme="light")
+    serve(page, EVERY_STATE, ANSWERS)
+    shows_state(page, "connected")
+    canvas, text = page.evaluate(
+        "[...['Canvas', 'CanvasText']].map((color) => { document.body.style.backgroundColor = color;"
+        " document.body.style.forcedColorAdjust = 'none'; return getComputedStyle(document.body).backgroundColor; })"
+    )
+    for _, words, paper, dot in page.evaluate(MEASURE):
+        assert (words, paper, dot) == (text, canvas, text)
+
+
+def test_words_colours_and_parts_are_the_pages(page: Any) -> None:
+    """Words by attributes, colours by custom properties, and any style by parts; nothing of it is taken for HTML."""
+    body = (
+        "<style>cometchat-status { --cometchat-status-connected: rgb(1, 2, 3); --cometchat-status-background: rgb(4, 5, 6) }"
+        "cometchat-status::part(text) { font-style: italic }</style>"
+        '<cometchat-status status-src="/connected" label="Verbindung:" text-connected="<b>Verbunden"></cometchat-status>'
+    )
+    serve(page, body, ANSWERS)
+    shows_state(page, "connected")
+    assert page.get_by_role("status").text_content() == "Verbindung: <b>Verbunden"
+    assert [row[2:] for row in page.evaluate(MEASURE)] == [["rgb(4, 5, 6)", "rgb(1, 2, 3)"]]
+    assert page.locator("[part=text]").evaluate("(element) => getComputedStyle(element).fontStyle") == "italic"
+    page.evaluate("document.querySelector('cometchat-status').setAttribute('text-connected', 'Da')")
+    assert page.get_by_role("status").text_content() == "Verbindung: Da"
+
+
+def test_the_page_hears_of_changes(page: Any) -> None:
+    """statuschange comes at each change, and not where the same is said again; its detail has the report."""
+    answers = iter([report("connecting", reason={"code": "C", "message": "M"}), report("connected", user="u")])
+    last = report("connected", user="u")
+    serve(
+        page,
+        '<cometchat-status status-src="/s" poll="0.25"></cometchat-status>',
+        {"/s": lambda route: as_json(next(answers, last))(route)},
+    )
+    shows(page, "connected")
+    with page.expect_request("**/s"):
+        pass
+    first, second = page.evaluate("window.details")
+    assert first == {**json.loads(report("connecting")), "reason": {"code": "C", "message": "M"}, "previous": "waiting"}
+    assert second == {**json.loads(report("connected")), "user": "u", "previous": "connecting"}
+
+
+@pytest.mark.parametrize("answer", ["<html>Please log in", "[]", '{"status": "wonderful"}'])
+def test_what_is_no_report_is_no_contact(page: Any, answer: str) -> None:
+    """A login page, another JSON, a status that there is not: none of it is taken for the application's word."""
+    serve(page, '<cometchat-status status-src="/s"></cometchat-status>', {"/s": as_json(answer)})
+    shows(page, "noContact")
+
+
+def test_a_stream_that_ends_is_opened_again_without_a_word(page: Any) -> None:
+    """Streams end after a while, so that their threads are free; the page does not say that anything is lost."""
+    stream = as_events("event: alive\ndata: 10\n\nevent: status\ndata: " + report("connected") + "\n\n")
+    asked = serve(page, '<cometchat-status src="/e" status-src="/s"></cometchat-status>', {"/e": stream})
+    shows(page, "connected")
+    assert eventually(lambda: page.evaluate("1") and asked["/e"] >= 4)
+    assert [status for _, status in page.evaluate("window.seen")] == ["connected"]
+    assert "/s" not in asked
+
+
+def test_two_lights_of_a_page_share_a_stream(page: Any) -> None:
+    """A stream holds a thread of the server: one for the page, whatever it shows; none once the lights are gone."""
+    stream = as_events("event: status\ndata: " + report("connected") + "\n\n")
+    held: List[Any] = []
+    asked = serve(
+        page, '<cometchat-status src="/e"></cometchat-status>' * 2, {"/e": lambda r: held.append(r) or None}
+    )
+    assert eventually(lambda: page.evaluate("1") and held)
+    page.wait_for_timeout(300)  # nothing can be waited for: that no second one comes is the fact
+    assert asked["/e"] == 1
+    stream(held[0])
+    assert eventually(lambda: page.evaluate("document.querySelectorAll('[status=connected]').length")) == 2
+    page.evaluate("document.querySelectorAll('cometchat-status').forEach((element) => element.remove())")
+    before = asked["/e"]
+    page.wait_for_timeout(600)  # nothing comes, again
+    assert asked["/e"] == before
+
+
+def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
+    """Once the tab is hidden no timer of the light runs; once it is seen again, it looks at once."""
+    page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.away === true})")
+    serve(page, '<cometchat-status status-src="/connected" poll="0.25"></cometchat-status>', ANSWERS)
+    shows(page, "connected")
+    with page.expect_request("**/connected"):
+        pass
+    turn = "(away) => { window.away = away; document.dispatchEvent(new Event('visibilitychange')); }"
+    page.evaluate(turn, True)
+    asked = page.evaluate("performance.getEntriesByType('resource').length")
+    page.wait_for_timeout(800)  # three times the poll
+    assert page.evaluate("performance.getEntriesByType('resource').length") - asked <= 1  # one was on its way
+    with page.expect_request("**/connected", timeout=200):
+        page.evaluate(turn, False)
+
+
+class _Silent(BaseHTTPRequestHandler):
+    """A page with a light; its stream says once how it is, and then nothing, and never ends."""
+
+    def do_GET(self) -> None:
+        if self.path == "/events":
+            self._head("text/event-stream")
+            self.wfile.write(b"event: alive\ndata: 0.3\n\nevent: status\ndata: " + report("connected").encode() + b"\n\n")
+            self.wfile.flush()
+            self.server.released.wait(DEADLINE)  # type: ignore[attr-defined]
+        elif self.path == "/":
+            self._head("text/html")
+            self.wfile.write(b'<script src="/x.js" defer></script><cometchat-status src="/events"></cometchat-status>')
+        elif self.path == "/x.js":
+            self._head("text/javascript")
+            self.wfile.write(component_script().encode())
+        else:
+            self.send_error(404)
+
+    def _head(self, kind: str) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", kind)
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        """Not on standard error."""
+
+
+def test_an_app_that_falls_silent_is_no_contact(page: Any) -> None:
+    """A stream that stands and brings nothing, two and a half times as long as it should take: no contact."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent) as server:
+        server.daemon_threads = True
+        server.block_on_close = False
+        server.released = threading.Event()  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, args=(0.05,), name="silent", daemon=True).start()
+        try:
+            page.goto(f"http://127.0.0.1:{server.server_address[1]}/")
+            shows_state(page, "connected")
+            shows_state(page, "noContact")
+            (connected, _), (silent, _) = page.evaluate("window.seen")[:2]
+            assert 700 <= silent - connected <= 750 + PROMISED
+            assert page.evaluate("window.seen[1][1]") == "noContact"
+        finally:
+            server.released.set()  # type: ignore[attr-defined]
+            page.goto("about:blank")
+            server.shutdown()

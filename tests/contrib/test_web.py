@@ -1,0 +1,267 @@
+"""What web applications answer, without any framework: report, stream, health, script and tag."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+import time
+from typing import Any, Dict, Iterator, List, Tuple
+
+import pytest
+import tenacity
+from flask_site import DEADLINE, UID, eventually
+
+from cometchat import Client, CometChat, CometChatException, ConnectionListener
+from cometchat.contrib import web
+from cometchat.sandbox import Sandbox
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@pytest.fixture
+def client(sandbox: Sandbox) -> Iterator[Client]:
+    with Client(sandbox.app_id, sandbox.settings(reconnect_wait=tenacity.wait_fixed(0.1))) as running:
+        yield running
+
+
+@pytest.fixture
+def feed(client: Client) -> Iterator[web.StatusFeed]:
+    running = web.StatusFeed(client, keep_alive=0.2)
+    yield running
+    running.close()
+
+
+def parsed(chunk: str) -> Tuple[str, Any]:
+    """(event, data) of a piece of the stream."""
+    fields = dict(line.split(": ", 1) for line in chunk.strip().splitlines())
+    return fields["event"], json.loads(fields["data"])
+
+
+def until(stream: Iterator[str], status: str) -> List[Dict[str, Any]]:
+    """The reports of the stream, up to the first of a status."""
+    seen = []
+    end = time.monotonic() + DEADLINE
+    for chunk in stream:
+        assert time.monotonic() < end, seen
+        event, data = parsed(chunk)
+        if event == "status":
+            seen.append(data)
+            if data["status"] == status:
+                return seen
+    raise AssertionError(f"the stream ended after {seen}")
+
+
+def test_before_init_the_report_says_so() -> None:
+    """The class CometChat can be asked before init: disconnected, and why."""
+    report = web.status_report(CometChat)
+    assert (report["status"], report["since"], report["user"]) == ("disconnected", None, None)
+    assert report["reason"]["code"] == "COMETCHAT_INITIALIZATION_NOT_DONE"
+
+
+def test_the_stream_tells_of_each_change(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
+    """At once the status as it is, then the way up, a loss with its reason, and the return without one."""
+    stream = feed.events()
+    first = next(stream)
+    assert first.startswith("retry: 1000\n") and parsed(first) == ("alive", 0.2)
+    assert parsed(next(stream))[1]["status"] == "disconnected"
+    client.login(UID, sandbox.auth_key)
+    up = until(stream, "connected")
+    assert (up[-1]["user"], up[-1]["reason"]) == (UID, None)
+    sandbox.drop_connections()
+    down = until(stream, "connecting")[-1]
+    assert down["reason"]["code"] == "WS_CONNECTION_FAIL" and down["since"] > up[-1]["since"]
+    assert until(stream, "connected")[-1]["reason"] is None
+    stream.close()  # type: ignore[attr-defined]
+
+
+def test_the_stream_shows_signs_of_life(feed: web.StatusFeed) -> None:
+    """While nothing changes, one every keep_alive seconds."""
+    stream = feed.events()
+    next(stream), next(stream)
+    begin = time.monotonic()
+    assert parsed(next(stream)) == parsed(next(stream)) == ("alive", 0.2)
+    assert 0.35 <= time.monotonic() - begin <= 2.0
+
+
+def test_a_listener_that_blocks_does_not_make_the_page_lie(
+    sandbox: Sandbox, client: Client, feed: web.StatusFeed
+) -> None:
+    """While another listener holds the dispatcher thread, the stream shows what is so, within a second."""
+    release = threading.Event()
+
+    class Blocking(ConnectionListener):
+        def on_connected(self) -> None:
+            release.wait(DEADLINE)
+
+    client.add_connection_listener("blocking", Blocking())
+    stream = feed.events()
+    client.login(UID, sandbox.auth_key)
+    until(stream, "connected")
+    begin = time.monotonic()
+    client.disconnect()
+    assert until(stream, "disconnected")
+    assert time.monotonic() - begin <= 1.0 and not release.is_set()
+    release.set()
+
+
+def test_an_error_that_is_overcome_is_no_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
+    """After a loss, a return, and a disconnect() of the application's own, no reason is named."""
+    client.login(UID, sandbox.auth_key)
+    assert client.wait_for_status("connected", DEADLINE)
+    sandbox.drop_connections()
+    assert eventually(lambda: client.stats().drops)
+    assert client.wait_for_status("connected", DEADLINE)
+    assert eventually(lambda: feed.report()["status"] == "connected")
+    client.disconnect()
+    assert eventually(lambda: feed.report()["status"] == "disconnected")
+    assert feed.report()["reason"] is None
+
+
+def test_a_login_that_fails_is_the_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
+    """A refused key is named as the reason, and not shown, in the report and in the health; a login later ends it."""
+    with pytest.raises(CometChatException) as refused:
+        client.login(UID, "wrong-auth-key")
+    assert eventually(lambda: feed.report()["reason"])
+    assert feed.report()["reason"]["code"] == refused.value.code
+    health = json.loads(feed.health_answer().body)
+    assert refused.value.code in health["checks"]["cometchat:connection"][0]["output"]
+    assert "wrong-auth-key" not in feed.status_answer().body + feed.health_answer().body
+    client.login(UID, sandbox.auth_key)
+    assert client.wait_for_status("connected", DEADLINE)
+    assert eventually(lambda: feed.report()["reason"] is None)
+
+
+def test_the_json_is_not_cached(feed: web.StatusFeed) -> None:
+    """status_answer is the report, as JSON, for now only."""
+    answer = feed.status_answer()
+    assert (answer.status, answer.content_type) == (200, "application/json")
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert json.loads(answer.body) == feed.report()
+
+
+def test_streams_end(client: Client) -> None:
+    """At close(), and at their greatest age; the thread that waits for the next piece is free."""
+    aged = list(web.StatusFeed(client, max_age=0.2).events())
+    assert [parsed(chunk)[0] for chunk in aged] == ["alive", "status"]
+    feed = web.StatusFeed(client)
+    ended = threading.Event()
+
+    def read() -> None:
+        for _ in feed.events():
+            reading.set()
+        ended.set()
+
+    reading = threading.Event()
+    threading.Thread(target=read, name="reader", daemon=True).start()
+    assert reading.wait(DEADLINE) and not ended.is_set()
+    feed.close()
+    feed.close()
+    assert ended.wait(1.0)
+
+
+def test_where_streams_are_too_many_the_answer_is_204(client: Client) -> None:
+    """Where the server has no thread for one, beyond max_streams, and after close(); a stream that goes makes room."""
+    feed = web.StatusFeed(client, max_streams=1)
+    assert feed.events_answer(concurrent=False).status == 204
+    answer = feed.events_answer(concurrent=True)
+    assert isinstance(answer, web.StreamAnswer) and answer.content_type == "text/event-stream"
+    assert (answer.headers["Cache-Control"], answer.headers["X-Accel-Buffering"]) == ("no-store", "no")
+    next(answer.body)
+    assert feed.events_answer(concurrent=True).status == 204
+    assert feed.events_answer(concurrent=True, max_streams=2).status == 200
+    answer.body.close()  # type: ignore[attr-defined]
+    assert feed.events_answer(concurrent=True).status == 200
+    feed.close()
+    assert feed.events_answer(concurrent=True).status == 204
+
+
+def test_health(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
+    """Ready: 200 while the connection is up, throttled or not. Live: 200 until the client is closed."""
+
+    def both() -> Tuple[int, str, int, str]:
+        ready, live = feed.health_answer(), feed.health_answer("live")
+        assert ready.content_type == live.content_type == "application/health+json"
+        assert ready.headers["Cache-Control"] == "no-store"
+        return ready.status, json.loads(ready.body)["status"], live.status, json.loads(live.body)["status"]
+
+    assert both() == (503, "fail", 200, "pass")
+    client.login(UID, sandbox.auth_key)
+    assert client.wait_for_status("connected", DEADLINE)
+    assert both() == (200, "pass", 200, "pass")
+    check = json.loads(feed.health_answer().body)["checks"]["cometchat:connection"][0]
+    assert (check["observedValue"], check["status"], "output" in check) == ("connected", "pass", False)
+    sandbox.set_mode("LIMITED_TRANSIENT", push=True)
+    assert client.wait_for_status("featureThrottled", DEADLINE)
+    assert both() == (200, "warn", 200, "pass")
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    assert eventually(lambda: both() == (503, "fail", 200, "pass"))
+    client.close()
+    assert both() == (503, "fail", 503, "fail")
+
+
+def test_a_client_without_its_threads_is_not_live(
+    sandbox: Sandbox, client: Client, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says connected, and no thread is there to know better: as after a fork that went wrong."""
+    client.login(UID, sandbox.auth_key)
+    assert client.wait_for_status("connected", DEADLINE)
+    assert feed.health_answer("live").status == 200
+    monkeypatch.setattr(threading, "enumerate", lambda: [threading.main_thread()])
+    assert feed.health_answer("live").status == 503
+
+
+@pytest.mark.parametrize(
+    "wrong, code",
+    [
+        ({"keep_alive": 0}, "INVALID_KEEP_ALIVE"),
+        ({"keep_alive": True}, "INVALID_KEEP_ALIVE"),
+        ({"max_age": "long"}, "INVALID_MAX_AGE"),
+        ({"max_streams": -1}, "INVALID_MAX_STREAMS"),
+        ({"max_streams": 1.5}, "INVALID_MAX_STREAMS"),
+    ],
+)
+def test_wrong_arguments_are_named(wrong: Dict[str, Any], code: str) -> None:
+    """Each raises InvalidArgumentException with its code, and registers nothing."""
+    with pytest.raises(CometChatException) as error:
+        web.StatusFeed(CometChat, **wrong)
+    assert error.value.code == code
+
+
+def test_another_probe_is_refused(feed: web.StatusFeed) -> None:
+    """There are two: live and ready."""
+    with pytest.raises(CometChatException, match="live"):
+        feed.health_answer("well")
+
+
+def test_the_script_is_cached_by_its_tag() -> None:
+    """304 to a browser that has it, the whole to another; its tag is of its content."""
+    answer = web.component_answer()
+    assert answer.status == 200 and "customElements.define" in answer.body
+    assert answer.body.isascii()  # whatever encoding the page has
+    assert web.component_answer(f'W/"x", {web.COMPONENT_ETAG}').status == 304
+    assert web.component_answer('"other"').status == 200
+
+
+def test_the_tag_is_escaped() -> None:
+    """Addresses and words come out as they went in, whatever is in them; a name that is none in HTML is refused."""
+    tag = web.status_tag('/a?b=1&c="', "/s", {"text-connected": "<b>"})
+    assert tag == (
+        '<cometchat-status src="/a?b=1&amp;c=&quot;" status-src="/s" text-connected="&lt;b&gt;"></cometchat-status>'
+    )
+    with pytest.raises(CometChatException) as error:
+        web.status_tag("/e", "/s", {"onclick=alert(1) x": ""})
+    assert error.value.code == "INVALID_ATTRIBUTES"
+
+
+def test_a_closed_client_has_no_feed(client: Client) -> None:
+    """ERR_CLIENT_CLOSED, as at any use after close()."""
+    client.close()
+    with pytest.raises(CometChatException) as error, contextlib.closing(web.StatusFeed(client)):
+        raise AssertionError("not reached")
+    assert error.value.code == "ERR_CLIENT_CLOSED"
