@@ -1,7 +1,7 @@
 """Takes the pictures of <cometchat-status> in docs/images, with Playwright and the chromium on PATH.
 
-Run it after a change of the component: ``.venv/test-3.11/bin/python docs/make_indicator_images.py``. It needs no server: what
-the pages ask for is answered here.
+Run it after a change of the component, with the Python of ``make test``. It needs no server: what the pages ask for is
+answered here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ STATES = ("connected", "connecting", "disconnected", "featureThrottled", "noCont
 
 SHEET = """<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="color-scheme" content="light dark">
 <style>
-  body {{ margin: 0; padding: 20px 24px; width: max-content; font: 13px/1.4 system-ui, sans-serif; background: {paper}; color: {ink} }}
+  body {{ margin: 0; padding: 20px 24px; width: max-content; background: {paper}; color: {ink} }}
+  body {{ font: 13px/1.4 system-ui, sans-serif }}
   table {{ border-collapse: collapse }} td {{ padding: 7px 22px 7px 0 }} code {{ font-size: 12.5px; opacity: .85 }}
 </style>
 <script src="/cometchat-status.js" defer></script></head><body><table>{rows}</table></body></html>"""

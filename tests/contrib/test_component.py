@@ -1,4 +1,4 @@
-"""<cometchat-status> in a real Chromium: before a Flask application under gunicorn, and before answers of the tests' own."""
+"""<cometchat-status> in a real Chromium: before a Flask application under gunicorn, and before answers made here."""
 
 from __future__ import annotations
 
@@ -183,7 +183,7 @@ def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sa
 
 
 def test_before_sync_workers_the_page_asks_for_the_json(page: Any, sandbox: Sandbox, tmp_path: Path) -> None:
-    """They answer the stream with 204, and other requests go on; a change is seen at the next look, here after 0.3 s."""
+    """They answer the stream with 204, and other requests go on; a change is seen at the next look, after 0.3 s."""
     with site(config(sandbox), tmp_path, "--worker-class", "sync") as own:
         answers: List[Tuple[str, int]] = []
         page.on("response", lambda response: answers.append((response.url.rpartition("/")[2], response.status)))
@@ -314,9 +314,11 @@ def test_forced_colours_are_kept(page: Any) -> None:
 def test_words_colours_and_parts_are_the_pages(page: Any) -> None:
     """Words by attributes, colours by custom properties, and any style by parts; nothing of it is taken for HTML."""
     body = (
-        "<style>cometchat-status { --cometchat-status-connected: rgb(1, 2, 3); --cometchat-status-background: rgb(4, 5, 6) }"
+        "<style>cometchat-status { --cometchat-status-connected: rgb(1, 2, 3); }"
+        "cometchat-status { --cometchat-status-background: rgb(4, 5, 6) }"
         "cometchat-status::part(text) { font-style: italic }</style>"
-        '<cometchat-status status-src="/connected" label="Verbindung:" text-connected="<b>Verbunden"></cometchat-status>'
+        '<cometchat-status status-src="/connected" label="Verbindung:" text-connected="<b>Verbunden">'
+        "</cometchat-status>"
     )
     serve(page, body, ANSWERS)
     shows_state(page, "connected")
@@ -365,9 +367,7 @@ def test_two_lights_of_a_page_share_a_stream(page: Any) -> None:
     """A stream holds a thread of the server: one for the page, whatever it shows; none once the lights are gone."""
     stream = as_events("event: status\ndata: " + report("connected") + "\n\n")
     held: List[Any] = []
-    asked = serve(
-        page, '<cometchat-status src="/e"></cometchat-status>' * 2, {"/e": lambda r: held.append(r) or None}
-    )
+    asked = serve(page, '<cometchat-status src="/e"></cometchat-status>' * 2, {"/e": lambda r: held.append(r) or None})
     assert eventually(lambda: page.evaluate("1") and held)
     page.wait_for_timeout(300)  # nothing can be waited for: that no second one comes is the fact
     assert asked["/e"] == 1
@@ -401,7 +401,9 @@ class _Silent(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         if self.path == "/events":
             self._head("text/event-stream")
-            self.wfile.write(b"event: alive\ndata: 0.3\n\nevent: status\ndata: " + report("connected").encode() + b"\n\n")
+            self.wfile.write(
+                b"event: alive\ndata: 0.3\n\nevent: status\ndata: " + report("connected").encode() + b"\n\n"
+            )
             self.wfile.flush()
             self.server.released.wait(DEADLINE)  # type: ignore[attr-defined]
         elif self.path == "/":

@@ -1,0 +1,402 @@
+"""The Flask extension: with Flask's own test client and runner, and in the servers that people use."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import pytest
+from flask import Flask, render_template_string
+from flask_site import DEADLINE, UID, config, eventually, free_port, site
+
+from cometchat import CometChatException, CometChatWSState
+from cometchat.contrib.flask import CometChatFlask, status_changed
+from cometchat.contrib.serving import ServingClient, read_account
+from cometchat.contrib.web import COMPONENT_ETAG
+from cometchat.sandbox import Sandbox
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+@contextlib.contextmanager
+def made(settings: Any, **options: Any) -> Iterator[Tuple[Flask, CometChatFlask]]:
+    """An application of a test's own, as its factory would make it."""
+    app = Flask("site")
+    app.config.update(TESTING=True, COMETCHAT=settings)
+    extension = CometChatFlask(**options)
+    extension.init_app(app)
+    try:
+        yield app, extension
+    finally:
+        extension.close()
+
+
+def connected(extension: CometChatFlask) -> bool:
+    return eventually(lambda: extension.client.get_connection_status() is CometChatWSState.CONNECTED)
+
+
+# Views.
+
+
+def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
+    """JSON, health, and the script; before the start, and when the connection is up."""
+    with made(config(sandbox)) as (app, extension):
+        browser = app.test_client()
+        assert browser.get("/cometchat/status").json["status"] == "disconnected"
+        assert browser.get("/cometchat/health").status_code == 503
+        assert browser.get("/cometchat/health/live").status_code == 200
+        extension.start()
+        extension.start()
+        assert connected(extension)
+        answer = browser.get("/cometchat/status")
+        assert (answer.json["status"], answer.json["user"]) == ("connected", UID)
+        assert answer.headers["Cache-Control"] == "no-store"
+        health = browser.get("/cometchat/health/ready")
+        assert (health.status_code, health.content_type) == (200, "application/health+json")
+        assert browser.get("/cometchat/health/other").status_code == 404
+        script = browser.get("/cometchat/cometchat-status.js")
+        assert script.content_type == "text/javascript; charset=utf-8"
+        again = browser.get("/cometchat/cometchat-status.js", headers={"If-None-Match": COMPONENT_ETAG})
+        assert (again.status_code, again.data) == (304, b"")
+    assert sandbox.wait_for_connections(0)
+    assert len(sandbox.attempts) == 1
+
+
+def test_the_stream_is_a_response_piece_by_piece(sandbox: Sandbox) -> None:
+    """A server with threads gets the events as they happen; one without gets 204."""
+    with made(config(sandbox)) as (app, extension):
+        browser = app.test_client()
+        threads = {"wsgi.multithread": True}
+        answer = browser.get("/cometchat/events", environ_overrides=threads)
+        pieces = iter(answer.response)
+        assert answer.content_type == "text/event-stream"
+        assert b"event: alive" in next(pieces)
+        assert b'"status": "disconnected"' in next(pieces)
+        extension.start()
+        assert any(b'"status": "connected"' in piece for piece in pieces)
+        answer.close()
+        assert browser.get("/cometchat/events", environ_overrides={"wsgi.multithread": False}).status_code == 204
+
+
+def test_the_light_is_a_global_of_templates(sandbox: Sandbox) -> None:
+    """{{ cometchat_status() }} is the script and the tag, with the application's own addresses and words, escaped."""
+    with made(config(sandbox, URL_PREFIX="/chat")) as (app, _), app.test_request_context(base_url="http://x/"):
+        text = render_template_string("{{ cometchat_status(text_connected='<Da>', compact=True) }}")
+        assert text == (
+            '<script src="/chat/cometchat-status.js" defer></script>'
+            '<cometchat-status src="/chat/events" status-src="/chat/status" text-connected="&lt;Da&gt;" compact="">'
+            "</cometchat-status>"
+        )
+        assert app.test_client().get("/chat/status").status_code == 200
+
+
+def test_a_guard_keeps_the_status_from_strangers(sandbox: Sandbox) -> None:
+    """What it returns is the answer of status and events; load balancers and browsers get health and script."""
+    with made(config(sandbox), guard=lambda: ("who are you?", 401)) as (app, _):
+        browser = app.test_client()
+        codes = {path: browser.get(f"/cometchat/{path}").status_code for path in ("status", "events", "health/live")}
+        assert codes == {"status": 401, "events": 401, "health/live": 200}
+        assert browser.get("/cometchat/cometchat-status.js").status_code == 200
+
+
+def test_changes_are_blinker_signals(sandbox: Sandbox) -> None:
+    """status_changed has the application as its sender, and the status; an error has the error."""
+    told: List[Tuple[CometChatWSState, Optional[str]]] = []
+    with made(config(sandbox)) as (app, extension):
+
+        def hear(sender: Flask, status: CometChatWSState, error: Optional[CometChatException]) -> None:
+            assert sender is app
+            told.append((status, error.code if error else None))
+
+        with status_changed.connected_to(hear, sender=app):
+            extension.start()
+            assert connected(extension)
+            sandbox.drop_connections()
+            assert eventually(lambda: [status for status, _ in told].count(CometChatWSState.CONNECTED) == 2)
+            extension.client.disconnect()
+            assert eventually(lambda: told[-1][0] is CometChatWSState.DISCONNECTED)
+    assert [status.value for status, error in told if error is None] == [
+        *("connecting", "connected", "disconnected", "connecting", "connected", "disconnected")
+    ]
+    assert [error for _, error in told if error] == ["WS_CONNECTION_FAIL"]
+
+
+# When it begins.
+
+
+def test_an_application_under_test_connects_to_nothing(sandbox: Sandbox) -> None:
+    """TESTING: requests are answered, and none is made."""
+    with made(config(sandbox)) as (app, _):
+        assert app.test_client().get("/cometchat/status").status_code == 200
+        assert sandbox.requests == []
+
+
+def test_the_first_request_starts_it_once(sandbox: Sandbox) -> None:
+    """Where nothing tells that this process serves; many at once start it once."""
+    app = Flask("site")
+    app.config["COMETCHAT"] = config(sandbox)
+    extension = CometChatFlask(app)
+    assert sandbox.requests == []
+    browsers = [
+        threading.Thread(target=app.test_client().get, args=("/cometchat/status",), name="browser", daemon=True)
+        for _ in range(8)
+    ]
+    for browser in browsers:
+        browser.start()
+    for browser in browsers:
+        browser.join(DEADLINE)
+    assert connected(extension)
+    assert len(sandbox.attempts) == 1
+    extension.close()
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_auto_start_has_the_last_word(sandbox: Sandbox, wanted: bool) -> None:
+    """True: at once, under test too. False: not even with a request."""
+    with made(config(sandbox, AUTO_START=wanted)) as (app, extension):
+        app.testing = False
+        if wanted:
+            assert sandbox.wait_for_connections(1, DEADLINE)
+        assert app.test_client().get("/cometchat/status").status_code == 200
+        assert bool(sandbox.requests) is wanted
+
+
+def test_two_applications_have_a_client_each(sandbox: Sandbox) -> None:
+    """One extension object serves both; the application's context says whose client is meant."""
+    apps = [Flask("one"), Flask("two")]
+    extension = CometChatFlask()
+    for number, app in enumerate(apps, 1):
+        app.config.update(TESTING=True, COMETCHAT=config(sandbox, UID=f"cometchat-uid-{number}"))
+        extension.init_app(app)
+    for app in apps:
+        with app.app_context():
+            extension.start()
+            assert connected(extension)
+    users = [app.test_client().get("/cometchat/status").json["user"] for app in apps]
+    assert users == ["cometchat-uid-1", "cometchat-uid-2"]
+    for app in apps:
+        with app.app_context():
+            extension.close()
+
+
+def test_before_init_app_it_says_what_to_do() -> None:
+    """The client of an extension without an application."""
+    with pytest.raises(CometChatException, match="init_app") as error:
+        CometChatFlask().client
+    assert error.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
+
+
+# Settings.
+
+GOOD: Dict[str, Any] = {"APP_ID": "1234567890abcdef", "REGION": "us", "UID": "me", "AUTH_KEY": "secret-key"}
+
+
+@pytest.mark.parametrize(
+    "settings, code, words",
+    [
+        (None, "MISSING_PARAMETERS", "app.config"),
+        ("us", "INVALID_COMETCHAT", "mapping"),
+        ({**GOOD, "AUTHKEY": "secret-key"}, "INVALID_COMETCHAT", "did you mean AUTH_KEY?"),
+        ({**GOOD, "colour": "red"}, "INVALID_COMETCHAT", "no such setting"),
+        ({**GOOD, "APP_ID": ""}, "MISSING_PARAMETERS", "app_id"),
+        ({**GOOD, "APP_ID": 7}, "INVALID_APP_ID", "app_id"),
+        ({**GOOD, "REGION": None}, "MISSING_PARAMETERS", "region"),
+        ({**GOOD, "PING_INTERVAL": -1}, "INVALID_PING_INTERVAL", "seconds"),
+        ({**GOOD, "UID": None}, "INVALID_COMETCHAT", "uid of a user"),
+        ({**GOOD, "AUTH_KEY": None}, "INVALID_COMETCHAT", "AUTH_TOKEN"),
+        ({**GOOD, "AUTH_KEY": 5}, "INVALID_COMETCHAT", "not int"),
+        ({**GOOD, "AUTH_TOKEN": "secret-token"}, "INVALID_COMETCHAT", "not both"),
+        ({**GOOD, "MAX_STREAMS": "many"}, "INVALID_MAX_STREAMS", "whole number"),
+        ({**GOOD, "KEEP_ALIVE": 0}, "INVALID_KEEP_ALIVE", "seconds"),
+        ({**GOOD, "AUTO_START": "yes"}, "INVALID_COMETCHAT", "AUTO_START"),
+    ],
+)
+def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: str) -> None:
+    """init_app raises, names what is wrong and what would be right, and shows no secret."""
+    with pytest.raises(CometChatException) as error:
+        with made(settings):
+            raise AssertionError("not reached")
+    assert error.value.code == code
+    assert words in error.value.message
+    assert "secret" not in repr(error.value)
+
+
+def test_the_account_shows_no_secret() -> None:
+    """Neither key nor token is in its repr."""
+    assert "secret" not in repr(read_account(GOOD))
+
+
+# The login.
+
+
+def test_a_login_goes_on_until_there_is_a_network(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A service that answers 503, then not at all, then again: logged in, without anybody's help."""
+    sandbox.fail_http(503, times=2)
+    with made(config(sandbox)) as (app, extension):
+        extension.start()
+        assert eventually(lambda: "tried again" in caplog.text)
+        assert connected(extension)
+        assert app.test_client().get("/cometchat/status").json["reason"] is None
+
+
+def test_a_refused_login_is_said_and_not_repeated(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong key stays wrong: one request, an error in the log, and the reason in the status."""
+    with made(config(sandbox, AUTH_KEY="wrong-secret")) as (app, extension):
+        extension.start()
+        assert eventually(lambda: "not tried again" in caplog.text)
+        asked = len(sandbox.requests)
+        report = eventually(lambda: app.test_client().get("/cometchat/status").json)
+        assert report["status"] == "disconnected"
+        assert eventually(lambda: app.test_client().get("/cometchat/status").json["reason"])
+        assert len(sandbox.requests) == asked
+    assert "wrong-secret" not in caplog.text
+
+
+def test_an_auth_token_logs_in_too(sandbox: Sandbox) -> None:
+    """AUTH_TOKEN in place of UID and AUTH_KEY."""
+    settings = config(sandbox, AUTH_TOKEN=sandbox.auth_token(UID))
+    del settings["AUTH_KEY"], settings["UID"]
+    with made(settings) as (_, extension):
+        extension.start()
+        assert connected(extension)
+
+
+def test_close_ends_a_login_that_waits(sandbox: Sandbox) -> None:
+    """The thread that tries again and again is gone with the client."""
+    sandbox.refuse_connections()
+    serving = ServingClient(read_account(config(sandbox)))
+    serving.start()
+    serving.close()
+    assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-login"])
+
+
+# Commands.
+
+
+def test_flask_cometchat_status(sandbox: Sandbox) -> None:
+    """Connects, prints the report, and ends with 0; with 1 and the error where that fails."""
+    with made(config(sandbox)) as (app, _):
+        run = app.test_cli_runner().invoke(args=["cometchat", "status"])
+        assert (run.exit_code, json.loads(run.output)["status"]) == (0, "connected")
+    with made(config(sandbox, AUTH_KEY="wrong-secret")) as (app, _):
+        run = app.test_cli_runner().invoke(args=["cometchat", "status"])
+        assert run.exit_code == 1 and '"disconnected"' in run.output and "wrong-secret" not in run.output
+
+
+def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The SDK's own commands with the application's account, whatever the environment has, and with their options."""
+    monkeypatch.setenv("COMETCHAT_APP_ID", "another")
+    monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", "anothers-token")
+    with made(config(sandbox)) as (app, _):
+        run = app.test_cli_runner().invoke(args=["cometchat", "doctor"])
+        assert run.exit_code == 0, run.output
+        run = app.test_cli_runner().invoke(
+            args=["cometchat", "watch", "--until", "connected", "--timeout", "10", "--json"]
+        )
+        assert '"connected"' in run.output
+        assert app.test_cli_runner().invoke(args=["cometchat", "watch", "--no-such-option"]).exit_code == 2
+    assert os.environ["COMETCHAT_APP_ID"] == "another"
+
+
+def flask_command(settings: Dict[str, Any], *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    kept.pop("WERKZEUG_RUN_MAIN", None)
+    return subprocess.Popen(
+        [sys.executable, "-m", "flask", "--app", "flask_app:create_app", *arguments],
+        cwd=HERE,
+        env={**kept, "SITE_COMETCHAT": json.dumps(settings), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def end(process: "subprocess.Popen[bytes]") -> bytes:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    return process.communicate(timeout=DEADLINE)[0]
+
+
+def test_other_commands_do_not_connect(sandbox: Sandbox) -> None:
+    """``flask routes``, as any command of the application's own, has the views and makes no request."""
+    process = flask_command(config(sandbox), "routes")
+    output, _ = process.communicate(timeout=DEADLINE)
+    assert process.returncode == 0 and b"/cometchat/events" in output, output
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
+    """Before any request; with the reloader too, whose parent does not serve."""
+    port = free_port()
+    process = flask_command(config(sandbox), *debug, "run", "--port", str(port))
+    try:
+        assert sandbox.wait_for_connections(1, DEADLINE), end(process)
+
+        def answer() -> Any:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            with contextlib.closing(connection), contextlib.suppress(OSError):
+                connection.request("GET", "/cometchat/status")
+                return json.loads(connection.getresponse().read())["status"]
+
+        assert eventually(lambda: answer() == "connected")
+        assert (len(sandbox.attempts), sandbox.connections) == (1, 1)
+    finally:
+        end(process)
+
+
+# gunicorn.
+
+
+@pytest.mark.parametrize("kind", ["sync", "gthread"])
+@pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
+def test_each_worker_of_gunicorn_has_a_connection(
+    sandbox: Sandbox, tmp_path: Path, kind: str, preload: List[str]
+) -> None:
+    """Before any request, and no more than that: the master has none. One in place of a killed worker has its own."""
+    threads = ["--threads", "4"] if kind == "gthread" else []
+    with site(config(sandbox), tmp_path, "--workers", "2", "--worker-class", kind, *threads, *preload) as running:
+        assert sandbox.wait_for_connections(2, DEADLINE), running.log()
+        assert len(sandbox.attempts) == 2
+        killed = running.get("/pid")["pid"]
+        assert running.get("/pid")["started"]
+        os.kill(killed, signal.SIGKILL)
+        assert sandbox.wait_for_attempts(3, DEADLINE), running.log()
+        assert sandbox.wait_for_connections(2, DEADLINE)
+        assert eventually(lambda: running.fetch("/cometchat/health")[0] == 200)
+        assert running.stop() < 5.0
+        assert sandbox.wait_for_connections(0, DEADLINE)
+    assert len(sandbox.attempts) == 3
+    assert "Traceback" not in running.log()
+
+
+def test_streams_leave_room_for_requests(sandbox: Sandbox, tmp_path: Path) -> None:
+    """More pages than threads: as many streams as are allowed, 204 for the others, and other requests are answered."""
+    with site(config(sandbox), tmp_path, "--worker-class", "gthread", "--threads", "4") as running:
+        assert sandbox.wait_for_connections(1, DEADLINE)
+        pages = []
+        try:
+            for _ in range(6):
+                page = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+                pages.append(page)
+                page.request("GET", "/cometchat/events")
+            codes = [page.getresponse().status for page in pages]
+            assert sorted(codes) == [200, 200, 204, 204, 204, 204]
+            assert running.get("/cometchat/status")["status"] == "connected"
+        finally:
+            for page in pages:
+                page.close()
