@@ -33,6 +33,7 @@ from cometchat.cli import main
 
 from .serving import Account, ServingClient, read_account, start_as_the_server_does
 from .web import Answer, StatusFeed, StreamAnswer, component_answer, status_report, status_tag
+from .wsgi import gone, is_concurrent
 
 #: What the extension reads itself of the settings. MAX_STREAMS has no default here: it depends on the server.
 _OPTIONS = ("URL_PREFIX", "KEEP_ALIVE", "MAX_STREAMS", "AUTO_START")
@@ -217,7 +218,8 @@ def _blueprint(part: _Part, guard: Optional[Callable[[], Any]]) -> Blueprint:
         limit = part.max_streams
         if limit is None and str(request.environ.get("SERVER_SOFTWARE", "")).startswith("Werkzeug"):
             limit = _MAX_STREAMS_OF_WERKZEUG
-        return _response(part.feed.events_answer(bool(request.environ.get("wsgi.multithread")), limit))
+        environ = request.environ
+        return _response(part.feed.events_answer(is_concurrent(environ), limit, gone(environ)))
 
     @blueprint.get("/health")
     @blueprint.get("/health/<probe>")

@@ -20,7 +20,7 @@ import weakref
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
 
 from cometchat import (
     Client,
@@ -173,26 +173,28 @@ class StatusFeed:
         """The report as JSON, not to be cached."""
         return Answer(200, "application/json", json.dumps(self.report()), dict(_NO_STORE))
 
-    def events(self) -> Iterator[str]:
+    def events(self, gone: Callable[[], bool] = lambda: False) -> Iterator[str]:
         """A stream of server-sent events: at once the status, then the status at each change.
 
         Events: ``status``, whose data is the report as JSON; ``alive``, whose data is the seconds to the next sign of
         life (a comment would do for proxies, but a page can't see comments). Ends at :meth:`close`, at its greatest
         age, and when it is closed; the thread that takes from it waits in between.
+
+        :param gone: asked every half second: has the browser gone? Else that is noticed at the second piece after it.
         """
         with self._changed:
             self._streams += 1
         try:
             yield f"retry: {_RETRY}\n" + self._alive()
-            yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0))  # nosec B311
+            yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0), gone)  # nosec B311
         finally:
             with self._changed:
                 self._streams -= 1
 
-    def _reports(self, end: float) -> Iterator[str]:
+    def _reports(self, end: float, gone: Callable[[], bool]) -> Iterator[str]:
         seen: Optional[int] = None
         next_alive = time.monotonic() + self._keep_alive
-        while not self._closed and time.monotonic() < end:
+        while not (self._closed or time.monotonic() >= end or gone()):
             version = self._look()[0]
             if version != seen:
                 seen = version
@@ -206,16 +208,19 @@ class StatusFeed:
     def _alive(self) -> str:
         return f"event: alive\ndata: {self._keep_alive:g}\n\n"
 
-    def events_answer(self, concurrent: bool, max_streams: Optional[int] = None) -> Union[Answer, StreamAnswer]:
+    def events_answer(
+        self, concurrent: bool, max_streams: Optional[int] = None, gone: Callable[[], bool] = lambda: False
+    ) -> Union[Answer, StreamAnswer]:
         """The stream; or 204, which ends a browser's wish for one, so that the component asks for the JSON instead.
 
         :param concurrent: the server can hold a stream beside other requests: WSGI's ``wsgi.multithread``.
         :param max_streams: in place of the feed's own, where the server is known to bear more.
+        :param gone: as in :meth:`events`.
         """
         headers = {**_NO_STORE, "X-Accel-Buffering": "no"}
         if not concurrent or self._closed or self._is_full(self._max_streams if max_streams is None else max_streams):
             return Answer(204, "text/event-stream", "", headers)
-        return StreamAnswer(200, "text/event-stream", self.events(), headers)
+        return StreamAnswer(200, "text/event-stream", self.events(gone), headers)
 
     def _is_full(self, limit: int) -> bool:
         if self._streams < limit:

@@ -385,7 +385,7 @@ def test_each_worker_of_gunicorn_has_a_connection(
 
 
 def test_streams_leave_room_for_requests(sandbox: Sandbox, tmp_path: Path) -> None:
-    """More pages than threads: as many streams as are allowed, 204 for the others, and other requests are answered."""
+    """More pages than threads: as many streams as are allowed, 204 for the others, and room again once they go."""
     with site(config(sandbox), tmp_path, "--worker-class", "gthread", "--threads", "4") as running:
         assert sandbox.wait_for_connections(1, DEADLINE)
         pages = []
@@ -400,3 +400,14 @@ def test_streams_leave_room_for_requests(sandbox: Sandbox, tmp_path: Path) -> No
         finally:
             for page in pages:
                 page.close()
+        again = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+
+        def code() -> int:
+            again.request("GET", "/cometchat/events")
+            answer = again.getresponse()
+            if answer.status == 204:
+                answer.read()
+            return answer.status
+
+        with contextlib.closing(again):
+            assert eventually(lambda: code() == 200, 3.0), "streams of pages that are closed keep their threads"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import socket
 import threading
 import time
 from typing import Any, Dict, Iterator, List, Tuple
@@ -13,7 +14,7 @@ import tenacity
 from flask_site import DEADLINE, UID, eventually
 
 from cometchat import Client, CometChat, CometChatException, ConnectionListener
-from cometchat.contrib import web
+from cometchat.contrib import web, wsgi
 from cometchat.sandbox import Sandbox
 
 
@@ -265,3 +266,42 @@ def test_a_closed_client_has_no_feed(client: Client) -> None:
     with pytest.raises(CometChatException) as error, contextlib.closing(web.StatusFeed(client)):
         raise AssertionError("not reached")
     assert error.value.code == "ERR_CLIENT_CLOSED"
+
+
+def test_a_stream_ends_soon_after_its_browser(client: Client) -> None:
+    """Asked every half second; its place is free then."""
+    feed = web.StatusFeed(client, max_streams=1)
+    went = threading.Event()
+    stream = feed.events(went.is_set)
+    assert [parsed(next(stream))[0] for _ in range(2)] == ["alive", "status"]
+    begin = time.monotonic()
+    went.set()
+    assert list(stream) == []
+    assert time.monotonic() - begin < 1.0
+    assert feed.events_answer(concurrent=True).status == 200
+    feed.close()
+
+
+@pytest.mark.parametrize("server", ["gunicorn.socket", "werkzeug.socket"])
+def test_a_browser_that_goes_is_seen_at_its_socket(server: str) -> None:
+    """Not while it is silent, nor when it sends more; once it has closed, and once this side has."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gone = wsgi.gone({server: ours})
+        assert not gone()
+        theirs.close()
+        assert gone()
+        ours.close()
+        assert gone()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        gone = wsgi.gone({server: ours})
+        theirs.sendall(b"GET")
+        assert not gone() and ours.recv(3) == b"GET"
+
+
+def test_what_a_server_does_not_tell_is_not_guessed() -> None:
+    """Waitress is asked; a server that tells nothing has no browser that goes, and no threads."""
+    assert wsgi.gone({"waitress.client_disconnected": lambda: True})()
+    assert not wsgi.gone({})()
+    assert (wsgi.is_concurrent({}), wsgi.is_concurrent({"wsgi.multithread": True})) == (False, True)
