@@ -10,7 +10,6 @@ import difflib
 import logging
 import os
 import random
-import signal
 import sys
 import threading
 import weakref
@@ -25,6 +24,8 @@ from cometchat import (
     InvalidArgumentException,
     RateLimitException,
 )
+
+from .wsgi import gunicorn_worker
 
 logger = logging.getLogger("cometchat.web")
 
@@ -226,13 +227,7 @@ def start_as_the_server_does(serving: ServingClient) -> None:
             serving.start()
         else:
             serving.start_after_fork()
-    elif _is_gunicorn_worker():
+    elif gunicorn_worker() is not None:
         serving.start()
     elif "gunicorn.arbiter" in sys.modules:
         serving.start_after_fork()  # --preload
-
-
-def _is_gunicorn_worker() -> bool:
-    """A worker has set its signals before it loads the application; their receiver is the worker's object."""
-    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return any(cls.__module__.startswith("gunicorn.workers") for cls in type(owner).__mro__)

@@ -6,6 +6,7 @@ WSGI has no word for the second; gunicorn's, Werkzeug's and Waitress's own keys 
 from __future__ import annotations
 
 import select
+import signal
 import socket
 import ssl
 from typing import Any, Callable, Mapping
@@ -18,8 +19,23 @@ def is_concurrent(environ: Mapping[str, Any]) -> bool:
     return bool(environ.get("wsgi.multithread"))
 
 
+def gunicorn_worker() -> Any:
+    """The worker of gunicorn that this process is, or None. It sets its signals before it loads an application."""
+    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return owner if any(cls.__module__.startswith("gunicorn.workers") for cls in type(owner).__mro__) else None
+
+
 def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """A function that says whether the browser has closed the connection. Where that can't be known: never."""
+    """A function that says whether a stream is to end: its browser has closed the connection, or its server stops.
+
+    A worker of gunicorn that is to stop waits for its answers, up to ``graceful_timeout``. Where neither can be known,
+    the function says no.
+    """
+    has_ended, worker = _gone(environ), gunicorn_worker()
+    return lambda: getattr(worker, "alive", True) is False or has_ended()
+
+
+def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
     told = environ.get("waitress.client_disconnected")
     if callable(told):
         return lambda: bool(told())

@@ -411,3 +411,14 @@ def test_streams_leave_room_for_requests(sandbox: Sandbox, tmp_path: Path) -> No
 
         with contextlib.closing(again):
             assert eventually(lambda: code() == 200, 3.0), "streams of pages that are closed keep their threads"
+
+
+def test_an_open_stream_does_not_hold_up_a_restart(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A worker that is to stop ends its streams at once, not when its graceful_timeout is over."""
+    threads = ["--worker-class", "gthread", "--threads", "4", "--graceful-timeout", "30"]
+    with site(config(sandbox), tmp_path, *threads) as running:
+        page = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+        with contextlib.closing(page):
+            page.request("GET", "/cometchat/events")
+            assert page.getresponse().read(6) == b"retry:"
+            assert running.stop() < 5.0
