@@ -155,7 +155,8 @@ class FaultControls(ABC):
     ) -> None:
         """Refuse ``auth`` on the socket, however good the jwt.
 
-        :param code: the code in the ``auth`` frame that says so. :param times: how often; None for always.
+        :param code: the code in the ``auth`` frame that says so.
+        :param times: how often; None for always.
         :param mode: ``"frame"`` sends that frame, ``"close"`` closes with ``close_code``, ``"silence"`` does nothing.
         """
         refusal = Refusal(mode, code, close_code)
