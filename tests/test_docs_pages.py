@@ -1,0 +1,379 @@
+"""The programs of the docs' front page, tutorial and how-tos run, and do what their pages say."""
+
+from __future__ import annotations
+
+import code
+import json
+import logging
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import types
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
+
+import pytest
+
+from cometchat import Client, CometChat, CometChatException, exceptions
+from cometchat.sandbox import Sandbox
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
+
+#: Seconds that a line may take to be printed, and the like.
+DEADLINE = 10.0
+
+
+def blocks(name: str) -> List[Tuple[str, str]]:
+    """Language and text of each code block of a page."""
+    text = (DOCS / name).read_text(encoding="utf-8")
+    found = re.findall(r"^\.\. code-block:: (\w+)\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
+    return [(language, textwrap.dedent(block).rstrip() + "\n") for language, block in found]
+
+
+def programs(name: str) -> List[str]:
+    return [block for language, block in blocks(name) if language == "python"]
+
+
+def with_stand_ins(program: str, *others: Tuple[str, str]) -> str:
+    """The sandbox's account in place of the reader's."""
+    account = [('"APP_ID"', "sandbox.app_id"), ('"AUTH_KEY"', "sandbox.auth_key")]
+    for old, new in [*account, *others]:
+        assert old in program, old
+        program = program.replace(old, new)
+    return program
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+class Printed:
+    """In place of ``print``, for any thread: its lines can be waited for."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._lines: List[str] = []
+        self._last = ""
+
+    def __call__(self, *words: object) -> None:
+        line = " ".join(map(str, words))
+        with self._changed:
+            # How many attempts fail while the network is away is left to chance, and not on the page.
+            if not (line.startswith("because of") and self._last.startswith(("yellow", "because of"))):
+                self._lines.append(line)
+            self._last = line
+            self._changed.notify_all()
+
+    def take(self, count: int) -> List[str]:
+        """What was printed since the last time, once it is so many lines."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._lines) >= count, DEADLINE)
+            lines, self._lines = self._lines, []
+        return lines
+
+
+class Shell(code.InteractiveConsole):
+    """Python's own shell, into which a reader pastes a block; a mistake in it ends the test."""
+
+    def write(self, data: str) -> None:
+        raise AssertionError(data)
+
+    def showtraceback(self) -> None:
+        raise AssertionError("the block raised") from sys.exc_info()[1]
+
+    def paste(self, block: str) -> None:
+        wanted = False
+        for line in [*block.splitlines(), ""]:
+            wanted = self.push(line)
+        assert not wanted, block
+
+
+def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block, pasted into Python's shell, prints what stands below it, and nothing else is printed."""
+    monkeypatch.setattr(sys, "displayhook", lambda value: None)
+    page = blocks("tutorial.rst")
+    with_account = page.pop()
+    assert "APP_ID" in with_account[1] and len(page) >= 20
+    printed = Printed()
+    shell = Shell({"print": printed, "__name__": "__console__"})
+    try:
+        for number, (language, block) in enumerate(page):
+            if language != "python":
+                continue
+            shell.paste(block)
+            following = page[number + 1] if number + 1 < len(page) else ("", "")
+            expected = following[1].splitlines() if following[0] == "text" else []
+            assert printed.take(len(expected)) == expected, block
+        assert not shell.locals["sandbox"].running
+    finally:
+        for name in ("client", "sandbox"):
+            if name in shell.locals:
+                getattr(shell.locals[name], "close" if name == "client" else "stop")()
+
+
+def test_the_end_of_the_tutorial(sandbox: Sandbox) -> None:
+    """With an account's names in it, the last block connects."""
+    names: Dict[str, Any] = {"sandbox": sandbox}
+    exec(with_stand_ins(programs("tutorial.rst")[-1], ('AppSettings(region="us")', "sandbox.settings()")), names)
+    assert names["client"].get_connection_status() == "connected"
+    names["client"].close()
+
+
+def test_the_front_page(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """The program of docs/index.rst is green, and red at the end."""
+    (program,) = programs("index.rst")
+    try:
+        exec(with_stand_ins(program, ('AppSettings(region="us")', "sandbox.settings()")), {"sandbox": sandbox})
+        CometChat.disconnect()
+        CometChat.close()
+    finally:
+        CometChat.remove_connection_listener("light")
+        CometChat._client = None
+    assert capsys.readouterr().out.splitlines() == ["green", "red"]
+
+
+# Scripts
+
+
+SETTINGS = ('AppSettings(region="us"', "sandbox.settings(region=None")
+
+
+def texts(sandbox: Sandbox) -> List[str]:
+    return [message["data"]["text"] for message in sandbox.messages]
+
+
+def logins(sandbox: Sandbox) -> int:
+    return sum(request.path.endswith("/auth_tokens") for request in sandbox.requests)
+
+
+def test_a_script_that_sends(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
+    """The first program of the scripts' page sends one message, and makes no WebSocket."""
+    exec(with_stand_ins(programs("howto/scripts.rst")[0], SETTINGS), {"sandbox": sandbox})
+    (message,) = sandbox.messages
+    assert message["data"]["text"] == "Backup done"
+    assert capsys.readouterr().out == f"message {message['id']}\n"
+    assert sandbox.attempts == []
+
+
+def test_a_script_that_sends_for_sure(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What one run could not send, the next one does, without a login of its own."""
+    monkeypatch.chdir(tmp_path)
+    program = programs("howto/scripts.rst")[1]
+    run = with_stand_ins(program, SETTINGS)
+    exec(run, {"sandbox": sandbox})
+    assert texts(sandbox) == ["Backup done"]
+    sandbox.refuse_connections()
+    exec(with_stand_ins(program, SETTINGS, ("timeout=30", "timeout=0.2")), {"sandbox": sandbox})
+    assert "it waits, and goes out with the next run" in capsys.readouterr().err
+    sandbox.accept_connections()
+    exec(run, {"sandbox": sandbox})
+    assert texts(sandbox) == ["Backup done"] * 3 and logins(sandbox) == 1
+
+
+def test_a_script_that_runs_for_months(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """It logs what it hears, and SIGTERM ends it, with a close frame."""
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = [signal.getsignal(number) for number in numbers]
+
+    def others() -> None:
+        assert sandbox.wait_for_connections(1, DEADLINE)
+        sandbox.send_message(OTHER, ME, "Hello")
+        assert sandbox.wait_until(lambda: f"{OTHER} says Hello" in caplog.messages or poll(), DEADLINE)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def poll() -> bool:
+        sandbox.typing(OTHER, ME)  # a change of the sandbox, at which it looks again
+        return False
+
+    other_side = threading.Thread(target=others, name="test-others", daemon=True)
+    try:
+        with caplog.at_level(logging.INFO):
+            other_side.start()
+            exec(with_stand_ins(programs("howto/scripts.rst")[2], SETTINGS), {"sandbox": sandbox})
+    finally:
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
+    other_side.join(DEADLINE)
+    assert sandbox.wait_until(lambda: sandbox.close_codes == [1000], DEADLINE)
+
+
+def test_the_exit_codes_of_a_script() -> None:
+    """What may pass is 75, whatever its class; a credential 77, a mistake 64, the service's own 70."""
+    names: Dict[str, Any] = {}
+    exec(programs("howto/scripts.rst")[3], names)
+    codes = {
+        "FAILED_TO_FETCH": 75,
+        "ERR_CONNECT_TIMEOUT": 75,
+        "ERR_TOO_MANY_REQUESTS": 75,
+        "WS_AUTH_FAIL": 77,
+        "MISSING_PARAMETERS": 64,
+        "ERR_UID_NOT_FOUND": 70,
+    }
+    assert {code: names["exit_code"](exceptions.exception_for(code, "")) for code in codes} == codes
+
+
+def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
+    """The server is asked for a token at the login, and again once the old one is refused."""
+    given: List[str] = []
+
+    def ask_my_server() -> str:
+        given.append(sandbox.auth_token(ME))
+        return given[-1]
+
+    names: Dict[str, Any] = {"sandbox": sandbox, "ask_my_server": ask_my_server}
+    program = programs("howto/scripts.rst")[4].replace('"APP_ID"', "sandbox.app_id").replace(*SETTINGS)
+    exec(program, names)
+    try:
+        names["client"].connect(timeout=DEADLINE)
+        assert len(given) == 1
+        sandbox.revoke_tokens()
+        sandbox.expire_jwts()
+        sandbox.drop_connections()
+        assert sandbox.wait_until(lambda: len(given) == 2, DEADLINE)
+        assert sandbox.wait_for_connections(1, DEADLINE)
+    finally:
+        names["client"].close()
+
+
+def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The listener of the scripts' page writes each status where monitoring looks."""
+    names: Dict[str, Any] = {}
+    exec(programs("howto/scripts.rst")[5], names)
+    file = tmp_path / "status"
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.add_connection_listener("file", names["StatusFile"](file))
+        client.login(ME, sandbox.auth_key)
+        client.connect(timeout=DEADLINE)
+        assert file.read_text() == "connected"
+    assert file.read_text() == "disconnected"
+
+
+def test_each_block_of_the_scripts_page_is_run() -> None:
+    """The tests above name each of them."""
+    assert len(programs("howto/scripts.rst")) == 6
+
+
+# Celery
+
+
+@pytest.fixture
+def tasks(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dict[str, Any]]:
+    """The names of the Celery page's blocks, run one after the other."""
+    pytest.importorskip("celery")
+    monkeypatch.chdir(tmp_path)
+    names: Dict[str, Any] = {"sandbox": sandbox, "__name__": "tasks"}
+    try:
+        yield names
+    finally:
+        if CometChat._client is not None:
+            CometChat.close()
+        CometChat._client = None
+
+
+def test_celery_s_tasks_send(sandbox: Sandbox, tasks: Dict[str, Any]) -> None:
+    """The start of a process logs in, a task sends, tries again, and under the same muid sends nothing twice."""
+    from celery.signals import worker_process_init, worker_process_shutdown
+
+    exec(with_stand_ins(programs("howto/celery.rst")[0], SETTINGS), tasks)
+    worker_process_init.send(sender=None)
+    notify = tasks["notify"]
+    sandbox.fail_http(503, times=1, path="/messages")
+    first = notify.apply(args=(OTHER, "Hello", "muid-1")).get()
+    assert notify.apply(args=(OTHER, "Hello", "muid-1")).get() == first
+    assert texts(sandbox) == ["Hello"] and sandbox.attempts == []
+    worker_process_shutdown.send(sender=None)
+    with pytest.raises(CometChatException) as caught:
+        CometChat.connect()
+    assert caught.value.code == "ERR_CLIENT_CLOSED"
+
+
+def test_celery_s_outbox_and_listener(sandbox: Sandbox, tasks: Dict[str, Any]) -> None:
+    """What is put goes out; a message becomes a task."""
+    exec(with_stand_ins(programs("howto/celery.rst")[1], SETTINGS), tasks)
+    tasks["notify_some_time"](OTHER, "Hello")
+    assert sandbox.wait_until(lambda: texts(sandbox) == ["Hello"], DEADLINE)
+    handed: "queue.SimpleQueue[Tuple[Any, ...]]" = queue.SimpleQueue()
+    tasks["handle"] = types.SimpleNamespace(delay=lambda *arguments: handed.put(arguments))
+    exec(programs("howto/celery.rst")[2], tasks)
+    CometChat.add_message_listener("to tasks", tasks["ToTasks"]())
+    try:
+        CometChat.connect(timeout=DEADLINE)
+        sent = sandbox.send_message(OTHER, ME, "Hello back")
+        assert handed.get(timeout=DEADLINE) == (str(sent["id"]), OTHER, "Hello back")
+    finally:
+        CometChat.remove_message_listener("to tasks")
+
+
+# gunicorn and uWSGI
+
+
+COMMANDS = re.findall(
+    r"^    ((?:gunicorn|uwsgi) .*)$", (DOCS / "howto/gunicorn_uwsgi.rst").read_text(encoding="utf-8"), re.MULTILINE
+)
+STARTS = {
+    "gunicorn": [sys.executable, "-m", "gunicorn"],
+    "uwsgi": [sys.executable, "-c", "import pyuwsgi; pyuwsgi.run()", "--die-on-term", "--need-app"],
+}
+
+
+def ask(path: str) -> Dict[str, Any]:
+    """One request over a server's socket."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(DEADLINE)
+        connection.connect(path)
+        connection.sendall(b"GET / HTTP/1.0\r\nHost: localhost\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    body: Dict[str, Any] = json.loads(answer.partition(b"\r\n\r\n")[2])
+    return body
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[0])
+def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
+    """The page's application under the page's command: each of four workers is connected, and says goodbye."""
+    server = command.split()[0]
+    pytest.importorskip({"uwsgi": "pyuwsgi"}.get(server, server))
+    hosts = f"AppSettings(admin_host={sandbox.url!r}, client_host={sandbox.url!r}"
+    program = programs("howto/gunicorn_uwsgi.rst")[0].replace('AppSettings(region="us"', hosts)
+    program = program.replace('"APP_ID"', repr(sandbox.app_id)).replace('"AUTH_KEY"', repr(sandbox.auth_key))
+    (tmp_path / "myapp.py").write_text(program, encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="docs-") as short:  # a socket's path has at most some 100 characters
+        path = os.path.join(short, "socket")
+        arguments = [path if argument == ":8000" else argument for argument in command.split()[1:]]
+        bind = ["--bind", f"unix:{path}"] if server == "gunicorn" else []
+        env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+        with open(tmp_path / "log", "wb") as log:
+            process = subprocess.Popen(
+                [*STARTS[server], *bind, *arguments],
+                cwd=tmp_path,
+                env={**env, "HOME": short},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            assert sandbox.wait_for_connections(4, 2 * DEADLINE), (tmp_path / "log").read_text()
+            assert ask(path) == {"status": "connected"}
+            process.terminate()
+            process.wait(DEADLINE)
+            assert sandbox.wait_until(lambda: len(sandbox.close_codes) == 4, DEADLINE)
+            assert set(sandbox.close_codes) == {1000}, (tmp_path / "log").read_text()
+        finally:
+            process.kill()
+            process.wait(DEADLINE)
+
+
+def test_both_servers_are_on_the_page() -> None:
+    """The test above runs one command of each."""
+    assert sorted(command.split()[0] for command in COMMANDS) == ["gunicorn", "uwsgi"]
