@@ -29,7 +29,7 @@ DOCS := $(VENVS)/docs-$(VERSION)
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test soak bench lint clean
+.PHONY: help demo test soak bench lint docs clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 16
@@ -65,6 +65,12 @@ lint: $(LINT)/.ready  ## run flake8, isort, mypy --strict, bandit and pip-audit
 	@$(LINT)/bin/pip-audit --progress-spinner off --disable-pip --no-deps -r $(LINT)/installed.txt > $(LINT)/audit.txt 2>&1 && grep -F 'No known' $(LINT)/audit.txt || \
 	    { grep -qE 'ConnectionError|ServiceError|ConnectionFailed' $(LINT)/audit.txt && echo 'pip-audit: no database of advisories in reach, nothing was audited' >&2; } || \
 	    { cat $(LINT)/audit.txt; exit 1; }
+
+# Anew each time: what has not changed would hide its warnings.
+docs: $(DOCS)/.ready  ## build the documentation into build/docs/index.html; a warning is an error
+	@rm -rf build/docs build/doctrees
+	$(DOCS)/bin/sphinx-build -q -n -W --keep-going -d build/doctrees docs build/docs
+	@echo "build/docs/index.html"
 
 clean:  ## delete the virtual environments and what the tools left
 	rm -rf $(VENVS) build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build

@@ -1,0 +1,156 @@
+"""The docs as a whole: the menu of the site, the table of the vendor's calls, and an entry for each error.
+
+That the site builds without a warning is `make docs`, which .ci/run calls: Sphinx is not among what the tests need.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Set, Tuple
+
+import pytest
+
+import cometchat
+from cometchat import AppSettings, Client, CometChat, exceptions
+from cometchat.cli import advice
+from cometchat.listeners import KINDS
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+
+PAGES = [*DOCS.glob("*.rst"), *DOCS.glob("howto/*.rst")]
+
+#: Files outside of docs/ that have a page of the site, which shows them.
+SHOWN = {"../CHANGELOG.rst": "changes", "../examples/README.rst": "examples"}
+
+
+def page(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+# The menu.
+
+
+def menu() -> List[str]:
+    """The entries of index.rst's toctrees."""
+    found = re.findall(r"^\.\. toctree::\n(?:   :.*\n)+\n((?:   \S+\n)+)", page("index.rst"), re.MULTILINE)
+    return [entry for block in found for entry in block.split()]
+
+
+def test_every_page_is_in_the_menu() -> None:
+    """Each page of the docs is an entry of one toctree, or fits a starred one; each entry without a star is a page."""
+    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in PAGES} - {"index"}
+    entries = menu()
+    assert len(entries) == len(set(entries)) >= 20
+    plain = {entry for entry in entries if "*" not in entry}
+    assert plain - pages == set()
+    stars = [entry.rstrip("*") for entry in entries if "*" in entry]
+    assert [name for name in sorted(pages - plain) if not name.startswith(tuple(stars))] == []
+
+
+def test_the_front_page_links_to_what_is_in_the_menu() -> None:
+    """A reader on the code host, who sees no menu, finds the same pages as links, in the same order."""
+    links = re.findall(r"^\* `[^`]+ <([^>]+)>`_", page("index.rst"), re.MULTILINE)
+    linked = [SHOWN.get(link, link[: -len(".rst")]) for link in links]
+    entries = [entry for entry in menu() if "*" not in entry]
+    assert [name for name in linked if name in entries] == entries
+
+
+# The vendor's calls.
+
+
+def rows() -> Iterator[Tuple[str, str]]:
+    """The rows of vendor.rst's tables: the text of both cells."""
+    for line in page("vendor.rst").splitlines():
+        left, right = line[:58].strip(), line[60:].strip()
+        if line.startswith("``"):
+            yield left, right
+
+
+@pytest.mark.parametrize("left, right", list(rows()), ids=lambda cell: cell[:40])
+def test_what_the_table_names_exists(left: str, right: str) -> None:
+    """Each row of the vendor's names says "not in this SDK", or begins with a name of this one."""
+    if right.startswith("not in this SDK"):
+        return
+    here = left if left.startswith("``CometChat.") else right  # the last table has its names on the left
+    names = re.findall(r"``([A-Z]\w+(?:\.\w+)*)(?:\((.*?)\))?``", here)
+    assert names, right
+    for name, arguments in names:
+        target = resolve(name)
+        for keyword in re.findall(r"(\w+)=", arguments):
+            assert keyword in inspect.signature(target).parameters, f"{name} takes no {keyword}"
+
+
+def resolve(name: str) -> Any:
+    """A name of the package; an attribute that each ``Client`` has counts too."""
+    first, *rest = name.split(".")
+    assert first in cometchat.__all__, name
+    target: Any = getattr(cometchat, first)
+    fields: Set[str] = set(getattr(target, "__dataclass_fields__", ()))
+    if target is Client:
+        with Client("app", AppSettings(region="us")) as client:
+            fields |= set(vars(client))
+    for part in rest:
+        if part in fields:
+            return None
+        assert hasattr(target, part), name
+        target = getattr(target, part)
+    return target
+
+
+def test_the_rule_for_the_table_can_fail() -> None:
+    """A name that is not there, and an argument that is not, are found."""
+    for right in ("``CometChat.make_coffee``", "``AppSettings(colour=...)``", "something"):
+        with pytest.raises(AssertionError):
+            test_what_the_table_names_exists("``x``", right)
+
+
+def test_the_table_leaves_nothing_of_this_sdk_out() -> None:
+    """Each method of CometChat and of the listeners stands in the table; the outbox's are on a page of their own."""
+    text = page("vendor.rst")
+    wanted = [f"CometChat.{name}" for name in vars(CometChat) if not name.startswith("_")]
+    wanted += [
+        f"{cls.__name__}.{name}"
+        for kind, cls in KINDS.items()
+        for name in vars(cls)
+        if not name.startswith("_") and kind != "outbox"
+    ]
+    assert len(wanted) > 60
+    assert [name for name in wanted if f"``{name}``" not in text] == []
+
+
+# Errors.
+
+CODES = sorted(name for name in dir(exceptions) if name.isupper() and name != "CLASSES")
+
+
+def entries() -> Dict[str, Dict[str, str]]:
+    """Code -> field -> text."""
+    text = page("troubleshooting.rst")
+    found: Dict[str, Dict[str, str]] = {}
+    for code, body in re.findall(r"^``([A-Z_<>]+)``\n~+\n\n((?:(?::| {4}).*\n)+)", text, re.MULTILINE):
+        found[code] = dict(re.findall(r"^:(\w+): ((?:.*\n)(?:    .*\n)*)", body, re.MULTILINE))
+    return found
+
+
+@pytest.mark.parametrize("code", [*CODES, "INVALID_<PARAMETER>"])
+def test_every_code_has_symptom_cause_and_cure(code: str) -> None:
+    """docs/troubleshooting.rst has an entry for each code that the SDK can raise, with the same three fields."""
+    entry = entries()[code]
+    assert list(entry) == ["Symptom", "Cause", "Do"]
+    assert all(len(text.strip()) > 5 for text in entry.values())
+
+
+def test_no_entry_is_of_a_code_that_is_gone() -> None:
+    """Each entry is one of a code that the SDK has."""
+    assert set(entries()) == {*CODES, "INVALID_<PARAMETER>"}
+
+
+def test_what_the_doctor_knows_is_in_the_page() -> None:
+    """Each code that ``doctor`` explains, the service's own among them, is explained here too."""
+    text = page("troubleshooting.rst")
+    assert [code for code in advice._BY_CODE if code not in entries()] == []
+    codes = re.findall(r"^``([A-Z_]+)`` {2,}", text, re.MULTILINE)
+    missing = [pattern for pattern, _ in advice._BY_PATTERN if not any(re.search(pattern, code) for code in codes)]
+    assert missing == []
