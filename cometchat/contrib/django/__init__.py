@@ -1,0 +1,16 @@
+"""A Django app: one connection for each process that serves, as Django knows settings, signals, checks and views.
+
+::
+
+    INSTALLED_APPS = [..., "cometchat.contrib.django"]
+    COMETCHAT = {"APP_ID": "...", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"]}
+
+The functions below act on the one client of this process. :mod:`cometchat.contrib.django.signals` has the signals,
+``cometchat.contrib.django.urls`` the views.
+"""
+
+from __future__ import annotations
+
+from .process import get_client, get_feed, login_error, start, started, stop
+
+__all__ = ["get_client", "get_feed", "login_error", "start", "started", "stop"]

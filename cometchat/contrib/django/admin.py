@@ -1,0 +1,161 @@
+"""The admin's page: the connection of the process that answers. For every member of the staff; it shows no secret."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import fields
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.template.response import TemplateResponse
+from django.urls import NoReverseMatch, URLPattern, path, reverse
+from django.utils.dateparse import parse_datetime
+
+from cometchat import Client, ConnectionInfo, Stats
+
+from . import process
+from .models import Connection
+
+#: Figure -> how it is called, and its unit.
+_FIGURES: Mapping[str, Tuple[str, str]] = {
+    "attempts": ("Attempts to connect", ""),
+    "connects": ("Connections made", ""),
+    "frames_received": ("Frames received", ""),
+    "bytes_received": ("Received", "bytes"),
+    "frames_ignored": ("Frames without use", ""),
+    "messages_fetched": ("Missed messages fetched", ""),
+    "events_queued": ("Events that wait for receivers", ""),
+    "events_dropped": ("Events dropped, receivers too slow", ""),
+    "pings": ("Pings answered", ""),
+    "ping_round_trip": ("Newest round trip", "s"),
+    "ping_round_trip_mean": ("Mean round trip", "s"),
+}
+
+#: Figures that are counted by code.
+_TABLES: Mapping[str, str] = {
+    "failures": "Failed attempts",
+    "drops": "Connections lost",
+    "close_codes": "Close codes of the server",
+}
+
+if TYPE_CHECKING:
+    _ModelAdmin = admin.ModelAdmin[Connection]
+else:  # Django's class takes no parameter
+    _ModelAdmin = admin.ModelAdmin
+
+
+@admin.register(Connection)
+class ConnectionAdmin(_ModelAdmin):
+    """A page in place of a list."""
+
+    def get_urls(self) -> List[URLPattern]:
+        """One address, under the name that the admin's index links to."""
+        name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
+        return [path("", self.admin_site.admin_view(self.changelist_view), name=name)]
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        """The staff."""
+        return _is_staff(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
+        """The staff."""
+        return _is_staff(request)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
+        """Nobody."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
+        """Nobody."""
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: Optional[Mapping[str, Any]] = None) -> Any:
+        """The page."""
+        context = {
+            **self.admin_site.each_context(request),
+            "title": "CometChat: connection",
+            "opts": self.opts,
+            **report(),
+            **(extra_context or {}),
+        }
+        response: HttpResponseBase = TemplateResponse(request, "admin/cometchat/connection.html", context)
+        response.headers["Cache-Control"] = "no-store"
+        return response
+
+
+def _is_staff(request: HttpRequest) -> bool:
+    return bool(request.user.is_active and getattr(request.user, "is_staff", False))
+
+
+def report() -> Dict[str, Any]:
+    """What the page shows. Makes no call.
+
+    :raises ImproperlyConfigured: the setting ``COMETCHAT`` is wrong.
+    """
+    client = process.get_client()
+    status = process.get_feed().report()
+    stats = client.stats()
+    return {
+        "status": status["status"],
+        "since": parse_datetime(status["since"]) if status["since"] else None,
+        "reason": status["reason"],
+        "facts": _facts(client, client.connection_info()),
+        "figures": _figures(stats),
+        "tables": _tables(stats),
+        "errors": [
+            {"at": datetime.fromtimestamp(past.at, timezone.utc), "phase": past.phase, "error": past.error}
+            for past in reversed(stats.last_errors)
+        ],
+        "live": _addresses(),
+    }
+
+
+def _facts(client: Client, info: ConnectionInfo) -> List[Tuple[str, object]]:
+    asked = f"{os.getpid()} on {socket.gethostname()}"
+    expires = info.jwt_expires_at
+    return [
+        ("Process", asked if process.started() else f"{asked}, which makes no connection"),
+        ("App", client.app_id),
+        ("User", info.uid or "not logged in"),
+        ("WebSocket", info.websocket_url or "known after the login"),
+        ("Client API", info.client_url),
+        ("Mode of the service", info.mode or "known after the login"),
+        ("jwt expires", datetime.fromtimestamp(expires, timezone.utc) if expires else "unknown"),
+    ]
+
+
+def _figures(stats: Stats) -> List[Tuple[str, str]]:
+    rows = []
+    for one in fields(stats):
+        if one.name in _FIGURES:
+            label, unit = _FIGURES[one.name]
+            value = getattr(stats, one.name)
+            rows.append((label, "none yet" if value is None else _number(value, unit)))
+    return rows
+
+
+def _number(value: float, unit: str) -> str:
+    if unit == "s":
+        return f"{value * 1000:,.1f} ms"
+    return f"{value:,} {unit}".rstrip()
+
+
+def _tables(stats: Stats) -> List[Tuple[str, List[Tuple[object, int]]]]:
+    counts = [(label, getattr(stats, name)) for name, label in _TABLES.items()]
+    return [(label, sorted(by_code.items(), key=lambda item: -item[1])) for label, by_code in counts if by_code]
+
+
+def _addresses() -> Optional[Dict[str, str]]:
+    """Where the site has the views: the page then shows the live indicator too."""
+    try:
+        return {name: reverse(f"cometchat:{name}") for name in ("events", "status", "script")}
+    except NoReverseMatch:
+        return None

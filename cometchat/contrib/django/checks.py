@@ -1,0 +1,45 @@
+"""System checks of the setting ``COMETCHAT``: ``manage.py check`` and every command that checks tell what is wrong."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import Any, List, Optional, Sequence
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core import checks
+
+from . import conf
+
+
+def register() -> None:
+    """Have the checks run; again: nothing."""
+    checks.register(check_setting, "cometchat")
+    checks.register(check_secrets, checks.Tags.security, deploy=True)
+
+
+def check_setting(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
+    """``cometchat.E001`` to ``E007``: an error for each thing that is wrong."""
+    _, problems = conf.examine(conf.given())
+    return [checks.Error(one.message, hint=one.hint, id=f"cometchat.{one.number}") for one in problems]
+
+
+def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
+    """``cometchat.W001``, with ``--deploy``: a credential stands in the settings file, where version control has it."""
+    value = conf.given()
+    module = sys.modules.get(settings.SETTINGS_MODULE or "")
+    if not isinstance(value, dict) or module is None:
+        return []
+    try:
+        source = inspect.getsource(module)
+    except (OSError, TypeError):
+        return []
+    found: List[checks.CheckMessage] = []
+    for key in ("AUTH_KEY", "AUTH_TOKEN"):
+        secret = value.get(key)
+        if isinstance(secret, str) and secret and repr(secret)[1:-1] in source:
+            message = f"{conf.NAME}: {key} stands in {settings.SETTINGS_MODULE}."
+            hint = f'Take it from the environment: os.environ["COMETCHAT_{key}"].'
+            found.append(checks.Warning(message, hint=hint, id="cometchat.W001"))
+    return found

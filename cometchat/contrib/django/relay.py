@@ -1,0 +1,174 @@
+"""Listeners that send Django's signals. All of it runs on the client's dispatcher thread."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from django.db import close_old_connections
+from django.dispatch import Signal
+
+from cometchat import (
+    Action,
+    BaseMessage,
+    Call,
+    CallListener,
+    Client,
+    CometChatException,
+    CometChatWSState,
+    ConnectionListener,
+    GroupListener,
+    LoginListener,
+    MessageListener,
+    MessageReceipt,
+    ReactionEvent,
+    TransientMessage,
+    TypingIndicator,
+    User,
+    UserListener,
+)
+
+from . import signals
+
+#: The name of the registrations.
+LISTENER_ID = "cometchat.django.signals"
+
+
+def register(client: Client) -> None:
+    """Send the signals for a client from now on."""
+    client.add_connection_listener(LISTENER_ID, _Connection(client))
+    client.add_login_listener(LISTENER_ID, _Login(client))
+    client.add_message_listener(LISTENER_ID, _Messages(client))
+    client.add_user_listener(LISTENER_ID, _Users(client))
+    client.add_group_listener(LISTENER_ID, _Groups(client))
+    client.add_call_listener(LISTENER_ID, _Calls(client))
+
+
+def send(signal: Signal, sender: type, client: Client, **arguments: Any) -> None:
+    """Call the receivers. What one raises is logged (by ``django.dispatch``), and stops nobody."""
+    if not signal.has_listeners(sender):
+        return
+    close_old_connections()
+    try:
+        signal.send_robust(sender, client=client, **arguments)
+    finally:
+        close_old_connections()
+
+
+class _Sends:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def _send(self, signal: Signal, **arguments: Any) -> None:
+        send(signal, Client, self._client, **arguments)
+
+    def _send_message(self, signal: Signal, message: BaseMessage) -> None:
+        send(signal, type(message), self._client, message=message)
+
+
+class _Connection(_Sends, ConnectionListener):
+    def on_connecting(self) -> None:
+        self._send(signals.connection_status_changed, status=CometChatWSState.CONNECTING)
+
+    def on_connected(self) -> None:
+        self._send(signals.connection_status_changed, status=CometChatWSState.CONNECTED)
+
+    def on_feature_throttled(self) -> None:
+        self._send(signals.connection_status_changed, status=CometChatWSState.FEATURE_THROTTLED)
+
+    def on_disconnected(self) -> None:
+        self._send(signals.connection_status_changed, status=CometChatWSState.DISCONNECTED)
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self._send(signals.connection_error, error=error)
+
+
+class _Login(_Sends, LoginListener):
+    def login_success(self, user: User) -> None:
+        self._send(signals.logged_in, user=user)
+
+    def login_failure(self, error: CometChatException) -> None:
+        self._send(signals.login_failed, error=error)
+
+
+class _Users(_Sends, UserListener):
+    def on_user_online(self, user: User) -> None:
+        self._send(signals.presence_changed, user=user, online=True)
+
+    def on_user_offline(self, user: User) -> None:
+        self._send(signals.presence_changed, user=user, online=False)
+
+
+class _Messages(_Sends, MessageListener):
+    def _received(self, message: BaseMessage) -> None:
+        self._send_message(signals.message_received, message)
+
+    on_text_message_received = _received
+    on_media_message_received = _received
+    on_custom_message_received = _received
+    on_interactive_message_received = _received
+    on_card_message_received = _received
+
+    def on_message_edited(self, message: BaseMessage) -> None:
+        self._send_message(signals.message_edited, message)
+
+    def on_message_deleted(self, message: BaseMessage) -> None:
+        self._send_message(signals.message_deleted, message)
+
+    def on_transient_message_received(self, message: TransientMessage) -> None:
+        self._send(signals.transient_message_received, message=message)
+
+    def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
+        self._send(signals.typing_changed, typing_indicator=typing_indicator, typing=True)
+
+    def on_typing_ended(self, typing_indicator: TypingIndicator) -> None:
+        self._send(signals.typing_changed, typing_indicator=typing_indicator, typing=False)
+
+    def on_messages_delivered(self, message_receipt: MessageReceipt) -> None:
+        self._send(signals.receipt_received, message_receipt=message_receipt, read=False)
+
+    def on_messages_read(self, message_receipt: MessageReceipt) -> None:
+        self._send(signals.receipt_received, message_receipt=message_receipt, read=True)
+
+    def on_message_reaction_added(self, reaction_event: ReactionEvent) -> None:
+        self._send(signals.reaction_changed, reaction_event=reaction_event, added=True)
+
+    def on_message_reaction_removed(self, reaction_event: ReactionEvent) -> None:
+        self._send(signals.reaction_changed, reaction_event=reaction_event, added=False)
+
+
+def _group(name: str) -> Callable[..., None]:
+    def method(self: _Groups, action: Action, *rest: Any) -> None:
+        send(signals.group_changed, Client, self.client, event=name, action=action)
+
+    return method
+
+
+class _Groups(GroupListener):
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    on_group_member_joined = _group("on_group_member_joined")
+    on_group_member_left = _group("on_group_member_left")
+    on_group_member_kicked = _group("on_group_member_kicked")
+    on_group_member_banned = _group("on_group_member_banned")
+    on_group_member_unbanned = _group("on_group_member_unbanned")
+    on_group_member_scope_changed = _group("on_group_member_scope_changed")
+    on_member_added_to_group = _group("on_member_added_to_group")
+
+
+def _call(name: str) -> Callable[..., None]:
+    def method(self: _Calls, call: Call) -> None:
+        send(signals.call_changed, Client, self.client, event=name, call=call)
+
+    return method
+
+
+class _Calls(CallListener):
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    on_incoming_call_received = _call("on_incoming_call_received")
+    on_outgoing_call_accepted = _call("on_outgoing_call_accepted")
+    on_outgoing_call_rejected = _call("on_outgoing_call_rejected")
+    on_incoming_call_cancelled = _call("on_incoming_call_cancelled")
+    on_call_ended_message_received = _call("on_call_ended_message_received")

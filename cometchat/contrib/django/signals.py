@@ -1,0 +1,60 @@
+"""Django signals: what a client's listeners hear, for receivers in any app.
+
+::
+
+    @receiver(message_received, sender=TextMessage)
+    def answer(sender, message, client, **kwargs): ...
+
+A receiver gets ``signal``, ``sender`` and ``client``, and the arguments below. Receivers run one after the other on the
+client's dispatcher thread (``cometchat-dispatcher-N``), in every process that serves: ten workers call it ten times. One
+that raises is logged by ``django.dispatch``, and the others do not notice. A slow one delays the others' calls, never
+the connection. Database connections are given back after each signal, as Django does after each request.
+
+The sender is the class of the message for the signals of messages, else :class:`cometchat.Client`.
+"""
+
+from __future__ import annotations
+
+from django.dispatch import Signal
+
+#: The connection's status changed. ``status``: a CometChatWSState, as it was at the change; a later one may hold by now.
+connection_status_changed = Signal()
+
+#: An attempt to connect failed, or a connection broke. ``error``: a CometChatException.
+connection_error = Signal()
+
+#: The client is logged in. ``user``: a User.
+logged_in = Signal()
+
+#: A login failed, and is tried again. ``error``: a CometChatException.
+login_failed = Signal()
+
+#: A text, media, custom, interactive or card message came. ``message``.
+message_received = Signal()
+
+#: A message was edited. ``message``: as it reads now.
+message_edited = Signal()
+
+#: A message was deleted. ``message``.
+message_deleted = Signal()
+
+#: A message that is not stored came. ``message``: a TransientMessage.
+transient_message_received = Signal()
+
+#: A reaction to a message came or went. ``reaction_event``; ``added``: True or False.
+reaction_changed = Signal()
+
+#: Somebody began or ceased to type. ``typing_indicator``; ``typing``: True or False.
+typing_changed = Signal()
+
+#: Messages were delivered or read. ``message_receipt``; ``read``: False: delivered.
+receipt_received = Signal()
+
+#: A user came online or went offline. ``user``; ``online``: True or False.
+presence_changed = Signal()
+
+#: A group's members changed. ``event``: the listener's method, such as ``"on_group_member_joined"``; ``action``.
+group_changed = Signal()
+
+#: A call was made, accepted, rejected, cancelled or ended. ``event``: such as ``"on_incoming_call_received"``; ``call``.
+call_changed = Signal()

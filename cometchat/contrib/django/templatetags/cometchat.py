@@ -1,0 +1,43 @@
+"""``{% load cometchat %}{% cometchat_status %}``: the indicator, and the script that draws it."""
+
+from __future__ import annotations
+
+from typing import Any, Mapping, Optional
+
+from django import template
+from django.core.exceptions import ImproperlyConfigured
+from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from cometchat.contrib.web import status_tag
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def cometchat_status(context: template.Context, **attributes: Any) -> SafeString:
+    """The indicator. The page asks the views for the status: the template itself waits for nothing.
+
+    The script has the nonce of the page's content security policy, where ``csp_nonce`` or ``request.csp_nonce`` has one.
+
+    :param attributes: of the tag, underscores for hyphens: ``{% cometchat_status connected="Online" %}``.
+    :raises ImproperlyConfigured: the urlconf lacks the views.
+    """
+    try:
+        events, status, script = (reverse(f"cometchat:{name}") for name in ("events", "status", "script"))
+    except NoReverseMatch:
+        raise ImproperlyConfigured(
+            '{% cometchat_status %} needs the views: add path("cometchat/", include("cometchat.contrib.django.urls")) to'
+            " the urlconf."
+        ) from None
+    words: Mapping[str, str] = {name.replace("_", "-"): str(value) for name, value in attributes.items()}
+    nonce = _nonce(context)
+    head = format_html('<script type="module" src="{}"{}></script>', script, nonce)
+    # status_tag escapes what it is given.
+    return SafeString(head + mark_safe(status_tag(events, status, words)))  # nosec B308 B703
+
+
+def _nonce(context: template.Context) -> SafeString:
+    nonce: Optional[object] = context.get("csp_nonce") or getattr(context.get("request"), "csp_nonce", None)
+    return format_html(' nonce="{}"', nonce) if nonce else SafeString("")
