@@ -3,7 +3,7 @@
 ::
 
     INSTALLED_APPS = [..., "cometchat.contrib.django"]
-    COMETCHAT = {"APP_ID": "...", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"]}
+    COMETCHAT = {"APP_ID": "...", "REGION": "us", "UID": "...", "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"]}
 
 The functions below act on the one client of this process. :mod:`cometchat.contrib.django.signals` has the signals,
 ``cometchat.contrib.django.urls`` the views.

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Dict, List, Mapping, Optional, Tuple
 
 from django.contrib import admin
 from django.http import HttpRequest
-from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
 from django.urls import NoReverseMatch, URLPattern, path, reverse
 from django.utils.dateparse import parse_datetime
@@ -77,7 +76,9 @@ class ConnectionAdmin(_ModelAdmin):
         """Nobody."""
         return False
 
-    def changelist_view(self, request: HttpRequest, extra_context: Optional[Mapping[str, Any]] = None) -> Any:
+    def changelist_view(
+        self, request: HttpRequest, extra_context: Optional[Mapping[str, Any]] = None
+    ) -> TemplateResponse:
         """The page."""
         context = {
             **self.admin_site.each_context(request),
@@ -86,9 +87,7 @@ class ConnectionAdmin(_ModelAdmin):
             **report(),
             **(extra_context or {}),
         }
-        response: HttpResponseBase = TemplateResponse(request, "admin/cometchat/connection.html", context)
-        response.headers["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/cometchat/connection.html", context)
 
 
 def _is_staff(request: HttpRequest) -> bool:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 import sys
+from types import ModuleType
 from typing import Any, List, Optional, Sequence
 
 from django.apps import AppConfig
-from django.conf import settings
 from django.core import checks
 
 from . import conf
@@ -28,18 +28,24 @@ def check_setting(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> 
 def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
     """``cometchat.W001``, with ``--deploy``: a credential stands in the settings file, where version control has it."""
     value = conf.given()
-    module = sys.modules.get(settings.SETTINGS_MODULE or "")
-    if not isinstance(value, dict) or module is None:
-        return []
-    try:
-        source = inspect.getsource(module)
-    except (OSError, TypeError):
+    if not isinstance(value, dict):
         return []
     found: List[checks.CheckMessage] = []
-    for key in ("AUTH_KEY", "AUTH_TOKEN"):
-        secret = value.get(key)
-        if isinstance(secret, str) and secret and repr(secret)[1:-1] in source:
-            message = f"{conf.NAME}: {key} stands in {settings.SETTINGS_MODULE}."
-            hint = f'Take it from the environment: os.environ["COMETCHAT_{key}"].'
-            found.append(checks.Warning(message, hint=hint, id="cometchat.W001"))
+    for module in list(sys.modules.values()):
+        if vars(module).get(conf.NAME) is not value:
+            continue
+        source = _source(module)
+        for key in ("AUTH_KEY", "AUTH_TOKEN"):
+            secret = value.get(key)
+            if isinstance(secret, str) and secret and repr(secret)[1:-1] in source:
+                message = f"{conf.NAME}: {key} stands in {module.__name__}."
+                hint = f'Take it from the environment: os.environ["COMETCHAT_{key}"].'
+                found.append(checks.Warning(message, hint=hint, id="cometchat.W001"))
     return found
+
+
+def _source(module: ModuleType) -> str:
+    try:
+        return inspect.getsource(module)
+    except (OSError, TypeError):  # it has no file
+        return ""

@@ -1,7 +1,7 @@
 """The login of a process that serves: in the background, again and again, so that no page waits for the service.
 
-The thread lives until the login has succeeded or is ended. From there on the client keeps the connection by itself, until
-the service refuses what it has: then, with a credential that gives a new session, the login begins again.
+The thread lives until the login has succeeded or is ended. From there on the client keeps the connection by itself,
+until the service refuses what it has: then, with a credential that gives a new session, the login begins again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Which process serves, and so has a connection; and when it makes it.
 
 A process serves where it asks Django for its WSGI or ASGI application, or is runserver's child. Commands such as
-``migrate`` and ``test``, ``runserver``'s reloader, scripts and Celery's workers do not. A server that has loaded the site
-before it forks (gunicorn's ``--preload``, uWSGI) does not either: its workers do.
+``migrate`` and ``test``, ``runserver``'s reloader, scripts and Celery's workers do not. A server that has loaded the
+site before it forks (gunicorn's ``--preload``, uWSGI) does not either: its workers do.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@
     def answer(sender, message, client, **kwargs): ...
 
 A receiver gets ``signal``, ``sender`` and ``client``, and the arguments below. Receivers run one after the other on the
-client's dispatcher thread (``cometchat-dispatcher-N``), in every process that serves: ten workers call it ten times. One
-that raises is logged by ``django.dispatch``, and the others do not notice. A slow one delays the others' calls, never
-the connection. Database connections are given back after each signal, as Django does after each request.
+client's dispatcher thread (``cometchat-dispatcher-N``), in every process that serves: ten workers call it ten times.
+One that raises is logged by ``django.dispatch``, and the others do not notice. A slow one delays the others' calls,
+never the connection. Database connections are given back after each signal, as Django does after each request.
 
 The sender is the class of the message for the signals of messages, else :class:`cometchat.Client`.
 """
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from django.dispatch import Signal
 
-#: The connection's status changed. ``status``: a CometChatWSState, as it was at the change; a later one may hold by now.
+#: The connection's status changed. ``status``: a CometChatWSState, the one of this change; by now a later one may hold.
 connection_status_changed = Signal()
 
 #: An attempt to connect failed, or a connection broke. ``error``: a CometChatException.
@@ -56,5 +56,5 @@ presence_changed = Signal()
 #: A group's members changed. ``event``: the listener's method, such as ``"on_group_member_joined"``; ``action``.
 group_changed = Signal()
 
-#: A call was made, accepted, rejected, cancelled or ended. ``event``: such as ``"on_incoming_call_received"``; ``call``.
+#: A call came, was accepted, rejected, cancelled, or ended. ``event``: ``"on_incoming_call_received"``, ...; ``call``.
 call_changed = Signal()

@@ -12,6 +12,7 @@ ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "django_project.urls"
 WSGI_APPLICATION = "django_project.wsgi.application"
 USE_TZ = True
+TIME_ZONE = "UTC"
 STATIC_URL = "static/"
 STATIC_ROOT = os.environ.get("TEST_STATIC_ROOT")
 LOGGING_CONFIG = None

@@ -19,7 +19,7 @@ register = template.Library()
 def cometchat_status(context: template.Context, **attributes: Any) -> SafeString:
     """The indicator. The page asks the views for the status: the template itself waits for nothing.
 
-    The script has the nonce of the page's content security policy, where ``csp_nonce`` or ``request.csp_nonce`` has one.
+    The script has the nonce of the page's content security policy, if ``csp_nonce`` or ``request.csp_nonce`` has one.
 
     :param attributes: of the tag, underscores for hyphens: ``{% cometchat_status connected="Online" %}``.
     :raises ImproperlyConfigured: the urlconf lacks the views.
@@ -28,14 +28,14 @@ def cometchat_status(context: template.Context, **attributes: Any) -> SafeString
         events, status, script = (reverse(f"cometchat:{name}") for name in ("events", "status", "script"))
     except NoReverseMatch:
         raise ImproperlyConfigured(
-            '{% cometchat_status %} needs the views: add path("cometchat/", include("cometchat.contrib.django.urls")) to'
-            " the urlconf."
+            '{% cometchat_status %} needs the views: add path("cometchat/", include("cometchat.contrib.django.urls"))'
+            " to the urlconf."
         ) from None
     words: Mapping[str, str] = {name.replace("_", "-"): str(value) for name, value in attributes.items()}
     nonce = _nonce(context)
     head = format_html('<script type="module" src="{}"{}></script>', script, nonce)
     # status_tag escapes what it is given.
-    return SafeString(head + mark_safe(status_tag(events, status, words)))  # nosec B308 B703
+    return SafeString(head + mark_safe(status_tag(events, status, words)))  # nosec B308
 
 
 def _nonce(context: template.Context) -> SafeString:

@@ -1,0 +1,53 @@
+"""The site's settings: what the app needs is INSTALLED_APPS and COMETCHAT; the rest is Django's usual."""
+
+import os
+
+SECRET_KEY = os.environ.get("SECRET_KEY", "only-for-this-example")
+DEBUG = True
+ALLOWED_HOSTS = ["127.0.0.1", "localhost"]
+ROOT_URLCONF = "urls"
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "static/"
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "cometchat.contrib.django",
+]
+MIDDLEWARE = [
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [os.path.dirname(__file__)],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("DATABASE", ":memory:")}}
+
+COMETCHAT = {
+    "APP_ID": os.environ["COMETCHAT_APP_ID"],
+    "REGION": os.environ.get("COMETCHAT_REGION"),
+    "ADMIN_HOST": os.environ.get("COMETCHAT_ADMIN_HOST"),
+    "CLIENT_HOST": os.environ.get("COMETCHAT_CLIENT_HOST"),
+    "UID": os.environ["COMETCHAT_UID"],
+    "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"],
+    "SETTINGS_REFRESH_INTERVAL": 1,
+    "MAX_STREAMS": 20,
+}

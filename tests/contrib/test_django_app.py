@@ -1,0 +1,447 @@
+"""The Django app within one process: login, views, template tag, signals, admin, commands, with Django's test client."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+import threading
+from typing import Any, Dict, Iterator, List, Tuple
+
+import pytest
+
+pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
+
+import django_support  # noqa: E402
+
+django_support.set_up()
+
+from django.contrib.auth.models import User as DjangoUser  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
+from django.core.management import CommandError, call_command  # noqa: E402
+from django.db import connection as database  # noqa: E402
+from django.dispatch import Signal  # noqa: E402
+from django.template import engines  # noqa: E402
+from django.test import AsyncClient  # noqa: E402
+from django.test import Client as Browser  # noqa: E402
+from django.test import RequestFactory, override_settings
+from django_support import DEADLINE, UID, account, eventually  # noqa: E402
+
+from cometchat import Client, TextMessage  # noqa: E402
+from cometchat.contrib.django import (  # noqa: E402
+    get_client,
+    get_feed,
+    login_error,
+    signals,
+    start,
+    started,
+    stop,
+)
+from cometchat.contrib.django.admin import ConnectionAdmin  # noqa: E402
+from cometchat.contrib.django.models import Connection  # noqa: E402
+from cometchat.sandbox import Sandbox  # noqa: E402
+
+OTHER = "cometchat-uid-2"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    """The service, and the site's setting that leads there; in the end no thread of the app is left."""
+    with Sandbox() as running:
+        with override_settings(COMETCHAT=account(running, RECONNECT_WAIT=lambda state: 0.05)):
+            yield running
+            stop()
+        assert running.violations == []
+    for thread in threading.enumerate():
+        if thread.name.startswith("cometchat-"):
+            thread.join(DEADLINE)
+            assert not thread.is_alive(), thread.name
+
+
+@pytest.fixture
+def site(sandbox: Sandbox) -> Sandbox:
+    """The same, connected."""
+    start()
+    assert get_client().wait_for_status("connected", DEADLINE)
+    return sandbox
+
+
+@pytest.fixture
+def heard() -> Iterator[List[Tuple[Any, Dict[str, Any]]]]:
+    """What the signals tell: (signal's name, arguments)."""
+    found: List[Tuple[Any, Dict[str, Any]]] = []
+    names = {value: name for name, value in vars(signals).items() if isinstance(value, Signal)}
+
+    def receive(signal: Signal, **arguments: Any) -> None:
+        found.append((names[signal], arguments))
+
+    for signal in names:
+        signal.connect(receive)
+    yield found
+    for signal in names:
+        signal.disconnect(receive)
+
+
+def get_json(path: str, status: int = 200) -> Any:
+    answer = Browser().get(path)
+    assert answer.status_code == status, answer.content
+    return json.loads(answer.content)
+
+
+# The connection of the process.
+
+
+def test_any_number_of_threads_start_one_connection(sandbox: Sandbox) -> None:
+    """get_client() and start() are one client's, and one login is made, however many call them at once."""
+    together, clients = threading.Barrier(8), []
+
+    def call() -> None:
+        together.wait(DEADLINE)
+        clients.append(start() if len(clients) % 2 else get_client())
+        clients.append(start())
+
+    threads = [threading.Thread(target=call, name="test-start") for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert len(clients) == 16 and len({id(client) for client in clients}) == 1
+    assert clients[0].wait_for_status("connected", DEADLINE)
+    assert len([request for request in sandbox.requests if "auth_tokens" in request.path]) == 1
+    assert len(sandbox.attempts) == 1
+
+
+def test_the_login_is_tried_until_the_service_is_back(
+    sandbox: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Meanwhile nothing waits, the status says disconnected and why, and a signal tells of each failure."""
+    sandbox.fail_http(503, retry_after=0.05)
+    start()
+    assert started()
+    assert eventually(login_error) is not None
+    report = get_json("/cometchat/status")
+    assert report["status"] == "disconnected" and report["reason"]["code"] == login_error().code  # type: ignore
+    assert eventually(lambda: [name for name, _ in heard].count("login_failed") >= 2)
+    sandbox.heal()
+    assert get_client().wait_for_status("connected", DEADLINE)
+    assert login_error() is None
+    assert get_json("/cometchat/status")["reason"] is None
+    assert "The next attempt follows in 0.1 s." in caplog.text or "follows in 0.0 s." in caplog.text
+    assert sandbox.auth_key not in caplog.text
+
+
+def test_a_refused_credential_is_not_hammered(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong key is told of once; the next attempt is minutes away, and stop() ends that wait."""
+    with override_settings(COMETCHAT=account(sandbox, AUTH_KEY="a-wrong-key-0123456789")):
+        start()
+        error = eventually(login_error)
+        assert error.code == "AUTH_ERR_APIKEY_NOT_FOUND"
+        assert "follows in 300.0 s" in caplog.text
+        page = Browser().get("/cometchat/status").content.decode()
+        assert error.code in page and "a-wrong-key-0123456789" not in page + caplog.text
+        assert len(sandbox.requests) == 1
+        stop()
+        assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-django-login"])
+
+
+def test_a_session_that_the_service_refuses_is_made_anew(site: Sandbox) -> None:
+    """With an auth key a lost session heals by itself: the SDK ends its attempts, the app logs in again."""
+    site.revoke_tokens()
+    site.expire_jwts()
+    site.drop_connections()
+    assert eventually(lambda: len([r for r in site.requests if "auth_tokens" in r.path]) == 2)
+    assert site.wait_for_connections(1, DEADLINE)
+
+
+def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:
+    """It is called off the main thread for a token, again after it has raised, and gets the app a new session."""
+    calls: List[str] = []
+
+    def token() -> str:
+        calls.append(threading.current_thread().name)
+        if len(calls) == 1:
+            raise LookupError("no token yet")
+        return sandbox.auth_token(UID)
+
+    with override_settings(COMETCHAT={**account(sandbox), "AUTH_KEY": None, "AUTH_TOKEN": token}):
+        start()
+        assert get_client().wait_for_status("connected", DEADLINE)
+        assert calls == ["cometchat-django-login"] * 2
+        stop()
+
+
+# Views.
+
+
+def test_the_status_is_json(site: Sandbox) -> None:
+    """Status, since when, whose; not to be cached; only for reading."""
+    answer = Browser().get("/cometchat/status")
+    assert answer["Content-Type"] == "application/json" and answer["Cache-Control"] == "no-store"
+    report = json.loads(answer.content)
+    assert (report["status"], report["user"], report["reason"]) == ("connected", UID, None)
+    assert report["since"].endswith("Z")
+    for path in ("status", "events", "health", "cometchat-status.js"):
+        assert Browser().post(f"/cometchat/{path}").status_code == 405
+        assert Browser().head(f"/cometchat/{path}").content == b""
+
+
+def test_health_says_whether_it_is_up(sandbox: Sandbox) -> None:
+    """503 until it is connected, then 200; a live process needs no connection."""
+    assert get_json("/cometchat/health", 503)["status"] == "fail"
+    assert get_json("/cometchat/health?probe=live")["status"] == "pass"
+    start()
+    assert get_client().wait_for_status("connected", DEADLINE)
+    assert get_json("/cometchat/health")["status"] == "pass"
+    site_down = get_client()
+    site_down.disconnect()
+    assert get_json("/cometchat/health", 503)["status"] == "fail"
+
+
+def test_the_script_is_cached_by_its_tag(sandbox: Sandbox) -> None:
+    """JavaScript, and 304 to who has it."""
+    answer = Browser().get("/cometchat/cometchat-status.js")
+    assert answer["Content-Type"].startswith("text/javascript") and answer.content
+    again = Browser().get("/cometchat/cometchat-status.js", headers={"If-None-Match": answer["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def statuses(piece: bytes) -> List[str]:
+    """The statuses in a piece of a stream."""
+    found = re.findall(rb"^event: status\ndata: (.*)$", piece, re.MULTILINE)
+    return [json.loads(data)["status"] for data in found]
+
+
+def test_events_without_an_event_loop(site: Sandbox) -> None:
+    """The status at once, then each change; GZipMiddleware leaves it alone; a closed stream is given back."""
+    answer: Any = Browser(headers={"Accept-Encoding": "gzip"}).get("/cometchat/events")
+    assert answer.status_code == 204, "a server without threads can hold no stream"
+    answer = Browser(headers={"Accept-Encoding": "gzip"}).get("/cometchat/events", **{"wsgi.multithread": True})
+    assert (answer.status_code, answer["Content-Type"]) == (200, "text/event-stream")
+    assert (answer["Cache-Control"], answer["Content-Encoding"]) == ("no-store", "identity")
+    stream = iter(answer.streaming_content)
+    told: List[str] = []
+    while not told:
+        told += statuses(next(stream))
+    site.drop_connections()
+    while told[-1] != "connected" or len(told) < 2:
+        told += statuses(next(stream))
+    assert told[0] == "connected" and "connecting" in told
+    answer.close()
+    rest: Any = [Browser().get("/cometchat/events", **{"wsgi.multithread": True}) for _ in range(2)]
+    assert [one.status_code for one in rest] == [200, 200], "the closed one is counted no more"
+    for one in rest:
+        one.close()
+
+
+def test_events_under_asgi(site: Sandbox) -> None:
+    """Fifty pages have one thread; each hears of every change while the event loop goes on; leaving frees it."""
+
+    async def page(ready: List[int], told: List[str]) -> None:
+        answer: Any = await AsyncClient().get("/cometchat/events")
+        assert answer.status_code == 200
+        stream = answer.streaming_content
+        async for piece in stream:
+            told += statuses(piece)
+            if told and not ready.count(id(told)):
+                ready.append(id(told))
+            if len(told) >= 2 and told[-1] == "connected":
+                break
+        await stream.aclose()
+
+    async def pages() -> List[List[str]]:
+        told: List[List[str]] = [[] for _ in range(50)]
+        ready: List[int] = []
+        tasks = [asyncio.ensure_future(page(ready, one)) for one in told]
+        while len(ready) < len(tasks):
+            await asyncio.sleep(0.005)
+        names = [thread.name for thread in threading.enumerate()]
+        assert names.count("cometchat-django-events") == 1
+        site.drop_connections()
+        await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE)
+        return told
+
+    for told in asyncio.run(pages()):
+        assert told[0] == "connected" and told[-1] == "connected" and "connecting" in told
+    get_feed().close()
+    assert eventually(lambda: "cometchat-django-events" not in [t.name for t in threading.enumerate()])
+
+
+def test_a_stream_under_asgi_ends_with_the_feed(site: Sandbox) -> None:
+    """What stops the connection ends the pages' streams."""
+
+    async def page() -> bytes:
+        answer: Any = await AsyncClient().get("/cometchat/events")
+        pieces = b""
+        async for piece in answer.streaming_content:
+            pieces += piece
+            if statuses(pieces):
+                get_feed().close()
+        return pieces
+
+    assert statuses(asyncio.run(asyncio.wait_for(page(), DEADLINE))) == ["connected"]
+
+
+# The page.
+
+
+def test_the_tag_is_the_indicator_and_its_script(sandbox: Sandbox) -> None:
+    """With the views' addresses, the page's words, escaped, and the nonce of a content security policy."""
+    page = Browser().get("/").content.decode()
+    assert re.search(r'<script type="module" src="/cometchat/cometchat-status.js"></script><cometchat-status ', page)
+    assert 'src="/cometchat/events"' in page and 'status-src="/cometchat/status"' in page and 'connected="Da"' in page
+    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status not_there='<b>' %}")
+    text = template.render({"csp_nonce": '"x"'}, RequestFactory().get("/"))
+    assert '<script type="module" src="/cometchat/cometchat-status.js" nonce="&quot;x&quot;">' in text
+    assert 'not-there="&lt;b&gt;"' in text
+
+
+@override_settings(ROOT_URLCONF="django.contrib.auth.urls")
+def test_the_tag_says_what_it_lacks(sandbox: Sandbox) -> None:
+    """Without the views it names the line to add."""
+    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status %}")
+    with pytest.raises(ImproperlyConfigured, match=r'include\("cometchat.contrib.django.urls"\)'):
+        template.render({})
+
+
+# Signals.
+
+
+def test_signals_tell_what_listeners_hear(
+    site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Messages by their class, the rest by Client, on the dispatcher thread; who raises is logged, and stops nobody."""
+    texts: List[str] = []
+    threads: List[str] = []
+
+    def broken(**arguments: Any) -> None:
+        raise RuntimeError("this receiver is broken")
+
+    def only_texts(sender: type, message: TextMessage, client: Client, **kwargs: Any) -> None:
+        threads.append(threading.current_thread().name)
+        assert client is get_client()
+        texts.append(message.text)
+        with database.cursor() as cursor:  # a connection of this thread's own
+            cursor.execute("SELECT 1")
+
+    signals.message_received.connect(broken)
+    signals.message_received.connect(only_texts, sender=TextMessage)
+    try:
+        site.send_message(OTHER, UID, "Hello")
+        site.typing(OTHER, UID)
+        site.drop_connections()
+        assert eventually(lambda: [name for name, _ in heard][-1:] == ["connection_status_changed"] and texts)
+        assert eventually(
+            lambda: [a["status"] for n, a in heard if n == "connection_status_changed"][-1] == "connected"
+        )
+    finally:
+        signals.message_received.disconnect(broken)
+        signals.message_received.disconnect(only_texts, sender=TextMessage)
+    assert texts == ["Hello"] and threads[0].startswith("cometchat-dispatcher-")
+    by_name = {name: arguments for name, arguments in heard}
+    assert by_name["message_received"]["sender"] is TextMessage
+    assert by_name["typing_changed"]["typing"] is True and by_name["typing_changed"]["sender"] is Client
+    told = [arguments["status"].value for name, arguments in heard if name == "connection_status_changed"]
+    assert told[-3:] == ["disconnected", "connecting", "connected"]
+    assert by_name["connection_error"]["error"].code == "WS_CONNECTION_FAIL"
+    (logged,) = [record for record in caplog.records if record.name == "django.dispatch"]
+    assert "broken" in logged.getMessage() and logged.levelno == logging.ERROR
+
+
+def test_every_callback_of_a_listener_has_a_signal() -> None:
+    """No method of the connection, login, message, user, group and call listeners is left out, but for the logout's."""
+    from cometchat import (
+        CallListener,
+        ConnectionListener,
+        GroupListener,
+        MessageListener,
+        UserListener,
+    )
+    from cometchat.contrib.django import relay
+
+    left_out = set()
+    for cls in (ConnectionListener, UserListener, GroupListener, MessageListener, CallListener):
+        (ours,) = (c for c in vars(relay).values() if isinstance(c, type) and cls in c.__bases__)
+        left_out |= {name for name in vars(cls) if name.startswith("on_") and getattr(ours, name) is getattr(cls, name)}
+    assert left_out == {"on_interaction_goal_completed"}
+
+
+# The admin.
+
+
+def admin_page(is_staff: bool) -> Any:
+    from django.contrib import admin
+
+    request = RequestFactory().get("/admin/cometchat/connection/")
+    request.user = DjangoUser(username="someone", is_staff=is_staff, is_superuser=is_staff)
+    request.session = {}  # type: ignore[assignment]
+    page = ConnectionAdmin(Connection, admin.site)
+    colleague = RequestFactory().get("/")
+    colleague.user = DjangoUser(username="colleague", is_staff=True)
+    assert page.has_module_permission(colleague) and page.has_view_permission(colleague)
+    assert page.has_module_permission(request) == page.has_view_permission(request) == is_staff
+    assert not (page.has_add_permission(request) or page.has_change_permission(request))
+    assert not page.has_delete_permission(request)
+    answer = page.get_urls()[0].callback(request)
+    return answer.render() if hasattr(answer, "render") else answer
+
+
+def test_the_admin_shows_the_connection(site: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """Status, since when, figures and the last errors, to the staff alone, and no secret."""
+    site.drop_connections()
+    client = get_client()
+    assert eventually(lambda: client.stats().connects == 2)
+    answer = admin_page(True)
+    page = answer.content.decode()
+    assert answer.status_code == 200 and "no-store" in answer["Cache-Control"]
+    for text in ("<strong>connected</strong>", "Connections lost", "WS_CONNECTION_FAIL", UID, "<cometchat-status"):
+        assert text in page, text
+    assert site.auth_key not in page
+    assert admin_page(False).status_code == 302, "to the login"
+
+
+def test_the_admin_says_that_a_process_does_not_connect(sandbox: Sandbox) -> None:
+    """A process without a connection shows an empty page, no error."""
+    page = admin_page(True).content.decode()
+    assert "<strong>disconnected</strong>" in page and "makes no connection" in page and "None." in page
+
+
+# manage.py cometchat.
+
+
+def command(*arguments: str) -> Tuple[int, str]:
+    import io
+
+    out = io.StringIO()
+    try:
+        call_command("cometchat", *arguments, stdout=out, stderr=out)
+    except SystemExit as end:
+        assert isinstance(end.code, int)
+        return end.code, out.getvalue()
+    return 0, out.getvalue()
+
+
+def test_the_commands_use_the_sites_settings(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """doctor and status succeed with the settings' account, whatever the environment says, and leave it as it is."""
+    monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", "of-somebody-else")
+    monkeypatch.setenv("COMETCHAT_ADMIN_HOST", "http://127.0.0.1:9")
+    code, text = command("doctor")
+    assert code == 0 and "Every step passed." in text and sandbox.auth_key not in text
+    code, text = command("status")
+    assert code == 0 and "connected         after" in text
+    code, text = command("watch", "--json", "--until", "connected", "--timeout", "10")
+    assert code == 0 and [json.loads(line)["status"] for line in text.splitlines()][-1] == "connected"
+    import os
+
+    assert os.environ["COMETCHAT_AUTH_TOKEN"] == "of-somebody-else"
+
+
+def test_the_commands_fail_with_a_code(sandbox: Sandbox) -> None:
+    """1 where it does not connect, 2 where the settings are wrong; one line says why."""
+    sandbox.refuse_connections()
+    code, text = command("status", "--timeout", "0.5")
+    assert code == 1 and "refused" in text
+    with override_settings(COMETCHAT={**account(sandbox), "AUTHKEY": "x"}):
+        with pytest.raises(CommandError, match="Did you mean AUTH_KEY") as raised:
+            call_command("cometchat", "doctor")
+        assert raised.value.returncode == 2

@@ -1,0 +1,226 @@
+"""Which processes of a Django site connect: real servers, with the sandbox as the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import urllib.request
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Tuple
+
+import pytest
+
+pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
+
+from django_support import (  # noqa: E402
+    DEADLINE,
+    MANAGE,
+    account,
+    environment,
+    eventually,
+    free_port,
+    served,
+)
+
+from cometchat.sandbox import Sandbox  # noqa: E402
+
+posix = pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork")
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+        assert running.violations == []
+
+
+def test_a_command_makes_no_connection(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each ends well, without a word to the service; makemigrations finds nothing to make."""
+    more = {"TEST_DATABASE": str(tmp_path / "db.sqlite3"), "TEST_STATIC_ROOT": str(tmp_path / "static")}
+    env = environment(account(sandbox), **more)
+    commands = ["migrate", "makemigrations --check", "collectstatic --noinput", "test"]
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error", MANAGE, *command.split()],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+        for command in commands
+    ]
+    for command, process in zip(commands, running):
+        _, errors = process.communicate(timeout=DEADLINE)
+        # 5: the test runner found no test, and says so from Python 3.12 on.
+        assert process.returncode == 0 or (command, process.returncode) == ("test", 5), errors
+    assert (sandbox.requests, sandbox.attempts) == ([], [])
+
+
+def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:
+    """``django.setup()`` and ``get_client()`` connect nothing; ``start()`` does."""
+    program = (
+        "import django; django.setup()\n"
+        "from cometchat.contrib.django import get_client, start, started\n"
+        "assert not started() and get_client().get_connection_status() == 'disconnected'\n"
+        "print('quiet', flush=True); input()\n"
+        "assert start().wait_for_status('connected', 10) and start() is get_client()\n"
+        "print('connected', flush=True); input()\n"
+    )
+    command = [sys.executable, "-W", "error", "-c", program]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment(account(sandbox))) as script:
+        assert script.stdin is not None and script.stdout is not None
+        assert script.stdout.readline() == "quiet\n"
+        assert sandbox.requests == []
+        script.stdin.write("\n")
+        script.stdin.flush()
+        assert script.stdout.readline() == "connected\n"
+        assert sandbox.wait_for_connections(1)
+        script.stdin.write("\n")
+        script.stdin.flush()
+        assert script.wait(DEADLINE) == 0
+    assert len(sandbox.attempts) == 1
+
+
+@pytest.mark.parametrize("reload", [True, False], ids=["reloader", "noreload"])
+def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
+    """It connects before the first request, and once: the reloader's parent does not."""
+    port = free_port()
+    command = [sys.executable, MANAGE, "runserver", f"127.0.0.1:{port}", *([] if reload else ["--noreload"])]
+    with served(command, port, environment(account(sandbox), TEST_DEBUG="1")) as server:
+        assert sandbox.wait_for_connections(1, DEADLINE), server.output
+        answer = server.wait_until_it_answers()
+        assert answer["status"] == "connected"
+        assert (answer["pid"] != server.pid) == reload
+        server.terminate(signal.SIGINT if not reload else signal.SIGTERM)
+    assert len(sandbox.attempts) == 1
+    assert [request.path for request in sandbox.requests if request.path.endswith("auth_tokens")] != []
+
+
+GUNICORN: Dict[str, List[str]] = {
+    "sync": [],
+    "sync-preload": ["--preload"],
+    "gthread": ["--threads", "4"],
+    "gthread-preload": ["--threads", "4", "--preload"],
+}
+
+
+def gunicorn(port: int, *options: str) -> List[str]:
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
+    command = [sys.executable, "-m", "gunicorn", "django_project.wsgi", "--bind", f"127.0.0.1:{port}", *options]
+    return [*command, "--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else command
+
+
+@posix
+@pytest.mark.parametrize("kind", sorted(GUNICORN))
+def test_each_worker_of_gunicorn_is_connected(kind: str, sandbox: Sandbox) -> None:
+    """Two workers, two connections, before any request; every answer says so; SIGTERM ends it soon."""
+    port = free_port()
+    command = gunicorn(port, "--workers", "2", *GUNICORN[kind])
+    with served(command, port, environment(account(sandbox))) as server:
+        assert sandbox.wait_for_connections(2, DEADLINE), server.output
+        server.wait_until_it_answers()
+        pids = set()
+
+        def seen() -> bool:
+            status, body = server.get("/process")
+            assert (status, json.loads(body)["status"]) == (200, "connected")
+            pids.add(json.loads(body)["pid"])
+            return len(pids) == 2
+
+        assert eventually(seen), "one worker never answered"
+        assert server.pid not in pids
+        status, body = server.get("/cometchat/status")
+        assert (status, json.loads(body)["status"], json.loads(body)["user"]) == (200, "connected", "cometchat-uid-1")
+        assert server.terminate() < 3, server.output
+    assert len(sandbox.attempts) == 2
+    assert "Traceback" not in server.output
+
+
+@posix
+def test_a_site_starts_while_the_service_is_away(sandbox: Sandbox) -> None:
+    """Pages are answered at once, and say what is; the worker connects by itself when the service is back."""
+    sandbox.refuse_connections()
+    port = free_port()
+    with served(gunicorn(port, "--threads", "4"), port, environment(account(sandbox))) as server:
+        assert server.wait_until_it_answers()["status"] == "disconnected"
+
+        def reason() -> Any:
+            return json.loads(server.get("/cometchat/status")[1])["reason"]
+
+        assert eventually(reason)["code"] == "FAILED_TO_FETCH"
+        assert server.get("/cometchat/health")[0] == 503
+        assert server.get("/cometchat/health?probe=live")[0] == 200
+        sandbox.accept_connections()
+        assert sandbox.wait_for_connections(1, DEADLINE), server.output
+        assert eventually(lambda: server.get("/cometchat/health")[0] == 200)
+        assert reason() is None
+
+
+def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
+    """It runs no checks: so the app says what is wrong."""
+    port = free_port()
+    wrong = {**account(sandbox), "AUTHKEY": "secret"}
+    with served(gunicorn(port), port, environment(wrong)) as server:
+        assert eventually(lambda: "Did you mean AUTH_KEY?" in server.output), server.output
+        assert "ImproperlyConfigured" in server.output
+        assert "secret" not in server.output
+
+
+@posix
+@pytest.mark.parametrize("options", [[], ["--master"], ["--lazy-apps", "--master"]], ids=["plain", "master", "lazy"])
+def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox) -> None:
+    """Two workers, two connections, before any request, whether the site is loaded before the fork or after it."""
+    pytest.importorskip("pyuwsgi", reason="pyuwsgi is not installed")
+    port = free_port()
+    start = "import sys, pyuwsgi; pyuwsgi.run()"
+    command = [
+        sys.executable,
+        "-c",
+        start,
+        "--http-socket",
+        f"127.0.0.1:{port}",
+        "--wsgi-file",
+        "django_project/wsgi.py",
+    ]
+    command += ["--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
+    with served(command, port, environment(account(sandbox))) as server:
+        assert sandbox.wait_for_connections(2, DEADLINE), server.output
+        assert server.wait_until_it_answers()["status"] == "connected"
+    assert len(sandbox.attempts) == 2
+
+
+def read_events(url: str, found: List[Tuple[str, Any]]) -> None:
+    with urllib.request.urlopen(url, timeout=DEADLINE) as stream:
+        name = ""
+        for line in stream:
+            text = line.decode().rstrip("\n")
+            if text.startswith("event: "):
+                name = text[7:]
+            elif text.startswith("data: ") and name == "status":
+                found.append((name, json.loads(text[6:])["status"]))
+
+
+@posix
+def test_events_come_through_gunicorn(sandbox: Sandbox) -> None:
+    """A stream tells of a loss and of the return, as they happen; a worker without threads gives none, but 204."""
+    port = free_port()
+    with served(gunicorn(port, "--threads", "4"), port, environment(account(sandbox))) as server:
+        server.wait_until_it_answers()
+        assert sandbox.wait_for_connections(1, DEADLINE)
+        found: List[Tuple[str, Any]] = []
+        reader = threading.Thread(target=read_events, args=(f"{server.url}/cometchat/events", found), daemon=True)
+        reader.start()
+        assert eventually(lambda: found == [("status", "connected")]), found
+        sandbox.drop_connections()
+        assert eventually(lambda: found[-1] == ("status", "connected") and len(found) >= 3), found
+        os.killpg(server.pid, signal.SIGKILL)
+        reader.join(DEADLINE)
+    port = free_port()
+    with served(gunicorn(port), port, environment(account(sandbox))) as server:
+        server.wait_until_it_answers()
+        assert server.get("/cometchat/events")[0] == 204

@@ -1,0 +1,170 @@
+"""The setting COMETCHAT: every mistake has a check, and the roles of processes a table."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Set
+
+import pytest
+
+pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
+
+import django_support  # noqa: E402
+
+django_support.set_up()
+
+from django.core import checks  # noqa: E402
+from django.core.exceptions import ImproperlyConfigured  # noqa: E402
+from django.test import override_settings  # noqa: E402
+from django_project import settings  # noqa: E402
+
+from cometchat.contrib.django import conf, get_client, serving, stop  # noqa: E402
+from cometchat.contrib.django.checks import check_secrets  # noqa: E402
+
+GOOD = {"APP_ID": "app", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY": "0123456789"}
+
+
+def without(*keys: str, **more: Any) -> Dict[str, Any]:
+    return {key: value for key, value in {**GOOD, **more}.items() if key not in keys}
+
+
+@pytest.mark.parametrize(
+    "value, expected",
+    [
+        (None, ["E001 The setting COMETCHAT is missing"]),
+        ("app", ["E001 The setting COMETCHAT is not a dictionary"]),
+        ({1: 2}, ["E001 The setting COMETCHAT is not a dictionary"]),
+        (without(REGIN="eu"), ["E002 COMETCHAT has an unknown key, 'REGIN'. Did you mean REGION?"]),
+        (without(app_id="app"), ["E002 COMETCHAT has an unknown key, 'app_id'. Did you mean APP_ID?"]),
+        (without(FOO=1), ["E002 COMETCHAT has an unknown key, 'FOO'. The keys are APP_ID, UID,"]),
+        (without("APP_ID"), ["E003 COMETCHAT: app_id is missing"]),
+        (without(APP_ID=7), ["E003 COMETCHAT: app_id is wrong"]),
+        (without(APP_ID="a/b"), ["E003 COMETCHAT: app_id is wrong"]),
+        (without("AUTH_KEY"), ["E004 COMETCHAT has no credential. To log in, give UID and AUTH_KEY, or AUTH_TOKEN."]),
+        (without(AUTH_TOKEN="t"), ["E004 COMETCHAT has both AUTH_KEY and AUTH_TOKEN"]),
+        (without(AUTH_KEY=" spaced"), ["E004 COMETCHAT: AUTH_KEY is wrong. Give a text in printable ASCII"]),
+        (without("AUTH_KEY", AUTH_TOKEN=7), ["E004 COMETCHAT: AUTH_TOKEN is wrong. Give a text in"]),
+        (without(AUTH_KEY=len), ["E004 COMETCHAT: AUTH_KEY is wrong"]),
+        (without("UID"), ["E005 COMETCHAT: AUTH_KEY needs UID"]),
+        (without("AUTH_KEY", AUTH_TOKEN="t", UID=7), ["E005 COMETCHAT: UID is wrong"]),
+        (without("REGION"), ["E006 COMETCHAT: region is missing"]),
+        (without(REGION="u s"), ["E006 COMETCHAT: region is wrong"]),
+        (without(ROLES=["a"]), ["E006 COMETCHAT: roles is wrong"]),
+        (without(SUBSCRIPTION_TYPE="ROLES"), ["E006 COMETCHAT: roles is missing"]),
+        (
+            without(PING_INTERVAL=-1, CONNECT_TIMEOUT="x"),
+            ["E006 COMETCHAT: connect_timeout is wrong", "E006 COMETCHAT: ping_interval is wrong"],
+        ),
+        (without(START="now"), ["E007 COMETCHAT: START is wrong"]),
+        (without(CELERY=1), ["E007 COMETCHAT: CELERY is wrong"]),
+        (without(MAX_STREAMS=-1), ["E007 COMETCHAT: MAX_STREAMS is wrong"]),
+        (
+            {"APPID": "app", "UID": 7},
+            ["E002 COMETCHAT has an", "E003 COMETCHAT: app_id", "E004 COMETCHAT", "E006 COMETCHAT: region"],
+        ),
+    ],
+)
+def test_each_mistake_has_its_check(value: object, expected: List[str]) -> None:
+    """The messages and hints, all at once; and what is asked for says the same."""
+    with override_settings(COMETCHAT=value):
+        found = [error for error in checks.run_checks(tags=["cometchat"])]
+        told = [f"{str(error.id).partition('.')[2]} {error.msg} {error.hint}" for error in found]
+        assert len(told) == len(expected), told
+        for text, beginning in zip(told, expected):
+            assert text.startswith(beginning), text
+        assert all(error.level == checks.ERROR for error in found)
+        with pytest.raises(ImproperlyConfigured, match=expected[0][5:20]):
+            get_client()
+        for error in found:
+            assert GOOD["AUTH_KEY"] not in f"{error}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        GOOD,
+        without("AUTH_KEY", "UID", AUTH_TOKEN="t"),
+        without("AUTH_KEY", "UID", AUTH_TOKEN=lambda: "t"),
+        without("REGION", ADMIN_HOST="http://127.0.0.1:1", CLIENT_HOST="http://127.0.0.1:1"),
+        without(START="never", CELERY=True, MAX_STREAMS=0, SUBSCRIPTION_TYPE="ROLES", ROLES=["a"], PING_INTERVAL=5),
+    ],
+)
+def test_right_settings_pass(value: Dict[str, Any]) -> None:
+    """No check complains, and a client can be had, which is not logged in."""
+    with override_settings(COMETCHAT=value):
+        assert checks.run_checks(tags=["cometchat"]) == []
+        client = get_client()
+        assert client.app_id == "app" and client is get_client()
+        assert client.get_connection_status() == "disconnected" and client.get_logged_in_user() is None
+        for key, name in conf.FIELDS.items():
+            if key in value and key not in ("ROLES",):
+                assert getattr(client.settings, name) == value[key]
+    with override_settings(COMETCHAT=GOOD):
+        assert get_client() is not client, "the old settings' client is let go"
+        stop()
+
+
+def test_the_checks_are_in_manage_py() -> None:
+    """``manage.py check`` says what is wrong and how to cure it, and fails."""
+    ended = django_support.manage("check", setting={**GOOD, "AUTHKEY": "0123456789"})
+    assert ended.returncode == 1
+    assert "(cometchat.E002) COMETCHAT has an unknown key, 'AUTHKEY'." in ended.stderr
+    assert "HINT: Did you mean AUTH_KEY?" in ended.stderr
+    assert "0123456789" not in ended.stderr + ended.stdout
+
+
+def test_a_secret_in_the_settings_file_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With ``--deploy``, where the file of the settings has the value; not where it came from elsewhere."""
+    value = {**GOOD, "AUTH_KEY": "of-the-tests"}  # the file has it, as its SECRET_KEY
+    monkeypatch.setattr(settings, "COMETCHAT", value, raising=False)
+    with override_settings(COMETCHAT=value):
+        (warning,) = check_secrets(None)
+        assert (warning.id, warning.level) == ("cometchat.W001", checks.WARNING)
+        assert 'os.environ["COMETCHAT_AUTH_KEY"]' in str(warning.hint) and "of-the-tests" not in str(warning)
+        assert warning in checks.run_checks(include_deployment_checks=True)
+        assert warning not in checks.run_checks()
+    monkeypatch.setattr(settings, "COMETCHAT", GOOD)
+    with override_settings(COMETCHAT=GOOD):
+        assert check_secrets(None) == []
+
+
+class Uwsgi:
+    """uWSGI's module, as far as it is asked."""
+
+    def __init__(self, worker: int) -> None:
+        self._worker = worker
+
+    def worker_id(self) -> int:
+        return self._worker
+
+
+MANAGEMENT = {"django", "django.core.management", "__main__"}
+WSGI = {"django", "django.core.wsgi", "site.wsgi"}
+
+
+@pytest.mark.parametrize(
+    "argv, environ, callers, uwsgi, expected",
+    [
+        (["manage.py", "runserver"], {}, MANAGEMENT, None, "other"),  # the reloader's parent
+        (["manage.py", "runserver"], {"RUN_MAIN": "true"}, MANAGEMENT, None, "serves"),
+        (["manage.py", "runserver", "--noreload"], {}, MANAGEMENT, None, "serves"),
+        (["manage.py", "runserver_plus"], {"WERKZEUG_RUN_MAIN": "true"}, MANAGEMENT, None, "serves"),
+        (["manage.py", "migrate"], {}, MANAGEMENT, None, "other"),
+        (["manage.py", "migrate"], {"RUN_MAIN": "true"}, MANAGEMENT, None, "other"),
+        (["manage.py", "shell"], {}, MANAGEMENT | WSGI, None, "other"),
+        (["manage.py"], {}, MANAGEMENT, None, "other"),
+        (["script.py", "runserver"], {}, {"django", "__main__"}, None, "other"),
+        (["celery"], {}, {"django", "celery.fixups.django"}, None, "other"),
+        (["gunicorn"], {}, {"gunicorn.arbiter", "gunicorn.workers.base", *WSGI}, None, "serves"),
+        (["gunicorn"], {}, {"gunicorn.arbiter", "gunicorn.app.base", *WSGI}, None, "forks"),
+        (["daphne"], {}, {"daphne.cli", "django", "django.core.asgi"}, None, "serves"),
+        (["uvicorn"], {}, {"uvicorn.importer", "django", "django.core.asgi"}, None, "serves"),
+        (["uwsgi"], {}, WSGI, Uwsgi(0), "forks"),
+        (["uwsgi"], {}, WSGI, Uwsgi(1), "serves"),
+        (["uwsgi"], {}, {"django", "__main__"}, Uwsgi(1), "other"),
+    ],
+)
+def test_the_role_of_a_process(
+    argv: List[str], environ: Dict[str, str], callers: Set[str], uwsgi: Optional[Uwsgi], expected: str
+) -> None:
+    """Who asks for the application serves, but for a server that will fork; a command does not, but for runserver."""
+    assert serving.role(argv, environ, callers, uwsgi).value == expected
