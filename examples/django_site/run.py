@@ -3,14 +3,12 @@
     python examples/django_site/run.py [PORT]
 
 Needs ``pip install ".[django,sandbox]"``. With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY
-set it shows that user's connection. Without them it runs against a sandbox in this process, and the page has buttons that
-break the connection. The admin's user is ``admin``, its password too: the database is gone with the process.
+set it shows that user's connection. Without them it runs against a sandbox in this process, and the page has buttons
+that break the connection. The admin's user is ``admin``, its password too: the database is gone with the process.
 """
 
 import os
 import sys
-import tempfile
-from pathlib import Path
 
 from buttons import buttons
 from django.core.management import call_command, execute_from_command_line
@@ -65,9 +63,7 @@ def serve_with_sandbox() -> None:
 
 if __name__ == "__main__":
     os.environ["DJANGO_SETTINGS_MODULE"] = "settings"
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["DATABASE"] = str(Path(folder) / "site.sqlite3")
-        if "COMETCHAT_APP_ID" in os.environ:
-            serve()
-        else:
-            serve_with_sandbox()
+    if "COMETCHAT_APP_ID" in os.environ:
+        serve()
+    else:
+        serve_with_sandbox()

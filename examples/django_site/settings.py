@@ -39,7 +39,9 @@ TEMPLATES = [
         },
     }
 ]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("DATABASE", ":memory:")}}
+# In memory, for all threads of the process; sessions in cookies.
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:site?mode=memory&cache=shared"}}
+SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 
 COMETCHAT = {
     "APP_ID": os.environ["COMETCHAT_APP_ID"],
@@ -49,5 +51,4 @@ COMETCHAT = {
     "UID": os.environ["COMETCHAT_UID"],
     "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"],
     "SETTINGS_REFRESH_INTERVAL": 1,
-    "MAX_STREAMS": 20,
 }

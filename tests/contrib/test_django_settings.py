@@ -57,6 +57,8 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
         (without(START="now"), ["E007 COMETCHAT: START is wrong"]),
         (without(CELERY=1), ["E007 COMETCHAT: CELERY is wrong"]),
         (without(MAX_STREAMS=-1), ["E007 COMETCHAT: MAX_STREAMS is wrong"]),
+        (without(KEEP_ALIVE="10"), ["E007 COMETCHAT: KEEP_ALIVE is wrong"]),
+        (without(REFRESH=lambda: "t"), ["E004 COMETCHAT: REFRESH is wrong"]),
         (
             {"APPID": "app", "UID": 7},
             ["E002 COMETCHAT has an", "E003 COMETCHAT: app_id", "E004 COMETCHAT", "E006 COMETCHAT: region"],
@@ -84,8 +86,17 @@ def test_each_mistake_has_its_check(value: object, expected: List[str]) -> None:
         GOOD,
         without("AUTH_KEY", "UID", AUTH_TOKEN="t"),
         without("AUTH_KEY", "UID", AUTH_TOKEN=lambda: "t"),
+        without("AUTH_KEY", "UID", AUTH_TOKEN="t", REFRESH=lambda: "u"),
         without("REGION", ADMIN_HOST="http://127.0.0.1:1", CLIENT_HOST="http://127.0.0.1:1"),
-        without(START="never", CELERY=True, MAX_STREAMS=0, SUBSCRIPTION_TYPE="ROLES", ROLES=["a"], PING_INTERVAL=5),
+        without(
+            START="never",
+            CELERY=True,
+            MAX_STREAMS=0,
+            KEEP_ALIVE=2,
+            SUBSCRIPTION_TYPE="ROLES",
+            ROLES=["a"],
+            PING_INTERVAL=5,
+        ),
     ],
 )
 def test_right_settings_pass(value: Dict[str, Any]) -> None:

@@ -104,7 +104,7 @@ def report() -> Dict[str, Any]:
     stats = client.stats()
     return {
         "status": status["status"],
-        "since": parse_datetime(status["since"]) if status["since"] else None,
+        "lasted": _lasted(parse_datetime(status["since"] or "")),
         "reason": status["reason"],
         "facts": _facts(client, client.connection_info()),
         "figures": _figures(stats),
@@ -115,6 +115,19 @@ def report() -> Dict[str, Any]:
         ],
         "live": _addresses(),
     }
+
+
+def _lasted(since: Optional[datetime]) -> Optional[str]:
+    """How long ago, in two units at the most."""
+    if since is None:
+        return None
+    seconds = max(0, int((datetime.now(timezone.utc) - since).total_seconds()))
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"
 
 
 def _facts(client: Client, info: ConnectionInfo) -> List[Tuple[str, object]]:

@@ -32,7 +32,8 @@ def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> 
         return []
     found: List[checks.CheckMessage] = []
     for module in list(sys.modules.values()):
-        if vars(module).get(conf.NAME) is not value:
+        names: Any = getattr(module, "__dict__", {})
+        if names.get(conf.NAME) is not value:
             continue
         source = _source(module)
         for key in ("AUTH_KEY", "AUTH_TOKEN"):

@@ -14,7 +14,6 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
 from cometchat import AppSettings, Client, CometChatException
-from cometchat.contrib.web import DEFAULT_MAX_STREAMS
 
 #: The setting's name.
 NAME = "COMETCHAT"
@@ -23,7 +22,7 @@ NAME = "COMETCHAT"
 STARTS = ("auto", "request", "never")
 
 #: Keys that are not fields of AppSettings.
-OWN_KEYS = ("APP_ID", "UID", "AUTH_KEY", "AUTH_TOKEN", "START", "CELERY", "MAX_STREAMS")
+OWN_KEYS = ("APP_ID", "UID", "AUTH_KEY", "AUTH_TOKEN", "REFRESH", "START", "CELERY", "MAX_STREAMS", "KEEP_ALIVE")
 
 #: Key -> field of AppSettings.
 FIELDS: Mapping[str, str] = {one.name.upper(): one.name for one in dataclasses.fields(AppSettings)}
@@ -50,7 +49,9 @@ class Configuration:
     :ivar auth_token: a token, or what returns a new one at each call.
     :ivar start: one of :data:`STARTS`.
     :ivar celery: Celery's workers have a connection too.
-    :ivar max_streams: how many streams of events may each hold a thread of this process.
+    :ivar refresh: what returns a new token once ``auth_token`` is refused.
+    :ivar max_streams: how many streams of events may each hold a thread of this process; None: what suits the server.
+    :ivar keep_alive: seconds between signs of life on a stream.
     """
 
     app_id: str
@@ -60,7 +61,9 @@ class Configuration:
     auth_token: Union[None, str, Callable[[], str]] = field(repr=False)
     start: str
     celery: bool
-    max_streams: int
+    max_streams: Optional[int]
+    keep_alive: float
+    refresh: Optional[Callable[[], str]]
 
     def log_in(self, client: Client) -> None:
         """Log the client in. Makes HTTP calls, and waits for them.
@@ -70,7 +73,7 @@ class Configuration:
         if callable(self.auth_token):
             client.login_with_auth_token(self.auth_token(), self.auth_token)
         elif self.auth_token is not None:
-            client.login_with_auth_token(self.auth_token)
+            client.login_with_auth_token(self.auth_token, self.refresh)
         else:
             client.login(self.uid or "", self.auth_key or "")
 
@@ -117,7 +120,9 @@ def examine(value: object) -> Tuple[Optional[Configuration], List[Problem]]:
         auth_token=value.get("AUTH_TOKEN") or None,
         start=value.get("START", "auto"),
         celery=value.get("CELERY", False),
-        max_streams=value.get("MAX_STREAMS", DEFAULT_MAX_STREAMS),
+        max_streams=value.get("MAX_STREAMS"),
+        keep_alive=float(value.get("KEEP_ALIVE", 10)),
+        refresh=value.get("REFRESH"),
     )
     return configuration, []
 
@@ -178,6 +183,9 @@ def _credential(value: Mapping[str, Any]) -> List[Problem]:
         more = ", or a callable that returns one" if name == "AUTH_TOKEN" else ""
         hint = f"Give a text in printable ASCII without spaces around it{more}."
         problems.append(Problem("E004", f"{NAME}: {name} is wrong.", hint))
+    if value.get("REFRESH") is not None and not (callable(value["REFRESH"]) and token and not callable(token)):
+        hint = "Give a callable that returns a new token, beside an AUTH_TOKEN that is a text."
+        problems.append(Problem("E004", f"{NAME}: REFRESH is wrong.", hint))
     if key and not (isinstance(uid, str) and uid.strip()):
         problems.append(Problem("E005", f"{NAME}: AUTH_KEY needs UID.", "Give the uid of the user to log in, a text."))
     elif uid is not None and not isinstance(uid, str):
@@ -196,7 +204,9 @@ def _own(value: Mapping[str, Any]) -> List[Problem]:
         problems.append(Problem("E007", f"{NAME}: START is wrong.", hint))
     if not isinstance(value.get("CELERY", False), bool):
         problems.append(Problem("E007", f"{NAME}: CELERY is wrong.", "Give True or False."))
-    streams = value.get("MAX_STREAMS", DEFAULT_MAX_STREAMS)
-    if isinstance(streams, bool) or not isinstance(streams, int) or streams < 0:
+    streams, seconds = value.get("MAX_STREAMS"), value.get("KEEP_ALIVE", 10)
+    if streams is not None and (isinstance(streams, bool) or not isinstance(streams, int) or streams < 0):
         problems.append(Problem("E007", f"{NAME}: MAX_STREAMS is wrong.", "Give a whole number from 0."))
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not 0 < seconds <= 3600:
+        problems.append(Problem("E007", f"{NAME}: KEEP_ALIVE is wrong.", "Give seconds, above 0 and at most 3600."))
     return problems

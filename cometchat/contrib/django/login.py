@@ -79,6 +79,7 @@ class Login:
 
     def begin_again(self) -> None:
         """The session was refused: get a new one, where the credential can give one."""
+        # A text of AUTH_TOKEN was refused, and so was what REFRESH returned: neither will be taken now.
         if self._configuration.auth_key or callable(self._configuration.auth_token):
             self._failures += 1  # so that a service that gives sessions and refuses them is not hammered
             self.begin()
@@ -134,7 +135,7 @@ class Login:
                 return 0.0
             known = error
             wait = self._wait(known)
-            logger.warning("The login failed: %s. The next attempt follows in %.1f s.", known, wait)
+            logger.warning("The login failed; the next attempt follows in %.1f s: %s", wait, known)
         else:
             known = CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")
             wait = self._wait(None)

@@ -6,14 +6,18 @@ Nothing is made before it is asked for, and nothing here waits for the network.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from typing import Optional
 
 from cometchat import Client, CometChatException, LoginListener, User
-from cometchat.contrib.web import StatusFeed
+from cometchat.contrib.web import DEFAULT_MAX_STREAMS, StatusFeed
 
 from . import conf, relay
 from .login import Login, SiteClient
+
+#: Streams where the server starts a thread for each request.
+_DEVELOPMENT_STREAMS = 100
 
 
 class _Process:
@@ -44,8 +48,11 @@ class _Process:
         """The feed of the client's status."""
         with self._lock:
             if self._feed is None:
-                client = self.client
-                self._feed = StatusFeed(client, max_streams=conf.read().max_streams)
+                client, configuration = self.client, conf.read()
+                streams = configuration.max_streams
+                if streams is None:
+                    streams = _DEVELOPMENT_STREAMS if sys.argv[1:2] == ["runserver"] else DEFAULT_MAX_STREAMS
+                self._feed = StatusFeed(client, keep_alive=configuration.keep_alive, max_streams=streams)
                 client.add_login_listener("cometchat.django.feed", _FailedLogins(self._feed))
             return self._feed
 

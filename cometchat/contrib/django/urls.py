@@ -12,5 +12,7 @@ urlpatterns = [
     path("status", views.status, name="status"),
     path("events", views.events, name="events"),
     path("health", views.health, name="health"),
+    path("health/ready", views.health, name="health-ready"),
+    path("health/live", views.health, {"probe": "live"}, name="health-live"),
     path("cometchat-status.js", views.script, name="script"),
 ]

@@ -55,9 +55,8 @@ def events(request: HttpRequest) -> HttpResponseBase:
 
 @_open
 @require_safe
-def health(request: HttpRequest) -> HttpResponse:
-    """For load balancers and Kubernetes: 200 or 503. ``?probe=live`` asks whether a new process would help."""
-    probe = "live" if request.GET.get("probe") == "live" else "ready"
+def health(request: HttpRequest, probe: str = "ready") -> HttpResponse:
+    """For load balancers and Kubernetes: 200 or 503. ``live`` asks whether a new process would help."""
     return _response(get_feed().health_answer(probe))
 
 

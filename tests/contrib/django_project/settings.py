@@ -14,7 +14,6 @@ WSGI_APPLICATION = "django_project.wsgi.application"
 USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "static/"
-STATIC_ROOT = os.environ.get("TEST_STATIC_ROOT")
 LOGGING_CONFIG = None
 
 INSTALLED_APPS = [

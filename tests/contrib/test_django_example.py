@@ -1,0 +1,68 @@
+"""examples/django_site runs as a reader runs it: one command, a page with the indicator, buttons, the admin."""
+
+from __future__ import annotations
+
+import http.cookiejar
+import json
+import re
+import signal
+import sys
+import urllib.parse
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
+
+from django_support import DEADLINE, environment, eventually, free_port, served  # noqa: E402
+
+RUN = Path(__file__).resolve().parents[2] / "examples" / "django_site" / "run.py"
+
+
+class Visitor:
+    """A browser without scripts, with cookies."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._jar = http.cookiejar.CookieJar()
+        self._opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self._jar))
+
+    def get(self, path: str) -> str:
+        with self._opener.open(self._url + path, timeout=DEADLINE) as answer:
+            text: str = answer.read().decode()
+            return text
+
+    def post(self, path: str, **fields: str) -> str:
+        token = next(cookie.value for cookie in self._jar if cookie.name == "csrftoken")
+        data = urllib.parse.urlencode({**fields, "csrfmiddlewaretoken": token}).encode()
+        with self._opener.open(self._url + urllib.parse.quote(path, safe="/?="), data, DEADLINE) as answer:
+            text: str = answer.read().decode()
+            return text
+
+
+def test_the_example_runs() -> None:
+    """The page shows the light, a message comes by a signal, a button breaks the connection, the admin tells of it."""
+    port = free_port()
+    with served([sys.executable, str(RUN), str(port)], port, environment(None, DJANGO_SETTINGS_MODULE="")) as server:
+        visitor = Visitor(server.url)
+
+        def status() -> Any:
+            return json.loads(server.get("/cometchat/status")[1])["status"]
+
+        server.wait_until_it_answers("/cometchat/status")
+        assert eventually(lambda: status() == "connected"), server.output
+        page = visitor.get("/")
+        assert re.search(r"<cometchat-status [^>]*src=", page) and "None yet." in page
+        assert "Take the service away" in page
+        visitor.post("/press/Send a message")
+        assert eventually(lambda: "Hello, Django" in visitor.get("/"))
+        visitor.post("/press/Break the connection")
+        login = visitor.get("/admin/login/?next=/admin/cometchat/connection/")
+        assert "csrfmiddlewaretoken" in login
+        admin = visitor.post("/admin/login/?next=/admin/cometchat/connection/", username="admin", password="admin")
+        assert "<strong>" in admin and "WS_CONNECTION_FAIL" in admin
+        assert "CometChat" in visitor.get("/admin/")
+        server.terminate(signal.SIGINT)
+    assert "Traceback" not in server.output
