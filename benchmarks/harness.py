@@ -31,10 +31,6 @@ class Server:
         self._process.stdin.flush()
         return self._read()
 
-    def answer(self) -> Dict[str, Any]:
-        """A later answer, of something that took its time."""
-        return self._read()
-
     def __enter__(self) -> Server:
         return self
 
@@ -106,10 +102,27 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a figure gives: its rows, and the numbers behind them, each with its unit."""
+    """What a figure gives.
+
+    :ivar rows: what the issue asks for.
+    :ivar numbers: behind them, all in one unit.
+    """
 
     rows: List[Row]
-    numbers: Dict[str, Any]
+    numbers: Dict[str, Measured]
+    unit: str
+
+
+class Context(NamedTuple):
+    """How to measure.
+
+    :ivar quick: so little that it shows no more than that it runs.
+    :ivar say: what goes on.
+    """
+
+    runs: int
+    quick: bool
+    say: Callable[[str], None]
 
 
 def alternate(

@@ -15,7 +15,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .dialects import DIALECTS, READY_AT_ONCE, STAMP, Dialect, dialect_of, encoded, frame
+from .dialects import DIALECTS, READY_AT_ONCE, STAMP, Answer, Dialect, dialect_of, encoded, frame
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -50,6 +50,10 @@ class Server:
         self._accepted = 0
         self._requests = 0
         self._message_id = 100
+        # What a client runs into: "answer", "silent" or "refuse".
+        self._upgrade = self._auth = self._me = "answer"
+        self._mode = "DEFAULT"
+        self._never = threading.Event()
 
     def serve(self) -> None:
         """Accept for ever."""
@@ -65,13 +69,17 @@ class Server:
         return do(**line)
 
     def do_flood(self, count: int) -> Dict[str, Any]:
-        """Send ``count`` events as fast as the one client that is ready takes them."""
+        """Send ``count`` events as fast as the newest client takes them; when that began."""
         peer = self._only()
         one = encoded(peer.dialect)
         many = max(1, _BLOCK // len(one))
         block = one * many
-        threading.Thread(target=self._flood, args=(peer, one, block, many, count), daemon=True).start()
-        return {"bytes": len(one)}
+        started = time.monotonic()
+        while count:
+            part = min(many, count)
+            peer.send(block if part == many else one * part)
+            count -= part
+        return {"started": started}
 
     def do_pace(self, count: int, rate: float) -> Dict[str, Any]:
         """Send events one at a time, ``rate`` a second, each with the time of its sending."""
@@ -94,6 +102,15 @@ class Server:
             peer.raw.shutdown(socket.SHUT_RDWR)
         return {"dropped": len(peers), "at": time.monotonic()}
 
+    def do_behave(
+        self, upgrade: str = "answer", auth: str = "answer", me: str = "answer", mode: str = "DEFAULT"
+    ) -> Dict[str, Any]:
+        """From now on."""
+        self._upgrade, self._auth, self._me, self._mode = upgrade, auth, me, mode
+        self._never.set()  # whoever was kept waiting is let go
+        self._never = threading.Event()
+        return {}
+
     def do_counts(self) -> Dict[str, Any]:
         """TCP connections, HTTP requests so far."""
         return {"accepted": self._accepted, "requests": self._requests}
@@ -103,18 +120,6 @@ class Server:
             if not self._changed.wait_for(lambda: self._ready, 10):
                 raise RuntimeError("no client is ready")
             return self._ready[-1]
-
-    def _flood(self, peer: Peer, one: bytes, block: bytes, many: int, count: int) -> None:
-        started = time.monotonic()
-        try:
-            while count:
-                part = min(many, count)
-                peer.send(block if part == many else one * part)
-                count -= part
-        except OSError:
-            return
-        finally:
-            self.say({"flooded": time.monotonic() - started, "started": started})
 
     def _pace(self, peer: Peer, before: bytes, after: bytes, count: int, interval: float) -> None:
         wake = threading.Event()
@@ -160,11 +165,13 @@ class Server:
             headers[name.lower()] = value.strip()
 
     def _http(self, method: str, path: str, body: bytes) -> bytes:
-        settings = {"CHAT_HOST_OVERRIDE": f"127.0.0.1:{self.port}/cometchat", "CHAT_USE_SSL": 0, "MODE": "DEFAULT"}
+        settings = {"CHAT_HOST_OVERRIDE": f"127.0.0.1:{self.port}/cometchat", "CHAT_USE_SSL": 0, "MODE": self._mode}
         data: Any = {"success": True}
         if path.endswith("/auth_tokens"):
             data = {**_USER, "authToken": "uid1_token"}
         elif path.endswith("/me") and method == "PUT":
+            if self._me == "silent":
+                self._never.wait()
             data = {**_USER, "authToken": "uid1_token", "jwt": "header.payload.signature", "settings": settings}
         elif path.endswith("/settings"):
             data = settings
@@ -179,6 +186,12 @@ class Server:
     def _websocket(self, raw: socket.socket, reader: Any, path: str, headers: Dict[str, str]) -> None:
         name = dialect_of(path)
         dialect = DIALECTS[name]
+        if name == "cometchat" and self._upgrade != "answer":
+            if self._upgrade == "silent":
+                self._never.wait()
+            else:
+                raw.sendall(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+            return
         key = hashlib.sha1(headers["sec-websocket-key"].encode() + _MAGIC, usedforsecurity=False).digest()
         lines = [
             "HTTP/1.1 101 Switching Protocols",
@@ -218,6 +231,10 @@ class Server:
                 peer.send(frame(data, 10))
             elif opcode in (1, 2):
                 answer = dialect.answer(data)
+                if peer.dialect == "cometchat" and answer.ready and self._auth != "answer":
+                    if self._auth == "silent":
+                        continue
+                    answer = Answer((b'{"type":"auth","body":{"code":"401"}}',))
                 if answer.ready:
                     self._is_ready(peer)
                 for text in answer.frames:

@@ -1,16 +1,18 @@
 """The clients that are measured: the SDK and its peers, each in a process of its own.
 
 ``python -m benchmarks.subjects NAME PORT COUNT [--stamped] [--without MODULE ...]`` connects, and prints a line of JSON
-with the result once COUNT events have come. Every subject calls the same :class:`Tally` with what its user would get;
+with the result once COUNT events have come; with ``--idle`` it does nothing for COUNT seconds, and prints what that cost. Every subject calls the same :class:`Tally` with what its user would get;
 where the protocol hands over text, the subject decodes it, as its user would have to.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import logging
+import os
 import sys
 import threading
 import time
@@ -63,6 +65,61 @@ def sdk(port: int, tally: Tally) -> None:
     client.add_user_listener("bench", Listener())
     client.login("uid1", "auth-key")
     client.connect()
+
+
+#: Listeners of the subjects with many.
+CROWD = 100
+
+
+class Heard:
+    """What one of many listeners does: it keeps the newest user."""
+
+    newest: Any = None
+
+    def hear(self, user: Any) -> None:
+        """One event."""
+        self.newest = user
+
+
+def sdk_crowd(port: int, tally: Tally) -> None:
+    """This SDK with a hundred listeners; the last one counts."""
+    from cometchat import AppSettings, Client, UserListener
+
+    class Listener(UserListener, Heard):
+        on_user_online = Heard.hear
+
+    class Last(UserListener):
+        on_user_online = staticmethod(tally.user)
+
+    client = Client("app", settings(AppSettings, port, max_queued_events=10_000_000))
+    for number in range(CROWD - 1):
+        client.add_user_listener(str(number), Listener())
+    client.add_user_listener("last", Last())
+    client.login("uid1", "auth-key")
+    client.connect()
+
+
+def loop_crowd(port: int, tally: Tally, **options: Any) -> None:
+    """The hand-written loop with a for loop over a hundred bound methods; the last one counts."""
+    import websocket
+
+    methods = [*(Heard().hear for _ in range(CROWD - 1)), tally.event]
+
+    def receive() -> None:
+        loads = json.loads
+        while True:
+            event = loads(ws.recv())
+            for method in methods:
+                method(event)
+
+    ws = websocket.create_connection(f"ws://127.0.0.1:{port}/plain", **options)
+    ws.send("ready")
+    _in_thread(receive)
+
+
+def loop_crowd_trusting(port: int, tally: Tally) -> None:
+    """The same with skip_utf8_validation."""
+    loop_crowd(port, tally, skip_utf8_validation=True)
 
 
 def settings(cls: Any, port: int, **others: Any) -> Any:
@@ -196,7 +253,34 @@ SUBJECTS: Dict[str, Callable[[int, Tally], None]] = {
     "signalr": signalr,
     "socketio": socketio,
     "mqtt": mqtt,
+    "cometchat-100": sdk_crowd,
+    "loop-100": loop_crowd,
+    "loop-trusting-100": loop_crowd_trusting,
 }
+
+
+def idle(tally: Tally, seconds: float) -> Dict[str, float]:
+    """What the process's threads, this one aside, do while nothing comes: wake-ups and CPU seconds."""
+    tally.done.wait(2.0)  # what belongs to connecting is over
+    before, cpu = _switches(), time.process_time()
+    tally.done.wait(seconds)
+    return {
+        "wakeups": _switches() - before,
+        "cpu": time.process_time() - cpu,
+        "threads": threading.active_count() - 1,
+        "seconds": seconds,
+    }
+
+
+def _switches() -> int:
+    """How often threads of this process have stopped waiting so far; not the calling one."""
+    total = 0
+    for task in os.listdir("/proc/self/task"):
+        if int(task) == threading.get_native_id():
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/status", encoding="ascii") as lines:
+            total += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
+    return total
 
 
 def _in_thread(work: Callable[[], Any]) -> None:
@@ -211,16 +295,22 @@ def main() -> None:
     parser.add_argument("count", type=int)
     parser.add_argument("--stamped", action="store_true")
     parser.add_argument("--without", action="append", default=[])
+    parser.add_argument("--idle", action="store_true")
     given = parser.parse_args()
     for name in given.without:
         sys.modules[name] = None  # type: ignore[assignment]  # an import of it fails, as if it were not installed
     tally = Tally(given.count, given.stamped)
     SUBJECTS[given.name](given.port, tally)
+    if given.idle:
+        sys.stdout.write(json.dumps(idle(tally, given.count)) + "\n")
+        sys.stdout.flush()
+        os._exit(0)  # some peers' threads are no daemons
     if not tally.done.wait(PATIENCE):
         sys.exit(f"{given.name}: not all of the events have come")
     latencies = sorted(latency / 1000 for latency in tally.latencies)
     sys.stdout.write(json.dumps({"last": tally.last, "cpu": time.process_time(), "latencies": latencies}) + "\n")
     sys.stdout.flush()
+    os._exit(0)  # some peers' threads are no daemons
 
 
 if __name__ == "__main__":

@@ -1,0 +1,52 @@
+"""``python -m benchmarks [figure ...] [--quick] [--runs N] [--write-docs]``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from typing import Any, Dict
+
+from . import calls, connection, idle, outbox, report, stream
+from .harness import ROOT, RUNS, Context, Result
+
+FIGURES: Dict[str, Any] = {
+    **stream.FIGURES,
+    **calls.FIGURES,
+    **connection.FIGURES,
+    **idle.FIGURES,
+    **outbox.FIGURES,
+}
+
+
+def main() -> int:
+    """Measure. A target that was missed is told, and is no failure."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("figures", nargs="*", metavar="figure", help=f"of {', '.join(FIGURES)}; default: all")
+    parser.add_argument("--quick", action="store_true", help="one short run of each: it shows that all of it runs")
+    parser.add_argument("--runs", type=int, default=RUNS)
+    parser.add_argument("--write-docs", action="store_true", help="renew docs/performance.rst, its plot and its data")
+    given = parser.parse_args()
+    names = given.figures or list(FIGURES)
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        parser.error(f"no such figure: {', '.join(unknown)}")
+    if given.write_docs and (given.quick or given.figures):
+        parser.error("--write-docs wants a full run of all figures")
+    runs = 1 if given.quick else given.runs
+    results: Dict[str, Result] = {}
+    for name in names:
+        began = time.monotonic()
+        report.say(f"{name} ...")
+        results[name] = FIGURES[name](Context(runs, given.quick, lambda text: report.say(f"  {text}")))
+        report.say(f"  in {time.monotonic() - began:.0f} s")
+    data = report.data_of(results, runs, given.quick)
+    sys.stdout.write(f"{report.numbers(data)}\n\n{report.table(data)}\n")
+    report.write(data, ROOT / "build" / "bench")
+    if given.write_docs:
+        report.write_docs(data)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Figures of doing nothing: one idle client, and a thousand in one process."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+from .connection import probe
+from .harness import Context, Measured, Result, Row, Server, at_most, result_of, start
+from .stream import TITLES
+
+#: Seconds between two pings: the default, which the service's own client has too.
+PING_INTERVAL = 15
+
+_SUBJECTS = ("cometchat", "pysher", "slack", "signalr", "socketio", "mqtt", "app")
+
+
+def idle(context: Context) -> Result:
+    """One client whose connection is up while nothing comes, for one ping interval a run."""
+    names = _SUBJECTS[:1] if context.quick else _SUBJECTS
+    seconds = 2 if context.quick else PING_INTERVAL
+    found: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
+    with Server() as server:
+        for _ in range(context.runs):
+            # At once: each is idle, and the time is the same for all.
+            running = {}
+            for name in names:
+                running[name] = start("benchmarks.subjects", name, str(server.port), str(seconds), "--idle")
+            for name, process in running.items():
+                found[name].append(result_of(process))
+            context.say(f"{seconds} s of nothing")
+    sdk = found["cometchat"]
+    cpu = Measured.of([100 * run["cpu"] / run["seconds"] for run in sdk])
+    rows = [
+        at_most("idle client: wake-ups in a ping interval", 2, Measured.of([run["wakeups"] for run in sdk]).median, "", 0),
+        at_most("idle client: CPU", 0.02, cpu.median, "% of a core", 4),
+        at_most("idle client: threads", 2, max(run["threads"] for run in sdk), "", 0),
+    ]
+    numbers = {
+        f"{TITLES[name]}, wake-ups in {seconds} s": Measured.of([run["wakeups"] for run in found[name]]) for name in names
+    }
+    return Result(rows, numbers, "")
+
+
+def crowd(context: Context) -> Result:
+    """A thousand clients in one process: memory of a further one, and what all of them do while nothing comes."""
+    options = {"clients": 1000, "windows": context.runs, "seconds": PING_INTERVAL}
+    if context.quick:
+        options = {"clients": 20, "windows": 1, "seconds": 1}
+    with Server() as server:
+        found = probe(server, "crowd", **options)
+    if found["up"] != options["clients"]:
+        raise RuntimeError(f"only {found['up']} clients were up at the end")
+    slope, fit = line_through(found["memory"])
+    cpu = Measured.of([100 * share for share, _ in found["spent"]])
+    rows = [
+        at_most(f"memory per further client, at {options['clients']} clients", 150, slope, "KiB", 0),
+        Row("memory per further client: linear, r squared of the fit", ">= 0.99", fit, f"{fit:.4f}", fit >= 0.99),
+        at_most(f"CPU at {options['clients']} idle clients, 15 s ping", 3, cpu.median, "% of a core"),
+    ]
+    numbers = {
+        "CPU, % of a core": cpu,
+        "wake-ups a second": Measured.of([wakeups for _, wakeups in found["spent"]]),
+        **{f"RSS at {number} clients, MiB": Measured.of([rss / 1024]) for number, rss in found["memory"]},
+    }
+    return Result(rows, numbers, "")
+
+
+def line_through(points: List[Tuple[float, float]]) -> Tuple[float, float]:
+    """The slope of the line of least squares, and r squared."""
+    count = len(points)
+    middle_x = sum(x for x, _ in points) / count
+    middle_y = sum(y for _, y in points) / count
+    xx = sum((x - middle_x) ** 2 for x, _ in points)
+    xy = sum((x - middle_x) * (y - middle_y) for x, y in points)
+    yy = sum((y - middle_y) ** 2 for _, y in points)
+    return xy / xx, xy * xy / (xx * yy) if yy else 1.0
+
+
+FIGURES: Dict[str, Any] = {"idle": idle, "crowd": crowd}

@@ -1,0 +1,189 @@
+"""What a run has found: a table, a plot, JSON; and the parts of docs/performance.rst that come from it."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Dict, List, Sequence
+
+from .harness import ROOT, Result
+
+PAGE = ROOT / "docs" / "performance.rst"
+PLOT = ROOT / "docs" / "performance.png"
+DATA = ROOT / "docs" / "performance.json"
+
+#: Between these lines of the page stands what a run has found.
+BEGIN, END = ".. begin: written by make bench ARGS=--write-docs", ".. end: written by make bench"
+
+_PACKAGES = (
+    "websocket-client",
+    "websockets",
+    "Pysher",
+    "slack_sdk",
+    "signalrcore",
+    "python-socketio",
+    "paho-mqtt",
+    "orjson",
+    "wsaccel",
+    "requests",
+)
+
+
+def data_of(results: Dict[str, Result], runs: int, quick: bool) -> Dict[str, Any]:
+    """As JSON."""
+    return {
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "packages": {name: metadata.version(name) for name in _PACKAGES},
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "runs": runs,
+        "quick": quick,
+        "figures": {
+            name: {
+                "rows": [row._asdict() for row in result.rows],
+                "unit": result.unit,
+                "numbers": {key: measured._asdict() for key, measured in result.numbers.items()},
+            }
+            for name, result in results.items()
+        },
+    }
+
+
+def table(data: Dict[str, Any]) -> str:
+    """The targets, for a terminal."""
+    rows = _rows(data)
+    widths = [max(len(row[place]) for row in rows) for place in range(4)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def numbers(data: Dict[str, Any]) -> str:
+    """What is behind them."""
+    lines = []
+    for name, figure in data["figures"].items():
+        lines.append(f"{name} ({figure['unit'] or 'see each'}): median, lowest and highest of the runs")
+        lines += [f"  {key}: {spread(measured)}" for key, measured in figure["numbers"].items()]
+    return "\n".join(lines)
+
+
+def spread(measured: Dict[str, float]) -> str:
+    """The median, and from where to where the runs went."""
+    if measured["low"] == measured["high"]:
+        return _short(measured["median"])
+    return f"{_short(measured['median'])} ({_short(measured['low'])} to {_short(measured['high'])})"
+
+
+def rst(data: Dict[str, Any]) -> str:
+    """The page's generated part."""
+    found = ", ".join(f"{name} {version}" for name, version in data["packages"].items())
+    lines = [
+        f"Measured on {data['date']}: Python {data['python']}, {data['system']}, {data['cores']} cores;",
+        f"{found}.",
+        f"Each number is the median of {data['runs']} alternating runs.",
+        "",
+        *_list_table(_rows(data), (60, 15, 15, 10)),
+        "",
+        ".. image:: performance.png",
+        "   :alt: Events a second and latency of the SDK and its peers, and each target's ratio",
+        "",
+        "The numbers behind it; in brackets the lowest and the highest run.",
+        "",
+    ]
+    behind = [["figure", "what", "median (spread)", "unit"]]
+    for name, figure in data["figures"].items():
+        behind += [[name, key, spread(measured), figure["unit"]] for key, measured in figure["numbers"].items()]
+    return "\n".join([*lines, *_list_table(behind, (15, 45, 30, 10))])
+
+
+def write(data: Dict[str, Any], folder: Path) -> None:
+    """The JSON and the plot."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / DATA.name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    plot(data, folder / PLOT.name)
+
+
+def write_docs(data: Dict[str, Any]) -> None:
+    """The page's generated part, its plot, and the JSON that both are from."""
+    page = PAGE.read_text(encoding="utf-8")
+    before, rest = page.split(BEGIN)
+    _, after = rest.split(END)
+    PAGE.write_text(f"{before}{BEGIN}\n\n{rst(data)}\n\n{END}{after}", encoding="utf-8")
+    write(data, PAGE.parent)
+
+
+def in_docs() -> str:
+    """What stands on the page now."""
+    return PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0].strip()
+
+
+def plot(data: Dict[str, Any], path: Path) -> None:
+    """Bars: events a second, latency, and how far each ratio is from its limit."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    wanted = [name for name in ("events", "events-speed", "latency") if name in data["figures"]]
+    figure, axes = pyplot.subplots(max(1, len(wanted)), 1, figsize=(9, 3.4 * max(1, len(wanted))), squeeze=False)
+    for axis, name in zip(axes[:, 0], wanted):
+        found = data["figures"][name]["numbers"]
+        if name == "latency":
+            found = {key: value for key, value in found.items() if key.endswith("p50")}
+        names = sorted(found, key=lambda key: found[key]["median"], reverse=name == "latency")
+        medians = [found[key]["median"] for key in names]
+        below = [found[key]["median"] - found[key]["low"] for key in names]
+        above = [found[key]["high"] - found[key]["median"] for key in names]
+        colours = ["#d1495b" if key.startswith("cometchat") else "#8d99ae" for key in names]
+        axis.barh(names, medians, color=colours, xerr=[below, above], ecolor="#2b2d42", capsize=2)
+        axis.set_title(_PLOT_TITLES[name], loc="left", fontsize=10)
+        if name == "latency":
+            axis.set_xlim(0, 3 * max(medians))
+        axis.tick_params(labelsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+_PLOT_TITLES = {
+    "events": "Presence events a second, standard library JSON: more is better",
+    "events-speed": "The same with orjson and wsaccel installed: more is better",
+    "latency": "Latency at 500 events a second, p50, microseconds: less is better",
+}
+
+
+def _rows(data: Dict[str, Any]) -> List[List[str]]:
+    rows = [["figure", "to reach", "measured", "reached"]]
+    for figure in data["figures"].values():
+        for row in figure["rows"]:
+            reached = {True: "yes", False: "no", None: "-"}[row["reached"]]
+            rows.append([row["name"], row["target"].strip() or "-", row["shown"].strip(), reached])
+    return rows
+
+
+def _list_table(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> List[str]:
+    lines = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    for row in rows:
+        lines += [f"   {'* -' if not place else '  -'} {cell}".rstrip() for place, cell in enumerate(row)]
+    return lines
+
+
+def _short(value: float) -> str:
+    if abs(value) >= 1000:
+        return f"{value:,.0f}"
+    return f"{value:.0f}" if value == int(value) else f"{value:.3g}"
+
+
+def load(path: Path = DATA) -> Dict[str, Any]:
+    """What a run has written."""
+    data: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return data
+
+
+def say(text: str) -> None:
+    """A line to whoever watches."""
+    sys.stderr.write(f"{text}\n")
