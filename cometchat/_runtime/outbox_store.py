@@ -181,6 +181,8 @@ class OutboxStore:
 
     def pending(self, owner: Owner) -> int:
         """How many items wait."""
+        if self.path is None and self._connection is None and not self._closed:
+            return 0  # nothing was ever put: a client that only asks, when it closes, need not make a database for that
         with self._turn() as connection:
             row = connection.execute("SELECT count(*) FROM items WHERE app_id = ? AND uid = ?", owner).fetchone()
         return int(row[0])
