@@ -13,7 +13,7 @@ import socket
 import ssl
 import time
 import zlib
-from typing import Any, Dict, Optional
+from typing import Any, Callable, Dict, Optional
 
 import requests
 import requests.adapters
@@ -117,6 +117,23 @@ def _bounded(pool: Any, addresses_of: LookUp) -> Any:
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
+class _Tls:
+    """The TLS context of an adapter, made when the first pool for https needs it: that takes half a millisecond."""
+
+    def __init__(self) -> None:
+        self._context: Optional[ssl.SSLContext] = None
+
+    def pool(self, cls: Any) -> Callable[..., Any]:
+        """Makes pools of a class, with this context."""
+
+        def make(*args: Any, **kwargs: Any) -> Any:
+            if self._context is None:
+                self._context = _tls()
+            return cls(*args, **{**kwargs, "ssl_context": self._context})
+
+        return make
+
+
 class Adapter(requests.adapters.HTTPAdapter):
     """requests' way to urllib3, with :func:`_bounded` pools.
 
@@ -129,8 +146,10 @@ class Adapter(requests.adapters.HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """For what goes without a proxy."""
-        super().init_poolmanager(*args, ssl_context=_tls(), **kwargs)
+        super().init_poolmanager(*args, **kwargs)
         self._bound(self.poolmanager)
+        classes = self.poolmanager.pool_classes_by_scheme
+        classes["https"] = _Tls().pool(classes["https"])
 
     def close(self) -> None:
         """End every connection, also those that a call under way gives back later.
