@@ -75,6 +75,7 @@ class Client(Listening, Sending):
         from ._parts import assemble
 
         self._pid = os.getpid()
+        self._mark = _forking.new_mark()  # the same, to be read at the least cost
         number = next(_numbers)
         self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}", self.settings.max_queued_events)
         self._dispatcher.keeps = self  # a client that is only listened to has no other reference
@@ -249,7 +250,7 @@ class Client(Listening, Sending):
 
     def get_connection_status(self) -> CometChatWSState:
         """The status, now. Never blocks, takes no lock, raises nothing."""
-        if self._pid != os.getpid():
+        if not self._mark[0]:
             self._check_process()
         return self._connection.status
 
