@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, TypeVar
 
 from ._runtime import arguments
-from ._runtime.sender import Sender
 from .exceptions import invalid, missing, unusable
 from .models import BaseMessage, CustomMessage, TextMessage
+
+if TYPE_CHECKING:
+    from ._runtime.sender import Sender
 
 M = TypeVar("M", bound=BaseMessage)
 

@@ -18,7 +18,6 @@ from ._listening import Listening
 from ._protocol.endpoints import jwt_expiry
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
-from ._runtime.dispatcher import Dispatcher
 from ._runtime.registry import Registry
 from ._runtime.session import Session
 from ._sending import Sending
@@ -73,6 +72,7 @@ class Client(Listening, Sending):
     def _assemble(self) -> None:
         # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
         from ._parts import assemble
+        from ._runtime.dispatcher import Dispatcher
 
         self._pid = os.getpid()
         self._mark = _forking.new_mark()  # the same, to be read at the least cost

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, List, Optional, Union
 
@@ -157,6 +156,8 @@ class Outbox:
         owner = self._owner()
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
+        import uuid  # here, since it loads much
+
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
     def _put(self, owner: Owner, kind: str, muid: str, body: dict[str, object]) -> None:

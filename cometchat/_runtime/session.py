@@ -8,7 +8,6 @@ import json
 import logging
 import os
 import stat
-import tempfile
 import time
 from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Union
@@ -151,6 +150,8 @@ class FileSessionStore:
 
     def save(self, session: Mapping[str, Any]) -> None:
         """Write the session to a new file, and put that in the old one's place."""
+        import tempfile  # here, since it loads much, and few keep a session in a file
+
         folder = os.path.dirname(self.path)
         make_folder(folder)
         # mkstemp makes the file with mode 0600.
