@@ -38,7 +38,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse
 
-from cometchat import CometChat, CometChatException, MessageListener
+from cometchat import CometChat, CometChatException, Member, MessageListener, Seat, SharedStatus
 from cometchat.contrib import _metrics
 from cometchat.contrib.prometheus import CometChatCollector, register, unregister
 from cometchat.sandbox import Sandbox
@@ -317,6 +317,46 @@ def test_an_unforeseen_error_of_stats_is_not_hidden(
         scrape(registry)
 
 
+class Followed:
+    """A status store whose leader is another process, connected; and its seat, which has nothing to do."""
+
+    def join(self, app_id: str, uid: str, member: Member) -> Seat:
+        member.follow(SharedStatus("connected"))
+        return self
+
+    def leads_until(self) -> float:
+        return 0.0
+
+    def publish(self, status: SharedStatus) -> None:
+        """Nobody reads it."""
+
+    def relay(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def send_up(self, text: str) -> None:
+        """Nobody reads it."""
+
+    def step_down(self) -> None:
+        """There is nobody."""
+
+    def leave(self) -> None:
+        """There is nobody."""
+
+    def wait_left(self, timeout: float) -> None:
+        """There is nobody."""
+
+    def forsake(self) -> None:
+        """There is nobody."""
+
+
+def test_a_follower_shows_the_leaders_status(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+    """With a status store a process that has no connection of its own shows the status of the one that leads."""
+    client, _ = party.connected(status_store=Followed())
+    register(client, registry=registry)
+    assert scrape(registry).status == "connected"
+    assert sandbox.attempts == []
+
+
 # Registering.
 
 
@@ -492,7 +532,7 @@ def run(program: str, **environment: str) -> Any:
 MULTIPROCESS = """
 import json
 from prometheus_client import CollectorRegistry, Counter, generate_latest, multiprocess
-from cometchat import CometChat, CometChatException, MessageListener
+from cometchat import CometChat, CometChatException, Member, MessageListener, Seat, SharedStatus
 from cometchat.contrib.prometheus import register
 
 try:
