@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from typing import Callable, Iterable, List, Optional
+from typing import Any, Callable, Iterable, List, Optional
 
 from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
 
@@ -24,9 +24,10 @@ SCOPE = "cometchat"
 
 
 class Instrumentation:
-    """What :func:`instrument` returns. A context manager, too: :meth:`close` at its end."""
+    """What :func:`instrument` returns, and nobody else makes. A context manager, too: :meth:`close` at its end."""
 
-    def __init__(self, clients: Clients, name: str) -> None:
+    def __init__(self, clients: Any, name: str) -> None:
+        # Any: the signature is in the reference, where the class of an inner module has no place.
         self._clients: Optional[Clients] = clients
         self._name = name
 
