@@ -182,8 +182,8 @@ def outage(world: World, cut: Cut, *, seconds: float = 0.0, longer: float = 0.0)
     """
     client, callbacks = world.client, len(world.callbacks())
     lost, connected = client.count("on_disconnected"), client.count("on_connected")
-    cut_at = time.monotonic()
     permitted(lambda: cut.cut(world.hosts))
+    cut_at = time.monotonic()  # the commands that do it take their time on a busy machine
     world.exchange()
     if not seconds:
         client.wait_for("on_disconnected", after=lost)
