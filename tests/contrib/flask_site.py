@@ -16,6 +16,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Optional, TypeVar
 
+import pytest
+
 from cometchat.sandbox import Sandbox
 
 UID = "cometchat-uid-1"
@@ -132,6 +134,7 @@ class Site:
 @contextlib.contextmanager
 def site(settings: Dict[str, Any], folder: Path, *arguments: str) -> Iterator[Site]:
     """A site for the time of a ``with`` block."""
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed: it comes with [test], and not on Windows")
     running = Site(settings, folder, *arguments)
     try:
         yield running.start()

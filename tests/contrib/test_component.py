@@ -391,7 +391,7 @@ def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
     asked = page.evaluate("performance.getEntriesByType('resource').length")
     page.wait_for_timeout(800)  # three times the poll
     assert page.evaluate("performance.getEntriesByType('resource').length") - asked <= 1  # one was on its way
-    with page.expect_request("**/connected", timeout=200):
+    with page.expect_request("**/connected", timeout=PROMISED):
         page.evaluate(turn, False)
 
 
