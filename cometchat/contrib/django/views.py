@@ -5,7 +5,8 @@ Who may see the status is the site's to say: ``login_required(views.status)`` in
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Optional, TypeVar, cast
+import signal
+from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, cast
 
 from django.contrib.auth import decorators
 from django.core.handlers.asgi import ASGIRequest
@@ -14,6 +15,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from cometchat.contrib.web import Answer, StreamAnswer, component_answer
+from cometchat.contrib.wsgi import gone, is_concurrent
 
 from .process import get_feed
 from .streams import Streams
@@ -40,7 +42,7 @@ def events(request: HttpRequest) -> HttpResponseBase:
     """Server-sent events: the status, at once and at each change. 204 where the server can't hold a stream."""
     feed = get_feed()
     is_async = isinstance(request, ASGIRequest)
-    answer = feed.events_answer(is_async or bool(request.META.get("wsgi.multithread")))
+    answer = feed.events_answer(is_async or is_concurrent(request.META), gone=_ended(request.META))
     if isinstance(answer, Answer):
         return _response(answer)
     if request.method == "HEAD":
@@ -65,6 +67,13 @@ def health(request: HttpRequest, probe: str = "ready") -> HttpResponse:
 def script(request: HttpRequest) -> HttpResponse:
     """The component's JavaScript."""
     return _response(component_answer(request.headers.get("If-None-Match")))
+
+
+def _ended(environ: Mapping[str, Any]) -> Callable[[], bool]:
+    """The browser has gone, or gunicorn has told this worker to end, and waits for its threads."""
+    has_gone = gone(environ)
+    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return lambda: has_gone() or not getattr(worker, "alive", True)
 
 
 def _streams_of(feed: Any) -> Streams:
