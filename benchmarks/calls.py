@@ -53,7 +53,7 @@ def status(context: Context) -> Result:
 
 
 def imports(context: Context) -> Result:
-    """``import cometchat`` in a new process, and ``import websocket`` alone; the interpreter's own start is not in it."""
+    """``import cometchat`` in a new process, and ``import websocket`` alone; without the interpreter's own start."""
     names = ["cometchat", "websocket", "requests"]
     millis: Dict[str, List[float]] = {name: [] for name in names}
     for _ in range(1 if context.quick else 3):  # the first ones write byte code, and warm the disk's cache
@@ -61,7 +61,9 @@ def imports(context: Context) -> Result:
             _import(name)
     repeats = 1 if context.quick else 5
     millis = alternate(names, lambda name: min(_import(name) for _ in range(repeats)), context.runs, context.say)
-    rows = [at_most("import cometchat: to import websocket", 1.1, ratio(millis["cometchat"], millis["websocket"]).median)]
+    rows = [
+        at_most("import cometchat: to import websocket", 1.1, ratio(millis["cometchat"], millis["websocket"]).median)
+    ]
     return Result(rows, {f"import {name}": Measured.of(values) for name, values in millis.items()}, "ms")
 
 

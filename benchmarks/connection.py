@@ -81,7 +81,11 @@ def disconnect(context: Context) -> Result:
 
 def _disconnects(server: Server, state: str, how: Dict[str, str], times: int) -> List[float]:
     process = start(
-        "benchmarks.probe", "disconnects", str(server.port), json.dumps({"state": state, "times": times}), stdin=subprocess.PIPE
+        "benchmarks.probe",
+        "disconnects",
+        str(server.port),
+        json.dumps({"state": state, "times": times}),
+        stdin=subprocess.PIPE,
     )
     assert process.stdin is not None and process.stdout is not None
     with process, process.stdout, process.stdin:
@@ -110,7 +114,11 @@ def login(context: Context) -> Result:
     # One WebSocket each; what is left is HTTP's.
     http = after["accepted"] - before["accepted"] - times
     rows = [
-        at_most(f"login + connect + close, {times * context.runs} times: to the same calls bare", 1.2, ratio(sdk, bare).median),
+        at_most(
+            f"login + connect + close, {times * context.runs} times: to the same calls bare",
+            1.2,
+            ratio(sdk, bare).median,
+        ),
         at_most(f"HTTP connections for {times} logins of one client", 2, http, "connections", 0),
     ]
     numbers = {

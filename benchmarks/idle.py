@@ -31,12 +31,15 @@ def idle(context: Context) -> Result:
     sdk = found["cometchat"]
     cpu = Measured.of([100 * run["cpu"] / run["seconds"] for run in sdk])
     rows = [
-        at_most("idle client: wake-ups in a ping interval", 2, Measured.of([run["wakeups"] for run in sdk]).median, "", 0),
+        at_most(
+            "idle client: wake-ups in a ping interval", 2, Measured.of([run["wakeups"] for run in sdk]).median, "", 0
+        ),
         at_most("idle client: CPU", 0.02, cpu.median, "% of a core", 4),
         at_most("idle client: threads", 2, max(run["threads"] for run in sdk), "", 0),
     ]
     numbers = {
-        f"{TITLES[name]}, wake-ups in {seconds} s": Measured.of([run["wakeups"] for run in found[name]]) for name in names
+        f"{TITLES[name]}, wake-ups in {seconds} s": Measured.of([run["wakeups"] for run in found[name]])
+        for name in names
     }
     return Result(rows, numbers, "")
 

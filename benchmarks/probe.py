@@ -121,7 +121,7 @@ def disconnects(port: int, drop: Callable[[], float], state: str, times: int, **
 
 
 def _reaches(client: Client, phase: str) -> bool:
-    """Wait until the connection is in a phase, and has been for a moment; the public status does not tell them apart."""
+    """Wait until the connection is in a phase, and for a moment longer; the public status does not tell them apart."""
     nap, deadline = threading.Event(), time.monotonic() + 10
     while time.monotonic() < deadline:
         if client._connection._machine.phase.value.lower() == phase:
@@ -220,7 +220,13 @@ def outbox(port: int, items: int, folder: str, **_: Any) -> Dict[str, Any]:
 def _bare_outbox(port: int, items: int, path: str) -> "tuple[float, float]":
     import requests
 
-    body = {"receiver": "uid2", "receiverType": "user", "category": "message", "type": "text", "data": {"text": "x" * 100}}
+    body = {
+        "receiver": "uid2",
+        "receiverType": "user",
+        "category": "message",
+        "type": "text",
+        "data": {"text": "x" * 100},
+    }
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -234,7 +240,9 @@ def _bare_outbox(port: int, items: int, path: str) -> "tuple[float, float]":
 
         def send() -> None:
             number, _, text = db.execute("SELECT id, muid, body FROM items ORDER BY id LIMIT 1").fetchone()
-            answer = http.post(f"http://127.0.0.1:{port}/api/messages", json=json.loads(text), headers=headers, timeout=10)
+            answer = http.post(
+                f"http://127.0.0.1:{port}/api/messages", json=json.loads(text), headers=headers, timeout=10
+            )
             assert answer.json()["data"]["id"]
             db.execute("DELETE FROM items WHERE id = ?", (number,))
 

@@ -47,6 +47,8 @@ class Server:
         self.port = self._listener.getsockname()[1]
         self._changed = threading.Condition()
         self._ready: List[Peer] = []
+        self._newest: Optional[Peer] = None
+        self._peer: Optional[Peer] = None
         self._accepted = 0
         self._requests = 0
         self._message_id = 100
@@ -69,8 +71,9 @@ class Server:
         return do(**line)
 
     def do_flood(self, count: int) -> Dict[str, Any]:
-        """Send ``count`` events as fast as the newest client takes them; when that began."""
-        peer = self._only()
+        """Send ``count`` events as fast as the client that was waited for takes them; when that began."""
+        peer = self._peer
+        assert peer is not None, "wait for a client first"
         one = encoded(peer.dialect)
         many = max(1, _BLOCK // len(one))
         block = one * many
@@ -82,17 +85,20 @@ class Server:
         return {"started": started}
 
     def do_pace(self, count: int, rate: float) -> Dict[str, Any]:
-        """Send events one at a time, ``rate`` a second, each with the time of its sending."""
-        peer = self._only()
+        """Send it events one at a time, ``rate`` a second, each with the time of its sending."""
+        peer = self._peer
+        assert peer is not None, "wait for a client first"
         before, after = encoded(peer.dialect, stamped=True).split(STAMP.encode())
         threading.Thread(target=self._pace, args=(peer, before, after, count, 1.0 / rate), daemon=True).start()
         return {}
 
-    def do_wait(self, count: int, timeout: float = 60.0) -> Dict[str, Any]:
-        """Wait until so many clients are ready."""
+    def do_wait(self, timeout: float = 60.0) -> Dict[str, Any]:
+        """Wait for one more client that is ready: one after those that were waited for before."""
         with self._changed:
-            ok = self._changed.wait_for(lambda: len(self._ready) >= count, timeout)
-        return {"ready": len(self._ready), "ok": ok}
+            if not self._changed.wait_for(lambda: self._newest is not None, timeout):
+                raise RuntimeError("no client is ready")
+            self._peer, self._newest = self._newest, None
+        return {}
 
     def do_drop(self) -> Dict[str, Any]:
         """End every WebSocket, without a close frame."""
@@ -114,12 +120,6 @@ class Server:
     def do_counts(self) -> Dict[str, Any]:
         """TCP connections, HTTP requests so far."""
         return {"accepted": self._accepted, "requests": self._requests}
-
-    def _only(self) -> Peer:
-        with self._changed:
-            if not self._changed.wait_for(lambda: self._ready, 10):
-                raise RuntimeError("no client is ready")
-            return self._ready[-1]
 
     def _pace(self, peer: Peer, before: bytes, after: bytes, count: int, interval: float) -> None:
         wake = threading.Event()
@@ -235,14 +235,15 @@ class Server:
                     if self._auth == "silent":
                         continue
                     answer = Answer((b'{"type":"auth","body":{"code":"401"}}',))
-                if answer.ready:
-                    self._is_ready(peer)
                 for text in answer.frames:
                     peer.send(frame(text, dialect.opcode))
+                if answer.ready:
+                    self._is_ready(peer)
 
     def _is_ready(self, peer: Peer) -> None:
         with self._changed:
             self._ready.append(peer)
+            self._newest = peer
             self._changed.notify_all()
 
     def say(self, line: Dict[str, Any]) -> None:

@@ -33,7 +33,7 @@ FEWER = {"pysher": 12_000, "slack": 10_000, "socketio": 6_000, "app": 30_000, "l
 def flood(server: Server, name: str, count: int, without: Sequence[str] = ()) -> float:
     """Events a second of one subject, from the first byte that is sent to the last callback."""
     process = start("benchmarks.subjects", name, str(server.port), str(count), *_options(without))
-    server.do("wait", count=1)
+    server.do("wait")
     started = server.do("flood", count=count)["started"]
     return float(count / (result_of(process)["last"] - started))
 
@@ -83,7 +83,7 @@ def latency(context: Context) -> Result:
         def measure(name: str) -> float:
             options = ["--stamped", *_options(PLAIN)]
             process = start("benchmarks.subjects", name, str(server.port), str(count), *options)
-            server.do("wait", count=1)
+            server.do("wait")
             server.do("pace", count=count, rate=500.0)
             sorted_latencies = result_of(process)["latencies"]
             at = {"p50": sorted_latencies[count // 2], "p99": sorted_latencies[count * 99 // 100]}
@@ -96,7 +96,9 @@ def latency(context: Context) -> Result:
         values = {name: [each[point] for each in found[name]] for name in ("cometchat", "loop")}
         rows.append(
             at_most(
-                f"latency at 500/s, {point}: to the bare loop", target, ratio(values["cometchat"], values["loop"]).median
+                f"latency at 500/s, {point}: to the bare loop",
+                target,
+                ratio(values["cometchat"], values["loop"]).median,
             )
         )
     numbers = {

@@ -1,8 +1,9 @@
 """The clients that are measured: the SDK and its peers, each in a process of its own.
 
 ``python -m benchmarks.subjects NAME PORT COUNT [--stamped] [--without MODULE ...]`` connects, and prints a line of JSON
-with the result once COUNT events have come; with ``--idle`` it does nothing for COUNT seconds, and prints what that cost. Every subject calls the same :class:`Tally` with what its user would get;
-where the protocol hands over text, the subject decodes it, as its user would have to.
+with the result once COUNT events have come; with ``--idle`` it does nothing for COUNT seconds, and prints what that
+cost. Every subject calls the same :class:`Tally` with what its user would get; where the protocol hands over text, the
+subject decodes it, as its user would have to.
 """
 
 from __future__ import annotations
