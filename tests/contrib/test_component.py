@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
-from flask_site import DEADLINE, Site, config, eventually, site
 
 from cometchat.contrib.web import component_script
 from cometchat.sandbox import Sandbox
+
+from .flask_site import DEADLINE, Site, config, eventually, site
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with [test]")
 

@@ -15,13 +15,14 @@ from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from flask import Flask, render_template_string
-from flask_site import DEADLINE, UID, config, eventually, free_port, site
 
 from cometchat import CometChatException, CometChatWSState
 from cometchat.contrib.flask import CometChatFlask, status_changed
 from cometchat.contrib.serving import ServingClient, read_account
 from cometchat.contrib.web import COMPONENT_ETAG
 from cometchat.sandbox import Sandbox
+
+from .flask_site import DEADLINE, UID, config, eventually, free_port, site
 
 HERE = Path(__file__).parent
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Iterator, Tuple
 
 import pytest
-from flask_site import DEADLINE, eventually, free_port
+
+from .flask_site import DEADLINE, eventually, free_port
 
 RUN = Path(__file__).resolve().parents[2] / "examples" / "flask_site" / "run.py"
 

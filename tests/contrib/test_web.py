@@ -11,11 +11,12 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 import tenacity
-from flask_site import DEADLINE, UID, eventually
 
 from cometchat import Client, CometChat, CometChatException, ConnectionListener
 from cometchat.contrib import web, wsgi
 from cometchat.sandbox import Sandbox
+
+from .flask_site import DEADLINE, UID, eventually
 
 
 @pytest.fixture
