@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import json
 import os
@@ -9,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -29,8 +31,11 @@ DEADLINE = 20.0
 
 def set_up() -> None:
     """Django, once in this process; the environment, its time zone too, is left as it was."""
-    before = {name: os.environ.get(name) for name in (SETTINGS, "TZ")}
+    before = {name: os.environ.get(name) for name in (SETTINGS, "TZ", "TEST_DATABASE")}
     os.environ[SETTINGS] = "django_project.settings"
+    # A file: Django does not close the connections of a database in memory.
+    os.environ["TEST_DATABASE"] = str(Path(tempfile.gettempdir()) / f"django-tests-{os.getpid()}.sqlite3")
+    atexit.register(Path(os.environ["TEST_DATABASE"]).unlink, missing_ok=True)
     try:
         import django
 

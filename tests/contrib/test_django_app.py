@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import io
 import json
 import logging
+import os
 import re
 import threading
 from typing import Any, Dict, Iterator, List, Tuple
+from unittest import mock
 
 import pytest
 
@@ -17,21 +21,35 @@ import django_support  # noqa: E402
 
 django_support.set_up()
 
+from django.contrib import admin  # noqa: E402
 from django.contrib.auth.models import User as DjangoUser  # noqa: E402
 from django.core.exceptions import ImproperlyConfigured  # noqa: E402
+from django.core.handlers.wsgi import WSGIHandler  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
 from django.db import connection as database  # noqa: E402
+from django.db import connections  # noqa: E402
 from django.dispatch import Signal  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory, override_settings  # noqa: E402
 from django.test.client import Client as Browser  # noqa: E402
 from django_support import DEADLINE, UID, account, eventually  # noqa: E402
 
-from cometchat import Client, TextMessage  # noqa: E402
+from cometchat import (  # noqa: E402
+    CallListener,
+    Client,
+    ConnectionListener,
+    GroupListener,
+    MessageListener,
+    TextMessage,
+    UserListener,
+)
 from cometchat.contrib.django import (  # noqa: E402
+    conf,
     get_client,
     get_feed,
     login_error,
+    relay,
+    serving,
     signals,
     start,
     started,
@@ -169,6 +187,42 @@ def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:
         assert get_client().wait_for_status("connected", DEADLINE)
         assert calls == ["cometchat-django-login"] * 2
         stop()
+
+
+def test_the_first_request_starts_it_where_nothing_else_has(sandbox: Sandbox) -> None:
+    """A server's request does; the test client's, and any request under a test runner, does not."""
+    serving.arrange(dataclasses.replace(conf.read(), start="request"))
+    Browser().get("/process")
+    assert not started()
+    server, environ = WSGIHandler(), RequestFactory().get("/process").environ
+    with mock.patch("django.core.mail.outbox", [], create=True):
+        assert b"".join(server(environ, lambda status, headers: None))
+        assert not started()
+    answer = server(environ, lambda status, headers: None)
+    assert b"".join(answer) and started()
+    answer.close()
+    assert get_client().wait_for_status("connected", DEADLINE)
+
+
+class Consumer:
+    """What tells that a worker of Celery is ready, as far as it is asked."""
+
+    def __init__(self, pool: object) -> None:
+        self.pool = pool
+
+
+def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
+    """Each process of the prefork pool, not the one that forks them; and the one process of another pool."""
+    celery = pytest.importorskip("celery.signals", reason="celery is not installed")
+    prefork = pytest.importorskip("celery.concurrency.prefork")
+    serving.arrange(dataclasses.replace(conf.read(), start="never", celery=True))
+    celery.worker_ready.send(Consumer(pool=prefork.TaskPool.__new__(prefork.TaskPool)))
+    assert not started()
+    celery.worker_process_init.send(None)
+    assert started()
+    stop()
+    celery.worker_ready.send(Consumer(pool=None))
+    assert started()
 
 
 # Views.
@@ -310,9 +364,10 @@ def test_the_tag_says_what_it_lacks(sandbox: Sandbox) -> None:
 def test_signals_tell_what_listeners_hear(
     site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Messages by their class, the rest by Client, on the dispatcher thread; who raises is logged, and stops nobody."""
+    """By the message's class, or Client, on the dispatcher thread; who raises is logged, and stops nobody."""
     texts: List[str] = []
     threads: List[str] = []
+    mine: List[Any] = []
 
     def broken(**arguments: Any) -> None:
         raise RuntimeError("this receiver is broken")
@@ -321,8 +376,10 @@ def test_signals_tell_what_listeners_hear(
         threads.append(threading.current_thread().name)
         assert client is get_client()
         texts.append(message.text)
-        with database.cursor() as cursor:  # a connection of this thread's own
+        with database.cursor() as cursor:
             cursor.execute("SELECT 1")
+        mine.append(connections["default"])  # of this thread
+        assert mine[0].connection is not None
 
     signals.message_received.connect(broken)
     signals.message_received.connect(only_texts, sender=TextMessage)
@@ -337,6 +394,7 @@ def test_signals_tell_what_listeners_hear(
     finally:
         signals.message_received.disconnect(broken)
         signals.message_received.disconnect(only_texts, sender=TextMessage)
+    assert mine[0].connection is None, "the database's connection is closed, as after a request"
     assert texts == ["Hello"] and threads[0].startswith("cometchat-dispatcher-")
     by_name = {name: arguments for name, arguments in heard}
     assert by_name["message_received"]["sender"] is TextMessage
@@ -350,15 +408,6 @@ def test_signals_tell_what_listeners_hear(
 
 def test_every_callback_of_a_listener_has_a_signal() -> None:
     """No method of the connection, login, message, user, group and call listeners is left out, but for the logout's."""
-    from cometchat import (
-        CallListener,
-        ConnectionListener,
-        GroupListener,
-        MessageListener,
-        UserListener,
-    )
-    from cometchat.contrib.django import relay
-
     left_out = set()
     for cls in (ConnectionListener, UserListener, GroupListener, MessageListener, CallListener):
         (ours,) = (c for c in vars(relay).values() if isinstance(c, type) and cls in c.__bases__)
@@ -370,8 +419,6 @@ def test_every_callback_of_a_listener_has_a_signal() -> None:
 
 
 def admin_page(is_staff: bool) -> Any:
-    from django.contrib import admin
-
     request = RequestFactory().get("/admin/cometchat/connection/")
     request.user = DjangoUser(username="someone", is_staff=is_staff, is_superuser=is_staff)
     request.session = {}  # type: ignore[assignment]
@@ -410,8 +457,6 @@ def test_the_admin_says_that_a_process_does_not_connect(sandbox: Sandbox) -> Non
 
 
 def command(*arguments: str) -> Tuple[int, str]:
-    import io
-
     out = io.StringIO()
     try:
         call_command("cometchat", *arguments, stdout=out, stderr=out)
@@ -431,8 +476,6 @@ def test_the_commands_use_the_sites_settings(sandbox: Sandbox, monkeypatch: pyte
     assert code == 0 and "connected         after" in text
     code, text = command("watch", "--json", "--until", "connected", "--timeout", "10")
     assert code == 0 and [json.loads(line)["status"] for line in text.splitlines()][-1] == "connected"
-    import os
-
     assert os.environ["COMETCHAT_AUTH_TOKEN"] == "of-somebody-else"
 
 

@@ -25,9 +25,17 @@ class _Process:
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
+        self._configuration: Optional[conf.Configuration] = None
         self._client: Optional[SiteClient] = None
         self._feed: Optional[StatusFeed] = None
         self._login: Optional[Login] = None
+
+    @property
+    def _read(self) -> conf.Configuration:
+        """The settings, read once. Where the lock is held."""
+        if self._configuration is None:
+            self._configuration = conf.read()
+        return self._configuration
 
     @property
     def client(self) -> SiteClient:
@@ -37,8 +45,7 @@ class _Process:
             return client
         with self._lock:
             if self._client is None:
-                configuration = conf.read()
-                made = SiteClient(configuration.app_id, configuration.settings)
+                made = SiteClient(self._read.app_id, self._read.settings)
                 relay.register(made)
                 self._client = made
             return self._client
@@ -48,7 +55,7 @@ class _Process:
         """The feed of the client's status."""
         with self._lock:
             if self._feed is None:
-                client, configuration = self.client, conf.read()
+                client, configuration = self.client, self._read
                 streams = configuration.max_streams
                 if streams is None:
                     streams = _DEVELOPMENT_STREAMS if sys.argv[1:2] == ["runserver"] else DEFAULT_MAX_STREAMS
@@ -71,7 +78,7 @@ class _Process:
         with self._lock:
             client = self.client
             if self._login is None:
-                self._login = Login(client, conf.read())
+                self._login = Login(client, self._read)
                 self._login.begin()
             return client
 
@@ -79,7 +86,7 @@ class _Process:
         """End everything; what is asked for afterwards is made anew."""
         with self._lock:
             client, feed, login = self._client, self._feed, self._login
-            self._client = self._feed = self._login = None
+            self._client = self._feed = self._login = self._configuration = None
         if login is not None:
             login.end()
         if feed is not None:

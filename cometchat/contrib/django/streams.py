@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 import threading
 import time
-from typing import AsyncIterator, List, Optional
+from typing import AsyncIterator, Callable, List, Optional
 
 from cometchat.contrib.web import StatusFeed
 
@@ -19,6 +20,15 @@ logger = logging.getLogger("cometchat.django")
 
 #: Seconds after which a page's stream ends, and the browser opens the next: a server can stop then.
 _MAX_AGE = 25.0
+
+
+def server_is_ending() -> Callable[[], bool]:
+    """A function that says whether the server was told to end: it would wait for the streams. Unknown: it was not.
+
+    gunicorn's workers and uvicorn's server say so, and are who SIGTERM comes to.
+    """
+    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return lambda: not getattr(owner, "alive", True) or bool(getattr(owner, "should_exit", False))
 
 
 class _Page:
@@ -85,8 +95,8 @@ class Streams:
 
     def _take(self) -> bool:
         """Hand on one stream of the feed. Returns whether there is to be another."""
-        stream, given = self.feed.events(), 0
-        for given, piece in enumerate(stream, 1):
+        is_ending, given = server_is_ending(), 0
+        for given, piece in enumerate(self.feed.events(is_ending), 1):
             with self._lock:
                 # How a stream begins, and the newest status: what a new page needs.
                 self._first = (
@@ -98,9 +108,9 @@ class Streams:
                     self._thread = None
                     return False
         with self._lock:
-            if given > 1 and self._pages:
+            if given > 1 and self._pages and not is_ending():
                 return True
-            for page in self._pages:  # the feed is closed
+            for page in self._pages:  # the feed is closed, or the server ends
                 page.put(None)
             self._thread = None
             return False

@@ -5,7 +5,6 @@ Who may see the status is the site's to say: ``login_required(views.status)`` in
 
 from __future__ import annotations
 
-import signal
 from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, cast
 
 from django.contrib.auth import decorators
@@ -18,7 +17,7 @@ from cometchat.contrib.web import Answer, StreamAnswer, component_answer
 from cometchat.contrib.wsgi import gone, is_concurrent
 
 from .process import get_feed
-from .streams import Streams
+from .streams import Streams, server_is_ending
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 
@@ -70,10 +69,9 @@ def script(request: HttpRequest) -> HttpResponse:
 
 
 def _ended(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """The browser has gone, or gunicorn has told this worker to end, and waits for its threads."""
-    has_gone = gone(environ)
-    worker = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return lambda: has_gone() or not getattr(worker, "alive", True)
+    """The browser has gone, or the server has been told to end, and waits for its threads."""
+    has_gone, is_ending = gone(environ), server_is_ending()
+    return lambda: has_gone() or is_ending()
 
 
 def _streams_of(feed: Any) -> Streams:
