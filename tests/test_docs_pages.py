@@ -57,6 +57,12 @@ def sandbox() -> Iterator[Sandbox]:
         yield running
 
 
+def poll(sandbox: Sandbox) -> bool:
+    """Nothing that the test waits for; but a change of the sandbox, at which it looks again."""
+    sandbox.typing(OTHER, ME)
+    return False
+
+
 class Printed:
     """In place of ``print``, for any thread: its lines can be waited for."""
 
@@ -190,12 +196,8 @@ def test_a_script_that_runs_for_months(sandbox: Sandbox, caplog: pytest.LogCaptu
     def others() -> None:
         assert sandbox.wait_for_connections(1, DEADLINE)
         sandbox.send_message(OTHER, ME, "Hello")
-        assert sandbox.wait_until(lambda: f"{OTHER} says Hello" in caplog.messages or poll(), DEADLINE)
+        assert sandbox.wait_until(lambda: f"{OTHER} says Hello" in caplog.messages or poll(sandbox), DEADLINE)
         os.kill(os.getpid(), signal.SIGTERM)
-
-    def poll() -> bool:
-        sandbox.typing(OTHER, ME)  # a change of the sandbox, at which it looks again
-        return False
 
     other_side = threading.Thread(target=others, name="test-others", daemon=True)
     try:
@@ -364,7 +366,8 @@ def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
             )
         try:
             assert sandbox.wait_for_connections(4, 2 * DEADLINE), (tmp_path / "log").read_text()
-            assert ask(path) == {"status": "connected"}
+            # The service knows of a connection before its client does.
+            assert sandbox.wait_until(lambda: ask(path) == {"status": "connected"} or poll(sandbox), DEADLINE)
             process.terminate()
             process.wait(DEADLINE)
             assert sandbox.wait_until(lambda: len(sandbox.close_codes) == 4, DEADLINE)
