@@ -15,6 +15,7 @@ PING = '{"action":"ping","ack":"true"}'
 
 _PONG = Pong()
 _SUBSCRIPTIONS = frozenset({"ALL_USERS", "FRIENDS", "ROLES"})
+_SENT_TYPES = frozenset({"typing_indicator", "transient_message", "receipts"})
 
 
 class Identity(NamedTuple):
@@ -100,6 +101,17 @@ def encode_receipt(
     )
     frame["messageSender"] = message_sender
     return _dump(frame)
+
+
+def readdress(text: str, identity: Identity) -> Optional[str]:
+    """A frame that another connection of the same user wants sent, as this one's; None: it is none that may be sent."""
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(frame, dict) or frame.get("type") not in _SENT_TYPES or frame.get("sender") != identity.uid:
+        return None
+    return _dump({**frame, "appId": identity.app_id, "deviceId": identity.resource})
 
 
 def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:

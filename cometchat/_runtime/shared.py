@@ -13,18 +13,22 @@ import time
 from typing import Callable, ContextManager, Iterator, List, Optional
 
 from .._protocol.endpoints import MODE_DEFAULT
+from .._protocol.frames import readdress
 from .._protocol.machine import Step
-from .._protocol.states import STATUS, CometChatWSState
+from .._protocol.states import STATUS, CometChatWSState, Phase
 from .._transport.base import Socket, SocketFactory
 from ..exceptions import CometChatException
 from ..status_store import Seat, SharedStatus, StatusStore
 from .account import Account
 from .connection import Connection
 from .link import Link
-from .place import Place, PlaceMember
+from .place import UP_STATUSES, Place, PlaceMember
 from .shared_socket import SharedSocket
 
 logger = logging.getLogger("cometchat.connection")
+
+#: After so many attempts of a leader's that failed in a row another process may have better luck.
+_ATTEMPTS = 3
 
 #: A MODE that is not the default one: which it is, is the leader's to know.
 _THROTTLED = "SHARED"
@@ -54,6 +58,9 @@ class Shared:
         self.new_real = new_socket
         self.clock = clock
         self._lock = threading.Lock()
+        # Held while the line is entered or left, which waits for nothing.
+        self._moving = threading.Lock()
+        self._wanted: Callable[[], bool] = lambda: False
         self._place: Optional[Place] = None
         self._member: Optional[PlaceMember] = None
         self._left: Optional[Seat] = None
@@ -62,11 +69,12 @@ class Shared:
         self._error: Optional[CometChatException] = None
         self._told: Optional[SharedStatus] = None
         self._waits: List[Callable[[], None]] = []
-        #: Attempts of the leader's that failed in a row.
-        self.failed = 0
+        # Attempts of the leader's that failed in a row.
+        self._failed = 0
 
     def serve(self, connection: Connection, link: Link) -> None:
         """Learn what these two know."""
+        self._wanted = lambda: connection.wanted
         connection.on_step, connection.on_end, link.relay = self._step, self.leave, self._relay
         connection.on_forsake, connection.on_join = self._forsake, self._wait_left
 
@@ -77,30 +85,33 @@ class Shared:
     def enter(self) -> Place:
         """The place in the line of who is logged in."""
         uid = self._account.require().uid
-        with self._lock:
+        with self._moving:
             if self._place is not None and self._place.uid == uid:
                 return self._place
-        self.leave()
-        place = Place(uid, self._news)
-        member = PlaceMember(place)
-        place.seat = self._store.join(self._app_id, uid, member)
-        with self._lock:
+            self._leave()
+            place = Place(uid, self._news, self._as_own)
+            member = PlaceMember(place)
+            place.seat = self._store.join(self._app_id, uid, member)
             self._place, self._member = place, member
-        self.begin_turn()
-        return place
+            self.begin_turn()
+            return place
 
     def begin_turn(self) -> None:
         """What was before this process led is not for its followers."""
-        self._told, self._failures, self._error = None, 0, None
+        self._told, self._failures, self._error, self._failed = None, 0, None, 0
 
     def leave(self) -> None:
-        """No connection is wanted. Any thread; does not wait."""
-        with self._lock:
-            place, member = self._place, self._member
-            self._place = self._member = None
-            self._left = place.seat if place is not None else self._left
+        """No connection is wanted; where one is again already, it keeps its place. Any thread; does not wait."""
+        with self._moving:
+            if not self._wanted():
+                self._leave()
+
+    def _leave(self) -> None:
+        place, member = self._place, self._member
+        self._place = self._member = None
         if place is None or member is None:
             return
+        self._left = place.seat
         member.place = None
         self.throttle(None)
         if place.seat is not None:
@@ -122,7 +133,19 @@ class Shared:
             if notify.error is not None:
                 self._failures += 1
                 self._error = notify.error
-        self.publish(STATUS[step.new])
+        status, place = STATUS[step.new], self._place
+        if place is not None and place.leads:
+            place.up = status.value in UP_STATUSES
+            self._count_failure(place, step)
+        self.publish(status)
+
+    def _count_failure(self, place: Place, step: Step) -> None:
+        if place.up:
+            self._failed = 0
+        elif step.new is Phase.BACKOFF and any(notify.error is not None for notify in step.notifications):
+            self._failed += 1
+            if self._failed % _ATTEMPTS == 0 and place.seat is not None:
+                place.seat.step_down()
 
     def publish(self, status: CometChatWSState) -> None:
         """Tell the followers, if this one leads."""
@@ -143,6 +166,11 @@ class Shared:
         if place is not None and place.leads and place.seat is not None:
             place.seat.relay(data)
 
+    def _as_own(self, text: str) -> Optional[str]:
+        """The service takes of a connection what bears its device id."""
+        session = self._account.session
+        return readdress(text, self._account.identity(session)) if session is not None else None
+
     def throttle(self, status: Optional[SharedStatus]) -> None:
         """The MODE is the leader's; None: this one's."""
         throttled = status is not None and status.status == CometChatWSState.FEATURE_THROTTLED.value
@@ -157,15 +185,20 @@ class Shared:
                 on_return()
             yield
 
-    def hold(self, wake: threading.Event) -> None:
-        """While nobody knows who leads, the connection is lost, and not being made. Ended by ``wake``."""
+    def hold(self, wake: threading.Event) -> bool:
+        """While nobody knows who leads, the connection is lost, and not being made. Ended by ``wake``.
+
+        :returns: it was so: no other wait is needed before the next attempt.
+        """
         place = self._place
         if place is None or not place.away:
-            return
+            return False
         logger.info("waiting for the status store: %s", place.error)
         with self._told_of_news(wake.set):
             if place.away:
                 wake.wait()
+        wake.set()
+        return True
 
     @contextlib.contextmanager
     def _told_of_news(self, call: Callable[[], None]) -> Iterator[None]:

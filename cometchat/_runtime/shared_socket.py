@@ -24,16 +24,12 @@ from .place import UP_STATUSES, Place
 _ACCEPTED = b'{"type":"auth","body":{"code":"200","status":"OK"}}'
 _PONG = b'{"action":"pong"}'
 
-#: After so many attempts that failed in a row another process may have better luck.
-_ATTEMPTS = 3
-
 
 class Share(Protocol):
     """What a socket needs of :class:`.shared.Shared`."""
 
     new_real: SocketFactory
     clock: Callable[[], float]
-    failed: int
 
     def enter(self) -> Place:
         """The place in the line."""
@@ -78,9 +74,8 @@ class SharedSocket:
                 raise self._lost()
             self._real.open(url, timeout)
         except CometChatException as error:
-            self._count_failure(place)
             raise self._reason(place, error) from error.__cause__
-        self._shared.failed = 0
+        self._check_lead(place)
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """The next message of the service, of the leader's, or an answer of this very socket."""
@@ -98,9 +93,19 @@ class SharedSocket:
         with place.cond:
             if not self._wait_for_frames(place, deadline):
                 return []
-            frames = list(place.frames) if burst else [place.frames[0]]
-            for _ in frames:
+            frames: List[bytes] = []
+            while place.frames:
+                item = place.frames[0]
+                if not isinstance(item, bytes):
+                    if frames:
+                        break  # they are told before it
+                    place.frames.popleft()
+                    place.failures_told = item.failures
+                    raise place.broken(item)
+                frames.append(item)
                 place.frames.popleft()
+                if not burst:
+                    break
             return frames
 
     def _wait_for_frames(self, place: Place, deadline: float) -> bool:
@@ -113,8 +118,7 @@ class SharedSocket:
             if place.frames:
                 return True
             status = place.status
-            if status is None or status.status not in UP_STATUSES:
-                place.failures_told = status.failures if status is not None else 0
+            if status is None:
                 raise place.broken()
             if status.status != self._mode:
                 self._mode = status.status
@@ -128,7 +132,8 @@ class SharedSocket:
     def send(self, text: str, timeout: float) -> None:
         """To the service, if need be by the leader."""
         place = self._place
-        if self._real is not None:
+        if self._real is not None and place is not None:
+            self._check_lead(place)
             self._real.send(text, timeout)
             return
         if place is None or self._turn != place.turn or place.seat is None:
@@ -139,7 +144,7 @@ class SharedSocket:
             place.seat.send_up(text)
             return
         with place.cond:
-            place.frames.append(answer)
+            place.frames.appendleft(answer)  # what waits is no reason for a late answer
             place.cond.notify_all()
 
     def interrupt(self) -> None:
@@ -183,6 +188,7 @@ class SharedSocket:
                 if status.status in UP_STATUSES:
                     self._mode = status.status
                     self._shared.throttle(status)
+                    place.frames.clear()  # older than this connection
                     return
                 if status.error is not None and status.failures > place.failures_told:
                     place.failures_told = status.failures
@@ -207,17 +213,13 @@ class SharedSocket:
                     frames = [] if data is None else [data]
             except CometChatException as error:
                 raise self._reason(place, error) from error.__cause__
-            now = clock()
-            if self._turn != place.turn or now >= seat.leads_until():
-                # What has come since is the next leader's to tell.
-                raise self._reason(place, self._lapsed())
-            if frames or now >= deadline:
+            self._check_lead(place)  # what has come since it ended is the next leader's to tell
+            if frames or clock() >= deadline:
                 return frames
 
-    def _count_failure(self, place: Place) -> None:
-        self._shared.failed += 1
-        if self._shared.failed % _ATTEMPTS == 0 and place.seat is not None and not self._interrupted:
-            place.seat.step_down()
+    def _check_lead(self, place: Place) -> None:
+        if self._turn != place.turn or place.seat is None or self._shared.clock() >= place.seat.leads_until():
+            raise self._reason(place, self._lapsed())
 
     def _reason(self, place: Place, error: CometChatException) -> CometChatException:
         """Of a real socket that ended because the lead did, that is the reason."""

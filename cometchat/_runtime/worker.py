@@ -106,7 +106,7 @@ class Worker:
             self._give_up(run)
         finally:
             self._let_go(run)
-            if self._shared is not None and not self._connection.wanted:
+            if self._shared is not None:
                 self._shared.leave()
 
     def _attempt(self, run: Run, state: Any) -> None:
@@ -228,9 +228,10 @@ class Worker:
 
     def _before_wait(self, run: Run, state: Any) -> None:
         """Tenacity says: once more."""
-        if self._shared is not None:
-            self._shared.hold(run.wake)
+        held = self._shared is not None and self._shared.hold(run.wake)
         self._connection.signal(run, Signal.RETRY, only_in=Phase.LOST)
+        if held:
+            return
         self._connection.prepare_wait(run)
         logger.info("the next attempt (number %d) in %.1f s", state.attempt_number + 1, state.next_action.sleep)
 
