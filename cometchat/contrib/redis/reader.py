@@ -11,6 +11,10 @@ import redis
 
 logger = logging.getLogger("cometchat.redis")
 
+#: Seconds after which a read that nothing comes in for begins anew. (Without a limit some versions of the redis library
+#: take that of the connection.)
+_LOOK = 60.0
+
 
 class Reader:
     """A subscription: puts ``("message", (channel, data))`` onto a queue, and ``("broken", error)`` when it ends.
@@ -56,7 +60,7 @@ class Reader:
         subscribed = 0
         try:
             while not self._stopped:
-                message = self._pubsub.get_message(timeout=None)
+                message = self._pubsub.get_message(timeout=_LOOK)
                 if message is None:
                     continue
                 if message["type"] == "message":

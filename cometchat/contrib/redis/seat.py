@@ -18,10 +18,23 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from cometchat import CometChatException, ConnectionException, Member, SharedStatus
+from cometchat import ConnectionException, Member, SharedStatus
 
 from .reader import Reader
-from .wire import ACQUIRE, RELAY, RELEASE, RENEW, Frame, Keys, State, decode, encode_frame, encode_state, run
+from .wire import (
+    ACQUIRE,
+    RELAY,
+    RELEASE,
+    RENEW,
+    Frame,
+    Keys,
+    State,
+    decode,
+    encode_frame,
+    encode_state,
+    run,
+    unreachable,
+)
 
 logger = logging.getLogger("cometchat.redis")
 
@@ -36,6 +49,11 @@ MAX_WAITING = 10_000
 #: Frames that go to Redis in one call.
 _BATCH = 500
 
+#: After so many attempts to take a lead that another holds while it is not heard of, the subscription is made anew.
+_UNHEARD = 2
+
+_GAP = "What the process that holds the connection relayed was lost on the way over Redis: it is asked for."
+
 #: Of the lease: what a leader does not count on, for clocks that differ in speed and the way to Redis.
 _MARGIN = 0.1
 
@@ -47,6 +65,7 @@ class RedisSeat:
     :param address: where Redis is, for messages.
     :param lease: seconds that the lock lives.
     :param number: for the threads' names.
+    :param on_end: called when the seat is no more.
     :param clock: monotonic seconds.
     :param jitter: 0 to 1 at random.
     """
@@ -61,6 +80,7 @@ class RedisSeat:
         lease: float,
         events: bool,
         number: int,
+        on_end: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
@@ -71,18 +91,19 @@ class RedisSeat:
         self._lease = lease
         self._events = events
         self._number = number
+        self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
         self._name = uuid.uuid4().hex
         self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
         self._ended = threading.Event()
         self._leaving = False
-        self._waiting = 0  # frames on the queue; only roughly, which is enough for a limit
         self._until = 0.0  # of this seat's lead
         self._renew_at = self._try_at = 0.0
         self._heard_at: Optional[float] = None
-        self._hears_since = 0.0
         self._token = 0  # of the lead that holds now
+        self._own = 0  # of this seat's newest lead
+        self._unheard = 0  # attempts to lead since something was heard
         self._sent = 0  # frames of this seat's lead
         self._seen: Optional[int] = None  # the newest frame of another's lead
         self._status = _CONNECTING
@@ -105,9 +126,7 @@ class RedisSeat:
     def relay(self, data: bytes) -> None:
         """See :class:`cometchat.Seat`."""
         if self._events:
-            fits = self._waiting < MAX_WAITING
-            self._waiting += fits
-            self._queue.put(("relay", data if fits else None))
+            self._queue.put(("relay", data if self._queue.qsize() < MAX_WAITING else None))
 
     def send_up(self, text: str) -> None:
         """See :class:`cometchat.Seat`."""
@@ -133,6 +152,8 @@ class RedisSeat:
     def forsake(self) -> None:
         """See :class:`cometchat.Seat`: the threads are the parent's, and the redis library knows of forks."""
         self._leaving = True
+        self._until = 0.0
+        self._on_end()
 
     # --- on the thread
 
@@ -154,14 +175,15 @@ class RedisSeat:
             self._member.away(ConnectionException("ERR_STATUS_STORE", message))
         finally:
             self._until = 0.0
+            self._on_end()
             self._ended.set()
 
     def _serve(self) -> None:
         """As long as Redis answers, and the seat is taken."""
         client = self._open(self._lease / 3)
-        reader = Reader(self._open(None), (self._keys.down, self._keys.up), self._queue, self._number)
+        reader = Reader(self._open(self._lease / 3), (self._keys.down, self._keys.up), self._queue, self._number)
         try:
-            reader.start(self._lease)
+            reader.start(self._lease / 3)
             self._client = client
             self._resume(client)
             while not self._leaving:
@@ -171,17 +193,17 @@ class RedisSeat:
             reader.stop()
             client.close()
 
-    def _open(self, timeout: Optional[float]) -> Any:
+    def _open(self, timeout: float) -> Any:
         return self._connect(
             socket_timeout=timeout,
-            socket_connect_timeout=self._lease / 3,
+            socket_connect_timeout=timeout,
             retry=Retry(NoBackoff(), 0),
             decode_responses=False,
         )
 
     def _resume(self, client: Any) -> None:
         """Redis answers. What held before may hold still."""
-        self._hears_since = self._clock()
+        self._unheard = 0
         if self._told_away:
             logger.info("Redis at %s is back", self._address)
             self._told_away = False
@@ -215,6 +237,7 @@ class RedisSeat:
             elif kind == "step down" and self._until:
                 self._release(client, SharedStatus("connecting", self._status.failures, self._status.error))
                 self._try_at = self._clock() + self._lease
+                self._follow(_CONNECTING)
             elif kind == "broken":
                 raise value
         self._relay(client, frames)
@@ -239,9 +262,9 @@ class RedisSeat:
         """Take the lock, or learn who has it."""
         began = self._clock()
         keys = self._keys
-        answer = run(client, ACQUIRE, (keys.lock, keys.token), self._name, int(self._lease * 1000))
+        answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
         if answer > 0:
-            self._token, self._sent, self._seen = answer, 0, None
+            self._token, self._own, self._sent, self._seen = answer, answer, 0, None
             self._status = _CONNECTING
             self._prolong(began)
             self._renew(client)
@@ -249,22 +272,26 @@ class RedisSeat:
                 logger.info("this process holds the connection from now on (lead %d)", self._token)
                 self._member.lead()
             return
-        if began - max(self._heard_at or 0.0, self._hears_since) > 2 * self._lease:
+        self._unheard += 1
+        if self._unheard > _UNHEARD:
             raise redis.ConnectionError("its messages do not arrive")
         self._try_at = self._clock() - answer / 1000 + self._jitter() * _MARGIN * self._lease
         state: Any = client.get(keys.state)
         decoded = decode(state) if isinstance(state, bytes) else None
         if decoded is not None and decoded[0] is not None:
-            self._hear_state(decoded[0])
+            self._hear_state(decoded[0], kept=True)
         else:
             self._follow(_CONNECTING)
 
     def _renew(self, client: Any) -> None:
         """Prolong the lead, and say how the connection is."""
         began = self._clock()
+        if began >= self._until:
+            self._lose_lead()
+            return
         keys, said = self._keys, encode_state(State(self._token, self._sent, self._status))
-        mine = run(client, RENEW, (keys.lock, keys.state), self._name, int(self._lease * 1000), said, keys.down, said)
-        if mine:
+        arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down)
+        if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
             self._prolong(began)
         else:
             self._lose_lead()
@@ -289,7 +316,6 @@ class RedisSeat:
     def _number_frame(self, data: Optional[bytes], frames: List[bytes]) -> None:
         self._sent += 1
         if data is not None:  # else a gap, for the followers to find
-            self._waiting -= 1
             frames.append(encode_frame(Frame(self._token, self._sent, data)))
 
     def _relay(self, client: Any, frames: List[bytes]) -> None:
@@ -315,9 +341,13 @@ class RedisSeat:
             self._seen = frame.number
             self._member.frame(frame.data)
 
-    def _hear_state(self, state: State) -> None:
-        if state.token < self._token:
-            return  # fenced
+    def _hear_state(self, state: State, kept: bool = False) -> None:
+        """What a leader says.
+
+        :param kept: it is what Redis keeps, not a message: it tells nothing of messages' ways.
+        """
+        if state.token < self._token or state.token == self._own:
+            return  # fenced; or the echo of this seat's own
         now = self._clock()
         if state.token > self._token:
             self._token, self._seen = state.token, None
@@ -325,6 +355,9 @@ class RedisSeat:
         elif self._seen is not None and state.number > self._seen:
             self._find_gap()
             self._seen = state.number
+        if not kept:
+            self._unheard = 0
+            self._seen = state.number if self._seen is None else self._seen
         self._heard_at = now
         self._follow(state.status)
         if state.free:
@@ -335,7 +368,9 @@ class RedisSeat:
     def _find_gap(self) -> None:
         """Frames were lost on the way: the member's connection breaks, and the new one asks for what it missed."""
         logger.info("frames of the leader were lost on the way")
-        self._member.follow(_CONNECTING)
+        before, error = self._status, ConnectionException("WS_CONNECTION_FAIL", _GAP)
+        self._member.follow(SharedStatus("connecting", before.failures, error))
+        self._member.follow(before)
 
     def _follow(self, status: SharedStatus) -> None:
         self._status = status
@@ -363,17 +398,6 @@ class RedisSeat:
     def _tell_away(self, cause: Exception) -> None:
         self._told_away = True
         self._until = 0.0
-        error = _unreachable(self._address, cause)
+        error = unreachable(self._address, cause)
         logger.warning("%s", error)
         self._member.away(error)
-
-
-def _unreachable(address: str, cause: Exception) -> CometChatException:
-    error = ConnectionException(
-        "ERR_STATUS_STORE",
-        f"Redis at {address} can't be used ({type(cause).__name__}): until it can, no process knows which of them holds"
-        " the connection.",
-        details=str(cause) or None,
-    )
-    error.__cause__ = cause
-    return error

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import weakref
-from typing import Any
+from typing import Any, Dict
 
 import redis
 
@@ -49,7 +48,8 @@ class RedisStatusStore:
         self.events = events
         self._url = url
         self.connection()  # opens nothing, and reads the url
-        self._seats: weakref.WeakSet[RedisSeat] = weakref.WeakSet()
+        # Written and read without a lock, which a fork could find taken: each operation is one step of the interpreter.
+        self._seats: Dict[int, RedisSeat] = {}
 
     def __repr__(self) -> str:
         return f"<RedisStatusStore {self.address} prefix={self.prefix!r} lease={self.lease:g}>"
@@ -63,7 +63,7 @@ class RedisStatusStore:
     @property
     def leads(self) -> bool:
         """A client of this process holds its connection."""
-        return any(seat.leads for seat in tuple(self._seats))
+        return any(seat.leads for seat in list(self._seats.values()))
 
     def connection(self, **options: Any) -> redis.Redis:
         """A client of the redis library, with a pool of its own. Opens nothing yet.
@@ -80,6 +80,7 @@ class RedisStatusStore:
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         """See :class:`cometchat.StatusStore`."""
+        number = next(_numbers)
         seat = RedisSeat(
             member,
             Keys.of(self.prefix, app_id, uid),
@@ -87,9 +88,10 @@ class RedisStatusStore:
             address=self.address,
             lease=self.lease,
             events=self.events,
-            number=next(_numbers),
+            number=number,
+            on_end=lambda: self._seats.pop(number, None),
         )
-        self._seats.add(seat)
+        self._seats[number] = seat
         seat.start()
         return seat
 

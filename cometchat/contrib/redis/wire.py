@@ -10,30 +10,35 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
-from cometchat import ConnectionException, SharedStatus
+from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
-#: Take the lock if it is free. KEYS: lock, token. ARGV: member, lease in ms. The token; or minus the ms that the lock
-#: lives on.
+#: Take the lock if it is free, or left over from an earlier lead of this member's. KEYS: lock, token, state. ARGV:
+#: member, lease in ms. The token; or minus the ms that the lock lives on.
 ACQUIRE = """
-if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) then
+if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
   local token = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now)
-  redis.call('SET', KEYS[2], string.format('%.0f', token))
+  redis.call('SET', KEYS[2], string.format('%.0f', token), 'PX', 86400000)
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('DEL', KEYS[3])
   return token
 end
 return -math.max(redis.call('PTTL', KEYS[1]), 1)
 """
 
-#: Prolong the lock, keep the state, tell all. KEYS: lock, state. ARGV: member, lease in ms, state, channel, message.
-#: 0: the lock is another's, or nobody's.
+#: Prolong the lock, keep the state, tell all. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
+#: channel. 0: the lock is another's, or was. Where it is gone with all that Redis knew, nobody has led since.
 RENEW = """
-if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+local holder = redis.call('GET', KEYS[1])
+local newest = redis.call('GET', KEYS[2])
+if holder ~= ARGV[1] and (holder or newest and newest ~= ARGV[3]) then
   return 0
 end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[4], ARGV[5])
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[3], 'PX', 86400000)
+redis.call('SET', KEYS[3], ARGV[4], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[5], ARGV[4])
 return 1
 """
 
@@ -125,7 +130,7 @@ def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
             return None, Frame(int(token), int(number), data)
         if kind in (_STATE, _FREE):
             return _state(json.loads(rest), kind == _FREE), None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return None
     return None
 
@@ -138,7 +143,7 @@ def _state(said: Dict[str, Any], free: bool) -> State:
         error = ConnectionException(
             str(told["code"]), str(told["message"]), details=None if details is None else str(details)
         )
-    status = SharedStatus(str(said["status"]), int(said["failures"]), error)
+    status = SharedStatus(CometChatWSState(said["status"]).value, int(said["failures"]), error)
     return State(int(said["token"]), int(said["number"]), status, free)
 
 
@@ -148,3 +153,17 @@ def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
     :param client: of the redis library, whose types differ between its versions.
     """
     return int(client.eval(script, len(keys), *keys, *arguments))
+
+def unreachable(address: str, cause: Exception) -> ConnectionException:
+    """What a member is told when Redis can't be used.
+
+    :param address: without a password.
+    """
+    error = ConnectionException(
+        "ERR_STATUS_STORE",
+        f"Redis at {address} can't be used ({type(cause).__name__}): until it can, no process knows which of them holds"
+        " the connection.",
+        details=str(cause) or None,
+    )
+    error.__cause__ = cause
+    return error
