@@ -96,6 +96,13 @@ class Place:
         if real is not None:
             real.interrupt()
 
+    def lapse(self, turn: int, now: float, error: CometChatException) -> None:
+        """The lead of this turn is over, if it is by now, and the store has not said yet what comes after it."""
+        with self.cond:
+            if turn == self.turn and self.leads and self.seat is not None and now >= self.seat.leads_until():
+                self._turn_over()
+                self.error = error
+
     def frame(self, data: bytes) -> None:
         """See :class:`Member`."""
         with self.cond:

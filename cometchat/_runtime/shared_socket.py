@@ -178,7 +178,9 @@ class SharedSocket:
             if self._turn != place.turn:
                 self._turn = place.turn
                 self._shared.begin_turn()
-            if place.leads and place.seat is not None and place.seat.leads_until() > self._shared.clock():
+            if place.leads:
+                place.lapse(self._turn, self._shared.clock(), self._lapsed())
+            if place.leads:
                 self._real = place.real = self._shared.new_real()
                 return
             if place.error is not None:
@@ -219,6 +221,7 @@ class SharedSocket:
 
     def _check_lead(self, place: Place) -> None:
         if self._turn != place.turn or place.seat is None or self._shared.clock() >= place.seat.leads_until():
+            place.lapse(self._turn, self._shared.clock(), self._lapsed())
             raise self._reason(place, self._lapsed())
 
     def _reason(self, place: Place, error: CometChatException) -> CometChatException:
