@@ -15,8 +15,6 @@ import uuid
 from typing import Any, Callable, List, Optional, Tuple
 
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from cometchat import ConnectionException, Member, SharedStatus
 
@@ -61,7 +59,7 @@ _MARGIN = 0.1
 class RedisSeat:
     """See :class:`cometchat.Seat`.
 
-    :param connect: makes a client of the redis library.
+    :param connect: makes a client of the redis library, whose calls take at most so many seconds.
     :param address: where Redis is, for messages.
     :param lease: seconds that the lock lives.
     :param number: for the threads' names.
@@ -75,7 +73,7 @@ class RedisSeat:
         member: Member,
         keys: Keys,
         *,
-        connect: Callable[..., Any],
+        connect: Callable[[float], Any],
         address: str,
         lease: float,
         events: bool,
@@ -85,7 +83,7 @@ class RedisSeat:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._member = member
-        self._keys = keys
+        self.keys = keys
         self._connect = connect
         self._address = address
         self._lease = lease
@@ -180,8 +178,8 @@ class RedisSeat:
 
     def _serve(self) -> None:
         """As long as Redis answers, and the seat is taken."""
-        client = self._open(self._lease / 3)
-        reader = Reader(self._open(self._lease / 3), (self._keys.down, self._keys.up), self._queue, self._number)
+        client = self._connect(self._lease / 3)
+        reader = Reader(self._connect(self._lease / 3), (self.keys.down, self.keys.up), self._queue, self._number)
         try:
             reader.start(self._lease / 3)
             self._client = client
@@ -192,14 +190,6 @@ class RedisSeat:
         finally:
             reader.stop()
             client.close()
-
-    def _open(self, timeout: float) -> Any:
-        return self._connect(
-            socket_timeout=timeout,
-            socket_connect_timeout=timeout,
-            retry=Retry(NoBackoff(), 0),
-            decode_responses=False,
-        )
 
     def _resume(self, client: Any) -> None:
         """Redis answers. What held before may hold still."""
@@ -233,11 +223,12 @@ class RedisSeat:
             elif kind == "message":
                 self._hear(*value)
             elif kind == "up" and not self._until:
-                client.publish(self._keys.up, value)
+                client.publish(self.keys.up, value)
             elif kind == "step down" and self._until:
-                self._release(client, SharedStatus("connecting", self._status.failures, self._status.error))
-                self._try_at = self._clock() + self._lease
+                before = self._status
                 self._follow(_CONNECTING)
+                self._release(client, SharedStatus("connecting", before.failures, before.error))
+                self._try_at = self._clock() + self._lease
             elif kind == "broken":
                 raise value
         self._relay(client, frames)
@@ -261,7 +252,7 @@ class RedisSeat:
     def _try(self, client: Any) -> None:
         """Take the lock, or learn who has it."""
         began = self._clock()
-        keys = self._keys
+        keys = self.keys
         answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
         if answer > 0:
             self._token, self._own, self._sent, self._seen = answer, answer, 0, None
@@ -289,10 +280,13 @@ class RedisSeat:
         if began >= self._until:
             self._lose_lead()
             return
-        keys, said = self._keys, encode_state(State(self._token, self._sent, self._status))
+        keys, said = self.keys, encode_state(State(self._token, self._sent, self._status))
         arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down)
         if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
+            late = self._clock() >= self._until
             self._prolong(began)
+            if late and self.leads:
+                self._member.lead()  # which took it for lost
         else:
             self._lose_lead()
 
@@ -309,7 +303,7 @@ class RedisSeat:
     def _release(self, client: Any, status: SharedStatus) -> None:
         if not self._until:
             return
-        keys, said = self._keys, encode_state(State(self._token, self._sent, status, free=True))
+        keys, said = self.keys, encode_state(State(self._token, self._sent, status, free=True))
         self._until = 0.0
         run(client, RELEASE, (keys.lock, keys.state), self._name, keys.down, said)
 
@@ -320,12 +314,12 @@ class RedisSeat:
 
     def _relay(self, client: Any, frames: List[bytes]) -> None:
         if frames and self._until:
-            if not run(client, RELAY, (self._keys.lock,), self._name, self._keys.down, *frames):
+            if not run(client, RELAY, (self.keys.lock,), self._name, self.keys.down, *frames):
                 self._lose_lead()
         frames.clear()
 
     def _hear(self, channel: bytes, message: bytes) -> None:
-        if channel.decode() == self._keys.up:
+        if channel.decode() == self.keys.up:
             if self._until:
                 self._member.send(message.decode("utf-8", "replace"))
             return

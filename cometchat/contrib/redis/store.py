@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Dict
+from typing import Dict
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from cometchat import InvalidArgumentException, Member, Seat
 
@@ -65,16 +67,27 @@ class RedisStatusStore:
         """A client of this process holds its connection."""
         return any(seat.leads for seat in list(self._seats.values()))
 
-    def connection(self, **options: Any) -> redis.Redis:
+    def leads_line(self, app_id: str, uid: str) -> bool:
+        """The same, of one app's user."""
+        keys = Keys.of(self.prefix, app_id, uid)
+        return any(seat.leads and seat.keys == keys for seat in list(self._seats.values()))
+
+    def connection(self, timeout: float = LEASE) -> redis.Redis:
         """A client of the redis library, with a pool of its own. Opens nothing yet.
 
-        :param options: as ``redis.Redis`` takes them.
+        :param timeout: seconds for each call.
         """
         expected = 'give an address such as "redis://localhost:6379/0", "rediss://..." or "unix://..."'
         if not isinstance(self._url, str):
             raise _wrong("url", expected)
         try:
-            return redis.Redis.from_url(self._url, **options)
+            return redis.Redis.from_url(
+                self._url,
+                socket_timeout=timeout,
+                socket_connect_timeout=timeout,
+                retry=Retry(NoBackoff(), 0),
+                decode_responses=False,
+            )
         except (ValueError, TypeError):
             raise _wrong("url", expected) from None  # its words may hold the password
 

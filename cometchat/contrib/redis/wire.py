@@ -154,6 +154,7 @@ def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
     """
     return int(client.eval(script, len(keys), *keys, *arguments))
 
+
 def unreachable(address: str, cause: Exception) -> ConnectionException:
     """What a member is told when Redis can't be used.
 
