@@ -7,5 +7,6 @@ it. :class:`EventStream` hands each event to one worker of a group, for work tha
 from __future__ import annotations
 
 from .store import RedisStatusStore
+from .streams import EventStream
 
-__all__ = ["RedisStatusStore"]
+__all__ = ["EventStream", "RedisStatusStore"]

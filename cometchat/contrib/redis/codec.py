@@ -1,0 +1,124 @@
+"""Events as JSON: a call of a listener's method, with the SDK's models in it. Pure.
+
+What comes back is one of the models below or plain JSON, whatever stands in Redis: nothing is loaded by name from
+elsewhere. A login's auth token is never written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
+
+from cometchat import (
+    Action,
+    Attachment,
+    BaseMessage,
+    Call,
+    CallListener,
+    CardMessage,
+    CustomMessage,
+    Group,
+    GroupListener,
+    InteractionReceipt,
+    InteractiveMessage,
+    MediaMessage,
+    MessageListener,
+    MessageReceipt,
+    ReactionEvent,
+    TextMessage,
+    TransientMessage,
+    TypingIndicator,
+    User,
+    UserListener,
+)
+
+_MODELS = (
+    *(Action, Attachment, BaseMessage, Call, CardMessage, CustomMessage, Group, InteractionReceipt, InteractiveMessage),
+    *(MediaMessage, MessageReceipt, ReactionEvent, TextMessage, TransientMessage, TypingIndicator, User),
+)
+_BY_NAME: Dict[str, Any] = {model.__name__: model for model in _MODELS}
+
+#: Kind -> the listener's class.
+KINDS: Dict[str, Type[Any]] = {
+    "user": UserListener,
+    "group": GroupListener,
+    "message": MessageListener,
+    "call": CallListener,
+}
+
+#: Kind -> the methods that it has.
+METHODS: Dict[str, Tuple[str, ...]] = {
+    kind: tuple(name for name in vars(listener) if name.startswith("on_")) for kind, listener in KINDS.items()
+}
+
+_SECRETS = frozenset({"auth_token"})
+
+
+class Event(NamedTuple):
+    """A call that listeners are owed."""
+
+    kind: str
+    method: str
+    args: Tuple[Any, ...]
+
+    @property
+    def key(self) -> Optional[str]:
+        """What is the same for the same event in every process; None: it can't be told from another."""
+        message = self.args[0] if self.args else None
+        if not isinstance(message, BaseMessage) or not message.id:
+            return None
+        return f"{self.method}:{message.id}:{message.edited_at or message.deleted_at or ''}"
+
+
+def encode(event: Event) -> bytes:
+    """As it stands in Redis.
+
+    :raises ValueError: it is nested too deep.
+    """
+    try:
+        return json.dumps([event.kind, event.method, [_encoded(arg) for arg in event.args]]).encode()
+    except (RecursionError, TypeError) as error:
+        raise ValueError(f"{event.method} can't be written as JSON") from error
+
+
+def decode(data: bytes) -> Event:
+    """What :func:`encode` has made, also by another version of the SDK.
+
+    :raises ValueError: it is nothing that this version knows.
+    """
+    try:
+        kind, method, args = json.loads(data)
+        if method not in METHODS[kind]:
+            raise ValueError(f"{kind} has no method of this name")
+        return Event(kind, method, tuple(_decoded(arg) for arg in args))
+    except (KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ValueError(f"no event ({type(error).__name__})") from error
+
+
+def _encoded(value: Any) -> Any:
+    """A model is ["Name", {fields}], a tuple ["tuple", [items]], a list ["list", [items]]; an object stays one."""
+    if type(value) in _MODELS:
+        fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        kept = {name: _encoded(each) for name, each in fields.items() if name not in _SECRETS and each is not None}
+        return [type(value).__name__, kept]
+    if isinstance(value, (list, tuple)):
+        return ["tuple" if isinstance(value, tuple) else "list", [_encoded(each) for each in value]]
+    if isinstance(value, dict):
+        return {key: _encoded(each) for key, each in value.items()}
+    return value
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _decoded(each) for key, each in value.items()}
+    if not isinstance(value, list):
+        return value
+    name, inner = value
+    if name == "tuple":
+        return tuple(_decoded(each) for each in inner)
+    if name == "list":
+        return [_decoded(each) for each in inner]
+    model = _BY_NAME[name]
+    known = {field.name for field in dataclasses.fields(model)} - _SECRETS
+    return model(**{key: _decoded(each) for key, each in inner.items() if key in known})

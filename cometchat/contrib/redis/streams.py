@@ -1,0 +1,256 @@
+"""EventStream: each event to one worker of a group, by a consumer group of Redis Streams."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from types import TracebackType
+from typing import Any, Callable, List, Optional, Tuple, Type, Union
+
+import redis
+
+from cometchat import Client, InvalidArgumentException
+
+from .capture import Capture
+from .codec import KINDS, decode
+from .store import RedisStatusStore
+
+logger = logging.getLogger("cometchat.redis")
+
+_numbers = itertools.count(1)
+
+#: Seconds that one read of the stream waits for something to come, and the longest that close() has to wait for it.
+_BLOCK = 0.5
+
+#: Seconds for a call to Redis.
+_TIMEOUT = 2.0
+
+#: Seconds between attempts while Redis is away.
+_PAUSE = 0.5
+
+_ENDS = 1.0
+
+
+class EventStream:
+    """Puts what a client hears into a stream in Redis, and hands it out: each event to one worker of each group.
+
+    Made in every process, after login; in the child of a fork it has to be made anew. The process that holds the
+    connection adds to the stream (a client without a status store always does, so make it in one process only); every
+    process that calls :meth:`listen` works on it, on a thread of its own.
+
+    A message is in the stream once, also where its leader is killed. A worker that is killed while it works on an event
+    leaves it to another, which works on it again after ``claim_after`` seconds: at least once in such a case, and
+    exactly once in all others.
+
+    :param client: logged in.
+    :param store: the RedisStatusStore of its settings, or an address as that takes it.
+    :param group: of workers that share the events. A new group begins with the oldest event that is held.
+    :param consumer: this worker's name, unlike all others'. Default: made of host and process.
+    :param maxlen: about how many events (1 to 10,000,000) the stream holds; beyond it the oldest go, handled or not.
+    :param claim_after: seconds (1 to 86,400) after which an event that a worker has taken, and not finished, is
+        another's. Longer than the longest callback, or that runs twice.
+    :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
+        then it goes to the stream of dead letters, :attr:`dead_letters`.
+    :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
+        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: nobody is logged in.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        store: Union[RedisStatusStore, str],
+        group: str = "workers",
+        consumer: Optional[str] = None,
+        *,
+        maxlen: int = 100_000,
+        claim_after: float = 60.0,
+        retries: int = 3,
+    ) -> None:
+        user = client.get_logged_in_user() if isinstance(client, Client) else None
+        if user is None:
+            raise _wrong("client", "give a Client that is logged in")
+        if isinstance(store, str):
+            store = RedisStatusStore(store)
+        if not isinstance(store, RedisStatusStore):
+            raise _wrong("store", "give the RedisStatusStore of the settings, or an address")
+        for name, text in (("group", group), ("consumer", consumer or "-")):
+            if not isinstance(text, str) or not text:
+                raise _wrong(name, "give a text")
+        _check("maxlen", maxlen, 1, 10_000_000, whole=True)
+        _check("claim_after", claim_after, 1, 86_400)
+        _check("retries", retries, 0, 1000, whole=True)
+        self.group = group
+        self.consumer = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        #: The stream's key, and that of its dead letters.
+        self.key = f"{store.prefix}:{{{client.app_id}:{user.uid}}}:events"
+        self.dead_letters = f"{self.key}:dead"
+        self._store = store
+        self._claim_after = claim_after
+        self._retries = retries
+        self._number = next(_numbers)
+        self._listeners: Tuple[object, ...] = ()
+        self._stopped = threading.Event()
+        self._lock = threading.Lock()
+        self._thread: Optional[threading.Thread] = None
+        self._capture = Capture(
+            client,
+            lambda: store.connection(_TIMEOUT),
+            self.key,
+            leads=_leads(client, user.uid),
+            maxlen=maxlen,
+            listener_id=f"cometchat-stream-{self._number}",
+        )
+        self._capture.start()
+
+    def __repr__(self) -> str:
+        return f"<EventStream {self.key} group={self.group!r} consumer={self.consumer!r}>"
+
+    def __enter__(self) -> EventStream:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()
+
+    def listen(self, listener: object) -> None:
+        """Work on the events, from now on: this listener's methods are called, one event at a time.
+
+        They run on the stream's thread, ``cometchat-stream-N``. An event is done when the methods of all listeners have
+        returned. One that raises is logged, and the event is handed out again after ``claim_after`` seconds, to any
+        worker.
+
+        :param listener: a MessageListener, UserListener, GroupListener or CallListener, or several of them in one.
+        :raises CometChatException: ``INVALID_LISTENER``.
+        """
+        if not isinstance(listener, tuple(KINDS.values())):
+            raise _wrong("listener", "give a MessageListener, UserListener, GroupListener or CallListener")
+        with self._lock:
+            self._listeners += (listener,)
+            if self._thread is None and not self._stopped.is_set():
+                name = f"cometchat-stream-{self._number}"
+                self._thread = threading.Thread(target=self._main, name=name, daemon=True)
+                self._thread.start()
+
+    def close(self) -> None:
+        """Add and work no more, within a second. An event whose callback still runs is finished behind it."""
+        self._capture.close()
+        with self._lock:
+            self._stopped.set()
+            thread = self._thread
+        deadline = time.monotonic() + _ENDS
+        self._capture.join(_ENDS)
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(max(0.0, deadline - time.monotonic()))
+
+    # --- on the thread
+
+    def _main(self) -> None:
+        client: Any = self._store.connection(_TIMEOUT)
+        away = False
+        try:
+            while not self._stopped.is_set():
+                try:
+                    self._make_group(client)
+                    if away:
+                        logger.info("the stream of events is back")
+                    away = False
+                    self._work(client)
+                except (redis.RedisError, OSError) as error:
+                    if not away and not self._stopped.is_set():
+                        logger.warning("The stream of events can't be read, it is tried again: %s", error)
+                    away = True
+                    self._stopped.wait(_PAUSE)
+        finally:
+            client.close()
+
+    def _make_group(self, client: Any) -> None:
+        try:
+            client.xgroup_create(self.key, self.group, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if "BUSYGROUP" not in str(error):
+                raise
+
+    def _work(self, client: Any) -> None:
+        look_at = 0.0
+        while not self._stopped.is_set():
+            now = time.monotonic()
+            if now >= look_at:
+                left = self._claim(client)
+                look_at = 0.0 if left else now + self._claim_after / 4
+                for entry in left:
+                    self._handle(client, *entry)
+            read = client.xreadgroup(self.group, self.consumer, {self.key: ">"}, count=1, block=int(_BLOCK * 1000))
+            for _, entries in read.items() if isinstance(read, dict) else read or ():
+                for entry in entries[0] if entries and isinstance(entries[0], list) else entries:
+                    self._handle(client, *entry)
+
+    def _claim(self, client: Any) -> List[Any]:
+        """One event that a worker has taken and not finished."""
+        idle = int(self._claim_after * 1000)
+        answer = client.xautoclaim(self.key, self.group, self.consumer, min_idle_time=idle, start_id="0-0", count=1)
+        entries = [(entry, fields) for entry, fields in answer[1] if fields]
+        for entry, fields in entries:
+            told = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
+            if told and told[0]["times_delivered"] > self._retries + 1:
+                self._bury(client, entry, fields, "it was handed out too often")
+                return []
+        return entries
+
+    def _handle(self, client: Any, entry: Any, fields: Any) -> None:
+        try:
+            event = decode(fields[b"event"])
+        except (ValueError, KeyError) as error:
+            self._bury(client, entry, fields, f"it can't be read: {error}")
+            return
+        good = True
+        for listener in self._listeners:
+            if isinstance(listener, KINDS[event.kind]):
+                try:
+                    getattr(listener, event.method)(*event.args)
+                except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+                    logger.exception("A listener of the stream raised in %s(); it is handed out again.", event.method)
+                    good = False
+        if good:
+            self._finish(client, entry)
+
+    def _finish(self, client: Any, entry: Any) -> None:
+        """Tell Redis, however long it is away: told nothing, it would hand the event out again."""
+        while True:
+            try:
+                client.xack(self.key, self.group, entry)
+                return
+            except (redis.RedisError, OSError) as error:
+                logger.info("an event is done, and Redis can't be told yet: %s", error)
+                if self._stopped.wait(_PAUSE):
+                    logger.warning("An event is done, and Redis could not be told: it will be handed out again.")
+                    return
+
+    def _bury(self, client: Any, entry: Any, fields: Any, why: str) -> None:
+        logger.error("An event goes to the dead letters: %s.", why)
+        client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
+        client.xack(self.key, self.group, entry)
+
+
+def _leads(client: Client, uid: str) -> Callable[[], bool]:
+    store = client.settings.status_store
+    if store is None:
+        return lambda: True
+    if not isinstance(store, RedisStatusStore):
+        raise _wrong("client", "give one whose status_store is a RedisStatusStore, or none")
+    return lambda: store.leads_line(client.app_id, uid)
+
+
+def _check(name: str, value: Any, least: int, most: int, whole: bool = False) -> None:
+    fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not fits or not least <= value <= most:
+        raise _wrong(name, f"give a {'whole ' if whole else ''}number from {least} to {most}")
+
+
+def _wrong(name: str, expected: str) -> InvalidArgumentException:
+    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)
