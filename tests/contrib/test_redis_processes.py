@@ -1,0 +1,278 @@
+"""Processes that share one connection over a real Redis: kills, stops, outages. All times are measured from outside."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from typing import Any, Iterator, List
+
+import pytest
+from integration.conftest import OTHER_UID, UID, eventually, plain_environment  # noqa: F401 - a fixture
+
+from cometchat import Client, MessageListener, TypingIndicator
+from cometchat.sandbox import Sandbox
+
+from .redis_support import CONNECTED, DEADLINE, Cluster, Member, RedisServer, overlaps, redis_server  # noqa: F401
+
+pytest.importorskip("redis")
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of a POSIX system")
+
+SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
+KILLS = 15 if SOAK else 1
+
+#: Seconds: the default, as users have it.
+LEASE = 2.5
+
+LOSS = ["disconnected", "connecting", "connected"]
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+    assert running.violations == []
+
+
+@pytest.fixture(scope="module")
+def cluster(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Cluster]:  # noqa: F811
+    made = Cluster(sandbox, redis_server, LEASE)
+    yield made
+    made.close()
+
+
+def test_many_processes_have_one_connection(cluster: Cluster) -> None:
+    """Each says connected, and was told so once; the service sees one WebSocket, and one process that leads."""
+    cluster.start(3)
+    assert cluster.sandbox.connections == 1
+    assert [member.ask("status", "status") for member in cluster.members] == [CONNECTED] * 3
+    assert [member.statuses() for member in cluster.members] == [[CONNECTED]] * 3
+    assert len(cluster.followers()) == 2
+
+
+def test_polling_asks_redis_nothing(cluster: Cluster) -> None:
+    """30,000 calls of get_connection_status() in three processes: Redis has no command more than without them."""
+    cluster.start(3)
+    began, before = time.monotonic(), cluster.redis.commands()
+    for member in cluster.members:
+        member.ask("poll", "polled")
+    commands, seconds = cluster.redis.commands() - before, time.monotonic() - began
+    # The leader's renewals, each one EVAL with its own calls, three in a lease.
+    assert commands <= 7 * (3 * seconds / LEASE + 2)
+
+
+def test_messages_and_typing_reach_everybody_once(cluster: Cluster) -> None:
+    """What the leader's connection receives, every process' listeners hear, once and in order."""
+    cluster.start(3)
+    texts = [f"message {number}" for number in range(200)]
+    for text in texts:
+        cluster.sandbox.send_message(OTHER_UID, UID, text)
+    for member in cluster.members:
+        member.wait(lambda: len(member.values("text")) >= 200, "200 messages")
+        assert member.values("text") == texts
+
+
+def test_a_follower_types(cluster: Cluster) -> None:
+    """A follower's typing indicator reaches the other user, through the leader."""
+    cluster.start(3)
+    with Client(cluster.sandbox.app_id, cluster.sandbox.settings()) as peer:
+        heard: List[Any] = []
+
+        class Peer(MessageListener):
+            def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
+                heard.append(typing_indicator.sender and typing_indicator.sender.uid)
+
+        peer.add_message_listener("peer", Peer())
+        peer.login(OTHER_UID, cluster.sandbox.auth_key)
+        peer.connect(DEADLINE)
+        cluster.followers()[0].say("typing")
+        assert eventually(lambda: heard == [UID], DEADLINE), heard
+    assert eventually(lambda: cluster.sandbox.connections == 1, DEADLINE)
+
+
+def test_throttling_is_seen_everywhere(cluster: Cluster) -> None:
+    """The MODE that the leader learns of is every process' status, and so is its end."""
+    cluster.start(3)
+    cluster.sandbox.set_mode("LIMITED_TRANSIENT", push=True)
+    cluster.agree("featureThrottled")
+    cluster.sandbox.set_mode("DEFAULT", push=True)
+    cluster.agree(CONNECTED)
+    assert eventually(lambda: cluster.sandbox.connections == 1, DEADLINE)
+
+
+def test_a_lost_connection_is_told_everywhere(cluster: Cluster) -> None:
+    """The leader's connection breaks: all hear the error and the three statuses; nobody else dials."""
+    cluster.start(3)
+    attempts = len(cluster.sandbox.attempts)
+    cluster.sandbox.drop_connections()
+    cluster.sandbox.send_message(OTHER_UID, UID, "meanwhile")
+    for member in cluster.members:
+        member.wait(lambda: member.statuses()[1:] == LOSS, "loss and return")
+        assert [code for code, _ in member.values("error")] == ["WS_CONNECTION_FAIL"]
+        member.wait(lambda: member.values("text") == ["meanwhile"], "the missed message")
+    assert len(cluster.sandbox.attempts) == attempts + 1
+
+
+def test_a_killed_leader_is_replaced_within_5_seconds(cluster: Cluster, record_property: Any) -> None:
+    """kill -9: another connects within 5 s, all agree, there are never two, and no message is lost or told twice."""
+    took = []
+    for kill in range(KILLS):
+        cluster.start(3)
+        leader = cluster.leader()
+        with overlaps(cluster.sandbox) as two:
+            began = time.monotonic()
+            leader.end()
+            texts = [f"{kill}: {number}" for number in range(20)]
+            for text in texts:
+                cluster.sandbox.send_message(OTHER_UID, UID, text)
+            for member in cluster.living:
+                member.wait(lambda: member.statuses()[1:] == LOSS, "loss and return")
+            took.append(cluster.agree(CONNECTED) - began)
+        for member in cluster.living:
+            member.wait(lambda: len(member.values("text")) >= 20, "what came meanwhile")
+            assert member.values("text") == texts
+        assert two["seconds"] == 0
+        assert cluster.sandbox.connections == 1
+    print("seconds after kill -9:", sorted(round(seconds, 2) for seconds in took), file=sys.stderr)
+    assert max(took) < 5
+
+
+def test_a_leader_that_closes_is_replaced_within_2_seconds(cluster: Cluster) -> None:
+    """close() gives the lock back: another is connected within 2 s."""
+    took = []
+    for _ in range(KILLS):
+        cluster.start(3)
+        leader = cluster.leader()
+        with overlaps(cluster.sandbox) as two:
+            began = time.monotonic()
+            leader.end(signal.SIGTERM)
+            for member in cluster.living:
+                member.wait(lambda: member.statuses()[1:] == LOSS, "loss and return")
+            took.append(cluster.agree(CONNECTED) - began)
+        assert two["seconds"] < 0.5
+        assert leader.values("closed")[0] < 0.5
+    print("seconds after close():", sorted(round(seconds, 2) for seconds in took), file=sys.stderr)
+    assert max(took) < 2
+
+
+def test_a_leader_that_stood_still_gives_up_and_follows(cluster: Cluster) -> None:
+    """SIGSTOP beyond the lease, then SIGCONT: it ends its connection at once, tells nothing of it, and follows."""
+    cluster.start(3)
+    old, others = cluster.leader(), cluster.followers()
+    old.send(signal.SIGSTOP)
+    for member in others:
+        member.wait(lambda: member.statuses()[1:] == LOSS, "another leader")
+    assert cluster.sandbox.connections == 2  # the old one's is still open, and nobody reads it
+    cluster.sandbox.send_message(OTHER_UID, UID, "to both")
+    for member in others:
+        member.wait(lambda: member.values("text") == ["to both"], "the message")
+    began = time.monotonic()
+    old.send(signal.SIGCONT)
+    assert eventually(lambda: cluster.sandbox.connections == 1, DEADLINE)
+    gone = time.monotonic() - began
+    old.wait(lambda: old.statuses()[1:] == LOSS, "disconnected, and then what the others are")
+    old.wait(lambda: old.values("text") == ["to both"], "the message, once it follows")
+    first = next(event.time for event in old.events if event.what == "text")
+    assert first > next(event.time for event in old.events if event.what == "disconnected")
+    assert gone < 1
+    assert not old.ask("leads", "leads")
+    cluster.sandbox.send_message(OTHER_UID, UID, "to all")
+    for member in cluster.members:
+        member.wait(lambda: member.values("text") == ["to both", "to all"], "each once")
+
+
+def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
+    """Redis is killed: all are disconnected, and say why, within a lease and a second; it returns empty: all is well."""
+    cluster.start(3)
+    began = time.monotonic()
+    with overlaps(cluster.sandbox) as two:
+        cluster.redis.kill()
+        try:
+            away = cluster.agree("disconnected") - began
+            for member in cluster.members:
+                assert [code for code, _ in member.values("error")] == ["ERR_STATUS_STORE"]
+            assert eventually(lambda: cluster.sandbox.connections == 0, 1)
+            cluster.sandbox.send_message(OTHER_UID, UID, "nobody hears")
+        finally:
+            cluster.redis.start()
+        began = time.monotonic()
+        back = cluster.agree(CONNECTED) - began
+    print(f"without Redis after {away:.2f} s, back after {back:.2f} s", file=sys.stderr)
+    for member in cluster.members:
+        assert member.statuses()[1:] == LOSS
+        member.wait(lambda: member.values("text") == ["nobody hears"], "the message, now")
+    assert away < LEASE + 1
+    assert back < 3
+    assert two["seconds"] == 0
+
+
+def test_a_short_stall_of_redis_is_not_noticed(cluster: Cluster) -> None:
+    """Redis stands still for less than half of the lease: no process hears of it."""
+    cluster.start(3)
+    cluster.redis.pause()
+    ended = eventually(lambda: False, 0.9)
+    cluster.redis.go_on()
+    assert not ended
+    cluster.sandbox.send_message(OTHER_UID, UID, "after it")
+    for member in cluster.members:
+        member.wait(lambda: member.values("text") == ["after it"], "the message")
+        assert member.statuses() == [CONNECTED] and member.values("error") == []
+
+
+def test_a_long_stall_of_redis_is_an_outage(cluster: Cluster) -> None:
+    """Redis stands still for longer than the lease: as if it were away, and its return is one."""
+    cluster.start(3)
+    began = time.monotonic()
+    cluster.redis.pause()
+    try:
+        away = cluster.agree("disconnected") - began
+    finally:
+        cluster.redis.go_on()
+    began = time.monotonic()
+    back = cluster.agree(CONNECTED) - began
+    print(f"stalled: noticed after {away:.2f} s, back after {back:.2f} s", file=sys.stderr)
+    assert all([code for code, _ in member.values("error")] == ["ERR_STATUS_STORE"] for member in cluster.members)
+    assert away < LEASE + 1.5
+    assert back < 5
+
+
+def test_a_stopped_follower_catches_up(cluster: Cluster) -> None:
+    """A follower that stood still for longer than two leases has missed nothing, and never says that Redis is away."""
+    cluster.start(3)
+    follower = cluster.followers()[0]
+    follower.send(signal.SIGSTOP)
+    texts = [f"while it stood {number}" for number in range(20)]
+    for text in texts:
+        cluster.sandbox.send_message(OTHER_UID, UID, text)
+    eventually(lambda: False, 2 * LEASE + 0.5)
+    follower.send(signal.SIGCONT)
+    for member in cluster.members:
+        member.wait(lambda: len(member.values("text")) >= 20, "all of them")
+        assert member.values("text") == texts
+    assert "ERR_STATUS_STORE" not in [code for code, _ in follower.values("error")]
+    assert cluster.sandbox.connections == 1
+
+
+def test_the_child_of_a_fork_joins_the_line(cluster: Cluster) -> None:
+    """A fork of the leader follows; the parent leads on, and its connection is not disturbed."""
+    cluster.start(3)
+    leader = cluster.leader()
+    status, leads = leader.ask("fork", "child is")
+    assert (status, leads) == (CONNECTED, False)
+    assert leader.ask("leads", "leads")
+    assert leader.statuses().count("disconnected") == 0
+    assert cluster.sandbox.connections == 1
+
+
+def test_another_user_has_another_line(cluster: Cluster) -> None:
+    """A process with another user has a connection of its own, and leads it."""
+    cluster.start(2)
+    other = Member(cluster.sandbox, cluster.redis.url, LEASE, uid="cometchat-uid-3")
+    try:
+        other.wait_for(CONNECTED)
+        assert other.ask("leads", "leads") and cluster.leader()
+        assert cluster.sandbox.connections == 2
+    finally:
+        other.end(signal.SIGTERM)
+    assert [member.statuses() for member in cluster.members] == [[CONNECTED]] * len(cluster.members)

@@ -1,0 +1,266 @@
+"""EventStream over a real Redis: each event is worked on by one worker, whoever is killed."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Callable, Iterator, List
+
+import pytest
+from integration.conftest import (  # noqa: F401 - fixtures
+    OTHER_UID,
+    QUICK,
+    UID,
+    eventually,
+    no_thread_left,
+    plain_environment,
+    sandbox,
+)
+
+from cometchat import Client, CometChatException, MessageListener, TextMessage, TypingIndicator, User, UserListener
+from cometchat.sandbox import Sandbox
+
+from .redis_support import DEADLINE, Cluster, RedisServer, redis_server  # noqa: F401
+
+pytest.importorskip("redis")
+
+from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
+
+MESSAGES = 500
+
+
+class Worker(MessageListener):
+    """Notes the texts; raises for those that begin with ``bad``."""
+
+    def __init__(self) -> None:
+        self.texts: List[str] = []
+        self.threads: List[str] = []
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.texts.append(message.text or "")
+        self.threads.append(threading.current_thread().name)
+        if (message.text or "").startswith("bad"):
+            raise RuntimeError("a worker's mistake")
+
+
+Make = Callable[..., Any]
+
+
+@pytest.fixture
+def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # noqa: F811
+    """Makes connected clients that share one connection, and streams; all are closed, and Redis is emptied."""
+    redis_server.flush()
+    made: List[Any] = []
+
+    def make() -> Any:
+        store = RedisStatusStore(redis_server.url, lease=1)
+        client = Client(sandbox.app_id, sandbox.settings(status_store=store, reconnect_wait=QUICK))
+        made.append(client)
+        client.login(UID, sandbox.auth_key)
+        client.connect(DEADLINE)
+        return client, store
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+    """Three processes' streams, 500 messages: each is worked on once, by all three together, on threads of theirs."""
+    pairs = [clients() for _ in range(3)]
+    streams = [EventStream(*pair) for pair in pairs]
+    workers = [Worker() for _ in streams]
+    for stream, worker in zip(streams, workers):
+        stream.listen(worker)
+    texts = [str(number) for number in range(MESSAGES)]
+    for text in texts:
+        sandbox.send_message(OTHER_UID, UID, text)
+    assert eventually(lambda: sum(len(worker.texts) for worker in workers) >= MESSAGES, DEADLINE)
+    assert sorted(text for worker in workers for text in worker.texts) == sorted(texts)
+    assert all(worker.texts for worker in workers)
+    assert all(name.startswith("cometchat-stream-") for worker in workers for name in worker.threads)
+    for stream in streams:
+        stream.close()
+
+
+def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+    """A second group gets all that the stream holds, in order, though it comes later."""
+    client, store = clients()
+    with EventStream(client, store) as stream:
+        first = Worker()
+        stream.listen(first)
+        for number in range(20):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        assert eventually(lambda: len(first.texts) == 20, DEADLINE)
+        with EventStream(client, store, group="audit") as audit:
+            second = Worker()
+            audit.listen(second)
+            assert eventually(lambda: second.texts == [str(number) for number in range(20)], DEADLINE)
+
+
+def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+    """Typing and presence are handed out as the models that a client's own listeners get."""
+    heard: List[Any] = []
+
+    class Both(MessageListener, UserListener):
+        def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
+            heard.append(typing_indicator)
+
+        def on_user_online(self, user: User) -> None:
+            heard.append(user)
+
+    client, store = clients()
+    with EventStream(client, store) as stream:
+        stream.listen(Both())
+        with Client(sandbox.app_id, sandbox.settings()) as peer:
+            peer.login(OTHER_UID, sandbox.auth_key)
+            peer.connect(DEADLINE)
+            peer.start_typing(UID, "user", {"list": [1, {"a": None}], "deep": "text"})
+            assert eventually(lambda: len(heard) == 2, DEADLINE), heard
+    online, typing = heard
+    assert isinstance(online, User) and online.uid == OTHER_UID
+    assert typing.sender.uid == OTHER_UID and typing.metadata == {"list": [1, {"a": None}], "deep": "text"}
+
+
+def test_what_raises_comes_again_and_then_goes_to_the_dead(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    """A callback that raises is logged, its event handed out again; beyond the retries it is a dead letter."""
+    client, store = clients()
+    with EventStream(client, store, claim_after=1, retries=1) as stream:
+        worker = Worker()
+        stream.listen(worker)
+        sandbox.send_message(OTHER_UID, UID, "bad")
+        sandbox.send_message(OTHER_UID, UID, "good")
+        with redis_server.client() as redis:
+            assert eventually(lambda: redis.xlen(stream.dead_letters) == 1, DEADLINE)
+            assert redis.xpending(stream.key, stream.group)["pending"] == 0
+        assert worker.texts == ["bad", "good", "bad"]
+    assert "a worker's mistake" in caplog.text and "dead letters" in caplog.text
+
+
+def test_rubbish_in_the_stream_stops_nobody(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """What is no event goes to the dead letters, and nothing is loaded by a name that stands in Redis."""
+    client, store = clients()
+    with EventStream(client, store) as stream:
+        worker = Worker()
+        with redis_server.client() as redis:
+            for rubbish in (b"", b"[]", b'["message","close",[]]', b'["message","on_typing_started",[["Client",{}]]]'):
+                redis.xadd(stream.key, {b"event": rubbish})
+            redis.xadd(stream.key, {b"other": b"field"})
+            stream.listen(worker)
+            sandbox.send_message(OTHER_UID, UID, "good")
+            assert eventually(lambda: worker.texts == ["good"], DEADLINE)
+            assert redis.xlen(stream.dead_letters) == 5
+
+
+def test_redis_away_loses_nothing_that_the_service_keeps(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Redis is killed and comes back empty: messages of that time are worked on once it is back, each once."""
+    client, store = clients()
+    with EventStream(client, store) as stream:
+        worker = Worker()
+        stream.listen(worker)
+        sandbox.send_message(OTHER_UID, UID, "before")
+        assert eventually(lambda: worker.texts == ["before"], DEADLINE)
+        redis_server.kill()
+        try:
+            assert client.wait_for_status("disconnected", DEADLINE)
+            sandbox.send_message(OTHER_UID, UID, "meanwhile")
+        finally:
+            redis_server.start()
+        sandbox.send_message(OTHER_UID, UID, "after")
+        assert eventually(lambda: "after" in worker.texts, DEADLINE), worker.texts
+        # An empty Redis does not know what it had: what was heard within a minute before may come again.
+        assert [text for text in worker.texts[1:] if text != "before"] == ["meanwhile", "after"]
+
+
+def test_close_ends_within_a_second(clients: Make) -> None:
+    """close() ends both threads within a second, while they wait for something to come."""
+    client, store = clients()
+    stream = EventStream(client, store)
+    stream.listen(Worker())
+    assert eventually(lambda: any(t.name.startswith("cometchat-stream-") for t in threading.enumerate()))
+    stream.close()
+    assert [t.name for t in threading.enumerate() if t.name.startswith("cometchat-stream-")] == []
+
+
+def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+    """With an address, and a client that has its own connection, the stream works as well."""
+    redis_server.flush()
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        client.login(UID, sandbox.auth_key)
+        client.connect(DEADLINE)
+        with EventStream(client, redis_server.url) as stream:
+            worker = Worker()
+            stream.listen(worker)
+            sandbox.send_message(OTHER_UID, UID, "text")
+            assert eventually(lambda: worker.texts == ["text"], DEADLINE)
+
+
+@pytest.mark.parametrize(
+    "wrong, code",
+    [
+        ({"store": 1}, "INVALID_STORE"),
+        ({"group": ""}, "INVALID_GROUP"),
+        ({"consumer": 3}, "INVALID_CONSUMER"),
+        ({"maxlen": 0}, "INVALID_MAXLEN"),
+        ({"claim_after": 0.5}, "INVALID_CLAIM_AFTER"),
+        ({"retries": True}, "INVALID_RETRIES"),
+        ({"client": None}, "INVALID_CLIENT"),
+    ],
+)
+def test_wrong_arguments_are_named(sandbox: Sandbox, wrong: Any, code: str) -> None:  # noqa: F811
+    """Each wrong argument raises its code, before anything is started."""
+    with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as client:
+        client.login(UID, sandbox.auth_key)
+        with pytest.raises(CometChatException) as raised:
+            EventStream(**{"client": client, "store": "redis://127.0.0.1:1/0", **wrong})
+    assert raised.value.code == code
+
+
+def test_a_listener_of_another_kind_is_refused(clients: Make) -> None:
+    """listen() takes what has events to hear of, and nothing else."""
+    with EventStream(*clients()) as stream, pytest.raises(CometChatException) as raised:
+        stream.listen(object())
+    assert raised.value.code == "INVALID_LISTENER"
+
+
+def test_a_killed_leader_and_a_killed_worker_lose_nothing(
+    sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The leader, and a worker in a callback, are killed while messages arrive: none is lost, and none worked on twice."""
+    redis_server.flush()
+    cluster = Cluster(sandbox, redis_server, 1.0, group="workers", claim_after=2.0, hang_at="10")
+    try:
+        members = cluster.start(3)
+        for number in range(100):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        (hangs,) = eventually(lambda: [member for member in members if "10" in member.values("begun")], DEADLINE)
+        leader = cluster.leader()
+        for number in range(100, 150):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        for member in {hangs, leader}:
+            member.end()
+        for number in range(150, 200):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+
+        def handled() -> List[str]:
+            return [text for member in members for text in member.values("handled")]
+
+        def again() -> bool:
+            # The one that the killed worker had begun hangs at another, too: it is handed out again.
+            return any("10" in member.values("begun") for member in members if member is not hangs)
+
+        expected = {str(number) for number in range(200)} - {"10"}
+        assert eventually(lambda: expected <= set(handled()) and again(), DEADLINE), expected - set(handled())
+        # A worker that was killed may have done its work, and said so, before it could tell Redis.
+        twice = len(handled()) - len(set(handled()))
+        assert twice <= 1, sorted(text for text in set(handled()) if handled().count(text) > 1)
+    finally:
+        cluster.close()
