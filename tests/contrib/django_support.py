@@ -31,6 +31,8 @@ DEADLINE = 20.0
 
 def set_up() -> None:
     """Django, once in this process; the environment, its time zone too, is left as it was."""
+    if str(HERE) not in sys.path:  # where the project is
+        sys.path.insert(0, str(HERE))
     before = {name: os.environ.get(name) for name in (SETTINGS, "TZ", "TEST_DATABASE")}
     os.environ[SETTINGS] = "django_project.settings"
     # A file: Django does not close the connections of a database in memory.

@@ -17,7 +17,7 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
-import django_support  # noqa: E402
+from . import django_support  # noqa: E402
 
 django_support.set_up()
 
@@ -32,7 +32,6 @@ from django.dispatch import Signal  # noqa: E402
 from django.template import engines  # noqa: E402
 from django.test import AsyncClient, RequestFactory, override_settings  # noqa: E402
 from django.test.client import Client as Browser  # noqa: E402
-from django_support import DEADLINE, UID, account, eventually  # noqa: E402
 
 from cometchat import (  # noqa: E402
     CallListener,
@@ -58,6 +57,8 @@ from cometchat.contrib.django import (  # noqa: E402
 from cometchat.contrib.django.admin import ConnectionAdmin  # noqa: E402
 from cometchat.contrib.django.models import Connection  # noqa: E402
 from cometchat.sandbox import Sandbox  # noqa: E402
+
+from .django_support import DEADLINE, UID, account, eventually  # noqa: E402
 
 OTHER = "cometchat-uid-2"
 

@@ -16,7 +16,7 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
-from django_support import DEADLINE, environment, eventually, free_port, served  # noqa: E402
+from .django_support import DEADLINE, environment, eventually, free_port, served  # noqa: E402
 
 RUN = Path(__file__).resolve().parents[2] / "examples" / "django_site" / "run.py"
 

@@ -18,7 +18,9 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
-from django_support import (  # noqa: E402
+from cometchat.sandbox import Sandbox  # noqa: E402
+
+from .django_support import (  # noqa: E402
     DEADLINE,
     MANAGE,
     account,
@@ -27,8 +29,6 @@ from django_support import (  # noqa: E402
     free_port,
     served,
 )
-
-from cometchat.sandbox import Sandbox  # noqa: E402
 
 #: Seconds. On a busy machine gunicorn alone takes three to end; a worker that is held ends after 20 to 30.
 SOON = 10.0

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
-import django_support  # noqa: E402
+from . import django_support  # noqa: E402
 
 django_support.set_up()
 
