@@ -173,7 +173,7 @@ class StatusFeed:
         """The report as JSON, not to be cached."""
         return Answer(200, "application/json", json.dumps(self.report()), dict(_NO_STORE))
 
-    def events(self, gone: Callable[[], bool] = lambda: False) -> Iterator[str]:
+    def events(self, gone: Optional[Callable[[], bool]] = None) -> Iterator[str]:
         """A stream of server-sent events: at once the status, then the status at each change.
 
         Events: ``status``, whose data is the report as JSON; ``alive``, whose data is the seconds to the next sign of
@@ -191,10 +191,10 @@ class StatusFeed:
             with self._changed:
                 self._streams -= 1
 
-    def _reports(self, end: float, gone: Callable[[], bool]) -> Iterator[str]:
+    def _reports(self, end: float, gone: Optional[Callable[[], bool]]) -> Iterator[str]:
         seen: Optional[int] = None
         next_alive = time.monotonic() + self._keep_alive
-        while not (self._closed or time.monotonic() >= end or gone()):
+        while not (self._closed or time.monotonic() >= end or (gone is not None and gone())):
             version = self._look()[0]
             if version != seen:
                 seen = version
@@ -209,7 +209,7 @@ class StatusFeed:
         return f"event: alive\ndata: {self._keep_alive:g}\n\n"
 
     def events_answer(
-        self, concurrent: bool, max_streams: Optional[int] = None, gone: Callable[[], bool] = lambda: False
+        self, concurrent: bool, max_streams: Optional[int] = None, gone: Optional[Callable[[], bool]] = None
     ) -> Union[Answer, StreamAnswer]:
         """The stream; or 204, which ends a browser's wish for one, so that the component asks for the JSON instead.
 
