@@ -18,6 +18,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
 
 DOCS = Path(__file__).resolve().parent
 ROOT = DOCS.parent
@@ -25,6 +26,8 @@ sys.path.insert(0, str(ROOT))
 
 import cometchat  # noqa: E402
 import cometchat.sandbox  # noqa: E402
+
+logger = logging.getLogger(__name__)
 
 project = "cometchat"
 author = "The cometchat developers"
@@ -104,6 +107,7 @@ def link_pages(app: Sphinx, doctree: nodes.document) -> None:
             continue
         target = (source_of(reference, doctree).parent / unquote(address.path)).resolve()
         if not target.is_relative_to(ROOT) or not target.is_file():
+            logger.warning("a link to what is no file of this project: %s", address.path, location=reference)
             continue
         reference.replace_self(link_to(target, reference, app.env.docname))
 
