@@ -55,7 +55,7 @@ class EventStream:
     :param claim_after: seconds (1 to 86,400) after which an event that a worker has taken, and not finished, is
         another's. Longer than the longest callback, or that runs twice.
     :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
-        then it goes to the stream of dead letters, :attr:`dead_letters`.
+        then it goes to the stream of dead letters, ``dead_letters``.
     :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
         ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: nobody is logged in.
     """
