@@ -38,8 +38,6 @@ extensions = ["sphinx.ext.autodoc", "sphinx.ext.viewcode"]
 exclude_patterns = ["_build"]
 
 nitpicky = True
-# Named by cometchat.contrib.redis, and not here yet.
-nitpick_ignore = [("py:class", "EventStream")]
 nitpick_ignore_regex = [
     # The standard library's, tenacity's and the frameworks': there is no inventory of theirs at hand.
     (r"py:(class|exc|obj|func|meth|attr|data)", r"(?!cometchat\b)(?!_)[a-z_]+(\.\w+)+"),
