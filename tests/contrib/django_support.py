@@ -35,6 +35,8 @@ def set_up() -> None:
         sys.path.insert(0, str(HERE))
     before = {name: os.environ.get(name) for name in (SETTINGS, "TZ", "TEST_DATABASE")}
     os.environ[SETTINGS] = "django_project.settings"
+    if str(HERE) not in sys.path:  # where the project is; the folder itself is a package of tests
+        sys.path.append(str(HERE))
     # A file: Django does not close the connections of a database in memory.
     os.environ["TEST_DATABASE"] = str(Path(tempfile.gettempdir()) / f"django-tests-{os.getpid()}.sqlite3")
     atexit.register(Path(os.environ["TEST_DATABASE"]).unlink, missing_ok=True)
