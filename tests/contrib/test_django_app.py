@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import inspect
 import io
 import json
 import logging
@@ -414,6 +415,40 @@ def test_every_callback_of_a_listener_has_a_signal() -> None:
         (ours,) = (c for c in vars(relay).values() if isinstance(c, type) and cls in c.__bases__)
         left_out |= {name for name in vars(cls) if name.startswith("on_") and getattr(ours, name) is getattr(cls, name)}
     assert left_out == {"on_interaction_goal_completed"}
+
+
+class Registrations:
+    """A client that is only registered with: kind -> listener."""
+
+    def __init__(self) -> None:
+        self.listeners: Dict[str, Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        kind = re.fullmatch(r"add_(\w+)_listener", name)
+        assert kind is not None, name
+        return lambda listener_id, listener: self.listeners.update({kind.group(1): listener})
+
+
+def test_every_callback_sends_one_signal(heard: List[Tuple[Any, Dict[str, Any]]]) -> None:
+    """Whatever a listener hears, receivers get, with the callback's own arguments among theirs."""
+    client: Any = Registrations()
+    relay.register(client)
+    assert sorted(client.listeners) == ["call", "connection", "group", "login", "message", "user"]
+    callbacks = 0
+    for listener in client.listeners.values():
+        for name, method in inspect.getmembers(listener, callable):
+            if not name.startswith(("on_", "login_")) or name == "on_interaction_goal_completed":
+                continue
+            parameters = [p for p in inspect.signature(method).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+            given = [object() for _ in parameters]
+            method(*given)
+            callbacks += 1
+            assert len(heard) == callbacks, name
+            arguments = heard[-1][1]
+            assert arguments["client"] is client
+            assert set(map(id, given)) <= set(map(id, arguments.values())), name
+            assert arguments.get("event", name) == name
+    assert callbacks > 30
 
 
 # The admin.
