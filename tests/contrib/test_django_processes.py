@@ -23,6 +23,7 @@ from cometchat.sandbox import Sandbox  # noqa: E402
 from .django_support import (  # noqa: E402
     DEADLINE,
     MANAGE,
+    Server,
     account,
     environment,
     eventually,
@@ -54,6 +55,7 @@ def test_a_command_makes_no_connection(sandbox: Sandbox, tmp_path: Path) -> None
             stderr=subprocess.PIPE,
             text=True,
             env=env,
+            cwd=str(tmp_path),  # where the test runner looks for tests
         )
         for command in commands
     ]
@@ -90,6 +92,11 @@ def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:
     assert len(sandbox.attempts) == 1
 
 
+def is_connected(server: Server) -> bool:
+    """A process of the server's says so. The sandbox counts a connection a moment before its client does."""
+    return bool(json.loads(server.get("/process")[1])["status"] == "connected")
+
+
 @pytest.mark.parametrize("reload", [True, False], ids=["reloader", "noreload"])
 def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
     """It connects before the first request, and once: the reloader's parent does not."""
@@ -98,7 +105,7 @@ def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
     with served(command, port, environment(account(sandbox), TEST_DEBUG="1")) as server:
         assert sandbox.wait_for_connections(1, DEADLINE), server.output
         answer = server.wait_until_it_answers()
-        assert answer["status"] == "connected"
+        assert eventually(lambda: is_connected(server))
         assert (answer["pid"] != server.pid) == reload
         server.terminate(signal.SIGINT if not reload else signal.SIGTERM)
     assert len(sandbox.attempts) == 1
@@ -128,15 +135,14 @@ def test_each_worker_of_gunicorn_is_connected(kind: str, sandbox: Sandbox) -> No
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
         server.wait_until_it_answers()
-        pids = set()
+        pids: Dict[int, str] = {}
 
-        def seen() -> bool:
-            status, body = server.get("/process")
-            assert (status, json.loads(body)["status"]) == (200, "connected")
-            pids.add(json.loads(body)["pid"])
-            return len(pids) == 2
+        def all_say_so() -> bool:
+            answer = json.loads(server.get("/process")[1])
+            pids[answer["pid"]] = answer["status"]
+            return list(pids.values()) == ["connected"] * 2
 
-        assert eventually(seen), "one worker never answered"
+        assert eventually(all_say_so), pids
         assert server.pid not in pids
         status, body = server.get("/cometchat/status")
         assert (status, json.loads(body)["status"], json.loads(body)["user"]) == (200, "connected", "cometchat-uid-1")
@@ -194,7 +200,8 @@ def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox)
     command += ["--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
-        assert server.wait_until_it_answers()["status"] == "connected"
+        server.wait_until_it_answers()
+        assert eventually(lambda: is_connected(server))
     assert len(sandbox.attempts) == 2
 
 
@@ -211,7 +218,7 @@ def test_an_asgi_server_is_connected_and_ends_with_open_streams(server_name: str
         found: List[Tuple[str, Any]] = []
         reader = threading.Thread(target=read_events, args=(f"{server.url}/cometchat/events", found), daemon=True)
         reader.start()
-        assert eventually(lambda: found == [("status", "connected")]), found
+        assert eventually(lambda: found[-1:] == [("status", "connected")]), found
         assert server.terminate() < SOON, server.output
         reader.join(DEADLINE)
 
@@ -240,9 +247,10 @@ def test_events_come_through_gunicorn(sandbox: Sandbox) -> None:
         found: List[Tuple[str, Any]] = []
         reader = threading.Thread(target=read_events, args=(f"{server.url}/cometchat/events", found), daemon=True)
         reader.start()
-        assert eventually(lambda: found == [("status", "connected")]), found
+        assert eventually(lambda: found[-1:] == [("status", "connected")]), found
+        before = len(found)
         sandbox.drop_connections()
-        assert eventually(lambda: found[-1] == ("status", "connected") and len(found) >= 3), found
+        assert eventually(lambda: found[-1] == ("status", "connected") and len(found) >= before + 2), found
         assert server.terminate() < SOON, "an open stream holds no worker"
         reader.join(DEADLINE)
     port = free_port()
