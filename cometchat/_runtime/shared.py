@@ -65,6 +65,7 @@ class Shared:
         self._member: Optional[PlaceMember] = None
         self._left: Optional[Seat] = None
         self._seen = 0
+        self._turn = -1  # of the place, in which what follows counts
         self._failures = 0
         self._error: Optional[CometChatException] = None
         self._told: Optional[SharedStatus] = None
@@ -92,12 +93,14 @@ class Shared:
             place = Place(uid, self._news, self._as_own)
             member = PlaceMember(place)
             place.seat = self._store.join(self._app_id, uid, member)
-            self._place, self._member = place, member
-            self.begin_turn()
+            self._place, self._member, self._turn = place, member, -1
             return place
 
-    def begin_turn(self) -> None:
+    def begin_turn(self, place: Place) -> None:
         """What was before this process led is not for its followers."""
+        if self._turn == place.turn:
+            return
+        self._turn = place.turn
         self._told, self._failures, self._error, self._failed = None, 0, None, 0
 
     def leave(self) -> None:

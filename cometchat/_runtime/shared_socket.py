@@ -37,8 +37,8 @@ class Share(Protocol):
     def begin_attempt(self, place: Place) -> None:
         """An attempt begins."""
 
-    def begin_turn(self) -> None:
-        """The role is another."""
+    def begin_turn(self, place: Place) -> None:
+        """A socket takes its role, which may be another than the one before had."""
 
     def publish(self, status: CometChatWSState) -> None:
         """Tell the followers."""
@@ -177,7 +177,7 @@ class SharedSocket:
                 raise self._lost()
             if self._turn != place.turn:
                 self._turn = place.turn
-                self._shared.begin_turn()
+                self._shared.begin_turn(place)
             if place.leads:
                 place.lapse(self._turn, self._shared.clock(), self._lapsed())
             if place.leads:
