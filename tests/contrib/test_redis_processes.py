@@ -183,7 +183,7 @@ def test_a_leader_that_stood_still_gives_up_and_follows(cluster: Cluster) -> Non
 
 
 def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
-    """Redis is killed: all are disconnected, and say why, within a lease and a second; it returns empty: all is well."""
+    """Redis is killed: all are disconnected, and say why, within a lease and a second; then it returns empty."""
     cluster.start(3)
     began = time.monotonic()
     with overlaps(cluster.sandbox) as two:

@@ -234,7 +234,7 @@ def test_a_listener_of_another_kind_is_refused(clients: Make) -> None:
 def test_a_killed_leader_and_a_killed_worker_lose_nothing(
     sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """The leader, and a worker in a callback, are killed while messages arrive: none is lost, and none worked on twice."""
+    """The leader, and a worker in a callback, are killed while messages arrive: none is lost, none is done twice."""
     redis_server.flush()
     cluster = Cluster(sandbox, redis_server, 1.0, group="workers", claim_after=2.0, hang_at="10")
     try:

@@ -1,0 +1,380 @@
+"""RedisStatusStore over a real Redis, with several clients in this process, each with a store of its own."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import threading
+import time
+from typing import Any, Iterator, List, Tuple
+
+import psutil
+import pytest
+import tenacity
+from integration.conftest import (  # noqa: F401 - fixtures
+    LOSS,
+    OTHER_UID,
+    UID,
+    Party,
+    Recorder,
+    debug_log,
+    eventually,
+    no_thread_left,
+    party,
+    plain_environment,
+    sandbox,
+)
+
+from cometchat import AppSettings, Client, CometChatException, MessageListener, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .redis_support import CONNECTED, DEADLINE, RedisServer, redis_server  # noqa: F401
+
+pytest.importorskip("redis")
+
+from cometchat.contrib.redis import RedisStatusStore  # noqa: E402
+
+PASSWORD = "not-to-be-shown"
+LEASE = 1.0
+
+
+@pytest.fixture(scope="module")
+def locked_redis() -> Iterator[RedisServer]:
+    server = RedisServer(PASSWORD)
+    yield server
+    server.kill()
+
+
+@pytest.fixture(autouse=True)
+def empty(redis_server: RedisServer) -> None:  # noqa: F811
+    redis_server.flush()
+
+
+class Texts(MessageListener):
+    def __init__(self) -> None:
+        self.texts: List[str] = []
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.texts.append(message.text or "")
+
+
+def share(
+    party: Party, server: RedisServer, count: int, **overrides: Any
+) -> List[Tuple[Client, Recorder]]:  # noqa: F811
+    """So many clients that share a connection, once all are connected."""
+    return [party.connected(status_store=RedisStatusStore(server.url, lease=LEASE), **overrides) for _ in range(count)]
+
+
+def leader_of(clients: List[Tuple[Client, Recorder]]) -> Tuple[Client, Recorder]:
+    (leader,) = [each for each in clients if each[0].settings.status_store.leads]  # type: ignore[union-attr]
+    return leader
+
+
+def sockets() -> int:
+    return len(psutil.Process().net_connections(kind="tcp"))
+
+
+def test_one_connection_and_each_role_disconnects_within_200_ms(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """disconnect() of a follower and of the leader returns within 0.2 s; the follower that is left takes over."""
+    clients = share(party, redis_server, 3)
+    assert sandbox.connections == 1
+    leader = leader_of(clients)
+    followers = [each for each in clients if each is not leader]
+    for client, recorder in (followers[0], leader):
+        began = time.monotonic()
+        client.disconnect()
+        assert time.monotonic() - began < 0.2
+        assert client.get_connection_status() == "disconnected"
+        assert recorder.names == ["on_connecting", "on_connected", "on_disconnected"]
+    left, recorder = followers[1]
+    recorder.wait_for("on_connected", 2)
+    assert recorder.names == ["on_connecting", "on_connected", *LOSS]
+    assert leader_of(clients)[0] is left
+    assert sandbox.wait_for_connections(1)
+    leader[0].connect(DEADLINE)
+    assert leader_of(clients)[0] is left and sandbox.connections == 1
+
+
+def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
+    """A leader that logs out, and in as another user, gives its lead up, and has one of the other line."""
+    clients = share(party, redis_server, 2)
+    leader, _ = leader_of(clients)
+    (follower,) = [each for each in clients if each[0] is not leader]
+    leader.logout()
+    follower[1].wait_for("on_connected", 2)
+    leader.login(OTHER_UID, sandbox.auth_key)
+    leader.connect(DEADLINE)
+    assert all(client.settings.status_store.leads for client, _ in clients)  # type: ignore[union-attr]
+    assert sandbox.connections == 2
+
+
+def test_another_login_without_logout_changes_the_line(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """login() as another user on a client that follows takes it out of the old line, whose leader goes on."""
+    clients = share(party, redis_server, 2)
+    leader, heard = leader_of(clients)
+    (follower,) = [each for each in clients if each[0] is not leader]
+    follower[0].login(OTHER_UID, sandbox.auth_key)
+    follower[0].connect(DEADLINE)
+    assert sandbox.connections == 2
+    assert heard.names == ["on_connecting", "on_connected"]
+
+
+def test_messages_of_a_failover_reach_everybody_once(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Five leaders in a row close while messages arrive: whoever is left has heard each message once, in order."""
+    clients = share(party, redis_server, 6)
+    heard = {}
+    for client, _ in clients:
+        heard[client] = Texts()
+        client.add_message_listener("texts", heard[client])
+    sandbox.send_message(OTHER_UID, UID, "0")
+    assert eventually(lambda: all(each.texts == ["0"] for each in heard.values()), DEADLINE)
+    number = 0
+    for _ in range(5):
+        for number in range(number + 1, number + 11):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        leader = eventually(lambda: [each for each in clients if each[0].settings.status_store.leads], DEADLINE)[0]
+        clients.remove(leader)
+        leader[0].close()
+        for number in range(number + 1, number + 11):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+    ((last, _),) = clients
+    assert eventually(lambda: len(heard[last].texts) >= number + 1, DEADLINE), heard[last].texts
+    assert heard[last].texts == [str(each) for each in range(number + 1)]
+
+
+def test_a_follower_that_missed_frames_asks_for_them(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """A follower's subscription is cut while messages come: its connection breaks for a moment, and none is missed."""
+    clients = share(party, redis_server, 2)
+    leader, _ = leader_of(clients)
+    (follower,) = [each for each in clients if each[0] is not leader]
+    texts = Texts()
+    follower[0].add_message_listener("texts", texts)
+    expected = []
+    with redis_server.client() as redis:
+        for number in range(30):
+            if number % 10 == 5:
+                redis.client_kill_filter(_type="pubsub")
+            expected.append(str(number))
+            sandbox.send_message(OTHER_UID, UID, str(number))
+    assert eventually(lambda: len(texts.texts) >= 30, DEADLINE), texts.texts
+    assert texts.texts == expected
+    assert sandbox.connections == 1
+
+
+def test_credentials_that_are_refused_end_everybody(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The service refuses every jwt: each client tries in its turn, says so, and stops; nobody tries again."""
+    clients = share(party, redis_server, 3)
+    sandbox.refuse_auth("401")
+    sandbox.drop_connections()
+    for client, recorder in clients:
+        assert eventually(lambda: not client.settings.status_store.leads, DEADLINE)  # type: ignore[union-attr]
+        recorder.wait_until(lambda: recorder.names[-1] == "on_disconnected" and len(recorder.errors) > 1, "end")
+        assert "WS_AUTH_FAIL" in [error.code for error in recorder.errors]
+    ended = eventually(lambda: not _redis_threads(), DEADLINE)
+    assert ended, _redis_threads()
+    assert all(client.get_connection_status() == "disconnected" for client, _ in clients)
+    attempts = len(sandbox.attempts)
+    assert not sandbox.wait_for_attempts(attempts + 1, 0.5)
+
+
+def _redis_threads() -> List[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("cometchat-redis")]
+
+
+def test_while_the_service_is_down_only_one_tries(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Upgrades are refused: the attempts are one client's at a time, at its backoff's rate, and the lead goes round."""
+    wait = tenacity.wait_fixed(0.2)
+    clients = share(party, redis_server, 3, reconnect_wait=wait)
+    first, _ = leader_of(clients)
+    sandbox.refuse_upgrades(503)
+    attempts, began = len(sandbox.attempts), time.monotonic()
+    sandbox.drop_connections()
+    assert eventually(lambda: _leads_other(clients, first), DEADLINE)
+    assert sandbox.wait_for_attempts(attempts + 8, DEADLINE)
+    seconds = time.monotonic() - began
+    assert len(sandbox.attempts) - attempts <= seconds / 0.2 + 3
+    assert all(client.get_connection_status() == "connecting" for client, _ in clients)
+    sandbox.heal()
+    for client, recorder in clients:
+        recorder.wait_for("on_connected", 2)
+        assert {error.code for error in recorder.errors} == {"WS_CONNECTION_FAIL"}
+    assert sandbox.wait_for_connections(1)
+
+
+def _leads_other(clients: List[Tuple[Client, Recorder]], first: Client) -> bool:
+    return any(client.settings.status_store.leads for client, _ in clients if client is not first)  # type: ignore[union-attr]
+
+
+def test_a_client_alone_goes_on_when_it_steps_down(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """One client, and a service that is down for more than three attempts: it is connected once the service is back."""
+    ((client, recorder),) = share(party, redis_server, 1)
+    attempts = len(sandbox.attempts)
+    sandbox.refuse_upgrades(503)
+    sandbox.drop_connections()
+    assert sandbox.wait_for_attempts(attempts + 5, DEADLINE)
+    sandbox.heal()
+    recorder.wait_for("on_connected", 2)
+    assert {error.code for error in recorder.errors} == {"WS_CONNECTION_FAIL"}
+
+
+def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
+    """A client that starts while Redis is away says why, dials nothing, leaves within 0.2 s, and connects once it is back."""
+    redis_server.kill()
+    try:
+        store = RedisStatusStore(redis_server.url, lease=LEASE)
+        client, recorder = party.joined(status_store=store)
+        assert recorder.wait_for("on_connection_error").argument.code == "ERR_STATUS_STORE"
+        with pytest.raises(CometChatException) as raised:
+            client.connect(0.3)
+        assert raised.value.code == "ERR_CONNECT_TIMEOUT"
+        other, _ = party.joined(status_store=store)
+        for act in (other.disconnect, other.close):
+            began = time.monotonic()
+            act()
+            assert time.monotonic() - began < 0.5
+        assert sandbox.attempts == []
+    finally:
+        redis_server.start()
+    recorder.wait_for("on_connected")
+
+
+def test_close_leaves_no_thread_and_no_socket(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """After close() of a leader and of a follower all of their threads and sockets are gone, soon."""
+    before = sockets()
+    for client, _ in share(party, redis_server, 2):
+        client.close()
+    assert eventually(lambda: _redis_threads() == [], DEADLINE), _redis_threads()
+    assert sandbox.wait_for_connections(0)
+    assert eventually(lambda: sockets() <= before, DEADLINE), (before, sockets())
+    with redis_server.client() as redis:
+        assert [key for key in redis.keys() if not key.endswith(b":token")] == []
+
+
+def test_a_password_is_shown_nowhere(
+    sandbox: Sandbox, party: Party, locked_redis: RedisServer, debug_log: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    """With a password it works; no repr, log line or error shows it, also where it is wrong or Redis is away."""
+    (each,) = share(party, locked_redis, 1)
+    texts = [repr(each[0].settings), repr(each[0].settings.status_store)]
+    locked_redis.kill()
+    try:
+        each[1].wait_for("on_connection_error")
+    finally:
+        locked_redis.start()
+    wrong = RedisStatusStore(f"redis://:{PASSWORD}-wrong@127.0.0.1:{locked_redis.port}", lease=LEASE)
+    _, recorder = party.joined(status_store=wrong)
+    recorder.wait_for("on_connection_error")
+    for error in (*each[1].errors, *recorder.errors):
+        assert error.code == "ERR_STATUS_STORE"
+        texts += [str(error), repr(error), repr(error.details), repr(error.__cause__), repr(vars(error))]
+    texts += [repr(error.args) for error in recorder.errors] + [debug_log.text]
+    assert not [text for text in texts if PASSWORD in text]
+
+
+def test_other_prefixes_and_users_are_other_lines(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Two prefixes on one Redis have a connection each."""
+    for prefix in ("one", "two"):
+        party.connected(status_store=RedisStatusStore(redis_server.url, lease=LEASE, prefix=prefix))
+    assert sandbox.connections == 2
+
+
+def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
+    """With events=False the followers have the status, and the messages are the leader's."""
+    heard = []
+    for _ in range(2):
+        client, _ = party.connected(status_store=RedisStatusStore(redis_server.url, lease=LEASE, events=False))
+        heard.append(Texts())
+        client.add_message_listener("texts", heard[-1])
+    sandbox.send_message(OTHER_UID, UID, "text")
+    assert eventually(lambda: any(each.texts for each in heard), DEADLINE)
+    assert sorted(each.texts for each in heard) == [[], ["text"]]
+
+
+def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Redis refuses what is asked of it, since the key is a list: that is ERR_STATUS_STORE, until it is none."""
+    with redis_server.client() as redis:
+        redis.rpush(f"cometchat:{{{sandbox.app_id}:{UID}}}:lock", "not ours")
+        client, recorder = party.joined(status_store=RedisStatusStore(redis_server.url, lease=LEASE))
+        error = recorder.wait_for("on_connection_error").argument
+        assert error.code == "ERR_STATUS_STORE" and "WRONGTYPE" in str(error.details)
+        redis.flushall()
+    recorder.wait_for("on_connected")
+
+
+def test_rubbish_on_the_channels_changes_nothing(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    """Whatever is published to a line's channels, its clients stay connected, and nothing of it goes to the service."""
+    clients = share(party, redis_server, 2)
+    caplog.set_level(logging.ERROR)
+    base = f"cometchat:{{{sandbox.app_id}:{UID}}}"
+    rubbish = [b"", b"x", b"s", b"s[]", b"s{}", b"f", b"f1:2", b"fa:b:c", b'x{"token":1e999}', b"s" + b"[" * 100_000]
+    frames = [b"{}", b"[", b'{"type":"auth","sender":"%s"}' % UID.encode(), b'{"type":"receipts","sender":"other"}']
+    with redis_server.client() as redis:
+        for message in rubbish:
+            redis.publish(f"{base}:down", message)
+        for message in frames + rubbish:
+            redis.publish(f"{base}:up", message)
+    texts = Texts()
+    clients[0][0].add_message_listener("texts", texts)
+    sandbox.send_message(OTHER_UID, UID, "text")
+    assert eventually(lambda: texts.texts == ["text"], DEADLINE)
+    for client, recorder in clients:
+        assert client.get_connection_status() == CONNECTED
+        assert recorder.names == ["on_connecting", "on_connected"]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        ({"url": 1}, "INVALID_URL"),
+        ({"url": "http://:secret-word@host"}, "INVALID_URL"),
+        ({"url": "redis://:secret-word@host:port"}, "INVALID_URL"),
+        ({"url": ""}, "INVALID_URL"),
+        ({"lease": 0.5}, "INVALID_LEASE"),
+        ({"lease": float("nan")}, "INVALID_LEASE"),
+        ({"lease": True}, "INVALID_LEASE"),
+        ({"lease": "3"}, "INVALID_LEASE"),
+        ({"prefix": "a{b}"}, "INVALID_PREFIX"),
+        ({"prefix": ""}, "INVALID_PREFIX"),
+        ({"events": 1}, "INVALID_EVENTS"),
+    ],
+)
+def test_wrong_arguments_are_named(arguments: Any, code: str) -> None:
+    """Each wrong argument raises its code when the store is made, and what is secret in it is not shown."""
+    with pytest.raises(CometChatException) as raised:
+        RedisStatusStore(**{"url": "redis://localhost", **arguments})
+    assert raised.value.code == code
+    error: Any = raised.value
+    while error is not None:
+        assert "secret-word" not in f"{error} {error!r}"
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    assert pickle.loads(pickle.dumps(raised.value)).code == code
+
+
+def test_an_address_is_no_store() -> None:
+    """A text in place of the store is refused, by the name of the setting."""
+    with pytest.raises(CometChatException) as raised:
+        AppSettings(region="us", status_store="redis://localhost")  # type: ignore[arg-type]
+    assert raised.value.code == "INVALID_STATUS_STORE"
