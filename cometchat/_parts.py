@@ -73,14 +73,13 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     shared = _share(app_id, settings, account)
     new_socket = shared.new_socket if shared is not None else socket_factory(settings, ADDRESSES.addresses)
     link = Link(account, settings, new_socket, connection.post_events, inbox.take, counters)
-    watched = NETWORK.watched if shared is None else shared.watched
     worker = Worker(
         connection,
         account=account,
         settings=settings,
         link=link,
         inbox=inbox,
-        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, watched=watched),
+        policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, watched=NETWORK.watched),
         on_up=delivery.hurry,
         report=dispatcher.report,
         counters=counters,
@@ -117,4 +116,4 @@ def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Sha
     if settings.status_store is None:
         return None
     new_real = socket_factory(settings, ADDRESSES.addresses)
-    return Shared(settings.status_store, app_id, account, new_real, NETWORK.watched)
+    return Shared(settings.status_store, app_id, account, new_real)

@@ -74,10 +74,11 @@ class Place:
         """See :class:`Member`."""
         with self.cond:
             real = None
-            worth = self.away or status.status in UP_STATUSES
+            was_up = self.status is not None and self.status.status in UP_STATUSES
+            worth = self.away or (status.status in UP_STATUSES and not was_up)
             if self.status is None:
                 real = self._turn_over()
-            elif self.status.status in UP_STATUSES and not _goes_on(self.status, status):
+            elif was_up and not _goes_on(self.status, status):
                 # Though it may be up again by the time that somebody looks: what came meanwhile has to be asked for.
                 self.frames.append(status)
             self.status = status

@@ -6,11 +6,10 @@ feeds. All that stands above a socket (states, heartbeat, listeners, missed mess
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from typing import Callable, ContextManager, Iterator, List, Optional
+from typing import Callable, Optional
 
 from .._protocol.endpoints import MODE_DEFAULT
 from .._protocol.frames import readdress
@@ -38,7 +37,6 @@ class Shared:
     """One client's share in a connection.
 
     :param new_socket: makes a real one.
-    :param watched: see :class:`.reconnect.ReconnectPolicy`: what ends a wait anyhow.
     :param clock: monotonic seconds.
     """
 
@@ -48,16 +46,13 @@ class Shared:
         app_id: str,
         account: Account,
         new_socket: SocketFactory,
-        watched: Callable[[Callable[[], None]], ContextManager[None]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store = store
         self._app_id = app_id
         self._account = account
-        self._watched = watched
         self.new_real = new_socket
         self.clock = clock
-        self._lock = threading.Lock()
         # Held while the line is entered or left, which waits for nothing.
         self._moving = threading.Lock()
         self._wanted: Callable[[], bool] = lambda: False
@@ -69,7 +64,7 @@ class Shared:
         self._failures = 0
         self._error: Optional[CometChatException] = None
         self._told: Optional[SharedStatus] = None
-        self._waits: List[Callable[[], None]] = []
+        self._wake: Optional[threading.Event] = None
         # Attempts of the leader's that failed in a row.
         self._failed = 0
 
@@ -179,15 +174,6 @@ class Shared:
         throttled = status is not None and status.status == CometChatWSState.FEATURE_THROTTLED.value
         self._account.shared_mode = None if status is None else _THROTTLED if throttled else MODE_DEFAULT
 
-    @contextlib.contextmanager
-    def watched(self, on_return: Callable[[], None]) -> Iterator[None]:
-        """While it lasts, ``on_return`` is called when another attempt is worth it."""
-        with self._watched(on_return), self._told_of_news(on_return):
-            place = self._place
-            if place is not None and place.news != self._seen:  # it came since the attempt began
-                on_return()
-            yield
-
     def hold(self, wake: threading.Event) -> bool:
         """While nobody knows who leads, the connection is lost, and not being made. Ended by ``wake``.
 
@@ -197,24 +183,23 @@ class Shared:
         if place is None or not place.away:
             return False
         logger.info("waiting for the status store: %s", place.error)
-        with self._told_of_news(wake.set):
-            if place.away:
-                wake.wait()
+        self._wake = wake
+        if place.away:
+            wake.wait()
         wake.set()
         return True
 
-    @contextlib.contextmanager
-    def _told_of_news(self, call: Callable[[], None]) -> Iterator[None]:
-        with self._lock:
-            self._waits.append(call)
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._waits.remove(call)
+    def expect(self, wake: threading.Event) -> None:
+        """A wait for the next attempt begins: ended by ``wake`` when another is worth it, and be it that it is by now.
+
+        Not by chance spread: of all processes only the one that leads goes to the service.
+        """
+        self._wake = wake
+        place = self._place
+        if place is not None and place.news != self._seen:
+            wake.set()
 
     def _news(self) -> None:
-        with self._lock:
-            waits = tuple(self._waits)
-        for call in waits:
-            call()
+        wake = self._wake
+        if wake is not None:
+            wake.set()

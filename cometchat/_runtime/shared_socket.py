@@ -65,6 +65,7 @@ class SharedSocket:
         self._shared.begin_attempt(place)
         with place.cond:
             self._take_role(place, self._shared.clock() + timeout)
+            self._shared.begin_attempt(place)  # what has led to this role is no news
         if self._real is None:
             return
         self._shared.throttle(None)

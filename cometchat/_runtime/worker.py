@@ -233,6 +233,8 @@ class Worker:
         if held:
             return
         self._connection.prepare_wait(run)
+        if self._shared is not None:
+            self._shared.expect(run.wake)
         logger.info("the next attempt (number %d) in %.1f s", state.attempt_number + 1, state.next_action.sleep)
 
     def _after_wait(self, run: Run) -> None:

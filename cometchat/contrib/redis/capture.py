@@ -1,8 +1,8 @@
 """What a client hears, put into a stream in Redis: by the process that holds the connection, and each message once.
 
-Every process listens. The one that leads adds what it hears; the others keep it for a while, and whoever comes to lead
-adds that again: what the leader before heard, and had not added, is not lost. Redis knows a message by its id, and takes
-it once. Typing, presence and receipts have no id, and are added by the leader of the moment or not at all.
+Every process listens. The one that leads adds what it hears. The others keep it for a while, and whoever comes to lead
+adds that again: what the leader before heard, and had not added, is not lost. Redis knows a message by its id, and
+takes it once. Typing, presence and receipts have no id, and are added by the leader of the moment or not at all.
 """
 
 from __future__ import annotations
