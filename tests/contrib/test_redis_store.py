@@ -58,11 +58,14 @@ class Texts(MessageListener):
         self.texts.append(message.text or "")
 
 
-def share(
-    party: Party, server: RedisServer, count: int, **overrides: Any
-) -> List[Tuple[Client, Recorder]]:  # noqa: F811
+Pairs = List[Tuple[Client, Recorder]]
+
+
+def share(together: Party, server: RedisServer, count: int, **overrides: Any) -> Pairs:
     """So many clients that share a connection, once all are connected."""
-    return [party.connected(status_store=RedisStatusStore(server.url, lease=LEASE), **overrides) for _ in range(count)]
+    return [
+        together.connected(status_store=RedisStatusStore(server.url, lease=LEASE), **overrides) for _ in range(count)
+    ]
 
 
 def leader_of(clients: List[Tuple[Client, Recorder]]) -> Tuple[Client, Recorder]:
@@ -194,7 +197,7 @@ def _redis_threads() -> List[str]:
 def test_while_the_service_is_down_only_one_tries(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Upgrades are refused: the attempts are one client's at a time, at its backoff's rate, and the lead goes round."""
+    """The attempts are those of one client at a time, at its backoff's rate; the lead goes round."""
     wait = tenacity.wait_fixed(0.2)
     clients = share(party, redis_server, 3, reconnect_wait=wait)
     first, _ = leader_of(clients)
@@ -214,7 +217,8 @@ def test_while_the_service_is_down_only_one_tries(
 
 
 def _leads_other(clients: List[Tuple[Client, Recorder]], first: Client) -> bool:
-    return any(client.settings.status_store.leads for client, _ in clients if client is not first)  # type: ignore[union-attr]
+    others = [client.settings.status_store for client, _ in clients if client is not first]
+    return any(store.leads for store in others)  # type: ignore[union-attr]
 
 
 def test_a_client_alone_goes_on_when_it_steps_down(
@@ -232,7 +236,7 @@ def test_a_client_alone_goes_on_when_it_steps_down(
 
 
 def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
-    """A client that starts while Redis is away says why, dials nothing, leaves within 0.2 s, and connects once it is back."""
+    """A client that starts while Redis is away says why, dials nothing, leaves at once; later it connects."""
     redis_server.kill()
     try:
         store = RedisStatusStore(redis_server.url, lease=LEASE)

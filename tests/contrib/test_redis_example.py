@@ -1,0 +1,45 @@
+"""examples/redis_cluster runs as a reader runs it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("redis")
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "redis_cluster"
+
+
+@pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
+def test_the_cluster_survives_a_kill_and_an_outage() -> None:
+    """Two processes: one is killed, the other takes over; Redis is killed and returns; the command ends with 0."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    ended = subprocess.run(
+        [sys.executable, "-W", "error", str(EXAMPLE / "run.py"), "2"],
+        capture_output=True,
+        text=True,
+        env=env,
+        timeout=50,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "Traceback" not in ended.stderr
+    steps = re.findall(r"--- (.*)", ended.stdout)
+    assert len(steps) == 6 and [step.endswith("sees 1 connection") for step in steps] == [True, False] * 2 + [
+        False,
+        True,
+    ]
+
+
+def test_each_file_is_listed() -> None:
+    """The README has a line for each file, and the compose file names every variable that the worker reads."""
+    listed = set(re.findall(r"^``([\w-]+[.]\w+)``", (EXAMPLE / "README.rst").read_text(encoding="utf-8"), re.MULTILINE))
+    assert listed == {path.name for path in EXAMPLE.iterdir() if path.is_file()} - {"README.rst"}
+    read = set(re.findall(r'"(COMETCHAT_\w+|REDIS_URL)"', (EXAMPLE / "worker.py").read_text(encoding="utf-8")))
+    compose = (EXAMPLE / "docker-compose.yml").read_text(encoding="utf-8")
+    assert {name for name in read if f"{name}:" in compose} == read - {"COMETCHAT_ADMIN_HOST", "COMETCHAT_CLIENT_HOST"}
