@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from . import calls, connection, idle, outbox, report, stream
 from .harness import ROOT, RUNS, Context, Result
@@ -20,7 +20,7 @@ FIGURES: Dict[str, Any] = {
 
 
 def main() -> int:
-    """Measure. A target that was missed is told, and is no failure."""
+    """Measure; 1: something could not be measured. A target that was missed is told, and is no failure."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("figures", nargs="*", metavar="figure", help=f"of {', '.join(FIGURES)}; default: all")
     parser.add_argument("--quick", action="store_true", help="one short run of each: it shows that all of it runs")
@@ -35,14 +35,22 @@ def main() -> int:
         parser.error("--write-docs wants a full run of all figures")
     runs = 1 if given.quick else given.runs
     results: Dict[str, Result] = {}
+    failed: List[str] = []
     for name in names:
         began = time.monotonic()
         report.say(f"{name} ...")
-        results[name] = FIGURES[name](Context(runs, given.quick, lambda text: report.say(f"  {text}")))
+        try:
+            results[name] = FIGURES[name](Context(runs, given.quick, lambda text: report.say(f"  {text}")))
+        except Exception as error:  # the others are measured all the same
+            failed.append(name)
+            report.say(f"  failed: {error!r}")
         report.say(f"  in {time.monotonic() - began:.0f} s")
     data = report.data_of(results, runs, given.quick)
     sys.stdout.write(f"{report.numbers(data)}\n\n{report.table(data)}\n")
     report.write(data, ROOT / "build" / "bench")
+    if failed:
+        report.say(f"not measured: {', '.join(failed)}")
+        return 1
     if given.write_docs:
         report.write_docs(data)
     return 0

@@ -38,7 +38,7 @@ def probe(server: Server, name: str, **options: Any) -> Dict[str, Any]:
 def reconnect(context: Context) -> Result:
     """After a drop, the server up: with the default waits, and without any wait against a bare connect and auth."""
     with Server() as server:
-        clients, rounds = (4, 1) if context.quick else (20, context.runs)
+        clients, rounds = (4, 1) if context.quick else (40, context.runs)
         waits = probe(server, "reconnects", clients=clients, rounds=rounds)["waits"]
         context.say("with the default waits")
         shares = [probe(server, "own_share", times=5 if context.quick else 40) for _ in range(context.runs)]

@@ -26,8 +26,8 @@ TITLES = {
 }
 
 #: Events of a run; a slow subject has fewer, so that a run of each takes about a second.
-COUNT = 60_000
-FEWER = {"pysher": 12_000, "slack": 10_000, "socketio": 6_000, "app": 30_000, "loop": 30_000, "mqtt": 25_000}
+COUNT = 40_000
+FEWER = {"pysher": 6_000, "slack": 5_000, "socketio": 3_000, "app": 15_000, "loop": 15_000, "mqtt": 15_000}
 
 
 def flood(server: Server, name: str, count: int, without: Sequence[str] = ()) -> float:
@@ -112,7 +112,7 @@ def latency(context: Context) -> Result:
 def listeners(context: Context) -> Result:
     """One frame to a hundred listeners: received, decoded and told, against a loop that calls as many bound methods."""
     names = ["cometchat-100", "loop-100", "loop-trusting-100"]
-    count = 500 if context.quick else 15_000
+    count = 500 if context.quick else 8_000
     with Server() as server:
         rates = alternate(names, lambda name: flood(server, name, count, PLAIN), context.runs, context.say)
     micros = {name: [1e6 / rate for rate in values] for name, values in rates.items()}
