@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+import uuid
 from typing import Any, Callable, Dict, List
 
 from cometchat import AppSettings, Client, CometChatWSState, ConnectionListener, TextMessage
@@ -200,10 +201,11 @@ def _rss() -> float:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
-def outbox(port: int, items: int, folder: str, **_: Any) -> Dict[str, Any]:
+def outbox(port: int, items: int, folder: str, bare_first: bool, **_: Any) -> Dict[str, Any]:
     """Puts and drained items a second, of the outbox and of sqlite3 with the same commits and the same HTTP calls."""
     where = tempfile.mkdtemp(prefix="cometchat-bench-", dir=folder or None)
-    path = os.path.join(where, "outbox.sqlite")
+    path, bare_path = os.path.join(where, "outbox.sqlite"), os.path.join(where, "bare.sqlite")
+    bare = _bare_outbox(port, items, bare_path) if bare_first else None
     client = client_of(port, outbox_path=path)
     message = TextMessage(receiver_id="uid2", receiver_type="user", text="x" * 100)
     put = _rate(items, lambda: client.outbox.put(message))
@@ -212,7 +214,7 @@ def outbox(port: int, items: int, folder: str, **_: Any) -> Dict[str, Any]:
     assert client.outbox.flush(120)
     drain = items / (time.monotonic() - began)
     client.close()
-    bare_put, bare_drain = _bare_outbox(port, items, os.path.join(where, "bare.sqlite"))
+    bare_put, bare_drain = bare or _bare_outbox(port, items, bare_path)
     shutil.rmtree(where, ignore_errors=True)
     return {"put": put, "drain": drain, "bare put": bare_put, "bare drain": bare_drain}
 
@@ -230,10 +232,13 @@ def _bare_outbox(port: int, items: int, path: str) -> "tuple[float, float]":
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    db.execute("CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, muid TEXT UNIQUE, body TEXT, put_at REAL)")
-    numbers = iter(range(items))
-    row = "INSERT INTO items (muid, body, put_at) VALUES (?, ?, ?)"
-    put = _rate(items, lambda: db.execute(row, (f"muid-{next(numbers)}", json.dumps(body), time.time())))
+    # The same rows: what of whom, once.
+    db.execute(
+        "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, app_id TEXT, uid TEXT, kind TEXT, muid TEXT, body TEXT,"
+        " put_at REAL, UNIQUE (app_id, uid, muid))"
+    )
+    row = "INSERT INTO items (app_id, uid, kind, muid, body, put_at) VALUES ('app', 'uid1', 'message', ?, ?, ?)"
+    put = _rate(items, lambda: db.execute(row, (str(uuid.uuid4()), json.dumps(body), time.time())))
     db.execute("PRAGMA synchronous = NORMAL")
     headers = {"authToken": "uid1_token", "appId": "app"}
     with requests.Session() as http:
