@@ -234,8 +234,8 @@ def _bare_outbox(port: int, items: int, path: str) -> "tuple[float, float]":
     db.execute("PRAGMA synchronous = FULL")
     # The same rows: what of whom, once.
     db.execute(
-        "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, app_id TEXT, uid TEXT, kind TEXT, muid TEXT, body TEXT,"
-        " put_at REAL, UNIQUE (app_id, uid, muid))"
+        "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, app_id TEXT, uid TEXT, kind TEXT, muid TEXT,"
+        " body TEXT, put_at REAL, UNIQUE (app_id, uid, muid))"
     )
     row = "INSERT INTO items (app_id, uid, kind, muid, body, put_at) VALUES ('app', 'uid1', 'message', ?, ?, ?)"
     put = _rate(items, lambda: db.execute(row, (str(uuid.uuid4()), json.dumps(body), time.time())))
