@@ -109,7 +109,10 @@ def readdress(text: str, identity: Identity) -> Optional[str]:
         frame = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(frame, dict) or frame.get("type") not in _SENT_TYPES or frame.get("sender") != identity.uid:
+    if not isinstance(frame, dict) or frame.get("sender") != identity.uid:
+        return None
+    kind = frame.get("type")
+    if not isinstance(kind, str) or kind not in _SENT_TYPES:
         return None
     return _dump({**frame, "appId": identity.app_id, "deviceId": identity.resource})
 

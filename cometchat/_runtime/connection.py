@@ -311,7 +311,7 @@ class Connection:
     def prepare_wait(self, run: Run) -> None:
         """A wait for the next attempt begins; not if connect() or disconnect() has ended it already."""
         with self._lock:
-            if self._run is run and self._machine.phase is Phase.BACKOFF:
+            if self._run is run and self._machine.phase in (Phase.BACKOFF, Phase.LOST):
                 run.wake.clear()
 
     def _watch(self, phases: FrozenSet[Phase]) -> _Waiter:

@@ -228,6 +228,7 @@ class Worker:
 
     def _before_wait(self, run: Run, state: Any) -> None:
         """Tenacity says: once more."""
+        self._connection.prepare_wait(run)
         held = self._shared is not None and self._shared.hold(run.wake)
         self._connection.signal(run, Signal.RETRY, only_in=Phase.LOST)
         if held:
