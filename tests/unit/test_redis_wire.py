@@ -1,0 +1,302 @@
+"""What processes say over Redis: as bytes and back, the fence, gaps, and who tries to lead when. Without a Redis."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Tuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cometchat import ConnectionException, SharedStatus
+
+pytest.importorskip("redis")
+
+from cometchat.contrib.redis import wire  # noqa: E402
+from cometchat.contrib.redis.codec import METHODS, Event, decode, encode  # noqa: E402
+from cometchat.contrib.redis.seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis.wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
+from cometchat.models import CustomMessage, Group, MediaMessage, TextMessage, User  # noqa: E402
+
+UP = SharedStatus("connected")
+CONNECTING = SharedStatus("connecting")
+
+
+@given(st.integers(0, 2**53), st.integers(0, 2**40), st.binary())
+def test_a_frame_comes_back(token: int, number: int, data: bytes) -> None:
+    """Whatever bytes it has."""
+    assert wire.decode(encode_frame(Frame(token, number, data))) == (None, Frame(token, number, data))
+
+
+@given(st.text(), st.text(), st.one_of(st.none(), st.text()), st.booleans())
+def test_a_state_comes_back(code: str, message: str, details: Any, free: bool) -> None:
+    """With its error, which has the same code and texts."""
+    error = ConnectionException(code, message, details=details)
+    said = wire.decode(encode_state(State(7, 8, SharedStatus("connecting", 3, error), free)))
+    assert said is not None and said[0] is not None
+    state = said[0]
+    assert (state.token, state.number, state.free) == (7, 8, free)
+    assert (state.status.status, state.status.failures) == ("connecting", 3)
+    back = state.status.error
+    assert back is not None and (back.code, back.message, back.details) == (code, message, details)
+
+
+@given(st.binary())
+def test_rubbish_is_none(data: bytes) -> None:
+    """No bytes raise; what is nothing that this version knows is None."""
+    for kind in (b"", b"s", b"x", b"f"):
+        said = wire.decode(kind + data)
+        assert said is None or said[1] is not None or said[0] is not None
+
+
+@pytest.mark.parametrize(
+    "message",
+    [b"s[]", b"s1", b's{"token":1e999,"number":1,"status":"connected","failures":0}', b"s" + b"[" * 100_000]
+    + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""],
+)
+def test_known_rubbish_is_none(message: bytes) -> None:
+    """Wrong types, unknown statuses, infinite numbers, endless nesting."""
+    assert wire.decode(message) is None
+
+
+# The codec of events.
+
+_texts = st.one_of(st.none(), st.text())
+_json = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.text()),
+    lambda inner: st.one_of(st.lists(inner), st.dictionaries(st.text(), inner)),
+    max_leaves=8,
+)
+_objects = st.dictionaries(st.text(), _json)
+_users = st.builds(User, uid=st.text(), name=_texts, metadata=_objects, raw=_objects)
+_messages = st.one_of(
+    st.builds(TextMessage, id=_texts, text=_texts, sender=_users, tags=st.tuples(st.text()), raw=_objects),
+    st.builds(CustomMessage, id=_texts, custom_data=_objects, receiver=st.builds(Group, guid=st.text())),
+    st.builds(MediaMessage, id=_texts, url=_texts, data=_objects),
+)
+
+
+@settings(max_examples=40)
+@given(_messages)
+def test_an_event_comes_back(message: Any) -> None:
+    """A message with all that is in it, of the same class."""
+    event = decode(encode(Event("message", "on_text_message_received", (message,))))
+    assert event.args == (message,)
+    assert type(event.args[0]) is type(message) and event.args[0].raw == message.raw
+
+
+def test_a_login_token_is_not_written() -> None:
+    """Of a user everything goes out but the auth token."""
+    data = encode(Event("user", "on_user_online", (User("u1", auth_token="secret-word"),)))
+    assert b"secret-word" not in data
+    forged = data.replace(b'{"uid"', b'{"auth_token": "secret-word", "uid"')
+    assert decode(forged).args[0].auth_token is None
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b"null", b'["message","close",[]]', b'["login","login_success",[]]', b'["message"]']
+    + [b'["message","on_typing_started",[["Client",{}]]]', b'["message","on_typing_started",[[1,2,3]]]']
+    + [b'["user","on_user_online",[["User",{}]]]', b"[[],[],[]]", b"[" * 100_000],
+)
+def test_rubbish_is_no_event(data: bytes) -> None:
+    """It raises ValueError, and makes nothing."""
+    with pytest.raises(ValueError):
+        decode(data)
+
+
+def test_the_same_message_has_the_same_key() -> None:
+    """By method, id and edit; what has no id has no key."""
+
+    def key(method: str, *args: Any) -> Any:
+        return Event("message", method, args).key
+
+    first = key("on_text_message_received", TextMessage(id="1", text="a"))
+    assert first == key("on_text_message_received", TextMessage(id="1", text="b"))
+    edits = {key("on_message_edited", TextMessage(id="1", edited_at=at)) for at in (1, 2)}
+    assert len(edits | {first}) == 3
+    assert key("on_user_online", User("1")) is None and key("on_text_message_received", TextMessage()) is None
+    assert METHODS["call"]
+
+
+# The seat, on this thread.
+
+
+class Member:
+    def __init__(self) -> None:
+        self.told: List[Tuple[str, Any]] = []
+
+    def lead(self) -> None:
+        self.told.append(("lead", None))
+
+    def follow(self, status: SharedStatus) -> None:
+        self.told.append(("follow", status))
+
+    def away(self, error: Any) -> None:
+        self.told.append(("away", error.code))
+
+    def frame(self, data: bytes) -> None:
+        self.told.append(("frame", data))
+
+    def send(self, text: str) -> None:
+        self.told.append(("send", text))
+
+
+class Redis:
+    """Answers each script with what a test has set, and notes it."""
+
+    def __init__(self) -> None:
+        self.answers: Dict[str, int] = {wire.ACQUIRE: 1000, wire.RENEW: 1, wire.RELAY: 1, wire.RELEASE: 1}
+        self.asked: List[str] = []
+        self.kept: Any = None
+
+    def eval(self, script: str, count: int, *arguments: Any) -> int:
+        self.asked.append(script)
+        return self.answers[script]
+
+    def get(self, key: str) -> Any:
+        return self.kept
+
+
+class House:
+    def __init__(self) -> None:
+        self.now = 10.0
+        self.member, self.redis, self.keys = Member(), Redis(), Keys.of("p", "app", "u1")
+        self.seat = RedisSeat(
+            self.member,
+            self.keys,
+            connect=lambda timeout: self.redis,
+            address="host:1",
+            lease=3.0,
+            events=True,
+            number=1,
+            clock=lambda: self.now,
+            jitter=lambda: 1.0,
+        )
+
+    def try_to_lead(self) -> None:
+        self.seat._try(self.redis)
+
+    def hear(self, message: bytes) -> List[Tuple[str, Any]]:
+        del self.member.told[:]
+        self.seat._hear(self.keys.down.encode(), message)
+        return self.member.told
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def test_who_gets_the_lock_leads_for_nine_tenths_of_the_lease(house: House) -> None:
+    """Counted from before it asked; the state is published before the member is told."""
+    house.try_to_lead()
+    assert house.redis.asked == [wire.ACQUIRE, wire.RENEW]
+    assert house.member.told == [("lead", None)]
+    assert house.seat.leads_until() == pytest.approx(house.now + 2.7)
+    house.now += 2.7
+    assert not house.seat.leads
+
+
+def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
+    """Not before, and at some chance after it; until then it follows what Redis keeps."""
+    house.redis.answers[wire.ACQUIRE] = -1500
+    house.redis.kept = encode_state(State(5, 0, UP))
+    house.try_to_lead()
+    assert house.member.told[-1] == ("follow", UP)
+    assert house.seat._try_at >= house.now + 1.5
+
+
+def test_an_older_lead_is_not_heard(house: House) -> None:
+    """Once a lead with a higher number was heard, states and frames of a lower one are nothing."""
+    assert ("follow", UP) in house.hear(encode_state(State(5, 0, UP)))
+    assert house.hear(encode_state(State(4, 0, SharedStatus("disconnected")))) == []
+    assert house.hear(encode_frame(Frame(4, 1, b"old"))) == []
+    assert house.hear(encode_frame(Frame(5, 1, b"new"))) == [("frame", b"new")]
+    # A new lead's connection is another one, though it is up, too.
+    assert house.hear(encode_state(State(6, 0, UP))) == [("follow", CONNECTING), ("follow", UP)]
+
+
+def test_its_own_echo_is_not_heard(house: House) -> None:
+    """What this seat said while it led comes back to it, and is nothing once it does not lead."""
+    house.try_to_lead()
+    house.redis.answers[wire.RENEW] = 0
+    house.seat._renew(house.redis)
+    assert house.member.told[-1] == ("follow", CONNECTING)
+    assert house.hear(encode_state(State(1000, 3, UP, free=True))) == []
+
+
+def test_a_gap_in_the_frames_breaks_and_goes_on(house: House) -> None:
+    """A number is missing: the member hears of a loss, and of a leader that is up."""
+    house.hear(encode_state(State(5, 3, UP)))
+    assert house.hear(encode_frame(Frame(5, 4, b"4"))) == [("frame", b"4")]
+    told = house.hear(encode_frame(Frame(5, 6, b"6")))
+    assert [what for what, _ in told] == ["follow", "follow", "frame"]
+    assert told[0][1].status == "connecting" and told[0][1].error is not None and told[1][1] == UP
+    # The leader's count says the same where no frame follows.
+    told = house.hear(encode_state(State(5, 9, UP)))
+    assert [value.status for _, value in told] == ["connecting", "connected", "connected"]
+    assert house.hear(encode_state(State(5, 9, UP))) == [("follow", UP)]
+
+
+def test_a_lock_that_is_given_back_is_tried_for_at_once(house: House) -> None:
+    """By everybody, within 50 ms at random; else a lease is waited for."""
+    house.hear(encode_state(State(5, 0, UP)))
+    assert house.seat._try_at >= house.now + 3
+    house.hear(encode_state(State(5, 0, CONNECTING, free=True)))
+    assert house.seat._try_at <= house.now + 0.05
+
+
+def test_a_late_renewal_is_told_anew(house: House) -> None:
+    """Redis answered after the lead could have been another's: the member may have let go of its connection."""
+    house.try_to_lead()
+    original = house.redis.eval
+
+    def late(*arguments: Any) -> int:
+        house.now += 2.65
+        return original(*arguments)
+
+    house.now += 1
+    house.redis.eval = late  # type: ignore[method-assign]
+    house.seat._renew(house.redis)
+    assert [what for what, _ in house.member.told] == ["lead", "lead"]
+    house.now += 10
+    house.seat._renew(house.redis)
+    assert house.member.told[-1] == ("follow", CONNECTING)
+
+
+def test_who_hears_nothing_subscribes_anew(house: House) -> None:
+    """Another holds the lock, attempt after attempt, and no message comes: the subscription is dead."""
+    import redis
+
+    house.redis.answers[wire.ACQUIRE] = -1000
+    house.redis.kept = encode_state(State(5, 0, UP))
+    house.try_to_lead()
+    house.try_to_lead()
+    with pytest.raises(redis.ConnectionError):
+        house.try_to_lead()
+
+
+def test_a_follower_hears_of_an_outage_once_what_it_heard_is_old(house: House) -> None:
+    """Redis away is told when a lease has passed since the last word, and once."""
+    house.hear(encode_state(State(5, 0, UP)))
+    del house.member.told[:]
+
+    def clock() -> float:
+        house.now += 0.01
+        return house.now
+
+    house.seat._clock = clock
+    house.seat._bear(OSError("refused"), 0.05)
+    assert house.member.told == []
+    house.now += 3
+    for _ in range(2):
+        house.seat._bear(OSError("refused"), 0.05)
+    assert house.member.told == [("away", "ERR_STATUS_STORE")]
+
+
+def test_the_keys_of_a_line_are_its_own() -> None:
+    """Of prefix, app and user; on one node of a cluster."""
+    keys = Keys.of("p", "app", "u1")
+    assert len(set(keys)) == 5 and all(key.startswith("p:{app:u1}:") for key in keys)
+    assert not set(keys) & set(Keys.of("p", "app", "u2"))

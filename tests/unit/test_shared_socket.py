@@ -1,0 +1,427 @@
+"""A client's share in a connection, with a store, sockets and a clock of the tests': what each role sees and does."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any, Callable, List, Optional, Tuple
+
+import pytest
+
+from cometchat import CometChatException, ConnectionException, SharedStatus
+from cometchat._protocol.frames import PING, Identity, readdress
+from cometchat._protocol.machine import Notify, Step
+from cometchat._protocol.states import Phase
+from cometchat._runtime.place import MAX_FRAMES, Place, PlaceMember
+from cometchat._runtime.shared import Shared
+from cometchat._runtime.shared_socket import SharedSocket
+
+UP = SharedStatus("connected")
+CONNECTING = SharedStatus("connecting")
+ERROR = ConnectionException("WS_CONNECTION_FAIL", "it broke")
+LOST = SharedStatus("disconnected", 1, ERROR)
+
+
+class Seat:
+    """Notes what is asked of it; leads until ``until``."""
+
+    def __init__(self) -> None:
+        self.until = 0.0
+        self.asked: List[Tuple[str, Any]] = []
+
+    def leads_until(self) -> float:
+        return self.until
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args: self.asked.append((name, *args))
+
+
+class Real:
+    """A socket of the service's. ``frames`` come out; empty: None."""
+
+    def __init__(self) -> None:
+        self.frames: List[bytes] = []
+        self.sent: List[str] = []
+        self.deadlines: List[float] = []
+        self.interrupted = self.closed = False
+        self.fails: Optional[CometChatException] = None
+
+    def open(self, url: str, timeout: float) -> None:
+        if self.fails is not None:
+            raise self.fails
+
+    def receive(self, deadline: float) -> Optional[bytes]:
+        return next(iter(self.receive_burst(deadline)), None)
+
+    def receive_burst(self, deadline: float) -> List[bytes]:
+        self.deadlines.append(deadline)
+        if self.interrupted:
+            raise ConnectionException("WS_CONNECTION_FAIL", "interrupted")
+        frames, self.frames = self.frames, []
+        return frames
+
+    def send(self, text: str, timeout: float) -> None:
+        self.sent.append(text)
+
+    def interrupt(self) -> None:
+        self.interrupted = True
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        self.closed = True
+
+
+class House:
+    """One client's parts, at the monotonic time ``now``, its account logged in as ``u1``."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.wanted = True
+        self.seats: List[Seat] = []
+        self.members: List[PlaceMember] = []
+        self.reals: List[Real] = []
+        session = SimpleNamespace(uid="u1")
+        self.identity = Identity("app", "u1", "here", "device", "1")
+        self.account = SimpleNamespace(
+            session=session, shared_mode=None, require=lambda: session, identity=lambda of: self.identity
+        )
+        store = SimpleNamespace(join=self._join)
+        self.shared = Shared(store, "app", self.account, self._real, clock=lambda: self.now)  # type: ignore[arg-type]
+        self.connection = SimpleNamespace(wanted=True)
+        self.link = SimpleNamespace(relay=None)
+        self.shared.serve(self.connection, self.link)  # type: ignore[arg-type]
+
+    def _join(self, app_id: str, uid: str, member: PlaceMember) -> Seat:
+        self.seats.append(Seat())
+        self.members.append(member)
+        return self.seats[-1]
+
+    def _real(self) -> Any:
+        self.reals.append(Real())
+        return self.reals[-1]
+
+    @property
+    def place(self) -> Place:
+        return self.shared.enter()
+
+    def follower(self) -> SharedSocket:
+        """A socket that follows, open and authenticated."""
+        self.place.follow(UP)
+        return self.authenticated(self.shared.new_socket())
+
+    def leader(self) -> SharedSocket:
+        """One that leads, until 2 s from now."""
+        place = self.place
+        self.seats[-1].until = self.now + 2
+        place.lead()
+        socket = self.shared.new_socket()
+        socket.open("wss://host/", 5)
+        return socket  # type: ignore[return-value]
+
+    def authenticated(self, socket: Any) -> SharedSocket:
+        socket.open("wss://host/", 5)
+        socket.send("auth", 5)
+        assert b'"auth"' in (socket.receive(self.now) or b"")
+        return socket  # type: ignore[no-any-return]
+
+    def step(self, new: Phase, *, error: bool = False) -> None:
+        notifications = (Notify("on_connection_error", ERROR),) if error else ()
+        self.connection.on_step(Step(Phase.OPENING, new, notifications))
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def code(socket: SharedSocket, deadline: float = 0.0) -> str:
+    with pytest.raises(CometChatException) as raised:
+        socket.receive(deadline)
+    return raised.value.code
+
+
+# A follower.
+
+
+def test_a_follower_gets_what_the_leader_relays(house: House) -> None:
+    """In order, one at a time or as a burst; nothing of it goes over a socket of its own."""
+    socket = house.follower()
+    for frame in (b"1", b"2", b"3"):
+        house.place.frame(frame)
+    assert socket.receive(house.now) == b"1"
+    assert socket.receive_burst(house.now) == [b"2", b"3"]
+    assert socket.receive(house.now) is None
+    assert house.reals == []
+
+
+def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:
+    """open() waits while the leader is connecting, and returns when it is up; interrupt() ends the wait."""
+    house.place.follow(CONNECTING)
+    socket, opened = house.shared.new_socket(), threading.Event()
+    thread = threading.Thread(target=lambda: (socket.open("", 5), opened.set()), name="test-open")
+    thread.start()
+    assert not opened.wait(0.05)
+    house.place.follow(UP)
+    thread.join(10)
+    assert opened.is_set()
+    house.place.follow(CONNECTING)
+    other, codes = house.shared.new_socket(), []
+
+    def fail() -> None:
+        with pytest.raises(CometChatException) as raised:
+            other.open("", 5)
+        codes.append(raised.value.code)
+
+    thread = threading.Thread(target=fail, name="test-open")
+    thread.start()
+    other.interrupt()
+    thread.join(10)
+    assert codes == ["WS_CONNECTION_FAIL"]
+
+
+def test_a_followers_ping_is_answered_before_what_waits(house: House) -> None:
+    """The pong does not wait behind frames that the listeners are slow to take."""
+    socket = house.follower()
+    house.place.frame(b"1")
+    socket.send(PING, 1)
+    assert socket.receive(house.now) == b'{"action":"pong"}'
+    assert socket.receive(house.now) == b"1"
+
+
+def test_what_a_follower_sends_goes_to_the_store(house: House) -> None:
+    """Neither auth nor a ping does; all else is the leader's to send."""
+    socket = house.follower()
+    socket.send(PING, 1)
+    socket.send("typing", 1)
+    assert [each for each in house.seats[0].asked if each[0] == "send_up"] == [("send_up", "typing")]
+
+
+def test_a_loss_that_is_over_is_noticed(house: House) -> None:
+    """The leader lost its connection and has another: a follower's breaks too, behind what came before it."""
+    socket = house.follower()
+    house.place.frame(b"before")
+    house.place.follow(LOST)
+    house.place.follow(SharedStatus("connected", 1, ERROR))
+    house.place.frame(b"behind")
+    assert socket.receive_burst(house.now) == [b"before"]
+    with pytest.raises(CometChatException) as raised:
+        socket.receive_burst(house.now)
+    assert raised.value.message == "it broke"
+    again = house.authenticated(house.shared.new_socket())
+    # What came between the two is fetched: it would be told in the wrong place.
+    assert again.receive(house.now) is None
+
+
+def test_a_loss_that_nobody_told_of_is_noticed(house: House) -> None:
+    """The leader is up before and after, and has failed once more: that is another connection."""
+    socket = house.follower()
+    house.place.follow(SharedStatus("connected", 1, ERROR))
+    assert code(socket) == "WS_CONNECTION_FAIL"
+
+
+def test_the_same_status_again_is_nothing(house: House) -> None:
+    """A leader tells its status again and again: no follower breaks over it, and none hurries."""
+    socket = house.follower()
+    news = house.place.news
+    house.place.follow(SharedStatus("connected"))
+    assert socket.receive(house.now) is None
+    assert house.place.news == news
+
+
+def test_each_failure_of_the_leader_is_told_once(house: House) -> None:
+    """While the leader fails, each of its errors fails one attempt of a follower."""
+    house.place.follow(SharedStatus("connecting", 1, ERROR))
+    with pytest.raises(CometChatException):
+        house.shared.new_socket().open("", 5)
+    house.place.follow(SharedStatus("connecting", 2, ConnectionException("ERR_AUTH_TIMEOUT", "late")))
+    with pytest.raises(CometChatException) as raised:
+        house.shared.new_socket().open("", 5)
+    assert raised.value.code == "ERR_AUTH_TIMEOUT"
+    house.place.follow(SharedStatus("connected", 2))
+    house.authenticated(house.shared.new_socket())
+
+
+def test_the_leaders_mode_is_every_ones(house: House) -> None:
+    """A follower learns of throttling in between frames, and of its end."""
+    socket = house.follower()
+    assert house.account.shared_mode == "DEFAULT"
+    house.place.follow(SharedStatus("featureThrottled"))
+    assert socket.receive(house.now + 5) is None
+    assert house.account.shared_mode != "DEFAULT"
+    house.place.follow(UP)
+    assert socket.receive(house.now + 5) is None
+    assert house.account.shared_mode == "DEFAULT"
+
+
+def test_a_follower_that_lags_asks_for_what_it_missed(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """More frames than fit: the oldest are let go, the connection breaks, and a warning says so."""
+    socket = house.follower()
+    for _ in range(MAX_FRAMES + 1):
+        house.place.frame(b"x")
+    assert code(socket) == "WS_CONNECTION_FAIL"
+    assert "too slow" in caplog.text
+    assert len(house.place.frames) == 1
+
+
+# A leader.
+
+
+def test_a_leader_has_a_real_socket_and_relays(house: House) -> None:
+    """What it gets it returns, and hands to the store where it is an event."""
+    socket = house.leader()
+    house.reals[0].frames = [b"1", b"2"]
+    assert socket.receive_burst(house.now) == [b"1", b"2"]
+    house.link.relay(b"1")
+    assert ("relay", b"1") in house.seats[0].asked
+
+
+def test_a_leader_waits_no_longer_than_its_lead(house: House) -> None:
+    """A receive ends where another could lead; a renewal carries it on."""
+    socket = house.leader()
+    assert socket.receive(house.now) is None
+    assert house.reals[0].deadlines == [house.now]
+    house.now += 1
+    house.seats[0].until += 1
+    house.reals[0].frames = [b"1"]
+    assert socket.receive(house.now + 60) == b"1"
+    assert house.reals[0].deadlines[-1] == house.seats[0].until
+
+
+def test_a_lead_that_ran_out_delivers_nothing(house: House) -> None:
+    """What came since is dropped; nobody knows who leads until the store says; then the reason is another's lead."""
+    socket = house.leader()
+    house.now += 3
+    house.reals[0].frames = [b"too late"]
+    assert code(socket) == "ERR_STATUS_STORE"
+    assert house.place.away and not house.place.leads
+    with pytest.raises(CometChatException):
+        socket.send("typing", 1)
+    house.place.follow(UP)
+    assert not house.place.away
+
+
+def test_a_lead_that_is_renewed_in_time_has_not_run_out(house: House) -> None:
+    """The look at the clock was early: under the lock it is looked at once more."""
+    socket = house.leader()
+    house.place.lapse(house.place.turn, house.now, ERROR)
+    house.place.lapse(house.place.turn - 1, house.now + 60, ERROR)
+    assert house.place.leads and socket.receive(house.now) is None
+
+
+def test_who_is_told_to_follow_ends_its_connection(house: House) -> None:
+    """The real socket is interrupted at once, also by a new lead of its own, and by an outage."""
+    house.leader()
+    house.place.follow(CONNECTING)
+    assert house.reals[0].interrupted
+    house.leader()
+    house.place.lead()
+    assert house.reals[1].interrupted
+    house.leader()
+    house.place.away_because(ERROR)
+    assert house.reals[2].interrupted and house.place.away
+
+
+def test_what_took_too_long_to_open_is_not_used(house: House) -> None:
+    """The lead runs out while the real socket opens: nothing is sent on it."""
+    house.seats or house.place
+    house.seats[0].until = house.now + 2
+    house.place.lead()
+    socket = house.shared.new_socket()
+    house.shared.new_real = lambda: SimpleNamespace(open=lambda url, timeout: setattr(house, "now", house.now + 5))
+    with pytest.raises(CometChatException) as raised:
+        socket.open("", 5)
+    assert raised.value.code == "ERR_STATUS_STORE"
+
+
+def test_a_followers_frame_goes_out_as_the_leaders(house: House) -> None:
+    """Only once the connection is accepted, only frames that may be sent, and with the device id of this connection."""
+    house.leader()
+    frame = '{"type":"typing_indicator","sender":"u1","deviceId":"there"}'
+    house.place.send(frame)
+    assert house.reals[0].sent == []
+    house.step(Phase.ONLINE)
+    house.place.send(frame)
+    house.place.send('{"type":"auth","sender":"u1"}')
+    (sent,) = house.reals[0].sent
+    assert '"deviceId":"here"' in sent
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"type":[]}', '{"type":"receipts","sender":"u2"}', "[" * 9999]
+)
+def test_other_frames_are_not_sent(text: str) -> None:
+    """What is no typing indicator, receipt or transient message of this user is none."""
+    assert readdress(text, Identity("app", "u1", "here", "device", "1")) is None
+
+
+# The share.
+
+
+def test_three_failures_in_a_row_let_another_try(house: House) -> None:
+    """Over all attempts of one lead; a connection in between begins the count anew."""
+    house.leader()
+    for _ in range(2):
+        house.step(Phase.BACKOFF, error=True)
+    house.step(Phase.ONLINE)
+    for _ in range(2):
+        house.step(Phase.BACKOFF, error=True)
+    assert ("step_down",) not in house.seats[0].asked
+    house.shared.begin_turn(house.place)  # the next attempt, in the same turn
+    house.step(Phase.BACKOFF, error=True)
+    assert ("step_down",) in house.seats[0].asked
+
+
+def test_only_a_leader_publishes_and_only_what_is_new(house: House) -> None:
+    """Each status once, with the count of errors."""
+    house.step(Phase.ONLINE)
+    house.leader()
+    for _ in range(2):
+        house.step(Phase.ONLINE)
+    house.step(Phase.BACKOFF, error=True)
+    published = [each[1] for each in house.seats[0].asked if each[0] == "publish"]
+    assert published == [CONNECTING, UP, SharedStatus("connecting", 1, ERROR)]
+
+
+def test_a_place_is_kept_while_it_is_wanted(house: House) -> None:
+    """An old run's end does not take the place of a new one; a disconnect does, and the member hears nothing more."""
+    place = house.place
+    house.shared.leave()
+    assert house.place is place
+    house.connection.wanted = False
+    house.shared.leave()
+    assert ("leave",) in house.seats[0].asked
+    house.members[0].lead()
+    assert not place.leads
+    assert house.place is not place
+
+
+def test_another_user_is_another_place(house: House) -> None:
+    """Whoever is logged in then stands in a line of their own."""
+    first = house.place
+    house.account.require = lambda: SimpleNamespace(uid="u2")
+    assert house.place is not first
+    assert ("leave",) in house.seats[0].asked and len(house.seats) == 2
+
+
+def test_an_outage_is_waited_out(house: House) -> None:
+    """hold() waits while nobody knows who leads, and then no other wait is needed."""
+    wake, place = threading.Event(), house.place
+    assert house.shared.hold(wake) is False
+    place.away_because(ERROR)
+    timer = threading.Timer(0.05, lambda: place.follow(UP))
+    timer.start()
+    assert house.shared.hold(wake) is True
+    assert wake.is_set() and not place.away
+    timer.join()
+
+
+def test_what_came_before_the_wait_ends_it(house: House) -> None:
+    """A leader that is up since the attempt began is worth another one, and one that comes up later is."""
+    wake = threading.Event()
+    house.shared.begin_attempt(house.place)
+    house.shared.expect(wake)
+    assert not wake.is_set()
+    house.place.follow(UP)
+    assert wake.is_set()
+    wake.clear()
+    house.shared.expect(wake)
+    assert wake.is_set()
