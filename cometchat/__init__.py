@@ -5,14 +5,15 @@ The names below are the SDK's public ones; a module or name with an underscore i
 
 from __future__ import annotations
 
+import importlib
 import logging
+import typing
 
 from ._protocol.states import CometChatWSState
 from ._runtime.secrets_filter import SecretsFilter
 from ._runtime.session import FileSessionStore, MemorySessionStore
 from .api import CometChat
 from .client import Client
-from .connection_info import ConnectionInfo
 from .exceptions import (
     AuthenticationException,
     CometChatException,
@@ -30,29 +31,33 @@ from .listeners import (
     OutboxListener,
     UserListener,
 )
-from .models import (
-    Action,
-    Attachment,
-    BaseMessage,
-    Call,
-    CardMessage,
-    CustomMessage,
-    Group,
-    InteractionReceipt,
-    InteractiveMessage,
-    MediaMessage,
-    MessageReceipt,
-    ReactionEvent,
-    TextMessage,
-    TransientMessage,
-    TypingIndicator,
-    User,
-)
 from .outbox import DeadLetter, Outbox
 from .settings import AppSettings, SessionStore
-from .stats import PastError, Stats
-from .status_store import Member, Seat, SharedStatus, StatusStore
 from .version import __version__
+
+if typing.TYPE_CHECKING:
+    # Loaded by __getattr__ when first used: making these classes would be half of the import's time.
+    from .connection_info import ConnectionInfo
+    from .models import (
+        Action,
+        Attachment,
+        BaseMessage,
+        Call,
+        CardMessage,
+        CustomMessage,
+        Group,
+        InteractionReceipt,
+        InteractiveMessage,
+        MediaMessage,
+        MessageReceipt,
+        ReactionEvent,
+        TextMessage,
+        TransientMessage,
+        TypingIndicator,
+        User,
+    )
+    from .stats import PastError, Stats
+    from .status_store import Member, Seat, SharedStatus, StatusStore
 
 __all__ = [
     "Action",
@@ -103,5 +108,25 @@ __all__ = [
     "UserListener",
     "__version__",
 ]
+
+
+_LATER = ("models", "stats", "connection_info", "status_store")
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in __all__:
+        for later in _LATER:
+            module = importlib.import_module(f"{__name__}.{later}")
+            if hasattr(module, name):
+                globals()[name] = getattr(module, name)
+                return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> typing.List[str]:
+    return sorted({*globals(), *__all__})
+
 
 logging.getLogger("cometchat").addHandler(logging.NullHandler())

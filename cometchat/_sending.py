@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, TypeVar
 
 from ._runtime import arguments
 from .exceptions import invalid, missing, unusable
-from .models import BaseMessage, CustomMessage, TextMessage
 
 if TYPE_CHECKING:
     from ._runtime.sender import Sender
+    from .models import BaseMessage
 
-M = TypeVar("M", bound=BaseMessage)
+M = TypeVar("M", bound="BaseMessage")
 
 
 class Sending:
@@ -92,6 +92,8 @@ class Sending:
         self._sender.typing(receiver_id, receiver_type, values, started)
 
     def _receipt(self, message: BaseMessage, action: str) -> None:
+        from .models import BaseMessage  # here, so that importing the package does not load them
+
         self._check_open()
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
@@ -100,6 +102,8 @@ class Sending:
 
 def check_message(message: object) -> None:
     """A message that can be sent."""
+    from .models import CustomMessage, TextMessage
+
     expected = "give a TextMessage or a CustomMessage"
     if message is None:
         raise missing("message", expected)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Callable, ContextManager, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Mapping, Optional, Union
 
 from ._listening import add_listener
 from ._protocol.states import CometChatWSState
@@ -12,7 +12,6 @@ from ._runtime import arguments
 from ._runtime.registry import Registry
 from ._sending import M
 from .client import Client
-from .connection_info import ConnectionInfo
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
 from .listeners import (
     CallListener,
@@ -23,10 +22,13 @@ from .listeners import (
     OutboxListener,
     UserListener,
 )
-from .models import BaseMessage, User
 from .outbox import Outbox
 from .settings import AppSettings
-from .stats import Stats
+
+if TYPE_CHECKING:
+    from .connection_info import ConnectionInfo
+    from .models import BaseMessage, User
+    from .stats import Stats
 
 
 class _SharedOutbox(Outbox):
@@ -155,7 +157,10 @@ class CometChat:
     def get_connection_status(cls) -> CometChatWSState:
         """See :meth:`Client.get_connection_status`; before ``init``: ``disconnected``."""
         client = cls._client
-        return CometChatWSState.DISCONNECTED if client is None else client.get_connection_status()
+        if client is None:
+            return CometChatWSState.DISCONNECTED
+        # As the client does it, without a call more: it may be polled.
+        return client._connection.status if client._mark[0] else client.get_connection_status()
 
     @classmethod
     def wait_for_status(cls, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from types import TracebackType
-from typing import Callable, List, Optional, Type, Union
+from typing import TYPE_CHECKING, Callable, List, Optional, Type, Union
 
 from . import _forking
 from ._listening import Listening
@@ -21,7 +21,6 @@ from ._runtime import arguments
 from ._runtime.registry import Registry
 from ._runtime.session import Session
 from ._sending import Sending
-from .connection_info import ConnectionInfo
 from .exceptions import (
     LOGIN_IN_PROGRESS,
     CometChatException,
@@ -30,10 +29,13 @@ from .exceptions import (
     invalid,
     missing,
 )
-from .models import User
 from .outbox import Outbox
 from .settings import AppSettings
-from .stats import Stats
+
+if TYPE_CHECKING:
+    from .connection_info import ConnectionInfo
+    from .models import User
+    from .stats import Stats
 
 logger = logging.getLogger("cometchat.client")
 
@@ -270,6 +272,8 @@ class Client(Listening, Sending):
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
+        from .connection_info import ConnectionInfo
+
         self._check_open()
         session = self._account.session
         url: Optional[str] = None

@@ -7,26 +7,28 @@ the other listeners' calls, never the connection. Any method of the SDK may be c
 
 from __future__ import annotations
 
-from typing import Union
+from typing import TYPE_CHECKING, Union
 
 from .exceptions import CometChatException
-from .models import (
-    Action,
-    BaseMessage,
-    Call,
-    CardMessage,
-    CustomMessage,
-    Group,
-    InteractionReceipt,
-    InteractiveMessage,
-    MediaMessage,
-    MessageReceipt,
-    ReactionEvent,
-    TextMessage,
-    TransientMessage,
-    TypingIndicator,
-    User,
-)
+
+if TYPE_CHECKING:  # importing the package does not load them
+    from .models import (
+        Action,
+        BaseMessage,
+        Call,
+        CardMessage,
+        CustomMessage,
+        Group,
+        InteractionReceipt,
+        InteractiveMessage,
+        MediaMessage,
+        MessageReceipt,
+        ReactionEvent,
+        TextMessage,
+        TransientMessage,
+        TypingIndicator,
+        User,
+    )
 
 
 class ConnectionListener:

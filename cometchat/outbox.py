@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Union
 
 from ._runtime import arguments
 from .exceptions import CometChatException, exception_for, invalid
-from .models import BaseMessage, CustomMessage, MessageReceipt, TextMessage
 
 if TYPE_CHECKING:
     from ._runtime.account import Account
     from ._runtime.outbox_delivery import OutboxDelivery
     from ._runtime.outbox_store import OutboxStore, Owner
     from ._runtime.sender import Sender
+    from .models import BaseMessage, CustomMessage, MessageReceipt, TextMessage
 
 
 @dataclass(frozen=True)
@@ -153,10 +153,13 @@ class Outbox:
         return self._store.discard(self._owner(), _muid(muid))
 
     def _put_receipt(self, message: BaseMessage, action: str) -> None:
+        import uuid  # here, and the models, so that importing the package does not load them
+
+        from .models import BaseMessage
+
         owner = self._owner()
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
-        import uuid  # here, since it loads much
 
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 

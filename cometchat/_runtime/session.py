@@ -10,11 +10,13 @@ import os
 import stat
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
 
 from ..exceptions import invalid, missing, unusable
-from ..models import User
 from . import arguments
+
+if TYPE_CHECKING:
+    from ..models import User
 
 logger = logging.getLogger("cometchat.session")
 
@@ -59,6 +61,8 @@ class Session:
 
     def to_user(self) -> User:
         """The logged-in user."""
+        from ..models import User  # here, so that importing the package does not load them
+
         return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
 
     def to_store(self) -> Dict[str, Any]:
