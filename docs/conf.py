@@ -27,6 +27,11 @@ sys.path.insert(0, str(ROOT))
 import cometchat  # noqa: E402
 import cometchat.sandbox  # noqa: E402
 
+# What these modules import for type checkers only, for the reference to resolve.
+for name in ("_sending", "api", "client", "listeners", "outbox", "settings"):
+    for public in cometchat.__all__:
+        vars(sys.modules[f"cometchat.{name}"]).setdefault(public, getattr(cometchat, public))
+
 logger = logging.getLogger(__name__)
 
 project = "cometchat"
