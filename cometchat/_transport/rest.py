@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import http.cookiejar
 import json
 import logging
+import os
 import re
+import sys
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Type, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Type, Union
 from urllib.parse import urlsplit
 
 import requests
@@ -40,6 +43,14 @@ _POOL = 4
 
 _NO_JSON = object()
 
+#: What requests, and the standard library for it, read of the environment on the way to a route.
+_ENVIRONMENT = (
+    *(name for scheme in ("http", "https", "all", "no") for name in (f"{scheme}_proxy", f"{scheme.upper()}_PROXY")),
+    "REQUEST_METHOD",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+)
+
 
 class Route(NamedTuple):
     """How to get to an address: through which proxy (None: none), and whom to trust.
@@ -57,11 +68,25 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     Arguments go before the environment; ``no_proxy`` holds for the environment's proxies.
     """
     as_http = url.replace("wss:", "https:", 1) if url.startswith("wss:") else url.replace("ws:", "http:", 1)
+    if sys.platform in ("darwin", "win32"):  # the system's own settings count too
+        return _resolve(as_http, tuple((proxies or {}).items()), ca_certs)
+    return _resolved(as_http, tuple((proxies or {}).items()), ca_certs, tuple(map(os.environ.get, _ENVIRONMENT)))
+
+
+def _resolve(url: str, proxies: Tuple[Tuple[str, str], ...], ca_certs: Optional[str]) -> Route:
     with requests.Session() as session:
-        merged = session.merge_environment_settings(as_http, dict(proxies or {}), None, ca_certs, None)
+        merged = session.merge_environment_settings(url, dict(proxies), None, ca_certs, None)
     return Route(
-        requests.utils.select_proxy(as_http, merged["proxies"]), True if merged["verify"] is None else merged["verify"]
+        requests.utils.select_proxy(url, merged["proxies"]), True if merged["verify"] is None else merged["verify"]
     )
+
+
+@functools.lru_cache(maxsize=256)
+def _resolved(
+    url: str, proxies: Tuple[Tuple[str, str], ...], ca_certs: Optional[str], environment: Tuple[Optional[str], ...]
+) -> Route:
+    """The same, remembered for as long as the environment says the same: requests looks at all of it, twice."""
+    return _resolve(url, proxies, ca_certs)
 
 
 class _Connections:
