@@ -20,6 +20,7 @@ import redis
 from cometchat import Client, CometChatException, ConnectionListener
 
 from .codec import KINDS, METHODS, Event, encode
+from .wire import shut
 
 logger = logging.getLogger("cometchat.redis")
 
@@ -165,7 +166,7 @@ class Capture:
                         logger.warning("Redis is away: %d events are not in the stream.", 1 + self._queue.qsize())
                         return
         finally:
-            client.close()
+            shut(client)
 
     def _write(self, client: Any, key: Optional[str], data: bytes) -> None:
         keys = [self._stream] if key is None else [self._stream, f"{self._stream}:{key}"]

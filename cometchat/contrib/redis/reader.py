@@ -9,6 +9,8 @@ from typing import Any, Sequence, Tuple
 
 import redis
 
+from .wire import shut
+
 logger = logging.getLogger("cometchat.redis")
 
 #: Seconds after which a read that nothing comes in for begins anew. (Without a limit some versions of the redis library
@@ -54,7 +56,7 @@ class Reader:
         if self._thread.ident is not None:
             self._thread.join(1.0)
         self._pubsub.close()
-        self._client.close()
+        shut(self._client)
 
     def _read(self) -> None:
         subscribed = 0

@@ -31,6 +31,7 @@ from .wire import (
     encode_frame,
     encode_state,
     run,
+    shut,
     unreachable,
 )
 
@@ -189,7 +190,7 @@ class RedisSeat:
             self._release(client, SharedStatus("disconnected", self._status.failures, self._status.error))
         finally:
             reader.stop()
-            client.close()
+            shut(client)
 
     def _resume(self, client: Any) -> None:
         """Redis answers. What held before may hold still."""

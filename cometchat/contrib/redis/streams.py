@@ -19,6 +19,7 @@ from cometchat import Client, InvalidArgumentException
 from .capture import Capture
 from .codec import KINDS, decode
 from .store import RedisStatusStore
+from .wire import shut
 
 logger = logging.getLogger("cometchat.redis")
 
@@ -167,7 +168,7 @@ class EventStream:
                     away = True
                     self._stopped.wait(_PAUSE)
         finally:
-            client.close()
+            shut(client)
 
     def _make_group(self, client: Any) -> None:
         try:

@@ -155,6 +155,12 @@ def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
     return int(client.eval(script, len(keys), *keys, *arguments))
 
 
+def shut(client: Any) -> None:
+    """End a client of the redis library, and its connections, which not every version of it ends with it."""
+    client.close()
+    client.connection_pool.disconnect()
+
+
 def unreachable(address: str, cause: Exception) -> ConnectionException:
     """What a member is told when Redis can't be used.
 
