@@ -78,6 +78,12 @@ class Shared:
         """A socket of either kind: which, it learns when it is opened."""
         return SharedSocket(self)
 
+    @property
+    def leads(self) -> bool:
+        """The connection is this process' to make."""
+        place = self._place
+        return place is not None and place.leads
+
     def enter(self) -> Place:
         """The place in the line of who is logged in."""
         uid = self._account.require().uid

@@ -223,7 +223,9 @@ class Worker:
             self._refresh_settings(run)
         self._let_go(run, error)
         if signal is Signal.LOST:
-            count_loss(state, step.lived, step.restart_count)
+            # Where another holds the connection, or nobody may, the service has not failed this process.
+            elsewhere = self._shared is not None and not self._shared.leads
+            count_loss(state, step.lived, step.restart_count or elsewhere)
         raise error
 
     def _before_wait(self, run: Run, state: Any) -> None:
