@@ -12,6 +12,8 @@ import threading
 import time
 from typing import Any, Callable, Dict
 
+import tenacity
+
 from cometchat import (
     AppSettings,
     Client,
@@ -64,7 +66,8 @@ class Messages(MessageListener):
 def main() -> None:
     told: Dict[str, Any] = json.loads(os.environ["MEMBER"])
     store = RedisStatusStore(told["redis"], lease=told["lease"])
-    settings = AppSettings(admin_host=told["url"], client_host=told["url"], status_store=store)
+    wait = tenacity.wait_random(0, told["wait"]) if "wait" in told else None
+    settings = AppSettings(admin_host=told["url"], client_host=told["url"], status_store=store, reconnect_wait=wait)
     client = Client(told["app_id"], settings)
     client.add_connection_listener("here", Connection())
     client.add_message_listener("here", Messages())
