@@ -200,7 +200,7 @@ class RedisSeat:
             self._told_away = False
             self._token = 0
         if self.leads:
-            self._renew(client)
+            self._renew(client, again=True)
         else:
             self._until = 0.0
             self._try(client)
@@ -275,14 +275,14 @@ class RedisSeat:
         else:
             self._follow(_CONNECTING)
 
-    def _renew(self, client: Any) -> None:
+    def _renew(self, client: Any, again: bool = False) -> None:
         """Prolong the lead, and say how the connection is."""
         began = self._clock()
         if began >= self._until:
             self._lose_lead()
             return
         keys, said = self.keys, encode_state(State(self._token, self._sent, self._status))
-        arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down)
+        arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down, int(again))
         if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
             late = self._clock() >= self._until
             self._prolong(began)

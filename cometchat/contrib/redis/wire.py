@@ -28,11 +28,12 @@ return -math.max(redis.call('PTTL', KEYS[1]), 1)
 """
 
 #: Prolong the lock, keep the state, tell all. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
-#: channel. 0: the lock is another's, or was. Where it is gone with all that Redis knew, nobody has led since.
+#: channel, and "1" to take the lock again where it is gone, and nobody has led since: with Redis' data, say. (Only on a
+#: new connection: a call that Redis stood still on may be carried out when its member has long given up.) 0: it is not.
 RENEW = """
 local holder = redis.call('GET', KEYS[1])
 local newest = redis.call('GET', KEYS[2])
-if holder ~= ARGV[1] and (holder or newest and newest ~= ARGV[3]) then
+if holder ~= ARGV[1] and (holder or ARGV[6] ~= '1' or newest and newest ~= ARGV[3]) then
   return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
