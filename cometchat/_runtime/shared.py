@@ -133,14 +133,16 @@ class Shared:
             place.seat.forsake()
 
     def _step(self, step: Step) -> None:
+        place = self._place
+        if place is None or not place.leads or place.turn != self._turn:
+            return  # what ends with an earlier role is no word of the leader's
         for notify in step.notifications:
             if notify.error is not None:
                 self._failures += 1
                 self._error = notify.error
-        status, place = STATUS[step.new], self._place
-        if place is not None and place.leads:
-            place.up = status.value in UP_STATUSES
-            self._count_failure(place, step)
+        status = STATUS[step.new]
+        place.up = status.value in UP_STATUSES
+        self._count_failure(place, step)
         self.publish(status)
 
     def _count_failure(self, place: Place, step: Step) -> None:

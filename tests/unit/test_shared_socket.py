@@ -381,6 +381,17 @@ def test_only_a_leader_publishes_and_only_what_is_new(house: House) -> None:
     assert published == [CONNECTING, UP, SharedStatus("connecting", 1, ERROR)]
 
 
+def test_what_ended_with_another_role_is_not_published(house: House) -> None:
+    """A follower comes to lead: the end of what it followed, and why, is no word of the new leader's."""
+    house.follower()
+    house.seats[0].until = house.now + 2
+    house.place.lead()
+    house.step(Phase.LOST, error=True)
+    house.step(Phase.BACKOFF)
+    house.shared.new_socket().open("wss://host/", 5)
+    assert [each[1] for each in house.seats[0].asked if each[0] == "publish"] == [CONNECTING]
+
+
 def test_a_place_is_kept_while_it_is_wanted(house: House) -> None:
     """An old run's end does not take the place of a new one; a disconnect does, and the member hears nothing more."""
     place = house.place
