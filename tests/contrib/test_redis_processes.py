@@ -208,7 +208,7 @@ def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
 
 
 def test_a_short_stall_of_redis_is_not_noticed(cluster: Cluster) -> None:
-    """Redis stands still for less than half of the lease: no process hears of it."""
+    """Redis stands still for a third of the lease: no process hears of it."""
     cluster.start(3)
     cluster.redis.pause()
     ended = eventually(lambda: False, 0.35 * LEASE)
