@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List
+from typing import Any, Callable, List, Sequence, Tuple
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol.delivery import Delivery, Self
@@ -35,18 +35,22 @@ class House:
         self.inbox = Inbox(
             account, self.post, wanted=lambda: True, me=lambda: me, enabled=False, name="cometchat-missed-fuzz"
         )
-        self.link = Link(account, settings, nothing, self.post, self.inbox.take)
+        self.link = Link(account, settings, nothing, self.post_events, self.inbox.take)
 
     def post(self, run: Run, delivery: Delivery, *more: Any) -> None:
         """In the dispatcher's place."""
         self.told.append(delivery)
         self.claims += [claim for claim in more if callable(claim)]
 
+    def post_events(self, run: Run, owed: Sequence[Tuple[Delivery, int]]) -> None:
+        """The same for events."""
+        self.told += [delivery for delivery, _ in owed]
+
     def take(self, frame: bytes) -> List[Delivery]:
         """What the listeners are told of a frame."""
         self.told, self.claims = [], []
         try:
-            self.link.take(self.run, frame)
+            self.link.take(self.run, [frame])
         except CometChatException as error:
             self.account.scrub_error(error)  # as the connection thread does
             check(error)

@@ -120,8 +120,8 @@ class Service:
     def _talk(self, peer: Peer, head: str) -> None:
         peer.socket.sendall(accept_upgrade(head))
         peer.read_frame()
+        self.sockets.append(peer)  # first: the client may be told, and the test come to it, before this goes on
         peer.socket.sendall(self.accept)
-        self.sockets.append(peer)
         self.on_open(peer)
         while True:
             came = peer.read_frame()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 import time
+from typing import List, Sequence, Union
 
 from cometchat import CometChatException
 from cometchat._transport.dial import MAX_HEAD, BadAnswer, Head, read_head
@@ -28,26 +29,32 @@ def open_socket() -> "tuple[WebSocketClientSocket, socket.socket]":
     return client, peer
 
 
-def receive_all(wire: bytes) -> int:
-    """Read what a server wrote, to its end; the number of messages."""
+def receive_all(wire: bytes) -> None:
+    """Read what a server wrote, to its end: one by one, and all that is there at once. The messages are the same."""
+    assert receive(wire, burst=False) == receive(wire, burst=True)
+
+
+def receive(wire: bytes, *, burst: bool) -> List[bytes]:
+    """The messages, up to the error that ends them."""
     client, peer = open_socket()
-    count = 0
+    came: List[bytes] = []
     with peer:
         peer.sendall(wire)
         peer.shutdown(socket.SHUT_WR)
         deadline = time.monotonic() + SOON
         try:
             while True:
-                message = client.receive(deadline)
-                assert message is not None, "the end was not seen"
-                assert len(message) <= LIMIT
-                count += 1
+                messages: Sequence[Union[bytes, None]]
+                messages = client.receive_burst(deadline) if burst else [client.receive(deadline)]
+                assert messages and None not in messages, "the end was not seen"
+                came += [message for message in messages if message is not None]
+                assert all(len(message) <= LIMIT for message in came)
         except CometChatException as error:
             check(error)
             assert error.code in ("WS_CONNECTION_FAIL", "ERR_PROTOCOL")
         finally:
             client.close()
-    return count
+    return came
 
 
 def read_answer(wire: bytes) -> None:

@@ -1,6 +1,6 @@
 """The server's host: a name server that gives every name the same address.
 
-    network_names.py ADDRESS
+network_names.py ADDRESS
 """
 
 from __future__ import annotations

@@ -24,11 +24,12 @@ pytestmark = pytest.mark.timeout(300)
 
 
 class Built(NamedTuple):
-    """Two files, and the modules that were in the tree then."""
+    """Two files, and the modules and other files of the package that were in the tree then."""
 
     sdist: Path
     wheel: Path
     modules: Set[str]
+    data: Set[str]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     ended = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     (sdist,), (wheel,) = out.glob("*.tar.gz"), out.glob("*.whl")
-    return Built(sdist, wheel, {path.relative_to(copy).as_posix() for path in (copy / "cometchat").rglob("*.py")})
+    package = [path for path in (copy / "cometchat").rglob("*") if path.is_file()]
+    modules = {path.relative_to(copy).as_posix() for path in package if path.suffix == ".py"}
+    return Built(sdist, wheel, modules, {path.relative_to(copy).as_posix() for path in package} - modules)
 
 
 def wheel_names(built: Built) -> Set[str]:
@@ -68,9 +71,10 @@ def test_the_version_is_in_one_place(built: Built) -> None:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    """Every module and py.typed are in the wheel; tests, docs and tools are not."""
+    """Every module, py.typed, scripts and templates are in the wheel; tests, docs and tools are not."""
     names = {name for name in wheel_names(built) if ".dist-info/" not in name}
-    assert names == built.modules | {"cometchat/py.typed"}
+    assert names == built.modules | built.data
+    assert {"cometchat/py.typed", "cometchat/contrib/static/cometchat/cometchat-status.js"} <= built.data
 
 
 def test_the_sdist_holds_what_a_packager_needs(built: Built) -> None:
@@ -78,7 +82,7 @@ def test_the_sdist_holds_what_a_packager_needs(built: Built) -> None:
     with tarfile.open(built.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     wanted = {"LICENSE", "README.rst", "CHANGELOG.rst", "Makefile", "setup.cfg", "setup.py", "cometchat/py.typed"}
-    assert wanted | built.modules <= names
+    assert wanted | built.modules | built.data <= names
     assert "tests/packaging/test_distributions.py" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or name.startswith(".venv")]
 
@@ -89,7 +93,8 @@ def test_the_dependencies_are_three(built: Built) -> None:
     plain = {line for line in required if "extra==" not in line}
     assert plain == {"websocket-client<2,>=1.8", "requests>=2.28", "tenacity>=8.2.3"}
     extras = set(metadata(built).get_all("Provides-Extra", []))
-    assert extras == {"sandbox", "cli", "socks", "speed", "test", "soak", "lint"}
+    contrib = {"django", "flask", "redis", "prometheus", "opentelemetry"}
+    assert extras == {"sandbox", "cli", "socks", "speed", "test", "soak", "lint", "bench", "docs"} | contrib
 
 
 def test_the_metadata(built: Built) -> None:

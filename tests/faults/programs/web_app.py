@@ -15,6 +15,9 @@ logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelnam
 
 IMPORTED_IN = os.getpid()
 CLIENT = joining.joined()
+# Its threads have done what they had to, and wait: uWSGI without fork hooks forks whoever holds the interpreter's lock,
+# and the worker would wait for that for ever, before any code of ours.
+CLIENT.ping(10)
 
 
 def application(environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
