@@ -8,11 +8,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import sys
-from typing import Any, Callable, Iterator, List, Mapping, Optional, Tuple, Union
+from typing import Any, Callable, Mapping, Optional, Tuple, Union
 
 import blinker
 import click
@@ -21,25 +20,25 @@ from flask.cli import AppGroup
 from flask.helpers import get_debug_flag
 from markupsafe import Markup, escape
 
-from cometchat import (
-    Client,
-    CometChat,
-    CometChatException,
-    CometChatWSState,
-    ConnectionListener,
-    InvalidArgumentException,
-)
-from cometchat.cli import main
+from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
 
-from .serving import Account, ServingClient, read_account, start_as_the_server_does
+from .commands import run
+from .process import Role, act, is_reloaders_child, loading_modules, server_role
+from .serving import Serving
+from .settings import NAME, Configuration, Option, examine, refusal
 from .web import Answer, StatusFeed, StreamAnswer, component_answer, status_report, status_tag
-from .wsgi import gone, is_concurrent
+from .wsgi import events_answer
 
-#: What the extension reads itself of the settings. MAX_STREAMS has no default here: it depends on the server.
-_OPTIONS = ("URL_PREFIX", "KEEP_ALIVE", "MAX_STREAMS", "AUTO_START")
+#: The keys that Django's app does not have.
+_OPTIONS: Mapping[str, Option] = {
+    "URL_PREFIX": Option(
+        "/cometchat",
+        lambda value: isinstance(value, str) and value.startswith("/"),
+        'Give a path, such as "/cometchat".',
+    ),
+}
 
-#: How many streams Werkzeug's own server may hold: it starts a thread for each request.
-_MAX_STREAMS_OF_WERKZEUG = 100
+_MISSING = f'Set app.config["{NAME}"] = {{"APP_ID": ..., "REGION": "us", "UID": ..., "AUTH_KEY": ...}}.'
 
 #: Sent at each change, on the client's dispatcher thread: ``receiver(app, status, error)``. ``error`` is None, or what
 #: an attempt failed of, or a connection broke of.
@@ -64,81 +63,59 @@ class CometChatFlask:
     def init_app(self, app: Flask) -> None:
         """Read ``app.config["COMETCHAT"]``; add the views, the template global and the commands.
 
-        The connection begins where the process serves: at once in a worker of gunicorn or uWSGI and in ``flask run``,
-        elsewhere with the first request. ``AUTO_START`` True begins now, False leaves it to :meth:`start`. While
-        ``app.testing`` is true nothing begins by itself.
+        The connection begins where the process serves: in a worker of gunicorn or uWSGI and in ``flask run`` at once,
+        elsewhere with the first request. ``START`` "request" leaves it to that everywhere, "never" to :meth:`start`.
+        While ``app.testing`` is true nothing begins by itself.
 
-        :raises CometChatException: a setting is missing or wrong; the message says which, and what would be right.
+        :raises CometChatException: the setting is missing or wrong; the message has all that is, and what would be
+            right.
         """
-        values = app.config.get("COMETCHAT")
-        if values is None:
-            expected = 'COMETCHAT is missing: set app.config["COMETCHAT"].'
-            raise InvalidArgumentException("MISSING_PARAMETERS", expected, name="COMETCHAT")
-        part = _Part(app, read_account(values, _OPTIONS), values)
-        app.extensions["cometchat"] = part
+        configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
+        if configuration is None:
+            raise refusal(problems)
+        serving = _serving(app, configuration)
+        app.extensions["cometchat"] = serving
         self._app = app
-        app.register_blueprint(_blueprint(part, self._guard), url_prefix=values.get("URL_PREFIX", "/cometchat"))
+        prefix = configuration.options["URL_PREFIX"]
+        app.register_blueprint(_blueprint(serving, self._guard), url_prefix=prefix)
         app.jinja_env.globals["cometchat_status"] = cometchat_status
-        app.cli.add_command(_commands(part.serving.account))
-        _start(app, part.serving, values.get("AUTO_START"))
+        app.cli.add_command(_commands(configuration))
+        _arrange(app, serving)
 
     @property
     def client(self) -> Client:
         """The current application's client in this process; outside of a context, of the last one initialised."""
-        return self._part().serving.client
+        return self._serving.client
 
     @property
     def feed(self) -> StatusFeed:
         """What the views of the status answer from."""
-        return self._part().feed
+        return self._serving.feed
 
     def start(self) -> None:
         """Log in and connect, behind the caller's back. Started already: nothing."""
-        self._part().serving.start()
+        self._serving.start()
 
     def close(self) -> None:
-        """End the streams and the client of this process."""
-        self._part().close()
+        """End the streams and the client of this process. What is asked for afterwards is made anew."""
+        self._serving.stop()
 
-    def _part(self) -> _Part:
+    @property
+    def _serving(self) -> Serving:
         app = current_app if has_app_context() else self._app
-        part: Optional[_Part] = None if app is None else app.extensions.get("cometchat")
-        if part is None:
+        serving: Optional[Serving] = None if app is None else app.extensions.get("cometchat")
+        if serving is None:
             raise CometChatException(
                 "COMETCHAT_INITIALIZATION_NOT_DONE", "Call CometChatFlask.init_app(app) before anything else."
             )
-        return part
+        return serving
 
 
-class _Part:
-    """What the extension keeps for an application."""
+def _serving(app: Flask, configuration: Configuration) -> Serving:
+    def on_made(client: Client) -> None:
+        client.add_connection_listener("cometchat-flask-signal", _Signals(app, client))
 
-    def __init__(self, app: Flask, account: Account, values: Mapping[str, Any]) -> None:
-        self._app = app
-        self._options = {"keep_alive": values.get("KEEP_ALIVE", 10.0)}
-        #: None: as many as the server bears.
-        self.max_streams: Optional[int] = values.get("MAX_STREAMS")
-        if self.max_streams is not None:
-            self._options["max_streams"] = self.max_streams
-        StatusFeed(CometChat, **self._options).close()  # wrong values are said now, not in the first request
-        self._feed: Optional[StatusFeed] = None
-        self.serving = ServingClient(account, self._made)
-
-    def _made(self, client: Client) -> None:
-        self._feed = StatusFeed(client, **self._options)
-        client.add_connection_listener("cometchat-flask-signal", _Signals(self._app, client))
-
-    @property
-    def feed(self) -> StatusFeed:
-        """Made with the client."""
-        client = self.serving.client
-        assert self._feed is not None, client
-        return self._feed
-
-    def close(self) -> None:
-        if self._feed is not None:
-            self._feed.close()
-        self.serving.close()
+    return Serving(lambda: configuration, on_made)
 
 
 class _Signals(ConnectionListener):
@@ -168,22 +145,28 @@ class _Signals(ConnectionListener):
 # When it begins.
 
 
-def _start(app: Flask, serving: ServingClient, auto_start: object) -> None:
-    if auto_start is not None and not isinstance(auto_start, bool):
-        raise InvalidArgumentException(
-            "INVALID_COMETCHAT", "COMETCHAT['AUTO_START'] is wrong: give True, False or None.", name="AUTO_START"
-        )
-    if auto_start is False:
+def _arrange(app: Flask, serving: Serving) -> None:
+    start, requested = serving.configuration.start, False
+    if start == "never":
         return
-    if auto_start or os.environ.get("WERKZEUG_RUN_MAIN") == "true" or _is_flask_run_without_reloader():
-        serving.start()
-    elif os.environ.get("FLASK_RUN_FROM_CLI") != "true":
-        start_as_the_server_does(serving)
 
     @app.before_request
     def start_with_the_first_request() -> None:
-        if not serving.started and (auto_start or not app.testing):
+        nonlocal requested
+        if not requested and not app.testing:
+            requested = True  # what close() has ended, the next request does not begin
             serving.start()
+
+    if start == "auto" and not app.testing:
+        act(serving, _role())
+
+
+def _role() -> Role:
+    if is_reloaders_child(os.environ) or _is_flask_run_without_reloader():
+        return Role.SERVES
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+        return Role.OTHER
+    return server_role(loading_modules(), sys.modules.get("uwsgi"))
 
 
 def _is_flask_run_without_reloader() -> bool:
@@ -202,31 +185,27 @@ def _response(answer: Union[Answer, StreamAnswer]) -> Response:
     return Response(answer.body, answer.status, dict(answer.headers), content_type=answer.content_type)
 
 
-def _blueprint(part: _Part, guard: Optional[Callable[[], Any]]) -> Blueprint:
+def _blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprint:
     blueprint = Blueprint("cometchat", __name__)
 
     @blueprint.get("/status")
     def status() -> Any:
         refused = None if guard is None else guard()
-        return _response(part.feed.status_answer()) if refused is None else refused
+        return _response(serving.feed.status_answer()) if refused is None else refused
 
     @blueprint.get("/events")
     def events() -> Any:
         refused = None if guard is None else guard()
         if refused is not None:
             return refused
-        limit = part.max_streams
-        if limit is None and str(request.environ.get("SERVER_SOFTWARE", "")).startswith("Werkzeug"):
-            limit = _MAX_STREAMS_OF_WERKZEUG
-        environ = request.environ
-        return _response(part.feed.events_answer(is_concurrent(environ), limit, gone(environ)))
+        return _response(events_answer(serving.feed, request.environ, serving.configuration.max_streams))
 
     @blueprint.get("/health")
     @blueprint.get("/health/<probe>")
     def health(probe: str = "ready") -> Response:
         if probe not in ("live", "ready"):
             abort(404)
-        return _response(part.feed.health_answer(probe))
+        return _response(serving.feed.health_answer(probe))
 
     @blueprint.get("/cometchat-status.js")
     def script() -> Response:
@@ -251,7 +230,7 @@ def cometchat_status(**attributes: object) -> Markup:
 # Commands.
 
 
-def _commands(account: Account) -> AppGroup:
+def _commands(configuration: Configuration) -> AppGroup:
     group = AppGroup("cometchat", help="CometChat's connection, with the application's settings.")
     passed_on = {"ignore_unknown_options": True}
 
@@ -259,21 +238,22 @@ def _commands(account: Account) -> AppGroup:
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     def watch(args: Tuple[str, ...]) -> None:
         """The live status, one line a transition (--help says more)."""
-        _run(account, ["watch", *args])
+        sys.exit(run(configuration, ["watch", *args]))
 
     @group.command("doctor", context_settings=passed_on, add_help_option=False, with_appcontext=False)
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     def doctor(args: Tuple[str, ...]) -> None:
         """Every step from DNS to ping, and what a failure means (--help says more)."""
-        _run(account, ["doctor", *args])
+        sys.exit(run(configuration, ["doctor", *args]))
 
     @group.command("status", with_appcontext=False)
     @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the connection.")
     def status(timeout: float) -> None:
         """Connect once and print the status as JSON; exit code 1: not connected."""
-        with Client(account.app_id, account.settings) as client:
+        with Client(configuration.app_id, configuration.settings) as client:
             try:
-                account.login(client)
+                if not configuration.is_logged_in(client):
+                    configuration.log_in(client)
                 client.connect(timeout)
             except CometChatException as error:
                 click.echo(str(error), err=True)
@@ -282,23 +262,3 @@ def _commands(account: Account) -> AppGroup:
         sys.exit(0 if report["status"] in ("connected", "featureThrottled") else 1)
 
     return group
-
-
-def _run(account: Account, argv: List[str]) -> None:
-    with _environment(account):
-        code = main(argv)
-    sys.exit(code)
-
-
-@contextlib.contextmanager
-def _environment(account: Account) -> Iterator[None]:
-    """The account where the command line looks for one: other users of the machine can see its arguments."""
-    before = dict(os.environ)
-    for name in [name for name in before if name.startswith("COMETCHAT_")]:
-        del os.environ[name]
-    os.environ.update(account.environment())
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

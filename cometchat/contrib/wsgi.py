@@ -1,17 +1,23 @@
-"""What a WSGI server tells of itself in ``environ``: does it bear a stream, and is a stream's browser still there?
+"""What a WSGI server tells of itself in ``environ``: which streams it bears, and whether a stream is to end.
 
-WSGI has no word for the second; gunicorn's, Werkzeug's and Waitress's own keys are read where they are there.
+WSGI has no word for a browser that has gone; gunicorn's, Werkzeug's and Waitress's own keys are read where they are
+there.
 """
 
 from __future__ import annotations
 
 import select
-import signal
 import socket
 import ssl
-from typing import Any, Callable, Mapping
+from typing import Any, Callable, Mapping, Optional, Union
+
+from .process import server_is_ending
+from .web import Answer, StatusFeed, StreamAnswer
 
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
+
+#: How many streams the servers of development may hold: they start a thread for each request.
+_STREAMS_OF_DEVELOPMENT = 100
 
 
 def is_concurrent(environ: Mapping[str, Any]) -> bool:
@@ -19,10 +25,11 @@ def is_concurrent(environ: Mapping[str, Any]) -> bool:
     return bool(environ.get("wsgi.multithread"))
 
 
-def gunicorn_worker() -> Any:
-    """The worker of gunicorn that this process is, or None. It sets its signals before it loads an application."""
-    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return owner if any(cls.__module__.startswith("gunicorn.workers") for cls in type(owner).__mro__) else None
+def max_streams(environ: Mapping[str, Any]) -> Optional[int]:
+    """How many streams the server bears; None: that is not known of it."""
+    # Django's runserver is the second one.
+    starts_threads = str(environ.get("SERVER_SOFTWARE", "")).startswith(("Werkzeug", "WSGIServer"))
+    return _STREAMS_OF_DEVELOPMENT if starts_threads else None
 
 
 def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
@@ -31,8 +38,20 @@ def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
     A worker of gunicorn that is to stop waits for its answers, up to ``graceful_timeout``. Where neither can be known,
     the function says no.
     """
-    has_ended, worker = _gone(environ), gunicorn_worker()
-    return lambda: getattr(worker, "alive", True) is False or has_ended()
+    has_ended, is_ending = _gone(environ), server_is_ending()
+    return lambda: is_ending() or has_ended()
+
+
+def events_answer(
+    feed: StatusFeed, environ: Mapping[str, Any], limit: Optional[int] = None
+) -> Union[Answer, StreamAnswer]:
+    """The feed's stream for a request, as far as its server bears one: see :meth:`StatusFeed.events_answer`.
+
+    :param limit: how many streams there may be; None: what suits the server.
+    """
+    if limit is None:
+        limit = max_streams(environ)
+    return feed.events_answer(is_concurrent(environ), limit, gone(environ))
 
 
 def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:

@@ -51,7 +51,8 @@ def main() -> int:
     with Sandbox() as sandbox:
         account = {"APP_ID": sandbox.app_id, "ADMIN_HOST": sandbox.url, "CLIENT_HOST": sandbox.url}
         user = {"UID": "cometchat-uid-1", "AUTH_KEY": sandbox.auth_key}
-        app = create_app({**account, **user, "AUTO_START": True})
+        app = create_app({**account, **user})
+        cometchat.start()
         app.register_blueprint(faults(sandbox))
         server = make_server("127.0.0.1", port, app, threaded=True)
         server.daemon_threads = True

@@ -35,7 +35,7 @@ def create_app() -> Flask:
 
     @app.get("/pid")
     def pid() -> Response:
-        return jsonify(pid=os.getpid(), started=app.extensions["cometchat"].serving.started)
+        return jsonify(pid=os.getpid(), started=app.extensions["cometchat"].started)
 
     @app.post("/disconnect")
     def disconnect() -> Response:

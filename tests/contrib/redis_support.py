@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional
 
 import pytest
@@ -20,10 +19,7 @@ from integration.conftest import OTHER_UID, UID, eventually
 
 from cometchat.sandbox import Sandbox
 
-#: Seconds. What has to happen has happened by then, on a busy machine too.
-DEADLINE = 20.0
-
-HERE = Path(__file__).parent
+from .support import DEADLINE, HERE, free_port
 
 CONNECTED = "connected"
 STATUSES = ("connecting", CONNECTED, "disconnected", "featureThrottled")
@@ -38,8 +34,7 @@ class RedisServer:
             pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
         self._program = program
         self._password = password
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.process: Optional["subprocess.Popen[bytes]"] = None
         self.start()
 

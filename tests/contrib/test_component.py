@@ -7,7 +7,6 @@ import shutil
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
@@ -15,7 +14,8 @@ import pytest
 from cometchat.contrib.web import component_script
 from cometchat.sandbox import Sandbox
 
-from .flask_site import DEADLINE, Site, config, eventually, site
+from .flask_site import site
+from .support import DEADLINE, Server, account, eventually
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with [test]")
 
@@ -100,13 +100,12 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(scope="module")
-def shared(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("site")
-    with site(config(sandbox, MAX_STREAMS=8), folder, "--worker-class", "gthread", "--threads", "12") as running:
+def shared(sandbox: Sandbox) -> Iterator[Server]:
+    with site(account(sandbox, MAX_STREAMS=8), "--worker-class", "gthread", "--threads", "12") as running:
         yield running
 
 
-def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Site, sandbox: Sandbox) -> None:
+def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
     """Dropped and refused: connecting. Accepted again: connected. Each is on the page a second later at most."""
     page.goto(shared.url)
     shows(page, "connected")
@@ -124,7 +123,7 @@ def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Site,
     assert page.evaluate("document.querySelector('cometchat-status').user") == "cometchat-uid-1"
 
 
-def test_the_page_shows_throttling_within_a_second(page: Any, shared: Site, sandbox: Sandbox) -> None:
+def test_the_page_shows_throttling_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
     """From the moment at which the client is connected again, and has heard of the service's mode."""
     page.goto(shared.url)
     shows(page, "connected")
@@ -138,7 +137,7 @@ def test_the_page_shows_throttling_within_a_second(page: Any, shared: Site, sand
     shows(page, "connected", PROMISED / 1000)
 
 
-def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, shared: Site, sandbox: Sandbox) -> None:
+def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
     """A refused login ends the attempts: disconnected, with the reason. So does disconnect(), without one."""
     page.goto(shared.url)
     shows(page, "connected")
@@ -158,7 +157,7 @@ def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, sh
     shows(page, "connected")
 
 
-def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Site) -> None:
+def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Server) -> None:
     """No inline style or script, no eval, no HTML from strings; a style that the test adds is seen as a violation."""
     page.goto(shared.url)
     shows(page, "connected")
@@ -169,10 +168,10 @@ def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Site) -> None:
     assert eventually(lambda: page.evaluate("window.violations")) == ["style-src-attr"]
 
 
-def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sandbox) -> None:
     """kill -9: no contact, within a second. Started again: the page recovers by itself, on a stream."""
     arguments = ("--worker-class", "gthread", "--threads", "4")
-    with site(config(sandbox), tmp_path, *arguments) as own:
+    with site(account(sandbox), *arguments) as own:
         page.goto(own.url)
         shows(page, "connected")
         begin = now(page)
@@ -183,9 +182,9 @@ def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sa
         shows(page, "connected")
 
 
-def test_before_sync_workers_the_page_asks_for_the_json(page: Any, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_before_sync_workers_the_page_asks_for_the_json(page: Any, sandbox: Sandbox) -> None:
     """They answer the stream with 204, and other requests go on; a change is seen at the next look, after 0.3 s."""
-    with site(config(sandbox), tmp_path, "--worker-class", "sync") as own:
+    with site(account(sandbox), "--worker-class", "sync") as own:
         answers: List[Tuple[str, int]] = []
         page.on("response", lambda response: answers.append((response.url.rpartition("/")[2], response.status)))
         page.goto(own.url)

@@ -59,7 +59,7 @@ from cometchat.contrib.django.admin import ConnectionAdmin  # noqa: E402
 from cometchat.contrib.django.models import Connection  # noqa: E402
 from cometchat.sandbox import Sandbox  # noqa: E402
 
-from .django_support import DEADLINE, UID, account, eventually  # noqa: E402
+from .support import DEADLINE, UID, account, eventually  # noqa: E402
 
 OTHER = "cometchat-uid-2"
 
@@ -162,7 +162,7 @@ def test_a_refused_credential_is_not_hammered(sandbox: Sandbox, caplog: pytest.L
         assert error.code in page and "a-wrong-key-0123456789" not in page + caplog.text
         assert len(sandbox.requests) == 1
         stop()
-        assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-django-login"])
+        assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-login"])
 
 
 def test_a_session_that_the_service_refuses_is_made_anew(site: Sandbox) -> None:
@@ -187,7 +187,7 @@ def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:
     with override_settings(COMETCHAT={**account(sandbox), "AUTH_KEY": None, "AUTH_TOKEN": token}):
         start()
         assert get_client().wait_for_status("connected", DEADLINE)
-        assert calls == ["cometchat-django-login"] * 2
+        assert calls == ["cometchat-login"] * 2
         stop()
 
 
@@ -217,7 +217,7 @@ def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
     """Each process of the prefork pool, not the one that forks them; and the one process of another pool."""
     celery = pytest.importorskip("celery.signals", reason="celery is not installed")
     prefork = pytest.importorskip("celery.concurrency.prefork")
-    serving.arrange(dataclasses.replace(conf.read(), start="never", celery=True))
+    serving.arrange(dataclasses.replace(conf.read(), start="never", options={"CELERY": True}))
     celery.worker_ready.send(Consumer(pool=prefork.TaskPool.__new__(prefork.TaskPool)))
     assert not started()
     celery.worker_process_init.send(None)
@@ -312,7 +312,7 @@ def test_events_under_asgi(site: Sandbox) -> None:
         while len(ready) < len(tasks):
             await asyncio.sleep(0.005)
         names = [thread.name for thread in threading.enumerate()]
-        assert names.count("cometchat-django-events") == 1
+        assert names.count("cometchat-events") == 1
         site.drop_connections()
         await asyncio.wait_for(asyncio.gather(*tasks), DEADLINE)
         return told
@@ -320,7 +320,7 @@ def test_events_under_asgi(site: Sandbox) -> None:
     for told in asyncio.run(pages()):
         assert told[0] == "connected" and told[-1] == "connected" and "connecting" in told
     get_feed().close()
-    assert eventually(lambda: "cometchat-django-events" not in [t.name for t in threading.enumerate()])
+    assert eventually(lambda: "cometchat-events" not in [t.name for t in threading.enumerate()])
 
 
 def test_a_stream_under_asgi_ends_with_the_feed(site: Sandbox) -> None:

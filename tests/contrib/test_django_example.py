@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.cookiejar
-import json
 import re
 import signal
 import sys
@@ -16,7 +15,8 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
-from .django_support import DEADLINE, environment, eventually, free_port, served  # noqa: E402
+from .django_support import environment  # noqa: E402
+from .support import DEADLINE, eventually, free_port, served  # noqa: E402
 
 RUN = Path(__file__).resolve().parents[2] / "examples" / "django_site" / "run.py"
 
@@ -49,7 +49,7 @@ def test_the_example_runs() -> None:
         visitor = Visitor(server.url)
 
         def status() -> Any:
-            return json.loads(server.get("/cometchat/status")[1])["status"]
+            return server.get("/cometchat/status")["status"]
 
         server.wait_until_it_answers("/cometchat/status")
         assert eventually(lambda: status() == "connected"), server.output

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,16 +19,9 @@ pytest.importorskip("django", reason="Django is not installed: pip install 'come
 
 from cometchat.sandbox import Sandbox  # noqa: E402
 
-from .django_support import (  # noqa: E402
-    DEADLINE,
-    MANAGE,
-    Server,
-    account,
-    environment,
-    eventually,
-    free_port,
-    served,
-)
+from . import support  # noqa: E402
+from .django_support import MANAGE, environment  # noqa: E402
+from .support import DEADLINE, Server, account, eventually, free_port, served  # noqa: E402
 
 #: Seconds. On a busy machine gunicorn alone takes three to end; a worker that is held ends after 20 to 30.
 SOON = 10.0
@@ -94,7 +86,7 @@ def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:
 
 def is_connected(server: Server) -> bool:
     """A process of the server's says so. The sandbox counts a connection a moment before its client does."""
-    return bool(json.loads(server.get("/process")[1])["status"] == "connected")
+    return bool(server.get("/process")["status"] == "connected")
 
 
 @pytest.mark.parametrize("reload", [True, False], ids=["reloader", "noreload"])
@@ -104,7 +96,7 @@ def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
     command = [sys.executable, MANAGE, "runserver", f"127.0.0.1:{port}", *([] if reload else ["--noreload"])]
     with served(command, port, environment(account(sandbox), TEST_DEBUG="1")) as server:
         assert sandbox.wait_for_connections(1, DEADLINE), server.output
-        answer = server.wait_until_it_answers()
+        answer = server.wait_until_it_answers("/process")
         assert eventually(lambda: is_connected(server))
         assert (answer["pid"] != server.pid) == reload
         server.terminate(signal.SIGINT if not reload else signal.SIGTERM)
@@ -121,9 +113,7 @@ GUNICORN: Dict[str, List[str]] = {
 
 
 def gunicorn(port: int, *options: str) -> List[str]:
-    pytest.importorskip("gunicorn", reason="gunicorn is not installed")
-    command = [sys.executable, "-m", "gunicorn", "django_project.wsgi", "--bind", f"127.0.0.1:{port}", *options]
-    return [*command, "--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else command
+    return support.gunicorn("django_project.wsgi", port, *options)
 
 
 @posix
@@ -134,17 +124,17 @@ def test_each_worker_of_gunicorn_is_connected(kind: str, sandbox: Sandbox) -> No
     command = gunicorn(port, "--workers", "2", *GUNICORN[kind])
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
-        server.wait_until_it_answers()
+        server.wait_until_it_answers("/process")
         pids: Dict[int, str] = {}
 
         def all_say_so() -> bool:
-            answer = json.loads(server.get("/process")[1])
+            answer = server.get("/process")
             pids[answer["pid"]] = answer["status"]
             return list(pids.values()) == ["connected"] * 2
 
         assert eventually(all_say_so), pids
         assert server.pid not in pids
-        status, body = server.get("/cometchat/status")
+        status, body = server.fetch("/cometchat/status")
         assert (status, json.loads(body)["status"], json.loads(body)["user"]) == (200, "connected", "cometchat-uid-1")
         assert server.terminate() < SOON, server.output
     assert len(sandbox.attempts) == 2
@@ -157,17 +147,17 @@ def test_a_site_starts_while_the_service_is_away(sandbox: Sandbox) -> None:
     sandbox.refuse_connections()
     port = free_port()
     with served(gunicorn(port, "--threads", "4"), port, environment(account(sandbox))) as server:
-        assert server.wait_until_it_answers()["status"] == "disconnected"
+        assert server.wait_until_it_answers("/process")["status"] == "disconnected"
 
         def reason() -> Any:
-            return json.loads(server.get("/cometchat/status")[1])["reason"]
+            return server.get("/cometchat/status")["reason"]
 
         assert eventually(reason)["code"] == "FAILED_TO_FETCH"
-        assert server.get("/cometchat/health")[0] == 503
-        assert server.get("/cometchat/health/live")[0] == 200
+        assert server.fetch("/cometchat/health")[0] == 503
+        assert server.fetch("/cometchat/health/live")[0] == 200
         sandbox.accept_connections()
         assert sandbox.wait_for_connections(1, DEADLINE), server.output
-        assert eventually(lambda: server.get("/cometchat/health")[0] == 200)
+        assert eventually(lambda: server.fetch("/cometchat/health")[0] == 200)
         assert reason() is None
 
 
@@ -200,7 +190,7 @@ def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox)
     command += ["--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
-        server.wait_until_it_answers()
+        server.wait_until_it_answers("/process")
         assert eventually(lambda: is_connected(server))
     assert len(sandbox.attempts) == 2
 
@@ -214,7 +204,7 @@ def test_an_asgi_server_is_connected_and_ends_with_open_streams(server_name: str
     command += ["--port", str(port)] if server_name == "uvicorn" else ["-p", str(port)]
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(1, DEADLINE), server.output
-        server.wait_until_it_answers()
+        server.wait_until_it_answers("/process")
         found: List[Tuple[str, Any]] = []
         reader = threading.Thread(target=read_events, args=(f"{server.url}/cometchat/events", found), daemon=True)
         reader.start()
@@ -242,7 +232,7 @@ def test_events_come_through_gunicorn(sandbox: Sandbox) -> None:
     """A stream tells of a loss and of the return, as they happen; a worker without threads gives none, but 204."""
     port = free_port()
     with served(gunicorn(port, "--threads", "4"), port, environment(account(sandbox))) as server:
-        server.wait_until_it_answers()
+        server.wait_until_it_answers("/process")
         assert sandbox.wait_for_connections(1, DEADLINE)
         found: List[Tuple[str, Any]] = []
         reader = threading.Thread(target=read_events, args=(f"{server.url}/cometchat/events", found), daemon=True)
@@ -255,5 +245,5 @@ def test_events_come_through_gunicorn(sandbox: Sandbox) -> None:
         reader.join(DEADLINE)
     port = free_port()
     with served(gunicorn(port), port, environment(account(sandbox))) as server:
-        server.wait_until_it_answers()
-        assert server.get("/cometchat/events")[0] == 204
+        server.wait_until_it_answers("/process")
+        assert server.fetch("/cometchat/events")[0] == 204

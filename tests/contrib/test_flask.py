@@ -10,7 +10,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
@@ -18,13 +17,13 @@ from flask import Flask, render_template_string
 
 from cometchat import CometChatException, CometChatWSState
 from cometchat.contrib.flask import CometChatFlask, status_changed
-from cometchat.contrib.serving import ServingClient, read_account
+from cometchat.contrib.serving import Serving
+from cometchat.contrib.settings import examine
 from cometchat.contrib.web import COMPONENT_ETAG
 from cometchat.sandbox import Sandbox
 
-from .flask_site import DEADLINE, UID, config, eventually, free_port, site
-
-HERE = Path(__file__).parent
+from .flask_site import site
+from .support import DEADLINE, HERE, UID, account, eventually, free_port, plain, served
 
 
 @pytest.fixture
@@ -34,10 +33,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 @contextlib.contextmanager
-def made(settings: Any, **options: Any) -> Iterator[Tuple[Flask, CometChatFlask]]:
+def made(settings: Any, *, testing: bool = True, **options: Any) -> Iterator[Tuple[Flask, CometChatFlask]]:
     """An application of a test's own, as its factory would make it."""
     app = Flask("site")
-    app.config.update(TESTING=True, COMETCHAT=settings)
+    app.config.update(TESTING=testing, COMETCHAT=settings)
     extension = CometChatFlask(**options)
     extension.init_app(app)
     try:
@@ -55,7 +54,7 @@ def connected(extension: CometChatFlask) -> bool:
 
 def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
     """JSON, health, and the script; before the start, and when the connection is up."""
-    with made(config(sandbox)) as (app, extension):
+    with made(account(sandbox)) as (app, extension):
         browser = app.test_client()
         assert browser.get("/cometchat/status").json["status"] == "disconnected"
         assert browser.get("/cometchat/health").status_code == 503
@@ -79,7 +78,7 @@ def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
 
 def test_the_stream_is_a_response_piece_by_piece(sandbox: Sandbox) -> None:
     """A server with threads gets the events as they happen; one without gets 204."""
-    with made(config(sandbox)) as (app, extension):
+    with made(account(sandbox)) as (app, extension):
         browser = app.test_client()
         threads = {"wsgi.multithread": True}
         answer = browser.get("/cometchat/events", environ_overrides=threads)
@@ -95,7 +94,7 @@ def test_the_stream_is_a_response_piece_by_piece(sandbox: Sandbox) -> None:
 
 def test_the_light_is_a_global_of_templates(sandbox: Sandbox) -> None:
     """{{ cometchat_status() }} is the script and the tag, with the application's own addresses and words, escaped."""
-    with made(config(sandbox, URL_PREFIX="/chat")) as (app, _), app.test_request_context(base_url="http://x/"):
+    with made(account(sandbox, URL_PREFIX="/chat")) as (app, _), app.test_request_context(base_url="http://x/"):
         text = render_template_string("{{ cometchat_status(text_connected='<Da>', compact=True) }}")
         assert text == (
             '<script src="/chat/cometchat-status.js" defer></script>'
@@ -107,7 +106,7 @@ def test_the_light_is_a_global_of_templates(sandbox: Sandbox) -> None:
 
 def test_a_guard_keeps_the_status_from_strangers(sandbox: Sandbox) -> None:
     """What it returns is the answer of status and events; load balancers and browsers get health and script."""
-    with made(config(sandbox), guard=lambda: ("who are you?", 401)) as (app, _):
+    with made(account(sandbox), guard=lambda: ("who are you?", 401)) as (app, _):
         browser = app.test_client()
         codes = {path: browser.get(f"/cometchat/{path}").status_code for path in ("status", "events", "health/live")}
         assert codes == {"status": 401, "events": 401, "health/live": 200}
@@ -117,7 +116,7 @@ def test_a_guard_keeps_the_status_from_strangers(sandbox: Sandbox) -> None:
 def test_changes_are_blinker_signals(sandbox: Sandbox) -> None:
     """status_changed has the application as its sender, and the status; an error has the error."""
     told: List[Tuple[CometChatWSState, Optional[str]]] = []
-    with made(config(sandbox)) as (app, extension):
+    with made(account(sandbox)) as (app, extension):
 
         def hear(sender: Flask, status: CometChatWSState, error: Optional[CometChatException]) -> None:
             assert sender is app
@@ -141,7 +140,7 @@ def test_changes_are_blinker_signals(sandbox: Sandbox) -> None:
 
 def test_an_application_under_test_connects_to_nothing(sandbox: Sandbox) -> None:
     """TESTING: requests are answered, and none is made."""
-    with made(config(sandbox)) as (app, _):
+    with made(account(sandbox)) as (app, _):
         assert app.test_client().get("/cometchat/status").status_code == 200
         assert sandbox.requests == []
 
@@ -149,7 +148,7 @@ def test_an_application_under_test_connects_to_nothing(sandbox: Sandbox) -> None
 def test_the_first_request_starts_it_once(sandbox: Sandbox) -> None:
     """Where nothing tells that this process serves; many at once start it once."""
     app = Flask("site")
-    app.config["COMETCHAT"] = config(sandbox)
+    app.config["COMETCHAT"] = account(sandbox)
     extension = CometChatFlask(app)
     assert sandbox.requests == []
     browsers = [
@@ -165,15 +164,40 @@ def test_the_first_request_starts_it_once(sandbox: Sandbox) -> None:
     extension.close()
 
 
-@pytest.mark.parametrize("wanted", [True, False])
-def test_auto_start_has_the_last_word(sandbox: Sandbox, wanted: bool) -> None:
-    """True: at once, under test too. False: not even with a request."""
-    with made(config(sandbox, AUTO_START=wanted)) as (app, extension):
-        app.testing = False
-        if wanted:
-            assert sandbox.wait_for_connections(1, DEADLINE)
+@pytest.mark.parametrize("start", ["request", "never"])
+def test_start_has_the_last_word(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, start: str) -> None:
+    """In a process that serves: "request": not before the first one. "never": not even then."""
+    monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
+    with made(account(sandbox, START=start), testing=False) as (app, extension):
+        assert sandbox.requests == [] and not app.extensions["cometchat"].started
         assert app.test_client().get("/cometchat/status").status_code == 200
-        assert bool(sandbox.requests) is wanted
+        assert app.extensions["cometchat"].started is (start == "request")
+        if start == "request":
+            assert connected(extension)
+        else:
+            assert sandbox.requests == []
+
+
+def test_what_serves_starts_at_once_but_under_test(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """ "auto" in the reloader's child: before any request. Not while ``app.testing`` is true."""
+    monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
+    with made(account(sandbox)) as (app, _):
+        assert not app.extensions["cometchat"].started
+    with made(account(sandbox), testing=False) as (app, extension):
+        assert app.extensions["cometchat"].started and connected(extension)
+
+
+def test_a_request_after_close_starts_nothing(sandbox: Sandbox) -> None:
+    """close() has the last word; start() begins anew, with a new client."""
+    with made(account(sandbox), testing=False) as (app, extension):
+        app.test_client().get("/cometchat/status")
+        assert connected(extension)
+        before = extension.client
+        extension.close()
+        assert app.test_client().get("/cometchat/status").json["status"] == "disconnected"
+        assert not app.extensions["cometchat"].started
+        extension.start()
+        assert extension.client is not before and connected(extension)
 
 
 def test_two_applications_have_a_client_each(sandbox: Sandbox) -> None:
@@ -181,7 +205,7 @@ def test_two_applications_have_a_client_each(sandbox: Sandbox) -> None:
     apps = [Flask("one"), Flask("two")]
     extension = CometChatFlask()
     for number, app in enumerate(apps, 1):
-        app.config.update(TESTING=True, COMETCHAT=config(sandbox, UID=f"cometchat-uid-{number}"))
+        app.config.update(TESTING=True, COMETCHAT=account(sandbox, UID=f"cometchat-uid-{number}"))
         extension.init_app(app)
     for app in apps:
         with app.app_context():
@@ -211,19 +235,22 @@ GOOD: Dict[str, Any] = {"APP_ID": "1234567890abcdef", "REGION": "us", "UID": "me
     [
         (None, "MISSING_PARAMETERS", "app.config"),
         ("us", "INVALID_COMETCHAT", "mapping"),
-        ({**GOOD, "AUTHKEY": "secret-key"}, "INVALID_COMETCHAT", "did you mean AUTH_KEY?"),
-        ({**GOOD, "colour": "red"}, "INVALID_COMETCHAT", "no such setting"),
+        ({**GOOD, "AUTHKEY": "secret-key"}, "INVALID_COMETCHAT", "Did you mean AUTH_KEY?"),
+        ({**GOOD, "colour": "red"}, "INVALID_COMETCHAT", "unknown key, 'colour'. The keys are APP_ID,"),
         ({**GOOD, "APP_ID": ""}, "MISSING_PARAMETERS", "app_id"),
         ({**GOOD, "APP_ID": 7}, "INVALID_APP_ID", "app_id"),
         ({**GOOD, "REGION": None}, "MISSING_PARAMETERS", "region"),
         ({**GOOD, "PING_INTERVAL": -1}, "INVALID_PING_INTERVAL", "seconds"),
         ({**GOOD, "UID": None}, "INVALID_COMETCHAT", "uid of a user"),
         ({**GOOD, "AUTH_KEY": None}, "INVALID_COMETCHAT", "AUTH_TOKEN"),
-        ({**GOOD, "AUTH_KEY": 5}, "INVALID_COMETCHAT", "not int"),
-        ({**GOOD, "AUTH_TOKEN": "secret-token"}, "INVALID_COMETCHAT", "not both"),
+        ({**GOOD, "AUTH_KEY": 5}, "INVALID_COMETCHAT", "AUTH_KEY is wrong. Give a text"),
+        ({**GOOD, "AUTH_TOKEN": "secret-token"}, "INVALID_COMETCHAT", "both AUTH_KEY and AUTH_TOKEN"),
         ({**GOOD, "MAX_STREAMS": "many"}, "INVALID_MAX_STREAMS", "whole number"),
         ({**GOOD, "KEEP_ALIVE": 0}, "INVALID_KEEP_ALIVE", "seconds"),
-        ({**GOOD, "AUTO_START": "yes"}, "INVALID_COMETCHAT", "AUTO_START"),
+        ({**GOOD, "START": "yes"}, "INVALID_COMETCHAT", 'START is wrong. Give "auto"'),
+        ({**GOOD, "AUTO_START": True}, "INVALID_COMETCHAT", "unknown key, 'AUTO_START'"),
+        ({**GOOD, "URL_PREFIX": "chat"}, "INVALID_COMETCHAT", "URL_PREFIX is wrong"),
+        ({**GOOD, "PING_INTERVAL": -1, "START": 1}, "INVALID_PING_INTERVAL", "START"),
     ],
 )
 def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: str) -> None:
@@ -238,7 +265,9 @@ def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: s
 
 def test_the_account_shows_no_secret() -> None:
     """Neither key nor token is in its repr."""
-    assert "secret" not in repr(read_account(GOOD))
+    configuration, problems = examine(GOOD, {}, "")
+    assert problems == [] and GOOD["APP_ID"] in repr(configuration)
+    assert "secret" not in repr(configuration)
 
 
 # The login.
@@ -247,18 +276,18 @@ def test_the_account_shows_no_secret() -> None:
 def test_a_login_goes_on_until_there_is_a_network(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """A service that answers 503, then not at all, then again: logged in, without anybody's help."""
     sandbox.fail_http(503, times=2)
-    with made(config(sandbox)) as (app, extension):
+    with made(account(sandbox)) as (app, extension):
         extension.start()
-        assert eventually(lambda: "tried again" in caplog.text)
+        assert eventually(lambda: "the next attempt follows in" in caplog.text)
         assert connected(extension)
         assert app.test_client().get("/cometchat/status").json["reason"] is None
 
 
-def test_a_refused_login_is_said_and_not_repeated(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong key stays wrong: one request, an error in the log, and the reason in the status."""
-    with made(config(sandbox, AUTH_KEY="wrong-secret")) as (app, extension):
+def test_a_refused_login_is_said_and_not_repeated_soon(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong key stays wrong for minutes: one request, a line in the log, and the reason in the status."""
+    with made(account(sandbox, AUTH_KEY="wrong-secret")) as (app, extension):
         extension.start()
-        assert eventually(lambda: "not tried again" in caplog.text)
+        assert eventually(lambda: "the next attempt follows in 300.0 s" in caplog.text)
         asked = len(sandbox.requests)
         report = eventually(lambda: app.test_client().get("/cometchat/status").json)
         assert report["status"] == "disconnected"
@@ -269,7 +298,7 @@ def test_a_refused_login_is_said_and_not_repeated(sandbox: Sandbox, caplog: pyte
 
 def test_an_auth_token_logs_in_too(sandbox: Sandbox) -> None:
     """AUTH_TOKEN in place of UID and AUTH_KEY."""
-    settings = config(sandbox, AUTH_TOKEN=sandbox.auth_token(UID))
+    settings = account(sandbox, AUTH_TOKEN=sandbox.auth_token(UID))
     del settings["AUTH_KEY"], settings["UID"]
     with made(settings) as (_, extension):
         extension.start()
@@ -279,9 +308,11 @@ def test_an_auth_token_logs_in_too(sandbox: Sandbox) -> None:
 def test_close_ends_a_login_that_waits(sandbox: Sandbox) -> None:
     """The thread that tries again and again is gone with the client."""
     sandbox.refuse_connections()
-    serving = ServingClient(read_account(config(sandbox)))
+    configuration, _ = examine(account(sandbox), {}, "")
+    assert configuration is not None
+    serving = Serving(lambda: configuration)
     serving.start()
-    serving.close()
+    serving.stop()
     assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-login"])
 
 
@@ -290,10 +321,10 @@ def test_close_ends_a_login_that_waits(sandbox: Sandbox) -> None:
 
 def test_flask_cometchat_status(sandbox: Sandbox) -> None:
     """Connects, prints the report, and ends with 0; with 1 and the error where that fails."""
-    with made(config(sandbox)) as (app, _):
+    with made(account(sandbox)) as (app, _):
         run = app.test_cli_runner().invoke(args=["cometchat", "status"])
         assert (run.exit_code, json.loads(run.output)["status"]) == (0, "connected")
-    with made(config(sandbox, AUTH_KEY="wrong-secret")) as (app, _):
+    with made(account(sandbox, AUTH_KEY="wrong-secret")) as (app, _):
         run = app.test_cli_runner().invoke(args=["cometchat", "status"])
         assert run.exit_code == 1 and '"disconnected"' in run.output and "wrong-secret" not in run.output
 
@@ -302,7 +333,7 @@ def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.
     """The SDK's own commands with the application's account, whatever the environment has, and with their options."""
     monkeypatch.setenv("COMETCHAT_APP_ID", "another")
     monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", "anothers-token")
-    with made(config(sandbox)) as (app, _):
+    with made(account(sandbox)) as (app, _):
         run = app.test_cli_runner().invoke(args=["cometchat", "doctor"])
         assert run.exit_code == 0, run.output
         run = app.test_cli_runner().invoke(
@@ -313,30 +344,14 @@ def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.
     assert os.environ["COMETCHAT_APP_ID"] == "another"
 
 
-def flask_command(settings: Dict[str, Any], *arguments: str, **environment: str) -> "subprocess.Popen[bytes]":
-    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    kept.pop("WERKZEUG_RUN_MAIN", None)
-    return subprocess.Popen(
-        [sys.executable, "-m", "flask", "--app", "flask_app:create_app", *arguments],
-        cwd=HERE,
-        env={**kept, "SITE_COMETCHAT": json.dumps(settings), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-
-
-def end(process: "subprocess.Popen[bytes]") -> bytes:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    return process.communicate(timeout=DEADLINE)[0]
+FLASK = [sys.executable, "-m", "flask", "--app", "flask_app:create_app"]
 
 
 def test_other_commands_do_not_connect(sandbox: Sandbox) -> None:
     """``flask routes``, as any command of the application's own, has the views and makes no request."""
-    process = flask_command(config(sandbox), "routes")
-    output, _ = process.communicate(timeout=DEADLINE)
-    assert process.returncode == 0 and b"/cometchat/events" in output, output
+    env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)))
+    ended = subprocess.run([*FLASK, "routes"], cwd=HERE, env=env, capture_output=True, text=True, timeout=DEADLINE)
+    assert ended.returncode == 0 and "/cometchat/events" in ended.stdout, ended.stdout + ended.stderr
     assert sandbox.requests == []
 
 
@@ -344,20 +359,12 @@ def test_other_commands_do_not_connect(sandbox: Sandbox) -> None:
 def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
     """Before any request; with the reloader too, whose parent does not serve."""
     port = free_port()
-    process = flask_command(config(sandbox), *debug, "run", "--port", str(port))
-    try:
-        assert sandbox.wait_for_connections(1, DEADLINE), end(process)
-
-        def answer() -> Any:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
-            with contextlib.closing(connection), contextlib.suppress(OSError):
-                connection.request("GET", "/cometchat/status")
-                return json.loads(connection.getresponse().read())["status"]
-
-        assert eventually(lambda: answer() == "connected")
+    command = [*FLASK, *debug, "run", "--port", str(port)]
+    with served(command, port, plain(SITE_COMETCHAT=json.dumps(account(sandbox)))) as server:
+        assert sandbox.wait_for_connections(1, DEADLINE), server.output
+        assert server.wait_until_it_answers("/cometchat/status")
+        assert eventually(lambda: server.get("/cometchat/status")["status"] == "connected")
         assert (len(sandbox.attempts), sandbox.connections) == (1, 1)
-    finally:
-        end(process)
 
 
 # gunicorn.
@@ -365,29 +372,27 @@ def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
 
 @pytest.mark.parametrize("kind", ["sync", "gthread"])
 @pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
-def test_each_worker_of_gunicorn_has_a_connection(
-    sandbox: Sandbox, tmp_path: Path, kind: str, preload: List[str]
-) -> None:
+def test_each_worker_of_gunicorn_has_a_connection(sandbox: Sandbox, kind: str, preload: List[str]) -> None:
     """Before any request, and no more than that: the master has none. One in place of a killed worker has its own."""
     threads = ["--threads", "4"] if kind == "gthread" else []
-    with site(config(sandbox), tmp_path, "--workers", "2", "--worker-class", kind, *threads, *preload) as running:
-        assert sandbox.wait_for_connections(2, DEADLINE), running.log()
+    with site(account(sandbox), "--workers", "2", "--worker-class", kind, *threads, *preload) as running:
+        assert sandbox.wait_for_connections(2, DEADLINE), running.output
         assert len(sandbox.attempts) == 2
         killed = running.get("/pid")["pid"]
         assert running.get("/pid")["started"]
         os.kill(killed, signal.SIGKILL)
-        assert sandbox.wait_for_attempts(3, DEADLINE), running.log()
+        assert sandbox.wait_for_attempts(3, DEADLINE), running.output
         assert sandbox.wait_for_connections(2, DEADLINE)
         assert eventually(lambda: running.fetch("/cometchat/health")[0] == 200)
-        assert running.stop() < 5.0
+        assert running.terminate() < 5.0
         assert sandbox.wait_for_connections(0, DEADLINE)
     assert len(sandbox.attempts) == 3
-    assert "Traceback" not in running.log()
+    assert "Traceback" not in running.output
 
 
-def test_streams_leave_room_for_requests(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_streams_leave_room_for_requests(sandbox: Sandbox) -> None:
     """More pages than threads: as many streams as are allowed, 204 for the others, and room again once they go."""
-    with site(config(sandbox), tmp_path, "--worker-class", "gthread", "--threads", "4") as running:
+    with site(account(sandbox), "--worker-class", "gthread", "--threads", "4") as running:
         assert sandbox.wait_for_connections(1, DEADLINE)
         pages = []
         try:
@@ -414,12 +419,12 @@ def test_streams_leave_room_for_requests(sandbox: Sandbox, tmp_path: Path) -> No
             assert eventually(lambda: code() == 200, 3.0), "streams of pages that are closed keep their threads"
 
 
-def test_an_open_stream_does_not_hold_up_a_restart(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_an_open_stream_does_not_hold_up_a_restart(sandbox: Sandbox) -> None:
     """A worker that is to stop ends its streams at once, not when its graceful_timeout is over."""
     threads = ["--worker-class", "gthread", "--threads", "4", "--graceful-timeout", "30"]
-    with site(config(sandbox), tmp_path, *threads) as running:
+    with site(account(sandbox), *threads) as running:
         page = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
         with contextlib.closing(page):
             page.request("GET", "/cometchat/events")
             assert page.getresponse().read(6) == b"retry:"
-            assert running.stop() < 5.0
+            assert running.terminate() < 5.0

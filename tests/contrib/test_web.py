@@ -16,7 +16,7 @@ from cometchat import Client, CometChat, CometChatException, ConnectionListener
 from cometchat.contrib import web, wsgi
 from cometchat.sandbox import Sandbox
 
-from .flask_site import DEADLINE, UID, eventually
+from .support import DEADLINE, UID, eventually
 
 
 @pytest.fixture

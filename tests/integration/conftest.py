@@ -430,11 +430,11 @@ def finished(thread: threading.Thread, outcome: List[Any], timeout: float = DEAD
     return outcome[0]
 
 
-def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE) -> Any:
+def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE, pause: float = 0.002) -> Any:
     """The predicate's first truthy value. For what nobody signals; where there is an event, wait for that."""
     deadline, never = time.monotonic() + timeout, threading.Event()
     while True:
         value = predicate()
         if value or time.monotonic() >= deadline:
             return value
-        never.wait(0.002)
+        never.wait(pause)

@@ -1,4 +1,4 @@
-"""Which process serves, and so has a connection; and when it makes it.
+"""Which process of a site serves, and so has a connection; and when it makes it.
 
 A process serves where it asks Django for its WSGI or ASGI application, or is runserver's child. Commands such as
 ``migrate`` and ``test``, ``runserver``'s reloader, scripts and Celery's workers do not. A server that has loaded the
@@ -7,89 +7,57 @@ site before it forks (gunicorn's ``--preload``, uWSGI) does not either: its work
 
 from __future__ import annotations
 
-import enum
-import inspect
-import logging
 import os
 import sys
-from typing import Any, Iterable, Mapping, Optional, Sequence, Set
+from typing import Any, Collection, Mapping, Optional, Sequence
 
 from django.core import mail
 from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
-from . import conf, process
-
-logger = logging.getLogger("cometchat.django")
+from ..process import Role, act, is_reloaders_child, loading_modules, server_role
+from ..settings import Configuration
+from . import process
 
 _APPLICATIONS = {"django.core.wsgi", "django.core.asgi"}
 _DEVELOPMENT = {"runserver", "runserver_plus"}
 
 
-class Role(enum.Enum):
-    """What a process is, as far as it can be known while Django is set up."""
-
-    OTHER = "other"
-    SERVES = "serves"
-    #: It forks the processes that serve.
-    FORKS = "forks"
-
-
-def role(argv: Sequence[str], environ: Mapping[str, str], callers: Iterable[str], uwsgi: Optional[Any]) -> Role:
+def role(argv: Sequence[str], environ: Mapping[str, str], loading: Collection[str], uwsgi: Optional[Any]) -> Role:
     """Judge a process.
 
     :param argv: its arguments.
     :param environ: its environment.
-    :param callers: names of the modules that are setting Django up.
+    :param loading: names of the modules that are setting Django up.
     :param uwsgi: uWSGI's module, where it runs the process.
     """
-    names: Set[str] = set(callers)
-    if "django.core.management" in names:
+    if "django.core.management" in loading:
         command = argv[1] if len(argv) > 1 else ""
-        child = "true" in (environ.get("RUN_MAIN"), environ.get("WERKZEUG_RUN_MAIN"))
-        return Role.SERVES if command in _DEVELOPMENT and (child or "--noreload" in argv) else Role.OTHER
-    if not names & _APPLICATIONS:
+        serves = is_reloaders_child(environ) or "--noreload" in argv
+        return Role.SERVES if command in _DEVELOPMENT and serves else Role.OTHER
+    if _APPLICATIONS.isdisjoint(loading):
         return Role.OTHER
-    if uwsgi is not None:
-        return Role.FORKS if uwsgi.worker_id() == 0 else Role.SERVES
-    if "gunicorn.arbiter" in names and not any(name.startswith("gunicorn.workers") for name in names):
-        return Role.FORKS
-    return Role.SERVES
+    found = server_role(loading, uwsgi)
+    return Role.SERVES if found is Role.OTHER else found
 
 
-def arrange(configuration: conf.Configuration) -> None:
+def arrange(configuration: Configuration) -> None:
     """See to it that this process, if it serves, has a connection. Called once, while Django is set up."""
-    if configuration.celery:
+    if configuration.options["CELERY"]:
         _follow_celery()
     if configuration.start == "never":
         return
     request_started.connect(_on_request, dispatch_uid="cometchat.django")
     if configuration.start == "request":
         return
-    uwsgi = sys.modules.get("uwsgi")
-    found = role(sys.argv, os.environ, _callers(), uwsgi)
-    if found is Role.SERVES:
-        process.start()
-    elif found is Role.FORKS and uwsgi is not None:
-        _follow_uwsgi(uwsgi)
-    elif found is Role.FORKS and hasattr(os, "register_at_fork"):
-        os.register_at_fork(after_in_child=_in_child)
+    act(process.serving, role(sys.argv, os.environ, loading_modules(), sys.modules.get("uwsgi")))
 
 
 def by_a_server() -> bool:
     """Whether Django is being set up for a WSGI or ASGI application, where no checks are run."""
-    callers = _callers()
-    return "django.core.management" not in callers and bool(callers & _APPLICATIONS)
-
-
-def _callers() -> Set[str]:
-    names = set()
-    frame = inspect.currentframe()
-    while frame is not None:
-        names.add(str(frame.f_globals.get("__name__")))
-        frame = frame.f_back
-    return names
+    loading = loading_modules()
+    return "django.core.management" not in loading and not _APPLICATIONS.isdisjoint(loading)
 
 
 def _on_request(sender: Any, **kwargs: Any) -> None:
@@ -103,26 +71,6 @@ def _on_request(sender: Any, **kwargs: Any) -> None:
 def under_test() -> bool:
     """Django's test runner, or pytest-django, has prepared this process: it has taken the outgoing mail over."""
     return hasattr(mail, "outbox")
-
-
-def _in_child() -> None:
-    """An error here would be printed by the interpreter, and the worker would go on: the log is the better place."""
-    try:
-        process.start()
-    except Exception:
-        logger.exception("The connection of this worker can't be started.")
-
-
-def _follow_uwsgi(uwsgi: Any) -> None:
-    """uWSGI has a hook of its own, and need not run Python's."""
-    before = getattr(uwsgi, "post_fork_hook", None)
-
-    def after_fork() -> None:
-        if before is not None:
-            before()
-        _in_child()
-
-    uwsgi.post_fork_hook = after_fork
 
 
 def _follow_celery() -> None:

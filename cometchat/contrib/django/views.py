@@ -5,7 +5,8 @@ Who may see the status is the site's to say: ``login_required(views.status)`` in
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, Mapping, Optional, TypeVar, cast
+import sys
+from typing import Any, Callable, Iterator, Optional, TypeVar, cast
 
 from django.contrib.auth import decorators
 from django.core.handlers.asgi import ASGIRequest
@@ -13,11 +14,10 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from cometchat.contrib.web import Answer, StreamAnswer, component_answer
-from cometchat.contrib.wsgi import gone, is_concurrent
-
-from .process import get_feed
-from .streams import Streams, server_is_ending
+from ..asgi import Streams
+from ..web import Answer, StreamAnswer, component_answer
+from ..wsgi import events_answer
+from .process import get_feed, serving
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 
@@ -41,7 +41,10 @@ def events(request: HttpRequest) -> HttpResponseBase:
     """Server-sent events: the status, at once and at each change. 204 where the server can't hold a stream."""
     feed = get_feed()
     is_async = isinstance(request, ASGIRequest)
-    answer = feed.events_answer(is_async or is_concurrent(request.META), gone=_ended(request.META))
+    if is_async:  # all of them hold one thread
+        answer = feed.events_answer(True, sys.maxsize)
+    else:
+        answer = events_answer(feed, request.META, serving.configuration.max_streams)
     if isinstance(answer, Answer):
         return _response(answer)
     if request.method == "HEAD":
@@ -66,12 +69,6 @@ def health(request: HttpRequest, probe: str = "ready") -> HttpResponse:
 def script(request: HttpRequest) -> HttpResponse:
     """The component's JavaScript."""
     return _response(component_answer(request.headers.get("If-None-Match")))
-
-
-def _ended(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """The browser has gone, or the server has been told to end, and waits for its threads."""
-    has_gone, is_ending = gone(environ), server_is_ending()
-    return lambda: has_gone() or is_ending()
 
 
 def _streams_of(feed: Any) -> Streams:

@@ -10,7 +10,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from cometchat.contrib.web import status_tag
+from ...web import status_tag
 
 register = template.Library()
 

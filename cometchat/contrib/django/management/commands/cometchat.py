@@ -6,15 +6,13 @@ The commands run in this process, so that no credential stands where ``ps`` show
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from argparse import ArgumentParser
-from typing import Any, Iterator, List, Mapping
+from typing import Any, List, Mapping
 
 from django.core.management.base import BaseCommand, CommandError
 
-from cometchat.cli import main
-
+from ....commands import run
 from ... import conf
 
 
@@ -48,43 +46,16 @@ class Command(BaseCommand):
             raise CommandError(conf.complaint(problems), returncode=2)
         out: Any = self.stdout
         err: Any = self.stderr
-        with _settings_alone(configuration), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = main(_arguments(configuration, options))
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run(configuration, _arguments(options))
         if code:
             sys.exit(code)
 
 
-def _arguments(configuration: conf.Configuration, options: Mapping[str, Any]) -> List[str]:
-    """The command line of :func:`cometchat.cli.main`: it is nobody's but this process's."""
+def _arguments(options: Mapping[str, Any]) -> List[str]:
+    """As the SDK's own command line has them."""
     action = options["action"]
     arguments = ["watch", "--until=connected"] if action == "status" else [action]
     arguments += [f"--{name}" for name in ("events", "json") if options.get(name)]
     arguments += [f"--{name}={options[name]}" for name in ("until", "timeout") if options.get(name) is not None]
-    arguments += ["--debug"] if options["verbosity"] > 2 else []
-    token = configuration.auth_token
-    given = {
-        "app-id": configuration.app_id,
-        "region": configuration.settings.region,
-        "uid": configuration.uid,
-        "auth-key": configuration.auth_key,
-        "auth-token": token() if callable(token) else token,
-        "admin-host": configuration.settings.admin_host,
-        "client-host": configuration.settings.client_host,
-        "ca-certs": configuration.settings.ca_certs,
-    }
-    return arguments + [f"--{name}={value}" for name, value in given.items() if value is not None]
-
-
-@contextlib.contextmanager
-def _settings_alone(configuration: conf.Configuration) -> Iterator[None]:
-    """No account of the environment's beside the settings' own; and the settings' proxies."""
-    before = dict(os.environ)
-    for name in [name for name in before if name.startswith("COMETCHAT_")]:
-        del os.environ[name]
-    for scheme, address in (configuration.settings.proxies or {}).items():
-        os.environ[f"{scheme}_proxy"] = address
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
+    return arguments + (["--debug"] if options["verbosity"] > 2 else [])

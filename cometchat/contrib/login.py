@@ -6,12 +6,11 @@ until the service refuses what it has: then, with a credential that gives a new 
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import random
 import threading
-from typing import Optional
-
-from django.apps import apps
+from typing import Callable, Optional
 
 from cometchat import (
     AuthenticationException,
@@ -22,9 +21,9 @@ from cometchat import (
     InvalidArgumentException,
 )
 
-from .conf import Configuration
+from .settings import Configuration
 
-logger = logging.getLogger("cometchat.django")
+logger = logging.getLogger("cometchat.web")
 
 #: Seconds: the longest wait between two attempts; full jitter, so that forty workers do not come in one moment.
 _LONGEST = 60.0
@@ -42,10 +41,7 @@ class SiteClient(Client):
     def connection_info(self) -> ConnectionInfo:
         """See :meth:`Client.connection_info`. Without a login, ``last_error`` is the login's."""
         info = super().connection_info()
-        if self.login_error is None:
-            return info
-        fields = {name: getattr(info, name) for name in ConnectionInfo.__dataclass_fields__}
-        return ConnectionInfo(**{**fields, "last_error": self.login_error})
+        return info if self.login_error is None else dataclasses.replace(info, last_error=self.login_error)
 
 
 class Login:
@@ -53,14 +49,18 @@ class Login:
 
     :param client: whom.
     :param configuration: as whom.
+    :param ready: called on the login's thread before its first attempt: waits until the application is complete.
     """
 
-    def __init__(self, client: SiteClient, configuration: Configuration) -> None:
+    def __init__(
+        self, client: SiteClient, configuration: Configuration, ready: Callable[[], object] = lambda: None
+    ) -> None:
         self._client = client
         self._configuration = configuration
+        self._ready = ready
         self._failures = 0
         self.begin_anew()
-        client.add_connection_listener("cometchat.django.login", _Refusals(self))
+        client.add_connection_listener("cometchat-login", _Refusals(self))
 
     def begin_anew(self) -> None:
         """In the child of a fork: the thread is not there."""
@@ -74,13 +74,12 @@ class Login:
         with self._lock:
             self._wanted = True
             if self._thread is None and not self._ended.is_set():
-                self._thread = threading.Thread(target=self._run, name="cometchat-django-login", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="cometchat-login", daemon=True)
                 self._thread.start()
 
     def begin_again(self) -> None:
         """The session was refused: get a new one, where the credential can give one."""
-        # A text of AUTH_TOKEN was refused, and so was what REFRESH returned: neither will be taken now.
-        if self._configuration.auth_key or callable(self._configuration.auth_token):
+        if self._configuration.renews_sessions():
             self._failures += 1  # so that a service that gives sessions and refuses them is not hammered
             self.begin()
 
@@ -93,8 +92,7 @@ class Login:
         self._ended.set()
 
     def _run(self) -> None:
-        # Receivers, and what AUTH_TOKEN may call, are there once every app is.
-        apps.ready_event.wait()
+        self._ready()
         while self._goes_on():
             self._until_done()
 
@@ -118,15 +116,10 @@ class Login:
 
     def _attempt(self) -> None:
         client = self._client
-        if self._failures == 0 and self._resumed():
+        if self._failures == 0 and self._configuration.is_logged_in(client):  # the session of SESSION_STORE
             return
         self._configuration.log_in(client)
         client.login_error = None
-
-    def _resumed(self) -> bool:
-        """The session of SESSION_STORE is the one that is wanted, and the client has taken it up."""
-        user = self._client.get_logged_in_user()
-        return user is not None and self._configuration.uid in (None, user.uid)
 
     def _failed(self, error: Exception) -> float:
         """Tell of it; returns the seconds to the next attempt."""

@@ -9,26 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import signal
 import threading
 import time
-from typing import AsyncIterator, Callable, List, Optional
+from typing import AsyncIterator, List, Optional
 
-from cometchat.contrib.web import StatusFeed
+from .process import server_is_ending
+from .web import StatusFeed
 
-logger = logging.getLogger("cometchat.django")
+logger = logging.getLogger("cometchat.web")
 
 #: Seconds after which a page's stream ends, and the browser opens the next: a server can stop then.
 _MAX_AGE = 25.0
-
-
-def server_is_ending() -> Callable[[], bool]:
-    """A function that says whether the server was told to end: it would wait for the streams. Unknown: it was not.
-
-    gunicorn's workers and uvicorn's server say so, and are who SIGTERM comes to.
-    """
-    owner = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return lambda: not getattr(owner, "alive", True) or bool(getattr(owner, "should_exit", False))
 
 
 class _Page:
@@ -83,7 +74,7 @@ class Streams:
             self._pages.append(page)
             if self._thread is None:
                 self._first = []
-                self._thread = threading.Thread(target=self._run, name="cometchat-django-events", daemon=True)
+                self._thread = threading.Thread(target=self._run, name="cometchat-events", daemon=True)
                 self._thread.start()
             else:
                 for piece in self._first:

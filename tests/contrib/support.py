@@ -1,0 +1,192 @@
+"""What the tests of web applications share: a sandbox's account, and servers in processes of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import pytest
+from integration import conftest
+from integration.conftest import UID
+
+from cometchat.sandbox import Sandbox
+
+__all__ = ["DEADLINE", "HERE", "UID", "Server", "account", "eventually", "free_port", "gunicorn", "plain", "served"]
+
+HERE = Path(__file__).resolve().parent
+
+#: Seconds: the longest wait for anything, on a slow machine too.
+DEADLINE = 20.0
+
+
+def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE) -> Any:
+    """The predicate's first truthy value, or its last falsy one; seldom enough for requests to a server."""
+    return conftest.eventually(predicate, timeout, pause=0.01)
+
+
+def account(sandbox: Sandbox, **more: Any) -> Dict[str, Any]:
+    """The setting COMETCHAT that leads to a sandbox."""
+    return {
+        "APP_ID": sandbox.app_id,
+        "ADMIN_HOST": sandbox.url,
+        "CLIENT_HOST": sandbox.url,
+        "UID": UID,
+        "AUTH_KEY": sandbox.auth_key,
+        **more,
+    }
+
+
+def plain(**more: str) -> Dict[str, str]:
+    """An environment with nothing of the developer's own account, proxies and settings."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("COMETCHAT_", "WERKZEUG_")) and not name.lower().endswith("_proxy")
+    }
+    return {**kept, **more}
+
+
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+def gunicorn(application: str, port: int, *options: str) -> List[str]:
+    """The command that serves a test's application; a test without gunicorn is skipped."""
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed: it comes with [test], and not on Windows")
+    command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}", *options]
+    return [*command, "--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else command
+
+
+class Server:
+    """A web server in a process of its own, on a port of its own; started again as often as wanted."""
+
+    def __init__(self, command: Sequence[str], port: int, env: Dict[str, str]) -> None:
+        self.port = port
+        self.url = f"http://127.0.0.1:{port}"
+        self.lines: List[str] = []
+        self._command = command
+        self._env = env
+        self._process: Optional["subprocess.Popen[str]"] = None
+        self._reader: Optional[threading.Thread] = None
+
+    def start(self) -> None:
+        self._process = process = subprocess.Popen(
+            self._command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=self._env,
+            cwd=str(HERE),
+            start_new_session=True,  # so that no worker can be left behind
+        )
+
+        def read() -> None:
+            assert process.stdout is not None
+            with contextlib.suppress(ValueError):
+                for line in process.stdout:
+                    self.lines.append(line)
+
+        self._reader = threading.Thread(target=read, name="test-reader", daemon=True)
+        self._reader.start()
+
+    @property
+    def process(self) -> "subprocess.Popen[str]":
+        assert self._process is not None
+        return self._process
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def fetch(self, path: str, method: str = "GET") -> Tuple[int, str]:
+        """(status, body) of one request on a connection of its own."""
+        request = urllib.request.Request(self.url + path, method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def get(self, path: str) -> Any:
+        """The JSON of an address; of a refusal too."""
+        return json.loads(self.fetch(path)[1])
+
+    def wait_until_it_answers(self, path: str) -> Any:
+        """The JSON of an address, once it is there."""
+
+        def ask() -> Any:
+            assert self.process.poll() is None, self.output
+            with contextlib.suppress(urllib.error.URLError, ConnectionError):
+                return self.fetch(path)
+
+        answer = eventually(ask)
+        assert answer and answer[0] == 200, (answer, self.output)
+        return json.loads(answer[1])
+
+    def wait_until_it_listens(self) -> None:
+        """Somebody takes connections, without a request to the application."""
+
+        def listens() -> bool:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
+                return True
+            return False
+
+        assert eventually(listens), self.output
+
+    def terminate(self, number: int = signal.SIGTERM) -> float:
+        """Ask it to end; seconds that it took."""
+        begun = time.monotonic()
+        self.process.send_signal(number)
+        self.process.wait(DEADLINE)
+        return time.monotonic() - begun
+
+    def kill(self) -> None:
+        """As a machine that fails: every process of it, at once."""
+        if hasattr(os, "killpg"):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        else:
+            self.process.kill()
+        self.process.wait(DEADLINE)
+        if self._reader is not None:
+            self._reader.join(5)
+        assert self.process.stdout is not None
+        self.process.stdout.close()
+
+    def close(self) -> None:
+        """End it, well if it can."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(5)
+        self.kill()
+
+
+@contextlib.contextmanager
+def served(command: Sequence[str], port: int, env: Dict[str, str]) -> Iterator[Server]:
+    """A server that is ended in the end."""
+    server = Server(command, port, env)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.close()
