@@ -79,7 +79,10 @@ pygments_dark_style = "monokai"
 PAGES_OF_OTHERS = {"README.rst": "index", "CHANGELOG.rst": "changes", "examples/README.rst": "examples"}
 
 #: What users import from ``cometchat.contrib``, as far as it is here.
-CONTRIB = ["django", "django.signals", "flask", "opentelemetry", "prometheus", "redis", "web"]
+CONTRIB = [
+    *("django", "django.signals", "flask", "opentelemetry", "prometheus", "redis"),
+    *("web", "settings", "serving", "process", "wsgi", "asgi", "commands"),
+]
 
 #: Classes whose fields are listed below them, so that the signature would say it again; and what users don't make.
 WITHOUT_SIGNATURE = {

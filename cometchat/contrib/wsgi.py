@@ -45,7 +45,9 @@ def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
 def events_answer(
     feed: StatusFeed, environ: Mapping[str, Any], limit: Optional[int] = None
 ) -> Union[Answer, StreamAnswer]:
-    """The feed's stream for a request, as far as its server bears one: see :meth:`StatusFeed.events_answer`.
+    """The feed's stream for a request, as far as its server bears one.
+
+    See :meth:`cometchat.contrib.web.StatusFeed.events_answer`.
 
     :param limit: how many streams there may be; None: what suits the server.
     """

@@ -22,7 +22,20 @@ from integration.conftest import UID
 
 from cometchat.sandbox import Sandbox
 
-__all__ = ["DEADLINE", "HERE", "UID", "Server", "account", "eventually", "free_port", "gunicorn", "plain", "served"]
+__all__ = [
+    "DEADLINE",
+    "HERE",
+    "UID",
+    "Server",
+    "account",
+    "eventually",
+    "free_port",
+    "gunicorn",
+    "plain",
+    "served",
+    "uwsgi",
+    "UWSGI",
+]
 
 HERE = Path(__file__).resolve().parent
 
@@ -68,6 +81,19 @@ def gunicorn(application: str, port: int, *options: str) -> List[str]:
     pytest.importorskip("gunicorn", reason="gunicorn is not installed: it comes with [test], and not on Windows")
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}", *options]
     return [*command, "--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else command
+
+
+def uwsgi(port: int, *options: str) -> List[str]:
+    """The command of uWSGI with two workers; a test without it is skipped."""
+    pytest.importorskip("pyuwsgi", reason="pyuwsgi is not installed")
+    command = [sys.executable, "-c", "import sys, pyuwsgi; pyuwsgi.run()", "--http-socket", f"127.0.0.1:{port}"]
+    return [*command, "--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
+
+
+#: How uWSGI loads an application: before the fork, or after it.
+UWSGI = pytest.mark.parametrize(
+    "options", [[], ["--master"], ["--lazy-apps", "--master"]], ids=["plain", "master", "lazy"]
+)
 
 
 class Server:

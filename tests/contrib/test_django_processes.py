@@ -21,7 +21,7 @@ from cometchat.sandbox import Sandbox  # noqa: E402
 
 from . import support  # noqa: E402
 from .django_support import MANAGE, environment  # noqa: E402
-from .support import DEADLINE, Server, account, eventually, free_port, served  # noqa: E402
+from .support import DEADLINE, UWSGI, Server, account, eventually, free_port, served, uwsgi  # noqa: E402
 
 #: Seconds. On a busy machine gunicorn alone takes three to end; a worker that is held ends after 20 to 30.
 SOON = 10.0
@@ -172,22 +172,11 @@ def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
 
 
 @posix
-@pytest.mark.parametrize("options", [[], ["--master"], ["--lazy-apps", "--master"]], ids=["plain", "master", "lazy"])
+@UWSGI
 def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox) -> None:
     """Two workers, two connections, before any request, whether the site is loaded before the fork or after it."""
-    pytest.importorskip("pyuwsgi", reason="pyuwsgi is not installed")
     port = free_port()
-    start = "import sys, pyuwsgi; pyuwsgi.run()"
-    command = [
-        sys.executable,
-        "-c",
-        start,
-        "--http-socket",
-        f"127.0.0.1:{port}",
-        "--wsgi-file",
-        "django_project/wsgi.py",
-    ]
-    command += ["--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
+    command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", *options)
     with served(command, port, environment(account(sandbox))) as server:
         assert sandbox.wait_for_connections(2, DEADLINE), server.output
         server.wait_until_it_answers("/process")

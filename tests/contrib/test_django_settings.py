@@ -167,6 +167,8 @@ WSGI = {"django", "django.core.wsgi", "site.wsgi"}
         (["celery"], {}, {"django", "celery.fixups.django"}, None, "other"),
         (["gunicorn"], {}, {"gunicorn.arbiter", "gunicorn.workers.base", *WSGI}, None, "serves"),
         (["gunicorn"], {}, {"gunicorn.arbiter", "gunicorn.app.base", *WSGI}, None, "forks"),
+        (["gunicorn"], {}, {"gunicorn.arbiter", "uvicorn.workers", *WSGI}, None, "serves"),
+        (["serve.py"], {}, {"gunicorn.arbiter", "__main__", *WSGI}, None, "forks"),  # gunicorn in a program of its own
         (["daphne"], {}, {"daphne.cli", "django", "django.core.asgi"}, None, "serves"),
         (["uvicorn"], {}, {"uvicorn.importer", "django", "django.core.asgi"}, None, "serves"),
         (["uwsgi"], {}, WSGI, Uwsgi(0), "forks"),

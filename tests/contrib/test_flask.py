@@ -23,7 +23,7 @@ from cometchat.contrib.web import COMPONENT_ETAG
 from cometchat.sandbox import Sandbox
 
 from .flask_site import site
-from .support import DEADLINE, HERE, UID, account, eventually, free_port, plain, served
+from .support import DEADLINE, HERE, UID, UWSGI, account, eventually, free_port, plain, served, uwsgi
 
 
 @pytest.fixture
@@ -428,3 +428,44 @@ def test_an_open_stream_does_not_hold_up_a_restart(sandbox: Sandbox) -> None:
             page.request("GET", "/cometchat/events")
             assert page.getresponse().read(6) == b"retry:"
             assert running.terminate() < 5.0
+
+
+PROGRAM = """
+import os, sys
+from gunicorn.app.base import BaseApplication
+from flask_app import create_app
+
+class Site(BaseApplication):
+    def load_config(self):
+        self.cfg.set("bind", f"127.0.0.1:{sys.argv[1]}")
+        self.cfg.set("workers", 2)
+
+    def load(self):
+        return app
+
+app = create_app()
+Site().run()
+"""
+
+
+def test_gunicorn_in_a_program_of_the_applications_own(sandbox: Sandbox) -> None:
+    """The application is made before the workers are, by a program that runs gunicorn: each worker connects, it not."""
+    pytest.importorskip("gunicorn", reason="gunicorn is not installed: it comes with [test], and not on Windows")
+    port = free_port()
+    env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)), PYTHONPATH=str(HERE))
+    with served([sys.executable, "-c", PROGRAM, str(port)], port, env) as server:
+        assert sandbox.wait_for_connections(2, DEADLINE), server.output
+        assert server.wait_until_it_answers("/pid")["pid"] != server.pid
+        assert len(sandbox.attempts) == 2
+
+
+@UWSGI
+def test_each_worker_of_uwsgi_has_a_connection(sandbox: Sandbox, options: List[str]) -> None:
+    """Before any request, whether the application is loaded before the fork or after it."""
+    port = free_port()
+    command = uwsgi(port, "--pythonpath", str(HERE), "--module", "flask_app:create_app()", *options)
+    with served(command, port, plain(SITE_COMETCHAT=json.dumps(account(sandbox)))) as server:
+        assert sandbox.wait_for_connections(2, DEADLINE), server.output
+        assert server.wait_until_it_answers("/pid")["started"]
+        assert eventually(lambda: server.get("/cometchat/status")["status"] == "connected")
+    assert len(sandbox.attempts) == 2
