@@ -48,7 +48,7 @@ test: $(TEST)/.ready  ## run unit and integration tests, the README's code, and 
 # The figures of docs/reliability.rst: the same tests as in `make test`, longer, and a table at the end.
 soak: export COMETCHAT_SOAK = 1
 soak: $(SOAK)/.ready  ## run the long form of the tests for bad days (an hour), and print its figures
-	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py)
+	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py tests/contrib/test_redis_processes.py tests/contrib/test_redis_chaos.py)
 
 # The figures of docs/performance.rst: on a machine that does nothing else. ARGS=--write-docs renews that page.
 bench: $(BENCH)/.ready  ## measure the SDK and its peers on the same stream: a table, a plot, JSON (a quarter of an hour)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from typing import FrozenSet, Iterable, List, Tuple
+from typing import FrozenSet, Iterable, List, Sequence, Tuple
 
 #: Characters. A shorter piece of a secret is of no use to anybody, and may be an ordinary word.
 SHORTEST_PIECE = 20
@@ -33,6 +33,7 @@ class Secrets:
         # Replaced as wholes: reading takes no lock.
         self._known: Tuple[str, ...] = ()
         self._short: Tuple[str, ...] = ()
+        self._shorts: FrozenSet[str] = frozenset()
         self._windows: FrozenSet[str] = frozenset()
         self._pieces: FrozenSet[str] = frozenset()
         _all.add(self)  # now that it is whole: any thread may log
@@ -47,6 +48,7 @@ class Secrets:
             known = (*self._known, *new)[-_REMEMBERED:]
             self._known = known
             self._short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
+            self._shorts = frozenset(self._short)
             self._pieces = _pieces(known, SHORTEST_PIECE)
             self._windows = _pieces(known, _WINDOW)
 
@@ -56,31 +58,34 @@ class Secrets:
 
     def scrub(self, text: str) -> str:
         """The text, of the same length, with asterisks in place of each secret or piece of one."""
-        # One look for each place at the most, whatever the text is: a server must not be able to make this slow.
-        windows, pieces, blots, hidden = self._windows, self._pieces, [], 0
-        for at in range(0, len(text) - _WINDOW + 1 if windows else 0, _WINDOW):
-            if text[at : at + _WINDOW] in windows:
-                for begin in range(max(at - _WINDOW + 1, 0), at + 1):
-                    end = begin + SHORTEST_PIECE
-                    if text[begin:end] in pieces:
-                        blots.append((max(begin, hidden), end))
-                        hidden = end
-        if blots:
-            text = _blotted(text, blots)
-        # Afterwards: a short one may be part of a long one, of which nothing is to be left.
-        for secret in self._short:
-            text = text.replace(secret, "*" * len(secret))
-        return text
+        return _scrubbed(text, self._windows, self._pieces, self._short)
 
 
 _all: weakref.WeakSet[Secrets] = weakref.WeakSet()
 
 
+#: What was known when all were asked last, and the same merged: a process may have a thousand clients.
+_merged: Tuple[List[FrozenSet[str]], FrozenSet[str], FrozenSet[str], Tuple[str, ...]] = (
+    [],
+    frozenset(),
+    frozenset(),
+    (),
+)
+
+
 def scrub_all(text: str) -> str:
     """The text without the secrets of any client of this process."""
-    for secrets in _everybody():
-        text = secrets.scrub(text)
-    return text
+    global _merged
+    everybody = _everybody()
+    asked, windows, pieces, short = _merged
+    now = [part for secrets in everybody for part in (secrets._windows, secrets._shorts)]
+    if len(now) != len(asked) or any(new is not old for new, old in zip(now, asked)):
+        windows = frozenset().union(*(secrets._windows for secrets in everybody))
+        pieces = frozenset().union(*(secrets._pieces for secrets in everybody))
+        shorts = frozenset().union(*(secrets._shorts for secrets in everybody))
+        short = tuple(sorted(shorts, key=len, reverse=True))
+        _merged = (now, windows, pieces, short)
+    return _scrubbed(text, windows, pieces, short)
 
 
 def _everybody() -> List[Secrets]:
@@ -89,6 +94,24 @@ def _everybody() -> List[Secrets]:
             return list(_all)
         except RuntimeError:  # another thread makes a client just now; a lock could be held over a fork
             continue
+
+
+def _scrubbed(text: str, windows: FrozenSet[str], pieces: FrozenSet[str], short: Sequence[str]) -> str:
+    # One look for each place at the most, whatever the text is: a server must not be able to make this slow.
+    blots, hidden = [], 0
+    for at in range(0, len(text) - _WINDOW + 1 if windows else 0, _WINDOW):
+        if text[at : at + _WINDOW] in windows:
+            for begin in range(max(at - _WINDOW + 1, 0), at + 1):
+                end = begin + SHORTEST_PIECE
+                if text[begin:end] in pieces:
+                    blots.append((max(begin, hidden), end))
+                    hidden = end
+    if blots:
+        text = _blotted(text, blots)
+    # Afterwards: a short one may be part of a long one, of which nothing is to be left.
+    for secret in short:
+        text = text.replace(secret, "*" * len(secret))
+    return text
 
 
 def _pieces(secrets: Iterable[str], length: int) -> FrozenSet[str]:
