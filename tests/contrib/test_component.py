@@ -15,7 +15,7 @@ from cometchat.contrib.web import component_script
 from cometchat.sandbox import Sandbox
 
 from .flask_site import site
-from .support import DEADLINE, Server, account, eventually
+from .support import DEADLINE, UID, Server, account, eventually
 
 playwright_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: it comes with [test]")
 
@@ -101,7 +101,9 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def shared(sandbox: Sandbox) -> Iterator[Server]:
-    with site(account(sandbox, MAX_STREAMS=8), "--worker-class", "gthread", "--threads", "12") as running:
+    # A text of AUTH_TOKEN: with an auth key the site would log in again where the service refuses it.
+    settings = account(sandbox, AUTH_KEY=None, AUTH_TOKEN=sandbox.auth_token(UID), MAX_STREAMS=8)
+    with site(settings, "--worker-class", "gthread", "--threads", "12") as running:
         yield running
 
 
