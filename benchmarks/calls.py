@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import timeit
@@ -69,7 +70,11 @@ def imports(context: Context) -> Result:
 
 def _import(name: str) -> float:
     code = f"import time; a = time.perf_counter(); import {name}; print((time.perf_counter() - a) * 1000)"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT)
+    # Byte code is written, whatever this shell says: an installed package has its own.
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT, env=environment
+    )
     return float(done.stdout)
 
 
