@@ -145,7 +145,12 @@ def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, sh
     shows(page, "connected")
     sandbox.refuse_auth()
     sandbox.drop_connections()
-    assert eventually(lambda: shared.get("/cometchat/status")["status"] == "disconnected")
+
+    def refused() -> Any:  # the loss itself is disconnected as well, for a moment
+        report = shared.get("/cometchat/status")
+        return report["status"] == "disconnected" and (report["reason"] or {}).get("code") == "WS_AUTH_FAIL"
+
+    assert eventually(refused)
     shows(page, "disconnected", PROMISED / 1000)
     assert page.evaluate("document.querySelector('cometchat-status').reason.code") == "WS_AUTH_FAIL"
     sandbox.heal()
