@@ -22,7 +22,11 @@ def text(parameter: str, value: Any, expected: str) -> str:
 
 def is_unicode(value: str) -> bool:
     """Whether UTF-8 can write it: half of a surrogate pair it can't."""
-    return not any("\ud800" <= character <= "\udfff" for character in value)
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def header(parameter: str, value: Any, expected: str) -> str:

@@ -93,7 +93,8 @@ class OutboxDelivery:
                     logger.warning("The outbox keeps its items, and can't send them now: %s.", error)
                     return
                 self._thread = thread
-        self._wake.set()
+        if self._kinds():  # else hurry() wakes it, once the connection is up
+            self._wake.set()
 
     def hurry(self) -> None:
         """The connection is up: what has waited after a failure is tried at once."""
