@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import weakref
-from typing import FrozenSet, Iterable, List, Sequence, Tuple
+from typing import Collection, FrozenSet, Iterable, List, Sequence, Tuple
 
 #: Characters. A shorter piece of a secret is of no use to anybody, and may be an ordinary word.
 SHORTEST_PIECE = 20
@@ -33,7 +33,6 @@ class Secrets:
         # Replaced as wholes: reading takes no lock.
         self._known: Tuple[str, ...] = ()
         self._short: Tuple[str, ...] = ()
-        self._shorts: FrozenSet[str] = frozenset()
         self._windows: FrozenSet[str] = frozenset()
         self._pieces: FrozenSet[str] = frozenset()
         _all.add(self)  # now that it is whole: any thread may log
@@ -48,7 +47,6 @@ class Secrets:
             known = (*self._known, *new)[-_REMEMBERED:]
             self._known = known
             self._short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
-            self._shorts = frozenset(self._short)
             self._pieces = _pieces(known, SHORTEST_PIECE)
             self._windows = _pieces(known, _WINDOW)
 
@@ -65,7 +63,7 @@ _all: weakref.WeakSet[Secrets] = weakref.WeakSet()
 
 
 #: What was known when all were asked last, and the same merged: a process may have a thousand clients.
-_merged: Tuple[List[FrozenSet[str]], FrozenSet[str], FrozenSet[str], Tuple[str, ...]] = (
+_merged: Tuple[List[Collection[str]], FrozenSet[str], FrozenSet[str], Tuple[str, ...]] = (
     [],
     frozenset(),
     frozenset(),
@@ -78,12 +76,11 @@ def scrub_all(text: str) -> str:
     global _merged
     everybody = _everybody()
     asked, windows, pieces, short = _merged
-    now = [part for secrets in everybody for part in (secrets._windows, secrets._shorts)]
+    now: List[Collection[str]] = [part for secrets in everybody for part in (secrets._windows, secrets._short)]
     if len(now) != len(asked) or any(new is not old for new, old in zip(now, asked)):
         windows = frozenset().union(*(secrets._windows for secrets in everybody))
         pieces = frozenset().union(*(secrets._pieces for secrets in everybody))
-        shorts = frozenset().union(*(secrets._shorts for secrets in everybody))
-        short = tuple(sorted(shorts, key=len, reverse=True))
+        short = tuple(sorted({s for secrets in everybody for s in secrets._short}, key=len, reverse=True))
         _merged = (now, windows, pieces, short)
     return _scrubbed(text, windows, pieces, short)
 
