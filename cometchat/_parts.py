@@ -26,6 +26,7 @@ from ._runtime.session import MemorySessionStore
 from ._runtime.shared import Shared
 from ._runtime.worker import Worker
 from ._sending import check_message
+from ._transport.base import SocketFactory
 from ._transport.rest import RequestsRest
 from ._transport.websocket import socket_factory
 from .listeners import MESSAGE_KINDS
@@ -70,8 +71,10 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     _introduce(inbox, connection, registry, dispatcher)
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
     store, delivery = _outbox(settings, account, connection, sender, dispatcher, f"cometchat-outbox-{number}")
-    shared = _share(app_id, settings, account)
-    new_socket = shared.new_socket if shared is not None else socket_factory(settings, ADDRESSES.addresses)
+    new_socket: SocketFactory = socket_factory(settings, ADDRESSES.addresses)
+    shared = _share(app_id, settings, account, new_socket)
+    if shared is not None:
+        new_socket = shared.new_socket
     link = Link(account, settings, new_socket, connection.post_events, inbox.take, counters)
     worker = Worker(
         connection,
@@ -112,8 +115,6 @@ def _outbox(
     )
 
 
-def _share(app_id: str, settings: AppSettings, account: Account) -> Optional[Shared]:
-    if settings.status_store is None:
-        return None
-    new_real = socket_factory(settings, ADDRESSES.addresses)
-    return Shared(settings.status_store, app_id, account, new_real)
+def _share(app_id: str, settings: AppSettings, account: Account, new_real: SocketFactory) -> Optional[Shared]:
+    store = settings.status_store
+    return None if store is None else Shared(store, app_id, account, new_real)
