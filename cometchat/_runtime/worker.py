@@ -235,7 +235,6 @@ class Worker:
         self._connection.signal(run, Signal.RETRY, only_in=Phase.LOST)
         if held:
             return
-        self._connection.prepare_wait(run)
         if self._shared is not None:
             self._shared.expect(run.wake)
         logger.info("the next attempt (number %d) in %.1f s", state.attempt_number + 1, state.next_action.sleep)
