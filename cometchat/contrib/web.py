@@ -151,6 +151,8 @@ class StatusFeed:
         # The newest error when the connection was last up: no reason of what comes after.
         self._passed = _user_and_error(client)[1] if self._status in _UP else None
         self._login_error: Optional[CometChatException] = None
+        # A status that a stream saw before the listener was told of it: that call is no change then.
+        self._untold: Optional[CometChatWSState] = None
         self._version = 0
         self.begin_anew()
         self._registration = contextlib.ExitStack()
@@ -281,9 +283,13 @@ class StatusFeed:
         if status in _UP and (status is not self._status or told is status):
             self._passed = _user_and_error(self._client)[1]
         with self._changed:
-            if status is not self._status or told is status:
+            if status is not self._status:
                 self._status, self._since = status, time.time()
+                self._untold = status if told is not status else None
+            elif told is status and status is not self._untold:
+                self._since = time.time()
             elif not error:
+                self._untold = None if told is status else self._untold
                 return self._version, self._since
             self._version += 1
             self._changed.notify_all()

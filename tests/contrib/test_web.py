@@ -74,9 +74,11 @@ def test_the_stream_tells_of_each_change(sandbox: Sandbox, client: Client, feed:
     client.login(UID, sandbox.auth_key)
     up = until(stream, "connected")
     assert (up[-1]["user"], up[-1]["reason"]) == (UID, None)
+    sandbox.refuse_connections()  # a reader that is late must not miss the loss
     sandbox.drop_connections()
     down = until(stream, "connecting")[-1]
     assert down["reason"]["code"] == "WS_CONNECTION_FAIL" and down["since"] > up[-1]["since"]
+    sandbox.accept_connections()
     assert until(stream, "connected")[-1]["reason"] is None
     stream.close()  # type: ignore[attr-defined]
 
@@ -109,6 +111,36 @@ def test_a_listener_that_blocks_does_not_make_the_page_lie(
     assert until(stream, "disconnected")
     assert time.monotonic() - begin <= 1.0 and not release.is_set()
     release.set()
+
+
+def test_what_a_page_saw_first_is_not_told_again(sandbox: Sandbox, client: Client) -> None:
+    """The listener's call that comes late is no second change; a loss and a return that no page saw are one."""
+    release = threading.Event()
+
+    class Blocking(ConnectionListener):
+        def on_connected(self) -> None:
+            release.wait(DEADLINE)
+
+    client.add_connection_listener("blocking", Blocking())
+    with contextlib.closing(web.StatusFeed(client, keep_alive=0.1)) as feed:
+        heard = threading.Event()
+
+        class Heard(ConnectionListener):
+            def on_connected(self) -> None:
+                heard.set()
+
+        client.add_connection_listener("heard", Heard())  # called after the feed's own
+        stream = feed.events()
+        client.login(UID, sandbox.auth_key)
+        seen = until(stream, "connected")[-1]
+        release.set()
+        assert heard.wait(DEADLINE)
+        assert [parsed(next(stream))[0] for _ in range(2)] == ["alive"] * 2
+        assert feed.report()["since"] == seen["since"]
+        heard.clear()
+        sandbox.drop_connections()
+        assert heard.wait(DEADLINE)
+        assert until(stream, "connected")[-1]["since"] > seen["since"]
 
 
 def test_an_error_that_is_overcome_is_no_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
