@@ -38,15 +38,13 @@ logger = logging.getLogger("cometchat.web")
 #: What has the public methods: a client, or the class with the process's shared one.
 AnyClient = Union[Client, Type[CometChat]]
 
-#: How many streams a process holds where nothing else is said. Each one holds a thread of the server, and servers are
-#: run with as few as four.
+#: Streams of a process, where nothing else is said: each holds a thread of the server, of which there may be only four.
 DEFAULT_MAX_STREAMS = 2
 
 #: Seconds after which a stream ends; the browser opens the next. Below the 30 s that gunicorn gives a worker to end.
 DEFAULT_MAX_AGE = 25.0
 
-#: Seconds. A stream looks at the status itself this often: another listener that holds the dispatcher thread up must
-#: not make the page lie.
+#: Seconds between a stream's own looks: a listener that holds the dispatcher thread up must not make the page lie.
 _LOOK = 0.5
 
 #: Milliseconds after which a browser without the component opens a stream again.
@@ -140,6 +138,7 @@ class StatusFeed:
     ) -> None:
         self._client = client
         self._keep_alive = _seconds("keep_alive", keep_alive)
+        self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
         self._max_age = _seconds("max_age", max_age)
         if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
             raise _wrong("max_streams", "give a whole number from 0")
@@ -187,7 +186,7 @@ class StatusFeed:
         with self._changed:
             self._streams += 1
         try:
-            yield f"retry: {_RETRY}\n" + self._alive()
+            yield f"retry: {_RETRY}\n" + self._alive
             yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0), gone)  # nosec B311
         finally:
             with self._changed:
@@ -203,12 +202,9 @@ class StatusFeed:
                 yield f"event: status\ndata: {json.dumps(self.report())}\n\n"
             elif time.monotonic() >= next_alive:
                 next_alive = time.monotonic() + self._keep_alive
-                yield self._alive()
+                yield self._alive
             else:
                 self._wait(version, min(_LOOK, next_alive - time.monotonic(), end - time.monotonic()))
-
-    def _alive(self) -> str:
-        return f"event: alive\ndata: {self._keep_alive:g}\n\n"
 
     def events_answer(
         self, concurrent: bool, max_streams: Optional[int] = None, gone: Optional[Callable[[], bool]] = None
@@ -255,8 +251,7 @@ class StatusFeed:
         if probe == "live":
             grade = "pass" if self._is_live(reason) else "fail"
         body = {"status": grade, "checks": {"cometchat:connection": [check]}}
-        headers = dict(_NO_STORE)
-        return Answer(503 if grade == "fail" else 200, "application/health+json", json.dumps(body), headers)
+        return Answer(503 if grade == "fail" else 200, "application/health+json", json.dumps(body), dict(_NO_STORE))
 
     def _is_live(self, reason: Optional[Mapping[str, str]]) -> bool:
         if reason is not None and reason["code"] == "ERR_CLIENT_CLOSED":

@@ -193,7 +193,8 @@ def test_uwsgi_that_forks_after_loading_without_telling_python() -> None:
 
     A worker that never uses it does not touch the master's connection either, not even at its end.
     """
-    with served([*UWSGI, "--enable-threads"], 1) as (sandbox, server):
+    # A worker that uWSGI has forked with Python's lock held stands still: the master is not to wait a minute for it.
+    with served([*UWSGI, "--enable-threads", "--worker-reload-mercy", "3"], 1) as (sandbox, server):
         assert eventually(lambda: len(server.workers()) == WORKERS and os.path.exists(server.socket))
         asked = min(server.workers())
         check_workers(server, {asked}, server.pid)

@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
+from pathlib import Path
 from typing import Any, Dict, List
 
 import tenacity
@@ -71,6 +73,28 @@ def joined(**overrides: Any) -> Client:
     client = logged_in(**overrides)
     client.connect(10)
     return client
+
+
+def wait_until_still(seconds: float) -> None:
+    """Return once this process's other threads have all waited through 50 ms, where the system tells (Linux)."""
+    deadline = time.monotonic() + seconds
+    before = switches()
+    while time.monotonic() < deadline:
+        threading.Event().wait(0.05)
+        now = switches()
+        if now == before:
+            return
+        before = now
+    raise TimeoutError("the other threads go on and on")
+
+
+def switches() -> Dict[str, List[str]]:
+    """How often each other thread has begun to wait or was made to, by the kernel's number for it."""
+    found = {}
+    for status in Path("/proc/self/task").glob("*/status"):
+        if status.parent.name != str(threading.get_native_id()):
+            found[status.parent.name] = [line for line in status.read_text().splitlines() if "ctxt_switches" in line]
+    return found
 
 
 def report(client: Client, timeout: float = 10.0) -> Dict[str, Any]:

@@ -18,6 +18,7 @@ CLIENT = joining.joined()
 # Its threads have done what they had to, and wait: uWSGI without fork hooks forks whoever holds the interpreter's lock,
 # and the worker would wait for that for ever, before any code of ours.
 CLIENT.ping(10)
+joining.wait_until_still(10)
 
 
 def application(environ: Dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
