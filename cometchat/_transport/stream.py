@@ -45,6 +45,7 @@ class BufferedStream:
         self._buffer = b""
         self._position = 0
         self._interrupted = False
+        self._reading = False  # it looks at _interrupted before and after
         self._turn = threading.Lock()  # one TLS call at a time; held for calls that do not wait
         self._life = threading.Lock()  # shutdown and close: the descriptor must not be another's meanwhile
         self._closed = False
@@ -136,11 +137,12 @@ class BufferedStream:
     def interrupt(self) -> None:
         """End every wait of the reading side, now and later, with Interrupted. Any thread; does not wait.
 
-        Only the reading half is shut, so that a close frame can still be sent.
+        Only the reading half is shut, so that a close frame can still be sent. Not in the middle of a read: TLS would
+        take that for the end of all, and send no more.
         """
         self._interrupted = True
         with self._life:
-            if not self._closed:
+            if not self._closed and not self._reading:
                 _shutdown(self._raw, socket.SHUT_RD)
 
     def abandon(self) -> None:
@@ -176,17 +178,24 @@ class BufferedStream:
     def _patiently(self, call: Callable[[], Any]) -> Any:
         """Make a call of the reading side again and again, until it has what it needs."""
         while True:
+            self._reading = True
             try:
+                if self._interrupted:
+                    raise Interrupted("interrupted")
                 with self._turn:
                     return call()
             except ssl.SSLWantWriteError:
                 wanted = _WRITE
             except (ssl.SSLWantReadError, BlockingIOError):
                 wanted = _READ
+            except Interrupted:
+                raise
             except OSError as error:
-                if self._interrupted:  # TLS calls the end that interrupt() made an error
+                if self._interrupted:  # TLS calls the end that abandon() made an error
                     raise Interrupted("interrupted") from error
                 raise
+            finally:
+                self._reading = False
             self._wait(wanted, self.read_deadline, interruptible=True)
 
     def _wait(self, wanted: int, deadline: Optional[float], *, interruptible: bool) -> None:

@@ -237,7 +237,7 @@ def test_a_process_ends_at_once_over_tls(tmp_path: Path, measured: Measured) -> 
     """The close frame goes out encrypted."""
     with Sandbox(tls=True) as sandbox:
         seconds = run_to_the_end(STATES["connected"], sandbox, tmp_path)
-        assert sandbox.wait_until(lambda: sandbox.close_codes == GOODBYE)
+        assert sandbox.wait_until(lambda: sandbox.close_codes == GOODBYE), (sandbox.close_codes, seconds)
         measured.add("wss", seconds, 1)
     assert seconds < LIMIT
 

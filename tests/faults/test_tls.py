@@ -57,6 +57,20 @@ class Listening:
         self.heard.append(peer.read_head())
 
 
+# Goodbyes.
+
+
+def test_every_goodbye_arrives(secure: Sandbox) -> None:
+    """However close the end is to what is being read: 60 ends just after the connection came up are 60 close frames."""
+    with Client(secure.app_id, secure.settings()) as client:
+        client.login(UID, secure.auth_key)
+        for number in range(60):
+            client.connect(DEADLINE)
+            client.disconnect()
+            assert secure.wait_until(lambda: len(secure.close_codes) > number, DEADLINE)
+    assert secure.close_codes == [1000] * 60
+
+
 # Versions.
 
 

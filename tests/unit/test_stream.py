@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 import pytest
+import trustme
 
 from cometchat._transport import stream as stream_module
 from cometchat._transport.stream import BufferedStream, DeadlineReached, Interrupted, first_connected
@@ -137,6 +138,38 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair):
     with pytest.raises(Interrupted):
         stream.recv(1)
     stream._raw = original
+
+
+def test_an_interrupt_in_the_middle_of_a_read():
+    """Over TLS too the reader ends, and a goodbye can be sent: the read does not come to an end that TLS calls fatal."""
+    authority = trustme.CA()
+    serving, calling = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
+    authority.issue_cert("localhost").configure_cert(serving)
+    authority.configure_trust(calling)
+    raw, accepted = socket.socketpair()
+    accepted.settimeout(DEADLINE)
+    heard = []
+
+    def serve():
+        with serving.wrap_socket(accepted, server_side=True) as other:
+            heard.append(other.recv(99))
+
+    server = threading.Thread(target=serve, name="test-tls", daemon=True)
+    server.start()
+    stream = BufferedStream(raw)
+    stream.read_deadline = stream.write_deadline = time.monotonic() + DEADLINE
+    stream.start_tls(calling, "localhost")
+
+    def read():
+        stream.interrupt()
+        return stream._raw.recv(1)
+
+    with pytest.raises(Interrupted):
+        stream._patiently(read)
+    stream.send(b"goodbye")
+    server.join(DEADLINE)
+    assert heard == [b"goodbye"]
+    stream.close()
 
 
 def test_room(pair):
