@@ -217,10 +217,11 @@ def _blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprin
 def cometchat_status(**attributes: object) -> Markup:
     """The light, for templates: ``{{ cometchat_status() }}``. Needs a request or ``SERVER_NAME``, as ``url_for`` does.
 
-    :param attributes: of the tag, with underscores for hyphens: ``text_connected="Verbunden"``; True: without a value.
+    :param attributes: of the tag, with underscores for hyphens: ``text_connected="Verbunden"``; True: without a
+        value; False: not at all.
     :raises CometChatException: ``INVALID_ATTRIBUTES``.
     """
-    given = {name.replace("_", "-"): "" if value is True else str(value) for name, value in attributes.items()}
+    given = {name.replace("_", "-"): value for name, value in attributes.items()}
     tag = status_tag(url_for("cometchat.events"), url_for("cometchat.status"), given)
     source = escape(url_for("cometchat.script"))
     # Each value is escaped by status_tag() and escape().

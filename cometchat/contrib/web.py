@@ -7,19 +7,15 @@ Knows no framework. The standard library, and public names of ``cometchat`` only
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import html
 import json
 import logging
 import os
 import random
-import re
 import threading
 import time
 import weakref
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
 
 from cometchat import (
@@ -32,6 +28,22 @@ from cometchat import (
     LoginListener,
     User,
 )
+
+from ._component import COMPONENT_ETAG, component_script, status_tag
+
+__all__ = [
+    "Answer",
+    "AnyClient",
+    "COMPONENT_ETAG",
+    "DEFAULT_MAX_AGE",
+    "DEFAULT_MAX_STREAMS",
+    "StatusFeed",
+    "StreamAnswer",
+    "component_answer",
+    "component_script",
+    "status_report",
+    "status_tag",
+]
 
 logger = logging.getLogger("cometchat.web")
 
@@ -136,6 +148,8 @@ class StatusFeed:
         max_streams: int = DEFAULT_MAX_STREAMS,
         max_age: float = DEFAULT_MAX_AGE,
     ) -> None:
+        if not isinstance(client, Client) and client is not CometChat:
+            raise _wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
         self._client = client
         self._keep_alive = _seconds("keep_alive", keep_alive)
         self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
@@ -355,15 +369,6 @@ if hasattr(os, "register_at_fork"):
 # The web component.
 
 
-def component_script() -> str:
-    """The source of ``<cometchat-status>``, one file without dependencies."""
-    return (Path(__file__).parent / "static" / "cometchat" / "cometchat-status.js").read_text(encoding="utf-8")
-
-
-#: The script's entity tag, quotes included: it changes with its content.
-COMPONENT_ETAG = f'"{hashlib.sha256(component_script().encode("utf-8")).hexdigest()[:16]}"'
-
-
 def component_answer(if_none_match: Optional[str] = None) -> Answer:
     """The script; 304 to a browser that has it already.
 
@@ -373,21 +378,6 @@ def component_answer(if_none_match: Optional[str] = None) -> Answer:
     if if_none_match is not None and COMPONENT_ETAG in if_none_match:
         return Answer(304, "text/javascript; charset=utf-8", "", headers)
     return Answer(200, "text/javascript; charset=utf-8", component_script(), headers)
-
-
-def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[str, str]] = None) -> str:
-    """The HTML tag, escaped.
-
-    :param src_events: the address of the stream.
-    :param src_status: the address of the JSON.
-    :param attributes: more of them, such as words in another language: ``{"connected": "Verbunden"}``.
-    :raises CometChatException: ``INVALID_ATTRIBUTES``: a name that is none in HTML.
-    """
-    given = {"src": src_events, "status-src": src_status, **(attributes or {})}
-    if not all(re.fullmatch(r"[a-z][a-z0-9-]*", name) for name in given):
-        raise _wrong("attributes", "give names of lower-case letters, digits and hyphens")
-    inside = " ".join(f'{name}="{html.escape(str(value))}"' for name, value in given.items())
-    return f"<cometchat-status {inside}></cometchat-status>"
 
 
 def _seconds(name: str, value: object) -> float:

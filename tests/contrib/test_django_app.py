@@ -350,11 +350,13 @@ def test_the_tag_is_the_indicator_and_its_script(sandbox: Sandbox) -> None:
     """With the views' addresses, the page's words, escaped, and the nonce of a content security policy."""
     page = Browser().get("/").content.decode()
     assert re.search(r'<script type="module" src="/cometchat/cometchat-status.js"></script><cometchat-status ', page)
-    assert 'src="/cometchat/events"' in page and 'status-src="/cometchat/status"' in page and 'connected="Da"' in page
-    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status not_there='<b>' %}")
+    assert 'src="/cometchat/events"' in page and 'status-src="/cometchat/status"' in page
+    assert ' text-connected="Da"' in page
+    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status not_there='<b>' compact=False %}")
     text = template.render({"csp_nonce": '"x"'}, RequestFactory().get("/"))
     assert '<script type="module" src="/cometchat/cometchat-status.js" nonce="&quot;x&quot;">' in text
     assert 'not-there="&lt;b&gt;"' in text
+    assert "compact" not in text
 
 
 @override_settings(ROOT_URLCONF="django.contrib.auth.urls")

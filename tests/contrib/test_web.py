@@ -293,6 +293,29 @@ def test_the_tag_is_escaped() -> None:
     assert error.value.code == "INVALID_ATTRIBUTES"
 
 
+def test_an_attribute_of_the_tag_is_on_or_off() -> None:
+    """True is the name alone, False and None leave it out: compact="False" would be a dot without words."""
+    tag = web.status_tag("/e", "/s", {"compact": True, "theme": None, "poll": 0})
+    assert tag == '<cometchat-status src="/e" status-src="/s" compact="" poll="0"></cometchat-status>'
+    assert "compact" not in web.status_tag("/e", "/s", {"compact": False})
+
+
+@pytest.mark.parametrize("wrong", ["compact", 5, {5: "x"}, {"text_connected": "x"}])
+def test_attributes_that_are_none_are_refused(wrong: Any) -> None:
+    """INVALID_ATTRIBUTES, whatever was given in place of a mapping of names."""
+    with pytest.raises(CometChatException, match="names of lower-case letters") as error:
+        web.status_tag("/e", "/s", wrong)
+    assert error.value.code == "INVALID_ATTRIBUTES"
+
+
+@pytest.mark.parametrize("wrong", ["client", None, Client])
+def test_a_feed_of_no_client_is_refused(wrong: Any) -> None:
+    """INVALID_CLIENT says what would be right, and what was given."""
+    with pytest.raises(CometChatException, match="give a Client or the class CometChat, not ") as error:
+        web.StatusFeed(wrong)
+    assert error.value.code == "INVALID_CLIENT"
+
+
 def test_a_closed_client_has_no_feed(client: Client) -> None:
     """ERR_CLIENT_CLOSED, as at any use after close()."""
     client.close()

@@ -13,7 +13,7 @@ from cometchat.contrib.django import get_client
 
 
 def page(request: HttpRequest) -> HttpResponse:
-    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status connected='Da' %}")
+    template = engines["django"].from_string("{% load cometchat %}{% cometchat_status text_connected='Da' %}")
     return HttpResponse(template.render({}, request))
 
 

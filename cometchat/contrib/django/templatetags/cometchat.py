@@ -21,7 +21,8 @@ def cometchat_status(context: template.Context, **attributes: Any) -> SafeString
 
     The script has the nonce of the page's content security policy, if ``csp_nonce`` or ``request.csp_nonce`` has one.
 
-    :param attributes: of the tag, underscores for hyphens: ``{% cometchat_status connected="Online" %}``.
+    :param attributes: of the tag, underscores for hyphens: ``{% cometchat_status text_connected="Online" %}``; True:
+        without a value; False: not at all.
     :raises ImproperlyConfigured: the urlconf lacks the views.
     """
     try:
@@ -31,7 +32,7 @@ def cometchat_status(context: template.Context, **attributes: Any) -> SafeString
             '{% cometchat_status %} needs the views: add path("cometchat/", include("cometchat.contrib.django.urls"))'
             " to the urlconf."
         ) from None
-    words: Mapping[str, str] = {name.replace("_", "-"): str(value) for name, value in attributes.items()}
+    words: Mapping[str, object] = {name.replace("_", "-"): value for name, value in attributes.items()}
     nonce = _nonce(context)
     head = format_html('<script type="module" src="{}"{}></script>', script, nonce)
     # status_tag escapes what it is given.

@@ -1,0 +1,40 @@
+"""The light's script and tag; :mod:`cometchat.contrib.web` offers them. What goes into the tag is escaped here."""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from pathlib import Path
+from typing import Mapping, Optional
+
+from cometchat import InvalidArgumentException
+
+
+def component_script() -> str:
+    """The source of ``<cometchat-status>``, one file without dependencies."""
+    return (Path(__file__).parent / "static" / "cometchat" / "cometchat-status.js").read_text(encoding="utf-8")
+
+
+#: The script's entity tag, quotes included: it changes with its content.
+COMPONENT_ETAG = f'"{hashlib.sha256(component_script().encode("utf-8")).hexdigest()[:16]}"'
+
+
+def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[str, object]] = None) -> str:
+    """The HTML tag, escaped.
+
+    :param src_events: the address of the stream.
+    :param src_status: the address of the JSON.
+    :param attributes: more of them, such as words in another language: ``{"text-connected": "Verbunden"}``. True is
+        the name without a value; False and None leave it out.
+    :raises CometChatException: ``INVALID_ATTRIBUTES``: no mapping, or a name that is none in HTML.
+    """
+    more = {} if attributes is None else attributes
+    if not isinstance(more, Mapping) or not all(re.fullmatch(r"[a-z][a-z0-9-]*", str(name)) for name in more):
+        expected = "give names of lower-case letters, digits and hyphens, each with its value"
+        raise InvalidArgumentException("INVALID_ATTRIBUTES", f"attributes is wrong: {expected}.", name="attributes")
+    shown = []
+    for name, value in {"src": src_events, "status-src": src_status, **more}.items():
+        if value is not None and value is not False:
+            shown.append(f'{name}="{"" if value is True else html.escape(str(value))}"')
+    return f"<cometchat-status {' '.join(shown)}></cometchat-status>"
