@@ -20,7 +20,7 @@ from flask.cli import AppGroup
 from flask.helpers import get_debug_flag
 from markupsafe import Markup, escape
 
-from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
+from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener, InvalidArgumentException
 
 from .commands import run
 from .process import Role, act, is_reloaders_child, loading_modules, server_role
@@ -51,10 +51,12 @@ class CometChatFlask:
     :param app: the application; or call :meth:`init_app` later.
     :param guard: called before the views of the status (not of the health, nor of the script). What it returns is
         answered in their place; None lets them answer.
-    :raises CometChatException: as :meth:`init_app`.
+    :raises CometChatException: ``INVALID_GUARD``; as :meth:`init_app`.
     """
 
     def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
+        if guard is not None and not callable(guard):
+            raise _wrong("guard", f"give a function without arguments, not {type(guard).__name__}")
         self._guard = guard
         self._app: Optional[Flask] = None
         if app is not None:
@@ -68,8 +70,12 @@ class CometChatFlask:
         While ``app.testing`` is true nothing begins by itself.
 
         :raises CometChatException: the setting is missing or wrong; the message has all that is, and what would be
-            right.
+            right. ``INVALID_APP``: no Flask application, or one that has the extension.
         """
+        if not isinstance(app, Flask):
+            raise _wrong("app", f"give a Flask application, not {type(app).__name__}")
+        if "cometchat" in app.extensions:
+            raise _wrong("app", "it has this extension already: call init_app(app) once for each application")
         configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
         if configuration is None:
             raise refusal(problems)
@@ -92,9 +98,11 @@ class CometChatFlask:
         """What the views of the status answer from."""
         return self._serving.feed
 
-    def start(self) -> None:
-        """Log in and connect, behind the caller's back. Started already: nothing."""
-        self._serving.start()
+    def start(self) -> Client:
+        """Log in and connect, behind the caller's back; returns :attr:`client` at once. Started already: only that."""
+        serving = self._serving
+        serving.start()
+        return serving.client
 
     def close(self) -> None:
         """End the streams and the client of this process. What is asked for afterwards is made anew."""
@@ -109,6 +117,10 @@ class CometChatFlask:
                 "COMETCHAT_INITIALIZATION_NOT_DONE", "Call CometChatFlask.init_app(app) before anything else."
             )
         return serving
+
+
+def _wrong(name: str, expected: str) -> InvalidArgumentException:
+    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)
 
 
 def _serving(app: Flask, configuration: Configuration) -> Serving:

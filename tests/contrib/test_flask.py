@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from flask import Flask, render_template_string
@@ -261,6 +261,39 @@ def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: s
     assert error.value.code == code
     assert words in error.value.message
     assert "secret" not in repr(error.value)
+
+
+@pytest.mark.parametrize(
+    "wrong, code, words",
+    [
+        (lambda: CometChatFlask("site"), "INVALID_APP", "give a Flask application, not str"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask().init_app(None), "INVALID_APP", "not NoneType"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask(guard=True), "INVALID_GUARD", "without arguments, not bool"),  # type: ignore[arg-type]
+    ],
+)
+def test_wrong_arguments_are_named(wrong: Callable[[], object], code: str, words: str) -> None:
+    """At once, with what would be right: no AttributeError, and no 500 at the first request."""
+    with pytest.raises(CometChatException) as error:
+        wrong()
+    assert (error.value.code, words in error.value.message) == (code, True)
+
+
+def test_an_application_gets_the_extension_once() -> None:
+    """The second init_app is INVALID_APP, in place of Flask's word about a blueprint; the first one's views go on."""
+    with made(GOOD) as (app, extension):
+        for again in (extension, CometChatFlask()):
+            with pytest.raises(CometChatException, match="once for each application") as error:
+                again.init_app(app)
+            assert error.value.code == "INVALID_APP"
+        assert app.test_client().get("/cometchat/status").status_code == 200
+
+
+def test_start_returns_the_client(sandbox: Sandbox) -> None:
+    """As Django's start() does: the process's client, at once, and the same one again."""
+    with made(account(sandbox)) as (_, extension):
+        client = extension.start()
+        assert client is extension.client and extension.start() is client
+        assert client.wait_for_status("connected", timeout=DEADLINE)
 
 
 def test_the_account_shows_no_secret() -> None:
