@@ -118,7 +118,10 @@ def examine(
     if value is None:
         return None, [Problem("E001", f"The setting {NAME} is missing.", missing, "MISSING_PARAMETERS")]
     if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
-        hint = f'Give a mapping: {{"APP_ID": ...}}. This is: {type(value).__name__}.'
+        odd = f"This is: {type(value).__name__}."
+        if isinstance(value, Mapping):
+            odd = f"One of the names is: {next(type(key).__name__ for key in value if not isinstance(key, str))}."
+        hint = f'Give a mapping: {{"APP_ID": ...}}. {odd}'
         return None, [Problem("E001", f"The setting {NAME} is not a dictionary of names and values.", hint)]
     problems = _unknown_keys(value, options)
     settings, wrong_fields = _app_settings(value)

@@ -31,8 +31,14 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
     "value, expected",
     [
         (None, ["E001 The setting COMETCHAT is missing"]),
-        ("app", ["E001 The setting COMETCHAT is not a dictionary"]),
-        ({1: 2}, ["E001 The setting COMETCHAT is not a dictionary"]),
+        ("app", ['E001 The setting COMETCHAT is not a dictionary of names and values. Give a mapping: {"APP_ID"']),
+        (
+            {**GOOD, 1: 2},
+            [
+                "E001 The setting COMETCHAT is not a dictionary of names and values. "
+                'Give a mapping: {"APP_ID": ...}. One of the names is: int.'
+            ],
+        ),
         (without(REGIN="eu"), ["E002 COMETCHAT has an unknown key, 'REGIN'. Did you mean REGION?"]),
         (without(app_id="app"), ["E002 COMETCHAT has an unknown key, 'app_id'. Did you mean APP_ID?"]),
         (without(FOO=1), ["E002 COMETCHAT has an unknown key, 'FOO'. The keys are APP_ID, UID,"]),
