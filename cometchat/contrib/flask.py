@@ -263,6 +263,7 @@ def _commands(configuration: Configuration) -> AppGroup:
     @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the connection.")
     def status(timeout: float) -> None:
         """Connect once and print the status as JSON; exit code 1: not connected."""
+        failed = None
         with Client(configuration.app_id, configuration.settings) as client:
             try:
                 if not configuration.is_logged_in(client):
@@ -270,7 +271,9 @@ def _commands(configuration: Configuration) -> AppGroup:
                 client.connect(timeout)
             except CometChatException as error:
                 click.echo(str(error), err=True)
+                failed = {"code": error.code, "message": error.message}
             report = status_report(client)
+            report["reason"] = report["reason"] or failed  # the client knows of no login that was refused
         click.echo(json.dumps(report))
         sys.exit(0 if report["status"] in ("connected", "featureThrottled") else 1)
 

@@ -360,6 +360,7 @@ def test_flask_cometchat_status(sandbox: Sandbox) -> None:
     with made(account(sandbox, AUTH_KEY="wrong-secret")) as (app, _):
         run = app.test_cli_runner().invoke(args=["cometchat", "status"])
         assert run.exit_code == 1 and '"disconnected"' in run.output and "wrong-secret" not in run.output
+        assert json.loads(run.output.splitlines()[-1])["reason"]["code"] == "AUTH_ERR_APIKEY_NOT_FOUND"
 
 
 def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
