@@ -7,26 +7,33 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import Dict, Iterator, Sequence
+import sys
+from typing import Dict, Iterator, Mapping, Optional, Sequence
 
+from cometchat import CometChatException
 from cometchat.cli import main
 
 from .settings import Configuration
 
 
 def run(configuration: Configuration, arguments: Sequence[str]) -> int:
-    """Run ``cometchat`` with these arguments; returns its exit code."""
-    with _environment(configuration):
+    """Run ``cometchat`` with these arguments; returns its exit code. 1 and a line where AUTH_TOKEN gives none."""
+    try:
+        variables = _variables(configuration)
+    except CometChatException as error:
+        sys.stderr.write(f"cometchat {arguments[0]}: {error}\n")
+        return 1
+    with _environment(variables):
         return main(list(arguments))
 
 
 @contextlib.contextmanager
-def _environment(configuration: Configuration) -> Iterator[None]:
+def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     """No account of the environment's beside the settings' own; and the settings' proxies."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("COMETCHAT_")]:
         del os.environ[name]
-    os.environ.update(_variables(configuration))
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -34,14 +41,34 @@ def _environment(configuration: Configuration) -> Iterator[None]:
         os.environ.update(before)
 
 
+def token_error(error: Exception) -> CometChatException:
+    """What the site's own function raised, by its class alone: its words may hold what is secret."""
+    if isinstance(error, CometChatException):
+        return error
+    return CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")
+
+
+def _token(configuration: Configuration) -> Optional[str]:
+    if not callable(configuration.auth_token):
+        return configuration.auth_token
+    try:
+        token: object = configuration.auth_token()
+    except Exception as error:
+        raise token_error(error) from error
+    if not isinstance(token, str) or not token:
+        given = "nothing" if not token else type(token).__name__
+        raise CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN has to return an auth token, a str, not {given}.")
+    return token
+
+
 def _variables(configuration: Configuration) -> Dict[str, str]:
-    settings, token = configuration.settings, configuration.auth_token
+    settings = configuration.settings
     values = {
         "COMETCHAT_APP_ID": configuration.app_id,
         "COMETCHAT_REGION": settings.region,
         "COMETCHAT_UID": configuration.uid,
         "COMETCHAT_AUTH_KEY": configuration.auth_key,
-        "COMETCHAT_AUTH_TOKEN": token() if callable(token) else token,
+        "COMETCHAT_AUTH_TOKEN": _token(configuration),
         "COMETCHAT_ADMIN_HOST": settings.admin_host,
         "COMETCHAT_CLIENT_HOST": settings.client_host,
         "REQUESTS_CA_BUNDLE": settings.ca_certs,

@@ -22,7 +22,7 @@ from markupsafe import Markup, escape
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener, InvalidArgumentException
 
-from .commands import run
+from .commands import run, token_error
 from .process import Role, act, is_reloaders_child, loading_modules, server_role
 from .serving import Serving
 from .settings import NAME, Configuration, Option, examine, refusal
@@ -269,9 +269,10 @@ def _commands(configuration: Configuration) -> AppGroup:
                 if not configuration.is_logged_in(client):
                     configuration.log_in(client)
                 client.connect(timeout)
-            except CometChatException as error:
-                click.echo(str(error), err=True)
-                failed = {"code": error.code, "message": error.message}
+            except Exception as error:
+                known = token_error(error)
+                click.echo(str(known), err=True)
+                failed = {"code": known.code, "message": known.message}
             report = status_report(client)
             report["reason"] = report["reason"] or failed  # the client knows of no login that was refused
         click.echo(json.dumps(report))

@@ -363,6 +363,16 @@ def test_flask_cometchat_status(sandbox: Sandbox) -> None:
         assert json.loads(run.output.splitlines()[-1])["reason"]["code"] == "AUTH_ERR_APIKEY_NOT_FOUND"
 
 
+@pytest.mark.parametrize("token, words", [(lambda: {}["secret"], "raised KeyError"), (lambda: 5, "int"), (str, "")])
+@pytest.mark.parametrize("command", ["status", "doctor", "watch"])
+def test_a_function_that_gives_no_token_is_one_line(sandbox: Sandbox, command: str, token: Any, words: str) -> None:
+    """Exit code 1, and what AUTH_TOKEN did: no traceback, and nothing of what it raised."""
+    with made(account(sandbox, AUTH_KEY=None, AUTH_TOKEN=token)) as (app, _):
+        run = app.test_cli_runner().invoke(args=["cometchat", command])
+    assert run.exit_code == 1 and isinstance(run.exception, SystemExit), run.exception
+    assert words in run.output and "auth_token" in run.output.lower() and "secret" not in run.output
+
+
 def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """The SDK's own commands with the application's account, whatever the environment has, and with their options."""
     monkeypatch.setenv("COMETCHAT_APP_ID", "another")
