@@ -318,6 +318,8 @@ class WebSocketClientSocket:
         try:
             if stream is not self._stream and opcode != websocket.ABNF.OPCODE_CLOSE:
                 raise self._lost("it was closed")  # while this waited for its turn
+            if self._broken is not None:  # TLS would call it a mistake of its own
+                raise self._lost(self._broken)
             self._write(stream, payload, opcode, deadline)
         finally:
             self._sending.release()
