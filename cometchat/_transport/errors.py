@@ -16,6 +16,9 @@ from .causes import causes
 from .proxy import BadProxy
 from .tls import BadBundle
 
+#: Where Python has no reason of OpenSSL's: the end of the connection, in the handshake or after it.
+_ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
 #: Seconds. A server that asks for more quiet than this is taken to ask for this much.
 LONGEST_RETRY_AFTER = 3600.0
 
@@ -43,7 +46,9 @@ def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
         return f"TLS: the certificate of {host} is not trusted: {cause}"
     if isinstance(cause, ssl.SSLError):
         why = getattr(cause, "reason", None)
-        return f"TLS: the connection to {host} failed: {why or 'the peer speaks no TLS'}"
+        if not why:
+            why = "the peer ended it" if isinstance(cause, _ENDS) else "the peer speaks no TLS"
+        return f"TLS: the connection to {host} failed: {why}"
     return None
 
 

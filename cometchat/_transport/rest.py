@@ -10,6 +10,7 @@ import json
 import logging
 import os
 import re
+import ssl
 import sys
 import threading
 import time
@@ -343,6 +344,6 @@ def _proxied_reason(error: Exception, host: str, proxy: Proxy) -> str:
 
 
 def _was_stale(error: BaseException) -> bool:
-    # Through a proxy it is wrapped deeper.
-    stale = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+    # Through a proxy it is wrapped deeper. Over TLS a write that meets a reset is an "EOF" to Python 3.10 to 3.12.
+    stale = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
     return any(isinstance(cause, stale) for cause in causes(error))

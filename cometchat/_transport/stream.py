@@ -131,6 +131,8 @@ class BufferedStream:
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
                 wanted = _READ if isinstance(error, ssl.SSLWantReadError) else _WRITE
                 self._wait(wanted, self.write_deadline, interruptible=False)
+            except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # Python's words for a reset
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
             else:
                 data = data[sent:]
 

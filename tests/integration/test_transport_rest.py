@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import socket
+import struct
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -652,6 +654,31 @@ def test_a_kept_connection_that_ends_meanwhile(
     assert get(rest, url) == {"ok": 1}
     assert get(rest, url, method=method) == {"ok": 1}
     assert script.methods == ["GET", method, method]
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
+def test_a_kept_connection_that_was_reset_unnoticed(
+    serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch, tls: bool
+) -> None:
+    """Where the reset comes between the look at a kept connection and the call, the call is made once more."""
+    answered, ended = threading.Event(), Count()
+
+    def script(peer: Peer) -> None:
+        again = answered.is_set()
+        peer.read_head()
+        peer.socket.sendall(OK)
+        if not again:
+            assert answered.wait(DEADLINE)
+            peer.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            os.close(peer.socket.detach())
+            ended.up()
+
+    rest, url = new_rest(), http(serve(script, authority.server() if tls else None), tls=tls)
+    assert get(rest, url) == {"ok": 1}
+    answered.set()
+    ended.wait_for(1)
+    monkeypatch.setattr("urllib3.connectionpool.is_connection_dropped", lambda connection: False)
+    assert get(rest, url) == {"ok": 1}
 
 
 def test_a_post_is_not_sent_twice(serve: Serve, new_rest: NewRest) -> None:

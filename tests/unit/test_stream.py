@@ -345,6 +345,15 @@ def test_writing_that_has_to_read(moody):
     assert waits == [stream_module._READ, stream_module._WRITE, stream_module._WRITE]
 
 
+@pytest.mark.parametrize("end", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")], ids=["EOF", "closed"])
+def test_a_write_that_meets_a_reset(moody, end):
+    """Where Python says of TLS's write only that there is an end, it is the reset that it is without TLS."""
+    stream, _ = moody(end)
+    with pytest.raises(ConnectionResetError) as caught:
+        stream.send(b"more")
+    assert caught.value.__cause__ is end
+
+
 def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody):
     """An error of TLS is passed on as it is; after an interrupt it is the interrupt's doing."""
     failure = ssl.SSLError(1, "bad record")

@@ -185,6 +185,8 @@ REASONS = [
     (_verification(""), "TLS: the certificate of h:1 is not trusted: verification failed"),
     (CertificateError(OTHER_NAME), f"TLS: the certificate of h:1 is not trusted: {OTHER_NAME}"),
     (ssl.SSLError(1, "x"), "TLS: the connection to h:1 failed: the peer speaks no TLS"),
+    (ssl.SSLEOFError(8, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
+    (ssl.SSLZeroReturnError(6, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
     (BadProxy("why"), "proxy: why"),
     (KeyError("x"), "connection to h:1 failed (KeyError)"),
     (Interrupted("x"), "connection to h:1 failed (Interrupted)"),
