@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 _CHUNK = 65_536
 
+#: Bytes that one record of TLS holds at the most.
+_RECORD = 16_384
+
 _READ, _WRITE = 1, 2
 
 
@@ -124,17 +127,21 @@ class BufferedStream:
 
     def send(self, data: bytes) -> None:
         """Write all of the bytes; waits for room until the deadline. Any thread, one at a time."""
-        while data:
+        left = memoryview(data)
+        while left:
+            if self._secured is not None:
+                # One record, where there is room: in the middle of a write TLS can't answer what it reads (KeyUpdate).
+                self._wait(_WRITE, self.write_deadline, interruptible=False)
             try:
                 with self._turn:
-                    sent = self._raw.send(data)
+                    sent = self._raw.send(left if self._secured is None else left[:_RECORD])
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
                 wanted = _READ if isinstance(error, ssl.SSLWantReadError) else _WRITE
                 self._wait(wanted, self.write_deadline, interruptible=False)
             except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # Python's words for a reset
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
             else:
-                data = data[sent:]
+                left = left[sent:]
 
     def interrupt(self) -> None:
         """End every wait of the reading side, now and later, with Interrupted. Any thread; does not wait.

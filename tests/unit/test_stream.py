@@ -342,7 +342,22 @@ def test_writing_that_has_to_read(moody):
     stream, waits = moody(ssl.SSLWantReadError(), ssl.SSLWantWriteError(), BlockingIOError())
     stream.send(b"all of it")
     assert stream._raw.sent == b"all of it"
-    assert waits == [stream_module._READ, stream_module._WRITE, stream_module._WRITE]
+    read, write = stream_module._READ, stream_module._WRITE
+    assert waits == [write, read, write, write, write, write, write, write, write]
+
+
+def test_tls_writes_no_more_than_there_is_room_for(moody):
+    """Record by record, after a look for room: a KeyUpdate that comes in the middle of a write would end all."""
+    stream, waits = moody()
+    records = []
+
+    def send(data):
+        records.append((len(data), len(waits)))
+        return len(data)
+
+    stream._raw.send = send
+    stream.send(bytes(40_000))
+    assert records == [(16_384, 1), (16_384, 2), (7_232, 3)]
 
 
 @pytest.mark.parametrize("end", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")], ids=["EOF", "closed"])
