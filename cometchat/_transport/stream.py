@@ -7,6 +7,7 @@ in ``poll``, outside of it, and reading and writing take turns.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import select
@@ -22,6 +23,9 @@ _CHUNK = 65_536
 
 #: Bytes that one record of TLS holds at the most.
 _RECORD = 16_384
+
+#: Chunks that an end takes from the socket at the most, 4 MiB: whoever sends without end must not hold it up.
+_MOST_DISCARDED = 64
 
 _READ, _WRITE = 1, 2
 
@@ -171,6 +175,7 @@ class BufferedStream:
         with self._life, self._turn:
             if not self._closed:
                 self._closed = True
+                _discard(self._raw)
                 _shutdown(self._raw, socket.SHUT_RDWR)
                 self._raw.close()
 
@@ -250,6 +255,14 @@ def _wait_ready(descriptor: int, wanted: int, timeout: Optional[float]) -> bool:
     poller.register(descriptor, select.POLLIN if wanted == _READ else select.POLLOUT)
     # Rounded up: waking a millisecond early would only mean to wait again.
     return bool(poller.poll(None if timeout is None else int(timeout * 1000) + 1 if timeout else 0))
+
+
+def _discard(raw: Any) -> None:
+    """Take what has come, without waiting: with something unread TCP ends with a reset, which overtakes a goodbye."""
+    with contextlib.suppress(OSError):
+        for _ in range(_MOST_DISCARDED):
+            if not socket.socket.recv(raw, _CHUNK):  # TLS's bytes as they are
+                return
 
 
 def _shutdown(raw: Any, how: int) -> None:
