@@ -92,6 +92,8 @@ class HostProbe:
                 version = secured.version()
         except ssl.SSLCertVerificationError as error:
             raise Problem(f"TLS: the certificate of {self.name} is not trusted: {error.verify_message}") from error
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
+            raise Problem(f"TLS: {self.name} ended the connection in the handshake") from error
         except ssl.SSLError as error:
             reason = getattr(error, "reason", None) or "the peer speaks no TLS"
             raise Problem(f"TLS: the handshake with {self.name} failed: {reason}") from error

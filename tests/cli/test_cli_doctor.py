@@ -362,6 +362,7 @@ def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: 
     [
         (socket.timeout("timed out"), "did not shake hands within 1 s"),
         (ConnectionResetError(104, "Connection reset by peer"), "ended the connection in the handshake"),
+        (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "ended the connection in the handshake"),
         (ssl.SSLError(1, "no protocols available"), "the peer speaks no TLS"),
     ],
 )
