@@ -6,7 +6,7 @@ import logging
 import pickle
 import threading
 import time
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Iterator, List, Optional, Tuple
 
 import psutil
 import pytest
@@ -323,6 +323,37 @@ def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
         assert error.code == "ERR_STATUS_STORE" and "WRONGTYPE" in str(error.details)
         redis.flushall()
     recorder.wait_for("on_connected")
+
+
+@pytest.mark.parametrize("token", ["not ours", "9" * 400, "1e17", "-inf", "nan", None])
+def test_rubbish_in_place_of_the_newest_token_keeps_nobody_from_leading(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, token: Optional[str]  # noqa: F811
+) -> None:
+    """A token that is no number, one that is too large, or a list, is as none: the next lead has a token of its own."""
+    key = f"cometchat:{{{sandbox.app_id}:{UID}}}:token"
+    with redis_server.client() as redis:
+        if token is None:
+            redis.rpush(key, "not ours")
+        else:
+            redis.set(key, token)
+        clients = share(party, redis_server, 2)
+        assert abs(int(redis.get(key)) / 1000 - time.time()) < 60
+    leader, _ = leader_of(clients)
+    leader.close()
+    ((_, recorder),) = [each for each in clients if each[0] is not leader]
+    recorder.wait_for("on_connected", count=2)
+
+
+def test_a_lock_that_lives_for_years_is_waited_for_a_minute_at_a_time(
+    party: Party, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Somebody else's lock, of 300 years, ends no thread: the client waits for it."""
+    with redis_server.client() as redis:
+        redis.set(f"cometchat:{{{sandbox.app_id}:{UID}}}:lock", "not ours", px=10**13)
+        client, recorder = party.joined(status_store=RedisStatusStore(redis_server.url, lease=LEASE))
+        assert not client.wait_for_status("connected", 1.5 * LEASE)
+        assert recorder.errors == []
+        assert len(_redis_threads()) == 2
 
 
 def test_rubbish_on_the_channels_changes_nothing(

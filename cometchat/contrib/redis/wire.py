@@ -13,18 +13,23 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
 #: Take the lock if it is free, or left over from an earlier lead of this member's. KEYS: lock, token, state. ARGV:
-#: member, lease in ms. The token; or minus the ms that the lock lives on.
+#: member, lease in ms. The token; or minus the ms that the lock lives on, a minute at most. (What is no token that can
+#: be counted on from, because somebody else wrote there, is as none.)
 ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
   local time = redis.call('TIME')
   local now = time[1] * 1000 + math.floor(time[2] / 1000)
-  local token = math.max(tonumber(redis.call('GET', KEYS[2]) or '0') + 1, now)
+  local newest = tonumber(redis.pcall('GET', KEYS[2])) or 0
+  if not (newest < 9007199254740991) then
+    newest = 0
+  end
+  local token = math.max(newest + 1, now)
   redis.call('SET', KEYS[2], string.format('%.0f', token), 'PX', 86400000)
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   redis.call('DEL', KEYS[3])
   return token
 end
-return -math.max(redis.call('PTTL', KEYS[1]), 1)
+return -math.min(math.max(redis.call('PTTL', KEYS[1]), 1), 60000)
 """
 
 #: Prolong the lock, keep the state, tell all. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
@@ -32,7 +37,7 @@ return -math.max(redis.call('PTTL', KEYS[1]), 1)
 #: new connection: a call that Redis stood still on may be carried out when its member has long given up.) 0: it is not.
 RENEW = """
 local holder = redis.call('GET', KEYS[1])
-local newest = redis.call('GET', KEYS[2])
+local newest = redis.pcall('GET', KEYS[2])
 if holder ~= ARGV[1] and (holder or ARGV[6] ~= '1' or newest and newest ~= ARGV[3]) then
   return 0
 end
