@@ -356,6 +356,21 @@ def test_a_lock_that_lives_for_years_is_waited_for_a_minute_at_a_time(
         assert len(_redis_threads()) == 2
 
 
+def test_options_in_the_address_change_nothing_that_the_store_rests_on(
+    party: Party, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """With a socket_timeout of a minute and decoded answers in the address, a Redis that stalls is noticed in time."""
+    url = f"{redis_server.url}?socket_timeout=60&socket_connect_timeout=60&decode_responses=1&retry_on_timeout=1"
+    clients = [party.connected(status_store=RedisStatusStore(url, lease=LEASE)) for _ in range(2)]
+    redis_server.pause()
+    try:
+        for _, recorder in clients:
+            recorder.wait_for("on_disconnected")
+            assert recorder.errors[-1].code == "ERR_STATUS_STORE"
+    finally:
+        redis_server.go_on()
+
+
 def test_rubbish_on_the_channels_changes_nothing(
     sandbox: Sandbox, party: Party, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from typing import Dict
+from typing import Any, Callable, Dict
 
 import redis
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 from cometchat import InvalidArgumentException, Member, Seat
@@ -15,6 +16,9 @@ from .seat import RedisSeat
 from .wire import Keys
 
 _numbers = itertools.count(1)
+
+#: The redis library gives it no types.
+_read_url: Callable[[str], Dict[str, Any]] = parse_url
 
 #: Seconds: the default of how long a lock lives without being renewed.
 LEASE = 2.5
@@ -30,7 +34,8 @@ class RedisStatusStore:
     it is back.
 
     :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or ``unix://``. Not shown in a
-        repr or an error but for the host.
+        repr or an error but for the host. Options behind a ``?`` are the redis library's; but how long a call may take,
+        and what its answers are, is the store's to say.
     :param lease: seconds, 1 to 60. A killed leader is replaced after this, and up to a second more.
     :param prefix: of the keys in Redis.
     :param events: True hands what the leader's connection receives to the listeners of all processes; False shares the
@@ -81,13 +86,15 @@ class RedisStatusStore:
         if not isinstance(self._url, str):
             raise _wrong("url", expected)
         try:
-            return redis.Redis.from_url(
-                self._url,
+            options = {**_read_url(self._url)}
+            # Not from_url(), where the address' own options win: a lease rests on these.
+            options.update(
                 socket_timeout=timeout,
                 socket_connect_timeout=timeout,
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=False,
             )
+            return redis.Redis(connection_pool=redis.ConnectionPool(**options))
         except (ValueError, TypeError):
             raise _wrong("url", expected) from None  # its words may hold the password
 
