@@ -142,6 +142,22 @@ def test_what_raises_comes_again_and_then_goes_to_the_dead(
     assert "a worker's mistake" in caplog.text and "dead letters" in caplog.text
 
 
+def test_many_that_raise_do_not_hold_up_one_another(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Forty events whose callback raises are each handed out again when their time has come, and buried in the end."""
+    client, store = clients()
+    texts = [f"bad {number}" for number in range(40)]
+    with EventStream(client, store, claim_after=1, retries=1) as stream:
+        worker = Worker()
+        stream.listen(worker)
+        for text in texts:
+            sandbox.send_message(OTHER_UID, UID, text)
+        with redis_server.client() as redis:
+            assert eventually(lambda: redis.xlen(stream.dead_letters) == 40, DEADLINE), len(worker.texts)
+        assert worker.texts == texts + texts
+
+
 def test_rubbish_in_the_stream_stops_nobody(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:

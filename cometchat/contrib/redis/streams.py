@@ -36,6 +36,9 @@ _PAUSE = 0.5
 
 _ENDS = 1.0
 
+#: Where a look through the events that were taken begins, and, as Redis' answer, where it has ended.
+_FIRST = b"0-0"
+
 
 class EventStream:
     """Puts what a client hears into a stream in Redis, and hands it out: each event to one worker of each group.
@@ -93,6 +96,7 @@ class EventStream:
         self._store = store
         self._claim_after = claim_after
         self._retries = retries
+        self._claimed = _FIRST
         self._number = next(_numbers)
         self._listeners: Tuple[object, ...] = ()
         self._stopped = threading.Event()
@@ -186,22 +190,31 @@ class EventStream:
                 look_at = 0.0 if left else now + self._claim_after / 4
                 for entry in left:
                     self._handle(client, *entry)
-            read = client.xreadgroup(self.group, self.consumer, {self.key: ">"}, count=1, block=int(_BLOCK * 1000))
+            block = None if look_at == 0.0 else int(_BLOCK * 1000)  # does not wait where more is left
+            read = client.xreadgroup(self.group, self.consumer, {self.key: ">"}, count=1, block=block)
             for _, entries in read.items() if isinstance(read, dict) else read or ():
                 for entry in entries[0] if entries and isinstance(entries[0], list) else entries:
                     self._handle(client, *entry)
 
     def _claim(self, client: Any) -> List[Any]:
-        """One event that a worker has taken and not finished."""
+        """One event that a worker has taken and not finished; none: all were looked at."""
         idle = int(self._claim_after * 1000)
-        answer = client.xautoclaim(self.key, self.group, self.consumer, min_idle_time=idle, start_id="0-0", count=1)
-        entries = [(entry, fields) for entry, fields in answer[1] if fields]
-        for entry, fields in entries:
-            told = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
-            if told and told[0]["times_delivered"] > self._retries + 1:
+        while not self._stopped.is_set():
+            # Redis looks at ten at a time. The first may be in work, or have their time yet to come.
+            answer = client.xautoclaim(
+                self.key, self.group, self.consumer, min_idle_time=idle, start_id=self._claimed, count=1
+            )
+            self._claimed = answer[0]
+            for entry, fields in answer[1]:
+                if not fields:
+                    continue
+                told = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
+                if not told or told[0]["times_delivered"] <= self._retries + 1:
+                    return [(entry, fields)]
                 self._bury(client, entry, fields, "it was handed out too often")
-                return []
-        return entries
+            if self._claimed == _FIRST:
+                break
+        return []
 
     def _handle(self, client: Any, entry: Any, fields: Any) -> None:
         try:
