@@ -371,6 +371,24 @@ def test_options_in_the_address_change_nothing_that_the_store_rests_on(
         redis_server.go_on()
 
 
+def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(
+    party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """A replica takes connections, and no writing: those are not made 20 times a second. Then it is used at once."""
+    ((_, recorder),) = share(party, redis_server, 1)
+    with redis_server.client() as redis:
+        redis.replicaof("127.0.0.1", "1")
+        try:
+            recorder.wait_for("on_disconnected")
+            before = redis.info("stats")["total_connections_received"]
+            eventually(lambda: False, 3)
+            made = redis.info("stats")["total_connections_received"] - before
+        finally:
+            redis.replicaof("NO", "ONE")
+    assert 0 < made < 30
+    recorder.wait_for("on_connected", 2)
+
+
 def test_rubbish_on_the_channels_changes_nothing(
     sandbox: Sandbox, party: Party, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:

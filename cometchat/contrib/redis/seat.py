@@ -107,7 +107,7 @@ class RedisSeat:
         self._seen: Optional[int] = None  # the newest frame of another's lead
         self._status = _CONNECTING
         self._told_away = False
-        self._client: Any = None
+        self._served = False  # Redis did what was asked, since the last failure
 
     @property
     def leads(self) -> bool:
@@ -164,8 +164,9 @@ class RedisSeat:
                     self._serve()
                     failures = 0
                 except (redis.RedisError, OSError) as error:
-                    failures = 0 if self._client is not None else failures + 1
-                    self._client = None
+                    # One that is there and refuses what is asked of it (a replica, one without memory) is away too.
+                    failures = 0 if self._served else failures + 1
+                    self._served = False
                     self._bear(error, min(1.0, 0.1 * 2 ** min(failures, 5)) * (0.5 + self._jitter() / 2))
         except Exception as cause:  # a mistake of this SDK: said loudly; nobody may go on to believe an old status
             logger.exception("Unexpected error of the status store.")
@@ -183,8 +184,8 @@ class RedisSeat:
         reader = Reader(self._connect(self._lease / 3), (self.keys.down, self.keys.up), self._queue, self._number)
         try:
             reader.start(self._lease / 3)
-            self._client = client
             self._resume(client)
+            self._served = True
             while not self._leaving:
                 self._work(client, self._due())
             self._release(client, SharedStatus("disconnected", self._status.failures, self._status.error))
