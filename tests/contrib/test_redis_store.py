@@ -371,6 +371,22 @@ def test_options_in_the_address_change_nothing_that_the_store_rests_on(
         redis_server.go_on()
 
 
+@pytest.mark.parametrize("rules", [["resetchannels"], ["allchannels", "-eval"]])
+def test_a_user_of_redis_who_may_too_little_is_told_so(
+    party: Party, redis_server: RedisServer, rules: List[str]  # noqa: F811
+) -> None:
+    """A user of Redis 7 may use no channel unless it is said: the refusal is the reason, not the silence after it."""
+    with redis_server.client() as redis:
+        redis.execute_command("ACL", "SETUSER", "few", "reset", "on", "nopass", "~*", "+@all", *rules)
+        store = RedisStatusStore(redis_server.url.replace("redis://", "redis://few:any@"), lease=LEASE)
+        _, recorder = party.joined(status_store=store)
+        error = recorder.wait_for("on_connection_error").argument
+        assert error.code == "ERR_STATUS_STORE" and "permissions" in str(error.details)
+        redis.execute_command("ACL", "SETUSER", "few", "reset", "on", "nopass", "~*", "&*", "+@all")
+        recorder.wait_for("on_connected")
+        redis.execute_command("ACL", "DELUSER", "few")
+
+
 def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(
     party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from typing import Any, Sequence, Tuple
+from typing import Any, Optional, Sequence, Tuple
 
 import redis
 
@@ -32,7 +32,8 @@ class Reader:
         self._channels = channels
         self._queue = items
         self._pubsub = client.pubsub()
-        self._subscribed = threading.Event()
+        self._answered = threading.Event()  # the subscription, well or not
+        self._refusal: Optional[redis.RedisError] = None
         self._stopped = False
         self._thread = threading.Thread(target=self._read, name=f"cometchat-redis-reader-{number}", daemon=True)
 
@@ -44,8 +45,10 @@ class Reader:
         """
         self._pubsub.subscribe(*self._channels)
         self._thread.start()
-        if not self._subscribed.wait(timeout):
+        if not self._answered.wait(timeout):
             raise redis.TimeoutError("it does not answer a subscription")
+        if self._refusal is not None:
+            raise self._refusal
 
     def stop(self) -> None:
         """End the thread, and its connection."""
@@ -70,11 +73,13 @@ class Reader:
                 elif message["type"] == "subscribe":
                     subscribed += 1
                     if subscribed == len(self._channels):
-                        self._subscribed.set()
+                        self._answered.set()
         except (redis.RedisError, OSError, ValueError, AttributeError) as error:
             # The last two come out of the library where its connection is closed under it.
-            if not self._stopped:
-                self._queue.put(
-                    ("broken", error if isinstance(error, redis.RedisError) else redis.ConnectionError(error))
-                )
+            failure = error if isinstance(error, redis.RedisError) else redis.ConnectionError(error)
+            if not self._answered.is_set():
+                self._refusal = failure
+                self._answered.set()
+            elif not self._stopped:
+                self._queue.put(("broken", failure))
             logger.debug("a subscription ended: %s", error)
