@@ -79,8 +79,7 @@ class Inbox:
         self._clock = clock
         self._jitter = jitter
         self._wait = wait
-        # Under it only the queue's own locks are taken, and nothing waits.
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # under it only the queue's own locks are taken, and nothing waits
         self._known: Optional[str] = None
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._queued: Deque[Queued] = deque()
@@ -264,7 +263,8 @@ class Inbox:
             newest = self._history.newest_message_id()
             with self._lock:
                 if self._task is task:
-                    self._known = newer(newest, self._known)
+                    # Not newer(): a late answer may count what was stored after the connection broke.
+                    self._known = newest if self._known is None else self._known
                     if task.goes_on:
                         task.after = self._unfinished = newest
                         return False

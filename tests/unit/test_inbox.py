@@ -180,6 +180,29 @@ def test_a_loss_before_the_beginning_is_known():
     assert house.told() == texts(4)
 
 
+def test_the_beginning_becomes_known_too_late():
+    """The answer comes after a loss, and counts what was missed by then: what was told live is known, and no more."""
+    house = House(newest=7)
+    house.history.gate.clear()
+
+    def late() -> str:
+        house.history._ask("newest")
+        return house.history.messages[-1]["id"]
+
+    house.history.newest_message_id = late  # type: ignore[method-assign]
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.history.messages.append(text_message(8))
+    house.take(8)
+    house.inbox.lost()
+    house.history.messages.append(text_message(9))
+    house.history.gate.set()
+    house.settle()
+    house.begin()
+    house.settle()
+    assert house.told() == texts(8, 9)
+
+
 def test_two_connections_before_the_beginning_is_known():
     """The question is still unanswered when the next connection is up: it is not asked anew, and nothing is missed."""
     house = House(newest=3)
