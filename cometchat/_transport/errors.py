@@ -14,10 +14,7 @@ from typing import Optional
 
 from .causes import causes
 from .proxy import BadProxy
-from .tls import BadBundle
-
-#: Where Python has no reason of OpenSSL's: the end of the connection, in the handshake or after it.
-_ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+from .tls import ENDS, BadBundle
 
 #: Seconds. A server that asks for more quiet than this is taken to ask for this much.
 LONGEST_RETRY_AFTER = 3600.0
@@ -47,7 +44,7 @@ def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
     if isinstance(cause, ssl.SSLError):
         why = getattr(cause, "reason", None)
         if not why:
-            why = "the peer ended it" if isinstance(cause, _ENDS) else "the peer speaks no TLS"
+            why = "the peer ended it" if isinstance(cause, ENDS) else "the peer speaks no TLS"
         return f"TLS: the connection to {host} failed: {why}"
     return None
 

@@ -17,6 +17,8 @@ import threading
 import time
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
+from .tls import ENDS
+
 T = TypeVar("T")
 
 _CHUNK = 65_536
@@ -142,7 +144,7 @@ class BufferedStream:
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
                 wanted = _READ if isinstance(error, ssl.SSLWantReadError) else _WRITE
                 self._wait(wanted, self.write_deadline, interruptible=False)
-            except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:  # Python's words for a reset
+            except ENDS as error:  # Python's words for a reset
                 raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
             else:
                 left = left[sent:]
@@ -182,7 +184,7 @@ class BufferedStream:
     def _fill(self) -> bytes:
         # Read first, wait only where there is nothing: what TLS holds decrypted already, poll does not see, and in a
         # flood it would be asked in vain.
-        if self._interrupted or self._raw.fileno() < 0:
+        if self._raw.fileno() < 0:
             raise Interrupted("interrupted")
         data: bytes = self._patiently(lambda: self._raw.recv(_CHUNK))
         if not data and self._interrupted:  # the end is the one that interrupt() made

@@ -9,6 +9,9 @@ from typing import Union
 
 import certifi
 
+#: Where Python has no reason of OpenSSL's: the end of the connection, in the handshake or after it. A reset, too.
+ENDS = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
 
 class BadBundle(ValueError):
     """A CA bundle that can't be read."""

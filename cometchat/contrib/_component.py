@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Mapping, Optional
 
-from cometchat import InvalidArgumentException
+from ._arguments import wrong
 
 
 def component_script() -> str:
@@ -32,7 +32,7 @@ def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[st
     more = {} if attributes is None else attributes
     if not isinstance(more, Mapping) or not all(re.fullmatch(r"[a-z][a-z0-9-]*", str(name)) for name in more):
         expected = "give names of lower-case letters, digits and hyphens, each with its value"
-        raise InvalidArgumentException("INVALID_ATTRIBUTES", f"attributes is wrong: {expected}.", name="attributes")
+        raise wrong("attributes", expected)
     shown = []
     for name, value in {"src": src_events, "status-src": src_status, **more}.items():
         if value is not None and value is not False:

@@ -20,8 +20,9 @@ from flask.cli import AppGroup
 from flask.helpers import get_debug_flag
 from markupsafe import Markup, escape
 
-from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener, InvalidArgumentException
+from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
 
+from ._arguments import wrong
 from .commands import run, token_error
 from .process import Role, act, is_reloaders_child, loading_modules, server_role
 from .serving import Serving
@@ -56,7 +57,7 @@ class CometChatFlask:
 
     def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
         if guard is not None and not callable(guard):
-            raise _wrong("guard", f"give a function without arguments, not {type(guard).__name__}")
+            raise wrong("guard", f"give a function without arguments, not {type(guard).__name__}")
         self._guard = guard
         self._app: Optional[Flask] = None
         if app is not None:
@@ -73,9 +74,9 @@ class CometChatFlask:
             right. ``INVALID_APP``: no Flask application, or one that has the extension.
         """
         if not isinstance(app, Flask):
-            raise _wrong("app", f"give a Flask application, not {type(app).__name__}")
+            raise wrong("app", f"give a Flask application, not {type(app).__name__}")
         if "cometchat" in app.extensions:
-            raise _wrong("app", "it has this extension already: call init_app(app) once for each application")
+            raise wrong("app", "it has this extension already: call init_app(app) once for each application")
         configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
         if configuration is None:
             raise refusal(problems)
@@ -117,10 +118,6 @@ class CometChatFlask:
                 "COMETCHAT_INITIALIZATION_NOT_DONE", "Call CometChatFlask.init_app(app) before anything else."
             )
         return serving
-
-
-def _wrong(name: str, expected: str) -> InvalidArgumentException:
-    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)
 
 
 def _serving(app: Flask, configuration: Configuration) -> Serving:

@@ -24,11 +24,11 @@ from cometchat import (
     CometChatException,
     CometChatWSState,
     ConnectionListener,
-    InvalidArgumentException,
     LoginListener,
     User,
 )
 
+from ._arguments import wrong
 from ._component import COMPONENT_ETAG, component_script, status_tag
 
 __all__ = [
@@ -149,13 +149,13 @@ class StatusFeed:
         max_age: float = DEFAULT_MAX_AGE,
     ) -> None:
         if not isinstance(client, Client) and client is not CometChat:
-            raise _wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
+            raise wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
         self._client = client
         self._keep_alive = _seconds("keep_alive", keep_alive)
         self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
         self._max_age = _seconds("max_age", max_age)
         if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
-            raise _wrong("max_streams", "give a whole number from 0")
+            raise wrong("max_streams", "give a whole number from 0")
         self._max_streams = max_streams
         self._closed = False
         self._warned = False
@@ -254,7 +254,7 @@ class StatusFeed:
         :raises CometChatException: ``INVALID_PROBE``.
         """
         if probe not in ("live", "ready"):
-            raise _wrong("probe", 'give "live" or "ready"')
+            raise wrong("probe", 'give "live" or "ready"')
         report = self.report()
         status, reason = report["status"], report["reason"]
         grade = {"connected": "pass", "featureThrottled": "warn"}.get(status, "fail")
@@ -382,9 +382,5 @@ def component_answer(if_none_match: Optional[str] = None) -> Answer:
 
 def _seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
-        raise _wrong(name, "give seconds, above 0 and at most 86400")
+        raise wrong(name, "give seconds, above 0 and at most 86400")
     return float(value)
-
-
-def _wrong(name: str, expected: str) -> InvalidArgumentException:
-    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)

@@ -10,8 +10,9 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from cometchat import InvalidArgumentException, Member, Seat
+from cometchat import Member, Seat
 
+from .._arguments import wrong
 from .seat import RedisSeat
 from .wire import Keys
 
@@ -45,11 +46,11 @@ class RedisStatusStore:
 
     def __init__(self, url: str, *, lease: float = LEASE, prefix: str = "cometchat", events: bool = True) -> None:
         if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 1 <= lease <= 60:
-            raise _wrong("lease", "give seconds, from 1 to 60")
+            raise wrong("lease", "give seconds, from 1 to 60")
         if not isinstance(prefix, str) or not prefix or "{" in prefix:
-            raise _wrong("prefix", "give a text without '{', such as \"cometchat\"")
+            raise wrong("prefix", "give a text without '{', such as \"cometchat\"")
         if not isinstance(events, bool):
-            raise _wrong("events", "give True or False")
+            raise wrong("events", "give True or False")
         self.lease = float(lease)
         self.prefix = prefix
         self.events = events
@@ -84,7 +85,7 @@ class RedisStatusStore:
         """
         expected = 'give an address such as "redis://localhost:6379/0", "rediss://..." or "unix://..."'
         if not isinstance(self._url, str):
-            raise _wrong("url", expected)
+            raise wrong("url", expected)
         try:
             options = {**_read_url(self._url)}
             # Not from_url(), where the address' own options win: a lease rests on these.
@@ -96,7 +97,7 @@ class RedisStatusStore:
             )
             return redis.Redis(connection_pool=redis.ConnectionPool(**options))
         except (ValueError, TypeError):
-            raise _wrong("url", expected) from None  # its words may hold the password
+            raise wrong("url", expected) from None  # its words may hold the password
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         """See :class:`cometchat.StatusStore`."""
@@ -114,7 +115,3 @@ class RedisStatusStore:
         self._seats[number] = seat
         seat.start()
         return seat
-
-
-def _wrong(name: str, expected: str) -> InvalidArgumentException:
-    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)

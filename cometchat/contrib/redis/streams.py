@@ -14,8 +14,9 @@ from typing import Any, Callable, List, Optional, Tuple, Type, Union
 
 import redis
 
-from cometchat import Client, InvalidArgumentException
+from cometchat import Client
 
+from .._arguments import wrong
 from .capture import Capture
 from .codec import KINDS, decode
 from .store import RedisStatusStore
@@ -77,14 +78,14 @@ class EventStream:
     ) -> None:
         user = client.get_logged_in_user() if isinstance(client, Client) else None
         if user is None:
-            raise _wrong("client", "give a Client that is logged in")
+            raise wrong("client", "give a Client that is logged in")
         if isinstance(store, str):
             store = RedisStatusStore(store)
         if not isinstance(store, RedisStatusStore):
-            raise _wrong("store", "give the RedisStatusStore of the settings, or an address")
+            raise wrong("store", "give the RedisStatusStore of the settings, or an address")
         for name, text in (("group", group), ("consumer", consumer or "-")):
             if not isinstance(text, str) or not text:
-                raise _wrong(name, "give a text")
+                raise wrong(name, "give a text")
         _check("maxlen", maxlen, 1, 10_000_000, whole=True)
         _check("claim_after", claim_after, 1, 86_400)
         _check("retries", retries, 0, 1000, whole=True)
@@ -134,7 +135,7 @@ class EventStream:
         :raises CometChatException: ``INVALID_LISTENER``.
         """
         if not isinstance(listener, tuple(KINDS.values())):
-            raise _wrong("listener", "give a MessageListener, UserListener, GroupListener or CallListener")
+            raise wrong("listener", "give a MessageListener, UserListener, GroupListener or CallListener")
         with self._lock:
             self._listeners += (listener,)
             if self._thread is None and not self._stopped.is_set():
@@ -256,15 +257,11 @@ def _leads(client: Client, uid: str) -> Callable[[], bool]:
     if store is None:
         return lambda: True
     if not isinstance(store, RedisStatusStore):
-        raise _wrong("client", "give one whose status_store is a RedisStatusStore, or none")
+        raise wrong("client", "give one whose status_store is a RedisStatusStore, or none")
     return lambda: store.leads_line(client.app_id, uid)
 
 
 def _check(name: str, value: Any, least: int, most: int, whole: bool = False) -> None:
     fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not fits or not least <= value <= most:
-        raise _wrong(name, f"give a {'whole ' if whole else ''}number from {least} to {most}")
-
-
-def _wrong(name: str, expected: str) -> InvalidArgumentException:
-    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)
+        raise wrong(name, f"give a {'whole ' if whole else ''}number from {least} to {most}")
