@@ -98,6 +98,7 @@ class Client(Listening, Sending):
         account, old = self._account, [self._rest, self._connection, self._outbox_store, self._outbox_delivery]
         self._goes_on = self.settings.connect_after_fork and self._connection.wanted
         self._connection.forsake()
+        self._outbox_store.forsake()
         self._outbox_delivery.forsake()
         self._registry.begin_anew()
         self._assemble()

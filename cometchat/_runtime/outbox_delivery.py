@@ -20,7 +20,7 @@ from .account import Account
 from .backoff import backoff
 from .connection import Connection
 from .dispatcher import Dispatcher
-from .outbox_store import MESSAGE, RECEIPT, DeliveryLock, Item, OutboxStore, Owner
+from .outbox_store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
 from .sender import Sender
 
 logger = logging.getLogger("cometchat.outbox")
@@ -74,7 +74,6 @@ class OutboxDelivery:
         self._wake = threading.Event()  # there is something to do
         self._hurry = threading.Event()  # a wait after a failure is over
         self._progress = threading.Condition()
-        self._turn: Optional[DeliveryLock] = None
         self._failures = 0  # in a row; the thread's own
         # The auth token that the service refused: nothing is tried with it any more.
         self._refused_token: Optional[str] = None
@@ -125,8 +124,7 @@ class OutboxDelivery:
 
     def forsake(self) -> None:
         """In the child of a fork: give this process's hold on the parent's turn up."""
-        if self._turn is not None:
-            self._turn.release()
+        self._store.forsake()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread's end, at most ``timeout`` seconds; not on the thread itself."""
@@ -164,7 +162,6 @@ class OutboxDelivery:
                 return
             self._hurry.clear()
             with self._store.delivery_lock(owner) as turn:
-                self._turn = turn
                 if not turn.acquire():
                     if not self._pending(owner):
                         return

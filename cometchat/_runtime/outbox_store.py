@@ -130,7 +130,9 @@ class OutboxStore:
         self._lock = threading.Lock()
         self._connection: Optional[sqlite3.Connection] = None
         self._closed = False
-        self._paused = False
+        self._changing = threading.Lock()
+        self._opening, self._delivering = FileLock(None, self._changing), FileLock(None, self._changing)
+        self._paused: List[threading.Lock] = []
 
     def put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any], limit: int) -> None:
         """Add an item; one that is there already: nothing.
@@ -213,16 +215,21 @@ class OutboxStore:
 
         SQLite keeps a process's locks on a file in its memory: a child would believe in those of its parent.
         """
-        self._paused = self._lock.acquire(timeout=_PAUSE)
-        if self._paused and self.path is not None and self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        taken = [lock for lock in (self._lock, self._changing) if lock.acquire(timeout=_PAUSE)]
+        self._paused.extend(taken)  # another thread may fork as well, and have them
+        if self._lock in taken and self.path is not None:
+            self._let_go()
 
     def resume(self) -> None:
         """After a fork, in the parent: the file is opened again when it is needed."""
-        if self._paused:
-            self._paused = False
-            self._lock.release()
+        paused, self._paused = self._paused, []
+        for lock in paused:
+            lock.release()
+
+    def forsake(self) -> None:
+        """In the child of a fork: the parent's locks on files are the parent's alone."""
+        self._opening.forsake()
+        self._delivering.forsake()
 
     def check_open(self) -> None:
         """It can be used.
@@ -247,12 +254,12 @@ class OutboxStore:
         if connection is not None:
             connection.close()
 
-    def delivery_lock(self, owner: Owner) -> DeliveryLock:
-        """Who holds it may send this owner's items; the others wait."""
-        if self.path is None:
-            return DeliveryLock(None)
+    def delivery_lock(self, owner: Owner) -> FileLock:
+        """Who holds it may send this owner's items; the others wait. For one thread."""
         digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:16]
-        return DeliveryLock(f"{self.path}.{digest}.lock")
+        path = None if self.path is None else f"{self.path}.{digest}.lock"
+        self._delivering = FileLock(path, self._changing)
+        return self._delivering
 
     @staticmethod
     def _discard(connection: sqlite3.Connection, owner: Owner, muid: str) -> bool:
@@ -279,14 +286,12 @@ class OutboxStore:
             return self._connect(":memory:")
         make_folder(os.path.dirname(self.path))
         # Two processes that make the file at once would get in each other's way: SQLite does not wait for that.
-        descriptor = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            _lock(descriptor, wait=True)
+        self._opening = FileLock(f"{self.path}.lock", self._changing)
+        with self._opening as turn:
+            turn.acquire(wait=True)
             # Made here where it is missing: SQLite's own way would let others read what waits to be sent.
             os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
             return self._connect(self.path)
-        finally:
-            os.close(descriptor)
 
     def _connect(self, path: str) -> sqlite3.Connection:
         connection = sqlite3.connect(path, timeout=_BUSY, isolation_level=None, check_same_thread=False)
@@ -300,42 +305,52 @@ class OutboxStore:
         return connection
 
 
-class DeliveryLock:
+class FileLock:
     """One process at a time. The system lets go of it when the process ends, however it ends.
 
+    The child of a fork shares the parent's hold, and would keep it up after the parent has let go. So it closes its
+    copy of the descriptor, which it must know of: the file is opened and closed under a lock that a fork waits for.
+
     :param path: of its file; None: there is nobody else.
+    :param changing: held while the file is opened or closed.
     """
 
-    def __init__(self, path: Optional[str]) -> None:
+    def __init__(self, path: Optional[str], changing: threading.Lock) -> None:
         self._path = path
+        self._changing = changing
         self._descriptor: Optional[int] = None
 
-    def acquire(self) -> bool:
-        """Take it, without waiting. False: somebody else has it.
+    def acquire(self, wait: bool = False) -> bool:
+        """Take it. False: somebody else has it, and this was not to wait.
 
         :raises CometChatException: ``ERR_OUTBOX_STORE``: its file can't be made.
         """
         if self._path is None:
             return True
         try:
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+            with self._changing:
+                descriptor = self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
             raise exception_for(ERR_OUTBOX_STORE, f"The outbox's lock can't be used: {error}.") from error
         try:
-            _lock(descriptor, wait=False)
+            _lock(descriptor, wait)
         except OSError:
-            os.close(descriptor)
+            self.release()
             return False
-        self._descriptor = descriptor
         return True
 
     def release(self) -> None:
         """Let go of it."""
+        with self._changing:
+            self.forsake()
+
+    def forsake(self) -> None:
+        """The same, in the child of a fork, where nobody else is."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
 
-    def __enter__(self) -> DeliveryLock:
+    def __enter__(self) -> FileLock:
         return self
 
     def __exit__(

@@ -14,7 +14,7 @@ import pytest
 
 from cometchat import CometChatException
 from cometchat._runtime import outbox_store
-from cometchat._runtime.outbox_store import MESSAGE, RECEIPT, DeliveryLock, Item, OutboxStore, Owner
+from cometchat._runtime.outbox_store import MESSAGE, RECEIPT, FileLock, Item, OutboxStore, Owner
 
 ME = Owner("app", "u1")
 OTHER = Owner("app", "u2")
@@ -325,7 +325,7 @@ def test_in_memory_the_turn_is_free():
 def test_a_lock_that_can_not_be_made(tmp_path):
     """No folder for the lock's file: ERR_OUTBOX_STORE."""
     with pytest.raises(CometChatException) as caught:
-        DeliveryLock(str(tmp_path / "no" / "lock")).acquire()
+        FileLock(str(tmp_path / "no" / "lock"), threading.Lock()).acquire()
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
@@ -364,5 +364,62 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch):
     with store._lock:
         store.pause()
         store.resume()
+    put(store, 1)
+    store.close()
+
+
+@pytest.mark.parametrize("call", ["open", "close"])
+def test_a_fork_does_not_come_between_a_lock_and_its_descriptor(tmp_path, monkeypatch, call):
+    """A descriptor that the store does not know of would stay open in the child, and with it the lock."""
+    store = OutboxStore(str(tmp_path / "o.db"))
+    seen: List[str] = []
+    begun, never, real = threading.Event(), threading.Event(), getattr(os, call)
+
+    def slow(*values: Any) -> Any:
+        begun.set()
+        never.wait(0.2)
+        result = real(*values)
+        seen.append(call)
+        return result
+
+    def deliver() -> None:
+        with store.delivery_lock(ME) as lock:
+            lock.acquire()
+
+    monkeypatch.setattr(os, call, slow)
+    delivering = threading.Thread(target=deliver)
+    delivering.start()
+    assert begun.wait(30)
+    store.pause()
+    seen.append("forked")
+    store.resume()
+    delivering.join(30)
+    assert seen == [call, "forked"]
+
+
+def test_the_child_of_a_fork_lets_go_of_its_copy_only(tmp_path):
+    """Another process can have the lock as soon as the parent lets go of it, though the child lives on."""
+    store = OutboxStore(str(tmp_path / "o.db"))
+    lock = store.delivery_lock(ME)
+    assert lock.acquire()
+    copy = os.dup(lock._descriptor)  # as a fork makes one
+    child = OutboxStore(store.path)
+    child._delivering = FileLock(store.path, threading.Lock())
+    child._delivering._descriptor = copy
+    child.forsake()
+    assert not child.delivery_lock(ME).acquire()  # still the parent's
+    lock.release()
+    with child.delivery_lock(ME) as taken:
+        assert taken.acquire()
+
+
+def test_two_threads_that_fork_at_once(monkeypatch):
+    """The one that could not wait does not take from the other what it has to give back."""
+    monkeypatch.setattr(outbox_store, "_PAUSE", 0.01)
+    store = OutboxStore(None)
+    store.pause()
+    store.pause()
+    store.resume()
+    store.resume()
     put(store, 1)
     store.close()
