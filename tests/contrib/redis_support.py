@@ -252,10 +252,13 @@ class Cluster:
         return [member for member in self.members if member.alive]
 
     def leader(self) -> Member:
-        def leaders() -> List[Member]:
-            return [member for member in self.living if member.ask("leads", "leads")]
+        """The only one. A Redis that has lost its data may have two, until the older one's next renewal."""
 
-        (leader,) = eventually(leaders, DEADLINE)
+        def one() -> List[Member]:
+            leaders = [member for member in self.living if member.ask("leads", "leads")]
+            return leaders if len(leaders) == 1 else []
+
+        (leader,) = eventually(one, DEADLINE)
         return leader
 
     def followers(self) -> List[Member]:
