@@ -19,6 +19,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Tupl
 import pytest
 from integration import conftest
 from integration.conftest import UID
+from integration.conftest import unused_port as free_port
 
 from cometchat.sandbox import Sandbox
 
@@ -68,12 +69,6 @@ def plain(**more: str) -> Dict[str, str]:
         if not name.startswith(("COMETCHAT_", "WERKZEUG_")) and not name.lower().endswith("_proxy")
     }
     return {**kept, **more}
-
-
-def free_port() -> int:
-    """A TCP port that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def gunicorn(application: str, port: int, *options: str) -> List[str]:

@@ -26,6 +26,7 @@ from integration.conftest import (  # noqa: F401 - fixtures
     no_thread_left,
     plain_environment,
     sandbox,
+    unused_port,
 )
 
 from cometchat import CometChat, CometChatWSState, exceptions
@@ -276,8 +277,7 @@ def scraped(port: int) -> str:
 def test_the_program_for_gunicorn(tmp_path: Path, multiprocess: bool) -> None:
     """By the hook of docs/metrics.rst two real workers of gunicorn serve their numbers, each on a port of its own."""
     pytest.importorskip("gunicorn")
-    # Below those that the system gives to clients: one that is asked there could reach itself.
-    first = 10_000 + os.getpid() % 200 * 100
+    first = unused_port()
     text = programs()[2]
     assert "range(9100, 9200)" in text
     conf = text.replace("range(9100, 9200)", f"range({first}, {first + 100})")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import contextlib
 import hashlib
+import itertools
 import logging
+import os
 import socket
 import ssl
 import struct
@@ -428,6 +430,19 @@ def finished(thread: threading.Thread, outcome: List[Any], timeout: float = DEAD
     thread.join(timeout)
     assert not thread.is_alive(), f"it did not end within {timeout:g} s"
     return outcome[0]
+
+
+#: Each test process has its own hundred to begin with. They lie below those that the system gives to clients: whoever
+#: asks one of those again and again before its server is there may reach himself, or find that it was given away.
+_ports = itertools.count(os.getpid() % 200 * 100)
+
+
+def unused_port() -> int:
+    """A TCP port of the loopback on which nobody listens."""
+    while True:
+        port = 10_000 + next(_ports) % 20_000
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
 
 
 def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE, pause: float = 0.002) -> Any:

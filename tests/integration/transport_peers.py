@@ -14,7 +14,7 @@ from typing import Dict, Iterable, List, Mapping, Optional
 
 import trustme
 
-from .conftest import DEADLINE, Peer
+from .conftest import DEADLINE, Peer, unused_port  # noqa: F401 - the last for whoever wants no peer
 
 NAMES = ("127.0.0.1", "localhost")
 
@@ -113,12 +113,6 @@ class Count:
     def wait_for(self, value: int) -> None:
         with self._changed:
             assert self._changed.wait_for(lambda: self.value >= value, DEADLINE), f"{self.value} of {value}"
-
-
-def unused_port() -> int:
-    """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def headers_of(head: str) -> Dict[str, str]:
