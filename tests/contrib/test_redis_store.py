@@ -90,7 +90,7 @@ def test_one_connection_and_each_role_disconnects_within_200_ms(
         client.disconnect()
         assert time.monotonic() - began < 0.2
         assert client.get_connection_status() == "disconnected"
-        assert recorder.names == ["on_connecting", "on_connected", "on_disconnected"]
+        recorder.wait_for_names("on_connecting", "on_connected", "on_disconnected")
     left, recorder = followers[1]
     recorder.wait_for("on_connected", 2)
     assert recorder.names == ["on_connecting", "on_connected", *LOSS]
