@@ -324,6 +324,7 @@ class FileLock:
         """Take it. False: somebody else has it, and this was not to wait.
 
         :raises CometChatException: ``ERR_OUTBOX_STORE``: its file can't be made.
+        :raises OSError: this waits, and the system can't lock the file.
         """
         if self._path is None:
             return True
@@ -336,6 +337,8 @@ class FileLock:
             _lock(descriptor, wait)
         except OSError:
             self.release()
+            if wait:  # nobody else's hold is the reason
+                raise
             return False
         return True
 

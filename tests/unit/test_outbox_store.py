@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
 import sqlite3
@@ -326,6 +327,18 @@ def test_a_lock_that_can_not_be_made(tmp_path):
     """No folder for the lock's file: ERR_OUTBOX_STORE."""
     with pytest.raises(CometChatException) as caught:
         FileLock(str(tmp_path / "no" / "lock"), threading.Lock()).acquire()
+    assert caught.value.code == "ERR_OUTBOX_STORE"
+
+
+def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
+    """The database is not opened without its lock: ERR_OUTBOX_STORE, with the system's reason."""
+
+    def no_locks(descriptor: int, wait: bool) -> None:
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(outbox_store, "_lock", no_locks)
+    with pytest.raises(CometChatException, match="no locks available") as caught:
+        put(OutboxStore(str(tmp_path / "o.db")), 1)
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
