@@ -1,0 +1,156 @@
+"""Forks: the one place that ``os.fork`` calls back.
+
+A child inherits copies of sockets, locks and objects, but only the thread that forked. A lock that another thread held
+would stay locked in the child for ever. So each object that owns locks, threads or descriptors registers here, and a
+fork runs one protocol over all of them:
+
+1. *before*, in the parent: ``pause_for_fork`` takes the object's locks, so that the child finds consistent state;
+2. *after*, in the parent: ``resume_after_fork`` for exactly those that were paused;
+3. *after*, in the child: ``reset_after_fork`` for all of them, layer by layer, then ``start_after_fork``.
+
+An object that fails in a step is reported. It does not stop the others.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+import os
+import threading
+import weakref
+from typing import Callable, List, Optional, Protocol
+
+logger = logging.getLogger("cometchat.client")
+
+
+class Layer(enum.IntEnum):
+    """The order of resets: an object may use what lies in an earlier layer."""
+
+    PROCESS = 1  # shared by all clients: host addresses, network watch, remembered secrets, stores
+    CLIENT = 2
+    APPLICATION = 3  # what stands on clients: web views, metrics, the process-wide default
+
+
+class ForkSafe(Protocol):
+    """What an object promises in order to be registered. All methods run on the thread that forks."""
+
+    def pause_for_fork(self) -> None:
+        """In the parent, before the fork: take the locks. Must not wait for longer than a second."""
+
+    def resume_after_fork(self) -> None:
+        """In the parent, after the fork: release what :meth:`pause_for_fork` took."""
+
+    def reset_after_fork(self) -> None:
+        """In the child: replace locks and threads, and release what belongs to the parent without using it."""
+
+    def start_after_fork(self) -> None:
+        """In the child, when every object has been reset: start what should run."""
+
+
+class ForkSafeDefaults:
+    """The four steps, doing nothing: override those that the object needs."""
+
+    def pause_for_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+
+    def resume_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+
+    def reset_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+
+    def start_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+
+
+class _Member:
+    """A registered object, held weakly, with its layer."""
+
+    __slots__ = ("layer", "reference")
+
+    def __init__(self, layer: Layer, thing: ForkSafe) -> None:
+        self.layer = layer
+        self.reference = weakref.ref(thing)
+
+
+class ForkProtocol:
+    """All registered objects of this process, and the protocol over them."""
+
+    def __init__(self) -> None:
+        # An RLock: a signal handler that forks may have interrupted register() on this very thread. It is held from
+        # before the fork until after it, so that no object is added or removed in between.
+        self._lock = threading.RLock()
+        self._members: List[_Member] = []
+        self._paused: List[ForkSafe] = []
+
+    def register(self, layer: Layer, thing: ForkSafe) -> None:
+        """Include an object in every later fork, for as long as it lives. Any thread."""
+        with self._lock:
+            self._members = [member for member in self._members if member.reference() is not None]
+            self._members.append(_Member(layer, thing))
+
+    def unregister(self, thing: ForkSafe) -> None:
+        """Leave an object out of later forks. Any thread; no-op when it is not registered."""
+        with self._lock:
+            self._members = [member for member in self._members if member.reference() not in (None, thing)]
+
+    def before(self) -> None:
+        """In the parent: pause all."""
+        self._lock.acquire()
+        for thing in reversed(self._in_order()):  # the application first: it uses the layers below
+            if _run(thing.pause_for_fork, "paused before a fork"):
+                self._paused.append(thing)
+
+    def after_in_parent(self) -> None:
+        """Resume exactly what was paused."""
+        paused, self._paused = self._paused, []
+        try:
+            for thing in reversed(paused):
+                _run(thing.resume_after_fork, "resumed after a fork")
+        finally:
+            self._lock.release()
+
+    def after_in_child(self) -> None:
+        """Reset all, then start all."""
+        self._lock, self._paused = threading.RLock(), []
+        things = self._in_order()
+        reset = [thing for thing in things if _run(thing.reset_after_fork, "reset in the child of a fork")]
+        for thing in reset:
+            _run(thing.start_after_fork, "started in the child of a fork")
+
+    def _in_order(self) -> List[ForkSafe]:
+        members = sorted(self._members, key=lambda member: member.layer)
+        return [thing for thing in (member.reference() for member in members) if thing is not None]
+
+
+def _run(step: Callable[[], None], what: str) -> bool:
+    """Run one step of one object. Returns False if it failed; the failure is logged."""
+    try:
+        step()
+    except Exception:
+        _report(f"{type(getattr(step, '__self__', step)).__name__} could not be {what}.")
+        return False
+    return True
+
+
+def _report(text: str) -> None:
+    try:
+        logger.exception(text)
+    except Exception as error:  # a logging handler that fails must not stop the other objects
+        _failed_reports.append(error)
+        del _failed_reports[:-10]
+
+
+#: The newest errors of logging handlers, for a debugger.
+_failed_reports: List[Exception] = []
+
+#: Of this process.
+_forks = ForkProtocol()
+register = _forks.register
+unregister = _forks.unregister
+
+_register_at_fork: Optional[Callable[..., None]] = getattr(os, "register_at_fork", None)  # Windows has none
+if _register_at_fork is not None:
+    _register_at_fork(
+        before=_forks.before, after_in_parent=_forks.after_in_parent, after_in_child=_forks.after_in_child
+    )
