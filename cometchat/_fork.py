@@ -18,7 +18,7 @@ import logging
 import os
 import threading
 import weakref
-from typing import Callable, List, Optional, Protocol
+from typing import Callable, Dict, List, Optional, Protocol, Tuple
 
 logger = logging.getLogger("cometchat.client")
 
@@ -63,16 +63,6 @@ class ForkSafeDefaults:
         """See :class:`ForkSafe`."""
 
 
-class _Member:
-    """A registered object, held weakly, with its layer."""
-
-    __slots__ = ("layer", "reference")
-
-    def __init__(self, layer: Layer, thing: ForkSafe) -> None:
-        self.layer = layer
-        self.reference = weakref.ref(thing)
-
-
 class ForkProtocol:
     """All registered objects of this process, and the protocol over them."""
 
@@ -80,24 +70,31 @@ class ForkProtocol:
         # An RLock: a signal handler that forks may have interrupted register() on this very thread. It is held from
         # before the fork until after it, so that no object is added or removed in between.
         self._lock = threading.RLock()
-        self._members: List[_Member] = []
+        self._members: Dict[int, Tuple[Layer, weakref.ref[ForkSafe]]] = {}
         self._paused: List[ForkSafe] = []
+        self._pid = os.getpid()
 
     def register(self, layer: Layer, thing: ForkSafe) -> None:
         """Include an object in every later fork, for as long as it lives. Any thread."""
+        key = id(thing)
         with self._lock:
-            self._members = [member for member in self._members if member.reference() is not None]
-            self._members.append(_Member(layer, thing))
+            # dict.pop is one step: the garbage collector may call it anywhere.
+            self._members[key] = layer, weakref.ref(thing, lambda _: self._members.pop(key, None))
 
     def unregister(self, thing: ForkSafe) -> None:
-        """Leave an object out of later forks. Any thread; no-op when it is not registered."""
+        """Leave an object out of later forks. Any thread; no-op if it is not registered."""
         with self._lock:
-            self._members = [member for member in self._members if member.reference() not in (None, thing)]
+            self._members.pop(id(thing), None)
+
+    def registered(self, layer: Layer) -> List[ForkSafe]:
+        """Return the objects of one layer."""
+        with self._lock:
+            return [thing for of, thing in self._in_order() if of is layer]
 
     def before(self) -> None:
         """In the parent: pause all."""
         self._lock.acquire()
-        for thing in reversed(self._in_order()):  # the application first: it uses the layers below
+        for _, thing in reversed(self._in_order()):  # the application first: it uses the layers below
             if _run(thing.pause_for_fork, "paused before a fork"):
                 self._paused.append(thing)
 
@@ -112,15 +109,21 @@ class ForkProtocol:
 
     def after_in_child(self) -> None:
         """Reset all, then start all."""
-        self._lock, self._paused = threading.RLock(), []
+        self._lock, self._paused, self._pid = threading.RLock(), [], os.getpid()
         things = self._in_order()
-        reset = [thing for thing in things if _run(thing.reset_after_fork, "reset in the child of a fork")]
+        reset = [thing for _, thing in things if _run(thing.reset_after_fork, "reset in the child of a fork")]
         for thing in reset:
             _run(thing.start_after_fork, "started in the child of a fork")
 
-    def _in_order(self) -> List[ForkSafe]:
-        members = sorted(self._members, key=lambda member: member.layer)
-        return [thing for thing in (member.reference() for member in members) if thing is not None]
+    def after_unnoticed_fork(self) -> None:
+        """Do the same, late, in a child that was made past Python's fork hooks. No-op when called twice."""
+        with _unnoticed:
+            if self._pid != os.getpid():
+                self.after_in_child()
+
+    def _in_order(self) -> List[Tuple[Layer, ForkSafe]]:
+        members = sorted(list(self._members.values()), key=lambda member: member[0])
+        return [(layer, thing) for layer, thing in ((of, reference()) for of, reference in members) if thing is not None]
 
 
 def _run(step: Callable[[], None], what: str) -> bool:
@@ -144,10 +147,15 @@ def _report(text: str) -> None:
 #: The newest errors of logging handlers, for a debugger.
 _failed_reports: List[Exception] = []
 
+#: Threads of a child may find out at once that it was made past Python's hooks.
+_unnoticed = threading.RLock()
+
 #: Of this process.
 _forks = ForkProtocol()
 register = _forks.register
 unregister = _forks.unregister
+registered = _forks.registered
+after_unnoticed_fork = _forks.after_unnoticed_fork
 
 _register_at_fork: Optional[Callable[..., None]] = getattr(os, "register_at_fork", None)  # Windows has none
 if _register_at_fork is not None:

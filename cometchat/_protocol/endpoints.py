@@ -14,6 +14,9 @@ from ..exceptions import ERR_BAD_RESPONSE, ERR_INSECURE_SOCKET, CometChatExcepti
 #: The ``MODE`` in which nothing is throttled.
 MODE_DEFAULT = "DEFAULT"
 
+#: The ``MODE`` in which typing indicators and receipts are off, and transient messages go out (observed).
+MODE_LIMITED = "LIMITED_TRANSIENT"
+
 #: Characters of a host's name, as DNS has it.
 LONGEST_HOST = 253
 

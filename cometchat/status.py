@@ -1,4 +1,4 @@
-"""What ``Client.stats()`` returns."""
+"""A look at a client from outside: what ``Client.stats()`` and ``Client.connection_info()`` return."""
 
 from __future__ import annotations
 
@@ -58,3 +58,25 @@ class Stats:
     ping_round_trip: Optional[float]
     ping_round_trip_mean: Optional[float]
     last_errors: Tuple[PastError, ...]
+
+
+@dataclass(frozen=True)
+class ConnectionInfo:
+    """Where a client is connected, and what went wrong last. Holds no secret.
+
+    :ivar websocket_url: known after the login.
+    :ivar jwt_expires_at: Unix seconds; None where there is no jwt, or it does not say.
+    :ivar mode: the service's ``MODE``; None before the login.
+    :ivar failed_in: the phase of the newest error: ``"opening"`` (TCP, TLS, upgrade), ``"authenticating"``,
+        ``"renewing"`` (the jwt), ``"online"`` or ``"throttled"``; None where there was none since ``connect()``.
+    """
+
+    admin_url: str
+    client_url: str
+    websocket_url: Optional[str]
+    uid: Optional[str]
+    device_id: Optional[str]
+    jwt_expires_at: Optional[float]
+    mode: Optional[str]
+    failed_in: Optional[str]
+    last_error: Optional[CometChatException]

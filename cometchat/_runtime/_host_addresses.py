@@ -9,12 +9,12 @@ from __future__ import annotations
 import copy
 import ipaddress
 import logging
-import os
 import socket
 import threading
 import time
 from typing import Callable, Dict, List, Optional, Tuple
 
+from .. import _fork
 from .._transport.reach import Address
 from .._transport.tcp import LookUp, look_up
 
@@ -39,7 +39,7 @@ class _LookUp:
         self.error: Optional[BaseException] = None
 
 
-class AddressBook:
+class AddressBook(_fork.ForkSafeDefaults):
     """What was found last. Any thread.
 
     :param addresses_of: asks the system.
@@ -50,9 +50,9 @@ class AddressBook:
         self._look_up = addresses_of
         self._clock = clock
         self._known: Dict[_Key, List[Address]] = {}
-        self.begin_anew()
+        self.reset_after_fork()
 
-    def begin_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child of a fork: the threads are not here."""
         self._lock = threading.Lock()
         self._under_way: Dict[_Key, _LookUp] = {}
@@ -137,5 +137,4 @@ def _is_passing(error: BaseException) -> bool:
 #: Of this process.
 ADDRESSES = AddressBook()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=ADDRESSES.begin_anew)
+_fork.register(_fork.Layer.PROCESS, ADDRESSES)

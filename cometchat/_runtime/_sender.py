@@ -1,8 +1,7 @@
-"""What the user sends: messages over HTTP; typing, transient messages and receipts over the socket. Any thread."""
+"""What the user sends: messages over HTTP; typing, transient messages and receipts over the socket. On any thread."""
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
@@ -12,11 +11,12 @@ from .._protocol.message_ids import id_of
 from ..exceptions import CometChatException, invalid, missing, unusable
 from ..models import BaseMessage, CustomMessage, TextMessage, User
 from ..models.message import message_from_dict
-from .account import Account
-from .arguments import is_unicode
-from .connection import Connection
+from ._account import Account
+from ._arguments import is_unicode
+from .connection import Channel
+from .delivery import Inbox
 
-#: Seconds in which one receiver is told once that somebody types.
+#: Minimum time, in seconds, between two typing indicators to one receiver.
 TYPING_INTERVAL = 5.0
 
 _USER_KEYS = ("uid", "name", "avatar", "role", "status")
@@ -25,47 +25,46 @@ _USER_KEYS = ("uid", "name", "avatar", "role", "status")
 class Sender:
     """Sends for one account.
 
-    :param sent: told of the id of each message that was sent.
     :param clock: monotonic seconds.
-    :param new_uuid: makes the ``muid`` of a message that has none.
-    :param timeout: seconds to find room in the socket.
+    :param new_uuid: makes the ``muid`` of a message without one.
+    :param timeout: maximum wait for room in the socket, in seconds.
     """
 
     def __init__(
         self,
         account: Account,
-        connection: Connection,
-        sent: Callable[[Optional[str]], None],
+        channel: Channel,
+        inbox: Inbox,
         *,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
         self._account = account
-        self._connection = connection
-        self._sent = sent
+        self._channel = channel
+        self._inbox = inbox
         self._timeout = timeout
         self._clock = clock
         self._new_uuid = new_uuid
-        self._lock = threading.Lock()
+        self._lock = account.lock
         self._typing: Dict[Tuple[str, str], float] = {}
 
     def send_message(self, message: BaseMessage) -> BaseMessage:
-        """Send over HTTP; the stored message comes back."""
+        """Send over HTTP. Returns the stored message."""
         return self.post(self.message_body(message))
 
     def as_from_here(self, body: Dict[str, Any]) -> Dict[str, Any]:
-        """A body that was made earlier, by another process maybe: this connection is what sends it."""
+        """Return a body that was made earlier, maybe by another process, as this connection sends it."""
         return {**body, "data": {**body["data"], "resource": self._account.resource}}
 
     def post(self, body: Dict[str, Any]) -> BaseMessage:
-        """Send what :meth:`message_body` has made."""
+        """Send what :meth:`message_body` has made. Returns the stored message."""
         stored = self._account.send_message(body)
-        self._sent(id_of(stored))
+        self._inbox.sent(id_of(stored))
         return message_from_dict(stored)
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
-        """The body of ``POST /messages``. Made once for a message: its ``muid`` tells a repetition."""
+        """Return the body of ``POST /messages``. It is made once for a message: its ``muid`` tells a repetition."""
         data: Dict[str, Any] = {"resource": self._account.resource}
         if isinstance(message, TextMessage):
             kind, data["text"] = "text", message.text
@@ -93,7 +92,7 @@ class Sender:
 
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
         """Tell that the user types, once per 5 s and receiver; or types no longer."""
-        self._check_transient()
+        self._check_transient("typing")
         key = (receiver_type, receiver_id)
         now = self._clock()
         with self._lock:
@@ -105,26 +104,26 @@ class Sender:
         identity = self._account.identity(self._account.require())
         frame = encode_typing(identity, receiver_id, receiver_type, self._user(), started=started, metadata=metadata)
         try:
-            self._connection.send(frame, self._timeout)
+            self._channel.send(frame, self._timeout)
         except CometChatException:
             with self._lock:
-                self._typing.pop(key, None)  # nobody was told
+                self._typing.pop(key, None)  # it was not sent
             raise
 
     def transient_message(self, receiver_id: str, receiver_type: str, data: Dict[str, Any]) -> None:
         """Send a message that is not stored."""
-        self._check_transient()
+        self._check_transient("transient")
         identity = self._account.identity(self._account.require())
         frame = encode_transient_message(identity, receiver_id, receiver_type, self._user(), data)
-        self._connection.send(frame, self._timeout)
+        self._channel.send(frame, self._timeout)
 
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
-        self._check_transient()
+        self._check_transient("receipt")
         self.send_receipt(self.receipt_body(message, action))
 
     def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
-        """What :meth:`send_receipt` sends."""
+        """Return what :meth:`send_receipt` sends."""
         sender = message.sender.uid if isinstance(message.sender, User) else message.sender
         values = {"id": message.id, "sender": sender, "receiver_type": message.receiver_type}
         if not all(values.values()) or message.receiver_type not in ("user", "group"):
@@ -142,7 +141,7 @@ class Sender:
         }
 
     def send_receipt(self, body: Mapping[str, Any]) -> None:
-        """Send a receipt; there is no answer to it."""
+        """Send a receipt over the socket, which has no answer to it."""
         frame = encode_receipt(
             self._account.identity(self._account.require()),
             body["receiver"],
@@ -152,11 +151,11 @@ class Sender:
             message_id=body["messageId"],
             message_sender=body["messageSender"],
         )
-        self._connection.send(frame, self._timeout)
+        self._channel.send(frame, self._timeout)
 
-    def _check_transient(self) -> None:
+    def _check_transient(self, kind: str) -> None:
         self._account.require()
-        self._connection.check_transient()
+        self._channel.check_transient(kind)
 
     def _user(self) -> Dict[str, Any]:
         session = self._account.require()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import threading
 from typing import Callable, Iterator, List, Optional, Protocol
 
+from .. import _fork
 from .._transport.netlink import NetworkChanges
 
 logger = logging.getLogger("cometchat.connection")
@@ -23,7 +23,7 @@ class Changes(Protocol):
     def close(self) -> None: ...
 
 
-class Network:
+class Network(_fork.ForkSafeDefaults):
     """Who waits for the network to come back.
 
     :param changes: begins to listen to the system; raises OSError where that says nothing of its network.
@@ -31,9 +31,9 @@ class Network:
 
     def __init__(self, changes: Callable[[], Changes] = NetworkChanges) -> None:
         self._new_changes = changes
-        self.begin_anew()
+        self.reset_after_fork()
 
-    def begin_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """In the child of a fork: the thread is not here, and who waited neither."""
         self._lock = threading.Lock()
         self._waiting: List[Callable[[], None]] = []
@@ -103,5 +103,4 @@ class Network:
 #: Of this process.
 NETWORK = Network()
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=NETWORK.begin_anew)
+_fork.register(_fork.Layer.PROCESS, NETWORK)

@@ -1,4 +1,4 @@
-"""The stored login: what it is, and the stores that keep it."""
+"""Where the logged-in session is kept: in memory, or in a file that survives a restart."""
 
 from __future__ import annotations
 
@@ -9,23 +9,12 @@ import logging
 import os
 import stat
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Union
+from typing import Any, Mapping, Optional, Union
 
-from ..exceptions import invalid, missing, unusable
-from . import arguments
-
-if TYPE_CHECKING:
-    from ..models import User
+from ._runtime._paths import make_folder
+from .exceptions import invalid, missing, unusable
 
 logger = logging.getLogger("cometchat.session")
-
-_FORMAT = 1
-
-
-#: Characters. A longer uid or token is none.
-LONGEST_UID = 1000
-LONGEST_TOKEN = 8192
 
 #: What the name of a file begins with that is being written.
 _HALF = ".session-"
@@ -35,58 +24,6 @@ _STALE = 60.0
 
 #: Bytes. A longer file is no session.
 _LONGEST_FILE = 16 * 1024 * 1024
-
-
-def is_uid(value: object) -> bool:
-    """A server, or a file, may say so much: this can be a uid."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_UID and arguments.is_unicode(value)
-
-
-def is_token(value: object) -> bool:
-    """The same of an auth token, which goes into a header."""
-    return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and arguments.fits_header(value)
-
-
-@dataclass(frozen=True)
-class Session:
-    """A login. ``jwt`` and ``settings`` come with ``PUT /me`` and are not stored: a restart asks for them anew."""
-
-    app_id: str
-    uid: str
-    auth_token: str = field(repr=False)
-    device_id: str
-    user: Mapping[str, Any] = field(repr=False)
-    jwt: Optional[str] = field(default=None, repr=False)
-    settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
-
-    def to_user(self) -> User:
-        """The logged-in user."""
-        from ..models import User  # here, so that importing the package does not load them
-
-        return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
-
-    def to_store(self) -> Dict[str, Any]:
-        """What a store keeps: JSON-able."""
-        return {
-            "format": _FORMAT,
-            "app_id": self.app_id,
-            "uid": self.uid,
-            "auth_token": self.auth_token,
-            "device_id": self.device_id,
-            "user": dict(self.user),
-        }
-
-    @classmethod
-    def from_store(cls, stored: Mapping[str, Any], app_id: str) -> Optional[Session]:
-        """Read what a store kept. None where it is of another app, or not of this form."""
-        if not isinstance(stored, Mapping) or stored.get("format") != _FORMAT or stored.get("app_id") != app_id:
-            return None
-        uid, token, device = (stored.get(key) for key in ("uid", "auth_token", "device_id"))
-        if not (is_uid(uid) and is_token(token) and isinstance(device, str) and arguments.is_unicode(device)):
-            return None
-        assert isinstance(uid, str) and isinstance(token, str)
-        user = stored.get("user")
-        return cls(app_id, uid, token, device, user if isinstance(user, dict) else {})
 
 
 class MemorySessionStore:
@@ -207,19 +144,3 @@ def _sweep(folder: str) -> None:
         for entry in entries:
             if entry.name.startswith(_HALF) and entry.stat(follow_symlinks=False).st_mtime < time.time() - _STALE:
                 os.unlink(entry.path)
-
-
-def make_folder(folder: str) -> None:
-    """Make it, and what is missing above it, with mode 0700: os.makedirs gives that to the last of several only."""
-    if os.path.isdir(folder):
-        return
-    parent = os.path.dirname(folder)
-    if parent != folder:
-        make_folder(parent)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    if os.name == "posix":  # that it is there has to outlive a power failure as well
-        descriptor = os.open(parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -1,4 +1,8 @@
-"""The login: over HTTP, kept in a store, renewed when needed. Any thread; no lock is held in a call."""
+"""The login: over HTTP, kept in a store, renewed when needed. Any thread.
+
+No lock is held during an HTTP call. One lock is held during a call of the session store, and serves only that: a store
+is promised that it gets one call at a time, and the newest login last.
+"""
 
 from __future__ import annotations
 
@@ -26,23 +30,24 @@ from ..exceptions import (
 )
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
-from . import arguments
-from .secrets import Secrets
-from .session import LONGEST_TOKEN, Session, is_token, is_uid
+from . import _arguments as arguments
+from ._log import ClientLog
+from ._redaction import Secrets
+from ._session import LONGEST_TOKEN, Session, is_token, is_uid
 
 logger = logging.getLogger("cometchat.session")
 
-#: Seconds before its end at which a jwt counts as expired: it has to reach the server alive.
+#: Seconds before its end at which a jwt counts as expired: it has to reach the server before that.
 _EXPIRY_MARGIN = 5.0
 
-#: Characters. What is kept of a text that the server put into an error.
+#: Maximum length, in characters, of a text that the server put into an error.
 _LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
 
 class Credentials(NamedTuple):
-    """What opening and authenticating a socket takes."""
+    """What it takes to open and authenticate a socket."""
 
     url: str
     identity: Identity
@@ -52,11 +57,20 @@ class Credentials(NamedTuple):
         return f"Credentials(url={self.url!r}, identity={self.identity!r})"
 
 
+class Login(NamedTuple):
+    """What a login brings: the session, and the callable that returns a new auth token."""
+
+    session: Session
+    refresh: Optional[Refresh]
+
+
 class Account:
     """One client's login.
 
+    :param lock: the client's lock. It guards the session.
     :param rest: the HTTP transport.
     :param store: where the session is kept.
+    :param number: of the client, for log records.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
@@ -68,6 +82,8 @@ class Account:
         rest: Rest,
         store: SessionStore,
         *,
+        lock: threading.RLock,
+        number: int,
         wall_clock: Callable[[], float] = time.time,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
@@ -80,43 +96,57 @@ class Account:
         self.endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
         version = __version__.replace(".", "_")
         self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
-        self._lock = threading.Lock()
+        self._number = number
+        self._log = ClientLog(logger, self.client_name)
+        self.lock = self._lock = lock
+        self._store_turn = threading.RLock()
         self._refresh: Optional[Refresh] = None
         self._secrets = Secrets()
         #: The login, or None. Replaced as a whole; reading takes no lock.
         self.session: Optional[Session] = None
-        #: The settings are those of a ``PUT /me`` that no connection has used yet.
-        self.settings_are_new = False
-        #: The MODE of the process that holds the connection for this one; None: this one's own counts.
+        # The settings are those of a ``PUT /me`` that no connection has used yet.
+        self._settings_are_new = False
+        #: The MODE of the process that holds the connection for this one; None if this one's own counts.
         self.shared_mode: Optional[str] = None
 
+    def client_name(self) -> str:
+        """Return how log records name the client."""
+        session = self.session
+        return f"client {self._number}" if session is None else f"client {self._number}, {session.uid}"
+
     def take_over(self, other: Account) -> None:
-        """The login of another account object of the same client: in the child of a fork, the parent's."""
+        """In the child of a fork: take the login of the parent's account object."""
         # Without the jwt, which was given to the parent's connection.
         self.session = other.session and replace(other.session, jwt=None)
         self._refresh = other._refresh
         self._secrets.add(*other._secrets.known())
 
     def forget_connections(self) -> None:
-        """The WebSocket is lost: the network may be another, on which HTTP's kept connections are dead."""
+        """Make new HTTP connections from now on: the WebSocket is lost, and the network may be another one."""
         self._rest.forget_connections()
 
+    def take_new_settings(self) -> bool:
+        """Return True, once, if the settings came with a ``PUT /me`` that no connection has used yet."""
+        new, self._settings_are_new = self._settings_are_new, False
+        return new
+
     def restore(self) -> bool:
-        """Take up the stored session, if there is one of this app. Makes no call."""
+        """Take up the stored session, if there is one of this app. Makes no HTTP call."""
         try:
-            stored = self._store.load()
+            with self._store_turn:
+                stored = self._store.load()
         except Exception as error:
-            logger.warning("The session store can't be read (%s): log in again.", type(error).__name__, exc_info=True)
+            self._log.warning("The session store can't be read (%s): log in again.", type(error).__name__, exc_info=True)
             return False
         if stored is None:
             return False
         self.session = Session.from_store(stored, self._app_id)
         if self.session is None:
-            logger.warning("The session store holds no session of app %s: log in again.", self._app_id)
+            self._log.warning("The session store holds no session of app %s: log in again.", self._app_id)
         return self.session is not None
 
-    def login(self, uid: str, auth_key: str) -> Session:
-        """Get an auth token for the user, then log in with it."""
+    def login(self, uid: str, auth_key: str) -> Login:
+        """Get an auth token for the user, then log in with it. The caller hands the result to :meth:`enter`."""
         device_id = self._new_device_id()
         data = self._call(
             "POST",
@@ -127,47 +157,59 @@ class Account:
         token = data.get("authToken")
         if not is_token(token):
             raise _lacks("authToken")
-        return self._enter(self._authorize(token, device_id), None)
+        return Login(self._authorize(token, device_id), None)
 
-    def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Session:
+    def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Login:
         """Log in with an auth token; with a new one of ``refresh``, if that is refused."""
         device_id = self._new_device_id()
-        try:
-            session = self._authorize(auth_token, device_id)
-        except AuthenticationException:
-            if refresh is None:
-                raise
-            session = self._authorize(self._fresh_token(refresh), device_id)
-        return self._enter(session, refresh)
+        return Login(self._authorize_or_refresh(auth_token, device_id, refresh), refresh)
 
-    def logout(self, session: Session) -> None:
-        """Void the token and forget the session. A token that the service does not know any more is void already."""
+    def enter(self, login: Login) -> None:
+        """Make this the login. The caller holds the lock, and calls :meth:`store_session` after it."""
+        self.session, self._refresh = login
+        self._settings_are_new = True
+
+    def void(self, session: Session) -> None:
+        """Void the token of a session. A token that the service does not know is void already."""
         try:
             self._call("DELETE", f"{self.endpoints.client}/me", {"authToken": session.auth_token})
         except AuthenticationException as error:
-            logger.info("The token was void before the logout (%s).", error.code)
-        with self._lock:
-            if self._is_current(session):
-                self.session = None
-                self._refresh = None
-        self._in_store("cleared", self._store.clear)
+            self._log.info("The token was void before the logout (%s).", error.code)
+
+    def leave(self) -> None:
+        """Forget the login. The caller holds the lock, and calls :meth:`store_session` after it."""
+        self.session = self._refresh = None
+
+    def store_session(self) -> None:
+        """Write the login to the store, or clear that if there is none. What the store raises is logged."""
+        what = "written"
+        try:
+            with self._store_turn:
+                session = self.session
+                if session is not None:
+                    self._store.save(session.to_store())
+                else:
+                    what = "cleared"
+                    self._store.clear()
+        except Exception as error:
+            self._log.warning(
+                "The session store can't be %s (%s): this login will not survive a restart as it should.",
+                what,
+                type(error).__name__,
+                exc_info=True,
+            )
 
     def renew(self) -> None:
-        """``PUT /me`` again, for a new jwt and settings; with a new auth token where the old one is refused."""
-        session, refresh = self.require(), self._refresh
-        try:
-            renewed = self._authorize(session.auth_token, session.device_id)
-        except AuthenticationException:
-            if refresh is None:
-                raise
-            renewed = self._authorize(self._fresh_token(refresh), session.device_id)
+        """``PUT /me`` again, for a new jwt and settings; with a new auth token if the old one is refused."""
+        session = self.require()
+        renewed = self._authorize_or_refresh(session.auth_token, session.device_id, self._refresh)
         with self._lock:
             if not self._is_current(session):
                 return
             self.session = renewed
-            self.settings_are_new = True
+            self._settings_are_new = True
         if renewed.auth_token != session.auth_token:
-            self._in_store("written", lambda: self._store.save(renewed.to_store()))
+            self.store_session()
 
     def refresh_settings(self) -> None:
         """``GET /settings``: the ``MODE``, and where the WebSocket is."""
@@ -181,19 +223,28 @@ class Account:
                 self.session = replace(self.session, settings=settings)
 
     def send_message(self, body: Mapping[str, Any]) -> Dict[str, Any]:
-        """``POST /messages``: the stored message."""
+        """``POST /messages``, or the thread of the message that this one replies to: the stored message."""
         session = self.require()
-        stored: Dict[str, Any] = self._call(
-            "POST", f"{self.endpoints.client}/messages", {"authToken": session.auth_token}, body
-        )
+        url = f"{self.endpoints.client}/messages"
+        parent = body.get("parentId")
+        if parent:
+            url = f"{url}/{quote(str(parent), safe='')}/thread"
+        stored: Dict[str, Any] = self._call("POST", url, {"authToken": session.auth_token}, body)
         return stored
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        """``GET /messages``: what came after a message, oldest first."""
+        """``GET /messages``: the messages after one, oldest first."""
         return self._messages({"affix": "append", "id": message_id, "per_page": str(limit)})
 
+    def message(self, message_id: str) -> Dict[str, Any]:
+        """``GET /messages/{id}``: one message as it is now."""
+        session = self.require()
+        url = f"{self.endpoints.client}/messages/{quote(message_id, safe='')}"
+        found: Dict[str, Any] = self._call("GET", url, {"authToken": session.auth_token})
+        return found
+
     def newest_message_id(self) -> str:
-        """The same for the newest message's id; ``"0"`` where there is no message yet."""
+        """Return the newest message's id, or ``"0"`` if there is no message yet."""
         page = self._messages({"affix": "prepend", "per_page": "1"})
         newest: Optional[str] = None
         for message in page:
@@ -211,7 +262,7 @@ class Account:
         return sorted(messages, key=lambda message: rank(id_of(message) or ""))
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
-        """What the socket wants; None where a :meth:`renew` has to come first (no jwt yet, or an expired one)."""
+        """Return what the socket wants, or None if a :meth:`renew` has to come first (no jwt yet, or an expired one)."""
         session = self.require()
         if session.jwt is None or session.settings is None:
             return None
@@ -221,34 +272,34 @@ class Account:
         return Credentials(self.websocket_url(session), self.identity(session), session.jwt)
 
     def websocket_url(self, session: Session) -> str:
-        """Where the WebSocket of a session is."""
+        """Return the address of a session's WebSocket."""
         allowed = self._settings.allow_insecure_socket or not self.endpoints.client.lower().startswith("https:")
         return websocket_url(session.settings or {}, self._app_id, self._settings.region, insecure_allowed=allowed)
 
     def identity(self, session: Session) -> Identity:
-        """Who the session is, on the wire."""
+        """Return who the session is, on the wire."""
         return Identity(self._app_id, session.uid, self.resource, session.device_id, __version__)
 
     @property
     def me(self) -> Self:
-        """Who hears what comes."""
+        """Who listens on this connection."""
         session = self.session
         return Self(self.resource, session.uid if session is not None else None)
 
     @property
     def mode(self) -> str:
-        """The service's ``MODE``, as last heard."""
+        """The service's ``MODE``, by its newest settings."""
         if self.shared_mode is not None:
             return self.shared_mode
         session = self.session
         return mode_of((session.settings if session else None) or {})
 
     def scrub(self, text: str) -> str:
-        """The text without this account's secrets, should the server have quoted one."""
+        """Return the text without this account's secrets: a server may quote one."""
         return self._secrets.scrub(text)
 
     def scrub_error(self, error: CometChatException) -> None:
-        """The same for the texts of an error and its causes, in place; and cut: a server's text may have any length."""
+        """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
         for each in causes(error):
             if isinstance(each, CometChatException):
                 self._scrub_one(each)
@@ -265,7 +316,7 @@ class Account:
         error.args = (error.code, error.message)
 
     def _quotes(self, error: BaseException) -> bool:
-        """It, or what it wraps, shows a secret."""
+        """Return True if the error, or what it wraps, shows a secret."""
         texts = (text for each in causes(error) for text in (str(each), repr(each), repr(each.args)))
         return any(self._secrets.scrub(text) != text for text in texts)
 
@@ -282,20 +333,20 @@ class Account:
         self._secrets.add(jwt)
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
 
-    def _enter(self, session: Session, refresh: Optional[Refresh]) -> Session:
-        with self._lock:
-            self.session = session
-            self._refresh = refresh
-            self.settings_are_new = True
-        self._in_store("written", lambda: self._store.save(session.to_store()))
-        return session
+    def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
+        try:
+            return self._authorize(auth_token, device_id)
+        except AuthenticationException:
+            if refresh is None:
+                raise
+            return self._authorize(self._fresh_token(refresh), device_id)
 
     def _is_current(self, session: Session) -> bool:
-        """Nobody has logged out or in meanwhile; a login's device id is its own. Under the lock."""
+        """Return True if this is still the login: its device id is its own. The caller holds the lock."""
         return self.session is not None and self.session.device_id == session.device_id
 
     def require(self) -> Session:
-        """The login.
+        """Return the login.
 
         :raises CometChatException: ``USER_NOT_LOGGED_IN``.
         """
@@ -355,20 +406,9 @@ class Account:
     def _new_device_id(self) -> str:
         return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
 
-    def _in_store(self, what: str, act: Callable[[], None]) -> None:
-        try:
-            act()
-        except Exception as error:
-            logger.warning(
-                "The session store can't be %s (%s): this login will not survive a restart as it should.",
-                what,
-                type(error).__name__,
-                exc_info=True,
-            )
-
 
 def _writable(text: str) -> str:
-    """Half of a surrogate pair, which no terminal and no log can write, as its escape."""
+    """Escape halves of surrogate pairs, which terminals and logs cannot write."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 

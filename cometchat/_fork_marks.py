@@ -1,0 +1,61 @@
+"""Which process this is: a cheap mark of it, and what forking servers need to be told."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import mmap
+import os
+import sys
+from typing import Protocol
+
+logger = logging.getLogger("cometchat.client")
+
+#: Linux's MADV_WIPEONFORK: whatever forks, the child finds a page of zeros. Python's mmap does not name it.
+_WIPE_ON_FORK = 18
+
+
+class Mark(Protocol):
+    """``mark[0]`` is true in the process that made it, and false in a child of that."""
+
+    def __getitem__(self, place: int) -> object: ...
+
+
+class _PidMark:
+    """One that asks the system, where it wipes no pages."""
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+
+    def __getitem__(self, place: int) -> bool:
+        return self._pid == os.getpid()
+
+
+def new_mark() -> Mark:
+    """A mark of this process. Reading it takes no system call, where the system can wipe a page for a child."""
+    if sys.platform != "linux":
+        return _PidMark()
+    page: Mark = _PidMark()
+    with contextlib.suppress(OSError, ValueError):  # a system without it, or without memory
+        wiped = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        wiped.madvise(_WIPE_ON_FORK)
+        wiped[0] = 1
+        page = wiped
+    return page
+
+
+_warned = False
+
+
+def warn_where_threads_stand_still() -> None:
+    """Say, once a process, that uWSGI was started without threads: Python's then run during requests only, or never."""
+    global _warned
+    if _warned:
+        return
+    _warned = True
+    # Not its options: since uWSGI 2.0.27 threads are on without them.
+    if not getattr(sys.modules.get("uwsgi"), "has_threads", True):
+        logger.warning(
+            "uWSGI runs without threads, so that the connection can neither be made nor kept: start it with"
+            " --enable-threads (in an ini file: enable-threads = true)."
+        )

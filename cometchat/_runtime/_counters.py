@@ -1,0 +1,102 @@
+"""What happened to a client's connection, counted.
+
+Transitions are counted under the client's lock, frames and pongs by the connection thread. Reading takes no lock.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from typing import Callable, Deque, Optional, Sequence
+
+from .._protocol.machine import Step
+from .._protocol.states import UP, Phase
+from ..exceptions import CometChatException, ConnectionException
+from ..status import PastError, Stats
+
+#: Maximum number of errors that are remembered.
+ERRORS = 10
+
+
+class Counters:
+    """One client's.
+
+    :param wall_clock: Unix seconds.
+    """
+
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        self._wall_clock = wall_clock
+        self._attempts = self._connects = 0
+        self._failures: Counter[str] = Counter()
+        self._drops: Counter[str] = Counter()
+        self._close_codes: Counter[int] = Counter()
+        self._frames = self._bytes = self._ignored = 0
+        self._pings = 0
+        self._round_trip: Optional[float] = None
+        self._round_trips = 0.0
+        self._errors: Deque[PastError] = deque(maxlen=ERRORS)
+
+    def step(self, step: Step) -> None:
+        """Count a transition. The caller holds the client's lock."""
+        error = step.notifications[0].error if step.notifications else None
+        if error is None and step.old is step.new:
+            return
+        # With a new jwt it is the same attempt.
+        self._attempts += step.new is Phase.OPENING and step.old not in (Phase.OPENING, Phase.RENEWING)
+        self._connects += step.new in UP and step.old is Phase.AUTHENTICATING
+        if error is not None:
+            self._count_error(step, error)
+
+    def frames(self, frames: Sequence[bytes]) -> None:
+        """Count frames of a connection that is up."""
+        self._frames += len(frames)
+        self._bytes += sum(map(len, frames))
+
+    def ignored(self) -> None:
+        """Count a frame that says nothing to this SDK."""
+        self._ignored += 1
+
+    def pong(self, round_trip: float) -> None:
+        """Count an answered ping."""
+        self._pings += 1
+        self._round_trip = round_trip
+        self._round_trips += round_trip
+
+    def stats(self, *, fetched: int, queued: int, dropped: int) -> Stats:
+        """Return all counts, with those of the inbox and the queue."""
+        return Stats(
+            attempts=self._attempts,
+            connects=self._connects,
+            failures=dict(self._failures),
+            drops=dict(self._drops),
+            close_codes=dict(self._close_codes),
+            frames_received=self._frames,
+            bytes_received=self._bytes,
+            frames_ignored=self._ignored,
+            messages_fetched=fetched,
+            events_queued=queued,
+            events_dropped=dropped,
+            pings=self._pings,
+            ping_round_trip=self._round_trip,
+            ping_round_trip_mean=self._round_trips / self._pings if self._pings else None,
+            last_errors=tuple(self._errors),
+        )
+
+    def _count_error(self, step: Step, error: CometChatException) -> None:
+        if step.old in UP:
+            self._drops[error.code] += 1
+            if isinstance(error, ConnectionException) and error.closed_by_frame and error.close_code is not None:
+                self._close_codes[error.close_code] += 1
+        else:
+            self._failures[error.code] += 1
+        remembered = copy_of(error)
+        remembered.__cause__ = None  # its traceback holds on to a socket, and to what that has read
+        self._errors.append(PastError(self._wall_clock(), step.old.value, remembered))
+
+
+def copy_of(error: CometChatException) -> CometChatException:
+    """Return a copy without a traceback, which grows with each raise and holds on to what its frames held."""
+    copy = type(error)(error.code, error.message)
+    copy.__dict__.update(error.__dict__)
+    copy.__cause__ = error.__cause__
+    return copy

@@ -1,0 +1,219 @@
+"""Login, logout and connect, on one table: see :mod:`cometchat._protocol.login_states`.
+
+The login state and the generation of the connection change under one lock. So no ``connect()`` can slip in between a
+``logout()`` that has ended the connection and the end of its HTTP call.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, Optional, Tuple
+
+from .._protocol.login_states import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
+from ..exceptions import (
+    ERR_CONNECT_TIMEOUT,
+    LOGIN_IN_PROGRESS,
+    CometChatException,
+    client_closed,
+    exception_for,
+)
+from ._account import Account, Login
+from ._session import Session
+from ._wakeup import Wakeup
+from .connection import Connection, Generation
+from .delivery import Dispatcher, EventQueue, Inbox
+
+
+class Lifecycle:
+    """One client's login state, and the calls that change it. On any thread.
+
+    :param auto_connect: connect after a login.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        *,
+        lock: threading.RLock,
+        account: Account,
+        connection: Connection,
+        inbox: Inbox,
+        events: EventQueue,
+        dispatcher: Dispatcher,
+        auto_connect: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._lock = lock
+        self._account = account
+        self._connection = connection
+        self._inbox = inbox
+        self._events = events
+        self._dispatcher = dispatcher
+        self._auto_connect = auto_connect
+        self._clock = clock
+        self.state = LoginState.LOGGED_OUT
+        self._busy_thread: Optional[int] = None
+        self._idle = Wakeup()  # set when the call that is under way ends
+
+    def resume(self) -> None:
+        """Take up the stored session, and connect in auto mode. Makes no HTTP call."""
+        if self._account.restore():
+            with self._lock:
+                if self.state is not LoginState.LOGGED_OUT:
+                    return
+                self.state = LoginState.LOGGED_IN
+            if self._auto_connect:
+                self._connection.connect()
+
+    def login(self, act: Callable[[], Login]) -> Session:
+        """Log in. ``act`` makes the HTTP calls.
+
+        :raises CometChatException: ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what ``act`` raises.
+        """
+        self._dispatcher.start()
+        self._begin(Call.LOGIN)
+        try:
+            number = self._connection.state.number
+            login = act()
+            begun = self._enter(login, number)
+        except BaseException as error:
+            self._end(False)
+            if isinstance(error, CometChatException):
+                self._events.post("login", "login_failure", error)
+            raise
+        if begun is not None:
+            self._connection.start(*begun)
+        self._account.store_session()
+        return login.session
+
+    def logout(self) -> None:
+        """Disconnect, void the token, forget the login.
+
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``LOGIN_IN_PROGRESS``, ``ERR_CLIENT_CLOSED``, or what the
+            HTTP call raises: the user is still logged in then.
+        """
+        self._begin(Call.LOGOUT)
+        try:
+            self._dispatcher.start()
+            self._connection.disconnect()
+            self._account.void(self._account.require())
+        except BaseException as error:
+            self._end(False)
+            if isinstance(error, CometChatException):
+                self._events.post("login", "logout_failure", error)
+            raise
+        with self._lock:
+            self._account.leave()
+            self._inbox.forget()
+            self._end(True)
+        self._account.store_session()
+        self._events.post("login", "logout_success")
+
+    def connect(self, timeout: Optional[float]) -> None:
+        """Connect, and wait for at most ``timeout`` seconds; 0 does not wait.
+
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``ERR_CLIENT_CLOSED``, and as ``Client.connect`` says.
+        """
+        deadline = None if timeout is None else self._clock() + timeout
+        with self._lock:
+            outcome = ON_CALL[self.state, Call.CONNECT]
+            begun = self._connection.begin() if outcome is Outcome.RUN else None
+        while begun is None:
+            self._wait_or_refuse(outcome, deadline)
+            with self._lock:
+                outcome = ON_CALL[self.state, Call.CONNECT]
+                begun = self._connection.begin() if outcome is Outcome.RUN else None
+        self._connection.start(*begun)
+        if timeout != 0:
+            self._connection.wait_until_up(deadline, timeout)
+
+    def take_over(self, closed: bool) -> None:
+        """In the child of a fork: no call is under way, and the login is the parent's.
+
+        :param closed: the parent was about to close the client.
+        """
+        logged_in = LoginState.LOGGED_OUT if self._account.session is None else LoginState.LOGGED_IN
+        self.state = LoginState.CLOSED if closed else logged_in
+
+    def reconnect_after_fork(self) -> None:
+        """In the child of a fork: connect as the parent was to be connected."""
+        if self.state is LoginState.LOGGED_IN:
+            self._connection.connect()
+
+    def close(self) -> bool:
+        """End for ever. Returns False if it was closed before. Waits for nothing."""
+        with self._lock:
+            if self.state is LoginState.CLOSED:
+                return False
+            self.state = LoginState.CLOSED
+        self._idle.set()
+        return True
+
+    @property
+    def closed(self) -> bool:
+        """The client was closed."""
+        return self.state is LoginState.CLOSED
+
+    def _begin(self, call: Call) -> None:
+        """Begin a call that takes time, once the table allows it."""
+        while True:
+            with self._lock:
+                outcome = ON_CALL[self.state, call]
+                if outcome is Outcome.RUN:
+                    self.state = DURING[self.state, call]
+                    self._busy_thread = threading.get_ident()
+                    self._idle = Wakeup()
+                    return
+            self._wait_or_refuse(outcome, None)
+
+    def _end(self, succeeded: bool) -> None:
+        """End the call that is under way."""
+        with self._lock:
+            self.state = AFTER[self.state, succeeded]
+            self._busy_thread = None
+            idle = self._idle
+        idle.set()
+
+    def _enter(self, login: Login, number: int) -> Optional[Tuple[Generation, bool]]:
+        """Make this the login. Returns what ``Connection.start`` wants, or None if it is not to connect.
+
+        :param number: of the generation when the call began. A disconnect() that came during the call holds.
+        """
+        user = login.session.to_user()
+        state, connects = self._connection.state, self._auto_connect
+        with self._lock:
+            connects = connects and (state.number == number or state.wanted)
+            before = self._account.session
+        switches = before is not None and before.uid != login.session.uid
+        while True:
+            if switches:
+                self._connection.disconnect()
+            with self._lock:
+                if self.state is LoginState.CLOSED:
+                    raise client_closed()
+                if switches and state.wanted:
+                    continue  # another thread has just connected as the user before
+                self._account.enter(login)
+                if switches:
+                    self._inbox.forget()
+                self._end(True)
+                self._events.post("login", "login_success", user)
+                return self._connection.begin() if connects else None
+
+    def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float]) -> None:
+        if outcome is Outcome.REFUSE_CLOSED:
+            raise client_closed()
+        if outcome is Outcome.REFUSE_LOGGED_OUT:
+            self._account.require()  # raises, unless close() or a login has just come
+            raise exception_for(LOGIN_IN_PROGRESS, "A login of this client is under way: wait for it.")
+        if outcome is Outcome.REFUSE_BUSY:
+            raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is under way: wait for it.")
+        with self._lock:
+            idle, waits = self._idle, self.state in BUSY
+            if waits and self._busy_thread == threading.get_ident():
+                raise exception_for(
+                    LOGIN_IN_PROGRESS, "This call came from inside a login or logout of the same client and thread."
+                )
+        if waits and not idle.wait(None if deadline is None else max(0.0, deadline - self._clock())):
+            raise exception_for(ERR_CONNECT_TIMEOUT, "Not connected in time: a logout of this client is under way.")

@@ -1,0 +1,69 @@
+"""The login: what it is, and what a store keeps of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+
+from . import _arguments as arguments
+
+if TYPE_CHECKING:
+    from ..models import User
+
+_FORMAT = 1
+
+
+#: Characters. A longer uid or token is none.
+LONGEST_UID = 1000
+LONGEST_TOKEN = 8192
+
+def is_uid(value: object) -> bool:
+    """A server, or a file, may say so much: this can be a uid."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_UID and arguments.is_unicode(value)
+
+
+def is_token(value: object) -> bool:
+    """The same of an auth token, which goes into a header."""
+    return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and arguments.fits_header(value)
+
+
+@dataclass(frozen=True)
+class Session:
+    """A login. ``jwt`` and ``settings`` come with ``PUT /me`` and are not stored: a restart asks for them anew."""
+
+    app_id: str
+    uid: str
+    auth_token: str = field(repr=False)
+    device_id: str
+    user: Mapping[str, Any] = field(repr=False)
+    jwt: Optional[str] = field(default=None, repr=False)
+    settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
+
+    def to_user(self) -> User:
+        """The logged-in user."""
+        from ..models import User  # here, so that importing the package does not load them
+
+        return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
+
+    def to_store(self) -> Dict[str, Any]:
+        """What a store keeps: JSON-able."""
+        return {
+            "format": _FORMAT,
+            "app_id": self.app_id,
+            "uid": self.uid,
+            "auth_token": self.auth_token,
+            "device_id": self.device_id,
+            "user": dict(self.user),
+        }
+
+    @classmethod
+    def from_store(cls, stored: Mapping[str, Any], app_id: str) -> Optional[Session]:
+        """Read what a store kept. None where it is of another app, or not of this form."""
+        if not isinstance(stored, Mapping) or stored.get("format") != _FORMAT or stored.get("app_id") != app_id:
+            return None
+        uid, token, device = (stored.get(key) for key in ("uid", "auth_token", "device_id"))
+        if not (is_uid(uid) and is_token(token) and isinstance(device, str) and arguments.is_unicode(device)):
+            return None
+        assert isinstance(uid, str) and isinstance(token, str)
+        user = stored.get("user")
+        return cls(app_id, uid, token, device, user if isinstance(user, dict) else {})

@@ -1,0 +1,21 @@
+"""The connection: its state, its thread, and what the rest of the client does with it."""
+
+from ._channel import Channel
+from ._connection import Connection
+from ._frame_router import FrameRouter
+from ._generation import Generation
+from ._handshake import Handshake
+from ._reconnect_policy import ReconnectPolicy
+from ._state import ConnectionState
+from ._thread import ConnectionThread
+
+__all__ = [
+    "Channel",
+    "Connection",
+    "ConnectionState",
+    "ConnectionThread",
+    "FrameRouter",
+    "Generation",
+    "Handshake",
+    "ReconnectPolicy",
+]

@@ -1,0 +1,163 @@
+"""What the user's threads do with the connection: connect, wait, disconnect."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Callable, Optional, Tuple
+
+from ..._protocol.states import UP, CometChatWSState, Phase, Signal
+from ...exceptions import (
+    ERR_CONNECT_TIMEOUT,
+    NO_WEBSOCKET_CONNECTION,
+    client_closed,
+    exception_for,
+)
+from .._counters import copy_of
+from .._log import ClientLog
+from .._threads import ServiceThread
+from ..delivery import Dispatcher, Inbox
+from ..sharing import SharedConnection
+from ._generation import Generation
+from ._state import PHASES_OF, ConnectionState
+from ._thread import ConnectionThread
+
+logger = logging.getLogger("cometchat.connection")
+
+#: Maximum time, in seconds, that connect() and disconnect() wait for the listeners to hear what happened.
+_PATIENCE = 0.05
+
+
+class Connection:
+    """One client's connection, as the user's threads see it.
+
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        state: ConnectionState,
+        thread: ConnectionThread,
+        *,
+        inbox: Inbox,
+        dispatcher: Dispatcher,
+        sharing: Optional[SharedConnection],
+        name: str,
+        client_name: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.state = state
+        self._lock: Any = state.lock
+        self._thread = thread
+        self._inbox = inbox
+        self._dispatcher = dispatcher
+        self._sharing = sharing
+        self._name = name
+        self._log = ClientLog(logger, client_name)
+        self._clock = clock
+
+    # --- connect
+
+    def connect(self) -> None:
+        """Want the connection: start the thread, or end the wait for the next attempt. Does not wait."""
+        self.start(*self.begin())
+
+    def begin(self) -> Tuple[Generation, bool]:
+        """Want the connection. The caller may hold the lock, and hands the result to :meth:`start` after it."""
+        return self.state.begin()
+
+    def start(self, generation: Generation, begins: bool) -> None:
+        """Start the thread of a generation that has just begun."""
+        if begins:
+            self._dispatcher.start()
+            self._thread.start(generation)
+
+    def wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
+        """Wait for the connection; see ``Client.connect``.
+
+        :param deadline: monotonic seconds.
+        :param timeout: as the user gave it, for the error.
+        """
+        rest = None if deadline is None else max(0.0, deadline - self._clock())
+        phase = self.state.wait_for(UP | {Phase.IDLE, Phase.CLOSED}, rest)
+        newest, stopped_by = self.state.why_stopped()
+        if phase in UP:
+            # A caller that is back from connect() may expect that the listeners know, if they let it.
+            self._dispatcher.drain(_PATIENCE)
+            return
+        if phase is None:
+            raise exception_for(
+                ERR_CONNECT_TIMEOUT,
+                f"Not connected within {timeout:g} s; the attempts go on.",
+                details=str(newest) if newest is not None else None,
+            ) from newest
+        if phase is Phase.CLOSED:
+            raise client_closed()
+        message = "The connection was given up, by disconnect(), logout() or another login, while connect() waited."
+        raise copy_of(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
+
+    def wait_for_status(self, status: CometChatWSState, timeout: Optional[float]) -> bool:
+        """Wait until the status was ``status``, if only for a moment. Returns False if the client was closed."""
+        phases = PHASES_OF[status]
+        return self.state.wait_for(phases | {Phase.CLOSED}, timeout) in phases
+
+    # --- disconnect
+
+    def disconnect(self) -> None:
+        """Want no connection. Returns within some milliseconds, in every state and on every thread.
+
+        What has happened is delivered before this returns, if the listeners let it. Of what is still queued then, only
+        the final ``on_disconnected`` may be delivered.
+        """
+        if not self.hand_over_if_interrupted(self.disconnect):
+            ended = self.state.end(Signal.DISCONNECT)
+            self._leave_shared()
+            if ended is not None:
+                self._dispatcher.drain(_PATIENCE)
+                self._inbox.discard_old()
+
+    def close(self, *, at_exit: bool = False) -> None:
+        """Want no connection, for ever.
+
+        :param at_exit: the interpreter ends: this waits for nothing.
+        """
+        ended = self.state.end(Signal.CLOSE, at_exit=at_exit)
+        self._leave_shared()
+        if ended is not None and not at_exit:  # at exit, what is queued is delivered for as long as join() waits
+            self._dispatcher.drain(_PATIENCE)
+            self._inbox.discard_old()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the connection thread, for at most ``timeout`` seconds."""
+        generation = self.state.newest
+        if generation is not None and generation.thread is not None:
+            generation.thread.join(timeout)
+        if self._sharing is not None:
+            self._sharing.wait_left(timeout)
+
+    def release_after_fork(self) -> None:
+        """In the child of a fork: the socket is the parent's. Close the copy without a word on the wire."""
+        generation = self.state.newest
+        if generation is not None and generation.socket is not None:
+            generation.socket.forsake()
+        if self._sharing is not None:
+            self._sharing.release_after_fork()
+
+    def _leave_shared(self) -> None:
+        if self._sharing is not None:
+            self._sharing.leave(self.state.number)
+
+    def hand_over_if_interrupted(self, call: Callable[[], None]) -> bool:
+        """Hand a call over to another thread if a signal handler makes it that interrupted the holder of the lock.
+
+        The interrupted thread releases the lock only after the handler returns, so the handler cannot wait for it.
+
+        :returns: True if the call was handed over.
+        """
+        if not self._lock._is_owned():
+            return False
+        thread = ServiceThread(
+            self._name.format("signal"), call, wanted=lambda: False, wait=time.sleep, log=self._log
+        )
+        thread.start()
+        return True

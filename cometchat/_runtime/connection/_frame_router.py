@@ -1,0 +1,131 @@
+"""From frames to events: messages go to the inbox, everything else to the queue. On the connection thread."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Callable, List, Optional, Sequence
+
+from ..._protocol.delivery import Delivery, Self, deliver
+from ..._protocol.events import AuthAnswer, Event, Ignored, Pong, ServerEvent
+from ..._protocol.frames import decode
+from ..._transport.json_decoder import loads
+from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, exception_for
+from .._account import Account
+from .._counters import Counters
+from .._log import ClientLog
+from ..delivery import EventQueue, Inbox, Owed
+from ..sharing import SharedConnection
+from ._generation import Generation
+
+logger = logging.getLogger("cometchat.frames")
+
+#: Maximum length of a logged frame, and of a secret in it, in characters.
+_LONGEST_LOGGED = 2000
+_LONGEST_SECRET = 8192
+
+
+class FrameRouter:
+    """Takes the frames of one client's connections.
+
+    :param sharing: relays frames to the processes that share the connection; None if none do.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        events: EventQueue,
+        inbox: Inbox,
+        counters: Counters,
+        sharing: Optional[SharedConnection],
+        client_name: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._account = account
+        self._events = events
+        self._inbox = inbox
+        self._counters = counters
+        self._sharing = sharing
+        self._log = ClientLog(logger, client_name)
+        self._clock = clock
+
+    def take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
+        """Take frames that came together: their events are queued together.
+
+        :returns: False if the generation is not the current one.
+        :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
+        """
+        self._counters.frames(frames)
+        me = self._account.me
+        owed: List[Owed] = []
+        current = True
+        try:
+            for data in frames:
+                event = self.decode(data)
+                if isinstance(event, ServerEvent):
+                    if self._sharing is not None:
+                        self._sharing.relay(data)
+                    if event.type == "message":
+                        self._post(generation, owed)  # what came before it is delivered before it
+                        own = event.device_id == me.resource
+                        current = self._inbox.take(generation.number, event.body, own, len(data))
+                    else:
+                        delivery = self._delivery_of(event, me)
+                        if delivery is not None:
+                            owed.append((delivery, len(data)))
+                elif isinstance(event, Pong):
+                    round_trip = generation.pong(self._clock())
+                    if round_trip is not None:
+                        self._counters.pong(round_trip)
+                elif isinstance(event, AuthAnswer):
+                    self.check_accepted(event)
+        finally:
+            self._post(generation, owed)
+        return current
+
+    def decode(self, data: bytes) -> Event:
+        """Read one frame."""
+        event = decode(data, loads)
+        if isinstance(event, Ignored):
+            self._counters.ignored()
+        if logger.isEnabledFor(logging.DEBUG):
+            self._log.debug("< %s", self._shown(data.decode("utf-8", "replace")))
+            if isinstance(event, Ignored):
+                self._log.debug("ignored: %s", self._shown(event.reason))
+        return event
+
+    def check_accepted(self, answer: AuthAnswer) -> None:
+        """Check an answer to ``auth``.
+
+        :raises CometChatException: ``WS_AUTH_FAIL``, or ``WS_CONNECTION_FAIL`` if another attempt may succeed.
+        """
+        if answer.accepted:
+            return
+        said = self._shown(
+            ", ".join(part for part in (answer.code, answer.status, answer.message) if part) or "no code"
+        )
+        if answer.transient:
+            raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate just now.", details=said)
+        raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)
+
+    def _post(self, generation: Generation, owed: List[Owed]) -> None:
+        if owed:
+            self._events.post_ephemeral(owed, generation.number)
+            owed.clear()
+
+    def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
+        try:
+            return deliver(event, me)
+        except Exception:  # a frame can't end the connection; failing to read it is a mistake of this SDK
+            self._counters.ignored()
+            self._log.exception("A frame of type %s can't be delivered.", event.type)
+            return None
+
+    def _shown(self, text: str) -> str:
+        """Return the text as it may be logged: without secrets, and cut, in this order, so that no piece of one stays."""
+        if len(text) <= _LONGEST_LOGGED:
+            return self._account.scrub(text)
+        # A secret that begins before the cut ends before the second one.
+        shown = self._account.scrub(text[: _LONGEST_LOGGED + _LONGEST_SECRET])[:_LONGEST_LOGGED]
+        return f"{shown} ... {len(text)} characters"

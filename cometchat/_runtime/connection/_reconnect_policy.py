@@ -1,0 +1,201 @@
+"""When to try again: tenacity's strategies, ``Retry-After``, and a wait that can be ended."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+import random
+import time
+from typing import Any, Callable, ContextManager, Iterator, Optional
+
+import tenacity
+
+from ..._transport.reach import Reach, reach_of
+from ...settings import LONGEST, StopStrategy, WaitStrategy
+from .._log import ClientLog
+from .._wakeup import Wakeup
+from ._generation import Generation
+from ._state import ConnectionState
+
+logger = logging.getLogger("cometchat.connection")
+
+#: Minimum time between two attempts, in seconds, if the network's return ends a wait: it may come and go.
+SOONEST = 0.5
+
+#: Seconds between two looks for an answer of the host.
+LOOK = 0.25
+
+#: Maximum default wait, in seconds.
+LONGEST_WAIT = 30.0
+
+#: Set on tenacity's state, which the user's strategies see.
+_BEGAN_WITH_LOSS = "cometchat_began_with_loss"
+
+#: While its context lasts, what it is given is called whenever the network comes back.
+NetworkWatch = Callable[[Callable[[], None]], ContextManager[None]]
+
+
+def default_wait() -> WaitStrategy:
+    """A random 0 to 1 s, then exponential with full jitter, capped at 30 s."""
+    return tenacity.wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
+
+
+class ReconnectPolicy:
+    """The user's strategies, or the defaults. If one of the user's raises, that is logged, and the default is used.
+
+    :param jitter: 0 to 1 s at random, on top of a ``Retry-After``, so that many clients do not return at once.
+    :param network_watch: tells when this machine's network comes back.
+    :param host_probe: asks, during a wait, whether the host can be reached again; None if it has answered.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        wait: Optional[WaitStrategy],
+        stop: Optional[StopStrategy],
+        network_watch: NetworkWatch,
+        client_name: Callable[[], str],
+        jitter: Callable[[], float] = random.random,
+        host_probe: Callable[[Optional[BaseException]], Optional[Reach]] = reach_of,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.default_wait = default_wait()
+        self.wait = wait or self.default_wait
+        self.stop = stop or tenacity.stop_never
+        self.network_watch = network_watch
+        self.log = ClientLog(logger, client_name)
+        self.jitter = jitter
+        self.host_probe = host_probe
+        self.clock = clock
+
+
+class RetrySeries:
+    """The attempts of one generation, and the waits between them. For the connection thread.
+
+    :param before_wait: called when the next wait is decided.
+    :param after_wait: called when it is over.
+    """
+
+    def __init__(
+        self,
+        policy: ReconnectPolicy,
+        state: ConnectionState,
+        generation: Generation,
+        before_wait: Callable[[tenacity.RetryCallState], None],
+        after_wait: Callable[[], None],
+    ) -> None:
+        self._policy = policy
+        self._state = state
+        self._generation = generation
+        self._before_wait = before_wait
+        self._after_wait = after_wait
+        self._obeys = False  # the server asked for this wait
+        self._failure: Optional[BaseException] = None
+
+    def attempts(self) -> Iterator[tenacity.AttemptManager]:
+        """Yield one attempt, and another for each ``with`` block that raises, while the generation is current."""
+        return iter(
+            tenacity.Retrying(
+                sleep=self._sleep,
+                wait=self._seconds,
+                stop=self._stops,
+                retry=self._goes_on,
+                before_sleep=self._before_wait,
+                reraise=True,
+            )
+        )
+
+    def _goes_on(self, state: tenacity.RetryCallState) -> bool:
+        return state.outcome is not None and state.outcome.failed and self._state.is_current(self._generation)
+
+    def _seconds(self, state: tenacity.RetryCallState) -> float:
+        """Return the strategy's seconds before the next attempt, and not less than the server asked for."""
+        policy = self._policy
+        try:
+            seconds = float(policy.wait(_counted(state)))
+            if math.isnan(seconds) or seconds < 0:
+                raise ValueError(f"{seconds} is not a number of seconds")
+        except BaseException:  # SystemExit too: it must not end the connection thread
+            policy.log.exception("The reconnect_wait strategy raised; the default one takes its place.")
+            seconds = float(policy.default_wait(_counted(state)))
+        seconds = min(seconds, LONGEST)  # infinity cannot be waited for
+        self._failure = None if state.outcome is None else state.outcome.exception()
+        asked = getattr(self._failure, "retry_after", None)
+        self._obeys = asked is not None
+        return seconds if asked is None else max(seconds, asked + policy.jitter())
+
+    def _stops(self, state: tenacity.RetryCallState) -> bool:
+        try:
+            return bool(self._policy.stop(state))
+        except BaseException:
+            self._policy.log.exception("The reconnect_stop strategy raised; the attempts go on.")
+            return False
+
+    def _sleep(self, seconds: float) -> None:
+        self._wait(seconds)
+        self._after_wait()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait; not as long if the network comes back."""
+        policy, wake = self._policy, self._generation.wake
+        nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
+        failure, self._failure = self._failure, None
+        if self._obeys or seconds <= 2 * SOONEST:
+            nap(seconds)
+            return
+        returned = Wakeup()
+
+        def on_return() -> None:
+            returned.set()
+            wake.set()
+
+        began = policy.clock()
+        probe = policy.host_probe(failure)
+        with policy.network_watch(on_return):
+            if probe is None:
+                nap(seconds)
+            else:
+                self._look(probe, wake, began + seconds, on_return)
+        if returned.is_set():
+            self._state.rearm(self._generation)
+            # Many clients may be on this machine: not all in the same moment.
+            rest = SOONEST * (1 + policy.jitter()) - (policy.clock() - began)
+            nap(max(rest, SOONEST * policy.jitter()))
+
+    def _look(self, probe: Reach, wake: Wakeup, ends: float, on_return: Callable[[], None]) -> None:
+        """Wait, and ask the host: this machine's network says nothing of an outage farther away."""
+        clock = self._policy.clock
+        nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
+        try:
+            while not wake.is_set() and clock() < ends:
+                if probe.is_back():
+                    self._policy.log.debug("the host can be reached again")
+                    on_return()
+                else:
+                    nap(min(LOOK, max(0.0, ends - clock())))
+        finally:
+            probe.close()
+
+
+def _counted(state: tenacity.RetryCallState) -> tenacity.RetryCallState:
+    """Return the state as a wait strategy sees it: a loss that began the series is its first failure."""
+    if not getattr(state, _BEGAN_WITH_LOSS, False):
+        return state
+    seen = copy.copy(state)
+    seen.attempt_number += 1
+    return seen
+
+
+def count_loss(state: Any, lived: float, restart: bool) -> None:
+    """Note that a connection that was up is lost: its life is not a time of trying.
+
+    :param lived: seconds for which it was up.
+    :param restart: it has lived long: the attempts are counted, and measured, from here on.
+    """
+    state.start_time += lived
+    if restart:
+        setattr(state, _BEGAN_WITH_LOSS, True)
+        state.attempt_number = 0
+        state.idle_for = 0.0
+        state.start_time = time.monotonic()

@@ -1,0 +1,266 @@
+"""The state of the connection: the one place that knows which connection is current."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any, Callable, FrozenSet, List, Optional, Tuple
+
+from ..._protocol.machine import ConnectionMachine, Step
+from ..._protocol.states import STATUS, UP, CometChatWSState, Phase, Signal
+from ...exceptions import CometChatException, client_closed
+from .._counters import Counters
+from .._log import ClientLog
+from .._wakeup import Wakeup
+from ..delivery import CONNECTION, EventQueue, ListenerRegistry
+from ._generation import Generation
+
+logger = logging.getLogger("cometchat.connection")
+
+#: The phases in which no connection is wanted.
+_UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
+
+
+class PhaseWaiter:
+    """A thread that waits for one of some phases. A phase counts even if it lasts for a moment only."""
+
+    def __init__(self, phases: FrozenSet[Phase]) -> None:
+        self._phases = phases
+        self.reached = Wakeup()
+        self.seen: Optional[Phase] = None
+
+    def look(self, phase: Phase) -> bool:
+        """Note a phase. Returns True if the wait is over."""
+        if self.seen is None and phase in self._phases:
+            self.seen = phase
+        return self.seen is not None
+
+
+class ConnectionState:
+    """The phase, the status, and the current generation of one client's connection.
+
+    A *generation* begins with ``connect()`` and ends with ``disconnect()``. Its number is kept in the queue, which
+    refuses the events of older ones. A thread asks with its generation in hand; if that is not the current one, the
+    answer is None, and the thread ends.
+
+    All fields are written under the client's lock. ``status`` is read without it.
+
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        registry: ListenerRegistry,
+        events: EventQueue,
+        counters: Counters,
+        client_name: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.lock = registry.lock
+        self._events = events
+        self._counters = counters
+        self._log = ClientLog(logger, client_name)
+        self._clock = clock
+        self._machine = ConnectionMachine()
+        self._waiters: List[PhaseWaiter] = []
+        self._stopped_by: Optional[CometChatException] = None
+        #: The newest generation: the current one, or the one that ended last.
+        self.newest: Optional[Generation] = None
+        self.status = CometChatWSState.DISCONNECTED
+        self.last_error: Optional[CometChatException] = None
+        self.failed_in: Optional[Phase] = None
+
+    # --- which connection is current
+
+    @property
+    def number(self) -> int:
+        """The number of the current generation. It grows with each ``connect()`` and each ``disconnect()``."""
+        return self._events.generation
+
+    @property
+    def wanted(self) -> bool:
+        """The connection is up, or is being made. Takes no lock."""
+        return self._machine.phase not in _UNWANTED
+
+    @property
+    def closed(self) -> bool:
+        """The client was closed. Takes no lock."""
+        return self._machine.phase is Phase.CLOSED
+
+    def is_current(self, generation: Generation) -> bool:
+        """Return True if the generation is the current one. Takes no lock."""
+        return generation.number == self._events.generation and self.wanted
+
+    def phase(self, generation: Generation) -> Optional[Phase]:
+        """Return the phase, or None if the generation is not the current one."""
+        with self.lock:
+            return self._machine.phase if self.is_current(generation) else None
+
+    @property
+    def refusal(self) -> Signal:
+        """The signal for a refused jwt."""
+        with self.lock:
+            return self._machine.refusal
+
+    # --- beginning and ending it
+
+    def begin(self) -> Tuple[Generation, bool]:
+        """Want the connection. Returns the generation, and True if it has just begun and needs a thread.
+
+        :raises CometChatException: ``ERR_CLIENT_CLOSED``.
+        """
+        with self.lock:
+            if self._machine.phase is Phase.CLOSED:
+                raise client_closed()
+            begins = not self.wanted
+            if begins:
+                self.newest = Generation(self._events.advance(), self.lock)
+                self._stopped_by = self.last_error = self.failed_in = None
+            step = self._machine.handle(Signal.CONNECT, self._clock())
+            self._apply(step)
+            generation = self.newest
+            assert generation is not None
+        if not begins and step.old is not step.new:
+            generation.wake.set()
+        self._log_step(step)
+        return generation, begins
+
+    def end(self, signal: Signal, *, at_exit: bool = False) -> Optional[Generation]:
+        """Want no connection. Returns the generation that was ended, or None after ``close()``.
+
+        :param signal: DISCONNECT or CLOSE.
+        :param at_exit: the interpreter ends. Threads that wait are daemons, and sleep on until it is gone.
+        """
+        with self.lock:
+            if self._machine.phase is Phase.CLOSED:
+                return None
+            self._events.advance()
+            self._stopped_by = None
+            step = self._machine.handle(signal, self._clock())
+            if at_exit:
+                self._waiters.clear()
+            self._apply(step)
+            ended = self.newest
+        if ended is not None:
+            ended.interrupt(at_exit=at_exit)
+            ended.release_pings()
+        self._log_step(step)
+        return ended
+
+    # --- what the connection thread reports
+
+    def signal(
+        self,
+        generation: Generation,
+        signal: Signal,
+        error: Optional[CometChatException] = None,
+        *,
+        only_in: Optional[Phase] = None,
+    ) -> Optional[Step]:
+        """Hand a signal to the state machine. Returns None if the generation is not the current one.
+
+        :param only_in: in any other phase this is a no-op.
+        """
+        with self.lock:
+            if not self.is_current(generation):
+                return None
+            phase = self._machine.phase
+            if only_in is not None and phase is not only_in:
+                return Step(phase, phase, ())
+            step = self._machine.handle(signal, self._clock(), error)
+            self._apply(step)
+            if step.new is Phase.IDLE:
+                self._stopped_by = self.last_error
+        self._log_step(step, error)
+        return step
+
+    def accept(self, generation: Generation, throttled: bool) -> bool:
+        """Note that the server has accepted the authentication. Returns False if the generation is not the current one.
+
+        In a throttled app both transitions are one step: no thread sees ``connected`` in between.
+        """
+        with self.lock:
+            if not self.is_current(generation):
+                return False
+            now = self._clock()
+            steps = [self._machine.handle(Signal.ACCEPTED, now)]
+            if throttled:
+                steps.append(self._machine.handle(Signal.THROTTLED, now))
+            self._apply(*steps)
+        for step in steps:
+            self._log_step(step)
+        return True
+
+    def fail(self, generation: Generation, error: CometChatException) -> None:
+        """Make the status true after an unexpected error, in any phase: the next attempt follows."""
+        with self.lock:
+            phase = self.phase(generation)
+            if phase in UP:
+                self.signal(generation, Signal.LOST, error)
+                self.signal(generation, Signal.RETRY, only_in=Phase.LOST)
+            elif phase is Phase.LOST:
+                self.signal(generation, Signal.RETRY)
+            elif phase is not None and phase is not Phase.BACKOFF:
+                self.signal(generation, Signal.FAILED, error)
+
+    def rearm(self, generation: Generation) -> None:
+        """Begin a wait for the next attempt, unless ``connect()`` or ``disconnect()`` has ended it already."""
+        with self.lock:
+            if self.is_current(generation) and self._machine.phase in (Phase.BACKOFF, Phase.LOST):
+                generation.wake.clear()
+
+    # --- waiting for it
+
+    def wait_for(self, phases: FrozenSet[Phase], timeout: Optional[float]) -> Optional[Phase]:
+        """Wait for one of some phases. Returns it, or None after ``timeout`` seconds."""
+        waiter = PhaseWaiter(phases)
+        with self.lock:
+            if not waiter.look(self._machine.phase):
+                self._waiters.append(waiter)
+        try:
+            if waiter.seen is None:
+                waiter.reached.wait(timeout)
+        finally:
+            with self.lock:
+                if waiter in self._waiters:
+                    self._waiters.remove(waiter)
+        return waiter.seen
+
+    def why_stopped(self) -> Tuple[Optional[CometChatException], Optional[CometChatException]]:
+        """Return the newest error, and the one that ended the attempts."""
+        with self.lock:
+            return self.last_error, self._stopped_by
+
+    # --- the caller holds the lock
+
+    def _apply(self, *steps: Step) -> None:
+        """The status first, then the events, then the threads that wait."""
+        self.status = self._machine.status
+        for step in steps:
+            self._counters.step(step)
+            for notify in step.notifications:
+                args: Tuple[Any, ...] = () if notify.error is None else (notify.error,)
+                # A disconnect() discards all others of an older generation. This one is the end of each story.
+                bound = None if notify.method == "on_disconnected" else self._events.generation
+                self._events.post(CONNECTION, notify.method, *args, generation=bound)
+                if notify.error is not None:
+                    self.last_error, self.failed_in = notify.error, step.old
+        waiting, self._waiters = self._waiters, []
+        for waiter in waiting:
+            # Each phase counts, and the waiter wakes when all steps are done.
+            if any([waiter.look(step.new) for step in steps]):
+                waiter.reached.set()
+            else:
+                self._waiters.append(waiter)
+
+    def _log_step(self, step: Step, error: Optional[CometChatException] = None) -> None:
+        if error is not None:
+            self._log.info("%s -> %s: %s", step.old.value, step.new.value, error)
+        elif step.old is not step.new:
+            self._log.info("%s -> %s", step.old.value, step.new.value)
+
+
+#: What the user sees of each phase, reversed.
+PHASES_OF = {
+    status: frozenset(phase for phase in Phase if STATUS[phase] is status) for status in CometChatWSState
+}

@@ -1,0 +1,186 @@
+"""The dispatcher thread: takes events off the queue and calls the listeners, one at a time, in order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from operator import attrgetter, length_hint
+from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+
+from .._log import ClientLog
+from .._threads import ServiceThread
+from .._wakeup import Wakeup
+from ._queue import Event, EventQueue
+from ._registry import CONNECTION, Entry, ListenerRegistry
+
+logger = logging.getLogger("cometchat.listeners")
+
+#: Maximum number of listeners that are looked at one by one.
+_FEW = 3
+
+
+class Dispatcher:
+    """Owns the thread: started on first use, ended by :meth:`close`.
+
+    :param name: the thread's.
+    :param client_name: returns how log records name the client.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        registry: ListenerRegistry,
+        events: EventQueue,
+        name: str,
+        client_name: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._registry = registry
+        self._lock = registry.lock
+        self._events = events
+        self._name = name
+        self._clock = clock
+        self._log = ClientLog(logger, client_name)
+        self._thread: Optional[ServiceThread] = None
+        self._closed = Wakeup()
+        self._in_hand: List[Event | Wakeup] = []
+        # The event that is being delivered: listeners whose turn is still to come, all of them, and since when.
+        self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
+        self._reported = False
+        self._dropped_before = 0
+
+    def start(self) -> None:
+        """Start the thread. No-op if it runs, and after :meth:`close`.
+
+        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        """
+        with self._lock:
+            if self._thread is not None or self._closed.is_set():
+                return
+            thread = self._thread = ServiceThread(
+                self._name, self._run, wanted=lambda: True, wait=self._closed.wait, log=self._log
+            )
+        try:
+            thread.start()
+        except BaseException:
+            self._thread = None
+            raise
+
+    @property
+    def started(self) -> bool:
+        """The thread was started, and was not closed."""
+        return self._thread is not None and not self._closed.is_set()
+
+    def drain(self, timeout: float) -> None:
+        """Wait until what is queued now is delivered, for at most ``timeout`` seconds. No-op on the thread itself."""
+        thread = self._thread
+        if thread is None or thread.is_current or not thread.alive:
+            return
+        self._events.passed().wait(timeout)
+
+    def close(self) -> None:
+        """Let the thread end once it has delivered what is queued. Does not wait; no-op when called twice."""
+        if not self._closed.is_set():
+            self._closed.set()
+            self._events.end()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, for at most ``timeout`` seconds. No-op on the thread itself."""
+        thread = self._thread
+        if thread is not None:
+            thread.join(timeout)
+
+    def report_overflow(self) -> None:
+        """Log once that the listeners are too slow, until they have caught up. On any thread, without a lock."""
+        if not self._events.overflowed or self._reported:
+            return
+        self._reported = True
+        self._log.warning(
+            "Too many events wait for the listeners%s: the oldest typing indicators, receipts and the like are dropped,"
+            " and messages are fetched later. Return from a callback soon; hand longer work to a thread of your own.",
+            self._slow_listener(),
+        )
+
+    def _slow_listener(self) -> str:
+        delivering = self._delivering
+        if delivering is None:
+            return ""
+        turn, entries, since = delivering
+        listener = entries[-1 - min(length_hint(turn), len(entries) - 1)].listener_id
+        return f" (listener {listener!r} has been in a callback for {self._clock() - since:.1f} s)"
+
+    def _run(self) -> None:
+        while True:
+            # What an exception left in hand goes first.
+            while self._in_hand:
+                item = self._in_hand.pop()
+                if isinstance(item, Wakeup):
+                    item.set()
+                else:
+                    self._deliver(item)
+            taken = self._events.take()
+            if taken:
+                self._in_hand.extend(reversed(taken))
+            elif self._events.caught_up():
+                self._report_end()
+            elif not self._events.wait():
+                return
+
+    def _report_end(self) -> None:
+        dropped, self._dropped_before = self._events.dropped - self._dropped_before, self._events.dropped
+        self._reported = False
+        self._log.info("the listeners have caught up; %d events were dropped", dropped)
+
+    def _deliver(self, event: Event) -> None:
+        number, kind, method, args = event[:4]
+        changes = self._registry.changes  # before the look at what may change
+        if self._events.is_discarded(event) and event.stored is None:
+            return  # a stored event was taken before the discard, so the inbox counts it as delivered
+        entries, listeners, since = self._registry.audience(kind)
+        turn = iter(entries)
+        if len(entries) > _FEW and since <= number and kind != CONNECTION:
+            many = iter(listeners)
+            self._delivering = many, entries, self._clock()
+            self._call_all(many, entries, event, changes)
+            turn = iter(entries[len(entries) - length_hint(many) :])  # those that are left
+        self._delivering = turn, entries, self._clock()
+        called = length_hint(turn) < len(entries)
+        for entry in turn:
+            if called and self._events.is_discarded(event):
+                break
+            if not entry.active or entry.since > number or (kind == CONNECTION and not _is_news(entry, method)):
+                continue
+            called = True
+            try:
+                getattr(entry.listener, method)(*args)
+            except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+                self._log_error(entry, event)
+        self._delivering = None
+
+    def _call_all(self, turn: Iterator[object], entries: Sequence[Entry], event: Event, changes: int) -> None:
+        """Call all of them, without a look at each, until the audience changes."""
+        registry, args = self._registry, event.args
+        methods = map(attrgetter(event.method), turn)
+        while length_hint(turn) and registry.changes == changes:
+            try:
+                for method in methods:
+                    method(*args)
+                    if registry.changes != changes:
+                        break
+            except BaseException:  # as above
+                self._log_error(entries[-1 - length_hint(turn)], event)
+
+    def _log_error(self, entry: Entry, event: Event) -> None:
+        self._log.exception("The %s listener %r raised in %s().", event.kind, entry.listener_id, event.method)
+
+
+def _is_news(entry: Entry, method: str) -> bool:
+    """Return True if the listener does not know this transition yet."""
+    if method == "on_connection_error":
+        return True
+    # A discard has removed what was between: a listener that knows of the disconnect is not told again.
+    if method == entry.told == "on_disconnected":
+        return False
+    entry.told = method
+    return True

@@ -1,0 +1,277 @@
+"""The events that wait for the listeners: in order, and bounded where that loses nothing.
+
+There are three kinds of events. *State* events (transitions of the connection, results of the user's own calls) are
+never dropped. *Stored* events (messages and what changes them) are never lost: the inbox posts one only if
+:meth:`EventQueue.has_room`, and fetches the others from the service later. *Ephemeral* events (typing, presence,
+receipts) are dropped, the oldest first, when too many wait. State and stored events share one lane, ephemeral events
+have the other, and a number for each says which is next.
+
+Each event of a connection carries its generation. The queue refuses events of an older generation, and
+``disconnect()`` discards those that still wait.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections import deque
+from typing import Any, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
+
+from ..._protocol.delivery import Delivery
+from .._wakeup import Wakeup
+from ._registry import CONNECTION, ListenerRegistry
+
+#: Maximum size of the frames that wait in one lane, in bytes. One event may be as large as a frame.
+MAX_BYTES = 64 * 1024 * 1024
+
+#: Maximum number of ephemeral events that the dispatcher takes at once.
+_BATCH = 64
+
+
+class Stored(NamedTuple):
+    """What the inbox has to know of a stored event in order to fetch it again if it is discarded.
+
+    :ivar message_id: None if the event has no id of its own (it changes an older message).
+    :ivar known_before: the newest id that was known before this one.
+    :ivar body: the message, if it cannot be fetched by its id.
+    """
+
+    message_id: Optional[str]
+    known_before: Optional[str]
+    body: Optional[dict[str, Any]] = None
+
+
+class Event(NamedTuple):
+    """A call that the listeners of one kind are owed.
+
+    :ivar generation: of the connection that it comes from; None if it must be delivered in any case.
+    :ivar size: of the frame, in bytes.
+    """
+
+    number: int
+    kind: str
+    method: str
+    args: Tuple[Any, ...]
+    generation: Optional[int] = None
+    size: int = 0
+    stored: Optional[Stored] = None
+
+
+#: An ephemeral event before it has a number, and the size of its frame in bytes.
+Owed = Tuple[Delivery, int]
+
+_Kept = Union[Event, Wakeup]
+
+
+class EventQueue:
+    """One client's events. The dispatcher takes; any thread posts. All state is guarded by the client's lock.
+
+    :param limit: maximum number of stored events, and of ephemeral ones.
+    :param max_bytes: maximum size of each, in bytes.
+    :ivar generation: the number of the current generation. Only the connection changes it, by :meth:`advance`.
+    :ivar dropped: how many ephemeral events were dropped.
+    """
+
+    def __init__(self, registry: ListenerRegistry, limit: int, max_bytes: int = MAX_BYTES) -> None:
+        self._registry = registry
+        self._lock = registry.lock
+        self._limit = limit
+        self._max_bytes = max_bytes
+        self._kept: Deque[Tuple[int, _Kept]] = deque()
+        self._ephemeral: Deque[Event] = deque()
+        self._ephemeral_bytes = 0
+        self._stored = self._stored_bytes = 0
+        self._wanted_room: List[Wakeup] = []
+        self._oldest = 0  # events of older generations were discarded
+        self._idle = False
+        self._ended = False
+        self._producers = 0
+        # Its put() may be called by a signal handler.
+        self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self.generation = 0
+        self.dropped = 0
+        #: Something did not fit since the queue was empty last.
+        self.overflowed = False
+
+    def __len__(self) -> int:
+        return len(self._kept) + len(self._ephemeral)
+
+    # --- posting: any thread
+
+    def advance(self) -> int:
+        """Begin the next generation. Returns its number. From now on the queue refuses events of older ones."""
+        with self._lock:
+            self.generation += 1
+            return self.generation
+
+    def post(self, kind: str, method: str, *args: Any, generation: Optional[int] = None) -> None:
+        """Queue a state event."""
+        with self._lock:
+            number = self._next_number()
+            if kind == CONNECTION and method != "on_connection_error":
+                self._registry.last_transition = method
+            self._keep(number, Event(number, kind, method, args, generation))
+        self._ring()
+
+    def post_stored(self, delivery: Delivery, generation: int, size: int, stored: Stored) -> bool:
+        """Queue a stored event. Returns False if the generation is not the current one."""
+        with self._lock:
+            if generation != self.generation:
+                return False
+            number = self._next_number()
+            self._stored += 1
+            self._stored_bytes += size
+            kind, method, args = delivery[:3]
+            self._keep(number, Event(number, kind, method, args, generation, size, stored))
+        self._ring()
+        return True
+
+    def post_ephemeral(self, owed: Sequence[Owed], generation: int) -> bool:
+        """Queue ephemeral events, with one wake-up. Returns False if the generation is not the current one."""
+        with self._lock:
+            if generation != self.generation:
+                return False
+            number = self._registry.last_number
+            add = self._ephemeral.append
+            for delivery, size in owed:
+                number += 1
+                add(Event(number, delivery[0], delivery[1], delivery[2], generation, size))
+                self._ephemeral_bytes += size
+            self._registry.last_number = number
+            if len(self._ephemeral) > self._limit or self._ephemeral_bytes > self._max_bytes:
+                self._drop_oldest()
+        self._ring()
+        return True
+
+    def has_room(self, fetchable: bool = True) -> bool:
+        """Return True if one more stored event fits.
+
+        :param fetchable: the service can be asked for it later. Others are limited in bytes only.
+        """
+        with self._lock:
+            if self._stored_bytes < self._max_bytes and (self._stored < self._limit or not fetchable):
+                return True
+            self.overflowed = True
+            return False
+
+    def when_room(self, wakeup: Wakeup) -> None:
+        """Set ``wakeup`` once the queue is half empty."""
+        with self._lock:
+            if self._is_half_empty():
+                wakeup.set()
+            elif wakeup not in self._wanted_room:
+                self._wanted_room.append(wakeup)
+
+    def passed(self) -> Wakeup:
+        """Return an event that is set when all that waits now was delivered."""
+        marker = Wakeup()
+        with self._lock:
+            self._keep(self._next_number(), marker)
+        self._ring()
+        return marker
+
+    def discard_old(self) -> List[Stored]:
+        """Discard the events of older generations. Returns the stored ones, oldest first."""
+        with self._lock:
+            self._oldest = self.generation
+            discarded: List[Stored] = []
+            kept: Deque[Tuple[int, _Kept]] = deque()
+            for number, item in self._kept:
+                if isinstance(item, Wakeup) or not self.is_discarded(item):
+                    kept.append((number, item))
+                elif item.stored is not None:
+                    self._forget_stored(item)
+                    discarded.append(item.stored)
+            self._kept = kept
+            self._ephemeral = deque(event for event in self._ephemeral if not self.is_discarded(event))
+            self._ephemeral_bytes = sum(event.size for event in self._ephemeral)
+            self._registry.changes += 1  # the dispatcher looks again before it goes on to the next listener
+        return discarded
+
+    def add_producer(self) -> None:
+        """Keep the dispatcher running until :meth:`remove_producer`: a thread posts the results of what it has begun."""
+        with self._lock:
+            self._producers += 1
+
+    def remove_producer(self) -> None:
+        """Note that the thread has posted its last event."""
+        with self._lock:
+            self._producers -= 1
+        self._bell.put(None)
+
+    def end(self) -> None:
+        """Let :meth:`wait` return False once the queue is empty and no producer is left."""
+        self._ended = True
+        self._bell.put(None)
+
+    # --- taking: the dispatcher
+
+    def is_discarded(self, event: Event) -> bool:
+        """Return True if ``disconnect()`` has discarded the event. Takes no lock."""
+        return event.generation is not None and event.generation < self._oldest
+
+    def take(self) -> Sequence[_Kept]:
+        """Take the next event, or several ephemeral ones. Returns nothing if the queue is empty."""
+        with self._lock:
+            kept, ephemeral = self._kept, self._ephemeral
+            if ephemeral and not (kept and kept[0][0] < ephemeral[0].number):
+                return self._take_ephemeral(kept[0][0] if kept else None)
+            if not kept:
+                self._idle = True
+                return ()
+            item = kept.popleft()[1]
+            if not isinstance(item, Wakeup) and item.stored is not None:
+                self._forget_stored(item)
+            return (item,)
+
+    def wait(self) -> bool:
+        """Wait for the next event. Returns False when the queue was ended, is empty, and has no producer."""
+        if self._ended and not self._producers and not len(self):
+            return False
+        self._bell.get()
+        return True
+
+    def caught_up(self) -> bool:
+        """Return True once after each overflow, when the queue is empty again."""
+        with self._lock:
+            overflowed, self.overflowed = self.overflowed, False
+            return overflowed
+
+    # --- the caller holds the lock
+
+    def _next_number(self) -> int:
+        self._registry.last_number += 1
+        return self._registry.last_number
+
+    def _keep(self, number: int, item: _Kept) -> None:
+        self._kept.append((number, item))
+
+    def _take_ephemeral(self, before: Optional[int]) -> List[Event]:
+        ephemeral, taken = self._ephemeral, []
+        while ephemeral and len(taken) < _BATCH and (before is None or ephemeral[0].number < before):
+            taken.append(ephemeral.popleft())
+        self._ephemeral_bytes -= sum([event.size for event in taken])
+        return taken
+
+    def _drop_oldest(self) -> None:
+        ephemeral = self._ephemeral
+        while len(ephemeral) > self._limit or (self._ephemeral_bytes > self._max_bytes and len(ephemeral) > 1):
+            self._ephemeral_bytes -= ephemeral.popleft().size
+            self.dropped += 1
+            self.overflowed = True
+
+    def _forget_stored(self, event: Event) -> None:
+        self._stored -= 1
+        self._stored_bytes -= event.size
+        if self._wanted_room and self._is_half_empty():
+            wanted, self._wanted_room = self._wanted_room, []
+            for wakeup in wanted:
+                wakeup.set()
+
+    def _is_half_empty(self) -> bool:
+        return self._stored <= self._limit // 2 and self._stored_bytes <= self._max_bytes // 2
+
+    def _ring(self) -> None:
+        # Without the lock: _idle is set before the dispatcher waits, and a second ring only makes it look once more.
+        if self._idle:
+            self._idle = False
+            self._bell.put(None)

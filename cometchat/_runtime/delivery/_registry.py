@@ -1,0 +1,146 @@
+"""The registered listeners, and the client's lock.
+
+A listener hears of nothing older than its registration. So events and registrations are counted by one number, under
+one lock: the lock of the client. It guards all state of a client that several threads change (the connection, the
+login, the queue, the inbox). It is an RLock, since a signal handler may run inside it, on the thread that holds it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+from types import TracebackType
+from typing import ContextManager, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
+
+L = TypeVar("L")
+
+logger = logging.getLogger("cometchat.listeners")
+
+#: The kind of the listeners that hear transitions of the connection.
+CONNECTION = "connection"
+
+
+class Entry:
+    """One registration. ``active`` turns False when it ends, and is read without a lock.
+
+    :ivar since: the number of the first event that the listener hears.
+    :ivar told: the last transition that the listener knows: it was told of it, or could see it at its registration.
+        Only the dispatcher changes it.
+    """
+
+    __slots__ = ("listener_id", "listener", "since", "active", "told")
+
+    def __init__(self, listener_id: str, listener: object, since: int, told: Optional[str]) -> None:
+        self.listener_id = listener_id
+        self.listener = listener
+        self.since = since
+        self.active = True
+        self.told = told
+
+
+class Audience(NamedTuple):
+    """The listeners of one kind at this moment, in the order of their registration.
+
+    :ivar listeners: of the entries.
+    :ivar since: all of them hear an event with this number, or with a higher one.
+    """
+
+    entries: Tuple[Entry, ...]
+    listeners: Tuple[object, ...]
+    since: int
+
+
+_EMPTY = Audience((), (), 0)
+
+
+class ListenerRegistry:
+    """The listeners of all kinds. Reading takes no lock: each change replaces a whole tuple.
+
+    :ivar lock: the client's lock.
+    :ivar last_number: of the newest event. Written under the lock, by the queue.
+    :ivar last_transition: the newest transition of the connection, as the name of its callback.
+    :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.last_number = 0
+        self.last_transition = "on_disconnected"
+        self.changes = 0
+        self._entries: Dict[str, Dict[str, Entry]] = {}
+        self._audiences: Dict[str, Audience] = {}
+        self._ids = itertools.count(1)
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: another thread of the parent may hold the lock."""
+        self.lock = threading.RLock()
+        self.last_transition = "on_disconnected"
+
+    def add(self, kind: str, listener_id: str, listener: object) -> None:
+        """Register a listener. It takes the place of one with the same id, with a warning."""
+        with self.lock:
+            told = self.last_transition if self.last_transition == "on_disconnected" else None
+            entries = self._entries.setdefault(kind, {})
+            replaced: Optional[Entry] = entries.get(listener_id)
+            if replaced is not None:
+                replaced.active = False
+            entries[listener_id] = Entry(listener_id, listener, self.last_number + 1, told)
+            self._replace_audience(kind, entries)
+        if replaced is not None and replaced.listener is not listener:
+            logger.warning(
+                "The %s listener id %r was in use: the new listener takes its place. Give each an id of its own.",
+                kind,
+                listener_id,
+            )
+
+    def remove(self, kind: str, listener_id: str) -> None:
+        """End a registration. No-op for an unknown id."""
+        with self.lock:
+            entries = self._entries.get(kind, {})
+            entry = entries.pop(listener_id, None)
+            if entry is not None:
+                entry.active = False
+                self._replace_audience(kind, entries)
+
+    def new_id(self, prefix: str) -> str:
+        """Return an id that no other registration has."""
+        return f"{prefix}-{next(self._ids)}"
+
+    def audience(self, kind: str) -> Audience:
+        """Return the listeners of one kind."""
+        return self._audiences.get(kind, _EMPTY)
+
+    def has_listeners(self, kinds: Tuple[str, ...]) -> bool:
+        """Return True if a listener of one of these kinds is registered."""
+        return any(self.audience(kind).entries for kind in kinds)
+
+    def _replace_audience(self, kind: str, entries: Dict[str, Entry]) -> None:
+        found = tuple(entries.values())
+        since = max((entry.since for entry in found), default=0)
+        self._audiences[kind] = Audience(found, tuple(entry.listener for entry in found), since)
+        self.changes += 1
+
+
+class ScopedListener(ContextManager[L]):
+    """A registration for the time of a ``with`` block. It may be entered again; inside itself it stays the same one."""
+
+    def __init__(self, registry: ListenerRegistry, kind: str, listener: L) -> None:
+        self._registry = registry
+        self._kind = kind
+        self._listener = listener
+        self._listener_id = registry.new_id("with")
+        self._depth = 0
+
+    def __enter__(self) -> L:
+        self._depth += 1
+        if self._depth == 1:
+            self._registry.add(self._kind, self._listener_id, self._listener)
+        return self._listener
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self._depth = max(0, self._depth - 1)
+        if not self._depth:
+            self._registry.remove(self._kind, self._listener_id)

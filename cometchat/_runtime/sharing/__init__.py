@@ -1,0 +1,7 @@
+"""One connection for many processes: the leader has the socket, and its followers get what it receives."""
+
+from ._membership import Membership
+from ._shared_connection import SharedConnection
+from ._shared_socket import SharedSocket
+
+__all__ = ["Membership", "SharedConnection", "SharedSocket"]

@@ -1,0 +1,188 @@
+"""A client's membership among processes that share one connection: what the store says, kept for the socket to read."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from typing import Callable, Deque, Optional, Union
+
+from ..._protocol.states import CometChatWSState
+from ..._transport.base import Socket
+from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
+from ...status_store import Seat, SharedStatus
+from .._counters import copy_of
+from .._log import ClientLog
+from .._wakeup import Wakeup
+
+logger = logging.getLogger("cometchat.connection")
+
+#: The statuses in which a leader's connection is up.
+UP_STATUSES = (CometChatWSState.CONNECTED.value, CometChatWSState.FEATURE_THROTTLED.value)
+
+#: Maximum number of frames that wait in a follower for its connection thread. If there are more, it lags, and asks the
+#: service for what it missed.
+MAX_FRAMES = 10_000
+
+#: Maximum time, in seconds, that a follower's frame may take to find room in the leader's socket: the store's thread
+#: waits for it.
+_SEND = 0.1
+
+
+class Role:
+    """What this process is to the shared connection, from one change to the next. A socket belongs to one role.
+
+    :ivar leads: this process holds the connection.
+    :ivar status: the leader's, if this process follows.
+    :ivar error: why neither is known.
+    :ivar accepted: this process leads, and the service has accepted its connection: followers' frames can go out.
+    :ivar failures: number of errors since this process leads; ``newest_error``: the newest.
+    :ivar failed_attempts: of this leader, in a row.
+    :ivar published: what the followers know.
+    :ivar reported_failures: number of the leader's errors that this follower has reported.
+    """
+
+    def __init__(
+        self,
+        *,
+        leads: bool = False,
+        status: Optional[SharedStatus] = None,
+        error: Optional[CometChatException] = None,
+    ) -> None:
+        self.leads = leads
+        self.status = status
+        self.error = error
+        self.accepted = False
+        self.failures = self.failed_attempts = self.reported_failures = 0
+        self.newest_error: Optional[CometChatException] = None
+        self.published: Optional[SharedStatus] = None
+
+
+class Membership:
+    """One stay among the processes; see :class:`cometchat.status_store.Member`. The store's threads call it.
+
+    :param wake: ends the connection thread's wait for the next attempt.
+    :param as_own: makes a follower's frame one of this process's; returns None if it must not be sent.
+    :ivar lock: guards the rest. Nothing waits under it.
+    :ivar changed: set with each change that a waiting socket has to see.
+    :ivar news: counts the changes that make another attempt worthwhile.
+    """
+
+    def __init__(
+        self, uid: str, wake: Wakeup, as_own: Callable[[str], Optional[str]], client_name: Callable[[], str]
+    ) -> None:
+        self.uid = uid
+        self.wake = wake
+        self._as_own = as_own
+        self._log = ClientLog(logger, client_name)
+        self.lock = threading.RLock()
+        self.changed = Wakeup()
+        self.seat: Optional[Seat] = None
+        self.role = Role()
+        #: What the leader relays; and a status at the place where its connection broke.
+        self.frames: Deque[Union[bytes, SharedStatus]] = deque()
+        self.real: Optional[Socket] = None
+        self.news = 0
+        self._ended = False
+
+    # --- the store's calls
+
+    def lead(self) -> None:
+        """See :class:`Member`."""
+        self._take_role(Role(leads=True), news=True)
+
+    def follow(self, status: SharedStatus) -> None:
+        """See :class:`Member`."""
+        role = self.role
+        before = role.status
+        if before is None:
+            self._take_role(Role(status=status), news=role.error is not None or status.status in UP_STATUSES)
+            return
+        with self.lock:
+            if self._ended or self.role is not role:
+                return
+            was_up = before.status in UP_STATUSES
+            worthwhile = status.status in UP_STATUSES and not was_up
+            if was_up and not _is_same_connection(before, status):
+                # It may be up again by the time that the socket looks: what came in between has to be asked for.
+                self.frames.append(status)
+            role.status = status
+            self.news += worthwhile
+        self.changed.set()
+        if worthwhile:
+            self.wake.set()
+
+    def away(self, error: CometChatException) -> None:
+        """See :class:`Member`."""
+        self._take_role(Role(error=error), news=False)
+
+    def frame(self, data: bytes) -> None:
+        """See :class:`Member`."""
+        with self.lock:
+            status = self.role.status
+            if self._ended or status is None:
+                return
+            full = len(self.frames) >= MAX_FRAMES
+            if full:
+                error = exception_for(WS_CONNECTION_FAIL, "This process is too slow for what its leader relays.")
+                self.frames.clear()
+                self.frames.append(SharedStatus(status.status, status.failures, error))
+            self.frames.append(data)
+        self.changed.set()
+        if full:
+            self._log.warning("%s It asks the service for what it misses.", error)
+
+    def send(self, text: str) -> None:
+        """See :class:`Member`."""
+        real = self.real
+        if real is None or not self.role.leads or not self.role.accepted:
+            return
+        own = self._as_own(text)
+        if own is None:
+            self._log.warning("Another process wants a frame sent that must not be: it is dropped.")
+            return
+        try:
+            real.send(own, _SEND)
+        except CometChatException as error:
+            self._log.info("a frame of a follower's could not be sent: %s", error)
+
+    # --- the socket's and the connection's calls
+
+    def end(self) -> None:
+        """End the membership: the store's later calls are no-ops."""
+        self._take_role(Role(), news=False)
+        self._ended = True
+
+    def lapse(self, role: Role, now: float, error: CometChatException) -> None:
+        """Give up the lead of a role if its time is over, and the store has not said yet what comes after it."""
+        if role is self.role and role.leads and self.seat is not None and now >= self.seat.leads_until():
+            self._take_role(Role(error=error), news=False, only_after=role)
+
+    def why_broken(self, status: Optional[SharedStatus] = None) -> CometChatException:
+        """Return why a socket of an earlier role is of no use, or one that this status has ended."""
+        role = self.role
+        if role.error is not None:
+            return copy_of(role.error)
+        status = status or role.status
+        if status is not None and status.error is not None:
+            return copy_of(status.error)
+        return exception_for(WS_CONNECTION_FAIL, "The connection that processes share has gone to another of them.")
+
+    def _take_role(self, role: Role, *, news: bool, only_after: Optional[Role] = None) -> None:
+        with self.lock:
+            if self._ended or (only_after is not None and self.role is not only_after):
+                return
+            self.role = role
+            self.frames.clear()
+            real, self.real = self.real, None
+            self.news += news
+        self.changed.set()
+        if real is not None:
+            real.interrupt()
+        if news:
+            self.wake.set()
+
+
+def _is_same_connection(old: SharedStatus, new: SharedStatus) -> bool:
+    """Return True if the leader's connection was not lost in between: each loss is one more error."""
+    return new.status in UP_STATUSES and new.failures == old.failures

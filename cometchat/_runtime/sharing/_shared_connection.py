@@ -1,0 +1,192 @@
+"""One client's share in a connection that processes share: enters and leaves the membership, and speaks to its store.
+
+The leader has a real socket, and relays its frames to the store. A follower has a socket that the store feeds. All that
+stands above a socket (phases, heartbeat, listeners, missed messages) is the same in every process.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Callable, Optional, Protocol
+
+from ..._protocol.endpoints import MODE_DEFAULT
+from ..._protocol.frames import readdress
+from ..._protocol.states import CometChatWSState
+from ..._transport.base import Socket, SocketFactory
+from ...exceptions import CometChatException
+from ...status_store import Seat, SharedStatus, StatusStore
+from .._account import Account
+from .._wakeup import Wakeup
+from ._membership import UP_STATUSES, Membership, Role
+from ._shared_socket import SharedSocket
+
+#: After so many failed attempts of a leader in a row, another process may have better luck.
+_ATTEMPTS = 3
+
+#: The MODE of a follower whose leader is throttled: it does not know which MODE that is.
+_THROTTLED = "SHARED"
+
+
+class HasStatus(Protocol):
+    """The state of the connection."""
+
+    @property
+    def status(self) -> CometChatWSState:
+        """What the user sees."""
+
+
+class SharedConnection:
+    """One client's share.
+
+    :param new_socket: makes a real socket.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: StatusStore,
+        app_id: str,
+        account: Account,
+        state: HasStatus,
+        new_socket: SocketFactory,
+        client_name: Callable[[], str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._app_id = app_id
+        self._account = account
+        self._state = state
+        self.new_real_socket = new_socket
+        self._client_name = client_name
+        self.clock = clock
+        # Held while the membership begins or ends, which waits for nothing. A signal handler may enter it again.
+        self._moving = threading.RLock()
+        self._membership: Optional[Membership] = None
+        self._generation = 0  # that entered last
+        self._left: Optional[Seat] = None
+        self._seen_news = 0
+        self._role: Optional[Role] = None  # of the newest socket
+
+    def new_socket(self, generation: int, wake: Wakeup) -> Socket:
+        """Return a socket of either kind: it learns which when it is opened.
+
+        :param wake: ends the wait for the next attempt when another is worthwhile.
+        """
+        return SharedSocket(self, generation, wake)
+
+    @property
+    def leads(self) -> bool:
+        """This process makes the connection."""
+        membership = self._membership
+        return membership is not None and membership.role.leads
+
+    def enter(self, generation: int, wake: Wakeup) -> Membership:
+        """Return the membership of the logged-in user; join the store if there is none yet."""
+        uid = self._account.require().uid
+        with self._moving:
+            self._generation = generation
+            membership = self._membership
+            if membership is not None and membership.uid == uid:
+                membership.wake = wake
+                return membership
+            self._leave()
+            membership = Membership(uid, wake, self._as_own, self._client_name)
+            membership.seat = self._store.join(self._app_id, uid, membership)
+            self._membership = membership
+            return membership
+
+    def leave(self, generation: int) -> None:
+        """End the membership of this generation, or of an older one. Any thread; does not wait."""
+        with self._moving:
+            if self._generation <= generation:
+                self._leave()
+
+    def wait_left(self, timeout: float) -> None:
+        """After :meth:`leave`, wait until the other processes can know, for at most ``timeout`` seconds."""
+        seat = self._left
+        if seat is not None:
+            seat.wait_left(timeout)
+
+    def release_after_fork(self) -> None:
+        """In the child of a fork: the seat is the parent's."""
+        membership = self._membership
+        if membership is not None and membership.seat is not None:
+            membership.seat.forsake()
+
+    def begin_attempt(self, membership: Membership) -> None:
+        """Note that an attempt begins: what is news from now on comes after it."""
+        self._seen_news = membership.news
+
+    def take_role(self, role: Role) -> None:
+        """Note the role that the newest socket has."""
+        self._role = role
+
+    def wake_if_worthwhile(self, wake: Wakeup) -> None:
+        """End the wait for the next attempt if there was news since the last one began.
+
+        Such returns need not be spread by chance: of all processes only the leader goes to the service.
+        """
+        membership = self._membership
+        if membership is not None and membership.news != self._seen_news:
+            wake.set()
+
+    def publish(self, error: Optional[CometChatException] = None) -> None:
+        """Tell the followers the status, if this process leads.
+
+        :param error: that has just been reported.
+        """
+        membership = self._membership
+        if membership is None or membership.seat is None:
+            return
+        with membership.lock:
+            role = membership.role
+            if not role.leads or role is not self._role:
+                return  # an error that ends an earlier role is not the leader's
+            status = self._state.status.value
+            role.accepted = status in UP_STATUSES
+            if error is not None:
+                role.failures += 1
+                role.newest_error = error
+            steps_down = self._count_attempt(role, status, error)
+            said = SharedStatus(status, role.failures, role.newest_error)
+            if said != role.published:
+                role.published = said
+                membership.seat.publish(said)  # under the lock, for the order; it waits for nothing
+        if steps_down:
+            membership.seat.step_down()
+
+    def relay(self, data: bytes) -> None:
+        """Hand a frame of the service to the followers, if this process leads."""
+        membership = self._membership
+        if membership is not None and membership.role.leads and membership.seat is not None:
+            membership.seat.relay(data)
+
+    def follow_mode(self, status: Optional[SharedStatus]) -> None:
+        """Take the leader's MODE; None: this process's own counts."""
+        throttled = status is not None and status.status == CometChatWSState.FEATURE_THROTTLED.value
+        self._account.shared_mode = None if status is None else _THROTTLED if throttled else MODE_DEFAULT
+
+    def _count_attempt(self, role: Role, status: str, error: Optional[CometChatException]) -> bool:
+        if role.accepted:
+            role.failed_attempts = 0
+        elif error is not None and status == CometChatWSState.CONNECTING.value:
+            role.failed_attempts += 1
+            return role.failed_attempts % _ATTEMPTS == 0
+        return False
+
+    def _leave(self) -> None:
+        membership, self._membership = self._membership, None
+        if membership is None:
+            return
+        membership.end()
+        self.follow_mode(None)
+        seat = membership.seat
+        if seat is not None:
+            self._left = seat
+            seat.leave()
+
+    def _as_own(self, text: str) -> Optional[str]:
+        """The service takes of a connection what bears its device id."""
+        session = self._account.session
+        return readdress(text, self._account.identity(session)) if session is not None else None

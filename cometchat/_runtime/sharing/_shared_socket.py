@@ -1,0 +1,258 @@
+"""The socket of a client that shares its connection: a real one if it leads, else one that the store feeds.
+
+A follower's socket is open while the leader's is up. It answers ``auth`` and pings itself, and it breaks when the
+leader's breaks.
+"""
+
+from __future__ import annotations
+
+from typing import Callable, List, Optional, Protocol
+
+from ..._protocol.frames import PING
+from ..._transport.base import Socket, SocketFactory
+from ...exceptions import (
+    ERR_CONNECT_TIMEOUT,
+    ERR_STATUS_STORE,
+    WS_CONNECTION_FAIL,
+    CometChatException,
+    exception_for,
+)
+from ...status_store import SharedStatus
+from .._counters import copy_of
+from .._wakeup import Wakeup
+from ._membership import UP_STATUSES, Membership, Role
+
+_ACCEPTED = b'{"type":"auth","body":{"code":"200","status":"OK"}}'
+_PONG = b'{"action":"pong"}'
+
+
+class Share(Protocol):
+    """What a socket needs of :class:`.SharedConnection`."""
+
+    new_real_socket: SocketFactory
+    clock: Callable[[], float]
+
+    def enter(self, generation: int, wake: Wakeup) -> Membership:
+        """Return the membership."""
+
+    def begin_attempt(self, membership: Membership) -> None:
+        """Note that an attempt begins."""
+
+    def take_role(self, role: Role) -> None:
+        """Note the role of the newest socket."""
+
+    def publish(self, error: Optional[CometChatException] = None) -> None:
+        """Tell the followers."""
+
+    def follow_mode(self, status: Optional[SharedStatus]) -> None:
+        """Take the leader's MODE."""
+
+
+class SharedSocket:
+    """See :class:`cometchat._transport.base.Socket`."""
+
+    def __init__(self, share: Share, generation: int, wake: Wakeup) -> None:
+        self._share = share
+        self._generation = generation
+        self._wake = wake
+        self._membership: Optional[Membership] = None
+        self._role: Optional[Role] = None
+        self._real: Optional[Socket] = None
+        self._interrupted = False
+        self._asked_auth = False
+        self._mode: Optional[str] = None
+
+    def open(self, url: str, timeout: float) -> None:
+        """Take the role that the store gives: open the real socket, or wait until the leader's is up."""
+        membership = self._membership = self._share.enter(self._generation, self._wake)
+        self._share.begin_attempt(membership)
+        self._await_role(membership, self._share.clock() + timeout)
+        self._share.begin_attempt(membership)  # what has led to this role is not news
+        if self._real is None:
+            return
+        self._share.follow_mode(None)
+        self._share.publish()
+        try:
+            if self._interrupted:
+                raise _interrupted()
+            self._real.open(url, timeout)
+        except CometChatException as error:
+            raise self._reason(membership, error) from error.__cause__
+        self._check_lead(membership)
+
+    def receive(self, deadline: float) -> Optional[bytes]:
+        """Return the next message of the service, of the leader's, or an answer of this very socket."""
+        return next(iter(self._receive(deadline, burst=False)), None)
+
+    def receive_burst(self, deadline: float) -> List[bytes]:
+        """Return the next message, with those behind it that are here already."""
+        return self._receive(deadline, burst=True)
+
+    def send(self, text: str, timeout: float) -> None:
+        """Send to the service, through the leader if this process follows."""
+        membership = self._membership
+        if self._real is not None and membership is not None:
+            self._check_lead(membership)
+            self._real.send(text, timeout)
+            return
+        if membership is None or self._role is not membership.role or membership.seat is None:
+            raise _interrupted()
+        answer = None if self._asked_auth and text != PING else _PONG if self._asked_auth else _ACCEPTED
+        self._asked_auth = True
+        if answer is None:
+            membership.seat.send_up(text)
+            return
+        with membership.lock:
+            membership.frames.appendleft(answer)  # the frames that wait are not a reason for a late answer
+        membership.changed.set()
+
+    def interrupt(self) -> None:
+        """End the waits of the connection thread."""
+        self._interrupted = True
+        membership, real = self._membership, self._real
+        if real is not None:
+            real.interrupt()
+        if membership is not None:
+            membership.changed.set()
+
+    def forsake(self) -> None:
+        """In the child of a fork: release the parent's socket."""
+        if self._real is not None:
+            self._real.forsake()
+
+    def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close the real socket, if there is one."""
+        membership, real = self._membership, self._real
+        if membership is not None and membership.real is real:
+            membership.real = None
+        if real is not None:
+            real.close(code, reason)
+
+    def _await_role(self, membership: Membership, deadline: float) -> None:
+        """Wait until this process leads, or until the leader's connection is up."""
+        while True:
+            with membership.lock:
+                membership.changed.clear()
+                if self._interrupted:
+                    raise _interrupted()
+                role = membership.role
+                if role is not self._role:
+                    self._role = role
+                    self._share.take_role(role)
+            if role.leads:
+                membership.lapse(role, self._share.clock(), _lapsed())
+            with membership.lock:
+                if role is not membership.role:
+                    continue
+                if role.leads:
+                    self._real = membership.real = self._share.new_real_socket()
+                    return
+            if role.error is not None:
+                raise membership.why_broken()
+            if self._follow(membership, role):
+                return
+            if role.status is not None:
+                membership.changed.wait()  # for as long as the leader tries; an interrupt ends it
+            elif self._share.clock() >= deadline:
+                raise exception_for(ERR_CONNECT_TIMEOUT, "The status store has not said yet which process connects.")
+            else:
+                membership.changed.wait(max(0.0, deadline - self._share.clock()))
+
+    def _follow(self, membership: Membership, role: Role) -> bool:
+        """Return True if the leader's connection is up. Raises the leader's newest error, once."""
+        with membership.lock:
+            status = role.status
+            if status is None:
+                return False
+            if status.status in UP_STATUSES:
+                self._mode = status.status
+                self._share.follow_mode(status)
+                membership.frames.clear()  # older than this connection
+                return True
+            if status.error is not None and status.failures > role.reported_failures:
+                role.reported_failures = status.failures
+                raise copy_of(status.error)
+            return False
+
+    def _receive(self, deadline: float, burst: bool) -> List[bytes]:
+        membership, real = self._membership, self._real
+        assert membership is not None
+        if real is not None:
+            return self._receive_real(membership, real, deadline, burst)
+        while True:
+            with membership.lock:
+                membership.changed.clear()
+                frames = self._take_frames(membership, burst)
+                if frames is not None:
+                    return frames
+            rest = deadline - self._share.clock()
+            if rest <= 0:
+                return []
+            membership.changed.wait(rest)
+
+    def _take_frames(self, membership: Membership, burst: bool) -> Optional[List[bytes]]:
+        """Under the lock. Returns None if there is nothing yet, and no frames if the leader's MODE has changed."""
+        if self._interrupted:
+            raise _interrupted()
+        role = membership.role
+        if self._role is not role or role.status is None:
+            raise membership.why_broken()
+        frames: List[bytes] = []
+        while membership.frames and (burst or not frames):
+            item = membership.frames[0]
+            if not isinstance(item, bytes):
+                if frames:
+                    break  # they are delivered before it
+                membership.frames.popleft()
+                role.reported_failures = item.failures
+                raise membership.why_broken(item)
+            frames.append(item)
+            membership.frames.popleft()
+        if frames:
+            return frames
+        if role.status.status != self._mode:
+            self._mode = role.status.status
+            self._share.follow_mode(role.status)
+            return []
+        return None
+
+    def _receive_real(self, membership: Membership, real: Socket, deadline: float, burst: bool) -> List[bytes]:
+        """Receive, for no longer than no other process can lead."""
+        clock, seat = self._share.clock, membership.seat
+        assert seat is not None
+        while True:
+            until = seat.leads_until()
+            try:
+                if burst:
+                    frames = real.receive_burst(min(deadline, until))
+                else:
+                    data = real.receive(min(deadline, until))
+                    frames = [] if data is None else [data]
+            except CometChatException as error:
+                raise self._reason(membership, error) from error.__cause__
+            self._check_lead(membership)  # what came since it ended is the next leader's to deliver
+            if frames or clock() >= deadline:
+                return frames
+
+    def _check_lead(self, membership: Membership) -> None:
+        role, now = self._role, self._share.clock()
+        assert role is not None
+        if role is not membership.role or membership.seat is None or now >= membership.seat.leads_until():
+            membership.lapse(role, now, _lapsed())
+            raise self._reason(membership, _lapsed())
+
+    def _reason(self, membership: Membership, error: CometChatException) -> CometChatException:
+        """Return why a real socket ended: if the lead has ended, that is the reason."""
+        if self._role is membership.role or self._interrupted:
+            return error
+        return membership.why_broken()
+
+
+def _lapsed() -> CometChatException:
+    return exception_for(
+        ERR_STATUS_STORE, "This process could not renew its lead in time; another may hold the connection now."
+    )
+
+
+def _interrupted() -> CometChatException:
+    return exception_for(WS_CONNECTION_FAIL, "The connection was interrupted.")

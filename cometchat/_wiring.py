@@ -1,0 +1,265 @@
+"""What a client is made of, built by constructors only, from the bottom up.
+
+Apart from ``client``, which loads this only when a client is made: importing the package must not load requests,
+websocket-client, tenacity and sqlite3.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import time
+from typing import List, Optional
+
+from . import _fork
+from ._fork_marks import new_mark
+from ._runtime._account import Account
+from ._runtime._counters import Counters
+from ._runtime._host_addresses import ADDRESSES
+from ._runtime._lifecycle import Lifecycle
+from ._runtime._log import ClientLog
+from ._runtime._network_watch import NETWORK
+from ._runtime._sender import Sender
+from ._runtime.connection import (
+    Channel,
+    Connection,
+    ConnectionState,
+    ConnectionThread,
+    FrameRouter,
+    Handshake,
+    ReconnectPolicy,
+)
+from ._runtime.delivery import Dispatcher, EventQueue, Inbox, ListenerRegistry
+from ._runtime.outbox import OutboxDelivery, OutboxStore
+from ._runtime.sharing import SharedConnection
+from ._sending import check_message
+from ._transport.rest import RequestsRest
+from ._transport.websocket import socket_factory
+from .exceptions import CometChatException
+from .outbox import Outbox
+from .session_store import MemorySessionStore
+from .settings import AppSettings
+
+logger = logging.getLogger("cometchat.client")
+
+_numbers = itertools.count(1)
+
+#: Maximum time, in seconds, that the end of a client waits for each of its threads.
+_JOIN = 0.2
+
+
+class Core(_fork.ForkSafeDefaults):
+    """One client behind its public methods.
+
+    :param registry: of the listeners. It outlives the core where an application changes its client.
+    """
+
+    def __init__(self, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> None:
+        self._app_id = app_id
+        self._settings = settings
+        self._registry = registry
+        self._connects_after_fork = False
+        self._assemble()
+        _fork.register(_fork.Layer.CLIENT, self)
+
+    def _assemble(self) -> None:
+        """Build the parts: each gets all that it uses through its constructor. No thread runs, no file is open."""
+        settings, registry, number = self._settings, self._registry, next(_numbers)
+        self.pid, self.mark = os.getpid(), new_mark()
+        self.rest = RequestsRest(
+            proxies=settings.proxies, ca_certs=settings.ca_certs, addresses_of=ADDRESSES.addresses
+        )
+        account = self.account = Account(
+            self._app_id,
+            settings,
+            self.rest,
+            settings.session_store or MemorySessionStore(),
+            lock=registry.lock,
+            number=number,
+        )
+        name = account.client_name
+        self.log = ClientLog(logger, name)
+        # From event to listener.
+        events = self.events = EventQueue(registry, settings.max_queued_events)
+        dispatcher = self.dispatcher = Dispatcher(registry, events, f"cometchat-dispatcher-{number}", name)
+        inbox = self.inbox = Inbox(
+            registry,
+            events,
+            account,
+            enabled=settings.fetch_missed_messages,
+            name=f"cometchat-missed-{number}",
+            client_name=name,
+        )
+        # The connection.
+        counters = self.counters = Counters()
+        state = ConnectionState(registry, events, counters, name)
+        new_socket = socket_factory(settings, ADDRESSES.addresses)
+        sharing: Optional[SharedConnection] = None
+        if settings.status_store is not None:
+            sharing = SharedConnection(settings.status_store, self._app_id, account, state, new_socket, name)
+        channel = self.channel = Channel(state, account, name)
+        sender = Sender(account, channel, inbox, timeout=settings.pong_timeout)
+        store, delivered = self._outbox_stores()
+        self.outbox_store = store
+        delivery = self.outbox_delivery = OutboxDelivery(
+            delivered,
+            account=account,
+            channel=channel,
+            sender=sender,
+            events=events,
+            name=f"cometchat-outbox-{number}",
+            client_name=name,
+        )
+        router = FrameRouter(account, events, inbox, counters, sharing, name)
+        thread = ConnectionThread(
+            state,
+            account=account,
+            settings=settings,
+            new_socket=new_socket,
+            handshake=Handshake(account, settings, router, name),
+            router=router,
+            inbox=inbox,
+            dispatcher=dispatcher,
+            outbox=delivery,
+            policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, name),
+            sharing=sharing,
+            name=f"cometchat-{{}}-{number}",
+            client_name=name,
+        )
+        connection = self.connection = Connection(
+            state,
+            thread,
+            inbox=inbox,
+            dispatcher=dispatcher,
+            sharing=sharing,
+            name=f"cometchat-{{}}-{number}",
+            client_name=name,
+        )
+        # What the user calls.
+        self.sender = sender
+        self.lifecycle = Lifecycle(
+            lock=registry.lock,
+            account=account,
+            connection=connection,
+            inbox=inbox,
+            events=events,
+            dispatcher=dispatcher,
+            auto_connect=settings.auto_establish_socket_connection,
+        )
+        self.outbox = Outbox(
+            store,
+            delivery,
+            account=account,
+            sender=sender,
+            check_message=check_message,
+            limit=settings.outbox_max_items,
+        )
+
+    def _outbox_stores(self) -> List[OutboxStore]:
+        """Return where items are put, and where the outbox thread takes them: the same store if it is in memory."""
+        path = self._settings.outbox_path
+        store = OutboxStore(path)
+        return [store, store if path is None else OutboxStore(path, durable=False)]
+
+    # --- the end
+
+    @property
+    def running(self) -> bool:
+        """The client has threads."""
+        return self.dispatcher.started and not self.lifecycle.closed
+
+    def close(self) -> None:
+        """End the client; see ``Client.close``."""
+        if not self.connection.hand_over_if_interrupted(self.close):
+            self.stop()
+            self.join(time.monotonic() + 2 * _JOIN)
+
+    def stop(self, *, at_exit: bool = False) -> None:
+        """Let all threads end. Does not wait. Producers stop before the dispatcher, which delivers what they posted."""
+        if self.lifecycle.close():
+            self._warn_of_unsent_items()
+        self.outbox_delivery.close()
+        self.connection.close(at_exit=at_exit)
+        self.dispatcher.close()  # its thread ends after the outbox thread
+        self.outbox_store.close()
+        self.rest.close()
+        _fork.unregister(self)
+        _abandoned.discard(self)
+
+    def join(self, deadline: float) -> None:
+        """Wait for the threads, for a moment each, until ``deadline`` (monotonic seconds)."""
+        for part in (self.connection, self.outbox_delivery, self.dispatcher):
+            part.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
+
+    def abandon(self) -> None:
+        """Keep the threads' parts: the user has dropped the client without ``close()``."""
+        _abandoned.add(self)
+
+    def _warn_of_unsent_items(self) -> None:
+        if self._settings.outbox_path is not None or self.account.session is None:
+            return
+        try:
+            unsent = self.outbox.pending()
+        except CometChatException as error:  # a signal handler that interrupted the outbox
+            self.log.info("the outbox could not be counted: %s", error)
+            return
+        if unsent:
+            self.log.warning(
+                "%d item%s of the outbox end%s with this client: AppSettings(outbox_path=...) keeps them.",
+                unsent,
+                *("", "s") if unsent == 1 else ("s", ""),
+            )
+
+    # --- forks
+
+    def check_process(self) -> None:
+        """Reset at the first use in the child of a fork that Python was not told of, as uWSGI makes them."""
+        if self.pid != os.getpid():
+            self.log.warning(
+                "This process was forked without Python's fork hooks, so that the client begins anew only now, at its"
+                " first use. Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."
+            )
+            _fork.after_unnoticed_fork()
+
+    def pause_for_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        self._paused = self._registry.lock.acquire(timeout=1.0)
+        self.outbox_store.pause_for_fork()
+        self.outbox_delivery.pause_for_fork()
+
+    def resume_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        self.outbox_delivery.resume_after_fork()
+        self.outbox_store.resume_after_fork()
+        if self._paused:
+            self._registry.lock.release()
+
+    def reset_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        account, closed = self.account, self.lifecycle.closed
+        self._connects_after_fork = self._settings.connect_after_fork and self.connection.state.wanted
+        # Not even the garbage collector may touch the parent's: it would end the parent's connection.
+        _left_alone.extend([account, self.rest, self.connection, self.outbox_store, self.outbox_delivery])
+        self.connection.release_after_fork()
+        self.outbox_store.release_after_fork()
+        self.outbox_delivery.release_after_fork()
+        self._registry.reset_after_fork()
+        self._assemble()
+        self.account.take_over(account)
+        self.lifecycle.take_over(closed)
+
+    def start_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        if self._connects_after_fork:
+            try:
+                self.lifecycle.reconnect_after_fork()
+            except CometChatException as error:
+                self.log.warning("The child of a fork can't connect by itself: %s", error)
+
+
+#: Cores whose clients were dropped without close(): their threads go on.
+_abandoned: set[Core] = set()
+
+#: Objects of the parent, in the child of a fork.
+_left_alone: List[object] = []
