@@ -6,9 +6,11 @@ websocket-client, tenacity and sqlite3.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional, Tuple
+import logging
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 from ._protocol.states import CometChatWSState
+from ._runtime._log import ClientLog
 from ._runtime.account import Account
 from ._runtime.addresses import ADDRESSES
 from ._runtime.connection import Connection
@@ -17,12 +19,11 @@ from ._runtime.dispatcher import Dispatcher
 from ._runtime.inbox import Inbox
 from ._runtime.link import Link
 from ._runtime.network import NETWORK
-from ._runtime.outbox_delivery import OutboxDelivery
-from ._runtime.outbox_store import OutboxStore
+from ._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore
 from ._runtime.reconnect import ReconnectPolicy
 from ._runtime.registry import Registry
 from ._runtime.sender import Sender
-from ._runtime.session import MemorySessionStore
+from ._runtime.session import MemorySessionStore, Session
 from ._runtime.shared import Shared
 from ._runtime.worker import Worker
 from ._sending import check_message
@@ -30,6 +31,7 @@ from ._transport.base import SocketFactory
 from ._transport.rest import RequestsRest
 from ._transport.websocket import socket_factory
 from .listeners import MESSAGE_KINDS
+from .models import BaseMessage
 from .outbox import Outbox
 from .settings import AppSettings
 
@@ -70,7 +72,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
     )
     _introduce(inbox, connection, registry, dispatcher)
     sender = Sender(account, connection, inbox.sent, timeout=settings.pong_timeout)
-    store, delivery = _outbox(settings, account, connection, sender, dispatcher, f"cometchat-outbox-{number}")
+    store, delivery = _outbox(settings, account, connection, sender, dispatcher, number)
     new_socket: SocketFactory = socket_factory(settings, ADDRESSES.addresses)
     shared = _share(app_id, settings, account, new_socket)
     if shared is not None:
@@ -83,7 +85,7 @@ def assemble(app_id: str, settings: AppSettings, registry: Registry, dispatcher:
         link=link,
         inbox=inbox,
         policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, watched=NETWORK.watched),
-        on_up=delivery.hurry,
+        on_up=delivery.retry_now,
         report=dispatcher.report,
         counters=counters,
         shared=shared,
@@ -104,14 +106,63 @@ def _introduce(inbox: Inbox, connection: Connection, registry: Registry, dispatc
     connection.on_cut = inbox.cut
 
 
+class _OutboxAccount:
+    """The login, as the outbox's delivery needs it."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.renew = account.renew
+
+    def session(self) -> Optional[Session]:
+        return self._account.session
+
+
+class _OutboxConnection:
+    """The connection, as the outbox's delivery needs it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def sendable(self) -> Tuple[str, ...]:
+        status = self._connection.status
+        if status is CometChatWSState.CONNECTED:
+            return MESSAGE, RECEIPT
+        return (MESSAGE,) if status is CometChatWSState.FEATURE_THROTTLED else ()
+
+
+class _OutboxSender:
+    """The sender, as the outbox's delivery needs it."""
+
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
+        self.send_receipt = sender.send_receipt
+
+    def send_message(self, body: Dict[str, Any]) -> BaseMessage:
+        return self._sender.post(self._sender.as_from_here(body))
+
+
 def _outbox(
-    settings: AppSettings, account: Account, connection: Connection, sender: Sender, dispatcher: Dispatcher, name: str
+    settings: AppSettings, account: Account, connection: Connection, sender: Sender, dispatcher: Dispatcher, number: int
 ) -> Tuple[OutboxStore, OutboxDelivery]:
     """Where the outbox's items are put, and what delivers them."""
-    store = OutboxStore(settings.outbox_path)
-    delivered = store if settings.outbox_path is None else OutboxStore(settings.outbox_path, durable=False)
+
+    def client_name() -> str:
+        session = account.session
+        return f"client {number}" + (f", {session.uid}" if session else "")
+
+    log = ClientLog(logging.getLogger("cometchat.outbox"), client_name)
+    path, max_dead = settings.outbox_path, min(settings.outbox_max_items, 1000)
+    store = OutboxStore(path, log=log, max_dead=max_dead)
+    delivered = store if path is None else OutboxStore(path, log=log, durable=False, max_dead=max_dead)
     return store, OutboxDelivery(
-        delivered, account=account, connection=connection, sender=sender, dispatcher=dispatcher, name=name
+        delivered,
+        account=_OutboxAccount(account),
+        connection=_OutboxConnection(connection),
+        sender=_OutboxSender(sender),
+        dispatcher=dispatcher,
+        rate_limit_remaining=lambda: None,
+        log=log,
+        name=f"cometchat-outbox-{number}",
     )
 
 

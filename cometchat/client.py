@@ -87,19 +87,19 @@ class Client(Listening, Sending):
         self._logging_in = threading.Lock()
 
     def _before_fork(self) -> None:
-        self._outbox_store.pause()
-        self._outbox_delivery.pause()
+        self._outbox_store.pause_for_fork()
+        self._outbox_delivery.pause_for_fork()
 
     def _after_fork(self) -> None:
-        self._outbox_delivery.resume()
-        self._outbox_store.resume()
+        self._outbox_delivery.resume_after_fork()
+        self._outbox_store.resume_after_fork()
 
     def _begin_anew(self) -> List[object]:
         account, old = self._account, [self._rest, self._connection, self._outbox_store, self._outbox_delivery]
         self._goes_on = self.settings.connect_after_fork and self._connection.wanted
         self._connection.forsake()
-        self._outbox_store.forsake()
-        self._outbox_delivery.forsake()
+        self._outbox_store.release_after_fork()
+        self._outbox_delivery.release_after_fork()
         self._registry.begin_anew()
         self._assemble()
         self._account.take_over(account)
@@ -315,6 +315,7 @@ class Client(Listening, Sending):
             self._warn_of_unsent()
         self._closed = True
         self._outbox_delivery.close()
+        self._outbox_delivery.join(0.0 if at_exit else _JOIN)  # what is being sent is reported before the dispatcher ends
         self._connection.close(at_exit=at_exit)
         self._dispatcher.close()
         self._outbox_store.close()
