@@ -10,8 +10,7 @@ import logging
 import typing
 
 from ._protocol.states import CometChatWSState
-from ._runtime.secrets_filter import SecretsFilter
-from ._runtime.session import FileSessionStore, MemorySessionStore
+from ._runtime._redaction import SecretsFilter
 from .api import CometChat
 from .client import Client
 from .exceptions import (
@@ -32,12 +31,12 @@ from .listeners import (
     UserListener,
 )
 from .outbox import DeadLetter, Outbox
+from .session_store import FileSessionStore, MemorySessionStore
 from .settings import AppSettings, SessionStore
 from .version import __version__
 
 if typing.TYPE_CHECKING:
     # Loaded by __getattr__ when first used: making these classes would be half of the import's time.
-    from .connection_info import ConnectionInfo
     from .models import (
         Action,
         Attachment,
@@ -56,7 +55,7 @@ if typing.TYPE_CHECKING:
         TypingIndicator,
         User,
     )
-    from .stats import PastError, Stats
+    from .status import ConnectionInfo, PastError, Stats
     from .status_store import Member, Seat, SharedStatus, StatusStore
 
 __all__ = [
@@ -110,7 +109,7 @@ __all__ = [
 ]
 
 
-_LATER = ("models", "stats", "connection_info", "status_store")
+_LATER = ("models", "status", "status_store")
 
 
 def __getattr__(name: str) -> object:

@@ -7,7 +7,7 @@ import logging
 import mmap
 import os
 import sys
-from typing import Protocol
+from typing import List, Protocol
 
 logger = logging.getLogger("cometchat.client")
 
@@ -42,6 +42,16 @@ def new_mark() -> Mark:
         wiped[0] = 1
         page = wiped
     return page
+
+
+_marks: List[Mark] = []
+
+
+def process_mark() -> Mark:
+    """Return the mark of this process."""
+    if not _marks or not _marks[-1][0]:
+        _marks[:] = [new_mark()]
+    return _marks[-1]
 
 
 _warned = False

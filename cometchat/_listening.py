@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ContextManager
 
-from ._runtime import arguments
-from ._runtime.registry import Registry
+from ._runtime import _arguments as arguments
+from ._runtime.delivery._registry import ListenerRegistry, ScopedListener
 from .listeners import (
     KINDS,
+    MESSAGE_KINDS,
     CallListener,
     ConnectionListener,
     GroupListener,
@@ -19,11 +20,14 @@ from .listeners import (
 
 
 class Listening:
-    """What :class:`Client` has from here. Any thread; also from inside a callback."""
+    """Adds and removes listeners: a part of :class:`Client`. On any thread; also from inside a callback."""
 
-    _registry: Registry
+    _registry: ListenerRegistry
 
     def _check_open(self) -> None:
+        raise NotImplementedError
+
+    def _listeners_changed(self) -> None:
         raise NotImplementedError
 
     def add_connection_listener(self, listener_id: str, listener: ConnectionListener) -> None:
@@ -49,7 +53,7 @@ class Listening:
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        return self._registry.during("connection", arguments.listener(listener, ConnectionListener))
+        return ScopedListener(self._registry, "connection", arguments.listener(listener, ConnectionListener))
 
     def add_login_listener(self, listener_id: str, listener: LoginListener) -> None:
         """The same as :meth:`add_connection_listener`, for a LoginListener."""
@@ -102,11 +106,13 @@ class Listening:
     def _add(self, kind: str, listener_id: str, listener: object) -> None:
         self._check_open()
         add_listener(self._registry, kind, listener_id, listener)
+        if kind in MESSAGE_KINDS:
+            self._listeners_changed()
 
     def _remove(self, kind: str, listener_id: str) -> None:
         self._registry.remove(kind, arguments.listener_id(listener_id))
 
 
-def add_listener(registry: Registry, kind: str, listener_id: str, listener: object) -> None:
+def add_listener(registry: ListenerRegistry, kind: str, listener_id: str, listener: object) -> None:
     """Check the arguments, and register."""
     registry.add(kind, arguments.listener_id(listener_id), arguments.listener(listener, KINDS[kind]))

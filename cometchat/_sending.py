@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, TypeVar
 
-from ._runtime import arguments
+from ._runtime import _arguments as arguments
 from .exceptions import invalid, missing, unusable
 
 if TYPE_CHECKING:
-    from ._runtime.sender import Sender
+    from ._wiring import Core
     from .models import BaseMessage
 
 M = TypeVar("M", bound="BaseMessage")
@@ -18,7 +18,7 @@ M = TypeVar("M", bound="BaseMessage")
 class Sending:
     """What :class:`Client` has from here. Any thread; also from inside a callback."""
 
-    _sender: Sender
+    _core: Core
 
     def _check_open(self) -> None:
         raise NotImplementedError
@@ -39,7 +39,7 @@ class Sending:
         """
         self._check_open()
         check_message(message)
-        return self._sender.send_message(message)  # type: ignore[return-value]
+        return self._core.sender.send(message)  # type: ignore[return-value]
 
     def start_typing(
         self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
@@ -69,7 +69,7 @@ class Sending:
         """
         self._check_open()
         receiver_id, receiver_type = _receiver(receiver_id, receiver_type)
-        self._sender.transient_message(receiver_id, receiver_type, _json_object("data", data))
+        self._core.sender.transient_message(receiver_id, receiver_type, _json_object("data", data))
 
     def mark_as_delivered(self, message: BaseMessage) -> None:
         """Tell the sender that a message was delivered.
@@ -89,7 +89,7 @@ class Sending:
         self._check_open()
         receiver_id, receiver_type = _receiver(receiver_id, receiver_type)
         values = None if metadata is None else _json_object("metadata", metadata)
-        self._sender.typing(receiver_id, receiver_type, values, started)
+        self._core.sender.typing(receiver_id, receiver_type, values, started)
 
     def _receipt(self, message: BaseMessage, action: str) -> None:
         from .models import BaseMessage  # here, so that importing the package does not load them
@@ -97,7 +97,7 @@ class Sending:
         self._check_open()
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
-        self._sender.receipt(message, action)
+        self._core.sender.receipt(message, action)
 
 
 def check_message(message: object) -> None:

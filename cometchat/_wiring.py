@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import itertools
 import logging
-import os
 import time
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from . import _fork
-from ._fork_marks import new_mark
+from ._fork_marks import process_mark
 from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._host_addresses import ADDRESSES
@@ -45,6 +44,9 @@ logger = logging.getLogger("cometchat.client")
 
 _numbers = itertools.count(1)
 
+#: Maximum number of dead letters of one user.
+_MAX_DEAD = 1000
+
 #: Maximum time, in seconds, that the end of a client waits for each of its threads.
 _JOIN = 0.2
 
@@ -66,7 +68,7 @@ class Core(_fork.ForkSafeDefaults):
     def _assemble(self) -> None:
         """Build the parts: each gets all that it uses through its constructor. No thread runs, no file is open."""
         settings, registry, number = self._settings, self._registry, next(_numbers)
-        self.pid, self.mark = os.getpid(), new_mark()
+        self.mark = process_mark()
         self.rest = RequestsRest(
             proxies=settings.proxies, ca_certs=settings.ca_certs, addresses_of=ADDRESSES.addresses
         )
@@ -93,14 +95,15 @@ class Core(_fork.ForkSafeDefaults):
         )
         # The connection.
         counters = self.counters = Counters()
-        state = ConnectionState(registry, events, counters, name)
+        state = self.state = ConnectionState(registry, events, counters, name)
         new_socket = socket_factory(settings, ADDRESSES.addresses)
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(settings.status_store, self._app_id, account, state, new_socket, name)
         channel = self.channel = Channel(state, account, name)
         sender = Sender(account, channel, inbox, timeout=settings.pong_timeout)
-        store, delivered = self._outbox_stores()
+        outbox_log = ClientLog(logging.getLogger("cometchat.outbox"), name)
+        store, delivered = self._outbox_stores(outbox_log)
         self.outbox_store = store
         delivery = self.outbox_delivery = OutboxDelivery(
             delivered,
@@ -108,8 +111,8 @@ class Core(_fork.ForkSafeDefaults):
             channel=channel,
             sender=sender,
             events=events,
+            log=outbox_log,
             name=f"cometchat-outbox-{number}",
-            client_name=name,
         )
         router = FrameRouter(account, events, inbox, counters, sharing, name)
         thread = ConnectionThread(
@@ -156,11 +159,11 @@ class Core(_fork.ForkSafeDefaults):
             limit=settings.outbox_max_items,
         )
 
-    def _outbox_stores(self) -> List[OutboxStore]:
+    def _outbox_stores(self, log: ClientLog) -> Tuple[OutboxStore, OutboxStore]:
         """Return where items are put, and where the outbox thread takes them: the same store if it is in memory."""
-        path = self._settings.outbox_path
-        store = OutboxStore(path)
-        return [store, store if path is None else OutboxStore(path, durable=False)]
+        path, max_dead = self._settings.outbox_path, min(self._settings.outbox_max_items, _MAX_DEAD)
+        store = OutboxStore(path, log=log, max_dead=max_dead)
+        return store, store if path is None else OutboxStore(path, log=log, durable=False, max_dead=max_dead)
 
     # --- the end
 
@@ -215,7 +218,7 @@ class Core(_fork.ForkSafeDefaults):
 
     def check_process(self) -> None:
         """Reset at the first use in the child of a fork that Python was not told of, as uWSGI makes them."""
-        if self.pid != os.getpid():
+        if not self.mark[0]:
             self.log.warning(
                 "This process was forked without Python's fork hooks, so that the client begins anew only now, at its"
                 " first use. Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."

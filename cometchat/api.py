@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Mapping, Optional, Union
 
 from ._listening import add_listener
 from ._protocol.states import CometChatWSState
-from ._runtime import arguments
-from ._runtime.registry import Registry
+from . import _fork
+from ._runtime import _arguments as arguments
+from ._runtime.delivery._registry import ListenerRegistry, ScopedListener
 from ._sending import M
 from .client import Client
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
 from .listeners import (
+    MESSAGE_KINDS,
     CallListener,
     ConnectionListener,
     GroupListener,
@@ -26,9 +27,8 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from .connection_info import ConnectionInfo
     from .models import BaseMessage, User
-    from .stats import Stats
+    from .status import ConnectionInfo, Stats
 
 
 class _SharedOutbox(Outbox):
@@ -50,10 +50,10 @@ class CometChat:
     raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status` and the listeners.
     """
 
-    _lock = threading.Lock()
+    _lock = threading.RLock()
     _client: Optional[Client] = None
     # The listeners outlive the client: they may come before init, and stay when the app is changed.
-    _registry = Registry()
+    _registry = ListenerRegistry()
 
     #: See :attr:`Client.outbox`.
     outbox: Outbox = _SharedOutbox()
@@ -68,7 +68,7 @@ class CometChat:
         """
         with cls._lock:
             old = cls._client
-            if old is not None and not old._closed and (old.app_id, old.settings) == (app_id, settings):
+            if old is not None and not old._core.lifecycle.closed and (old.app_id, old.settings) == (app_id, settings):
                 return
             new = Client(app_id, settings, _registry=cls._registry, _start=False)
             cls._client = new
@@ -160,7 +160,8 @@ class CometChat:
         if client is None:
             return CometChatWSState.DISCONNECTED
         # As the client does it, without a call more: it may be polled.
-        return client._connection.status if client._mark[0] else client.get_connection_status()
+        core = client._core
+        return core.state.status if core.mark[0] else client.get_connection_status()
 
     @classmethod
     def wait_for_status(cls, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
@@ -180,7 +181,7 @@ class CometChat:
     @classmethod
     def add_connection_listener(cls, listener_id: str, listener: ConnectionListener) -> None:
         """See :meth:`Client.add_connection_listener`. May come before ``init``."""
-        add_listener(cls._registry, "connection", listener_id, listener)
+        cls._add("connection", listener_id, listener)
 
     @classmethod
     def remove_connection_listener(cls, listener_id: str) -> None:
@@ -190,7 +191,7 @@ class CometChat:
     @classmethod
     def add_login_listener(cls, listener_id: str, listener: LoginListener) -> None:
         """See :meth:`Client.add_login_listener`. May come before ``init``."""
-        add_listener(cls._registry, "login", listener_id, listener)
+        cls._add("login", listener_id, listener)
 
     @classmethod
     def remove_login_listener(cls, listener_id: str) -> None:
@@ -200,7 +201,7 @@ class CometChat:
     @classmethod
     def add_user_listener(cls, listener_id: str, listener: UserListener) -> None:
         """See :meth:`Client.add_user_listener`. May come before ``init``."""
-        add_listener(cls._registry, "user", listener_id, listener)
+        cls._add("user", listener_id, listener)
 
     @classmethod
     def remove_user_listener(cls, listener_id: str) -> None:
@@ -210,7 +211,7 @@ class CometChat:
     @classmethod
     def add_group_listener(cls, listener_id: str, listener: GroupListener) -> None:
         """See :meth:`Client.add_group_listener`. May come before ``init``."""
-        add_listener(cls._registry, "group", listener_id, listener)
+        cls._add("group", listener_id, listener)
 
     @classmethod
     def remove_group_listener(cls, listener_id: str) -> None:
@@ -220,7 +221,7 @@ class CometChat:
     @classmethod
     def add_message_listener(cls, listener_id: str, listener: MessageListener) -> None:
         """See :meth:`Client.add_message_listener`. May come before ``init``."""
-        add_listener(cls._registry, "message", listener_id, listener)
+        cls._add("message", listener_id, listener)
 
     @classmethod
     def remove_message_listener(cls, listener_id: str) -> None:
@@ -230,7 +231,7 @@ class CometChat:
     @classmethod
     def add_call_listener(cls, listener_id: str, listener: CallListener) -> None:
         """See :meth:`Client.add_call_listener`. May come before ``init``."""
-        add_listener(cls._registry, "call", listener_id, listener)
+        cls._add("call", listener_id, listener)
 
     @classmethod
     def remove_call_listener(cls, listener_id: str) -> None:
@@ -240,7 +241,7 @@ class CometChat:
     @classmethod
     def add_outbox_listener(cls, listener_id: str, listener: OutboxListener) -> None:
         """See :meth:`Client.add_outbox_listener`. May come before ``init``."""
-        add_listener(cls._registry, "outbox", listener_id, listener)
+        cls._add("outbox", listener_id, listener)
 
     @classmethod
     def remove_outbox_listener(cls, listener_id: str) -> None:
@@ -250,7 +251,7 @@ class CometChat:
     @classmethod
     def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
         """See :meth:`Client.connection_listener`. May come before ``init``."""
-        return cls._registry.during("connection", arguments.listener(listener, ConnectionListener))
+        return ScopedListener(cls._registry, "connection", arguments.listener(listener, ConnectionListener))
 
     @classmethod
     def _shared(cls) -> Client:
@@ -262,10 +263,20 @@ class CometChat:
         return client
 
     @classmethod
-    def _begin_anew(cls) -> None:
-        """In the child of a fork: the lock may have been held by a thread that is not here."""
-        cls._lock = threading.Lock()
+    def _add(cls, kind: str, listener_id: str, listener: object) -> None:
+        add_listener(cls._registry, kind, listener_id, listener)
+        client = cls._client
+        if client is not None and kind in MESSAGE_KINDS:
+            client._listeners_changed()
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=CometChat._begin_anew)
+class _ForkOfCometChat(_fork.ForkSafeDefaults):
+    """In the child of a fork, another thread of the parent may hold the lock."""
+
+    def reset_after_fork(self) -> None:
+        """See :class:`ForkSafe`."""
+        CometChat._lock = threading.RLock()
+
+
+_fork_of_cometchat = _ForkOfCometChat()
+_fork.register(_fork.Layer.APPLICATION, _fork_of_cometchat)

@@ -4,45 +4,29 @@ from __future__ import annotations
 
 import atexit
 import contextlib
-import itertools
-import logging
-import os
-import threading
+import sys
 import time
-import weakref
+import warnings
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, List, Optional, Type, Union
+from typing import TYPE_CHECKING, Callable, Optional, Type, Union, cast
 
-from . import _forking
+from . import _fork
+from ._fork_marks import warn_where_threads_stand_still
 from ._listening import Listening
 from ._protocol.endpoints import jwt_expiry
 from ._protocol.states import CometChatWSState
-from ._runtime import arguments
-from ._runtime.registry import Registry
-from ._runtime.session import Session
+from ._runtime import _arguments as arguments
+from ._runtime.delivery._registry import ListenerRegistry
 from ._sending import Sending
-from .exceptions import (
-    LOGIN_IN_PROGRESS,
-    CometChatException,
-    client_closed,
-    exception_for,
-    invalid,
-    missing,
-)
+from .exceptions import CometChatException, client_closed, invalid, missing
 from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from .connection_info import ConnectionInfo
+    from ._runtime._account import Login
+    from ._wiring import Core
     from .models import User
-    from .stats import Stats
-
-logger = logging.getLogger("cometchat.client")
-
-_numbers = itertools.count(1)
-
-#: Seconds that close() waits for each of the client's threads.
-_JOIN = 0.2
+    from .status import ConnectionInfo, Stats
 
 
 class Client(Listening, Sending):
@@ -57,76 +41,32 @@ class Client(Listening, Sending):
     """
 
     def __init__(
-        self, app_id: str, settings: AppSettings, *, _registry: Optional[Registry] = None, _start: bool = True
+        self, app_id: str, settings: AppSettings, *, _registry: Optional[ListenerRegistry] = None, _start: bool = True
     ) -> None:
+        # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
+        from ._wiring import Core
+
         _check_settings(settings)
         self.app_id = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
-        self._registry = _registry or Registry()
-        self._closed = False
-        self._beginning_anew = threading.Lock()
-        self._assemble()
-        _clients.add(self)
-        _forking.warn_where_threads_stand_still()
+        self._registry = _registry or ListenerRegistry()
+        self._core = Core(self.app_id, settings, self._registry)
+        warn_where_threads_stand_still()
         if _start:
             self._resume()
 
-    def _assemble(self) -> None:
-        # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
-        from ._parts import assemble
-        from ._runtime.dispatcher import Dispatcher
-
-        self._pid = os.getpid()
-        self._mark = _forking.new_mark()  # the same, to be read at the least cost
-        number = next(_numbers)
-        self._dispatcher = Dispatcher(self._registry, f"cometchat-dispatcher-{number}", self.settings.max_queued_events)
-        self._dispatcher.keeps = self  # a client that is only listened to has no other reference
-        parts = assemble(self.app_id, self.settings, self._registry, self._dispatcher, number)
-        self._rest, self._account, self._connection, self._inbox, self._sender = parts[:5]
-        self._outbox_store, self._outbox_delivery, self._outbox, self._counters = parts[5:]
-        self._logging_in = threading.Lock()
-
-    def _before_fork(self) -> None:
-        self._outbox_store.pause()
-        self._outbox_delivery.pause()
-
-    def _after_fork(self) -> None:
-        self._outbox_delivery.resume()
-        self._outbox_store.resume()
-
-    def _begin_anew(self) -> List[object]:
-        account, old = self._account, [self._rest, self._connection, self._outbox_store, self._outbox_delivery]
-        self._goes_on = self.settings.connect_after_fork and self._connection.wanted
-        self._connection.forsake()
-        self._outbox_store.forsake()
-        self._outbox_delivery.forsake()
-        self._registry.begin_anew()
-        self._assemble()
-        self._account.take_over(account)
-        return [account, *old]
-
-    def _go_on(self) -> None:
-        if self._goes_on:
-            try:
-                self._connection.connect()
-            except CometChatException as error:
-                logger.warning("The child of a fork can't connect by itself: %s", error)
-
-    def _check_process(self) -> None:
-        """A fork past Python's hooks, as uWSGI makes them, is found out at the first use in the child."""
-        if self._pid == os.getpid():
-            return
-        with self._beginning_anew:
-            if self._pid != os.getpid():
-                _forking.begin_anew_late(self)
-
     def _resume(self) -> None:
         """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
-        if self._account.restore() and self.settings.auto_establish_socket_connection:
-            self._connection.connect()
+        self._core.lifecycle.resume()
+
+    def __del__(self) -> None:
+        core: Optional[Core] = getattr(self, "_core", None)
+        if core is not None and core.running and not sys.is_finalizing():
+            core.abandon()  # its listeners go on to hear, as long as the process lives
+            warnings.warn(f"unclosed {self!r}: call close()", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
-        session = self._account.session
+        session = self._core.account.session
         return (
             f"<Client app_id={self.app_id!r} uid={session.uid if session else None!r} {self.get_connection_status()}>"
         )
@@ -158,7 +98,7 @@ class Client(Listening, Sending):
         self._check_open()
         uid = arguments.text("uid", uid, "give the uid of a user that exists")
         auth_key = arguments.header("auth_key", auth_key, "give the auth key of your CometChat dashboard")
-        return self._login(lambda: self._account.login(uid, auth_key))
+        return self._login(lambda: self._core.account.login(uid, auth_key))
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
         """Log in with an auth token, which your server got from CometChat's REST API.
@@ -175,7 +115,7 @@ class Client(Listening, Sending):
         self._check_open()
         auth_token = arguments.header("auth_token", auth_token, "give an auth token of CometChat's REST API")
         refresh = arguments.refresh(refresh)
-        return self._login(lambda: self._account.login_with_auth_token(auth_token, refresh))
+        return self._login(lambda: self._core.account.login_with_auth_token(auth_token, refresh))
 
     def logout(self) -> None:
         """Disconnect, void the auth token, and empty the store. Makes one HTTP call.
@@ -186,16 +126,7 @@ class Client(Listening, Sending):
             own code.
         """
         self._check_open()
-        session = self._account.require()
-        self._dispatcher.start()
-        self._connection.disconnect()
-        try:
-            self._account.logout(session)
-        except CometChatException as error:
-            self._dispatcher.post("login", "logout_failure", error)
-            raise
-        self._inbox.forget()
-        self._dispatcher.post("login", "logout_success")
+        self._core.lifecycle.logout()
 
     def get_logged_in_user(self) -> Optional[User]:
         """The logged-in user, or None. Makes no call.
@@ -203,13 +134,13 @@ class Client(Listening, Sending):
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        session = self._account.session
+        session = self._core.account.session
         return session.to_user() if session else None
 
     @property
     def outbox(self) -> Outbox:
         """Takes messages and receipts while the connection is down, and sends them once it is up."""
-        return self._outbox
+        return self._core.outbox
 
     # --- connection
 
@@ -224,11 +155,7 @@ class Client(Listening, Sending):
             not connected in time (the attempts go on; the newest failure is its cause).
         """
         self._check_open()
-        limit = arguments.timeout(timeout, zero=True)
-        self._account.require()
-        self._connection.connect()
-        if limit != 0:
-            self._connection.wait_until_up(limit)
+        self._core.lifecycle.connect(arguments.timeout(timeout, zero=True))
 
     def disconnect(self) -> None:
         """Close the connection, or stop making it; the status is ``disconnected`` from here on.
@@ -238,7 +165,7 @@ class Client(Listening, Sending):
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        self._connection.disconnect()
+        self._core.connection.disconnect()
 
     def ping(self, timeout: Optional[float] = None) -> float:
         """Send a ping and wait for the answer.
@@ -249,13 +176,14 @@ class Client(Listening, Sending):
             ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        return self._connection.ping(arguments.timeout(timeout) or self.settings.pong_timeout)
+        return self._core.channel.ping(arguments.timeout(timeout) or self.settings.pong_timeout)
 
     def get_connection_status(self) -> CometChatWSState:
         """The status, now. Never blocks, takes no lock, raises nothing."""
-        if not self._mark[0]:
-            self._check_process()
-        return self._connection.status
+        core = self._core
+        if not core.mark[0]:
+            core.check_process()
+        return core.state.status
 
     def wait_for_status(self, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
         """Wait until the connection has a status, if only for a moment.
@@ -266,38 +194,38 @@ class Client(Listening, Sending):
         :raises CometChatException: ``INVALID_STATUS``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
-        return self._connection.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
+        return self._core.connection.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
 
     def connection_info(self) -> ConnectionInfo:
         """Where this client is connected, and what went wrong last: for diagnosis. Makes no call.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
-        from .connection_info import ConnectionInfo
+        from .status import ConnectionInfo
 
         self._check_open()
-        session = self._account.session
+        account, state = self._core.account, self._core.state
+        session = account.session
         url: Optional[str] = None
         if session is not None and session.settings is not None:
             with contextlib.suppress(CometChatException):  # an address that can't be read is none
-                url = self._account.websocket_url(session)
-        connection = self._connection
+                url = account.websocket_url(session)
         return ConnectionInfo(
-            admin_url=self._account.endpoints.admin,
-            client_url=self._account.endpoints.client,
+            admin_url=account.endpoints.admin,
+            client_url=account.endpoints.client,
             websocket_url=url,
             uid=session.uid if session else None,
             device_id=session.device_id if session else None,
             jwt_expires_at=jwt_expiry(session.jwt) if session else None,
-            mode=self._account.mode if session else None,
-            failed_in=connection.failed_in.value if connection.failed_in else None,
-            last_error=connection.last_error,
+            mode=account.mode if session else None,
+            failed_in=state.failed_in.value if state.failed_in else None,
+            last_error=state.last_error,
         )
 
     def stats(self) -> Stats:
         """What has happened so far, counted: for metrics and diagnosis. Makes no call; works after ``close()`` too."""
-        queue = self._dispatcher.queue
-        return self._counters.stats(fetched=self._inbox.fetched, queued=len(queue), dropped=queue.dropped)
+        core = self._core
+        return core.counters.stats(fetched=core.inbox.fetched, queued=len(core.events), dropped=core.events.dropped)
 
     # --- end
 
@@ -307,65 +235,19 @@ class Client(Listening, Sending):
         Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends
         when that lets go of it. The stored login stays.
         """
-        self._shut()
-        self._join(time.monotonic() + 2 * _JOIN)
+        self._core.check_process()
+        self._core.close()
 
-    def _shut(self, *, at_exit: bool = False) -> None:
-        if not self._closed:
-            self._warn_of_unsent()
-        self._closed = True
-        self._outbox_delivery.close()
-        self._connection.close(at_exit=at_exit)
-        self._dispatcher.close()
-        self._outbox_store.close()
-        self._rest.close()
-        _clients.discard(self)
-
-    def _warn_of_unsent(self) -> None:
-        if self.settings.outbox_path is not None or self._account.session is None:
-            return
-        unsent = self._outbox.pending()
-        if unsent:
-            logger.warning(
-                "%d item%s of the outbox end%s with this client: AppSettings(outbox_path=...) keeps them.",
-                unsent,
-                *("", "s") if unsent == 1 else ("s", ""),
-            )
-
-    def _join(self, deadline: float) -> None:
-        self._connection.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
-        self._outbox_delivery.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
-        self._dispatcher.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
-
-    def _login(self, act: Callable[[], Session]) -> User:
-        if not self._logging_in.acquire(blocking=False):
-            raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is under way: wait for it.")
-        try:
-            self._dispatcher.start()
-            before, disconnects = self._account.session, self._connection.disconnects
-            try:
-                session = act()
-            except CometChatException as error:
-                self._dispatcher.post("login", "login_failure", error)
-                raise
-            if self._closed:
-                raise client_closed()
-            if before is not None and before.uid != session.uid:
-                self._connection.drop()
-                self._inbox.forget()
-            user = session.to_user()
-            self._dispatcher.post("login", "login_success", user)
-            if self.settings.auto_establish_socket_connection:
-                # A disconnect() or logout() that came meanwhile stands.
-                self._connection.connect(unless_after=disconnects)
-            return user
-        finally:
-            self._logging_in.release()
+    def _login(self, act: Callable[[], Login]) -> User:
+        return self._core.lifecycle.login(act).to_user()
 
     def _check_open(self) -> None:
-        self._check_process()
-        if self._closed:
+        self._core.check_process()
+        if self._core.lifecycle.closed:
             raise client_closed()
+
+    def _listeners_changed(self) -> None:
+        self._core.inbox.listeners_changed()
 
 
 def _check_settings(settings: object) -> None:
@@ -376,18 +258,13 @@ def _check_settings(settings: object) -> None:
         raise invalid("settings", expected, settings)
 
 
-_clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-_forking.see_to(_clients)
-
-
 @atexit.register
 def _close_all() -> None:
     """The interpreter ends: say goodbye to the servers, within half a second for all."""
-    # Not what a fork past Python's hooks has left of the parent's.
-    clients = [client for client in _clients if client._pid == os.getpid()]
-    for client in clients:
-        client._shut(at_exit=True)
+    # Not to what a fork past Python's hooks has left of the parent's.
+    cores = [core for core in cast("list[Core]", _fork.registered(_fork.Layer.CLIENT)) if core.mark[0]]
+    for core in cores:
+        core.stop(at_exit=True)
     deadline = time.monotonic() + 0.5
-    for client in clients:
-        client._join(deadline)
+    for core in cores:
+        core.join(deadline)

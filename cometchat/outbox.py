@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable, List, Optional, Union
 
-from ._runtime import arguments
+from ._runtime import _arguments as arguments
 from .exceptions import CometChatException, exception_for, invalid
 
 if TYPE_CHECKING:
-    from ._runtime.account import Account
-    from ._runtime.outbox_delivery import OutboxDelivery
-    from ._runtime.outbox_store import OutboxStore, Owner
-    from ._runtime.sender import Sender
+    from ._runtime._account import Account
+    from ._runtime.outbox import OutboxDelivery, OutboxStore, Owner
+    from ._runtime._sender import Sender
     from .models import BaseMessage, CustomMessage, MessageReceipt, TextMessage
 
 
@@ -111,7 +110,7 @@ class Outbox:
         owner = self._owner()
         if not self._store.pending(owner):
             return True
-        self._delivery.poke()
+        self._delivery.wake()
         return self._delivery.wait_until_empty(lambda: self._store.pending(owner), limit)
 
     def dead_letters(self) -> List[DeadLetter]:
@@ -119,7 +118,7 @@ class Outbox:
 
         :raises CometChatException: as :meth:`pending`.
         """
-        from ._runtime.outbox_delivery import thing_of
+        from ._runtime.outbox import thing_of
 
         owner = self._owner()
         return [
@@ -141,7 +140,7 @@ class Outbox:
         """
         revived = self._store.revive(self._owner(), _muid(muid))
         if revived:
-            self._delivery.poke()
+            self._delivery.wake()
         return revived
 
     def discard(self, muid: str) -> bool:
@@ -165,10 +164,10 @@ class Outbox:
 
     def _put(self, owner: Owner, kind: str, muid: str, body: dict[str, object]) -> None:
         self._store.put(owner, kind, muid, body, self._limit)
-        self._delivery.poke()
+        self._delivery.wake()
 
     def _owner(self) -> Owner:
-        from ._runtime.outbox_store import Owner
+        from ._runtime.outbox import Owner
 
         self._store.check_open()
         session = self._account.require()

@@ -125,6 +125,11 @@ class Account:
         """Make new HTTP connections from now on: the WebSocket is lost, and the network may be another one."""
         self._rest.forget_connections()
 
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        """How many requests the service takes in the current minute; None if unknown."""
+        return getattr(self._rest, "rate_limit_remaining", None)
+
     def take_new_settings(self) -> bool:
         """Return True, once, if the settings came with a ``PUT /me`` that no connection has used yet."""
         new, self._settings_are_new = self._settings_are_new, False

@@ -49,16 +49,13 @@ class Sender:
         self._lock = account.lock
         self._typing: Dict[Tuple[str, str], float] = {}
 
-    def send_message(self, message: BaseMessage) -> BaseMessage:
+    def send(self, message: BaseMessage) -> BaseMessage:
         """Send over HTTP. Returns the stored message."""
-        return self.post(self.message_body(message))
+        return self.send_message(self.message_body(message))
 
-    def as_from_here(self, body: Dict[str, Any]) -> Dict[str, Any]:
-        """Return a body that was made earlier, maybe by another process, as this connection sends it."""
-        return {**body, "data": {**body["data"], "resource": self._account.resource}}
-
-    def post(self, body: Dict[str, Any]) -> BaseMessage:
-        """Send what :meth:`message_body` has made. Returns the stored message."""
+    def send_message(self, body: Dict[str, Any]) -> BaseMessage:
+        """Send what :meth:`message_body` has made, maybe earlier and in another process. Returns the stored message."""
+        body = {**body, "data": {**body["data"], "resource": self._account.resource}}
         stored = self._account.send_message(body)
         self._inbox.sent(id_of(stored))
         return message_from_dict(stored)

@@ -156,8 +156,5 @@ class Connection:
         """
         if not self._lock._is_owned():
             return False
-        thread = ServiceThread(
-            self._name.format("signal"), call, wanted=lambda: False, wait=time.sleep, log=self._log
-        )
-        thread.start()
+        ServiceThread(self._name.format("signal"), call, wanted=lambda: False, wait=time.sleep).start()
         return True

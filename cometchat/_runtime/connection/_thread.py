@@ -104,7 +104,6 @@ class ConnectionThread:
             lambda: self._run(generation),
             wanted=lambda: self._state.is_current(generation),
             wait=generation.wake.wait,
-            log=self._log,
         )
         generation.thread = thread
         try:
@@ -187,7 +186,7 @@ class ConnectionThread:
             return False
         self._publish()
         self._inbox.begin(generation.number)
-        self._outbox.connection_up()
+        self._outbox.retry_now()
         return True
 
     def _renew(self, generation: Generation) -> bool:
@@ -319,7 +318,6 @@ class ConnectionThread:
             lambda: self._refresh(generation),
             wanted=lambda: False,
             wait=generation.wake.wait,
-            log=self._log,
         )
         try:
             thread.start()
@@ -332,6 +330,8 @@ class ConnectionThread:
             self._account.refresh_settings()
         except CometChatException as error:
             self._log.info("the settings could not be refreshed, the old ones hold: %s", error)
+        except Exception:
+            self._log.exception("Unexpected error while the settings were refreshed.")
         finally:
             generation.settings_known.set()
         self._apply_mode(generation)
@@ -343,7 +343,7 @@ class ConnectionThread:
         if step is not None and step.old is not step.new:
             self._publish()
             if not throttled:
-                self._outbox.connection_up()
+                self._outbox.retry_now()
 
     def _publish(self, error: Optional[CometChatException] = None) -> None:
         """Tell the processes that share this connection."""

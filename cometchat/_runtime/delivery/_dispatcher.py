@@ -47,6 +47,7 @@ class Dispatcher:
         self._in_hand: List[Event | Wakeup] = []
         # The event that is being delivered: listeners whose turn is still to come, all of them, and since when.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
+        self._on_thread: Optional[int] = None
         self._reported = False
         self._dropped_before = 0
 
@@ -58,9 +59,7 @@ class Dispatcher:
         with self._lock:
             if self._thread is not None or self._closed.is_set():
                 return
-            thread = self._thread = ServiceThread(
-                self._name, self._run, wanted=lambda: True, wait=self._closed.wait, log=self._log
-            )
+            thread = self._thread = ServiceThread(self._name, self._run, wanted=lambda: True, wait=self._closed.wait)
         try:
             thread.start()
         except BaseException:
@@ -75,7 +74,7 @@ class Dispatcher:
     def drain(self, timeout: float) -> None:
         """Wait until what is queued now is delivered, for at most ``timeout`` seconds. No-op on the thread itself."""
         thread = self._thread
-        if thread is None or thread.is_current or not thread.alive:
+        if thread is None or not thread.alive or self._on_thread == threading.get_ident():
             return
         self._events.passed().wait(timeout)
 
@@ -111,6 +110,7 @@ class Dispatcher:
         return f" (listener {listener!r} has been in a callback for {self._clock() - since:.1f} s)"
 
     def _run(self) -> None:
+        self._on_thread = threading.get_ident()
         while True:
             # What an exception left in hand goes first.
             while self._in_hand:

@@ -358,7 +358,6 @@ class Inbox:
             lambda: self._catch_up(task),
             wanted=lambda: self._task is task,
             wait=task.stopped.wait,
-            log=self._log,
         )
         try:
             thread.start()
@@ -476,9 +475,9 @@ class Inbox:
         return True
 
     def _refused(self, task: CatchUp, error: CometChatException) -> None:
-        level = logging.INFO if self._refused_before else logging.WARNING
+        report = self._log.info if self._refused_before else self._log.warning
         self._refused_before = True
-        self._log.log(level, "The service does not give missed messages, live ones go on: %s", error)
+        report("The service does not give missed messages, live ones go on: %s", error)
         self._finish(task, unfinished=task.after)  # the next connection asks from there
 
     def _release_after_patience(self, task: CatchUp, error: CometChatException, waited: float) -> None:

@@ -1,0 +1,67 @@
+"""Paths of files: checks of those that users pass in, and folders that are made for them."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Optional
+
+from ..exceptions import invalid, invalid_value
+
+_FILE = "give the path of a file of its own, which need not exist"
+
+#: What SQLite or SQLAlchemy would take for something else than a path.
+_URI = re.compile(r"file:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def checked_path(name: str, value: object, expected: str = _FILE, *, folder: bool = False) -> Optional[str]:
+    """Check a path that a user passed in, and make it absolute. ``~`` and ``~user`` are expanded.
+
+    :param name: of the argument or field.
+    :param expected: what would be right.
+    :param folder: whether the path may be that of a folder that exists.
+    :returns: the path; None if none was given.
+    :raises CometChatException: ``INVALID_{NAME}``.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, (str, os.PathLike)):
+        raise invalid(name, expected, value)
+    given = os.fspath(value)
+    if not isinstance(given, str):
+        raise invalid(name, expected, value)
+    given = str.__str__(given)  # of a subclass, such as a member of an enum, the plain text
+    if given == ":memory:":
+        raise invalid_value(name, f"{expected}; leave {name} out to keep it in memory", given)
+    if _URI.match(given):
+        raise invalid_value(name, f"{expected}, as a plain path and not as a URI", given)
+    path = os.path.expanduser(given)
+    if path.startswith("~"):
+        raise invalid_value(name, f"{expected}, in the home folder of a user that exists", given)
+    if not path or "\0" in path or not _is_encodable(path) or (os.path.isdir(path) and not folder):
+        raise invalid_value(name, expected, given)
+    return os.path.abspath(path)
+
+
+def _is_encodable(path: str) -> bool:
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def make_folder(folder: str) -> None:
+    """Make it, and what is missing above it, with mode 0700: os.makedirs gives that to the last of several only."""
+    if os.path.isdir(folder):
+        return
+    parent = os.path.dirname(folder)
+    if parent != folder:
+        make_folder(parent)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    if os.name == "posix":  # that it is there has to outlive a power failure as well
+        descriptor = os.open(parent, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

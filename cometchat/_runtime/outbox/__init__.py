@@ -1,0 +1,18 @@
+"""The outbox: its items in SQLite, and the thread that sends them."""
+
+from __future__ import annotations
+
+from ._delivery import OutboxDelivery, receipt_of, thing_of
+from ._store import MESSAGE, RECEIPT, DeadItem, Item, OutboxStore, Owner
+
+__all__ = [
+    "MESSAGE",
+    "RECEIPT",
+    "DeadItem",
+    "Item",
+    "OutboxDelivery",
+    "OutboxStore",
+    "Owner",
+    "receipt_of",
+    "thing_of",
+]

@@ -1,0 +1,441 @@
+"""The outbox thread: sends the items that wait, in order, while the connection is up.
+
+Messages and receipts go out in the order in which they were put. A receipt that throttling holds back does not hold
+back the messages behind it. One process at a time sends the items of a user. The other processes' items are in the same
+file, and are sent by the process that holds the delivery lock.
+
+A sent item is recorded as sent before anything else is done about it: then its ``on_delivered`` is queued, then its row
+is removed. Nothing else is sent until the row is removed, and the delivery lock is held until then.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
+
+from ...exceptions import (
+    ERR_OUTBOX_STORE,
+    AuthenticationException,
+    CometChatException,
+    InvalidArgumentException,
+    exception_for,
+)
+from ...models import BaseMessage, MessageReceipt, User
+from ...models.message import message_from_dict
+from .._backoff import Backoff
+from .._log import ClientLog
+from .._threads import ServiceThread
+from .._wakeup import Wakeup
+from ._error_kind import ErrorKind, error_kind
+from ._store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
+
+#: Maximum number of items read at once.
+_BATCH = 50
+
+#: Seconds between two looks at the file for what other processes have put.
+_LOOK = 2.0
+
+#: First and longest wait for another process to release the delivery lock, in seconds.
+_TURN_WAIT = 0.05, 1.0
+
+#: Seconds between two tries while the app's operator has to act. The longest wait of the backoff, too.
+_LONGEST = 30.0
+
+#: Requests of the current minute that are left to the user's own calls, and the seconds between two items then.
+_RESERVE, _SLOW = 100, 1.0
+
+#: What an item's body must have as text.
+_TEXTS = {
+    MESSAGE: ("receiver", "receiverType", "category", "type", "muid"),
+    RECEIPT: ("receiver", "receiverType", "action", "messageId", "messageSender"),
+}
+
+Thing = Union[BaseMessage, MessageReceipt]
+
+
+class Session(Protocol):
+    """A login."""
+
+    @property
+    def app_id(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+    @property
+    def auth_token(self) -> str: ...
+
+
+class Account(Protocol):
+    """What the delivery needs of the client's login."""
+
+    @property
+    def session(self) -> Optional[Session]:
+        """The current login, or None."""
+
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        """How many requests the service takes in the current minute; None if unknown."""
+
+    def renew(self) -> None:
+        """Renew the login, after its auth token was refused. Raises CometChatException."""
+
+
+class Channel(Protocol):
+    """What the delivery needs of the connection."""
+
+    def sendable(self) -> Tuple[str, ...]:
+        """Return the kinds of items that may be sent now. Empty while the connection is down."""
+
+
+class Sender(Protocol):
+    """What sends an item. Each call returns once the service has answered, or raises CometChatException."""
+
+    def send_message(self, body: Dict[str, Any]) -> BaseMessage:
+        """Send a message, and return it as the service has stored it."""
+
+    def send_receipt(self, body: Dict[str, Any]) -> None:
+        """Send a receipt."""
+
+
+class Events(Protocol):
+    """The queue of what the listeners are owed."""
+
+    def post(self, kind: str, method: str, *args: Any) -> None:
+        """Queue a call of the listeners of a kind."""
+
+    def add_producer(self) -> None:
+        """Keep the dispatcher running: results follow."""
+
+    def remove_producer(self) -> None:
+        """Note that the last result was posted."""
+
+
+class OutboxDelivery:
+    """Owns the thread, which is started on first need and ended by :meth:`close`.
+
+    :param store: the items. With a file, a connection of the delivery's own.
+    :param log: the client's.
+    :param name: the thread's.
+    :param jitter: returns 0 to 1, at random.
+    :param wait: waits for a Wakeup, at most so many seconds.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        *,
+        account: Account,
+        channel: Channel,
+        sender: Sender,
+        events: Events,
+        log: ClientLog,
+        name: str,
+        jitter: Callable[[], float] = random.random,
+        wait: Callable[[Wakeup, float], object] = Wakeup.wait,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._account = account
+        self._channel = channel
+        self._sender = sender
+        self._events = events
+        self._log = log
+        self._jitter = jitter
+        self._wait = wait
+        self._clock = clock
+        self._thread = ServiceThread(name, self._work, wanted=self._is_open, wait=self._wait_for_end)
+        self._closing = Wakeup()
+        self._wake = Wakeup()  # there may be something to send
+        self._retry = Wakeup()  # the wait after a failure is over
+        self._flushing: List[Wakeup] = []  # one for each call of wait_until_empty()
+        # The rest belongs to the thread.
+        self._backoff: Optional[Backoff] = None  # of the failures in a row
+        self._operator_code: Optional[str] = None  # the error that the operator was told of
+        #: Items that were sent and whose row is still there, with what is to be reported; None once it is reported.
+        self._sent: Dict[Tuple[int, str], Optional[Thing]] = {}
+        #: The auth token that the service refused: nothing is tried with it any more.
+        self._refused_token: Optional[str] = None
+        self._renewed_for: Optional[int] = None  # the item
+
+    def wake(self) -> None:
+        """Send what was put. Any thread; does not wait. A signal handler may call it."""
+        if self._closing.is_set():
+            return
+        self._wake.set()
+        try:
+            self._thread.start()
+        except CometChatException as error:
+            self._log.warning("The outbox keeps its items, and can't send them now: %s", error)
+
+    def retry_now(self) -> None:
+        """End the wait after a failure: the connection is up. Any thread; does not wait."""
+        if self._store.path is None and not self._thread.alive and not self._wake.is_set():
+            return  # nothing was ever put
+        self._refused_token = self._renewed_for = None
+        self._retry.set()
+        self.wake()
+
+    def close(self) -> None:
+        """Begin no new item, and let the thread end; no-op when called twice. Does not wait.
+
+        The item that is being sent is finished: its HTTP timeout bounds that. It is recorded as sent and reported.
+        """
+        self._closing.set()
+        self._retry.set()
+        self._wake.set()
+        self._report_progress()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the thread's end, at most ``timeout`` seconds; no-op on the thread itself."""
+        self._thread.join(timeout)
+
+    def wait_until_empty(self, pending: Callable[[], int], timeout: Optional[float]) -> bool:
+        """Wait until nothing is pending. Returns False if the time is over, or the client was closed."""
+        progress = Wakeup()
+        end = None if timeout is None else self._clock() + timeout
+        self._flushing.append(progress)
+        try:
+            while not self._closing.is_set():
+                progress.clear()
+                if not pending():
+                    return True
+                left = None if end is None else end - self._clock()
+                if left is not None and left <= 0:
+                    return False
+                # With a file, another process may be the one that sends.
+                progress.wait(left if self._store.path is None else min(_LOOK, _LOOK if left is None else left))
+            return False
+        finally:
+            self._flushing.remove(progress)
+
+    # --- forks
+
+    def pause_for_fork(self) -> None:
+        """See :meth:`OutboxStore.pause_for_fork`."""
+        self._store.pause_for_fork()
+
+    def resume_after_fork(self) -> None:
+        """See :meth:`OutboxStore.resume_after_fork`."""
+        self._store.resume_after_fork()
+
+    def release_after_fork(self) -> None:
+        """See :meth:`OutboxStore.release_after_fork`."""
+        self._store.release_after_fork()
+
+    # --- the thread
+
+    def _is_open(self) -> bool:
+        return not self._closing.is_set()
+
+    def _wait_for_end(self, seconds: float) -> None:
+        self._wait(self._closing, seconds)
+
+    def _work(self) -> None:
+        self._events.add_producer()
+        try:
+            self._wake.set()  # there may be something left from the run that raised
+            while not self._closing.is_set():
+                try:
+                    self._wait_for_items()
+                    self._send_all()
+                except CometChatException as error:
+                    if not self._closing.is_set():
+                        self._log.warning("The outbox can't be read or written, and tries again: %s", error)
+                        self._wait_after(error)
+                        self._wake.set()
+        finally:
+            self._events.remove_producer()
+            if self._closing.is_set():
+                self._store.close()
+
+    def _wait_for_items(self) -> None:
+        while not self._wake.wait(self._look_interval()):
+            if self._store.has_changed():
+                break
+        self._wake.clear()
+
+    def _look_interval(self) -> Optional[float]:
+        """Other processes may put something into a file. While the connection is down, it need not be known."""
+        return _LOOK if self._store.path is not None and self._channel.sendable() else None
+
+    def _send_all(self) -> None:
+        turns: Optional[Backoff] = None
+        while True:
+            self._retry.clear()
+            owner, kinds = self._owner(), self._channel.sendable()
+            if self._closing.is_set() or owner is None or not kinds or self._is_refused():
+                return
+            if not self._store.head(owner, kinds, 1):
+                if not self._store.pending(owner):
+                    self._report_progress()  # another process may have sent the last ones
+                return
+            error: Optional[CometChatException] = None
+            with self._store.delivery_lock(owner) as turn:
+                is_ours = turn is None or turn.acquire()
+                if is_ours:
+                    error = self._send_of(owner)
+            if not is_ours:
+                turns = turns or Backoff(*_TURN_WAIT, jitter=self._jitter)
+                self._wait(self._retry, turns.next())
+            elif error is not None and self._is_refused():
+                self._log.warning("The outbox stands still until the next login: %s", error)
+            elif error is not None:
+                self._wait_after(error)
+
+    def _send_of(self, owner: Owner) -> Optional[CometChatException]:
+        """Send until nothing is left or something fails. Returns what failed."""
+        while True:
+            kinds = self._channel.sendable()
+            items = self._store.head(owner, kinds, _BATCH) if kinds else []
+            if not items:
+                return None
+            for item in items:
+                self._slow_down()
+                if self._closing.is_set() or self._owner() != owner:
+                    return None
+                damage = item.damage or _damage_of(item)
+                if damage:
+                    self._bury(owner, item, exception_for(ERR_OUTBOX_STORE, f"The item is damaged: {damage}."))
+                elif item.kind not in self._channel.sendable():
+                    return None
+                else:
+                    error = self._send(owner, item)
+                    if error is not None:
+                        return error
+                self._backoff = self._operator_code = self._renewed_for = None
+                self._report_progress()
+
+    def _slow_down(self) -> None:
+        """Leave the rest of the rate limit to the user's own calls."""
+        remaining = self._account.rate_limit_remaining
+        if remaining is not None and remaining < _RESERVE:
+            self._wait(self._closing, _SLOW * (0.5 + self._jitter()))
+
+    def _send(self, owner: Owner, item: Item) -> Optional[CometChatException]:
+        """Send an item, unless it was sent before. Returns the error if it has to be tried again."""
+        key = item.id, item.muid
+        if key not in self._sent:
+            try:
+                if item.kind == RECEIPT:
+                    self._sender.send_receipt(item.body)
+                    self._sent[key] = receipt_of(item.body)
+                else:
+                    self._sent[key] = self._sender.send_message(item.body)
+            except CometChatException as error:
+                return self._judge(owner, item, error)
+        sent = self._sent[key]
+        if sent is not None:
+            self._events.post("outbox", "on_delivered", sent)
+            self._sent[key] = None
+        if self._remove(item):
+            del self._sent[key]
+        return None
+
+    def _remove(self, item: Item) -> bool:
+        """Remove a sent item, as often as it takes. Returns False if the client was closed before that."""
+        while True:
+            try:
+                self._store.remove(item)
+                return True
+            except CometChatException as error:
+                if self._closing.is_set():
+                    return False
+                seconds = self._next_wait(error)
+                self._log.warning("The outbox can't remove a sent item; next try in %.1f s: %s", seconds, error)
+                self._wait(self._closing, seconds)
+
+    def _judge(self, owner: Owner, item: Item, error: CometChatException) -> Optional[CometChatException]:
+        """Bury an item if the error is its own. Else returns what to wait for; a refused auth token is renewed."""
+        kind = error_kind(error.code, error.http_status)
+        is_own = kind in (ErrorKind.MESSAGE, ErrorKind.INVALID_REQUEST)
+        if is_own or (error.http_status is None and isinstance(error, InvalidArgumentException)):
+            self._bury(owner, item, error)
+            return None
+        return self._renew(item, error) if kind is ErrorKind.CREDENTIAL else error
+
+    def _bury(self, owner: Owner, item: Item, error: CometChatException) -> None:
+        dropped = self._store.bury(owner, item, error)
+        self._log.warning("An item of the outbox can't be sent, it is a dead letter now: %s", error)
+        if dropped:
+            self._log.warning("There are too many dead letters: the %d oldest were discarded.", dropped)
+        self._events.post("outbox", "on_failed", thing_of(item, owner), error)
+
+    def _renew(self, item: Item, error: CometChatException) -> CometChatException:
+        """Renew a refused auth token, once for an item. Returns what failed."""
+        token = self._token()
+        if self._renewed_for == item.id:  # and refused again
+            self._refused_token = token
+            return error
+        try:
+            self._account.renew()
+        except CometChatException as failure:
+            by_refresh = failure.http_status is None and isinstance(failure, AuthenticationException)
+            if by_refresh or error_kind(failure.code, failure.http_status) is ErrorKind.CREDENTIAL:
+                self._refused_token = token
+            return failure
+        self._renewed_for = item.id
+        return error
+
+    def _wait_after(self, error: CometChatException) -> None:
+        if error_kind(error.code, error.http_status) is ErrorKind.OPERATOR:
+            seconds = self._next_wait(error, at_least=_LONGEST)
+            if self._operator_code != error.code:
+                self._operator_code = error.code
+                self._log.warning(
+                    "The service refuses this app: the outbox keeps its items and tries again every %.0f s. Check the"
+                    " app id, the region and the plan in the CometChat dashboard: %s",
+                    seconds,
+                    error,
+                )
+        else:
+            seconds = self._next_wait(error)
+            self._log.info("the outbox tries again in %.1f s: %s", seconds, error)
+        # A new connection ends the wait, but not the quiet that the service has asked for.
+        self._wait(self._closing if error.retry_after else self._retry, seconds)
+
+    def _next_wait(self, error: CometChatException, at_least: float = 0.0) -> float:
+        if self._backoff is None:
+            self._backoff = Backoff(longest=_LONGEST, jitter=self._jitter)
+        return self._backoff.next(max(error.retry_after or 0.0, at_least))
+
+    def _token(self) -> Optional[str]:
+        session = self._account.session
+        return session.auth_token if session is not None else None
+
+    def _is_refused(self) -> bool:
+        return self._refused_token is not None and self._token() == self._refused_token
+
+    def _owner(self) -> Optional[Owner]:
+        session = self._account.session
+        return Owner(session.app_id, session.uid) if session is not None else None
+
+    def _report_progress(self) -> None:
+        for waiting in list(self._flushing):
+            waiting.set()
+
+
+def thing_of(item: Item, owner: Owner) -> Thing:
+    """Return an item as the model that listeners get."""
+    if item.kind == RECEIPT:
+        return receipt_of(item.body)
+    return message_from_dict({**item.body, "sender": owner.uid, "muid": item.muid})
+
+
+def receipt_of(body: Dict[str, Any]) -> MessageReceipt:
+    """Return a receipt of this user's own."""
+    get = body.get  # a damaged one has nothing
+    user = User(body["uid"]) if get("uid") else None
+    return MessageReceipt(get("messageId"), user, get("receiver"), get("receiverType"), get("action"), None, body)
+
+
+def _damage_of(item: Item) -> Optional[str]:
+    """Return what a body lacks that can't be sent without it, or None."""
+    for name in _TEXTS[item.kind]:
+        if not isinstance(item.body.get(name), str):
+            return f"its {name} is missing"
+    if item.kind == MESSAGE and not isinstance(item.body.get("data"), dict):
+        return "its data is missing"
+    return None

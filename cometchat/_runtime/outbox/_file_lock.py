@@ -1,0 +1,92 @@
+"""A lock between processes, on a file of its own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from types import TracebackType
+from typing import Optional, Type
+
+from ...exceptions import ERR_OUTBOX_STORE, exception_for
+
+if sys.platform == "win32":  # pragma: no cover
+    import msvcrt
+else:
+    import fcntl
+
+#: A link in the place of a lock file is not followed: in a shared folder, another user may have put it there.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class FileLock:
+    """Held by one process at a time. The system releases it when the process ends, however it ends.
+
+    The child of a fork shares the parent's hold, and would keep it after the parent has released it. So the child
+    closes its copy of the descriptor, and must know of it: the descriptor changes only under a lock that a fork takes.
+
+    :param path: of the lock's own file.
+    :param changing: held while the file is opened or closed.
+    """
+
+    def __init__(self, path: str, changing: threading.RLock) -> None:  # type: ignore[valid-type,unused-ignore]
+        self._path = path
+        self._changing = changing
+        self._descriptor: Optional[int] = None
+
+    def acquire(self, wait: bool = False) -> bool:
+        """Take the lock.
+
+        :param wait: wait for another process to release it.
+        :returns: False if another process holds it and this call was not to wait.
+        :raises CometChatException: ``ERR_OUTBOX_STORE``: the lock's file can't be made.
+        :raises OSError: this call was to wait, and the system can't lock the file.
+        """
+        while True:
+            try:
+                with self._changing:
+                    descriptor = self._descriptor = os.open(self._path, _FLAGS, 0o600)
+            except OSError as error:
+                raise exception_for(ERR_OUTBOX_STORE, f"The outbox's lock can't be used: {error}.") from error
+            try:
+                _lock(descriptor, wait)
+            except OSError:
+                self.release()
+                if wait:  # another process's hold is not the reason
+                    raise
+                return False
+            if self._is_in_place(descriptor):
+                return True
+            self.release()  # the file was removed in between: another process may hold the lock on a new one
+
+    def release(self) -> None:
+        """Release the lock; no-op if it is not held."""
+        with self._changing:
+            self.release_after_fork()
+
+    def release_after_fork(self) -> None:
+        """Close the child's copy, in the child of a fork. The parent's hold stays."""
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            os.close(descriptor)
+
+    def _is_in_place(self, descriptor: int) -> bool:
+        try:
+            return os.name != "posix" or os.path.samestat(os.fstat(descriptor), os.stat(self._path))
+        except FileNotFoundError:
+            return False
+
+    def __enter__(self) -> FileLock:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.release()
+
+
+def _lock(descriptor: int, wait: bool) -> None:
+    if sys.platform == "win32":  # pragma: no cover - where it waits for 10 s
+        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)

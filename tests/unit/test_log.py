@@ -1,0 +1,127 @@
+"""A client's log: names the client, and never raises."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Iterator, List
+
+import pytest
+
+from cometchat._runtime._log import ClientLog
+
+
+class Kept(logging.Handler):
+    """Keeps the records, or raises."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: List[Any] = []
+        self.error: "Exception | None" = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.error is not None:
+            raise self.error
+        self.records.append(record)
+
+
+@pytest.fixture
+def handler() -> Iterator[Kept]:
+    made = Kept()
+    logger = logging.getLogger("test-client-log")
+    logger.addHandler(made)
+    logger.setLevel(logging.DEBUG)
+    yield made
+    logger.removeHandler(made)
+
+
+@pytest.fixture
+def log(handler: Kept) -> ClientLog:
+    return ClientLog(logging.getLogger("test-client-log"), lambda: "client 3, u%d")
+
+
+def test_each_record_names_its_client(log: ClientLog, handler: Kept) -> None:
+    """In the text and as an attribute, for each method, with its level and the caller's place."""
+    log.debug("a %s", 1)
+    log.info("b")
+    log.warning("100 %")
+    log.error("d %d%%", 5)
+    log.exception("e")
+    assert [(record.levelname, record.getMessage()) for record in handler.records] == [
+        ("DEBUG", "[client 3, u%d] a 1"),
+        ("INFO", "[client 3, u%d] b"),
+        ("WARNING", "[client 3, u%d] 100 %"),
+        ("ERROR", "[client 3, u%d] d 5%"),
+        ("ERROR", "[client 3, u%d] e"),
+    ]
+    assert {record.client for record in handler.records} == {"client 3, u%d"}
+    assert {record.funcName for record in handler.records} == {"test_each_record_names_its_client"}
+
+
+def test_the_exception_goes_with_it(log: ClientLog, handler: Kept) -> None:
+    """exception() takes the one that is being handled, the others what they are given."""
+    error = KeyError("x")
+    try:
+        raise error
+    except KeyError:
+        log.exception("a")
+    log.warning("b", exc_info=error)
+    log.error("c", exc_info=error)
+    log.error("d")
+    assert [record.exc_info and record.exc_info[1] for record in handler.records] == [error, error, error, None]
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), RecursionError(), MemoryError(), ValueError("closed file")])
+def test_a_handler_that_raises_is_counted(log: ClientLog, handler: Kept, error: Exception) -> None:
+    """The caller does not notice; the next record is written again."""
+    handler.error = error
+    for write in (log.debug, log.info, log.warning, log.error, log.exception):
+        write("lost")
+    assert (log.failures, handler.records) == (5, [])
+    handler.error = None
+    log.info("found")
+    assert [record.getMessage() for record in handler.records] == ["[client 3, u%d] found"]
+
+
+def test_a_wrong_format_is_no_error_of_the_caller(log: ClientLog, handler: Kept) -> None:
+    """A handler that formats what can't be formatted raises; that is counted as well."""
+
+    class Formatting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            record.getMessage()
+
+    logging.getLogger("test-client-log").addHandler(formatting := Formatting())
+    try:
+        log.info("%d", "not a number")
+    finally:
+        logging.getLogger("test-client-log").removeHandler(formatting)
+    assert log.failures == 1
+
+
+def test_a_name_that_can_not_be_had(handler: Kept) -> None:
+    """The callable raises: counted."""
+    log = ClientLog(logging.getLogger("test-client-log"), lambda: [][0])
+    log.error("x")
+    assert log.failures == 1
+
+
+def test_levels() -> None:
+    """isEnabledFor() is the logger's; what is not enabled is neither named nor written."""
+    logger = logging.getLogger("test-client-log.levels")
+    logger.setLevel(logging.ERROR)
+    log = ClientLog(logger, lambda: [][0])
+    assert log.isEnabledFor(logging.ERROR) and not log.isEnabledFor(logging.WARNING)
+    log.warning("not written")
+    assert log.failures == 0
+
+
+def test_a_logger_that_fails() -> None:
+    """isEnabledFor() of a patched logger raises: no, and counted."""
+
+    class Broken(logging.Logger):
+        def isEnabledFor(self, level: int) -> bool:
+            raise OSError("broken")
+
+    log = ClientLog(Broken("broken"), lambda: "client 1")
+    assert not log.isEnabledFor(logging.ERROR)
+    log.error("x")
+    assert log.failures == 2

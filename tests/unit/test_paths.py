@@ -1,0 +1,74 @@
+"""checked_path: what users pass in as a path."""
+
+from __future__ import annotations
+
+import enum
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cometchat import CometChatException
+from cometchat._runtime._paths import checked_path
+
+
+class Name(str, enum.Enum):
+    """A path in an enum."""
+
+    DATABASE = "/tmp/in-an-enum.db"
+
+
+@pytest.mark.parametrize(
+    "value, path",
+    [
+        (None, None),
+        ("/tmp/x.db", "/tmp/x.db"),
+        (Path("/tmp/x.db"), "/tmp/x.db"),
+        ("x.db", "{cwd}/x.db"),
+        ("~/x.db", "{home}/x.db"),
+        (Path("~/x.db"), "{home}/x.db"),
+        ("~", "{home}"),
+        ("./~x.db", "{cwd}/~x.db"),
+        ("./file:x.db", "{cwd}/file:x.db"),
+        (Name.DATABASE, "/tmp/in-an-enum.db"),
+    ],
+)
+def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: Any, path: Any) -> None:
+    """A path is made absolute, and ``~`` is the home folder."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    found = checked_path("outbox_path", value)
+    assert found == (path and path.format(cwd=tmp_path, home=tmp_path / "home"))
+    assert type(found) in (str, type(None))
+
+
+@pytest.mark.parametrize(
+    "value, says",
+    [
+        ("", "the path of a file"),
+        (5, "not int"),
+        (b"x.db", "not bytes"),
+        ("a\0b", "the path of a file"),
+        ("\ud800", "the path of a file"),
+        (":memory:", "leave outbox_path out"),
+        (Path(":memory:"), "leave outbox_path out"),
+        ("file:x.db?mode=memory", "not as a URI"),
+        ("FILE:///tmp/x.db", "not as a URI"),
+        ("sqlite:///x.db", "not as a URI"),
+        ("~nobody-has-this-name/x.db", "of a user that exists"),
+        (os.getcwd(), "the path of a file"),
+    ],
+)
+def test_what_is_no_path(value: Any, says: str) -> None:
+    """Refused with the name of the field, and with what would be right."""
+    with pytest.raises(CometChatException, match=says) as caught:
+        checked_path("outbox_path", value)
+    assert (caught.value.code, caught.value.name) == ("INVALID_OUTBOX_PATH", "outbox_path")
+
+
+def test_a_folder_where_one_is_allowed(tmp_path: Path) -> None:
+    """A CA bundle may be a folder; the text of what would be right is the caller's."""
+    assert checked_path("ca_certs", tmp_path, "give a CA bundle", folder=True) == str(tmp_path)
+    with pytest.raises(CometChatException, match="give a CA bundle"):
+        checked_path("ca_certs", tmp_path, "give a CA bundle")

@@ -1,0 +1,226 @@
+"""ServiceThread: no exception ends it while it is wanted, and a thread that can't be had is an error with a code."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from types import FrameType
+from typing import Any, Callable, Iterator, List, Optional
+
+import pytest
+
+from cometchat import CometChatException
+from cometchat._runtime import _threads
+from cometchat._runtime._threads import ServiceThread
+
+DEADLINE = 10.0
+
+
+class Work:
+    """Raises what it is given, one a run; then ends."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+        self.runs = 0
+        self.waits: List[float] = []
+        self.is_wanted = True
+        self.clock: Callable[[], float] = lambda: 0.0
+        self.thread = ServiceThread(
+            "test-service", self.run, wanted=lambda: self.is_wanted, wait=self.wait, clock=lambda: self.clock()
+        )
+
+    def run(self) -> None:
+        self.runs += 1
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def wait(self, seconds: float) -> None:
+        self.waits.append(seconds)
+
+    def finish(self) -> None:
+        self.thread.start()
+        self.thread.join(DEADLINE)
+        assert not self.thread.alive
+
+
+class Raising(logging.Handler):
+    """A handler that fails."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise self.error
+
+
+@pytest.fixture
+def raising(request: pytest.FixtureRequest) -> Iterator[None]:
+    handler = Raising(request.param)
+    _threads.logger.addHandler(handler)
+    yield
+    _threads.logger.removeHandler(handler)
+
+
+def test_it_runs_and_ends() -> None:
+    """The thread has its name, is a daemon, and ends when its work returns; it can be started again."""
+    seen: List[Any] = []
+    work = Work()
+    thread = ServiceThread(
+        "test-named", lambda: seen.append(threading.current_thread()), wanted=lambda: True, wait=work.wait
+    )
+    thread.join(0)
+    for _ in range(2):
+        thread.start()
+        thread.join(DEADLINE)
+    assert [(each.name, each.daemon) for each in seen] == [("test-named", True)] * 2
+    assert not thread.alive
+
+
+def test_start_again_while_it_runs() -> None:
+    """Starting a thread that runs is nothing, from any number of threads."""
+    go, runs = threading.Event(), []
+
+    def work() -> None:
+        runs.append(1)
+        go.wait(DEADLINE)
+
+    thread = ServiceThread("test-once", work, wanted=lambda: True, wait=lambda seconds: None)
+    starters = [threading.Thread(target=thread.start, name="test-starter") for _ in range(8)]
+    for starter in starters:
+        starter.start()
+    for starter in starters:
+        starter.join(DEADLINE)
+    assert thread.alive
+    go.set()
+    thread.join(DEADLINE)
+    assert runs == [1]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("x"), MemoryError(), OSError("x"), RecursionError(), SystemExit(1), KeyboardInterrupt()]
+)
+def test_its_work_is_run_again(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
+    """An exception is logged with its traceback and the thread's name, and the work goes on after a wait."""
+    work = Work(error, error)
+    work.finish()
+    assert work.runs == 3
+    assert len(work.waits) == 2 and all(0 < wait <= 0.4 for wait in work.waits)
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error, error]
+    assert all("[test-service]" in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize("raising", [OSError("disk full"), MemoryError(), SystemExit(3)], indirect=True, ids=repr)
+def test_a_logging_handler_that_raises(raising: None) -> None:
+    """The report of the exception fails as well: the work goes on all the same, after its wait."""
+    work = Work(RuntimeError("x"), RuntimeError("y"))
+    work.finish()
+    assert (work.runs, len(work.waits)) == (3, 2)
+
+
+def test_a_wait_that_raises() -> None:
+    """The wait fails: the work goes on."""
+    work = Work(RuntimeError("x"))
+    work.wait = lambda seconds: [][0]  # type: ignore[method-assign]
+    work.thread._wait = work.wait
+    work.finish()
+    assert work.runs == 2
+
+
+def test_the_waits_grow_and_start_again_after_a_good_run() -> None:
+    """Failures in a row wait longer; one after a run of 30 s is the first of a new series."""
+    work = Work(*(RuntimeError(str(number)) for number in range(10_000)))
+    work.finish()
+    assert work.waits[9_999] >= 15.0
+    seconds = iter(range(0, 10_000, 30))
+    work.clock = lambda: float(next(seconds))
+    work.errors, work.waits = [RuntimeError("x")] * 3, []
+    work.finish()
+    assert all(wait <= 0.2 for wait in work.waits)
+
+
+def test_it_ends_where_it_is_not_wanted(caplog: pytest.LogCaptureFixture) -> None:
+    """An exception of a thread that is to end is its end, without a report."""
+    work = Work(RuntimeError("x"))
+    work.is_wanted = False
+    work.finish()
+    assert (work.runs, work.waits, caplog.records) == (1, [], [])
+
+
+def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
+    """In the child of a fork within a callback, SystemExit goes on to Python."""
+    work = Work(SystemExit(0))
+    work.is_wanted = False
+    with pytest.raises(SystemExit):
+        work.thread._run()
+
+
+@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
+@pytest.mark.parametrize("method", ["__init__", "start"])
+def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:
+    """Thread() or start() raises: ERR_INTERNAL with the cause, and a later start() works."""
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise error
+
+    work = Work()
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, method, refuse)
+        with pytest.raises(CometChatException) as caught:
+            work.thread.start()
+    assert caught.value.code == "ERR_INTERNAL" and caught.value.__cause__ is error
+    assert not work.thread.alive
+    work.finish()
+    assert work.runs == 1
+
+
+def test_join_on_the_thread_itself() -> None:
+    """The thread does not wait for itself."""
+    joined: List[bool] = []
+    holder: List[ServiceThread] = []
+
+    def work() -> None:
+        holder[0].join(DEADLINE)
+        joined.append(True)
+
+    holder.append(ServiceThread("test-self", work, wanted=lambda: False, wait=lambda seconds: None))
+    holder[0].start()
+    holder[0].join(DEADLINE)
+    assert joined == [True]
+
+
+def test_start_in_a_signal_handler() -> None:
+    """start() at any line of a start() of the same thread neither hangs nor starts a second thread."""
+    for line in range(1, 60):
+        work, left = Work(), [line]
+
+        def hook(frame: FrameType, event: str, _: Any) -> Optional[Any]:
+            if frame.f_code.co_filename != _threads.__file__ or threading.current_thread().name == "test-service":
+                return None
+            if event == "line":
+                left[0] -= 1
+                if left[0] == 0:
+                    work.thread.start()
+            return hook
+
+        def start() -> None:
+            sys.settrace(hook)
+            try:
+                work.thread.start()
+            finally:
+                sys.settrace(None)
+
+        go = threading.Event()
+        work.run = lambda: (setattr(work, "runs", work.runs + 1), go.wait(DEADLINE))  # type: ignore[method-assign]
+        work.thread._work = work.run
+        starting = threading.Thread(target=start, daemon=True, name="test-starting")
+        starting.start()
+        starting.join(DEADLINE)
+        assert not starting.is_alive() and work.thread.alive
+        go.set()
+        work.thread.join(DEADLINE)
+        assert work.runs == 1
+        if left[0] > 0:
+            return
+    pytest.fail("more lines than expected")
