@@ -22,7 +22,7 @@ from cometchat import (
     User,
 )
 from cometchat._protocol.frames import Identity
-from cometchat._runtime.sender import TYPING_INTERVAL, Sender
+from cometchat._runtime._sender import TYPING_INTERVAL, Sender
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party, Recorder, _Recording
