@@ -21,7 +21,7 @@ from integration.transport_peers import Stopwatch
 
 import cometchat
 from cometchat import Client, FileSessionStore
-from cometchat._runtime.secrets import Secrets
+from cometchat._runtime._redaction import Secrets
 
 from .conftest import SOAK
 from .fuzz_peers import JWT, KEY, TOKEN, Memory, Service

@@ -9,8 +9,8 @@ from typing import Callable, Iterator, List, Optional
 
 import pytest
 
-from cometchat._runtime import addresses as addresses_module
-from cometchat._runtime.addresses import AddressBook
+from cometchat._runtime import _host_addresses as addresses_module
+from cometchat._runtime._host_addresses import AddressBook
 from cometchat._transport.reach import Address
 
 DEADLINE = 10.0
@@ -205,7 +205,7 @@ def test_the_child_of_a_fork_begins_its_own_look_ups(names: Names) -> None:
     book._begin((HOST, 443))
     join_all()
     book._under_way[(HOST, 443)] = addresses_module._LookUp(1e9)
-    book.begin_anew()
+    book.reset_after_fork()
     names.answer = at(2)
     assert book.addresses(HOST, 443) == at(2)
     names.error = again()

@@ -148,10 +148,10 @@ def test_listeners_come_and_go_before_init(kind: str) -> None:
     """A listener may be added, replaced and removed before ``init``; an unknown id is nothing."""
     listener = LISTENERS[kind]()
     getattr(CometChat, f"add_{kind}_listener")("id", listener)
-    assert [entry.listener for entry in CometChat._registry.entries(kind)] == [listener]
+    assert [entry.listener for entry in CometChat._registry.audience(kind).entries] == [listener]
     getattr(CometChat, f"remove_{kind}_listener")("unknown")
     getattr(CometChat, f"remove_{kind}_listener")("id")
-    assert CometChat._registry.entries(kind) == ()
+    assert CometChat._registry.audience(kind).entries == ()
 
 
 @pytest.mark.parametrize("kind", sorted(LISTENERS))
@@ -174,8 +174,8 @@ def test_a_listener_of_another_kind_is_refused(kind: str, owner: str) -> None:
 def test_the_context_manager_works_before_init() -> None:
     """``connection_listener()`` is a listener method too."""
     with CometChat.connection_listener(ConnectionListener()) as listener:
-        assert [entry.listener for entry in CometChat._registry.entries("connection")] == [listener]
-    assert CometChat._registry.entries("connection") == ()
+        assert [entry.listener for entry in CometChat._registry.audience("connection").entries] == [listener]
+    assert CometChat._registry.audience("connection").entries == ()
 
 
 def test_strategies_written_anew_are_the_same_arguments() -> None:

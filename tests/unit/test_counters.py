@@ -11,7 +11,7 @@ import pytest
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol.machine import ConnectionMachine
 from cometchat._protocol.states import Phase, Signal
-from cometchat._runtime.counters import ERRORS, Counters, again
+from cometchat._runtime._counters import ERRORS, Counters, copy_of
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
     ERR_PONG_TIMEOUT,
@@ -20,7 +20,7 @@ from cometchat.exceptions import (
     AuthenticationException,
     exception_for,
 )
-from cometchat.stats import Stats
+from cometchat.status import Stats
 
 DEADLINE = 10.0
 
@@ -154,7 +154,7 @@ def test_an_authentication_that_is_taken_back_is_a_drop(counted: Counted) -> Non
 def test_frames_and_pings(counted: Counted) -> None:
     """Counts, bytes, the newest round trip and the mean of all."""
     for size in (10, 20, 30):
-        counted.counters.frames(1, size)
+        counted.counters.frames([b"x" * size])
     counted.counters.ignored()
     for round_trip in (0.3, 0.1, 0.2):
         counted.counters.pong(round_trip)
@@ -207,7 +207,7 @@ def test_an_error_that_is_raised_again_has_its_cause() -> None:
     """A copy for whoever waits for the connection: it says why."""
     error = failure()
     error.__cause__ = OSError("cable")
-    assert again(error).__cause__ is error.__cause__
+    assert copy_of(error).__cause__ is error.__cause__
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_an_error_that_is_raised_again_has_its_cause() -> None:
 def test_an_error_of_every_class_can_be_copied(code: str) -> None:
     """Whatever class a code has."""
     error = exception_for(code, "text", details="details")
-    copy = again(error)
+    copy = copy_of(error)
     assert type(copy) is type(error) and (copy.code, copy.message, copy.details) == (code, "text", "details")
 
 
@@ -237,7 +237,7 @@ def test_counting_from_many_threads(counted: Counted) -> None:
 
     def count() -> None:
         for _ in range(2000):
-            counted.counters.frames(1, 2)
+            counted.counters.frames([b"ab"])
             counted.counters.pong(1.0)
             counted.counters.step(step)
             seen.append(counted.stats.ping_round_trip_mean)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometchat._runtime.secrets import SHORTEST_PIECE, Secrets
+from cometchat._runtime._redaction import SHORTEST_PIECE, Secrets
 
 SECRET = "".join(chr(ord("a") + number % 26) + str(number) for number in range(60))
 

@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, Client, FileSessionStore, InvalidArgumentException, MemorySessionStore, SessionStore
-from cometchat._runtime import session as session_module
-from cometchat._runtime.session import Session
+from cometchat import session_store as session_module
+from cometchat._runtime._session import Session
 
 TOKEN = "s3cret-auth-token-0123456789"
 STORED: Dict[str, Any] = {
@@ -183,7 +183,7 @@ def test_a_save_that_breaks_off_leaves_the_old_session(
         raise error
 
     with monkeypatch.context() as patch:
-        patch.setattr(f"cometchat._runtime.session.{step}", crash)
+        patch.setattr(f"cometchat.session_store.{step}", crash)
         with pytest.raises(error):
             store.save({**STORED, "uid": "other"})
     assert store.load() == STORED
@@ -203,7 +203,7 @@ def test_what_can_not_be_written_as_json_leaves_the_old_session(path: Path) -> N
 _KILLED = """
 import json, os, sys
 from cometchat import FileSessionStore
-from cometchat._runtime import session
+from cometchat import session_store as session
 
 class Killing(dict):
     def items(self):
@@ -219,7 +219,7 @@ def test_a_process_that_is_killed_while_it_saves_leaves_the_old_session(path: Pa
     """Half of the new file is written when the process ends: the old one is read as if nothing had been."""
     store = FileSessionStore(path)
     store.save(STORED)
-    environment = {**os.environ, "PYTHONPATH": str(Path(session_module.__file__).parents[2])}
+    environment = {**os.environ, "PYTHONPATH": str(Path(session_module.__file__).parents[1])}
     ended = subprocess.run([sys.executable, "-c", _KILLED, str(path)], env=environment, timeout=50)
     assert ended.returncode == 9
     assert store.load() == STORED
@@ -279,7 +279,7 @@ def test_a_damaged_file_that_can_not_be_moved(
     def refuse(*args: Any) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr("cometchat._runtime.session.os.replace", refuse)
+    monkeypatch.setattr("cometchat.session_store.os.replace", refuse)
     assert FileSessionStore(path).load() is None
     assert "Permission denied" in caplog.text and path.read_bytes() == b"{"
 

@@ -24,7 +24,7 @@ from cometchat import (
     InvalidArgumentException,
     MemorySessionStore,
 )
-from cometchat._runtime import arguments
+from cometchat._runtime import _arguments as arguments
 
 SECONDS = ["connect_timeout", "auth_timeout", "ping_interval", "pong_timeout"]
 NOT_SECONDS = [None, "10", True, b"1", [], Fraction(1, 2), 1j, float("nan"), float("inf"), -1, -0.001, 86_401, 10**400]
