@@ -10,11 +10,10 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
 from cometchat._protocol.frames import PING, Identity, readdress
-from cometchat._protocol.machine import Notify, Step
-from cometchat._protocol.states import Phase
-from cometchat._runtime.place import MAX_FRAMES, Place, PlaceMember
-from cometchat._runtime.shared import Shared
-from cometchat._runtime.shared_socket import SharedSocket
+from cometchat._protocol.states import STATUS, Phase
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.sharing import Membership, SharedConnection, SharedSocket
+from cometchat._runtime.sharing._membership import MAX_FRAMES, Role
 
 UP = SharedStatus("connected")
 CONNECTING = SharedStatus("connecting")
@@ -75,22 +74,23 @@ class House:
 
     def __init__(self) -> None:
         self.now = 100.0
-        self.wanted = True
+        self.number = 1
+        self.wake = Wakeup()
         self.seats: List[Seat] = []
-        self.members: List[PlaceMember] = []
+        self.members: List[Membership] = []
         self.reals: List[Real] = []
         session = SimpleNamespace(uid="u1")
         self.identity = Identity("app", "u1", "here", "device", "1")
         self.account = SimpleNamespace(
             session=session, shared_mode=None, require=lambda: session, identity=lambda of: self.identity
         )
+        self.state = SimpleNamespace(status=STATUS[Phase.OPENING])
         store = SimpleNamespace(join=self._join)
-        self.shared = Shared(store, "app", self.account, self._real, clock=lambda: self.now)  # type: ignore[arg-type]
-        self.connection = SimpleNamespace(wanted=True)
-        self.link = SimpleNamespace(relay=None)
-        self.shared.serve(self.connection, self.link)  # type: ignore[arg-type]
+        self.shared = SharedConnection(
+            store, "app", self.account, self.state, self._real, lambda: "client 1", lambda: self.now  # type: ignore
+        )
 
-    def _join(self, app_id: str, uid: str, member: PlaceMember) -> Seat:
+    def _join(self, app_id: str, uid: str, member: Membership) -> Seat:
         self.seats.append(Seat())
         self.members.append(member)
         return self.seats[-1]
@@ -100,22 +100,26 @@ class House:
         return self.reals[-1]
 
     @property
-    def place(self) -> Place:
-        return self.shared.enter()
+    def member(self) -> Membership:
+        return self.shared.enter(self.number, self.wake)
+
+    def socket(self) -> Any:
+        return self.shared.new_socket(self.number, self.wake)
 
     def follower(self) -> SharedSocket:
         """A socket that follows, open and authenticated."""
-        self.place.follow(UP)
-        return self.authenticated(self.shared.new_socket())
+        self.member.follow(UP)
+        return self.authenticated(self.socket())
 
     def leader(self) -> SharedSocket:
         """One that leads, until 2 s from now."""
-        place = self.place
+        member = self.member
         self.seats[-1].until = self.now + 2
-        place.lead()
-        socket = self.shared.new_socket()
+        member.lead()
+        self.state.status = STATUS[Phase.OPENING]
+        socket = self.socket()
         socket.open("wss://host/", 5)
-        return socket  # type: ignore[return-value]
+        return socket  # type: ignore[no-any-return]
 
     def authenticated(self, socket: Any) -> SharedSocket:
         socket.open("wss://host/", 5)
@@ -124,8 +128,13 @@ class House:
         return socket  # type: ignore[no-any-return]
 
     def step(self, new: Phase, *, error: bool = False) -> None:
-        notifications = (Notify("on_connection_error", ERROR),) if error else ()
-        self.connection.on_step(Step(Phase.OPENING, new, notifications))
+        """The connection's phase is this one now, and its thread says so."""
+        self.state.status = STATUS[new]
+        self.shared.publish(ERROR if error else None)
+
+    def asked(self, name: str) -> List[Any]:
+        """What the newest seat was asked for under this name."""
+        return [each[1] if len(each) == 2 else () for each in self.seats[-1].asked if each[0] == name]
 
 
 @pytest.fixture
@@ -146,7 +155,7 @@ def test_a_follower_gets_what_the_leader_relays(house: House) -> None:
     """In order, one at a time or as a burst; nothing of it goes over a socket of its own."""
     socket = house.follower()
     for frame in (b"1", b"2", b"3"):
-        house.place.frame(frame)
+        house.member.frame(frame)
     assert socket.receive(house.now) == b"1"
     assert socket.receive_burst(house.now) == [b"2", b"3"]
     assert socket.receive(house.now) is None
@@ -155,16 +164,16 @@ def test_a_follower_gets_what_the_leader_relays(house: House) -> None:
 
 def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:
     """open() waits while the leader is connecting, and returns when it is up; interrupt() ends the wait."""
-    house.place.follow(CONNECTING)
-    socket, opened = house.shared.new_socket(), threading.Event()
+    house.member.follow(CONNECTING)
+    socket, opened = house.socket(), threading.Event()
     thread = threading.Thread(target=lambda: (socket.open("", 5), opened.set()), name="test-open")
     thread.start()
     assert not opened.wait(0.05)
-    house.place.follow(UP)
+    house.member.follow(UP)
     thread.join(10)
     assert opened.is_set()
-    house.place.follow(CONNECTING)
-    other, codes = house.shared.new_socket(), []
+    house.member.follow(CONNECTING)
+    other, codes = house.socket(), []
 
     def fail() -> None:
         with pytest.raises(CometChatException) as raised:
@@ -181,7 +190,7 @@ def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:
 def test_a_followers_ping_is_answered_before_what_waits(house: House) -> None:
     """The pong does not wait behind frames that the listeners are slow to take."""
     socket = house.follower()
-    house.place.frame(b"1")
+    house.member.frame(b"1")
     socket.send(PING, 1)
     assert socket.receive(house.now) == b'{"action":"pong"}'
     assert socket.receive(house.now) == b"1"
@@ -198,15 +207,15 @@ def test_what_a_follower_sends_goes_to_the_store(house: House) -> None:
 def test_a_loss_that_is_over_is_noticed(house: House) -> None:
     """The leader lost its connection and has another: a follower's breaks too, behind what came before it."""
     socket = house.follower()
-    house.place.frame(b"before")
-    house.place.follow(LOST)
-    house.place.follow(SharedStatus("connected", 1, ERROR))
-    house.place.frame(b"behind")
+    house.member.frame(b"before")
+    house.member.follow(LOST)
+    house.member.follow(SharedStatus("connected", 1, ERROR))
+    house.member.frame(b"behind")
     assert socket.receive_burst(house.now) == [b"before"]
     with pytest.raises(CometChatException) as raised:
         socket.receive_burst(house.now)
     assert raised.value.message == "it broke"
-    again = house.authenticated(house.shared.new_socket())
+    again = house.authenticated(house.socket())
     # What came between the two is fetched: it would be told in the wrong place.
     assert again.receive(house.now) is None
 
@@ -214,40 +223,40 @@ def test_a_loss_that_is_over_is_noticed(house: House) -> None:
 def test_a_loss_that_nobody_told_of_is_noticed(house: House) -> None:
     """The leader is up before and after, and has failed once more: that is another connection."""
     socket = house.follower()
-    house.place.follow(SharedStatus("connected", 1, ERROR))
+    house.member.follow(SharedStatus("connected", 1, ERROR))
     assert code(socket) == "WS_CONNECTION_FAIL"
 
 
 def test_the_same_status_again_is_nothing(house: House) -> None:
     """A leader tells its status again and again: no follower breaks over it, and none hurries."""
     socket = house.follower()
-    news = house.place.news
-    house.place.follow(SharedStatus("connected"))
+    news = house.member.news
+    house.member.follow(SharedStatus("connected"))
     assert socket.receive(house.now) is None
-    assert house.place.news == news
+    assert house.member.news == news
 
 
 def test_each_failure_of_the_leader_is_told_once(house: House) -> None:
     """While the leader fails, each of its errors fails one attempt of a follower."""
-    house.place.follow(SharedStatus("connecting", 1, ERROR))
+    house.member.follow(SharedStatus("connecting", 1, ERROR))
     with pytest.raises(CometChatException):
-        house.shared.new_socket().open("", 5)
-    house.place.follow(SharedStatus("connecting", 2, ConnectionException("ERR_AUTH_TIMEOUT", "late")))
+        house.socket().open("", 5)
+    house.member.follow(SharedStatus("connecting", 2, ConnectionException("ERR_AUTH_TIMEOUT", "late")))
     with pytest.raises(CometChatException) as raised:
-        house.shared.new_socket().open("", 5)
+        house.socket().open("", 5)
     assert raised.value.code == "ERR_AUTH_TIMEOUT"
-    house.place.follow(SharedStatus("connected", 2))
-    house.authenticated(house.shared.new_socket())
+    house.member.follow(SharedStatus("connected", 2))
+    house.authenticated(house.socket())
 
 
 def test_the_leaders_mode_is_every_ones(house: House) -> None:
     """A follower learns of throttling in between frames, and of its end."""
     socket = house.follower()
     assert house.account.shared_mode == "DEFAULT"
-    house.place.follow(SharedStatus("featureThrottled"))
+    house.member.follow(SharedStatus("featureThrottled"))
     assert socket.receive(house.now + 5) is None
     assert house.account.shared_mode != "DEFAULT"
-    house.place.follow(UP)
+    house.member.follow(UP)
     assert socket.receive(house.now + 5) is None
     assert house.account.shared_mode == "DEFAULT"
 
@@ -256,10 +265,10 @@ def test_a_follower_that_lags_asks_for_what_it_missed(house: House, caplog: pyte
     """More frames than fit: the oldest are let go, the connection breaks, and a warning says so."""
     socket = house.follower()
     for _ in range(MAX_FRAMES + 1):
-        house.place.frame(b"x")
+        house.member.frame(b"x")
     assert code(socket) == "WS_CONNECTION_FAIL"
     assert "too slow" in caplog.text
-    assert len(house.place.frames) == 1
+    assert len(house.member.frames) == 1
 
 
 # A leader.
@@ -270,7 +279,7 @@ def test_a_leader_has_a_real_socket_and_relays(house: House) -> None:
     socket = house.leader()
     house.reals[0].frames = [b"1", b"2"]
     assert socket.receive_burst(house.now) == [b"1", b"2"]
-    house.link.relay(b"1")
+    house.shared.relay(b"1")
     assert ("relay", b"1") in house.seats[0].asked
 
 
@@ -292,55 +301,62 @@ def test_a_lead_that_ran_out_delivers_nothing(house: House) -> None:
     house.now += 3
     house.reals[0].frames = [b"too late"]
     assert code(socket) == "ERR_STATUS_STORE"
-    assert house.place.away and not house.place.leads
+    assert house.member.role.error is not None and not house.member.role.leads
     with pytest.raises(CometChatException):
         socket.send("typing", 1)
-    house.place.follow(UP)
-    assert not house.place.away
+    house.member.follow(UP)
+    assert house.member.role.error is None
 
 
 def test_a_lead_that_is_renewed_in_time_has_not_run_out(house: House) -> None:
     """The look at the clock was early: under the lock it is looked at once more."""
     socket = house.leader()
-    house.place.lapse(house.place.turn, house.now, ERROR)
-    house.place.lapse(house.place.turn - 1, house.now + 60, ERROR)
-    assert house.place.leads and socket.receive(house.now) is None
+    house.member.lapse(house.member.role, house.now, ERROR)
+    house.member.lapse(Role(leads=True), house.now + 60, ERROR)
+    assert house.member.role.leads and socket.receive(house.now) is None
 
 
 def test_who_is_told_to_follow_ends_its_connection(house: House) -> None:
     """The real socket is interrupted at once, also by a new lead of its own, and by an outage."""
     house.leader()
-    house.place.follow(CONNECTING)
+    house.member.follow(CONNECTING)
     assert house.reals[0].interrupted
     house.leader()
-    house.place.lead()
+    house.member.lead()
     assert house.reals[1].interrupted
     house.leader()
-    house.place.away_because(ERROR)
-    assert house.reals[2].interrupted and house.place.away
+    house.member.away(ERROR)
+    assert house.reals[2].interrupted and house.member.role.error is ERROR
 
 
 def test_what_took_too_long_to_open_is_not_used(house: House) -> None:
     """The lead runs out while the real socket opens: nothing is sent on it."""
-    house.seats or house.place
+    member = house.member
     house.seats[0].until = house.now + 2
-    house.place.lead()
-    socket = house.shared.new_socket()
-    house.shared.new_real = lambda: SimpleNamespace(open=lambda url, timeout: setattr(house, "now", house.now + 5))
+    member.lead()
+    socket = house.socket()
+
+    class Slow(Real):
+        def open(self, url: str, timeout: float) -> None:
+            house.now += 5
+
+    slow = Slow()
+    house.shared.new_real_socket = lambda: slow  # type: ignore[assignment, return-value]
     with pytest.raises(CometChatException) as raised:
         socket.open("", 5)
     assert raised.value.code == "ERR_STATUS_STORE"
+    assert slow.sent == [] and slow.interrupted
 
 
 def test_a_followers_frame_goes_out_as_the_leaders(house: House) -> None:
     """Only once the connection is accepted, only frames that may be sent, and with the device id of this connection."""
     house.leader()
     frame = '{"type":"typing_indicator","sender":"u1","deviceId":"there"}'
-    house.place.send(frame)
+    house.member.send(frame)
     assert house.reals[0].sent == []
     house.step(Phase.ONLINE)
-    house.place.send(frame)
-    house.place.send('{"type":"auth","sender":"u1"}')
+    house.member.send(frame)
+    house.member.send('{"type":"auth","sender":"u1"}')
     (sent,) = house.reals[0].sent
     assert '"deviceId":"here"' in sent
 
@@ -365,7 +381,7 @@ def test_three_failures_in_a_row_let_another_try(house: House) -> None:
     for _ in range(2):
         house.step(Phase.BACKOFF, error=True)
     assert ("step_down",) not in house.seats[0].asked
-    house.shared.begin_turn(house.place)  # the next attempt, in the same turn
+    house.socket().open("wss://host/", 5)  # the next attempt, in the same role
     house.step(Phase.BACKOFF, error=True)
     assert ("step_down",) in house.seats[0].asked
 
@@ -385,54 +401,125 @@ def test_what_ended_with_another_role_is_not_published(house: House) -> None:
     """A follower comes to lead: the end of what it followed, and why, is no word of the new leader's."""
     house.follower()
     house.seats[0].until = house.now + 2
-    house.place.lead()
+    house.member.lead()
     house.step(Phase.LOST, error=True)
     house.step(Phase.BACKOFF)
-    house.shared.new_socket().open("wss://host/", 5)
+    house.socket().open("wss://host/", 5)
     assert [each[1] for each in house.seats[0].asked if each[0] == "publish"] == [CONNECTING]
 
 
-def test_a_place_is_kept_while_it_is_wanted(house: House) -> None:
-    """An old run's end does not take the place of a new one; a disconnect does, and the member hears nothing more."""
-    place = house.place
-    house.shared.leave()
-    assert house.place is place
-    house.connection.wanted = False
-    house.shared.leave()
-    assert ("leave",) in house.seats[0].asked
-    house.members[0].lead()
-    assert not place.leads
-    assert house.place is not place
+def test_a_place_is_kept_while_a_newer_generation_has_it(house: House) -> None:
+    """The end of an old generation takes nothing from a new one; the new one's does, and the member hears no more."""
+    member, first = house.member, house.wake
+    house.number, house.wake = 2, Wakeup()
+    assert house.member is member
+    house.shared.leave(1)
+    assert house.member is member and house.asked("leave") == []
+    member.lead()
+    assert house.wake.is_set() and not first.is_set()
+    house.shared.leave(2)
+    assert house.asked("leave") == [()] and len(house.seats) == 1
+    assert house.member is not member and len(house.seats) == 2
+
+
+def test_a_membership_that_has_ended_hears_nothing(house: House) -> None:
+    """Whatever its store still says: no role, no frame, and nobody is woken."""
+    member = house.leader()._membership
+    assert member is not None and member.role.leads
+    house.shared.leave(1)
+    assert house.reals[0].interrupted and house.account.shared_mode is None
+    news, ended = member.news, member.role
+    house.wake.clear()
+    member.lead()
+    member.follow(UP)
+    member.away(ERROR)
+    member.frame(b"1")
+    member.send("{}")
+    assert member.role is ended and not member.frames and member.news == news
+    assert not house.wake.is_set() and house.reals[0].sent == []
+    assert not house.shared.leads
 
 
 def test_another_user_is_another_place(house: House) -> None:
     """Whoever is logged in then stands in a line of their own."""
-    first = house.place
+    first = house.member
     house.account.require = lambda: SimpleNamespace(uid="u2")
-    assert house.place is not first
+    assert house.member is not first
     assert ("leave",) in house.seats[0].asked and len(house.seats) == 2
 
 
-def test_an_outage_is_waited_out(house: House) -> None:
-    """hold() waits while nobody knows who leads, and then no other wait is needed."""
-    wake, place = threading.Event(), house.place
-    assert house.shared.hold(wake) is False
-    place.away_because(ERROR)
-    timer = threading.Timer(0.05, lambda: place.follow(UP))
-    timer.start()
-    assert house.shared.hold(wake) is True
-    assert wake.is_set() and not place.away
-    timer.join()
+def test_leaving_twice_asks_the_store_once(house: House) -> None:
+    """Both the user's thread and the connection thread leave; the wait is for the seat that was left."""
+    assert house.shared.wait_left(1) is None  # before anything was joined
+    house.shared.leave(1)
+    assert house.seats == []
+    house.leader()
+    house.shared.leave(1)
+    house.shared.leave(1)
+    house.shared.wait_left(5)
+    assert house.asked("leave") == [()] and house.asked("wait_left") == [5]
+
+
+def test_the_child_of_a_fork_leaves_the_parents_seat(house: House) -> None:
+    """Without a word to the store, and without closing the parent's socket."""
+    house.shared.release_after_fork()
+    socket = house.leader()
+    house.shared.release_after_fork()
+    assert house.asked("forsake") == [()] and house.asked("leave") == []
+    assert socket is not None and not house.reals[0].closed
+
+
+@pytest.mark.parametrize("after", [UP, CONNECTING, LOST, None], ids=["up", "connecting", "lost", "lead"])
+def test_the_end_of_an_outage_is_worth_an_attempt(house: House, after: Optional[SharedStatus]) -> None:
+    """While nobody knows who leads each attempt fails with the reason; once the store says, the wait is over."""
+    member = house.member
+    member.away(ERROR)
+    news = member.news
+    for _ in range(2):
+        with pytest.raises(CometChatException) as raised:
+            house.socket().open("", 5)
+        assert raised.value.message == "it broke" and raised.value is not ERROR
+    house.shared.wake_if_worthwhile(house.wake)
+    assert not house.wake.is_set() and member.news == news == 0
+    if after is None:
+        member.lead()
+    else:
+        member.follow(after)
+    assert house.wake.is_set() and member.news == 1 and member.role.error is None
+
+
+def test_an_open_that_no_store_answers_times_out(house: House) -> None:
+    """Not for ever: the store has not said which process connects."""
+    socket = house.socket()
+    with pytest.raises(CometChatException) as raised:
+        socket.open("", 0)
+    assert raised.value.code == "ERR_CONNECT_TIMEOUT"
 
 
 def test_what_came_before_the_wait_ends_it(house: House) -> None:
     """A leader that is up since the attempt began is worth another one, and one that comes up later is."""
-    wake = threading.Event()
-    house.shared.begin_attempt(house.place)
-    house.shared.expect(wake)
+    member, wake = house.member, Wakeup()
+    house.shared.begin_attempt(member)
+    house.shared.wake_if_worthwhile(wake)
     assert not wake.is_set()
-    house.place.follow(UP)
+    member.follow(CONNECTING)
+    assert not house.wake.is_set()
+    member.follow(UP)
+    assert house.wake.is_set()
+    house.shared.wake_if_worthwhile(wake)
     assert wake.is_set()
     wake.clear()
-    house.shared.expect(wake)
-    assert wake.is_set()
+    house.shared.begin_attempt(member)
+    house.shared.wake_if_worthwhile(wake)
+    assert not wake.is_set()
+
+
+def test_an_error_is_published_under_the_role_it_belongs_to(house: House) -> None:
+    """A new lead counts its errors from the beginning: followers must not take the old count for a loss."""
+    house.leader()
+    house.step(Phase.ONLINE)
+    house.step(Phase.LOST, error=True)
+    house.member.lead()
+    house.leader()
+    house.step(Phase.ONLINE)
+    assert house.asked("publish")[-2:] == [CONNECTING, UP]
