@@ -9,13 +9,16 @@ import socket
 import struct
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 import tenacity
 
-from cometchat._runtime.network import Network
-from cometchat._runtime.reconnect import LOOK, SOONEST, ReconnectPolicy
+from cometchat._runtime._network_watch import Network
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.connection import Generation, ReconnectPolicy
+from cometchat._runtime.connection._reconnect_policy import LOOK, SOONEST, RetrySeries
 from cometchat._transport.netlink import NetworkChanges
 
 DEADLINE = 10.0
@@ -140,23 +143,39 @@ class Watched:
         yield
 
 
+@contextlib.contextmanager
+def unwatched(on_return: Callable[[], None]) -> Iterator[None]:
+    """A network that never comes back."""
+    yield
+
+
+def new_policy(
+    wait: Any, jitter: float = 0.1, watch: Any = unwatched, probe: Callable[[Any], Any] = lambda failure: None
+) -> ReconnectPolicy:
+    return ReconnectPolicy(wait, None, watch, lambda: "client 1", lambda: jitter, probe)
+
+
+def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySeries:
+    """A series of the policy that ``wake`` ends, and what its state is asked, as ``more`` says."""
+    generation = Generation(1, threading.RLock())
+    generation.wake = wake
+    after_wait = more.pop("after_wait", lambda: None)
+    state: Any = SimpleNamespace(**{"is_current": lambda of: True, "rearm": lambda of: None, **more})
+    return RetrySeries(policy, state, generation, before_wait=lambda state: None, after_wait=after_wait)
+
+
 def wait_once(policy: ReconnectPolicy, error: Exception) -> int:
     """Fails once, then succeeds. How often the wake-up was rearmed."""
     rearmed: List[bool] = []
-    wake = threading.Event()
+    wake = Wakeup()
 
-    def rearm() -> None:
+    def rearm(generation: Generation) -> None:
+        assert generation.wake is wake
         rearmed.append(wake.is_set())
         wake.clear()
 
     outcomes = [error, None]
-    for attempt in policy.attempts(
-        wake=wake,
-        wanted=lambda: True,
-        before_wait=lambda state: None,
-        after_wait=wake.set,
-        rearm=rearm,
-    ):
+    for attempt in new_series(policy, wake, after_wait=wake.set, rearm=rearm).attempts():
         with attempt:
             outcome = outcomes.pop(0)
             if outcome is not None:
@@ -169,7 +188,7 @@ def wait_once(policy: ReconnectPolicy, error: Exception) -> int:
 def test_the_return_ends_a_long_wait() -> None:
     """A wait of an hour is over within a second."""
     watched = Watched()
-    policy = ReconnectPolicy(tenacity.wait_fixed(3600), None, lambda: 0.1, watched)
+    policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
     assert wait_once(policy, ValueError()) == 1
     assert watched.count == 1
 
@@ -177,7 +196,7 @@ def test_the_return_ends_a_long_wait() -> None:
 def test_a_short_wait_is_not_watched() -> None:
     """It is over soon anyway."""
     watched = Watched()
-    policy = ReconnectPolicy(tenacity.wait_fixed(0.01), None, lambda: 0.1, watched)
+    policy = new_policy(tenacity.wait_fixed(0.01), 0.1, watched)
     assert wait_once(policy, ValueError()) == 0 == watched.count
     assert 2 * SOONEST > 0.01
 
@@ -189,7 +208,7 @@ def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
         retry_after = 0.01
 
     watched = Watched()
-    policy = ReconnectPolicy(tenacity.wait_fixed(2 * SOONEST + 0.01), None, lambda: 0.0, watched)
+    policy = new_policy(tenacity.wait_fixed(2 * SOONEST + 0.01), 0.0, watched)
     assert wait_once(policy, Asked()) == 0 == watched.count
 
 
@@ -211,7 +230,7 @@ class FakeReach:
         self.closed = True
 
 
-class FakeWake(threading.Event):
+class FakeWake(Wakeup):
     """Waits for nobody; ``waits`` has the seconds that somebody wanted to."""
 
     def __init__(self) -> None:
@@ -223,10 +242,9 @@ class FakeWake(threading.Event):
         return self.is_set()
 
 
-def policy_with(reach: FakeReach, seconds: float, **more: Any) -> ReconnectPolicy:
-    """One that waits for so long, and asks meanwhile."""
-    asks: Any = lambda failure: reach  # noqa: E731
-    return ReconnectPolicy(tenacity.wait_fixed(seconds), None, lambda: 0.1, reach=asks, **more)
+def policy_with(reach: FakeReach, seconds: float, watch: Any = unwatched) -> ReconnectPolicy:
+    """One that waits for so long, and asks in that time."""
+    return new_policy(tenacity.wait_fixed(seconds), watch=watch, probe=lambda failure: reach)
 
 
 def test_an_answer_of_the_host_ends_a_long_wait() -> None:
@@ -239,7 +257,7 @@ def test_an_answer_of_the_host_ends_a_long_wait() -> None:
 def test_the_machines_network_ends_a_wait_in_which_the_host_is_asked() -> None:
     """Whoever knows first."""
     reach = FakeReach(None)
-    assert wait_once(policy_with(reach, 3600, watched=Watched()), ValueError()) == 1
+    assert wait_once(policy_with(reach, 3600, watch=Watched()), ValueError()) == 1
     assert reach.closed
 
 
@@ -254,13 +272,12 @@ def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
 
 def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
     """At once, as any other wait; and nothing is left open."""
-    reach, wake, ended = FakeReach(None), threading.Event(), threading.Event()
+    reach, wake, ended = FakeReach(None), Wakeup(), threading.Event()
 
     def attempts() -> None:
         with contextlib.suppress(ValueError):
-            for attempt in policy_with(reach, 3600).attempts(
-                wake=wake, wanted=lambda: not wake.is_set(), before_wait=lambda state: None, after_wait=lambda: None
-            ):
+            series = new_series(policy_with(reach, 3600), wake, is_current=lambda of: not wake.is_set())
+            for attempt in series.attempts():
                 with attempt:
                     raise ValueError
         ended.set()
@@ -290,10 +307,8 @@ def test_what_asks_is_made_of_the_last_failure() -> None:
     failures = [ValueError("silence"), KeyError("an answer"), None]
     seen: List[Any] = []
     wake = FakeWake()
-    policy = ReconnectPolicy(tenacity.wait_fixed(3600), None, reach=lambda failure: seen.append(failure))
-    for attempt in policy.attempts(
-        wake=wake, wanted=lambda: True, before_wait=lambda state: None, after_wait=lambda: None
-    ):
+    policy = new_policy(tenacity.wait_fixed(3600), probe=seen.append)
+    for attempt in new_series(policy, wake).attempts():
         with attempt:
             failure = failures[len(seen)]
             if failure is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import math
 import random
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
@@ -16,7 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._runtime.reconnect import LONGEST_WAIT, ReconnectPolicy, count_loss, default_wait
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.connection import Generation, ReconnectPolicy
+from cometchat._runtime.connection._reconnect_policy import LONGEST_WAIT, RetrySeries, count_loss, default_wait
 
 #: Seconds. No wait that a strategy asks for may be longer: an Event can't wait for infinity.
 LONGEST = 86_400.0
@@ -40,7 +44,17 @@ def failed(attempt: int = 1, error: Optional[CometChatException] = None) -> tena
     return state
 
 
-class FakeWake(threading.Event):
+def new_policy(wait: Any, stop: Any, jitter: Callable[[], float] = random.random) -> ReconnectPolicy:
+    """A policy on a machine whose network never comes back."""
+    return ReconnectPolicy(wait, stop, lambda on_return: contextlib.nullcontext(), lambda: "client 1", jitter)
+
+
+def wait_of(policy: ReconnectPolicy, state: tenacity.RetryCallState) -> float:
+    """What a series of the policy waits in this state."""
+    return Series(policy).series._seconds(state)
+
+
+class FakeWake(Wakeup):
     """Waits for nobody; ``waits`` has the seconds that somebody wanted to."""
 
     def __init__(self) -> None:
@@ -56,15 +70,24 @@ class FakeWake(threading.Event):
 class Series:
     """One series of attempts that all fail, with what happened in it."""
 
-    def __init__(self, policy: ReconnectPolicy, most: int = 1000, wake: Optional[threading.Event] = None) -> None:
+    def __init__(self, policy: ReconnectPolicy, most: int = 1000, wake: Optional[Wakeup] = None) -> None:
         self.wake = wake or FakeWake()
         self.wanted = True
         self.errors: List[CometChatException] = []
         self.events: List[str] = []
         self.states: List[tenacity.RetryCallState] = []
         self.before_attempt: Dict[int, Callable[[tenacity.RetryCallState], None]] = {}
-        self._policy = policy
         self._most = most
+        generation = Generation(1, threading.RLock())
+        generation.wake = self.wake
+        state: Any = SimpleNamespace(is_current=lambda of: of is generation and self.wanted)
+        self.series = RetrySeries(
+            policy,
+            state,
+            generation,
+            before_wait=lambda state: self.events.append(f"wait {state.attempt_number}"),
+            after_wait=lambda: self.events.append("woken"),
+        )
 
     @property
     def waits(self) -> List[float]:
@@ -73,14 +96,8 @@ class Series:
 
     def run(self, error: Callable[[int], CometChatException]) -> Optional[CometChatException]:
         """Run until the series ends or has had its most; the error that it ended with."""
-        attempts = self._policy.attempts(
-            wake=self.wake,
-            wanted=lambda: self.wanted,
-            before_wait=lambda state: self.events.append(f"wait {state.attempt_number}"),
-            after_wait=lambda: self.events.append("woken"),
-        )
         try:
-            for number, attempt in enumerate(attempts, 1):
+            for number, attempt in enumerate(self.series.attempts(), 1):
                 self.events.append(f"attempt {number}")
                 with attempt:
                     if number in self.before_attempt:
@@ -104,9 +121,9 @@ def lost(number: int) -> CometChatException:
 @pytest.mark.parametrize("attempt", range(1, 12))
 def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
     """0 to 1 s after the first attempt, 0 to 2 s after the second, doubling, never over 30 s; evenly, from 0 on."""
-    policy, state = ReconnectPolicy(None, None), failed(attempt)
+    policy, state = new_policy(None, None), failed(attempt)
     cap = min(2.0 ** (attempt - 1), 30.0)
-    waits = sorted(policy.seconds(state) for _ in range(2000))
+    waits = sorted(wait_of(policy, state) for _ in range(2000))
     assert 0 <= waits[0] < cap * 0.01 and cap * 0.99 < waits[-1] <= cap
     for tenth in range(1, 10):
         assert abs(waits[tenth * 200] - cap * tenth / 10) < cap * 0.05
@@ -115,8 +132,8 @@ def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
 @pytest.mark.parametrize("attempt", [12, 64, 1023, 1024, 1025, 5000, 100_000])
 def test_the_default_wait_stays_what_it_is_for_ever(attempt: int) -> None:
     """After so many attempts that 2 to their power is no float any more, too."""
-    policy, state = ReconnectPolicy(None, None), failed(attempt)
-    waits = [policy.seconds(state) for _ in range(200)]
+    policy, state = new_policy(None, None), failed(attempt)
+    waits = [wait_of(policy, state) for _ in range(200)]
     assert max(waits) <= 30 and max(waits) > 25 and min(waits) < 5
 
 
@@ -128,15 +145,15 @@ def test_the_cap_is_the_documented_one() -> None:
 
 def test_two_clients_wait_differently() -> None:
     """Clients that lost the same server do not come back together: no two of a hundred waits are the same."""
-    one, two = ReconnectPolicy(None, None), ReconnectPolicy(None, None)
+    one, two = new_policy(None, None), new_policy(None, None)
     for attempt in range(1, 11):
-        waits = [policy.seconds(failed(attempt)) for policy in (one, two) for _ in range(50)]
+        waits = [wait_of(policy, failed(attempt)) for policy in (one, two) for _ in range(50)]
         assert len(set(waits)) == 100
 
 
 def test_the_default_never_stops() -> None:
     """A thousand failures, and the next attempt comes."""
-    series = Series(ReconnectPolicy(None, None))
+    series = Series(new_policy(None, None))
     series.run(lost)
     assert len(series.errors) == 1000 and len(series.waits) == 999
     assert series.waits[0] <= 1 and max(series.waits) <= 30
@@ -152,8 +169,8 @@ def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float)
     """The longer of what the server and the strategy want; up to 1 s at random on top of the server's."""
     error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow down", retry_after=asked)
     for jitter in (0.0, 0.5, 0.999):
-        policy = ReconnectPolicy(tenacity.wait_fixed(strategy), None, jitter=lambda: jitter)
-        assert policy.seconds(failed(1, error)) == max(strategy, asked + jitter) >= least
+        policy = new_policy(tenacity.wait_fixed(strategy), None, jitter=lambda: jitter)
+        assert wait_of(policy, failed(1, error)) == max(strategy, asked + jitter) >= least
 
 
 @settings(deadline=None, derandomize=True, max_examples=200)
@@ -161,20 +178,20 @@ def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float)
 def test_a_retry_after_is_obeyed_whatever_the_strategy_says(asked: float, strategy: float) -> None:
     """Never earlier than the server asked for, and at most 1 s later than both."""
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=asked)
-    seconds = ReconnectPolicy(tenacity.wait_fixed(strategy), None).seconds(failed(1, error))
+    seconds = wait_of(new_policy(tenacity.wait_fixed(strategy), None), failed(1, error))
     assert max(asked, strategy) <= seconds <= max(asked, strategy) + 1
 
 
 def test_a_retry_after_does_not_bring_all_clients_back_at_once() -> None:
     """What a hundred clients wait who were all told to come in 10 s is spread over a second."""
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=10.0)
-    waits = sorted(ReconnectPolicy(None, None).seconds(failed(1, error)) for _ in range(100))
+    waits = sorted(wait_of(new_policy(None, None), failed(1, error)) for _ in range(100))
     assert len(set(waits)) == 100 and waits[0] < 10.2 and 10.8 < waits[-1] <= 11
 
 
 def test_a_retry_after_holds_for_its_own_attempt_only() -> None:
     """The next failure without one waits for as long as the strategy says."""
-    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(4), jitter=lambda: 0.25))
+    series = Series(new_policy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(4), jitter=lambda: 0.25))
     series.run(lambda number: RateLimitException("X", "x", retry_after=7.0) if number == 2 else lost(number))
     assert series.waits == [1, 7.25, 1]
 
@@ -202,7 +219,7 @@ WAITS: Dict[str, Any] = {
 def test_the_wait_is_the_strategys(name: str) -> None:
     """Any of tenacity's own, composed or not, and any callable: its seconds, attempt by attempt."""
     strategy = WAITS[name]
-    series = Series(ReconnectPolicy(strategy, tenacity.stop_after_attempt(7)))
+    series = Series(new_policy(strategy, tenacity.stop_after_attempt(7)))
     series.run(lost)
     assert series.waits == [float(strategy(failed(attempt))) for attempt in range(1, 7)]
 
@@ -219,7 +236,7 @@ def test_the_wait_is_the_strategys(name: str) -> None:
 )
 def test_the_wait_is_a_random_strategys(strategy: Any, least: float, most: float) -> None:
     """Those that draw: within their own limits, and never twice the same."""
-    series = Series(ReconnectPolicy(strategy, tenacity.stop_after_attempt(30)))
+    series = Series(new_policy(strategy, tenacity.stop_after_attempt(30)))
     series.run(lost)
     assert len(series.waits) == 29
     assert least <= min(series.waits) and max(series.waits) <= most
@@ -256,7 +273,7 @@ def broken(value: Any) -> Callable[[Any], Any]:
 )
 def test_a_wait_strategy_that_fails_gives_way_to_the_default(value: Any, caplog: pytest.LogCaptureFixture) -> None:
     """What raises, or gives no number: the default wait takes its place, the log says so, and the series goes on."""
-    series = Series(ReconnectPolicy(broken(value), tenacity.stop_after_attempt(5)))
+    series = Series(new_policy(broken(value), tenacity.stop_after_attempt(5)))
     with caplog.at_level(logging.ERROR, "cometchat"):
         last = series.run(lost)
     assert last is series.errors[4]
@@ -268,13 +285,13 @@ def test_a_wait_strategy_that_fails_gives_way_to_the_default(value: Any, caplog:
 @pytest.mark.parametrize("value, seconds", [(True, 1.0), (-0.0, 0.0), (0, 0.0)])
 def test_no_wait_is_a_wait_too(value: float, seconds: float) -> None:
     """0 is what tenacity's ``wait_none`` says: the next attempt at once."""
-    assert ReconnectPolicy(broken(value), None).seconds(failed()) == seconds
+    assert wait_of(new_policy(broken(value), None), failed()) == seconds
 
 
 @pytest.mark.parametrize("value", [float("inf"), 1e300, 1e18, LONGEST + 1])
 def test_a_wait_that_is_too_long_is_a_day(value: float) -> None:
     """No Event waits for infinity: a strategy that says so waits for the longest time that a setting may name."""
-    seconds = ReconnectPolicy(broken(value), None).seconds(failed())
+    seconds = wait_of(new_policy(broken(value), None), failed())
     assert seconds == LONGEST <= threading.TIMEOUT_MAX
 
 
@@ -282,7 +299,7 @@ def test_a_wait_that_is_too_long_is_a_day(value: float) -> None:
 @given(st.floats() | st.integers() | st.none() | st.text(max_size=5) | st.decimals() | st.fractions() | st.booleans())
 def test_whatever_a_strategy_gives_can_be_waited_for(value: Any) -> None:
     """The seconds are a number from 0 to a day."""
-    seconds = ReconnectPolicy(broken(value), None).seconds(failed())
+    seconds = wait_of(new_policy(broken(value), None), failed())
     assert type(seconds) is float and math.isfinite(seconds) and 0 <= seconds <= LONGEST
 
 
@@ -302,7 +319,7 @@ def test_whatever_a_strategy_gives_can_be_waited_for(value: Any) -> None:
 )
 def test_the_series_ends_where_the_stop_strategy_says(stop: Any, attempts: int) -> None:
     """With the last attempt's error, and without another wait."""
-    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), stop))
+    series = Series(new_policy(tenacity.wait_fixed(1), stop))
     last = series.run(lost)
     assert len(series.errors) == attempts and last is series.errors[-1]
     assert series.waits == [1] * (attempts - 1)
@@ -313,7 +330,7 @@ def test_a_stop_by_time_measures_the_series(monkeypatch: pytest.MonkeyPatch) -> 
     for stop, attempts in ((tenacity.stop_after_delay(10), 11), (tenacity.stop_before_delay(10), 10)):
         clock = itertools.count(0, 1.0)
         monkeypatch.setattr(time, "monotonic", lambda clock=clock: next(clock))
-        series = Series(ReconnectPolicy(tenacity.wait_fixed(0.5), stop))
+        series = Series(new_policy(tenacity.wait_fixed(0.5), stop))
         series.run(lost)
         # The clock goes on by a second with each look: one at the start, one for each failure.
         assert abs(len(series.errors) - attempts) <= 1 and len(series.errors) > 8
@@ -322,7 +339,7 @@ def test_a_stop_by_time_measures_the_series(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_stop_by_event_ends_the_series() -> None:
     """``stop_when_event_set``: the user's own event."""
     event = threading.Event()
-    series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_when_event_set(event)))
+    series = Series(new_policy(tenacity.wait_none(), tenacity.stop_when_event_set(event)))
     series.before_attempt[3] = lambda state: event.set()
     assert series.run(lost) is series.errors[2] and len(series.errors) == 3
 
@@ -330,7 +347,7 @@ def test_a_stop_by_event_ends_the_series() -> None:
 @pytest.mark.parametrize("value", [ValueError("x"), ZeroDivisionError(), SystemExit(1)], ids=lambda e: type(e).__name__)
 def test_a_stop_strategy_that_raises_stops_nothing(value: Any, caplog: pytest.LogCaptureFixture) -> None:
     """The attempts go on, and the log says why."""
-    series = Series(ReconnectPolicy(tenacity.wait_none(), broken(value)), most=4)
+    series = Series(new_policy(tenacity.wait_none(), broken(value)), most=4)
     with caplog.at_level(logging.ERROR, "cometchat"):
         series.run(lost)
     assert len(series.errors) == 4
@@ -342,7 +359,7 @@ def test_a_stop_strategy_that_raises_stops_nothing(value: Any, caplog: pytest.Lo
 
 def test_attempts_and_waits_take_turns() -> None:
     """An attempt, the wait with its number, its end, the next attempt."""
-    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(3)))
+    series = Series(new_policy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(3)))
     series.run(lost)
     assert series.events == [
         *("attempt 1", "wait 1", "woken"),
@@ -353,14 +370,14 @@ def test_attempts_and_waits_take_turns() -> None:
 
 def test_an_attempt_that_is_not_wanted_any_more_ends_the_series() -> None:
     """After ``disconnect()`` a failure is not waited over."""
-    series = Series(ReconnectPolicy(tenacity.wait_fixed(1), None), most=2)
+    series = Series(new_policy(tenacity.wait_fixed(1), None), most=2)
     last = series.run(lost)
     assert last is series.errors[1] and series.waits == [1]
 
 
 def test_each_series_counts_for_itself() -> None:
     """Two series of one policy, one inside the other: neither moves the other's count."""
-    policy = ReconnectPolicy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(3))
+    policy = new_policy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(3))
     outer, inner = Series(policy), Series(policy)
     outer.before_attempt[2] = lambda state: inner.run(lost) and None
     outer.run(lost)
@@ -369,8 +386,8 @@ def test_each_series_counts_for_itself() -> None:
 
 def test_an_event_that_is_set_ends_the_wait_at_once() -> None:
     """A wait of a day is over as soon as the event is set: from before, or from another thread."""
-    wake = threading.Event()
-    series = Series(ReconnectPolicy(tenacity.wait_fixed(LONGEST), tenacity.stop_after_attempt(3)), wake=wake)
+    wake = Wakeup()
+    series = Series(new_policy(tenacity.wait_fixed(LONGEST), tenacity.stop_after_attempt(3)), wake=wake)
     waiting = threading.Event()
 
     def set_soon() -> None:
@@ -397,7 +414,7 @@ def restart(state: tenacity.RetryCallState) -> None:
 
 def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
     """A connection that has lived: its loss is the first failure, for a strategy that counts."""
-    series = Series(ReconnectPolicy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(9)))
+    series = Series(new_policy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(9)))
     series.before_attempt[4] = restart
     series.run(lost)
     assert series.waits[:6] == [1, 2, 3, 1, 2, 3]
@@ -406,7 +423,7 @@ def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
 def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
     """The default one too."""
     for _ in range(50):
-        series = Series(ReconnectPolicy(None, None), most=7)
+        series = Series(new_policy(None, None), most=7)
         series.before_attempt[6] = restart
         series.run(lost)
         assert series.waits[5] <= 1
@@ -414,11 +431,11 @@ def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
 
 def test_after_a_restart_the_stop_strategies_count_anew() -> None:
     """``stop_after_attempt(3)`` gives three attempts after the loss; ``stop_after_attempt(1)`` gives one."""
-    series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
+    series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
     series.before_attempt[3] = restart
     series.run(lost)
     assert len(series.errors) == 3 + 3
-    series = Series(ReconnectPolicy(tenacity.wait_none(), tenacity.stop_after_attempt(1)))
+    series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_attempt(1)))
     series.before_attempt[1] = restart
     series.run(lost)
     assert len(series.errors) == 1 + 1
@@ -447,3 +464,12 @@ def test_a_short_life_is_no_time_of_trying() -> None:
     assert not tenacity.stop_after_delay(10)(state)
     assert tenacity.stop_after_delay(0.5)(state)
     assert state.attempt_number == 2
+
+
+def test_the_log_names_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    """A process may have several clients with strategies of their own: each record says whose raised."""
+    policy = new_policy(broken(ValueError("x")), broken(ValueError("y")))
+    with caplog.at_level(logging.ERROR, "cometchat"):
+        Series(policy, most=2).run(lost)
+    assert len(caplog.records) == 2
+    assert {record.getMessage().split("] ")[0] for record in caplog.records} == {"[client 1"}
