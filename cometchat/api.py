@@ -50,7 +50,9 @@ class CometChat:
     raises ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status` and the listeners.
     """
 
-    _lock = threading.RLock()
+    # Held by init(), for the short time in which it closes the old client: both have the same listeners, which must not
+    # hear the new connection before the end of the old one.
+    _init_turn = threading.RLock()
     _client: Optional[Client] = None
     # The listeners outlive the client: they may come before init, and stay when the app is changed.
     _registry = ListenerRegistry()
@@ -66,15 +68,15 @@ class CometChat:
         :param settings: the rest.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
         """
-        with cls._lock:
+        with cls._init_turn:
             old = cls._client
             if old is not None and not old._core.lifecycle.closed and (old.app_id, old.settings) == (app_id, settings):
                 return
             new = Client(app_id, settings, _registry=cls._registry, _start=False)
             cls._client = new
-        if old is not None:
-            old.close()
-        new._resume()
+            if old is not None:
+                old.close()
+            new._resume()
 
     @classmethod
     def close(cls) -> None:
@@ -275,7 +277,7 @@ class _ForkOfCometChat(_fork.ForkSafeDefaults):
 
     def reset_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        CometChat._lock = threading.RLock()
+        CometChat._init_turn = threading.RLock()
 
 
 _fork_of_cometchat = _ForkOfCometChat()

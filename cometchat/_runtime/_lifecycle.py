@@ -25,6 +25,10 @@ from .connection import Connection, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
 
 
+#: Maximum time, in seconds, that logout() waits for the connection thread to close its socket.
+_CLOSING = 0.2
+
+
 class Lifecycle:
     """One client's login state, and the calls that change it. On any thread.
 
@@ -98,6 +102,7 @@ class Lifecycle:
             self._dispatcher.start()
             self._connection.disconnect()
             self._account.void(self._account.require())
+            self._connection.join(_CLOSING)  # it has closed its socket by now, as a rule
         except BaseException as error:
             self._end(False)
             if isinstance(error, CometChatException):
