@@ -1,186 +1,301 @@
-"""The registry: who listens, from when on."""
+"""The registry: which listeners there are, and from which event on each of them hears."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import Any, List
+from typing import List
 
 import pytest
 
-from cometchat._runtime.registry import Registry
+from cometchat._runtime.delivery import CONNECTION, EventQueue, ListenerRegistry, ScopedListener
+
+DEADLINE = 10.0
 
 
-def ids(registry: Registry, kind: str = "connection") -> List[str]:
-    return [entry.listener_id for entry in registry.entries(kind)]
+def ids(registry: ListenerRegistry, kind: str = CONNECTION) -> List[str]:
+    return [entry.listener_id for entry in registry.audience(kind).entries]
 
 
-def stamped(registry: Registry) -> int:
-    """Number one notification."""
-    return registry.stamp(lambda seq: None)
+def numbered(registry: ListenerRegistry) -> int:
+    """Queue one event, and return its number."""
+    EventQueue(registry, 100).post("login", "login_success")
+    return registry.last_number
+
+
+def in_threads(count: int, work: object) -> None:
+    """Run ``work(number)`` on several threads that start at the same moment."""
+    start = threading.Barrier(count)
+
+    def run(number: int) -> None:
+        start.wait(DEADLINE)
+        work(number)  # type: ignore[operator]
+
+    threads = [threading.Thread(target=run, args=(number,), name="test-registry") for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
 
 
 def test_listeners_stand_in_the_order_of_their_registration() -> None:
-    """First come, first called; a replaced one keeps its place; one that comes back is the last."""
-    registry = Registry()
+    """A listener that is replaced keeps its place; one that is added again after its removal is the last."""
+    registry = ListenerRegistry()
     for name in ("a", "b", "c"):
-        registry.add("connection", name, object())
-    registry.add("connection", "b", object())
+        registry.add(CONNECTION, name, object())
+    registry.add(CONNECTION, "b", object())
     assert ids(registry) == ["a", "b", "c"]
-    registry.remove("connection", "a")
-    registry.add("connection", "a", object())
+    registry.remove(CONNECTION, "a")
+    registry.add(CONNECTION, "a", object())
     assert ids(registry) == ["b", "c", "a"]
 
 
 def test_kinds_are_apart() -> None:
-    """The same id for two kinds is two registrations; a kind without any has none."""
-    registry = Registry()
+    """The same id for two kinds is two registrations; a kind without a listener has an empty audience."""
+    registry = ListenerRegistry()
     one, other = object(), object()
-    registry.add("connection", "id", one)
+    registry.add(CONNECTION, "id", one)
     registry.add("login", "id", other)
-    registry.remove("connection", "id")
-    assert registry.entries("connection") == () == registry.entries("message")
-    assert [entry.listener for entry in registry.entries("login")] == [other]
+    registry.remove(CONNECTION, "id")
+    assert registry.audience(CONNECTION).entries == () == registry.audience("message").entries
+    assert registry.audience("login").listeners == (other,)
 
 
 def test_an_unknown_id_is_nothing() -> None:
-    """Removing what is not there, twice or of another kind, changes nothing."""
-    registry = Registry()
-    registry.remove("connection", "id")
-    registry.add("connection", "id", object())
+    """Removing an id that does not exist, or that is of another kind, changes nothing."""
+    registry = ListenerRegistry()
+    registry.remove(CONNECTION, "id")
+    registry.add(CONNECTION, "id", object())
+    changes = registry.changes
     registry.remove("login", "id")
-    registry.remove("connection", "other")
-    assert ids(registry) == ["id"]
+    registry.remove(CONNECTION, "other")
+    assert ids(registry) == ["id"] and registry.changes == changes
 
 
 def test_a_listener_hears_from_its_registration_on() -> None:
-    """``since`` is the number of the next notification."""
-    registry = Registry()
-    assert [stamped(registry) for _ in range(3)] == [1, 2, 3]
-    registry.add("connection", "id", object())
-    (entry,) = registry.entries("connection")
-    assert entry.since == 4 == stamped(registry)
+    """``since`` is the number of the next event."""
+    registry = ListenerRegistry()
+    assert [numbered(registry) for _ in range(3)] == [1, 2, 3]
+    registry.add(CONNECTION, "id", object())
+    (entry,) = registry.audience(CONNECTION).entries
+    assert entry.since == 4 == numbered(registry)
+
+
+def test_the_audience_knows_from_when_on_all_of_it_hears() -> None:
+    """``since`` of the audience is that of its newest listener, and falls when that one leaves."""
+    registry = ListenerRegistry()
+    registry.add("user", "a", object())
+    numbered(registry)
+    registry.add("user", "b", object())
+    assert registry.audience("user").since == 2
+    registry.remove("user", "b")
+    assert registry.audience("user").since == 1
 
 
 def test_a_replaced_listener_is_no_longer_active(caplog: pytest.LogCaptureFixture) -> None:
     """The old entry, which a call may hold, says so; the new one hears from now on; a warning names kind and id."""
-    registry = Registry()
+    registry = ListenerRegistry()
     registry.add("login", "light", object())
-    (old,) = registry.entries("login")
-    stamped(registry)
+    (old,) = registry.audience("login").entries
+    numbered(registry)
     with caplog.at_level(logging.WARNING, "cometchat.listeners"):
         registry.add("login", "light", object())
-    (new,) = registry.entries("login")
+    (new,) = registry.audience("login").entries
     assert (old.active, new.active, old.since, new.since) == (False, True, 1, 2)
     (record,) = caplog.records
     assert record.levelname == "WARNING" and "login" in record.getMessage() and "'light'" in record.getMessage()
 
 
 def test_the_same_listener_again_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """Registering what is registered is harmless, and hears from then on."""
-    registry, listener = Registry(), object()
-    registry.add("connection", "id", listener)
-    stamped(registry)
-    registry.add("connection", "id", listener)
+    """Registering a registered listener is harmless, and it hears from then on."""
+    registry, listener = ListenerRegistry(), object()
+    registry.add(CONNECTION, "id", listener)
+    numbered(registry)
+    registry.add(CONNECTION, "id", listener)
     assert caplog.records == []
-    assert [(entry.listener, entry.since) for entry in registry.entries("connection")] == [(listener, 2)]
+    assert [(entry.listener, entry.since) for entry in registry.audience(CONNECTION).entries] == [(listener, 2)]
 
 
 def test_a_removed_listener_is_no_longer_active() -> None:
     """The entry, which a call may hold, says so."""
-    registry = Registry()
-    registry.add("connection", "id", object())
-    (entry,) = registry.entries("connection")
-    registry.remove("connection", "id")
+    registry = ListenerRegistry()
+    registry.add(CONNECTION, "id", object())
+    (entry,) = registry.audience(CONNECTION).entries
+    registry.remove(CONNECTION, "id")
     assert not entry.active
 
 
 def test_what_was_read_does_not_change() -> None:
-    """A snapshot stays what it was when listeners come and go: a call runs through it without a lock."""
-    registry = Registry()
-    registry.add("connection", "a", object())
-    before = registry.entries("connection")
-    registry.add("connection", "b", object())
-    registry.remove("connection", "a")
-    assert [entry.listener_id for entry in before] == ["a"] and ids(registry) == ["b"]
+    """An audience stays what it was when listeners come and go: a call runs through it without a lock."""
+    registry = ListenerRegistry()
+    registry.add(CONNECTION, "a", object())
+    before = registry.audience(CONNECTION)
+    registry.add(CONNECTION, "b", object())
+    registry.remove(CONNECTION, "a")
+    assert [entry.listener_id for entry in before.entries] == ["a"] and ids(registry) == ["b"]
+    assert len(before.listeners) == 1
 
 
-def test_during_registers_for_a_block() -> None:
-    """Under an id of its own, twice at once if need be, and removed on every way out."""
-    registry, listener = Registry(), object()
-    with registry.during("connection", listener) as given, registry.during("connection", listener):
+def test_each_change_of_an_audience_is_counted() -> None:
+    """A new listener, a replaced one and a removed one: the dispatcher looks again before it goes on."""
+    registry = ListenerRegistry()
+    counts = [registry.changes]
+    for change in (registry.add, registry.add):
+        change("user", "id", object())
+        counts.append(registry.changes)
+    registry.remove("user", "id")
+    counts.append(registry.changes)
+    assert counts == [0, 1, 2, 3]
+
+
+def test_whether_listeners_exist_of_some_kinds() -> None:
+    """One listener of one of the kinds is enough."""
+    registry = ListenerRegistry()
+    registry.add("user", "id", object())
+    assert not registry.has_listeners(("message", "call"))
+    registry.add("call", "id", object())
+    assert registry.has_listeners(("message", "call"))
+    registry.remove("call", "id")
+    assert not registry.has_listeners(("message", "call"))
+
+
+# What a new listener could see at its registration.
+
+
+@pytest.mark.parametrize(
+    "transitions, told",
+    [
+        ([], "on_disconnected"),
+        (["on_connecting"], None),
+        (["on_connecting", "on_connection_error"], None),
+        (["on_connecting", "on_connected"], None),
+        (["on_connecting", "on_connected", "on_disconnected"], "on_disconnected"),
+        (["on_connecting", "on_disconnected", "on_connection_error"], "on_disconnected"),
+    ],
+)
+def test_a_new_listener_knows_that_there_is_no_connection(transitions: List[str], told: object) -> None:
+    """The newest transition that is queued counts, delivered or not; an error is not a transition."""
+    registry = ListenerRegistry()
+    events = EventQueue(registry, 100)
+    for method in transitions:
+        events.post(CONNECTION, method)
+    registry.add(CONNECTION, "id", object())
+    (entry,) = registry.audience(CONNECTION).entries
+    assert entry.told == told
+
+
+def test_only_events_of_the_connection_are_transitions() -> None:
+    """A login is an event of another kind."""
+    registry = ListenerRegistry()
+    EventQueue(registry, 100).post("login", "login_success")
+    assert registry.last_transition == "on_disconnected"
+
+
+def test_after_a_fork_the_lock_is_a_new_one() -> None:
+    """Another thread of the parent may have held it; and the child has no connection."""
+    registry = ListenerRegistry()
+    EventQueue(registry, 100).post(CONNECTION, "on_connected")
+    registry.add("user", "id", object())
+    in_threads(1, lambda number: registry.lock.acquire())
+    registry.reset_after_fork()
+    assert registry.lock.acquire(blocking=False)
+    registry.lock.release()
+    assert (registry.last_transition, ids(registry, "user")) == ("on_disconnected", ["id"])
+
+
+# For the time of a block.
+
+
+def test_a_scoped_listener_is_registered_for_a_block() -> None:
+    """Under an id of its own, and removed on every way out; two of them for one listener are two registrations."""
+    registry, listener = ListenerRegistry(), object()
+    with ScopedListener(registry, CONNECTION, listener) as given, ScopedListener(registry, CONNECTION, listener):
         assert given is listener and len(set(ids(registry))) == 2
-    with pytest.raises(KeyError), registry.during("connection", listener):
+    with pytest.raises(KeyError), ScopedListener(registry, CONNECTION, listener):
         raise KeyError
     assert ids(registry) == []
 
 
-def test_during_registers_on_entry() -> None:
-    """Not before: what happens between the call and the ``with`` is not heard."""
-    registry = Registry()
-    manager = registry.during("connection", object())
+def test_a_scoped_listener_is_registered_on_entry() -> None:
+    """Not before: it does not hear what happens between the construction and the ``with``."""
+    registry = ListenerRegistry()
+    manager = ScopedListener(registry, CONNECTION, object())
     assert ids(registry) == []
-    stamped(registry)
+    numbered(registry)
     with manager:
-        (entry,) = registry.entries("connection")
+        (entry,) = registry.audience(CONNECTION).entries
         assert entry.since == 2
 
 
+def test_a_scoped_listener_may_be_entered_again() -> None:
+    """Inside itself it stays the same registration, until the outer block ends; after that it is a new one."""
+    registry = ListenerRegistry()
+    manager = ScopedListener(registry, CONNECTION, object())
+    with manager:
+        (outer,) = registry.audience(CONNECTION).entries
+        with manager:
+            assert registry.audience(CONNECTION).entries == (outer,)
+        assert outer.active
+    assert ids(registry) == [] and not outer.active
+    with manager:
+        assert ids(registry) == [outer.listener_id]
+
+
+def test_new_ids_differ() -> None:
+    """From several threads too."""
+    registry, made = ListenerRegistry(), []
+    in_threads(4, lambda number: made.extend([registry.new_id("with") for _ in range(200)]))
+    assert len(set(made)) == 800
+
+
+# Several threads.
+
+
 def test_numbers_are_in_the_order_of_the_queue() -> None:
-    """Eight threads that queue at once: what is queued is numbered without a gap, in the order in which it stands."""
-    registry, start = Registry(), threading.Barrier(8)
-    queued: List[int] = []
+    """Eight threads that queue at once: the events are numbered without a gap, in the order in which they wait."""
+    registry = ListenerRegistry()
+    events = EventQueue(registry, 100)
 
-    def post() -> None:
-        start.wait(10)
+    def post(number: int) -> None:
         for _ in range(500):
-            registry.stamp(queued.append)
+            events.post("login", "login_success")
 
-    threads = [threading.Thread(target=post) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
-    assert queued == list(range(1, 4001))
+    in_threads(8, post)
+    assert [events.take()[0].number for _ in range(4000)] == list(range(1, 4001))  # type: ignore[union-attr]
 
 
 def test_listeners_that_come_and_go_at_once() -> None:
-    """Eight threads that add and remove their own: in the end nobody is left, and no reader saw a half of anything."""
-    registry, start, wrong = Registry(), threading.Barrier(8), []
+    """Eight threads that add and remove their own: none is left in the end, and each reader sees whole changes."""
+    registry, wrong = ListenerRegistry(), []
 
     def come_and_go(number: int) -> None:
-        start.wait(10)
         for turn in range(200):
-            registry.add("connection", f"{number}-{turn}", object())
+            registry.add(CONNECTION, f"{number}-{turn}", object())
             mine = [listener_id for listener_id in ids(registry) if listener_id.startswith(f"{number}-")]
             if mine != [f"{number}-{turn}"]:
                 wrong.append(mine)
-            registry.remove("connection", f"{number}-{turn}")
+            registry.remove(CONNECTION, f"{number}-{turn}")
 
-    threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(30)
+    in_threads(8, come_and_go)
     assert wrong == [] and ids(registry) == []
+    assert registry.changes == 8 * 200 * 2
 
 
 def test_a_warning_is_logged_without_the_lock(caplog: pytest.LogCaptureFixture) -> None:
-    """A log handler that uses the SDK, as one that posts to a chat does, does not deadlock."""
-    registry = Registry()
-    seen: List[Any] = []
+    """A log handler that waits for another thread's use of the SDK does not deadlock."""
+    registry = ListenerRegistry()
 
     class Asking(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            registry.add("login", "from the handler", object())
-            seen.append(stamped(registry))
+            in_threads(1, lambda number: registry.add("login", "from the handler", object()))
 
     handler = Asking()
     logger = logging.getLogger("cometchat.listeners")
     logger.addHandler(handler)
     try:
-        registry.add("connection", "id", object())
-        registry.add("connection", "id", object())
+        registry.add(CONNECTION, "id", object())
+        registry.add(CONNECTION, "id", object())
     finally:
         logger.removeHandler(handler)
-    assert seen == [1] and ids(registry, "login") == ["from the handler"]
+    assert ids(registry, "login") == ["from the handler"]
