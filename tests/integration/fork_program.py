@@ -10,9 +10,11 @@ import os
 import sys
 import threading
 import warnings
-from typing import List
+from typing import Any, List
 
 from cometchat import AppSettings, CometChat, ConnectionListener, TextMessage
+from cometchat._runtime._host_addresses import ADDRESSES
+from cometchat._runtime._network_watch import NETWORK
 
 
 class Heard(ConnectionListener):
@@ -36,13 +38,15 @@ def say(who: str, *what: object) -> None:
 def hold_every_lock(held: threading.Event, release: threading.Event) -> None:
     client = CometChat._client
     assert client is not None
-    parts = [client._registry, client._dispatcher, client._connection, client._account, client._account._secrets]
-    parts += [client._inbox, client._sender, client._outbox_delivery]
+    core = client._core
+    threads = [core.dispatcher._thread, core.state.newest and core.state.newest.thread]
+    parts: List[Any] = [core.account._secrets, core.outbox_store, ADDRESSES, NETWORK, *threads]
     with contextlib.ExitStack() as stack:
         for part in parts:
-            stack.enter_context(part._lock)  # type: ignore[attr-defined]
-        stack.enter_context(CometChat._lock)
-        stack.enter_context(client._logging_in)
+            stack.enter_context(part._lock)
+        stack.enter_context(core.account._store_turn)
+        stack.enter_context(CometChat._init_turn)
+        stack.enter_context(CometChat._registry.lock)  # the client's lock, last: all others are taken without it
         held.set()
         release.wait(20)
 

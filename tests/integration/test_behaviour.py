@@ -201,7 +201,8 @@ def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCap
 
 def _announced(caplog: pytest.LogCaptureFixture) -> List[Tuple[int, float]]:
     waits = [record.args for record in caplog.records if "next attempt" in record.msg]
-    return [args for args in waits if isinstance(args, tuple)]  # type: ignore[misc]
+    # The name of the client comes first.
+    return [args[1:] for args in waits if isinstance(args, tuple)]  # type: ignore[misc]
 
 
 def test_connect_during_the_wait_tries_at_once(sandbox: Sandbox, party: Party) -> None:
@@ -368,7 +369,8 @@ def test_disconnect_at_once_while_the_network_is_silent(
         sandbox.override_settings(CHAT_USE_SSL=place == "TLS", CHAT_WS_PORT=str(port), CHAT_WSS_PORT=str(port))
         client, heard = party.joined(connect_timeout=1)
         heard.wait_for("on_connecting")
-        assert eventually(lambda: client._connection._run is not None and client._connection._run.socket is not None)
+        state = client._core.state
+        assert eventually(lambda: state.newest is not None and state.newest.socket is not None)
         _disconnect_at_once(client)
         started = time.monotonic()
         client.close()

@@ -15,8 +15,9 @@ import tenacity
 
 import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
-from cometchat._runtime.account import Account, Credentials
-from cometchat._runtime.link import Link
+from cometchat._protocol.login_states import LoginState
+from cometchat._runtime._account import Account, Credentials
+from cometchat._runtime.connection import FrameRouter, Handshake
 from cometchat._transport.rest import RequestsRest
 from cometchat.sandbox import Sandbox
 
@@ -134,7 +135,7 @@ def test_an_unexpected_error_in_an_attempt(
     party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, phase: str, method: str, error: BaseException
 ) -> None:
     """It is a failed attempt with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
-    mistakes.make(Link, method, error)
+    mistakes.make(Handshake, method, error)
     client, heard = party.joined()
     heard.wait_for("on_connected")
     assert heard.names == ["on_connecting", "on_connection_error", "on_connected"]
@@ -151,7 +152,7 @@ def test_an_unexpected_error_in_a_connection(
     """A connection whose frame can't be taken is lost, and comes back."""
     client, heard = party.connected()
     heard.clear()
-    mistakes.make(Link, "take", error)
+    mistakes.make(FrameRouter, "take", error)
     sandbox.send_raw('{"type": "presence", "body": {}}')
     heard.wait_for("on_connected")
     assert heard.names == LOSS and heard.errors[0].code == "ERR_INTERNAL"
@@ -182,7 +183,7 @@ def test_a_frame_that_can_not_be_delivered(
         raise ZeroDivisionError
 
     client, heard = party.connected()
-    monkeypatch.setattr("cometchat._runtime.link.deliver", wrong)
+    monkeypatch.setattr("cometchat._runtime.connection._frame_router.deliver", wrong)
     sandbox.send_frame({"type": "presence", "body": {"action": "online"}, "sender": "uid2"})
     client.ping(DEADLINE)
     assert "presence" in caplog.text and "ZeroDivisionError" in caplog.text
@@ -272,7 +273,7 @@ def test_settings_of_an_old_login_do_not_count(sandbox: Sandbox, party: Party, m
     """An answer that comes after the logout is for nobody."""
     client = party.client(**MANUAL)
     client.login(UID, sandbox.auth_key)
-    account = client._account
+    account = client._core.account
     call = RequestsRest.call
 
     def log_out_meanwhile(self: RequestsRest, method: str, url: str, **options: Any) -> Any:
@@ -415,7 +416,7 @@ def test_a_second_login_at_the_same_time(sandbox: Sandbox, party: Party) -> None
     client = party.client(**MANUAL)
     sandbox.set_latency(0.5)
     first = in_thread(lambda: client.login(UID, sandbox.auth_key))
-    assert eventually(client._logging_in.locked)
+    assert eventually(lambda: client._core.lifecycle.state is LoginState.LOGGING_IN)
     assert code_of(lambda: client.login(OTHER_UID, sandbox.auth_key)) == "LOGIN_IN_PROGRESS"
     assert code_of(lambda: client.login_with_auth_token("token")) == "LOGIN_IN_PROGRESS"
     assert finished(*first).uid == UID
@@ -685,7 +686,7 @@ def test_waiting_ends_with_the_client(party: Party) -> None:
     """``wait_for_status`` without a limit returns False when the client is closed."""
     client = party.client()
     waiting = in_thread(lambda: client.wait_for_status("connected"))
-    assert eventually(lambda: client._connection._waiting)
+    assert eventually(lambda: client._core.state._waiters)
     client.close()
     assert finished(*waiting) is False
 
@@ -694,10 +695,10 @@ def test_a_connection_that_is_closed_stays_closed(sandbox: Sandbox, party: Party
     """A connect() that passed its check right before the close raises ``ERR_CLIENT_CLOSED``; another close: nothing."""
     client, _ = party.connected()
     client.close()
-    assert code_of(client._connection.connect) == "ERR_CLIENT_CLOSED"
-    assert code_of(lambda: client._connection.send("{}", 1)) == "NO_WEBSOCKET_CONNECTION"
-    client._connection.disconnect()
-    client._connection.close()
+    assert code_of(client._core.connection.connect) == "ERR_CLIENT_CLOSED"
+    assert code_of(lambda: client._core.channel.send("{}", 1)) == "NO_WEBSOCKET_CONNECTION"
+    client._core.connection.disconnect()
+    client._core.connection.close()
     assert client.get_connection_status() == "disconnected"
 
 

@@ -218,7 +218,7 @@ def test_promise_3_waiting_for_a_status_sees_each_of_the_cycle(sandbox: Sandbox,
     sandbox.hang_upgrades()  # so that the return waits for the third thread
     gone = in_thread(lambda: client.wait_for_status("disconnected", DEADLINE))
     again = in_thread(lambda: client.wait_for_status("connecting", DEADLINE))
-    assert eventually(lambda: len(client._connection._waiting) == 2)
+    assert eventually(lambda: len(client._core.state._waiters) == 2)
     sandbox.drop_connections()
     assert finished(*gone) is True
     assert finished(*again) is True
