@@ -367,7 +367,8 @@ class Inbox:
 
     def _catch_up(self, task: CatchUp) -> None:
         """Ask until nothing is missed. On a thread of its own: the socket must not wait for HTTP."""
-        backoff, began = self._new_backoff(), 0.0
+        backoff = self._new_backoff()
+        failing_since: Optional[float] = None
         while not task.stopped.is_set():
             task.room.clear()
             if task.after is not None and not self._events.has_room():
@@ -379,6 +380,7 @@ class Inbox:
                 if self._ask(task):
                     return
                 backoff.reset()
+                failing_since = None
             except CometChatException as error:
                 if task.stopped.is_set():
                     return
@@ -389,8 +391,8 @@ class Inbox:
                     return
                 if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
                     task.limit = max(1, task.limit // 4)
-                began = began if backoff.failures else self._clock()
-                self._release_after_patience(task, error, self._clock() - began)
+                failing_since = self._clock() if failing_since is None else failing_since
+                self._release_after_patience(task, error, self._clock() - failing_since)
                 self._wait(task.stopped, backoff.next(error.retry_after))
 
     def _ask(self, task: CatchUp) -> bool:
