@@ -1,18 +1,23 @@
-"""The dispatcher: calls in order, on its own thread, each listener for itself."""
+"""The dispatcher: it calls the listeners in order, on its own thread, and no error of one of them stops it."""
 
 from __future__ import annotations
 
 import logging
 import threading
 import time
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
-from cometchat._runtime.dispatcher import Dispatcher
-from cometchat._runtime.registry import Registry
+from cometchat import CometChatException
+from cometchat._protocol.delivery import Delivery
+from cometchat._runtime import _threads
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.delivery import CONNECTION, Dispatcher, EventQueue, ListenerRegistry
+from cometchat._runtime.delivery._queue import Stored
 
 DEADLINE = 10.0
+NAME = "cometchat-dispatcher-test"
 
 
 class Listener:
@@ -40,126 +45,190 @@ class Listener:
         return [call[0] for call in self.calls]
 
 
-@pytest.fixture
-def registry() -> Registry:
-    return Registry()
-
-
-@pytest.fixture
-def dispatcher(registry: Registry) -> Iterator[Dispatcher]:
-    made = Dispatcher(registry, "cometchat-dispatcher-test")
-    yield made
-    made.close()
-    made.join(DEADLINE)
-    assert "cometchat-dispatcher-test" not in [thread.name for thread in threading.enumerate()]
-
-
-def listen(registry: Registry, name: str = "id", kind: str = "connection") -> Listener:
-    listener = Listener()
-    registry.add(kind, name, listener)
-    return listener
-
-
-def settle(dispatcher: Dispatcher) -> None:
-    """Everything that was queued has been delivered."""
-    dispatcher.start()
-    began = time.monotonic()
-    dispatcher.drain(DEADLINE)
-    assert time.monotonic() - began < DEADLINE
-
-
 class Gate:
     """Holds the dispatcher in a callback until it is opened."""
 
     def __init__(self, listener: Listener, method: str) -> None:
-        self.reached = threading.Event()
-        self._open = threading.Event()
+        self._reached = Wakeup()
+        self._open = Wakeup()
         listener.hooks[method] = self._wait
 
     def _wait(self) -> None:
-        self.reached.set()
+        self._reached.set()
         self._open.wait(DEADLINE)
 
     def wait_for(self) -> None:
-        assert self.reached.wait(DEADLINE)
+        assert self._reached.wait(DEADLINE)
 
     def open(self) -> None:
         self._open.set()
 
 
+class Hall:
+    """A dispatcher with its registry and its queue."""
+
+    def __init__(self) -> None:
+        self.registry = ListenerRegistry()
+        self.events = EventQueue(self.registry, 100)
+        self.now = 0.0
+        self.dispatcher = Dispatcher(self.registry, self.events, NAME, lambda: "client 7, amy", lambda: self.now)
+
+    def listen(self, name: str = "id", kind: str = CONNECTION) -> Listener:
+        listener = Listener()
+        self.registry.add(kind, name, listener)
+        return listener
+
+    def post(self, *methods: str, kind: str = CONNECTION, old: bool = False) -> None:
+        """Post state events. ``old``: of the generation that disconnect() ends; else they are delivered in any case."""
+        for method in methods:
+            self.events.post(kind, method, generation=self.events.generation if old else None)
+
+    def store(self, method: str, message_id: str) -> None:
+        delivery = Delivery("message", method, (message_id,))
+        assert self.events.post_stored(delivery, self.events.generation, 1, Stored(message_id, None))
+
+    def pass_by(self, *methods: str, kind: str = "user") -> None:
+        """Post ephemeral events, together."""
+        self.events.post_ephemeral([(Delivery(kind, method, ()), 1) for method in methods], self.events.generation)
+
+    def disconnect(self) -> None:
+        self.events.advance()
+        self.post("on_disconnected")
+        self.events.discard_old()
+
+    def settle(self) -> None:
+        """Wait until all that is queued has been delivered."""
+        self.dispatcher.start()
+        began = time.monotonic()
+        self.dispatcher.drain(DEADLINE)
+        assert time.monotonic() - began < DEADLINE
+
+    def finish(self) -> None:
+        """Deliver all that is queued, and end. The wait after an error of the thread ends at once."""
+        self.dispatcher.start()
+        self.dispatcher.close()
+        self.dispatcher.join(DEADLINE)
+        assert not self.running
+
+    def hold(self, listener: Listener, method: str = "on_block") -> Gate:
+        """Start the dispatcher and hold it in a callback of the listener."""
+        gate = Gate(listener, method)
+        self.dispatcher.start()
+        self.post(method)
+        gate.wait_for()
+        return gate
+
+    @property
+    def running(self) -> int:
+        return [thread.name for thread in threading.enumerate()].count(NAME)
+
+
+@pytest.fixture
+def hall() -> Iterator[Hall]:
+    made = Hall()
+    yield made
+    made.dispatcher.close()
+    made.dispatcher.join(DEADLINE)
+    assert not made.running
+
+
 # Order, arguments, thread.
 
 
-def test_calls_come_in_order_with_their_arguments(registry: Registry, dispatcher: Dispatcher) -> None:
-    """A thousand calls: each once, in the order in which they were posted, with what was posted, numbered."""
-    listener = listen(registry)
-    numbers = [dispatcher.post("connection", "on_it", number, {"n": number}) for number in range(1000)]
-    settle(dispatcher)
+def test_events_come_in_order_with_their_arguments(hall: Hall) -> None:
+    """A thousand events: each once, in the order in which they were posted, with what was posted."""
+    listener = hall.listen()
+    for number in range(1000):
+        hall.events.post(CONNECTION, "on_it", number, {"n": number})
+    hall.settle()
     assert listener.calls == [("on_it", number, {"n": number}) for number in range(1000)]
-    assert numbers == list(range(1, 1001))
 
 
-def test_what_is_posted_before_the_start_is_delivered(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The thread is started on need; what waits for it is not lost."""
-    listener = listen(registry)
-    dispatcher.post("connection", "on_it")
-    assert listener.calls == []
-    settle(dispatcher)
-    assert listener.names == ["on_it"]
+def test_what_is_posted_before_the_start_is_delivered(hall: Hall) -> None:
+    """The thread is started on first use; what waits for it is not lost."""
+    listener = hall.listen()
+    hall.post("on_it")
+    assert listener.calls == [] and not hall.dispatcher.started
+    hall.settle()
+    assert listener.names == ["on_it"] and hall.dispatcher.started
 
 
-def test_listeners_are_called_in_the_order_of_their_registration(registry: Registry, dispatcher: Dispatcher) -> None:
-    """All of one call before any of the next."""
+def test_listeners_are_called_in_the_order_of_their_registration(hall: Hall) -> None:
+    """All of one event before any of the next."""
     order: List[str] = []
     for name in ("a", "b", "c"):
-        listen(registry, name).hooks["on_it"] = lambda name=name: order.append(name)
-    dispatcher.post("connection", "on_it")
-    dispatcher.post("connection", "on_it")
-    settle(dispatcher)
+        hall.listen(name).hooks["on_it"] = lambda name=name: order.append(name)  # type: ignore[misc]
+    hall.post("on_it", "on_it")
+    hall.settle()
     assert order == ["a", "b", "c"] * 2
 
 
-def test_only_listeners_of_the_kind_are_called(registry: Registry, dispatcher: Dispatcher) -> None:
-    """A login is none of a ConnectionListener's business."""
-    one, other = listen(registry, kind="connection"), listen(registry, kind="login")
-    dispatcher.post("login", "on_it")
-    settle(dispatcher)
+def test_only_listeners_of_the_kind_are_called(hall: Hall) -> None:
+    """A ConnectionListener does not hear of a login."""
+    one, other = hall.listen(kind=CONNECTION), hall.listen(kind="login")
+    hall.post("on_it", kind="login")
+    hall.settle()
     assert (one.names, other.names) == ([], ["on_it"])
 
 
-def test_all_calls_come_on_one_named_daemon_thread(registry: Registry, dispatcher: Dispatcher) -> None:
-    """Whoever posts: the thread is the dispatcher's, a daemon, and starting again makes no second one."""
-    listener = listen(registry)
+def test_all_calls_come_on_one_named_daemon_thread(hall: Hall) -> None:
+    """Whichever thread posts: the dispatcher's thread calls. It is a daemon, and starting again makes no second one."""
+    listener = hall.listen()
     daemons: List[bool] = []
     listener.hooks["on_it"] = lambda: daemons.append(threading.current_thread().daemon)
     for _ in range(3):
-        dispatcher.start()
-    posters = [threading.Thread(target=dispatcher.post, args=("connection", "on_it")) for _ in range(5)]
+        hall.dispatcher.start()
+    posters = [threading.Thread(target=hall.post, args=("on_it",), name="test-poster") for _ in range(5)]
     for poster in posters:
         poster.start()
     for poster in posters:
         poster.join(DEADLINE)
-    settle(dispatcher)
-    assert listener.threads == ["cometchat-dispatcher-test"] * 5 and daemons == [True] * 5
-    assert [t.name for t in threading.enumerate()].count("cometchat-dispatcher-test") == 1
+    hall.settle()
+    assert listener.threads == [NAME] * 5 and daemons == [True] * 5
+    assert hall.running == 1
 
 
-def test_posting_does_not_wait(registry: Registry, dispatcher: Dispatcher) -> None:
-    """While a listener blocks, ten thousand posts return, and nobody is called meanwhile."""
-    listener = listen(registry)
-    gate = Gate(listener, "on_block")
-    dispatcher.start()
-    dispatcher.post("connection", "on_block")
-    gate.wait_for()
-    for _ in range(10_000):
-        dispatcher.post("connection", "on_it")
+def test_posting_does_not_wait(hall: Hall) -> None:
+    """While a listener blocks, ten thousand posts return, and nothing is delivered."""
+    listener = hall.listen()
+    gate = hall.hold(listener)
+    hall.post(*["on_it"] * 10_000)
     assert listener.names == ["on_block"]
     gate.open()
-    settle(dispatcher)
+    hall.settle()
     assert len(listener.calls) == 10_001
 
 
-# Isolation.
+def test_kinds_of_events_keep_their_order(hall: Hall) -> None:
+    """Ephemeral events are taken in batches, and still come between the state and stored events that surround them."""
+    listener = hall.listen(kind="message")
+    hall.pass_by("on_1", "on_2", kind="message")
+    hall.post("on_3", kind="message")
+    hall.pass_by("on_4", kind="message")
+    hall.store("on_5", "1")
+    hall.pass_by("on_6", "on_7", "on_8", kind="message")
+    hall.finish()
+    assert listener.names == [f"on_{number}" for number in range(1, 9)]
+
+
+def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """start() raises ERR_INTERNAL; what is queued waits, and a later start() delivers it."""
+
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    listener = hall.listen()
+    hall.post("on_it")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(CometChatException) as caught:
+            hall.dispatcher.start()
+    assert caught.value.code == "ERR_INTERNAL" and not hall.dispatcher.started
+    hall.settle()
+    assert listener.names == ["on_it"]
+
+
+# Errors.
 
 
 @pytest.mark.parametrize(
@@ -168,283 +237,497 @@ def test_posting_does_not_wait(registry: Registry, dispatcher: Dispatcher) -> No
     ids=lambda error: type(error).__name__,
 )
 def test_a_listener_that_raises_is_logged_and_harmless(
-    registry: Registry, dispatcher: Dispatcher, error: BaseException, caplog: pytest.LogCaptureFixture
+    hall: Hall, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever it raises: the others hear this call and the next, and so does it; the log has kind, id and method."""
+    """Whatever it raises: the others hear this event and the next, and so does it; the log has kind, id and method."""
 
     def fail() -> None:
         raise error
 
-    first, bad, last = (listen(registry, name) for name in ("first", "bad one", "last"))
+    first, bad, last = (hall.listen(name) for name in ("first", "bad one", "last"))
     bad.hooks["on_it"] = fail
     with caplog.at_level(logging.ERROR, "cometchat.listeners"):
-        dispatcher.post("connection", "on_it")
-        dispatcher.post("connection", "on_next")
-        settle(dispatcher)
+        hall.post("on_it", "on_next")
+        hall.settle()
     assert [listener.names for listener in (first, bad, last)] == [["on_it", "on_next"]] * 3
     (record,) = caplog.records
     assert record.levelname == "ERROR" and record.exc_info is not None and record.exc_info[1] is error
-    assert all(part in record.getMessage() for part in ("connection", "'bad one'", "on_it"))
+    parts = ("[client 7, amy]", CONNECTION, "'bad one'", "on_it")
+    assert all(part in record.getMessage() for part in parts)
 
 
-def test_a_listener_without_the_method_is_logged_and_harmless(
-    registry: Registry, dispatcher: Dispatcher, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As one whose attribute of that name is no function."""
-    bad, good = listen(registry, "bad"), listen(registry, "good")
+def test_a_listener_without_the_method_is_logged_and_harmless(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
+    """As one whose attribute of that name is not a function."""
+    bad, good = hall.listen("bad"), hall.listen("good")
     bad.on_it = None  # type: ignore[attr-defined]
-    dispatcher.post("connection", "on_it")
-    settle(dispatcher)
+    hall.post("on_it")
+    hall.settle()
     assert good.names == ["on_it"] and "TypeError" in caplog.text
 
 
-# Who comes late, who goes.
+class Failing(logging.Handler):
+    """A handler that raises, and counts."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+        self.failures = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.failures += 1
+        raise self.error
 
 
-def test_a_late_listener_hears_of_nothing_older(registry: Registry, dispatcher: Dispatcher) -> None:
-    """What was posted before the registration is not heard, even if it is delivered after it."""
-    first = listen(registry, "first")
-    gate = Gate(first, "on_one")
-    dispatcher.start()
-    dispatcher.post("connection", "on_one")
-    dispatcher.post("connection", "on_two")
-    gate.wait_for()
-    late = listen(registry, "late")
-    dispatcher.post("connection", "on_three")
-    gate.open()
-    settle(dispatcher)
-    assert (first.names, late.names) == (["on_one", "on_two", "on_three"], ["on_three"])
+@pytest.fixture
+def failing(request: pytest.FixtureRequest) -> Iterator[Failing]:
+    """The log of the listeners, and of the threads, fails."""
+    handler = Failing(request.param)
+    loggers = [logging.getLogger("cometchat.listeners"), _threads.logger]
+    for logger in loggers:
+        logger.addHandler(handler)
+    yield handler
+    for logger in loggers:
+        logger.removeHandler(handler)
 
 
-def test_a_replaced_listener_hears_nothing_more(registry: Registry, dispatcher: Dispatcher) -> None:
-    """Neither of what was queued before; and its successor hears of what comes after only."""
-    old = listen(registry)
-    gate = Gate(old, "on_one")
-    dispatcher.start()
-    dispatcher.post("connection", "on_one")
-    dispatcher.post("connection", "on_two")
-    gate.wait_for()
-    new = listen(registry)
-    dispatcher.post("connection", "on_three")
-    gate.open()
-    settle(dispatcher)
-    assert (old.names, new.names) == (["on_one"], ["on_three"])
+errors = [OSError("disk full"), MemoryError(), SystemExit(1), KeyboardInterrupt()]
 
 
-def test_a_listener_that_is_removed_from_another_thread_hears_nothing_more(
-    registry: Registry, dispatcher: Dispatcher
+@pytest.mark.parametrize("failing", errors, indirect=True, ids=repr)
+@pytest.mark.parametrize("listeners", [3, 5])
+def test_a_log_that_fails(hall: Hall, failing: Failing, listeners: int) -> None:
+    """The report of a listener's error raises: the other listeners hear this event, and all hear the next."""
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    made = [hall.listen(str(number), "user") for number in range(listeners)]
+    made[1].hooks["on_it"] = fail
+    hall.pass_by("on_it", "on_next")
+    hall.finish()
+    assert [listener.names for listener in made] == [["on_it", "on_next"]] * listeners
+    assert failing.failures
+
+
+def once(right: Callable[..., Any], error: BaseException) -> Callable[..., Any]:
+    """Return ``right``, which raises at its first call."""
+    left = [error]
+
+    def call(*args: Any) -> Any:
+        if left:
+            raise left.pop()
+        return right(*args)
+
+    return call
+
+
+@pytest.mark.parametrize("error", errors, ids=repr)
+@pytest.mark.parametrize("where", ["take", "wait", "caught_up", "is_discarded", "audience"])
+def test_an_error_of_its_own_does_not_end_it(
+    hall: Hall, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Not even the call that is being delivered, if its turn has not come yet."""
-    first, second = listen(registry, "first"), listen(registry, "second")
-    gate = Gate(first, "on_one")
-    dispatcher.start()
-    dispatcher.post("connection", "on_one")
-    gate.wait_for()
-    registry.remove("connection", "second")
+    """Wherever it comes from: it is logged, and all is delivered once, in order, what was in hand too."""
+    listener = hall.listen(kind="user")
+    owner = hall.registry if where == "audience" else hall.events
+    monkeypatch.setattr(owner, where, once(getattr(owner, where), error))
+    hall.pass_by("on_1", "on_2", "on_3")
+    hall.post("on_4", kind="user")
+    hall.finish()
+    assert listener.names == ["on_1", "on_2", "on_3", "on_4"]
+    (record,) = caplog.records
+    assert record.exc_info is not None and record.exc_info[1] is error and NAME in record.getMessage()
+
+
+@pytest.mark.parametrize("listeners", [3, 5])
+def test_an_error_between_two_listeners_repeats_no_call(hall: Hall, listeners: int) -> None:
+    """The report of a listener's error fails: those that have heard the event do not hear it again."""
+
+    def fail() -> None:
+        raise ValueError("mine")
+
+    made = [hall.listen(str(number), "user") for number in range(listeners)]
+    made[1].hooks["on_it"] = fail
+    hall.dispatcher._log_error = once(hall.dispatcher._log_error, MemoryError())  # type: ignore[method-assign]
+    hall.pass_by("on_it", "on_next")
+    hall.finish()
+    assert [listener.names for listener in made] == [["on_it", "on_next"]] * listeners
+
+
+def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A marker that is in hand when the loop fails is set all the same."""
+    marker = hall.events.passed()
+    monkeypatch.setattr(hall.events, "take", once(hall.events.take, MemoryError()))
+    hall.finish()
+    assert marker.is_set()
+
+
+# Listeners that come late, and that leave.
+
+
+def test_a_late_listener_hears_of_nothing_older(hall: Hall) -> None:
+    """It does not hear what was posted before its registration, even if that is delivered after it."""
+    first = hall.listen("first")
+    gate = hall.hold(first)
+    hall.post("on_two")
+    late = hall.listen("late")
+    hall.post("on_three")
     gate.open()
-    settle(dispatcher)
-    assert (first.names, second.names) == (["on_one"], [])
+    hall.settle()
+    assert (first.names, late.names) == (["on_block", "on_two", "on_three"], ["on_three"])
 
 
-def test_removal_inside_a_callback(registry: Registry, dispatcher: Dispatcher) -> None:
-    """A listener may remove itself and another one; both hear nothing more, whoever is left hears everything."""
-    one, two, three = (listen(registry, name) for name in ("one", "two", "three"))
+def test_a_replaced_listener_hears_nothing_more(hall: Hall) -> None:
+    """Not what was queued before either; and the new one hears only what comes after its registration."""
+    old = hall.listen()
+    gate = hall.hold(old)
+    hall.post("on_two")
+    new = hall.listen()
+    hall.post("on_three")
+    gate.open()
+    hall.settle()
+    assert (old.names, new.names) == (["on_block"], ["on_three"])
+
+
+def test_a_listener_that_is_removed_from_another_thread_hears_nothing_more(hall: Hall) -> None:
+    """Not even the event that is being delivered, if its turn has not come yet."""
+    first, second = hall.listen("first"), hall.listen("second")
+    gate = hall.hold(first)
+    hall.registry.remove(CONNECTION, "second")
+    gate.open()
+    hall.settle()
+    assert (first.names, second.names) == (["on_block"], [])
+
+
+def test_removal_inside_a_callback(hall: Hall) -> None:
+    """A listener may remove itself and another one; both hear nothing more, and the third hears everything."""
+    one, two, three = (hall.listen(name) for name in ("one", "two", "three"))
 
     def remove() -> None:
-        registry.remove("connection", "one")
-        registry.remove("connection", "two")
+        hall.registry.remove(CONNECTION, "one")
+        hall.registry.remove(CONNECTION, "two")
 
     one.hooks["on_it"] = remove
-    dispatcher.post("connection", "on_it")
-    dispatcher.post("connection", "on_next")
-    settle(dispatcher)
+    hall.post("on_it", "on_next")
+    hall.settle()
     assert (one.names, two.names, three.names) == (["on_it"], [], ["on_it", "on_next"])
 
 
-def test_adding_inside_a_callback(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The new listener hears from the next post on: not of the call that is being delivered, nor of what was queued."""
-    one, new = listen(registry, "one"), Listener()
+def test_adding_inside_a_callback(hall: Hall) -> None:
+    """The new listener hears from the next post on, not the event that is being delivered, nor what was queued."""
+    one, new = hall.listen("one"), Listener()
 
     def add() -> None:
-        registry.add("connection", "new", new)
-        dispatcher.post("connection", "on_third")
+        hall.registry.add(CONNECTION, "new", new)
+        hall.post("on_third")
 
     one.hooks["on_first"] = add
-    dispatcher.post("connection", "on_first")
-    dispatcher.post("connection", "on_second")
-    settle(dispatcher)
-    settle(dispatcher)
+    hall.post("on_first", "on_second")
+    hall.finish()
     assert (one.names, new.names) == (["on_first", "on_second", "on_third"], ["on_third"])
 
 
-def test_posting_inside_a_callback(registry: Registry, dispatcher: Dispatcher) -> None:
-    """It comes after what is queued already, and after all listeners have heard the call it was posted in."""
+def test_posting_inside_a_callback(hall: Hall) -> None:
+    """It comes after what is queued already, and after all listeners have heard the event in which it was posted."""
     order: List[Tuple[str, str]] = []
-    one, two = listen(registry, "one"), listen(registry, "two")
+    one, two = hall.listen("one"), hall.listen("two")
     for method in ("on_first", "on_second", "on_third"):
-        one.hooks[method] = lambda method=method: order.append(("one", method))
-        two.hooks[method] = lambda method=method: order.append(("two", method))
-    one.hooks["on_first"] = lambda: (order.append(("one", "on_first")), dispatcher.post("connection", "on_third"))
-    dispatcher.post("connection", "on_first")
-    dispatcher.post("connection", "on_second")
-    settle(dispatcher)
-    settle(dispatcher)
+        one.hooks[method] = lambda method=method: order.append(("one", method))  # type: ignore[misc]
+        two.hooks[method] = lambda method=method: order.append(("two", method))  # type: ignore[misc]
+
+    def post() -> None:
+        order.append(("one", "on_first"))
+        hall.post("on_third")
+
+    one.hooks["on_first"] = post
+    hall.post("on_first", "on_second")
+    hall.finish()
     assert order == [(who, what) for what in ("on_first", "on_second", "on_third") for who in ("one", "two")]
 
 
-# Draining and cutting.
+# What listeners know of the connection.
 
 
-def test_drain_waits_for_what_is_queued(registry: Registry, dispatcher: Dispatcher) -> None:
-    """When it returns, everything that was posted before has been told."""
-    listener = listen(registry)
-    dispatcher.start()
+def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall: Hall) -> None:
+    """Registered while disconnected: what a discard has left of a short connection is not news to it."""
+    early = hall.listen("early")
+    hall.events.advance()
+    hall.post("on_connecting", old=True)
+    hall.disconnect()
+    hall.disconnect()
+    hall.settle()
+    assert early.names == []
+    hall.events.advance()
+    hall.post("on_connecting", old=True)
+    hall.settle()
+    hall.disconnect()
+    hall.settle()
+    assert early.names == ["on_connecting", "on_disconnected"]
+
+
+@pytest.mark.parametrize("transitions", [["on_connecting"], ["on_connecting", "on_connected"]])
+def test_a_listener_that_saw_a_connection_hears_of_its_end(hall: Hall, transitions: List[str]) -> None:
+    """Registered while the status was connecting or connected, though that event was discarded: it hears the end."""
+    hall.events.advance()
+    hall.post(*transitions, old=True)
+    listener = hall.listen()
+    hall.disconnect()
+    late = hall.listen("late")
+    hall.settle()
+    assert (listener.names, late.names) == (["on_disconnected"], [])
+
+
+def test_each_error_of_the_connection_is_news(hall: Hall) -> None:
+    """Errors change nothing in what a listener knows of the connection."""
+    listener = hall.listen()
+    hall.post("on_connection_error", "on_connection_error", "on_disconnected", "on_connecting", "on_connection_error")
+    hall.post("on_disconnected", "on_disconnected")
+    hall.settle()
+    assert listener.names == [*["on_connection_error"] * 2, "on_connecting", "on_connection_error", "on_disconnected"]
+
+
+def test_only_the_connection_has_transitions(hall: Hall) -> None:
+    """An event of that name of another kind is delivered each time."""
+    listener = hall.listen(kind="login")
+    hall.post("on_disconnected", "on_disconnected", kind="login")
+    hall.settle()
+    assert listener.names == ["on_disconnected"] * 2
+
+
+# Draining and discarding.
+
+
+def test_drain_waits_for_what_is_queued(hall: Hall) -> None:
+    """When it returns, everything that was posted before has been delivered."""
+    listener = hall.listen()
+    hall.dispatcher.start()
     for count in range(1, 50):
-        dispatcher.post("connection", "on_it")
-        dispatcher.drain(DEADLINE)
+        hall.post("on_it")
+        hall.dispatcher.drain(DEADLINE)
         assert len(listener.calls) == count
 
 
-def test_drain_waits_no_longer_than_it_may(registry: Registry, dispatcher: Dispatcher) -> None:
+def test_drain_waits_no_longer_than_it_may(hall: Hall) -> None:
     """Behind a listener that blocks it returns after its time."""
-    listener = listen(registry)
-    gate = Gate(listener, "on_block")
-    dispatcher.start()
-    dispatcher.post("connection", "on_block")
-    gate.wait_for()
+    gate = hall.hold(hall.listen())
     began = time.monotonic()
-    dispatcher.drain(0.05)
+    hall.dispatcher.drain(0.05)
     assert 0.04 < time.monotonic() - began < 5
     gate.open()
 
 
-def test_drain_does_not_wait_where_that_would_be_for_ever(registry: Registry, dispatcher: Dispatcher) -> None:
+def test_drain_does_not_wait_where_that_would_be_for_ever(hall: Hall) -> None:
     """Before the start, from inside a callback, and after the end it returns at once."""
     spent: List[float] = []
 
     def drain() -> None:
         began = time.monotonic()
-        dispatcher.drain(DEADLINE)
+        hall.dispatcher.drain(DEADLINE)
         spent.append(time.monotonic() - began)
 
-    dispatcher.post("connection", "on_it")
+    hall.post("on_it")
     drain()
-    listen(registry).hooks["on_now"] = drain
-    dispatcher.post("connection", "on_now")
-    settle(dispatcher)
-    dispatcher.close()
-    dispatcher.join(DEADLINE)
+    hall.listen().hooks["on_now"] = drain
+    hall.post("on_now")
+    hall.finish()
     drain()
     assert len(spent) == 3 and max(spent) < DEADLINE / 2
 
 
-def test_cut_drops_what_an_old_connection_has_queued(registry: Registry, dispatcher: Dispatcher) -> None:
-    """Of the connection's calls those that are older than the given one; other calls, and that one, are made."""
-    listener = listen(registry)
-    gate = Gate(listener, "on_block")
-    dispatcher.start()
-    dispatcher.post("connection", "on_block", of_connection=True)
-    gate.wait_for()
-    dispatcher.post("connection", "on_old", of_connection=True)
-    dispatcher.post("connection", "on_other")
-    last = dispatcher.post("connection", "on_disconnected", of_connection=True)
-    dispatcher.cut(last)
-    dispatcher.post("connection", "on_new", of_connection=True)
+def test_a_discard_drops_what_an_old_connection_has_queued(hall: Hall) -> None:
+    """Its events that wait; other events, the final ``on_disconnected``, and those of the next one are delivered."""
+    listener = hall.listen()
+    gate = hall.hold(listener)
+    hall.post("on_old", old=True)
+    hall.post("on_other")
+    hall.disconnect()
+    hall.post("on_new", old=True)
     gate.open()
-    settle(dispatcher)
+    hall.settle()
     assert listener.names == ["on_block", "on_other", "on_disconnected", "on_new"]
 
 
-def test_cut_stops_a_call_that_is_being_delivered(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The listeners whose turn has not come yet do not hear it, and of the end only those that came while it was up."""
-    registry.is_down = lambda: False
-    first, second = listen(registry, "first"), listen(registry, "second")
-    registry.is_down = lambda: True
-    third = listen(registry, "third")
+def test_a_discard_stops_an_event_that_is_being_delivered(hall: Hall) -> None:
+    """The listeners whose turn has not come yet do not hear it; they hear of the end."""
+    hall.events.advance()
+    hall.post("on_connected", old=True)
+    first, second = hall.listen("first"), hall.listen("second")
     gate = Gate(first, "on_old")
-    dispatcher.start()
-    dispatcher.post("connection", "on_old", of_connection=True)
+    hall.post("on_old", old=True)
+    hall.dispatcher.start()
     gate.wait_for()
-    last = dispatcher.post("connection", "on_disconnected", of_connection=True)
-    dispatcher.cut(last)
+    hall.disconnect()
     gate.open()
-    settle(dispatcher)
+    hall.settle()
     assert (first.names, second.names) == (["on_old", "on_disconnected"], ["on_disconnected"])
-    assert third.names == []
 
 
-def test_a_smaller_cut_takes_nothing_back(registry: Registry, dispatcher: Dispatcher) -> None:
-    """Two threads that cut: the later number holds."""
-    listener = listen(registry)
-    numbers = [dispatcher.post("connection", f"on_{name}", of_connection=True) for name in ("one", "two", "three")]
-    dispatcher.cut(numbers[2])
-    dispatcher.cut(numbers[0])
-    settle(dispatcher)
-    assert listener.names == ["on_three"]
+def test_ephemeral_events_in_hand_are_discarded(hall: Hall) -> None:
+    """A batch is in hand when the connection ends: what is left of it is not delivered."""
+    listener = hall.listen(kind="user")
+    listener.hooks["on_1"] = hall.disconnect
+    hall.pass_by("on_1", "on_2", "on_3")
+    hall.finish()
+    assert listener.names == ["on_1"]
+
+
+@pytest.mark.parametrize("listeners", [1, 5])
+def test_a_stored_event_in_hand_is_delivered(hall: Hall, monkeypatch: pytest.MonkeyPatch, listeners: int) -> None:
+    """The inbox counts it as delivered, since the discard did not return it: otherwise it would be lost."""
+    made = [hall.listen(str(number), "message") for number in range(listeners)]
+    hall.events.advance()
+    hall.store("on_1", "1")
+    hall.store("on_2", "2")
+    discarded: List[Optional[str]] = []
+    take = hall.events.take
+
+    def take_late() -> Any:
+        taken = take()
+        if not discarded:
+            hall.events.advance()
+            discarded.extend(stored.message_id for stored in hall.events.discard_old())
+        return taken
+
+    monkeypatch.setattr(hall.events, "take", take_late)
+    hall.finish()
+    assert discarded == ["2"] and made[0].names == ["on_1"]
+
+
+# Overflow.
+
+
+def overflow(hall: Hall) -> None:
+    hall.pass_by(*["on_it"] * 130)
+
+
+class Notice(logging.Handler):
+    """Keeps the records, and wakes who waits for one of the level INFO."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: List[logging.LogRecord] = []
+        self.seen = Wakeup()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+        if record.levelno == logging.INFO:
+            self.seen.set()
+
+
+@pytest.fixture
+def notice(caplog: pytest.LogCaptureFixture) -> Iterator[Notice]:
+    caplog.set_level(logging.INFO, "cometchat.listeners")
+    handler = Notice()
+    logging.getLogger("cometchat.listeners").addHandler(handler)
+    yield handler
+    logging.getLogger("cometchat.listeners").removeHandler(handler)
+
+
+def test_too_many_events_are_reported_once(hall: Hall, notice: Notice) -> None:
+    """One warning, until the listeners have caught up; then a record with the number of dropped events. Then again."""
+    slow = hall.listen("slow")
+    for _ in range(2):
+        hall.dispatcher.report_overflow()
+        assert notice.records == []
+        gate = hall.hold(slow)
+        hall.now += 2.5
+        overflow(hall)
+        for _ in range(3):
+            hall.dispatcher.report_overflow()
+        gate.open()
+        assert notice.seen.wait(DEADLINE)
+        warning, info = notice.records
+        assert (warning.levelname, info.levelname) == ("WARNING", "INFO")
+        assert "[client 7, amy]" in warning.getMessage()
+        assert "(listener 'slow' has been in a callback for 2.5 s)" in warning.getMessage()
+        assert info.getMessage().endswith("caught up; 30 events were dropped")
+        notice.records.clear()
+        notice.seen.clear()
+
+
+def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning then names no listener."""
+    overflow(hall)
+    hall.dispatcher.report_overflow()
+    (record,) = caplog.records
+    assert "(listener" not in record.getMessage()
 
 
 # The end.
 
 
-def test_close_delivers_what_is_queued(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The thread ends once it has told everything that was posted before."""
-    listener = listen(registry)
-    dispatcher.start()
-    for _ in range(100):
-        dispatcher.post("connection", "on_it")
-    dispatcher.close()
-    dispatcher.join(DEADLINE)
+def test_close_delivers_what_is_queued(hall: Hall) -> None:
+    """The thread ends once it has delivered everything that was posted before."""
+    listener = hall.listen()
+    hall.dispatcher.start()
+    hall.post(*["on_it"] * 100)
+    hall.finish()
     assert len(listener.calls) == 100
 
 
-def test_close_twice_and_post_afterwards(registry: Registry, dispatcher: Dispatcher) -> None:
-    """Again: nothing. What is posted afterwards is numbered, and told to nobody; a new start makes no thread."""
-    listener = listen(registry)
-    dispatcher.start()
-    dispatcher.close()
-    dispatcher.close()
-    dispatcher.join(DEADLINE)
-    assert dispatcher.post("connection", "on_it") == 1
-    dispatcher.start()
-    dispatcher.drain(DEADLINE)
+def test_close_waits_for_the_producers(hall: Hall) -> None:
+    """What a producer posts after close() is delivered; the thread ends when the last one has said that it is done."""
+    listener = hall.listen(kind="outbox")
+    gate = Gate(listener, "on_one")
+    hall.events.add_producer()
+    hall.events.add_producer()
+    hall.dispatcher.start()
+    hall.dispatcher.close()
+    hall.post("on_one", kind="outbox")
+    gate.wait_for()
+    hall.events.remove_producer()
+    gate.open()
+    hall.post("on_two", kind="outbox")
+    marker = hall.events.passed()
+    assert marker.wait(DEADLINE) and hall.running
+    hall.post("on_three", kind="outbox")
+    hall.events.remove_producer()
+    hall.dispatcher.join(DEADLINE)
+    assert not hall.running and listener.names == ["on_one", "on_two", "on_three"]
+
+
+def test_close_twice_and_post_afterwards(hall: Hall) -> None:
+    """Again: no-op. What is posted afterwards is not delivered, and start() makes no new thread."""
+    listener = hall.listen()
+    hall.dispatcher.start()
+    hall.dispatcher.close()
+    hall.finish()
+    hall.post("on_it")
+    hall.dispatcher.start()
+    hall.dispatcher.drain(DEADLINE)
     assert listener.calls == []
-    assert "cometchat-dispatcher-test" not in [thread.name for thread in threading.enumerate()]
+    assert not hall.running and not hall.dispatcher.started
 
 
-def test_close_before_the_start(registry: Registry, dispatcher: Dispatcher) -> None:
+def test_close_before_the_start(hall: Hall) -> None:
     """There is no thread to end, and none is made any more; joining does not wait."""
-    dispatcher.close()
-    dispatcher.start()
-    dispatcher.join(DEADLINE)
-    assert "cometchat-dispatcher-test" not in [thread.name for thread in threading.enumerate()]
+    hall.dispatcher.close()
+    hall.dispatcher.start()
+    hall.dispatcher.join(DEADLINE)
+    assert not hall.running
 
 
-def test_close_and_join_from_inside_a_callback(registry: Registry, dispatcher: Dispatcher) -> None:
-    """The thread does not wait for itself, tells what was queued before the close, and ends."""
-    listener, ended = listen(registry), threading.Event()
+def test_close_and_join_from_inside_a_callback(hall: Hall) -> None:
+    """The thread does not wait for itself, delivers what was queued before the close, and ends."""
+    listener, ended = hall.listen(), Wakeup()
 
     def end() -> None:
-        dispatcher.close()
-        dispatcher.join(DEADLINE)
+        hall.dispatcher.close()
+        hall.dispatcher.join(DEADLINE)
         ended.set()
 
     listener.hooks["on_one"] = end
-    dispatcher.post("connection", "on_one")
-    dispatcher.post("connection", "on_two")
-    dispatcher.start()
+    hall.post("on_one", "on_two")
+    hall.dispatcher.start()
     assert ended.wait(DEADLINE / 2)
-    dispatcher.join(DEADLINE)
+    hall.dispatcher.join(DEADLINE)
     assert listener.names == ["on_one", "on_two"]
 
 
-def test_join_waits_no_longer_than_it_may(registry: Registry, dispatcher: Dispatcher) -> None:
-    """A listener that blocks holds the thread; whoever joins it goes on after the time."""
-    gate = Gate(listen(registry), "on_block")
-    dispatcher.start()
-    dispatcher.post("connection", "on_block")
-    gate.wait_for()
-    dispatcher.close()
+def test_join_waits_no_longer_than_it_may(hall: Hall) -> None:
+    """A listener that blocks holds the thread; join() returns after its time."""
+    gate = hall.hold(hall.listen())
+    hall.dispatcher.close()
     began = time.monotonic()
-    dispatcher.join(0.05)
+    hall.dispatcher.join(0.05)
     assert 0.04 < time.monotonic() - began < 5
     gate.open()

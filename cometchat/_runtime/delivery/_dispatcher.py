@@ -114,11 +114,12 @@ class Dispatcher:
         while True:
             # What an exception left in hand goes first.
             while self._in_hand:
-                item = self._in_hand.pop()
+                item = self._in_hand[-1]
                 if isinstance(item, Wakeup):
                     item.set()
                 else:
                     self._deliver(item)
+                self._in_hand.pop()
             taken = self._events.take()
             if taken:
                 self._in_hand.extend(reversed(taken))
@@ -133,17 +134,22 @@ class Dispatcher:
         self._log.info("the listeners have caught up; %d events were dropped", dropped)
 
     def _deliver(self, event: Event) -> None:
+        """Call the listeners. After an exception that is not a listener's, the next call goes on where it stood."""
         number, kind, method, args = event[:4]
         changes = self._registry.changes  # before the look at what may change
-        if self._events.is_discarded(event) and event.stored is None:
+        if self._delivering is not None:
+            left, entries, _ = self._delivering
+            turn = iter(entries[len(entries) - length_hint(left) :])
+        elif self._events.is_discarded(event) and event.stored is None:
             return  # a stored event was taken before the discard, so the inbox counts it as delivered
-        entries, listeners, since = self._registry.audience(kind)
-        turn = iter(entries)
-        if len(entries) > _FEW and since <= number and kind != CONNECTION:
-            many = iter(listeners)
-            self._delivering = many, entries, self._clock()
-            self._call_all(many, entries, event, changes)
-            turn = iter(entries[len(entries) - length_hint(many) :])  # those that are left
+        else:
+            entries, listeners, since = self._registry.audience(kind)
+            turn = iter(entries)
+            if len(entries) > _FEW and since <= number and kind != CONNECTION:
+                many = iter(listeners)
+                self._delivering = many, entries, self._clock()
+                self._call_all(many, entries, event, changes)
+                turn = iter(entries[len(entries) - length_hint(many) :])  # those that are left
         self._delivering = turn, entries, self._clock()
         called = length_hint(turn) < len(entries)
         for entry in turn:
