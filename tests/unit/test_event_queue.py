@@ -135,7 +135,7 @@ def test_an_event_is_what_was_posted(line: Line) -> None:
     line.queue.post("login", "login_success", "amy", generation=5)
     line.queue.post_stored(Delivery("message", "on_text", ("a",)), line.generation, 12, item)
     line.queue.post_ephemeral([(Delivery("user", "on_user_online", ("b",)), 34)], line.generation)
-    assert [tuple(line.queue.take()[0]) for _ in range(3)] == [
+    assert [line.queue.take()[0] for _ in range(3)] == [
         (1, "login", "login_success", ("amy",), 5, 0, None),
         (2, "message", "on_text", ("a",), line.generation, 12, item),
         (3, "user", "on_user_online", ("b",), line.generation, 34, None),
@@ -445,7 +445,8 @@ def test_who_waits_is_woken_by_an_event(line: Line) -> None:
 
 def test_the_end_waits_for_the_producers(line: Line) -> None:
     """However many there are: only the last one's leave ends the wait, and what it posted is delivered."""
-    queue, taken = line.queue, []
+    queue = line.queue
+    taken: List[Any] = []
     queue.add_producer()
     queue.add_producer()
 

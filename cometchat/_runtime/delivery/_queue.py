@@ -246,7 +246,8 @@ class EventQueue:
         self._kept.append((number, item))
 
     def _take_ephemeral(self, before: Optional[int]) -> List[Event]:
-        ephemeral, taken = self._ephemeral, []
+        ephemeral = self._ephemeral
+        taken: List[Event] = []
         while ephemeral and len(taken) < _BATCH and (before is None or ephemeral[0].number < before):
             taken.append(ephemeral.popleft())
         self._ephemeral_bytes -= sum([event.size for event in taken])
