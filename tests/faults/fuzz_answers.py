@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from urllib.parse import urlencode, urlsplit
 
 from cometchat import AppSettings, Client, CometChatException, MemorySessionStore, TextMessage
-from cometchat._runtime.catch_up import PAGE
+from cometchat._runtime.delivery._inbox import PAGE
 from cometchat.exceptions import ERR_BAD_RESPONSE, exception_for
 
 from .fuzz_values import LONG, Draw, LoudLog, check
@@ -76,7 +76,7 @@ def may(call: Callable[[], Any]) -> Any:
 
 def visit(client: Client) -> None:
     """Whatever a user, and the connection, would ask for after a login."""
-    account = client._account
+    account = client._core.account
     for text in (repr(client), repr(may(client.connection_info)), repr(client.get_logged_in_user())):
         text.encode()
     credentials = may(lambda: account.credentials(check_expiry=False))
@@ -107,7 +107,7 @@ def one_input(data: bytes) -> None:
         store.save(draw.good(fields) if draw.byte() % 4 else draw.value())
     settings = AppSettings(region="us", session_store=store, auto_establish_socket_connection=False)
     with LoudLog() as log, contextlib.closing(Client("app", settings, _start=False)) as client:
-        client._account._rest = FakeRest(draw)
+        client._core.account._rest = FakeRest(draw)
         client._resume()
         if not restored:
             may(lambda: client.login("u", "key"))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import Any, List
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._protocol.delivery import Delivery, Self
 from cometchat._protocol.events import EVENT_TYPES
-from cometchat._runtime.account import Account
-from cometchat._runtime.inbox import REMEMBERED, Inbox
-from cometchat._runtime.link import Link
-from cometchat._runtime.run import Run
+from cometchat._runtime._account import Account
+from cometchat._runtime._counters import Counters
+from cometchat._runtime._session import Session
+from cometchat._runtime.connection import FrameRouter, Generation
+from cometchat._runtime.delivery import EventQueue, Inbox, ListenerRegistry
+from cometchat._runtime.delivery._inbox import REMEMBERED
+from cometchat._runtime.delivery._queue import Event
 
 from .fuzz_values import Draw, LoudLog, as_json, check
 
@@ -27,35 +29,32 @@ class House:
     def __init__(self) -> None:
         settings = AppSettings(region="us", fetch_missed_messages=False)
         nothing: Any = None
-        self.account = account = Account("app", settings, nothing, MemorySessionStore())
-        me = Self(account.resource, "cometchat-uid-1")
-        self.run = Run()
-        self.told: List[Delivery] = []
-        self.claims: List[Callable[[], bool]] = []
+        registry = ListenerRegistry()
+        self.events = EventQueue(registry, settings.max_queued_events)
+        self.account = Account("app", settings, nothing, MemorySessionStore(), lock=registry.lock, number=1)
+        self.account.session = Session("app", "cometchat-uid-1", "token", "device", {})
+        name = self.account.client_name
+        self.generation = Generation(self.events.advance(), registry.lock)
         self.inbox = Inbox(
-            account, self.post, wanted=lambda: True, me=lambda: me, enabled=False, name="cometchat-missed-fuzz"
+            registry, self.events, self.account, enabled=False, name="cometchat-missed-fuzz", client_name=name
         )
-        self.link = Link(account, settings, nothing, self.post_events, self.inbox.take)
+        self.router = FrameRouter(self.account, self.events, self.inbox, Counters(), None, name)
+        self.told: List[Event] = []
 
-    def post(self, run: Run, delivery: Delivery, *more: Any) -> None:
-        """In the dispatcher's place."""
-        self.told.append(delivery)
-        self.claims += [claim for claim in more if callable(claim)]
-
-    def post_events(self, run: Run, owed: Sequence[Tuple[Delivery, int]]) -> None:
-        """The same for events."""
-        self.told += [delivery for delivery, _ in owed]
-
-    def take(self, frame: bytes) -> List[Delivery]:
+    def take(self, frame: bytes) -> List[Event]:
         """What the listeners are told of a frame."""
-        self.told, self.claims = [], []
         try:
-            self.link.take(self.run, [frame])
+            assert self.router.take(self.generation, [frame])
         except CometChatException as error:
             self.account.scrub_error(error)  # as the connection thread does
             check(error)
             assert error.code in ("WS_AUTH_FAIL", "WS_CONNECTION_FAIL")
-        assert all([claim() for claim in self.claims])
+        self.told = []
+        while True:
+            taken = self.events.take()
+            if not taken:
+                break
+            self.told += [event for event in taken if isinstance(event, Event)]
         for delivery in self.told:
             try:
                 repr(delivery)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import threading
 import zlib
 from typing import Any, List
 
 from integration.conftest import Peer, RawServer
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._runtime.account import Account
+from cometchat._runtime._account import Account
 from cometchat._transport.rest import RequestsRest
 
 from .fuzz_values import KEYS, ODD, Draw, as_json, check
@@ -57,7 +58,7 @@ def ask(reply: bytes) -> Any:
     url = answering.url()
     answering.reply = reply
     rest = RequestsRest()
-    account = Account("app", AppSettings(region="us"), rest, MemorySessionStore())
+    account = Account("app", AppSettings(region="us"), rest, MemorySessionStore(), lock=threading.RLock(), number=1)
     account._secrets.add(TOKEN)
     try:
         data = rest.call("GET", f"{url}/me", headers={"authToken": TOKEN}, timeout=LIMIT)

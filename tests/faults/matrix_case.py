@@ -175,10 +175,10 @@ class Case:
 
     def all_told(self) -> None:
         """Wait until the listeners have heard of all that has happened."""
-        if self.client._closed:
-            self.client._dispatcher.join(DEADLINE)
+        if self.client._core.lifecycle.closed:
+            self.client._core.dispatcher.join(DEADLINE)
         else:
-            self.client._dispatcher.drain(DEADLINE)
+            self.client._core.dispatcher.drain(DEADLINE)
 
     def release(self) -> None:
         """Let go of what the case holds."""
@@ -246,7 +246,7 @@ class Case:
         calls = self.heard.calls
         assert walk(names(calls), CometChatWSState.DISCONNECTED) is not None, f"no legal walk: {names(calls)}"
         threads = {call.thread for call in calls}
-        assert threads <= {self.client._dispatcher._name}, f"called on {threads}"
+        assert threads <= {self.client._core.dispatcher._name}, f"called on {threads}"
         for error in self.heard.errors:
             assert isinstance(error, CometChatException) and error.code in CONNECTION_CODES, f"heard {error!r}"
             assert "interrupted" not in error.message, f"heard {error!r}"

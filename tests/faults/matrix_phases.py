@@ -13,7 +13,7 @@ import pytest
 import tenacity
 from integration.conftest import DEADLINE, in_thread
 
-from cometchat import _parts
+from cometchat import _wiring
 from cometchat._transport.tcp import look_up
 
 from .matrix_faults import SOON
@@ -33,8 +33,8 @@ class Switchboard:
         self._hanging = False
         #: Somebody has asked.
         self.asked = threading.Event()
-        factory = _parts.socket_factory
-        monkeypatch.setattr(_parts, "socket_factory", lambda settings, _: factory(settings, self.addresses))
+        factory = _wiring.socket_factory
+        monkeypatch.setattr(_wiring, "socket_factory", lambda settings, _: factory(settings, self.addresses))
 
     def addresses(self, host: str, port: int) -> Any:
         """As the fault has it."""

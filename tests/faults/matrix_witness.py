@@ -50,7 +50,7 @@ class Witness:
 
     def __init__(self, client: Client) -> None:
         self.signals: List[Tuple[Signal, Step]] = []
-        machine = client._connection._machine
+        machine = client._core.state._machine
         handle = machine.handle
 
         def seen(signal: Signal, now: float, error: Any = None) -> Step:
@@ -202,7 +202,7 @@ def open_sockets() -> int:
 
 def threads_of(client: Client) -> List[str]:
     """The names of a client's threads that are alive."""
-    number = client._dispatcher._name.rpartition("-")[2]
+    number = client._core.dispatcher._name.rpartition("-")[2]
     return [
         thread.name
         for thread in threading.enumerate()

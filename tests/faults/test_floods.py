@@ -202,7 +202,7 @@ def test_messages_that_wait_outlive_a_series_that_was_given_up(party: Party, san
     assert entered.wait(DEADLINE)
     client.ping(DEADLINE)
     sandbox.drop_connections()
-    assert eventually(lambda: client.stats().drops and not client._connection.wanted)
+    assert eventually(lambda: client.stats().drops and not client._core.state.wanted)
     if returns:
         client.connect(DEADLINE)
     client.disconnect()

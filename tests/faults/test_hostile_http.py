@@ -10,7 +10,7 @@ import gzip
 import json
 import zlib
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -19,6 +19,7 @@ from integration.conftest import DEADLINE, RawServer, Recorder, eventually
 from integration.transport_peers import Stopwatch, answer, unused_port
 
 from cometchat import Client, CometChatException, MessageListener, TextMessage
+from cometchat._runtime._backoff import Backoff
 from cometchat._transport.rest import MAX_BODY, RequestsRest
 
 from . import fuzz_answers, fuzz_driver, fuzz_http
@@ -181,8 +182,8 @@ class Heard(MessageListener):
         self.texts.append(message.text)
 
 
-def _quick(failures: int, jitter: float) -> float:
-    """The wait between two questions for missed messages."""
+def _quick(backoff: Backoff, asked: Optional[float] = None) -> float:
+    """The wait between two questions for missed messages, and of a thread that goes on."""
     return 0.02
 
 
@@ -190,7 +191,7 @@ def test_hostile_answers_behind_a_connection_harm_it_not(
     service: Service, new_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, no_thread_dies: ThreadWatch
 ) -> None:
     """GET /settings and GET /messages, which nobody waits for: the connection stays, and messages come."""
-    monkeypatch.setattr("cometchat._runtime.inbox.backoff", _quick)
+    monkeypatch.setattr(Backoff, "next", _quick)
     service.history = [{"id": "5"}]
     client = new_client(settings_refresh_interval=0.05, connect_timeout=SHORT)
     recorder, heard = Recorder(), Heard()
@@ -223,7 +224,7 @@ def test_a_history_of_hostile_ids_is_told_and_asked_for_again(
     service: Service, new_client: Callable[..., Client], hostile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Messages whose ids can be none, live and missed: they are told, and the next catch-up asks with a usable id."""
-    monkeypatch.setattr("cometchat._runtime.inbox.backoff", _quick)
+    monkeypatch.setattr(Backoff, "next", _quick)
     client, heard, recorder = new_client(), Heard(), Recorder()
     client.add_message_listener("heard", heard)
     client.add_connection_listener("heard", recorder)

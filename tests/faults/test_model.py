@@ -161,7 +161,7 @@ class Life(RuleBasedStateMachine):
     def remove_listener(self, name: str) -> None:
         """It hears no more."""
         self.client.remove_connection_listener(name)
-        self.client._dispatcher.drain(DEADLINE)
+        self.client._core.dispatcher.drain(DEADLINE)
         removed, _ = self.others.pop(name, (None, None))
         self.removed = (removed, len(removed.calls)) if removed is not None else None
 
@@ -191,9 +191,9 @@ class Life(RuleBasedStateMachine):
         self.heard.hooks[callback] = hook
         self._call(self.client.disconnect, set(), login=False)
         self._call(lambda: self.client.connect(timeout=0), set())
-        self.client._dispatcher.drain(DEADLINE)
+        self.client._core.dispatcher.drain(DEADLINE)
         self.heard.hooks.clear()
-        self.client._dispatcher.drain(DEADLINE)  # it may have begun just before
+        self.client._core.dispatcher.drain(DEADLINE)  # it may have begun just before
         self.wanted = None if act in ("connect", "disconnect") else True
 
     # The world.
@@ -243,7 +243,7 @@ class Life(RuleBasedStateMachine):
         wrong = matrix_witness.unheard(self.witness, calls, whole=False)
         assert wrong is None, wrong
         assert walk(names(calls), CometChatWSState.DISCONNECTED) is not None, names(calls)
-        assert {call.thread for call in calls} <= {self.client._dispatcher._name}
+        assert {call.thread for call in calls} <= {self.client._core.dispatcher._name}
         assert {error.code for error in self.heard.errors} <= CONNECTION_CODES
         for other, starts in self.others.values():
             assert any(walk(other.names, start) is not None for start in starts), f"{other.names} from {starts}"
@@ -286,7 +286,7 @@ class Life(RuleBasedStateMachine):
         if quiet:
             assert self._status() is CometChatWSState.DISCONNECTED
             heard = len(self.heard.calls)
-            self.client._dispatcher.drain(DEADLINE)
+            self.client._core.dispatcher.drain(DEADLINE)
             assert names(self.heard.calls)[heard:] in ([], ["on_disconnected"])
 
 

@@ -337,7 +337,7 @@ def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> 
 
 def test_the_filter_is_quick_with_texts_of_a_megabyte(client: Client, said: Callable[[], str]) -> None:
     """Whatever is in them, such as what is nearly a secret over and over."""
-    client._account._secrets.add("a" * 8000)
+    client._core.account._secrets.add("a" * 8000)
     with Stopwatch() as watch:
         for text in (
             "x" * MB,
