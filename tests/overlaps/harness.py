@@ -267,6 +267,8 @@ class FakeSocket:
     def release_after_fork(self) -> None:
         self._service.sockets.discard(self)
 
+    forsake = release_after_fork
+
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._service.sockets.discard(self)
 

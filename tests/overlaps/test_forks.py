@@ -1,0 +1,158 @@
+"""Promise 11: a fork is safe while other threads create, use and close clients."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from typing import Callable, List
+
+import pytest
+
+from cometchat import Client, ConnectionListener, TextMessage
+
+from .harness import DEADLINE, World, _eventually
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+
+#: Clients that exist at the fork, and forks.
+CLIENTS, FORKS = 40, 12
+
+
+class Light(ConnectionListener):
+    """Counts how often it turned green in this process."""
+
+    def __init__(self) -> None:
+        self.green = 0
+
+    def on_connected(self) -> None:
+        self.green += 1
+
+
+def _in_child(check: Callable[[], None]) -> int:
+    """Fork, and run a check in the child. Returns the child's exit code."""
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            signal.alarm(60)
+            check()
+            code = 0
+        except BaseException:
+            traceback.print_exc(file=sys.stderr)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_forks_while_other_threads_create_use_and_close_clients(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: object
+) -> None:
+    """Each child connects all clients, and its listeners hear of it; the parent's go on, and no outbox stays locked."""
+    world = World(monkeypatch)
+    lights = [Light() for _ in range(CLIENTS)]
+    clients = [Client("app", world.settings(session_store=None, outbox_path=f"{tmp_path}/box")) for _ in lights]
+    for client, light in zip(clients, lights):
+        client.add_connection_listener("light", light)
+        client.login("u1", "key")
+        client.connect(DEADLINE)
+    over = threading.Event()
+
+    def create_and_close() -> None:
+        while not over.is_set():
+            with Client("app", world.settings(session_store=None)) as other:
+                other.login("u2", "key")
+
+    def use() -> None:
+        while not over.is_set():
+            for client in clients:
+                client.outbox.pending()
+                client.stats()
+                client.get_logged_in_user()
+
+    threads = [threading.Thread(target=work, daemon=True) for work in (create_and_close, create_and_close, use)]
+    for thread in threads:
+        thread.start()
+
+    def check() -> None:
+        for client in clients:
+            assert client.wait_for_status("connected", DEADLINE)
+        assert _eventually(lambda: all(light.green == 2 for light in lights)), "once in the parent, once here"
+        client = clients[0]
+        client.outbox.put(TextMessage(receiver_id="u2", receiver_type="user", text="from the child"))
+        client.disconnect()
+        assert client.get_connection_status() == "disconnected"
+
+    for _ in range(FORKS):
+        assert _in_child(check) == 0
+    over.set()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    for client in clients:
+        assert client.get_connection_status() == "connected"
+        client.outbox.put(TextMessage(receiver_id="u2", receiver_type="user", text="from the parent"))
+    assert clients[0].outbox.flush(DEADLINE)
+    for client in clients:
+        client.close()
+    world.end()
+
+
+def test_a_fork_while_another_thread_holds_the_lock_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fork goes on after a moment, and neither the child nor the parent finds the lock held."""
+    world = World(monkeypatch)
+    client = Client("app", world.settings(session_store=None))
+    client.login("u1", "key")
+    client.connect(DEADLINE)
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with client._registry.lock:
+            held.set()
+            over.wait(DEADLINE)
+
+    thread = threading.Thread(target=hold, daemon=True)
+    thread.start()
+    assert held.wait(DEADLINE)
+    began = time.monotonic()
+    code = _in_child(lambda: _must(client.wait_for_status("connected", DEADLINE)))
+    assert code == 0 and time.monotonic() - began < DEADLINE
+    over.set()
+    thread.join(DEADLINE)
+    client.disconnect()
+    assert client.get_connection_status() == "disconnected"
+    client.close()
+    world.end()
+
+
+def _must(answer: object) -> None:
+    assert answer
+
+
+def test_one_client_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the parent nor in the child."""
+    world = World(monkeypatch)
+    clients: List[Client] = [Client("app", world.settings(session_store=None)) for _ in range(3)]
+    for client in clients:
+        client.login("u1", "key")
+        client.connect(DEADLINE)
+    broken = clients[1]._core
+
+    def fail() -> None:
+        raise RuntimeError("a part of this client is broken")
+
+    monkeypatch.setattr(broken, "pause_for_fork", fail)
+    monkeypatch.setattr(broken, "reset_after_fork", fail)
+
+    def check() -> None:
+        for client in (clients[0], clients[2]):
+            assert client.wait_for_status("connected", DEADLINE)
+
+    assert _in_child(check) == 0
+    for client in clients:
+        assert client.get_connection_status() == "connected"
+        client.close()
+    world.end()
