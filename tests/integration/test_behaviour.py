@@ -21,10 +21,12 @@ from cometchat import (
     FileSessionStore,
     InvalidArgumentException,
     LoginListener,
+    MessageListener,
+    TextMessage,
 )
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, LOSS, UID, LoginRecorder, Party, Peer, RawServer, Recorder, eventually
+from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Peer, RawServer, Recorder, eventually
 
 SLOW = tenacity.wait_fixed(30)
 
@@ -349,6 +351,32 @@ def test_disconnect_at_once(sandbox: Sandbox, party: Party, state: str) -> None:
     assert client.get_connection_status() is CometChatWSState.DISCONNECTED
     assert heard.names[-1] == "on_disconnected"
     assert heard.names.count("on_disconnected") == 1
+
+
+def test_an_overflow_and_a_loss_where_no_missed_messages_are_asked_for(sandbox: Sandbox, party: Party) -> None:
+    """``fetch_missed_messages=False``: the gap of an overflow is closed after the reconnect too, and messages go on."""
+    client = party.client(fetch_missed_messages=False, max_queued_events=100)
+    connection, go_on, texts = party.heard(client), threading.Event(), []
+
+    class Slow(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            go_on.wait(DEADLINE)
+            texts.append(message.text)
+
+    client.add_message_listener("slow", Slow())
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    for number in range(200):
+        sandbox.send_message(OTHER_UID, UID, str(number))
+    client.ping(DEADLINE)
+    assert client.stats().events_queued <= 101
+    sandbox.drop_connections()
+    assert eventually(lambda: client.stats().drops and client.get_connection_status() == "connected")
+    go_on.set()
+    connection.wait_for("on_connected", 2)
+    sandbox.send_message(OTHER_UID, UID, "after")
+    assert eventually(lambda: texts and texts[-1] == "after")
+    assert texts == [*map(str, range(200)), "after"]
 
 
 def test_disconnect_says_goodbye(sandbox: Sandbox, party: Party) -> None:

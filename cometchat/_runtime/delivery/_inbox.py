@@ -169,13 +169,13 @@ class Inbox:
 
     def begin(self, generation: int) -> None:
         """Note that a connection is up: from here on live messages wait until the missed ones are queued."""
-        if not self._enabled:
-            return
         with self._lock:
             if self._events.generation != generation:
                 return
             if self._generation != generation:
                 self._held = None  # the service stores what an old generation held back: it is asked for now
+            if not self._enabled and self._held is None:
+                return
             self._generation, self._up = generation, True
             task = self._prepare()
         self._start(task)
