@@ -1,0 +1,317 @@
+"""The promises that hold between calls, one by one: events, an outbox, a closing client, and whatever is raised below."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import socket
+import threading
+import warnings
+from typing import Any, Dict, List
+
+import pytest
+
+from cometchat import (
+    Client,
+    CometChatException,
+    ConnectionListener,
+    GroupListener,
+    MessageListener,
+    OutboxListener,
+    TextMessage,
+)
+from cometchat._runtime import _threads
+from cometchat._runtime._backoff import Backoff
+from cometchat._runtime.delivery import EventQueue, Inbox, ListenerRegistry
+from cometchat.exceptions import FAILED_TO_FETCH, exception_for
+
+from .harness import DEADLINE, FakeSocket, Recorder, World, _eventually
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A world whose clients are closed at the end."""
+    made = World(monkeypatch)
+    yield made
+    made.end()
+
+
+def _client(world: World, **settings: Any) -> Client:
+    settings.setdefault("auto_establish_socket_connection", False)
+    client = Client("app", world.settings(session_store=None, **settings))
+    client.login("u1", "key")
+    return client
+
+
+def _text(text: str = "Hello") -> TextMessage:
+    return TextMessage(receiver_id="u2", receiver_type="user", text=text)
+
+
+@pytest.mark.parametrize("mode", ["LIMITED_TRANSIENT", "NO_TRANSIENT"])
+def test_promise_10_connect_returns_throttled(world: World, mode: str) -> None:
+    """In a throttled app the status is never ``connected`` when ``connect()`` returns, and typing never goes out."""
+    world.service.mode = mode
+    for _ in range(50):
+        with _client(world) as client:
+            heard = Recorder()
+            client.add_connection_listener("recorder", heard)
+            client.add_message_listener("messages", MessageListener())
+            client.connect(DEADLINE)
+            assert client.get_connection_status() == "featureThrottled"
+            with pytest.raises(CometChatException):
+                client.start_typing("u2")
+            client.disconnect()
+            assert heard.calls == ["connecting", "connected", "featureThrottled", "disconnected"]
+    assert not [frame for one in world.service.sockets for frame in one.sent if frame.get("type") == "typing_indicator"]
+
+
+def test_promise_10_a_mode_that_changed_during_an_outage(world: World) -> None:
+    """The service's settings are asked for while the connection is made, and known before it is reported."""
+    with _client(world) as client:
+        heard = Recorder()
+        client.add_connection_listener("recorder", heard)
+        client.connect(DEADLINE)
+        world.service.mode = "NO_TRANSIENT"
+        for one in list(world.service.sockets):
+            one.interrupt()  # the connection is lost
+        assert client.wait_for_status("featureThrottled", DEADLINE)
+        assert _eventually(lambda: heard.calls[-2:] == ["connected", "featureThrottled"])
+
+
+class Blocked(MessageListener, GroupListener):
+    """Waits in its first callback, and counts all."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.heard: List[str] = []
+
+    def _hear(self, what: str) -> None:
+        if not self.heard:
+            self.go_on.wait(DEADLINE)
+        self.heard.append(what)
+
+    def on_text_message_received(self, message: Any) -> None:
+        self._hear(f"text {message.id}")
+
+    def on_message_edited(self, message: Any) -> None:
+        self._hear(f"edited {message.id}")
+
+    def on_message_deleted(self, message: Any) -> None:
+        self._hear(f"deleted {message.id}")
+
+    def on_group_member_joined(self, action: Any, joined_user: Any, joined_group: Any) -> None:
+        self._hear(f"joined {action.id}")
+
+
+def _push(one: FakeSocket, **body: Any) -> None:
+    message: Dict[str, Any] = {
+        "sender": "u2",
+        "receiver": "u1",
+        "receiverType": "user",
+        "category": "message",
+        "type": "text",
+        "data": {"text": "x"},
+        **body,
+    }
+    one.push(json.dumps({"type": "message", "deviceId": "other", "sender": "u2", "body": message}).encode())
+
+
+@pytest.mark.parametrize("mark, callback", [("deletedAt", "deleted"), ("editedAt", "edited")])
+def test_promise_12_a_slow_listener_loses_no_change(world: World, mark: str, callback: str) -> None:
+    """500 changes of older messages wait behind one callback, although only 100 events may: all are delivered."""
+    with _client(world, max_queued_events=100) as client:
+        slow = Blocked()
+        client.add_message_listener("slow", slow)
+        client.connect(DEADLINE)
+        (one,) = world.service.sockets
+        _push(one, id="1000")
+        for number in range(500):
+            _push(one, id=str(number), **{mark: 1700000000})
+        assert _eventually(lambda: client.stats().frames_received >= 501)
+        slow.go_on.set()
+        assert _eventually(lambda: len(slow.heard) == 501), len(slow.heard)
+        assert slow.heard == ["text 1000", *(f"{callback} {number}" for number in range(500))]
+        assert client.stats().events_dropped == 0
+
+
+def test_promise_13_close_delivers_what_was_sent(world: World) -> None:
+    """An item whose POST is under way when ``close()`` is called is sent, and its ``on_delivered`` comes."""
+    delivered = threading.Event()
+
+    class Deliveries(OutboxListener):
+        def on_delivered(self, message: Any) -> None:
+            delivered.set()
+
+    client = _client(world)
+    client.add_outbox_listener("deliveries", Deliveries())
+    client.connect(DEADLINE)
+    world.service.hold("POST messages")
+    client.outbox.put(_text())
+    assert world.service.arrived["POST messages"].wait(DEADLINE)
+    client.close()
+    assert not delivered.is_set()
+    world.service.release("POST messages")
+    assert delivered.wait(DEADLINE)
+    assert len(world.service.messages) == 1
+
+
+class _BadHandler(logging.Handler):
+    """A disk that is full."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError(28, "No space left on device")
+
+
+@pytest.fixture
+def full_disk() -> Any:
+    """Every record of the SDK fails to be written."""
+    package, handler = logging.getLogger("cometchat"), _BadHandler()
+    package.addHandler(handler)
+    level = package.level
+    package.setLevel(logging.DEBUG)
+    yield handler
+    package.setLevel(level)
+    package.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("full_disk")
+def test_promise_14_a_logging_handler_that_raises(world: World) -> None:
+    """Connection, listeners, outbox and a reconnect do not notice."""
+
+    class Bad(ConnectionListener):
+        def on_connected(self) -> None:
+            raise ValueError("a listener's own")
+
+    with _client(world) as client:
+        heard = Recorder()
+        client.add_connection_listener("bad", Bad())
+        client.add_connection_listener("recorder", heard)
+        client.connect(DEADLINE)
+        for one in list(world.service.sockets):
+            one.interrupt()
+        assert _eventually(lambda: heard.calls.count("connected") == 2)
+        client.outbox.put(_text())
+        assert client.outbox.flush(DEADLINE)
+        client.disconnect()
+        assert _eventually(lambda: heard.calls[-1] == "disconnected")
+
+
+def test_promise_14_a_socket_module_that_raises(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In an attempt and in the wait after it: the attempts go on, and the status is true."""
+    with _client(world) as client:
+        client.connect(DEADLINE)
+
+        class Broken:
+            def __init__(self, *args: Any, **more: Any) -> None:
+                raise RuntimeError("patched")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(FakeSocket, "open", lambda self, url, timeout: Broken())
+            patch.setattr(socket, "socket", Broken)
+            for one in list(world.service.sockets):
+                one.interrupt()
+            assert _eventually(lambda: client.stats().failures.get("ERR_INTERNAL", 0) >= 3)
+            assert client.get_connection_status() == "connecting"
+        assert client.wait_for_status("connected", DEADLINE)
+
+
+@pytest.mark.parametrize("part", ["attempts", "take", "_authenticate", "_before_wait"])
+def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    """Whatever fails on the connection thread or the dispatcher, it goes on, and the next connection is up."""
+    from cometchat._runtime.connection._reconnect_policy import RetrySeries
+    from cometchat._runtime.connection._thread import ConnectionThread
+
+    owner = {"attempts": RetrySeries, "take": EventQueue}.get(part, ConnectionThread)
+    real, failures = getattr(owner, part), [MemoryError(), RuntimeError("a mistake")][: 1 if "wait" in part else 2]
+
+    def fails_at_first(*args: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return real(*args)
+
+    with _client(world) as client:
+        heard = Recorder()
+        client.add_connection_listener("recorder", heard)
+        monkeypatch.setattr(owner, part, fails_at_first)
+        client.connect(timeout=0)
+        if part == "_before_wait":
+            assert client.wait_for_status("connected", DEADLINE)
+            for one in list(world.service.sockets):
+                one.interrupt()
+            assert _eventually(lambda: not failures)
+        assert _eventually(lambda: heard.calls and heard.calls[-1] == "connected")
+        assert client.get_connection_status() == "connected"
+
+
+def test_promise_14_no_thread_can_be_started(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``connect()`` raises, the status is ``disconnected``, and later it works."""
+    client = _client(world)
+    with monkeypatch.context() as patch:
+
+        def no_thread(*args: Any, **more: Any) -> None:
+            raise RuntimeError("thread is not supported for isolated subinterpreters")
+
+        patch.setattr(_threads.threading, "Thread", no_thread)
+        with pytest.raises(CometChatException) as caught:
+            client.connect(DEADLINE)
+        assert caught.value.code == "ERR_INTERNAL"
+    assert client.get_connection_status() == "disconnected"
+    client.connect(DEADLINE)
+    assert client.get_connection_status() == "connected"
+    client.close()
+
+
+def test_ten_thousand_failed_questions_for_missed_messages() -> None:
+    """After hours of failure the catch-up still waits at most its longest wait, and asks on."""
+    registry, waits = ListenerRegistry(), []
+    registry.add("message", "m", MessageListener())
+    events = EventQueue(registry, 100)
+
+    class Failing:
+        """A service whose history is away, 10,000 times."""
+
+        me = None
+        questions = 0
+
+        def newest_message_id(self) -> str:
+            self.questions += 1
+            if self.questions > 10_000:
+                return "5"
+            raise exception_for(FAILED_TO_FETCH, "no way")
+
+    history = Failing()
+    inbox = Inbox(
+        registry,
+        events,
+        history,  # type: ignore[arg-type]
+        enabled=True,
+        name="missed",
+        client_name=lambda: "client",
+        new_backoff=lambda: Backoff(jitter=lambda: 1.0),
+        wait=lambda wakeup, seconds: waits.append(seconds),
+    )
+    inbox.begin(events.generation)
+    assert _eventually(lambda: inbox._known == "5")
+    assert len(waits) == 10_000 and max(waits) == 30.0
+
+
+def test_a_client_that_is_dropped_without_close_warns(world: World) -> None:
+    """Its threads go on, since its listeners may be wanted; a ResourceWarning tells the developer."""
+    heard = Recorder()
+
+    def drop() -> Any:
+        client = _client(world)
+        client.add_connection_listener("recorder", heard)
+        client.connect(DEADLINE)
+        return client._core
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        core = drop()
+        gc.collect()
+    assert [str(warning.message) for warning in caught if warning.category is ResourceWarning][0].startswith("unclosed")
+    for one in list(world.service.sockets):
+        one.interrupt()
+    assert _eventually(lambda: heard.calls.count("connected") == 2)
+    core.close()
