@@ -315,7 +315,7 @@ class Client(Listening, Sending):
             self._warn_of_unsent()
         self._closed = True
         self._outbox_delivery.close()
-        self._outbox_delivery.join(0.0 if at_exit else _JOIN)  # what is being sent is reported before the dispatcher ends
+        self._outbox_delivery.join(0.0 if at_exit else _JOIN)  # it reports what is being sent
         self._connection.close(at_exit=at_exit)
         self._dispatcher.close()
         self._outbox_store.close()

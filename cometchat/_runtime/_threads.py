@@ -53,8 +53,6 @@ class ServiceThread:
 
         :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
         """
-        if self.alive:
-            return
         with self._lock:
             if self._starting:
                 return  # this is a signal handler; the call that it interrupted starts the thread
