@@ -37,7 +37,7 @@ def hold_every_lock(held: threading.Event, release: threading.Event) -> None:
     client = CometChat._client
     assert client is not None
     parts = [client._registry, client._dispatcher, client._connection, client._account, client._account._secrets]
-    parts += [client._inbox, client._sender, client._outbox_delivery]
+    parts += [client._inbox, client._sender, client._outbox_delivery._thread]
     with contextlib.ExitStack() as stack:
         for part in parts:
             stack.enter_context(part._lock)  # type: ignore[attr-defined]
