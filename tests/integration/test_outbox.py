@@ -27,7 +27,8 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._runtime.outbox import Item, OutboxStore, _store
+from cometchat._runtime.account import Account
+from cometchat._runtime.outbox import Item, OutboxDelivery, OutboxStore, _store
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
@@ -401,17 +402,31 @@ def posts(sandbox: Sandbox) -> int:
     return len([request for request in sandbox.requests if (request.method, request.path) == ("POST", "/messages")])
 
 
-def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party) -> None:
-    """The client is closed while the answer is on its way: on_delivered has been called when close() returns."""
-    for number in range(3):
-        client, heard = party.connected()[0], Results()
-        client.add_outbox_listener("heard", heard)
-        sandbox.set_latency(0.05)
-        client.outbox.put(text(str(number)))
-        assert sandbox.wait_until(lambda: len(sandbox.messages) > number, DEADLINE)
-        client.close()
-        assert [what for what, _, _ in heard.results] == ["delivered"]
-        sandbox.heal()
+def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is closed while the answer is on its way: on_delivered has been called when close() is done."""
+    stored_there, closing = threading.Event(), threading.Event()
+    post, close = Account.send_message, OutboxDelivery.close
+
+    def post_slowly(account: Account, body: Dict[str, Any]) -> Dict[str, Any]:
+        answer = post(account, body)
+        stored_there.set()
+        closing.wait(DEADLINE)
+        threading.Event().wait(0.1)  # the answer is on its way while close() goes on
+        return answer
+
+    def note(delivery: OutboxDelivery) -> None:
+        close(delivery)
+        closing.set()
+
+    monkeypatch.setattr(Account, "send_message", post_slowly)
+    monkeypatch.setattr(OutboxDelivery, "close", note)
+    client, heard = party.connected()[0], Results()
+    client.add_outbox_listener("heard", heard)
+    client.outbox.put(text("sent"))
+    assert stored_there.wait(DEADLINE)
+    client.close()
+    heard.wait_for(1)
+    assert (stored(sandbox), [what for what, _, _ in heard.results]) == (["sent"], ["delivered"])
 
 
 def test_an_answer_that_comes_after_close(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
