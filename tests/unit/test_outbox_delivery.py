@@ -424,7 +424,11 @@ def test_no_thread_for_who_does_not_use_it(house):
     assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
 
 
-@pytest.mark.parametrize("error", [KeyError("x"), MemoryError(), sqlite3.OperationalError("x"), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("x"), MemoryError(), sqlite3.OperationalError("x"), SystemExit(1)],
+    ids=repr,
+)
 def test_an_unexpected_error_is_survived(house, error, caplog):
     """It is logged with its traceback, and the item is tried again after a wait, without another wake-up."""
     house.answers["a"] = [error]

@@ -32,7 +32,6 @@ def open_store(path: Any = None, **more: Any) -> OutboxStore:
     return OutboxStore(None if path is None else str(path), log=LOG, **more)
 
 
-
 @pytest.fixture(params=["memory", "file"])
 def path(request: pytest.FixtureRequest, tmp_path: Path) -> Optional[str]:
     return None if request.param == "memory" else str(tmp_path / "new" / "outbox.db")
