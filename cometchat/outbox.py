@@ -1,27 +1,52 @@
-"""Outbox: takes messages and receipts at any time, and sends them once the connection is up."""
+"""Outbox: takes messages and receipts at any time, and sends them while the connection is up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Callable, List, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, Dict, List, Optional, Protocol, Union
 
 from ._runtime import _arguments as arguments
 from .exceptions import CometChatException, exception_for, invalid
 
 if TYPE_CHECKING:
-    from ._runtime._account import Account
     from ._runtime.outbox import OutboxDelivery, OutboxStore, Owner
-    from ._runtime._sender import Sender
     from .models import BaseMessage, CustomMessage, MessageReceipt, TextMessage
+
+
+class Login(Protocol):
+    """The logged-in user."""
+
+    @property
+    def app_id(self) -> str: ...
+
+    @property
+    def uid(self) -> str: ...
+
+
+class Account(Protocol):
+    """What the outbox needs of the client's login."""
+
+    def require(self) -> Login:
+        """Return the login. Raises ``USER_NOT_LOGGED_IN``."""
+
+
+class Bodies(Protocol):
+    """What the outbox needs of the client's sender: the bodies that are sent."""
+
+    def message_body(self, message: BaseMessage) -> Dict[str, Any]:
+        """Return the body of a message, with a ``muid``."""
+
+    def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
+        """Return the body of a receipt for a message."""
 
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """Something that the service has refused for good.
+    """An item that can't be sent: the service refused it for good, or it is damaged.
 
     :ivar muid: names it, for ``retry()`` and ``discard()``.
-    :ivar message: as it was put.
-    :ivar error: what the service said.
+    :ivar message: the item as it was put.
+    :ivar error: why.
     :ivar put_at: Unix seconds; ``failed_at`` too.
     """
 
@@ -33,18 +58,19 @@ class DeadLetter:
 
 
 class Outbox:
-    """``Client.outbox``: what it has taken is sent in order, once each, whenever the connection is up.
+    """``Client.outbox``: sends what it has taken in order, once each, whenever the connection is up.
 
-    With ``AppSettings(outbox_path=...)`` it is kept in a file (SQLite), which several processes may share: a crash, a
-    ``kill -9`` or a power failure after ``put()`` has returned loses nothing, and the next process that connects as the
-    same user sends it. Without a path it is kept in memory, as long as the client.
+    With ``AppSettings(outbox_path=...)`` the items are kept in a file (SQLite), which several processes may share: a
+    crash, a ``kill -9`` or a power failure after ``put()`` has returned loses nothing, and the next process that
+    connects as the same user sends them. Without a path they are kept in memory, as long as the client.
 
-    Every message has a ``muid``, made once: should an answer of the service get lost, the message is sent again, and
-    the service knows it by that. A message that the service refuses for good (HTTP 4xx) goes to
-    :meth:`dead_letters`, and the rest goes on; after any other failure it is tried again, with growing waits.
-    A receipt has no answer: it counts as sent once it is written to the socket.
+    Each message has a ``muid``, made once: if an answer of the service is lost, the message is sent again, and the
+    service recognizes it. A message that the service refuses for good becomes a dead letter (:meth:`dead_letters`),
+    and the rest goes on. After any other failure the item is tried again, with growing waits. Errors that only the
+    app's operator can solve, such as an expired plan, stop the whole outbox until they are solved.
 
-    All methods may be called from any thread, and from inside a callback.
+    Any thread may call any method, also in a callback. A signal handler may call :meth:`put`. If the handler
+    interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE``, and has taken nothing.
     """
 
     def __init__(
@@ -53,7 +79,7 @@ class Outbox:
         delivery: OutboxDelivery,
         *,
         account: Account,
-        sender: Sender,
+        sender: Bodies,
         check_message: Callable[[object], None],
         limit: int,
     ) -> None:
@@ -65,13 +91,13 @@ class Outbox:
         self._limit = limit
 
     def put(self, message: Union[TextMessage, CustomMessage]) -> str:
-        """Take a message. Returns once it is kept; does not wait for its delivery.
+        """Take a message. Returns once the message is stored; does not wait for its delivery.
 
-        :param message: as ``Client.send_message`` takes it. One whose ``muid`` waits here already is taken once.
-        :returns: its ``muid``; a new one where it had none.
+        :param message: as ``Client.send_message`` takes it. One whose ``muid`` already waits here is taken once.
+        :returns: its ``muid``; a new one if it had none.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE`` and what else
             ``Client.send_message`` says of its argument, ``ERR_OUTBOX_FULL``, ``ERR_OUTBOX_STORE``,
-            ``ERR_CLIENT_CLOSED``.
+            ``ERR_CLIENT_CLOSED``. ``INVALID_MESSAGE`` too if its data is nested more than 500 deep.
         """
         owner = self._owner()
         self._check_message(message)
@@ -81,7 +107,7 @@ class Outbox:
         return muid
 
     def mark_as_delivered(self, message: BaseMessage) -> None:
-        """Take a receipt: a message was delivered.
+        """Take a receipt that says that a message was delivered.
 
         :param message: as a MessageListener got it.
         :raises CometChatException: as :meth:`put`.
@@ -89,11 +115,11 @@ class Outbox:
         self._put_receipt(message, "delivered")
 
     def mark_as_read(self, message: BaseMessage) -> None:
-        """Take a receipt: a message was read; see :meth:`mark_as_delivered`."""
+        """Take a receipt that says that a message was read; see :meth:`mark_as_delivered`."""
         self._put_receipt(message, "read")
 
     def pending(self) -> int:
-        """How many items of the logged-in user wait, those of other processes too.
+        """Return how many items of the logged-in user wait, those of other processes too.
 
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``ERR_OUTBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
@@ -102,8 +128,8 @@ class Outbox:
     def flush(self, timeout: Optional[float] = None) -> bool:
         """Wait until nothing is pending. It does not connect: while the connection is down, nothing goes out.
 
-        :param timeout: seconds; None: without limit.
-        :returns: False: the time is over, or the client was closed.
+        :param timeout: seconds; None for no limit.
+        :returns: False if the time is over, or the client was closed.
         :raises CometChatException: ``INVALID_TIMEOUT``, and as :meth:`pending`.
         """
         limit = arguments.timeout(timeout, zero=True)
@@ -114,7 +140,9 @@ class Outbox:
         return self._delivery.wait_until_empty(lambda: self._store.pending(owner), limit)
 
     def dead_letters(self) -> List[DeadLetter]:
-        """What the service has refused for good, oldest first.
+        """Return the items that can't be sent, oldest first.
+
+        The newest 1,000 of a user are kept (or ``outbox_max_items``, if that is less), each for 30 days.
 
         :raises CometChatException: as :meth:`pending`.
         """
@@ -133,9 +161,9 @@ class Outbox:
         ]
 
     def retry(self, muid: str) -> bool:
-        """Take a dead letter up again, as the newest item.
+        """Make a dead letter an item again, as the newest one.
 
-        :returns: False: there is none of this ``muid``, or another item of the same one waits.
+        :returns: False if no dead letter has this ``muid``, or another item of the same one waits.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_MUID``, and as :meth:`pending`.
         """
         revived = self._store.revive(self._owner(), _muid(muid))
@@ -144,9 +172,9 @@ class Outbox:
         return revived
 
     def discard(self, muid: str) -> bool:
-        """Forget a dead letter.
+        """Discard a dead letter.
 
-        :returns: False: there is none of this ``muid``.
+        :returns: False if no dead letter has this ``muid``.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_MUID``, and as :meth:`pending`.
         """
         return self._store.discard(self._owner(), _muid(muid))
@@ -162,7 +190,7 @@ class Outbox:
 
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
-    def _put(self, owner: Owner, kind: str, muid: str, body: dict[str, object]) -> None:
+    def _put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any]) -> None:
         self._store.put(owner, kind, muid, body, self._limit)
         self._delivery.wake()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
@@ -12,7 +11,7 @@ from ..exceptions import ERR_INTERNAL, exception_for
 from ._backoff import Backoff
 from ._log import ClientLog
 
-logger = logging.getLogger("cometchat.threads")
+logger = logging.getLogger("cometchat.client")
 
 #: Seconds: a failure after a longer run starts a new series of waits.
 _GOOD_RUN = 30.0
@@ -47,14 +46,14 @@ class ServiceThread:
         self._lock = threading.RLock()
         self._starting = False
         self._thread: Optional[threading.Thread] = None
+        #: What the report of an exception raised last, or the wait after it; for a debugger.
+        self.last_failure: Optional[BaseException] = None
 
     def start(self) -> None:
         """Start the thread; no-op while it runs. Any thread; also in a signal handler that interrupted this very call.
 
         :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
         """
-        if self.alive:
-            return
         with self._lock:
             if self._starting:
                 return  # this is a signal handler; the call that it interrupted starts the thread
@@ -100,10 +99,14 @@ class ServiceThread:
         if lived >= _GOOD_RUN:
             self._backoff.reset()
         seconds = self._backoff.next()
-        with contextlib.suppress(BaseException):
-            self._log.error("Unexpected error: the thread goes on in %.1f s.", seconds, exc_info=error)
-        with contextlib.suppress(BaseException):
-            self._wait(seconds)
+        self._try(lambda: self._log.error("Unexpected error: it goes on in %.1f s.", seconds, exc_info=error))
+        self._try(lambda: self._wait(seconds))
+
+    def _try(self, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except BaseException as failure:  # such as a logging handler that exits
+            self.last_failure = failure
 
     def _own_name(self) -> str:
         return self.name

@@ -33,7 +33,7 @@ class Wakeup:
         """Let later waiters wait. Never waits."""
         self._is_set = False
         self._gate.acquire(blocking=False)
-        if self.is_set():  # set() came in between, and may have found the gate open
+        if self._is_set:  # set() came in between, and may have found the gate open
             self._open()
 
     def is_set(self) -> bool:
@@ -50,7 +50,7 @@ class Wakeup:
             left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
             if not self._gate.acquire(timeout=left):
                 return self._is_set
-            if self._is_set:
+            if self.is_set():
                 self._open()
         return True
 

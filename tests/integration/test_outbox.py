@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Tuple, Union
@@ -21,9 +27,11 @@ from cometchat import (
     TextMessage,
     User,
 )
+from cometchat._runtime.account import Account
+from cometchat._runtime.outbox import Item, OutboxDelivery, OutboxStore, _store
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, OTHER_UID, UID, Party
+from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
 
 Result = Tuple[str, Union[BaseMessage, MessageReceipt], Any]
 
@@ -385,3 +393,233 @@ def test_no_thread_without_need(sandbox: Sandbox, party: Party) -> None:
     """A client that never puts has no outbox thread."""
     party.connected()
     assert not any(thread.name.startswith("cometchat-outbox") for thread in threading.enumerate())
+
+
+# Between a call and another.
+
+
+def posts(sandbox: Sandbox) -> int:
+    return len([request for request in sandbox.requests if (request.method, request.path) == ("POST", "/messages")])
+
+
+def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is closed while the answer is on its way: on_delivered has been called when close() is done."""
+    stored_there, closing = threading.Event(), threading.Event()
+    post, close = Account.send_message, OutboxDelivery.close
+
+    def post_slowly(account: Account, body: Dict[str, Any]) -> Dict[str, Any]:
+        answer = post(account, body)
+        stored_there.set()
+        closing.wait(DEADLINE)
+        threading.Event().wait(0.1)  # the answer is on its way while close() goes on
+        return answer
+
+    def note(delivery: OutboxDelivery) -> None:
+        close(delivery)
+        closing.set()
+
+    monkeypatch.setattr(Account, "send_message", post_slowly)
+    monkeypatch.setattr(OutboxDelivery, "close", note)
+    client, heard = party.connected()[0], Results()
+    client.add_outbox_listener("heard", heard)
+    client.outbox.put(text("sent"))
+    assert stored_there.wait(DEADLINE)
+    client.close()
+    heard.wait_for(1)
+    assert (stored(sandbox), [what for what, _, _ in heard.results]) == (["sent"], ["delivered"])
+
+
+def test_an_answer_that_comes_after_close(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """close() does not wait for a slow answer; the item is recorded as sent once it comes, and not sent again."""
+    settings: Dict[str, Any] = {
+        "outbox_path": tmp_path / "o.db",
+        "session_store": FileSessionStore(tmp_path / "session.json"),
+    }
+    client, _ = party.connected(**settings)
+    sandbox.set_latency(1.0)
+    client.outbox.put(text("slow"))
+    assert sandbox.wait_until(lambda: sandbox.messages, DEADLINE)
+    client.close()
+    sandbox.heal()
+    assert eventually(lambda: not any(thread.name.startswith("cometchat-outbox") for thread in threading.enumerate()))
+    second = party.client(**settings)
+    assert second.outbox.pending() == 0
+    assert posts(sandbox) == 1
+
+
+def test_a_file_that_is_locked_after_the_send(
+    sandbox: Sandbox, party: Party, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another program holds the file for long while a sent item is to be removed: the item is sent once."""
+    monkeypatch.setattr(_store, "_BUSY", 0.02)
+    client, heard = party.connected(outbox_path=tmp_path / "o.db")[0], Results()
+    client.add_outbox_listener("heard", heard)
+    other = sqlite3.connect(tmp_path / "o.db", isolation_level=None, timeout=DEADLINE, check_same_thread=False)
+    real, tries = OutboxStore.remove, []
+
+    def remove(store: OutboxStore, item: Item) -> None:
+        if not tries:
+            other.execute("BEGIN IMMEDIATE")
+        tries.append(item)
+        real(store, item)
+
+    monkeypatch.setattr(OutboxStore, "remove", remove)
+    client.outbox.put(text("once"))
+    heard.wait_for(1)
+    assert eventually(lambda: len(tries) >= 3)
+    assert client.outbox.pending() == 1
+    other.execute("ROLLBACK")
+    other.close()
+    assert client.outbox.flush(DEADLINE)
+    assert (posts(sandbox), len(heard.results)) == (1, 1)
+
+
+def test_a_call_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """A handler that puts while the main thread does: each put is taken or raises, and nothing hangs."""
+    if not hasattr(signal, "pthread_kill"):
+        pytest.skip("this system has no signals for threads")
+    client, _ = party.connected(outbox_path=tmp_path / "o.db")
+    taken, refused = [], []
+
+    def handle(*_: object) -> None:
+        try:
+            taken.append(client.outbox.put(text("of the handler")))
+        except CometChatException as error:
+            refused.append(error)
+
+    main, ended = threading.main_thread().ident, threading.Event()
+    assert main is not None
+
+    def interrupt() -> None:
+        while not ended.wait(0.002):
+            signal.pthread_kill(main, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, handle)
+    thread, outcome = in_thread(interrupt)
+    try:
+        for number in range(200):
+            client.outbox.put(text(str(number)))
+            client.outbox.pending()
+    finally:
+        ended.set()
+        finished(thread, outcome)
+        signal.signal(signal.SIGUSR1, before)
+    assert client.outbox.flush(DEADLINE)
+    assert {error.code for error in refused} <= {"ERR_OUTBOX_STORE"}
+    texts = stored(sandbox)
+    assert len(texts) == 200 + len(taken) and taken
+    assert [value for value in texts if value.isdigit()] == [str(number) for number in range(200)]
+
+
+# Disks and processes.
+
+
+_LEAVING = """
+import os, sys
+from cometchat import AppSettings, Client, FileSessionStore, TextMessage
+url, app_id, folder = sys.argv[1:]
+client = Client(app_id, AppSettings(
+    admin_host=url, client_host=url, auto_establish_socket_connection=False,
+    session_store=FileSessionStore(os.path.join(folder, "session.json")), outbox_path=os.path.join(folder, "o.db"),
+))
+client.outbox.put(TextMessage(receiver_id="cometchat-uid-2", receiver_type="user", text="left behind"))
+os._exit(9)
+"""
+
+
+def test_a_process_that_puts_and_dies(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """Another process, idle and connected, sends within a few seconds what a process has put that died."""
+    party.connected(outbox_path=tmp_path / "o.db", session_store=FileSessionStore(tmp_path / "session.json"))
+    command = [sys.executable, "-c", _LEAVING, sandbox.url, sandbox.app_id, str(tmp_path)]
+    assert subprocess.run(command, timeout=DEADLINE * 3, check=False).returncode == 9
+    assert sandbox.wait_until(lambda: stored(sandbox) == ["left behind"], DEADLINE)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+def test_a_file_that_is_removed_while_the_client_runs(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """What is put afterwards is found by the next process."""
+    settings: Dict[str, Any] = {
+        "outbox_path": tmp_path / "outbox" / "o.db",
+        "session_store": FileSessionStore(tmp_path / "session.json"),
+    }
+    first = offline(sandbox, party, **settings)
+    first.outbox.put(text("lost with its file"))
+    for file in (tmp_path / "outbox").iterdir():
+        file.unlink()
+    first.outbox.put(text("kept"))
+    first.close()
+    second = party.client(**settings)
+    second.connect(DEADLINE)
+    assert second.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["kept"]
+
+
+def test_an_item_without_data_does_not_stop_the_rest(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """A damaged item at the head becomes a dead letter, and the listener hears of it."""
+    client, heard = offline(sandbox, party, outbox_path=tmp_path / "o.db"), Results()
+    client.add_outbox_listener("heard", heard)
+    damaged = client.outbox.put(text("damaged"))
+    client.outbox.put(text("whole"))
+    with sqlite3.connect(tmp_path / "o.db", timeout=DEADLINE) as other:
+        other.execute("UPDATE items SET body = ? WHERE muid = ?", (json.dumps({"muid": damaged}), damaged))
+    other.close()
+    client.connect(DEADLINE)
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["whole"]
+    assert [what for what, _, _ in heard.wait_for(2)] == ["failed", "delivered"]
+    assert [(dead.muid, dead.error.code) for dead in client.outbox.dead_letters()] == [(damaged, "ERR_OUTBOX_STORE")]
+
+
+def test_dead_letters_are_bounded(sandbox: Sandbox, party: Party) -> None:
+    """There are at most as many dead letters as items may wait."""
+    client, _ = party.connected(outbox_max_items=5)
+    for number in range(12):
+        client.outbox.put(text(str(number), receiver_id="nobody"))
+        assert client.outbox.flush(DEADLINE)
+    dead = client.outbox.dead_letters()
+    assert [letter.message.text for letter in dead if isinstance(letter.message, TextMessage)] == list("78") + [
+        "9",
+        "10",
+        "11",
+    ]
+
+
+def test_data_nested_too_deeply(sandbox: Sandbox, party: Party) -> None:
+    """put() refuses with an exception of the SDK's own what can't be written as JSON; whatever it takes is sent."""
+    client, _ = party.connected()
+    taken = 0
+    for depth in (100, 490, *range(900, 1010, 3), 5000):
+        metadata: Dict[str, Any] = {}
+        for _ in range(depth):
+            metadata = {"a": metadata}
+        try:
+            client.outbox.put(text("deep", metadata=metadata))
+            taken += 1
+        except CometChatException as error:
+            assert error.code in ("INVALID_MESSAGE", "INVALID_METADATA")
+    client.outbox.put(text("after"))
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["deep"] * taken + ["after"] and taken == 2
+
+
+# Errors that are not the message's.
+
+
+@pytest.mark.parametrize("code, status", [("ERR_SUBSCRIPTION_EXPIRED", 403), ("ERR_PLAN_RESTRICTION", 400)])
+def test_an_error_of_the_plan_keeps_the_items(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, code: str, status: int
+) -> None:
+    """All items wait, with one warning; nothing is a dead letter; the next connection tries again."""
+    client, _ = party.connected()
+    sandbox.fail_http(status, path="/messages", body={"error": {"code": code, "message": "expired"}})
+    for number in range(3):
+        client.outbox.put(text(str(number)))
+    assert sandbox.wait_until(lambda: posts(sandbox), DEADLINE)
+    assert not client.outbox.flush(0.3)
+    assert (client.outbox.dead_letters(), client.outbox.pending(), posts(sandbox)) == ([], 3, 1)
+    warnings = [record.getMessage() for record in caplog.records if record.name == "cometchat.outbox"]
+    assert len(warnings) == 1 and code in warnings[0] and "dashboard" in warnings[0]
+    sandbox.heal()
+    assert sandbox.drop_connections()
+    assert client.outbox.flush(DEADLINE)
+    assert stored(sandbox) == ["0", "1", "2"]

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import logging
+import random
+import sqlite3
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
 from cometchat import (
     AuthenticationException,
     CometChatException,
-    CometChatWSState,
     ConnectionException,
+    InvalidArgumentException,
+    MessageReceipt,
     RateLimitException,
     TextMessage,
 )
-from cometchat._runtime.outbox_delivery import OutboxDelivery
-from cometchat._runtime.outbox_store import MESSAGE, RECEIPT, OutboxStore, Owner
+from cometchat._runtime._log import ClientLog
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _delivery
 
 DEADLINE = 10.0
 ME = Owner("app", "u1")
+LOGGER = logging.getLogger("cometchat.outbox")
+LOG = ClientLog(LOGGER, lambda: "client 1")
 
 
 def answered(status: int, code: str = "ERR_X", kind: type = CometChatException) -> CometChatException:
@@ -33,44 +39,55 @@ def answered(status: int, code: str = "ERR_X", kind: type = CometChatException) 
 class House:
     """The delivery with what is around it. ``answers`` maps a muid to the errors that it meets, one a try."""
 
-    def __init__(self, path: Optional[str] = None) -> None:
-        self.store = OutboxStore(path)
-        self.connection = SimpleNamespace(status=CometChatWSState.CONNECTED)
-        self.account = SimpleNamespace(
-            session=SimpleNamespace(app_id="app", uid="u1", auth_token="t1"), renew=self._renew
-        )
-        self.answers: Dict[str, List[Exception]] = {}
+    def __init__(self, path: Optional[str] = None, jitter: Callable[[], float] = lambda: 1.0) -> None:
+        self.store = OutboxStore(path, log=LOG)
+        self.login: Any = SimpleNamespace(app_id="app", uid="u1", auth_token="t1")
+        self.kinds: Tuple[str, ...] = (MESSAGE, RECEIPT)
+        self.remaining: Optional[int] = None
+        self.answers: Dict[str, List[BaseException]] = {}
         self.renewals: List[Callable[[], None]] = []
         self.tried: List[str] = []
         self.told: List[Any] = []
         self.waits: List[Any] = []
         self.on_try: Callable[[str], None] = lambda muid: None
-        self.on_wait: Callable[[threading.Event], None] = lambda event: None
+        self.on_wait: Callable[[Wakeup], None] = lambda wakeup: None
+        self.sees_others = path is not None
         self.delivery = OutboxDelivery(
-            self.store if path is None else OutboxStore(path, durable=False),
-            account=self.account,  # type: ignore[arg-type]
-            connection=self.connection,  # type: ignore[arg-type]
-            sender=self,  # type: ignore[arg-type]
-            dispatcher=SimpleNamespace(post=lambda *call: self.told.append(call)),  # type: ignore[arg-type]
+            self.store if path is None else OutboxStore(path, log=LOG, durable=False),
+            account=self,
+            connection=self,
+            sender=self,
+            dispatcher=self,
+            rate_limit_remaining=lambda: self.remaining,
+            log=LOG,
             name="test-outbox",
-            jitter=lambda: 1.0,
+            jitter=jitter,
             wait=self._wait,
         )
 
-    def _renew(self) -> None:
+    def _wait(self, wakeup: Wakeup, seconds: float) -> None:
+        self.waits.append((wakeup is self.delivery._retry, pytest.approx(seconds)))
+        self.on_wait(wakeup)
+
+    # As the account.
+
+    def session(self) -> Any:
+        return self.login
+
+    def renew(self) -> None:
         self.renewals.pop(0)()
 
-    def _wait(self, event: threading.Event, seconds: float) -> None:
-        self.waits.append((event is self.delivery._hurry, pytest.approx(seconds)))
-        self.on_wait(event)
+    # As the connection and the dispatcher.
 
-    # As Sender.
+    def sendable(self) -> Tuple[str, ...]:
+        return self.kinds
 
-    def as_from_here(self, body: Dict[str, Any]) -> Dict[str, Any]:
-        return {**body, "here": True}
+    def post(self, *call: Any) -> None:
+        self.told.append(call)
 
-    def post(self, body: Dict[str, Any]) -> TextMessage:
-        assert body["here"]
+    # As the sender.
+
+    def send_message(self, body: Dict[str, Any]) -> TextMessage:
         self._try(body["muid"])
         return TextMessage(id="1", muid=body["muid"])
 
@@ -87,12 +104,26 @@ class House:
 
     def put(self, *muids: str, kind: str = MESSAGE) -> None:
         for muid in muids:
-            receipt = {"messageId": muid, "uid": "u1", "receiver": "u2", "receiverType": "user", "action": "read"}
-            message = {"muid": muid, "category": "message", "type": "text", "data": {"text": muid}}
+            receipt = {
+                "messageId": muid,
+                "messageSender": "u2",
+                "uid": "u1",
+                "receiver": "u2",
+                "receiverType": "user",
+                "action": "read",
+            }
+            message = {
+                "muid": muid,
+                "receiver": "u2",
+                "receiverType": "user",
+                "category": "message",
+                "type": "text",
+                "data": {"text": muid},
+            }
             self.store.put(ME, kind, muid, message if kind == MESSAGE else receipt, 100)
 
     def flush(self) -> bool:
-        self.delivery.poke()
+        self.delivery.wake()
         return self.delivery.wait_until_empty(lambda: self.store.pending(ME), DEADLINE)
 
     def rest(self) -> None:
@@ -180,14 +211,37 @@ def test_the_wait_is_capped(house):
     assert house.waits[-1] == (True, 30.0)
 
 
+def test_ten_thousand_failures(house):
+    """However long the failures last, the outbox goes on."""
+    house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")] * 10_000
+    house.put("a")
+    house.run_once()
+    assert len(house.tried) == 10_001
+    assert house.store.pending(ME) == 0
+
+
 def test_the_quiet_that_the_service_asks_for(house):
-    """Retry-After is obeyed, and not even a new connection ends it."""
-    error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow", retry_after=7.0)
+    """Retry-After is obeyed, with jitter on top, and not even a new connection ends it."""
+    error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow", retry_after=8.0)
     error.http_status = 429
     house.answers["a"] = [error]
     house.put("a")
     assert house.flush()
-    assert house.waits == [(False, 7.0)]
+    assert house.waits == [(False, 10.0)]
+
+
+def test_clients_that_are_asked_for_quiet_spread():
+    """Twelve clients with one Retry-After do not come back at the same moment."""
+    waits = []
+    for seed in range(12):
+        house = House(jitter=random.Random(seed).random)
+        house._wait = lambda wakeup, seconds: waits.append(seconds)
+        house.delivery._wait = house._wait
+        house.answers["a"] = [RateLimitException("ERR_TOO_MANY_REQUESTS", "slow", retry_after=10.0)]
+        house.put("a")
+        house.run_once()
+        house.store.close()
+    assert len(waits) == 12 and min(waits) >= 10.0 and max(waits) - min(waits) > 1.0
 
 
 @pytest.mark.parametrize(
@@ -217,13 +271,13 @@ def test_poison_is_a_dead_letter(house, error, caplog):
 
 def test_throttling_holds_back_receipts_alone(house):
     """While throttled, messages go out; the receipts follow when it is over, and the thread does not spin."""
-    house.connection.status = CometChatWSState.FEATURE_THROTTLED
+    house.kinds = (MESSAGE,)
     house.put("r1", kind=RECEIPT)
     house.put("a")
     house.put("r2", kind=RECEIPT)
     house.run_once()
     assert house.tried == ["a"]
-    house.connection.status = CometChatWSState.CONNECTED
+    house.kinds = (MESSAGE, RECEIPT)
     house.run_once()
     assert house.tried == ["a", "r1", "r2"]
     assert house.waits == []
@@ -233,7 +287,7 @@ def test_throttled_in_the_middle(house):
     """Throttling that begins between two items stops the receipts from there on."""
 
     def throttle(muid: str) -> None:
-        house.connection.status = CometChatWSState.FEATURE_THROTTLED
+        house.kinds = (MESSAGE,)
 
     house.on_try = throttle
     house.put("a")
@@ -244,10 +298,9 @@ def test_throttled_in_the_middle(house):
     assert house.store.pending(ME) == 1
 
 
-@pytest.mark.parametrize("status", [CometChatWSState.DISCONNECTED, CometChatWSState.CONNECTING])
-def test_nothing_goes_out_while_down(house, status):
+def test_nothing_goes_out_while_down(house):
     """No connection: nothing is tried, and nothing is waited for."""
-    house.connection.status = status
+    house.kinds = ()
     house.put("a")
     house.run_once()
     assert (house.tried, house.waits) == ([], [])
@@ -256,7 +309,7 @@ def test_nothing_goes_out_while_down(house, status):
 def test_nothing_goes_out_without_a_login(house):
     """No user: the items stay."""
     house.put("a")
-    house.account.session = None
+    house.login = None
     house.run_once()
     assert house.tried == []
     assert house.store.pending(ME) == 1
@@ -266,7 +319,7 @@ def test_another_user_in_the_middle(house):
     """A login as another user stops the old one's items."""
 
     def change(muid: str) -> None:
-        house.account.session = SimpleNamespace(app_id="app", uid="u2", auth_token="t2")
+        house.login = SimpleNamespace(app_id="app", uid="u2", auth_token="t2")
 
     house.on_try = change
     house.put("a", "b")
@@ -279,15 +332,15 @@ def test_lost_in_the_middle(house):
     """The connection goes down between two items: the rest waits for the next one."""
 
     def lose(muid: str) -> None:
-        house.connection.status = CometChatWSState.CONNECTING
+        house.kinds = ()
 
     house.on_try = lose
     house.put("a", "b")
     house.run_once()
     assert house.tried == ["a"]
     house.on_try = lambda muid: None
-    house.connection.status = CometChatWSState.CONNECTED
-    house.delivery.hurry()
+    house.kinds = (MESSAGE, RECEIPT)
+    house.delivery.retry_now()
     assert house.flush()
 
 
@@ -295,7 +348,7 @@ def test_a_refused_token_is_renewed(house):
     """401: the login is renewed, which may bring a new auth token, and the item is tried again."""
 
     def renew() -> None:
-        house.account.session = SimpleNamespace(app_id="app", uid="u1", auth_token="t2")
+        house.login = SimpleNamespace(app_id="app", uid="u1", auth_token="t2")
 
     house.renewals = [renew]
     house.answers["a"] = [answered(401, kind=AuthenticationException)]
@@ -312,8 +365,8 @@ def test_a_renewal_that_does_not_help(house, caplog):
     house.run_once()
     assert house.tried == ["a", "a"]
     assert "until the next login" in caplog.text
-    house.delivery.poke()
-    house.delivery.hurry()
+    house.delivery.wake()
+    house.delivery.retry_now()
     assert house.flush()
 
 
@@ -330,8 +383,8 @@ def test_a_token_that_stays_refused(house, caplog):
     assert house.tried == ["a"]
     assert "until the next login" in caplog.text
     assert house.store.pending(ME) == 1
-    house.delivery.poke()
-    house.delivery.hurry()
+    house.delivery.wake()
+    house.delivery.retry_now()
     assert house.flush()
 
 
@@ -349,46 +402,41 @@ def test_a_renewal_without_network(house):
 
 
 def test_a_new_connection_ends_the_wait(house):
-    """hurry() wakes the thread from a wait after a failure."""
+    """retry_now() wakes the thread from a wait after a failure."""
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")]
     waiting = threading.Event()
 
-    def wait(event: threading.Event) -> None:
+    def wait(wakeup: Wakeup) -> None:
         waiting.set()
-        assert event.wait(DEADLINE)
+        assert wakeup.wait(DEADLINE)
 
     house.on_wait = wait
     house.put("a")
-    house.delivery.poke()
+    house.delivery.wake()
     assert waiting.wait(DEADLINE)
-    house.delivery.hurry()
+    house.delivery.retry_now()
     assert house.flush()
 
 
 def test_no_thread_for_who_does_not_use_it(house):
     """A connection alone starts no thread for an outbox in memory that was never used."""
-    house.delivery.hurry()
+    house.delivery.retry_now()
     assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
 
 
-def test_an_unexpected_error_is_survived(house, caplog):
-    """A mistake is logged with its traceback, and the next wake-up goes on."""
-    house.answers["a"] = [KeyError("a mistake")]
+@pytest.mark.parametrize(
+    "error",
+    [KeyError("x"), MemoryError(), sqlite3.OperationalError("x"), SystemExit(1)],
+    ids=repr,
+)
+def test_an_unexpected_error_is_survived(house, error, caplog):
+    """It is logged with its traceback, and the item is tried again after a wait, without another wake-up."""
+    house.answers["a"] = [error]
     house.put("a")
-    seen = threading.Event()
-
-    class Seen(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            seen.set()
-
-    logging.getLogger("cometchat.outbox").addHandler(Seen())
-    try:
-        house.delivery.poke()
-        assert seen.wait(DEADLINE)
-    finally:
-        logging.getLogger("cometchat.outbox").handlers.pop()
     assert house.flush()
-    assert "a mistake" in caplog.text
+    assert house.tried == ["a", "a"]
+    assert len(house.waits) == 1
+    assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
 
 
 def test_a_store_that_fails_is_said(house, caplog):
@@ -404,7 +452,7 @@ def test_a_store_that_fails_is_said(house, caplog):
         return right(*args)
 
     house.store.head = fail_once  # type: ignore[method-assign]
-    house.delivery.poke()
+    house.delivery.wake()
     assert house.flush()
     assert "disk full" in caplog.text
     assert house.waits == [(True, 0.2)]
@@ -419,7 +467,7 @@ def test_no_thread_to_be_had(house, monkeypatch, caplog):
     house.put("a")
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
-        house.delivery.poke()
+        house.delivery.wake()
     assert "can't start new thread" in caplog.text
     assert house.flush()
 
@@ -429,9 +477,9 @@ def test_close_ends_every_wait(house):
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")]
     waiting = threading.Event()
 
-    def wait(event: threading.Event) -> None:
+    def wait(wakeup: Wakeup) -> None:
         waiting.set()
-        assert event.wait(DEADLINE)
+        assert wakeup.wait(DEADLINE)
 
     house.on_wait = wait
     house.put("a")
@@ -443,20 +491,20 @@ def test_close_ends_every_wait(house):
     flusher.join(DEADLINE)
     assert flushed == [False]
     house.delivery.join(DEADLINE)
-    house.delivery.poke()
+    house.delivery.wake()
 
 
 def test_another_process_has_the_turn(tmp_path):
     """While another process sends, this one waits for its end, and sends what is left."""
     house = House(str(tmp_path / "o.db"))
-    turn = OutboxStore(str(tmp_path / "o.db")).delivery_lock(ME)
+    turn = OutboxStore(str(tmp_path / "o.db"), log=LOG).delivery_lock(ME)
     house.put("a", "b")
     assert turn.acquire()
 
-    def release(event: threading.Event) -> None:
+    def release(wakeup: Wakeup) -> None:
         house.store.remove(house.store.head(ME, (MESSAGE,), 1)[0])
         turn.release()
-        house.on_wait = lambda event: None
+        house.on_wait = lambda wakeup: None
 
     house.on_wait = release
     assert house.flush()
@@ -469,11 +517,11 @@ def test_another_process_has_the_turn(tmp_path):
 def test_another_process_has_sent_all(tmp_path):
     """The other process has emptied it: nothing is left to wait for."""
     house = House(str(tmp_path / "o.db"))
-    turn = OutboxStore(str(tmp_path / "o.db")).delivery_lock(ME)
+    turn = OutboxStore(str(tmp_path / "o.db"), log=LOG).delivery_lock(ME)
     house.put("a")
     assert turn.acquire()
 
-    def empty(event: threading.Event) -> None:
+    def empty(wakeup: Wakeup) -> None:
         house.store.remove(house.store.head(ME, (MESSAGE,), 1)[0])
 
     house.on_wait = empty
@@ -482,3 +530,384 @@ def test_another_process_has_sent_all(tmp_path):
     turn.release()
     house.rest()
     house.store.close()
+
+
+# What was sent is not sent again.
+
+
+def failing(times: int, error: BaseException, real: Callable[..., Any]) -> Callable[..., Any]:
+    """A call that fails a number of times, and then does what it should."""
+    left = [times]
+
+    def call(*args: Any) -> Any:
+        if left[0]:
+            left[0] -= 1
+            raise error
+        return real(*args)
+
+    return call
+
+
+LOCKED = CometChatException("ERR_OUTBOX_STORE", "database is locked")
+
+
+@pytest.mark.parametrize("error", [LOCKED, MemoryError(), sqlite3.OperationalError("disk full")], ids=repr)
+def test_a_sent_item_whose_row_stays(house, error):
+    """The row of a sent item can't be removed: that is tried again, and the item is not sent again."""
+    house.store.remove = failing(6, error, house.store.remove)
+    house.put("a", "b")
+    assert house.flush()
+    assert house.tried == ["a", "b"]
+    assert calls(house) == [("on_delivered", "a"), ("on_delivered", "b")]
+    assert len(house.waits) == 6
+
+
+def test_a_report_that_fails(house):
+    """The call of the listeners can't be queued: the item is not sent again, and the listeners hear of it once."""
+    house.delivery._dispatcher = SimpleNamespace(post=failing(2, MemoryError(), house.post))
+    house.put("a")
+    assert house.flush()
+    assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
+
+
+def test_the_listeners_hear_of_it_before_the_row_is_removed(house):
+    """A file that is locked for long does not hold the news back."""
+    seen: List[Any] = []
+    real = house.store.remove
+    house.store.remove = lambda item: (seen.extend(calls(house)), real(item))
+    house.put("a")
+    assert house.flush()
+    assert seen == [("on_delivered", "a")]
+
+
+def test_no_other_process_sends_what_could_not_be_removed(tmp_path):
+    """The process that has sent an item keeps the turn until the row is removed."""
+    house = House(str(tmp_path / "o.db"))
+    other = OutboxStore(str(tmp_path / "o.db"), log=LOG)
+    taken: List[bool] = []
+
+    def look(wakeup: Wakeup) -> None:
+        with other.delivery_lock(ME) as turn:
+            taken.append(turn.acquire())
+
+    house.on_wait = look
+    house.delivery._store.remove = failing(2, LOCKED, house.delivery._store.remove)
+    house.put("a")
+    house.run_once()
+    assert taken == [False, False]
+    with other.delivery_lock(ME) as turn:
+        assert turn.acquire()
+    for store in (other, house.store, house.delivery._store):
+        store.close()
+
+
+def test_close_while_a_row_stays(house):
+    """close() ends the tries to remove it."""
+    house.store.remove = failing(10**9, LOCKED, house.store.remove)
+    house.put("a", "b")
+    house.on_wait = lambda wakeup: house.delivery.close()
+    house.delivery.wake()
+    house.delivery.join(DEADLINE)
+    assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
+
+
+def test_close_while_an_item_is_being_sent(house):
+    """It is finished, reported and removed; the next one is not begun."""
+    sending, go = threading.Event(), threading.Event()
+
+    def block(muid: str) -> None:
+        sending.set()
+        assert go.wait(DEADLINE)
+
+    house.on_try = block
+    house.put("a", "b")
+    house.delivery.wake()
+    assert sending.wait(DEADLINE)
+    house.delivery.close()
+    house.delivery.close()
+    house.delivery.join(0.01)
+    assert calls(house) == []
+    go.set()
+    house.delivery.join(DEADLINE)
+    assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
+
+
+def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
+    """The row is removed, though the outbox's own connection is closed by then."""
+    house = House(str(tmp_path / "o.db"))
+    sending, go = threading.Event(), threading.Event()
+
+    def block(muid: str) -> None:
+        sending.set()
+        assert go.wait(DEADLINE)
+
+    house.on_try = block
+    house.put("a", "b")
+    house.delivery.wake()
+    assert sending.wait(DEADLINE)
+    house.delivery.close()
+    house.store.close()
+    go.set()
+    house.rest()
+    other = OutboxStore(str(tmp_path / "o.db"), log=LOG)
+    assert [item.muid for item in other.head(ME, (MESSAGE,), 9)] == ["b"]
+    other.close()
+
+
+# Items whose error is their own.
+
+
+@pytest.mark.parametrize(
+    "kind, body",
+    [
+        (MESSAGE, {}),
+        (MESSAGE, {"muid": "x", "receiver": "u2", "receiverType": "user", "category": "message", "type": "text"}),
+        (
+            MESSAGE,
+            {"muid": "x", "receiver": 5, "receiverType": [], "category": {}, "type": None, "data": {"entities": 5}},
+        ),
+        (RECEIPT, {}),
+        (RECEIPT, {"messageId": 5, "uid": {"a": []}}),
+        ("letter", {"muid": "x"}),
+    ],
+)
+def test_a_damaged_item_does_not_stop_the_rest(house, kind, body, caplog):
+    """What lacks what is sent becomes a dead letter, the listeners are told, and the rest goes on."""
+    house.put("a")
+    house.store.put(ME, kind, "damaged", body, 100)
+    house.put("b")
+    assert house.flush()
+    assert house.tried == ["a", "b"]
+    assert [method for _, method, *_ in house.told] == ["on_delivered", "on_failed", "on_delivered"]
+    (_, _, thing, error) = house.told[1]
+    assert error.code == "ERR_OUTBOX_STORE" and "damaged" in error.message
+    assert isinstance(thing, MessageReceipt) if kind == RECEIPT else thing.muid == "damaged"
+    (dead,) = house.store.dead(ME)
+    assert (dead.item.muid, dead.code) == ("damaged", "ERR_OUTBOX_STORE")
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+def test_a_damaged_item_does_not_wait_for_the_end_of_throttling(house):
+    """An item of an unknown kind is buried though its kind can't be sent, and the thread does not spin."""
+    house.kinds = (MESSAGE,)
+    house.store.put(ME, "letter", "damaged", {}, 100)
+    house.put("a")
+    house.run_once()
+    assert house.tried == ["a"] and house.store.pending(ME) == 0
+
+
+def test_what_the_sender_refuses_is_buried(house):
+    """An argument that is wrong before anything was sent is the item's own error."""
+    house.answers["a"] = [InvalidArgumentException("INVALID_RECEIVER_TYPE", "no", name="receiver_type")]
+    house.put("a", "b")
+    assert house.flush()
+    assert [method for method, _ in calls(house)] == ["on_failed", "on_delivered"]
+
+
+def test_too_many_dead_letters(caplog):
+    """The oldest ones are discarded, with a warning."""
+    house = House()
+    house.store._max_dead = 2
+    for muid in "abc":
+        house.answers[muid] = [answered(400)]
+        house.put(muid)
+    house.run_once()
+    assert [dead.item.muid for dead in house.store.dead(ME)] == ["b", "c"]
+    assert "1 oldest were discarded" in caplog.text
+    house.store.close()
+
+
+# Errors by their codes.
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        answered(400, "ERR_MISSION_FAILED"),
+        answered(403, "ERR_OPERATION_FAILED", AuthenticationException),
+        answered(400, "ERR_TOO_MANY_REQUESTS", RateLimitException),
+    ],
+    ids=str,
+)
+def test_a_passing_error_with_a_status_of_a_refusal(house, error):
+    """A code that says that it will pass counts more than the status."""
+    house.answers["a"] = [error]
+    house.put("a")
+    assert house.flush()
+    assert house.tried == ["a", "a"] and house.store.dead(ME) == []
+
+
+@pytest.mark.parametrize("code", ["ERR_SUBSCRIPTION_EXPIRED", "ERR_PLAN_RESTRICTION", "AUTH_ERR_INVALID_APPID"])
+@pytest.mark.parametrize("status", [400, 401, 402, 403])
+def test_an_operator_has_to_act(house, code, status, caplog):
+    """Errors of the app or the plan stop all items at the longest wait, bury none, and are told once."""
+    house.answers["a"] = [answered(status, code, AuthenticationException) for _ in range(3)]
+    house.put("a", "b")
+    assert house.flush()
+    assert house.tried == ["a", "a", "a", "a", "b"]
+    assert all(wait.expected >= 30.0 for _, wait in house.waits) and len(house.waits) == 3
+    assert house.store.dead(ME) == []
+    (warning,) = caplog.records
+    assert warning.levelname == "WARNING" and "plan in the CometChat dashboard" in warning.getMessage()
+    house.answers["c"] = [answered(status, code)]
+    house.put("c")
+    assert house.flush()
+    assert len(caplog.records) == 2  # after a success it is news
+
+
+@pytest.mark.parametrize("status", [400, 403, 404])
+def test_a_token_of_another_device_is_renewed(house, status):
+    """ERR_AUTHTOKEN_UNAVAILABLE is a refused token, with any status."""
+    house.renewals = [lambda: None]
+    house.answers["a"] = [answered(status, "ERR_AUTHTOKEN_UNAVAILABLE")]
+    house.put("a")
+    assert house.flush()
+    assert house.tried == ["a", "a"] and house.renewals == [] and house.store.dead(ME) == []
+
+
+def test_a_renewal_that_the_operator_has_to_allow(house, caplog):
+    """The renewal fails with an error of the plan: the token is not refused by that."""
+
+    def fail() -> None:
+        raise answered(403, "ERR_SUBSCRIPTION_EXPIRED", AuthenticationException)
+
+    house.renewals = [fail, lambda: None]
+    house.answers["a"] = [answered(401, kind=AuthenticationException)] * 2
+    house.put("a")
+    assert house.flush()
+    assert house.tried == ["a", "a", "a"]
+    assert "until the next login" not in caplog.text
+
+
+def test_nothing_is_tried_with_a_refused_token(house):
+    """What is put afterwards waits too; another token ends that."""
+    house.renewals = [lambda: None]
+    house.answers["a"] = [answered(401, kind=AuthenticationException)] * 2
+    house.put("a")
+    house.run_once()
+    house.put("b")
+    house.run_once()
+    assert house.tried == ["a", "a"]
+    house.login = SimpleNamespace(app_id="app", uid="u1", auth_token="t2")
+    house.run_once()
+    assert house.tried == ["a", "a", "a", "b"]
+
+
+# Rate limits.
+
+
+@pytest.mark.parametrize("remaining, waits", [(None, []), (100, []), (99, [1.5, 1.5]), (0, [1.5, 1.5])])
+def test_slow_before_the_limit(house, remaining, waits):
+    """The last requests of a minute are left to the user's own calls: one item a second goes out then."""
+    house.remaining = remaining
+    house.put("a", "b")
+    assert house.flush()
+    assert [wait for _, wait in house.waits] == waits
+
+
+def test_close_ends_the_slow_pace(house):
+    """close() within that wait: the item is not begun."""
+    house.remaining = 0
+    house.on_wait = lambda wakeup: house.delivery.close()
+    house.put("a")
+    house.delivery.wake()
+    house.delivery.join(DEADLINE)
+    assert (house.tried, len(house.waits)) == ([], 1)
+
+
+# Other processes.
+
+
+@pytest.fixture
+def shared(tmp_path, monkeypatch) -> Iterator[House]:
+    monkeypatch.setattr(_delivery, "_LOOK", 0.01)
+    made = House(str(tmp_path / "o.db"))
+    yield made
+    made.rest()
+    made.store.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    pause = threading.Event()
+    for _ in range(int(DEADLINE / 0.01)):
+        if condition():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it did not happen")
+
+
+def test_what_another_process_has_put_and_left(shared):
+    """An idle, connected process finds what another one has put into the file, and sends it."""
+    shared.delivery.retry_now()
+    until(lambda: shared.delivery._store._version is not None)  # it has looked, and found nothing
+    shared.put("a")  # with a connection of its own, and without a wake-up
+    until(lambda: shared.tried == ["a"])
+    until(lambda: shared.store.pending(ME) == 0)
+
+
+def test_nobody_looks_without_need(shared, house):
+    """While the connection is down, and without a file, the thread sleeps."""
+    assert shared.delivery._look_interval() == 0.01
+    shared.kinds = ()
+    assert shared.delivery._look_interval() is None
+    assert house.delivery._look_interval() is None
+
+
+def test_a_flush_finds_what_another_process_has_sent(shared):
+    """flush() ends when another process has sent the last item, though this one is not connected."""
+    shared.kinds = ()
+    shared.put("a")
+    flushed: List[bool] = []
+    thread = threading.Thread(target=lambda: flushed.append(shared.flush()), name="test-flusher")
+    thread.start()
+    until(lambda: shared.delivery._flushing != [])
+    shared.store.remove(shared.store.head(ME, (MESSAGE,), 1)[0])
+    thread.join(DEADLINE)
+    assert flushed == [True]
+
+
+def test_nothing_pending_needs_no_lock(tmp_path):
+    """A delivery with nothing to do makes no lock for the user."""
+    house = House(str(tmp_path / "new" / "o.db"))
+    house.run_once()
+    assert [path.name for path in (tmp_path / "new").glob("*.lock")] == ["o.db.lock"]
+    assert house.waits == []
+    for store in (house.store, house.delivery._store):
+        store.close()
+
+
+# Logging.
+
+
+@pytest.mark.parametrize("error", [OSError("disk full"), ValueError("closed file"), RecursionError()], ids=repr)
+def test_a_logging_handler_that_raises(house, error):
+    """No warning can be written: everything goes on."""
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise error
+
+    handler, root = Broken(), logging.getLogger("cometchat")
+    root.addHandler(handler)
+    try:
+        house.answers = {"a": [answered(400)], "b": [KeyError("x")], "c": [answered(403, "ERR_PLAN_RESTRICTION")]}
+        house.put("a", "b", "c")
+        assert house.flush()
+    finally:
+        root.removeHandler(handler)
+    assert calls(house) == [("on_failed", "a"), ("on_delivered", "b"), ("on_delivered", "c")]
+
+
+@pytest.mark.parametrize("method", ["__init__", "start"])
+def test_no_thread_to_be_had_in_memory(house, monkeypatch, method):
+    """The system gives no thread for the first item: the next connection starts it."""
+
+    def refuse(*args: Any, **named: Any) -> None:
+        raise MemoryError("no thread")
+
+    house.put("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, method, refuse)
+        house.delivery.wake()
+    house.delivery.retry_now()
+    until(lambda: house.store.pending(ME) == 0)

@@ -3,24 +3,33 @@
 from __future__ import annotations
 
 import errno
+import json
+import logging
 import multiprocessing
 import os
 import sqlite3
 import stat
+import sys
 import threading
 from pathlib import Path
-from typing import Any, Iterator, List, Optional
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 
 from cometchat import CometChatException
-from cometchat._runtime import outbox_store
-from cometchat._runtime.outbox_store import MESSAGE, RECEIPT, FileLock, Item, OutboxStore, Owner
+from cometchat._runtime._log import ClientLog
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, Owner, _file_lock, _store
+from cometchat._runtime.outbox._file_lock import FileLock
 
 ME = Owner("app", "u1")
 OTHER = Owner("app", "u2")
 
 LIMIT = 1000
+LOG = ClientLog(logging.getLogger("cometchat.outbox"), lambda: "client 1")
+
+
+def open_store(path: Any = None, **more: Any) -> OutboxStore:
+    return OutboxStore(None if path is None else str(path), log=LOG, **more)
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -30,7 +39,7 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Optional[str]:
 
 @pytest.fixture
 def store(path: Optional[str]) -> Iterator[OutboxStore]:
-    made = OutboxStore(path, wall_clock=lambda: 1000.5)
+    made = open_store(path, wall_clock=lambda: 1000.5)
     yield made
     made.close()
 
@@ -106,7 +115,7 @@ def test_dead_letters(store):
     """A buried item is no item any more; it can be looked at, taken up again as the newest, and forgotten."""
     put(store, 1, 2)
     item = first(store)
-    store.bury(item, CometChatException("ERR_X", "no", details="why"))
+    store.bury(ME, item, CometChatException("ERR_X", "no", details="why"))
     assert numbers(store) == [2]
     (dead,) = store.dead(ME)
     assert dead == (item, 1000.5, "ERR_X", "no", "why")
@@ -115,7 +124,7 @@ def test_dead_letters(store):
     assert store.revive(ME, "m1")
     assert (numbers(store), store.dead(ME)) == ([2, 1], [])
     assert not store.revive(ME, "m1")
-    store.bury(store.head(ME, (MESSAGE,), 2)[1], CometChatException("ERR_Y", "again"))
+    store.bury(ME, store.head(ME, (MESSAGE,), 2)[1], CometChatException("ERR_Y", "again"))
     assert store.dead(ME)[0].details is None
     assert store.discard(ME, "m1")
     assert not store.discard(ME, "m1")
@@ -125,21 +134,168 @@ def test_dead_letters(store):
 def test_a_dead_letter_stays_while_its_muid_waits(store):
     """Another item of the same muid was put meanwhile: neither of the two is lost."""
     put(store, 1)
-    store.bury(first(store), CometChatException("ERR_X", "no"))
+    store.bury(ME, first(store), CometChatException("ERR_X", "no"))
     put(store, 1)
     assert not store.revive(ME, "m1")
     assert numbers(store) == [1] and len(store.dead(ME)) == 1
 
 
-@pytest.mark.parametrize("body", ["{", "[]", "null", b"\xff", 5], ids=str)
-def test_a_damaged_item_does_not_stand_before_the_rest(store, body, caplog):
-    """What can't be read is a dead letter, with a warning; the others are there."""
+@pytest.mark.parametrize(
+    "change",
+    [
+        "body = '{'",
+        "body = '[]'",
+        "body = 'null'",
+        "body = '{\"a\": 1e999}'",
+        "body = '{\"a\": NaN}'",
+        "body = x'ff'",
+        "body = CAST(x'22ff22' AS TEXT)",
+        "body = 5",
+        "body = '{\"a\": ' || replace(hex(zeroblob(50000)), '0', '[') || '}'",
+        "body = '{\"a\": ' || replace(hex(zeroblob(300)), '0', '[') || replace(hex(zeroblob(300)), '0', ']') || '}'",
+        "kind = 'letter'",
+        "kind = CAST(x'ff' AS TEXT)",
+        "muid = CAST(x'ff' AS TEXT)",
+        "muid = x'ff'",
+    ],
+)
+def test_a_damaged_item_can_be_read_and_buried(store, change):
+    """What is damaged is read as such, whatever it is, and makes a dead letter; the others are there."""
     put(store, 1, 2, 3)
-    store._connection.execute("UPDATE items SET body = ? WHERE muid = 'm2'", (body,))
+    store._connection.execute(f"UPDATE items SET {change} WHERE muid = 'm2'")
+    items = store.head(ME, (MESSAGE,), LIMIT)
+    assert [item.damage is None for item in items] == [True, False, True]
+    assert [item.body.get("number") for item in (items[0], items[2])] == [1, 3]
+    damaged = items[1]
+    store.bury(ME, damaged, CometChatException("ERR_OUTBOX_STORE", "damaged"))
     assert numbers(store) == [1, 3]
     (dead,) = store.dead(ME)
-    assert (dead.item.muid, dead.item.body, dead.code) == ("m2", {}, "ERR_OUTBOX_STORE")
-    assert "m2" in caplog.text
+    assert (dead.item.muid, dead.code) == (damaged.muid, "ERR_OUTBOX_STORE")
+    assert store.discard(ME, damaged.muid)
+    assert store.dead(ME) == []
+
+
+def test_damaged_times_are_read(store):
+    """A damaged time is 0, and damages nothing else."""
+    put(store, 1, 2)
+    store._connection.execute("UPDATE items SET put_at = 'noon' WHERE muid = 'm1'")
+    assert [(item.put_at, item.damage) for item in store.head(ME, (MESSAGE,), 2)] == [(0.0, None), (1000.5, None)]
+    store.bury(ME, first(store), CometChatException("ERR_X", "no"))
+    store._connection.execute("UPDATE dead_letters SET failed_at = x'00', message = x'00', details = x'00'")
+    (dead,) = store.dead(ME)
+    assert (dead.failed_at, dead.message) == (0.0, repr(b"\x00"))
+
+
+def nested(depth: int, *, of: Callable[[Any], Any] = lambda inner: [inner]) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = of(value)
+    return value
+
+
+@pytest.mark.parametrize("depth", [_store.MAX_NESTING, 2000, 200_000])
+def test_data_nested_too_deeply_is_refused(store, depth):
+    """put() raises an exception of the SDK's own, and takes nothing."""
+    for of in (lambda inner: [inner], lambda inner: {"a": inner}):
+        with pytest.raises(CometChatException) as caught:
+            store.put(ME, MESSAGE, "deep", {"a": nested(depth, of=of)}, LIMIT)
+        assert caught.value.code == "INVALID_MESSAGE"
+    assert store.pending(ME) == 0
+
+
+def test_data_nested_as_deep_as_allowed_can_be_read(store):
+    """What put() takes can be read and written again."""
+    body = {"a": nested(_store.MAX_NESTING - 1), "b": nested(_store.MAX_NESTING - 1, of=lambda inner: {"c": inner})}
+    store.put(ME, MESSAGE, "deep", body, LIMIT)
+    item = first(store)
+    assert item.damage is None and json.dumps(item.body) == json.dumps(body)
+
+
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}], ids=str)
+def test_data_that_is_not_json_is_refused(store, value):
+    """put() raises INVALID_MESSAGE."""
+    with pytest.raises(CometChatException) as caught:
+        store.put(ME, MESSAGE, "m", {"a": value}, LIMIT)
+    assert caught.value.code == "INVALID_MESSAGE"
+
+
+@pytest.mark.skipif(not hasattr(sys, "set_int_max_str_digits"), reason="this Python has no limit of digits")
+def test_a_number_of_too_many_digits_is_refused(store):
+    """One that Python refuses to write raises INVALID_MESSAGE."""
+    with pytest.raises(CometChatException) as caught:
+        store.put(ME, MESSAGE, "m", {"a": 10**5000}, LIMIT)
+    assert caught.value.code == "INVALID_MESSAGE"
+
+
+def test_dead_letters_are_bounded(path):
+    """A user keeps a number of dead letters, the newest ones; those of other users do not count."""
+    store = open_store(path, max_dead=3)
+    put(store, 9, owner=OTHER)
+    store.bury(OTHER, store.head(OTHER, (MESSAGE,), 1)[0], CometChatException("ERR_X", "no"))
+    dropped = []
+    for number in range(10):
+        put(store, number)
+        dropped.append(store.bury(ME, first(store), CometChatException("ERR_X", "no")))
+    assert [dead.item.muid for dead in store.dead(ME)] == ["m7", "m8", "m9"]
+    assert (store.dead_count(ME), store.dead_count(OTHER)) == (3, 1)
+    assert dropped == [0] * 3 + [1] * 7
+    store.close()
+
+
+def test_dead_letters_age(path):
+    """A dead letter is kept for 30 days."""
+    now = [1000.0]
+    store = open_store(path, wall_clock=lambda: now[0])
+    assert store.dead_count(ME) == 0
+    put(store, 1, 2)
+    store.bury(ME, first(store), CometChatException("ERR_X", "no"))
+    now[0] += _store.MAX_DEAD_AGE
+    assert store.dead_count(ME) == len(store.dead(ME)) == 1
+    now[0] += 1
+    assert store.dead_count(ME) == len(store.dead(ME)) == 0
+    assert store.bury(ME, first(store), CometChatException("ERR_X", "no")) == 1
+    assert [dead.item.muid for dead in store.dead(ME)] == ["m2"]
+    store.close()
+
+
+def test_an_error_in_any_characters_can_be_kept(store):
+    """The text of an error may have half a surrogate pair, which SQLite refuses."""
+    put(store, 1)
+    store.bury(ME, first(store), CometChatException("ERR_\ud800", "no \udfff", details="\ud800"))
+    (dead,) = store.dead(ME)
+    assert (dead.code, dead.message, dead.details) == ("ERR_\\ud800", "no \\udfff", "\\ud800")
+
+
+def test_no_cursor_is_left_open(store, monkeypatch):
+    """Without reference counting, a cursor that was not closed breaks the next transaction."""
+    cursors: List[sqlite3.Cursor] = []
+
+    class Watched(sqlite3.Connection):
+        def execute(self, *args: Any) -> sqlite3.Cursor:
+            cursors.append(super().execute(*args))
+            return cursors[-1]
+
+        def executescript(self, script: str) -> sqlite3.Cursor:
+            cursors.append(super().executescript(script))
+            return cursors[-1]
+
+    real = sqlite3.connect
+    monkeypatch.setattr(sqlite3, "connect", lambda *args, **named: real(*args, factory=Watched, **named))
+    put(store, 1, 2, 3)
+    store.remove(first(store))
+    store.bury(ME, first(store), CometChatException("ERR_X", "no"))
+    store.revive(ME, "m2")
+    store.discard(ME, "m2")
+    store.pending(ME)
+    store.dead(ME)
+    store.dead_count(ME)
+    store.has_changed()
+    with pytest.raises(CometChatException):
+        put(store, 8, 9, limit=1)
+    assert len(cursors) > 20
+    for cursor in cursors:
+        with pytest.raises(sqlite3.ProgrammingError, match="closed cursor"):
+            cursor.fetchone()
 
 
 def test_from_many_threads(store):
@@ -172,32 +328,222 @@ def test_closed(store):
 
 def test_never_used_leaves_nothing(tmp_path):
     """A store that nobody used has made no file."""
-    OutboxStore(str(tmp_path / "o.db")).close()
+    open_store(str(tmp_path / "o.db")).close()
     assert list(tmp_path.iterdir()) == []
 
 
 # Files.
 
 
-def test_only_the_owner_can_read_it(tmp_path):
-    """Whatever the umask, the file and what SQLite puts beside it have mode 0600, a new folder 0700."""
-    path = tmp_path / "new" / "o.db"
+@pytest.fixture
+def no_umask() -> Iterator[None]:
     before = os.umask(0)
-    try:
-        store = OutboxStore(str(path))
-        put(store, 1)
-    finally:
-        os.umask(before)
-    modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
-    assert "o.db-wal" in modes and set(modes.values()) == {0o600}
+    yield
+    os.umask(before)
+
+
+def modes(folder: Path) -> Dict[str, int]:
+    return {file.name: stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()}
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_only_the_owner_can_read_it(tmp_path, no_umask):
+    """Whatever the umask, the file, what SQLite puts beside it and the locks have mode 0600, a new folder 0700."""
+    path = tmp_path / "new" / "o.db"
+    store = open_store(path)
+    put(store, 1)
+    with store.delivery_lock(ME) as lock:
+        assert lock.acquire()
+    found = modes(path.parent)
+    assert {"o.db", "o.db-wal", "o.db-shm", "o.db.lock"} < set(found) and set(found.values()) == {0o600}
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
     store.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_a_file_that_others_can_read_is_made_private(tmp_path, no_umask):
+    """A file of an older version, or one that was made by hand, gets mode 0600, and so do its WAL and its locks."""
+    path = tmp_path / "o.db"
+    for name in ("o.db", "o.db.lock"):
+        (tmp_path / name).touch(0o666)
+    store = open_store(path)
+    put(store, 1)
+    assert set(modes(tmp_path).values()) == {0o600}
+    store.close()
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file away")
+def test_a_file_of_another_user(tmp_path, monkeypatch):
+    """A file that another user has planted is ERR_OUTBOX_STORE; root may use it."""
+    path = tmp_path / "o.db"
+    path.touch(0o666)
+    os.chown(path, 12345, 12345)
+    store = open_store(path)
+    monkeypatch.setattr(os, "geteuid", lambda: 54321)
+    with pytest.raises(CometChatException, match="belongs to another user") as caught:
+        put(store, 1)
+    assert caught.value.code == "ERR_OUTBOX_STORE"
+    monkeypatch.undo()
+    put(store, 1)
+    store.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system can't refuse to follow a link")
+def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
+    """Another user may have put it there: ERR_OUTBOX_STORE, and its target is left alone."""
+    (tmp_path / "o.db.lock").symlink_to(tmp_path / "target")
+    store = open_store(tmp_path / "o.db")
+    with pytest.raises(CometChatException) as caught:
+        put(store, 1)
+    assert caught.value.code == "ERR_OUTBOX_STORE"
+    assert not (tmp_path / "target").exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
+def test_a_pipe_is_refused(tmp_path):
+    """What is no file is ERR_OUTBOX_STORE, and does not hang."""
+    os.mkfifo(tmp_path / "o.db")
+    with pytest.raises(CometChatException, match="not a regular file") as caught:
+        put(open_store(tmp_path / "o.db"), 1)
+    assert caught.value.code == "ERR_OUTBOX_STORE"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+def test_a_linked_file_has_one_lock(tmp_path):
+    """Two names of one file lead to one database and one delivery lock."""
+    (tmp_path / "link.db").symlink_to(tmp_path / "o.db")
+    one, two = open_store(tmp_path / "link.db"), open_store(tmp_path / "o.db")
+    put(one, 1)
+    put(two, 2)
+    assert numbers(one) == numbers(two) == [1, 2]
+    with one.delivery_lock(ME) as lock:
+        assert lock.acquire()
+        assert not two.delivery_lock(ME).acquire()
+    one.close()
+    two.close()
+
+
+def remove_all(path: Path) -> None:
+    for file in path.parent.iterdir():
+        file.unlink()
+
+
+def remove_database(path: Path) -> None:
+    path.unlink()
+
+
+def remove_wal(path: Path) -> None:
+    Path(f"{path}-wal").unlink()
+
+
+def replace(path: Path) -> None:
+    copy = open_store(path.parent / "copy.db")
+    put(copy, 100)
+    copy.close()
+    for suffix in ("-wal", "-shm"):
+        Path(f"{path}{suffix}").unlink()
+    os.replace(path.parent / "copy.db", path)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.parametrize("act", [remove_all, remove_database, remove_wal, replace])
+def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
+    """What is put afterwards is found by the next process; a warning says that the rest is lost."""
+    path = tmp_path / "folder" / "o.db"
+    store = open_store(path)
+    put(store, 1)
+    act(path)
+    put(store, 2, 3)
+    other = open_store(path)
+    assert {2, 3} <= set(numbers(other))
+    assert numbers(store) == numbers(other)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert str(path) in caplog.text and "deleted or replaced" in caplog.text
+    other.close()
+    store.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
+    """It is removed after the item was written and before put() is back: the item is put again."""
+    path = tmp_path / "folder" / "o.db"
+    store = open_store(path)
+    put(store, 1)
+    real = OutboxStore._is_in_place
+    looks: List[bool] = []
+
+    def look(self: OutboxStore) -> bool:
+        if len(looks) == 1:  # the first is at the start
+            remove_all(path)
+        looks.append(real(self))
+        return looks[-1]
+
+    monkeypatch.setattr(OutboxStore, "_is_in_place", look)
+    put(store, 2)
+    assert looks == [True, False, False, True]
+    other = open_store(path)
+    assert numbers(other) == [2]
+    other.close()
+    store.close()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+def test_a_file_that_is_removed_again_and_again(tmp_path, monkeypatch):
+    """No put() claims what it can't keep: ERR_OUTBOX_STORE."""
+    path = tmp_path / "folder" / "o.db"
+    store = open_store(path)
+    real = OutboxStore._is_in_place
+
+    def look(self: OutboxStore) -> bool:
+        remove_all(path)
+        return real(self)
+
+    monkeypatch.setattr(OutboxStore, "_is_in_place", look)
+    with pytest.raises(CometChatException, match="deleted or replaced") as caught:
+        put(store, 1)
+    assert caught.value.code == "ERR_OUTBOX_STORE"
+    store.close()
+
+
+def test_has_changed(tmp_path):
+    """It tells, once, that another connection has written; not what this one has."""
+    one, two = open_store(tmp_path / "o.db"), open_store(tmp_path / "o.db")
+    assert one.has_changed()
+    assert not one.has_changed()
+    put(one, 1)
+    assert not one.has_changed()
+    put(two, 2)
+    assert one.has_changed()
+    assert not one.has_changed()
+    one.close()
+    two.close()
+
+
+def test_an_own_connection_keeps_its_hold_on_the_file(tmp_path):
+    """A second connection of this process does not drop the locks of the first: no other process may end its WAL."""
+    path = tmp_path / "o.db"
+    one = open_store(path)
+    put(one, 1)
+    two = open_store(path)
+    put(two, 2)
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_put_in_a_process, args=(str(path), 1000))
+    process.start()
+    process.join(50)
+    assert process.exitcode == 0
+    assert Path(f"{path}-wal").exists()
+    put(one, 3)
+    two.close()
+    one.close()
+    three = open_store(path)
+    assert {1, 2, 3} < set(numbers(three, count=10_000))
+    three.close()
 
 
 def test_a_commit_waits_for_the_disk(tmp_path):
     """put() is durable (WAL, synchronous=FULL); taking out need not be (NORMAL)."""
     for durable, level in ((True, 2), (False, 1)):
-        store = OutboxStore(str(tmp_path / "o.db"), durable=durable)
+        store = open_store(str(tmp_path / "o.db"), durable=durable)
         put(store, 1)
         connection = store._connection
         assert connection is not None
@@ -208,9 +554,9 @@ def test_a_commit_waits_for_the_disk(tmp_path):
 
 def test_it_outlives_its_process(tmp_path):
     """A second store on the file has what the first one took."""
-    one = OutboxStore(str(tmp_path / "o.db"))
+    one = open_store(str(tmp_path / "o.db"))
     put(one, 1, 2)
-    two = OutboxStore(str(tmp_path / "o.db"))
+    two = open_store(str(tmp_path / "o.db"))
     assert numbers(two) == [1, 2]
     two.remove(first(two))
     assert numbers(one) == [2]
@@ -219,7 +565,7 @@ def test_it_outlives_its_process(tmp_path):
 
 
 def _put_in_a_process(path: str, base: int) -> None:
-    store = OutboxStore(path)
+    store = open_store(path)
     put(store, *range(base, base + 100))
     store.close()
 
@@ -234,7 +580,7 @@ def test_from_many_processes(tmp_path):
     for process in processes:
         process.join(50)
     assert [process.exitcode for process in processes] == [0] * 4
-    store = OutboxStore(path)
+    store = open_store(path)
     assert sorted(numbers(store)) == list(range(400))
     store.close()
 
@@ -244,7 +590,7 @@ def test_a_damaged_file_is_said(tmp_path, content):
     """A file that is no database is ERR_OUTBOX_STORE with its path and cause, and is left as it is."""
     path = tmp_path / "o.db"
     path.write_bytes(content)
-    store = OutboxStore(str(path))
+    store = open_store(str(path))
     with pytest.raises(CometChatException) as caught:
         put(store, 1)
     assert caught.value.code == "ERR_OUTBOX_STORE" and str(path) in caught.value.message
@@ -256,7 +602,7 @@ def test_a_damaged_file_is_said(tmp_path, content):
 def test_a_path_that_can_not_be(tmp_path):
     """A path below a file is ERR_OUTBOX_STORE, with the system's reason."""
     (tmp_path / "file").write_text("")
-    store = OutboxStore(str(tmp_path / "file" / "o.db"))
+    store = open_store(str(tmp_path / "file" / "o.db"))
     with pytest.raises(CometChatException) as caught:
         put(store, 1)
     assert caught.value.code == "ERR_OUTBOX_STORE"
@@ -265,10 +611,10 @@ def test_a_path_that_can_not_be(tmp_path):
 
 def test_a_failed_burial_changes_nothing(tmp_path):
     """Both steps of a burial happen, or none."""
-    store = OutboxStore(str(tmp_path / "o.db"))
+    store = open_store(str(tmp_path / "o.db"))
     put(store, 1)
     with pytest.raises(CometChatException):
-        store.bury(first(store), CometChatException("ERR", None))  # type: ignore[arg-type]
+        store.bury(ME, first(store), CometChatException("ERR", None))  # type: ignore[arg-type]
     assert (numbers(store), store.dead(ME)) == ([1], [])
     store.close()
 
@@ -277,7 +623,7 @@ def test_a_failed_burial_changes_nothing(tmp_path):
 
 
 def _hold(path: str, taken: Any, done: Any) -> None:
-    lock = OutboxStore(path).delivery_lock(ME)
+    lock = open_store(path).delivery_lock(ME)
     assert lock.acquire()
     taken.set()
     done.wait(30)
@@ -286,7 +632,7 @@ def _hold(path: str, taken: Any, done: Any) -> None:
 
 def test_one_at_a_time(tmp_path):
     """Who has the turn of an owner keeps others from it, another owner's not; it ends with release()."""
-    store = OutboxStore(str(tmp_path / "o.db"))
+    store = open_store(str(tmp_path / "o.db"))
     put(store, 1)
     with store.delivery_lock(ME) as lock:
         assert lock.acquire()
@@ -306,7 +652,7 @@ def test_the_turn_of_a_dead_process_is_free(tmp_path):
     process = context.Process(target=_hold, args=(path, taken, done))
     process.start()
     assert taken.wait(30)
-    lock = OutboxStore(path).delivery_lock(ME)
+    lock = open_store(path).delivery_lock(ME)
     assert not lock.acquire()
     done.set()
     process.join(30)
@@ -316,17 +662,34 @@ def test_the_turn_of_a_dead_process_is_free(tmp_path):
     lock.release()
 
 
-def test_in_memory_the_turn_is_free():
-    """Nobody else is there."""
-    lock = OutboxStore(None).delivery_lock(ME)
-    assert lock.acquire() and lock.acquire()
+def test_in_memory_there_is_no_turn():
+    """No other process is there."""
+    with open_store().delivery_lock(ME) as lock:
+        assert lock is None
+
+
+def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
+    """The file was removed while this one waited: the lock that counts is the one on the new file."""
+    path = tmp_path / "lock"
+    lock = FileLock(str(path), threading.RLock())
+    real, calls = _file_lock._lock, []
+
+    def late(descriptor: int, wait: bool) -> None:
+        if not calls:
+            path.unlink()
+        calls.append(descriptor)
+        real(descriptor, wait)
+
+    monkeypatch.setattr(_file_lock, "_lock", late)
+    assert lock.acquire()
+    assert len(calls) == 2 and os.path.samestat(os.fstat(lock._descriptor), path.stat())
     lock.release()
 
 
 def test_a_lock_that_can_not_be_made(tmp_path):
     """No folder for the lock's file: ERR_OUTBOX_STORE."""
     with pytest.raises(CometChatException) as caught:
-        FileLock(str(tmp_path / "no" / "lock"), threading.Lock()).acquire()
+        FileLock(str(tmp_path / "no" / "lock"), threading.RLock()).acquire()
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
@@ -336,9 +699,9 @@ def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
     def no_locks(descriptor: int, wait: bool) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
 
-    monkeypatch.setattr(outbox_store, "_lock", no_locks)
+    monkeypatch.setattr(_file_lock, "_lock", no_locks)
     with pytest.raises(CometChatException, match="no locks available") as caught:
-        put(OutboxStore(str(tmp_path / "o.db")), 1)
+        put(open_store(str(tmp_path / "o.db")), 1)
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
@@ -346,15 +709,17 @@ def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
 
 
 def test_nobody_uses_it_during_a_fork(tmp_path):
-    """Between pause() and resume() the file is not open and a put waits; afterwards it goes on."""
-    store = OutboxStore(str(tmp_path / "o.db"))
+    """Between pause and resume the file is not open and a put waits; afterwards it goes on."""
+    store = open_store(tmp_path / "o.db")
     put(store, 1)
-    store.pause()
+    store.pause_for_fork()
     assert store._connection is None
     putting = threading.Thread(target=put, args=(store, 2))
     putting.start()
-    store.resume()
-    store.resume()
+    putting.join(0.05)
+    assert putting.is_alive()
+    store.resume_after_fork()
+    store.resume_after_fork()
     putting.join(30)
     assert numbers(store) == [1, 2]
     store.close()
@@ -362,29 +727,67 @@ def test_nobody_uses_it_during_a_fork(tmp_path):
 
 def test_what_is_in_memory_outlives_a_fork():
     """There is no file to be closed: the parent's items stay the parent's."""
-    store = OutboxStore(None)
+    store = open_store()
     put(store, 1)
-    store.pause()
-    store.resume()
+    store.pause_for_fork()
+    store.resume_after_fork()
     assert numbers(store) == [1]
     store.close()
 
 
+def hold(store: OutboxStore) -> Callable[[], None]:
+    """Let another thread hold the store's lock. Returns what ends that."""
+    held, end = threading.Event(), threading.Event()
+
+    def work() -> None:
+        with store._lock:
+            held.set()
+            end.wait(30)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert held.wait(30)
+
+    def release() -> None:
+        end.set()
+        thread.join(30)
+
+    return release
+
+
 def test_a_fork_does_not_wait_for_ever(monkeypatch):
-    """Where a statement does not end, the fork goes on after a while."""
-    monkeypatch.setattr(outbox_store, "_PAUSE", 0.01)
-    store = OutboxStore(None)
-    with store._lock:
-        store.pause()
-        store.resume()
-    put(store, 1)
+    """Where a statement of another thread does not end, the fork goes on after a while, and nothing stays locked."""
+    monkeypatch.setattr(_store, "_PAUSE", 0.01)
+    store = open_store()
+    release = hold(store)
+    store.pause_for_fork()
+    store.resume_after_fork()
+    release()
+    in_other_thread(lambda: put(store, 1))
+    assert numbers(store) == [1]
     store.close()
+
+
+def in_other_thread(work: Callable[[], Any]) -> None:
+    """Run something to its end in a thread of its own: it must not hang."""
+    errors: List[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive() and errors == []
 
 
 @pytest.mark.parametrize("call", ["open", "close"])
 def test_a_fork_does_not_come_between_a_lock_and_its_descriptor(tmp_path, monkeypatch, call):
     """A descriptor that the store does not know of would stay open in the child, and with it the lock."""
-    store = OutboxStore(str(tmp_path / "o.db"))
+    store = open_store(tmp_path / "o.db")
     seen: List[str] = []
     begun, never, real = threading.Event(), threading.Event(), getattr(os, call)
 
@@ -403,36 +806,123 @@ def test_a_fork_does_not_come_between_a_lock_and_its_descriptor(tmp_path, monkey
     delivering = threading.Thread(target=deliver)
     delivering.start()
     assert begun.wait(30)
-    store.pause()
+    store.pause_for_fork()
     seen.append("forked")
-    store.resume()
+    store.resume_after_fork()
     delivering.join(30)
     assert seen == [call, "forked"]
 
 
-def test_the_child_of_a_fork_lets_go_of_its_copy_only(tmp_path):
-    """Another process can have the lock as soon as the parent lets go of it, though the child lives on."""
-    store = OutboxStore(str(tmp_path / "o.db"))
+def test_the_child_of_a_fork_releases_its_copy_only(tmp_path):
+    """Another process can have the lock as soon as the parent releases it, though the child lives on."""
+    store = open_store(tmp_path / "o.db")
     lock = store.delivery_lock(ME)
     assert lock.acquire()
     copy = os.dup(lock._descriptor)  # as a fork makes one
-    child = OutboxStore(store.path)
-    child._delivering = FileLock(store.path, threading.Lock())
+    child = open_store(store.path)
+    child._delivering = FileLock(store.path, threading.RLock())
     child._delivering._descriptor = copy
-    child.forsake()
+    child.release_after_fork()
     assert not child.delivery_lock(ME).acquire()  # still the parent's
     lock.release()
     with child.delivery_lock(ME) as taken:
         assert taken.acquire()
 
 
-def test_two_threads_that_fork_at_once(monkeypatch):
-    """The one that could not wait does not take from the other what it has to give back."""
-    monkeypatch.setattr(outbox_store, "_PAUSE", 0.01)
-    store = OutboxStore(None)
-    store.pause()
-    store.pause()
-    store.resume()
-    store.resume()
+@pytest.mark.parametrize("path", ["memory", "file"], indirect=True)
+def test_pauses_of_one_thread_are_all_undone(store):
+    """A store that is paused twice, as one that two objects share, is free after one resume."""
     put(store, 1)
+    store.pause_for_fork()
+    store.pause_for_fork()
+    store.resume_after_fork()
+    store.resume_after_fork()
+    in_other_thread(lambda: put(store, 2))
+    assert numbers(store) == [1, 2]
+
+
+def test_two_threads_that_fork_at_once(store, monkeypatch):
+    """The one that could not wait does not take from the other what that one has to give back."""
+    monkeypatch.setattr(_store, "_PAUSE", 0.01)
+    put(store, 1)
+    store.pause_for_fork()
+
+    def fork_too() -> None:
+        store.pause_for_fork()
+        store.resume_after_fork()
+
+    in_other_thread(fork_too)
+    assert store._lock._is_owned()
+    store.resume_after_fork()
+    in_other_thread(lambda: put(store, 2))
+    assert numbers(store) == [1, 2]
+
+
+def test_a_file_that_can_not_be_closed_does_not_stop_a_fork(tmp_path):
+    """The pause does not raise: what it took would never be given back."""
+
+    class Stuck:
+        def close(self) -> None:
+            raise sqlite3.OperationalError("unable to close due to unfinalized statements")
+
+    store = open_store(tmp_path / "o.db")
+    put(store, 1)
+    store._connection.close()
+    store._connection = Stuck()
+    store.pause_for_fork()
+    store.resume_after_fork()
+    in_other_thread(lambda: put(store, 2))
+    assert numbers(store) == [1, 2]
     store.close()
+
+
+# Signal handlers.
+
+
+def inside(store: OutboxStore, call: Callable[[], Any]) -> None:
+    """Make a call where a signal handler may: in the middle of another call of the same thread."""
+    with store._turn():
+        call()
+
+
+def test_a_call_within_a_call_of_the_same_thread(store):
+    """It raises an error that says what to do, where it would hang."""
+    put(store, 1)
+    for call in (lambda: put(store, 2), lambda: store.pending(ME), lambda: store.dead(ME)):
+        with pytest.raises(CometChatException, match="signal handler.*call it from another thread") as caught:
+            inside(store, call)
+        assert caught.value.code == "ERR_OUTBOX_STORE"
+    assert numbers(store) == [1]
+
+
+def test_close_within_a_call_of_the_same_thread(store):
+    """close() does not wait; the file is closed when the interrupted call is done."""
+    put(store, 1)
+    with store._turn() as connection:
+        store.close()
+        assert connection.execute("SELECT count(*) FROM items").fetchone() == (1,)
+    assert store._connection is None
+    with pytest.raises(sqlite3.ProgrammingError):
+        connection.execute("SELECT 1")
+
+
+def test_close_while_another_thread_uses_it(store, monkeypatch):
+    """close() waits for a moment; then the other thread closes the file when it is done."""
+    monkeypatch.setattr(_store, "_CLOSE", 0.01)
+    put(store, 1)
+    release = hold(store)
+    store.close()
+    assert store._connection is not None
+    release()
+    with pytest.raises(CometChatException):
+        put(store, 2)
+    assert store._connection is None
+
+
+def test_a_fork_within_a_call_of_the_same_thread(store):
+    """The interrupted call goes on with its connection, in the parent."""
+    with store._turn() as connection:
+        store.pause_for_fork()
+        store.resume_after_fork()
+        connection.execute("SELECT 1")
+    in_other_thread(lambda: put(store, 2))

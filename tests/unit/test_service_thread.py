@@ -117,6 +117,7 @@ def test_a_logging_handler_that_raises(raising: None) -> None:
     work = Work(RuntimeError("x"), RuntimeError("y"))
     work.finish()
     assert (work.runs, len(work.waits)) == (3, 2)
+    assert isinstance(work.thread.last_failure, SystemExit) or work.thread._log.failures == 2
 
 
 def test_a_wait_that_raises() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import sys
 import threading
 from types import TracebackType
@@ -46,6 +47,7 @@ class FileLock:
             try:
                 with self._changing:
                     descriptor = self._descriptor = os.open(self._path, _FLAGS, 0o600)
+                _make_private(descriptor)
             except OSError as error:
                 raise exception_for(ERR_OUTBOX_STORE, f"The outbox's lock can't be used: {error}.") from error
             try:
@@ -83,6 +85,14 @@ class FileLock:
         self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
     ) -> None:
         self.release()
+
+
+def _make_private(descriptor: int) -> None:
+    """Take the rights of others on a lock file of this user's, which an older version may have left."""
+    if os.name == "posix":
+        found = os.fstat(descriptor)
+        if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
+            os.fchmod(descriptor, 0o600)
 
 
 def _lock(descriptor: int, wait: bool) -> None:

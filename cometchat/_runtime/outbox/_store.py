@@ -494,20 +494,26 @@ def _is_too_deep(value: Any) -> bool:
 
 def _item(row: Sequence[Any]) -> Item:
     item_id, kind, muid, text, put_at = row
-    body: Any = None
-    if isinstance(text, str):
-        with contextlib.suppress(ValueError, RecursionError):
-            body = json.loads(text)
-            json.dumps(body, allow_nan=False)  # it is sent so: a number may be too large
-    damage = None
-    if not isinstance(body, dict) or _is_too_deep(body):
-        body, damage = {}, "its body can't be read"
+    body, damage = _read(text), None
+    if body is None:
+        damage = "its body can't be read"
     elif not isinstance(muid, str):
         damage = "its muid can't be read"
     elif kind not in (MESSAGE, RECEIPT):
         damage = "its kind is unknown"
     muid = muid if isinstance(muid, str) else f"damaged-{item_id}"
-    return Item(item_id, _text_of(kind), muid, body, _number(put_at), damage)
+    return Item(item_id, _text_of(kind), muid, body or {}, _number(put_at), damage)
+
+
+def _read(text: object) -> Optional[Dict[str, Any]]:
+    """A stored body, if it can be read, and written again when it is sent."""
+    if isinstance(text, str):
+        with contextlib.suppress(ValueError, RecursionError):
+            body = json.loads(text)
+            json.dumps(body, allow_nan=False)
+            if isinstance(body, dict) and not _is_too_deep(body):
+                return body
+    return None
 
 
 def _decoded(raw: bytes) -> Any:
