@@ -26,8 +26,8 @@ from ._runtime.session import MemorySessionStore
 from ._runtime.shared import Shared
 from ._runtime.worker import Worker
 from ._sending import check_message
-from ._transport.base import SocketFactory
-from ._transport.rest import RequestsRest
+from ._transport import SocketFactory
+from ._transport.http import RequestsRest
 from ._transport.websocket import socket_factory
 from .listeners import MESSAGE_KINDS
 from .outbox import Outbox

@@ -53,11 +53,11 @@ GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 #: Third-party package -> the modules that may import it: below floor 5 one library per file.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.reconnect",),  # settings names no more than the strategies' types, and needs no import
-    "requests": ("_transport.answers", "_transport.rest", "cli.probes"),
-    "urllib3": ("_transport.answers",),  # requests brings it
-    "websocket": ("_transport.websocket",),
-    "orjson": ("_transport.json_decoder",),  # an extra: the standard library does without it
-    "certifi": ("_transport.tls",),  # requests brings it; the socket trusts what HTTP trusts
+    "requests": ("_transport.http._limits", "_transport.http._rest", "cli.probes"),
+    "urllib3": ("_transport.http._limits",),  # requests brings it
+    "websocket": ("_transport.websocket._socket",),
+    "orjson": ("_transport._json_decoder",),  # an extra: the standard library does without it
+    "certifi": ("_transport.net._tls",),  # requests brings it; the socket trusts what HTTP trusts
     "aiohttp": ("sandbox.*",),
     "multidict": ("sandbox.*",),  # aiohttp's own headers
     "cryptography": ("sandbox.certificates",),
@@ -80,9 +80,9 @@ PURE = ("exceptions", "version", "models", "listeners", "_protocol")
 #: at a time", CometChat for its one client.
 LOCKS_ONLY = frozenset({"Lock"})
 THREADING: Dict[str, FrozenSet[str]] = {
-    "_transport.rest": LOCKS_ONLY,
-    "_transport.stream": LOCKS_ONLY,
-    "_transport.websocket": LOCKS_ONLY,
+    "_transport.http._rest": LOCKS_ONLY,
+    "_transport.net._stream": LOCKS_ONLY,
+    "_transport.websocket._socket": LOCKS_ONLY,
     "client": LOCKS_ONLY,
     "api": LOCKS_ONLY,
 }

@@ -16,7 +16,7 @@ from typing import Any, Callable, FrozenSet, List, Optional, Sequence, Tuple
 from .._protocol.delivery import Delivery
 from .._protocol.machine import ConnectionMachine, Step
 from .._protocol.states import STATUS, UP, CometChatWSState, Phase, Signal
-from .._transport.base import Socket
+from .._transport import Socket
 from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_FEATURE_THROTTLED,
@@ -157,7 +157,7 @@ class Connection:
         """In the child of a fork: the socket is the parent's, and is let go of without a word."""
         for run in (self._run, self._ended):
             if run is not None and run.socket is not None:
-                run.socket.forsake()
+                run.socket.release_after_fork()
         self.on_forsake()
 
     def join(self, timeout: float) -> None:

@@ -10,8 +10,7 @@ from .._protocol.delivery import Delivery, Self, deliver
 from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
 from .._protocol.frames import PING, decode, encode_auth
 from .._protocol.heartbeat import Heartbeat
-from .._transport.base import Socket, SocketFactory
-from .._transport.json_decoder import loads
+from .._transport import Socket, SocketFactory, loads
 from ..exceptions import (
     ERR_AUTH_TIMEOUT,
     ERR_PONG_TIMEOUT,

@@ -8,7 +8,7 @@ import os
 import threading
 from typing import Callable, Iterator, List, Optional, Protocol
 
-from .._transport.netlink import NetworkChanges
+from .._transport import NetworkChanges
 
 logger = logging.getLogger("cometchat.connection")
 

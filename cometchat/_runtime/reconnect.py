@@ -13,7 +13,8 @@ from typing import Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
-from .._transport.reach import Reach, reach_of
+from .._transport import HostProbe as Reach
+from .._transport import host_probe_for as reach_of
 from ..settings import LONGEST, StopStrategy, WaitStrategy
 
 logger = logging.getLogger("cometchat.connection")

@@ -15,7 +15,7 @@ from .._protocol.endpoints import MODE_DEFAULT
 from .._protocol.frames import readdress
 from .._protocol.machine import Step
 from .._protocol.states import STATUS, CometChatWSState, Phase
-from .._transport.base import Socket, SocketFactory
+from .._transport import Socket, SocketFactory
 from ..exceptions import CometChatException
 from ..status_store import Seat, SharedStatus, StatusStore
 from .account import Account

@@ -9,7 +9,7 @@ from typing import Callable, List, Optional, Protocol
 
 from .._protocol.frames import PING
 from .._protocol.states import CometChatWSState
-from .._transport.base import Socket, SocketFactory
+from .._transport import Socket, SocketFactory
 from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_STATUS_STORE,
@@ -158,10 +158,10 @@ class SharedSocket:
             with place.cond:
                 place.cond.notify_all()
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """See :class:`.base.Socket`."""
         if self._real is not None:
-            self._real.forsake()
+            self._real.release_after_fork()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """See :class:`.base.Socket`."""

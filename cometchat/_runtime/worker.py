@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Optional
 
 from .._protocol.endpoints import MODE_DEFAULT
 from .._protocol.states import UP, Phase, Signal
-from .._transport.causes import let_go_of_frames
+from .._transport import drop_frames as let_go_of_frames
 from ..exceptions import (
     ERR_INTERNAL,
     ERR_TOKEN_REFRESH,

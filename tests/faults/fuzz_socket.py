@@ -8,9 +8,9 @@ import time
 from typing import List, Sequence, Union
 
 from cometchat import CometChatException
-from cometchat._transport.dial import MAX_HEAD, BadAnswer, Head, read_head
-from cometchat._transport.stream import BufferedStream
+from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket._handshake import MAX_HEAD, BadAnswer, Head, read_head
 
 from .fuzz_values import Draw, check
 

@@ -17,7 +17,7 @@ import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
 from cometchat._runtime.account import Account, Credentials
 from cometchat._runtime.link import Link
-from cometchat._transport.rest import RequestsRest
+from cometchat._transport.http import RequestsRest
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Recorder, eventually, finished, in_thread

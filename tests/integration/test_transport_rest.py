@@ -17,8 +17,8 @@ import pytest
 import requests
 
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
-from cometchat._transport.reach import Address, reach_of
-from cometchat._transport.rest import MAX_BODY, RequestsRest
+from cometchat._transport import Address, host_probe_for
+from cometchat._transport.http import MAX_BODY, RequestsRest
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
@@ -261,11 +261,11 @@ def test_tcp_that_never_answers(new_rest: NewRest) -> None:
 def test_silence_leaves_an_address_to_ask_and_an_answer_none(serve: Serve, new_rest: NewRest) -> None:
     """A jwt that can't be renewed for want of a network is known to be such, as a WebSocket's silence is."""
     with SilentAddress() as silent:
-        reach = reach_of(failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT))
-        assert reach is not None and not reach.is_back()
-        reach.close()
-    assert reach_of(failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")) is None
-    assert reach_of(failed(new_rest(), http(serve(Peer.wait_for_end)), SHORT)) is None
+        probe = host_probe_for(failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT))
+        assert probe is not None and not probe.is_back()
+        probe.close()
+    assert host_probe_for(failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")) is None
+    assert host_probe_for(failed(new_rest(), http(serve(Peer.wait_for_end)), SHORT)) is None
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])

@@ -23,7 +23,7 @@ from unittest.mock import Mock
 import pytest
 
 from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
-from cometchat._transport.reach import reach_of
+from cometchat._transport import host_probe_for
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .conftest import DEADLINE, Peer, RawServer, accept_upgrade, eventually, finished, frame, in_thread
@@ -648,20 +648,20 @@ def test_silence_leaves_addresses_to_ask(new_socket: NewSocket, monkeypatch: pyt
     """Where no address has answered, the error has left what finds out when one does."""
     with SilentAddress() as silent:
         _addresses(monkeypatch, silent.port, silent.port)
-        reach = reach_of(refused(new_socket(), "ws://two.example/", "ERR_CONNECT_TIMEOUT", SHORT))
-        assert reach is not None and not reach.is_back()
+        probe = host_probe_for(refused(new_socket(), "ws://two.example/", "ERR_CONNECT_TIMEOUT", SHORT))
+        assert probe is not None and not probe.is_back()
         silent._listener.listen(64)
-        assert eventually(reach.is_back)
-        reach.close()
+        assert eventually(probe.is_back)
+        probe.close()
 
 
 def test_a_proxys_silence_leaves_its_address(new_socket: NewSocket) -> None:
     """It is the proxy that has to be back."""
     with SilentAddress() as silent:
         new = new_socket(proxies={"http": f"http://127.0.0.1:{silent.port}"})
-        reach = reach_of(refused(new, "ws://service.example/", "ERR_CONNECT_TIMEOUT", SHORT))
-        assert reach is not None and not reach.is_back()
-        reach.close()
+        probe = host_probe_for(refused(new, "ws://service.example/", "ERR_CONNECT_TIMEOUT", SHORT))
+        assert probe is not None and not probe.is_back()
+        probe.close()
 
 
 @pytest.mark.parametrize("what", ["refusal", "a refusal and silence", "tls", "upgrade", "status", "dns"])
@@ -681,7 +681,7 @@ def test_an_answer_leaves_none(
             _addresses(monkeypatch, server.port)
         with pytest.raises(CometChatException) as caught:
             new_socket().open("wss://one.example/" if what == "tls" else "ws://one.example/", SHORT)
-        assert reach_of(caught.value) is None
+        assert host_probe_for(caught.value) is None
 
 
 # The answer to the upgrade.

@@ -15,9 +15,9 @@ from cometchat._protocol.delivery import Delivery
 from cometchat._runtime.call_queue import Call, CallQueue
 from cometchat._runtime.dispatcher import Dispatcher
 from cometchat._runtime.registry import Registry
-from cometchat._transport.framing import whole_texts
-from cometchat._transport.stream import BufferedStream
+from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket._framing import whole_texts
 
 DEADLINE = 10.0
 LIMIT = 70_000

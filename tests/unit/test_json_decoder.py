@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cometchat._transport import json_decoder
+from cometchat._transport import _json_decoder as json_decoder
 
 FRAMES = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text(encoding="utf-8"))
 

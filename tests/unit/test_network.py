@@ -16,7 +16,7 @@ import tenacity
 
 from cometchat._runtime.network import Network
 from cometchat._runtime.reconnect import LOOK, SOONEST, ReconnectPolicy
-from cometchat._transport.netlink import NetworkChanges
+from cometchat._transport import NetworkChanges
 
 DEADLINE = 10.0
 

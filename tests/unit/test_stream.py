@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import trustme
 
-from cometchat._transport import stream as stream_module
-from cometchat._transport.stream import BufferedStream, DeadlineReached, Interrupted, first_connected
+from cometchat._transport.net import _stream as stream_module
+from cometchat._transport.net._stream import BufferedStream, DeadlineReached, Interrupted, first_connected
 
 DEADLINE = 10.0
 

@@ -14,16 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
-from cometchat._transport import answers as answers_module
-from cometchat._transport import rest as rest_module
-from cometchat._transport import websocket as websocket_module
-from cometchat._transport.dial import MAX_HEAD, BadAnswer, read_head
-from cometchat._transport.errors import network_reason
-from cometchat._transport.proxy import BadProxy, read_proxy
-from cometchat._transport.rest import RequestsRest, Route
-from cometchat._transport.stream import DeadlineReached, Interrupted
-from cometchat._transport.tcp import look_up
-from cometchat._transport.websocket import WebSocketClientSocket, socket_factory
+from cometchat._transport.http import RequestsRest, Route
+from cometchat._transport.http import _limits as limits_module
+from cometchat._transport.http import _rest as rest_module
+from cometchat._transport.net import BadProxy, DeadlineReached, Interrupted, look_up, network_reason, read_proxy
+from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket import _socket as websocket_module
+from cometchat._transport.websocket import socket_factory
+from cometchat._transport.websocket._handshake import MAX_HEAD, BadAnswer, read_head
 
 
 def exceptions_of(*modules):
@@ -322,7 +320,7 @@ def connected():
 def test_an_answer_on_a_socket_without_a_timeout(connected):
     """Where a socket has no timeout, an answer may take its time."""
     one, other = connected
-    with answers_module._DeadlineReader(one) as reader:
+    with limits_module._DeadlineReader(one) as reader:
         other.sendall(b"abc")
         assert (reader.readable(), reader.read(2), one.gettimeout()) == (True, b"ab", None)
 
@@ -331,7 +329,7 @@ def test_an_answer_whose_time_is_over(connected):
     """Once the time is over nothing more is read, though something is there; the socket keeps its timeout."""
     one, other = connected
     one.settimeout(0.05)
-    with answers_module._DeadlineReader(one) as reader:
+    with limits_module._DeadlineReader(one) as reader:
         with pytest.raises(socket.timeout):
             reader.read(2)
         other.sendall(b"abc")
@@ -343,9 +341,9 @@ def test_an_answer_whose_time_is_over(connected):
 
 def test_a_pool_is_bounded_once():
     """Pools are not wrapped again with every call through a proxy."""
-    pool = answers_module._bounded(urllib3.HTTPConnectionPool, look_up)
-    assert pool is answers_module._bounded(urllib3.HTTPConnectionPool, look_up)
-    assert pool is answers_module._bounded(pool, look_up)
+    pool = limits_module._bounded(urllib3.HTTPConnectionPool, look_up)
+    assert pool is limits_module._bounded(urllib3.HTTPConnectionPool, look_up)
+    assert pool is limits_module._bounded(pool, look_up)
     assert issubclass(pool, urllib3.HTTPConnectionPool)
 
 

@@ -2,7 +2,7 @@
 
 websocket-client does the handshake and the framing. What it lacks is added here: a limit on a message's length (it
 would take 2^63 bytes), the stricter rules of RFC 6455, and an answer to PING that never waits. The way to the host is
-:mod:`.dial`'s, deadlines and the end from another thread are :mod:`.stream`'s.
+:mod:`._handshake`'s, deadlines and the end from another thread are :mod:`..net._stream`'s.
 """
 
 from __future__ import annotations
@@ -17,24 +17,29 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from .._protocol.frames import user_agent
-from ..exceptions import (
+from ..._protocol.frames import user_agent
+from ...exceptions import (
     ERR_PROTOCOL,
     WS_CONNECTION_FAIL,
     CometChatException,
     ConnectionException,
     exception_for,
 )
-from ..settings import AppSettings
-from ..version import __version__
-from .dial import Dialer, Upgrade, open_error
-from .errors import network_reason
-from .framing import close_code, whole_texts
-from .proxy import read_proxy
-from .rest import resolve_route
-from .stream import BufferedStream, DeadlineReached, Interrupted
-from .tcp import LookUp, look_up
-from .tls import client_context
+from ...settings import AppSettings
+from ...version import __version__
+from ..http import resolve_route
+from ..net import (
+    BufferedStream,
+    DeadlineReached,
+    Interrupted,
+    LookUp,
+    client_context,
+    look_up,
+    network_reason,
+    read_proxy,
+)
+from ._framing import close_code, whole_texts
+from ._handshake import Dialer, Upgrade, open_error
 
 logger = logging.getLogger("cometchat.websocket")
 
@@ -100,7 +105,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
 
 class WebSocketClientSocket:
-    """One WebSocket's life; see :class:`.base.Socket`.
+    """One WebSocket's life; see :class:`.._interfaces.Socket`.
 
     :param proxies: as AppSettings has them.
     :param ca_certs: as AppSettings has them.
@@ -244,10 +249,10 @@ class WebSocketClientSocket:
         if stream is not None:
             stream.interrupt()
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """Let go of the parent's socket."""
         if self._stream is not None:
-            self._stream.forsake()
+            self._stream.release_after_fork()
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
         """Send a close frame if there is room for it, and let the socket go."""

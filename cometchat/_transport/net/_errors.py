@@ -12,9 +12,9 @@ from datetime import timezone
 from email.utils import parsedate_to_datetime
 from typing import Optional
 
-from .causes import causes
-from .proxy import BadProxy
-from .tls import ENDS, BadBundle
+from .._exception_chain import exception_chain
+from ._proxy import BadProxy
+from ._tls import ENDS, BadBundle
 
 #: Seconds. A server that asks for more quiet than this is taken to ask for this much.
 LONGEST_RETRY_AFTER = 3600.0
@@ -26,7 +26,7 @@ def network_reason(error: BaseException, host: str) -> str:
     :param error: looked at with all its causes, since libraries wrap the one that tells.
     :param host: ``name:port``, for the sentence.
     """
-    for cause in causes(error):
+    for cause in exception_chain(error):
         reason = _tls_reason(cause, host) or _system_reason(cause, host)
         if reason is not None:
             return reason

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import requests
 import requests.utils
 
-from ..exceptions import (
+from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOO_MANY_REQUESTS,
     FAILED_TO_FETCH,
@@ -30,12 +30,18 @@ from ..exceptions import (
     client_closed,
     exception_for,
 )
-from .answers import MAX_ANSWER, MAX_BODY, Adapter, Session, TooLong, body_of
-from .causes import causes
-from .errors import network_reason, retry_after_seconds
-from .proxy import SOCKS, Proxy, read_proxy
-from .tcp import LookUp, look_up
-from .tls import client_context
+from .._exception_chain import exception_chain
+from ..net import (
+    SOCKS,
+    LookUp,
+    Proxy,
+    client_context,
+    look_up,
+    network_reason,
+    read_proxy,
+    retry_after_seconds,
+)
+from ._limits import MAX_ANSWER, MAX_BODY, Adapter, Session, TooLong, body_of
 
 logger = logging.getLogger("cometchat.http")
 
@@ -140,7 +146,7 @@ class RequestsRest:
         timeout: float,
         expect: type = dict,
     ) -> Any:
-        """Make one call and return the ``data`` of its envelope; see :class:`.base.Rest`."""
+        """Make one call and return the ``data`` of its envelope; see :class:`.._interfaces.Rest`."""
         started = time.monotonic()
         content = None if body is None else json.dumps(body).encode()
         try:
@@ -150,7 +156,7 @@ class RequestsRest:
         except Exception as error:  # all of requests, urllib3, ssl and the system
             if self._closed:
                 raise client_closed() from error
-            if any(isinstance(cause, TooLong) for cause in causes(error)):
+            if any(isinstance(cause, TooLong) for cause in exception_chain(error)):
                 raise exception_for(
                     ERR_BAD_RESPONSE, f"{_host(url)} sent an answer of more than {MAX_ANSWER} bytes."
                 ) from error
@@ -334,7 +340,7 @@ def _host(url: str) -> str:
 def _proxied_reason(error: Exception, host: str, proxy: Proxy) -> str:
     if isinstance(error, requests.exceptions.InvalidSchema) and proxy.scheme in SOCKS:
         return f"proxy: {proxy.name} needs the packages of the extra: pip install 'cometchat[socks]'"
-    for cause in causes(error):
+    for cause in exception_chain(error):
         refused = re.search(r"Tunnel connection failed: (\d+)", str(cause)) if isinstance(cause, OSError) else None
         if refused is not None:
             return f"proxy: {proxy.name} made no tunnel to {host}: it answered HTTP {refused.group(1)}"
@@ -346,4 +352,4 @@ def _proxied_reason(error: Exception, host: str, proxy: Proxy) -> str:
 def _was_stale(error: BaseException) -> bool:
     # Through a proxy it is wrapped deeper. Over TLS a write that meets a reset is an "EOF" to Python 3.10 to 3.12.
     stale = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
-    return any(isinstance(cause, stale) for cause in causes(error))
+    return any(isinstance(cause, stale) for cause in exception_chain(error))

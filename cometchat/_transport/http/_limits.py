@@ -21,7 +21,7 @@ import urllib3.connection
 import urllib3.exceptions
 import urllib3.util.ssl_
 
-from .tcp import Connector, LookUp, look_up
+from ..net import Connector, LookUp, look_up
 
 #: Bytes. A longer answer is not the protocol's.
 MAX_BODY = 16 * 1024 * 1024

@@ -1,6 +1,6 @@
 """From a host's name to a TCP connection: one deadline for all of its addresses, and a new SYN each second.
 
-For the WebSocket and for HTTP alike. What got no answer at all leaves its addresses to :mod:`.reach`.
+For the WebSocket and for HTTP alike. What got no answer at all leaves its addresses to :mod:`._host_probe`.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import socket
 import time
 from typing import Callable, List, Optional
 
-from .reach import Address, is_silence, leave_unanswered
-from .stream import BufferedStream, DeadlineReached, Interrupted, first_connected
+from ._host_probe import Address, is_silence, remember_unanswered
+from ._stream import BufferedStream, DeadlineReached, Interrupted, first_connected
 
 #: Seconds after which connecting begins anew beside the attempt that is under way, and how many there are at the most.
 _NEW_SYN = 1.0
@@ -72,7 +72,7 @@ class Connector:
             return stream
         assert failures, "a look-up raises where it has nothing"
         if all(is_silence(error) for error in failures):
-            leave_unanswered(failures[-1], addresses)
+            remember_unanswered(failures[-1], addresses)
         raise failures[-1]
 
     def stream(self, raw: socket.socket, deadline: Optional[float] = None) -> BufferedStream:

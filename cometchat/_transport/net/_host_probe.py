@@ -10,8 +10,8 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from .causes import causes
-from .stream import ready_to_write
+from .._exception_chain import exception_chain
+from ._stream import ready_to_write
 
 #: Seconds between two SYNs to one family of addresses.
 EVERY = 1.0
@@ -47,21 +47,21 @@ def is_silence(error: OSError) -> bool:
     return isinstance(error, socket.timeout) or error.errno in _SILENCE
 
 
-def leave_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
+def remember_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
     """An attempt ends with this error, and none of these addresses has answered."""
     setattr(error, _UNANSWERED, tuple(addresses))
 
 
-def reach_of(error: Optional[BaseException]) -> Optional[Reach]:
+def host_probe_for(error: Optional[BaseException]) -> Optional[HostProbe]:
     """What asks for the addresses that this error's cause has left; None: somebody has answered."""
-    for cause in () if error is None else causes(error):
+    for cause in () if error is None else exception_chain(error):
         addresses = getattr(cause, _UNANSWERED, ())
         if addresses:
-            return Reach(addresses)
+            return HostProbe(addresses)
     return None
 
 
-class Reach:
+class HostProbe:
     """Asks some addresses whether they answer, for as long as somebody looks. One thread; nothing here waits.
 
     :param addresses: of one host. Each second one of each family gets its turn: where IPv6 leads nowhere, IPv4 does.

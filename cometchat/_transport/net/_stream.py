@@ -17,7 +17,7 @@ import threading
 import time
 from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar
 
-from .tls import ENDS
+from ._tls import ENDS
 
 T = TypeVar("T")
 
@@ -167,7 +167,7 @@ class BufferedStream:
             if not self._closed:
                 _shutdown(self._raw, socket.SHUT_RDWR)
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """In the child of a fork: close the descriptor, without a shutdown, and without a lock that may be held."""
         self._closed = self._interrupted = True
         self._raw.close()

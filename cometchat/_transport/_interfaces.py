@@ -65,7 +65,7 @@ class Socket(Protocol):
     def interrupt(self) -> None:
         """Make :meth:`receive` and :meth:`open` end at once with ``WS_CONNECTION_FAIL``; not a look-up in DNS."""
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """In the child of a fork: give this process's hold on the connection up, which lives on in the parent."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:

@@ -14,11 +14,18 @@ import ssl
 import time
 from typing import Callable, Dict, NamedTuple, Optional
 
-from ..exceptions import ERR_CONNECT_TIMEOUT, WS_CONNECTION_FAIL, CometChatException, exception_for
-from .errors import network_reason, retry_after_seconds
-from .proxy import SOCKS, BadProxy, Proxy
-from .stream import BufferedStream
-from .tcp import Connector, LookUp, look_up
+from ...exceptions import ERR_CONNECT_TIMEOUT, WS_CONNECTION_FAIL, CometChatException, exception_for
+from ..net import (
+    SOCKS,
+    BadProxy,
+    BufferedStream,
+    Connector,
+    LookUp,
+    Proxy,
+    look_up,
+    network_reason,
+    retry_after_seconds,
+)
 
 #: Bytes. The head of an answer, to CONNECT or to the upgrade, that is longer than this is none.
 MAX_HEAD = 65_536
