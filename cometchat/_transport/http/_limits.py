@@ -1,65 +1,153 @@
-"""An answer of HTTP that has an end: in time, in bytes, and in what it unpacks to; and TLS of 1.2 at the least.
+"""urllib3 with limits: an answer ends in time and in bytes, an idle connection is not trusted for long, TLS is 1.2.
 
-requests, urllib3 and http.client read some parts of an answer up to their end, wherever that is, and some only log what
-they can't read.
+urllib3 and http.client read some parts of an answer up to their end, wherever that is, and only log some that they
+can't read. A queue of kept connections is replaced because a signal handler could wait for its lock.
 """
 
 from __future__ import annotations
 
+import collections
+import contextvars
 import functools
 import http.client
 import io
+import queue
 import socket
 import ssl
 import time
-import zlib
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple
 
-import requests
-import requests.adapters
-import urllib3.connection
+import urllib3
 import urllib3.exceptions
 import urllib3.util.ssl_
 
-from ..net import Connector, LookUp, look_up
+from ..net import Connector, LookUp, Proxy, dial, is_timeout
 
-#: Bytes. A longer answer is not the protocol's.
+#: Maximum bytes of a body. A longer one is not the protocol's.
 MAX_BODY = 16 * 1024 * 1024
 
-#: Bytes. Its head, and the lengths of its chunks, have room in as many again.
+#: Maximum bytes of an answer. Its head, and the lengths of its chunks, have room in as many again.
 MAX_ANSWER = 2 * MAX_BODY
+
+#: A connection that was idle for less than this, in seconds, is taken to be alive.
+_SURELY_ALIVE = 1.0
 
 
 class TooLong(OSError):
     """An answer over the limit, whatever its parts are."""
 
 
-class _DeadlineReader(io.RawIOBase):
-    """The bytes of an answer. The socket's timeout and a limit hold for all of them together, not for each part."""
+class Way(NamedTuple):
+    """How the connections of a pool are made.
 
-    def __init__(self, connection: socket.socket) -> None:
+    :ivar proxy: one that a tunnel goes through; None: none does.
+    """
+
+    addresses_of: LookUp
+    proxy: Optional[Proxy] = None
+    clock: Callable[[], float] = time.monotonic
+    wall_clock: Callable[[], float] = time.time
+
+
+class Attempt:
+    """One try of one call, as its connection sees it.
+
+    :param max_idle: a connection that was idle for so many seconds is not used.
+    :param patience: maximum seconds for the first byte on a connection that was idle; None: the call's own limit.
+    :ivar idle: seconds that the connection was idle; None: it is new.
+    :ivar gave_up: the patience was over.
+    """
+
+    def __init__(self, max_idle: float, patience: Optional[float] = None) -> None:
+        self.max_idle = max_idle
+        self.patience = patience
+        self.idle: Optional[float] = None
+        self.gave_up = False
+
+
+#: The attempt that this thread makes: urllib3 hands nothing of ours from a call to its connection.
+ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("cometchat_attempt", default=None)
+
+
+class IdleConnections:
+    """The kept connections of a pool, the newest first; None stands for one that is not made yet.
+
+    In place of queue.LifoQueue. A deque's calls can't be interrupted halfway, and need no lock.
+    """
+
+    def __init__(self, maxsize: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._maxsize = maxsize
+        self._clock = clock
+        self._kept: Deque[Tuple[Any, float]] = collections.deque()
+
+    def get(self, block: bool = False, timeout: Optional[float] = None) -> Any:
+        """Return a connection. One that was idle for too long is closed: it connects again when it is used."""
+        try:
+            connection, since = self._kept.pop()
+        except IndexError:
+            raise queue.Empty from None
+        attempt = ATTEMPT.get()
+        if connection is None or attempt is None:
+            return connection
+        idle = self._clock() - since
+        if idle >= attempt.max_idle:
+            connection.close()
+        else:
+            attempt.idle = idle
+        return connection
+
+    def put(self, connection: Any, block: bool = False, timeout: Optional[float] = None) -> None:
+        """Keep a connection."""
+        if len(self._kept) >= self._maxsize:
+            raise queue.Full
+        self._kept.append((connection, self._clock()))
+
+    def qsize(self) -> int:
+        """Return how many are kept."""
+        return len(self._kept)
+
+
+class _DeadlineReader(io.RawIOBase):
+    """The bytes of an answer. The socket's timeout and a limit hold for all of them together, not for each part.
+
+    :param attempt: whose patience holds for the first byte.
+    """
+
+    def __init__(self, connection: socket.socket, attempt: Optional[Attempt] = None) -> None:
         self._connection = connection
         self._timeout = connection.gettimeout()
-        self._deadline = None if self._timeout is None else time.monotonic() + self._timeout
+        began = time.monotonic()
+        self._deadline = None if self._timeout is None else began + self._timeout
         self._raw = connection.makefile("rb", buffering=0)
         self._left = MAX_ANSWER
+        self._attempt = attempt  # until the first byte
+        self._first_deadline: Optional[float] = None
+        if attempt is not None and attempt.patience is not None and (attempt.idle or 0.0) >= _SURELY_ALIVE:
+            self._first_deadline = began + attempt.patience
 
     def readable(self) -> bool:
-        """It is."""
+        """Say that it is."""
         return True
 
     def readinto(self, buffer: Any) -> Optional[int]:
         """Wait for some bytes until the deadline."""
         if self._left <= 0:
             raise TooLong(f"more than {MAX_ANSWER} bytes")
-        taken = self._take(buffer)
+        try:
+            taken = self._take(buffer)
+        except socket.timeout:
+            if self._attempt is not None and self._first_deadline is not None:
+                self._attempt.gave_up = True
+            raise
+        self._first_deadline = None
         self._left -= taken or 0
         return taken
 
     def _take(self, buffer: Any) -> Optional[int]:
-        if self._deadline is None:
+        deadline = self._deadline if self._first_deadline is None else self._first_deadline
+        if deadline is None:
             return self._raw.readinto(buffer)
-        left = self._deadline - time.monotonic()
+        left = deadline - time.monotonic()
         if left <= 0:
             raise socket.timeout("timed out")
         self._connection.settimeout(left)
@@ -80,128 +168,113 @@ class _Response(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_DeadlineReader(sock))
+        self.fp = io.BufferedReader(_DeadlineReader(sock, ATTEMPT.get()))
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
         super().begin(*args, **kwargs)
-        # What can't be read as a header is let go: urllib3 would log it as a warning, and it may quote a credential.
+        # What can't be read as a header is dropped: urllib3 would log it as a warning, and it may quote a credential.
         self.msg.defects.clear()
         self.msg.set_payload("")
 
 
-def _connect(connection: Any, addresses_of: LookUp) -> socket.socket:
-    """In place of urllib3's way to TCP; raises what that raises."""
-    timeout: float = connection.timeout
-    host = connection._dns_host.strip("[]")  # urllib3's: as it is to be looked up
-    try:
-        connector = Connector(deadline=time.monotonic() + timeout, addresses_of=addresses_of)
-        raw = connector.connect(host, connection.port).detach()
-    except socket.timeout as error:
-        raise urllib3.exceptions.ConnectTimeoutError(connection, f"no TCP within {timeout:g} s") from error
-    except OSError as error:
-        raise urllib3.exceptions.NewConnectionError(connection, "no TCP") from error
-    raw.settimeout(timeout)
-    return raw
+class _Connection:
+    """Mixed into urllib3's classes of connections: limited answers, and this SDK's way to the host."""
+
+    response_class = _Response
+    way: Way
+    timeout: float
+    port: int
+    _dns_host: str
+
+    def connect(self) -> Any:
+        """Make a new connection: one that was kept has ended, or none was."""
+        attempt = ATTEMPT.get()
+        if attempt is not None:
+            attempt.idle = None
+        return super().connect()  # type: ignore[misc]
+
+    def _new_conn(self) -> socket.socket:
+        """In place of urllib3's way to TCP; raises what that raises."""
+        host = self._dns_host.strip("[]")  # urllib3's: as it is to be looked up
+        try:
+            deadline = self.way.clock() + self.timeout
+            connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
+            raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
+        except OSError as error:
+            if is_timeout(error):
+                text = f"no TCP within {self.timeout:g} s"
+                raise urllib3.exceptions.ConnectTimeoutError(self, text) from error
+            raise urllib3.exceptions.NewConnectionError(self, "no TCP") from error  # type: ignore[arg-type]
+        raw.settimeout(self.timeout)
+        return raw
 
 
-@functools.lru_cache(maxsize=64)
-def _bounded(pool: Any, addresses_of: LookUp) -> Any:
-    """urllib3's class of connection pools, with answers that are a :class:`_Response`, and :func:`_connect`."""
-    if issubclass(pool.ConnectionCls.response_class, _Response):
-        return pool
-    more: Dict[str, Any] = {"response_class": _Response}
-    if pool.ConnectionCls._new_conn is urllib3.connection.HTTPConnection._new_conn:  # not where that is SOCKS
-        more["_new_conn"] = lambda connection: _connect(connection, addresses_of)
-    connection = type(pool.ConnectionCls.__name__, (pool.ConnectionCls,), more)
-    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
+@functools.lru_cache(maxsize=8)
+def _limited(connection: Any) -> Any:
+    """Return the class of connections with :class:`_Connection` mixed in."""
+    return type(connection.__name__, (_Connection, connection), {})
 
 
-class _Tls:
-    """The TLS context of an adapter, made when the first pool for https needs it: that takes half a millisecond."""
+class _Pool:
+    """Mixed into urllib3's classes of pools.
 
-    def __init__(self) -> None:
-        self._context: Optional[ssl.SSLContext] = None
-
-    def pool(self, cls: Any) -> Callable[..., Any]:
-        """Makes pools of a class, with this context."""
-
-        def make(*args: Any, **kwargs: Any) -> Any:
-            if self._context is None:
-                self._context = _tls()
-            return cls(*args, **{**kwargs, "ssl_context": self._context})
-
-        return make
-
-
-class Adapter(requests.adapters.HTTPAdapter):
-    """requests' way to urllib3, with :func:`_bounded` pools.
-
-    :param addresses_of: looks a name up.
+    :param way: how to connect.
     """
 
-    def __init__(self, *, addresses_of: LookUp = look_up, **kwargs: Any) -> None:
-        self._addresses_of = addresses_of
-        super().__init__(**kwargs)
+    def __init__(self, *args: Any, way: Way, **kwargs: Any) -> None:
+        self._way = way
+        super().__init__(*args, **kwargs)
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """For what goes without a proxy."""
-        super().init_poolmanager(*args, **kwargs)
-        self._bound(self.poolmanager)
-        classes = self.poolmanager.pool_classes_by_scheme
-        classes["https"] = _Tls().pool(classes["https"])
+    def QueueCls(self, maxsize: int) -> IdleConnections:
+        """Return the queue of the kept connections."""
+        return IdleConnections(maxsize, self._way.clock)
 
-    def close(self) -> None:
-        """End every connection, also those that a call under way gives back later.
+    def ConnectionCls(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a new connection.
 
-        urllib3 from 2 on leaves that to the garbage collector, which comes to it when it comes.
+        Its class is looked up each time: a library that records HTTP for tests replaces it for a while.
         """
-        for manager in (self.poolmanager, *self.proxy_manager.values()):
-            for key in list(manager.pools.keys()):
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-        super().close()
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """For what goes through one."""
-        manager = super().proxy_manager_for(*args, ssl_context=_tls(), **kwargs)
-        self._bound(manager)
-        return manager
-
-    def _bound(self, manager: Any) -> None:
-        classes = manager.pool_classes_by_scheme.items()
-        manager.pool_classes_by_scheme = {scheme: _bounded(pool, self._addresses_of) for scheme, pool in classes}
+        connection = _limited(super().ConnectionCls)(*args, **kwargs)  # type: ignore[misc]
+        connection.way = self._way
+        return connection
 
 
-def _tls() -> ssl.SSLContext:
-    """As strict as the WebSocket's, where urllib3 before 2 is not. Whom to trust, requests puts in for each call."""
-    context = urllib3.util.ssl_.create_urllib3_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
+class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc]
+    """Connections of http."""
 
 
-class Session(requests.Session):
-    """requests' session, which looks at no redirect. It would read the whole body of one, without a limit."""
-
-    def get_redirect_target(self, resp: Any) -> None:
-        """There is none."""
+class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc]
+    """Connections of https."""
 
 
-def body_of(response: requests.Response) -> Optional[bytes]:
-    """The body; None: more than MAX_BODY bytes. urllib3 before 2.6 would unpack 2 KB to gigabytes: here is an end."""
-    encoding = response.headers.get("Content-Encoding", "").strip().lower()
-    unpacker = None if encoding in ("", "identity") else zlib.decompressobj(47)  # 47: gzip or zlib, by its head
-    if unpacker is not None and encoding not in ("gzip", "x-gzip", "deflate"):
-        raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
-    payload = bytearray()
-    for chunk in response.raw.stream(65536, decode_content=False):
-        if unpacker is not None:
-            try:
-                chunk = unpacker.decompress(chunk, MAX_BODY + 1 - len(payload))
-            except zlib.error as error:
-                raise requests.exceptions.ContentDecodingError("it can't be unpacked") from error
-        payload += chunk
-        if len(payload) > MAX_BODY:
-            return None
-    return bytes(payload)
+class Pools:
+    """Makes the pools of one adapter. The TLS context is made when the first pool for https needs it.
+
+    :param way: how they connect.
+    """
+
+    def __init__(self, way: Way) -> None:
+        self._way = way
+        self._context: Optional[ssl.SSLContext] = None
+
+    def limit(self, manager: Any) -> None:
+        """Let one of urllib3's pool managers make these pools."""
+        manager.pool_classes_by_scheme = {"http": self._http, "https": self._https}
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """Return a context as strict as the WebSocket's, where urllib3 before 2 is not.
+
+        Whom to trust, requests puts in for each call.
+        """
+        if self._context is None:  # that takes half a millisecond
+            self._context = urllib3.util.ssl_.create_urllib3_context()
+            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
+        return self._context
+
+    def _http(self, *args: Any, **kwargs: Any) -> _HttpPool:
+        return _HttpPool(*args, way=self._way, **kwargs)
+
+    def _https(self, *args: Any, **kwargs: Any) -> _HttpsPool:
+        return _HttpsPool(*args, way=self._way, **{**kwargs, "ssl_context": self.context})

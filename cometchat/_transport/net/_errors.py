@@ -8,20 +8,38 @@ from __future__ import annotations
 
 import socket
 import ssl
-from datetime import timezone
+from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
-from typing import Optional
+from typing import Mapping, Optional
 
 from .._exception_chain import exception_chain
+from .._printable import printable
 from ._proxy import BadProxy
-from ._tls import ENDS, BadBundle
+from ._tls import BadBundle, BadClientCert, tls_ended
 
-#: Seconds. A server that asks for more quiet than this is taken to ask for this much.
+#: Maximum wait that a server may ask for, in seconds. More than this is taken to be this much.
 LONGEST_RETRY_AFTER = 3600.0
 
 
+class DialFailed(OSError):
+    """No connection to the host, or no tunnel through its proxy. The cause is attached.
+
+    :ivar reason: one sentence, with the host and the proxy.
+    :ivar status: of the proxy's HTTP answer.
+    :ivar retry_after: seconds that the proxy asked for.
+    """
+
+    def __init__(
+        self, reason: str, *, status: Optional[int] = None, retry_after: Optional[float] = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+
+
 def network_reason(error: BaseException, host: str) -> str:
-    """One sentence on what the network did, such as ``connection refused by localhost:8080``.
+    """Return one sentence on what the network did, such as ``connection refused by localhost:8080``.
 
     :param error: looked at with all its causes, since libraries wrap the one that tells.
     :param host: ``name:port``, for the sentence.
@@ -29,12 +47,17 @@ def network_reason(error: BaseException, host: str) -> str:
     for cause in exception_chain(error):
         reason = _tls_reason(cause, host) or _system_reason(cause, host)
         if reason is not None:
-            return reason
+            return printable(reason)
     return f"connection to {host} failed ({type(error).__name__})"
 
 
+def is_timeout(error: BaseException) -> bool:
+    """Return whether the first cause that tells is that no answer came in time."""
+    return network_reason(error, "").startswith("timeout")
+
+
 def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
-    if isinstance(cause, BadBundle):
+    if isinstance(cause, (BadBundle, BadClientCert)):
         return f"TLS: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
         why = getattr(cause, "verify_message", None)  # OpenSSL's errors have one, those made in Python have not
@@ -42,14 +65,15 @@ def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
     if type(cause).__name__ == "CertificateError":  # of urllib3 1.26, which compares the names by itself
         return f"TLS: the certificate of {host} is not trusted: {cause}"
     if isinstance(cause, ssl.SSLError):
-        why = getattr(cause, "reason", None)
-        if not why:
-            why = "the peer ended it" if isinstance(cause, ENDS) else "the peer speaks no TLS"
+        ended = tls_ended(cause)
+        why = "the peer ended it" if ended else getattr(cause, "reason", None) or "the peer speaks no TLS"
         return f"TLS: the connection to {host} failed: {why}"
     return None
 
 
 def _system_reason(cause: BaseException, host: str) -> Optional[str]:
+    if isinstance(cause, DialFailed):
+        return cause.reason
     if isinstance(cause, BadProxy):
         return f"proxy: {cause}"
     if isinstance(cause, socket.gaierror):
@@ -67,8 +91,26 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
     return None
 
 
+def requested_wait(status: int, headers: Mapping[str, str], now: float) -> Optional[float]:
+    """Return the seconds for which a server asks to be left alone; None if it does not ask.
+
+    :param headers: of an HTTP answer; ``get`` must find lower-case names.
+    :param now: Unix seconds, for a date.
+    """
+    asked = headers.get("retry-after")
+    if asked:
+        return retry_after_seconds(asked, now)
+    reset = headers.get("x-rate-limit-reset", "").strip() if status == 429 else ""
+    if not (reset.isascii() and reset.isdigit()):
+        return None
+    # Unix seconds of the server's clock, and so is its Date: this machine's clock may be wrong.
+    date = _http_date(headers.get("date", ""))
+    began = now if date is None else date.timestamp()
+    return min(max(float(reset[:15]) - began, 0.0), LONGEST_RETRY_AFTER)
+
+
 def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
-    """Read a ``Retry-After`` header: seconds or an HTTP date. None where there is none, or nonsense.
+    """Read a ``Retry-After`` header: seconds or an HTTP date. Return None for nonsense, or without a value.
 
     :param now: Unix seconds, for a date.
     :returns: seconds, 0 to 3600.
@@ -79,10 +121,19 @@ def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
     if value.isascii() and value.isdigit():
         seconds = float(value[:9])
     else:
-        try:
-            date = parsedate_to_datetime(value)
-            # One of the three forms of RFC 9110 names no zone. All are in UTC.
-            seconds = (date if date.tzinfo else date.replace(tzinfo=timezone.utc)).timestamp() - now
-        except (TypeError, ValueError, OverflowError, IndexError):
+        date = _http_date(value)
+        if date is None:
             return None
+        seconds = date.timestamp() - now
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _http_date(value: str) -> Optional[datetime]:
+    try:
+        date = parsedate_to_datetime(value)
+        # One of the three forms of RFC 9110 names no zone. All are in UTC.
+        date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        date.timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return date
