@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+
 import pytest
 import trustme
 
