@@ -222,6 +222,8 @@ class _Pool:
     :param way: how to connect.
     """
 
+    pool: Optional[IdleConnections]
+
     def __init__(self, *args: Any, way: Way, **kwargs: Any) -> None:
         self._way = way
         super().__init__(*args, **kwargs)
@@ -238,6 +240,21 @@ class _Pool:
         connection = _limited(super().ConnectionCls)(*args, **kwargs)  # type: ignore[misc]
         connection.way = self._way
         return connection
+
+    def close(self) -> None:
+        """End the kept connections.
+
+        urllib3's own close() looks at the queue twice, and fails if a signal handler has closed it in between.
+        """
+        kept: Optional[IdleConnections]
+        kept, self.pool = self.pool, None
+        while kept is not None:
+            try:
+                connection = kept.get()
+            except queue.Empty:
+                return
+            if connection is not None:
+                connection.close()
 
 
 class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc]
