@@ -23,6 +23,7 @@ from cometchat._transport.net import (
     BadAnswer,
     BadProxy,
     DeadlineReached,
+    DialFailed,
     Interrupted,
     Route,
     network_reason,
@@ -170,6 +171,13 @@ def _verification(text):
     return error
 
 
+def _tls(library, reason):
+    """As OpenSSL's own errors are, such as those of 3.5."""
+    error = ssl.SSLError(1, "x")
+    error.library, error.reason = library, reason
+    return error
+
+
 class CertificateError(ValueError):
     """As urllib3 1.26 has it."""
 
@@ -195,6 +203,10 @@ REASONS = [
     (ssl.SSLError(1, "x"), "TLS: the connection to h:1 failed: the peer speaks no TLS"),
     (ssl.SSLEOFError(8, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
     (ssl.SSLZeroReturnError(6, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
+    (_tls("SYS", None), "TLS: the connection to h:1 failed: the peer ended it"),
+    (_tls("SSL", "UNEXPECTED_EOF_WHILE_READING"), "TLS: the connection to h:1 failed: the peer ended it"),
+    (_tls("SSL", "WRONG_VERSION_NUMBER"), "TLS: the connection to h:1 failed: WRONG_VERSION_NUMBER"),
+    (DialFailed("proxy: p made no tunnel"), "proxy: p made no tunnel"),
     (BadProxy("why"), "proxy: why"),
     (KeyError("x"), "connection to h:1 failed (KeyError)"),
     (Interrupted("x"), "connection to h:1 failed (Interrupted)"),
