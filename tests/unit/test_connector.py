@@ -13,9 +13,9 @@ from typing import Any, Dict, Iterator, List, Sequence, Tuple
 import pytest
 
 from cometchat._transport.net import Address, Connector, DeadlineReached, Interrupted, WakeUp
-from cometchat._transport.net import _tcp as tcp_module
+from cometchat._transport.net import _dial as dial_module
 from cometchat._transport.net import host_probe_for
-from cometchat._transport.net._tcp import STAGGER, in_turns
+from cometchat._transport.net._dial import STAGGER, in_turns
 
 DEADLINE = 10.0
 
@@ -105,8 +105,8 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
         def __getattr__(self, name: str) -> object:
             return getattr(socket, name)
 
-    monkeypatch.setattr(tcp_module, "socket", Module())
-    monkeypatch.setattr(tcp_module, "wait_ready", made.wait_ready)
+    monkeypatch.setattr(dial_module, "socket", Module())
+    monkeypatch.setattr(dial_module, "wait_ready", made.wait_ready)
     yield made
 
 
@@ -248,7 +248,7 @@ def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPa
         def __getattr__(self, name: str) -> object:
             return getattr(socket, name)
 
-    monkeypatch.setattr(tcp_module, "socket", Module())
+    monkeypatch.setattr(dial_module, "socket", Module())
     with pytest.raises(OSError) as caught:
         connect(network, [v6(1), v4(1)])
     assert caught.value.errno == errno.EMFILE and host_probe_for(caught.value) is None

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
 from cometchat._transport.http import RequestsRest
-from cometchat._transport.http import _envelope as envelope_module
 from cometchat._transport.http import _limits as limits_module
 from cometchat._transport.http import _rest as rest_module
 from cometchat._transport.net import (
@@ -76,26 +75,10 @@ def listener():
 @pytest.fixture
 def opened(client, listener, monkeypatch):
     """A socket that is open, as far as it knows."""
-    monkeypatch.setattr(websocket.WebSocket, "connect", lambda *args, **more: None)
+    monkeypatch.setattr(client, "_shake_hands", lambda *args: None)
     client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
     yield client
     client.close()
-
-
-@pytest.mark.parametrize("cls", WEBSOCKET, ids=lambda cls: cls.__name__)
-def test_every_exception_of_websocket_client_in_open(cls, client, listener, monkeypatch):
-    """Whatever websocket-client raises in the handshake is an error of this SDK, with that as its cause."""
-    failure = instance_of(cls)
-
-    def connect(*args, **more):
-        raise failure
-
-    monkeypatch.setattr(websocket.WebSocket, "connect", connect)
-    with pytest.raises(ConnectionException) as caught:
-        client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
-    assert caught.value.code == "WS_CONNECTION_FAIL"
-    assert caught.value.__cause__ is failure
-    assert "127.0.0.1" in caught.value.message and "secret-of-the-library" not in str(caught.value)
 
 
 PROTOCOL = ("WebSocketProtocolException", "WebSocketPayloadException")
@@ -368,7 +351,7 @@ def test_an_error_too_deep_to_show():
     deep = []
     for _ in range(200_000):
         deep = [deep]
-    assert envelope_module._text(deep) == "nested too deep to show"
+    assert rest_module._text(deep) == "nested too deep to show"
     while deep:  # taken apart by hand: not every Python does it without recursion
         deep = deep.pop()
 

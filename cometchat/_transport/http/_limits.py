@@ -170,6 +170,11 @@ class _Response(http.client.HTTPResponse):
         self.fp.close()
         self.fp = io.BufferedReader(_DeadlineReader(sock, ATTEMPT.get()))
 
+    def _read_status(self) -> Tuple[str, int, str]:
+        """Read a status line. Any interim answer, such as 103 Early Hints, is skipped like 100 Continue."""
+        version, status, reason = super()._read_status()  # type: ignore[misc]
+        return version, http.client.CONTINUE if 100 <= status < 200 else status, reason
+
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
         super().begin(*args, **kwargs)

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import zlib
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Type
 from urllib.parse import urlsplit
 
 import requests
@@ -19,13 +19,18 @@ import requests.adapters
 
 from ...exceptions import (
     ERR_BAD_RESPONSE,
+    ERR_TOO_MANY_REQUESTS,
     FAILED_TO_FETCH,
+    AuthenticationException,
     CometChatException,
+    ConnectionException,
+    RateLimitException,
     client_closed,
     exception_for,
     unusable,
 )
 from .._exception_chain import exception_chain
+from .._json_decoder import loads
 from .._printable import printable
 from ..net import (
     ClientCert,
@@ -36,10 +41,10 @@ from ..net import (
     look_up,
     network_reason,
     read_proxy,
+    requested_wait,
     resolve_route,
     tls_ended,
 )
-from ._envelope import data_of
 from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, Pools, TooLong, Way
 
 logger = logging.getLogger("cometchat.http")
@@ -58,6 +63,12 @@ _PATIENCE = 3.0
 
 #: Maximum proxies for which connections are kept. More than one is only used when the environment changes.
 _MOST_SESSIONS = 4
+
+
+_NO_JSON = object()
+
+#: The first letters of codes that are about a credential.
+_CREDENTIAL_CODES = ("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -212,7 +223,7 @@ class RequestsRest:
         if remaining.isascii() and remaining.isdigit():
             self.rate_limit_remaining = int(remaining[:9])
         try:
-            return data_of(host, method, status, answered, payload, expect, self._wall_clock())
+            return _data_of(host, method, status, answered, payload, expect, self._wall_clock())
         except CometChatException as error:
             error.http_status = status
             payload = None
@@ -349,10 +360,111 @@ def _body_of(response: requests.Response) -> Optional[bytes]:
 
 def _host(url: str) -> str:
     parts = urlsplit(url)
-    return printable(host_and_port(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80)))
+    return host_and_port(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
 
 
 def _was_dead(error: BaseException) -> bool:
     """Return whether the connection had ended before the answer began."""
     ended = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
     return any(isinstance(cause, ended) or tls_ended(cause) for cause in exception_chain(error))
+
+
+def _data_of(
+    host: str, method: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type, now: float
+) -> Any:
+    """Return the ``data`` of an answer's envelope.
+
+    :param payload: the body; None: it was over the limit.
+    :param expect: what ``data`` has to be, dict or list.
+    :param now: Unix seconds.
+    :raises CometChatException: the server's own error, or that this is not the protocol's answer.
+    """
+    if method == "DELETE" and 200 <= status < 300 and payload is not None and not payload.strip():
+        return expect()  # deleted, and nothing to say about it
+    answer = _parse(payload)
+    envelope = answer if isinstance(answer, dict) else {}
+    data, error = envelope.get("data"), envelope.get("error")
+    if not isinstance(error, dict) or not (error.get("code") or error.get("message")):
+        error = None
+    if error is None and 200 <= status < 300 and isinstance(data, expect):
+        return data
+    retry_after = requested_wait(status, headers, now)
+    if error is not None:
+        raise _server_error(error, status, retry_after)
+    if status == 429:
+        raise exception_for(
+            ERR_TOO_MANY_REQUESTS, f"{host} answered 429: too many requests.", retry_after=retry_after
+        )
+    raise exception_for(
+        ERR_BAD_RESPONSE,
+        f"{host} answered HTTP {status} with {_describe(payload, answer)}, not with the protocol's JSON"
+        " envelope. Is this the right host, or does a proxy answer in its place?",
+        details=f"HTTP {status}",
+        retry_after=retry_after,
+    )
+
+
+def _parse(payload: Optional[bytes]) -> object:
+    """Return the JSON, or ``_NO_JSON``."""
+    if payload is None:
+        return _NO_JSON
+    try:
+        return loads(payload)
+    except ValueError:
+        return _NO_JSON
+
+
+def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[float]) -> CometChatException:
+    """Return the server's own ``{code, message, details}``."""
+    fallback = ERR_TOO_MANY_REQUESTS if status == 429 else f"HTTP_{status}"
+    code = _text(error.get("code") or fallback)
+    return _class_of(code, status)(
+        code,
+        _text(error.get("message") or f"HTTP status {status}"),
+        name=_text(error["name"]) if error.get("name") else None,
+        details=_details(error),
+        retry_after=retry_after,
+    )
+
+
+def _class_of(code: str, status: int) -> Type[CometChatException]:
+    """Judge by the code before the status: a 403 may be about the plan, and a 400 about the token."""
+    if status == 429 or code == ERR_TOO_MANY_REQUESTS:
+        return RateLimitException
+    if status == 401 or code.startswith(_CREDENTIAL_CODES):
+        return AuthenticationException
+    if status >= 500 or status == 408:
+        return ConnectionException
+    return CometChatException
+
+
+def _details(error: Dict[str, Any]) -> Optional[str]:
+    """Return ``details``, an object of them as one text; else ``devMessage``, if it says more than ``message``."""
+    details = error.get("details")
+    if details in (None, "", {}, []):
+        more = error.get("devMessage")
+        details = None if more == error.get("message") else more
+    if not isinstance(details, dict):
+        return None if details is None else _text(details)
+    parts = []
+    for field, value in details.items():
+        texts = value if isinstance(value, list) else [value]
+        parts.append(f"{_text(field)}: {' '.join(map(_text, texts))}")
+    return "; ".join(parts)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        try:
+            value = json.dumps(value, ensure_ascii=False)
+        except (RecursionError, ValueError):  # as deep as could just be read
+            return "nested too deep to show"
+    return printable(value)
+
+
+def _describe(payload: Optional[bytes], answer: object) -> str:
+    if payload is None:
+        return f"more than {MAX_BODY} bytes"
+    if not payload.strip():
+        return "an empty body"
+    return "text that is not JSON" if answer is _NO_JSON else "JSON of another shape"

@@ -1,68 +1,208 @@
-"""From a host's name to a stream, through a proxy if there is one. One deadline for all of it.
+"""From a host's name to a stream: happy eyeballs (RFC 8305), a new SYN each second, and a proxy if there is one.
 
-For the WebSocket and for HTTP alike, so that both take the same way and report its failure in the same words.
+For the WebSocket and for HTTP alike, so that both take the same way and report its failure in the same words. The
+addresses are tried in turns, IPv6 and IPv4, the last winner first. The next one starts after 250 ms, or at once if no
+other is under way; the first that answers wins. If no address answered at all, the error keeps the addresses for
+:mod:`._host_probe`.
 """
 
 from __future__ import annotations
 
-import base64
-import ipaddress
-import re
+import collections
+import errno
+import os
 import socket
-from typing import Callable, Dict, NamedTuple, Optional
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional, OrderedDict, Sequence, Tuple
 
 from ._errors import DialFailed, network_reason, requested_wait
-from ._proxy import SOCKS, BadProxy, Proxy, host_and_port
-from ._stream import BufferedStream, Interrupted
-from ._tcp import Connector, LookUp
+from ._host_probe import Address, is_silence, remember_unanswered
+from ._proxy import BadProxy, Proxy, host_and_port
+from ._stream import BadAnswer, BufferedStream, DeadlineReached, Interrupted, Refused, WakeUp, wait_ready
+from ._tunnel import SocksRefused, ask_for_tunnel
 
-#: Maximum bytes of the head of an answer, to CONNECT or to the upgrade.
-MAX_HEAD = 65_536
+#: Seconds after which the next address starts beside those under way.
+STAGGER = 0.25
 
-_SOCKS4_REFUSALS = {91: "it refused or failed", 92: "it could not ask this machine's identd", 93: "the user is wrong"}
-_SOCKS5_REFUSALS = {
-    1: "it failed",
-    2: "its rules do not allow it",
-    3: "the network can't be reached",
-    4: "the host can't be reached",
-    5: "the host refused the connection",
-    6: "the host did not answer in time",
-    7: "it knows no CONNECT",
-    8: "it knows no addresses of this kind",
-}
+#: Seconds after which an address that has not answered is sent a new SYN, from a new socket.
+_NEW_SYN = 1.0
+
+#: Maximum sockets that wait for an answer. The oldest makes room.
+_MOST_SOCKETS = 12
+
+#: Maximum hosts whose last winner is known.
+_MOST_WINNERS = 64
+
+#: Finds a host's addresses: its name and a port in, addresses out.
+LookUp = Callable[[str, int], List[Address]]
+
+#: The address of each host that answered last.
+Winners = OrderedDict[Tuple[str, int], Address]
+
+_LAST_WINNERS: Winners = collections.OrderedDict()
 
 
-class BadAnswer(Exception):
-    """What came is no HTTP answer.
+def look_up(host: str, port: int) -> List[Address]:
+    """Ask the system, which takes the time it takes.
 
-    :ivar ended: the connection ended before the answer was whole.
+    :raises OSError, UnicodeError: the system knows no address; it is not a name.
+    """
+    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+
+
+def in_turns(addresses: Sequence[Address], last_winner: Optional[Address]) -> List[Address]:
+    """Order addresses for trying: the families take turns, in the order of the look-up; the last winner is first."""
+    if last_winner in addresses:
+        addresses = sorted(addresses, key=lambda each: each != last_winner)
+    families: Dict[int, List[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(address.family, []).append(address)
+    rows = list(families.values())
+    return [row[at] for at in range(max(map(len, rows), default=0)) for row in rows if at < len(row)]
+
+
+class _Try(NamedTuple):
+    """A socket that is being connected."""
+
+    raw: socket.socket
+    address: Address
+
+
+class Connector:
+    """Connects to a host once.
+
+    :param deadline: monotonic seconds.
+    :param wake: ends the wait; None: only the deadline does.
+    :param addresses_of: looks a name up.
     """
 
-    def __init__(self, why: str, *, ended: bool = False) -> None:
-        super().__init__(why)
-        self.ended = ended
+    def __init__(
+        self,
+        *,
+        deadline: float,
+        wake: Optional[WakeUp] = None,
+        addresses_of: LookUp = look_up,
+        clock: Callable[[], float] = time.monotonic,
+        winners: Winners = _LAST_WINNERS,
+    ) -> None:
+        self.deadline = deadline
+        self.addresses_of = addresses_of
+        self._wake = wake
+        self._clock = clock
+        self._winners = winners
+        self._tries: List[_Try] = []  # the oldest first
+        self._next_syn: Dict[Address, float] = {}  # when an address that has started gets its next SYN
+        self._failures: List[OSError] = []
 
+    def connect(self, host: str, port: int) -> BufferedStream:
+        """Connect; the stream's deadlines are set.
 
-class Head(NamedTuple):
-    """The head of an HTTP answer.
+        :raises OSError, UnicodeError: as the system puts it, Interrupted and DeadlineReached among them.
+        """
+        addresses = in_turns(self.addresses_of(host, port), self._winners.get((host, port)))
+        try:
+            winner = self._race(list(addresses))
+        finally:
+            self.release_after_fork()
+        if winner is None:
+            raise self._failure(addresses)
+        self._winners.pop((host, port), None)
+        self._winners[host, port] = winner.address
+        if len(self._winners) > _MOST_WINNERS:
+            self._winners.popitem(last=False)
+        winner.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = BufferedStream(winner.raw, self._wake, self._clock)
+        stream.read_deadline = stream.write_deadline = self.deadline
+        return stream
 
-    :ivar headers: by their lower-case names.
-    """
+    def release_after_fork(self) -> None:
+        """Close the sockets that are being connected, without a lock."""
+        while self._tries:
+            self._tries.pop().raw.close()
 
-    status: int
-    headers: Dict[str, str]
+    def _race(self, waiting: List[Address]) -> Optional[_Try]:
+        """Try the addresses until one answers; return None if all have failed, or the deadline is reached."""
+        next_start = now = self._clock()
+        while (waiting or self._next_syn) and now < self.deadline:
+            if waiting and (now >= next_start or not self._next_syn):
+                self._start(waiting.pop(0), now)
+                next_start = now + STAGGER
+                if not self._next_syn:  # it failed at once
+                    continue
+            for address, due in list(self._next_syn.items()):
+                # A SYN that was lost is sent again by the kernel after 1, 3 and 7 s. A connection that began while the
+                # network was away would stay away long after its return. The earlier ones stay open: an answer may
+                # only be slow.
+                if due <= now and now + _NEW_SYN <= self.deadline:
+                    self._start(address, now)
+            winner = self._first_answer(min(self._next_event(now), next_start if waiting else self.deadline) - now)
+            if winner is not None:
+                return winner
+            now = self._clock()
+        return None
 
+    def _next_event(self, now: float) -> float:
+        """Return when the next SYN is due, or the deadline."""
+        dues = [due for due in self._next_syn.values() if now < due <= self.deadline - _NEW_SYN]
+        return min([*dues, self.deadline])
 
-class Refused(Exception):
-    """An HTTP answer of another status than the one that was asked for."""
+    def _start(self, address: Address, now: float) -> None:
+        """Send a SYN from a new socket."""
+        raw = None
+        try:
+            raw = socket.socket(*address[:3])
+            raw.setblocking(False)
+            code = raw.connect_ex(address.address)
+            if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                raise OSError(code, os.strerror(code))
+        except OSError as error:
+            if raw is not None:
+                raw.close()
+            if any(each.address == address for each in self._tries):  # an earlier SYN may still be answered
+                self._next_syn[address] = now + _NEW_SYN
+            else:
+                self._fail(address, error)
+            return
+        self._tries.append(_Try(raw, address))
+        self._next_syn[address] = now + _NEW_SYN
+        while len(self._tries) > _MOST_SOCKETS:
+            self._tries.pop(0).raw.close()
 
-    def __init__(self, head: Head) -> None:
-        super().__init__(f"HTTP {head.status}")
-        self.head = head
+    def _fail(self, address: Address, error: OSError) -> None:
+        """Drop an address, with all of its sockets."""
+        self._failures.append(error)
+        self._next_syn.pop(address, None)
+        for each in [each for each in self._tries if each.address == address]:
+            self._tries.remove(each)
+            each.raw.close()
 
+    def _first_answer(self, timeout: float) -> Optional[_Try]:
+        """Wait for the first socket that is connected; drop the addresses of those that have failed."""
+        if self._wake is not None and self._wake.rung:
+            raise Interrupted("interrupted")
+        by_descriptor = {each.raw.fileno(): each for each in self._tries}
+        bell = [] if self._wake is None else [self._wake.fileno()]
+        ready = wait_ready(bell, list(by_descriptor), max(0.0, timeout))
+        if self._wake is not None and self._wake.rung:
+            raise Interrupted("interrupted")
+        for each in [by_descriptor[descriptor] for descriptor in ready]:
+            code = each.raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if each in self._tries else None
+            if code == 0:
+                self._tries.remove(each)
+                return each
+            if code is not None:
+                self._fail(each.address, OSError(code, os.strerror(code)))
+        return None
 
-class SocksRefused(Exception):
-    """A SOCKS proxy made no tunnel; the text says why."""
+    def _failure(self, addresses: Sequence[Address]) -> OSError:
+        """Return the error of a race without a winner."""
+        if self._next_syn or not self._failures:
+            self._failures.append(DeadlineReached("timed out"))
+        error = self._failures[-1]
+        if all(is_silence(each) for each in self._failures):
+            remember_unanswered(error, addresses)
+        return error
 
 
 def dial(
@@ -83,10 +223,7 @@ def dial(
         if proxy.scheme == "https":
             raise BadProxy(f"{proxy.name} is not usable for a WebSocket: give http://, socks4:// or socks5://")
         stream = connector.connect(proxy.host, proxy.port)
-        if proxy.scheme in SOCKS:
-            _ask_socks(stream, proxy, host, port, connector.addresses_of)
-        else:
-            _ask_for_tunnel(stream, proxy, target)
+        ask_for_tunnel(stream, proxy, host, port, connector.addresses_of)
         return stream
     except Exception as error:
         if stream is not None:
@@ -102,120 +239,3 @@ def dial(
         if proxy is not None and isinstance(error, (BadAnswer, SocksRefused)):
             raise DialFailed(f"proxy: {proxy.name} made no tunnel to {target}: {error}") from error
         raise DialFailed(network_reason(error, peer)) from error
-
-
-def _ask_for_tunnel(stream: BufferedStream, proxy: Proxy, target: str) -> None:
-    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-    if proxy.auth is not None:
-        credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
-        lines.append(f"Proxy-Authorization: Basic {credentials}")
-    stream.send("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-    head = read_head(stream.recv)
-    if not 200 <= head.status < 300:
-        raise Refused(head)
-
-
-def _ask_socks(stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: LookUp) -> None:
-    """Ask for a tunnel by SOCKS4 or SOCKS5 (RFC 1928, 1929). The proxy looks the name up if it is 4a or 5h."""
-    if proxy.scheme in ("socks4", "socks5"):
-        found = addresses_of(host, port)
-        usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
-        if not usable:
-            raise SocksRefused(f"{host} has no IPv4 address, and SOCKS4 knows no other")
-        host = str(usable[0].address[0]).partition("%")[0]
-    if proxy.scheme.startswith("socks4"):
-        _ask_socks4(stream, proxy, host, port)
-    else:
-        _ask_socks5(stream, proxy, host, port)
-
-
-def _ask_socks4(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
-    address, name = _packed(host), b""
-    if address is None or len(address) != 4:
-        address, name = b"\0\0\0\1", host.encode("idna") + b"\0"
-    user = (proxy.auth[0] if proxy.auth else "").encode().replace(b"\0", b"")
-    stream.send(b"\4\1" + port.to_bytes(2, "big") + address + user + b"\0" + name)
-    answer = _read(stream, 8)
-    if answer[0] != 0 or answer[1] != 90:
-        raise SocksRefused(_SOCKS4_REFUSALS.get(answer[1], "it speaks no SOCKS4"))
-
-
-def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
-    methods = b"\0\2" if proxy.auth else b"\0"
-    stream.send(bytes([5, len(methods)]) + methods)
-    version, method = _read(stream, 2)
-    if version != 5:
-        raise SocksRefused("it speaks no SOCKS5")
-    if method == 2 and proxy.auth:
-        user, password = (part.encode()[:255] for part in proxy.auth)
-        stream.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
-        if _read(stream, 2)[1] != 0:
-            raise SocksRefused("it refused the user name and password")
-    elif method != 0:
-        raise SocksRefused(
-            "it wants another way of authentication" if proxy.auth else "it wants a user name and password"
-        )
-    packed = _packed(host)
-    if packed is None:
-        name = host.encode("idna")
-        target = bytes([3, len(name)]) + name
-    else:
-        target = (b"\1" if len(packed) == 4 else b"\4") + packed
-    stream.send(b"\5\1\0" + target + port.to_bytes(2, "big"))
-    version, code, _, kind = _read(stream, 4)
-    if version != 5 or code != 0:
-        raise SocksRefused(_SOCKS5_REFUSALS.get(code, "it gave no reason"))
-    lengths = {1: 4, 4: 16}
-    _read(stream, (lengths[kind] if kind in lengths else _read(stream, 1)[0]) + 2)  # the address that it uses
-
-
-def _packed(host: str) -> Optional[bytes]:
-    try:
-        return ipaddress.ip_address(host).packed
-    except ValueError:
-        return None
-
-
-def _read(stream: BufferedStream, size: int) -> bytes:
-    data = bytearray()
-    while len(data) < size:
-        more = stream.recv(size - len(data))
-        if not more:
-            raise BadAnswer("it ended the connection", ended=True)
-        data += more
-    return bytes(data)
-
-
-def read_head(recv: Callable[[int], bytes]) -> Head:
-    """Read the head of an HTTP answer, and not a byte more. Interim answers, such as 103 Early Hints, are skipped.
-
-    :raises BadAnswer: it is no HTTP, is too long, or ends too early.
-    """
-    left = MAX_HEAD
-    while True:
-        raw = bytearray()
-        while not raw.endswith((b"\n\r\n", b"\n\n")):
-            if left <= 0:
-                raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
-            byte = recv(1)
-            if not byte:
-                raise BadAnswer("it ended the connection", ended=True)
-            raw += byte
-            left -= 1
-        head = _parse_head(raw)
-        if not 100 <= head.status < 200 or head.status == 101:
-            return head
-
-
-def _parse_head(raw: bytearray) -> Head:
-    first, *lines = raw.decode("latin-1").split("\n")
-    status = re.match(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:\s|$)", first)
-    if status is None:
-        raise BadAnswer("it speaks no HTTP")
-    headers: Dict[str, str] = {}
-    for line in lines:
-        name, separator, value = line.partition(":")
-        if separator:
-            name = name.strip().lower()
-            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
-    return Head(int(status.group(1)), headers)

@@ -12,6 +12,8 @@ import urllib.request
 from typing import Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote, urlsplit
 
+from .._printable import printable
+
 SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 
 _PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
@@ -52,7 +54,8 @@ class Route(NamedTuple):
 
 
 def host_and_port(host: str, port: int) -> str:
-    """Name a host with its port, as an address has them."""
+    """Name a host with its port, as an address has them. The name may come from a server."""
+    host = host if host.isprintable() else printable(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

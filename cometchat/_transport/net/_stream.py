@@ -1,5 +1,7 @@
 """The bytes under a connection: TCP and TLS, a read buffer, deadlines, and a wake-up that any thread can ring.
 
+Also the head of an HTTP answer, which ends before other bytes begin: a proxy's to CONNECT, a server's to the upgrade.
+
 websocket-client's parser asks for exactly the bytes that it needs, two to four calls a frame; here they come from a
 buffer that is filled 64 KiB at a time. TLS allows no two calls at once on one connection: waiting happens in ``poll``,
 outside of TLS, and reading and writing take turns.
@@ -11,13 +13,14 @@ import contextlib
 import errno
 import io
 import os
+import re
 import select
 import socket
 import ssl
 import sys
 import threading
 import time
-from typing import Any, Callable, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
 from ._tls import tls_ended
 
@@ -35,6 +38,9 @@ _MOST_DISCARDED = 64
 #: inside a signal handler, between that call and the release of the lock.
 _TURN_PATIENCE = 0.05
 
+#: Maximum bytes of the head of an HTTP answer, to CONNECT or to the upgrade.
+MAX_HEAD = 65_536
+
 #: What an eventfd is written: eight bytes.
 _ONE = (1).to_bytes(8, sys.byteorder)
 
@@ -45,6 +51,35 @@ class Interrupted(OSError):
 
 class DeadlineReached(socket.timeout):
     """No byte arrived, or the socket had no room, in time."""
+
+
+class BadAnswer(Exception):
+    """What came is no HTTP answer.
+
+    :ivar ended: the connection ended before the answer was whole.
+    """
+
+    def __init__(self, why: str, *, ended: bool = False) -> None:
+        super().__init__(why)
+        self.ended = ended
+
+
+class Head(NamedTuple):
+    """The head of an HTTP answer.
+
+    :ivar headers: by their lower-case names.
+    """
+
+    status: int
+    headers: Dict[str, str]
+
+
+class Refused(Exception):
+    """An HTTP answer of another status than the one that was asked for."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(f"HTTP {head.status}")
+        self.head = head
 
 
 class WakeUp:
@@ -268,6 +303,41 @@ class BufferedStream:
 
     def _seconds_to(self, deadline: Optional[float]) -> Optional[float]:
         return None if deadline is None else max(0.0, deadline - self._clock())
+
+
+def read_head(recv: Callable[[int], bytes]) -> Head:
+    """Read the head of an HTTP answer, and not a byte more. Interim answers, such as 103 Early Hints, are skipped.
+
+    :raises BadAnswer: it is no HTTP, is too long, or ends too early.
+    """
+    left = MAX_HEAD
+    while True:
+        raw = bytearray()
+        while not raw.endswith((b"\n\r\n", b"\n\n")):
+            if left <= 0:
+                raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
+            byte = recv(1)
+            if not byte:
+                raise BadAnswer("it ended the connection", ended=True)
+            raw += byte
+            left -= 1
+        head = _parse_head(raw)
+        if not 100 <= head.status < 200 or head.status == 101:
+            return head
+
+
+def _parse_head(raw: bytearray) -> Head:
+    first, *lines = raw.decode("latin-1").split("\n")
+    status = re.match(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:\s|$)", first)
+    if status is None:
+        raise BadAnswer("it speaks no HTTP")
+    headers: Dict[str, str] = {}
+    for line in lines:
+        name, separator, value = line.partition(":")
+        if separator:
+            name = name.strip().lower()
+            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+    return Head(int(status.group(1)), headers)
 
 
 def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:

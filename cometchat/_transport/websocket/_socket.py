@@ -1,16 +1,18 @@
 """The WebSocket over websocket-client: open, receive, send, interrupt, close; errors in this SDK's words.
 
-websocket-client does the handshake and the framing. Added here: a limit on a message's length (it would take 2^63
-bytes), the stricter rules of RFC 6455, and an answer to PING that never waits. Most messages are one whole frame:
-those that the buffer holds are read in one go, and only the rest goes through websocket-client's parser. The way to
-the host is :func:`..net.dial`; deadlines and the wake-up are :mod:`..net._stream`'s.
+websocket-client does the framing. Added here: the handshake, a limit on a message's length (it would take 2^63 bytes),
+the stricter rules of RFC 6455, and an answer to PING that never waits. Most messages are one whole frame: those that
+the buffer holds are read in one go, and only the rest goes through websocket-client's parser. The way to the host is
+:func:`..net.dial`; deadlines and the wake-up are :mod:`..net._stream`'s.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import io
+import hashlib
 import logging
+import os
 import struct
 import threading
 import time
@@ -71,6 +73,9 @@ _LONGER = 126
 
 _DATA_OPCODES = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT)
 
+#: RFC 6455, 1.3: what is hashed with the key.
+_ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
 #: Maximum wait of a close frame for room in the socket, in seconds. It is a courtesy: nothing waits for it.
 _CLOSE_PATIENCE = 0.05
 
@@ -126,40 +131,6 @@ class _FrameBuffer(websocket.frame_buffer):
             raise _TooBig(f"{self.length + earlier} bytes")
 
 
-class Upgrade:
-    """Stands in for the socket while websocket-client makes the handshake.
-
-    Only the head of the answer is read: a body could drip for ever, and would be of no use. Of the headers only those
-    that it checks are passed on; it would keep cookies, for all clients of the process.
-    """
-
-    def __init__(self, stream: BufferedStream) -> None:
-        self._stream = stream
-        self._answer: Optional[io.BytesIO] = None
-
-    def gettimeout(self) -> None:
-        """Say that there is no timeout: the deadline is the stream's."""
-
-    def send(self, data: bytes) -> int:
-        """Send all of it."""
-        self._stream.send(data)
-        return len(data)
-
-    def recv(self, size: int) -> bytes:
-        """Return bytes of the answer's head."""
-        if self._answer is None:
-            head = read_head(self._stream.recv)
-            if head.status != 101:
-                raise Refused(head)
-            checked = ("upgrade", "connection", "sec-websocket-accept")
-            lines = [f"{name}: {head.headers[name]}" for name in checked if name in head.headers]
-            self._answer = io.BytesIO("\r\n".join(["HTTP/1.1 101 ok", *lines, "", ""]).encode())
-        return self._answer.read(size)
-
-    def close(self) -> None:
-        """Leave that to the stream's owner."""
-
-
 class WebSocketClientSocket:
     """One WebSocket's life; see :class:`.._interfaces.Socket`.
 
@@ -169,6 +140,7 @@ class WebSocketClientSocket:
     :param user_agent: for the handshake.
     :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
+    :param randomness: so many random bytes.
     """
 
     def __init__(
@@ -182,7 +154,9 @@ class WebSocketClientSocket:
         addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        randomness: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        self._randomness = randomness
         self._proxies = proxies
         self._ca_certs = ca_certs
         self._client_cert = client_cert
@@ -207,7 +181,7 @@ class WebSocketClientSocket:
         """TCP, TLS and upgrade."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
-        self._host = printable(host_and_port(host, port))
+        self._host = host_and_port(host, port)
         proxy = None
         try:
             wake = self._wake = WakeUp()
@@ -223,13 +197,7 @@ class WebSocketClientSocket:
             self._connector = None
             if context is not None:
                 stream.start_tls(context, host.rstrip("."))
-            websocket.WebSocket().connect(  # type: ignore[no-untyped-call]
-                url,
-                socket=Upgrade(stream),
-                header=[f"User-Agent: {self._user_agent}"],
-                suppress_origin=True,  # a browser's business
-                redirect_limit=0,  # a redirect could lead anywhere
-            )
+            self._shake_hands(stream, url)
             self._upgraded = True
         except Exception as error:  # every exception of the library, of ssl and of the system ends here, named
             self.close()
@@ -330,6 +298,36 @@ class WebSocketClientSocket:
             stream.close()
         if wake is not None:
             wake.close()
+
+    def _shake_hands(self, stream: BufferedStream, url: str) -> None:
+        """Ask for the upgrade, and read the head of the answer; a body could drip for ever, and would be of no use.
+
+        websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
+        without a limit.
+        """
+        parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: {host if parts.port in (None, 80, 443) else f'{host}:{parts.port}'}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            f"User-Agent: {self._user_agent}",
+        ]
+        stream.send("\r\n".join([*lines, "", ""]).encode())
+        status, headers = head = read_head(stream.recv)
+        if status != 101:
+            raise Refused(head)
+        expected = base64.b64encode(hashlib.sha1(f"{key}{_ACCEPT}".encode()).digest()).decode()  # nosec B324
+        if (
+            headers.get("upgrade", "").lower() != "websocket"
+            or "upgrade" not in headers.get("connection", "").lower().replace(" ", "").split(",")
+            or headers.get("sec-websocket-accept") != expected
+        ):
+            raise BadAnswer("its answer is none to this request")
 
     def _recv(self, size: int) -> bytes:
         if self._stream is None:
@@ -437,9 +435,6 @@ class WebSocketClientSocket:
             return exception_for(WS_CONNECTION_FAIL, reason, details=f"HTTP {status}", retry_after=asked)
         if isinstance(error, BadAnswer):
             return exception_for(WS_CONNECTION_FAIL, f"{handshake}: {error}.")
-        lost = (websocket.WebSocketTimeoutException, websocket.WebSocketConnectionClosedException)
-        if isinstance(error, websocket.WebSocketException) and not isinstance(error, lost):
-            return exception_for(WS_CONNECTION_FAIL, f"{handshake}: its answer is none to this request.")
         reason = network_reason(error, self._host if proxy is None else f"{self._host} through proxy {proxy.name}")
         if is_timeout(error):
             limit = f"within {timeout:g} s (TCP, TLS and WebSocket upgrade)"
