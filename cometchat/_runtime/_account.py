@@ -18,8 +18,8 @@ from .._protocol.delivery import Self
 from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
 from .._protocol.frames import PLATFORM, Identity, app_info
 from .._protocol.message_ids import id_of, newer, rank
-from .._transport.base import Rest
-from .._transport.causes import causes
+from .._transport import Rest
+from .._transport import exception_chain as causes
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -128,7 +128,7 @@ class Account:
     @property
     def rate_limit_remaining(self) -> Optional[int]:
         """How many requests the service takes in the current minute; None if unknown."""
-        return getattr(self._rest, "rate_limit_remaining", None)
+        return self._rest.rate_limit_remaining
 
     def take_new_settings(self) -> bool:
         """Return True, once, if the settings came with a ``PUT /me`` that no connection has used yet."""
@@ -305,7 +305,7 @@ class Account:
 
     def scrub_error(self, error: CometChatException) -> None:
         """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
-        for each in causes(error):
+        for each in exception_chain(error):
             if isinstance(each, CometChatException):
                 self._scrub_one(each)
         cause = error.__cause__
@@ -322,7 +322,7 @@ class Account:
 
     def _quotes(self, error: BaseException) -> bool:
         """Return True if the error, or what it wraps, shows a secret."""
-        texts = (text for each in causes(error) for text in (str(each), repr(each), repr(each.args)))
+        texts = (text for each in exception_chain(error) for text in (str(each), repr(each), repr(each.args)))
         return any(self._secrets.scrub(text) != text for text in texts)
 
     def _authorize(self, auth_token: str, device_id: str) -> Session:

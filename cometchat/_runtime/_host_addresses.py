@@ -15,8 +15,7 @@ import time
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import _fork
-from .._transport.reach import Address
-from .._transport.tcp import LookUp, look_up
+from .._transport import Address, LookUp, look_up
 
 logger = logging.getLogger("cometchat.connection")
 

@@ -8,7 +8,7 @@ import threading
 from typing import Callable, Iterator, List, Optional, Protocol
 
 from .. import _fork
-from .._transport.netlink import NetworkChanges
+from .._transport import NetworkChanges
 
 logger = logging.getLogger("cometchat.connection")
 

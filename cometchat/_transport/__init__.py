@@ -1,4 +1,56 @@
-"""The two ways out: HTTP (requests) and the WebSocket (websocket-client). I/O, no threads, no decisions.
+"""The two ways out: HTTP (``http``, over requests) and the WebSocket (``websocket``, over websocket-client).
 
-One library per file; its exceptions are mapped to this SDK's in ``errors``, once.
+I/O, no threads of its own, no decisions. One library per file; its exceptions become this SDK's once, in one place.
+The floors above import what they use from here, and :class:`.http.RequestsRest` and :func:`.websocket.socket_factory`
+from their packages. A name loads its module when it is first used: importing this package loads no socket and no
+library.
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Dict
+
+if TYPE_CHECKING:
+    from ._exception_chain import drop_frames, exception_chain
+    from ._interfaces import Rest, Socket, SocketFactory
+    from ._json_decoder import loads
+    from .net import Address, HostProbe, LookUp, NetworkChanges, host_probe_for, look_up
+
+_MODULES: Dict[str, str] = {
+    "Address": "net",
+    "HostProbe": "net",
+    "LookUp": "net",
+    "NetworkChanges": "net",
+    "Rest": "_interfaces",
+    "Socket": "_interfaces",
+    "SocketFactory": "_interfaces",
+    "drop_frames": "_exception_chain",
+    "exception_chain": "_exception_chain",
+    "host_probe_for": "net",
+    "loads": "_json_decoder",
+    "look_up": "net",
+}
+
+__all__ = [
+    "Address",
+    "HostProbe",
+    "LookUp",
+    "NetworkChanges",
+    "Rest",
+    "Socket",
+    "SocketFactory",
+    "drop_frames",
+    "exception_chain",
+    "host_probe_for",
+    "loads",
+    "look_up",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Load the module of a name when the name is first used."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f".{_MODULES[name]}", __name__), name)
+    return value

@@ -12,7 +12,7 @@ from integration.conftest import Peer, RawServer
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._runtime._account import Account
-from cometchat._transport.rest import RequestsRest
+from cometchat._transport.http import RequestsRest
 
 from .fuzz_values import KEYS, ODD, Draw, as_json, check
 

@@ -8,9 +8,9 @@ import time
 from typing import List, Sequence, Union
 
 from cometchat import CometChatException
-from cometchat._transport.dial import MAX_HEAD, BadAnswer, Head, read_head
-from cometchat._transport.stream import BufferedStream
+from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.net import MAX_HEAD, BadAnswer, Head, read_head
 
 from .fuzz_values import Draw, check
 
@@ -24,7 +24,7 @@ def open_socket() -> "tuple[WebSocketClientSocket, socket.socket]":
     """A WebSocket after its upgrade, and its peer."""
     mine, peer = socket.socketpair()
     client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT, user_agent="fuzz/1")
-    client._take_stream(BufferedStream(mine))
+    client._stream = BufferedStream(mine)
     client._upgraded = True
     return client, peer
 

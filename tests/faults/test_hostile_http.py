@@ -20,7 +20,7 @@ from integration.transport_peers import Stopwatch, answer, unused_port
 
 from cometchat import Client, CometChatException, MessageListener, TextMessage
 from cometchat._runtime._backoff import Backoff
-from cometchat._transport.rest import MAX_BODY, RequestsRest
+from cometchat._transport.http import MAX_BODY, RequestsRest
 
 from . import fuzz_answers, fuzz_driver, fuzz_http
 from .conftest import SOAK

@@ -19,7 +19,7 @@ from integration.conftest import DEADLINE, UID, Peer, RawServer, Recorder, accep
 from integration.transport_peers import answer, unused_port
 
 from cometchat import Client, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
-from cometchat._transport.errors import causes
+from cometchat._transport import exception_chain as causes
 
 from .fuzz_peers import JWT, KEY, TOKEN, Answer, Service
 from .fuzz_values import check

@@ -18,7 +18,7 @@ from integration.conftest import DEADLINE, QUICK, UID, Peer, RawServer, Recorder
 from integration.transport_peers import Authority
 
 from cometchat import Client, CometChatException, FileSessionStore
-from cometchat._transport.rest import RequestsRest
+from cometchat._transport.http import RequestsRest
 from cometchat.sandbox import Sandbox
 
 from .fuzz_peers import Service

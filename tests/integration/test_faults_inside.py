@@ -18,7 +18,7 @@ from cometchat import AuthenticationException, Client, CometChatException, Comet
 from cometchat._protocol.login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
 from cometchat._runtime.connection import FrameRouter, Handshake
-from cometchat._transport.rest import RequestsRest
+from cometchat._transport.http import RequestsRest
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Recorder, eventually, finished, in_thread

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import socket
+import ssl
 import struct
 import threading
 from datetime import datetime, timedelta, timezone
@@ -15,10 +16,11 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 import requests
+import urllib3
 
 from cometchat import AuthenticationException, CometChatException, ConnectionException, RateLimitException
-from cometchat._transport.reach import Address, reach_of
-from cometchat._transport.rest import MAX_BODY, RequestsRest
+from cometchat._transport import Address, host_probe_for
+from cometchat._transport.http import MAX_BODY, RequestsRest
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, Party, Peer, RawServer, eventually, finished, in_thread
@@ -153,6 +155,12 @@ def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
     assert get(new_rest(), http(serve(Asked(head + chunks + b"0\r\n\r\n")))) == {"ok": 2}
 
 
+def test_interim_answers_are_skipped(serve: Serve, new_rest: NewRest) -> None:
+    """Early hints, or any other 1xx, come before the answer."""
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    assert get(new_rest(), http(serve(Asked(hints + OK)))) == {"ok": 1}
+
+
 def test_no_password_file(serve: Serve, new_rest: NewRest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ~/.netrc for the host adds no credentials of its own."""
     script, netrc = Asked(), tmp_path / "netrc"
@@ -261,11 +269,11 @@ def test_tcp_that_never_answers(new_rest: NewRest) -> None:
 def test_silence_leaves_an_address_to_ask_and_an_answer_none(serve: Serve, new_rest: NewRest) -> None:
     """A jwt that can't be renewed for want of a network is known to be such, as a WebSocket's silence is."""
     with SilentAddress() as silent:
-        reach = reach_of(failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT))
-        assert reach is not None and not reach.is_back()
-        reach.close()
-    assert reach_of(failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")) is None
-    assert reach_of(failed(new_rest(), http(serve(Peer.wait_for_end)), SHORT)) is None
+        probe = host_probe_for(failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT))
+        assert probe is not None and not probe.is_back()
+        probe.close()
+    assert host_probe_for(failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")) is None
+    assert host_probe_for(failed(new_rest(), http(serve(Peer.wait_for_end)), SHORT)) is None
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
@@ -284,7 +292,9 @@ def test_the_addresses_of_a_name_have_their_turns(
             return [Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", each)) for each in ports]
 
         url = http(server, "three.example", tls)
-        assert get(new_rest(addresses_of=addresses_of), url, timeout=4) == {"ok": 1}
+        with Stopwatch() as watch:
+            assert get(new_rest(addresses_of=addresses_of), url, timeout=30) == {"ok": 1}
+    assert watch.seconds < SOON
     assert asked == [("three.example", server.port)]
 
 
@@ -433,52 +443,153 @@ def test_a_body_that_unpacks_to_more(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_too_many_requests(serve: Serve, new_rest: NewRest) -> None:
-    """429 is ERR_TOO_MANY_REQUESTS, with the seconds that the server asks for, in whichever form it does."""
+    """429 is a RateLimitException with the seconds that the server asks for, in whichever form it does.
+
+    Its code is the server's own, or ERR_TOO_MANY_REQUESTS.
+    """
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     date = format_datetime(now + timedelta(seconds=40), usegmt=True)
     body = b'{"error": {"code": "ERR_X", "message": "slowly"}}'
-    expected: List[Tuple[Optional[str], bytes, Optional[float], Optional[str]]] = [
-        ("15", body, 15.0, "slowly"),
-        (date, b"<html>", 40.0, None),
-        ("soon", b'{"error": "x"}', None, None),
-        (None, b"", None, None),
+    none = "ERR_TOO_MANY_REQUESTS"
+    expected: List[Tuple[Optional[str], bytes, Optional[float], str]] = [
+        ("15", body, 15.0, "ERR_X"),
+        ("15", b'{"error": {"message": "slowly"}}', 15.0, none),
+        (date, b"<html>", 40.0, none),
+        ("soon", b'{"error": "x"}', None, none),
+        (None, b"", None, none),
     ]
-    for header, content, seconds, details in expected:
+    for header, content, seconds, code in expected:
         headers = {} if header is None else {"Retry-After": header}
         url = http(serve(Asked(answer(429, content, headers))))
-        error = failed(new_rest(wall_clock=now.timestamp), url, code="ERR_TOO_MANY_REQUESTS")
+        error = failed(new_rest(wall_clock=now.timestamp), url, code=code)
         assert isinstance(error, RateLimitException)
-        assert (error.retry_after, error.details) == (seconds, details)
+        assert (error.retry_after, error.http_status) == (seconds, 429)
+
+
+def test_the_reset_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
+    """Without a Retry-After, 429 says when the limit ends, by the server's own clock; any other status says nothing."""
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    reset, date = f"{now.timestamp() + 25:.0f}", format_datetime(now, usegmt=True)
+    expected: List[Tuple[int, Dict[str, str], Optional[float]]] = [
+        (429, {"X-Rate-Limit-Reset": reset, "Date": date}, 25.0),
+        (429, {"X-Rate-Limit-Reset": reset, "Date": date, "Retry-After": "7"}, 7.0),
+        (429, {"X-Rate-Limit-Reset": reset}, 15.0),  # by this machine's clock, which is 10 s ahead
+        (429, {"X-Rate-Limit-Reset": "0", "Date": date}, 0.0),
+        (429, {"X-Rate-Limit-Reset": "9" * 30, "Date": date}, 3600.0),
+        (429, {"X-Rate-Limit-Reset": "soon", "Date": date}, None),
+        (503, {"X-Rate-Limit-Reset": reset, "Date": date}, None),
+    ]
+    for status, headers, seconds in expected:
+        url = http(serve(Asked(answer(status, b'{"error": {"code": "ERR_X"}}', headers))))
+        rest = new_rest(wall_clock=lambda: now.timestamp() + 10)
+        assert failed(rest, url, code="ERR_X").retry_after == seconds
+
+
+def test_what_is_left_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
+    """The newest X-Rate-Limit-Remaining is known, of errors too; nonsense changes nothing."""
+    replies = [answer(200, b'{"data": {}}', {"X-Rate-Limit-Remaining": text}) for text in ("698", "x", "-1")]
+    replies.append(answer(404, b"{}", {"X-Rate-Limit-Remaining": "697"}))
+    rest, url = new_rest(), http(serve(Asked(*replies)))
+    assert rest.rate_limit_remaining is None
+    seen = []
+    for _ in replies[:3]:
+        get(rest, url)
+        seen.append(rest.rate_limit_remaining)
+    failed(rest, url, code="ERR_BAD_RESPONSE")
+    assert [*seen, rest.rate_limit_remaining] == [698, 698, 698, 697]
 
 
 ERRORS = [
-    (400, CometChatException),
-    (404, CometChatException),
-    (401, AuthenticationException),
-    (403, AuthenticationException),
-    (408, ConnectionException),
-    (500, ConnectionException),
-    (503, ConnectionException),
-    (200, CometChatException),
+    (400, "ERR_BAD_REQUEST", CometChatException),
+    (404, "ERR_UID_NOT_FOUND", CometChatException),
+    (401, "ERR_THEIRS", AuthenticationException),
+    (403, "ERR_PLAN_RESTRICTION", CometChatException),
+    (403, "AUTH_ERR_NO_ACCESS", AuthenticationException),
+    (400, "AUTH_ERR_AUTH_TOKEN_NOT_FOUND", AuthenticationException),
+    (404, "ERR_AUTH_TOKEN_NOT_FOUND", AuthenticationException),
+    (400, "ERR_AUTHTOKEN_UNAVAILABLE", AuthenticationException),
+    (500, "AUTH_ERR_EMPTY_APPID", AuthenticationException),
+    (408, "ERR_THEIRS", ConnectionException),
+    (500, "ERR_THEIRS", ConnectionException),
+    (503, "ERR_THEIRS", ConnectionException),
+    (200, "ERR_THEIRS", CometChatException),
+    (400, "ERR_TOO_MANY_REQUESTS", RateLimitException),
 ]
 
 
-@pytest.mark.parametrize("status, cls", ERRORS)
-def test_the_servers_error(serve: Serve, new_rest: NewRest, status: int, cls: type) -> None:
-    """The server's code, message, name and details pass through unchanged, in a class that fits the status."""
-    fields = {"code": "ERR_THEIRS", "message": "Their words.", "name": "THEIR_NAME", "details": "more"}
+@pytest.mark.parametrize("status, code, cls", ERRORS)
+def test_the_servers_error(serve: Serve, new_rest: NewRest, status: int, code: str, cls: type) -> None:
+    """The server's code, message, name and details pass through, in a class that fits the code and then the status."""
+    fields = {"code": code, "message": "Their words.", "name": "THEIR_NAME", "details": "more"}
     body = json.dumps({"error": fields}).encode()
-    error = failed(new_rest(), http(serve(Asked(answer(status, body, {"Retry-After": "9"})))), code="ERR_THEIRS")
+    error = failed(new_rest(), http(serve(Asked(answer(status, body, {"Retry-After": "9"})))), code=code)
     assert type(error) is cls
     assert (error.message, error.name, error.details) == ("Their words.", "THEIR_NAME", "more")
-    assert error.retry_after == 9.0
+    assert (error.retry_after, error.http_status) == (9.0, status)
 
 
-def test_an_error_of_a_credential(serve: Serve, new_rest: NewRest) -> None:
-    """A code that begins with AUTH_ERR is a refused credential, whatever the status."""
+DETAILS: List[Tuple[Dict[str, Any], Optional[str]]] = [
+    ({"details": {"uid": ["is too long.", "has spaces."], "name": "is missing."}},
+     "uid: is too long. has spaces.; name: is missing."),
+    ({"details": {"limit": {"max": 1000}}}, 'limit: {"max": 1000}'),
+    ({"details": {}, "devMessage": "look here"}, "look here"),
+    ({"devMessage": "look here"}, "look here"),
+    ({"devMessage": "no"}, None),
+    ({"details": "more", "devMessage": "look here"}, "more"),
+    ({"details": ["a", 1]}, '["a", 1]'),
+    ({}, None),
+]
+
+
+@pytest.mark.parametrize("fields, details", DETAILS)
+def test_details_of_many_shapes(
+    serve: Serve, new_rest: NewRest, fields: Dict[str, Any], details: Optional[str]
+) -> None:
+    """An object of details becomes one readable text; the devMessage takes their place if it says more."""
+    body = json.dumps({"error": {"code": "ERR_BAD_REQUEST", "message": "no", **fields}}).encode()
+    assert failed(new_rest(), http(serve(Asked(answer(400, body)))), code="ERR_BAD_REQUEST").details == details
+
+
+def test_the_servers_text_is_escaped(serve: Serve, new_rest: NewRest) -> None:
+    """Line breaks, ANSI sequences and bidi marks of a server do not get to a log or a terminal."""
+    nasty = "a\nERROR faked\r\x1b[2J\u202egnp.exe\u2028b"
+    fields = {"code": nasty, "message": nasty, "name": nasty, "details": {nasty: [nasty]}}
+    shown = r"a\nERROR faked\r\x1b[2J\u202egnp.exe\u2028b"
+    error = failed(new_rest(), http(serve(Asked(answer(400, json.dumps({"error": fields}).encode())))), code=shown)
+    assert (error.message, error.name, error.details) == (shown, shown, f"{shown}: {shown}")
+
+
+def test_an_error_without_words(serve: Serve, new_rest: NewRest) -> None:
+    """Where the server says only a code, the message is the status."""
     url = http(serve(Asked(answer(400, b'{"error": {"code": "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"}}'))))
-    error = failed(new_rest(), url, code="AUTH_ERR_AUTH_TOKEN_NOT_FOUND")
-    assert type(error) is AuthenticationException and error.message == "HTTP status 400"
+    assert failed(new_rest(), url, code="AUTH_ERR_AUTH_TOKEN_NOT_FOUND").message == "HTTP status 400"
+
+
+@pytest.mark.parametrize("reply", [b"HTTP/1.1 204 No Content\r\n\r\n", answer(200), answer(202, b" \r\n")])
+def test_an_empty_answer_to_a_delete(serve: Serve, new_rest: NewRest, reply: bytes) -> None:
+    """It is a success; to any other call it is not."""
+    rest, url = new_rest(), http(serve(Asked(reply)))
+    assert get(rest, url, method="DELETE") == {}
+    assert get(rest, url, method="DELETE", expect=list) == []
+    failed(rest, url, code="ERR_BAD_RESPONSE")
+
+
+def test_a_body_that_is_nested_too_deep(new_rest: NewRest) -> None:
+    """It is a wrong argument, and nothing is sent."""
+    deep: Any = []
+    for _ in range(100_000):
+        deep = [deep]
+    with pytest.raises(ValueError) as caught:
+        get(new_rest(), f"http://127.0.0.1:{unused_port()}/", method="POST", body={"data": deep})
+    assert isinstance(caught.value, CometChatException) and "nested" in caught.value.message
+    while deep:  # taken apart by hand: not every Python does it without recursion
+        deep = deep.pop()
+
+
+def test_a_long_integer(serve: Serve, new_rest: NewRest) -> None:
+    """One integer of 5,000 digits does not make an answer unreadable."""
+    url = http(serve(Asked(answer(200, b'{"data": {"ok": 1, "n": ' + b"9" * 5000 + b"}}"))))
+    assert get(new_rest(), url) == {"ok": 1, "n": float("inf")}
 
 
 def test_an_error_of_odd_types(serve: Serve, new_rest: NewRest) -> None:
@@ -681,6 +792,127 @@ def test_a_kept_connection_that_was_reset_unnoticed(
     assert get(rest, url) == {"ok": 1}
 
 
+class Clock:
+    """Stands still until it is told to go on."""
+
+    now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_connection_that_was_idle_for_long_is_not_used(serve: Serve, new_rest: NewRest) -> None:
+    """30 s for what can be repeated, 5 s for what can't; the old connection ends."""
+    script, clock = Asked(), Clock()
+    rest, url = new_rest(clock=clock), http(serve(script))
+    connections = []
+    for method, idle in [("GET", 0.0), ("GET", 29.9), ("GET", 30.1), ("POST", 4.9), ("POST", 5.1), ("GET", 5.1)]:
+        clock.now += idle
+        get(rest, url, method=method)
+        connections.append(script.connections)
+    assert connections == [1, 1, 2, 2, 3, 3]
+
+
+REPEATABLE: List[Tuple[str, str, Optional[Dict[str, Any]]]] = [
+    ("GET", "me", None),
+    ("PUT", "me", {"x": 1}),
+    ("DELETE", "me", None),
+    ("POST", "messages", {"muid": "m1", "text": "x"}),
+    ("POST", "users/u1/auth_tokens", {}),
+]
+
+
+@pytest.mark.parametrize("method, path, body", REPEATABLE)
+@pytest.mark.parametrize("end", ["resets", "hangs"])
+def test_a_repeatable_call_on_a_dead_connection(
+    serve: Serve, new_rest: NewRest, method: str, path: str, body: Optional[Dict[str, Any]], end: str
+) -> None:
+    """It goes out again on a new connection, also where the dead one only stays silent; in the time of one call."""
+    script, clock = ClosesOnRequest(2, Peer.wait_for_end if end == "hangs" else lambda peer: None), Clock()
+    good = Asked()
+
+    def serving(peer: Peer) -> None:
+        (script if script.connections < 1 else good)(peer)
+
+    rest, url = new_rest(clock=clock), http(serve(serving)).replace("me", path)
+    get(rest, url)
+    get(rest, url)
+    clock.now += 10.0
+    with Stopwatch() as watch:
+        assert get(rest, url, 4 if end == "resets" else 1, method=method, body=body) == {"ok": 1}
+    assert script.methods == ["GET", "GET", method] and good.methods == [method]
+    assert (0.5 <= watch.seconds < 1.0) if end == "hangs" else watch.seconds < SOON
+
+
+def test_a_slow_server_is_not_asked_twice(serve: Serve, new_rest: NewRest) -> None:
+    """A connection that was in use just now is alive: its server is slow, and the call has its whole time."""
+    never, methods = threading.Event(), []
+
+    def script(peer: Peer) -> None:
+        while True:
+            methods.append(peer.read_head().split(" ")[0])
+            never.wait(0.6 if len(methods) == 2 else 0)
+            peer.socket.sendall(OK)
+
+    rest, url = new_rest(clock=Clock()), http(serve(script))
+    assert [get(rest, url, 1) for _ in range(2)] == [{"ok": 1}] * 2
+    assert len(methods) == 2
+
+
+class DeadTls(ssl.SSLError):
+    """As OpenSSL 3.5 has a reset: a plain SSLError of the system's library."""
+
+    library = "SYS"
+    reason = None  # type: ignore[assignment]
+
+
+def test_a_stale_connection_of_openssl_3_5(
+    serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its plain SSLError is known to be the end of the connection: the call is made once more, and a reset named so."""
+    rest, url = new_rest(), http(serve(Asked(), authority.server()), tls=True)
+    get(rest, url)
+    original, left = ssl.SSLSocket.send, [1]
+
+    def send(*args: Any, **more: Any) -> Any:
+        if left:
+            left.pop()
+            raise DeadTls(1, "[SYS] unknown error (_ssl.c:2580)")
+        return original(*args, **more)
+
+    monkeypatch.setattr(ssl.SSLSocket, "send", send)
+    assert get(rest, url) == {"ok": 1} and left == []
+    left.append(1)
+    assert "the peer ended it" in failed(rest, url, method="POST").message
+
+
+def test_a_patched_library_is_used_for_as_long_as_it_is_patched(
+    serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What records HTTP for tests replaces urllib3's class; afterwards all works again, for new and old clients."""
+    original = urllib3.connectionpool.HTTPConnectionPool.ConnectionCls
+    url = http(serve(Asked()))
+
+    class Recorder(original):  # type: ignore[misc, valid-type]
+        def connect(self) -> None:
+            raise AssertionError("not recorded")
+
+        def request(self, *args: Any, **more: Any) -> None:
+            raise AssertionError("not recorded")
+
+    before = new_rest()
+    get(before, url)
+    before.forget_connections()
+    with monkeypatch.context() as patch:
+        patch.setattr(urllib3.connectionpool.HTTPConnectionPool, "ConnectionCls", Recorder)
+        during = new_rest()
+        for rest in (before, during):
+            failed(rest, url)
+    for rest in (before, during, new_rest()):
+        rest.forget_connections()
+        assert get(rest, url) == {"ok": 1}
+
+
 def test_a_post_is_not_sent_twice(serve: Serve, new_rest: NewRest) -> None:
     """A POST whose connection ends without an answer may have arrived: it is not repeated, and its error says so."""
     script = ClosesOnRequest(1)
@@ -842,18 +1074,6 @@ def test_a_proxy_that_cannot_be_used(new_rest: NewRest, address: str) -> None:
     assert "unreachable.example:80: proxy: " in error.message and "give " in error.message
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text
-
-
-def test_socks_without_its_package(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package for SOCKS the error says what to install."""
-
-    def missing(*args: object, **more: object) -> None:
-        raise requests.exceptions.InvalidSchema("Missing dependencies for SOCKS support.")
-
-    monkeypatch.setattr(requests.adapters, "SOCKSProxyManager", missing)
-    rest = new_rest(proxies={"all": "socks5://user:pa55@socks.example"})
-    error = failed(rest, "https://unreachable.example/")
-    assert "pip install 'cometchat[socks]'" in error.message and "pa55" not in whole_text(error)
 
 
 def test_what_a_cause_is(new_rest: NewRest) -> None:

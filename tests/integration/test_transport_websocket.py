@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-import types
 import warnings
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -23,7 +22,8 @@ from unittest.mock import Mock
 import pytest
 
 from cometchat import CometChatException, ConnectionException, ConnectionTimeoutException
-from cometchat._transport.reach import reach_of
+from cometchat._transport import Address, host_probe_for
+from cometchat._transport.http import RequestsRest
 from cometchat._transport.websocket import WebSocketClientSocket
 
 from .conftest import DEADLINE, Peer, RawServer, accept_upgrade, eventually, finished, frame, in_thread
@@ -31,6 +31,7 @@ from .transport_peers import (
     Authority,
     ConnectProxy,
     SilentAddress,
+    SocksProxy,
     Stopwatch,
     answer,
     drip,
@@ -293,6 +294,65 @@ def test_dns(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(error.__cause__, socket.gaierror)
 
 
+# Client certificates.
+
+
+def _wants_client_certificate(authority: Authority) -> ssl.SSLContext:
+    context = authority.server()
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(authority.bundle)
+    return context
+
+
+def _client_files(authority: Authority, folder: Path) -> Tuple[str, str, str]:
+    issued = authority.ca.issue_cert("client.example")
+    paths = [str(folder / name) for name in ("cert.pem", "key.pem", "both.pem")]
+    issued.cert_chain_pems[0].write_to_path(paths[0])
+    issued.private_key_pem.write_to_path(paths[1])
+    issued.private_key_and_cert_chain_pem.write_to_path(paths[2])
+    return paths[0], paths[1], paths[2]
+
+
+def test_a_client_certificate(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
+    """In one file or in two, over the WebSocket and over HTTP; without one the server refuses."""
+    cert, key, both = _client_files(authority, tmp_path)
+    web, api = serve(greet, _wants_client_certificate(authority)), serve(
+        api_script, _wants_client_certificate(authority)
+    )
+    url = f"https://127.0.0.1:{api.port}/"
+    given: Any
+    for given in (both, (cert, key)):
+        assert greeted(new_socket(client_cert=given), web.url())
+        rest = RequestsRest(ca_certs=authority.bundle, client_cert=given)
+        assert rest.call("GET", url, headers={}, timeout=5) == {"ok": 1}
+        rest.close()
+    refused(new_socket(), web.url())
+    rest = RequestsRest(ca_certs=authority.bundle)
+    error_of(lambda: rest.call("GET", url, headers={}, timeout=5), "FAILED_TO_FETCH")
+    rest.close()
+
+
+def test_a_client_certificate_that_cannot_be_used(
+    serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path
+) -> None:
+    """A file that is not there, or a key that does not fit, is named; over HTTP in the same words."""
+    cert, _, _ = _client_files(authority, tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    _, wrong_key, _ = _client_files(authority, other)
+    server = serve(greet, authority.server())
+    given: Any
+    for given in (str(tmp_path / "absent.pem"), (cert, wrong_key), (cert, authority.bundle)):
+        error = refused(new_socket(client_cert=given), server.url())
+        named = given if isinstance(given, str) else given[0]
+        assert error.message.startswith(f"TLS: the client certificate {named!r}") and "can't be used: " in error.message
+        rest = RequestsRest(ca_certs=authority.bundle, client_cert=given)
+        url = f"https://127.0.0.1:{server.port}/"
+        over_http = error_of(lambda: rest.call("GET", url, headers={}, timeout=5), "FAILED_TO_FETCH")
+        rest.close()
+        assert over_http.message == f"GET 127.0.0.1:{server.port}: {error.message}"
+
+
 # The CA bundle.
 
 
@@ -389,7 +449,7 @@ def test_the_password_goes_to_the_proxy(serve: Serve, new_socket: NewSocket) -> 
     assert "authorization" not in eventually(lambda: heads)[0].lower()
 
 
-@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "127.0.0.0/8", "*"])
+@pytest.mark.parametrize("no_proxy", ["127.0.0.1", "127.0.0.0/8", "*", "[::1], 127.0.0.1"])
 def test_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
     """no_proxy keeps the environment's proxies out."""
     script = ConnectProxy()
@@ -505,88 +565,118 @@ def test_a_proxy_that_cannot_be_used(new_socket: NewSocket, address: str) -> Non
     assert "pa55" not in text and "w0rd" not in text
 
 
-class FakeSocks:
-    """Stands in for python_socks, which the tests do not install: its documented calls, onto a plain connection."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.created: Dict[str, Any] = {}
-        self.target: Any = None
-        self.failure: Optional[Exception] = None
-        package, sync = types.ModuleType("python_socks"), types.ModuleType("python_socks.sync")
-        package.ProxyType = types.SimpleNamespace(SOCKS4="4", SOCKS5="5")  # type: ignore[attr-defined]
-        sync.Proxy = types.SimpleNamespace(create=self._create)  # type: ignore[attr-defined]
-        monkeypatch.setitem(sys.modules, "python_socks", package)
-        monkeypatch.setitem(sys.modules, "python_socks.sync", sync)
-
-    def _create(self, **options: Any) -> Any:
-        self.created = options
-        return types.SimpleNamespace(connect=self._connect)
-
-    def _connect(self, host: str, port: int, timeout: float) -> socket.socket:
-        self.target = (host, port)
-        if self.failure is not None:
-            raise self.failure
-        return socket.create_connection((host, port), timeout)
+SOCKS_SCHEMES = ["socks4", "socks4a", "socks5", "socks5h"]
 
 
-SOCKS_SCHEMES = [("socks4", "4", False), ("socks4a", "4", True), ("socks5", "5", False), ("socks5h", "5", True)]
-
-
-@pytest.mark.parametrize("scheme, kind, remote_dns", SOCKS_SCHEMES)
+@pytest.mark.parametrize("scheme", SOCKS_SCHEMES)
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
-def test_through_socks(
-    serve: Serve,
-    new_socket: NewSocket,
-    authority: Authority,
-    monkeypatch: pytest.MonkeyPatch,
-    scheme: str,
-    kind: str,
-    remote_dns: bool,
-    tls: bool,
-) -> None:
+def test_through_socks(serve: Serve, new_socket: NewSocket, authority: Authority, scheme: str, tls: bool) -> None:
     """A SOCKS proxy is asked in its version, with its user, and for the look-up where the scheme says so."""
-    socks, server = FakeSocks(monkeypatch), serve(greet, authority.server() if tls else None)
-    proxies = {"https" if tls else "http": f"{scheme}://user:pass@socks.example"}
-    assert greeted(new_socket(proxies=proxies), server.url())
-    assert socks.target == ("127.0.0.1", server.port)
-    assert socks.created == {
-        "proxy_type": kind,
-        "host": "socks.example",
-        "port": 1080,
-        "username": "user",
-        "password": "pass",
-        "rdns": remote_dns,
-    }
+    server = serve(greet, authority.server("localhost") if tls else None)
+    socks = SocksProxy(user=None if scheme.startswith("socks4") else ("us@er", "pa:ss"))
+    proxies = {"https" if tls else "http": f"{scheme}://us%40er:pa%3Ass@127.0.0.1:{serve(socks).port}"}
+    name = f"{'wss' if tls else 'ws'}://localhost:{server.port}/"
+    found = [Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", server.port))]
+
+    def addresses_of(host: str, port: int) -> List[Address]:
+        proxy = Address(socket.AF_INET, socket.SOCK_STREAM, 6, (host, port))
+        return found if host == "localhost" else [proxy]
+
+    assert greeted(new_socket(proxies=proxies, addresses_of=addresses_of), name)
+    remote = scheme in ("socks4a", "socks5h")
+    assert socks.asked == [("localhost" if remote else "127.0.0.1", server.port)]
+    assert socks.users == [("us@er", "" if scheme.startswith("socks4") else "pa:ss")]
 
 
-class SocksError(Exception):
-    """As python_socks has them."""
+SOCKS_REFUSALS: Dict[str, Tuple[str, SocksProxy, str]] = {
+    "wrong password": ("socks5://u:pa55@", SocksProxy(user=("u", "p")), "it refused the user name and password"),
+    "no password": ("socks5://", SocksProxy(user=("u", "p")), "it wants a user name and password"),
+    "host refuses": ("socks5h://", SocksProxy(code=5), "the host refused the connection"),
+    "not allowed": ("socks5h://", SocksProxy(code=2), "its rules do not allow it"),
+    "unknown": ("socks5h://", SocksProxy(code=77), "it gave no reason"),
+    "version 4": ("socks4a://", SocksProxy(code=91), "it refused or failed"),
+    "another protocol": ("socks4a://", SocksProxy(code=0), "it speaks no SOCKS4"),
+    "ends": ("socks5h://", SocksProxy(ends=True), "it ended the connection"),
+}
 
 
-@pytest.mark.parametrize(
-    "failure, code",
-    [
-        (SocksError("secret"), "WS_CONNECTION_FAIL"),
-        (ConnectionRefusedError(), "WS_CONNECTION_FAIL"),
-        (TimeoutError(), "ERR_CONNECT_TIMEOUT"),
-    ],
-    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
-)
-def test_a_socks_proxy_that_fails(
-    new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, failure: Exception, code: str
+@pytest.mark.parametrize("way, socks, why", SOCKS_REFUSALS.values(), ids=SOCKS_REFUSALS.keys())
+def test_a_socks_proxy_that_refuses(
+    serve: Serve, new_socket: NewSocket, authority: Authority, way: str, socks: SocksProxy, why: str
 ) -> None:
-    """Whatever the SOCKS library raises is an error that names the proxy, with the library's as its cause."""
-    FakeSocks(monkeypatch).failure = failure
-    error = refused(new_socket(proxies={"http": "socks5://socks.example:9"}), "ws://unreachable.example/", code)
-    assert "socks5://socks.example:9" in error.message and "secret" not in error.message
-    assert error.__cause__ is failure
+    """The proxy is named, with its reason and without its password; over HTTP in the same words."""
+    port = serve(socks).port
+    proxies = {"all": f"{way}127.0.0.1:{port}"}
+    error = refused(new_socket(proxies=proxies), "ws://127.0.0.2:81/")
+    scheme = way.partition(":")[0]
+    assert error.message == f"proxy: {scheme}://127.0.0.1:{port} made no tunnel to 127.0.0.2:81: {why}."
+    assert "pa55" not in whole_text(error)
+    rest = RequestsRest(proxies=proxies)
+    over_http = error_of(lambda: rest.call("GET", "http://127.0.0.2:81/", headers={}, timeout=5), "FAILED_TO_FETCH")
+    rest.close()
+    assert over_http.message == f"GET 127.0.0.2:81: {error.message}"
 
 
-def test_socks_without_its_package(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package for SOCKS the error says what to install."""
-    monkeypatch.setitem(sys.modules, "python_socks.sync", None)
-    error = refused(new_socket(proxies={"all": "socks5://socks.example"}), "ws://unreachable.example/")
-    assert "pip install 'cometchat[socks]'" in error.message
+def test_socks4_knows_no_ipv6(serve: Serve, new_socket: NewSocket) -> None:
+    """A host without an IPv4 address can't be asked for."""
+    port = serve(SocksProxy()).port
+    error = refused(new_socket(proxies={"all": f"socks4://127.0.0.1:{port}"}), "ws://[::1]:81/")
+    assert "made no tunnel to [::1]:81: ::1 has no IPv4 address" in error.message
+
+
+@pytest.mark.parametrize("scheme", ["http", *SOCKS_SCHEMES])
+def test_a_dead_proxy_is_the_one_to_blame(new_socket: NewSocket, scheme: str) -> None:
+    """Over the WebSocket and over HTTP: not the host, which was never asked."""
+    port = unused_port()
+    proxies = {"all": f"{scheme}://127.0.0.1:{port}"}
+    why = f"connection refused by proxy {scheme}://127.0.0.1:{port}."
+    assert refused(new_socket(proxies=proxies), "ws://127.0.0.2:81/").message == why
+    rest = RequestsRest(proxies=proxies)
+    error = error_of(lambda: rest.call("GET", "https://127.0.0.2:81/", headers={}, timeout=5), "FAILED_TO_FETCH")
+    rest.close()
+    assert error.message == f"GET 127.0.0.2:81: {why}"
+
+
+def test_the_environment_is_read_at_each_attempt(
+    serve: Serve, new_socket: NewSocket, authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a change of the proxy the WebSocket and HTTP go through the new one, and over none once there is none."""
+    old, new = ConnectProxy(), ConnectProxy()
+    web, api = serve(greet, authority.server()), serve(api_script, authority.server())
+    rest = RequestsRest(ca_certs=authority.bundle)
+    counts = []
+    for proxy in (old, new, None):
+        if proxy is None:
+            monkeypatch.setenv("no_proxy", f"127.0.0.1:{web.port},127.0.0.1:{api.port}")
+        else:
+            monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{serve(proxy).port}")
+        assert greeted(new_socket(), web.url())
+        url = f"https://127.0.0.1:{api.port}/v3.0/me"
+        assert rest.call("GET", url, headers={}, timeout=5) == {"ok": 1}
+        counts.append((len(old.heads), len(new.heads)))
+    rest.close()
+    assert counts == [(2, 0), (2, 2), (2, 2)]
+
+
+def api_script(peer: Peer) -> None:
+    """The script of a server that answers every call."""
+    while True:
+        peer.read_head()
+        peer.socket.sendall(answer(200, b'{"data": {"ok": 1}}'))
+
+
+def test_a_host_with_a_trailing_dot(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """A name that is spelled to the root works over the WebSocket's TLS as it does over HTTP's."""
+    web, api = serve(greet, authority.server("localhost")), serve(api_script, authority.server("localhost"))
+
+    def addresses_of(host: str, port: int) -> List[Address]:
+        assert host == "localhost."
+        return [Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port))]
+
+    assert greeted(new_socket(addresses_of=addresses_of), f"wss://localhost.:{web.port}/")
+    rest = RequestsRest(ca_certs=authority.bundle, addresses_of=addresses_of)
+    assert rest.call("GET", f"https://localhost.:{api.port}/", headers={}, timeout=5) == {"ok": 1}
+    rest.close()
 
 
 # Time limits.
@@ -634,7 +724,9 @@ def test_the_next_address_has_its_turn(serve: Serve, new_socket: NewSocket, monk
     with SilentAddress() as silent:
         _addresses(monkeypatch, unused_port(), silent.port, serve(greet).port)
         new = new_socket()
-        new.open("ws://three.example/", 2)
+        with Stopwatch() as watch:
+            new.open("ws://three.example/", 30)
+        assert watch.seconds < SOON
         assert new.receive(time.monotonic() + DEADLINE) == b"hello"
 
 
@@ -648,20 +740,20 @@ def test_silence_leaves_addresses_to_ask(new_socket: NewSocket, monkeypatch: pyt
     """Where no address has answered, the error has left what finds out when one does."""
     with SilentAddress() as silent:
         _addresses(monkeypatch, silent.port, silent.port)
-        reach = reach_of(refused(new_socket(), "ws://two.example/", "ERR_CONNECT_TIMEOUT", SHORT))
-        assert reach is not None and not reach.is_back()
+        probe = host_probe_for(refused(new_socket(), "ws://two.example/", "ERR_CONNECT_TIMEOUT", SHORT))
+        assert probe is not None and not probe.is_back()
         silent._listener.listen(64)
-        assert eventually(reach.is_back)
-        reach.close()
+        assert eventually(probe.is_back)
+        probe.close()
 
 
 def test_a_proxys_silence_leaves_its_address(new_socket: NewSocket) -> None:
     """It is the proxy that has to be back."""
     with SilentAddress() as silent:
         new = new_socket(proxies={"http": f"http://127.0.0.1:{silent.port}"})
-        reach = reach_of(refused(new, "ws://service.example/", "ERR_CONNECT_TIMEOUT", SHORT))
-        assert reach is not None and not reach.is_back()
-        reach.close()
+        probe = host_probe_for(refused(new, "ws://service.example/", "ERR_CONNECT_TIMEOUT", SHORT))
+        assert probe is not None and not probe.is_back()
+        probe.close()
 
 
 @pytest.mark.parametrize("what", ["refusal", "a refusal and silence", "tls", "upgrade", "status", "dns"])
@@ -681,7 +773,7 @@ def test_an_answer_leaves_none(
             _addresses(monkeypatch, server.port)
         with pytest.raises(CometChatException) as caught:
             new_socket().open("wss://one.example/" if what == "tls" else "ws://one.example/", SHORT)
-        assert reach_of(caught.value) is None
+        assert host_probe_for(caught.value) is None
 
 
 # The answer to the upgrade.
@@ -737,6 +829,38 @@ def test_a_redirect_is_not_followed(serve: Serve, new_socket: NewSocket) -> None
     assert refused(new_socket(), server.url()).details == "HTTP 302"
     target.close()
     assert visited == []
+
+
+def test_interim_answers_are_skipped(serve: Serve, new_socket: NewSocket) -> None:
+    """Early hints, or any other 1xx, come before the 101."""
+
+    def script(peer: Peer) -> None:
+        good = accept_upgrade(peer.read_head())
+        hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+        peer.socket.sendall(hints + good + frame(1, b"hello"))
+        peer.wait_for_end()
+
+    assert greeted(new_socket(), serve(script).url())
+
+
+def test_interim_answers_without_end(serve: Serve, new_socket: NewSocket) -> None:
+    """They share the limit of a head."""
+
+    def script(peer: Peer) -> None:
+        peer.read_head()
+        drip(peer, (b"HTTP/1.1 103 Early Hints\r\n\r\n" * 1000 for _ in range(1000)), pause=0)
+
+    with Stopwatch() as watch:
+        error = refused(new_socket(), serve(script).url(), limit=50)
+    assert "more than 65536 bytes" in error.message and watch.seconds < 10
+
+
+def test_the_reset_of_a_rate_limit(serve: Serve, new_socket: NewSocket) -> None:
+    """Without a Retry-After, 429 says when the limit ends; the server's own clock counts."""
+    now = datetime(2026, 1, 1, tzinfo=timezone.utc)
+    headers = {"X-Rate-Limit-Reset": f"{now.timestamp() + 25:.0f}", "Date": format_datetime(now, usegmt=True)}
+    server = serve(_answering(answer(429, headers=headers)))
+    assert refused(new_socket(wall_clock=lambda: 0.0), server.url()).retry_after == 25.0
 
 
 GARBAGE: Dict[str, bytes] = {
@@ -813,7 +937,7 @@ def test_interrupt_wakes_receive(line: Callable[..., Line], tls: bool) -> None:
 def _is_waiting(thread: threading.Thread) -> bool:
     """The thread is in poll()."""
     current = sys._current_frames().get(thread.ident or 0)
-    return current is not None and current.f_code.co_name in ("_wait_ready", "ready_to_write")
+    return current is not None and current.f_code.co_name == "wait_ready"
 
 
 def _interrupted_open(client: WebSocketClientSocket, url: str) -> None:
@@ -870,14 +994,15 @@ CLOSES: Dict[str, Tuple[bytes, Optional[int], str, int]] = {
     "no code": (b"", None, "close code 1005", 1000),
     "code": (b"\x03\xe9", 1001, "close code 1001", 1001),
     "code and reason": (b"\x0f\xa1elsewhere", 4001, "close code 4001: elsewhere", 4001),
-    "reason of no UTF-8": (b"\x0f\xa1a\xffb", 4001, "close code 4001: a\ufffdb", 4001),
+    "reason of no UTF-8": (b"\x0f\xa1a\xffb", 4001, "close code 4001: a\ufffdb", 1007),
+    "an unprintable reason": (b"\x0f\xa1a\n\x1b[2Jb", 4001, r"close code 4001: a\n\x1b[2Jb", 4001),
     "the longest reason": (b"\x0f\xa1" + b"r" * 123, 4001, "close code 4001: " + "r" * 123, 4001),
 }
 
 
 @pytest.mark.parametrize("payload, code, details, echo", CLOSES.values(), ids=CLOSES.keys())
 def test_a_close_frame(line: Callable[..., Line], payload: bytes, code: Optional[int], details: str, echo: int) -> None:
-    """A close frame ends the connection with its code and reason; the code is echoed."""
+    """A close frame ends the connection with its code and reason; the code is echoed. A reason must be UTF-8: 1007."""
     connection = line()
     connection.say(frame(1, b"before"), frame(8, payload))
     assert connection.hear() == b"before"

@@ -6,11 +6,12 @@ import contextlib
 import select
 import socket
 import ssl
+import struct
 import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 import trustme
 
@@ -74,6 +75,70 @@ class ConnectProxy:
     def header(self, name: str) -> Optional[str]:
         """A header of the first request."""
         return headers_of(self.heads[0]).get(name.lower())
+
+
+class SocksProxy(ConnectProxy):
+    """The script of a SOCKS proxy: notes what it is asked for, then relays; or refuses.
+
+    :param user: that it wants, with a password.
+    :param code: of its answer to the request; None: it ends the connection instead.
+    """
+
+    def __init__(self, user: Optional[Tuple[str, str]] = None, code: Optional[int] = None, ends: bool = False) -> None:
+        super().__init__()
+        self.asked: List[Tuple[str, int]] = []
+        self.users: List[Tuple[str, str]] = []
+        self._user = user
+        self._code = code
+        self._ends = ends
+
+    def __call__(self, peer: Peer) -> None:
+        version = peer.read(1)[0]
+        if self._ends:
+            return
+        host, port = self._version_4(peer) if version == 4 else self._version_5(peer)
+        if not host:
+            return
+        self.asked.append((host, port))
+        code = (90 if version == 4 else 0) if self._code is None else self._code
+        tail = b"\0" * 6 if version == 4 else b"\0\1" + b"\0" * 6
+        peer.socket.sendall(bytes([0 if version == 4 else 5, code]) + tail)
+        if self._code is None:
+            with socket.create_connection((host, port), DEADLINE) as target:
+                self._relay(peer.socket, target)
+
+    def _version_4(self, peer: Peer) -> Tuple[str, int]:
+        _, port, address = struct.unpack("!BH4s", peer.read(7))
+        self.users.append((self._text(peer), ""))
+        host = socket.inet_ntoa(address)
+        return (self._text(peer) if host == "0.0.0.1" else host), port
+
+    def _version_5(self, peer: Peer) -> Tuple[str, int]:
+        methods = peer.read(peer.read(1)[0])
+        wanted = 2 if self._user else 0
+        peer.socket.sendall(bytes([5, wanted if wanted in methods else 0xFF]))
+        if wanted not in methods:
+            return "", 0
+        if self._user:
+            peer.read(1)
+            given = (peer.read(peer.read(1)[0]).decode(), peer.read(peer.read(1)[0]).decode())
+            self.users.append(given)
+            peer.socket.sendall(bytes([1, given != self._user]))
+            if given != self._user:
+                return "", 0
+        kind = peer.read(4)[3]
+        if kind == 3:
+            host = peer.read(peer.read(1)[0]).decode()
+        else:
+            family, size = (socket.AF_INET, 4) if kind == 1 else (socket.AF_INET6, 16)
+            host = socket.inet_ntop(family, peer.read(size))
+        return host, int.from_bytes(peer.read(2), "big")
+
+    def _text(self, peer: Peer) -> str:
+        data = b""
+        while not data.endswith(b"\0"):
+            data += peer.read(1)
+        return data[:-1].decode()
 
 
 class SilentAddress:

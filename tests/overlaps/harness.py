@@ -195,6 +195,8 @@ class Service:
 class FakeRest:
     """See ``cometchat._transport.base.Rest``."""
 
+    rate_limit_remaining: Optional[int] = None
+
     def __init__(self, service: Service) -> None:
         self._service = service
 
@@ -267,7 +269,6 @@ class FakeSocket:
     def release_after_fork(self) -> None:
         self._service.sockets.discard(self)
 
-    forsake = release_after_fork
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._service.sockets.discard(self)

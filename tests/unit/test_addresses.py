@@ -11,7 +11,7 @@ import pytest
 
 from cometchat._runtime import _host_addresses as addresses_module
 from cometchat._runtime._host_addresses import AddressBook
-from cometchat._transport.reach import Address
+from cometchat._transport import Address
 
 DEADLINE = 10.0
 

@@ -15,9 +15,9 @@ from cometchat._protocol.delivery import Delivery
 from cometchat._runtime.call_queue import Call, CallQueue
 from cometchat._runtime.dispatcher import Dispatcher
 from cometchat._runtime.registry import Registry
-from cometchat._transport.framing import whole_texts
-from cometchat._transport.stream import BufferedStream
+from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket._socket import whole_texts
 
 DEADLINE = 10.0
 LIMIT = 70_000
@@ -40,7 +40,7 @@ def line() -> Iterator[Tuple[WebSocketClientSocket, socket.socket]]:
     """A WebSocket after its upgrade, and the other end."""
     mine, peer = socket.socketpair()
     client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT, user_agent="tests/1")
-    client._take_stream(BufferedStream(mine))
+    client._stream = BufferedStream(mine)
     client._upgraded = True
     yield client, peer
     client.close()

@@ -1,7 +1,8 @@
-"""Missed messages: fetched after a reconnect, told in order, each once, before the live ones."""
+"""Missed messages: fetched after a reconnect, delivered in order, each once, before the live ones."""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 from typing import Any, Callable, Dict, List, Optional
@@ -10,14 +11,16 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol.delivery import Delivery, Self
-from cometchat._runtime import catch_up
-from cometchat._runtime import inbox as inbox_module
-from cometchat._runtime.catch_up import HELD, PAGE
-from cometchat._runtime.connection import Superseded
-from cometchat._runtime.inbox import Inbox
-from cometchat._runtime.run import Run
+from cometchat._runtime._backoff import Backoff
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.delivery import EventQueue, Inbox, ListenerRegistry
+from cometchat._runtime.delivery import _inbox as inbox_module
+from cometchat._runtime.delivery._inbox import HELD, HELD_BYTES, OVERLAP, PAGE
+from cometchat._runtime.delivery._queue import Event
 
 DEADLINE = 10.0
+
+_numbers = itertools.count(1)
 
 
 def text_message(number: int, **more: Any) -> Dict[str, Any]:
@@ -26,17 +29,18 @@ def text_message(number: int, **more: Any) -> Dict[str, Any]:
 
 
 class History:
-    """What the service keeps. ``gate`` holds an answer back; ``errors`` are raised first, one a question."""
+    """What the service stores. ``gate`` holds an answer back; ``errors`` are raised first, one a question."""
 
     def __init__(self, newest: int = 0) -> None:
         self.messages = [text_message(number) for number in range(1, newest + 1)]
         self.questions: List[Any] = []
-        self.errors: List[CometChatException] = []
+        self.errors: List[Optional[Exception]] = []
         self.gate = threading.Event()
         self.gate.set()
         self.asked = threading.Semaphore(0)
+        self.me = Self("mine", "u1")
 
-    def _ask(self, question: Any) -> None:
+    def ask(self, question: Any) -> None:
         self.questions.append(question)
         self.asked.release()
         assert self.gate.wait(DEADLINE)
@@ -45,81 +49,128 @@ class History:
             raise error
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        self._ask((message_id, limit))
+        self.ask((message_id, limit))
         return [message for message in self.messages if int(message["id"]) > int(message_id)][:limit]
 
-    def renew(self) -> None:
-        self._ask("renew")
-
     def newest_message_id(self) -> str:
-        newest = self.messages[-1]["id"] if self.messages else "0"
-        self._ask("newest")
+        newest: str = self.messages[-1]["id"] if self.messages else "0"
+        self.ask("newest")
         return newest  # as it was when it was asked
+
+    def message(self, message_id: str) -> Dict[str, Any]:
+        self.ask(("message", message_id))
+        for message in self.messages:
+            if message["id"] == message_id:
+                return message
+        raise refused(404)
+
+    def renew(self) -> None:
+        self.ask("renew")
+
+    def grow(self, *numbers: int) -> None:
+        self.messages += [text_message(number) for number in numbers]
 
 
 class House:
-    """An inbox with what is around it: a queue, a dispatcher on demand, a history."""
+    """An inbox with a queue and a history. The test takes what is queued, as the dispatcher does."""
 
-    def __init__(self, newest: int = 0, **options: Any) -> None:
+    def __init__(self, newest: int = 0, events: Optional[EventQueue] = None, **options: Any) -> None:
+        self.name = f"test-missed-{next(_numbers)}"
         self.history = History(newest)
-        self.run: Optional[Run] = Run()
-        self.queue: List[Any] = []
-        self.listening = True
+        self.events = EventQueue(ListenerRegistry(), 100_000) if events is None else events
+        self.registry = self.events._registry
+        self.listen(True)
+        self.generation = self.events.advance()
         self.now = 0.0
         self.waits: List[float] = []
         self.on_wait: Callable[[], None] = lambda: None
         self.paused = threading.Event()
         self.inbox = Inbox(
+            self.registry,
+            self.events,
             self.history,
-            self._post,
-            wanted=lambda: self.listening,
-            me=lambda: Self("mine", "u1"),
-            name="test-missed",
-            **{"enabled": True, "clock": lambda: self.now, "jitter": lambda: 1.0, "wait": self._wait, **options},
+            name=self.name,
+            client_name=lambda: "client 7, amy",
+            **{
+                "enabled": True,
+                "clock": lambda: self.now,
+                "new_backoff": lambda: Backoff(jitter=lambda: 1.0),
+                "wait": self._wait,
+                **options,
+            },
         )
 
-    def _post(self, run: Run, delivery: Delivery, size: int, claim: Optional[Callable[[], bool]] = None) -> None:
-        if run is not self.run:
-            raise Superseded
-        self.queue.append((delivery, claim))
-
-    def _wait(self, event: threading.Event, seconds: float) -> None:
+    def _wait(self, event: Wakeup, seconds: float) -> None:
         self.waits.append(seconds)
         self.now += seconds
         self.on_wait()
         self.paused.set()
 
-    def begin(self) -> None:
-        assert self.run is not None
-        self.inbox.begin(self.run)
+    def listen(self, listening: bool) -> None:
+        if listening:
+            self.registry.add("message", "id", object())
+        else:
+            self.registry.remove("message", "id")
 
-    def take(self, *numbers: int, own: bool = False, **more: Any) -> None:
-        assert self.run is not None
-        for number in numbers:
-            self.inbox.take(self.run, text_message(number, **more), own, 100)
+    def begin(self) -> None:
+        """The connection is up."""
+        self.inbox.begin(self.generation)
+
+    def up(self) -> None:
+        """The connection is up, and the newest id is known."""
+        self.begin()
+        self.settle()
+        self.history.questions.clear()
+
+    def bodies(self, *bodies: Dict[str, Any], own: bool = False, size: int = 100) -> None:
+        for body in bodies:
+            assert self.inbox.take(self.generation, body, own, size)
+
+    def take(self, *numbers: int, own: bool = False, size: int = 100, **more: Any) -> None:
+        self.bodies(*(text_message(number, **more) for number in numbers), own=own, size=size)
 
     def settle(self) -> None:
-        """Until no catch-up runs."""
-        for thread in threading.enumerate():
-            if thread.name == "test-missed":
-                thread.join(DEADLINE)
-                assert not thread.is_alive()
+        """Wait until no catch-up runs."""
+        for thread in self.asking:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
 
-    def told(self) -> List[str]:
-        """What the listeners hear, once the dispatcher comes to it."""
-        queue, self.queue = self.queue, []
-        return [delivery.args[0].text for delivery, claim in queue if claim is None or claim()]
+    @property
+    def asking(self) -> List[threading.Thread]:
+        return [thread for thread in threading.enumerate() if thread.name == self.name]
+
+    def deliver(self, count: int = -1) -> List[Event]:
+        """Take so many events out of the queue, as the dispatcher does; -1: all."""
+        taken: List[Event] = []
+        while len(taken) != count:
+            items = self.events.take()
+            if not items:
+                break
+            taken += items  # type: ignore[arg-type]
+        return taken
+
+    def told(self, count: int = -1) -> List[str]:
+        """What the listeners hear of so many events."""
+        return [event.args[0].text for event in self.deliver(count)]
+
+    def methods(self) -> List[str]:
+        return [event.method for event in self.deliver()]
 
     def lose_and_return(self) -> None:
+        """The connection breaks; the same generation connects again."""
         self.inbox.lost()
         self.begin()
 
     def disconnect(self) -> None:
-        """As Connection does it: the run is old at once, the cut comes after."""
-        run, self.run = self.run, Run()
-        assert run is not None
-        run.stop()
-        self.inbox.cut(run)
+        """disconnect(): the generation is old at once; what is queued is discarded a moment later."""
+        self.events.advance()
+        self.inbox.discard_old()
+
+    def connect(self) -> None:
+        """connect(), until the connection is up, and what was missed is queued."""
+        self.generation = self.events.advance()
+        self.begin()
+        self.settle()
 
 
 @pytest.fixture
@@ -137,7 +188,14 @@ def refused(status: Optional[int] = None) -> ConnectionException:
     return error
 
 
-def test_the_first_connection_asks_only_where_it_begins():
+def at_level(caplog: pytest.LogCaptureFixture, level: int) -> List[str]:
+    return [record.getMessage() for record in caplog.records if record.levelno == level]
+
+
+# After a reconnect.
+
+
+def test_the_first_connection_asks_only_where_it_begins() -> None:
     """At first nothing is missed: the newest id is asked for, and live messages do not wait for the answer."""
     house = House(newest=7)
     house.history.gate.clear()
@@ -150,12 +208,11 @@ def test_the_first_connection_asks_only_where_it_begins():
     assert house.told() == []
 
 
-def test_what_was_missed_comes_before_what_is_live():
+def test_what_was_missed_comes_before_what_is_live() -> None:
     """After a reconnect the messages between come first, then the live ones, each once."""
     house = House(newest=3)
-    house.begin()
-    house.settle()
-    house.history.messages += [text_message(number) for number in (4, 5, 6)]
+    house.up()
+    house.history.grow(4, 5, 6)
     house.history.gate.clear()
     house.lose_and_return()
     house.take(6, 7)
@@ -163,77 +220,36 @@ def test_what_was_missed_comes_before_what_is_live():
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(4, 5, 6, 7)
-    assert house.history.questions[:2] == ["newest", ("3", PAGE)]
+    assert house.history.questions[0] == ("3", PAGE)
+    assert house.inbox.fetched == 3
 
 
-def test_a_loss_before_the_beginning_is_known():
-    """The first connection breaks before its question is answered: the answer counts, and what came after it comes."""
-    house = House(newest=3)
-    house.history.gate.clear()
-    house.begin()
-    house.inbox.lost()
-    house.history.gate.set()
-    house.settle()
-    house.history.messages.append(text_message(4))
-    house.begin()
-    house.settle()
-    assert house.told() == texts(4)
-
-
-def test_the_beginning_becomes_known_too_late():
-    """The answer comes after a loss, and counts what was missed by then: what was told live is known, and no more."""
-    house = House(newest=7)
-    house.history.gate.clear()
-
-    def late() -> str:
-        house.history._ask("newest")
-        return house.history.messages[-1]["id"]
-
-    house.history.newest_message_id = late  # type: ignore[method-assign]
-    house.begin()
-    assert house.history.asked.acquire(timeout=DEADLINE)
-    house.history.messages.append(text_message(8))
-    house.take(8)
-    house.inbox.lost()
-    house.history.messages.append(text_message(9))
-    house.history.gate.set()
-    house.settle()
-    house.begin()
-    house.settle()
-    assert house.told() == texts(8, 9)
-
-
-def test_two_connections_before_the_beginning_is_known():
-    """The question is still unanswered when the next connection is up: it is not asked anew, and nothing is missed."""
-    house = House(newest=3)
-    house.history.gate.clear()
-    house.begin()
-    assert house.history.asked.acquire(timeout=DEADLINE)
-    house.lose_and_return()
-    house.take(5)
-    house.history.messages += [text_message(4), text_message(5)]
-    house.history.gate.set()
-    house.settle()
-    assert house.told() == texts(4, 5)
-    assert house.history.questions.count("newest") == 1
-
-
-def test_all_pages_are_fetched():
+def test_all_pages_are_fetched() -> None:
     """However many were missed: page after page, in order."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
-    house.history.messages += [text_message(number) for number in range(2, 452)]
+    house.up()
+    house.history.grow(*range(2, 452))
     house.lose_and_return()
     house.settle()
     assert house.told() == texts(*range(2, 452))
-    assert [question[0] for question in house.history.questions[1:]] == ["1", "101", "201", "301", "401", "451"]
+    assert [question[0] for question in house.history.questions] == ["1", "101", "201", "301", "401", "451"]
 
 
-def test_an_own_message_is_no_news(house):
-    """What this connection has sent is not told, neither live nor from the history."""
-    house.begin()
+def test_an_old_generation_is_not_listened_to(house: House) -> None:
+    """A connection thread that was left behind can begin nothing, and can hand nothing in."""
+    house.up()
+    house.take(1)
+    old = house.generation
+    house.disconnect()
+    house.inbox.begin(old)
     house.settle()
+    assert not house.inbox.take(old, text_message(2), False, 100)
+    assert house.history.questions == [] and house.told() == []
+
+
+def test_an_own_message_is_no_news(house: House) -> None:
+    """What this connection has sent is not delivered, neither live nor from the history."""
+    house.up()
     house.take(1, own=True)
     house.inbox.sent("2")
     house.inbox.sent(None)
@@ -244,161 +260,334 @@ def test_an_own_message_is_no_news(house):
     assert house.told() == texts(4)
 
 
-def test_a_message_that_comes_twice_is_told_once(house):
-    """The same id again is no news, from wherever it comes."""
-    house.begin()
-    house.settle()
+def test_a_message_that_comes_twice_is_delivered_once(house: House) -> None:
+    """The same id again is no news, wherever it comes from."""
+    house.up()
     house.take(1, 2, 1, 2, 3)
     assert house.told() == texts(1, 2, 3)
 
 
-def test_an_edit_is_told_although_its_message_is_known(house):
-    """An edit and a delete have the id of an older message, and are news all the same."""
-    house.begin()
-    house.settle()
+def test_an_edit_is_delivered_although_its_message_is_known(house: House) -> None:
+    """An edit and a deletion have the id of an older message, and are news all the same. Each mark is a number."""
+    house.up()
     house.take(1)
     house.take(1, editedAt=5)
+    house.take(1, editedAt="6")
+    house.take(1, editedAt=None)
     house.take(1, deletedAt=6)
-    assert [delivery.method for delivery, _ in house.queue] == [
+    assert house.methods() == [
         "on_text_message_received",
+        "on_message_edited",
         "on_message_edited",
         "on_message_deleted",
     ]
 
 
-def test_what_was_edited_while_away_is_a_message_all_the_same():
-    """A missed message that was edited meanwhile is told as a message; one that was deleted, as deleted; each once."""
+def test_what_was_edited_while_away_is_a_message_all_the_same() -> None:
+    """A missed message that was edited is delivered as a message; a deleted one as deleted; each once."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
+    house.up()
     action = {"id": "4", "category": "action", "type": "message", "data": {"action": "edited"}}
     house.history.messages += [text_message(2, editedAt=5), text_message(3, deletedAt=6), action]
     house.lose_and_return()
     house.lose_and_return()
     house.settle()
-    assert [delivery.method for delivery, _ in house.queue] == [
-        "on_text_message_received",
-        "on_message_deleted",
-        "on_message_edited",
-    ]
+    assert house.methods() == ["on_text_message_received", "on_message_deleted", "on_message_edited"]
 
 
-def test_disconnect_loses_nothing():
-    """Messages that disconnect() cut from the queue are fetched by the next connection; those told are not."""
-    house = House(newest=0)
-    house.begin()
-    house.settle()
-    house.take(1, 2, 3, 4)
-    first = house.queue.pop(0)
-    assert first[1]()
-    queue = list(house.queue)
-    house.disconnect()
-    assert [claim() for _, claim in queue] == [False] * 3
-    house.queue.clear()
-    house.history.messages = [text_message(number) for number in range(1, 6)]
-    house.begin()
-    house.settle()
-    assert house.told() == texts(2, 3, 4, 5)
+def test_group_actions_and_calls_are_fetched_too() -> None:
+    """Each kind of listener for what is stored makes the inbox ask; each hears its own."""
+    for kind in ("message", "group", "call"):
+        house = House(newest=1)
+        house.listen(False)
+        house.registry.add(kind, "id", object())
+        house.up()
+        action = {"id": "2", "category": "action", "type": "groupMember", "data": {"action": "joined"}}
+        call = {"id": "3", "category": "call", "type": "audio", "data": {"action": "initiated"}}
+        house.history.messages += [action, call]
+        house.lose_and_return()
+        house.settle()
+        assert [(event.kind, event.method) for event in house.deliver()] == [
+            ("group", "on_group_member_joined"),
+            ("call", "on_incoming_call_received"),
+        ]
 
 
-def test_disconnect_before_the_beginning_was_known_loses_nothing():
-    """The same where the very first message is cut, and nothing was known before it."""
-    house = House(newest=7)
+# The beginning, and what is older.
+
+
+def test_a_loss_before_the_beginning_is_known() -> None:
+    """The first connection breaks before its question is answered: the answer counts, and what came after it comes."""
+    house = House(newest=3)
     house.history.gate.clear()
     house.begin()
-    house.take(8)
-    house.disconnect()
-    house.queue.clear()
+    house.inbox.lost()
     house.history.gate.set()
     house.settle()
-    house.history.messages = [text_message(number) for number in (7, 8, 9)]
+    house.history.grow(4)
+    house.begin()
+    house.settle()
+    assert house.told() == texts(4)
+
+
+def test_the_beginning_becomes_known_too_late() -> None:
+    """The answer comes after a loss, and counts what was missed by then: only what was delivered live is known."""
+    house = House(newest=7)
+    house.history.gate.clear()
+
+    def late() -> str:
+        house.history.ask("newest")
+        newest: str = house.history.messages[-1]["id"]
+        return newest
+
+    house.history.newest_message_id = late  # type: ignore[method-assign]
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.history.grow(8)
+    house.take(8)
+    house.inbox.lost()
+    house.history.grow(9)
+    house.history.gate.set()
+    house.settle()
     house.begin()
     house.settle()
     assert house.told() == texts(8, 9)
 
 
-def test_what_the_old_connection_still_reads_makes_nothing_known():
-    """An own echo, or a message that is nobody's, read while disconnect() runs: what was cut is asked for."""
-    house = House(newest=0)
+def test_two_connections_before_the_beginning_is_known() -> None:
+    """The question is still unanswered when the next connection is up: it is not asked again, and nothing is missed."""
+    house = House(newest=3)
+    house.history.gate.clear()
     house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.lose_and_return()
+    house.take(5)
+    house.history.grow(4, 5)
+    house.history.gate.set()
     house.settle()
-    house.take(1, 2)
-    old = house.run
+    assert house.told() == texts(4, 5)
+    assert house.history.questions.count("newest") == 1
+
+
+def test_a_catch_up_asks_back_a_little() -> None:
+    """A message with a lower id may have been stored, and not yet pushed, when the connection broke: it is missed."""
+    house = House(newest=1000)
+    house.up()
+    house.take(*range(1001, 1200))
+    assert len(house.told()) == 199
+    late = 1199 - OVERLAP + 1
+    house.inbox._seen.pop(str(late))  # as if it had not been pushed
+    house.history.grow(*range(1001, 1203))
+    house.lose_and_return()
+    house.settle()
+    assert house.history.questions[0] == (str(1199 - OVERLAP), PAGE)
+    assert house.told() == texts(late, 1200, 1201, 1202)
+
+
+def test_what_is_older_than_the_beginning_is_not_delivered() -> None:
+    """However far a catch-up asks back, and whatever a service answers: nothing that was there when it began."""
+    house = House(newest=1000)
+    house.up()
+    house.take(1002)
+    house.history.grow(1001, 1002, 1003)
+    house.lose_and_return()
+    house.settle()
+    assert house.history.questions[0] == ("1000", PAGE)
+    assert house.told() == texts(1002, 1001, 1003)
+    house.history.messages_after = lambda message_id, limit: house.history.messages[-200:]  # type: ignore
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == []
+
+
+def test_a_small_history_is_asked_back_too() -> None:
+    """With fewer messages than it asks back, a catch-up asks from the beginning on."""
+    house = House(newest=3)
+    house.up()
+    house.take(4, 6)
+    house.history.grow(4, 5, 6)
+    house.lose_and_return()
+    house.settle()
+    assert house.history.questions[0] == ("3", PAGE)
+    assert house.told() == texts(4, 6, 5)
+
+
+def test_without_a_known_beginning_nothing_older_is_delivered() -> None:
+    """A message came live before the newest id was known, and the connection broke: it is the beginning."""
+    house = House(newest=1000)
+    house.history.gate.clear()
+    house.begin()
+    house.take(1001)
+    house.history.grow(1001, 1002)
+    house.inbox.lost()
+    house.begin()
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(1001, 1002)
+
+
+# disconnect(): what it discards is missed.
+
+
+def test_disconnect_loses_nothing(house: House) -> None:
+    """The next connection fetches the messages that disconnect() discarded, and not those that were delivered."""
+    house.up()
+    house.take(1, 2, 3, 4)
+    assert house.told(1) == texts(1)
     house.disconnect()
-    house.queue.clear()
-    for body, own in ((text_message(3), True), (text_message(4, category="unheard of"), False)):
-        with pytest.raises(Superseded):
-            house.inbox.take(old, body, own, 100)
-    house.history.messages = [text_message(1), text_message(2)]
+    assert house.told() == []
+    house.history.grow(*range(1, 6))
+    house.connect()
+    assert house.told() == texts(2, 3, 4, 5)
+
+
+@pytest.mark.parametrize("newest", [7, 1007])
+@pytest.mark.parametrize("when", ["late", "before", "after"])
+def test_disconnect_at_the_beginning_loses_nothing(newest: int, when: str) -> None:
+    """The very first message is discarded. The answer of the newest id comes after that, or counts it already."""
+    house = House(newest=newest)
+    house.history.gate.clear()
+    if when != "late":
+        house.history.grow(newest + 1)
     house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    if when == "before":
+        house.history.gate.set()
+        house.settle()
+    house.take(newest + 1)
+    if when == "after":
+        house.history.gate.set()
+        house.settle()
+    house.disconnect()
+    house.history.gate.set()
     house.settle()
+    if when == "late":
+        house.history.grow(newest + 1)
+    house.history.grow(newest + 2)
+    house.connect()
+    assert house.told() == texts(newest + 1, newest + 2)
+
+
+def test_what_the_old_connection_still_reads_makes_nothing_known(house: House) -> None:
+    """An own echo, or a message without a listener, read while disconnect() runs: what was discarded is asked for."""
+    house.up()
+    house.take(1, 2)
+    old = house.generation
+    house.disconnect()
+    for body, own in ((text_message(3), True), (text_message(4, category="unheard of"), False)):
+        assert not house.inbox.take(old, body, own, 100)
+    house.history.grow(1, 2)
+    house.connect()
     assert house.told() == texts(1, 2)
 
 
-def test_a_cut_in_the_middle_of_a_catch_up_loses_nothing():
-    """Missed messages that were fetched, and cut before anybody heard of them, are fetched again."""
+def test_a_discard_in_the_middle_of_a_catch_up_loses_nothing() -> None:
+    """Missed messages that were fetched, and discarded before they were delivered, are fetched again."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
-    house.history.messages += [text_message(number) for number in range(2, 5)]
+    house.up()
+    house.history.grow(2, 3, 4)
     house.lose_and_return()
     house.settle()
-    house.history.errors = [None, refused(503)]  # type: ignore[list-item]
-    house.history.messages += [text_message(number) for number in range(5, 8)]
-    house.on_wait = lambda: house.history.gate.clear()
+    house.history.errors = [None, refused(503)]
+    house.history.grow(5, 6, 7)
+    house.on_wait = house.history.gate.clear
     house.lose_and_return()
     assert house.paused.wait(DEADLINE)
-    first = house.queue.pop(0)
-    assert first[1]()
+    assert house.told(1) == texts(2)
     house.disconnect()
-    house.queue.clear()
     house.on_wait = lambda: None
     house.history.gate.set()
-    house.begin()
-    house.settle()
+    house.connect()
     assert house.told() == texts(3, 4, 5, 6, 7)
 
 
-def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_cut(house):
-    """Known was more than its own number when it came: a cut asks from before it."""
-    house.history.messages = [text_message(number) for number in range(1, 6)]
-    house.begin()
-    house.settle()
+def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_discard(house: House) -> None:
+    """More than its own id was known when it came: the next catch-up asks from before it."""
+    house.history.grow(*range(1, 6))
+    house.up()
     house.take(5)
     house.disconnect()
-    house.queue.clear()
-    house.begin()
-    house.settle()
+    house.connect()
     assert house.told() == texts(5)
 
 
-def test_a_message_of_a_new_run_is_not_cut_with_the_old_one(house):
-    """A cut that comes late does not touch what the next connection has queued."""
-    house.begin()
-    house.settle()
+def test_a_message_of_a_new_generation_is_not_discarded_with_the_old_one(house: House) -> None:
+    """A discard that comes late does not touch what the next connection has queued."""
+    house.up()
     house.take(1)
-    old, house.run = house.run, Run()
+    house.events.advance()
+    house.history.grow(1, 2)
+    house.generation = house.events.advance()
     house.begin()
     house.settle()
-    house.take(2)
-    assert house.queue.pop()[1]()
-    house.inbox.cut(old)
-    assert house.told() == []
-    house.history.messages = [text_message(1), text_message(2)]
+    house.take(3)
+    house.inbox.discard_old()
+    assert house.told() == texts(2, 3)
+    house.history.grow(3)
     house.lose_and_return()
     house.settle()
     assert house.told() == texts(1)
 
 
-def test_the_next_connection_goes_on_where_a_catch_up_broke_off():
-    """The connection breaks while missed messages are fetched: the next one asks from where the last page ended."""
-    house = House(newest=1)
-    house.begin()
-    house.settle()
-    house.history.messages += [text_message(number) for number in range(2, 252)]
+@pytest.mark.parametrize("mark, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
+def test_changes_that_disconnect_discards_are_delivered(house: House, mark: str, method: str) -> None:
+    """A change has no id of its own, so the next connection delivers it without the service's help in asking."""
+    house.history.grow(1, 2)
+    house.up()
+    house.take(1, 2, **{mark: 5})
+    house.disconnect()
+    assert house.deliver() == []
+    house.history.messages = [text_message(1, **{mark: 5}), text_message(2, **{mark: 5})]
+    house.connect()
+    assert [(event.method, event.args[0].id) for event in house.deliver()] == [(method, "1"), (method, "2")]
+    house.disconnect()
+    house.connect()
+    assert house.deliver() == []
+
+
+def test_changes_that_wait_for_a_catch_up_outlive_disconnect() -> None:
+    """They were not even queued when disconnect() came."""
+    house = House(newest=3)
+    house.up()
     house.history.gate.clear()
     house.lose_and_return()
-    assert house.history.asked.acquire(timeout=DEADLINE) and house.history.asked.acquire(timeout=DEADLINE)
+    house.take(1, deletedAt=5)
+    house.take(2, deletedAt=5)
+    house.events.advance()
+    house.history.gate.set()  # the old catch-up ends between the new generation and the discard
+    house.settle()
+    house.inbox.discard_old()
+    house.connect()
+    assert [event.args[0].id for event in house.deliver()] == ["1", "2"]
+
+
+def test_changes_that_wait_for_a_catch_up_outlive_a_new_generation() -> None:
+    """The next connection begins before the old one's end was seen."""
+    house = House(newest=3)
+    house.up()
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(1, deletedAt=5)
+    house.events.advance()
+    house.generation = house.events.advance()
+    house.history.gate.set()
+    house.begin()
+    house.settle()
+    assert [event.args[0].id for event in house.deliver()] == ["1"]
+
+
+# A catch-up that is broken off, or fails.
+
+
+def test_the_next_connection_goes_on_where_a_catch_up_broke_off() -> None:
+    """The connection breaks while missed messages are fetched: the next one asks from where the last page ended."""
+    house = House(newest=1)
+    house.up()
+    house.history.grow(*range(2, 252))
+    house.history.gate.clear()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.lose_and_return()
+    assert house.history.asked.acquire(timeout=DEADLINE)
     house.take(300)
     house.inbox.lost()
     house.history.gate.set()
@@ -409,69 +598,68 @@ def test_the_next_connection_goes_on_where_a_catch_up_broke_off():
     assert house.told() == texts(*range(2, 252), 300)
 
 
-def test_a_flood_during_a_catch_up_is_fetched_instead_of_kept():
-    """More live messages than may wait are let go, and asked for: order and memory hold, nothing is lost."""
+@pytest.mark.parametrize("size", [100, 1 + HELD_BYTES // 800])
+def test_a_flood_during_a_catch_up_is_fetched_instead_of_kept(size: int) -> None:
+    """More live messages than may wait, in number or in bytes, are asked for: nothing is lost, memory is bounded."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
-    last = HELD + 500
+    house.up()
     house.history.gate.clear()
     house.lose_and_return()
-    numbers = range(2, last + 1)
-    house.take(*numbers)
-    house.history.messages += [text_message(number) for number in numbers]
+    numbers = range(2, HELD + 501)
+    house.take(*numbers, size=size)
+    assert house.inbox._held is not None
+    assert len(house.inbox._held.messages) == (HELD if size == 100 else 799)
+    house.history.grow(*numbers)
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(*numbers)
 
 
-def test_asking_again_after_a_failure():
-    """A failure that may pass is tried again, with growing waits and as the server asks; then all is told in order."""
+def test_asking_again_after_a_failure() -> None:
+    """A failure that may pass is tried again, with growing waits and as the server asks; then all is delivered."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
+    house.up()
     slow = refused(503)
-    slow.retry_after = 2.0
+    slow.retry_after = 4.0
     house.history.errors = [refused(), refused(), slow]
-    house.history.messages.append(text_message(2))
+    house.history.grow(2)
     house.history.gate.clear()
     house.lose_and_return()
     house.take(3)
     house.history.gate.set()
     house.settle()
-    assert house.waits == [pytest.approx(0.4), pytest.approx(0.8), 2.0]
+    assert house.waits == [pytest.approx(0.2), pytest.approx(0.4), pytest.approx(5.0)]
     assert house.told() == texts(2, 3)
 
 
-def test_live_messages_do_not_wait_for_ever(caplog):
-    """Where asking fails for long, live messages go first, which is said once; the missed ones come later, not lost."""
+def test_live_messages_do_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+    """Where asking fails for long, live messages go first, which one warning says; the missed ones come later."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
+    house.up()
     house.history.errors = [refused() for _ in range(8)]
-    house.history.messages += [text_message(2), text_message(3)]
+    house.history.grow(2, 3)
     house.history.gate.clear()
     house.lose_and_return()
     house.take(3)
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(3, 2)
-    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+    (warning,) = at_level(caplog, logging.WARNING)
+    assert "[client 7, amy]" in warning
 
 
-def test_a_late_failure_has_its_own_patience():
-    """A failure after long and successful paging is no reason to let live messages go first."""
+def test_a_late_failure_has_its_own_patience() -> None:
+    """A failure after long and successful paging is not a reason to let live messages go first."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
-    house.history.messages += [text_message(number) for number in range(2, 252)]
+    house.up()
+    house.history.grow(*range(2, 252))
     right = house.history.messages_after
     asked: List[str] = []
 
     def slow(message_id: str, limit: int) -> List[Dict[str, Any]]:
         house.now += 4.0
         asked.append(message_id)
-        if len(asked) == 3:
+        if len(asked) in (2, 4):
             raise refused(500)
         return right(message_id, limit)
 
@@ -484,12 +672,37 @@ def test_a_late_failure_has_its_own_patience():
     assert house.told() == texts(*range(2, 252), 900)
 
 
-def test_a_refused_answer_does_not_lose_what_was_missed():
-    """Refused once, and live messages come meanwhile: the next connection asks from where this one stood."""
-    house = House(newest=1)
-    house.begin()
+def test_ten_thousand_failures(house: House) -> None:
+    """The waits grow to half a minute and no further, and what was missed is delivered in the end."""
+    house.up()
+    house.history.errors = [refused() for _ in range(10_000)]
+    house.history.grow(1)
+    house.lose_and_return()
     house.settle()
-    house.history.messages.append(text_message(2))
+    assert house.waits[-1] == max(house.waits) == 30.0 and len(house.waits) == 10_000
+    assert house.told() == texts(1)
+
+
+def test_an_error_that_is_not_expected(caplog: pytest.LogCaptureFixture) -> None:
+    """A mistake while it asks is logged, and tried again; live messages do not wait for that for ever."""
+    house = House(newest=1)
+    house.up()
+    house.history.errors = [KeyError("a mistake") for _ in range(8)]
+    house.history.grow(2)
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.take(3)
+    house.history.gate.set()
+    house.settle()
+    assert house.told() == texts(3, 2)
+    assert any("a mistake" in str(record.exc_info) for record in caplog.records)
+
+
+def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
+    """Refused once, and live messages come: the next connection asks from where this one stood."""
+    house = House(newest=1)
+    house.up()
+    house.history.grow(2)
     house.history.errors = [refused(404)]
     house.lose_and_return()
     house.settle()
@@ -499,30 +712,38 @@ def test_a_refused_answer_does_not_lose_what_was_missed():
     assert house.told() == texts(3, 2)
 
 
-def test_a_refused_login_is_renewed_once():
-    """401: the login is renewed, and the question asked again; refused again, or not to be renewed, it is final."""
-    for answers, told in (([refused(401)], texts(2)), ([refused(401)] * 2, [])):
-        house = House(newest=1)
-        house.begin()
-        house.settle()
-        house.history.messages.append(text_message(2))
-        house.history.errors = [answers[0], *[None] * (len(answers) - 1), *answers[1:]]  # type: ignore[list-item]
-        house.lose_and_return()
-        house.settle()
-        assert house.told() == told
-        assert house.history.questions.count("renew") == 1
-
-
-def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch):
-    """A message that finds the room full is asked for, whenever it comes."""
-    monkeypatch.setattr(catch_up, "HELD", 1)
+@pytest.mark.parametrize("errors, told", [([refused(401)], texts(2)), ([refused(401), None, refused(401)], [])])
+def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told: List[str]) -> None:
+    """401: the login is renewed, and the question asked again; if it is refused again, that is final."""
     house = House(newest=1)
-    house.begin()
+    house.up()
+    house.history.grow(2)
+    house.history.errors = list(errors)
+    house.lose_and_return()
     house.settle()
+    assert house.told() == told
+    assert house.history.questions.count("renew") == 1
+
+
+def test_a_login_that_can_not_be_renewed(house: House) -> None:
+    """The refusal is final then; live messages go on."""
+    house.up()
+    house.history.errors = [refused(401), refused()]
+    house.lose_and_return()
+    house.settle()
+    house.take(1)
+    assert house.told() == texts(1) and house.waits == []
+
+
+def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A message that finds the room full is asked for, whenever it comes."""
+    monkeypatch.setattr(inbox_module, "HELD", 1)
+    house = House(newest=1)
+    house.up()
     house.history.gate.clear()
     house.lose_and_return()
     house.take(2, 3)
-    house.history.messages += [text_message(2), text_message(3)]
+    house.history.grow(2, 3)
     house.history.gate.set()
     house.settle()
     house.take(4)
@@ -530,10 +751,9 @@ def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch):
 
 
 @pytest.mark.parametrize("error", [refused(404), refused(501), CometChatException("ERR_NO_ACCESS", "no")])
-def test_a_service_that_gives_no_history(house, caplog, error):
+def test_a_service_that_gives_no_history(house: House, caplog: pytest.LogCaptureFixture, error: Exception) -> None:
     """A service that refuses the question is not asked again for this connection; live messages go on."""
-    house.begin()
-    house.settle()
+    house.up()
     house.take(1)
     house.history.errors = [error, error]
     for number in (2, 3):
@@ -541,85 +761,138 @@ def test_a_service_that_gives_no_history(house, caplog, error):
         house.settle()
         house.take(number)
     assert house.told() == texts(1, 2, 3)
-    assert len(house.history.questions) == 3
+    assert len(house.history.questions) == 2
     assert [record.levelname for record in caplog.records if "does not give" in record.message] == ["WARNING"]
 
 
-def test_without_a_listener_nothing_is_asked(house):
-    """Nobody listens to messages: no call is made, at no connection."""
-    house.listening = False
+# Whether it asks at all.
+
+
+def test_without_a_listener_nothing_is_asked(house: House) -> None:
+    """Without a listener for what is stored no call is made, at no connection."""
+    house.listen(False)
     house.begin()
     house.lose_and_return()
     house.settle()
     assert house.history.questions == []
 
 
-def test_a_listener_that_comes_later_misses_nothing_from_then_on():
-    """The first listener comes while the connection is up: what is older than that is not told."""
-    house = House(newest=5)
-    house.listening = False
+def test_a_listener_that_comes_later_misses_nothing_from_then_on() -> None:
+    """The first listener comes while the connection is up: what is older than that is not delivered."""
+    house = House(newest=1005)
+    house.listen(False)
     house.begin()
-    house.listening = True
-    house.inbox.look_again()
+    house.listen(True)
+    house.inbox.listeners_changed()
     house.settle()
     assert house.history.questions == ["newest"]
-    house.history.messages.append(text_message(6))
+    house.history.grow(1006)
     house.lose_and_return()
     house.settle()
-    assert house.told() == texts(6)
-    house.inbox.look_again()
+    assert house.told() == texts(1006)
+    house.inbox.listeners_changed()
     house.settle()
     assert house.history.questions[0] == "newest" and "newest" not in house.history.questions[1:]
 
 
-def test_switched_off(house):
-    """``fetch_missed_messages=False``: nothing is asked, and live messages come as they come."""
+def test_a_listener_that_comes_while_the_connection_is_down_asks_nothing(house: House) -> None:
+    """The next connection asks."""
+    house.inbox.listeners_changed()
+    house.begin()
+    house.settle()
+    house.inbox.lost()
+    house.inbox.forget()
+    house.inbox.listeners_changed()
+    house.settle()
+    assert house.history.questions == ["newest"]
+
+
+def test_what_passes_without_a_listener_is_not_missed() -> None:
+    """All listeners leave, and others come after a reconnect: what came between is not delivered."""
+    house = House(newest=1000)
+    house.up()
+    house.listen(False)
+    house.history.grow(1001)
+    house.lose_and_return()
+    house.listen(True)
+    house.lose_and_return()
+    house.settle()
+    house.history.grow(1002)
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(1002)
+
+
+def test_switched_off() -> None:
+    """``fetch_missed_messages=False``: nothing is asked after a reconnect, and live messages come as they come."""
     house = House(newest=5, enabled=False)
     house.begin()
     house.take(6)
     house.lose_and_return()
     house.take(8)
+    house.inbox.listeners_changed()
     house.settle()
     assert house.history.questions == []
     assert house.told() == texts(6, 8)
 
 
-def test_another_user_begins_anew(house):
-    """After a logout nothing of the old user's messages is known or asked for."""
-    house.begin()
-    house.settle()
-    house.take(1)
+def test_another_user_begins_at_the_newest_id() -> None:
+    """After a logout nothing of the old user's messages is known or asked for, and no change is kept."""
+    house = House(newest=1000)
+    house.up()
+    house.take(1001)
+    house.take(5, deletedAt=5)
+    house.disconnect()
     house.inbox.forget()
-    house.begin()
+    house.history.grow(1001)
+    house.connect()
+    assert house.history.questions == ["newest"]
+    house.lose_and_return()
     house.settle()
-    assert house.history.questions == ["newest", "newest"]
+    assert house.deliver() == []
 
 
-def test_a_catch_up_of_an_old_run_ends():
-    """A disconnect while missed messages are fetched: the old catch-up says nothing more."""
+def test_a_catch_up_of_an_old_generation_ends() -> None:
+    """A disconnect while missed messages are fetched: the old catch-up delivers nothing more, and loses nothing."""
     house = House(newest=1)
-    house.begin()
-    house.settle()
-    house.history.messages.append(text_message(2))
+    house.up()
+    house.history.grow(2)
     house.history.gate.clear()
     house.lose_and_return()
-    house.run = None
+    house.events.advance()
     house.history.gate.set()
     house.settle()
-    assert house.queue == []
+    assert house.deliver() == []
+    house.inbox.discard_old()
+    house.connect()
+    assert house.told() == texts(2)
 
 
-def test_messages_without_a_number(house):
-    """Ids that are no numbers, or are missing, are told as they come."""
-    house.begin()
-    house.settle()
-    for message_id in ("b", "a", None, 5, True, ""):
-        house.inbox.take(house.run, {**text_message(0), "id": message_id}, False, 100)
+# Odd messages, and no thread.
+
+
+def test_messages_without_a_number(house: House) -> None:
+    """Messages whose ids are not numbers, or are missing, are delivered as they come."""
+    house.up()
+    house.bodies(*({**text_message(0), "id": message_id} for message_id in ("b", "a", None, 5, True, "")))
     assert len(house.told()) == 6
 
 
-def test_a_message_that_can_not_be_read_harms_nobody(house, monkeypatch, caplog):
-    """A mistake in the reading of one message is logged with its traceback; the next one is told."""
+def test_a_newest_id_that_is_not_a_number(house: House) -> None:
+    """What is missed is asked for with that id, as it is."""
+    house.history.newest_message_id = lambda: "b"  # type: ignore[method-assign]
+    house.up()
+    asked: List[str] = []
+    house.history.messages_after = lambda message_id, limit: asked.append(message_id) or []  # type: ignore
+    house.lose_and_return()
+    house.settle()
+    assert asked == ["b"]
+
+
+def test_a_message_that_can_not_be_read_does_no_harm(
+    house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake in the reading of one message is logged with its traceback; the next one is delivered."""
     right = inbox_module.deliver_message
 
     def wrong(body: Dict[str, Any], me: Self, *, fetched: bool) -> Optional[Delivery]:
@@ -628,33 +901,35 @@ def test_a_message_that_can_not_be_read_harms_nobody(house, monkeypatch, caplog)
         return right(body, me, fetched=fetched)
 
     monkeypatch.setattr(inbox_module, "deliver_message", wrong)
-    house.begin()
-    house.settle()
+    house.up()
     house.take(1, 2)
     assert house.told() == texts(2)
     assert "a mistake" in caplog.text
 
 
-def test_no_thread(house, monkeypatch, caplog):
-    """Where no thread can be started, live messages go on, and the log says what is missing."""
+def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """Where no thread can be started, live messages go on, the log says why, and the next connection asks."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    house.begin()
-    house.settle()
+    house.up()
     house.take(1)
-    monkeypatch.setattr(threading.Thread, "start", refuse)
-    house.lose_and_return()
-    house.take(2)
-    assert house.told() == texts(1, 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        house.lose_and_return()
+    house.take(2, 4)
+    assert house.told() == texts(1, 2, 4)
     assert "can't start new thread" in caplog.text
-
-
-def test_what_is_remembered_is_bounded(house, monkeypatch):
-    """The ids of long ago are let go."""
-    monkeypatch.setattr(inbox_module, "REMEMBERED", 3)
-    house.begin()
+    house.history.grow(1, 2, 3, 4)
+    house.lose_and_return()
     house.settle()
+    assert house.told() == texts(3)
+
+
+def test_what_is_remembered_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The oldest ids are forgotten."""
+    monkeypatch.setattr(inbox_module, "REMEMBERED", 3)
+    house.up()
     house.take(1, 2, 3, 4)
     assert list(house.inbox._seen) == ["2", "3", "4"]

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cometchat._transport import json_decoder
+from cometchat._transport import _json_decoder as json_decoder
 
 FRAMES = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text(encoding="utf-8"))
 
@@ -32,6 +32,7 @@ def test_recorded_frames(name):
     assert json_decoder.loads(json.dumps(frame).encode()) == frame
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_any_value(value):
     """Any value comes out as it went in, in raw UTF-8 and in escapes."""
@@ -58,3 +59,33 @@ def test_what_is_no_json(text):
     """ValueError, as from the standard library."""
     with pytest.raises(ValueError):
         json_decoder.loads(text)
+
+
+BOTH = pytest.mark.parametrize("loads", [json_decoder.loads, json_decoder.plain_loads], ids=["orjson", "json"])
+
+
+@BOTH
+@pytest.mark.parametrize("digits", [4300, 4301, 100_000])
+def test_long_integers(loads, digits):
+    """An integer of more digits than Python takes is a float; all around it is what it was."""
+    (number, rest) = loads(b"[" + b"9" * digits + b', {"a": 1}]')
+    assert rest == {"a": 1}
+    assert type(number) is (int if digits <= 4300 else float)
+    assert loads(b'{"n": -' + b"9" * 5000 + b"}") == {"n": float("-inf")}
+
+
+@BOTH
+@pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
+def test_what_is_nested_too_deep(loads, opening):
+    """It is a ValueError like any other text that can't be read, with few frames attached."""
+    with pytest.raises(ValueError) as caught:
+        loads(opening * 100_000)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@BOTH
+def test_encodings_and_white_space(loads):
+    """As the standard library reads bytes."""
+    for text in ('{"a": "grüße"}', ' {"a": "grüße"} '):
+        for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"):
+            assert loads(text.encode(encoding)) == {"a": "grüße"}

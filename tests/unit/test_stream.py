@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import errno
+import os
 import socket
 import ssl
 import threading
 import time
-from typing import Any
 
 import pytest
 import trustme
 
-from cometchat._transport import stream as stream_module
-from cometchat._transport.stream import BufferedStream, DeadlineReached, Interrupted, first_connected
+from cometchat._transport.net import _stream as stream_module
+from cometchat._transport.net._stream import BufferedStream, DeadlineReached, Interrupted, WakeUp
 
 DEADLINE = 10.0
 
 
+@pytest.fixture(params=["eventfd", "socketpair"])
+def wake(request, monkeypatch):
+    """A wake-up: the one of this system, and the one of all others."""
+    if request.param == "socketpair":
+        monkeypatch.setattr(stream_module.sys, "version_info", (3, 9))
+    made = WakeUp()
+    assert isinstance(made._bell, socket.socket) == (request.param == "socketpair" or not hasattr(os, "eventfd"))
+    monkeypatch.undo()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def pair():
+def pair(wake):
     """A stream, and the socket at its other end."""
     raw, other = socket.socketpair()
     other.settimeout(DEADLINE)
-    stream = BufferedStream(raw)
+    stream = BufferedStream(raw, wake)
     stream.read_deadline = stream.write_deadline = time.monotonic() + DEADLINE
     yield stream, other
     stream.close()
@@ -42,19 +53,19 @@ def waiting(call):
 
     thread = threading.Thread(target=run, name="test-waiting")
     in_poll = threading.Event()
-    original = stream_module._wait_ready
+    original = stream_module.wait_ready
 
     def wait_ready(*arguments):
         if threading.current_thread() is thread:
             in_poll.set()
         return original(*arguments)
 
-    stream_module._wait_ready = wait_ready
+    stream_module.wait_ready = wait_ready
     try:
         thread.start()
         assert in_poll.wait(DEADLINE)
     finally:
-        stream_module._wait_ready = original
+        stream_module.wait_ready = original
     return thread, raised
 
 
@@ -98,21 +109,48 @@ def test_no_deadline(pair):
     assert outcome(thread, raised) == [] and heard == [b"late"]
 
 
-@pytest.mark.parametrize("end", ["interrupt", "abandon"])
-def test_an_interrupt(pair, end):
+@pytest.mark.parametrize("end", ["ring", "abandon"])
+def test_an_interrupt(pair, wake, end):
     """A blocked recv() ends with Interrupted, and so does every later one."""
     stream, _ = pair
     thread, raised = waiting(lambda: stream.recv(1))
-    getattr(stream, end)()
+    (wake.ring if end == "ring" else stream.abandon)()
     assert [type(error) for error in outcome(thread, raised)] == [Interrupted]
     with pytest.raises(Interrupted):
         stream.recv(1)
 
 
-def test_what_can_be_sent_afterwards(pair):
-    """After interrupt() the other end still gets what is sent; after abandon() it has come to its end."""
+def test_a_wake_up_does_not_rely_on_a_shutdown(pair, wake, monkeypatch):
+    """Elsewhere than on Linux shutting the reading half down wakes no reader: a blocked recv() ends without it."""
     stream, other = pair
-    stream.interrupt()
+    monkeypatch.setattr(socket.socket, "shutdown", lambda *arguments: pytest.fail("a shutdown"))
+    thread, raised = waiting(lambda: stream.recv(1))
+    wake.ring()
+    assert [type(error) for error in outcome(thread, raised)] == [Interrupted]
+    monkeypatch.undo()
+    stream.send(b"x")
+    assert other.recv(1) == b"x"
+
+
+def test_a_wake_up_that_is_closed(wake):
+    """It can be rung and closed again, and has no descriptor; its number may be another file's by now."""
+    wake.close()
+    wake.ring()
+    wake.close()
+    assert (wake.rung, wake.fileno()) == (True, -1)
+
+
+def test_a_wake_up_that_is_rung_without_end(wake):
+    """A ring that finds the wake-up full does not wait: it was rung before."""
+    for _ in range(3000):
+        wake.ring()
+    assert stream_module.wait_ready([wake.fileno()], [], 0.0) == [wake.fileno()]
+
+
+def test_what_can_be_sent_afterwards(pair, wake):
+    """After a wake-up the other end still gets what is sent; after abandon() it has come to its end."""
+    stream, other = pair
+    wake.ring()
     stream.send(b"goodbye")
     assert other.recv(99) == b"goodbye"
     stream.abandon()
@@ -121,7 +159,7 @@ def test_what_can_be_sent_afterwards(pair):
         stream.send(b"more")
 
 
-def test_an_interrupt_just_before_the_bytes_are_read(pair):
+def test_an_interrupt_just_before_the_bytes_are_read(pair, wake):
     """Where the interrupt comes between waiting and reading, its end of the stream is not taken for the peer's."""
     stream, _ = pair
     original = stream._raw
@@ -131,7 +169,7 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair):
             return original.fileno()
 
         def recv(self, size):
-            stream._interrupted = True
+            wake.ring()
             return b""
 
     stream._raw = Raw()
@@ -140,7 +178,7 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair):
     stream._raw = original
 
 
-def test_an_interrupt_in_the_middle_of_a_read():
+def test_an_interrupt_in_the_middle_of_a_read(wake):
     """Over TLS too the reader ends, and a goodbye can be sent: the read meets no end that TLS calls fatal."""
     authority = trustme.CA()
     serving, calling = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
@@ -156,12 +194,12 @@ def test_an_interrupt_in_the_middle_of_a_read():
 
     server = threading.Thread(target=serve, name="test-tls", daemon=True)
     server.start()
-    stream = BufferedStream(raw)
+    stream = BufferedStream(raw, wake)
     stream.read_deadline = stream.write_deadline = time.monotonic() + DEADLINE
     stream.start_tls(calling, "localhost")
 
     def read():
-        stream.interrupt()
+        wake.ring()
         return stream._raw.recv(1)
 
     with pytest.raises(Interrupted):
@@ -173,21 +211,21 @@ def test_an_interrupt_in_the_middle_of_a_read():
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_an_end_with_something_unread_is_no_reset(interrupted):
+def test_an_end_with_something_unread_is_no_reset(interrupted, wake):
     """Whoever is sending when the stream is closed is not cut off before they have read the goodbye."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
         other, _ = listener.accept()
     with other:
         other.settimeout(DEADLINE)
-        stream = BufferedStream(raw)
+        stream = BufferedStream(raw, wake)
         stream.write_deadline = time.monotonic() + DEADLINE
         other.sendall(bytes(50_000))
         raw.settimeout(DEADLINE)
         assert len(raw.recv(50_000, socket.MSG_PEEK | socket.MSG_WAITALL)) == 50_000
         raw.setblocking(False)
         if interrupted:
-            stream.interrupt()
+            wake.ring()
         stream.send(b"goodbye")
         stream.close()
         other.send(b"more")  # BrokenPipeError after a reset: asyncio, for one, then looks at nothing that has come
@@ -225,11 +263,10 @@ def test_a_sender_without_room_whose_stream_is_closed(pair):
 
 
 def test_a_stream_that_was_closed(pair):
-    """A closed stream can be closed, interrupted and abandoned; it gives and takes nothing."""
+    """A closed stream can be closed and abandoned; it gives and takes nothing."""
     stream, _ = pair
     stream.close()
     stream.close()
-    stream.interrupt()
     stream.abandon()
     with pytest.raises(Interrupted):
         stream.recv(1)
@@ -242,69 +279,36 @@ def test_waiting_on_a_descriptor_that_is_gone(pair):
     stream, _ = pair
     stream.close()
     with pytest.raises(Interrupted):
-        stream._wait(stream_module._WRITE, None, interruptible=False)
+        stream._wait_to_send(for_reading=False)
 
 
-def connect(stream: BufferedStream, address: Any) -> None:
-    stream.begin_connect(address)
-    assert first_connected([stream], DEADLINE) is stream
-
-
-def test_the_first_that_is_connected(monkeypatch):
-    """Of several that are being connected the one that is ready; none where none is; an interrupted one ends it."""
-    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
-        # A full backlog: the kernel drops the SYN of whoever comes now.
-        filling = [socket.create_connection(listener.getsockname())]
-        slow = BufferedStream(socket.socket())
-        slow.begin_connect(listener.getsockname())
-        assert first_connected([slow], 0.05) is None
-        with socket.create_server(("127.0.0.1", 0)) as other:
-            quick = BufferedStream(socket.socket())
-            quick.begin_connect(other.getsockname())
-            assert first_connected([slow, quick], DEADLINE) is quick
-        slow.interrupt()
-        with pytest.raises(Interrupted):
-            first_connected([slow], DEADLINE)
-        for one in (slow, quick, *filling):
-            one.close()
-
-
-def test_connecting():
-    """A connection that is refused is the system's exception for that; one that is taken is one."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        stream = BufferedStream(socket.socket())
-        connect(stream, listener.getsockname())
-        stream.send(b"x")
-        accepted, _ = listener.accept()
-        with accepted:
-            accepted.settimeout(DEADLINE)
-            assert accepted.recv(1) == b"x"
+def test_a_close_while_a_signal_handler_holds_up_a_sender(pair):
+    """A sender's thread may be inside a signal handler, and waits there for this end: close() does not wait for it."""
+    stream, other = pair
+    with stream._turn:
         stream.close()
-        address = listener.getsockname()
-    stream = BufferedStream(socket.socket())
-    with pytest.raises(ConnectionRefusedError) as caught:
-        connect(stream, address)
-    assert caught.value.errno == errno.ECONNREFUSED and caught.value.strerror
+    assert other.recv(1) == b""
+
+
+def test_a_socket_that_is_taken_back(pair):
+    """The socket of a stream is given away, but not once bytes were read ahead: they would be lost."""
+    stream, other = pair
+    other.sendall(b"ab")
+    stream.recv(1)
+    with pytest.raises(ConnectionAbortedError):
+        stream.detach()
+    stream.recv(1)
+    raw = stream.detach()
     stream.close()
+    assert raw.fileno() >= 0
+    raw.close()
 
 
-def test_connecting_without_waiting(tmp_path, monkeypatch):
-    """A connection that is made at once, as those of the local kind are, is not waited for."""
-    monkeypatch.chdir(tmp_path)  # the path of such a socket must be short
-    with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind("socket")
-        listener.listen(1)
-        stream = BufferedStream(socket.socket(socket.AF_UNIX))
-        stream.begin_connect("socket")
-        assert first_connected([stream], 0.0) is stream
-        stream.close()
-
-
-@pytest.mark.parametrize("end", ["interrupt", "close"])
-def test_no_tls_after_the_end(pair, end):
+@pytest.mark.parametrize("end", ["ring", "close"])
+def test_no_tls_after_the_end(pair, wake, end):
     """TLS is not started on a stream that was interrupted or closed."""
     stream, _ = pair
-    getattr(stream, end)()
+    (wake.ring if end == "ring" else stream.close)()
     with pytest.raises(Interrupted):
         stream.start_tls(ssl.create_default_context(), "localhost")
 
@@ -348,11 +352,11 @@ def moody(pair, monkeypatch):
     stream, _ = pair
     original, waits = stream._raw, []
 
-    def wait_ready(descriptor, wanted, timeout):
-        waits.append(wanted)
-        return True
+    def wait_ready(reading, writing, timeout):
+        waits.append("read" if 0 in reading else "write")
+        return [0]
 
-    monkeypatch.setattr(stream_module, "_wait_ready", wait_ready)
+    monkeypatch.setattr(stream_module, "wait_ready", wait_ready)
 
     def make(*moods):
         stream._raw = stream._secured = Moody(*moods)
@@ -366,7 +370,7 @@ def test_reading_that_has_to_write(moody):
     """A TLS read that wants room to write waits for that, and one that wants more bytes for those."""
     stream, waits = moody(ssl.SSLWantWriteError(), ssl.SSLWantReadError(), BlockingIOError())
     assert stream.recv(9) == b"data"
-    assert waits == [stream_module._WRITE, stream_module._READ, stream_module._READ]
+    assert waits == ["write", "read", "read"]
 
 
 def test_writing_that_has_to_read(moody):
@@ -374,8 +378,7 @@ def test_writing_that_has_to_read(moody):
     stream, waits = moody(ssl.SSLWantReadError(), ssl.SSLWantWriteError(), BlockingIOError())
     stream.send(b"all of it")
     assert stream._raw.sent == b"all of it"
-    read, write = stream_module._READ, stream_module._WRITE
-    assert waits == [write, read, write, write, write, write, write, write, write]
+    assert waits == ["write", "read", *["write"] * 7]
 
 
 def test_tls_writes_no_more_than_there_is_room_for(moody):
@@ -392,7 +395,21 @@ def test_tls_writes_no_more_than_there_is_room_for(moody):
     assert records == [(16_384, 1), (16_384, 2), (7_232, 3)]
 
 
-@pytest.mark.parametrize("end", [ssl.SSLEOFError(8, "EOF"), ssl.SSLZeroReturnError(6, "closed")], ids=["EOF", "closed"])
+def _plain(library, reason):
+    error = ssl.SSLError(1, "x")
+    error.library, error.reason = library, reason
+    return error
+
+
+ENDS = {
+    "EOF": ssl.SSLEOFError(8, "EOF"),
+    "closed": ssl.SSLZeroReturnError(6, "closed"),
+    "OpenSSL 3.5, reset": _plain("SYS", None),
+    "OpenSSL 3.5, end": _plain("SSL", "UNEXPECTED_EOF_WHILE_READING"),
+}
+
+
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 def test_a_write_that_meets_a_reset(moody, end):
     """Where Python says of TLS's write only that there is an end, it is the reset that it is without TLS."""
     stream, _ = moody(end)
@@ -401,7 +418,16 @@ def test_a_write_that_meets_a_reset(moody, end):
     assert caught.value.__cause__ is end
 
 
-def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody):
+def test_another_failure_of_a_write_is_no_reset(moody):
+    """An error of TLS that is not its end is passed on."""
+    failure = _plain("SSL", "BAD_LENGTH")
+    stream, _ = moody(failure)
+    with pytest.raises(ssl.SSLError) as caught:
+        stream.send(b"more")
+    assert caught.value is failure
+
+
+def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody, wake):
     """An error of TLS is passed on as it is; after an interrupt it is the interrupt's doing."""
     failure = ssl.SSLError(1, "bad record")
     stream, _ = moody(failure)
@@ -412,11 +438,10 @@ def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody):
     original = stream._raw.recv
 
     def recv(size):
-        stream._interrupted = True
+        wake.ring()
         return original(size)
 
     stream._raw.recv = recv
     with pytest.raises(Interrupted) as caught:
         stream.recv(1)
     assert caught.value.__cause__ is failure
-    stream._interrupted = False

@@ -10,20 +10,28 @@ import pytest
 import requests
 import urllib3
 import websocket
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cometchat import AppSettings, CometChatException, ConnectionException, ConnectionTimeoutException
-from cometchat._transport import answers as answers_module
-from cometchat._transport import rest as rest_module
-from cometchat._transport import websocket as websocket_module
-from cometchat._transport.dial import MAX_HEAD, BadAnswer, read_head
-from cometchat._transport.errors import network_reason
-from cometchat._transport.proxy import BadProxy, read_proxy
-from cometchat._transport.rest import RequestsRest, Route
-from cometchat._transport.stream import DeadlineReached, Interrupted
-from cometchat._transport.tcp import look_up
-from cometchat._transport.websocket import WebSocketClientSocket, socket_factory
+from cometchat._transport.http import RequestsRest
+from cometchat._transport.http import _limits as limits_module
+from cometchat._transport.http import _rest as rest_module
+from cometchat._transport.net import (
+    MAX_HEAD,
+    BadAnswer,
+    BadProxy,
+    DeadlineReached,
+    DialFailed,
+    Interrupted,
+    Route,
+    network_reason,
+    read_head,
+    read_proxy,
+)
+from cometchat._transport.websocket import WebSocketClientSocket
+from cometchat._transport.websocket import _socket as websocket_module
+from cometchat._transport.websocket import socket_factory
 
 
 def exceptions_of(*modules):
@@ -67,26 +75,10 @@ def listener():
 @pytest.fixture
 def opened(client, listener, monkeypatch):
     """A socket that is open, as far as it knows."""
-    monkeypatch.setattr(websocket.WebSocket, "connect", lambda *args, **more: None)
+    monkeypatch.setattr(client, "_shake_hands", lambda *args: None)
     client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
     yield client
     client.close()
-
-
-@pytest.mark.parametrize("cls", WEBSOCKET, ids=lambda cls: cls.__name__)
-def test_every_exception_of_websocket_client_in_open(cls, client, listener, monkeypatch):
-    """Whatever websocket-client raises in the handshake is an error of this SDK, with that as its cause."""
-    failure = instance_of(cls)
-
-    def connect(*args, **more):
-        raise failure
-
-    monkeypatch.setattr(websocket.WebSocket, "connect", connect)
-    with pytest.raises(ConnectionException) as caught:
-        client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
-    assert caught.value.code == "WS_CONNECTION_FAIL"
-    assert caught.value.__cause__ is failure
-    assert "127.0.0.1" in caught.value.message and "secret-of-the-library" not in str(caught.value)
 
 
 PROTOCOL = ("WebSocketProtocolException", "WebSocketPayloadException")
@@ -162,6 +154,13 @@ def _verification(text):
     return error
 
 
+def _tls(library, reason):
+    """As OpenSSL's own errors are, such as those of 3.5."""
+    error = ssl.SSLError(1, "x")
+    error.library, error.reason = library, reason
+    return error
+
+
 class CertificateError(ValueError):
     """As urllib3 1.26 has it."""
 
@@ -187,6 +186,10 @@ REASONS = [
     (ssl.SSLError(1, "x"), "TLS: the connection to h:1 failed: the peer speaks no TLS"),
     (ssl.SSLEOFError(8, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
     (ssl.SSLZeroReturnError(6, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
+    (_tls("SYS", None), "TLS: the connection to h:1 failed: the peer ended it"),
+    (_tls("SSL", "UNEXPECTED_EOF_WHILE_READING"), "TLS: the connection to h:1 failed: the peer ended it"),
+    (_tls("SSL", "WRONG_VERSION_NUMBER"), "TLS: the connection to h:1 failed: WRONG_VERSION_NUMBER"),
+    (DialFailed("proxy: p made no tunnel"), "proxy: p made no tunnel"),
     (BadProxy("why"), "proxy: why"),
     (KeyError("x"), "connection to h:1 failed (KeyError)"),
     (Interrupted("x"), "connection to h:1 failed (Interrupted)"),
@@ -234,6 +237,7 @@ def test_a_proxys_address(address, expected, name):
     assert proxy.name == name
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
 def test_a_password_never_becomes_a_name(password):
     """Whatever a password holds, unescaped: it is no part of the host, or the address is refused without showing it."""
@@ -297,6 +301,7 @@ def test_the_longest_head():
     assert len(source.rest()) == len(start) + MAX_HEAD
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary())
 def test_any_bytes_are_a_head_or_a_bad_answer(data):
     """Whatever bytes come: a status of three digits, or BadAnswer."""
@@ -322,7 +327,7 @@ def connected():
 def test_an_answer_on_a_socket_without_a_timeout(connected):
     """Where a socket has no timeout, an answer may take its time."""
     one, other = connected
-    with answers_module._DeadlineReader(one) as reader:
+    with limits_module._DeadlineReader(one) as reader:
         other.sendall(b"abc")
         assert (reader.readable(), reader.read(2), one.gettimeout()) == (True, b"ab", None)
 
@@ -331,7 +336,7 @@ def test_an_answer_whose_time_is_over(connected):
     """Once the time is over nothing more is read, though something is there; the socket keeps its timeout."""
     one, other = connected
     one.settimeout(0.05)
-    with answers_module._DeadlineReader(one) as reader:
+    with limits_module._DeadlineReader(one) as reader:
         with pytest.raises(socket.timeout):
             reader.read(2)
         other.sendall(b"abc")
@@ -339,14 +344,6 @@ def test_an_answer_whose_time_is_over(connected):
             reader.read(2)
     assert one.gettimeout() == 0.05
     assert one.recv(9) == b"abc"
-
-
-def test_a_pool_is_bounded_once():
-    """Pools are not wrapped again with every call through a proxy."""
-    pool = answers_module._bounded(urllib3.HTTPConnectionPool, look_up)
-    assert pool is answers_module._bounded(urllib3.HTTPConnectionPool, look_up)
-    assert pool is answers_module._bounded(pool, look_up)
-    assert issubclass(pool, urllib3.HTTPConnectionPool)
 
 
 def test_an_error_too_deep_to_show():

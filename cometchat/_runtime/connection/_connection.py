@@ -139,7 +139,7 @@ class Connection:
         """In the child of a fork: the socket is the parent's. Close the copy without a word on the wire."""
         generation = self.state.newest
         if generation is not None and generation.socket is not None:
-            generation.socket.forsake()
+            generation.socket.release_after_fork()
         if self._sharing is not None:
             self._sharing.release_after_fork()
 

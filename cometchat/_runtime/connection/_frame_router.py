@@ -9,7 +9,7 @@ from typing import Callable, List, Optional, Sequence
 from ..._protocol.delivery import Delivery, Self, deliver
 from ..._protocol.events import AuthAnswer, Event, Ignored, Pong, ServerEvent
 from ..._protocol.frames import decode
-from ..._transport.json_decoder import loads
+from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, exception_for
 from .._account import Account
 from .._counters import Counters

@@ -7,7 +7,7 @@ from collections import deque
 from typing import Deque, Optional
 
 from ..._protocol.heartbeat import Heartbeat
-from ..._transport.base import Socket
+from ..._transport import Socket
 from ...exceptions import CometChatException
 from .._account import Credentials
 from .._threads import ServiceThread

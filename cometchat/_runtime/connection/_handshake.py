@@ -9,7 +9,7 @@ from typing import Callable, Optional
 from ..._protocol.events import AuthAnswer
 from ..._protocol.frames import encode_auth
 from ..._protocol.heartbeat import Heartbeat
-from ..._transport.base import Socket
+from ..._transport import Socket
 from ...exceptions import (
     ERR_AUTH_TIMEOUT,
     USER_NOT_LOGGED_IN,

@@ -11,7 +11,7 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
-from ..._transport.reach import Reach, reach_of
+from ..._transport import HostProbe, host_probe_for
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._log import ClientLog
 from .._wakeup import Wakeup
@@ -57,7 +57,7 @@ class ReconnectPolicy:
         network_watch: NetworkWatch,
         client_name: Callable[[], str],
         jitter: Callable[[], float] = random.random,
-        host_probe: Callable[[Optional[BaseException]], Optional[Reach]] = reach_of,
+        host_probe: Callable[[Optional[BaseException]], Optional[HostProbe]] = host_probe_for,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.default_wait = default_wait()
@@ -163,7 +163,7 @@ class RetrySeries:
             rest = SOONEST * (1 + policy.jitter()) - (policy.clock() - began)
             nap(max(rest, SOONEST * policy.jitter()))
 
-    def _look(self, probe: Reach, wake: Wakeup, ends: float, on_return: Callable[[], None]) -> None:
+    def _look(self, probe: HostProbe, wake: Wakeup, ends: float, on_return: Callable[[], None]) -> None:
         """Wait, and ask the host: this machine's network says nothing of an outage farther away."""
         clock = self._policy.clock
         nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]

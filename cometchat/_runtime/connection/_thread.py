@@ -13,8 +13,8 @@ from typing import Any, Callable, Dict, Optional
 from ..._protocol.endpoints import MODE_DEFAULT
 from ..._protocol.frames import PING
 from ..._protocol.states import UP, Phase, Signal
-from ..._transport.base import SocketFactory
-from ..._transport.causes import let_go_of_frames
+from ..._transport import SocketFactory
+from ..._transport import drop_frames
 from ...exceptions import (
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
@@ -237,7 +237,7 @@ class ConnectionThread:
             return
         refused = isinstance(error, AuthenticationException)
         if error.code != ERR_TOKEN_REFRESH:  # its cause is the user's, who wants to see where it was
-            let_go_of_frames(error)
+            drop_frames(error)
         self._account.scrub_error(error)
         generation.jwt_suspect = generation.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
         signal = self._signal_for(phase, error, generation)

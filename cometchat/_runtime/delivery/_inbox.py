@@ -16,11 +16,11 @@ from __future__ import annotations
 import logging
 import time
 from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 from ..._protocol.delivery import Delivery, Self, deliver_message
 from ..._protocol.message_ids import id_of, newer, older, rank
-from ...exceptions import ERR_BAD_RESPONSE, CometChatException, ConnectionException, RateLimitException
+from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException, RateLimitException
 from ...listeners import MESSAGE_KINDS
 from ...models._fields import number
 from .._backoff import Backoff
@@ -173,7 +173,7 @@ class Inbox:
             if self._events.generation != generation:
                 return
             if self._generation != generation:
-                self._held = None  # the service stores what an old generation held back: it is asked for now
+                self._discard_held()
             if not self._enabled and self._held is None:
                 return
             self._generation, self._up = generation, True
@@ -226,16 +226,17 @@ class Inbox:
     def discard_old(self) -> None:
         """Discard what waits in the queue for an old generation; its messages become unknown again."""
         with self._lock:
-            if self._generation != self._events.generation:
-                self._up = False
-                self._stop()
-                self._held = None
             for stored in self._events.discard_old():
                 if stored.message_id is not None:
                     self._seen.pop(stored.message_id, None)
                     self._known = older(_asked_from(stored), self._known)
+                    self._floor = older(_asked_from(stored), self._floor)
                 elif stored.body is not None:
                     self._keep_change(stored.body)
+            if self._generation != self._events.generation:
+                self._up = False
+                self._stop()
+                self._discard_held()
 
     def forget(self) -> None:
         """Forget everything: the user is another one, or none."""
@@ -251,7 +252,8 @@ class Inbox:
         if not self._registry.has_listeners(MESSAGE_KINDS):
             # No listener: a message that passes from here on is not missed.
             self._stop()
-            self._known = self._floor = self._unfinished = None
+            self._known = self._floor = self._unfinished = self._held = None
+            self._changes.clear()
             return None
         if self._known is None and self._task is not None and self._task.generation == self._generation:
             # An earlier connection asked, and has no answer yet. A new question would take missed messages for known.
@@ -263,6 +265,8 @@ class Inbox:
         after = older(self._unfinished, self._known)
         self._task = CatchUp(self._generation, after)
         if after is not None:
+            if self._floor is None:  # a message came before the newest id was known, and it is known now
+                self._floor = after
             self._unfinished = after
             self._task.after = _overlapped(after, self._floor)
             if self._held is None:
@@ -275,16 +279,27 @@ class Inbox:
             self._task = None
 
     def _hold(self, held: _Held, body: Dict[str, Any], size: int) -> None:
-        if held.add(body, size):
+        changed = _changed_id(body)
+        if changed not in self._changes and held.add(body, size):
             return
-        if _own_id(body) is None and id_of(body) is not None:
-            self._keep_change(body)
-        held.skipped += 1
+        if changed is None:
+            held.skipped += 1
+            return
+        if changed not in self._changes:
+            held.keep(lambda other: _changed_id(other) != changed)  # older changes of the same message
+        self._keep_change(body)
+
+    def _discard_held(self) -> None:
+        """Discard the messages that wait: the service is asked for them later. Changes of messages are kept."""
+        held, self._held = self._held, None
+        for body, _ in held.messages if held is not None else ():
+            if _own_id(body) is None:
+                self._keep_change(body)
 
     def _open_gap(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
         """From this message on, the service is asked once there is room."""
         self._held = _Held()
-        if _own_id(body) is None:
+        if _changed_id(body) is not None:
             self._keep_change(body)
         else:
             self._held.add(body, size)
@@ -326,10 +341,14 @@ class Inbox:
         if delivery is not None:
             stored = Stored(message_id, self._known, body if message_id is None else None)
             if not self._events.post_stored(delivery, generation, size, stored):
+                if message_id is None:
+                    self._keep_change(body)
                 return
             self.fetched += fetched
         if message_id is not None:
             self._note(message_id)
+        else:
+            self._changes.pop(id_of(body) or "", None)  # an older change of the same message
 
     def _note(self, message_id: Optional[str]) -> None:
         self._remember(message_id)
@@ -381,19 +400,25 @@ class Inbox:
                     return
                 backoff.reset()
                 failing_since = None
-            except CometChatException as error:
-                if task.stopped.is_set():
-                    return
-                if error.http_status == 401 and self._renew(task):
-                    continue
-                if _is_final(error):
-                    self._refused(task, error)
-                    return
-                if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
-                    task.limit = max(1, task.limit // 4)
-                failing_since = self._clock() if failing_since is None else failing_since
-                self._release_after_patience(task, error, self._clock() - failing_since)
-                self._wait(task.stopped, backoff.next(error.retry_after))
+            except CometChatException as caught:
+                error = caught
+            except Exception as cause:  # a mistake of this SDK: live messages must not wait for it for ever
+                self._log.exception("Unexpected error while missed messages were asked for.")
+                error = ConnectionException(ERR_INTERNAL, f"Unexpected {type(cause).__name__}.")
+            else:
+                continue
+            if task.stopped.is_set():
+                return
+            if error.http_status == 401 and self._renew(task):
+                continue
+            if _is_final(error):
+                self._refused(task, error)
+                return
+            if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
+                task.limit = max(1, task.limit // 4)
+            failing_since = self._clock() if failing_since is None else failing_since
+            self._release_after_patience(task, error, self._clock() - failing_since)
+            self._wait(task.stopped, backoff.next(error.retry_after))
 
     def _ask(self, task: CatchUp) -> bool:
         """Ask the service one question. Returns True when nothing is left to ask."""
@@ -430,7 +455,7 @@ class Inbox:
             if self._task is task:
                 # Not newer(): a late answer may count what was stored after the connection broke.
                 self._known = newest if self._known is None else self._known
-                self._floor = newest if self._floor is None else self._floor
+                self._floor = older(newest, self._known) if self._floor is None else self._floor
                 if task.continues or self._changes:
                     task.after = self._unfinished = newest
                     return False
@@ -451,7 +476,8 @@ class Inbox:
                 message_id, body = next(iter(self._changes.items()))
             changed = body if number(body, "deletedAt") else self._edited(message_id, body)
             with self._lock:
-                if self._task is task and self._changes.pop(message_id, None) is not None:
+                # A newer change may have come; it goes the same way.
+                if self._task is task and self._changes.get(message_id) is body:
                     self._post(task.generation, changed, len(str(changed)))
 
     def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
@@ -499,14 +525,19 @@ def _own_id(body: Dict[str, Any]) -> Optional[str]:
     return None if number(body, "editedAt") or number(body, "deletedAt") else id_of(body)
 
 
+def _changed_id(body: Dict[str, Any]) -> Optional[str]:
+    """Return the id of the older message that a live message changes; None if it changes none."""
+    return id_of(body) if _own_id(body) is None else None
+
+
 def _is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
     return message_id is not None and floor is not None and 0 <= rank(message_id) <= rank(floor)
 
 
-def _overlapped(after: str, floor: Optional[str]) -> str:
+def _overlapped(after: str, floor: str) -> str:
     """Return the id from which to ask: a little before the newest known one, and not before the first one."""
-    start = rank(after) - OVERLAP
-    return after if start < 1 else str(max(start, min(rank(floor or "0"), rank(after))))
+    start = rank(after)
+    return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))
 
 
 def _is_final(error: CometChatException) -> bool:

@@ -8,7 +8,7 @@ from collections import deque
 from typing import Callable, Deque, Optional, Union
 
 from ..._protocol.states import CometChatWSState
-from ..._transport.base import Socket
+from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus
 from .._counters import copy_of

@@ -13,7 +13,7 @@ from typing import Callable, Optional, Protocol
 from ..._protocol.endpoints import MODE_DEFAULT
 from ..._protocol.frames import readdress
 from ..._protocol.states import CometChatWSState
-from ..._transport.base import Socket, SocketFactory
+from ..._transport import Socket, SocketFactory
 from ...exceptions import CometChatException
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Callable, List, Optional, Protocol
 
 from ..._protocol.frames import PING
-from ..._transport.base import Socket, SocketFactory
+from ..._transport import Socket, SocketFactory
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     ERR_STATUS_STORE,
@@ -115,10 +115,10 @@ class SharedSocket:
         if membership is not None:
             membership.changed.set()
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """In the child of a fork: release the parent's socket."""
         if self._real is not None:
-            self._real.forsake()
+            self._real.release_after_fork()
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         """Close the real socket, if there is one."""

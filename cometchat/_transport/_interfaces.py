@@ -6,7 +6,14 @@ from typing import Any, Callable, List, Mapping, Optional, Protocol
 
 
 class Rest(Protocol):
-    """HTTP calls to the service. May be used from several threads at once."""
+    """HTTP calls to the service. May be used from several threads at once.
+
+    A signal handler may call :meth:`close` at any line of the other calls.
+    """
+
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        """Return how many calls the service allows in this minute, by its newest answer; None if it never said."""
 
     def call(
         self,
@@ -20,6 +27,9 @@ class Rest(Protocol):
     ) -> Any:
         """Make one call and return the ``data`` of its envelope.
 
+        A call that may be repeated (GET, PUT, DELETE, with a ``muid``, to ``auth_tokens``) goes out once more if a kept
+        connection turns out dead.
+
         :param timeout: seconds to connect (TCP, a proxy and TLS each), and seconds for the whole answer.
         :param expect: what ``data`` has to be, dict or list.
         :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
@@ -27,14 +37,17 @@ class Rest(Protocol):
         """
 
     def forget_connections(self) -> None:
-        """Later calls make new connections; those under way keep theirs. Does not wait."""
+        """Make later calls use new connections; those under way keep theirs. Does not wait."""
 
     def close(self) -> None:
-        """Give the connections back."""
+        """End the connections; a call under way ends its own. Does not wait; no-op when called twice."""
 
 
 class Socket(Protocol):
-    """One WebSocket. :meth:`open`, :meth:`receive` and :meth:`close` on one thread, the rest on any."""
+    """One WebSocket. :meth:`open`, :meth:`receive` and :meth:`close` on one thread, the rest on any.
+
+    A signal handler may call :meth:`interrupt` at any line of the other calls.
+    """
 
     def open(self, url: str, timeout: float) -> None:
         """TCP, TLS and upgrade.
@@ -44,13 +57,13 @@ class Socket(Protocol):
         """
 
     def receive(self, deadline: float) -> Optional[bytes]:
-        """The next message, or None when the deadline (monotonic seconds) is reached.
+        """Return the next message, or None when the deadline (monotonic seconds) is reached.
 
         :raises CometChatException: ``WS_CONNECTION_FAIL`` (closed or lost), ``ERR_PROTOCOL``.
         """
 
     def receive_burst(self, deadline: float) -> List[bytes]:
-        """The next message, with those behind it that are here already; none when the deadline is reached.
+        """Return the next message, with those behind it that have arrived; [] when the deadline is reached.
 
         :raises CometChatException: as :meth:`receive`.
         """
@@ -63,13 +76,16 @@ class Socket(Protocol):
         """
 
     def interrupt(self) -> None:
-        """Make :meth:`receive` and :meth:`open` end at once with ``WS_CONNECTION_FAIL``; not a look-up in DNS."""
+        """Make :meth:`receive` and :meth:`open` end at once with ``WS_CONNECTION_FAIL``; not a look-up in DNS.
 
-    def forsake(self) -> None:
-        """In the child of a fork: give this process's hold on the connection up, which lives on in the parent."""
+        Does not wait. A close frame can still be sent.
+        """
+
+    def release_after_fork(self) -> None:
+        """Close this process's copy of the descriptors, in the child of a fork: the parent's connection lives on."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send a close frame if that is still possible without waiting, and let the socket go. Never raises."""
+        """Send a close frame if that is possible without waiting, and release the socket. Never raises."""
 
 
 #: Makes a socket that is not open yet.

@@ -1,6 +1,6 @@
-"""Is there a way to a host again? Bare TCP asks, one SYN a second: no TLS, no HTTP, no byte.
+"""Ask whether a host answers again: bare TCP, one SYN a second, without TLS, HTTP or a byte.
 
-For the wait after an attempt that had no answer at all: not where somebody refused, answered, or asked for quiet.
+For the wait after an attempt that no address answered. A refusal and a Retry-After are answers.
 """
 
 from __future__ import annotations
@@ -10,26 +10,26 @@ import socket
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from .causes import causes
-from .stream import ready_to_write
+from .._exception_chain import exception_chain
+from ._stream import wait_ready
 
 #: Seconds between two SYNs to one family of addresses.
 EVERY = 1.0
 
-#: Connections that are waited for at the same time. The oldest makes room.
+#: Maximum connections that wait for an answer. The oldest makes room.
 _MOST = 4
 
-#: The host, or one that speaks for it, is there.
+#: An answer: of the host, or of a device that speaks for it.
 _ANSWERS = frozenset({0, errno.ECONNREFUSED, errno.ECONNRESET})
 
-#: The network said nothing, or that it knows no way.
+#: No answer, or the network's own word that it knows no route.
 _SILENCE = frozenset(
     getattr(errno, name)
     for name in "ETIMEDOUT ENETUNREACH EHOSTUNREACH ENETDOWN EHOSTDOWN EADDRNOTAVAIL".split()
     if hasattr(errno, name)
 )
 
-#: What an error carries that is nobody's answer.
+#: The attribute of an error that holds the addresses that did not answer.
 _UNANSWERED = "cometchat_unanswered"
 
 
@@ -43,28 +43,28 @@ class Address(NamedTuple):
 
 
 def is_silence(error: OSError) -> bool:
-    """Connecting ended with this: nobody has answered."""
+    """Return whether connecting ended without an answer."""
     return isinstance(error, socket.timeout) or error.errno in _SILENCE
 
 
-def leave_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
-    """An attempt ends with this error, and none of these addresses has answered."""
+def remember_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
+    """Keep the addresses with the error that ends an attempt: none of them has answered."""
     setattr(error, _UNANSWERED, tuple(addresses))
 
 
-def reach_of(error: Optional[BaseException]) -> Optional[Reach]:
-    """What asks for the addresses that this error's cause has left; None: somebody has answered."""
-    for cause in () if error is None else causes(error):
+def host_probe_for(error: Optional[BaseException]) -> Optional[HostProbe]:
+    """Return a probe of the addresses that did not answer; None if an address has answered, or none is known."""
+    for cause in () if error is None else exception_chain(error):
         addresses = getattr(cause, _UNANSWERED, ())
         if addresses:
-            return Reach(addresses)
+            return HostProbe(addresses)
     return None
 
 
-class Reach:
-    """Asks some addresses whether they answer, for as long as somebody looks. One thread; nothing here waits.
+class HostProbe:
+    """Asks a host's addresses whether they answer, each time :meth:`is_back` is called. One thread; nothing here waits.
 
-    :param addresses: of one host. Each second one of each family gets its turn: where IPv6 leads nowhere, IPv4 does.
+    :param addresses: each second one of each family gets its turn: IPv4 is asked even if IPv6 leads nowhere.
     :param clock: monotonic seconds.
     """
 
@@ -77,7 +77,7 @@ class Reach:
         self._open: List[socket.socket] = []
 
     def is_back(self) -> bool:
-        """One has answered, if only with a refusal. Begins to ask again where it is time to."""
+        """Return whether an address has answered, if only with a refusal. Sends the next SYN when it is due."""
         if self._has_answer():
             return True
         now = self._clock()
@@ -87,13 +87,13 @@ class Reach:
         return any([self._ask(turns) for turns in self._families.values()])
 
     def close(self) -> None:
-        """Let go of what is open."""
+        """Release the sockets."""
         while self._open:
             self._open.pop().close()
 
     def _has_answer(self) -> bool:
         by_descriptor = {one.fileno(): one for one in self._open}
-        for descriptor in ready_to_write(list(by_descriptor), 0.0) if by_descriptor else []:
+        for descriptor in wait_ready([], list(by_descriptor), 0.0):
             one = by_descriptor[descriptor]
             code = one.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
             self._open.remove(one)
@@ -103,7 +103,7 @@ class Reach:
         return False
 
     def _ask(self, turns: List[Address]) -> bool:
-        """Begin to connect to the one whose turn it is. True: it has answered at once."""
+        """Send a SYN to the address whose turn it is. Return whether it answered at once."""
         address = turns.pop(0)
         turns.append(address)
         try:

@@ -1,14 +1,18 @@
 """The WebSocket over websocket-client: open, receive, send, interrupt, close; errors in this SDK's words.
 
-websocket-client does the handshake and the framing. What it lacks is added here: a limit on a message's length (it
-would take 2^63 bytes), the stricter rules of RFC 6455, and an answer to PING that never waits. The way to the host is
-:mod:`.dial`'s, deadlines and the end from another thread are :mod:`.stream`'s.
+websocket-client does the framing. Added here: the handshake, a limit on a message's length (it would take 2^63 bytes),
+the stricter rules of RFC 6455, and an answer to PING that never waits. Most messages are one whole frame: those that
+the buffer holds are read in one go, and only the rest goes through websocket-client's parser. The way to the host is
+:func:`..net.dial`; deadlines and the wake-up are :mod:`..net._stream`'s.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import logging
+import os
 import struct
 import threading
 import time
@@ -17,34 +21,62 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from .._protocol.frames import user_agent
-from ..exceptions import (
+from ..._protocol.frames import user_agent
+from ...exceptions import (
+    ERR_CONNECT_TIMEOUT,
     ERR_PROTOCOL,
     WS_CONNECTION_FAIL,
     CometChatException,
     ConnectionException,
     exception_for,
 )
-from ..settings import AppSettings
-from ..version import __version__
-from .dial import Dialer, Upgrade, open_error
-from .errors import network_reason
-from .framing import close_code, whole_texts
-from .proxy import read_proxy
-from .rest import resolve_route
-from .stream import BufferedStream, DeadlineReached, Interrupted
-from .tcp import LookUp, look_up
-from .tls import client_context
+from ...settings import AppSettings
+from ...version import __version__
+from .._printable import printable
+from ..net import (
+    BadAnswer,
+    BufferedStream,
+    ClientCert,
+    Connector,
+    DeadlineReached,
+    DialFailed,
+    Interrupted,
+    LookUp,
+    Proxy,
+    Refused,
+    WakeUp,
+    client_context,
+    dial,
+    host_and_port,
+    is_timeout,
+    look_up,
+    network_reason,
+    read_head,
+    read_proxy,
+    requested_wait,
+    resolve_route,
+)
 
 logger = logging.getLogger("cometchat.websocket")
 
 NORMAL_CLOSURE = 1000
 PROTOCOL_ERROR = 1002
+INVALID_TEXT = 1007
 MESSAGE_TOO_BIG = 1009
+
+#: The first byte of a text frame that is a whole message, without reserved bits.
+_TEXT = 0x81
+
+#: The second byte of a frame: from here on it is not a length. It says how long the length is, or that the frame is
+#: masked.
+_LONGER = 126
 
 _DATA_OPCODES = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT)
 
-#: Seconds that a close frame may take to find room in the socket. It is a courtesy: nothing waits for it.
+#: RFC 6455, 1.3: what is hashed with the key.
+_ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+#: Maximum wait of a close frame for room in the socket, in seconds. It is a courtesy: nothing waits for it.
 _CLOSE_PATIENCE = 0.05
 
 #: Seconds between two looks for room for a PONG.
@@ -88,7 +120,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
     @property
     def between_frames(self) -> bool:
-        """Nothing of a frame was taken yet."""
+        """No byte of the next frame was taken yet."""
         return self.header is None and not self.recv_buffer
 
     def recv_length(self) -> None:
@@ -100,13 +132,15 @@ class _FrameBuffer(websocket.frame_buffer):
 
 
 class WebSocketClientSocket:
-    """One WebSocket's life; see :class:`.base.Socket`.
+    """One WebSocket's life; see :class:`.._interfaces.Socket`.
 
     :param proxies: as AppSettings has them.
     :param ca_certs: as AppSettings has them.
     :param max_message_size: bytes.
     :param user_agent: for the handshake.
+    :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
+    :param randomness: so many random bytes.
     """
 
     def __init__(
@@ -116,19 +150,25 @@ class WebSocketClientSocket:
         ca_certs: Optional[str],
         max_message_size: int,
         user_agent: str,
+        client_cert: Optional[ClientCert] = None,
         addresses_of: LookUp = look_up,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
+        randomness: Callable[[int], bytes] = os.urandom,
     ) -> None:
+        self._randomness = randomness
         self._proxies = proxies
         self._ca_certs = ca_certs
+        self._client_cert = client_cert
         self._user_agent = user_agent
         self._addresses_of = addresses_of
         self._clock = clock
         self._wall_clock = wall_clock
         self._host = ""
-        self._interrupted = False
+        self._interrupted = False  # also before there is a wake-up
         self._upgraded = False
+        self._wake: Optional[WakeUp] = None
+        self._connector: Optional[Connector] = None  # while it connects
         self._stream: Optional[BufferedStream] = None
         self._sending = threading.Lock()  # one frame at a time, with its deadline
         self._pong: Optional[bytes] = None  # the payload of a PONG that is due
@@ -141,38 +181,30 @@ class WebSocketClientSocket:
         """TCP, TLS and upgrade."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
-        self._host = f"{host}:{port}"
-        deadline = self._clock() + timeout
-        dialer = None
+        self._host = host_and_port(host, port)
+        proxy = None
         try:
+            wake = self._wake = WakeUp()
+            if self._interrupted:  # before there was a wake-up
+                wake.ring()
             route = resolve_route(url, self._proxies, self._ca_certs)
-            dialer = Dialer(
-                host,
-                port,
-                proxy=read_proxy(route.proxy) if route.proxy else None,
-                context=client_context(route.verify) if parts.scheme == "wss" else None,
-                deadline=deadline,
-                on_stream=self._take_stream,
-                addresses_of=self._addresses_of,
-                clock=self._clock,
+            proxy = read_proxy(route.proxy) if route.proxy else None
+            context = client_context(route.verify, self._client_cert) if parts.scheme == "wss" else None
+            self._connector = Connector(
+                deadline=self._clock() + timeout, wake=wake, addresses_of=self._addresses_of, clock=self._clock
             )
-            stream = dialer.dial()
-            websocket.WebSocket().connect(  # type: ignore[no-untyped-call]
-                url,
-                socket=Upgrade(stream),
-                header=[f"User-Agent: {self._user_agent}"],
-                suppress_origin=True,  # a browser's business
-                redirect_limit=0,  # a redirect could lead anywhere
-            )
+            stream = self._stream = dial(host, port, proxy, self._connector, self._wall_clock)
+            self._connector = None
+            if context is not None:
+                stream.start_tls(context, host.rstrip("."))
+            self._shake_hands(stream, url)
             self._upgraded = True
         except Exception as error:  # every exception of the library, of ssl and of the system ends here, named
             self.close()
+            cause = error.__cause__ if isinstance(error, DialFailed) and error.__cause__ is not None else error
             if self._interrupted:
-                raise self._lost("interrupted") from error
-            lost = (websocket.WebSocketTimeoutException, websocket.WebSocketConnectionClosedException)
-            strange = isinstance(error, websocket.WebSocketException) and not isinstance(error, lost)
-            now = self._wall_clock()
-            raise open_error(error, self._host, timeout, dialer, now, strange=strange) from error
+                raise self._lost("interrupted") from cause
+            raise self._open_error(error, timeout, proxy) from cause
 
     def receive(self, deadline: float) -> Optional[bytes]:
         """The next message's bytes, or None at the deadline (monotonic seconds)."""
@@ -209,7 +241,7 @@ class WebSocketClientSocket:
         except CometChatException:
             raise
         except Exception as error:
-            # After an interrupt a close frame can still be sent; elsewhere nobody is there to read it.
+            # After an interrupt a close frame can still be sent; elsewhere no peer is left to read it.
             self._upgraded = isinstance(error, Interrupted) and self._broken is None
             raise self._lost_because(error) from error
 
@@ -238,37 +270,64 @@ class WebSocketClientSocket:
             self._send_pong()
 
     def interrupt(self) -> None:
-        """End the waiting of the owner's thread."""
+        """End the waits of the owner's thread, now and later. A signal handler may call it at any line."""
         self._interrupted = True
-        stream = self._stream
-        if stream is not None:
-            stream.interrupt()
+        wake = self._wake
+        if wake is not None:
+            wake.ring()
 
-    def forsake(self) -> None:
-        """Let go of the parent's socket."""
-        if self._stream is not None:
-            self._stream.forsake()
+    def release_after_fork(self) -> None:
+        """Close this process's copies of the parent's descriptors."""
+        for each in (self._connector, self._stream, self._wake):
+            if each is not None:
+                each.release_after_fork()
 
     def close(self, code: int = NORMAL_CLOSURE, reason: str = "") -> None:
-        """Send a close frame if there is room for it, and let the socket go."""
+        """Send a close frame if there is room for it, and release the socket."""
         stream, self._stream = self._stream, None
-        if stream is None:
-            return
-        if self._upgraded:
-            self._upgraded = False
-            try:
-                payload = struct.pack("!H", code) + reason.encode()[:123]
-                self._send(stream, payload, websocket.ABNF.OPCODE_CLOSE, _CLOSE_PATIENCE)
-            except CometChatException as error:
-                logger.debug("no close frame to %s: %s", self._host, error.message)
-        stream.close()
+        wake, self._wake = self._wake, None
+        self._connector = None
+        if stream is not None:
+            if self._upgraded:
+                self._upgraded = False
+                try:
+                    payload = struct.pack("!H", code) + reason.encode()[:123]
+                    self._send(stream, payload, websocket.ABNF.OPCODE_CLOSE, _CLOSE_PATIENCE)
+                except CometChatException as error:
+                    logger.debug("no close frame to %s: %s", self._host, error.message)
+            stream.close()
+        if wake is not None:
+            wake.close()
 
-    def _take_stream(self, stream: BufferedStream) -> None:
-        before, self._stream = self._stream, stream
-        if before is not None:
-            before.close()
-        if self._interrupted:  # it came before there was a stream
-            stream.interrupt()
+    def _shake_hands(self, stream: BufferedStream, url: str) -> None:
+        """Ask for the upgrade, and read the head of the answer; a body could drip for ever, and would be of no use.
+
+        websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
+        without a limit.
+        """
+        parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+        path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        lines = [
+            f"GET {path} HTTP/1.1",
+            f"Host: {host if parts.port in (None, 80, 443) else f'{host}:{parts.port}'}",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Key: {key}",
+            "Sec-WebSocket-Version: 13",
+            f"User-Agent: {self._user_agent}",
+        ]
+        stream.send("\r\n".join([*lines, "", ""]).encode())
+        status, headers = head = read_head(stream.recv)
+        if status != 101:
+            raise Refused(head)
+        expected = base64.b64encode(hashlib.sha1(f"{key}{_ACCEPT}".encode()).digest()).decode()  # nosec B324
+        if (
+            headers.get("upgrade", "").lower() != "websocket"
+            or "upgrade" not in headers.get("connection", "").lower().replace(" ", "").split(",")
+            or headers.get("sec-websocket-accept") != expected
+        ):
+            raise BadAnswer("its answer is none to this request")
 
     def _recv(self, size: int) -> bytes:
         if self._stream is None:
@@ -286,9 +345,9 @@ class WebSocketClientSocket:
         if opcode == websocket.ABNF.OPCODE_PING:
             self._pong = frame.data
         elif opcode == websocket.ABNF.OPCODE_CLOSE:
-            code, reason = close_code(frame.data)
-            self.close(NORMAL_CLOSURE if code is None else code)
-            text = f"close code {1005 if code is None else code}" + (f": {reason}" if reason else "")
+            code, reason, is_text = close_code(frame.data)
+            self.close((NORMAL_CLOSURE if code is None else code) if is_text else INVALID_TEXT)
+            text = f"close code {1005 if code is None else code}" + (f": {printable(reason)}" if reason else "")
             error = ConnectionException(WS_CONNECTION_FAIL, f"{self._host} closed the connection.", details=text)
             error.close_code, error.closed_by_frame = code, True
             raise error
@@ -325,7 +384,7 @@ class WebSocketClientSocket:
             self._sending.release()
 
     def _send_pong(self) -> None:
-        """Answer the newest PING if that needs no waiting. Whoever is sending just now sees to it afterwards."""
+        """Answer the newest PING if that needs no wait. A thread that is sending just now answers it afterwards."""
         stream = self._stream
         while self._pong is not None and stream is not None and stream.writable:
             if not self._sending.acquire(blocking=False):
@@ -366,11 +425,68 @@ class WebSocketClientSocket:
         self.close(code)
         return exception_for(ERR_PROTOCOL, f"{self._host} sent {why}.", details=f"closed with code {code}")
 
+    def _open_error(self, error: Exception, timeout: float, proxy: Optional[Proxy]) -> CometChatException:
+        """Return what stopped the socket from being opened."""
+        handshake = f"handshake: {self._host} made no WebSocket upgrade"
+        if isinstance(error, Refused):
+            status, headers = error.head
+            asked = requested_wait(status, headers, self._wall_clock())
+            reason = f"{handshake}: it answered HTTP {status}."
+            return exception_for(WS_CONNECTION_FAIL, reason, details=f"HTTP {status}", retry_after=asked)
+        if isinstance(error, BadAnswer):
+            return exception_for(WS_CONNECTION_FAIL, f"{handshake}: {error}.")
+        reason = network_reason(error, self._host if proxy is None else f"{self._host} through proxy {proxy.name}")
+        if is_timeout(error):
+            limit = f"within {timeout:g} s (TCP, TLS and WebSocket upgrade)"
+            return exception_for(ERR_CONNECT_TIMEOUT, f"{reason} {limit}.")
+        if isinstance(error, DialFailed) and error.status is not None:
+            details = f"HTTP {error.status}"
+            return exception_for(WS_CONNECTION_FAIL, f"{reason}.", details=details, retry_after=error.retry_after)
+        return exception_for(WS_CONNECTION_FAIL, f"{reason}.")
 
-def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Callable[[], WebSocketClientSocket]:
-    """Makes the sockets of a client.
+
+def whole_texts(buffer: bytes, place: int, limit: int) -> Tuple[List[bytes], int]:
+    """Return the payloads of the whole text frames from ``place`` on, and the place behind them. Pure.
+
+    Any other frame ends the row: a control frame, a fragment, a frame that is masked, over the limit or not complete.
+    It is left to websocket-client's parser, with its checks.
+
+    :param limit: bytes of a payload.
+    """
+    found: List[bytes] = []
+    end = len(buffer)
+    while place + 2 <= end and buffer[place] == _TEXT:
+        begin, length = place + 2, buffer[place + 1]
+        if length >= _LONGER:
+            begin += 2
+            if length > _LONGER or begin > end:
+                break
+            length = buffer[place + 2] << 8 | buffer[place + 3]
+        if begin + length > end or length > limit:
+            break
+        place = begin + length
+        found.append(buffer[begin:place])
+    return found, place
+
+
+def close_code(data: bytes) -> Tuple[Optional[int], str, bool]:
+    """Return the code and the reason of a close frame's payload, and whether the reason is UTF-8, as it must be."""
+    if len(data) < 2:
+        return None, "", True
+    code = int.from_bytes(data[:2], "big")
+    try:
+        return code, data[2:].decode(), True
+    except UnicodeDecodeError:
+        return code, data[2:].decode("utf-8", "replace"), False
+
+
+def socket_factory(
+    settings: AppSettings, addresses_of: LookUp = look_up, client_cert: Optional[ClientCert] = None
+) -> Callable[[], WebSocketClientSocket]:
+    """Return a maker of a client's sockets.
 
     :param addresses_of: looks a name up.
+    :param client_cert: path of the client's certificate, with its key; or the paths of both.
     """
 
     def new_socket() -> WebSocketClientSocket:
@@ -379,6 +495,7 @@ def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Cal
             ca_certs=settings.ca_certs,
             max_message_size=settings.max_message_size,
             user_agent=user_agent(__version__),
+            client_cert=client_cert,
             addresses_of=addresses_of,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Iterator
 
 
-def causes(error: BaseException) -> Iterator[BaseException]:
+def exception_chain(error: BaseException) -> Iterator[BaseException]:
     """The error and what it wraps: causes, contexts, and exceptions that libraries pass as arguments or ``reason``."""
     seen = set()
     todo = [error]
@@ -19,7 +19,7 @@ def causes(error: BaseException) -> Iterator[BaseException]:
         todo.extend(item for item in inner if isinstance(item, BaseException))
 
 
-def let_go_of_frames(error: BaseException) -> None:
+def drop_frames(error: BaseException) -> None:
     """Of an error that is kept: its frames, and its causes', would keep what they have read, up to whole messages."""
-    for each in causes(error):
+    for each in exception_chain(error):
         each.__traceback__ = None

@@ -9,8 +9,15 @@ from typing import Callable, Iterator, List, Optional
 
 import pytest
 
-from cometchat._transport import reach as reach_module
-from cometchat._transport.reach import EVERY, Address, Reach, is_silence, leave_unanswered, reach_of
+from cometchat._transport.net import _host_probe as probe_module
+from cometchat._transport.net._host_probe import (
+    EVERY,
+    Address,
+    HostProbe,
+    host_probe_for,
+    is_silence,
+    remember_unanswered,
+)
 
 DEADLINE = 10.0
 
@@ -77,7 +84,7 @@ def sockets(monkeypatch: pytest.MonkeyPatch) -> List[socket.socket]:
         def __getattr__(self, name: str) -> object:
             return getattr(socket, name)
 
-    monkeypatch.setattr(reach_module, "socket", Module())
+    monkeypatch.setattr(probe_module, "socket", Module())
     return made
 
 
@@ -95,9 +102,9 @@ def test_a_refusal_is_an_answer(sockets: List[socket.socket]) -> None:
     """Nobody listens on the port, but the host is there."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-    reach = Reach([address(port)])
-    assert eventually(reach.is_back)
-    reach.close()
+    probe = HostProbe([address(port)])
+    assert eventually(probe.is_back)
+    probe.close()
     assert [one.fileno() for one in sockets] == [-1]
 
 
@@ -105,8 +112,8 @@ def test_a_connection_is_an_answer_and_is_closed(sockets: List[socket.socket]) -
     """The one who listens gets a connection that ends without a byte."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(DEADLINE)
-        reach = Reach([address(server.getsockname()[1])])
-        assert eventually(reach.is_back)
+        probe = HostProbe([address(server.getsockname()[1])])
+        assert eventually(probe.is_back)
         connection, _ = server.accept()
         with connection:
             connection.settimeout(DEADLINE)
@@ -117,33 +124,33 @@ def test_a_connection_is_an_answer_and_is_closed(sockets: List[socket.socket]) -
 def test_silence_and_then_an_answer(silence: Silence) -> None:
     """Not back while nobody answers; back with the first SYN that somebody does answer."""
     clock = Clock()
-    reach = Reach([silence.address], clock)
+    probe = HostProbe([silence.address], clock)
     for _ in range(10):
-        assert not reach.is_back()
+        assert not probe.is_back()
         clock.now += EVERY / 4
     silence.end()
-    assert eventually(reach.is_back, clock)
-    reach.close()
+    assert eventually(probe.is_back, clock)
+    probe.close()
 
 
 def test_one_syn_a_second_and_four_open_at_the_most(silence: Silence, sockets: List[socket.socket]) -> None:
     """Looking more often asks no more often; the oldest makes room; in the end nothing is open."""
     clock = Clock()
-    reach = Reach([silence.address], clock)
+    probe = HostProbe([silence.address], clock)
     for second in range(10):
         for _ in range(4):
-            assert not reach.is_back()
+            assert not probe.is_back()
         assert len(sockets) == second + 1
         assert [one.fileno() >= 0 for one in sockets] == [place > second - 4 for place in range(second + 1)]
         clock.now += EVERY
-    reach.close()
+    probe.close()
     assert {one.fileno() for one in sockets} == {-1}
 
 
 def test_a_network_without_a_way_is_no_answer(monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
     """connect() that fails at once, or raises, or no descriptor to do it with: not back, and asked again later."""
     clock = Clock()
-    reach = Reach([silence.address], clock)
+    probe = HostProbe([silence.address], clock)
     codes: List[int] = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM]
 
     class Fake:
@@ -163,13 +170,13 @@ def test_a_network_without_a_way_is_no_answer(monkeypatch: pytest.MonkeyPatch, s
 
     monkeypatch.setattr(socket, "socket", Fake)
     for left in (2, 1, 0, 0):
-        assert not reach.is_back()
+        assert not probe.is_back()
         assert len(codes) == left
         clock.now += EVERY
     monkeypatch.undo()
     silence.end()
-    assert eventually(reach.is_back, clock)
-    reach.close()
+    assert eventually(probe.is_back, clock)
+    probe.close()
 
 
 def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
@@ -177,12 +184,12 @@ def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         nowhere = Address(socket.AF_INET6, socket.SOCK_STREAM, 0, ("100::1", 9, 0, 0))
         clock = Clock()
-        reach = Reach([nowhere, silence.address, address(server.getsockname()[1])], clock)
-        assert not reach.is_back()  # the silent one
+        probe = HostProbe([nowhere, silence.address, address(server.getsockname()[1])], clock)
+        assert not probe.is_back()  # the silent one
         clock.now += EVERY
-        reach.is_back()  # the server: it may answer at once, or a moment later
-        assert eventually(reach.is_back)
-        reach.close()
+        probe.is_back()  # the server: it may answer at once, or a moment later
+        assert eventually(probe.is_back)
+        probe.close()
 
 
 @pytest.mark.parametrize(
@@ -210,8 +217,8 @@ def test_the_addresses_come_with_the_cause() -> None:
     """Whatever the error is wrapped in; without any there is nobody to ask."""
     inner, outer = OSError("silence"), ValueError("wrapped")
     outer.__cause__ = inner
-    assert reach_of(outer) is None and reach_of(None) is None
-    leave_unanswered(inner, [])
-    assert reach_of(outer) is None
-    leave_unanswered(inner, [address(9)])
-    assert reach_of(outer) is not None and reach_of(inner) is not None
+    assert host_probe_for(outer) is None and host_probe_for(None) is None
+    remember_unanswered(inner, [])
+    assert host_probe_for(outer) is None
+    remember_unanswered(inner, [address(9)])
+    assert host_probe_for(outer) is not None and host_probe_for(inner) is not None

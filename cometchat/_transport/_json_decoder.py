@@ -1,0 +1,64 @@
+"""JSON from bytes: with orjson where it is installed (``cometchat[speed]``), else with the standard library."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Tuple, Union
+
+#: Maximum digits of an integer. Python refuses more than 4,300; a peer must not make a whole page unreadable by one.
+_MOST_DIGITS = 4_300
+
+
+def _integer(digits: str) -> Union[int, float]:
+    try:
+        return int(digits) if len(digits) <= _MOST_DIGITS else float(digits)
+    except ValueError:  # this process allows fewer digits
+        return float(digits)
+
+
+_decoder: Any = json.JSONDecoder(parse_int=_integer)  # of whose methods the type stubs know less than there are
+_quick: Any = json.JSONDecoder()  # without a call for each integer
+_scan: Callable[[str, int], Tuple[Any, int]] = _quick.scan_once
+
+
+def plain_loads(data: bytes) -> Any:
+    """Return the value, by the standard library.
+
+    UTF-8 with nothing around the value goes straight to its scanner. All else, and what is no JSON, goes the whole way,
+    with a look at the encoding and at white space: the answer is the same.
+
+    :raises ValueError: it is no JSON, or is nested too deep.
+    """
+    try:
+        try:
+            text = data.decode()
+            value, end = _scan(text, 0)
+        except (ValueError, StopIteration):
+            return _loads(data)
+        return value if end == len(text) else _loads(data)
+    except RecursionError:
+        # Not "from" it: its frames are as many as the levels.
+        raise ValueError("the JSON is nested too deep") from None
+
+
+def _loads(data: bytes) -> Any:
+    """Return the value; an integer of too many digits becomes a float, infinity for most."""
+    return _decoder.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
+
+
+try:
+    import orjson
+except ImportError:  # pragma: no cover - the tests run with it
+    loads: Callable[[bytes], Any] = plain_loads
+else:
+
+    def loads(data: bytes) -> Any:
+        """Return the value.
+
+        :raises ValueError: it is no JSON, or is nested too deep.
+        """
+        try:
+            return orjson.loads(data)
+        except ValueError:
+            # The standard library takes more, NaN for one: what is a frame must not depend on what is installed.
+            return plain_loads(data)

@@ -1,0 +1,470 @@
+"""HTTP over requests: one call, one envelope, errors in this SDK's words."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.cookiejar
+import json
+import logging
+import re
+import threading
+import time
+import zlib
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Type
+from urllib.parse import urlsplit
+
+import requests
+import requests.adapters
+
+from ...exceptions import (
+    ERR_BAD_RESPONSE,
+    ERR_TOO_MANY_REQUESTS,
+    FAILED_TO_FETCH,
+    AuthenticationException,
+    CometChatException,
+    ConnectionException,
+    RateLimitException,
+    client_closed,
+    exception_for,
+    unusable,
+)
+from .._exception_chain import exception_chain
+from .._json_decoder import loads
+from .._printable import printable
+from ..net import (
+    ClientCert,
+    LookUp,
+    Proxy,
+    client_context,
+    host_and_port,
+    look_up,
+    network_reason,
+    read_proxy,
+    requested_wait,
+    resolve_route,
+    tls_ended,
+)
+from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, Pools, TooLong, Way
+
+logger = logging.getLogger("cometchat.http")
+
+#: One call uses one connection; more are kept for calls of several threads at once.
+_POOL = 4
+
+#: Maximum seconds that a connection may have been idle for the next call to use it.
+_MAX_IDLE = 30.0
+
+#: The same for a call that can't be repeated if the connection turns out dead.
+_MAX_IDLE_ONCE = 5.0
+
+#: Maximum seconds that a call that can be repeated waits for the first byte on a connection that was idle.
+_PATIENCE = 3.0
+
+#: Maximum proxies for which connections are kept. More than one is only used when the environment changes.
+_MOST_SESSIONS = 4
+
+
+_NO_JSON = object()
+
+#: The first letters of codes that are about a credential.
+_CREDENTIAL_CODES = ("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")
+
+
+class _Adapter(requests.adapters.HTTPAdapter):
+    """requests' way to urllib3, with this SDK's pools."""
+
+    def __init__(self, way: Way, **kwargs: Any) -> None:
+        self._pools = Pools(way)
+        super().__init__(**kwargs)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """For what goes without a proxy, or through a tunnel."""
+        super().init_poolmanager(*args, **kwargs)
+        self._pools.limit(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """For what is asked of a proxy itself: plain http, and anything by a proxy of https."""
+        manager = super().proxy_manager_for(*args, ssl_context=self._pools.context, **kwargs)
+        self._pools.limit(manager)
+        return manager
+
+    def close(self) -> None:
+        """End every connection, also those that a call under way gives back later.
+
+        urllib3 from 2 on leaves that to the garbage collector.
+        """
+        for manager in (self.poolmanager, *self.proxy_manager.copy().values()):
+            for key in list(manager.pools.keys()):
+                pool = manager.pools.get(key)
+                if pool is not None:
+                    pool.close()
+        super().close()
+
+
+class _Session(requests.Session):
+    """requests' session, which looks at no redirect. It would read the whole body of one, without a limit."""
+
+    def __init__(self, way: Way) -> None:
+        super().__init__()
+        # The route is chosen for each call; and a ~/.netrc must not add credentials of its own.
+        self.trust_env = False
+        # A cookie would outlive the logout.
+        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
+        adapter = _Adapter(way, pool_connections=_POOL, pool_maxsize=_POOL)
+        self.mount("https://", adapter)
+        self.mount("http://", adapter)
+
+    def get_redirect_target(self, resp: Any) -> None:
+        """Return None: redirects are not followed."""
+
+
+class _Connections:
+    """The sessions of the calls, one for each proxy that a tunnel goes through, and how many calls use them."""
+
+    def __init__(self, way: Way) -> None:
+        self.calls = 0
+        self.retired = False
+        self._way = way
+        self._sessions: Dict[Optional[Proxy], _Session] = {}
+
+    def session(self, tunnel: Optional[Proxy]) -> _Session:
+        """Return the session whose connections go through this proxy, or through none."""
+        session = self._sessions.get(tunnel)
+        if session is None:
+            session = self._sessions.setdefault(tunnel, _Session(self._way._replace(proxy=tunnel)))
+            if len(self._sessions) > _MOST_SESSIONS:
+                oldest = next(iter(list(self._sessions)))
+                self._sessions.pop(oldest).close()
+        return session
+
+    def close(self) -> None:
+        """End every connection. A signal handler may call it at any line, also while it runs."""
+        for session in list(self._sessions.values()):
+            session.close()
+
+
+class _Request(NamedTuple):
+    """What a call asks for.
+
+    :ivar repeatable: to be asked twice does no harm.
+    :ivar timeout: seconds.
+    """
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    content: Optional[bytes]
+    repeatable: bool
+    timeout: float
+
+
+class RequestsRest:
+    """HTTP through ``requests``, whose connections are reused. Usable from several threads.
+
+    :param proxies: as AppSettings has them.
+    :param ca_certs: as AppSettings has them.
+    :param client_cert: path of the client's certificate, with its key; or the paths of both.
+    :param addresses_of: looks a name up.
+    :param clock: monotonic seconds.
+    :param wall_clock: Unix seconds, for a ``Retry-After`` date.
+    """
+
+    def __init__(
+        self,
+        *,
+        proxies: Optional[Mapping[str, str]] = None,
+        ca_certs: Optional[str] = None,
+        client_cert: Optional[ClientCert] = None,
+        addresses_of: LookUp = look_up,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._proxies = proxies
+        self._ca_certs = ca_certs
+        self._client_cert = client_cert
+        self._wall_clock = wall_clock
+        self._way = Way(addresses_of, clock=clock, wall_clock=wall_clock)
+        self._closed = False
+        # Of which calls use which connections. Re-entrant: a signal handler may close this in the middle of a call.
+        self._lock = threading.RLock()
+        self._connections = _Connections(self._way)
+        #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None: not known.
+        self.rate_limit_remaining: Optional[int] = None
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: Optional[Mapping[str, Any]] = None,
+        timeout: float,
+        expect: type = dict,
+    ) -> Any:
+        """Make one call and return the ``data`` of its envelope; see :class:`.._interfaces.Rest`."""
+        started = time.monotonic()
+        host = _host(url)
+        request = _Request(method, url, headers, _encode(body), _is_repeatable(method, url, body), timeout)
+        try:
+            status, answered, payload = self._exchange(request)
+        except requests.exceptions.ContentDecodingError as error:
+            raise exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.") from error
+        except Exception as error:  # all of requests, urllib3, ssl and the system
+            if self._closed:
+                raise client_closed() from error
+            if any(isinstance(cause, TooLong) for cause in exception_chain(error)):
+                raise exception_for(
+                    ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes."
+                ) from error
+            raise exception_for(FAILED_TO_FETCH, f"{method} {host}: {self._reason(error, url)}.") from error
+        logger.debug("%s %s %s in %.3f s", method, host, status, time.monotonic() - started)
+        remaining = answered.get("x-rate-limit-remaining", "").strip()
+        if remaining.isascii() and remaining.isdigit():
+            self.rate_limit_remaining = int(remaining[:9])
+        try:
+            return _data_of(host, method, status, answered, payload, expect, self._wall_clock())
+        except CometChatException as error:
+            error.http_status = status
+            payload = None
+            # A kept error keeps its frames, and with them what came, millions of values maybe.
+            raise error.with_traceback(None)
+
+    def forget_connections(self) -> None:
+        """Make later calls use new connections: the network may be another one. Those under way keep theirs."""
+        with self._lock:
+            old, self._connections = self._connections, _Connections(self._way)
+            old.retired = True
+            unused = not old.calls
+        if unused:
+            old.close()
+
+    def close(self) -> None:
+        """End the connections; a call under way ends its own. A signal handler may call it at any line."""
+        self._closed = True
+        with self._lock:
+            connections = self._connections
+        connections.close()
+
+    def _exchange(self, request: _Request) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
+        """Send a request; once more, on a new connection, if that does no harm and a kept connection was dead."""
+        if not request.repeatable:
+            return self._send(request, Attempt(_MAX_IDLE_ONCE))
+        attempt = Attempt(_MAX_IDLE, min(_PATIENCE, request.timeout / 2))
+        try:
+            return self._send(request, attempt)
+        except requests.RequestException as error:
+            if not attempt.gave_up and not (isinstance(error, requests.ConnectionError) and _was_dead(error)):
+                raise
+        spent = attempt.patience if attempt.gave_up and attempt.patience is not None else 0.0
+        return self._send(request._replace(timeout=request.timeout - spent), Attempt(max_idle=0.0))
+
+    def _send(self, request: _Request, attempt: Attempt) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
+        scheme = urlsplit(request.url).scheme
+        route = resolve_route(request.url, self._proxies, self._ca_certs)
+        proxy = read_proxy(route.proxy) if route.proxy else None
+        if scheme == "https":  # to name what is wrong with them
+            client_context(route.verify, self._client_cert)
+        asks_itself = proxy is not None and (proxy.scheme == "https" or (proxy.scheme == "http" and scheme == "http"))
+        token = ATTEMPT.set(attempt)
+        try:
+            with self._session(None if asks_itself else proxy) as session:
+                response = session.request(
+                    request.method,
+                    request.url,
+                    headers={"Accept-Encoding": "gzip", **request.headers},
+                    data=request.content,
+                    timeout=(request.timeout, request.timeout),
+                    # A redirect would carry the credentials to wherever it points.
+                    allow_redirects=False,
+                    stream=True,
+                    proxies={scheme: route.proxy} if asks_itself and route.proxy else {},
+                    verify=route.verify,
+                    cert=self._client_cert,
+                )
+                with response:
+                    return response.status_code, response.headers, _body_of(response)
+        finally:
+            ATTEMPT.reset(token)
+
+    @contextlib.contextmanager
+    def _session(self, tunnel: Optional[Proxy]) -> Iterator[_Session]:
+        """Connections for one call. The last call that uses forgotten ones ends them."""
+        with self._lock:
+            connections = self._connections
+            connections.calls += 1
+        try:
+            yield connections.session(tunnel)
+        finally:
+            with self._lock:
+                connections.calls -= 1
+                ends = self._closed or (connections.retired and not connections.calls)
+            if ends:  # they must not stay in a pool that no call uses any more
+                connections.close()
+
+    def _reason(self, error: Exception, url: str) -> str:
+        host = _host(url)
+        try:
+            address = resolve_route(url, self._proxies, self._ca_certs).proxy
+            proxy = read_proxy(address) if address else None
+        except ValueError:
+            proxy = None
+        if proxy is None:
+            return network_reason(error, host)
+        for cause in exception_chain(error):
+            refused = re.search(r"Tunnel connection failed: (\d+)", str(cause)) if isinstance(cause, OSError) else None
+            if refused is not None:  # urllib3's words
+                return f"proxy: {proxy.name} made no tunnel to {host}: it answered HTTP {refused.group(1)}"
+        if isinstance(error, requests.exceptions.ProxyError):
+            return network_reason(error, f"proxy {proxy.name}")
+        return network_reason(error, f"{host} through proxy {proxy.name}")
+
+
+def _encode(body: Optional[Mapping[str, Any]]) -> Optional[bytes]:
+    if body is None:
+        return None
+    try:
+        return json.dumps(body).encode()
+    except RecursionError as error:
+        raise unusable("body", "give data that is not nested hundreds of levels deep") from error
+
+
+def _is_repeatable(method: str, url: str, body: Optional[Mapping[str, Any]]) -> bool:
+    """Return whether a second request does no harm. A message with a ``muid`` is stored once."""
+    if method != "POST":
+        return method in ("GET", "PUT", "DELETE")
+    return (body is not None and bool(body.get("muid"))) or urlsplit(url).path.endswith("/auth_tokens")
+
+
+def _body_of(response: requests.Response) -> Optional[bytes]:
+    """Return the body; None if it has more than MAX_BODY bytes.
+
+    urllib3 before 2.6 would unpack 2 KB to gigabytes.
+    """
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
+    unpacker = None if encoding in ("", "identity") else zlib.decompressobj(47)  # 47: gzip or zlib, by its head
+    if unpacker is not None and encoding not in ("gzip", "x-gzip", "deflate"):
+        raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
+    payload = bytearray()
+    for chunk in response.raw.stream(65536, decode_content=False):
+        if unpacker is not None:
+            try:
+                chunk = unpacker.decompress(chunk, MAX_BODY + 1 - len(payload))
+            except zlib.error as error:
+                raise requests.exceptions.ContentDecodingError("it can't be unpacked") from error
+        payload += chunk
+        if len(payload) > MAX_BODY:
+            return None
+    return bytes(payload)
+
+
+def _host(url: str) -> str:
+    parts = urlsplit(url)
+    return host_and_port(parts.hostname or "", parts.port or (443 if parts.scheme == "https" else 80))
+
+
+def _was_dead(error: BaseException) -> bool:
+    """Return whether the connection had ended before the answer began."""
+    ended = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
+    return any(isinstance(cause, ended) or tls_ended(cause) for cause in exception_chain(error))
+
+
+def _data_of(
+    host: str, method: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type, now: float
+) -> Any:
+    """Return the ``data`` of an answer's envelope.
+
+    :param payload: the body; None: it was over the limit.
+    :param expect: what ``data`` has to be, dict or list.
+    :param now: Unix seconds.
+    :raises CometChatException: the server's own error, or that this is not the protocol's answer.
+    """
+    if method == "DELETE" and 200 <= status < 300 and payload is not None and not payload.strip():
+        return expect()  # deleted, and nothing to say about it
+    answer = _parse(payload)
+    envelope = answer if isinstance(answer, dict) else {}
+    data, error = envelope.get("data"), envelope.get("error")
+    if not isinstance(error, dict) or not (error.get("code") or error.get("message")):
+        error = None
+    if error is None and 200 <= status < 300 and isinstance(data, expect):
+        return data
+    retry_after = requested_wait(status, headers, now)
+    if error is not None:
+        raise _server_error(error, status, retry_after)
+    if status == 429:
+        raise exception_for(
+            ERR_TOO_MANY_REQUESTS, f"{host} answered 429: too many requests.", retry_after=retry_after
+        )
+    raise exception_for(
+        ERR_BAD_RESPONSE,
+        f"{host} answered HTTP {status} with {_describe(payload, answer)}, not with the protocol's JSON"
+        " envelope. Is this the right host, or does a proxy answer in its place?",
+        details=f"HTTP {status}",
+        retry_after=retry_after,
+    )
+
+
+def _parse(payload: Optional[bytes]) -> object:
+    """Return the JSON, or ``_NO_JSON``."""
+    if payload is None:
+        return _NO_JSON
+    try:
+        return loads(payload)
+    except ValueError:
+        return _NO_JSON
+
+
+def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[float]) -> CometChatException:
+    """Return the server's own ``{code, message, details}``."""
+    fallback = ERR_TOO_MANY_REQUESTS if status == 429 else f"HTTP_{status}"
+    code = _text(error.get("code") or fallback)
+    return _class_of(code, status)(
+        code,
+        _text(error.get("message") or f"HTTP status {status}"),
+        name=_text(error["name"]) if error.get("name") else None,
+        details=_details(error),
+        retry_after=retry_after,
+    )
+
+
+def _class_of(code: str, status: int) -> Type[CometChatException]:
+    """Judge by the code before the status: a 403 may be about the plan, and a 400 about the token."""
+    if status == 429 or code == ERR_TOO_MANY_REQUESTS:
+        return RateLimitException
+    if status == 401 or code.startswith(_CREDENTIAL_CODES):
+        return AuthenticationException
+    if status >= 500 or status == 408:
+        return ConnectionException
+    return CometChatException
+
+
+def _details(error: Dict[str, Any]) -> Optional[str]:
+    """Return ``details``, an object of them as one text; else ``devMessage``, if it says more than ``message``."""
+    details = error.get("details")
+    if details in (None, "", {}, []):
+        more = error.get("devMessage")
+        details = None if more == error.get("message") else more
+    if not isinstance(details, dict):
+        return None if details is None else _text(details)
+    parts = []
+    for field, value in details.items():
+        texts = value if isinstance(value, list) else [value]
+        parts.append(f"{_text(field)}: {' '.join(map(_text, texts))}")
+    return "; ".join(parts)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        try:
+            value = json.dumps(value, ensure_ascii=False)
+        except (RecursionError, ValueError):  # as deep as could just be read
+            return "nested too deep to show"
+    return printable(value)
+
+
+def _describe(payload: Optional[bytes], answer: object) -> str:
+    if payload is None:
+        return f"more than {MAX_BODY} bytes"
+    if not payload.strip():
+        return "an empty body"
+    return "text that is not JSON" if answer is _NO_JSON else "JSON of another shape"

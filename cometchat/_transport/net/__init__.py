@@ -1,0 +1,55 @@
+"""Bytes between this machine and a host: names, TCP, proxies, TLS, and what is wrong with them in plain words."""
+
+from ._dial import Connector, LookUp, dial, look_up
+from ._errors import LONGEST_RETRY_AFTER, DialFailed, is_timeout, network_reason, requested_wait, retry_after_seconds
+from ._host_probe import Address, HostProbe, host_probe_for
+from ._network_changes import NetworkChanges
+from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, read_proxy, resolve_route
+from ._stream import (
+    MAX_HEAD,
+    BadAnswer,
+    BufferedStream,
+    DeadlineReached,
+    Head,
+    Interrupted,
+    Refused,
+    WakeUp,
+    read_head,
+)
+from ._tls import ClientCert, client_context, tls_ended
+
+__all__ = [
+    "LONGEST_RETRY_AFTER",
+    "MAX_HEAD",
+    "SOCKS",
+    "Address",
+    "BadAnswer",
+    "BadProxy",
+    "BufferedStream",
+    "ClientCert",
+    "Connector",
+    "DeadlineReached",
+    "DialFailed",
+    "Head",
+    "HostProbe",
+    "Interrupted",
+    "LookUp",
+    "NetworkChanges",
+    "Proxy",
+    "Refused",
+    "Route",
+    "WakeUp",
+    "client_context",
+    "dial",
+    "host_and_port",
+    "host_probe_for",
+    "is_timeout",
+    "look_up",
+    "network_reason",
+    "read_head",
+    "read_proxy",
+    "requested_wait",
+    "resolve_route",
+    "retry_after_seconds",
+    "tls_ended",
+]

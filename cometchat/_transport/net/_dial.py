@@ -1,0 +1,241 @@
+"""From a host's name to a stream: happy eyeballs (RFC 8305), a new SYN each second, and a proxy if there is one.
+
+For the WebSocket and for HTTP alike, so that both take the same way and report its failure in the same words. The
+addresses are tried in turns, IPv6 and IPv4, the last winner first. The next one starts after 250 ms, or at once if no
+other is under way; the first that answers wins. If no address answered at all, the error keeps the addresses for
+:mod:`._host_probe`.
+"""
+
+from __future__ import annotations
+
+import collections
+import errno
+import os
+import socket
+import time
+from typing import Callable, Dict, List, NamedTuple, Optional, OrderedDict, Sequence, Tuple
+
+from ._errors import DialFailed, network_reason, requested_wait
+from ._host_probe import Address, is_silence, remember_unanswered
+from ._proxy import BadProxy, Proxy, host_and_port
+from ._stream import BadAnswer, BufferedStream, DeadlineReached, Interrupted, Refused, WakeUp, wait_ready
+from ._tunnel import SocksRefused, ask_for_tunnel
+
+#: Seconds after which the next address starts beside those under way.
+STAGGER = 0.25
+
+#: Seconds after which an address that has not answered is sent a new SYN, from a new socket.
+_NEW_SYN = 1.0
+
+#: Maximum sockets that wait for an answer. The oldest makes room.
+_MOST_SOCKETS = 12
+
+#: Maximum hosts whose last winner is known.
+_MOST_WINNERS = 64
+
+#: Finds a host's addresses: its name and a port in, addresses out.
+LookUp = Callable[[str, int], List[Address]]
+
+#: The address of each host that answered last.
+Winners = OrderedDict[Tuple[str, int], Address]
+
+_LAST_WINNERS: Winners = collections.OrderedDict()
+
+
+def look_up(host: str, port: int) -> List[Address]:
+    """Ask the system, which takes the time it takes.
+
+    :raises OSError, UnicodeError: the system knows no address; it is not a name.
+    """
+    found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
+    return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
+
+
+def in_turns(addresses: Sequence[Address], last_winner: Optional[Address]) -> List[Address]:
+    """Order addresses for trying: the families take turns, in the order of the look-up; the last winner is first."""
+    if last_winner in addresses:
+        addresses = sorted(addresses, key=lambda each: each != last_winner)
+    families: Dict[int, List[Address]] = {}
+    for address in dict.fromkeys(addresses):
+        families.setdefault(address.family, []).append(address)
+    rows = list(families.values())
+    return [row[at] for at in range(max(map(len, rows), default=0)) for row in rows if at < len(row)]
+
+
+class _Try(NamedTuple):
+    """A socket that is being connected."""
+
+    raw: socket.socket
+    address: Address
+
+
+class Connector:
+    """Connects to a host once.
+
+    :param deadline: monotonic seconds.
+    :param wake: ends the wait; None: only the deadline does.
+    :param addresses_of: looks a name up.
+    """
+
+    def __init__(
+        self,
+        *,
+        deadline: float,
+        wake: Optional[WakeUp] = None,
+        addresses_of: LookUp = look_up,
+        clock: Callable[[], float] = time.monotonic,
+        winners: Winners = _LAST_WINNERS,
+    ) -> None:
+        self.deadline = deadline
+        self.addresses_of = addresses_of
+        self._wake = wake
+        self._clock = clock
+        self._winners = winners
+        self._tries: List[_Try] = []  # the oldest first
+        self._next_syn: Dict[Address, float] = {}  # when an address that has started gets its next SYN
+        self._failures: List[OSError] = []
+
+    def connect(self, host: str, port: int) -> BufferedStream:
+        """Connect; the stream's deadlines are set.
+
+        :raises OSError, UnicodeError: as the system puts it, Interrupted and DeadlineReached among them.
+        """
+        addresses = in_turns(self.addresses_of(host, port), self._winners.get((host, port)))
+        try:
+            winner = self._race(list(addresses))
+        finally:
+            self.release_after_fork()
+        if winner is None:
+            raise self._failure(addresses)
+        self._winners.pop((host, port), None)
+        self._winners[host, port] = winner.address
+        if len(self._winners) > _MOST_WINNERS:
+            self._winners.popitem(last=False)
+        winner.raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        stream = BufferedStream(winner.raw, self._wake, self._clock)
+        stream.read_deadline = stream.write_deadline = self.deadline
+        return stream
+
+    def release_after_fork(self) -> None:
+        """Close the sockets that are being connected, without a lock."""
+        while self._tries:
+            self._tries.pop().raw.close()
+
+    def _race(self, waiting: List[Address]) -> Optional[_Try]:
+        """Try the addresses until one answers; return None if all have failed, or the deadline is reached."""
+        next_start = now = self._clock()
+        while (waiting or self._next_syn) and now < self.deadline:
+            if waiting and (now >= next_start or not self._next_syn):
+                self._start(waiting.pop(0), now)
+                next_start = now + STAGGER
+                if not self._next_syn:  # it failed at once
+                    continue
+            for address, due in list(self._next_syn.items()):
+                # A SYN that was lost is sent again by the kernel after 1, 3 and 7 s. A connection that began while the
+                # network was away would stay away long after its return. The earlier ones stay open: an answer may
+                # only be slow.
+                if due <= now and now + _NEW_SYN <= self.deadline:
+                    self._start(address, now)
+            winner = self._first_answer(min(self._next_event(now), next_start if waiting else self.deadline) - now)
+            if winner is not None:
+                return winner
+            now = self._clock()
+        return None
+
+    def _next_event(self, now: float) -> float:
+        """Return when the next SYN is due, or the deadline."""
+        dues = [due for due in self._next_syn.values() if now < due <= self.deadline - _NEW_SYN]
+        return min([*dues, self.deadline])
+
+    def _start(self, address: Address, now: float) -> None:
+        """Send a SYN from a new socket."""
+        raw = None
+        try:
+            raw = socket.socket(*address[:3])
+            raw.setblocking(False)
+            code = raw.connect_ex(address.address)
+            if code not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK):
+                raise OSError(code, os.strerror(code))
+        except OSError as error:
+            if raw is not None:
+                raw.close()
+            if any(each.address == address for each in self._tries):  # an earlier SYN may still be answered
+                self._next_syn[address] = now + _NEW_SYN
+            else:
+                self._fail(address, error)
+            return
+        self._tries.append(_Try(raw, address))
+        self._next_syn[address] = now + _NEW_SYN
+        while len(self._tries) > _MOST_SOCKETS:
+            self._tries.pop(0).raw.close()
+
+    def _fail(self, address: Address, error: OSError) -> None:
+        """Drop an address, with all of its sockets."""
+        self._failures.append(error)
+        self._next_syn.pop(address, None)
+        for each in [each for each in self._tries if each.address == address]:
+            self._tries.remove(each)
+            each.raw.close()
+
+    def _first_answer(self, timeout: float) -> Optional[_Try]:
+        """Wait for the first socket that is connected; drop the addresses of those that have failed."""
+        if self._wake is not None and self._wake.rung:
+            raise Interrupted("interrupted")
+        by_descriptor = {each.raw.fileno(): each for each in self._tries}
+        bell = [] if self._wake is None else [self._wake.fileno()]
+        ready = wait_ready(bell, list(by_descriptor), max(0.0, timeout))
+        if self._wake is not None and self._wake.rung:
+            raise Interrupted("interrupted")
+        for each in [by_descriptor[descriptor] for descriptor in ready]:
+            code = each.raw.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) if each in self._tries else None
+            if code == 0:
+                self._tries.remove(each)
+                return each
+            if code is not None:
+                self._fail(each.address, OSError(code, os.strerror(code)))
+        return None
+
+    def _failure(self, addresses: Sequence[Address]) -> OSError:
+        """Return the error of a race without a winner."""
+        if self._next_syn or not self._failures:
+            self._failures.append(DeadlineReached("timed out"))
+        error = self._failures[-1]
+        if all(is_silence(each) for each in self._failures):
+            remember_unanswered(error, addresses)
+        return error
+
+
+def dial(
+    host: str, port: int, proxy: Optional[Proxy], connector: Connector, now: Callable[[], float]
+) -> BufferedStream:
+    """Connect to a host, directly or through a proxy; the stream's deadlines are set.
+
+    :param now: Unix seconds, for a proxy's Retry-After.
+    :raises DialFailed: with the reason, and the cause attached.
+    :raises Interrupted: the connector's wake-up was rung.
+    """
+    target = host_and_port(host, port)
+    peer = target if proxy is None else f"proxy {proxy.name}"
+    stream = None
+    try:
+        if proxy is None:
+            return connector.connect(host, port)
+        if proxy.scheme == "https":
+            raise BadProxy(f"{proxy.name} is not usable for a WebSocket: give http://, socks4:// or socks5://")
+        stream = connector.connect(proxy.host, proxy.port)
+        ask_for_tunnel(stream, proxy, host, port, connector.addresses_of)
+        return stream
+    except Exception as error:
+        if stream is not None:
+            stream.close()
+        if isinstance(error, Interrupted):
+            raise
+        if proxy is not None and isinstance(error, Refused):
+            raise DialFailed(
+                f"proxy: {proxy.name} made no tunnel to {target}: it answered HTTP {error.head.status}",
+                status=error.head.status,
+                retry_after=requested_wait(error.head.status, error.head.headers, now()),
+            ) from error
+        if proxy is not None and isinstance(error, (BadAnswer, SocksRefused)):
+            raise DialFailed(f"proxy: {proxy.name} made no tunnel to {target}: {error}") from error
+        raise DialFailed(network_reason(error, peer)) from error

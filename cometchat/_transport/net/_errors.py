@@ -1,0 +1,139 @@
+"""Errors of the operating system and of the two libraries, put in this SDK's words: once, here.
+
+The libraries' own texts are not passed on where they may quote headers or bodies: those can hold a credential. The
+exception itself stays attached as ``__cause__``.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Mapping, Optional
+
+from .._exception_chain import exception_chain
+from .._printable import printable
+from ._proxy import BadProxy
+from ._tls import BadBundle, BadClientCert, tls_ended
+
+#: Maximum wait that a server may ask for, in seconds. More than this is taken to be this much.
+LONGEST_RETRY_AFTER = 3600.0
+
+
+class DialFailed(OSError):
+    """No connection to the host, or no tunnel through its proxy. The cause is attached.
+
+    :ivar reason: one sentence, with the host and the proxy.
+    :ivar status: of the proxy's HTTP answer.
+    :ivar retry_after: seconds that the proxy asked for.
+    """
+
+    def __init__(
+        self, reason: str, *, status: Optional[int] = None, retry_after: Optional[float] = None
+    ) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+        self.retry_after = retry_after
+
+
+def network_reason(error: BaseException, host: str) -> str:
+    """Return one sentence on what the network did, such as ``connection refused by localhost:8080``.
+
+    :param error: looked at with all its causes, since libraries wrap the one that tells.
+    :param host: ``name:port``, for the sentence.
+    """
+    for cause in exception_chain(error):
+        reason = _tls_reason(cause, host) or _system_reason(cause, host)
+        if reason is not None:
+            return printable(reason)
+    return f"connection to {host} failed ({type(error).__name__})"
+
+
+def is_timeout(error: BaseException) -> bool:
+    """Return whether the first cause that tells is that no answer came in time."""
+    return network_reason(error, "").startswith("timeout")
+
+
+def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
+    if isinstance(cause, (BadBundle, BadClientCert)):
+        return f"TLS: {cause}"
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        why = getattr(cause, "verify_message", None)  # OpenSSL's errors have one, those made in Python have not
+        return f"TLS: the certificate of {host} is not trusted: {why or 'verification failed'}"
+    if type(cause).__name__ == "CertificateError":  # of urllib3 1.26, which compares the names by itself
+        return f"TLS: the certificate of {host} is not trusted: {cause}"
+    if isinstance(cause, ssl.SSLError):
+        ended = tls_ended(cause)
+        why = "the peer ended it" if ended else getattr(cause, "reason", None) or "the peer speaks no TLS"
+        return f"TLS: the connection to {host} failed: {why}"
+    return None
+
+
+def _system_reason(cause: BaseException, host: str) -> Optional[str]:
+    if isinstance(cause, DialFailed):
+        return cause.reason
+    if isinstance(cause, BadProxy):
+        return f"proxy: {cause}"
+    if isinstance(cause, socket.gaierror):
+        return f"DNS: no address for {host}: {cause.strerror or 'lookup failed'}"
+    if isinstance(cause, UnicodeError) and ("idna" in str(cause) or "label" in str(cause)):  # by Python's version
+        return f"DNS: {host} is no name of a host"
+    if isinstance(cause, ConnectionRefusedError):
+        return f"connection refused by {host}"
+    if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
+        return f"{host} reset the connection"
+    if isinstance(cause, (TimeoutError, socket.timeout)):
+        return f"timeout: no answer from {host}"
+    if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
+        return f"network: {cause.strerror} ({host})"
+    return None
+
+
+def requested_wait(status: int, headers: Mapping[str, str], now: float) -> Optional[float]:
+    """Return the seconds for which a server asks to be left alone; None if it does not ask.
+
+    :param headers: of an HTTP answer; ``get`` must find lower-case names.
+    :param now: Unix seconds, for a date.
+    """
+    asked = headers.get("retry-after")
+    if asked:
+        return retry_after_seconds(asked, now)
+    reset = headers.get("x-rate-limit-reset", "").strip() if status == 429 else ""
+    if not (reset.isascii() and reset.isdigit()):
+        return None
+    # Unix seconds of the server's clock, and so is its Date: this machine's clock may be wrong.
+    date = _http_date(headers.get("date", ""))
+    began = now if date is None else date.timestamp()
+    return min(max(float(reset[:15]) - began, 0.0), LONGEST_RETRY_AFTER)
+
+
+def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
+    """Read a ``Retry-After`` header: seconds or an HTTP date. Return None for nonsense, or without a value.
+
+    :param now: Unix seconds, for a date.
+    :returns: seconds, 0 to 3600.
+    """
+    if not value:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        seconds = float(value[:9])
+    else:
+        date = _http_date(value)
+        if date is None:
+            return None
+        seconds = date.timestamp() - now
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _http_date(value: str) -> Optional[datetime]:
+    try:
+        date = parsedate_to_datetime(value)
+        # One of the three forms of RFC 9110 names no zone. All are in UTC.
+        date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
+        date.timestamp()
+    except (TypeError, ValueError, OverflowError, IndexError):
+        return None
+    return date

@@ -1,0 +1,133 @@
+"""The route to a host: through which proxy, and whom to trust. HTTP and the WebSocket choose it here, each time anew.
+
+A proxy's address may hold a password: no text made here shows more than scheme, host and port.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import sys
+import urllib.request
+from typing import Mapping, NamedTuple, Optional, Tuple, Union
+from urllib.parse import unquote, urlsplit
+
+from .._printable import printable
+
+SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
+
+_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+
+_HTTP_SCHEMES = {"ws": "http", "wss": "https"}
+
+
+class BadProxy(ValueError):
+    """An address that can't be a proxy's. The text does not show it."""
+
+
+class Proxy(NamedTuple):
+    """A proxy.
+
+    :ivar auth: user name and password.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    auth: Optional[Tuple[str, str]]
+
+    @property
+    def name(self) -> str:
+        """For error texts."""
+        return f"{self.scheme}://{host_and_port(self.host, self.port)}"
+
+
+class Route(NamedTuple):
+    """How to get to an address.
+
+    :ivar proxy: its address; None: without a proxy.
+    :ivar verify: path of the CA bundle, or True for certifi's.
+    """
+
+    proxy: Optional[str]
+    verify: Union[bool, str]
+
+
+def host_and_port(host: str, port: int) -> str:
+    """Name a host with its port, as an address has them. The name may come from a server."""
+    host = host if host.isprintable() else printable(host)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Optional[str]) -> Route:
+    """Choose the proxy and the CA bundle for an ``http``, ``https``, ``ws`` or ``wss`` address.
+
+    The arguments go before the environment, which is read at each call. ``no_proxy`` holds for the environment's
+    proxies only. As requests does it, and more exactly: see :func:`bypasses_proxy`.
+    """
+    parts = urlsplit(url)
+    scheme, host, port = parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
+    scheme = _HTTP_SCHEMES.get(scheme, scheme)
+    merged = dict(proxies or {})
+    entries = merged.get("no_proxy") or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    if not bypasses_proxy(host, port, entries):
+        for name, address in urllib.request.getproxies().items():
+            merged.setdefault(name, address)
+    keys = (f"{scheme}://{host}", scheme, f"all://{host}", "all")
+    proxy = next((merged[key] for key in keys if key in merged), None)
+    bundle = ca_certs or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    return Route(proxy or None, bundle or True)
+
+
+def bypasses_proxy(host: str, port: int, entries: str) -> bool:
+    """Return whether a ``no_proxy`` list names a host.
+
+    :param entries: separated by commas: ``*``, a domain (which its subdomains belong to), an address, a network such
+        as ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; each with a port or without.
+    """
+    name = host.lower().rstrip(".")
+    if any(_matches(entry.strip().lower(), name, port) for entry in entries.split(",") if entry.strip()):
+        return True
+    # The settings of these systems have a list of their own.
+    return sys.platform in ("darwin", "win32") and bool(urllib.request.proxy_bypass(host))
+
+
+def _matches(entry: str, name: str, port: int) -> bool:
+    if entry == "*":
+        return True
+    bare, separator, tail = entry.rpartition(":")
+    if separator and tail.isdigit() and ("]" in bare or ":" not in bare):  # else the colon is a part of IPv6
+        if int(tail) != port:
+            return False
+        entry = bare
+    try:
+        network = ipaddress.ip_network(entry.replace("[", "").replace("]", ""), strict=False)
+        return ipaddress.ip_address(name.partition("%")[0]) in network
+    except ValueError:  # one of the two is a name
+        domain = entry.lstrip("*").strip(".")
+        return bool(domain) and (name == domain or name.endswith(f".{domain}"))
+
+
+def read_proxy(address: str) -> Proxy:
+    """Take an address apart, as requests understands it: without a scheme it is http.
+
+    :raises BadProxy: it has no host, a scheme that no proxy has, or a part that is not where it belongs.
+    """
+    try:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
+    except ValueError:
+        host = None
+    # A password with an unescaped "/", "?" or "#" ends the host too early: the rest of it would be shown as a host.
+    if not host or "@" in parts.path + parts.query + parts.fragment:
+        # Not "from" the ValueError, which quotes what it took for a port.
+        raise BadProxy(
+            "the proxy's address can't be read: give scheme://[user:password@]host:port, with special characters of"
+            " the password as %XX"
+        ) from None
+    if scheme not in ("http", "https") and scheme not in SOCKS:
+        raise BadProxy(f"{scheme}:// is no scheme of a proxy: give http://, socks4:// or socks5://")
+    auth = None
+    if parts.username:
+        auth = (unquote(parts.username), unquote(parts.password or ""))
+    return Proxy(scheme, host, port or _PORTS.get(scheme, 1080), auth)

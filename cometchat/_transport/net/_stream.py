@@ -1,0 +1,371 @@
+"""The bytes under a connection: TCP and TLS, a read buffer, deadlines, and a wake-up that any thread can ring.
+
+Also the head of an HTTP answer, which ends before other bytes begin: a proxy's to CONNECT, a server's to the upgrade.
+
+websocket-client's parser asks for exactly the bytes that it needs, two to four calls a frame; here they come from a
+buffer that is filled 64 KiB at a time. TLS allows no two calls at once on one connection: waiting happens in ``poll``,
+outside of TLS, and reading and writing take turns.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import re
+import select
+import socket
+import ssl
+import sys
+import threading
+import time
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
+
+from ._tls import tls_ended
+
+T = TypeVar("T")
+
+_CHUNK = 65_536
+
+#: Maximum bytes of one TLS record.
+_RECORD = 16_384
+
+#: Maximum chunks that close() reads and drops, 4 MiB: a peer that sends without end must not hold it up.
+_MOST_DISCARDED = 64
+
+#: Maximum seconds that close() waits for a call on the same descriptor. Such a call never blocks; but its thread may be
+#: inside a signal handler, between that call and the release of the lock.
+_TURN_PATIENCE = 0.05
+
+#: Maximum bytes of the head of an HTTP answer, to CONNECT or to the upgrade.
+MAX_HEAD = 65_536
+
+#: What an eventfd is written: eight bytes.
+_ONE = (1).to_bytes(8, sys.byteorder)
+
+
+class Interrupted(OSError):
+    """Another thread ended the wait."""
+
+
+class DeadlineReached(socket.timeout):
+    """No byte arrived, or the socket had no room, in time."""
+
+
+class BadAnswer(Exception):
+    """What came is no HTTP answer.
+
+    :ivar ended: the connection ended before the answer was whole.
+    """
+
+    def __init__(self, why: str, *, ended: bool = False) -> None:
+        super().__init__(why)
+        self.ended = ended
+
+
+class Head(NamedTuple):
+    """The head of an HTTP answer.
+
+    :ivar headers: by their lower-case names.
+    """
+
+    status: int
+    headers: Dict[str, str]
+
+
+class Refused(Exception):
+    """An HTTP answer of another status than the one that was asked for."""
+
+    def __init__(self, head: Head) -> None:
+        super().__init__(f"HTTP {head.status}")
+        self.head = head
+
+
+class WakeUp:
+    """Ends the waits of one connection, now and later. Any thread may ring it, and a signal handler at any line.
+
+    An eventfd where the system has it, one descriptor; else a pair of sockets. Shutting the reading half down would
+    need no descriptor, but it wakes a wait on Linux only.
+    """
+
+    def __init__(self) -> None:
+        self.rung = False
+        self._closed = False
+        # Re-entrant: a signal handler may ring while its own thread rings. Held while the descriptor is written to, so
+        # that it is not closed, and given to another file, in between.
+        self._lock = threading.RLock()
+        self._bell: Union[io.FileIO, socket.socket]
+        self._button: Union[io.FileIO, socket.socket]
+        if sys.platform == "linux" and sys.version_info >= (3, 10):
+            descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._bell = self._button = io.FileIO(descriptor, "r+")
+        else:
+            self._bell, self._button = socket.socketpair()
+            self._button.setblocking(False)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable once the wake-up was rung; -1 after close()."""
+        return -1 if self._closed else self._bell.fileno()
+
+    def ring(self) -> None:
+        """End the waits. Does not wait itself."""
+        self.rung = True
+        with self._lock, contextlib.suppress(OSError, ValueError):  # full, or closed: rung before
+            if isinstance(self._button, socket.socket):
+                self._button.send(b"\1")
+            else:
+                self._button.write(_ONE)
+
+    def close(self) -> None:
+        """Release the descriptors. No-op when called twice."""
+        with self._lock:
+            self.release_after_fork()
+
+    def release_after_fork(self) -> None:
+        """Close the descriptors without a lock, which a thread of the parent may hold."""
+        self._closed = self.rung = True
+        self._bell.close()
+        self._button.close()
+
+
+class BufferedStream:
+    """A TCP connection that TLS can be started on.
+
+    :param raw: a connected TCP socket; this object owns it.
+    :param wake: ends the waits of the reading side; None: only a deadline does.
+    """
+
+    def __init__(
+        self, raw: socket.socket, wake: Optional[WakeUp] = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        raw.setblocking(False)
+        self._raw = raw
+        self._wake = wake
+        self._clock = clock
+        self._secured: Optional[ssl.SSLSocket] = None
+        self._buffer = b""
+        self._position = 0
+        # One call on the descriptor at a time: TLS needs it, and the descriptor must not become another file's.
+        self._turn = threading.Lock()
+        self._closed = False
+        #: Monotonic seconds at which :meth:`recv` and the TLS handshake raise DeadlineReached; None: never.
+        self.read_deadline: Optional[float] = None
+        #: The same for :meth:`send`.
+        self.write_deadline: Optional[float] = None
+
+    def detach(self) -> socket.socket:
+        """Return the socket, plain TCP. This object must not be used any more.
+
+        :raises ConnectionAbortedError: bytes were read ahead, and would be lost.
+        """
+        self._refuse_unread("data came before the request")
+        self._closed = True
+        return self._raw
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Shake hands; from here on all bytes are TLS."""
+        self._refuse_unread("data came before the TLS handshake")
+        if self._closed or self._is_interrupted:
+            raise Interrupted("interrupted")
+        secured = context.wrap_socket(self._raw, server_hostname=host, do_handshake_on_connect=False)
+        self._raw = self._secured = secured
+        self._patiently(secured.do_handshake)
+
+    def recv(self, size: int) -> bytes:
+        """Return up to ``size`` bytes; ``b""`` at the end of the stream. Waits until the deadline."""
+        if self._position >= len(self._buffer):
+            self._buffer = self._fill()
+            self._position = 0
+        chunk = self._buffer[self._position : self._position + size]
+        self._position += len(chunk)
+        return chunk
+
+    def take(self, parse: Callable[[bytes, int], Tuple[T, int]]) -> T:
+        """Let ``parse`` read the buffer from a place on. It returns its result and the place that it read up to.
+
+        Waits until the deadline for bytes if the buffer is empty.
+        """
+        if self._position >= len(self._buffer):
+            self._buffer = self._fill()
+            self._position = 0
+        taken, self._position = parse(self._buffer, self._position)
+        return taken
+
+    @property
+    def writable(self) -> bool:
+        """Some bytes can be sent without waiting."""
+        descriptor = self._raw.fileno()
+        return descriptor >= 0 and bool(wait_ready([], [descriptor], 0.0))
+
+    def send(self, data: bytes) -> None:
+        """Write all bytes; wait for room until the deadline. Any thread, one at a time."""
+        left = memoryview(data)
+        while left:
+            if self._secured is not None:
+                # One record, where there is room: in the middle of a write TLS can't answer what it reads (KeyUpdate).
+                self._wait_to_send(for_reading=False)
+            try:
+                with self._turn:
+                    sent = self._raw.send(left if self._secured is None else left[:_RECORD])
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
+                self._wait_to_send(for_reading=isinstance(error, ssl.SSLWantReadError))
+            except ssl.SSLError as error:
+                if not tls_ended(error):
+                    raise
+                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
+            else:
+                left = left[sent:]
+
+    def abandon(self) -> None:
+        """End every wait of both sides, and the connection."""
+        if self._wake is not None:
+            self._wake.ring()
+        with self._turn:
+            if not self._closed:
+                _shutdown(self._raw)
+
+    def release_after_fork(self) -> None:
+        """Close the descriptor without a shutdown, which would end the parent's connection, and without a lock."""
+        self._closed = True
+        self._raw.close()
+
+    def close(self) -> None:
+        """Release the socket. Any thread; no-op when called twice."""
+        has_turn = self._turn.acquire(timeout=_TURN_PATIENCE)
+        try:
+            if not self._closed:
+                self._closed = True
+                _discard(self._raw)
+                _shutdown(self._raw)
+                self._raw.close()
+        finally:
+            if has_turn:
+                self._turn.release()
+
+    @property
+    def _is_interrupted(self) -> bool:
+        return self._wake is not None and self._wake.rung
+
+    def _refuse_unread(self, why: str) -> None:
+        if self._position < len(self._buffer):
+            raise ConnectionAbortedError(errno.ECONNABORTED, why)
+
+    def _fill(self) -> bytes:
+        # Read first, wait only if nothing is there: poll does not see what TLS holds decrypted already, and in a flood
+        # it would be asked in vain.
+        if self._raw.fileno() < 0:
+            raise Interrupted("interrupted")
+        data: bytes = self._patiently(self._receive)
+        if not data and self._is_interrupted:  # the end is the one that abandon() made
+            raise Interrupted("interrupted")
+        return data
+
+    def _receive(self) -> bytes:
+        return self._raw.recv(_CHUNK)
+
+    def _patiently(self, call: Callable[[], Any]) -> Any:
+        """Repeat a call of the reading side until it has the bytes that it needs."""
+        while True:
+            if self._is_interrupted:
+                raise Interrupted("interrupted")
+            try:
+                with self._turn:
+                    return call()
+            except ssl.SSLWantWriteError:
+                for_reading = False
+            except (ssl.SSLWantReadError, BlockingIOError):
+                for_reading = True
+            except OSError as error:
+                if self._is_interrupted:  # TLS calls the end that abandon() made an error
+                    raise Interrupted("interrupted") from error
+                raise
+            self._wait_to_receive(for_reading=for_reading)
+
+    def _wait_to_receive(self, *, for_reading: bool) -> None:
+        descriptor, timeout = self._raw.fileno(), self._seconds_to(self.read_deadline)
+        if descriptor < 0 or self._is_interrupted:
+            raise Interrupted("interrupted")
+        bell = [] if self._wake is None else [self._wake.fileno()]
+        reading, writing = ([descriptor, *bell], []) if for_reading else (bell, [descriptor])
+        ready = wait_ready(reading, writing, timeout)
+        if self._is_interrupted:
+            raise Interrupted("interrupted")
+        if not ready:
+            raise DeadlineReached("timed out")
+
+    def _wait_to_send(self, *, for_reading: bool) -> None:
+        descriptor, timeout = self._raw.fileno(), self._seconds_to(self.write_deadline)
+        if descriptor < 0:
+            raise Interrupted("interrupted")
+        if not (wait_ready([descriptor], [], timeout) if for_reading else wait_ready([], [descriptor], timeout)):
+            raise DeadlineReached("timed out")
+
+    def _seconds_to(self, deadline: Optional[float]) -> Optional[float]:
+        return None if deadline is None else max(0.0, deadline - self._clock())
+
+
+def read_head(recv: Callable[[int], bytes]) -> Head:
+    """Read the head of an HTTP answer, and not a byte more. Interim answers, such as 103 Early Hints, are skipped.
+
+    :raises BadAnswer: it is no HTTP, is too long, or ends too early.
+    """
+    left = MAX_HEAD
+    while True:
+        raw = bytearray()
+        while not raw.endswith((b"\n\r\n", b"\n\n")):
+            if left <= 0:
+                raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
+            byte = recv(1)
+            if not byte:
+                raise BadAnswer("it ended the connection", ended=True)
+            raw += byte
+            left -= 1
+        head = _parse_head(raw)
+        if not 100 <= head.status < 200 or head.status == 101:
+            return head
+
+
+def _parse_head(raw: bytearray) -> Head:
+    first, *lines = raw.decode("latin-1").split("\n")
+    status = re.match(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:\s|$)", first)
+    if status is None:
+        raise BadAnswer("it speaks no HTTP")
+    headers: Dict[str, str] = {}
+    for line in lines:
+        name, separator, value = line.partition(":")
+        if separator:
+            name = name.strip().lower()
+            headers[name] = f"{headers[name]}, {value.strip()}" if name in headers else value.strip()
+    return Head(int(status.group(1)), headers)
+
+
+def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
+    """Wait for descriptors; return those that can be read or written, or have failed. Returns [] at the timeout."""
+    if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
+        return [each for group in select.select(reading, writing, writing, timeout) for each in group]
+    poller = select.poll()
+    for descriptor in reading:
+        poller.register(descriptor, select.POLLIN)
+    for descriptor in writing:
+        poller.register(descriptor, select.POLLOUT)
+    # Rounded up: waking a millisecond early would only mean to wait again.
+    milliseconds = None if timeout is None else int(timeout * 1000) + 1 if timeout else 0
+    return [descriptor for descriptor, _ in poller.poll(milliseconds)]
+
+
+def _discard(raw: Any) -> None:
+    """Read and drop what has arrived, without waiting. With unread bytes TCP ends with a reset.
+
+    The reset would overtake a close frame.
+    """
+    with contextlib.suppress(OSError):
+        for _ in range(_MOST_DISCARDED):
+            if not socket.socket.recv(raw, _CHUNK):  # TLS's bytes as they are
+                return
+
+
+def _shutdown(raw: Any) -> None:
+    with contextlib.suppress(OSError):  # not connected any more: what was wanted has happened
+        # The plain socket's method also for TLS: the TLS one forgets its keys.
+        socket.socket.shutdown(raw, socket.SHUT_RDWR)

@@ -1,0 +1,84 @@
+"""TLS for the WebSocket, as strict as for HTTP: certificates and host names are checked, TLS is 1.2 or newer."""
+
+from __future__ import annotations
+
+import functools
+import os
+import ssl
+from typing import Optional, Tuple, Union
+
+import certifi
+
+#: A file with the client's certificate and its key, or two files: the certificate and the key.
+ClientCert = Union[str, Tuple[str, str]]
+
+
+class BadBundle(ValueError):
+    """A CA bundle that can't be read."""
+
+
+class BadClientCert(ValueError):
+    """A client certificate that can't be read, or does not fit its key."""
+
+
+def tls_ended(error: BaseException) -> bool:
+    """Return whether this error means that the connection under TLS has ended, by a reset too.
+
+    Which class it has depends on the versions of Python and OpenSSL. From OpenSSL 3.5 on it may be a plain SSLError of
+    the library "SYS", or one whose reason is the unexpected end.
+    """
+    if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+        return True
+    if not isinstance(error, ssl.SSLError) or isinstance(error, ssl.SSLCertVerificationError):
+        return False
+    return getattr(error, "library", None) == "SYS" or getattr(error, "reason", None) in (
+        "UNEXPECTED_EOF_WHILE_READING",
+        "PROTOCOL_IS_SHUTDOWN",
+    )
+
+
+def client_context(verify: Union[bool, str], client_cert: Optional[ClientCert] = None) -> ssl.SSLContext:
+    """Return the context for a CA bundle. It is kept until a file changes: reading certifi's takes some 20 ms.
+
+    :param verify: path of a bundle file or folder; True for certifi's, which comes with requests.
+    :raises BadBundle, BadClientCert: it can't be read.
+    """
+    path = verify if isinstance(verify, str) else certifi.where()
+    files = () if client_cert is None else (client_cert,) if isinstance(client_cert, str) else client_cert
+    try:
+        versions = tuple(os.stat(each).st_mtime_ns for each in files)
+    except (OSError, ValueError) as error:
+        raise _bad_client_cert(files, error) from error
+    try:
+        version = os.stat(path).st_mtime_ns
+        return _context(path, version, files, versions)
+    except BadClientCert:
+        raise
+    except (OSError, ValueError) as error:
+        raise BadBundle(f"the CA bundle {path!r} can't be read: {error}") from error
+
+
+@functools.lru_cache(maxsize=8)
+def _context(path: str, _: int, client_cert: Tuple[str, ...], versions: Tuple[int, ...]) -> ssl.SSLContext:
+    if os.path.isdir(path):
+        context = ssl.create_default_context(capath=path)
+    else:
+        context = ssl.create_default_context(cafile=path)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if client_cert:
+        try:
+            # A key with a passphrase is refused: OpenSSL would ask for it on the terminal.
+            key = client_cert[1] if len(client_cert) > 1 else None
+            context.load_cert_chain(client_cert[0], key, _no_passphrase)
+        except (OSError, ValueError) as error:
+            raise _bad_client_cert(client_cert, error) from error
+    return context
+
+
+def _no_passphrase() -> str:
+    raise ValueError("its key has a passphrase: give a key without one")
+
+
+def _bad_client_cert(files: Tuple[str, ...], error: BaseException) -> BadClientCert:
+    why = getattr(error, "reason", None) or getattr(error, "strerror", None) or str(error)
+    return BadClientCert(f"the client certificate {', '.join(map(repr, files))} can't be used: {why}")

@@ -1,0 +1,126 @@
+"""What a proxy is asked for: a tunnel by HTTP's CONNECT, by SOCKS4 or by SOCKS5."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import socket
+from typing import Callable, List, Optional
+
+from ._host_probe import Address
+from ._proxy import SOCKS, Proxy, host_and_port
+from ._stream import BadAnswer, BufferedStream, Refused, read_head
+
+_SOCKS4_REFUSALS = {91: "it refused or failed", 92: "it could not ask this machine's identd", 93: "the user is wrong"}
+_SOCKS5_REFUSALS = {
+    1: "it failed",
+    2: "its rules do not allow it",
+    3: "the network can't be reached",
+    4: "the host can't be reached",
+    5: "the host refused the connection",
+    6: "the host did not answer in time",
+    7: "it knows no CONNECT",
+    8: "it knows no addresses of this kind",
+}
+
+
+class SocksRefused(Exception):
+    """A SOCKS proxy made no tunnel; the text says why."""
+
+
+def ask_for_tunnel(
+    stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
+) -> None:
+    """Ask a proxy, which the stream is connected to, for a tunnel to a host.
+
+    :param addresses_of: looks the host's name up, where the proxy does not.
+    :raises Refused, BadAnswer, SocksRefused: it made none.
+    """
+    if proxy.scheme in SOCKS:
+        _ask_socks(stream, proxy, host, port, addresses_of)
+    else:
+        _ask_http(stream, proxy, host_and_port(host, port))
+
+
+def _ask_http(stream: BufferedStream, proxy: Proxy, target: str) -> None:
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if proxy.auth is not None:
+        credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
+        lines.append(f"Proxy-Authorization: Basic {credentials}")
+    stream.send("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
+    head = read_head(stream.recv)
+    if not 200 <= head.status < 300:
+        raise Refused(head)
+
+
+def _ask_socks(
+    stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
+) -> None:
+    """Ask for a tunnel by SOCKS4 or SOCKS5 (RFC 1928, 1929). The proxy looks the name up if it is 4a or 5h."""
+    if proxy.scheme in ("socks4", "socks5"):
+        found = addresses_of(host, port)
+        usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
+        if not usable:
+            raise SocksRefused(f"{host} has no IPv4 address, and SOCKS4 knows no other")
+        host = str(usable[0].address[0]).partition("%")[0]
+    if proxy.scheme.startswith("socks4"):
+        _ask_socks4(stream, proxy, host, port)
+    else:
+        _ask_socks5(stream, proxy, host, port)
+
+
+def _ask_socks4(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
+    address, name = _packed(host), b""
+    if address is None or len(address) != 4:
+        address, name = b"\0\0\0\1", host.encode("idna") + b"\0"
+    user = (proxy.auth[0] if proxy.auth else "").encode().replace(b"\0", b"")
+    stream.send(b"\4\1" + port.to_bytes(2, "big") + address + user + b"\0" + name)
+    answer = _read(stream, 8)
+    if answer[0] != 0 or answer[1] != 90:
+        raise SocksRefused(_SOCKS4_REFUSALS.get(answer[1], "it speaks no SOCKS4"))
+
+
+def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
+    methods = b"\0\2" if proxy.auth else b"\0"
+    stream.send(bytes([5, len(methods)]) + methods)
+    version, method = _read(stream, 2)
+    if version != 5:
+        raise SocksRefused("it speaks no SOCKS5")
+    if method == 2 and proxy.auth:
+        user, password = (part.encode()[:255] for part in proxy.auth)
+        stream.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
+        if _read(stream, 2)[1] != 0:
+            raise SocksRefused("it refused the user name and password")
+    elif method != 0:
+        raise SocksRefused(
+            "it wants another way of authentication" if proxy.auth else "it wants a user name and password"
+        )
+    packed = _packed(host)
+    if packed is None:
+        name = host.encode("idna")
+        target = bytes([3, len(name)]) + name
+    else:
+        target = (b"\1" if len(packed) == 4 else b"\4") + packed
+    stream.send(b"\5\1\0" + target + port.to_bytes(2, "big"))
+    version, code, _, kind = _read(stream, 4)
+    if version != 5 or code != 0:
+        raise SocksRefused(_SOCKS5_REFUSALS.get(code, "it gave no reason"))
+    lengths = {1: 4, 4: 16}
+    _read(stream, (lengths[kind] if kind in lengths else _read(stream, 1)[0]) + 2)  # the address that it uses
+
+
+def _packed(host: str) -> Optional[bytes]:
+    try:
+        return ipaddress.ip_address(host).packed
+    except ValueError:
+        return None
+
+
+def _read(stream: BufferedStream, size: int) -> bytes:
+    data = bytearray()
+    while len(data) < size:
+        more = stream.recv(size - len(data))
+        if not more:
+            raise BadAnswer("it ended the connection", ended=True)
+        data += more
+    return bytes(data)

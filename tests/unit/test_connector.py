@@ -1,0 +1,295 @@
+"""From a name to a TCP connection: the order of the addresses, the race between them, and what is left open."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+import time
+from collections import OrderedDict
+from typing import Any, Dict, Iterator, List, Sequence, Tuple
+
+import pytest
+
+from cometchat._transport.net import Address, Connector, DeadlineReached, Interrupted, WakeUp
+from cometchat._transport.net import _dial as dial_module
+from cometchat._transport.net import host_probe_for
+from cometchat._transport.net._dial import STAGGER, in_turns
+
+DEADLINE = 10.0
+
+
+def v4(number: int) -> Address:
+    return Address(socket.AF_INET, socket.SOCK_STREAM, 6, (f"192.0.2.{number}", 80))
+
+
+def v6(number: int) -> Address:
+    return Address(socket.AF_INET6, socket.SOCK_STREAM, 6, (f"2001:db8::{number}", 80, 0, 0))
+
+
+class Network:
+    """Stands in for the system: a clock that only waiting moves, and addresses that answer after so many seconds.
+
+    An address that is not in the table never answers. A number below zero is an error's, negative.
+    """
+
+    def __init__(self, answers: Dict[Address, Tuple[float, int]]) -> None:
+        self.now = 100.0
+        self.answers = answers
+        self.syns: List[Tuple[float, Address]] = []
+        self.open: Dict[int, Tuple[float, Address]] = {}
+        self.most_open = 0
+        self._number = 1000
+
+    def clock(self) -> float:
+        return self.now
+
+    def begin(self, address: Address) -> int:
+        self._number += 1
+        self.syns.append((round(self.now - 100.0, 3), address))
+        self.open[self._number] = (self.now, address)
+        self.most_open = max(self.most_open, len(self.open))
+        return self._number
+
+    def wait_ready(self, reading: Sequence[int], writing: Sequence[int], timeout: float) -> List[int]:
+        """Move the clock to the first answer, or to the end of the wait."""
+        ends = self.now + timeout
+        due = []
+        for number in writing:
+            began, address = self.open[number]
+            if address in self.answers:
+                due.append((max(began + self.answers[address][0], self.now), number))
+        first = [(moment, number) for moment, number in due if moment <= ends]
+        if not first:
+            self.now = ends
+            return []
+        self.now = min(first)[0]
+        return [number for moment, number in first if moment == self.now]
+
+    def code(self, number: int) -> int:
+        return self.answers[self.open[number][1]][1]
+
+
+@pytest.fixture
+def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
+    made = Network({})
+
+    class Raw:
+        def __init__(self, family: int, kind: int, protocol: int) -> None:
+            self._kind = (family, kind, protocol)
+            self._number = -1
+
+        def setblocking(self, flag: bool) -> None:
+            assert not flag
+
+        def connect_ex(self, address: Any) -> int:
+            self._number = made.begin(Address(*self._kind, address))
+            return errno.EINPROGRESS
+
+        def fileno(self) -> int:
+            return self._number
+
+        def getsockopt(self, *_: int) -> int:
+            return made.code(self._number)
+
+        def setsockopt(self, *_: int) -> None:
+            """As Nagle's algorithm is switched off."""
+
+        def close(self) -> None:
+            made.open.pop(self._number, None)
+
+    class Module:
+        socket = Raw
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(socket, name)
+
+    monkeypatch.setattr(dial_module, "socket", Module())
+    monkeypatch.setattr(dial_module, "wait_ready", made.wait_ready)
+    yield made
+
+
+def connect(network: Network, addresses: List[Address], seconds: float = 10.0, winners: Any = None) -> Any:
+    """Connect, and return the address of the winner."""
+    connector = Connector(
+        deadline=network.now + seconds,
+        addresses_of=lambda host, port: addresses,
+        clock=network.clock,
+        winners=OrderedDict() if winners is None else winners,
+    )
+    stream: Any = connector.connect("host.example", 80)
+    winner = network.open[stream._raw.fileno()][1]
+    stream.release_after_fork()
+    assert network.open == {}, "the losers are closed"
+    return winner
+
+
+def test_the_families_take_turns() -> None:
+    """In the order of the look-up; each address once; the last winner, and its family, first."""
+    found = [v6(1), v6(2), v6(3), v4(1), v4(2), v6(1)]
+    assert in_turns(found, None) == [v6(1), v4(1), v6(2), v4(2), v6(3)]
+    assert in_turns(found, v4(2)) == [v4(2), v6(1), v4(1), v6(2), v6(3)]
+    assert in_turns(found, v6(3)) == [v6(3), v4(1), v6(1), v4(2), v6(2)]
+    assert in_turns(found, v4(9)) == in_turns(found, None)
+    assert in_turns([], None) == []
+
+
+def test_a_silent_first_address_costs_a_quarter_of_a_second(network: Network) -> None:
+    """The next one starts after 250 ms, and wins."""
+    network.answers = {v4(1): (0.02, 0)}
+    assert connect(network, [v6(1), v4(1)]) == v4(1)
+    assert network.syns == [(0.0, v6(1)), (STAGGER, v4(1))]
+    assert network.now == pytest.approx(100.0 + STAGGER + 0.02)
+
+
+def test_a_quick_first_address_is_the_only_one_that_is_asked(network: Network) -> None:
+    """No other host sees a SYN."""
+    network.answers = {v6(1): (0.2, 0), v4(1): (0.0, 0)}
+    assert connect(network, [v6(1), v4(1)]) == v6(1)
+    assert network.syns == [(0.0, v6(1))]
+
+
+def test_a_slow_first_address_may_win_late(network: Network) -> None:
+    """It stays in the race while the others are tried."""
+    network.answers = {v6(1): (0.6, 0)}
+    assert connect(network, [v6(1), v4(1), v6(2)]) == v6(1)
+    assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.5]
+
+
+def test_after_a_refusal_the_next_one_starts_when_its_time_has_come_or_at_once(network: Network) -> None:
+    """At once if no other is under way."""
+    network.answers = {v6(1): (0.01, errno.ECONNREFUSED), v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
+    assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
+    assert [moment for moment, _ in network.syns] == [0.0, 0.01, 0.02]
+
+
+def test_the_last_winner_is_first_the_next_time(network: Network) -> None:
+    """A dead IPv6 costs its 250 ms once."""
+    winners: Any = OrderedDict()
+    network.answers = {v4(1): (0.02, 0)}
+    connect(network, [v6(1), v4(1)], winners=winners)
+    network.syns.clear()
+    assert connect(network, [v6(1), v4(1)], winners=winners) == v4(1)
+    assert [address for _, address in network.syns] == [v4(1)]
+
+
+def test_winners_are_known_of_64_hosts(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that won longest ago is dropped."""
+    winners: Any = OrderedDict((("host", port), v4(9)) for port in range(64))
+    network.answers = {v4(1): (0.0, 0)}
+    connect(network, [v4(1)], winners=winners)
+    assert len(winners) == 64 and ("host", 0) not in winners and winners["host.example", 80] == v4(1)
+
+
+def test_a_new_syn_each_second(network: Network) -> None:
+    """The kernel would repeat a lost one after 1, 3 and 7 s. None starts that has less than a second left."""
+    with pytest.raises(DeadlineReached):
+        connect(network, [v4(1)], 4.5)
+    assert [moment for moment, _ in network.syns] == [0.0, 1.0, 2.0, 3.0]
+    assert network.now == pytest.approx(104.5) and network.open == {}
+
+
+def test_a_network_that_comes_back(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first SYN after its return is answered."""
+
+    def begin(address: Address) -> int:
+        network.answers = {v4(1): (0.05, 0)} if network.now >= 103.0 else {}
+        return original(address)
+
+    original = network.begin
+    monkeypatch.setattr(network, "begin", begin)
+    assert connect(network, [v4(1)]) == v4(1)
+    assert 103.0 <= network.now < 103.1
+
+
+def test_twelve_sockets_at_the_most(network: Network) -> None:
+    """The oldest makes room; all are closed in the end."""
+    with pytest.raises(DeadlineReached):
+        connect(network, [v6(1), v4(1), v6(2), v4(2)], 30.0)
+    assert network.most_open <= 13 and len(network.syns) > 50 and network.open == {}
+
+
+def test_one_refusal_ends_an_address_with_all_its_sockets(network: Network) -> None:
+    """It is not asked again."""
+    network.answers = {v4(1): (2.5, errno.ECONNREFUSED)}
+    with pytest.raises(ConnectionRefusedError):
+        connect(network, [v4(1)])
+    assert [moment for moment, _ in network.syns] == [0.0, 1.0, 2.0] and network.open == {}
+
+
+@pytest.mark.parametrize(
+    "answers, silent",
+    [
+        ({}, True),
+        ({v6(1): (0.1, errno.ENETUNREACH)}, True),
+        ({v6(1): (0.1, errno.ENETUNREACH), v4(1): (0.1, errno.EHOSTUNREACH)}, True),
+        ({v6(1): (0.1, errno.ECONNREFUSED)}, False),
+        ({v6(1): (0.1, errno.ECONNREFUSED), v4(1): (0.1, errno.ENETUNREACH)}, False),
+    ],
+)
+def test_only_silence_leaves_addresses_to_ask(network: Network, answers: Any, silent: bool) -> None:
+    """A refusal is an answer."""
+    network.answers = answers
+    with pytest.raises(OSError) as caught:
+        connect(network, [v6(1), v4(1)], 2.0)
+    assert (host_probe_for(caught.value) is not None) is silent
+
+
+def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An address whose socket can't be made has failed; the error says why."""
+
+    def no_socket(*_: int) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    class Module:
+        socket = staticmethod(no_socket)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(socket, name)
+
+    monkeypatch.setattr(dial_module, "socket", Module())
+    with pytest.raises(OSError) as caught:
+        connect(network, [v6(1), v4(1)])
+    assert caught.value.errno == errno.EMFILE and host_probe_for(caught.value) is None
+
+
+def test_a_wake_up_ends_the_race() -> None:
+    """At once, and every socket is closed."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        wake, raised = WakeUp(), []
+        connector = Connector(deadline=time.monotonic() + 60, wake=wake)
+
+        def run() -> None:
+            try:
+                connector.connect("127.0.0.1", listener.getsockname()[1])
+            except Interrupted as error:
+                raised.append(error)
+
+        thread = threading.Thread(target=run, name="test-connector")
+        thread.start()
+        wake.ring()
+        thread.join(DEADLINE)
+        assert len(raised) == 1 and connector._tries == []
+        for one in (*fillers, wake):
+            one.close()
+
+
+def test_real_sockets() -> None:
+    """A connection that is taken carries bytes; one that is refused is the system's exception for that."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        stream = Connector(deadline=time.monotonic() + DEADLINE).connect("127.0.0.1", port)
+        stream.send(b"x")
+        accepted, _ = listener.accept()
+        with accepted:
+            accepted.settimeout(DEADLINE)
+            assert accepted.recv(1) == b"x"
+        stream.close()
+    with pytest.raises(ConnectionRefusedError) as caught:
+        Connector(deadline=time.monotonic() + DEADLINE).connect("127.0.0.1", port)
+    assert caught.value.errno == errno.ECONNREFUSED and caught.value.strerror

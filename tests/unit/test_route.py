@@ -1,0 +1,116 @@
+"""Which way a call takes: the proxy for an address, the list of hosts that need none, and whom to trust."""
+
+from __future__ import annotations
+
+import sys
+from typing import Dict, Optional
+
+import pytest
+
+from cometchat._transport.net import resolve_route
+from cometchat._transport.net._proxy import bypasses_proxy
+
+NAMED = [
+    ("*", "any.example", 443),
+    ("example.com", "example.com", 443),
+    ("example.com", "api.example.com", 443),
+    (".example.com", "api.example.com", 443),
+    ("*.example.com", "api.example.com", 443),
+    ("EXAMPLE.com.", "Api.Example.COM.", 443),
+    ("other.example, example.com", "example.com", 443),
+    ("example.com:443", "example.com", 443),
+    ("192.0.2.7", "192.0.2.7", 443),
+    ("192.0.2.7:8443", "192.0.2.7", 8443),
+    ("192.0.2.0/24", "192.0.2.7", 443),
+    ("192.0.2.0/24:443", "192.0.2.7", 443),
+    ("::1", "::1", 443),
+    ("[::1]", "::1", 443),
+    ("[::1]:8443", "::1", 8443),
+    ("2001:db8::/32", "2001:db8:1::2", 443),
+    ("[2001:db8::]/32", "2001:db8:1::2", 443),
+    ("[2001:db8::/32]:443", "2001:db8:1::2", 443),
+    ("2001:0db8:0:0::1", "2001:db8::1", 443),
+    ("fe80::/10", "fe80::1%eth0", 443),
+]
+
+NOT_NAMED = [
+    ("", "any.example", 443),
+    (" , ,", "any.example", 443),
+    ("example.com", "badexample.com", 443),
+    ("api.example.com", "example.com", 443),
+    ("example.com:80", "example.com", 443),
+    ("192.0.2.7:80", "192.0.2.7", 443),
+    ("192.0.2.0/24", "192.0.3.7", 443),
+    ("[::1]:80", "::1", 443),
+    ("2001:db8::/32", "2001:db9::1", 443),
+    ("192.0.2.0/24", "example.com", 443),
+    ("2001:db8::/32", "192.0.2.7", 443),
+    (".", "example.com", 443),
+]
+
+
+@pytest.mark.parametrize("entries, host, port", NAMED)
+def test_a_host_that_needs_no_proxy(entries: str, host: str, port: int) -> None:
+    """Domains with their subdomains, addresses, networks; IPv6 in brackets or not; each with a port or without."""
+    assert bypasses_proxy(host, port, entries)
+
+
+@pytest.mark.parametrize("entries, host, port", NOT_NAMED)
+def test_a_host_that_needs_a_proxy(entries: str, host: str, port: int) -> None:
+    """A domain is not named by one that only ends like it, nor a host by another port."""
+    assert not bypasses_proxy(host, port, entries)
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is set but what a test sets."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.delenv("REQUEST_METHOD", raising=False)
+
+
+ROUTES = [
+    ({}, {}, None),
+    ({"https_proxy": "http://e:1"}, {}, "http://e:1"),
+    ({"HTTPS_PROXY": "http://e:1"}, {}, "http://e:1"),
+    ({"http_proxy": "http://e:1"}, {}, None),
+    ({"all_proxy": "socks5://e:1"}, {}, "socks5://e:1"),
+    ({"https_proxy": "http://e:1"}, {"https": "http://s:1"}, "http://s:1"),
+    ({"https_proxy": "http://e:1"}, {"https": ""}, None),
+    ({"https_proxy": "http://e:1"}, {"all": "http://s:1"}, "http://e:1"),
+    ({}, {"all": "http://s:1"}, "http://s:1"),
+    ({}, {"https://api.example": "http://s:2", "https": "http://s:1"}, "http://s:2"),
+    ({}, {"https://other.example": "http://s:2", "https": "http://s:1"}, "http://s:1"),
+    ({"https_proxy": "http://e:1", "no_proxy": "api.example"}, {}, None),
+    ({"https_proxy": "http://e:1", "NO_PROXY": "api.example:443"}, {}, None),
+    ({"no_proxy": "api.example"}, {"https": "http://s:1"}, "http://s:1"),
+    ({"https_proxy": "http://e:1"}, {"no_proxy": "api.example"}, None),
+]
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
+@pytest.mark.parametrize("environment, proxies, expected", ROUTES)
+@pytest.mark.parametrize("url", ["https://api.example/v3.0/me", "wss://api.example/"])
+def test_http_and_the_websocket_choose_the_same_proxy(
+    environment: Dict[str, str],
+    proxies: Dict[str, str],
+    expected: Optional[str],
+    url: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The settings go before the environment, the host before the scheme, no_proxy only before the environment."""
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert resolve_route(url, proxies, None).proxy == expected
+
+
+def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings, else the environment, which is read each time, else certifi."""
+    url = "wss://api.example/"
+    assert resolve_route(url, None, None).verify is True
+    monkeypatch.setenv("CURL_CA_BUNDLE", "/curl.pem")
+    assert resolve_route(url, None, None).verify == "/curl.pem"
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/requests.pem")
+    assert resolve_route(url, None, None).verify == "/requests.pem"
+    assert resolve_route(url, None, "/mine.pem").verify == "/mine.pem"
