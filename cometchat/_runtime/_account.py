@@ -18,8 +18,7 @@ from .._protocol.delivery import Self
 from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
 from .._protocol.frames import PLATFORM, Identity, app_info
 from .._protocol.message_ids import id_of, newer, rank
-from .._transport import Rest
-from .._transport import exception_chain as causes
+from .._transport import Rest, exception_chain
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
