@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Sequence, Tuple
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._protocol.delivery import Delivery, Self
-from cometchat._protocol.events import EVENT_TYPES
+from cometchat._protocol import EVENT_TYPES, Delivery, Self
 from cometchat._runtime.account import Account
 from cometchat._runtime.inbox import REMEMBERED, Inbox
 from cometchat._runtime.link import Link

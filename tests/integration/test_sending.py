@@ -21,7 +21,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._protocol.frames import Identity
+from cometchat._protocol import Identity
 from cometchat._runtime.sender import TYPING_INTERVAL, Sender
 from cometchat.sandbox import Sandbox
 

@@ -30,9 +30,7 @@ from cometchat import (
     TypingIndicator,
     User,
 )
-from cometchat._protocol.delivery import Delivery, Self, deliver
-from cometchat._protocol.events import EVENT_TYPES, ServerEvent
-from cometchat._protocol.frames import decode
+from cometchat._protocol import EVENT_TYPES, Delivery, Self, ServerEvent, decode, deliver
 from cometchat.listeners import KINDS
 
 FRAMES: Dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))[

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException
-from cometchat._protocol.endpoints import MODE_DEFAULT, http_endpoints, jwt_expiry, mode_of, websocket_url
+from cometchat._protocol import MODE_DEFAULT, http_endpoints, jwt_expiry, mode_of, websocket_url
 
 
 @pytest.mark.parametrize("region", ["us", "eu", "in", "private"])

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cometchat._protocol import events, frames
-from cometchat._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
+from cometchat._protocol import AuthAnswer, Ignored, Pong, ServerEvent, events, frames
 from cometchat.version import __version__
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))

@@ -6,16 +6,30 @@ import base64
 import binascii
 import json
 import math
-from typing import Any, Mapping, NamedTuple, Optional
-from urllib.parse import urlsplit
+import re
+from typing import Any, Collection, Mapping, NamedTuple, Optional, Tuple
+from urllib.parse import SplitResult, urlsplit
 
+from .._fields import text
 from ..exceptions import ERR_BAD_RESPONSE, ERR_INSECURE_SOCKET, CometChatException, exception_for
 
 #: The ``MODE`` in which nothing is throttled.
 MODE_DEFAULT = "DEFAULT"
 
-#: Characters of a host's name, as DNS has it.
+#: Maximum length of a host's name, in characters, as DNS has it.
 LONGEST_HOST = 253
+
+#: The regions that the vendor names. A dedicated region has a name of its own.
+KNOWN_REGIONS = ("us", "eu", "in")
+
+#: The service's domains. The hosts of every app are below one of these, on port 443.
+HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
+
+#: The version of the API if nothing else is known.
+DEFAULT_API_VERSION = "v3.0"
+
+_HOST = re.compile(rf"[a-z0-9_-][a-z0-9._-]{{0,{LONGEST_HOST - 1}}}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}")
 
 
 class HttpEndpoints(NamedTuple):
@@ -30,9 +44,80 @@ def http_endpoints(
 ) -> HttpEndpoints:
     """The bases of the admin and the client API. An override gets no version prefix (observed)."""
     return HttpEndpoints(
-        _base(admin_host) if admin_host else f"https://{app_id}.api-{region}.cometchat.io/v3.0",
-        _base(client_host) if client_host else f"https://{app_id}.apiclient-{region}.cometchat.io/v3.0",
+        _base(admin_host) if admin_host else f"https://{app_id}.api-{region}.cometchat.io/{DEFAULT_API_VERSION}",
+        _base(client_host) if client_host else f"https://{app_id}.apiclient-{region}.cometchat.io/{DEFAULT_API_VERSION}",
     )
+
+
+class SettingsEndpoints(NamedTuple):
+    """The HTTP bases after login.
+
+    :ivar refused: hosts of the settings that were not taken: each as ``"CLIENT_API_HOST evil.example"``.
+    """
+
+    endpoints: HttpEndpoints
+    refused: Tuple[str, ...]
+
+
+def app_hosts(app_id: str, region: str) -> Tuple[str, ...]:
+    """Return the usual hosts of an app: admin API, client API, WebSocket."""
+    return tuple(f"{app_id}.{service}-{region}.{HOST_FAMILIES[0]}" for service in ("api", "apiclient", "websocket"))
+
+
+def is_allowed_host(host: str, allowed_hosts: Collection[str] = ()) -> bool:
+    """Tell whether a host is the service's own, by its domain, or one of those that the user allows.
+
+    :param host: a name, without a port.
+    :param allowed_hosts: exact names, in any case.
+    """
+    name = host.rstrip(".").lower()
+    if any(name == family or name.endswith(f".{family}") for family in HOST_FAMILIES):
+        return True
+    return any(name == allowed.rstrip(".").lower() for allowed in allowed_hosts)
+
+
+def endpoints_from_settings(
+    current: HttpEndpoints, settings: Mapping[str, Any], allowed_hosts: Collection[str] = ()
+) -> SettingsEndpoints:
+    """Return the bases that the server's settings name: ``ADMIN_API_HOST``, ``CLIENT_API_HOST``, ``CHAT_API_VERSION``.
+
+    A base stays as it is if the settings name no host for it. A host that is not allowed is refused, since the auth
+    token would go to it; so is one without TLS, or with another port than 443.
+
+    :param current: the bases that the login used.
+    :param allowed_hosts: see :func:`is_allowed_host`.
+    """
+    version = text(settings, "CHAT_API_VERSION") or ""
+    if not _VERSION.fullmatch(version):
+        version = DEFAULT_API_VERSION
+    bases, refused = [], []
+    for key, base in (("ADMIN_API_HOST", current.admin), ("CLIENT_API_HOST", current.client)):
+        host = _first_text(settings, key)
+        name = _api_host(host) if host is not None else None
+        if name is not None and is_allowed_host(name, allowed_hosts):
+            base = f"https://{name}/{version}"
+        elif host is not None and name != urlsplit(base).hostname:
+            refused.append(f"{key} {host[:80]}")
+        bases.append(base)
+    return SettingsEndpoints(HttpEndpoints(*bases), tuple(refused))
+
+
+def _api_host(value: str) -> Optional[str]:
+    """Return the name of a host that has TLS and the port 443; None for anything else."""
+    parts = _split(value if "://" in value else f"https://{value}")
+    if parts is None or parts.scheme != "https" or parts.path not in ("", "/") or parts.query or parts.fragment:
+        return None
+    if parts.port not in (None, 443) or parts.username is not None or not _HOST.fullmatch(parts.hostname or ""):
+        return None
+    return parts.hostname
+
+
+def _split(url: str) -> Optional[SplitResult]:
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None
 
 
 def websocket_url(
