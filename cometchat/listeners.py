@@ -44,7 +44,7 @@ class _Listener:
     """What every listener class has.
 
     :param callbacks: callables in place of methods, by the method's name.
-    :raises CometChatException: ``INVALID_LISTENER``: the class has no method of this name, or the value can't be called.
+    :raises CometChatException: ``INVALID_LISTENER``: the class has no such method, or the value can't be called.
     """
 
     def __init__(self, **callbacks: Callable[..., object]) -> None:

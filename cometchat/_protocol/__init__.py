@@ -43,12 +43,13 @@ from ._heartbeat import Heartbeat
 from ._message_ids import id_of, newer, older, rank
 
 if TYPE_CHECKING:
+    from ..models._message import message_from_dict
     from ._delivery import Delivery, Self, deliver, deliver_message
 else:
 
     def __getattr__(name: str) -> object:
         # Later: it loads the models, which are half of the time that importing the package would take.
-        if name not in ("Delivery", "Self", "deliver", "deliver_message"):
+        if name not in ("Delivery", "Self", "deliver", "deliver_message", "message_from_dict"):
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = getattr(importlib.import_module(f"{__name__}._delivery"), name)
         return globals()[name]
@@ -91,6 +92,7 @@ __all__ = [
     "id_of",
     "is_allowed_host",
     "jwt_expiry",
+    "message_from_dict",
     "mode_of",
     "newer",
     "older",

@@ -7,7 +7,7 @@ none.
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type
 
 from .._fields import identifier, mapping, mappings, moment, text
 from ..models import (
@@ -32,11 +32,9 @@ from ..models import (
     TransientMessage,
     TypingIndicator,
     User,
-    changed_message,
-    message_from_dict,
-    present_user,
-    user_in,
 )
+from ..models._events import present_user, user_in
+from ..models._message import Entity, changed_message, message_from_dict
 from ._events import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent
 from ._message_ids import id_of
 
@@ -264,7 +262,8 @@ def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
     return Delivery("message", method, (message_from_dict(body),), _STORED, None if fetched else id_of(body))
 
 
-_Args = Callable[[Action, Union[User, Group, None]], Tuple[Any, ...]]
+#: The arguments behind the action itself.
+_Args = Callable[[Action, Entity], Tuple[Any, ...]]
 
 #: The service echoes frames by the resource of the sender. These it sends for other reasons.
 _NEVER_ECHOES = frozenset({"on_moderation_status_changed", "streamed_message", "notification_feed_item"})

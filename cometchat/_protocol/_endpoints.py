@@ -42,10 +42,10 @@ class HttpEndpoints(NamedTuple):
 def http_endpoints(
     app_id: str, region: Optional[str], admin_host: Optional[str], client_host: Optional[str]
 ) -> HttpEndpoints:
-    """The bases of the admin and the client API. An override gets no version prefix (observed)."""
+    """Return the bases of the admin and the client API. An override gets no version prefix (observed)."""
+    admin, client, _ = app_hosts(app_id, region or "")
     return HttpEndpoints(
-        _base(admin_host) if admin_host else f"https://{app_id}.api-{region}.cometchat.io/{DEFAULT_API_VERSION}",
-        _base(client_host) if client_host else f"https://{app_id}.apiclient-{region}.cometchat.io/{DEFAULT_API_VERSION}",
+        _base(admin_host or f"{admin}/{DEFAULT_API_VERSION}"), _base(client_host or f"{client}/{DEFAULT_API_VERSION}")
     )
 
 
@@ -59,9 +59,10 @@ class SettingsEndpoints(NamedTuple):
     refused: Tuple[str, ...]
 
 
-def app_hosts(app_id: str, region: str) -> Tuple[str, ...]:
+def app_hosts(app_id: str, region: str) -> Tuple[str, str, str]:
     """Return the usual hosts of an app: admin API, client API, WebSocket."""
-    return tuple(f"{app_id}.{service}-{region}.{HOST_FAMILIES[0]}" for service in ("api", "apiclient", "websocket"))
+    below = f"-{region}.{HOST_FAMILIES[0]}"
+    return f"{app_id}.api{below}", f"{app_id}.apiclient{below}", f"{app_id}.websocket{below}"
 
 
 def is_allowed_host(host: str, allowed_hosts: Collection[str] = ()) -> bool:
@@ -123,12 +124,12 @@ def _split(url: str) -> Optional[SplitResult]:
 def websocket_url(
     settings: Mapping[str, Any], app_id: str, region: Optional[str], *, insecure_allowed: bool = True
 ) -> str:
-    """The WebSocket's address from the server's settings.
+    """Return the WebSocket's address from the server's settings.
 
     The first host set of ``CHAT_HOST_OVERRIDE``, ``CHAT_HOST_APP_SPECIFIC``, ``CHAT_HOST`` (observed); without any, the
     live service's usual name (public log). A host that brings its own scheme or port keeps them (not confirmed).
 
-    :param insecure_allowed: False: it has to be one with TLS.
+    :param insecure_allowed: if False, the address must be one with TLS.
     :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings hold no usable address; ``ERR_INSECURE_SOCKET``.
     """
     host = _first_text(settings, "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC", "CHAT_HOST")
@@ -137,7 +138,7 @@ def websocket_url(
             raise exception_for(
                 ERR_BAD_RESPONSE, "The server's settings name no WebSocket host (CHAT_HOST), and no region is set."
             )
-        host = f"{app_id}.websocket-{region}.cometchat.io"
+        host = app_hosts(app_id, region)[2]
     secure = not _is_off(settings.get("CHAT_USE_SSL"))
     scheme, separator, rest = host.partition("://")
     if separator:
@@ -167,13 +168,13 @@ def websocket_url(
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:
-    """The ``MODE`` of the settings; DEFAULT where there is none."""
+    """Return the ``MODE`` of the settings; DEFAULT if they have none."""
     mode = settings.get("MODE")
     return mode.upper() if isinstance(mode, str) and mode else MODE_DEFAULT
 
 
 def jwt_expiry(jwt: Optional[str]) -> Optional[float]:
-    """When a jwt ends, in Unix seconds, by its ``exp`` claim; None: it can't be read. The signature is not checked."""
+    """Return the end of a jwt in Unix seconds, by its ``exp`` claim; None if it can't be read. Checks no signature."""
     parts = (jwt or "").split(".")
     if len(parts) != 3:
         return None
@@ -211,7 +212,7 @@ def _is_off(value: object) -> bool:
 
 
 def _bracketed(host: str) -> str:
-    """An IPv6 address without brackets gets them: its colons are no port."""
+    """Put brackets around an IPv6 address that lacks them: its colons do not begin a port."""
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") and "/" not in host else host
 
 

@@ -1,7 +1,7 @@
 """What an error means for those who may try again: one table, code -> kind.
 
-The code counts before the HTTP status: the service answers 403 for an expired plan, and 400 for a database timeout. Only
-a code that the table does not know is judged by the status.
+The code counts before the HTTP status: the service answers 403 for an expired plan, and 400 for a database timeout.
+Only a code that the table does not know is judged by the status.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ class EventKind(enum.Enum):
     STATE = "state"
     #: The service keeps it. Never lost: if there is no room for it, the client fetches it again.
     STORED = "stored"
-    #: Nobody keeps it. If too many wait, the oldest are dropped and counted.
+    #: The service does not keep it. If too many wait, the oldest are dropped and counted.
     EPHEMERAL = "ephemeral"
 
 

@@ -7,9 +7,9 @@ import time
 import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from .._protocol import encode_receipt, encode_transient_message, encode_typing, id_of
+from .._protocol import encode_receipt, encode_transient_message, encode_typing, id_of, message_from_dict
 from ..exceptions import CometChatException, invalid, missing, unusable
-from ..models import BaseMessage, CustomMessage, TextMessage, User, message_from_dict
+from ..models import BaseMessage, CustomMessage, TextMessage, User
 from .account import Account
 from .arguments import is_unicode
 from .connection import Connection

@@ -30,10 +30,6 @@ from ._message import (
 )
 from ._user import User
 
-# For the floors above, not for users: functions that read a part of a frame.
-from ._events import present_user as present_user, user_in as user_in  # isort: skip
-from ._message import changed_message as changed_message, message_from_dict as message_from_dict  # isort: skip
-
 __all__ = [
     "AIAssistantEvent",
     "AIAssistantMessage",

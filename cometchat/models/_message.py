@@ -414,7 +414,7 @@ def message_from_dict(message: Mapping[str, Any]) -> BaseMessage:
     """Read a message as the model of its category and type; a BaseMessage if they are unknown. Never raises."""
     category, kind = message.get("category"), message.get("type")
     if category == "message":
-        return (TextMessage if kind == "text" else CustomMessage if kind == "custom" else MediaMessage).from_dict(message)
+        return _KINDS.get(kind if isinstance(kind, str) else "", MediaMessage).from_dict(message)
     if category == "agentic":
         return _AGENTIC.get(kind if isinstance(kind, str) else "", BaseMessage).from_dict(message)
     return _CATEGORIES.get(category if isinstance(category, str) else "", BaseMessage).from_dict(message)
@@ -530,6 +530,9 @@ _CATEGORIES: Dict[str, Type[BaseMessage]] = {
     "action": Action,
     "call": Call,
 }
+
+#: The types of category ``message``. Any other type is media.
+_KINDS: Dict[str, Type[BaseMessage]] = {"text": TextMessage, "custom": CustomMessage}
 
 _AGENTIC: Dict[str, Type[BaseMessage]] = {
     "assistant": AIAssistantMessage,
