@@ -30,7 +30,7 @@ from cometchat import (
     User,
     models,
 )
-from cometchat.models import message_from_dict
+from cometchat._protocol import message_from_dict
 
 SECRET = "s3cret-0123456789"
 BY = {"uid": "uid2", "name": "George", "authToken": SECRET, "jwt": SECRET}
