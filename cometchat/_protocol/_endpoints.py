@@ -52,7 +52,7 @@ def http_endpoints(
 class SettingsEndpoints(NamedTuple):
     """The HTTP bases after login.
 
-    :ivar refused: hosts of the settings that were not taken: each as ``"CLIENT_API_HOST evil.example"``.
+    :ivar refused: hosts of the settings that were not taken: each as ``"CLIENT_API_HOST 'evil.example'"``.
     """
 
     endpoints: HttpEndpoints
@@ -98,7 +98,7 @@ def endpoints_from_settings(
         if name is not None and is_allowed_host(name, allowed_hosts):
             base = f"https://{name}/{version}"
         elif host is not None and name != urlsplit(base).hostname:
-            refused.append(f"{key} {host[:80]}")
+            refused.append(f"{key} {host[:80]!r}")
         bases.append(base)
     return SettingsEndpoints(HttpEndpoints(*bases), tuple(refused))
 

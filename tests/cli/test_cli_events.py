@@ -329,5 +329,6 @@ def test_other_lines() -> None:
     assert record_of(failed)["error"] == {"code": "CODE", "message": "why", "details": "more"}
     bare = MediaMessage(sender=User("a"), receiver_id="g", receiver_type="group")
     assert line_of(Event("media_message_received", {"message": bare})).text == "#? a -> group g: ?"
-    secret = User("a", auth_token="secret")
-    assert record_of(Event("user_online", {"user": secret})) == {"event": "user_online", "user": {"uid": "a"}}
+    secret = User.from_dict({"uid": "a", "authToken": "secret"})
+    seen = {"uid": "a", "status": "offline"}
+    assert record_of(Event("user_online", {"user": secret})) == {"event": "user_online", "user": seen}
