@@ -130,7 +130,7 @@ def test_messages_of_every_kind(watching: Process, sandbox: Sandbox) -> None:
         f"message           #901 {OTHER} -> {ME}: image {url} {url}?2 look",
         f'message           #902 {OTHER} -> {ME}: custom location {{"lat": 1}}',
         f'message           #903 {OTHER} -> {ME}: interactive form {{"title": "T"}}',
-        f'message           #904 {OTHER} -> {ME}: card {{"text": "C"}}',
+        f"message           #904 {OTHER} -> {ME}: card C",
         f"receipt           {OTHER}: delivered up to #7",
         f"receipt           {OTHER}: read up to #7",
         f"interaction       {OTHER}: goal of #7 completed",

@@ -26,7 +26,8 @@ def _shapes(kind: str, *fields: str, under: Tuple[str, ...] = ()) -> List[Shape]
 
 
 USER = [
-    *_shapes("text", "name", "avatar", "link", "role", "statusMessage>status_message", "conversationId>conversation_id"),
+    *_shapes("text", "name", "avatar", "link", "role", "statusMessage>status_message"),
+    *_shapes("text", "conversationId>conversation_id"),
     *_shapes("time", "lastActiveAt>last_active_at", "createdAt>created_at", "updatedAt>updated_at"),
     *_shapes("time", "deactivatedAt>deactivated_at", "blockedAt>blocked_at", "blockedByMeAt>blocked_by_me_at"),
     *_shapes("flag", "hasBlockedMe>has_blocked_me", "blockedByMe>blocked_by_me"),
@@ -134,7 +135,7 @@ VALUES: Dict[str, List[Tuple[Any, Any]]] = {
     "id": [("17", "17"), (17, "17"), ("a-b", "a-b"), ("", None), (True, None), ([17], None), ({}, None)],
     "count": [(5, 5), ("5", 5), (0, 0), ("0", 0), (5.0, 5), ("x", None), ("", None), (True, None), ([], None)],
     "time": [(5, 5), ("5", 5), (0, None), ("0", None), ("", None), (-5, None), ("x", None), (True, None), ({}, None)],
-    "flag": [(True, True), (False, False), (1, True), (0, False), ("true", True), ("0", False), ("x", None), ([], None)],
+    "flag": [(True, True), (False, False), (1, True), (0, False), ("true", True), ("0", False), ("x", None)],
     "object": [({"a": 1}, {"a": 1}), ('{"a": 1}', {"a": 1}), ("{}", {}), ("", {}), ("[1]", {}), ([], {}), (5, {})],
     "list": [(["a", "b"], ("a", "b")), ([], ()), (["a", 5, None], ("a",)), ("a", ()), ({}, ()), (5, ())],
 }

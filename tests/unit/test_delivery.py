@@ -587,7 +587,7 @@ PINS = [
 
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "flat"])
 def test_each_pin_and_save(nested: bool) -> None:
-    """What happened stands in the body, else in the envelope, else it is the type; the message is inside or the body."""
+    """What happened stands in the body, in the envelope, or is the type. The message is inside, or is the body."""
     message = {"id": 17, "category": "message", "type": "text", "data": {"text": "x"}}
     for kind, body, envelope, done in PINS:
         told = called(frame(kind, {**body, **({"message": message} if nested else message)}, **envelope))

@@ -127,14 +127,15 @@ def test_what_the_service_stores_is_told_from_what_passes_by():
 @pytest.mark.parametrize("kind", [*sorted(EVENT_KINDS), "brand_new"])
 def test_an_envelope_may_lack_everything_but_its_body(kind):
     """Presence carries no receiver: what is absent, or of another type, is None. A type may be unknown."""
-    event = frames.decode(json.dumps({"type": kind, "body": {"a": 1}, "sender": [], "receiver": None, "deviceId": True}))
+    envelope = {"sender": [], "receiver": None, "deviceId": True}
+    event = frames.decode(json.dumps({"type": kind, "body": {"a": 1}, **envelope}))
     assert event == ServerEvent(kind, {"a": 1}, None, None, None, None, None, None)
 
 
 def test_the_ids_of_an_envelope_may_be_numbers():
     """Users, groups and devices may be named by a number: it is read as its digits."""
-    envelope = {"sender": 42, "receiver": 0, "receiverType": "user", "deviceId": 7, "messageSender": 8, "action": "saved"}
-    event = frames.decode(json.dumps({"type": "receipts", "body": {}, **envelope}))
+    envelope = {"sender": 42, "receiver": 0, "receiverType": "user", "deviceId": 7, "messageSender": 8}
+    event = frames.decode(json.dumps({"type": "receipts", "body": {}, **envelope, "action": "saved"}))
     assert event == ServerEvent("receipts", {}, "42", "0", "user", "7", "8", "saved")
 
 

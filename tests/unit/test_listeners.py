@@ -38,7 +38,8 @@ def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(InvalidArgumentException, match="did you mean on_connected") as caught:
         ConnectionListener(on_conected=print)
     assert (caught.value.code, caught.value.name) == ("INVALID_LISTENER", "listener")
-    for wrong in ({"on_text_message_received": print}, {"_x": print}, {"on_connected": "print"}, {"on_connected": None}):
+    others = ({"on_text_message_received": print}, {"_x": print}, {"on_connected": "print"}, {"on_connected": None})
+    for wrong in others:
         with pytest.raises(InvalidArgumentException):
             ConnectionListener(**wrong)  # type: ignore[arg-type]
 

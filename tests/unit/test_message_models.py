@@ -72,7 +72,13 @@ COMMON: Dict[str, Any] = {
     "threadSubscribed": 1,
     "myReceipt": {"deliveredAt": 10, "readAt": "11"},
     "quotedMessageId": 12,
-    "quotedMessage": {"id": 12, "category": "message", "type": "text", "data": {"text": "q"}, "quotedMessage": {"id": 1}},
+    "quotedMessage": {
+        "id": 12,
+        "category": "message",
+        "type": "text",
+        "data": {"text": "q"},
+        "quotedMessage": {"id": 1},
+    },
     "pinnedAt": 13,
     "pinnedBy": "app_system",
     "savedAt": 14,
@@ -125,7 +131,8 @@ READ_COMMON: Dict[str, Any] = {
 
 def on_the_wire(category: str, kind: str, **data: Any) -> Dict[str, Any]:
     entities = {"sender": {"entity": BY}, "receiver": {"entity": GROUP}, **data.pop("entities", {})}
-    return {**COMMON, "category": category, "type": kind, "data": {**copy.deepcopy(COMMON_DATA), "entities": entities, **data}}
+    data = {**copy.deepcopy(COMMON_DATA), "entities": entities, **data}
+    return {**COMMON, "category": category, "type": kind, "data": data}
 
 
 ATTACHMENT = {
