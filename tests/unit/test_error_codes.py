@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from cometchat import exceptions
@@ -120,3 +123,21 @@ def test_every_code_of_this_sdk_has_a_kind():
 def test_the_class_of_an_answer(code, status, cls):
     """AuthenticationException is for codes and statuses about a credential: HTTP 403 alone is not one."""
     assert exceptions.class_of_answer(code, status) is cls
+
+
+def test_the_docs_have_the_table():
+    """docs/errors.rst lists each code of the service under its kind, and no other."""
+    text = (Path(__file__).parents[2] / "docs" / "errors.rst").read_text("utf-8").partition("The service's codes\n---")[2]
+    titles = {
+        T: "Temporary",
+        R: "Rate limit",
+        O: "An operator must act",
+        C: "A credential was refused",
+        M: "This one message, user, group or call",
+        I: "The request is wrong",
+    }
+    own = {name for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)}
+    for kind, title in titles.items():
+        section = re.split(r"\n.*\n~~~", text.partition(f"\n{title}\n~~~")[2])[0]
+        codes = re.findall(r"``([A-Z_]+)``[,.]", section.partition("\n\n")[2].partition("\n\n")[2])
+        assert sorted(codes) == sorted(c for c, k in ERROR_KINDS.items() if k is kind and c not in own), title

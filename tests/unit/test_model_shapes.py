@@ -9,7 +9,6 @@ from typing import Any, Dict, Tuple
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from model_shapes import NOTHING, SHAPES, VALUES, Shape
 
 
