@@ -6,7 +6,6 @@ import base64
 import binascii
 import json
 import math
-import re
 from typing import Any, Collection, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, urlsplit
 
@@ -28,8 +27,8 @@ HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
 #: The version of the API if nothing else is known.
 DEFAULT_API_VERSION = "v3.0"
 
-_HOST = re.compile(rf"[a-z0-9_-][a-z0-9._-]{{0,{LONGEST_HOST - 1}}}")
-_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,19}")
+#: Maximum length of the API's version, in characters.
+_LONGEST_VERSION = 20
 
 
 class HttpEndpoints(NamedTuple):
@@ -89,7 +88,7 @@ def endpoints_from_settings(
     :param allowed_hosts: see :func:`is_allowed_host`.
     """
     version = text(settings, "CHAT_API_VERSION") or ""
-    if not _VERSION.fullmatch(version):
+    if not _is_name(version, _LONGEST_VERSION):
         version = DEFAULT_API_VERSION
     bases, refused = [], []
     for key, base in (("ADMIN_API_HOST", current.admin), ("CLIENT_API_HOST", current.client)):
@@ -108,9 +107,15 @@ def _api_host(value: str) -> Optional[str]:
     parts = _split(value if "://" in value else f"https://{value}")
     if parts is None or parts.scheme != "https" or parts.path not in ("", "/") or parts.query or parts.fragment:
         return None
-    if parts.port not in (None, 443) or parts.username is not None or not _HOST.fullmatch(parts.hostname or ""):
+    if parts.port not in (None, 443) or parts.username is not None or not _is_name(parts.hostname or "", LONGEST_HOST):
         return None
     return parts.hostname
+
+
+def _is_name(value: str, longest: int) -> bool:
+    """Tell whether a text is letters and digits, with dots, hyphens and underscores between them."""
+    plain = value.replace(".", "").replace("-", "").replace("_", "")
+    return len(value) <= longest and plain.isascii() and plain.isalnum() and value[0] != "."
 
 
 def _split(url: str) -> Optional[SplitResult]:

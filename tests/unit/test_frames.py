@@ -276,3 +276,11 @@ def test_a_recorded_frame_that_is_cut_or_bent_never_raises(data):
 def test_an_identity_holds_no_secret():
     """What names a client on the wire can be logged."""
     assert set(frames.Identity._fields) == {"app_id", "uid", "resource", "device_id", "sdk_version"}
+
+
+def test_every_name_that_the_protocol_exports_is_there():
+    """The names are looked up when they are first used: each is found, sorted, and of a module of the protocol."""
+    assert list(frames.__all__) == sorted(set(frames.__all__))
+    assert all(getattr(frames, name) is not None for name in frames.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        frames.nothing
