@@ -9,7 +9,7 @@ import importlib
 import logging
 import typing
 
-from ._protocol.states import CometChatWSState
+from ._protocol._states import CometChatWSState
 from ._runtime._redaction import SecretsFilter
 from .api import CometChat
 from .client import Client
@@ -22,8 +22,11 @@ from .exceptions import (
     RateLimitException,
 )
 from .listeners import (
+    AIAssistantListener,
     CallListener,
     ConnectionListener,
+    ConversationListener,
+    EventListener,
     GroupListener,
     LoginListener,
     MessageListener,
@@ -39,16 +42,23 @@ if typing.TYPE_CHECKING:
     # Loaded by __getattr__ when first used: making these classes would be half of the import's time.
     from .models import (
         Action,
+        AIAssistantEvent,
+        AIAssistantMessage,
+        AIToolArgumentMessage,
+        AIToolResultMessage,
         Attachment,
         BaseMessage,
         Call,
         CardMessage,
+        Conversation,
         CustomMessage,
         Group,
+        Interaction,
         InteractionReceipt,
         InteractiveMessage,
         MediaMessage,
         MessageReceipt,
+        ReactionCount,
         ReactionEvent,
         TextMessage,
         TransientMessage,
@@ -59,6 +69,11 @@ if typing.TYPE_CHECKING:
     from .status_store import Member, Seat, SharedStatus, StatusStore
 
 __all__ = [
+    "AIAssistantEvent",
+    "AIAssistantListener",
+    "AIAssistantMessage",
+    "AIToolArgumentMessage",
+    "AIToolResultMessage",
     "Action",
     "AppSettings",
     "Attachment",
@@ -75,11 +90,15 @@ __all__ = [
     "ConnectionInfo",
     "ConnectionListener",
     "ConnectionTimeoutException",
+    "Conversation",
+    "ConversationListener",
     "CustomMessage",
     "DeadLetter",
+    "EventListener",
     "FileSessionStore",
     "Group",
     "GroupListener",
+    "Interaction",
     "InteractionReceipt",
     "InteractiveMessage",
     "InvalidArgumentException",
@@ -93,6 +112,7 @@ __all__ = [
     "OutboxListener",
     "PastError",
     "RateLimitException",
+    "ReactionCount",
     "ReactionEvent",
     "Seat",
     "SecretsFilter",

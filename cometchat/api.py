@@ -5,9 +5,9 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Mapping, Optional, Union
 
-from ._listening import add_listener
-from ._protocol.states import CometChatWSState
 from . import _fork
+from ._listening import add_listener
+from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
 from ._runtime.delivery._registry import ListenerRegistry, ScopedListener
 from ._sending import M

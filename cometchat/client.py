@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Callable, Optional, Type, Union, cast
 from . import _fork
 from ._fork_marks import warn_where_threads_stand_still
 from ._listening import Listening
-from ._protocol.endpoints import jwt_expiry
-from ._protocol.states import CometChatWSState
+from ._protocol import jwt_expiry
+from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
 from ._runtime.delivery._registry import ListenerRegistry
 from ._sending import Sending

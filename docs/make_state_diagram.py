@@ -15,7 +15,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from cometchat._protocol.states import STATUS, TRANSITIONS, CometChatWSState, Phase, Signal  # noqa: E402
+from cometchat._protocol._states import STATUS, TRANSITIONS, CometChatWSState, Phase, Signal  # noqa: E402
 
 COLOURS = {
     CometChatWSState.DISCONNECTED: "#f4d6d2",

@@ -16,7 +16,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 import pytest
 
 from cometchat import Client, TextMessage, exceptions
-from cometchat._protocol.states import CALLBACKS
+from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import account, main
 from cometchat.listeners import KINDS
 from cometchat.sandbox import Sandbox

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Optional, Sequence, Type
 
-from .._protocol.states import CometChatWSState
+from .._protocol import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing, unusable
 from ..settings import LONGEST
 

@@ -9,8 +9,7 @@ import time
 from collections import Counter, deque
 from typing import Callable, Deque, Optional, Sequence
 
-from .._protocol.machine import Step
-from .._protocol.states import UP, Phase
+from .._protocol import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException
 from ..status import PastError, Stats
 

@@ -1,4 +1,4 @@
-"""Login, logout and connect, on one table: see :mod:`cometchat._protocol.login_states`.
+"""Login, logout and connect, on one table: see :mod:`cometchat._protocol._login_states`.
 
 The login state and the generation of the connection change under one lock. So no ``connect()`` can slip in between a
 ``logout()`` that has ended the connection and the end of its HTTP call.
@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Callable, Optional, Tuple
 
-from .._protocol.login_states import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
+from .._protocol import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
 from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     LOGIN_IN_PROGRESS,
@@ -23,7 +23,6 @@ from ._session import Session
 from ._wakeup import Wakeup
 from .connection import Connection, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
-
 
 #: Maximum time, in seconds, that logout() waits for the connection thread to close its socket.
 _CLOSING = 0.2

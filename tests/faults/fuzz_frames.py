@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, List
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._protocol.events import EVENT_TYPES
+from cometchat._protocol import EVENT_TYPES
 from cometchat._runtime._account import Account
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._session import Session
@@ -18,7 +18,7 @@ from .fuzz_values import Draw, LoudLog, as_json, check
 
 LONGEST_ID = 300
 
-TYPES = sorted(EVENT_TYPES) + ["auth", "other"]
+TYPES = sorted(EVENT_KINDS) + ["auth", "other"]
 
 ENVELOPE = ["sender", "receiver", "receiverType", "deviceId", "appId", "messageSender"]
 

@@ -22,8 +22,8 @@ from hypothesis.stateful import (
 from integration.conftest import DEADLINE, OTHER_UID, UID, Recorder, eventually
 
 from cometchat import Client, CometChatException, CometChatWSState
-from cometchat._protocol.machine import ConnectionMachine, IllegalSignal
-from cometchat._protocol.states import WITH_ERROR, Signal
+from cometchat._protocol._machine import ConnectionMachine, IllegalSignal
+from cometchat._protocol._states import WITH_ERROR, Signal
 from cometchat.sandbox import Sandbox
 
 from . import matrix_witness

@@ -15,7 +15,7 @@ import tenacity
 
 import cometchat
 from cometchat import AuthenticationException, Client, CometChatException, CometChatWSState, MemorySessionStore
-from cometchat._protocol.login_states import LoginState
+from cometchat._protocol._login_states import LoginState
 from cometchat._runtime._account import Account, Credentials
 from cometchat._runtime.connection import FrameRouter, Handshake
 from cometchat._transport.http import RequestsRest

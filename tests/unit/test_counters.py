@@ -9,8 +9,8 @@ from typing import Any, List
 import pytest
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol.machine import ConnectionMachine
-from cometchat._protocol.states import Phase, Signal
+from cometchat._protocol._machine import ConnectionMachine
+from cometchat._protocol._states import Phase, Signal
 from cometchat._runtime._counters import ERRORS, Counters, copy_of
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 import pytest
 
 from cometchat import CometChatException
-from cometchat._protocol.delivery import Delivery
+from cometchat._protocol import Delivery
 from cometchat._runtime import _threads
 from cometchat._runtime._wakeup import Wakeup
 from cometchat._runtime.delivery import CONNECTION, Dispatcher, EventQueue, ListenerRegistry

@@ -8,7 +8,7 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence
 
 import pytest
 
-from cometchat._protocol.delivery import Delivery
+from cometchat._protocol import Delivery
 from cometchat._runtime._wakeup import Wakeup
 from cometchat._runtime.delivery import CONNECTION, Dispatcher, EventQueue, ListenerRegistry
 from cometchat._runtime.delivery._queue import _BATCH, Stored

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Optional
 import pytest
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol.delivery import Delivery, Self
+from cometchat._protocol import Delivery, Self
 from cometchat._runtime._backoff import Backoff
 from cometchat._runtime._wakeup import Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox, ListenerRegistry

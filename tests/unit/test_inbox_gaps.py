@@ -1,72 +1,91 @@
-"""Messages for which slow listeners leave no room: let go, and asked for once there is; each told once, in order."""
+"""Messages that find no room because listeners are slow: asked for once there is; each delivered once, in order."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import threading
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
-from test_inbox import DEADLINE, House, refused, text_message, texts
+from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 
 from cometchat import ConnectionException
-from cometchat._protocol.delivery import Delivery
-from cometchat._runtime import inbox as inbox_module
-from cometchat._runtime.call_queue import Call, CallQueue
-from cometchat._runtime.catch_up import HELD, PAGE
-from cometchat._runtime.run import Run
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.delivery import Dispatcher, EventQueue, ListenerRegistry
+from cometchat._runtime.delivery import _inbox as inbox_module
+from cometchat._runtime.delivery._inbox import HELD, PAGE
 from cometchat.exceptions import ERR_BAD_RESPONSE
+
+
+class Gate(EventQueue):
+    """A queue that is full when the test says so, in number or in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__(ListenerRegistry(), 100_000)
+        self.full = self.full_of_bytes = False
+        self.waiting: List[Wakeup] = []
+        self.waits = threading.Semaphore(0)
+
+    def has_room(self, fetchable: bool = True) -> bool:
+        return super().has_room(fetchable) and not (self.full and fetchable) and not self.full_of_bytes
+
+    def when_room(self, wakeup: Wakeup) -> None:
+        self.waiting.append(wakeup)
+        self.waits.release()
+        if not self.full and not self.full_of_bytes:
+            wakeup.set()
+
+    def empty(self) -> None:
+        self.full = self.full_of_bytes = False
+        waiting, self.waiting = self.waiting, []
+        for wakeup in waiting:
+            wakeup.set()
 
 
 class Full(House):
     """A house whose queue has room when the test says so. The history has every message that is live."""
 
+    events: Gate
+
     def __init__(self, newest: int = 0, **options: Any) -> None:
-        self.room = True
-        self.looks = threading.Semaphore(0)
-        super().__init__(newest, **{"has_room": self._has_room, **options})
-
-    def _has_room(self) -> bool:
-        self.looks.release()
-        return self.room
-
-    def up(self) -> None:
-        """Connected, and it is known where the history begins."""
-        self.begin()
-        self.settle()
-        self.history.questions.clear()
+        super().__init__(newest, Gate(), **options)
 
     def live(self, *numbers: int) -> None:
-        """Messages that are stored, and brought at once."""
+        """Messages that are stored, and pushed at once."""
         for number in numbers:
-            self.history.messages.append(text_message(number))
+            self.history.grow(number)
             self.take(number)
 
     def fill(self, *numbers: int) -> None:
-        """From now on there is no room; these come. Until the catch-up has seen that it has to wait."""
-        self.room = False
+        """From now on there is no room; these come. Returns when the catch-up has seen that it has to wait."""
+        self.events.full = True
         self.live(*numbers)
-        self.wait_for_looks(2)
+        self.wait_for_waits()
 
-    def wait_for_looks(self, count: int) -> None:
-        for _ in range(count):
-            assert self.looks.acquire(timeout=DEADLINE)
+    def wait_for_waits(self) -> None:
+        assert self.events.waits.acquire(timeout=DEADLINE)
 
     def empty(self) -> None:
-        """There is room again, as the queue says it."""
-        self.room = True
-        self.inbox.go_on()
+        """There is room again."""
+        self.events.empty()
         self.settle()
-
-    @property
-    def asking(self) -> List[threading.Thread]:
-        return [thread for thread in threading.enumerate() if thread.name == "test-missed"]
 
 
 @pytest.fixture
-def house() -> Any:
+def house() -> Iterator[Full]:
+    """A house with an empty history."""
     made = Full()
+    made.up()
+    yield made
+    made.inbox.forget()
+    made.settle()
+
+
+@pytest.fixture
+def old_house() -> Iterator[Full]:
+    """A house whose history has ten messages from before it was there."""
+    made = Full(newest=10)
     made.up()
     yield made
     made.inbox.forget()
@@ -79,11 +98,21 @@ def too_long() -> ConnectionException:
     return error
 
 
+def action(number: int) -> Dict[str, Any]:
+    """A member joins a group."""
+    return {"id": str(number), "category": "action", "type": "groupMember", "data": {"action": "joined"}}
+
+
+def call(number: int) -> Dict[str, Any]:
+    """Another user calls."""
+    return {"id": str(number), "category": "call", "type": "audio", "data": {"action": "initiated"}}
+
+
 # A gap, and its end.
 
 
 def test_what_finds_no_room_is_asked_for_once_there_is(house: Full) -> None:
-    """Nobody is asked while there is none; then all come, in order, each once, and live ones go on. Again, too."""
+    """While there is none, nothing is asked; then all come, in order, each once, and live ones go on. Again, too."""
     house.live(1, 2)
     house.fill(3, 4, 5)
     assert house.history.questions == [] and len(house.asking) == 1
@@ -102,17 +131,20 @@ def test_the_room_is_looked_at_before_each_page(house: Full) -> None:
     """Where it lasts for one page only, the next one waits; no question is asked in vain."""
     house.fill(*range(1, 3 * PAGE + 1))
     told: List[str] = []
+    post = house.events.post_stored
+
+    def post_and_fill(*args: Any) -> bool:
+        house.events.full = True
+        return post(*args)
+
+    house.events.post_stored = post_and_fill  # type: ignore[method-assign]
     for page in range(3):
-        house.room = True
-        post = house.inbox._post
-        house.inbox._post = lambda *args: (setattr(house, "room", False), post(*args))  # type: ignore[assignment]
-        house.inbox.go_on()
-        while len(house.history.questions) <= page:
-            assert house.history.asked.acquire(timeout=DEADLINE)
-        house.wait_for_looks(2)
-        house.inbox._post = post
+        house.events.empty()
+        house.wait_for_waits()
+        assert len(house.history.questions) == page + 1
         told += house.told()
         assert len(told) == (page + 1) * PAGE
+    house.events.post_stored = post  # type: ignore[method-assign]
     house.empty()
     assert told + house.told() == texts(*range(1, 3 * PAGE + 1))
     assert [question[0] for question in house.history.questions] == ["0", "100", "200", "300"]
@@ -127,51 +159,240 @@ def test_more_than_can_be_held_is_asked_for(house: Full) -> None:
 
 
 def test_a_gap_larger_than_what_is_remembered(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was held at its beginning is not told again at its end, when its ids are forgotten."""
+    """What was held at its beginning is not delivered again at its end, when its ids are forgotten."""
     monkeypatch.setattr(inbox_module, "REMEMBERED", PAGE)
     house.fill(*range(1, 5 * PAGE + 1))
     house.empty()
     assert house.told() == texts(*range(1, 5 * PAGE + 1))
 
 
-def test_a_held_message_that_the_history_does_not_have_is_told(house: Full) -> None:
-    """One that comes late to the history, and one without a number: after the gap, once."""
+def test_a_held_message_that_the_history_does_not_have_is_delivered(house: Full) -> None:
+    """One that comes late to the history, and one whose id is not a number: after the gap, once."""
     house.fill(1)
     house.take(2)
-    house.inbox.take(house.run, text_message(0, id="no number"), False, 100)  # type: ignore[arg-type]
+    house.bodies(text_message(0, id="not a number"))
     house.live(3)
     house.empty()
     assert house.told() == texts(1, 3, 2, 0)
 
 
-def test_changes_of_messages_do_not_wait(house: Full) -> None:
-    """An edit, which the history does not have under a number of its own, opens no gap: it may be dropped later."""
-    house.live(1)
-    house.room = False
-    house.take(1, editedAt=5)
-    (_, claim), (delivery, none) = house.queue
-    assert claim is not None and (delivery.method, none) == ("on_message_edited", None)
-    assert house.asking == []
-
-
 def test_an_own_message_in_a_gap_hides_nothing(house: Full) -> None:
-    """It is known, and no news; what is between is told."""
+    """It is known, and no news; what is between is delivered."""
     house.live(1)
     house.fill(2)
-    house.history.messages.append(text_message(3))
+    house.history.grow(3)
     house.take(3, own=True)
     house.live(4)
     house.empty()
     assert house.told() == texts(1, 2, 4)
 
 
+def test_a_gap_asks_from_what_is_known(house: Full) -> None:
+    """Nothing older is asked for: the connection was up, so all that was pushed has arrived."""
+    house.live(*range(1, 201))
+    house.fill(201)
+    house.empty()
+    assert house.history.questions[0] == ("200", PAGE)
+
+
+# Changes of older messages, which cannot be asked for in the same way.
+
+
+def test_changes_of_messages_do_not_wait(house: Full) -> None:
+    """A change has no id of its own to ask for, so it goes into a queue that is full in number, and opens no gap."""
+    house.live(1)
+    house.events.full = True
+    house.take(1, editedAt=5)
+    house.take(1, deletedAt=6)
+    assert house.methods() == ["on_text_message_received", "on_message_edited", "on_message_deleted"]
+    assert house.asking == []
+
+
+def test_changes_wait_behind_a_gap(house: Full) -> None:
+    """The message that is changed may be in it: a listener hears of the message first."""
+    house.fill(1)
+    house.take(1, editedAt=5)
+    house.take(1, deletedAt=6)
+    assert house.deliver() == []
+    house.empty()
+    assert house.methods() == ["on_text_message_received", "on_message_edited", "on_message_deleted"]
+
+
+def test_promise_12() -> None:
+    """One blocked callback, a limit of 100: 500 edits and deletions, group actions and calls are all delivered."""
+    house = House(events=EventQueue(ListenerRegistry(), 100))
+    blocked, held = Wakeup(), Wakeup()
+    heard: List[Any] = []
+
+    class Listener:
+        def on_text_message_received(self, message: Any) -> None:
+            blocked.set()
+            held.wait(DEADLINE)
+
+        def __getattr__(self, method: str) -> Callable[..., None]:
+            return lambda first, *rest: heard.append((method, first.id))
+
+    for kind in ("message", "group", "call"):
+        house.registry.add(kind, "id", Listener())
+    dispatcher = Dispatcher(house.registry, house.events, "test-dispatcher", lambda: "client 7")
+    house.history.grow(*range(1, 1001))
+    house.up()
+    house.take(1001)
+    house.history.grow(1001)
+    dispatcher.start()
+    assert blocked.wait(DEADLINE)
+    expected: Dict[str, List[Any]] = {"changes": [], "stored": []}
+    numbers = itertools.count(1002)
+    for each in range(500):
+        mark, method = (("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted"))[each % 2]
+        house.take(each + 1, **{mark: 5})
+        expected["changes"].append((method, str(each + 1)))
+        for make, method in ((action, "on_group_member_joined"), (call, "on_incoming_call_received")):
+            body = make(next(numbers))
+            house.history.messages.append(body)
+            house.bodies(body)
+            expected["stored"].append((method, body["id"]))
+    assert len(house.events) < 700
+    held.set()
+    house.settle()
+    dispatcher.close()
+    dispatcher.join(DEADLINE)
+    changes = [event for event in heard if event[0].startswith("on_message")]
+    stored = [event for event in heard if event not in set(changes)]
+    assert (changes, stored) == (expected["changes"], expected["stored"])
+    assert house.events.dropped == 0
+
+
+def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: Full) -> None:
+    """It is delivered once there is room: an edited message as it is then, a deleted one without a question."""
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    old_house.take(2, editedAt=5)
+    old_house.take(3, editedAt=5)
+    old_house.take(2, deletedAt=6)
+    for number in range(7, 1000):
+        old_house.take(1, editedAt=number, data={"text": f"old text {number}"})
+    assert list(old_house.inbox._changes) == ["1"] and "data" not in old_house.inbox._changes["1"]
+    old_house.history.messages[0] = text_message(1, editedAt=999, data={"text": "as it is now"})
+    old_house.empty()
+    events = old_house.deliver()
+    assert [(event.method, event.args[0].id, event.args[0].text) for event in events] == [
+        ("on_message_edited", "1", "as it is now"),
+        ("on_message_edited", "2", "text 2"),
+        ("on_message_edited", "3", "text 3"),
+        ("on_message_deleted", "2", "text 2"),
+    ]
+    assert [question for question in old_house.history.questions if question[0] == "message"] == [("message", "1")]
+
+
+def test_more_changes_than_can_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest of each message is kept, an older one does not come after it, and each message has its last word."""
+    monkeypatch.setattr(inbox_module, "HELD", 4)
+    house = Full(newest=10)
+    house.up()
+    house.fill(11)
+    for number in (1, 2, 3, 1, 2):
+        house.take(number, editedAt=5)
+    house.take(3, deletedAt=6)
+    house.take(1, editedAt=7, data={"text": "newest"})
+    house.history.messages[0] = text_message(1, editedAt=7, data={"text": "newest"})
+    house.history.messages[1] = text_message(2, editedAt=5, data={"text": "newest"})
+    house.empty()
+    last: Dict[str, Any] = {}
+    for event in house.deliver():
+        last[event.args[0].id] = (event.method, event.args[0].text)
+    assert last == {
+        "11": ("on_text_message_received", "text 11"),
+        "1": ("on_message_edited", "newest"),
+        "2": ("on_message_edited", "newest"),
+        "3": ("on_message_deleted", "text 3"),
+    }
+
+
+def test_a_deletion_while_an_edit_is_fetched_is_not_lost(old_house: Full) -> None:
+    """The answer is older than the deletion: the deletion is the last that a listener hears."""
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    right = old_house.history.message
+
+    def late(message_id: str) -> Dict[str, Any]:
+        answer = right(message_id)
+        old_house.take(1, deletedAt=6)
+        return answer
+
+    old_house.history.message = late  # type: ignore[method-assign]
+    old_house.empty()
+    assert old_house.methods()[-1] == "on_message_deleted"
+
+
+def test_a_change_that_goes_before_what_is_kept(old_house: Full) -> None:
+    """A newer change of the same message is delivered at once: the older one is not delivered after it."""
+    old_house.history.errors = [refused(404)]
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    old_house.empty()
+    old_house.take(1, deletedAt=6)
+    assert old_house.methods() == ["on_message_deleted"]
+    old_house.lose_and_return()
+    old_house.settle()
+    assert old_house.deliver() == []
+
+
+@pytest.mark.parametrize("error, waits", [(refused(404), 0), (refused(503), 1)])
+def test_an_edited_message_that_can_not_be_fetched(old_house: Full, error: Exception, waits: int) -> None:
+    """If the service refuses, the edit is delivered without the text; if it fails, it is asked again."""
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    old_house.history.errors = [None, error]
+    old_house.empty()
+    (event,) = old_house.deliver()
+    assert (event.method, event.args[0].id) == ("on_message_edited", "1")
+    assert (event.args[0].text is None, len(old_house.waits)) == (not waits, waits)
+
+
+def test_many_changes_wait_for_room(old_house: Full) -> None:
+    """Where there is room for some, the others go on waiting."""
+    old_house.events.full_of_bytes = True
+    old_house.take(1, deletedAt=5)
+    old_house.wait_for_waits()
+    for number in range(2, 6):
+        old_house.inbox._keep_change(text_message(number, deletedAt=5))
+    post = old_house.events.post_stored
+
+    def post_and_fill(*args: Any) -> bool:
+        old_house.events.full_of_bytes = True
+        return post(*args)
+
+    old_house.events.post_stored = post_and_fill  # type: ignore[method-assign]
+    for number in range(1, 5):
+        old_house.events.empty()
+        old_house.wait_for_waits()
+        assert [event.args[0].id for event in old_house.deliver()] == [str(number)]
+    old_house.empty()
+    assert [event.args[0].id for event in old_house.deliver()] == ["5"]
+
+
+def test_a_message_without_an_id_is_held_too(house: Full) -> None:
+    """It can be asked for in no way, and is not lost at the beginning of a gap."""
+    house.live(1)
+    house.events.full_of_bytes = True
+    house.bodies(text_message(2, id=None))
+    house.wait_for_waits()
+    house.empty()
+    assert house.told() == texts(1, 2)
+
+
 # What is known of the beginning.
 
 
 def test_before_the_beginning_is_known_there_is_always_room() -> None:
-    """What can't be asked for yet is told, however slow the listeners are."""
+    """What can't be asked for yet is delivered, however slow the listeners are."""
     house = Full(newest=7)
-    house.room = False
+    house.events.full = True
     house.history.gate.clear()
     house.begin()
     house.live(8)
@@ -186,7 +407,7 @@ def test_the_first_question_is_not_waited_for_where_a_message_is_known() -> None
     house.history.gate.clear()
     house.begin()
     house.live(8)
-    house.room = False
+    house.events.full = True
     house.live(9, 10)
     house.history.gate.set()
     house.empty()
@@ -194,40 +415,43 @@ def test_the_first_question_is_not_waited_for_where_a_message_is_known() -> None
     assert ("8", PAGE) in house.history.questions
 
 
-def test_switched_off_nothing_is_asked_and_nobody_looks_for_room() -> None:
-    """``fetch_missed_messages=False``: messages are events like others, and may be dropped."""
+def test_switched_off_what_finds_no_room_is_asked_for_all_the_same() -> None:
+    """``fetch_missed_messages=False`` is about reconnects. A slow listener loses nothing, over a reconnect either."""
     house = Full(enabled=False)
-    house.room = False
     house.begin()
-    house.live(1, 2)
-    assert [claim for _, claim in house.queue] == [None, None]
-    assert house.told() == texts(1, 2) and house.history.questions == []
-    assert not house.looks.acquire(blocking=False)
+    house.live(1)
+    house.fill(2, 3)
+    house.inbox.lost()
+    house.begin()
+    house.live(4)
+    house.empty()
+    house.live(5)
+    assert house.told() == texts(1, 2, 3, 4, 5)
+    house.lose_and_return()
+    house.settle()
+    assert house.history.questions == [("1", PAGE), ("4", PAGE)]
 
 
 # A gap that is broken off.
 
 
-@pytest.mark.parametrize("end", ["lost", "cut", "forget"])
+@pytest.mark.parametrize("end", ["lost", "disconnect", "forget"])
 def test_a_catch_up_that_waits_for_room_can_be_stopped(house: Full, end: str) -> None:
     """By a lost connection, by ``disconnect()``, by a logout: its thread ends, and asks nothing."""
     house.fill(1)
     assert len(house.asking) == 1
-    if end == "cut":
-        house.disconnect()
-    else:
-        getattr(house.inbox, end)()
+    getattr(house if end == "disconnect" else house.inbox, end)()
     house.settle()
     assert house.asking == [] and house.history.questions == []
 
 
 def test_a_loss_during_a_gap(house: Full) -> None:
-    """The next connection goes on with it, what is held waits on, and all is told once there is room."""
+    """The next connection goes on with it, what is held waits on, and all is delivered once there is room."""
     house.live(1)
     house.fill(2, 3)
     house.inbox.lost()
     house.settle()
-    house.history.messages.append(text_message(4))
+    house.history.grow(4)
     house.begin()
     house.live(5)
     assert house.told() == texts(1) and house.history.questions == []
@@ -236,9 +460,9 @@ def test_a_loss_during_a_gap(house: Full) -> None:
 
 
 def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
-    """However often the connection goes and comes: one thread asks, once there is room, and nothing is lost."""
+    """However often the connection breaks: one thread asks, once there is room, and nothing is lost."""
     for number in range(1, 41):
-        house.room = False
+        house.events.full = True
         house.live(number)
         house.lose_and_return()
     house.empty()
@@ -247,51 +471,58 @@ def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
 
 
 def test_a_disconnect_during_a_gap(house: Full) -> None:
-    """What was queued is cut, what is held is let go; the next connection asks for all of it."""
+    """What was queued and what is held is discarded; the next connection asks for all of it."""
     house.live(1, 2, 3)
-    assert house.queue.pop(0)[1]()
+    assert house.told(1) == texts(1)
     house.fill(4, 5)
+    house.take(1, deletedAt=5)
     house.disconnect()
-    house.queue.clear()
-    house.room = True
-    house.begin()
-    house.settle()
-    assert house.told() == texts(2, 3, 4, 5)
+    assert house.deliver() == []
+    house.events.empty()
+    house.connect()
+    assert [event.args[0].id for event in house.deliver()] == ["2", "3", "4", "5", "1"]
 
 
 def test_a_disconnect_in_the_middle_of_the_pages(house: Full) -> None:
-    """Pages that were fetched and not told yet are fetched again."""
+    """Pages that were fetched and not delivered yet are fetched again."""
     house.fill(*range(1, 2 * PAGE + 1))
-    house.history.errors = [None, refused(503)]  # type: ignore[list-item]
+    house.history.errors = [None, refused(503)]
     house.on_wait = house.history.gate.clear
-    house.room = True
-    house.inbox.go_on()
+    house.events.empty()
     assert house.paused.wait(DEADLINE)
-    assert len(house.queue) == PAGE and house.queue.pop(0)[1]()
+    assert len(house.events) == PAGE and house.told(1) == texts(1)
     house.disconnect()
-    house.queue.clear()
     house.on_wait = lambda: None
     house.history.gate.set()
-    house.begin()
-    house.settle()
+    house.connect()
     assert house.told() == texts(*range(2, 2 * PAGE + 1))
 
 
-def test_a_cut_takes_what_earlier_runs_have_queued_too(house: Full) -> None:
-    """A run that ended by itself left messages in the queue; the dispatcher's cut drops them with the next one's."""
+def test_a_discard_takes_what_earlier_generations_have_queued(house: Full) -> None:
+    """A generation that ended by itself left messages in the queue: they are discarded with the next one's."""
     house.live(1, 2)
-    house.run = Run()  # the old one gave up: nobody stopped it, nothing was cut
-    house.begin()
-    house.settle()
+    house.connect()
     house.live(3)
-    claims = [claim for _, claim in house.queue]
     house.disconnect()
-    assert [claim() for claim in claims] == [False] * 3
-    house.queue.clear()
-    house.begin()
-    house.settle()
+    assert house.deliver() == []
+    house.connect()
     assert house.told() == texts(1, 2, 3)
-    assert not house.inbox._queued
+
+
+def test_what_was_held_is_not_for_a_listener_that_comes_later(house: Full) -> None:
+    """All listeners leave during a gap, and the connection breaks: what came until then is not delivered any more."""
+    house.live(1)
+    house.fill(2)
+    house.take(1, deletedAt=5)
+    house.inbox.lost()
+    house.listen(False)
+    house.begin()
+    house.deliver()
+    house.listen(True)
+    house.inbox.listeners_changed()
+    house.empty()
+    house.live(3)
+    assert house.told() == texts(3)
 
 
 # A service that does not answer as it should.
@@ -311,11 +542,11 @@ def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(house: Full) -> No
     house.history.messages_after = bounded  # type: ignore[method-assign]
     house.empty()
     assert house.told() == texts(*range(1, 51))
-    assert house.waits == [pytest.approx(0.4), pytest.approx(0.8)]
+    assert house.waits == [pytest.approx(0.2), pytest.approx(0.4)]
 
 
 def test_a_service_that_gives_no_history_gives_what_is_held(house: Full) -> None:
-    """Refused: what is held is told although there is room for some only, and so are those that come with room."""
+    """Refused: what is held is delivered although there is room for some only, and so are those that come with room."""
     house.history.errors = [refused(404)]
     house.fill(1, 2)
     house.empty()
@@ -325,75 +556,67 @@ def test_a_service_that_gives_no_history_gives_what_is_held(house: Full) -> None
 
 
 def test_held_messages_go_first_once_there_is_room(caplog: pytest.LogCaptureFixture) -> None:
-    """Asking fails for long, and there is no room: they wait. It still fails, and there is room: they are told."""
+    """Asking fails for long, and there is no room: they wait. It still fails, and there is room: they are delivered."""
     house = Full()
     house.history.gate.clear()
     house.begin()
     assert house.history.asked.acquire(timeout=DEADLINE)
     house.lose_and_return()
     house.live(1)
-    house.room = False
+    house.events.full = True
     house.history.errors = [refused() for _ in range(9)]
-    told: List[int] = []
+    waiting: List[int] = []
 
     def wait() -> None:
-        told.append(len(house.queue))
-        house.room = len(told) > 6
+        waiting.append(len(house.events))
+        house.events.full = len(waiting) <= 6
 
     house.on_wait = wait
     house.history.gate.set()
     house.settle()
-    assert told == [0] * 7 + [1] * 2
+    assert waiting == [0] * 7 + [1] * 2
     assert house.told() == texts(1)
-    assert len([record for record in caplog.records if record.levelno == logging.WARNING]) == 1
+    assert len(at_level(caplog, logging.WARNING)) == 1
 
 
 # With the real queue.
 
 
-class Street(Full):
-    """An inbox in front of a real queue, from which a listener takes when the test lets it."""
-
-    def __init__(self, limit: int, max_bytes: int) -> None:
-        self.calls = CallQueue(limit, max_bytes)
-        self._numbers = itertools.count(1)
-        self.most = self.most_bytes = 0
-        self.heard: List[str] = []
-        super().__init__(has_room=self.calls.has_room)
-        self.calls.on_room = self.inbox.go_on
-
-    def _post(self, run: Run, delivery: Delivery, size: int, claim: Optional[Callable[[], bool]] = None) -> None:
-        self.calls.put(Call(next(self._numbers), "message", delivery.method, delivery.args, True, claim, size, False))
-        self.most = max(self.most, self.calls._messages)
-        self.most_bytes = max(self.most_bytes, self.calls._message_bytes)
-
-    def listen(self) -> None:
-        while True:
-            call = self.calls.get()
-            if call is None:
-                return
-            assert isinstance(call, Call) and call.claim is not None
-            if call.claim():
-                self.heard.append(call.args[0].text)
-
-
 @pytest.mark.parametrize("limit, max_bytes", [(100, 10**9), (10_000, 20_000)])
 def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
-    """Ten thousand messages before a listener that stands still, then takes: all, once, in order, and bounded."""
-    street = Street(limit, max_bytes)
-    street.up()
+    """Ten thousand messages for a listener that stands still, then goes on: all, once, in order, and bounded."""
+
+    class Bounded(EventQueue):
+        most = most_bytes = 0
+
+        def post_stored(self, *args: Any) -> bool:
+            posted = super().post_stored(*args)
+            self.most = max(self.most, self._stored)
+            self.most_bytes = max(self.most_bytes, self._stored_bytes)
+            return posted
+
+    events = Bounded(ListenerRegistry(), limit, max_bytes)
+    house = House(events=events)
+    heard: List[str] = []
+    house.up()
+
+    class Listener:
+        def on_text_message_received(self, message: Any) -> None:
+            heard.append(message.text)
+
+    house.registry.add("message", "id", Listener())
+    dispatcher = Dispatcher(house.registry, events, "test-dispatcher", lambda: "client 7")
     numbers = range(1, 10_001)
-    listener = threading.Thread(target=street.listen, name="test-listener", daemon=True)
-    half = len(numbers) // 2
-    street.live(*numbers[:half])
-    assert street.calls._messages <= limit and street.most_bytes <= max_bytes + 100
-    listener.start()
-    street.live(*numbers[half:])
-    street.settle()
-    street.calls.put(None)
-    listener.join(DEADLINE)
-    assert not listener.is_alive()
-    assert street.heard == texts(*numbers)
+    for number in numbers:
+        house.history.grow(number)
+        house.take(number)
+        if number == 5000:
+            assert events._stored <= limit and events.most_bytes <= max_bytes + 100
+            dispatcher.start()
+    house.settle()
+    dispatcher.close()
+    dispatcher.join(DEADLINE)
+    assert heard == texts(*numbers)
     # A page, or what was held, may be put in where there was room for one.
-    assert street.most <= min(limit, max_bytes // 100) + PAGE + HELD
-    assert street.inbox.fetched > half / 2
+    assert events.most <= min(limit, max_bytes // 100) + PAGE + HELD
+    assert house.inbox.fetched > 2500

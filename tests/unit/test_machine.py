@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, CometChatWSState
-from cometchat._protocol.machine import STABLE_AFTER, ConnectionMachine, IllegalSignal, Notify
-from cometchat._protocol.states import TRANSITIONS, WITH_ERROR, Phase, Signal
+from cometchat._protocol._machine import STABLE_AFTER, ConnectionMachine, IllegalSignal, Notify
+from cometchat._protocol._states import TRANSITIONS, WITH_ERROR, Phase, Signal
 
 ERROR = CometChatException("ERR_TEST", "For a test.")
 

@@ -6,9 +6,7 @@ import logging
 import time
 from typing import Callable, Tuple
 
-from ..._protocol.endpoints import MODE_DEFAULT, MODE_LIMITED
-from ..._protocol.frames import PING
-from ..._protocol.states import CometChatWSState
+from ..._protocol import MODE_DEFAULT, MODE_LIMITED, PING, CometChatWSState
 from ...exceptions import (
     ERR_FEATURE_THROTTLED,
     ERR_PONG_TIMEOUT,

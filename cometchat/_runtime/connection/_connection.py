@@ -6,7 +6,7 @@ import logging
 import time
 from typing import Any, Callable, Optional, Tuple
 
-from ..._protocol.states import UP, CometChatWSState, Phase, Signal
+from ..._protocol import UP, CometChatWSState, Phase, Signal
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     NO_WEBSOCKET_CONNECTION,

@@ -6,15 +6,13 @@ import logging
 import time
 from typing import Callable, List, Optional, Sequence
 
-from ..._protocol.delivery import Delivery, Self, deliver
-from ..._protocol.events import AuthAnswer, Event, Ignored, Pong, ServerEvent
-from ..._protocol.frames import decode
+from ..._protocol import AuthAnswer, Delivery, Event, EventKind, Ignored, Pong, Self, ServerEvent, decode, deliver
 from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, exception_for
 from .._account import Account
 from .._counters import Counters
 from .._log import ClientLog
-from ..delivery import EventQueue, Inbox, Owed
+from ..delivery import EventQueue, Inbox, Owed, Stored
 from ..sharing import SharedConnection
 from ._generation import Generation
 
@@ -23,6 +21,9 @@ logger = logging.getLogger("cometchat.frames")
 #: Maximum length of a logged frame, and of a secret in it, in characters.
 _LONGEST_LOGGED = 2000
 _LONGEST_SECRET = 8192
+
+#: A stored event that is not a message, and has no id to ask for: it is never dropped.
+_UNFETCHABLE = Stored(None, None)
 
 
 class FrameRouter:
@@ -72,8 +73,13 @@ class FrameRouter:
                         current = self._inbox.take(generation.number, event.body, own, len(data))
                     else:
                         delivery = self._delivery_of(event, me)
-                        if delivery is not None:
+                        if delivery is None:
+                            continue
+                        if delivery.event_kind is EventKind.EPHEMERAL:
                             owed.append((delivery, len(data)))
+                        else:
+                            self._post(generation, owed)
+                            self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
                 elif isinstance(event, Pong):
                     round_trip = generation.pong(self._clock())
                     if round_trip is not None:

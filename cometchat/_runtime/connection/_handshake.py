@@ -6,9 +6,7 @@ import logging
 import time
 from typing import Callable, Optional
 
-from ..._protocol.events import AuthAnswer
-from ..._protocol.frames import encode_auth
-from ..._protocol.heartbeat import Heartbeat
+from ..._protocol import AuthAnswer, Heartbeat, encode_auth
 from ..._transport import Socket
 from ...exceptions import (
     ERR_AUTH_TIMEOUT,

@@ -6,8 +6,7 @@ import logging
 import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
-from ..._protocol.machine import ConnectionMachine, Step
-from ..._protocol.states import STATUS, UP, CometChatWSState, Phase, Signal
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._log import ClientLog

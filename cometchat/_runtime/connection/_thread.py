@@ -10,11 +10,8 @@ import logging
 import time
 from typing import Any, Callable, Dict, Optional
 
-from ..._protocol.endpoints import MODE_DEFAULT
-from ..._protocol.frames import PING
-from ..._protocol.states import UP, Phase, Signal
-from ..._transport import SocketFactory
-from ..._transport import drop_frames
+from ..._protocol import MODE_DEFAULT, PING, UP, Phase, Signal
+from ..._transport import SocketFactory, drop_frames
 from ...exceptions import (
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,

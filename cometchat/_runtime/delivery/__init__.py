@@ -2,7 +2,7 @@
 
 from ._dispatcher import Dispatcher
 from ._inbox import Inbox
-from ._queue import EventQueue, Owed
+from ._queue import EventQueue, Owed, Stored
 from ._registry import CONNECTION, ListenerRegistry, ScopedListener
 
-__all__ = ["CONNECTION", "Dispatcher", "EventQueue", "Inbox", "ListenerRegistry", "Owed", "ScopedListener"]
+__all__ = ["CONNECTION", "Dispatcher", "EventQueue", "Inbox", "ListenerRegistry", "Owed", "ScopedListener", "Stored"]

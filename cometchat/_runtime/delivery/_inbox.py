@@ -18,11 +18,10 @@ import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
-from ..._protocol.delivery import Delivery, Self, deliver_message
-from ..._protocol.message_ids import id_of, newer, older, rank
+from ..._fields import number
+from ..._protocol import Delivery, Self, deliver_message, id_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException, RateLimitException
 from ...listeners import MESSAGE_KINDS
-from ...models._fields import number
 from .._backoff import Backoff
 from .._log import ClientLog
 from .._threads import ServiceThread

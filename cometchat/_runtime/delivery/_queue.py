@@ -16,7 +16,7 @@ import queue
 from collections import deque
 from typing import Any, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
 
-from ..._protocol.delivery import Delivery
+from ..._protocol import Delivery
 from .._wakeup import Wakeup
 from ._registry import CONNECTION, ListenerRegistry
 

@@ -14,6 +14,7 @@ import random
 import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
+from ..._protocol import message_from_dict
 from ...exceptions import (
     ERR_OUTBOX_STORE,
     AuthenticationException,
@@ -22,7 +23,6 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
-from ...models.message import message_from_dict
 from .._backoff import Backoff
 from .._log import ClientLog
 from .._threads import ServiceThread

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import Callable, Deque, Optional, Union
 
-from ..._protocol.states import CometChatWSState
+from ..._protocol import CometChatWSState
 from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus

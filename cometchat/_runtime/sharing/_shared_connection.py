@@ -10,9 +10,7 @@ import threading
 import time
 from typing import Callable, Optional, Protocol
 
-from ..._protocol.endpoints import MODE_DEFAULT
-from ..._protocol.frames import readdress
-from ..._protocol.states import CometChatWSState
+from ..._protocol import MODE_DEFAULT, CometChatWSState, readdress
 from ..._transport import Socket, SocketFactory
 from ...exceptions import CometChatException
 from ...status_store import Seat, SharedStatus, StatusStore

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional, Protocol
 
-from ..._protocol.frames import PING
+from ..._protocol import PING
 from ..._transport import Socket, SocketFactory
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,

@@ -1,6 +1,6 @@
 """The state machine as tables, and nothing else: 9 phases inside, 4 statuses outside.
 
-The rule of this module: what the connection may do next is said here, once. :mod:`.machine` walks these tables, the
+The rule of this module: what the connection may do next is said here, once. :mod:`._machine` walks these tables, the
 docs' diagram is drawn from them, and the tests enumerate them: every phase with every signal is either a row here or an
 error that changes nothing.
 """

@@ -1,4 +1,4 @@
-"""The connection's state: walks the tables of :mod:`.states`, and says what follows from each step.
+"""The connection's state: walks the tables of :mod:`._states`, and says what follows from each step.
 
 It decides; it does nothing. The shell (``_runtime.connection``) calls :meth:`ConnectionMachine.handle` under its lock,
 queues the notifications, and carries out the rest.
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import List, Optional, Tuple
 
 from ..exceptions import CometChatException
-from .states import CALLBACKS, STATUS, TRANSITIONS, UP, WITH_ERROR, CometChatWSState, Phase, Signal
+from ._states import CALLBACKS, STATUS, TRANSITIONS, UP, WITH_ERROR, CometChatWSState, Phase, Signal
 
 #: Seconds (monotonic) that a connection has to live for the count of attempts to start again.
 STABLE_AFTER = 10.0
