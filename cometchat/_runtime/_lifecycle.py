@@ -85,9 +85,11 @@ class Lifecycle:
             if isinstance(error, CometChatException):
                 self._events.post("login", "login_failure", error)
             raise
-        if begun is not None:
-            self._connection.start(*begun)
-        self._account.store_session()
+        try:
+            if begun is not None:
+                self._connection.start(*begun)
+        finally:
+            self._account.store_session()
         return login.session
 
     def logout(self) -> None:
