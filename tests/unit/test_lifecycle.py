@@ -1,0 +1,652 @@
+"""Login, logout, connect, disconnect and close across each other, with fakes, and decided by events alone."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any, Callable, Iterator, List, Optional, Tuple
+
+import pytest
+
+from cometchat import CometChatException
+from cometchat._protocol import LoginState
+from cometchat._runtime import _lifecycle
+from cometchat._runtime._account import Login
+from cometchat._runtime._lifecycle import Lifecycle
+from cometchat._runtime._session import Session
+from cometchat._runtime._wakeup import Wakeup
+from cometchat.exceptions import FAILED_TO_FETCH, USER_NOT_LOGGED_IN, exception_for
+
+DEADLINE = 10.0
+
+FAILURE = exception_for(FAILED_TO_FETCH, "no network")
+
+
+def session_of(uid: str, device: str = "device") -> Session:
+    return Session("app", uid, f"token-of-{uid}", device, {"uid": uid})
+
+
+class FakeConnection:
+    """The connection: counts its generations, and writes what is asked of it into ``calls``."""
+
+    def __init__(self, calls: List[str]) -> None:
+        self.state = SimpleNamespace(number=0, wanted=False)
+        self.calls = calls
+        self.on_disconnect: Callable[[], None] = lambda: None
+        self.on_wait: Callable[[], None] = lambda: None
+        self.no_thread: Optional[CometChatException] = None
+
+    def begin(self) -> Tuple[Any, bool]:
+        begins = not self.state.wanted
+        self.calls.append("begin" if begins else "begin again")
+        self.state.wanted = True
+        self.state.number += begins
+        return self.state.number, begins
+
+    def start(self, generation: Any, begins: bool) -> None:
+        self.calls.append("start")
+        if self.no_thread is not None:
+            raise self.no_thread
+
+    def connect(self) -> None:
+        self.start(*self.begin())
+
+    def disconnect(self) -> None:
+        self.calls.append("disconnect")
+        self.state.wanted = False
+        self.state.number += 1
+        self.on_disconnect()
+
+    def join(self, timeout: float) -> None:
+        self.calls.append("join")
+
+    def wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
+        self.calls.append("wait until up")
+        self.on_wait()
+
+
+class FakeAccount:
+    """The account. ``voiding`` is called in the HTTP call of a logout, in which no lock may be held."""
+
+    def __init__(self, calls: List[str]) -> None:
+        self.session: Optional[Session] = None
+        self.calls = calls
+        self.voiding: Callable[[], None] = lambda: None
+        self.stored: Optional[Session] = None
+        self.in_store: Optional[Session] = None
+
+    def restore(self) -> bool:
+        self.session = self.in_store
+        return self.session is not None
+
+    def require(self) -> Session:
+        if self.session is None:
+            raise exception_for(USER_NOT_LOGGED_IN, "nobody")
+        return self.session
+
+    def void(self, session: Session) -> None:
+        self.calls.append(f"void {session.uid}")
+        self.voiding()
+
+    def enter(self, login: Login) -> None:
+        self.calls.append(f"enter {login.session.uid}")
+        self.session = login.session
+
+    def leave(self) -> None:
+        self.calls.append("leave")
+        self.session = None
+
+    def store_session(self) -> None:
+        self.calls.append("store")
+        self.stored = self.session
+
+
+class WatchedWakeup(Wakeup):
+    """Says when a thread is about to wait."""
+
+    waiting = threading.Semaphore(0)
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        type(self).waiting.release()
+        return super().wait(timeout)
+
+
+class House:
+    """A lifecycle, and the fakes around it, at the monotonic time ``now``."""
+
+    def __init__(self, auto_connect: bool = True, uid: Optional[str] = None) -> None:
+        self.now = 100.0
+        self.calls: List[str] = []
+        self.posted: List[Tuple[Any, ...]] = []
+        self.lock = threading.RLock()
+        self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls)
+        self.dispatcher = SimpleNamespace(start=lambda: None)
+        parts: Any = SimpleNamespace(
+            account=self.account,
+            connection=self.connection,
+            dispatcher=self.dispatcher,
+            inbox=SimpleNamespace(forget=lambda: self.calls.append("forget")),
+            events=SimpleNamespace(post=lambda kind, *event: self.posted.append(event)),
+        )
+        self.lifecycle = Lifecycle(
+            lock=self.lock, auto_connect=auto_connect, clock=lambda: self.now, **vars(parts)
+        )
+        if uid is not None:
+            self.account.in_store = session_of(uid)
+            self.lifecycle.resume()
+            self.calls.clear()
+
+    @property
+    def state(self) -> LoginState:
+        return self.lifecycle.state
+
+    @property
+    def events(self) -> List[str]:
+        return [event[0] for event in self.posted]
+
+    def login(self, uid: str = "u1", act: Callable[[], None] = lambda: None) -> Session:
+        def whole() -> Login:
+            act()
+            return Login(session_of(uid), None)
+
+        return self.lifecycle.login(whole)
+
+
+class Held:
+    """A call on another thread that stands inside its HTTP call, until it is told to go on."""
+
+    def __init__(self) -> None:
+        self.entered, self._go_on = threading.Event(), threading.Event()
+        self.raises: Optional[BaseException] = None
+
+    def __call__(self) -> None:
+        self.entered.set()
+        assert self._go_on.wait(DEADLINE)
+        if self.raises is not None:
+            raise self.raises
+
+    def go_on(self, raises: Optional[BaseException] = None) -> None:
+        self.raises = raises
+        self._go_on.set()
+
+
+class Running:
+    """A call on another thread."""
+
+    def __init__(self, call: Callable[[], Any]) -> None:
+        self._outcome: List[Any] = []
+        self._thread = threading.Thread(target=self._run, args=(call,), name="test-call", daemon=True)
+        self._thread.start()
+
+    def _run(self, call: Callable[[], Any]) -> None:
+        try:
+            self._outcome.append(call())
+        except BaseException as error:
+            self._outcome.append(error)
+
+    def end(self) -> Any:
+        """What it returned or raised."""
+        self._thread.join(DEADLINE)
+        assert not self._thread.is_alive()
+        return self._outcome[0]
+
+    @property
+    def code(self) -> str:
+        return str(self.end().code)
+
+
+@pytest.fixture(autouse=True)
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Semaphore]:
+    """Counts the threads that wait for the end of another call."""
+    WatchedWakeup.waiting = threading.Semaphore(0)
+    monkeypatch.setattr(_lifecycle, "Wakeup", WatchedWakeup)
+    yield WatchedWakeup.waiting
+
+
+def code_of(call: Callable[[], Any]) -> str:
+    with pytest.raises(CometChatException) as caught:
+        call()
+    return caught.value.code
+
+
+def held_logout(house: House) -> "tuple[Held, Running]":
+    """A logout that stands inside its HTTP call."""
+    held = house.account.voiding = Held()
+    logout = Running(house.lifecycle.logout)
+    assert held.entered.wait(DEADLINE)
+    return held, logout
+
+
+def held_login(house: House, uid: str = "u1") -> "tuple[Held, Running]":
+    """A login that stands inside its HTTP call."""
+    held = Held()
+    login = Running(lambda: house.login(uid, held))
+    assert held.entered.wait(DEADLINE)
+    return held, login
+
+
+# One call at a time.
+
+
+@pytest.mark.parametrize("auto_connect", [True, False])
+def test_a_login_enters_and_connects_in_auto_mode(auto_connect: bool) -> None:
+    """The user is entered before the connection begins; the store is written at the end."""
+    house = House(auto_connect)
+    assert house.login().uid == "u1" and house.state is LoginState.LOGGED_IN
+    assert house.calls == ["enter u1", *(["begin", "start"] if auto_connect else []), "store"]
+    assert house.events == ["login_success"] and house.posted[0][1].uid == "u1"
+
+
+def test_a_failed_login_changes_nothing() -> None:
+    """The listeners hear why, and the next login runs."""
+    house = House()
+
+    def fail() -> None:
+        assert house.state is LoginState.LOGGING_IN
+        raise FAILURE
+
+    assert code_of(lambda: house.login(act=fail)) == FAILED_TO_FETCH
+    assert house.state is LoginState.LOGGED_OUT and house.calls == []
+    assert house.posted == [("login_failure", FAILURE)]
+    assert house.login().uid == "u1"
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), ZeroDivisionError()], ids=repr)
+def test_what_is_not_the_sdks_own_error_comes_out_of_a_login(error: BaseException) -> None:
+    """A Ctrl-C on the user's thread is not an event; the login is over, though."""
+    house = House(uid="u1")
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        house.login("u2", fail)
+    house.account.voiding = fail
+    with pytest.raises(type(error)):
+        house.lifecycle.logout()
+    assert house.state is LoginState.LOGGED_IN and house.posted == []
+    house.account.voiding = lambda: None
+    house.lifecycle.logout()
+
+
+def test_a_login_that_gets_no_dispatcher_does_not_begin() -> None:
+    """No call is made whose result the listeners could not hear."""
+    house, made = House(), []
+
+    def refuse() -> None:
+        raise FAILURE
+
+    house.dispatcher.start = refuse
+    assert code_of(lambda: house.login(act=lambda: made.append(1))) == FAILED_TO_FETCH
+    assert house.state is LoginState.LOGGED_OUT and made == []
+
+
+def test_a_login_whose_connection_gets_no_thread_is_stored_all_the_same() -> None:
+    """The user is logged in, and has heard so: a restart must find the login."""
+    house = House()
+    house.connection.no_thread = FAILURE
+    assert code_of(house.login) == FAILED_TO_FETCH
+    assert house.state is LoginState.LOGGED_IN and house.events == ["login_success"]
+    assert house.account.stored is house.account.session is not None
+
+
+def test_a_logout_disconnects_voids_and_forgets_in_this_order() -> None:
+    """The connection is down before the token is void; the store is cleared at the end."""
+    house = House(uid="u1")
+    house.lifecycle.logout()
+    assert house.calls == ["disconnect", "void u1", "join", "leave", "forget", "store"]
+    assert house.state is LoginState.LOGGED_OUT and house.events == ["logout_success"]
+    assert code_of(house.lifecycle.logout) == USER_NOT_LOGGED_IN
+
+
+def test_a_failed_logout_can_be_repeated() -> None:
+    """The user is disconnected and still logged in."""
+    house = House(uid="u1")
+
+    def fail() -> None:
+        raise FAILURE
+
+    house.account.voiding = fail
+    assert code_of(house.lifecycle.logout) == FAILED_TO_FETCH
+    assert house.state is LoginState.LOGGED_IN and house.account.session is not None
+    assert house.calls == ["disconnect", "void u1"] and house.events == ["logout_failure"]
+    house.account.voiding = lambda: None
+    house.lifecycle.logout()
+    assert house.state is LoginState.LOGGED_OUT
+
+
+def test_a_second_login_of_the_same_user_keeps_the_connection() -> None:
+    """It is the same person: nothing is disconnected or forgotten."""
+    house = House(uid="u1")
+    house.login("u1")
+    assert house.calls == ["enter u1", "begin again", "start", "store"]
+
+
+def test_a_login_of_another_user_ends_the_connection_of_the_first() -> None:
+    """Before the other is entered, so that no frame of the first is taken for one of the second."""
+    house = House(uid="u1")
+    house.login("u2")
+    assert house.calls == ["disconnect", "enter u2", "forget", "begin", "start", "store"]
+
+
+def test_a_failed_login_in_place_of_another_users_keeps_that_user() -> None:
+    """And the connection."""
+    house = House(uid="u1")
+
+    def fail() -> None:
+        assert house.state is LoginState.SWITCHING
+        raise FAILURE
+
+    assert code_of(lambda: house.login("u2", fail)) == FAILED_TO_FETCH
+    assert house.state is LoginState.LOGGED_IN and house.account.require().uid == "u1"
+    assert house.calls == [] and house.connection.state.wanted
+
+
+def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
+    """A ``connect()`` of another thread right behind the disconnect began as the first user: it is ended too."""
+    house = House(uid="u1")
+    times = iter([house.connection.begin, lambda: None])
+    house.connection.on_disconnect = lambda: (next(times)(), None)[1]
+    house.login("u2")
+    assert house.calls == ["disconnect", "begin", "disconnect", "enter u2", "forget", "begin", "start", "store"]
+
+
+@pytest.mark.parametrize("timeout, waits", [(0, False), (5.0, True), (None, True)])
+def test_connect_begins_starts_and_waits(timeout: Optional[float], waits: bool) -> None:
+    """0 does not wait."""
+    house = House(auto_connect=False, uid="u1")
+    house.lifecycle.connect(timeout)
+    assert house.calls == ["begin", "start", *(["wait until up"] if waits else [])]
+
+
+def test_connect_needs_a_user() -> None:
+    """Nothing is begun without one."""
+    house = House()
+    assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
+    assert house.calls == []
+
+
+@pytest.mark.parametrize("auto_connect", [True, False])
+def test_a_stored_session_is_taken_up(auto_connect: bool) -> None:
+    """And connected in auto mode. Without one nothing happens."""
+    house = House(auto_connect)
+    house.lifecycle.resume()
+    assert house.state is LoginState.LOGGED_OUT and house.calls == []
+    house.account.in_store = session_of("u1")
+    house.lifecycle.resume()
+    assert house.state is LoginState.LOGGED_IN
+    assert house.calls == (["begin", "start"] if auto_connect else [])
+
+
+# Across a logout.
+
+
+def test_connect_during_a_logout_waits_and_then_has_no_user(waiting: threading.Semaphore) -> None:
+    """Promise 9: when ``logout()`` is back, the connection is closed, and nothing has begun another."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    connect = Running(lambda: house.lifecycle.connect(None))
+    assert waiting.acquire(timeout=DEADLINE)
+    held.go_on()
+    assert logout.end() is None and connect.code == USER_NOT_LOGGED_IN
+    assert "begin" not in house.calls and not house.connection.state.wanted
+
+
+def test_a_failed_logout_lets_the_waiting_connect_proceed(waiting: threading.Semaphore) -> None:
+    """The user is still logged in."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    connects = [Running(lambda: house.lifecycle.connect(None)) for _ in range(3)]
+    for _ in connects:
+        assert waiting.acquire(timeout=DEADLINE)
+    assert "begin" not in house.calls
+    held.go_on(FAILURE)
+    assert logout.code == FAILED_TO_FETCH and [connect.end() for connect in connects] == [None] * 3
+    assert house.calls.count("begin") == 1 and house.calls.count("wait until up") == 3
+
+
+def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may() -> None:
+    """``ERR_CONNECT_TIMEOUT``, and nothing is begun later either."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    assert code_of(lambda: house.lifecycle.connect(0)) == "ERR_CONNECT_TIMEOUT"
+    held.go_on()
+    assert logout.end() is None and "begin" not in house.calls
+
+
+def test_the_wait_for_a_logout_counts_as_time_of_connect(waiting: threading.Semaphore) -> None:
+    """``connect(5)`` that has waited 3 s for a failed logout waits 2 s for the connection."""
+    house, deadlines = House(uid="u1"), []
+    house.connection.wait_until_up = lambda deadline, timeout: deadlines.append((deadline, timeout))  # type: ignore
+    held, logout = held_logout(house)
+    connect = Running(lambda: house.lifecycle.connect(5.0))
+    assert waiting.acquire(timeout=DEADLINE)
+    house.now += 3
+    held.go_on(FAILURE)
+    assert logout.code == FAILED_TO_FETCH and connect.end() is None
+    assert deadlines == [(105.0, 5.0)]
+
+
+def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphore) -> None:
+    """Its HTTP call begins after that of the logout has ended."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    login = Running(lambda: house.login("u2", lambda: house.calls.append("act")))
+    assert waiting.acquire(timeout=DEADLINE)
+    assert "act" not in house.calls
+    held.go_on()
+    assert logout.end() is None and login.end().uid == "u2"
+    assert house.calls.index("leave") < house.calls.index("act")
+    assert house.state is LoginState.LOGGED_IN and house.account.require().uid == "u2"
+
+
+def test_a_second_logout_waits_for_the_first(waiting: threading.Semaphore) -> None:
+    """And then has nobody to log out; after a failed one it logs out itself."""
+    for failure, code in ((None, USER_NOT_LOGGED_IN), (FAILURE, None)):
+        house = House(uid="u1")
+        held, first = held_logout(house)
+        second = Running(house.lifecycle.logout)
+        assert waiting.acquire(timeout=DEADLINE)
+        house.account.voiding = lambda: None
+        held.go_on(failure)
+        first.end()
+        assert getattr(second.end(), "code", None) == code
+        assert house.state is LoginState.LOGGED_OUT
+
+
+# Across a login.
+
+
+@pytest.mark.parametrize("uid", [None, "u1"], ids=["of the first user", "in place of another's"])
+def test_a_second_login_is_refused_at_once(uid: Optional[str]) -> None:
+    """``LOGIN_IN_PROGRESS``, and its HTTP call is not made. The first one is not disturbed."""
+    house, made = House(uid=uid), []
+    held, login = held_login(house, "u2")
+    assert code_of(lambda: house.login("u3", lambda: made.append(1))) == "LOGIN_IN_PROGRESS"
+    held.go_on()
+    assert login.end().uid == "u2" and house.account.require().uid == "u2" and made == []
+    assert house.events == ["login_success"]
+
+
+def test_a_logout_during_a_login_waits_and_then_logs_out(waiting: threading.Semaphore) -> None:
+    """When it is back nobody is logged in, whichever of the two was first."""
+    house = House()
+    held, login = held_login(house)
+    logout = Running(house.lifecycle.logout)
+    assert waiting.acquire(timeout=DEADLINE)
+    assert house.calls == []
+    held.go_on()
+    assert login.end().uid == "u1" and logout.end() is None
+    assert house.account.session is None and house.state is LoginState.LOGGED_OUT
+    assert house.calls[-1] == "store" and house.account.stored is None
+
+
+def test_a_logout_during_a_login_that_fails_has_nobody(waiting: threading.Semaphore) -> None:
+    """``USER_NOT_LOGGED_IN``; in place of another user's login that user is logged out."""
+    for uid, code in ((None, USER_NOT_LOGGED_IN), ("u1", None)):
+        house = House(uid=uid)
+        held, login = held_login(house, "u2")
+        logout = Running(house.lifecycle.logout)
+        assert waiting.acquire(timeout=DEADLINE)
+        held.go_on(FAILURE)
+        assert login.code == FAILED_TO_FETCH
+        assert getattr(logout.end(), "code", None) == code and house.account.session is None
+
+
+def test_connect_during_a_first_login_has_no_user() -> None:
+    """It does not wait: nobody is logged in, and the login connects by itself in auto mode."""
+    house = House()
+    held, login = held_login(house)
+    assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
+    held.go_on()
+    assert login.end().uid == "u1"
+
+
+def test_connect_during_a_login_in_place_of_another_users_runs() -> None:
+    """As that user, who is logged in until the other one is."""
+    house = House(auto_connect=False, uid="u1")
+    held, login = held_login(house, "u2")
+    house.lifecycle.connect(None)
+    assert house.calls == ["begin", "start", "wait until up"]
+    held.go_on()
+    assert login.end().uid == "u2"
+    assert house.calls[3:] == ["disconnect", "enter u2", "forget", "store"] and not house.connection.state.wanted
+
+
+@pytest.mark.parametrize("uid", [None, "u1", "u2"], ids=["first", "same user", "another user"])
+def test_a_disconnect_during_a_login_holds(uid: Optional[str]) -> None:
+    """The login succeeds, and does not connect."""
+    house = House(uid=uid)
+    house.login("u2", house.connection.disconnect)
+    assert house.account.require().uid == "u2" and house.events == ["login_success"]
+    assert "begin" not in house.calls and not house.connection.state.wanted
+
+
+def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
+    """What was asked for last holds."""
+    house = House(uid="u1")
+
+    def act() -> None:
+        house.connection.disconnect()
+        house.lifecycle.connect(0)
+
+    house.login("u1", act)
+    assert house.connection.state.wanted
+    house = House(uid="u1")
+    house.login("u2", lambda: (house.connection.disconnect(), house.lifecycle.connect(0), None)[2])
+    assert house.connection.state.wanted and house.account.require().uid == "u2"
+    assert house.calls[-3:] == ["begin", "start", "store"]
+
+
+# A call inside another one, on the same thread.
+
+
+def test_a_call_inside_a_login_on_its_own_thread_is_refused() -> None:
+    """A ``refresh`` callable that logs in or out would wait for itself: ``LOGIN_IN_PROGRESS``."""
+    house, codes = House(), []
+
+    def act() -> None:
+        codes.extend([code_of(house.lifecycle.logout), code_of(house.login)])
+
+    house.login("u1", act)
+    house.login("u2", act)  # in place of another user's, too
+    assert codes == ["LOGIN_IN_PROGRESS"] * 4 and house.account.require().uid == "u2"
+
+
+def test_a_call_inside_a_logout_on_its_own_thread_is_refused() -> None:
+    """Each of the three."""
+    house, codes = House(uid="u1"), []
+
+    def voiding() -> None:
+        calls = (house.lifecycle.logout, house.login, lambda: house.lifecycle.connect(None))
+        codes.extend([code_of(call) for call in calls])  # type: ignore[arg-type]
+
+    house.account.voiding = voiding
+    house.lifecycle.logout()
+    assert codes == ["LOGIN_IN_PROGRESS"] * 3 and house.state is LoginState.LOGGED_OUT
+
+
+def test_no_lock_is_held_during_an_http_call() -> None:
+    """Another thread's ``get_connection_status()``, its listeners and its ``disconnect()`` go on."""
+    house, got = House(), []
+
+    def other() -> None:
+        got.append(house.lock.acquire(timeout=DEADLINE))
+        house.lock.release()
+
+    def act() -> None:
+        Running(other).end()
+
+    house.login("u1", act)
+    house.account.voiding = act
+    house.lifecycle.logout()
+    assert got == [True, True]
+
+
+# The end.
+
+
+@pytest.mark.parametrize("uid", [None, "u1"], ids=["first", "in place of another's"])
+def test_a_close_during_a_login_enters_nothing(uid: Optional[str]) -> None:
+    """``ERR_CLIENT_CLOSED``: nobody is entered, stored or connected, and a listener hears of a failure."""
+    house = House(uid=uid)
+    assert code_of(lambda: house.login("u2", lambda: (house.lifecycle.close(), None)[1])) == "ERR_CLIENT_CLOSED"
+    assert house.state is LoginState.CLOSED and house.lifecycle.closed
+    assert {"enter u2", "begin", "start", "store"}.isdisjoint(house.calls)
+    assert house.events == ["login_failure"]
+
+
+def test_a_close_during_a_logout_does_not_undo_it() -> None:
+    """The token is void: the login is gone from the store as well."""
+    house = House(uid="u1")
+    house.account.voiding = lambda: (house.lifecycle.close(), None)[1]
+    house.lifecycle.logout()
+    assert house.state is LoginState.CLOSED and house.account.session is None and "store" in house.calls
+
+
+@pytest.mark.parametrize("name", ["connect", "login", "logout"])
+def test_a_close_ends_the_wait_for_another_call(waiting: threading.Semaphore, name: str) -> None:
+    """The logout that they wait for may hang: they get ``ERR_CLIENT_CLOSED`` before it ends."""
+    house = House(uid="u1")
+    held, logout = held_logout(house)
+    calls = {"connect": lambda: house.lifecycle.connect(None), "login": house.login, "logout": house.lifecycle.logout}
+    waits = Running(calls[name])  # type: ignore[arg-type]
+    assert waiting.acquire(timeout=DEADLINE)
+    assert house.lifecycle.close()
+    assert waits.code == "ERR_CLIENT_CLOSED"
+    held.go_on()
+    assert logout.end() is None and house.state is LoginState.CLOSED
+
+
+def test_after_a_close_each_call_is_refused() -> None:
+    """And closing again is a no-op."""
+    house = House(uid="u1")
+    assert house.lifecycle.close() and not house.lifecycle.close()
+    for call in (house.login, house.lifecycle.logout, lambda: house.lifecycle.connect(0)):
+        assert code_of(call) == "ERR_CLIENT_CLOSED"  # type: ignore[arg-type]
+    assert house.calls == []
+
+
+def test_a_session_is_not_taken_up_after_a_close() -> None:
+    """A signal handler may close a client that is just being made."""
+    house = House()
+    house.account.in_store = session_of("u1")
+    house.account.restore = lambda: house.lifecycle.close()  # type: ignore[method-assign]
+    house.lifecycle.resume()
+    assert house.state is LoginState.CLOSED and house.calls == []
+
+
+# Forks.
+
+
+@pytest.mark.parametrize("closed", [True, False])
+@pytest.mark.parametrize("uid", [None, "u1"])
+def test_the_child_of_a_fork_has_the_parents_login(uid: Optional[str], closed: bool) -> None:
+    """Whichever call was under way in the parent: none is in the child. It connects if somebody is logged in."""
+    house = House()
+    house.account.session = None if uid is None else session_of(uid)
+    house.lifecycle.take_over(closed)
+    expected = LoginState.CLOSED if closed else LoginState.LOGGED_OUT if uid is None else LoginState.LOGGED_IN
+    assert house.state is expected
+    house.lifecycle.reconnect_after_fork()
+    assert house.calls == (["begin", "start"] if expected is LoginState.LOGGED_IN else [])
