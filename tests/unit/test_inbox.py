@@ -545,6 +545,18 @@ def test_changes_that_disconnect_discards_are_delivered(house: House, mark: str,
     assert house.deliver() == []
 
 
+def test_changes_that_disconnect_discards_at_the_beginning_are_delivered() -> None:
+    """Not even the newest id was known when they were discarded."""
+    house = House(newest=3)
+    house.history.gate.clear()
+    house.begin()
+    house.take(1, deletedAt=5)
+    house.disconnect()
+    house.history.gate.set()
+    house.connect()
+    assert [event.args[0].id for event in house.deliver()] == ["1"]
+
+
 def test_changes_that_wait_for_a_catch_up_outlive_disconnect() -> None:
     """They were not even queued when disconnect() came."""
     house = House(newest=3)

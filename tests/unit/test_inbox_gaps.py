@@ -273,41 +273,100 @@ def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: F
     old_house.take(2, deletedAt=6)
     for number in range(7, 1000):
         old_house.take(1, editedAt=number, data={"text": f"old text {number}"})
-    assert list(old_house.inbox._changes) == ["1"] and "data" not in old_house.inbox._changes["1"]
+    assert list(old_house.inbox._changes) == ["3", "2", "1"] and "data" not in old_house.inbox._changes["1"]
     old_house.history.messages[0] = text_message(1, editedAt=999, data={"text": "as it is now"})
     old_house.empty()
     events = old_house.deliver()
     assert [(event.method, event.args[0].id, event.args[0].text) for event in events] == [
-        ("on_message_edited", "1", "as it is now"),
-        ("on_message_edited", "2", "text 2"),
         ("on_message_edited", "3", "text 3"),
-        ("on_message_deleted", "2", "text 2"),
+        ("on_message_deleted", "2", None),
+        ("on_message_edited", "1", "as it is now"),
     ]
-    assert [question for question in old_house.history.questions if question[0] == "message"] == [("message", "1")]
+    asked = [question[1] for question in old_house.history.questions if question[0] == "message"]
+    assert asked == ["3", "1"]
 
 
-def test_more_changes_than_can_be_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The newest of each message is kept, an older one does not come after it, and each message has its last word."""
+def test_more_changes_than_can_be_held(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest of each message is kept, and none comes after a newer one, of the same message or of another."""
     monkeypatch.setattr(inbox_module, "HELD", 4)
-    house = Full(newest=10)
-    house.up()
-    house.fill(11)
-    for number in (1, 2, 3, 1, 2):
-        house.take(number, editedAt=5)
-    house.take(3, deletedAt=6)
-    house.take(1, editedAt=7, data={"text": "newest"})
-    house.history.messages[0] = text_message(1, editedAt=7, data={"text": "newest"})
-    house.history.messages[1] = text_message(2, editedAt=5, data={"text": "newest"})
-    house.empty()
-    last: Dict[str, Any] = {}
-    for event in house.deliver():
-        last[event.args[0].id] = (event.method, event.args[0].text)
-    assert last == {
-        "11": ("on_text_message_received", "text 11"),
-        "1": ("on_message_edited", "newest"),
-        "2": ("on_message_edited", "newest"),
-        "3": ("on_message_deleted", "text 3"),
-    }
+    old_house.fill(11)
+    for number in (1, 2, 3, 1, 4):
+        old_house.take(number, editedAt=5)
+    old_house.take(3, deletedAt=6)
+    old_house.take(1, editedAt=7)
+    old_house.history.messages[0] = text_message(1, editedAt=7, data={"text": "newest"})
+    old_house.empty()
+    assert [(event.method[3:], event.args[0].id, event.args[0].text) for event in old_house.deliver()] == [
+        ("text_message_received", "11", "text 11"),
+        ("message_edited", "1", "text 1"),
+        ("message_edited", "2", "text 2"),
+        ("message_edited", "3", "text 3"),
+        ("message_edited", "4", "text 4"),
+        ("message_deleted", "3", None),
+        ("message_edited", "1", "newest"),
+    ]
+
+
+def test_a_flood_while_changes_are_delivered(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that find no room while an edited message is fetched are asked for: none is lost, none goes before."""
+    monkeypatch.setattr(inbox_module, "HELD", 2)
+    old_house.events.full_of_bytes = True
+    old_house.take(1, editedAt=5)
+    old_house.wait_for_waits()
+    right = old_house.history.message
+
+    def flooded(message_id: str) -> Dict[str, Any]:
+        old_house.live(11, 12, 13, 14)
+        return right(message_id)
+
+    old_house.history.message = flooded  # type: ignore[method-assign]
+    old_house.empty()
+    old_house.live(15)
+    assert old_house.told() == texts(1, 11, 12, 13, 14, 15)
+
+
+def test_a_discard_does_not_take_an_older_change_for_the_newest(old_house: Full) -> None:
+    """An edit is in the queue, and a deletion of the same message found no room, when disconnect() comes."""
+    old_house.take(1, 2, editedAt=5)
+    old_house.events.full_of_bytes = True
+    old_house.take(1, deletedAt=6)
+    old_house.wait_for_waits()
+    old_house.disconnect()
+    old_house.events.empty()
+    old_house.connect()
+    assert [(event.method, event.args[0].id) for event in old_house.deliver()] == [
+        ("on_message_edited", "2"),
+        ("on_message_deleted", "1"),
+    ]
+
+
+@pytest.mark.parametrize("mark", ["editedAt", "deletedAt"])
+def test_a_disconnect_while_a_change_is_delivered(old_house: Full, mark: str) -> None:
+    """The generation is old before the change is queued: the next connection delivers it."""
+    old_house.events.full_of_bytes = True
+    old_house.take(1, **{mark: 5})
+    old_house.wait_for_waits()
+    right = old_house.history.messages_after
+
+    def late(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        old_house.history.messages_after = right  # type: ignore[method-assign]
+        page = right(message_id, limit)
+        if mark == "deletedAt":
+            old_house.events.advance()
+        return page
+
+    def late_message(message_id: str) -> Dict[str, Any]:
+        old_house.events.advance()
+        return text_message(1, editedAt=5)
+
+    old_house.history.messages_after = late  # type: ignore[method-assign]
+    old_house.history.message = late_message  # type: ignore[method-assign]
+    old_house.empty()
+    assert old_house.deliver() == []
+    old_house.inbox.discard_old()
+    old_house.history.message = lambda message_id: text_message(1, editedAt=5)  # type: ignore[method-assign]
+    old_house.connect()
+    assert [event.args[0].id for event in old_house.deliver()] == ["1"]
 
 
 def test_a_deletion_while_an_edit_is_fetched_is_not_lost(old_house: Full) -> None:
@@ -372,6 +431,7 @@ def test_many_changes_wait_for_room(old_house: Full) -> None:
         old_house.events.empty()
         old_house.wait_for_waits()
         assert [event.args[0].id for event in old_house.deliver()] == [str(number)]
+    old_house.events.post_stored = post  # type: ignore[method-assign]
     old_house.empty()
     assert [event.args[0].id for event in old_house.deliver()] == ["5"]
 

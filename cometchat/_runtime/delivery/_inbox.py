@@ -119,7 +119,7 @@ class CatchUp:
 
 
 class Inbox:
-    """One client's inbox. The connection thread calls :meth:`begin`, :meth:`take` and :meth:`lost`; any thread the rest.
+    """One client's inbox. The connection thread calls :meth:`begin`, :meth:`take` and :meth:`lost`; any the rest.
 
     :param enabled: ask for messages that came while the connection was down.
     :param name: of the thread that asks.
@@ -172,7 +172,7 @@ class Inbox:
             if self._events.generation != generation:
                 return
             if self._generation != generation:
-                self._discard_held()
+                self._keep_older_changes(self._discard_held())
             if not self._enabled and self._held is None:
                 return
             self._generation, self._up = generation, True
@@ -194,6 +194,7 @@ class Inbox:
             elif self._held is not None:
                 self._hold(self._held, body, size)
             elif self._known is None or self._events.has_room(fetchable=_own_id(body) is not None):
+                self._changes.pop(_changed_id(body) or "", None)  # an older change of the same message
                 self._post(generation, body, size)
             else:
                 task = self._open_gap(generation, body, size)
@@ -225,17 +226,19 @@ class Inbox:
     def discard_old(self) -> None:
         """Discard what waits in the queue for an old generation; its messages become unknown again."""
         with self._lock:
+            changes: List[Dict[str, Any]] = []
             for stored in self._events.discard_old():
                 if stored.message_id is not None:
                     self._seen.pop(stored.message_id, None)
                     self._known = older(_asked_from(stored), self._known)
                     self._floor = older(_asked_from(stored), self._floor)
                 elif stored.body is not None:
-                    self._keep_change(stored.body)
+                    changes.append(stored.body)
             if self._generation != self._events.generation:
                 self._up = False
                 self._stop()
-                self._discard_held()
+                changes += self._discard_held()
+            self._keep_older_changes(changes)
 
     def forget(self) -> None:
         """Forget everything: the user is another one, or none."""
@@ -278,22 +281,19 @@ class Inbox:
             self._task = None
 
     def _hold(self, held: _Held, body: Dict[str, Any], size: int) -> None:
-        changed = _changed_id(body)
-        if changed not in self._changes and held.add(body, size):
-            return
-        if changed is None:
-            held.skipped += 1
-            return
-        if changed not in self._changes:
-            held.keep(lambda other: _changed_id(other) != changed)  # older changes of the same message
-        self._keep_change(body)
-
-    def _discard_held(self) -> None:
-        """Discard the messages that wait: the service is asked for them later. Changes of messages are kept."""
-        held, self._held = self._held, None
-        for body, _ in held.messages if held is not None else ():
-            if _own_id(body) is None:
+        is_change = _changed_id(body) is not None
+        if is_change and self._changes:
+            self._keep_change(body)  # behind those that are kept
+        elif not held.add(body, size):
+            if is_change:
                 self._keep_change(body)
+            else:
+                held.skipped += 1
+
+    def _discard_held(self) -> List[Dict[str, Any]]:
+        """Discard the messages that wait: the service is asked for them later. Returns the changes, oldest first."""
+        held, self._held = self._held, None
+        return [body for body, _ in held.messages if _own_id(body) is None] if held is not None else []
 
     def _open_gap(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
         """From this message on, the service is asked once there is room."""
@@ -317,6 +317,15 @@ class Inbox:
             self._changes[message_id] = {key: value for key, value in body.items() if key != "data"}
             self._changes.move_to_end(message_id)
 
+    def _keep_older_changes(self, bodies: List[Dict[str, Any]]) -> None:
+        """Keep changes that came before all those that are kept."""
+        newer_ones, self._changes = self._changes, OrderedDict()
+        for body in [*bodies, *newer_ones.values()]:
+            self._keep_change(body)
+
+    def _is_current(self, task: CatchUp) -> bool:
+        return self._task is task and task.generation == self._events.generation
+
     def _finish(self, task: CatchUp, unfinished: Optional[str] = None) -> None:
         with self._lock:
             if self._task is task:
@@ -327,6 +336,8 @@ class Inbox:
         self._release(task.generation)
 
     def _release(self, generation: int) -> None:
+        if generation != self._events.generation:
+            self._keep_older_changes(self._discard_held())
         held, self._held = self._held, None
         for body, size in held.messages if held is not None else ():
             self._post(generation, body, size)
@@ -340,14 +351,10 @@ class Inbox:
         if delivery is not None:
             stored = Stored(message_id, self._known, body if message_id is None else None)
             if not self._events.post_stored(delivery, generation, size, stored):
-                if message_id is None:
-                    self._keep_change(body)
                 return
             self.fetched += fetched
         if message_id is not None:
             self._note(message_id)
-        else:
-            self._changes.pop(id_of(body) or "", None)  # an older change of the same message
 
     def _note(self, message_id: Optional[str]) -> None:
         self._remember(message_id)
@@ -425,7 +432,7 @@ class Inbox:
             return self._ask_newest(task)
         page = [(body, len(str(body))) for body in self._history.messages_after(task.after, task.limit)]
         with self._lock:
-            if self._task is not task:
+            if not self._is_current(task):
                 return True
             before, skipped = task.after, self._held.skipped if self._held is not None else 0
             if self._held is not None:
@@ -446,7 +453,11 @@ class Inbox:
                 # Under the same lock: no message may come between the look and the release.
                 self._end(task, None)
                 return True
-        return self._deliver_changes(task)
+            # The changes that found no room came after what waits; what comes now waits for them.
+            self._release(task.generation)
+            self._held = _Held()
+        self._deliver_changes(task)
+        return False
 
     def _ask_newest(self, task: CatchUp) -> bool:
         newest = self._history.newest_message_id()
@@ -461,22 +472,18 @@ class Inbox:
         self._finish(task)
         return True
 
-    def _deliver_changes(self, task: CatchUp) -> bool:
-        """Queue the changes that found no room. Returns False if there is none now."""
+    def _deliver_changes(self, task: CatchUp) -> None:
+        """Queue the changes that found no room, while there is some now."""
         while True:
             with self._lock:
-                if self._task is not task:
-                    return True
-                if not self._changes:
-                    self._end(task, None)
-                    return True
-                if not self._events.has_room():
-                    return False
+                if not self._is_current(task) or not self._changes or not self._events.has_room():
+                    return
                 message_id, body = next(iter(self._changes.items()))
             changed = body if number(body, "deletedAt") else self._edited(message_id, body)
             with self._lock:
-                # A newer change may have come; it goes the same way.
-                if self._task is task and self._changes.get(message_id) is body:
+                # If a newer change has taken its place, that one is next.
+                if self._is_current(task) and self._changes.get(message_id) is body:
+                    del self._changes[message_id]
                     self._post(task.generation, changed, len(str(changed)))
 
     def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
@@ -516,7 +523,9 @@ class Inbox:
                 return
             task.released = True
             self._release(task.generation)
-        self._log.warning("Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error)
+        self._log.warning(
+            "Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error
+        )
 
 
 def _own_id(body: Dict[str, Any]) -> Optional[str]:

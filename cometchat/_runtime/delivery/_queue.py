@@ -188,7 +188,7 @@ class EventQueue:
         return discarded
 
     def add_producer(self) -> None:
-        """Keep the dispatcher running until :meth:`remove_producer`: a thread posts the results of what it has begun."""
+        """Keep the dispatcher running until :meth:`remove_producer`: a thread still posts results of its work."""
         with self._lock:
             self._producers += 1
 
