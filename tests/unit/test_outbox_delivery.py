@@ -48,6 +48,7 @@ class House:
         self.renewals: List[Callable[[], None]] = []
         self.tried: List[str] = []
         self.told: List[Any] = []
+        self.producers = 0
         self.waits: List[Any] = []
         self.on_try: Callable[[str], None] = lambda muid: None
         self.on_wait: Callable[[Wakeup], None] = lambda wakeup: None
@@ -55,10 +56,9 @@ class House:
         self.delivery = OutboxDelivery(
             self.store if path is None else OutboxStore(path, log=LOG, durable=False),
             account=self,
-            connection=self,
+            channel=self,
             sender=self,
-            dispatcher=self,
-            rate_limit_remaining=lambda: self.remaining,
+            events=self,
             log=LOG,
             name="test-outbox",
             jitter=jitter,
@@ -71,19 +71,30 @@ class House:
 
     # As the account.
 
+    @property
     def session(self) -> Any:
         return self.login
+
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        return self.remaining
 
     def renew(self) -> None:
         self.renewals.pop(0)()
 
-    # As the connection and the dispatcher.
+    # As the channel and the queue of events.
 
     def sendable(self) -> Tuple[str, ...]:
         return self.kinds
 
     def post(self, *call: Any) -> None:
         self.told.append(call)
+
+    def add_producer(self) -> None:
+        self.producers += 1
+
+    def remove_producer(self) -> None:
+        self.producers -= 1
 
     # As the sender.
 
@@ -564,7 +575,7 @@ def test_a_sent_item_whose_row_stays(house, error):
 
 def test_a_report_that_fails(house):
     """The call of the listeners can't be queued: the item is not sent again, and the listeners hear of it once."""
-    house.delivery._dispatcher = SimpleNamespace(post=failing(2, MemoryError(), house.post))
+    house.delivery._events = SimpleNamespace(post=failing(2, MemoryError(), house.post))
     house.put("a")
     assert house.flush()
     assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])

@@ -14,7 +14,7 @@ import random
 import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
-from ..._protocol import message_from_dict
+from ..._protocol import ErrorKind, error_kind, message_from_dict
 from ...exceptions import (
     ERR_OUTBOX_STORE,
     AuthenticationException,
@@ -27,7 +27,6 @@ from .._backoff import Backoff
 from .._log import ClientLog
 from .._threads import ServiceThread
 from .._wakeup import Wakeup
-from ._error_kind import ErrorKind, error_kind
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
 
 #: Maximum number of items read at once.

@@ -1,0 +1,485 @@
+"""Which generation is current, what the status is, and who is woken: with a clock of the tests', and no socket."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, List, Optional, Tuple
+
+import pytest
+
+from cometchat import CometChatException, ConnectionException
+from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
+from cometchat._protocol._machine import IllegalSignal
+from cometchat._runtime._counters import Counters
+from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime.connection import Connection, ConnectionState, Generation
+from cometchat._runtime.connection import _state as state_module
+from cometchat._runtime.delivery import EventQueue, ListenerRegistry
+from cometchat._runtime.delivery._queue import Event
+
+DEADLINE = 10.0
+
+ERROR = ConnectionException("WS_CONNECTION_FAIL", "it broke")
+REFUSED = CometChatException("WS_AUTH_FAIL", "no")
+
+#: How the connection thread comes to each phase, from a begun generation on: (signal, with this error).
+WAYS: Dict[Phase, List[Tuple[Signal, Optional[CometChatException]]]] = {
+    Phase.OPENING: [],
+    Phase.AUTHENTICATING: [(Signal.OPENED, None)],
+    Phase.RENEWING: [(Signal.OPENED, None), (Signal.STALE, None)],
+    Phase.ONLINE: [(Signal.OPENED, None), (Signal.ACCEPTED, None)],
+    Phase.THROTTLED: [(Signal.OPENED, None), (Signal.ACCEPTED, None), (Signal.THROTTLED, None)],
+    Phase.LOST: [(Signal.OPENED, None), (Signal.ACCEPTED, None), (Signal.LOST, ERROR)],
+    Phase.BACKOFF: [(Signal.FAILED, ERROR)],
+}
+
+WANTED = sorted(WAYS, key=str)
+
+
+class House:
+    """A state, with a real queue behind it."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.registry = ListenerRegistry()
+        self.events = EventQueue(self.registry, 100)
+        self.counters = Counters(wall_clock=lambda: self.now)
+        self.state = ConnectionState(self.registry, self.events, self.counters, lambda: "client 1", lambda: self.now)
+
+    def in_phase(self, phase: Phase) -> Generation:
+        """Begin a generation, and bring it to a phase."""
+        generation, begins = self.state.begin()
+        assert begins
+        for signal, error in WAYS[phase]:
+            assert self.state.signal(generation, signal, error) is not None
+        assert self.state.phase(generation) is phase
+        return generation
+
+    def posted(self) -> List[Event]:
+        """What the dispatcher would take."""
+        taken: List[Event] = []
+        while True:
+            some = self.events.take()
+            if not some:
+                return taken
+            taken += [event for event in some if isinstance(event, Event)]
+
+    def names(self) -> List[str]:
+        return [event.method for event in self.posted()]
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+class FakeSocket:
+    """Counts its interrupts."""
+
+    def __init__(self) -> None:
+        self.interrupts = 0
+
+    def interrupt(self) -> None:
+        self.interrupts += 1
+
+
+# Which generation is current.
+
+
+def test_a_generation_begins_once(house: House) -> None:
+    """A second ``connect()`` gets the one that is under way, and no thread is to be started for it."""
+    assert (house.state.number, house.state.wanted) == (0, False)
+    generation, begins = house.state.begin()
+    assert begins and house.state.begin() == (generation, False)
+    assert house.state.newest is generation and house.state.is_current(generation)
+    assert generation.number == house.state.number == house.events.generation == 1
+
+
+def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) -> None:
+    """So that whatever comes in between belongs to neither."""
+    numbers = []
+    for _ in range(3):
+        numbers.append(house.state.begin()[0].number)
+        house.state.end(Signal.DISCONNECT)
+        numbers.append(house.state.number)
+    house.state.end(Signal.DISCONNECT)
+    numbers.append(house.state.number)
+    assert numbers == [1, 2, 3, 4, 5, 6, 7]
+
+
+AGES: Dict[str, Callable[[ConnectionState], object]] = {
+    "after disconnect()": lambda state: state.end(Signal.DISCONNECT),
+    "after another connect()": lambda state: (state.end(Signal.DISCONNECT), state.begin()),
+    "after close()": lambda state: state.end(Signal.CLOSE),
+}
+
+
+@pytest.mark.parametrize("age", sorted(AGES))
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_what_an_old_generation_reports_changes_nothing(house: House, phase: Phase, age: str) -> None:
+    """Each question is answered None or False: its thread ends, and says nothing."""
+    old = house.in_phase(phase)
+    AGES[age](house.state)
+    house.posted()
+    before = house.state.number, house.state.status, house.state.last_error, house.counters.stats(
+        fetched=0, queued=0, dropped=0
+    )
+    for signal in Signal:
+        for error in (None, ERROR):
+            assert house.state.signal(old, signal, error) is None
+    assert house.state.accept(old, throttled=False) is False and house.state.accept(old, throttled=True) is False
+    assert house.state.phase(old) is None and not house.state.is_current(old)
+    house.state.fail(old, ERROR)
+    old.wake.set()
+    house.state.rearm(old)
+    assert old.wake.is_set()
+    assert house.posted() == []
+    assert before == (
+        house.state.number,
+        house.state.status,
+        house.state.last_error,
+        house.counters.stats(fetched=0, queued=0, dropped=0),
+    )
+
+
+def test_a_generation_that_was_given_up_is_not_current(house: House) -> None:
+    """A refused credential ends it, though its number is still the newest: the thread is to end."""
+    generation = house.in_phase(Phase.OPENING)
+    step = house.state.signal(generation, Signal.REFUSED, REFUSED)
+    assert step is not None and step.new is Phase.IDLE
+    assert not house.state.is_current(generation) and not house.state.wanted
+    assert house.state.why_stopped() == (REFUSED, REFUSED)
+    other, begins = house.state.begin()
+    assert begins and other is not generation and house.state.why_stopped() == (None, None)
+
+
+def test_nothing_begins_after_close(house: House) -> None:
+    """``ERR_CLIENT_CLOSED``, and the end of the end is a no-op."""
+    generation = house.in_phase(Phase.ONLINE)
+    assert house.state.end(Signal.CLOSE) is generation
+    number = house.state.number
+    with pytest.raises(CometChatException) as caught:
+        house.state.begin()
+    assert caught.value.code == "ERR_CLIENT_CLOSED" and house.state.closed
+    assert house.state.end(Signal.CLOSE) is None and house.state.end(Signal.DISCONNECT) is None
+    assert house.state.number == number
+
+
+# Signals.
+
+
+def test_a_signal_that_fits_one_phase_only_is_a_no_op_in_another(house: House) -> None:
+    """The step says where it stands: it is current, and nothing has changed."""
+    generation = house.in_phase(Phase.ONLINE)
+    house.posted()
+    step = house.state.signal(generation, Signal.RETRY, only_in=Phase.LOST)
+    assert step is not None and (step.old, step.new, step.notifications) == (Phase.ONLINE, Phase.ONLINE, ())
+    assert house.posted() == [] and house.state.status == "connected"
+
+
+def test_a_signal_that_the_phase_has_no_row_for_changes_nothing(house: House) -> None:
+    """A mistake of this SDK: it is raised, and the lock is free afterwards."""
+    generation = house.in_phase(Phase.OPENING)
+    house.posted()
+    with pytest.raises(IllegalSignal):
+        house.state.signal(generation, Signal.ACCEPTED)
+    assert house.state.phase(generation) is Phase.OPENING and house.posted() == []
+    free = threading.Thread(target=lambda: house.state.phase(generation), name="test-lock")
+    free.start()
+    free.join(DEADLINE)
+    assert not free.is_alive()
+
+
+def test_the_events_of_a_life_are_posted_in_order(house: House) -> None:
+    """Each is bound to its generation, but for ``on_disconnected``: that is the end of each story."""
+    generation = house.in_phase(Phase.LOST)
+    house.state.signal(generation, Signal.RETRY)
+    posted = house.posted()
+    assert [event.method for event in posted] == [
+        *("on_connecting", "on_connected", "on_connection_error", "on_disconnected", "on_connecting")
+    ]
+    assert [event.generation for event in posted] == [1, 1, 1, None, 1]
+    assert [event.args for event in posted if event.args] == [(ERROR,)]
+
+
+def test_the_newest_error_and_its_phase_are_kept(house: House) -> None:
+    """Until the next ``connect()`` begins; ``disconnect()`` keeps the error, and is not stopped by it."""
+    generation = house.in_phase(Phase.BACKOFF)
+    assert (house.state.last_error, house.state.failed_in) == (ERROR, Phase.OPENING)
+    house.state.signal(generation, Signal.GAVE_UP)
+    assert house.state.why_stopped() == (ERROR, ERROR)
+    house.state.end(Signal.DISCONNECT)
+    assert house.state.why_stopped() == (ERROR, None)
+    house.state.begin()
+    assert (house.state.last_error, house.state.failed_in) == (None, None)
+
+
+def test_connect_ends_a_wait_and_no_more_than_that(house: House) -> None:
+    """In a backoff the wait is over, and the thread makes the next attempt; in an attempt nothing changes."""
+    generation = house.in_phase(Phase.BACKOFF)
+    assert house.state.begin() == (generation, False)
+    assert generation.wake.is_set() and house.state.phase(generation) is Phase.OPENING
+    generation.wake.clear()
+    assert house.state.begin() == (generation, False) and not generation.wake.is_set()
+
+
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_a_wait_is_rearmed_only_while_there_is_one(house: House, phase: Phase) -> None:
+    """Elsewhere ``connect()`` has ended the wait already, and its wake-up must not be lost."""
+    generation = house.in_phase(phase)
+    generation.wake.set()
+    house.state.rearm(generation)
+    assert generation.wake.is_set() == (phase not in (Phase.BACKOFF, Phase.LOST))
+
+
+# Whatever fails.
+
+
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_the_status_is_true_after_an_unexpected_error_in_any_phase(house: House, phase: Phase) -> None:
+    """``connecting``, since the thread goes on; the listeners hear of a loss or a failed attempt, once."""
+    generation = house.in_phase(phase)
+    house.posted()
+    house.state.fail(generation, REFUSED)
+    assert house.state.status == "connecting" and house.state.phase(generation) is Phase.BACKOFF
+    if phase in UP:
+        assert house.names() == ["on_connection_error", "on_disconnected", "on_connecting"]
+    elif phase is Phase.LOST:
+        assert house.names() == ["on_connecting"]  # the error of the loss was told
+    else:
+        assert house.names() == ([] if phase is Phase.BACKOFF else ["on_connection_error"])
+    house.state.fail(generation, REFUSED)
+    assert house.posted() == [] and house.state.phase(generation) is Phase.BACKOFF
+    assert house.state.signal(generation, Signal.RETRY_DUE) is not None
+
+
+def test_a_handler_that_fails_does_not_leave_a_status_that_is_not_true(house: House) -> None:
+    """A step is applied as a whole or not at all for who looks at it: status, events and waiters agree."""
+    generation = house.in_phase(Phase.ONLINE)
+    house.state._log.info = None  # type: ignore[assignment, method-assign]
+    with pytest.raises(TypeError):
+        house.state.signal(generation, Signal.LOST, ERROR)
+    assert house.state.status == "disconnected" and house.state.phase(generation) is Phase.LOST
+
+
+# Who waits.
+
+
+class Reached:
+    """In place of a waiter's event. The wait runs ``action`` on its own thread; each ``set()`` notes the status."""
+
+    action: Callable[[], object] = lambda: None
+    state: ConnectionState
+    seen: List[str] = []
+
+    def __init__(self) -> None:
+        self.is_set = False
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        type(self).action()
+        return self.is_set
+
+    def set(self) -> None:
+        self.is_set = True
+        self.seen.append(str(self.state.status))
+
+
+@pytest.fixture
+def reached(house: House, monkeypatch: pytest.MonkeyPatch) -> Any:
+    made = type("Reached", (Reached,), {"state": house.state, "seen": []})
+    monkeypatch.setattr(state_module, "Wakeup", made)
+    return made
+
+
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_who_waits_for_the_phase_that_it_is_does_not_wait(house: House, reached: Any, phase: Phase) -> None:
+    """Nobody has to wake it."""
+    reached.action = staticmethod(lambda: pytest.fail("it waits"))
+    house.in_phase(phase)
+    assert house.state.wait_for(frozenset({phase}), None) is phase
+    assert house.state._waiters == []
+
+
+def test_a_phase_of_a_moment_counts(house: House, reached: Any) -> None:
+    """A loss and the wait behind it: who waited for either has seen it, though it is over by then."""
+    generation = house.in_phase(Phase.ONLINE)
+
+    def lose() -> None:
+        house.state.signal(generation, Signal.LOST, ERROR)
+        house.state.signal(generation, Signal.RETRY)
+        house.state.signal(generation, Signal.RETRY_DUE)
+
+    reached.action = staticmethod(lose)
+    assert house.state.wait_for(frozenset({Phase.LOST}), None) is Phase.LOST
+    assert house.state.phase(generation) is Phase.OPENING
+
+
+def test_in_a_throttled_app_who_waits_does_not_see_connected_alone(house: House, reached: Any) -> None:
+    """Promise 10: both transitions are one step, and the status is ``featureThrottled`` for who is woken by it."""
+    generation = house.in_phase(Phase.AUTHENTICATING)
+    reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
+    assert house.state.wait_for(UP, None) is Phase.ONLINE
+    assert reached.seen == ["featureThrottled"] and house.state.phase(generation) is Phase.THROTTLED
+    assert house.names() == ["on_connecting", "on_connected", "on_feature_throttled"]
+
+
+@pytest.mark.parametrize("phase", [Phase.ONLINE, Phase.THROTTLED], ids=str)
+def test_in_a_throttled_app_both_phases_are_seen(house: House, reached: Any, phase: Phase) -> None:
+    """``wait_for_status("connected")`` returns too: it was, if only for a moment."""
+    generation = house.in_phase(Phase.AUTHENTICATING)
+    reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
+    assert house.state.wait_for(frozenset({phase}), None) is phase
+
+
+def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -> None:
+    """One step, one callback."""
+    generation = house.in_phase(Phase.AUTHENTICATING)
+    reached.action = staticmethod(lambda: house.state.accept(generation, throttled=False))
+    assert house.state.wait_for(UP, None) is Phase.ONLINE
+    assert reached.seen == ["connected"] and house.names() == ["on_connecting", "on_connected"]
+    assert house.counters.stats(fetched=0, queued=0, dropped=0).connects == 1
+
+
+@pytest.mark.parametrize("signal", [Signal.DISCONNECT, Signal.CLOSE], ids=str)
+def test_the_end_wakes_who_waits_for_it(house: House, reached: Any, signal: Signal) -> None:
+    """A ``connect()`` that waits is told that it waits in vain, and the status is true by then."""
+    house.in_phase(Phase.OPENING)
+    reached.action = staticmethod(lambda: house.state.end(signal))
+    ends = {Phase.IDLE, Phase.CLOSED}
+    assert house.state.wait_for(frozenset(UP | ends), None) in ends
+    assert reached.seen == ["disconnected"]
+
+
+def test_a_wait_that_is_over_is_forgotten(house: House, reached: Any) -> None:
+    """After its time, or by an exception such as Ctrl-C: the state does not keep it."""
+    house.in_phase(Phase.OPENING)
+    assert house.state.wait_for(UP, 0.0) is None
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    reached.action = staticmethod(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        house.state.wait_for(UP, None)
+    assert house.state._waiters == []
+
+
+def test_threads_that_wait_are_woken(house: House) -> None:
+    """Ten threads, with the true event: all of them get the phase."""
+    generation = house.in_phase(Phase.AUTHENTICATING)
+    seen: List[Optional[Phase]] = []
+    threads = [threading.Thread(target=lambda: seen.append(house.state.wait_for(UP, DEADLINE))) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    assert house.state.accept(generation, throttled=False)
+    for thread in threads:
+        thread.join(DEADLINE)
+    assert seen == [Phase.ONLINE] * 10
+
+
+# The end.
+
+
+def test_the_end_interrupts_all_that_the_thread_may_wait_for(house: House) -> None:
+    """Its wait for the next attempt, its wait for the settings, its socket; and each ``ping()`` is released."""
+    generation = house.in_phase(Phase.ONLINE)
+    socket: Any = FakeSocket()
+    generation.socket, generation.heartbeat = socket, Heartbeat(15.0, 3.0, house.now)
+    generation.settings_known.clear()
+    ping = generation.add_ping(house.now)
+    assert ping is not None
+    assert house.state.end(Signal.DISCONNECT) is generation
+    assert generation.wake.is_set() and generation.settings_known.is_set() and socket.interrupts == 1
+    assert ping.done.is_set() and ping.round_trip is None and ping.error is None
+    assert generation.add_ping(house.now) is None
+
+
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_the_end_is_disconnected_in_each_phase(house: House, phase: Phase) -> None:
+    """At once, without the thread; ``on_disconnected`` comes once, unless the loss has brought it already."""
+    house.in_phase(phase)
+    house.posted()
+    house.state.end(Signal.DISCONNECT)
+    assert house.state.status == "disconnected" and not house.state.wanted
+    assert house.names() == ([] if STATUS[phase] == "disconnected" else ["on_disconnected"])
+    house.state.end(Signal.DISCONNECT)
+    assert house.posted() == []
+
+
+def test_at_the_interpreters_end_nobody_is_woken(house: House, reached: Any) -> None:
+    """Daemon threads that wait sleep on until the interpreter is gone: to wake them then may crash it."""
+    generation = house.in_phase(Phase.ONLINE)
+    generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
+    ping = generation.add_ping(house.now)
+    assert ping is not None
+    reached.action = staticmethod(lambda: house.state.end(Signal.CLOSE, at_exit=True))
+    assert house.state.wait_for(frozenset({Phase.CLOSED}), 0.0) is None
+    assert reached.seen == [] and not ping.done.is_set() and house.state.closed
+
+
+# A signal handler's end. It runs on the thread that it interrupts.
+
+
+def test_a_handler_may_end_what_the_interrupted_thread_waits_for(house: House, reached: Any) -> None:
+    """The main thread stands in ``connect()``; the handler's ``disconnect()`` is done before that goes on."""
+    generation = house.in_phase(Phase.OPENING)
+    reached.action = staticmethod(lambda: house.state.end(Signal.DISCONNECT))
+    assert house.state.wait_for(frozenset({Phase.IDLE}), None) is Phase.IDLE
+    assert not house.state.is_current(generation)
+
+
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: House, phase: Phase) -> None:
+    """The lock is its own thread's. What the holder asks then is answered as for an old generation."""
+    generation = house.in_phase(phase)
+    with house.state.lock:
+        assert house.state.end(Signal.CLOSE) is generation
+        assert house.state.phase(generation) is None
+        assert house.state.signal(generation, Signal.DISCONNECT) is None
+    assert house.state.closed and house.state.status == "disconnected"
+
+
+def new_connection(house: House, drained: Callable[[], object] = lambda: None) -> Connection:
+    """The user's side of the state, without threads."""
+    parts: Any = SimpleNamespace(
+        thread=SimpleNamespace(start=lambda generation: None),
+        inbox=SimpleNamespace(discard_old=lambda: None),
+        dispatcher=SimpleNamespace(start=lambda: None, drain=lambda patience: drained()),
+    )
+    return Connection(
+        house.state,
+        parts.thread,
+        inbox=parts.inbox,
+        dispatcher=parts.dispatcher,
+        sharing=None,
+        name="cometchat-{}-0",
+        client_name=lambda: "client 0",
+        clock=lambda: house.now,
+    )
+
+
+def test_a_disconnect_that_interrupts_the_holder_of_the_lock_is_handed_over(house: House) -> None:
+    """Another thread makes it once the lock is free: in the midst of a step the state would be half changed."""
+    generation = house.in_phase(Phase.ONLINE)
+    done = threading.Event()
+    connection = new_connection(house, done.set)
+    with house.state.lock:
+        connection.disconnect()
+        assert house.state.phase(generation) is Phase.ONLINE and not done.is_set()
+    assert done.wait(DEADLINE)
+    assert house.state.status == "disconnected" and not house.state.is_current(generation)
+
+
+def test_a_disconnect_elsewhere_is_done_when_it_is_back(house: House) -> None:
+    """No other thread is made for it."""
+    house.in_phase(Phase.ONLINE)
+    threads = threading.active_count()
+    new_connection(house).disconnect()
+    assert house.state.status == "disconnected" and threading.active_count() == threads
+
+
+def test_generations_know_their_wakeups(house: House) -> None:
+    """They may be set by a signal handler: none of them is a threading.Event."""
+    generation = house.in_phase(Phase.OPENING)
+    assert {type(generation.wake), type(generation.settings_known)} == {Wakeup}
