@@ -1,0 +1,412 @@
+"""The protocol over all objects that a fork concerns: its order, its failures, and who waits for it. No fork is made."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import threading
+import warnings
+from typing import Callable, Iterator, List, Optional, Set
+
+import pytest
+
+from cometchat import _fork
+from cometchat._fork import ForkProtocol, ForkSafeDefaults, Layer
+
+DEADLINE = 10.0
+
+
+class Thing:
+    """Writes its steps into a list that all things share; fails in those that it is told."""
+
+    def __init__(self, name: str, steps: List[str], fails: Optional[Set[str]] = None) -> None:
+        self.name = name
+        self._steps = steps
+        self._fails = fails or set()
+        self.on_step: Callable[[str], None] = lambda step: None
+
+    def _do(self, step: str) -> None:
+        self.on_step(step)
+        if step in self._fails:
+            raise ZeroDivisionError(f"{self.name} can't {step}")
+        self._steps.append(f"{step} {self.name}")
+
+    def pause_for_fork(self) -> None:
+        self._do("pause")
+
+    def resume_after_fork(self) -> None:
+        self._do("resume")
+
+    def reset_after_fork(self) -> None:
+        self._do("reset")
+
+    def start_after_fork(self) -> None:
+        self._do("start")
+
+
+class House:
+    """A protocol of its own, with things of each layer."""
+
+    def __init__(self) -> None:
+        self.protocol = ForkProtocol()
+        self.steps: List[str] = []
+        self.things: List[Thing] = []
+
+    def add(self, layer: Layer, name: str, *fails: str) -> Thing:
+        thing = Thing(name, self.steps, set(fails))
+        self.things.append(thing)
+        self.protocol.register(layer, thing)
+        return thing
+
+    def parent(self) -> List[str]:
+        """The steps of the parent's side of a fork."""
+        self.protocol.before()
+        self.protocol.after_in_parent()
+        return self.taken()
+
+    def child(self) -> List[str]:
+        """The steps of the child's side."""
+        self.protocol.before()
+        self.taken()
+        self.protocol.after_in_child()
+        return self.taken()
+
+    def taken(self) -> List[str]:
+        steps, self.steps[:] = list(self.steps), []
+        return steps
+
+
+@pytest.fixture
+def house() -> House:
+    return House()
+
+
+def in_time(call: Callable[[], object]) -> bool:
+    """Whether the call ends on another thread."""
+    thread = threading.Thread(target=call, name="test-fork", daemon=True)
+    thread.start()
+    thread.join(DEADLINE)
+    return not thread.is_alive()
+
+
+# The order.
+
+
+def test_the_parent_pauses_from_the_top_and_resumes_from_the_bottom(house: House) -> None:
+    """What stands on other objects uses them until it is paused, and again once they are resumed."""
+    house.add(Layer.CLIENT, "client")
+    house.add(Layer.APPLICATION, "view")
+    house.add(Layer.PROCESS, "book")
+    assert house.parent() == [
+        *("pause view", "pause client", "pause book"),
+        *("resume book", "resume client", "resume view"),
+    ]
+
+
+def test_the_child_resets_all_before_it_starts_any(house: House) -> None:
+    """A thread that starts may use every other object: none of them has the parent's locks by then."""
+    house.add(Layer.APPLICATION, "view")
+    house.add(Layer.CLIENT, "client")
+    house.add(Layer.CLIENT, "another client")
+    house.add(Layer.PROCESS, "book")
+    assert house.child() == [
+        *("reset book", "reset client", "reset another client", "reset view"),
+        *("start book", "start client", "start another client", "start view"),
+    ]
+
+
+def test_within_a_layer_the_order_is_that_of_the_registration(house: House) -> None:
+    """And it does not matter how things compare."""
+    for number in range(5):
+        house.add(Layer.CLIENT, str(number))
+    assert house.child()[:5] == [f"reset {number}" for number in range(5)]
+
+
+def test_fork_after_fork(house: House) -> None:
+    """Each one has all of its steps; a child can fork, too."""
+    house.add(Layer.CLIENT, "client")
+    assert house.parent() == house.parent() == ["pause client", "resume client"]
+    assert house.child() == ["reset client", "start client"]
+    assert house.parent() == ["pause client", "resume client"]
+    assert house.child() == ["reset client", "start client"]
+
+
+def test_an_object_may_leave_steps_out() -> None:
+    """The defaults do nothing."""
+    protocol, thing = ForkProtocol(), ForkSafeDefaults()
+    protocol.register(Layer.PROCESS, thing)
+    protocol.before()
+    protocol.after_in_parent()
+    protocol.before()
+    protocol.after_in_child()
+    assert protocol.registered(Layer.PROCESS) == [thing]
+
+
+# Registration.
+
+
+def test_objects_are_registered_for_as_long_as_they_live(house: House) -> None:
+    """The protocol keeps none of them alive, and does not trip over one that is gone."""
+    house.add(Layer.CLIENT, "short-lived")
+    kept = house.add(Layer.CLIENT, "kept")
+    del house.things[0]
+    gc.collect()
+    assert house.protocol.registered(Layer.CLIENT) == [kept]
+    assert house.parent() == ["pause kept", "resume kept"]
+
+
+def test_an_object_can_leave(house: House) -> None:
+    """A closed client is left alone. Twice is no harm, and a stranger's leave neither."""
+    thing = house.add(Layer.CLIENT, "client")
+    house.protocol.unregister(thing)
+    house.protocol.unregister(thing)
+    assert house.parent() == [] == house.child()
+    assert house.protocol.registered(Layer.CLIENT) == []
+
+
+def test_an_object_is_registered_once(house: House) -> None:
+    """Again with the same layer changes nothing."""
+    thing = house.add(Layer.CLIENT, "client")
+    house.protocol.register(Layer.CLIENT, thing)
+    assert house.parent() == ["pause client", "resume client"]
+    assert house.protocol.registered(Layer.PROCESS) == []
+
+
+def test_an_object_that_dies_between_the_steps_is_not_missed(house: House) -> None:
+    """A reset may drop the last reference to another object."""
+    first, second = house.add(Layer.PROCESS, "first"), house.add(Layer.CLIENT, "second")
+
+    def drop(step: str) -> None:
+        if step == "pause":
+            house.protocol.unregister(first)
+
+    second.on_step = drop
+    assert house.parent() == ["pause second", "pause first", "resume first", "resume second"]
+    assert house.child() == ["reset second", "start second"]
+
+
+def test_a_reset_may_register(house: House) -> None:
+    """What a reset makes belongs to the child, and has nothing to reset."""
+    client = house.add(Layer.CLIENT, "client")
+    client.on_step = lambda step: house.add(Layer.PROCESS, "new") and None if step == "reset" else None
+    assert house.child() == ["reset client", "start client"]
+    client.on_step = lambda step: None
+    assert house.parent() == ["pause client", "pause new", "resume new", "resume client"]
+
+
+# Failures.
+
+
+def test_an_object_that_can_not_be_paused_is_not_resumed(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """Exactly what was paused is resumed: the other has no lock to release. The log says what failed."""
+    house.add(Layer.CLIENT, "good")
+    house.add(Layer.CLIENT, "bad", "pause")
+    house.add(Layer.APPLICATION, "view")
+    assert house.parent() == ["pause view", "pause good", "resume good", "resume view"]
+    (record,) = caplog.records
+    assert record.levelno == logging.ERROR and record.exc_info and "paused before a fork" in record.getMessage()
+
+
+def test_what_a_failed_fork_paused_is_not_resumed_by_the_next(house: House) -> None:
+    """Each fork has its own list."""
+    thing = house.add(Layer.CLIENT, "client")
+    house.parent()
+    thing._fails = {"pause"}
+    assert house.parent() == []
+
+
+def test_an_object_that_can_not_be_resumed_does_not_stop_the_others(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They would stay paused for ever; and the protocol's own lock is released."""
+    house.add(Layer.PROCESS, "bad", "resume")
+    house.add(Layer.CLIENT, "good")
+    assert house.parent() == ["pause good", "pause bad", "resume good"]
+    assert "resumed after a fork" in caplog.text
+    assert in_time(lambda: house.protocol.registered(Layer.CLIENT))
+
+
+def test_an_object_that_can_not_be_reset_is_not_started(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """It still has the parent's locks. All others work in the child."""
+    house.add(Layer.PROCESS, "bad", "reset")
+    house.add(Layer.CLIENT, "good")
+    assert house.child() == ["reset good", "start good"]
+    assert "reset in the child of a fork" in caplog.text
+
+
+def test_an_object_that_can_not_be_started_does_not_stop_the_others(
+    house: House, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The system may give no thread for one client."""
+    house.add(Layer.PROCESS, "bad", "start")
+    house.add(Layer.CLIENT, "good")
+    assert house.child() == ["reset bad", "reset good", "start good"]
+    assert "started in the child of a fork" in caplog.text
+
+
+class BrokenHandler(logging.Handler):
+    """A handler that raises, as one whose lock or file the fork has broken."""
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        raise OSError("no log")
+
+
+@pytest.fixture
+def broken_log() -> Iterator[None]:
+    handler = BrokenHandler()
+    _fork.logger.addHandler(handler)
+    yield
+    _fork.logger.removeHandler(handler)
+
+
+@pytest.mark.usefixtures("broken_log")
+def test_a_log_that_fails_does_not_stop_the_others(house: House) -> None:
+    """In each step; and what was paused is resumed."""
+    house.add(Layer.PROCESS, "bad", "pause", "resume", "reset", "start")
+    house.add(Layer.PROCESS, "worse", "resume", "start")
+    house.add(Layer.CLIENT, "good")
+    assert house.parent() == ["pause good", "pause worse", "resume good"]
+    assert house.child() == ["reset worse", "reset good", "start good"]
+    assert isinstance(_fork._failed_reports[-1], OSError) and len(_fork._failed_reports) <= 10
+
+
+# Who waits.
+
+
+def test_registration_from_another_thread_waits_for_the_end_of_the_fork(house: House) -> None:
+    """An object that came between pause and resume would be reset in the child, and never have been paused."""
+    house.add(Layer.CLIENT, "client")
+    late = Thing("late", house.steps)
+    begun, registered = threading.Event(), threading.Event()
+
+    def register() -> None:
+        begun.set()
+        house.protocol.register(Layer.CLIENT, late)
+        registered.set()
+
+    house.protocol.before()
+    thread = threading.Thread(target=register, name="test-register", daemon=True)
+    thread.start()
+    assert begun.wait(DEADLINE)
+    assert not registered.wait(0.05)
+    house.protocol.after_in_parent()
+    assert registered.wait(DEADLINE)
+    thread.join(DEADLINE)
+    assert house.taken() == ["pause client", "resume client"]
+    assert house.parent() == ["pause late", "pause client", "resume client", "resume late"]
+
+
+def test_leaving_from_another_thread_waits_too(house: House) -> None:
+    """A client that is closed during a fork is paused and resumed as a whole."""
+    thing, left = house.add(Layer.CLIENT, "client"), threading.Event()
+    house.protocol.before()
+    thread = threading.Thread(
+        target=lambda: (house.protocol.unregister(thing), left.set()), name="test-leave", daemon=True
+    )
+    thread.start()
+    assert not left.wait(0.05)
+    house.protocol.after_in_parent()
+    assert left.wait(DEADLINE) and house.taken() == ["pause client", "resume client"]
+    thread.join(DEADLINE)
+
+
+def test_the_thread_that_forks_may_register(house: House) -> None:
+    """A signal handler that forks has interrupted a ``register()`` of its own thread: no deadlock."""
+    with house.protocol._lock:
+        house.add(Layer.CLIENT, "client")
+        assert house.parent() == ["pause client", "resume client"]
+    assert in_time(lambda: house.protocol.registered(Layer.CLIENT))
+
+
+def test_the_child_does_not_need_the_parents_lock(house: House) -> None:
+    """Whoever holds it in the parent is not there: the child has another one, and it is free."""
+    house.add(Layer.CLIENT, "client")
+    before = house.protocol._lock
+    assert house.child() == ["reset client", "start client"]
+    assert house.protocol._lock is not before
+    assert in_time(lambda: house.protocol.registered(Layer.CLIENT))
+
+
+# Forks past Python's hooks.
+
+
+def test_a_fork_that_python_was_not_told_of_is_made_up_for_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first use in the child: all are reset and started; the second use, and the next thread's, do nothing."""
+    house.add(Layer.CLIENT, "client")
+    house.protocol.after_unnoticed_fork()
+    assert house.taken() == []
+    monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
+    for _ in range(2):
+        house.protocol.after_unnoticed_fork()
+    assert house.taken() == ["reset client", "start client"]
+
+
+def test_a_fork_that_python_was_told_of_is_not_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child was reset at once: what it has started since must not be thrown away."""
+    house.add(Layer.CLIENT, "client")
+    monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
+    assert house.child() == ["reset client", "start client"]
+    house.protocol.after_unnoticed_fork()
+    assert house.taken() == []
+
+
+def test_a_fork_that_is_made_up_for_is_so_once_for_all_threads(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that come meanwhile wait until all is reset: none of them uses what is the parent's."""
+    client = house.add(Layer.CLIENT, "client")
+    inside, go_on, back = threading.Event(), threading.Event(), threading.Semaphore(0)
+
+    def hold(step: str) -> None:
+        inside.set()
+        assert go_on.wait(DEADLINE)
+
+    client.on_step = hold
+    monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
+    threads = [
+        threading.Thread(target=lambda: (house.protocol.after_unnoticed_fork(), back.release()), daemon=True)
+        for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    assert inside.wait(DEADLINE)
+    assert not back.acquire(timeout=0.05)
+    go_on.set()
+    for thread in threads:
+        thread.join(DEADLINE)
+        assert not thread.is_alive()
+    assert house.taken() == ["reset client", "start client"]
+
+
+def test_a_step_in_the_child_may_use_a_client(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its methods look for an unnoticed fork first: that must neither recurse nor hang."""
+    client = house.add(Layer.CLIENT, "client")
+    client.on_step = lambda step: house.protocol.after_unnoticed_fork()
+    monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
+    house.protocol.after_unnoticed_fork()
+    assert house.taken() == ["reset client", "start client"]
+
+
+# The process's own.
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_the_process_registers_with_python_once() -> None:
+    """A true fork goes through the process's protocol: the child sees the reset, the parent both of its steps."""
+    steps: List[str] = []
+    thing = Thing("thing", steps)
+    _fork.register(Layer.APPLICATION, thing)
+    try:
+        reader, writer = os.pipe()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of forking with threads
+            pid = os.fork()
+        if pid == 0:
+            os.write(writer, ",".join(steps).encode())
+            os._exit(0)
+        os.close(writer)
+        with os.fdopen(reader) as pipe:
+            assert pipe.read() == "pause thing,reset thing,start thing"
+        assert os.waitpid(pid, 0)[1] == 0
+        assert steps == ["pause thing", "resume thing"]
+    finally:
+        _fork.unregister(thing)
