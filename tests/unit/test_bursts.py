@@ -1,7 +1,9 @@
-"""Frames that come together: read together, queued together, told one after the other."""
+"""Frames that come together: read together, queued together, delivered one after the other."""
 
 from __future__ import annotations
 
+import json
+import logging
 import random
 import socket
 import threading
@@ -11,10 +13,12 @@ from typing import Any, Callable, Iterator, List, Tuple
 import pytest
 
 from cometchat import CometChatException
-from cometchat._protocol import Delivery
-from cometchat._runtime.call_queue import Call, CallQueue
-from cometchat._runtime.dispatcher import Dispatcher
-from cometchat._runtime.registry import Registry
+from cometchat._protocol import Delivery, Self
+from cometchat._runtime._counters import Counters
+from cometchat._runtime._redaction import Secrets
+from cometchat._runtime.connection import FrameRouter, Generation
+from cometchat._runtime.connection import _frame_router as frame_router
+from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, ListenerRegistry
 from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat._transport.websocket._socket import whole_texts
@@ -159,7 +163,7 @@ def some_wire(chance: random.Random) -> Tuple[bytes, List[bytes]]:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_nothing_is_lost_or_told_twice(line: Tuple[WebSocketClientSocket, socket.socket], seed: int) -> None:
+def test_nothing_is_lost_or_doubled(line: Tuple[WebSocketClientSocket, socket.socket], seed: int) -> None:
     """Whatever frames come, in whatever pieces: the messages are those that were sent, in their order."""
     client, peer = line
     chance = random.Random(seed)
@@ -187,64 +191,288 @@ def test_nothing_is_lost_or_told_twice(line: Tuple[WebSocketClientSocket, socket
 # The queue.
 
 
-def event(seq: int, size: int = 1) -> Call:
-    return Call(seq, "kind", "method", (), True, None, size, True)
+def owed(*names: str, size: int = 1) -> List[Tuple[Delivery, int]]:
+    return [(Delivery("user", "on_it", (name,)), size) for name in names]
 
 
-def test_events_are_put_in_together() -> None:
+def taken(events: EventQueue) -> List[Any]:
+    """Take what waits, and return the methods, or the first arguments of ``on_it``."""
+    found: List[Any] = []
+    while len(events):
+        found += [event.args[0] if event.method == "on_it" else event.method for event in events.take()]  # type: ignore
+    return found
+
+
+def test_events_are_queued_together() -> None:
     """They keep their place between what came before and after, and only the newest stay where too many wait."""
-    queue = CallQueue(3, max_bytes=100)
-    queue.put(Call(1, "kind", "method", (), True, None, 0, False))
-    queue.put_events([event(2), event(3)])
-    queue.put(Call(4, "kind", "method", (), True, None, 0, False))
-    queue.put_events([event(5), event(6)])
-    assert queue.dropped == 1 and queue.overflowed
-    assert [queue.get().seq for _ in range(len(queue))] == [1, 3, 4, 5, 6]  # type: ignore[union-attr]
-    queue.put_events([event(7, 60), event(8, 60)])
-    assert [queue.get().seq for _ in range(len(queue))] == [8]  # type: ignore[union-attr]
-    queue.put_events([event(9, 100)])
-    assert [queue.get().seq for _ in range(len(queue))] == [9]  # type: ignore[union-attr]
+    events = EventQueue(ListenerRegistry(), 3, max_bytes=100)
+    events.post("login", "on_first")
+    events.post_ephemeral(owed("a", "b"), 0)
+    events.post("login", "on_second")
+    events.post_ephemeral(owed("c", "d"), 0)
+    assert events.dropped == 1 and events.overflowed
+    assert taken(events) == ["on_first", "b", "on_second", "c", "d"]
+    events.post_ephemeral(owed("e", "f", size=60), 0)
+    assert taken(events) == ["f"]
+    events.post_ephemeral(owed("g", size=100), 0)
+    assert taken(events) == ["g"]
 
 
 def test_one_wake_up_for_all_of_them() -> None:
-    """Events that are queued together ring the bell once, and only for one who waits."""
-    queue = CallQueue(100)
+    """Events that are queued together ring the bell once, and only for a dispatcher that waits."""
+    events = EventQueue(ListenerRegistry(), 100)
     rings: List[None] = []
 
     class Bell:
         def put(self, item: None) -> None:
             rings.append(item)
 
-    queue._bell = Bell()  # type: ignore[assignment]
-    queue.put_events([event(1), event(2)])
+    events._bell = Bell()  # type: ignore[assignment]
+    events.post_ephemeral(owed("a", "b"), 0)
     assert rings == []
-    queue._idle = True
-    queue.put_events([event(3), event(4), event(5)])
-    assert rings == [None] and len(queue) == 5
+    assert taken(events) == ["a", "b"] and events.take() == ()
+    events.post_ephemeral(owed("c", "d", "e"), 0)
+    assert rings == [None] and len(events) == 3
 
 
 def test_events_are_numbered_together() -> None:
-    """Each has a number of its own, in their order, and the listener of later does not hear them."""
-    registry = Registry()
-    dispatcher = Dispatcher(registry, "cometchat-dispatcher-test")
-    first = registry.stamp(lambda seq: None)
-    dispatcher.post_events([(Delivery("user", "on_user_online", (name,)), 5) for name in "ab"])
-    assert [dispatcher.queue.get()[:4] for _ in range(2)] == [  # type: ignore[index]
-        (first + 1, "user", "on_user_online", ("a",)),
-        (first + 2, "user", "on_user_online", ("b",)),
+    """Each has a number of its own, in their order; a listener that is added later does not hear them."""
+    registry = ListenerRegistry()
+    events = EventQueue(registry, 100)
+    events.post("login", "on_first")
+    events.post_ephemeral(owed("a", "b"), 0)
+    registry.add("user", "id", object())
+    events.take()
+    assert [(event.number, event.args) for event in events.take()] == [(2, ("a",)), (3, ("b",))]  # type: ignore
+    assert registry.audience("user").since == 4
+
+
+# From frames to events.
+
+
+def from_user(kind: str, body: object, device: str = "other") -> bytes:
+    envelope = {"type": kind, "sender": "u2", "receiver": "u1", "receiverType": "user", "deviceId": device}
+    return json.dumps({**envelope, "body": body}).encode()
+
+
+def presence(uid: str) -> bytes:
+    return from_user("presence", {"action": "online", "user": {"uid": uid, "name": uid}})
+
+
+def message(number: int, device: str = "other") -> bytes:
+    data = {"text": f"text {number}", "resource": device}
+    return from_user(
+        "message", {"id": str(number), "category": "message", "type": "text", "sender": "u2", "data": data}, device
+    )
+
+
+def moderated(number: int) -> bytes:
+    body = {"id": str(number), "category": "message", "type": "text", "sender": "u2", "data": {"text": "a"}}
+    return from_user("on_moderation_status_changed", {"message": body, **body})
+
+
+PONG = b'{"action":"pong"}'
+
+
+class Account:
+    """What the router and the inbox need of an account."""
+
+    def __init__(self) -> None:
+        self.me = Self("mine", "u1")
+        self.secrets = Secrets()
+
+    def scrub(self, text: str) -> str:
+        return self.secrets.scrub(text)
+
+
+class Station:
+    """A router between frames and a queue, without a reconnect."""
+
+    def __init__(self, limit: int = 1000) -> None:
+        registry = ListenerRegistry()
+        self.events = EventQueue(registry, limit)
+        self.account: Any = Account()
+        self.counters = Counters()
+        self.now = 0.0
+        self.relayed: List[bytes] = []
+
+        def name() -> str:
+            return "client 7, amy"
+
+        self.inbox = Inbox(registry, self.events, self.account, enabled=False, name="test-missed", client_name=name)
+        self.generation = Generation(self.events.advance(), registry.lock)
+        sharing: Any = type("Sharing", (), {"relay": lambda _, data: self.relayed.append(data)})()
+        self.router = FrameRouter(
+            self.account, self.events, self.inbox, self.counters, sharing, name, lambda: self.now
+        )
+
+    def take(self, *frames: bytes) -> bool:
+        return self.router.take(self.generation, frames)
+
+    def events_in_queue(self) -> List[Tuple[str, Any]]:
+        """Take all events. Returns each method, with the uid or the text that it is about."""
+        found: List[Tuple[str, Any]] = []
+        while len(self.events):
+            for event in self.events.take():
+                first = event.args[0]  # type: ignore[union-attr]
+                found.append((event.method, getattr(first, "text", getattr(first, "uid", None))))  # type: ignore
+        return found
+
+    def stats(self) -> Any:
+        return self.counters.stats(fetched=0, queued=0, dropped=0)
+
+
+@pytest.fixture
+def station() -> Station:
+    return Station()
+
+
+def test_frames_become_events_in_their_order(station: Station) -> None:
+    """Batches of ephemeral events come before the messages that follow them, and after those before."""
+    assert station.take(presence("a"), presence("b"), message(1), message(2), presence("c"), message(3), presence("d"))
+    assert station.events_in_queue() == [
+        ("on_user_online", "a"),
+        ("on_user_online", "b"),
+        ("on_text_message_received", "text 1"),
+        ("on_text_message_received", "text 2"),
+        ("on_user_online", "c"),
+        ("on_text_message_received", "text 3"),
+        ("on_user_online", "d"),
     ]
-    assert registry.stamp(lambda seq: None) == first + 3
+
+
+def test_an_event_that_is_stored_is_not_dropped() -> None:
+    """It is no message, and still of a kind that the service keeps: it has its place, and outlives a flood."""
+    small = Station(limit=3)
+    small.take(presence("a"), moderated(1), *[presence("b")] * 10, moderated(2))
+    assert [method for method, _ in small.events_in_queue()] == [
+        "on_message_moderated",
+        *["on_user_online"] * 3,
+        "on_message_moderated",
+    ]
+    assert small.events.dropped == 8
+
+
+def test_one_batch_for_frames_that_come_together(station: Station) -> None:
+    """A burst of typing and presence is posted once; a message ends a batch."""
+    batches: List[int] = []
+    post = station.events.post_ephemeral
+    station.events.post_ephemeral = lambda owed, number: batches.append(len(owed)) or post(owed, number)  # type: ignore
+    station.take(*[presence("a")] * 4, PONG, b"not JSON", presence("a"), message(1), *[presence("a")] * 2)
+    station.take(PONG)
+    assert batches == [5, 2]
+
+
+def test_echoes_of_this_connection_are_not_delivered(station: Station) -> None:
+    """A message that it has sent itself is known, and comes no more; its typing is nothing."""
+    typing = from_user("typing_indicator", {"action": "started", "user": {"uid": "u1"}}, "mine")
+    assert station.take(message(1, "mine"), typing, message(1), message(2))
+    assert station.events_in_queue() == [("on_text_message_received", "text 2")]
+
+
+def test_an_old_generation_is_told_so(station: Station) -> None:
+    """Nothing of it is queued. The connection thread ends as soon as a message is refused."""
+    station.events.advance()
+    assert not station.take(presence("a"), message(1))
+    station.take(presence("a"))
+    assert len(station.events) == 0
+
+
+def test_frames_are_counted_and_relayed(station: Station) -> None:
+    """All are counted; those that are events go to the processes that share the connection, as they came."""
+    frames = (presence("a"), PONG, b"not JSON", message(1), b"[]")
+    station.take(*frames)
+    stats = station.stats()
+    assert (stats.frames_received, stats.bytes_received) == (5, sum(map(len, frames)))
+    assert stats.frames_ignored == 2
+    assert station.relayed == [frames[0], frames[3]]
+
+
+def test_a_pong_is_measured(station: Station) -> None:
+    """From the ping to the moment when the frames are taken. One without a ping is nothing."""
+    station.take(PONG)
+    assert station.stats().pings == 0
+
+    class Beating:
+        def pong(self) -> float:
+            return 1.5
+
+    station.generation.heartbeat = Beating()  # type: ignore[assignment]
+    station.now = 2.0
+    station.take(PONG)
+    assert (station.stats().pings, station.stats().ping_round_trip) == (1, 0.5)
+
+
+@pytest.mark.parametrize("code, expected", [("401", "WS_AUTH_FAIL"), ("503", "WS_CONNECTION_FAIL")])
+def test_what_came_before_a_refusal_is_delivered(station: Station, code: str, expected: str) -> None:
+    """The server takes its acceptance back in the middle of a burst: what is behind that is not read."""
+    station.account.secrets.add("header.payload.signature")
+    refusal = {"type": "auth", "body": {"code": code, "status": "ERROR header.payload.signature"}}
+    with pytest.raises(CometChatException) as caught:
+        station.take(presence("a"), json.dumps(refusal).encode(), presence("b"))
+    assert caught.value.code == expected
+    assert code in str(caught.value.details) and "payload" not in str(caught.value.details)
+    assert station.events_in_queue() == [("on_user_online", "a")]
+
+
+def test_an_answer_that_accepts_again_is_nothing(station: Station) -> None:
+    """The connection goes on."""
+    assert station.take(b'{"type":"auth","body":{"code":"200","status":"OK"}}', presence("a"))
+    assert station.events_in_queue() == [("on_user_online", "a")]
+
+
+def test_a_frame_that_can_not_be_delivered_does_no_harm(
+    station: Station, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake in the reading of one is logged with its type and counted; the others are delivered."""
+    right = frame_router.deliver
+
+    def wrong(event: Any, me: Self) -> Any:
+        if event.body["user"]["uid"] == "b":
+            raise KeyError("a mistake")
+        return right(event, me)
+
+    monkeypatch.setattr(frame_router, "deliver", wrong)
+    assert station.take(presence("a"), presence("b"), presence("c"))
+    assert station.events_in_queue() == [("on_user_online", "a"), ("on_user_online", "c")]
+    (record,) = caplog.records
+    assert record.exc_info is not None and "presence" in record.getMessage() and "client 7" in record.getMessage()
+    assert station.stats().frames_ignored == 1
+
+
+def test_the_log_shows_frames_without_secrets(station: Station, caplog: pytest.LogCaptureFixture) -> None:
+    """A long frame is cut, but not in the middle of a secret, a piece of which would stay."""
+    secret = "s3cret-" * 40
+    station.account.secrets.add(secret)
+    caplog.set_level(logging.DEBUG, "cometchat.frames")
+    for before in range(1700, 2000, 20):
+        station.take(from_user("presence", {"filler": "a" * before, "jwt": secret, "more": "b" * 5000}))
+    station.take(from_user("presence", {"jwt": secret}))
+    assert caplog.records and "s3cret" not in caplog.text
+    assert all(len(record.getMessage()) < 2100 for record in caplog.records)
+    assert "characters" in caplog.records[0].getMessage()
+
+
+def test_nothing_is_written_out_where_it_is_not_logged(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a log of the level DEBUG no frame is looked through for secrets."""
+    logging.getLogger("cometchat.frames").setLevel(logging.INFO)
+    monkeypatch.setattr(station.account, "scrub", lambda text: pytest.fail("a frame was scrubbed"))
+    try:
+        station.take(presence("a"), b"not JSON")
+    finally:
+        logging.getLogger("cometchat.frames").setLevel(logging.NOTSET)
 
 
 # Many listeners.
 
 
 class Crowd:
-    """Twenty listeners, who note what they hear; ``hooks[number]`` is called from inside."""
+    """Twenty listeners, which note what they hear; ``hooks[number]`` is called from inside."""
 
     def __init__(self) -> None:
-        self.registry = Registry()
-        self.dispatcher = Dispatcher(self.registry, "cometchat-dispatcher-test")
+        self.registry = ListenerRegistry()
+        self.events = EventQueue(self.registry, 100)
+        self.dispatcher = Dispatcher(self.registry, self.events, "cometchat-dispatcher-test", lambda: "client 7")
         self.heard: List[int] = []
         self.hooks: dict[int, Callable[[], Any]] = {}
         for number in range(20):
@@ -261,12 +489,29 @@ class Crowd:
 
         self.registry.add("user", str(number), Listener())
 
-    def tell(self, of_connection: bool = True) -> List[int]:
+    def disconnect(self) -> None:
+        self.events.advance()
+        self.events.discard_old()
+
+    def post(self) -> None:
+        self.events.post_ephemeral(owed("it"), self.events.generation)
+
+    def tell(self, in_any_case: bool = False) -> List[int]:
+        """Deliver an event on this thread. Returns the listeners that have heard it."""
         self.heard.clear()
-        self.dispatcher.post("user", "on_it", "it", of_connection=of_connection, passing=True)
+        if in_any_case:
+            self.events.post("user", "on_it", "it")
+        else:
+            self.post()
         self.dispatcher.close()
         self.dispatcher._run()
         return self.heard
+
+
+def failed(caplog: pytest.LogCaptureFixture) -> List[str]:
+    """The ids of the listeners whose errors were logged."""
+    assert all(record.exc_info for record in caplog.records)
+    return [record.args[2] for record in caplog.records]  # type: ignore[index,misc]
 
 
 def test_all_of_many_hear() -> None:
@@ -286,8 +531,7 @@ def test_many_and_some_raise(caplog: pytest.LogCaptureFixture) -> None:
 
     crowd.hooks = {0: fail, 5: end, 6: fail, 19: fail}
     assert crowd.tell() == list(range(20))
-    assert [record.args[1] for record in caplog.records] == ["0", "5", "6", "19"]  # type: ignore[index]
-    assert all(record.exc_info for record in caplog.records)
+    assert failed(caplog) == ["0", "5", "6", "19"]
 
 
 def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None:
@@ -296,11 +540,11 @@ def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None
     crowd.registry.add("user", "3", object())
     caplog.clear()
     assert crowd.tell() == [number for number in range(20) if number != 3]
-    assert [record.args[1] for record in caplog.records] == ["3"]  # type: ignore[index]
+    assert failed(caplog) == ["3"]
 
 
-def test_many_and_one_leaves_meanwhile() -> None:
-    """One that is removed while another is being told does not hear any more; one that comes does not hear yet."""
+def test_many_and_one_leaves() -> None:
+    """One that is removed inside another's callback does not hear any more; one that is added does not hear yet."""
     crowd = Crowd()
 
     def change() -> None:
@@ -311,30 +555,39 @@ def test_many_and_one_leaves_meanwhile() -> None:
     assert crowd.tell() == [number for number in range(20) if number != 9]
 
 
-def test_many_and_a_cut_meanwhile() -> None:
-    """After a cut from inside a callback the next listener is not told what comes of the connection; else it is."""
+def test_many_and_a_disconnect() -> None:
+    """After a disconnect inside a callback the next listener does not hear what the old connection brought."""
     crowd = Crowd()
-    crowd.hooks[4] = lambda: crowd.dispatcher.cut(100)
+    crowd.hooks[4] = crowd.disconnect
     assert crowd.tell() == list(range(5))
     crowd = Crowd()
-    crowd.hooks[4] = lambda: crowd.dispatcher.cut(100)
-    assert crowd.tell(of_connection=False) == list(range(20))
+    crowd.hooks[4] = crowd.disconnect
+    assert crowd.tell(in_any_case=True) == list(range(20))
+
+
+def test_many_and_a_disconnect_after_the_last() -> None:
+    """It takes nothing back, and the next event is delivered to all."""
+    crowd = Crowd()
+    crowd.hooks[19] = crowd.disconnect
+    assert crowd.tell() == list(range(20))
+    crowd.hooks.clear()
+    assert crowd.tell() == list(range(20))
 
 
 def test_many_and_one_is_late() -> None:
-    """One that has registered after the event was queued does not hear it."""
+    """One that was added after the event was queued does not hear it."""
     crowd = Crowd()
-    crowd.dispatcher.post("user", "on_it", "it", passing=True)
+    crowd.post()
     crowd.add(50)
     assert crowd.tell() == [*range(20), *range(20), 50]
 
 
 @pytest.mark.parametrize("number", [0, 7, 19])
-def test_who_is_slow_is_named(number: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The warning that too many wait names the listener whose turn it is."""
+def test_a_slow_listener_is_named(number: int, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning that too many wait names the listener that is in a callback."""
     crowd = Crowd()
-    crowd.dispatcher.queue.overflowed = True
-    crowd.hooks[number] = crowd.dispatcher.report
+    crowd.events.overflowed = True
+    crowd.hooks[number] = crowd.dispatcher.report_overflow
     crowd.tell()
     (warning,) = (record for record in caplog.records if record.levelname == "WARNING")
-    assert f"(listener '{number}' has its turn" in warning.getMessage()
+    assert f"(listener '{number}' has been in a callback" in warning.getMessage()
