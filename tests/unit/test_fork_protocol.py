@@ -1,4 +1,4 @@
-"""The protocol over all objects that a fork concerns: its order, its failures, and who waits for it. No fork is made."""
+"""The protocol over all objects that a fork concerns: its order, its failures, and who waits. No fork is made."""
 
 from __future__ import annotations
 
