@@ -10,8 +10,8 @@ try:
 except ImportError as error:
     raise ImportError("the sandbox needs aiohttp: pip install 'cometchat[sandbox]'") from error
 
-from .certificates import make_certificate
-from .records import Attempt, Request
-from .server import Sandbox
+from ._certificates import make_certificate
+from ._journal import Attempt, Request
+from ._sandbox import Sandbox
 
 __all__ = ["Attempt", "Request", "Sandbox", "make_certificate"]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Dict, List, Mapping, Optional, Set
 from urllib.parse import quote
 
-from . import errors
+from . import _errors as errors
 
 #: What users change about themselves, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")

@@ -7,13 +7,13 @@ import json
 import time
 from typing import Any, Dict
 
-from .accounts import Accounts
-from .calls import Calls
-from .faults import Faults
-from .groups import Groups
-from .messages import MessageStore
-from .reactions import Reactions
-from .records import Journal
+from ._journal import Journal
+from .chat._calls import Calls
+from .chat._groups import Groups
+from .chat._history import MessageStore
+from .chat._reactions import Reactions
+from .chat._users import Accounts
+from .faults._faults import Faults
 
 
 class State:

@@ -8,20 +8,21 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Pattern, Tuple
 from urllib.parse import unquote
 
-from . import errors, shapes
-from .accounts import DETAILS, Account, RefusedJwt, Token
-from .calling import Calling
-from .errors import ApiError
-from .grouping import Grouping
-from .http_call import Call, Listing, Route
-from .http_calls import CallRoutes
-from .http_conversations import ConversationRoutes
-from .http_groups import GroupRoutes
-from .http_messages import MessageRoutes
-from .http_users import UserRoutes
-from .hub import Hub
-from .messaging import Messaging
-from .state import State
+from .. import _shapes as shapes
+from .._state import State
+from ..chat import _errors as errors
+from ..chat._calls import Calling
+from ..chat._errors import ApiError
+from ..chat._groups import Grouping
+from ..chat._messages import Messaging
+from ..chat._users import DETAILS, Account, RefusedJwt, Token
+from ..socket._hub import Hub
+from ._calls import CallRoutes
+from ._conversations import ConversationRoutes
+from ._groups import GroupRoutes
+from ._messages import MessageRoutes
+from ._request import Call, Listing, Route
+from ._users import UserRoutes
 
 #: Sent to ``ANALYTICS_HOST`` of the settings, unless a test has set ``ANALYTICS_PING_DISABLED`` there. It goes without
 #: the headers that go with every other call.

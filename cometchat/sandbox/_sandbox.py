@@ -10,14 +10,14 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar, Union
 
-from .certificates import make_certificate
-from .controls import FaultControls
-from .listener import Listener
-from .loop_thread import LoopThread
-from .playing import PlayControls
-from .records import Attempt, Request
-from .service import Service
-from .state import State
+from ._certificates import make_certificate
+from ._journal import Attempt, Request
+from ._listener import Listener
+from ._loop_thread import LoopThread
+from ._service import Service
+from ._state import State
+from .chat._controls import PlayControls
+from .faults._controls import FaultControls
 
 if TYPE_CHECKING:
     from cometchat import AppSettings

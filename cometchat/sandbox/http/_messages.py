@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Optional, Union
 
-from . import errors
-from .http_call import Call, Listing, Route, WhoIs
-from .messages import DEFAULT_PAGE, PageQuery
-from .messaging import Messaging
-from .posting import conversation_of_users
-from .state import State
+from .._state import State
+from ..chat import _errors as errors
+from ..chat._history import DEFAULT_PAGE, PageQuery
+from ..chat._messages import Messaging
+from ..chat._publisher import conversation_of_users
+from ._request import Call, Listing, Route, WhoIs
 
 #: A page of the history, or, where only numbers are asked for, what is unread in each conversation.
 Page = Union[Listing, List[Dict[str, Any]]]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from .calling import Calling
-from .http_call import Call, Route, WhoIs
+from ..chat._calls import Calling
+from ._request import Call, Route, WhoIs
 
 
 class CallRoutes:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any, Dict, FrozenSet, Optional
 
-from . import errors
-from .posting import Outgoing, Posting, user_entity
-from .reactions import Reaction
+from . import _errors as errors
+from ._publisher import Outgoing, Posting, user_entity
+from ._reactions import Reaction
 
 #: What ``POST /messages`` must have, each a text that is not empty.
 _TEXT_FIELDS = ("receiver", "receiverType", "category", "type")

@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, FrozenSet, List, NamedTuple, Optional, T
 
 from aiohttp import web
 
-from . import errors
+from ..chat import _errors as errors
 
 #: Items on a page that has a number, where nobody says how many; and on any page at most.
 DEFAULT_ITEMS = 100

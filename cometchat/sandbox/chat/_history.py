@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterable, List, Optional, Tuple
 
-from . import errors
+from . import _errors as errors
 
 #: Messages on a page, where nobody says how many.
 DEFAULT_PAGE = 30

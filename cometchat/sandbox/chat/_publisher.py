@@ -5,11 +5,13 @@ No network here either: where a frame goes out to is for the callable that is ha
 
 from __future__ import annotations
 
-from typing import Any, Callable, Collection, Dict, FrozenSet, NamedTuple
+from typing import TYPE_CHECKING, Any, Callable, Collection, Dict, FrozenSet, NamedTuple
 
-from . import errors
-from .accounts import Account
-from .state import State
+from . import _errors as errors
+from ._users import Account
+
+if TYPE_CHECKING:
+    from .._state import State
 
 #: In the place of a client's resource, where the sandbox plays a user itself.
 SANDBOX_RESOURCE = "sandbox"

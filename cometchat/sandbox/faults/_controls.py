@@ -7,10 +7,10 @@ import json
 from abc import ABC, abstractmethod
 from typing import Any, Callable, Dict, List, Mapping, Optional, TypeVar, Union
 
-from .accounts import JWT_LIFETIME
-from .faults import Faults, HttpFailure, Refusal, UpgradeRefusal
-from .service import Service
-from .state import State
+from .._service import Service
+from .._state import State
+from ..chat._users import JWT_LIFETIME
+from ._faults import Faults, HttpFailure, Refusal, UpgradeRefusal
 
 T = TypeVar("T")
 

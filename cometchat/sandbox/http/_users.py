@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List
 
-from . import errors
-from .accounts import Account
-from .http_call import Call, Listing, Route, WhoIs, numbered_page
-from .state import State
+from .._state import State
+from ..chat import _errors as errors
+from ..chat._users import Account
+from ._request import Call, Listing, Route, WhoIs, numbered_page
 
 
 class UserRoutes:

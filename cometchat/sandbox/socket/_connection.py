@@ -10,11 +10,11 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from aiohttp import WSMsgType, web
 
-from . import shapes
-from .accounts import Jwt, RefusedJwt
-from .faults import Refusal
-from .hub import Hub
-from .state import State
+from .. import _shapes as shapes
+from .._state import State
+from ..chat._users import Jwt, RefusedJwt
+from ..faults._faults import Refusal
+from ._hub import Hub
 
 #: Close codes that are never sent: no code in the close frame, no close frame.
 NO_CODE = 1005

@@ -6,8 +6,8 @@ import json
 import time
 from typing import Any, Dict, List, Optional, Protocol
 
-from .posting import Outgoing
-from .state import State
+from .._state import State
+from ..chat._publisher import Outgoing
 
 
 class Peer(Protocol):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Sequence, TypeVar
 
-from .calling import Calling
-from .errors import ApiError
-from .grouping import Grouping
-from .messages import copy_of
-from .messaging import Messaging
-from .posting import SANDBOX_RESOURCE, Outgoing
-from .service import Service
-from .state import State
+from .._service import Service
+from .._state import State
+from ._calls import Calling
+from ._errors import ApiError
+from ._groups import Grouping
+from ._history import copy_of
+from ._messages import Messaging
+from ._publisher import SANDBOX_RESOURCE, Outgoing
 
 T = TypeVar("T")
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Optional
 
-from . import errors
-from .errors import ApiError
-from .http_call import Call, Listing, Route, WhoIs, numbered_page
-from .posting import conversation_of_users
-from .state import State
+from .._state import State
+from ..chat import _errors as errors
+from ..chat._errors import ApiError
+from ..chat._publisher import conversation_of_users
+from ._request import Call, Listing, Route, WhoIs, numbered_page
 
 
 class ConversationRoutes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from .grouping import ADDING, Grouping
-from .http_call import Call, Listing, Route, WhoIs, numbered_page
-from .state import State
+from .._state import State
+from ..chat._groups import ADDING, Grouping
+from ._request import Call, Listing, Route, WhoIs, numbered_page
 
 _SUCCESS = {"success": True}
 

@@ -13,16 +13,16 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from multidict import CIMultiDict
 
-from . import errors
-from .connection import Connection
-from .errors import ApiError
-from .http_api import HttpApi, envelope, refusal
-from .http_call import Call, bare_path
-from .hub import Hub
-from .listener import Listener
-from .records import Attempt, Request
-from .state import State
-from .tcp_server import TcpServer
+from ._journal import Attempt, Request
+from ._listener import Listener
+from ._state import State
+from ._tcp_server import TcpServer
+from .chat import _errors as errors
+from .chat._errors import ApiError
+from .http._api import HttpApi, envelope, refusal
+from .http._request import Call, bare_path
+from .socket._connection import Connection
+from .socket._hub import Hub
 
 logger = logging.getLogger("cometchat.sandbox")
 

@@ -1,0 +1,3 @@
+"""Faults on demand."""
+
+__all__: "list[str]" = []
