@@ -1,8 +1,10 @@
 """The sandbox: a local stand-in for CometChat's service, for tests, demos and work without a network.
 
-``from cometchat.sandbox import Sandbox``. It needs the extra ``cometchat[sandbox]`` and is not loaded by
-``import cometchat``. It shares no code with the client but the public names, so that a mistake in one shows against
-the other.
+``from cometchat.sandbox import Sandbox``. It needs the extra ``cometchat[sandbox]``, and ``import cometchat`` does not
+load it. It shares no code with the client but the public names, so that a mistake in one shows against the other.
+
+``http`` has the routes and envelopes, ``socket`` the WebSocket connections and frames, ``chat`` what users, groups,
+messages, conversations and calls do and keep, ``faults`` the faults on demand.
 """
 
 try:

@@ -1,6 +1,6 @@
-"""What the sandbox saw, and waiting for it to see more.
+"""The records of what the sandbox saw, and waits for more of them.
 
-Written by the sandbox's loop thread, read by any thread. It knows nothing of HTTP or WebSocket.
+The sandbox's loop thread writes them, any thread reads them.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Attempt:
-    """One WebSocket upgrade request, whatever came of it. ``time`` is ``time.monotonic()`` on its arrival."""
+    """One WebSocket upgrade request, accepted or not. ``time`` is ``time.monotonic()`` on its arrival."""
 
     time: float
     path: str
-    #: Case-insensitive. Out of the repr: it may hold credentials.
+    #: Case-insensitive. Not in the repr: it may hold credentials.
     headers: Mapping[str, str] = field(repr=False)
 
 
 @dataclass(frozen=True)
 class Request:
-    """One HTTP request. ``time`` is ``time.monotonic()`` on its arrival; ``status`` is 0 where it is never answered."""
+    """One HTTP request. ``time`` is ``time.monotonic()`` on its arrival; ``status`` is 0 if it is never answered."""
 
     time: float
     method: str
-    #: As it was asked for, with or without the version prefix, without the query.
+    #: As in the request, with or without the version prefix, without the query.
     path: str
     status: int
-    #: Case-insensitive. Out of the repr: it holds credentials.
+    #: Case-insensitive. Not in the repr: it holds credentials.
     headers: Mapping[str, str] = field(repr=False)
-    #: The query's parameters, decoded; of one that is there several times, the first.
+    #: The query's parameters, decoded; of a repeated one, the first.
     query: Mapping[str, str] = field(default_factory=dict)
 
 
 class Journal:
-    """The lists of what happened, and one condition that is signalled on every change of the sandbox."""
+    """The records, and one condition that is signalled on every change of the sandbox."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -70,41 +70,41 @@ class Journal:
     def close_codes(self) -> List[int]:
         return self._copy(self._close_codes)
 
-    def note_attempt(self, attempt: Attempt) -> None:
-        self._note(self._attempts, attempt)
+    def add_attempt(self, attempt: Attempt) -> None:
+        self._add(self._attempts, attempt)
 
-    def note_request(self, request: Request) -> None:
-        self._note(self._requests, request)
+    def add_request(self, request: Request) -> None:
+        self._add(self._requests, request)
 
-    def note_frame(self, uid: Optional[str], frame: Dict[str, Any]) -> None:
-        self._note(self._frames, (uid, frame))
+    def add_frame(self, uid: Optional[str], frame: Dict[str, Any]) -> None:
+        self._add(self._frames, (uid, frame))
 
-    def note_violation(self, violation: str) -> None:
-        self._note(self._violations, violation)
+    def add_violation(self, violation: str) -> None:
+        self._add(self._violations, violation)
 
-    def note_close_code(self, code: int) -> None:
-        self._note(self._close_codes, code)
+    def add_close_code(self, code: int) -> None:
+        self._add(self._close_codes, code)
 
     def changed(self) -> None:
-        """Something that a predicate may look at has changed, outside these lists."""
+        """Signal a change outside these records that a predicate may look at."""
         with self._condition:
             self._changes += 1
             self._condition.notify_all()
 
     def clear(self) -> None:
-        """Forget everything noted so far."""
+        """Drop all records."""
         with self._condition:
-            for noted in (self._attempts, self._requests, self._frames, self._violations, self._close_codes):
-                noted.clear()
+            for records in (self._attempts, self._requests, self._frames, self._violations, self._close_codes):
+                records.clear()
         self.changed()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float) -> Optional[T]:
-        """The predicate's first truthy value, or None where none came in ``timeout`` seconds."""
+        """Return the predicate's first truthy value, or None after ``timeout`` seconds."""
         deadline = time.monotonic() + timeout
         while True:
             with self._condition:
                 seen = self._changes
-            # Outside the lock: a slow predicate is not to hold up the sandbox, nor one that calls it back to deadlock.
+            # Outside the lock: a slow predicate must not stop the sandbox, and one that calls it must not deadlock.
             value = predicate()
             if value:
                 return value
@@ -113,11 +113,11 @@ class Journal:
                 if left <= 0 or not self._condition.wait_for(lambda: self._changes != seen, left):
                     return predicate() or None
 
-    def _note(self, noted: List[T], entry: T) -> None:
+    def _add(self, records: List[T], entry: T) -> None:
         with self._condition:
-            noted.append(entry)
+            records.append(entry)
         self.changed()
 
-    def _copy(self, noted: List[T]) -> List[T]:
+    def _copy(self, records: List[T]) -> List[T]:
         with self._condition:
-            return list(noted)
+            return list(records)

@@ -1,4 +1,4 @@
-"""The listening socket: one port, kept while the sandbox runs, whether it takes connections or refuses them."""
+"""The listening socket: one port, kept while the sandbox runs, whether it accepts connections or refuses them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Listener:
 
     def __init__(self, host: str, port: int) -> None:
         self._host = host
-        #: The port asked for; once bound, the one there is. Later binds take the same.
+        #: The wanted port; once bound, the real one, which later binds take too.
         self.port = port
         self._bound: Optional[socket.socket] = None
         self._server: Optional[asyncio.Server] = None
@@ -23,7 +23,7 @@ class Listener:
     def bind(self) -> None:
         """Take the port without listening on it: connections are refused.
 
-        :raises OSError: somebody else has the port.
+        :raises OSError: another process has the port.
         """
         bound = socket.socket(socket.AF_INET6 if ":" in self._host else socket.AF_INET, socket.SOCK_STREAM)
         try:

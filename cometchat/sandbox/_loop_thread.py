@@ -1,4 +1,4 @@
-"""A thread with an event loop of its own. It knows nothing of what runs in it."""
+"""A thread with an event loop of its own."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 
 
 class LoopThread:
-    """Started and ended by its owner; between the two, any thread may have coroutines run in it."""
+    """Its owner starts and stops it; in between, any thread may run coroutines in it."""
 
     def __init__(self) -> None:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
@@ -29,9 +29,9 @@ class LoopThread:
         self._thread.start()
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
-        """What the coroutine returns, run in this thread while the caller waits at most ``timeout`` seconds.
+        """Run a coroutine in this thread and return its result; the caller waits ``timeout`` seconds at most.
 
-        :raises TimeoutError: it was not done by then, and has been cancelled.
+        :raises TimeoutError: it was not done by then, and was cancelled.
         """
         loop = self._loop
         if loop is None or threading.current_thread() is self._thread:
@@ -45,7 +45,7 @@ class LoopThread:
             raise TimeoutError(f"the sandbox did not do it within {timeout:g} s") from None
 
     def stop(self, timeout: float) -> None:
-        """End the loop and the thread. What still runs in it is cancelled first."""
+        """End the loop and the thread, after cancelling its coroutines."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
@@ -72,6 +72,6 @@ async def _cancel_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    # A closed transport gives its socket back in a later turn of the loop, TLS in two.
+    # A closed transport releases its socket in a later turn of the loop, with TLS in two.
     for _ in range(4):
         await asyncio.sleep(0)

@@ -1,34 +1,36 @@
-"""Sandbox: the stand-in as its users see it. It owns the thread; everything else is in the modules beside."""
+"""Sandbox: the stand-in for the service, as its users see it. It owns the thread."""
 
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import ssl
 import tempfile
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Tuple, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
+from ._app import App
 from ._certificates import make_certificate
-from ._journal import Attempt, Request
+from ._journal import Attempt, Journal, Request
 from ._listener import Listener
 from ._loop_thread import LoopThread
 from ._service import Service
-from ._state import State
-from .chat._controls import PlayControls
-from .faults._controls import FaultControls
+from .chat import ChatControls
+from .faults import FaultControls, Faults, RunningService
+from .socket import Hub
 
 if TYPE_CHECKING:
     from cometchat import AppSettings
 
 T = TypeVar("T")
 
-#: Seconds that a call from outside waits for the sandbox's thread.
+#: Time that a call from outside waits for the sandbox's thread, in seconds.
 DEADLINE = 5.0
 
 
-class Sandbox(FaultControls, PlayControls):
+class Sandbox(FaultControls, ChatControls):
     """A local stand-in for CometChat's service: HTTP and WebSocket on one port, in a thread of its own.
 
     ::
@@ -41,8 +43,11 @@ class Sandbox(FaultControls, PlayControls):
     Every method may be called from any thread.
 
     :param port: 0 takes a free one.
-    :param tls: https and wss, with a certificate made for the occasion; its path is ``ca_certs``.
+    :param tls: https and wss, with a certificate of its own; its path is ``ca_certs``.
     :param certfile: with ``keyfile``, PEM files of a certificate to use instead; turns TLS on.
+    :param auth_key: None makes a new one for each sandbox.
+    :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
+        ``"https://app.example"``.
     :raises ValueError: one of ``certfile`` and ``keyfile`` without the other.
     """
 
@@ -55,16 +60,22 @@ class Sandbox(FaultControls, PlayControls):
         certfile: Union[None, str, os.PathLike[str]] = None,
         keyfile: Union[None, str, os.PathLike[str]] = None,
         app_id: str = "sandbox-app",
-        auth_key: str = "sandbox-auth-key",
+        auth_key: Optional[str] = None,
         region: str = "us",
+        origins: Sequence[str] = (),
     ) -> None:
         if (certfile is None) != (keyfile is None):
             raise ValueError("certfile and keyfile: give both or neither")
         self.app_id = app_id
-        self.auth_key = auth_key
+        self.auth_key = secrets.token_hex(20) if auth_key is None else auth_key
         self.region = region
         self.host = host
-        self._state = State(app_id, auth_key, region)
+        self._origins = tuple(origins)
+        self._faults = Faults()
+        self._journal = Journal()
+        self._hub = Hub(self._faults, self._journal)
+        self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub)
+        self._chat = self._app.chat
         self._listener = Listener(host, port)
         self._certificate: Optional[Tuple[str, str]] = None
         if certfile is not None and keyfile is not None:
@@ -86,10 +97,10 @@ class Sandbox(FaultControls, PlayControls):
     def __repr__(self) -> str:
         return f"<Sandbox {self.url if self.port else self.host} {'running' if self.running else 'stopped'}>"
 
-    # Its life.
+    # Start and stop.
 
     def start(self) -> Sandbox:
-        """Take connections from now on; the sandbox itself. Again while it runs: nothing.
+        """Accept connections from now on; return the sandbox itself. Does nothing while it runs.
 
         :raises OSError: the port is taken.
         """
@@ -105,11 +116,11 @@ class Sandbox(FaultControls, PlayControls):
                 self._thread.stop(DEADLINE)
                 raise
             self._stopped.clear()
-            self._state.journal.changed()
+            self._journal.changed()
         return self
 
     def stop(self) -> None:
-        """End every connection, the listening socket and the thread. Again: nothing. What the service knows is kept."""
+        """End every connection, the listening socket and the thread, and keep the state. No-op when called twice."""
         with self._lifecycle:
             service, self._service = self._service, None
             if service is None:
@@ -120,7 +131,7 @@ class Sandbox(FaultControls, PlayControls):
                 self._thread.stop(DEADLINE)
                 self._listener.close()
                 self._stopped.set()
-                self._state.journal.changed()
+                self._journal.changed()
 
     def restart(self) -> None:
         """Stop and start, on the same port."""
@@ -128,7 +139,7 @@ class Sandbox(FaultControls, PlayControls):
         self.start()
 
     def serve_forever(self) -> None:
-        """Start, and block until ``stop()`` or, on the main thread, Ctrl-C (which stops it; nothing is raised)."""
+        """Start, and block until ``stop()`` or, on the main thread, Ctrl-C, which stops it and raises nothing."""
         self.start()
         try:
             self._stopped.wait()
@@ -140,11 +151,11 @@ class Sandbox(FaultControls, PlayControls):
         """Whether it is between ``start()`` and ``stop()``."""
         return self._service is not None
 
-    # Where it is, and who is there.
+    # Its address and its users.
 
     @property
     def port(self) -> int:
-        """The TCP port: 0 before the first ``start()`` where none was asked for, afterwards always the same."""
+        """The TCP port: without one of your choice 0 before the first ``start()``, and always the same afterwards."""
         return self._listener.port
 
     @property
@@ -165,7 +176,7 @@ class Sandbox(FaultControls, PlayControls):
         return None if self._certificate is None else self._certificate[0]
 
     def settings(self, **overrides: Any) -> AppSettings:
-        """``AppSettings`` that lead a client here; ``overrides`` are fields of it."""
+        """Return ``AppSettings`` that lead a client here; ``overrides`` are fields of it."""
         from cometchat import AppSettings
 
         fields: Dict[str, Any] = {"region": self.region, "admin_host": self.url, "client_host": self.url}
@@ -174,44 +185,41 @@ class Sandbox(FaultControls, PlayControls):
         return AppSettings(**{**fields, **overrides})
 
     def add_user(self, uid: str, name: str, *, role: str = "default", avatar: Optional[str] = None) -> None:
-        """Create a user, or change the one there is."""
-        self._state.accounts.add(uid, name, role, avatar)
+        """Create a user, or replace the one of that uid."""
+        self._chat.users.add(uid, name, role, avatar)
 
     def auth_token(self, uid: str) -> str:
-        """A new auth token of a user, without HTTP: as an app's own back end would get it.
+        """Make an auth token of a user without HTTP, as an app's own back end gets it.
 
-        :raises KeyError: there is no such user.
+        :raises KeyError: the user does not exist.
         """
-        self._known(uid)
-        return self._state.accounts.issue_token(uid)
+        return self._chat.credentials.issue_token(self._known(uid))
 
     def jwt(self, uid: str, lifetime: Optional[float] = None) -> str:
-        """A new jwt of a user, without HTTP, good for ``lifetime`` seconds (default: ``jwt_lifetime``).
+        """Make a jwt of a user without HTTP, good for ``lifetime`` seconds (default: ``jwt_lifetime``).
 
-        :raises KeyError: there is no such user.
+        :raises KeyError: the user does not exist.
         """
-        self._known(uid)
-        return self._state.accounts.issue_jwt(uid, lifetime=lifetime)
+        return self._chat.credentials.issue_jwt(self._known(uid), lifetime=lifetime)
 
     @property
     def jwt_lifetime(self) -> float:
-        """Seconds that a jwt issued from now on is good for; negative ones have expired when they are issued.
+        """Lifetime of a jwt issued from now on, in seconds; with a negative one it has expired already.
 
         60 days, until set; ``heal()`` sets it back.
         """
-        return self._state.accounts.jwt_lifetime
+        return self._chat.credentials.jwt_lifetime
 
     @jwt_lifetime.setter
     def jwt_lifetime(self, seconds: float) -> None:
-        self._state.accounts.jwt_lifetime = seconds
+        self._chat.credentials.jwt_lifetime = seconds
 
-    # What it saw. Each answer is a copy.
+    # Its records. Each answer is a copy.
 
     @property
     def connections(self) -> int:
         """How many authenticated WebSockets are up."""
-        service = self._service
-        return 0 if service is None else len(service.hub.joined)
+        return self._hub.count
 
     @property
     def sockets(self) -> int:
@@ -221,85 +229,89 @@ class Sandbox(FaultControls, PlayControls):
 
     @property
     def attempts(self) -> List[Attempt]:
-        """Every WebSocket upgrade request, with its time; refused and hanging ones as well."""
-        return self._state.journal.attempts
+        """Every WebSocket upgrade request, with its time; refused and hanging ones too."""
+        return self._journal.attempts
 
     @property
     def requests(self) -> List[Request]:
-        """Every HTTP request, in the order in which they were answered; preflights as well."""
-        return self._state.journal.requests
+        """Every HTTP request, in the order of the answers; preflights too."""
+        return self._journal.requests
 
     @property
     def frames(self) -> List[Tuple[Optional[str], Dict[str, Any]]]:
         """Every frame from a client, with the uid of the connection: None until its ``auth`` was accepted."""
-        return self._state.journal.frames
+        return self._journal.frames
 
     @property
     def violations(self) -> List[str]:
-        """What clients sent that the protocol does not have. No credentials in it."""
-        return self._state.journal.violations
+        """Everything that clients sent against the protocol, without credentials."""
+        return self._journal.violations
 
     @property
     def close_codes(self) -> List[int]:
-        """How clients ended their WebSockets: the code, 1005 for a close without one, 1006 for none at all."""
-        return self._state.journal.close_codes
+        """How clients ended their WebSockets: the code, 1005 for a close without one, 1006 without a close."""
+        return self._journal.close_codes
 
     @property
     def messages(self) -> List[Dict[str, Any]]:
-        """The messages stored so far, oldest first: group actions and calls among them. Copies."""
-        return self._state.messages.messages
+        """The messages stored so far, oldest first, with group actions and calls."""
+        return self._chat.history.messages
 
     def clear_records(self) -> None:
-        """Forget attempts, requests, frames, violations and close codes."""
-        self._state.journal.clear()
+        """Drop attempts, requests, frames, violations and close codes."""
+        self._journal.clear()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float = 5.0) -> Optional[T]:
-        """The predicate's first truthy value, or a falsy one after ``timeout`` seconds.
+        """Return the predicate's first truthy value, or a falsy one after ``timeout`` seconds.
 
         It is called in the caller's thread, at once and on every change of the sandbox (a request, an attempt, a frame,
-        a connection more or less): of what else it looks at, the sandbox knows nothing.
+        a connection more or less). A change of anything else does not wake it.
         """
-        return self._state.journal.wait_until(predicate, timeout)
+        return self._journal.wait_until(predicate, timeout)
 
     def wait_for_connections(self, count: int, timeout: float = 5.0) -> bool:
-        """Whether, within ``timeout`` seconds, exactly ``count`` authenticated WebSockets are up."""
+        """Return whether, within ``timeout`` seconds, exactly ``count`` authenticated WebSockets are up."""
         return bool(self.wait_until(lambda: self.connections == count, timeout))
 
     def wait_for_attempts(self, count: int, timeout: float = 5.0) -> bool:
-        """Whether, within ``timeout`` seconds, there have been at least ``count`` upgrade requests."""
+        """Return whether, within ``timeout`` seconds, there were at least ``count`` upgrade requests."""
         return bool(self.wait_until(lambda: len(self.attempts) >= count, timeout))
 
     def wait_for_frame(
         self, predicate: Callable[[Dict[str, Any]], bool], timeout: float = 5.0
     ) -> Optional[Dict[str, Any]]:
-        """The first frame from a client that the predicate holds for, past ones too; None after ``timeout`` seconds."""
+        """Return the first frame of a client that fits the predicate, old ones too; None after ``timeout`` seconds."""
         return self.wait_until(lambda: next((frame for _, frame in self.frames if predicate(frame)), None), timeout)
 
     # Inside.
 
     async def _open(self, tls: Optional[ssl.SSLContext]) -> Service:
-        service = Service(self._state, self._listener, self.host, tls)
+        service = Service(self._app, self._hub, self._listener, self.host, tls, self._origins)
         await service.open()
         return service
 
-    def _apply(self, change: Callable[[Optional[Service]], T]) -> T:
+    def _run(self, act: Callable[[], T]) -> T:
+        return self._apply(lambda service: act())
+
+    def _apply(self, change: Callable[[Optional[RunningService]], T]) -> T:
         with self._lifecycle:
             service = self._service
             result = (
                 change(None) if service is None else self._thread.call(_as_coroutine(lambda: change(service)), DEADLINE)
             )
-        self._state.journal.changed()
+        self._journal.changed()
         return result
 
-    def _apply_waiting(self, change: Callable[[Service], Coroutine[Any, Any, Any]]) -> None:
+    def _apply_waiting(self, change: Callable[[RunningService], Coroutine[Any, Any, Any]]) -> None:
         with self._lifecycle:
             if self._service is not None:
                 self._thread.call(change(self._service), DEADLINE)
-        self._state.journal.changed()
+        self._journal.changed()
 
-    def _known(self, uid: str) -> None:
-        if uid not in self._state.accounts.users:
+    def _known(self, uid: str) -> str:
+        if uid not in self._chat.users:
             raise KeyError(f"no user {uid!r}: add_user() makes one")
+        return self._chat.users.get(uid).uid
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
         if self._certificate is None:
@@ -310,7 +322,7 @@ class Sandbox(FaultControls, PlayControls):
 
     def _make_certificate(self) -> Tuple[str, str]:
         directory = tempfile.mkdtemp(prefix="cometchat-sandbox-")
-        # It is kept over stops and starts, for the clients that have its path; it goes with this object.
+        # It stays over stops and starts, for clients that have its path, and is removed with this object.
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
         hosts = [] if self.host in ("", "0.0.0.0", "::") else [self.host]

@@ -1,4 +1,4 @@
-"""aiohttp's server with the TCP sockets under its connections at hand, so that each can be ended for certain."""
+"""aiohttp's server with the TCP sockets of its connections, so that each can be ended for certain."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any, Collection, Dict, Optional
 
 from aiohttp import web
 
+from .http import LARGEST_BODY
+
 
 class TcpServer(web.Server):
-    """Knows every connection from its making to its loss, TLS and all."""
+    """Knows every connection, with TLS or without, from its start to its loss."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
+        super().__init__(*args, request_factory=_make_request, **options)
         self._raw: Dict[web.RequestHandler, Any] = {}
         self._empty = asyncio.Event()
         self._empty.set()
@@ -34,7 +36,7 @@ class TcpServer(web.Server):
             self._empty.set()
 
     def abort(self, kept: Collection[Any] = ()) -> None:
-        """End every TCP connection but those of the transports to be kept."""
+        """End every TCP connection apart from those of the kept transports."""
         for protocol, raw in list(self._raw.items()):
             if protocol.transport is not None and protocol.transport in kept:
                 continue
@@ -45,11 +47,16 @@ class TcpServer(web.Server):
                 raw.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """End every TCP connection, those too that were accepted a moment ago and are made only now."""
+        """End every TCP connection, also those that were accepted just before and are made only now."""
         self._ended = True
         self.abort()
 
     async def wait_empty(self, timeout: float) -> None:
-        """Until there is no connection, or for ``timeout`` seconds."""
+        """Wait until every connection is lost, for ``timeout`` seconds at most."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._empty.wait(), timeout)
+
+
+def _make_request(message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+    loop = asyncio.get_running_loop()
+    return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=LARGEST_BODY)

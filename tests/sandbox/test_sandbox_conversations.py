@@ -62,7 +62,7 @@ def test_a_conversation_is_shown(say, spoken):
 
 def test_there_is_no_conversation_without_a_message(sandbox, say, spoken):
     """Where nothing was said there is none; of a group that was deleted none is listed."""
-    assert code(say(A, "GET", f"/users/{C}/conversation")) == (404, "ERR_CONVERSATION_NOT_FOUND")
+    assert code(say(A, "GET", f"/users/{C}/conversation")) == (404, "ERR_CONVERSATION_NOT_ACCESSIBLE")
     assert code(say(A, "GET", "/users/nobody/conversation")) == (404, "ERR_UID_NOT_FOUND")
     say(C, "DELETE", "/groups/g")
     assert code(say(A, "GET", "/groups/g/conversation")) == (404, "ERR_GUID_NOT_FOUND")

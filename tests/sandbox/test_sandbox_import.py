@@ -25,7 +25,7 @@ def test_one(cometchat_sandbox):
     cometchat_sandbox.fail_http(500)
 
 def test_two(cometchat_sandbox):
-    assert not cometchat_sandbox._state.faults.http_failures
+    assert not cometchat_sandbox._faults.http_failures
     assert len([t for t in threading.enumerate() if t.name.startswith("cometchat-sandbox")]) == 1
 
 def test_three():

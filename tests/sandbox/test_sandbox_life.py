@@ -321,9 +321,9 @@ def test_an_error_inside_is_answered_and_logged(client, sandbox, caplog, monkeyp
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sandbox._state.accounts, "issue_token", fail)
+    monkeypatch.setattr(sandbox._chat.credentials, "issue_token", fail)
     answer = client.create_token("cometchat-uid-1")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_INTERNAL_SERVER_ERROR")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_MISSION_FAILED")
     assert "ZeroDivisionError" in caplog.text and sandbox.auth_key not in caplog.text
 
 

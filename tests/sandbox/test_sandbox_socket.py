@@ -150,7 +150,7 @@ def put(value, *path):
         (put(1, "body", "extra"), "auth.body.extra is not of the protocol"),
         (remove("body", "params"), "auth.body.params is missing"),
         (put([], "body", "params"), "auth.body.params is wrong"),
-        (put("app_1_2", "body", "params", "deviceId"), "auth.body.params.deviceId is wrong"),
+        (put("", "body", "params", "deviceId"), "auth.body.params.deviceId is wrong"),
         (remove("body", "params", "platform"), "auth.body.params.platform is missing"),
         (put("3.0", "body", "params", "appInfo", "apiVersion"), "auth.body.params.appInfo.apiVersion is wrong"),
         (put(1.7e12, "body", "params", "appInfo", "uts"), "auth.body.params.appInfo.uts is wrong"),
@@ -296,7 +296,8 @@ def test_no_transient_means_none(client, sandbox):
     client.send(sender, client.frame("typing_indicator", "cometchat-uid-1", "cometchat-uid-2", body))
     assert sandbox.wait_for_frame(lambda frame: frame["type"] == "typing_indicator")
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
-    message = {"receiver": "cometchat-uid-2", "receiverType": "user", "category": "message", "type": "text", "data": {}}
+    message = {"receiver": "cometchat-uid-2", "receiverType": "user", "category": "message", "type": "text"}
+    message["data"] = {"text": "hello"}
     assert client.call("POST", "/messages", headers=headers, body=message).status_code == 200
     assert client.receive(receiver)["type"] == "message"
 

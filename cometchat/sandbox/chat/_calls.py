@@ -1,24 +1,31 @@
-"""Calls: their sessions, and which status may follow which. Signalling only. Plain data: no network, no threads."""
+"""Calls: their signalling, and which status may follow which.
+
+Each status of a call is stored as a message of the category ``call``. Not confirmed: its exact shape.
+"""
 
 from __future__ import annotations
 
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Mapping, Optional
 
-from . import _errors as errors
-from ._publisher import Parties, Posting, user_entity
+from ._conversations import Conversation, Conversations
+from ._errors import bad_request, refusal
+from ._history import History, Message
+from ._publisher import Publisher
+from ._users import Users
 
 TYPES = ("audio", "video")
 
-#: By status: what may follow. A call that is in none of these is over.
+#: By status: what may follow, and the error for anything else. A call with another status is over.
 _NEXT = {
     "initiated": frozenset({"ongoing", "rejected", "cancelled", "busy", "unanswered"}),
     "ongoing": frozenset({"ended"}),
 }
+_STATUSES = frozenset({"initiated", "ended"}) | _NEXT["initiated"]
 
-#: Who a status is of: the one who called, or one who was called. ``ended`` is of either.
+#: Who sets a status: the caller, or a called user. Either side sets ``ended``.
 _OF_CALLER = frozenset({"cancelled", "unanswered"})
 _OF_CALLED = frozenset({"ongoing", "rejected", "busy"})
 
@@ -40,7 +47,7 @@ class CallSession:
 
     @property
     def fields(self) -> Dict[str, Any]:
-        """The session as messages show it; what has not been is left out."""
+        """The session as messages show it; times that have not come are left out."""
         fields = {
             "sessionid": self.session_id,
             "status": self.status,
@@ -49,6 +56,7 @@ class CallSession:
             "receiver": self.receiver,
             "receiverType": self.receiver_type,
             "initiatedAt": self.initiated_at,
+            "startedAt": self.joined_at,
             "joinedAt": self.joined_at,
             "endedAt": self.ended_at,
         }
@@ -57,12 +65,14 @@ class CallSession:
     def change(self, status: Any, by: str) -> None:
         """Go on to a status.
 
-        :raises ApiError: it can't follow, or is not for this user to set.
+        :raises ApiError: it cannot follow, or this user may not set it.
         """
-        if not isinstance(status, str) or status not in _NEXT.get(self.status, ()):
-            raise errors.bad_request(f"A call that is {self.status} can't become that.")
+        if not isinstance(status, str) or status not in _STATUSES:
+            raise bad_request("status", "is not a status of a call")
+        if status not in _NEXT.get(self.status, ()):
+            raise self._refusal(status)
         if (status in _OF_CALLER and by != self.initiator) or (status in _OF_CALLED and by == self.initiator):
-            raise errors.call_not_yours(self.session_id)
+            raise refusal("ERR_CALL_NOT_A_PART", id=self.session_id)
         self.status = status
         now = int(time.time())
         if status == "ongoing":
@@ -70,100 +80,113 @@ class CallSession:
         else:
             self.ended_at = now
 
+    def _refusal(self, status: str) -> Exception:
+        if self.status == "ongoing":
+            return refusal("ERR_CALL_ONGOING_TO_INVALID")
+        if self.status != "initiated":
+            return refusal("ERR_CALL_TERMINATED", id=self.session_id)
+        if status == "ended":
+            return refusal("ERR_CALL_NOT_STARTED", id=self.session_id)
+        return refusal("ERR_CALL_INVALID_INIT")
+
 
 class Calls:
-    """The app's calls."""
+    """The app's calls, and what users do to them."""
 
-    def __init__(self) -> None:
+    def __init__(self, users: Users, conversations: Conversations, history: History, publisher: Publisher) -> None:
+        self._users = users
+        self._conversations = conversations
+        self._history = history
+        self._publisher = publisher
         self._sessions: Dict[str, CallSession] = {}
 
-    def start(self, kind: Any, initiator: str, receiver: str, receiver_type: str) -> CallSession:
-        """A new call, under a session id of its own.
+    def start(self, caller: str, body: Mapping[str, Any], resource: str) -> Message:
+        """Ring, by the body of ``POST /calls``; return the stored message, the old one for a muid sent before.
 
-        :raises ApiError: the type is unknown.
+        :raises ApiError: a field is wrong, the receiver does not exist, or one side has blocked the other.
         """
-        if kind not in TYPES:
-            raise errors.bad_request(f"The type is none of {', '.join(TYPES)}.")
-        session = CallSession(secrets.token_hex(12), kind, initiator, receiver, receiver_type, int(time.time()))
-        self._sessions[session.session_id] = session
-        return session
-
-    def of(self, session_id: str) -> CallSession:
-        """The call.
-
-        :raises ApiError: there is none.
-        """
-        if session_id not in self._sessions:
-            raise errors.call_not_found(session_id)
-        return self._sessions[session_id]
-
-
-class Calling(Posting):
-    """One app's calls, in the hands of its users. Every method raises ``ApiError`` where the user may not."""
-
-    def start(self, caller: str, body: Any, resource: str) -> Dict[str, Any]:
-        """Ring, by the body of ``POST /calls``; the stored message. One that was sent before, by its muid, is that one.
-
-        :param resource: what the caller's client calls itself.
-        """
-        if not isinstance(body, dict):
-            raise errors.bad_request("The body is not a JSON object.")
         for field in ("receiver", "receiverType", "type"):
             if not isinstance(body.get(field), str) or not body[field]:
-                raise errors.bad_request(f"The field {field} is missing, or not a text.")
-        before = self._state.messages.sent_before(caller, body.get("muid"))
+                raise bad_request(field, "is missing, or not a text")
+        before = self._history.sent_before(caller, body.get("muid"))
         if before is not None:
             return before
-        self._state.accounts.of(caller)
-        if body["receiver"] == caller:
-            raise errors.bad_request("Nobody can call themselves.")
-        parties = self._parties(caller, body["receiver"], body["receiverType"])
-        session = self._state.calls.start(body["type"], caller, body["receiver"], body["receiverType"])
-        return self._record(session, parties, caller, resource, body.get("muid"))
+        conversation = self._conversations.to(caller, body["receiver"], body["receiverType"])
+        if conversation.receiver == caller:
+            raise refusal("ERR_CALLING_SELF")
+        if conversation.receiver_type == "user":
+            self._check_blocks(caller, conversation.receiver)
+        if body["type"] not in TYPES:
+            raise bad_request("type", f"must be one of {', '.join(TYPES)}")
+        session = CallSession(
+            secrets.token_hex(12),
+            body["type"],
+            caller,
+            conversation.receiver,
+            conversation.receiver_type,
+            int(time.time()),
+        )
+        self._sessions[session.session_id] = session
+        return self._record(session, conversation, caller, resource, body.get("muid"))
 
-    def change(self, session_id: str, status: Any, by: Optional[str], resource: str) -> Dict[str, Any]:
-        """Accept, reject, cancel, end, ... a call; the stored message.
+    def change(self, session_id: str, status: Any, by: Optional[str], resource: str) -> Message:
+        """Accept, reject, cancel, end, ... a call; return the stored message.
 
-        :param by: None is the one whom the status becomes: the caller who cancels or ends, the called user who answers.
+        :param by: None is the caller who cancels or ends, and the called user who answers.
+        :raises ApiError: the call does not exist, or the status is not allowed.
         """
-        session = self._state.calls.of(session_id)
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise refusal("ERR_CALL_SESSION_NOT_FOUND", id=session_id)
         if by is None:
-            answers = status in ("ongoing", "rejected", "busy") and session.receiver_type == "user"
+            answers = status in _OF_CALLED and session.receiver_type == "user"
             by = session.receiver if answers else session.initiator
+        by = by.lower()
         if session.receiver_type == "user" and by not in (session.initiator, session.receiver):
-            raise errors.call_not_found(session_id)
-        # In a group it is the one who acts who has to be in it; the caller may have left.
+            raise refusal("ERR_CALL_NOT_A_PART", id=session_id)
+        # In a group the user who acts has to be in it; the caller may have left.
         speaker = by if session.receiver_type == "group" else session.initiator
-        parties = self._parties(speaker, session.receiver, session.receiver_type)
+        conversation = self._conversations.to(speaker, session.receiver, session.receiver_type)
         session.change(status, by)
-        return self._record(session, parties, by, resource)
+        return self._record(session, conversation, by, resource)
+
+    def _check_blocks(self, caller: str, called: str) -> None:
+        if called in self._users.get(caller).blocked:
+            raise refusal("ERR_BLOCKED_RECEIVER", uid=called)
+        if caller in self._users.get(called).blocked:
+            raise refusal("ERR_BLOCKED_SENDER", uid=called)
 
     def _record(
-        self, session: CallSession, parties: Parties, by: str, resource: str, muid: Any = None
-    ) -> Dict[str, Any]:
-        # Between two, the message goes to the other one; the session has who called whom.
-        receiver, shown = session.receiver, parties.receiver
-        if by == session.receiver:
-            receiver, shown = session.initiator, user_entity(self._state.accounts.of(session.initiator))
-        sides = {"sender": user_entity(self._state.accounts.of(session.initiator)), "receiver": parties.receiver}
+        self, session: CallSession, conversation: Conversation, by: str, resource: str, muid: Any = None
+    ) -> Message:
+        # Between two users, the message goes to the other one; the session says who called whom.
+        caller, called = self._users.entity(session.initiator), self._conversations.entity(conversation)
+        answered = by == session.receiver
         message: Dict[str, Any] = {
-            "conversationId": parties.conversation,
+            "conversationId": conversation.id,
             "sender": by,
             "receiverType": session.receiver_type,
-            "receiver": receiver,
+            "receiver": session.initiator if answered else session.receiver,
             "category": "call",
             "type": session.kind,
             "data": {
                 "action": session.status,
                 "resource": resource,
                 "entities": {
-                    "by": user_entity(self._state.accounts.of(by)),
-                    "for": shown,
-                    # The vendor's client learns from its sides whose call it is; without them it keeps some to itself.
-                    "on": {"entity": {**session.fields, "data": {"entities": sides}}, "entityType": "call"},
+                    "by": self._users.entity(by),
+                    "for": caller if answered else called,
+                    # The vendor's client learns from these sides whose call it is, and hides some calls without them.
+                    "on": {
+                        "entity": {
+                            **session.fields,
+                            "conversationId": conversation.id,
+                            "data": {"entities": {"sender": caller, "receiver": called}},
+                        },
+                        "entityType": "call",
+                    },
                 },
             },
         }
         if isinstance(muid, str):
             message["muid"] = muid
-        return self._store(message, parties.uids, resource)
+        return self._publisher.store(message, conversation.uids, resource)

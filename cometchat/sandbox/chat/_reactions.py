@@ -1,4 +1,4 @@
-"""Who has reacted to which message, and how. Plain data: no network, no loop, no threads."""
+"""Reactions: which user has reacted to which message, and how."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Reaction:
 
     @property
     def fields(self) -> Dict[str, Any]:
-        """As the API shows it, apart from the user's own fields."""
+        """The reaction as the API shows it, apart from the user's own fields."""
         return {
             "id": self.id,
             "messageId": self.message_id,
@@ -30,14 +30,14 @@ class Reaction:
 
 
 class Reactions:
-    """By message, the reactions in the order in which they came."""
+    """The reactions to each message, in the order of their arrival."""
 
     def __init__(self) -> None:
         self._reactions: Dict[str, Dict[Tuple[str, str], Reaction]] = {}
         self._count = 0
 
     def change(self, message_id: str, uid: str, reaction: str, added: bool) -> Optional[Reaction]:
-        """Add a user's reaction or take it away; which one it was, None where nothing changes by that."""
+        """Add a user's reaction or remove it; return it, or None if nothing changes."""
         reactions = self._reactions.setdefault(message_id, {})
         key = (uid, reaction)
         if not added:
@@ -49,13 +49,15 @@ class Reactions:
         return reactions[key]
 
     def of(self, message_id: str, reaction: Optional[str] = None) -> List[Reaction]:
-        """The reactions to a message: of one kind, or all for None."""
+        """Return the reactions to a message: of one kind, or all for None."""
         found = self._reactions.get(message_id, {}).values()
         return [entry for entry in found if reaction in (None, entry.reaction)]
 
-    def counts(self, message_id: str) -> List[Dict[str, Any]]:
-        """The reactions to a message, as its data shows them."""
-        counts: Dict[str, int] = {}
+    def counts(self, message_id: str, viewer: Optional[str] = None) -> List[Dict[str, Any]]:
+        """Return the reactions to a message as its data shows them; ``reactedByMe`` is about the viewer."""
+        counts: Dict[str, Dict[str, Any]] = {}
         for entry in self.of(message_id):
-            counts[entry.reaction] = counts.get(entry.reaction, 0) + 1
-        return [{"reaction": reaction, "count": count} for reaction, count in counts.items()]
+            count = counts.setdefault(entry.reaction, {"reaction": entry.reaction, "count": 0, "reactedByMe": False})
+            count["count"] += 1
+            count["reactedByMe"] = count["reactedByMe"] or entry.uid == viewer
+        return list(counts.values())

@@ -1,27 +1,15 @@
-"""Users, auth tokens and jwts of the one app that a sandbox holds. Plain data: no network, no loop, no threads.
-
-Called from the loop thread and, to issue credentials without HTTP, from any other: each step is one dict operation.
-"""
+"""Users: their fields, whom they have blocked, and who their friends are."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import hmac
-import json
-import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, Mapping, Optional, Set
-from urllib.parse import quote
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
-from . import _errors as errors
+from ._errors import bad_request, refusal
 
 #: What users change about themselves, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
-
-#: Seconds. What a jwt of the live service is said to live: about 60 days.
-JWT_LIFETIME = 60 * 24 * 3600.0
 
 #: The sample users of a new app.
 SAMPLE_USERS = {
@@ -34,8 +22,8 @@ SAMPLE_USERS = {
 
 
 @dataclass
-class Account:
-    """One user, as the API shows it. Times are epoch seconds."""
+class User:
+    """One user. Times are Unix seconds."""
 
     uid: str
     name: str
@@ -44,171 +32,123 @@ class Account:
     last_active_at: int
     updated_at: int
     details: Dict[str, Any] = field(default_factory=dict)
-    #: The uids of those whom the user has blocked.
-    blocked: Set[str] = field(default_factory=set)
-
-    def fields(self, *, online: bool) -> Dict[str, Any]:
-        """The user's fields of the API; what is not set is left out, as the service does."""
-        return {
-            "uid": self.uid,
-            "name": self.name,
-            "role": self.role,
-            "status": "online" if online else "offline",
-            "lastActiveAt": self.last_active_at,
-            "createdAt": self.created_at,
-            "updatedAt": self.updated_at,
-            "hasBlockedMe": False,
-            "blockedByMe": False,
-            **self.details,
-        }
-
-    def fields_for(self, other: Account, *, online: bool) -> Dict[str, Any]:
-        """The same, with who of the two has blocked the other."""
-        blocks = {"hasBlockedMe": other.uid in self.blocked, "blockedByMe": self.uid in other.blocked}
-        return {**self.fields(online=online), **blocks}
+    #: By uid: since when the user has blocked them.
+    blocked: Dict[str, int] = field(default_factory=dict)
+    friends: Set[str] = field(default_factory=set)
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Change name and details, as far as they are given.
 
-        :raises ApiError: the name is not one.
+        :raises ApiError: the name is not a text.
         """
         name = changes.get("name", self.name)
         if not isinstance(name, str) or not name:
-            raise errors.bad_request("The field name is not a text.")
+            raise bad_request("name", "is not a text")
         self.name = name
         self.details.update({key: changes[key] for key in DETAILS if key in changes})
         self.updated_at = int(time.time())
 
-    def block(self, uids: List[str], blocked: bool) -> None:
-        """Block other users, or no longer."""
-        if blocked:
-            self.blocked.update(uids)
-        else:
-            self.blocked.difference_update(uids)
+    def block(self, uids: List[str]) -> None:
+        """Block other users; an earlier block keeps its time."""
+        now = int(time.time())
+        for uid in uids:
+            self.blocked.setdefault(uid, now)
+
+    def unblock(self, uids: List[str]) -> None:
+        """Take blocks back."""
+        for uid in uids:
+            self.blocked.pop(uid, None)
 
 
-@dataclass
-class Token:
-    """An auth token: whose it is, and whether it still counts."""
+class Users:
+    """The app's users. Their ids are lowercase, and are found in any case.
 
-    uid: str
-    created_at: int
-    void: bool = False
+    :param is_online: whether a user has an accepted connection.
+    """
 
-
-@dataclass
-class Jwt:
-    """An issued jwt. ``resource`` and ``device_id``: what the client called itself when it asked for it, if it did."""
-
-    uid: str
-    resource: Optional[str]
-    device_id: Optional[str]
-    void: bool = False
-
-
-class RefusedJwt(Exception):
-    """Why a jwt is refused."""
-
-
-class Accounts:
-    """Who exists, and which credentials count."""
-
-    def __init__(self) -> None:
-        self.users: Dict[str, Account] = {}
-        self.tokens: Dict[str, Token] = {}
-        #: Seconds that a jwt issued from now on lives; below 0 it has expired already.
-        self.jwt_lifetime = JWT_LIFETIME
-        self._jwts: Dict[str, Jwt] = {}
-        self._key = secrets.token_bytes(32)
+    def __init__(self, is_online: Callable[[str], bool]) -> None:
+        self._is_online = is_online
+        self._users: Dict[str, User] = {}
         for uid, name in SAMPLE_USERS.items():
             self.add(uid, name)
 
-    def add(self, uid: str, name: str, role: str = "default", avatar: Optional[str] = None) -> Account:
-        """Create the user, or change the one there is."""
+    @property
+    def all(self) -> List[User]:
+        """The users in the order of their creation."""
+        return list(self._users.values())
+
+    def add(self, uid: str, name: str, role: str = "default", avatar: Optional[str] = None) -> User:
+        """Create the user, or replace the one of that uid."""
         now = int(time.time())
         details = {} if avatar is None else {"avatar": avatar}
-        account = Account(uid, name, role, created_at=now, last_active_at=now, updated_at=now, details=details)
-        self.users[uid] = account
-        return account
+        user = User(uid.lower(), name, role, created_at=now, last_active_at=now, updated_at=now, details=details)
+        self._users[user.uid] = user
+        return user
 
-    def of(self, uid: str) -> Account:
-        """The user.
+    def __contains__(self, uid: object) -> bool:
+        return isinstance(uid, str) and uid.lower() in self._users
 
-        :raises ApiError: there is none.
+    def get(self, uid: str) -> User:
+        """Return the user.
+
+        :raises ApiError: the user does not exist.
         """
-        if uid not in self.users:
-            raise errors.uid_not_found(uid)
-        return self.users[uid]
+        if uid not in self:
+            raise refusal("ERR_UID_NOT_FOUND", uid=uid)
+        return self._users[uid.lower()]
 
-    def issue_token(self, uid: str) -> str:
-        """A new auth token for a user."""
-        now = int(time.time())
-        token = f"{quote(uid, safe='')}_{now}{secrets.token_hex(16)}"
-        self.tokens[token] = Token(uid, now)
-        return token
+    def befriend(self, uid: str, others: List[str]) -> None:
+        """Make users friends of each other.
 
-    def revoke_tokens(self, uid: Optional[str]) -> int:
-        """Void every auth token, of one user or of all; how many there were."""
-        revoked = [token for token in list(self.tokens.values()) if not token.void and uid in (None, token.uid)]
-        for token in revoked:
-            token.void = True
-        return len(revoked)
+        :raises ApiError: one of them does not exist, or is the user.
+        """
+        user, friends = self.get(uid), [self.get(other) for other in others]
+        if user in friends:
+            raise refusal("ERR_CANNOT_FORM_SELF_RELATION")
+        for friend in friends:
+            user.friends.add(friend.uid)
+            friend.friends.add(user.uid)
 
-    def issue_jwt(
-        self,
-        uid: str,
-        *,
-        lifetime: Optional[float] = None,
-        resource: Optional[str] = None,
-        device_id: Optional[str] = None,
-    ) -> str:
-        """A new jwt for a user, good for ``lifetime`` seconds (default: ``jwt_lifetime``)."""
-        now = int(time.time())
-        jwt_id = secrets.token_hex(8)
-        claims = {
-            "sub": uid,
-            "iat": now,
-            "exp": int(now + (self.jwt_lifetime if lifetime is None else lifetime)),
-            "jti": jwt_id,
+    def divided(self, one: str, other: str) -> bool:
+        """Whether one of two users has blocked the other."""
+        return other in self.get(one).blocked or one in self.get(other).blocked
+
+    def shown(self, user: User, viewer: Optional[User] = None) -> Dict[str, Any]:
+        """Return a user's fields as the API shows them to the viewer: the status is ``available`` or ``offline``."""
+        fields = self._fields(user, "available" if self._is_online(user.uid) else "offline")
+        if viewer is None or viewer is user:
+            return fields
+        fields["conversationId"] = conversation_of_users(user.uid, viewer.uid)
+        if viewer.uid in user.blocked:
+            fields.update(hasBlockedMe=True, blockedAt=user.blocked[viewer.uid])
+        if user.uid in viewer.blocked:
+            fields.update(blockedByMe=True, blockedByMeAt=viewer.blocked[user.uid])
+        return fields
+
+    def on_socket(self, user: User, online: bool = True) -> Dict[str, Any]:
+        """Return a user's fields as frames about them show them: the status is ``online`` or ``offline``."""
+        return self._fields(user, "online" if online else "offline")
+
+    def entity(self, uid: str) -> Dict[str, Any]:
+        """Return a user as messages show them."""
+        return {"entity": self.shown(self.get(uid)), "entityType": "user"}
+
+    def _fields(self, user: User, status: str) -> Dict[str, Any]:
+        return {
+            "uid": user.uid,
+            "name": user.name,
+            "role": user.role,
+            "status": status,
+            "lastActiveAt": user.last_active_at,
+            "createdAt": user.created_at,
+            "updatedAt": user.updated_at,
+            "hasBlockedMe": False,
+            "blockedByMe": False,
+            **user.details,
         }
-        signed = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
-        self._jwts[jwt_id] = Jwt(uid, resource, device_id)
-        return f"{signed}.{self._signature(signed)}"
-
-    def expire_jwts(self) -> int:
-        """Void every jwt issued so far; how many there were."""
-        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void]
-        for jwt in expired:
-            jwt.void = True
-        return len(expired)
-
-    def read_jwt(self, text: str) -> Jwt:
-        """The jwt behind the text.
-
-        :raises RefusedJwt: it is not one of ours, or no longer good.
-        """
-        signed, _, signature = text.rpartition(".")
-        if text.count(".") != 2 or not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
-            raise RefusedJwt("the signature is wrong")
-        # What is signed was issued here: from now on it can be trusted to be well-formed and known.
-        claims = _decode_json(signed.partition(".")[2])
-        jwt = self._jwts[claims["jti"]]
-        if jwt.void or claims["exp"] <= time.time():
-            raise RefusedJwt("it has expired")
-        return jwt
-
-    def _signature(self, signed: str) -> str:
-        return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
 
 
-def _encode(data: bytes) -> str:
-    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
-
-
-def _encode_json(data: Dict[str, Any]) -> str:
-    return _encode(json.dumps(data, separators=(",", ":")).encode())
-
-
-def _decode_json(part: str) -> Dict[str, Any]:
-    claims: Dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return claims
+def conversation_of_users(one: str, other: str) -> str:
+    """Return the id of two users' conversation."""
+    first, second = sorted((one, other))
+    return f"{first}_user_{second}"

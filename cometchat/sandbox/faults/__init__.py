@@ -1,3 +1,6 @@
-"""Faults on demand."""
+"""Faults on demand: the standing ones, and the methods that set them."""
 
-__all__: "list[str]" = []
+from ._controls import FaultControls, RunningService
+from ._faults import Faults, RateLimit, Refusal
+
+__all__ = ["FaultControls", "Faults", "RateLimit", "Refusal", "RunningService"]

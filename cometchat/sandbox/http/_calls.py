@@ -1,30 +1,32 @@
-"""The calls of the HTTP API about calls. Loop thread only."""
+"""The routes of phone calls."""
 
 from __future__ import annotations
 
 from typing import Any, Dict, List
 
-from ..chat._calls import Calling
-from ._request import Call, Route, WhoIs
+from ..chat import Chat
+from ..chat._users import User
+from ._request import ApiRequest
+from ._routes import Route
 
 
 class CallRoutes:
-    """Each answers with the ``data`` of the success envelope, or refuses with ``ApiError``."""
+    """Each answers with the ``data`` of the success envelope, or raises ``ApiError``."""
 
-    def __init__(self, calling: Calling, who_is: WhoIs) -> None:
-        self._calling = calling
-        self._who_is = who_is
+    def __init__(self, chat: Chat) -> None:
+        self._calls = chat.calls
 
     @property
     def routes(self) -> List[Route]:
-        """Method, path, answer."""
-        return [("POST", r"/calls", self._start), ("PUT", r"/calls/([^/]+)", self._change)]
+        """The routes; Android's client sends a PUT, a page of the vendor's names a PATCH."""
+        return [
+            Route("POST", "/calls", self._start),
+            Route("PUT", "/calls/{id}", self._change),
+            Route("PATCH", "/calls/{id}", self._change),
+        ]
 
-    def _start(self, call: Call) -> Dict[str, Any]:
-        uid = self._who_is(call)
-        return self._calling.start(uid, call.body, call.resource)
+    def _start(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        return self._calls.start(me.uid, request.fields, request.resource)
 
-    def _change(self, call: Call, session_id: str) -> Dict[str, Any]:
-        uid, body = self._who_is(call), call.body
-        status = body.get("status") if isinstance(body, dict) else None
-        return self._calling.change(session_id, status, uid, call.resource)
+    def _change(self, request: ApiRequest, me: User, session_id: str) -> Dict[str, Any]:
+        return self._calls.change(session_id, request.fields.get("status"), me.uid, request.resource)

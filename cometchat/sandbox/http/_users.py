@@ -1,74 +1,104 @@
-"""The calls of the HTTP API about users, and about whom a user has blocked. Loop thread only."""
+"""The routes of users, friends and blocks."""
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List
+from typing import AbstractSet, Any, Dict, List
 
-from .._state import State
-from ..chat import _errors as errors
-from ..chat._users import Account
-from ._request import Call, Listing, Route, WhoIs, numbered_page
+from ..chat import Chat
+from ..chat._errors import bad_request, refusal
+from ..chat._users import User
+from ._request import ApiRequest
+from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, with_tags
+
+_SEARCH = (*PAGE, "searchKey", "searchIn", "status", "role", "roles", "uids", "tags", "withTags", "hideBlockedUsers")
 
 
 class UserRoutes:
-    """Each answers with the ``data`` of the success envelope, or refuses with ``ApiError``.
+    """Each answers with the ``data`` of the success envelope, or raises ``ApiError``."""
 
-    :param is_online: whether a user has a socket.
-    """
-
-    def __init__(self, state: State, is_online: Callable[[str], bool], who_is: WhoIs) -> None:
-        self._accounts = state.accounts
-        self._is_online = is_online
-        self._who_is = who_is
+    def __init__(self, chat: Chat) -> None:
+        self._users = chat.users
 
     @property
     def routes(self) -> List[Route]:
-        """Method, path, answer."""
+        """The routes."""
         return [
-            ("GET", r"/users", self._list),
-            ("GET", r"/users/([^/]+)", self._get),
-            ("GET", r"/blockedusers", self._blocked),
-            ("POST", r"/blockedusers", self._block),
-            ("DELETE", r"/blockedusers", self._block),
+            Route("GET", "/users", self._list, (*_SEARCH, "friendsOnly")),
+            Route("GET", "/user/friends", self._friends, _SEARCH),
+            Route("GET", "/users/{uid}", self._get),
+            Route("GET", "/blockedusers", self._blocked, (*PAGE, "direction", "searchKey")),
+            Route("POST", "/blockedusers", self._block),
+            Route("DELETE", "/blockedusers", self._unblock),
         ]
 
-    def _list(self, call: Call) -> Listing:
-        # Not confirmed: that the one who asks is not in it.
-        me, word = self._me(call), call.query.get("searchKey", "").lower()
-        others = [account for account in self._accounts.users.values() if account is not me]
-        shown = [self._shown(account, me) for account in others if word in account.name.lower()]
-        status = call.query.get("status")
-        return numbered_page(call, [user for user in shown if status in (None, user["status"])])
+    def _list(self, request: ApiRequest, me: User) -> Listing:
+        # Not confirmed: that the user who asks is not in it.
+        others = [user for user in self._users.all if user is not me]
+        if request.flag("friendsOnly"):
+            others = [user for user in others if user.uid in me.friends]
+        return self._search(request, me, others)
 
-    def _get(self, call: Call, uid: str) -> Dict[str, Any]:
-        me = self._me(call)
-        return self._shown(self._accounts.of(uid), me)
+    def _friends(self, request: ApiRequest, me: User) -> Listing:
+        return self._search(request, me, [user for user in self._users.all if user.uid in me.friends])
 
-    def _blocked(self, call: Call) -> Listing:
-        me = self._me(call)
-        both = [account for account in self._accounts.users.values() if account is not me]
-        wanted = call.query.get("direction", "both")
-        return numbered_page(
-            call,
-            [
-                self._shown(account, me)
-                for account in both
-                if (account.uid in me.blocked and wanted != "hasBlockedMe")
-                or (me.uid in account.blocked and wanted != "blockedByMe")
-            ],
-        )
+    def _get(self, request: ApiRequest, me: User, uid: str) -> Dict[str, Any]:
+        return self._users.shown(self._users.get(uid), me)
 
-    def _block(self, call: Call) -> Dict[str, Any]:
-        """Block users, or unblock them; for each what came of it."""
-        me, uids = self._me(call), call.fields.get("blockedUids")
-        if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
-            raise errors.bad_request("The field blockedUids is missing, or not a list of texts.")
-        known = [uid for uid in uids if uid in self._accounts.users and uid != me.uid]
-        me.block(known, call.method == "POST")
-        return {uid: {"success": uid in known} for uid in uids}
+    def _search(self, request: ApiRequest, me: User, users: List[User]) -> Listing:
+        roles, uids = request.texts("role", "roles"), request.texts("uids")
+        status, word = request.query.get("status"), request.query.get("searchKey", "").lower()
+        places = request.texts("searchIn") or {"name", "uid"}
+        if places - {"name", "uid"}:
+            raise bad_request("searchIn", "must be name or uid")
+        shown = [
+            self._users.shown(user, me)
+            for user in users
+            if (not roles or user.role in roles) and (not uids or user.uid in uids) and _matches(user, word, places)
+        ]
+        if status is not None:
+            shown = [user for user in shown if user["status"] == {"online": "available"}.get(status, status)]
+        if request.flag("hideBlockedUsers"):
+            shown = [user for user in shown if not user["blockedByMe"]]
+        tagged = [user for user in shown if fits_tags(user, request.texts("tags"))]
+        return numbered_page(request, with_tags(request, tagged))
 
-    def _me(self, call: Call) -> Account:
-        return self._accounts.of(self._who_is(call))
+    def _blocked(self, request: ApiRequest, me: User) -> Listing:
+        wanted, word = request.query.get("direction", "both"), request.query.get("searchKey", "").lower()
+        if wanted not in ("both", "blockedByMe", "hasBlockedMe"):
+            raise bad_request("direction", "must be both, blockedByMe or hasBlockedMe")
+        found = [
+            user
+            for user in self._users.all
+            if (user.uid in me.blocked and wanted != "hasBlockedMe")
+            or (me.uid in user.blocked and wanted != "blockedByMe")
+        ]
+        shown = [self._users.shown(user, me) for user in found if _matches(user, word, {"name", "uid"})]
+        return numbered_page(request, shown)
 
-    def _shown(self, account: Account, me: Account) -> Dict[str, Any]:
-        return account.fields_for(me, online=self._is_online(account.uid))
+    def _block(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        uids = _uids(request)
+        if me.uid in uids:
+            raise refusal("ERR_CANNOT_BLOCK_SELF")
+        me.block([uid.lower() for uid in uids if uid in self._users])
+        return self._results(uids, "blocked")
+
+    def _unblock(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        uids = _uids(request)
+        me.unblock([uid.lower() for uid in uids])
+        return self._results(uids, "unblocked")
+
+    def _results(self, uids: List[str], what: str) -> Dict[str, Any]:
+        """Return the result for each uid."""
+        messages = {True: f"The user was {what}.", False: "The user does not exist."}
+        return {uid: {"success": uid in self._users, "message": messages[uid in self._users]} for uid in uids}
+
+
+def _uids(request: ApiRequest) -> List[str]:
+    uids = request.fields.get("blockedUids")
+    if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
+        raise bad_request("blockedUids", "is missing, or not a list of texts")
+    return uids
+
+
+def _matches(user: User, word: str, places: AbstractSet[str]) -> bool:
+    return ("name" in places and word in user.name.lower()) or ("uid" in places and word in user.uid)

@@ -10,13 +10,14 @@ from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from aiohttp import WSMsgType, web
 
-from .. import _shapes as shapes
-from .._state import State
-from ..chat._users import Jwt, RefusedJwt
-from ..faults._faults import Refusal
+from .._app import App
+from ..chat._credentials import Jwt, RefusedJwt
+from ..chat._users import User
+from ..faults import Refusal
+from ._frames import PINGS, TRANSIENT_TYPES, auth_problems, of_browser, transient_problems
 from ._hub import Hub
 
-#: Close codes that are never sent: no code in the close frame, no close frame.
+#: Close codes that are never sent: for a close frame without a code, and for no close frame.
 NO_CODE = 1005
 NO_CLOSE = 1006
 
@@ -27,20 +28,20 @@ _Outgoing = Tuple[float, Union[str, bytes], Callable[[], None]]
 
 
 class Connection:
-    """Reads what the client sends, judges it, and answers; what goes out keeps its order."""
+    """Reads and judges the client's frames, and sends frames in the order in which they were posted."""
 
-    def __init__(self, websocket: web.WebSocketResponse, transport: asyncio.Transport, state: State, hub: Hub) -> None:
+    def __init__(self, websocket: web.WebSocketResponse, transport: asyncio.Transport, app: App, hub: Hub) -> None:
         self._websocket = websocket
-        #: What carries it; the service needs to know its own.
+        #: The TCP or TLS transport that carries it.
         self.transport = transport
         self._raw = transport.get_extra_info("socket")
-        self._state = state
+        self._app = app
         self._hub = hub
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[_Outgoing] = asyncio.Queue()
         self._auth_seen = False
         self._verdict: Optional[asyncio.TimerHandle] = None
-        #: True once the sandbox itself ends it: then its end is not the client's doing.
+        #: Whether the sandbox itself has ended it: then the client has not closed it.
         self._ended_here = False
         self._closing: Optional[asyncio.Future[Any]] = None
         #: Set by an accepted ``auth``, not before.
@@ -50,18 +51,18 @@ class Connection:
         self._roles: List[str] = []
 
     async def serve(self) -> None:
-        """Until the connection ends, from either side."""
+        """Serve the connection until one of its sides ends it."""
         writer = asyncio.ensure_future(self._write())
         try:
             code = await self._read()
             if code is not None and not self._ended_here:
-                self._state.journal.note_close_code(code)
+                self._app.journal.add_close_code(code)
         finally:
             if self._verdict is not None:
                 self._verdict.cancel()
             writer.cancel()
-            self._hub.leave(self)
-            # A close that the sandbox began waits a while for the client's answer; TCP is to stay up for so long.
+            self._leave()
+            # A close that the sandbox began waits for the client's answer, over the TCP connection.
             ending: List[asyncio.Future[Any]] = [writer] if self._closing is None else [writer, self._closing]
             await asyncio.gather(*ending, return_exceptions=True)
 
@@ -70,8 +71,8 @@ class Connection:
         self.post(json.dumps(frame))
 
     def post(self, data: Union[str, bytes], before: Callable[[], None] = lambda: None) -> None:
-        """Send text or, for bytes, binary data; ``before`` is called in the moment it goes out."""
-        self._outbox.put_nowait((self._loop.time() + self._state.faults.latency, data, before))
+        """Send text or, for bytes, binary data; ``before`` is called just before that."""
+        self._outbox.put_nowait((self._loop.time() + self._app.faults.latency, data, before))
 
     def abort(self, reset: bool) -> None:
         """End the TCP connection without a close frame: with RST, or with FIN."""
@@ -81,19 +82,23 @@ class Connection:
         self.transport.abort()
 
     def close(self, code: int, reason: str) -> asyncio.Future[Any]:
-        """Send a close frame. The future is done when the client has answered it, or has had its time to."""
+        """Send a close frame. The future is done when the client has answered it, or its time is over."""
         self._ended_here = True
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._websocket.close(code=code, message=reason.encode()))
         return self._closing
 
     def write(self, data: bytes) -> None:
-        """Write bytes to the TCP connection, past all of WebSocket."""
+        """Write bytes to the TCP connection, without any framing."""
         self.transport.write(data)
 
-    def wants_presence(self, role: str) -> bool:
-        """Whether it asked for the presence of users of this role. Nobody has friends here, so FRIENDS hear of none."""
-        return self._subscription == "ALL_USERS" or (self._subscription == "ROLES" and role in self._roles)
+    def wants_presence(self, about: User) -> bool:
+        """Whether it asked for this user's presence. Users who have blocked each other do not hear of each other."""
+        if self.uid is None or self._app.chat.users.divided(self.uid, about.uid):
+            return False
+        if self._subscription == "FRIENDS":
+            return about.uid in self._app.chat.users.get(self.uid).friends
+        return self._subscription == "ALL_USERS" or (self._subscription == "ROLES" and about.role in self._roles)
 
     async def _write(self) -> None:
         while True:
@@ -107,10 +112,10 @@ class Connection:
             try:
                 await (self._websocket.send_str(data) if isinstance(data, str) else self._websocket.send_bytes(data))
             except ConnectionError:
-                return  # the reading side learns of it too, and says so
+                return  # the reading side sees the end too, and reports it
 
     async def _read(self) -> Optional[int]:
-        """Take frames until the end; the code with which the client closed, None where it was not the client."""
+        """Take frames until the end; return the code with which the client closed, None if it did not close."""
         while True:
             message = await self._websocket.receive()
             if message.type is WSMsgType.TEXT:
@@ -135,61 +140,62 @@ class Connection:
         if not isinstance(frame, dict):
             self._violation("a frame that is not a JSON object")
             return
-        self._state.journal.note_frame(self.uid, frame)
+        self._app.journal.add_frame(self.uid, frame)
         if frame.get("type") == "auth":
             self._take_auth(frame)
         elif self.uid is None:
             self._violation("a frame before auth was accepted")
         elif frame.get("action") == "ping":
             self._take_ping(frame)
-        elif frame.get("type") in shapes.TRANSIENT_TYPES:
+        elif frame.get("type") in TRANSIENT_TYPES:
             self._take_transient(frame)
         else:
             self._violation("a frame of an unknown type")
 
     def _take_ping(self, frame: Dict[str, Any]) -> None:
-        if frame != shapes.PING:
+        if frame not in PINGS:
             self._violation("a ping that is not of the protocol")
-        if not self._state.faults.ignoring_pings:
+        if not self._app.faults.ignoring_pings:
             self.post_frame({"action": "pong"})
 
     def _take_transient(self, frame: Dict[str, Any]) -> None:
         assert self.uid is not None
-        wrong = shapes.transient_frame(frame, self._state.app_id, self.uid, self.device_id)
+        wrong = transient_problems(frame, self._app.app_id, self.uid, self.device_id)
         for violation in wrong:
             self._violation(violation)
-        if not wrong:
-            self._hub.route(self, frame)
+        if not wrong and not self._app.faults.stops(frame["type"]):
+            self._app.chat.transient.route(self.uid, frame, self.device_id)
 
     def _take_auth(self, frame: Dict[str, Any]) -> None:
         if self._auth_seen:
             self._violation("a second auth")
             return
         self._auth_seen = True
-        for violation in shapes.auth_frame(frame, self._state.app_id):
+        for violation in auth_problems(frame, self._app.app_id):
             self._violation(violation)
-        self._verdict = self._loop.call_later(self._state.faults.auth_delay, self._judge, frame)
+        self._verdict = self._loop.call_later(self._app.faults.auth_delay, self._judge, frame)
 
     def _judge(self, frame: Dict[str, Any]) -> None:
-        refusal = self._state.faults.take_auth_refusal()
+        refusal = self._app.faults.take_auth_refusal()
         if refusal is not None:
             self._refuse(refusal)
             return
         body = frame.get("body")
         body = body if isinstance(body, dict) else {}
         credential = str(body.get("auth"))
-        if credential in self._state.accounts.tokens:
+        if credential in self._app.chat.credentials.tokens:
             # An auth token in place of the jwt. The live service never answers it.
             self._violation("auth.body.auth is an auth token; the socket wants the jwt")
             return
         try:
-            jwt = self._state.accounts.read_jwt(credential)
+            jwt = self._app.chat.credentials.read_jwt(credential)
         except RefusedJwt:
-            self._refuse(self._state.faults.bad_jwt)
+            self._refuse(self._app.faults.bad_jwt)
             return
-        if jwt.uid != frame.get("sender"):
+        sender = frame.get("sender", jwt.uid)
+        if not isinstance(sender, str) or sender.lower() != jwt.uid:
             self._violation("auth.sender is not the jwt's user")
-            self._refuse(self._state.faults.bad_jwt)
+            self._refuse(self._app.faults.bad_jwt)
             return
         self._accept(jwt, frame, body)
 
@@ -201,7 +207,7 @@ class Connection:
 
     def _accept(self, jwt: Jwt, frame: Dict[str, Any], body: Dict[str, Any]) -> None:
         params = body.get("params")
-        if jwt.resource is not None and jwt.resource != frame.get("deviceId") and not shapes.of_browser(jwt.resource):
+        if jwt.resource is not None and jwt.resource != frame.get("deviceId") and not of_browser(jwt.resource):
             self._violation("auth.deviceId is not the resource that asked for the jwt")
         if jwt.device_id is not None and (not isinstance(params, dict) or params.get("deviceId") != jwt.device_id):
             self._violation("auth.body.params.deviceId is not the device that asked for the jwt")
@@ -212,9 +218,14 @@ class Connection:
 
         def join() -> None:
             self.uid = jwt.uid
-            self._hub.join(self)
+            if self._hub.join(jwt.uid, self):
+                self._app.chat.transient.announce(jwt.uid, self.device_id, online=True)
 
         self.post(json.dumps({"type": "auth", "body": {"code": "200", "status": "OK"}}), before=join)
 
+    def _leave(self) -> None:
+        if self._hub.leave(self.uid, self):
+            self._app.chat.transient.announce(str(self.uid), self.device_id, online=False)
+
     def _violation(self, what: str) -> None:
-        self._state.journal.note_violation(f"socket: {what}")
+        self._app.journal.add_violation(f"socket: {what}")

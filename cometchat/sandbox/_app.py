@@ -1,4 +1,4 @@
-"""What outlives a stop and a start: the app, its accounts, groups and messages, the standing faults, what was seen."""
+"""The app that a sandbox serves: what outlives a stop and a start."""
 
 from __future__ import annotations
 
@@ -8,38 +8,33 @@ import time
 from typing import Any, Dict
 
 from ._journal import Journal
-from .chat._calls import Calls
-from .chat._groups import Groups
-from .chat._history import MessageStore
-from .chat._reactions import Reactions
-from .chat._users import Accounts
-from .faults._faults import Faults
+from .chat import Chat
+from .chat._publisher import Network
+from .faults import Faults
 
 
-class State:
-    """One app of the service. Changed by the loop thread alone while the sandbox runs."""
+class App:
+    """One app of the service, with its users, its standing faults and the records of what the sandbox saw."""
 
-    def __init__(self, app_id: str, auth_key: str, region: str) -> None:
+    def __init__(
+        self, app_id: str, auth_key: str, region: str, faults: Faults, journal: Journal, network: Network
+    ) -> None:
         self.app_id = app_id
         self.auth_key = auth_key
         self.region = region
-        self.accounts = Accounts()
-        self.groups = Groups()
-        self.messages = MessageStore()
-        self.reactions = Reactions()
-        self.calls = Calls()
-        self.faults = Faults()
-        self.journal = Journal()
+        self.faults = faults
+        self.journal = journal
+        self.chat = Chat(app_id, network)
 
     def settings(self, host: str, port: int, tls: bool) -> Dict[str, Any]:
-        """The settings that the service sends at login, with this sandbox in the place of every host."""
+        """Return the settings that the service sends at login, with this sandbox in the place of every host."""
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         settings: Dict[str, Any] = {
             "CHAT_HOST": host,
             "CHAT_HOST_OVERRIDE": "",
             "CHAT_HOST_APP_SPECIFIC": "",
             "CHAT_USE_SSL": tls,
-            # Text, as on the live service: a client has to take it as such.
+            # Text, as on the live service.
             "CHAT_WS_PORT": str(port),
             "CHAT_WSS_PORT": str(port),
             "CHAT_API_VERSION": "v3.0",
@@ -53,7 +48,7 @@ class State:
             "ANALYTICS_HOST": address,
             "ANALYTICS_VERSION": "v1",
             "ANALYTICS_USE_SSL": tls,
-            # The vendor's client learns from the ping alone that its jwt or the settings have changed.
+            # The vendor's clients learn from the ping alone that the jwt or the settings have changed.
             "ANALYTICS_PING_DISABLED": False,
             "POLLING_ENABLED": False,
             "DENY_FALLBACK_TO_POLLING": True,
