@@ -126,12 +126,16 @@ class ChatControls(ABC):
         """
         return self._act(lambda: copy_of(self._chat.streams.answer(sender, receiver, text, SANDBOX_RESOURCE)))
 
-    def stream_event(self, sender: str, receiver: str, type: str, **data: Any) -> None:
+    def stream_event(
+        self, sender: str, receiver: str, type: str, *, parent_id: Optional[str] = None, **data: Any
+    ) -> None:
         """Send one event of an agent's run, such as ``tool_call_start``; it is not stored.
 
+        :param parent_id: the message that the run answers. :param data: the event's data, such as ``toolCallId``.
         :raises KeyError: one of the users does not exist. :raises ValueError: the type is unknown.
         """
-        self._act(lambda: self._chat.streams.send_event(sender, receiver, type, data, SANDBOX_RESOURCE))
+        send_event = self._chat.streams.send_event
+        self._act(lambda: send_event(sender, receiver, type, data, SANDBOX_RESOURCE, parent_id=parent_id))
 
     def edit_message(self, id: str, text: str, by: Optional[str] = None) -> Dict[str, Any]:
         """Give a message another text, and tell everyone concerned by an action; return the message as it is now.
