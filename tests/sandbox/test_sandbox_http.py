@@ -9,6 +9,8 @@ from typing import Any, Dict
 
 import pytest
 
+from cometchat.sandbox import Sandbox
+
 UIDS = [f"cometchat-uid-{number}" for number in range(1, 6)]
 
 
@@ -208,6 +210,32 @@ def test_every_answer_carries_cors(client, sandbox):
     assert [answer.status_code for answer in answers] == [200, 404, 503]
     assert {answer.headers["Access-Control-Allow-Origin"] for answer in answers} == {"http://127.0.0.1:3000"}
     assert "Retry-After" in answers[-1].headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "null", "http://localhost.example", "http://[::1", "x"])
+def test_pages_of_other_origins_may_not_call(client, sandbox, origin):
+    """A page that does not come from this machine gets no leave, neither by a preflight nor with an answer."""
+    answers = [client.call(method, "/me", headers={"Origin": origin}) for method in ("OPTIONS", "GET")]
+    assert [answer.status_code for answer in answers] == [204, 401]
+    assert not [name for answer in answers for name in answer.headers if name.startswith("Access-Control")]
+
+
+def test_an_origin_can_be_allowed(make_client):
+    """origins= adds pages that may call; those of this machine may all the same."""
+    with Sandbox(origins=["https://app.example"]) as sandbox:
+        client = make_client(sandbox)
+        for origin in ("https://app.example", "http://[::1]:80", "http://app.localhost"):
+            answer = client.call("GET", "/me", headers={"Origin": origin})
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+def test_each_sandbox_has_an_auth_key_of_its_own(make_client):
+    """The auth key is made for each sandbox, outlives a restart, and can be given."""
+    one, two = Sandbox(), Sandbox(auth_key="given")
+    assert one.auth_key != Sandbox().auth_key and len(one.auth_key) == 40 and two.auth_key == "given"
+    with two:
+        assert make_client(two).create_token("cometchat-uid-1").status_code == 200
 
 
 @pytest.mark.parametrize(
