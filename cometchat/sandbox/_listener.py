@@ -39,7 +39,7 @@ class Listener:
         self.port = bound.getsockname()[1]
 
     async def listen(self, protocol: Callable[[], asyncio.Protocol], tls: Optional[ssl.SSLContext]) -> None:
-        """Take connections from now on."""
+        """Accept connections from now on."""
         bound, self._bound = self._bound, None
         if bound is None:
             return
@@ -47,9 +47,9 @@ class Listener:
         self._server = await loop.create_server(protocol, sock=bound, ssl=tls)
 
     async def pause(self) -> None:
-        """Accept no more, and wait until what was accepted a moment ago is a connection.
+        """Accept no more, and wait until the connections accepted just before are made.
 
-        asyncio makes it one turn later; where the server is closed by then, it drops the socket without closing it.
+        asyncio makes them one turn later; if the server is closed by then, it drops the socket without closing it.
         """
         if self._server is None:
             return
@@ -68,7 +68,7 @@ class Listener:
             self.bind()
 
     def close(self) -> None:
-        """Give the port back."""
+        """Release the port."""
         if self._server is not None:
             self._server.close()
             self._server = None
