@@ -120,6 +120,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "pinnedAt": "seconds",
         "pinnedBy": "text",
         "savedAt": "seconds",
+        "threadSubscribed": "flag",
     },
     "message_data": {
         "text": "text",

@@ -138,3 +138,14 @@ def test_every_call_wants_an_auth_token(client, sandbox, method, path):
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503
+
+
+def test_conversations_are_searched_by_tags(say, spoken):
+    """By the tags of the other side, which are shown if they are asked for."""
+    say(B, "PUT", "/me", {"tags": ["vip"]})
+    user, *_ = say(A, "GET", "/conversations?userTags=vip&conversationType=user").json()["data"]
+    assert "tags" not in user["conversationWith"]
+    assert say(A, "GET", "/conversations?userTags=other&conversationType=user").json()["data"] == []
+    query = "userTags=vip&groupTags=none&withUserAndGroupTags=true&withTags=true"
+    (user,) = say(A, "GET", f"/conversations?{query}").json()["data"]
+    assert user["conversationWith"]["tags"] == ["vip"]

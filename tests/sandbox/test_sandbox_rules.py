@@ -130,6 +130,24 @@ def test_a_thread_is_checked(sandbox, say):
         assert text in code(say(A, "POST", "/messages", text_to(B, parentId=parent)))[1]
 
 
+def test_threads_are_subscribed_to(say):
+    """Who replies or is mentioned is subscribed to the thread, and so is who asks; messages say so if asked for it."""
+    say(A, "POST", "/messages", text_to(B))
+
+    def subscribed(uid, query="?withThreadSubscribed=true"):
+        return [message.get("threadSubscribed") for message in say(uid, "GET", f"/messages{query}").json()["data"]][0]
+
+    assert (subscribed(A), subscribed(B), subscribed(A, "")) == (False, False, None)
+    say(B, "POST", "/messages/1/thread", text_to(A, f"<@uid:{A}>"))
+    assert (subscribed(A), subscribed(B)) == (True, True)
+    for _ in range(2):
+        assert say(A, "DELETE", "/messages/1/thread/subscription").json()["data"]["success"] is True
+    assert say(A, "GET", "/messages/1?withThreadSubscribed=true").json()["data"]["threadSubscribed"] is False
+    say(A, "POST", "/messages/1/thread/subscription")
+    assert subscribed(A) is True
+    assert code(say(C, "POST", "/messages/1/thread/subscription")) == (403, "ERR_MESSAGE_NO_ACCESS")
+
+
 def test_the_history_has_edits_and_deletions(say):
     """Each edit and each deletion is an action with an id of its own, in order; append gives all after an id."""
     say(A, "POST", "/messages", text_to(B, "one"))

@@ -139,7 +139,7 @@ def test_every_answer_and_frame_has_the_shapes_of_the_service(client, make_clien
     say(B, "POST", "/groups/g/conversation/read", {"messageId": grouped})
     say(B, "PATCH", f"/messages/{first}/interacted", {"interactions": ["button"]})
     sandbox.moderate(first, "approved")
-    one("message", A, "GET", f"/messages/{first}")
+    one("message", A, "GET", f"/messages/{first}?withThreadSubscribed=true")
     one("message_action", A, "PUT", f"/messages/{first}", {"data": {"text": "edited"}})
     one("message_action", A, "DELETE", f"/messages/{first}")
 

@@ -9,7 +9,7 @@ from ..chat import Chat
 from ..chat._errors import bad_request
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import PAGE, Listing, Route, numbered_page
+from ._routes import PAGE, Listing, Route, fits_tags, numbered_page
 
 
 class ConversationRoutes:
@@ -23,7 +23,9 @@ class ConversationRoutes:
     @property
     def routes(self) -> List[Route]:
         """The routes."""
-        routes = [Route("GET", "/conversations", self._list, (*PAGE, "conversationType", "unread", "searchKey"))]
+        tags = ("userTags", "groupTags", "withTags", "withUserAndGroupTags")
+        search = (*PAGE, "conversationType", "unread", "searchKey", *tags)
+        routes = [Route("GET", "/conversations", self._list, search)]
         for kind, path in (("user", "/users/{uid}/conversation"), ("group", "/groups/{guid}/conversation")):
             routes += [
                 Route("GET", path, partial(self._get, kind)),
@@ -44,7 +46,14 @@ class ConversationRoutes:
             and word in conversation["conversationWith"]["name"].lower()
             and (conversation["unreadMessageCount"] or not request.flag("unread"))
         ]
-        return numbered_page(request, found)
+        for kind, name in (("user", "userTags"), ("group", "groupTags")):
+            tags = request.texts(name)
+            found = [
+                each for each in found if each["conversationType"] != kind or fits_tags(each["conversationWith"], tags)
+            ]
+        # No conversation has tags of its own here, so withTags adds nothing.
+        tagged = request.flag("withUserAndGroupTags")
+        return numbered_page(request, found if tagged else [_without_tags(each) for each in found])
 
     def _get(self, kind: str, request: ApiRequest, me: User, other: str) -> Dict[str, Any]:
         return self._conversations.get(me.uid, self._conversations.of(me.uid, other, kind))
@@ -61,3 +70,8 @@ class ConversationRoutes:
         message = self._receipts.find(me.uid, conversation, str(request.fields.get("messageId", "")))
         self._history.set_mark("read", me.uid, conversation.id, int(message["id"]) - 1)
         return {"conversation": self._conversations.get(me.uid, conversation)}
+
+
+def _without_tags(conversation: Dict[str, Any]) -> Dict[str, Any]:
+    other = {key: value for key, value in conversation["conversationWith"].items() if key != "tags"}
+    return {**conversation, "conversationWith": other}

@@ -34,11 +34,13 @@ class MessageRoutes:
             Route("GET", "/messages", self._history, (*history, "uid", "guid")),
             Route("GET", "/users/{uid}/messages", self._history_with, history),
             Route("GET", "/groups/{guid}/messages", self._history_of, history),
-            Route("GET", message, self._get),
+            Route("GET", message, self._get, ("withThreadSubscribed",)),
             Route("PUT", message, self._edit),
             Route("DELETE", message, self._delete),
             Route("GET", message + "/thread", self._thread, history),
             Route("POST", message + "/thread", self._reply),
+            Route("POST", message + "/thread/subscription", self._subscribe),
+            Route("DELETE", message + "/thread/subscription", self._subscribe),
             Route("PATCH", message + "/interacted", self._interact),
             Route("POST", message + "/pin", self._pin),
             Route("DELETE", message + "/pin", self._pin),
@@ -50,8 +52,12 @@ class MessageRoutes:
             Route("DELETE", reaction, self._react),
         ]
 
-    def _shown(self, message: Message, me: User) -> Message:
-        return self._chat.publisher.views.of(message, me.uid)
+    def _shown(self, message: Message, me: User, request: Optional[ApiRequest] = None) -> Message:
+        """Return a message as the user sees it, and whether they follow its thread if the request asks for that."""
+        shown = self._chat.publisher.views.of(message, me.uid)
+        if request is None or not request.flag("withThreadSubscribed"):
+            return shown
+        return {**shown, "threadSubscribed": self._messages.is_subscribed(message["id"], me.uid)}
 
     def _post(self, request: ApiRequest, me: User) -> Message:
         return self._shown(self._messages.send(me.uid, request.body, request.resource), me)
@@ -60,7 +66,7 @@ class MessageRoutes:
         return self._shown(self._messages.send(me.uid, request.body, request.resource, message_id), me)
 
     def _get(self, request: ApiRequest, me: User, message_id: str) -> Message:
-        return self._shown(self._messages.seen(message_id, me.uid), me)
+        return self._shown(self._messages.seen(message_id, me.uid), me, request)
 
     def _edit(self, request: ApiRequest, me: User, message_id: str) -> Message:
         return self._shown(self._messages.edit(message_id, request.fields, me.uid, request.resource), me)
@@ -70,6 +76,10 @@ class MessageRoutes:
 
     def _interact(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
         self._messages.interact(message_id, me.uid, request.fields.get("interactions"), request.resource)
+        return {"success": True}
+
+    def _subscribe(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
+        self._messages.subscribe(message_id, me.uid, subscribed=request.method == "POST")
         return {"success": True}
 
     def _pin(self, request: ApiRequest, me: User, message_id: str) -> Message:
@@ -147,7 +157,7 @@ class MessageRoutes:
             meta["cursor"] = {"id": int(edge["id"]), "sentAt": edge["sentAt"], "affix": query.affix}
         elif query.id is not None:
             meta["next"] = {"affix": "append", "id": str(query.id)}
-        return Listing([self._shown(message, me) for message in messages], meta)
+        return Listing([self._shown(message, me, request) for message in messages], meta)
 
     def _not_marked(self, me: User, action: str) -> Filter:
         """Make a filter for the messages of others that the user has not received or read."""
@@ -215,7 +225,17 @@ def _mentioned(request: ApiRequest, me: User) -> Filter:
 
 
 #: What is not a filter: where the page starts, how long it is, and what depends on the user's marks.
-_PARAMETERS = ("affix", "id", "sentAt", "per_page", "unread", "undelivered", "count", "conversationId")
+_PARAMETERS = (
+    "affix",
+    "id",
+    "sentAt",
+    "per_page",
+    "unread",
+    "undelivered",
+    "count",
+    "conversationId",
+    "withThreadSubscribed",
+)
 
 #: By parameter: what makes its filter. A parameter that stands neither here nor above is refused.
 _FILTERS: Dict[str, Callable[[ApiRequest, User], Filter]] = {
