@@ -2,10 +2,10 @@
 
 The sandbox's answers and frames are checked against it, and so may the client's models be: ``fields(kind)`` gives the
 fields, ``sample(kind)`` an object with each of them, ``problems(kind, value)`` what is wrong with an object. The table
-knows nothing of the sandbox and the client.
+knows nothing of the sandbox and the client. Other tests import it by ``from sandbox import shapes_table``.
 
 A type is one of the words of ``TYPES``, a kind of the table, ``[type]`` for a list, ``{type}`` for an object with any
-keys, or ``a|b`` for one of several texts (``=a|b`` to set them off from types). ``!`` after it: always there.
+keys, or ``=a|b`` for one of several texts. A ``!`` after the type means that the field is always there.
 """
 
 from __future__ import annotations

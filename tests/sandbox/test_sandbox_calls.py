@@ -123,6 +123,16 @@ def test_what_is_not_a_call_is_refused(sandbox, say, body, refused):
     assert sandbox.messages == []
 
 
+def test_what_can_not_follow_is_refused(sandbox, say):
+    """A call that rings does not start again, one that was accepted only ends."""
+    session_id = sandbox.call(A, B)
+    for status, refused in (("initiated", "ERR_CALL_INVALID_INIT"), ("ended", "ERR_CALL_NOT_STARTED")):
+        assert code(say(A, "PUT", f"/calls/{session_id}", {"status": status})) == (400, refused)
+    sandbox.accept_call(session_id)
+    refused = code(say(A, "PATCH", f"/calls/{session_id}", {"status": "cancelled"}))
+    assert refused == (400, "ERR_CALL_ONGOING_TO_INVALID")
+
+
 def test_a_muid_counts_once(sandbox, say):
     """A call that is started again under the same muid is the same call."""
     first = say(A, "POST", "/calls", ring(muid="m")).json()["data"]

@@ -84,6 +84,13 @@ def test_wrong_lists_of_members_make_no_group(say, members):
     assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
 
 
+def test_a_group_is_made_with_25_members(sandbox, say):
+    """More first members than the service takes in one call make no group."""
+    members = {"participants": [f"u{number}" for number in range(26)]}
+    refused = say(A, "POST", "/groups", {"guid": "g", "name": "G", "members": members})
+    assert code(refused) == (400, "ERR_BAD_REQUEST") and "members" in refused.json()["error"]["details"]
+
+
 def test_the_groups_are_listed(sandbox, say, group):
     """GET /groups gives those that a user may know of, page by page; by name, and only those joined, if asked."""
     sandbox.add_group("open", "Open", owner=A)

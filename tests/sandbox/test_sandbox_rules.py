@@ -215,6 +215,7 @@ def test_an_unknown_parameter_is_refused(sandbox, say, path, name):
         ("undelivered=1&categories=message", "2"),
         ("unread=1&categories=message", "2"),
         ("conversationId=group_g", "3"),
+        ("hideMessagesFromBlockedUsers=1&categories=message", "1 3 4 5"),
     ],
 )
 def test_the_history_can_be_searched(sandbox, say, query, wanted):
@@ -227,6 +228,8 @@ def test_the_history_can_be_searched(sandbox, say, query, wanted):
     sandbox.send_message(A, B, "five")
     sandbox.delete_message("5")
     sandbox.react("1", B, "x")
+    if "Blocked" in query:
+        sandbox.block(A, B)
     assert ids(say(A, "GET", f"/messages?{query}")) == wanted.split()
 
 
@@ -388,6 +391,18 @@ def test_the_last_member_completes_a_group(client, sandbox, say):
         sandbox.mark_delivered("2", uid)
         assert client.receive(sender)["body"]["action"] == "delivered"
     assert client.hears_nothing(sender, 0.05)
+
+
+def test_a_large_group_has_no_receipts_of_all(sandbox):
+    """Above 300 members receipts are passed on, and no message is marked."""
+    members = [f"u{number}" for number in range(301)]
+    for uid in members:
+        sandbox.add_user(uid, uid)
+    sandbox.add_group("g", "G", owner=A, members=members)
+    sandbox.send_message(A, "g", "hello", receiver_type="group")
+    for uid in members:
+        sandbox.mark_read("1", uid)
+    assert "readAt" not in sandbox.messages[0]
 
 
 # Pins, moderation, cards, agents.

@@ -82,6 +82,31 @@ def test_users_are_blocked(say):
     assert say(A, "GET", f"/users/{B}").json()["data"]["blockedByMe"] is False
 
 
+@pytest.mark.parametrize(
+    "path, wanted",
+    [
+        ("/users?hideBlockedUsers=1", [B, D, E]),
+        ("/users?searchKey=uid-4&searchIn=uid", [D]),
+        ("/users?searchKey=uid-4&searchIn=name", []),
+        (f"/users?uids={B},{E}", [B, E]),
+        ("/users?roles=default,boss&tags=none", []),
+        ("/blockedusers?searchKey=nancy", [C]),
+    ],
+)
+def test_users_are_searched(sandbox, say, path, wanted):
+    """Each parameter narrows the list down."""
+    sandbox.block(A, C)
+    assert uids(say(A, "GET", path)) == wanted
+
+
+@pytest.mark.parametrize(
+    "path", ["/users?searchIn=role", "/blockedusers?direction=up", "/conversations?conversationType=crowd"]
+)
+def test_a_parameter_without_sense_is_refused(say, path):
+    """A value that a parameter does not have is ERR_BAD_REQUEST."""
+    assert code(say(A, "GET", path)) == (400, "ERR_BAD_REQUEST")
+
+
 @pytest.mark.parametrize("body", [None, [], {"blockedUids": B}, {"blockedUids": [1]}])
 def test_blocking_wants_a_list(say, body):
     """Without a list of uids nobody is blocked."""

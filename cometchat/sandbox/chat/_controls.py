@@ -235,7 +235,7 @@ class ChatControls(ABC):
 
         With it the sender of a message to a group gets ``deliveredToAll`` and ``readByAll`` from its last member.
         """
-        self._act(lambda: setattr(self._chat.receipts, "of_all", enabled))
+        self._act(lambda: self._chat.receipts.enhance(enabled))
 
     def typing(self, sender: str, receiver: str, started: bool = True, receiver_type: str = "user") -> None:
         """Tell the receiver that the sender starts or stops typing, unless the ``MODE`` stops that.

@@ -27,8 +27,12 @@ class Receipts:
         self._conversations = conversations
         self._history = history
         self._publisher = publisher
-        #: Whether the app has "Enhanced Messaging Status": then senders hear when a whole group has received or read.
-        self.of_all = False
+        #: Whether the app has "Enhanced Messaging Status".
+        self._of_all = False
+
+    def enhance(self, enabled: bool) -> None:
+        """Switch on or off that senders hear when a whole group has received or read."""
+        self._of_all = enabled
 
     def post(
         self, uid: str, conversation: Conversation, action: str, message_id: Optional[str], resource: str
@@ -93,7 +97,7 @@ class Receipts:
             covered = self._complete(conversation, action, covered)
         for message in covered:
             self._history.replace(message["id"], **{_FIELDS[action]: int(time.time())})
-        if conversation.receiver_type == "group" and self.of_all:
+        if conversation.receiver_type == "group" and self._of_all:
             self._tell_all(uid, conversation, action, covered, resource)
 
     def _complete(self, conversation: Conversation, action: str, messages: List[Message]) -> List[Message]:
