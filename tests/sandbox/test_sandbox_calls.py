@@ -58,7 +58,7 @@ def test_a_call_rings(client, make_client, sandbox, say):
     "uid, status", [(B, "ongoing"), (B, "rejected"), (B, "busy"), (A, "cancelled"), (A, "unanswered")]
 )
 def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
-    """Each status is stored and reaches the other side, from the one who may set it; who called whom stays in it."""
+    """Each status is stored and reaches the other side; the session keeps its caller and its called user."""
     session_id = sandbox.call(A, B)
     other = A if uid == B else B
     socket = client.connect(other, presence=None)
@@ -116,14 +116,14 @@ def test_who_may_do_what(sandbox, say, uid, status, refused):
         (ring("g", receiverType="group"), (403, "ERR_NOT_A_MEMBER")),
     ],
 )
-def test_what_is_not_a_call_is_refused(sandbox, say, body, refused):
-    """A call without what it needs, to oneself, to nobody or to a group that one is not in is refused."""
+def test_an_incomplete_call_is_refused(sandbox, say, body, refused):
+    """A call with a field missing, to oneself, to an unknown user or to a group of others is refused."""
     sandbox.add_group("g", "G", owner=C)
     assert code(say(A, "POST", "/calls", body)) == refused
     assert sandbox.messages == []
 
 
-def test_what_can_not_follow_is_refused(sandbox, say):
+def test_a_status_that_cannot_follow_is_refused(sandbox, say):
     """A call that rings does not start again, one that was accepted only ends."""
     session_id = sandbox.call(A, B)
     for status, refused in (("initiated", "ERR_CALL_INVALID_INIT"), ("ended", "ERR_CALL_NOT_STARTED")):
@@ -141,7 +141,7 @@ def test_a_muid_counts_once(sandbox, say):
 
 
 def test_a_group_is_called(client, sandbox, say):
-    """A call to a group reaches its members; one of them accepts it, even when the caller has left, who stays in it."""
+    """A call to a group reaches its members; a member accepts it even when the caller has left the group."""
     sandbox.add_group("g", "G", owner=C, members=[A, B])
     member = client.connect(B, presence=None)
     stored = say(A, "POST", "/calls", ring("g", receiverType="group")).json()["data"]
@@ -202,8 +202,8 @@ def test_calls_are_played(client, sandbox):
         (lambda sandbox: sandbox.end_call(sandbox.call(A, B)), ValueError, "ERR_CALL_NOT_STARTED"),
     ],
 )
-def test_what_can_not_be_played_is_an_error(sandbox, act, error, text):
-    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError, with its code."""
+def test_an_impossible_act_raises(sandbox, act, error, text):
+    """A missing object raises KeyError, an act that the service would refuse ValueError, with the code."""
     with pytest.raises(error, match=text):
         act(sandbox)
     assert all(message["data"]["action"] == "initiated" for message in sandbox.messages)

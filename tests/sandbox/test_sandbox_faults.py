@@ -199,7 +199,7 @@ def test_a_refusal_mode_is_one_of_three(sandbox):
 
 
 def test_delay_auth(client, sandbox):
-    """delay_auth() answers so much later, and not at all to who has left by then."""
+    """delay_auth() answers so much later, and does not answer a client that has left by then."""
     sandbox.delay_auth(0.2)
     start = time.monotonic()
     socket = authenticate(client, sandbox)
@@ -263,7 +263,7 @@ def test_set_mode_with_a_push(client, sandbox):
 
 
 def test_revoke_tokens(client, sandbox):
-    """revoke_tokens() voids the auth tokens there are, of one user or of all; new ones are good."""
+    """revoke_tokens() voids the auth tokens issued so far, of one user or of all; new ones are good."""
     one, two = sandbox.auth_token("cometchat-uid-1"), sandbox.auth_token("cometchat-uid-2")
     assert sandbox.revoke_tokens("cometchat-uid-1") == 1
     assert (client.me(one).status_code, client.me(two).status_code) == (401, 200)

@@ -40,7 +40,7 @@ def scope(sandbox, uid, guid="g"):
 
 
 def entities(body):
-    """Who did what to whom and where, by their ids."""
+    """The ids in the entities of an action, by role."""
     found = body["data"]["entities"]
     return {role: entity["entity"].get("uid", entity["entity"].get("guid")) for role, entity in found.items()}
 
@@ -60,7 +60,7 @@ def test_a_group_is_made_and_shown(sandbox, say):
 
 
 def test_a_group_is_made_with_members(client, sandbox, say):
-    """POST /groups with lists of members puts them in, or bans them, tells nobody, and answers what came of each."""
+    """POST /groups with lists of members adds or bans them without telling them, and answers each result."""
     socket = client.connect(B, presence=None)
     lists = {"moderators": [B], "participants": [C, "nobody"], "usersToBan": [D]}
     body = {"guid": "g", "name": "G", "members": lists}
@@ -135,7 +135,7 @@ def test_a_group_is_handed_over(sandbox, say, group):
 
 
 def test_a_group_is_deleted(sandbox, say, group):
-    """A deleted group is no more; what was said in it is still in the history."""
+    """A deleted group is not found; its messages stay in the history."""
     sandbox.send_message(A, "g", "hello", receiver_type="group")
     assert say(A, "DELETE", "/groups/g").json()["data"]["success"] is True
     assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
@@ -164,13 +164,13 @@ def test_the_banned_are_listed(sandbox, say, group):
         ({"guid": "g", "name": "G"}, 409, "ERR_GUID_ALREADY_EXISTS"),
     ],
 )
-def test_what_is_not_a_group_is_refused(say, group, body, status, error):
+def test_an_incomplete_group_is_refused(say, group, body, status, error):
     """A group without guid or name, of an unknown type, without its password, or with a taken guid is refused."""
     assert code(say(A, "POST", "/groups", body)) == (status, error)
 
 
 def test_a_join_is_an_action(client, sandbox, say, group):
-    """Who joins is a participant; the join is stored as an action and reaches the members, not the socket it is of."""
+    """A user who joins is a participant; the action reaches the members, but not the joining socket."""
     member, outsider = client.connect(A, presence=None), client.connect(E, presence=None)
     joining = client.connect(D, presence=None)
     before = len(sandbox.messages)
@@ -190,7 +190,7 @@ def test_a_join_is_an_action(client, sandbox, say, group):
 
 
 def test_a_group_may_want_a_password(sandbox, say):
-    """A group of the type password takes whom has it; its password is in no answer."""
+    """A group of the type password checks the password, which stands in no answer."""
     sandbox.add_group("p", "P", type="password", password="sesame")
     for body in (None, {}):
         assert code(say(B, "POST", "/groups/p/members", body)) == (400, "ERR_EMPTY_GROUP_PASS")
@@ -210,7 +210,7 @@ def test_a_private_group_is_joined_by_invitation(sandbox, say):
 
 
 def test_a_leave_is_an_action(client, make_client, sandbox, say, group):
-    """Who leaves is no member any more; the members hear of it, and the leaver's other sockets; the owner stays."""
+    """The members hear of a user who leaves, and so do the user's other sockets; the owner cannot leave."""
     another = make_client(sandbox)
     member, leaver, there = client.connect(A, presence=None), client.connect(C, presence=None), another.connect(C)
     assert say(C, "DELETE", "/groups/g/members").json()["data"]["success"] is True
@@ -325,7 +325,7 @@ def test_the_members_are_listed(sandbox, say, group):
     ],
 )
 def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
-    """A admin acts on all but the owner, a moderator on participants, a participant on nobody; else nothing changes."""
+    """An admin acts on all but the owner, a moderator on participants; a refused act changes nothing."""
     sandbox.add_member("g", D, scope="admin")
     before = sandbox.messages
     assert code(say(uid, method, "/groups/g" + path, body)) == refused
@@ -362,7 +362,7 @@ def test_every_call_wants_a_group_and_an_auth_token(client, sandbox, say, method
 
 
 def test_group_actions_are_played(client, sandbox):
-    """Each method on groups is heard by a member as the API's own would be, by the owner where nobody is named."""
+    """A member hears of each method on groups like of the API's own acts; without a name the owner acts."""
     sandbox.add_group("g", "G", owner=A, members=[A, B, B])
     member = client.connect(B, presence=None)
     sandbox.join("g", C)
@@ -413,8 +413,8 @@ def test_join_needs_no_password(sandbox):
         (lambda sandbox: sandbox.add_member("g", C), ValueError, "ERR_ALREADY_JOINED"),
     ],
 )
-def test_what_can_not_be_played_is_an_error(sandbox, group, act, error, text):
-    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError; nothing changes."""
+def test_an_impossible_act_raises(sandbox, group, act, error, text):
+    """A missing object raises KeyError, an act that the service would refuse ValueError; nothing changes."""
     stored = sandbox.messages
     with pytest.raises(error, match=text):
         act(sandbox)

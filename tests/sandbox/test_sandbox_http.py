@@ -75,7 +75,7 @@ def test_wrong_keys_are_refused(client, headers, status, code):
 
 
 def test_an_unknown_uid_is_refused(client):
-    """A login of nobody is answered by 404 and ERR_UID_NOT_FOUND."""
+    """A login of an unknown user is answered with 404 and ERR_UID_NOT_FOUND."""
     answer = client.create_token("nobody")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "ERR_UID_NOT_FOUND")
 
@@ -91,7 +91,7 @@ def test_calls_want_an_auth_token(client, method, path, token, code):
 
 
 def test_an_auth_token_needs_no_http(client, sandbox):
-    """A token of auth_token() logs in; of nobody there is none."""
+    """A token of auth_token() logs in; an unknown user gets none."""
     assert client.me(sandbox.auth_token("cometchat-uid-2")).json()["data"]["uid"] == "cometchat-uid-2"
     with pytest.raises(KeyError):
         sandbox.auth_token("nobody")
@@ -167,7 +167,7 @@ def test_user_sessions_are_answered(client):
         ("PUT", "/me", b"\xff\xfe", 400, "ERR_BAD_REQUEST"),
     ],
 )
-def test_what_there_is_not_is_refused_in_the_envelope(client, sandbox, method, path, body, status, code):
+def test_unknown_paths_and_bad_bodies_are_refused_in_the_envelope(client, sandbox, method, path, body, status, code):
     """Unknown paths, wrong methods and bodies that are not JSON are answered in the error envelope."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call(method, path, headers=headers, body=body)
@@ -242,7 +242,7 @@ def test_each_sandbox_has_an_auth_key_of_its_own(make_client):
     "header, value", [("sdk", None), ("resource", "PYTHON-1"), ("Accept", "*/*"), ("Content-Type", "text/plain")]
 )
 def test_wrong_headers_are_violations(client, sandbox, header, value):
-    """A call without the headers that go with every call is answered, and noted as a violation."""
+    """A call without the headers that go with every call is answered, and recorded as a violation."""
     assert client.create_token("cometchat-uid-1", **{header: value}).status_code == 200
     assert len(sandbox.violations) == 1 and header in sandbox.violations[0]
 
@@ -258,14 +258,14 @@ def test_wrong_headers_are_violations(client, sandbox, header, value):
     ],
 )
 def test_wrong_bodies_are_violations(client, sandbox, change, what):
-    """A login body that is not to the letter is answered, and noted as a violation."""
+    """A login body that is not of the protocol is answered, and recorded as a violation."""
     client.device.update(change)
     assert client.me(sandbox.auth_token("cometchat-uid-1")).status_code == 200
     assert f"PUT /me: {what}" in sandbox.violations
 
 
 def test_a_login_without_a_body_is_a_violation(client, sandbox):
-    """PUT /me without a body is answered, and noted as a violation."""
+    """PUT /me without a body is answered, and recorded as a violation."""
     assert client.call("PUT", "/me", headers={"authToken": sandbox.auth_token("cometchat-uid-1")}).status_code == 200
     assert sandbox.violations == ["PUT /me: body is not an object"]
 
@@ -333,8 +333,8 @@ def test_a_message_is_stored_answered_and_delivered(client, sandbox):
         (message(receiverType="group"), 404, "ERR_GUID_NOT_FOUND"),
     ],
 )
-def test_what_is_not_a_message_is_refused(client, sandbox, body, status, code):
-    """A message without what it needs, or to nobody, is refused and not stored."""
+def test_an_incomplete_message_is_refused(client, sandbox, body, status, code):
+    """A message with a field missing, or to an unknown receiver, is refused and not stored."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call("POST", "/messages", headers=headers, body=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

@@ -99,7 +99,7 @@ def test_faults_can_be_set_while_stopped(client, sandbox):
 
 
 def test_a_taken_port_raises(sandbox):
-    """start() on a port that somebody has raises OSError, and leaves nothing behind."""
+    """start() on a port in use raises OSError, and leaves nothing behind."""
     other = Sandbox(port=sandbox.port)
     with pytest.raises(OSError):
         other.start()

@@ -54,7 +54,7 @@ def test_a_muid_counts_once(client, sandbox, say):
 
 
 def test_a_muid_outlives_membership(sandbox, say):
-    """A message that is repeated by somebody who was kicked meanwhile is still the stored one."""
+    """A message that a kicked user repeats is still the stored one."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     first = say(B, "POST", "/messages", text_to("g", receiverType="group", muid="m")).json()["data"]
     sandbox.kick("g", B)
@@ -135,7 +135,7 @@ def spoken(sandbox):
     ],
 )
 def test_the_history_is_asked_for_by_affix(say, spoken, query, ids):
-    """append is what is newer, prepend what is older, than an id or a time; always oldest first."""
+    """append gives messages newer than an id or a time, prepend older ones; always oldest first."""
     assert numbers(say(B, "GET", f"/messages{query}")) == ids.split()
 
 
@@ -178,7 +178,7 @@ def test_a_page_has_30_messages_and_at_most_1000(sandbox, say):
 
 @pytest.mark.parametrize("query", ["affix=sideways", "id=x", "id=-1", "per_page=0", "per_page=many", "sentAt=now"])
 def test_a_query_that_makes_no_sense_is_refused(say, query):
-    """An unknown affix, and what is not a whole number, is ERR_BAD_REQUEST."""
+    """An unknown affix, or a text in place of a whole number, is ERR_BAD_REQUEST."""
     assert code(say(A, "GET", f"/messages?{query}")) == (400, "ERR_BAD_REQUEST")
 
 
@@ -195,7 +195,7 @@ def test_the_history_can_be_filtered(sandbox, say):
 
 
 def test_the_history_is_ones_own(sandbox, say):
-    """A user sees what they have sent and what was sent to them, and nothing of others."""
+    """A user sees the messages from and to them, and no other ones."""
     sandbox.send_message(A, B, "1")
     sandbox.send_message(B, A, "2")
     sandbox.send_message(B, C, "3")
@@ -226,7 +226,7 @@ def test_the_history_of_a_group_is_of_the_time_in_it(sandbox, say):
 
 
 def test_the_history_survives_a_restart(sandbox, say, spoken):
-    """What was stored before a stop is there after the start, and the ids go on."""
+    """Messages from before a stop are there after the start, and the ids continue."""
     sandbox.stop()
     assert sandbox.send_message(A, B, "while it was down")["id"] == "11"
     sandbox.presence(A, True)  # to nobody
@@ -279,7 +279,7 @@ def test_replies_are_in_a_thread(client, sandbox, say):
 
 
 def test_a_message_is_for_those_who_may_see_it(sandbox, say):
-    """GET /messages/{id} answers the message to its sender and receiver; to others there is none."""
+    """GET /messages/{id} answers the message to its sender and receiver, and refuses others."""
     stored = sandbox.send_message(A, B, "one")
     for uid in (A, B):
         assert say(uid, "GET", "/messages/1").json()["data"] == stored
@@ -374,7 +374,7 @@ def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
 
 
 def test_reactions_are_counted(client, sandbox):
-    """Each user counts once for each reaction; one that nobody has any more is gone."""
+    """Each user counts once for each reaction; a reaction without users is gone."""
     sandbox.send_message(A, B, "hello")
     socket = client.connect(B, presence=None)
     sandbox.react("1", A, "x")
@@ -399,7 +399,7 @@ def test_a_reaction_to_a_reply_says_so(client, sandbox, say):
 
 
 def test_reactions_are_listed(sandbox, say):
-    """GET gives the reactions to a message, all or of one kind, page by page, each with who has reacted."""
+    """GET gives the reactions to a message, all or of one kind, page by page, each with its user."""
     sandbox.send_message(A, B, "hello")
     for uid, reaction in ((A, "x"), (B, "x"), (B, "👍")):
         sandbox.react("1", uid, reaction)
@@ -424,7 +424,7 @@ def test_reactions_are_listed(sandbox, say):
 
 @pytest.mark.parametrize("receiver, receiver_type", [(B, "user"), ("g", "group")])
 def test_a_messages_sender_hears_of_interactions(client, make_client, sandbox, say, receiver, receiver_type):
-    """PATCH of interacted reaches the sockets of the message's sender, and nobody else's, with element and time."""
+    """PATCH of interacted reaches only the sockets of the message's sender, with element and time."""
     sandbox.add_group("g", "G", owner=A, members=[B, C])
     sandbox.send_message(A, receiver, "form", receiver_type=receiver_type)
     sender, other = client.connect(A, presence=None), make_client(sandbox).connect(C, presence=None)
@@ -449,7 +449,7 @@ def test_an_interaction_has_elements(sandbox, say, body):
 
 
 def test_reactions_are_for_those_who_see_the_message(sandbox, say):
-    """A stranger can't react, nor can one who has left the group."""
+    """A stranger cannot react, nor can a user who has left the group."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     sandbox.send_message(A, "g", "hello", receiver_type="group")
     assert code(say(C, "POST", "/messages/1/reactions/x")) == (403, "ERR_MESSAGE_NO_ACCESS")
@@ -497,7 +497,7 @@ def test_send_message_plays_another_device(client, sandbox):
     assert client.hears_nothing(receiver, 0.05)
 
 
-def test_what_sandbox_answers_is_a_copy(sandbox):
+def test_the_sandbox_returns_copies(sandbox):
     """Changing what send_message(), edit_message() or messages gave changes nothing in the sandbox."""
     sandbox.send_message(A, B, "hello")["data"]["text"] = "changed"
     assert sandbox.messages[0]["data"]["text"] == "hello"
@@ -524,7 +524,7 @@ def test_edit_and_delete_and_react_are_played(client, sandbox):
 
 
 def test_typing_and_presence_are_played(client, sandbox):
-    """typing() reaches the receiver, presence() who asked for it; neither does in NO_TRANSIENT."""
+    """typing() reaches the receiver, presence() its subscribers; NO_TRANSIENT stops both."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     socket = client.connect(B)
     sandbox.typing(A, B)
@@ -561,8 +561,8 @@ def test_typing_and_presence_are_played(client, sandbox):
         (lambda sandbox: sandbox.presence("nobody", True), KeyError, "ERR_UID_NOT_FOUND"),
     ],
 )
-def test_what_can_not_be_played_is_an_error(sandbox, act, error, text):
-    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError, with its code."""
+def test_an_impossible_act_raises(sandbox, act, error, text):
+    """A missing object raises KeyError, an act that the service would refuse ValueError, with the code."""
     sandbox.send_message(A, B, "hello")
     stored = sandbox.messages
     with pytest.raises(error, match=text):
@@ -579,7 +579,7 @@ def test_what_can_not_be_played_is_an_error(sandbox, act, error, text):
     ],
 )
 def test_transient_frames_to_a_group_reach_its_members(client, make_client, sandbox, kind, body, envelope):
-    """A member's frame reaches the members' other sockets, the sender's too; an outsider's reaches nobody."""
+    """A member's frame reaches the members' other sockets, the sender's too; an outsider's is dropped."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     another = make_client(sandbox)
     here, there = client.connect(A, presence=None), another.connect(A, presence=None)

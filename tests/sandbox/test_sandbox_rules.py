@@ -131,7 +131,7 @@ def test_a_thread_is_checked(sandbox, say):
 
 
 def test_threads_are_subscribed_to(say):
-    """Who replies or is mentioned is subscribed to the thread, and so is who asks; messages say so if asked for it."""
+    """Replying, being mentioned and asking for it subscribe to a thread; messages say so on request."""
     say(A, "POST", "/messages", text_to(B))
 
     def subscribed(uid, query="?withThreadSubscribed=true"):
@@ -284,7 +284,7 @@ def test_a_block_does_not_count_in_a_group(client, sandbox, say):
     assert client.receive(blocker)["body"]["receiver"] == A
 
 
-def test_nobody_blocks_themselves(say):
+def test_a_block_of_oneself_is_refused(say):
     """A list with the own uid is refused as a whole."""
     assert code(say(A, "POST", "/blockedusers", {"blockedUids": [B, A]})) == (400, "ERR_CANNOT_BLOCK_SELF")
     assert say(A, "GET", "/blockedusers").json()["data"] == []

@@ -68,7 +68,7 @@ def test_users_change_themselves(client, sandbox, say):
 
 
 def test_users_are_blocked(say):
-    """Who is blocked is listed, and shown as such to both, until unblocked; for each uid it is said what came of it."""
+    """Blocked users are listed, and shown as such to both sides, until unblocked; each uid has a result."""
     answer = say(A, "POST", "/blockedusers", {"blockedUids": [B, "nobody"]}).json()["data"]
     assert {uid: result["success"] for uid, result in answer.items()} == {B: True, "nobody": False}
     say(C, "POST", "/blockedusers", {"blockedUids": [A]})
@@ -109,7 +109,7 @@ def test_a_parameter_without_sense_is_refused(say, path):
 
 @pytest.mark.parametrize("body", [None, [], {"blockedUids": B}, {"blockedUids": [1]}])
 def test_blocking_wants_a_list(say, body):
-    """Without a list of uids nobody is blocked."""
+    """A block without a list of uids is refused."""
     assert code(say(A, "POST", "/blockedusers", body)) == (400, "ERR_BAD_REQUEST")
 
 
@@ -117,7 +117,7 @@ def test_blocking_wants_a_list(say, body):
     "method, path", [("GET", "/users"), ("GET", f"/users/{B}"), ("GET", "/blockedusers"), ("POST", "/blockedusers")]
 )
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):
-    """Without an auth token nobody is shown or blocked; and a fault can be set on each path."""
+    """Every route wants an auth token; and a fault can be set on each path."""
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503

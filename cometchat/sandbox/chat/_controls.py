@@ -102,13 +102,16 @@ class ChatControls(ABC):
 
         return self._act(send)
 
-    def send_card(self, sender: str, receiver: str, card: Mapping[str, Any], text: str = "") -> Dict[str, Any]:
+    def send_card(
+        self, sender: str, receiver: str, card: Mapping[str, Any], text: str = "", *, type: str = "text"
+    ) -> Dict[str, Any]:
         """Deliver a card message, as the service does; return it as it is stored.
 
         :param card: its content, opaque to the SDK. :param text: the preview.
+        :param type: the vendor's JavaScript client takes a card of the type ``"text"`` for a text message.
         :raises KeyError: one of the users does not exist.
         """
-        return self.send_message(sender, receiver, text, category="card", data={"card": dict(card)})
+        return self.send_message(sender, receiver, text, category="card", type=type, data={"card": dict(card)})
 
     def send_agentic(self, sender: str, receiver: str, type: str, **data: Any) -> Dict[str, Any]:
         """Deliver a message of an AI agent; return it as it is stored.
