@@ -19,6 +19,7 @@ from ._loop_thread import LoopThread
 from ._service import Service
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
+from .http import Uploads
 from .socket import Hub
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Sandbox(FaultControls, ChatControls):
         self._hub = Hub(self._faults, self._journal)
         self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub)
         self._chat = self._app.chat
+        self._uploads = Uploads()
         self._listener = Listener(host, port)
         self._certificate: Optional[Tuple[str, str]] = None
         if certfile is not None and keyfile is not None:
@@ -286,7 +288,7 @@ class Sandbox(FaultControls, ChatControls):
     # Inside.
 
     async def _open(self, tls: Optional[ssl.SSLContext]) -> Service:
-        service = Service(self._app, self._hub, self._listener, self.host, tls, self._origins)
+        service = Service(self._app, self._hub, self._listener, self.host, tls, self._origins, self._uploads)
         await service.open()
         return service
 

@@ -64,6 +64,7 @@ class Service:
         host: str,
         tls: Optional[ssl.SSLContext],
         origins: Collection[str],
+        uploads: Uploads,
     ) -> None:
         self._app = app
         self._hub = hub
@@ -73,7 +74,7 @@ class Service:
         self._origins = origins
         self._api = Api(app)
         self._limiter = RateLimiter(app.faults)
-        self._uploads = Uploads()
+        self._uploads = uploads
         #: Every WebSocket, authenticated or not.
         self.connections: List[Connection] = []
         self._hanging: List[asyncio.Transport] = []
@@ -246,7 +247,7 @@ def _refused(error: ApiError) -> Answer:
 
 def _failed(failure: HttpFailure, now: float) -> Answer:
     """Return the answer that a test asked for."""
-    headers = _retry_headers(failure.status, failure.retry_after, now)
+    headers = {**_retry_headers(failure.status, failure.retry_after, now), **failure.headers}
     if isinstance(failure.body, str):
         return Answer(failure.status, failure.body, {"Content-Type": "text/html; charset=utf-8", **headers})
     data = asked_for(failure.status, failure.code).envelope if failure.body is None else failure.body

@@ -413,6 +413,16 @@ def test_the_reset_of_a_429(client, sandbox):
     assert "Retry-After" not in bare and "X-Rate-Limit" in bare
 
 
+def test_fail_http_with_headers(client, sandbox):
+    """Headers come on top of the usual ones, or in their place."""
+    date = "Fri, 01 Jan 2100 00:00:00 GMT"
+    sandbox.fail_http(429, headers={"X-Rate-Limit-Reset": "4102444807", "X-Rate-Limit-Remaining": "0", "Date": date})
+    headers = client.create_token("cometchat-uid-1").headers
+    names = ("X-Rate-Limit-Reset", "X-Rate-Limit-Remaining", "Date")
+    assert [headers[name] for name in names] == ["4102444807", "0", date]
+    assert "Retry-After" not in headers
+
+
 def test_fail_http_with_a_code(client, sandbox):
     """A code makes an error envelope of the service's shape, with any status."""
     sandbox.fail_http(403, code="ERR_SUBSCRIPTION_EXPIRED")

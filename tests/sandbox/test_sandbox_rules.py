@@ -528,6 +528,7 @@ def test_a_file_is_posted_in_a_form(client, sandbox):
     (attachment,) = data["attachments"]
     assert (data["text"], attachment["name"], attachment["size"]) == ("caption", "a b.txt", 7)
     assert (attachment["extension"], attachment["mimeType"]) == ("txt", "text/plain")
+    sandbox.restart()
     fetched = requests.get(attachment["url"], timeout=5)
     assert (fetched.content, fetched.headers["Content-Type"]) == (b"content", "text/plain")
     assert sandbox.violations == []

@@ -146,6 +146,7 @@ class FaultControls(ABC):
         body: Union[None, str, Mapping[str, Any]] = None,
         path: Optional[str] = None,
         code: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
     ) -> None:
         """Answer HTTP requests with this status. Further calls queue behind it, as a script of failures.
 
@@ -156,8 +157,9 @@ class FaultControls(ABC):
         :param path: only requests to this path, without the version prefix; ``*`` stands for anything:
             ``"/me"``, ``"/users/*/auth_tokens"``.
         :param code: the code in the error envelope, such as ``"ERR_SUBSCRIPTION_EXPIRED"``.
+        :param headers: further headers, or others in the place of the usual ones, such as ``Date``.
         """
-        failure = HttpFailure(status, times, retry_after, body, path, code)
+        failure = HttpFailure(status, times, retry_after, body, path, code, dict(headers or {}))
         self._apply(lambda service: self._faults.http_failures.append(failure))
 
     def limit_requests(self, requests: int, window: float = 60.0) -> None:

@@ -50,6 +50,7 @@ class HttpFailure:
     body: Union[None, str, Mapping[str, Any]]
     path: Optional[str]
     code: Optional[str] = None
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, path: str) -> bool:
         """Whether the failure is for a request to this path."""
