@@ -61,7 +61,7 @@ THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "certifi": ("_transport.net._tls",),  # requests brings it; the socket trusts what HTTP trusts
     "aiohttp": ("sandbox.*",),
     "multidict": ("sandbox.*",),  # aiohttp's own headers
-    "cryptography": ("sandbox.certificates",),
+    "cryptography": ("sandbox._certificates",),
     "rich": ("cli.screen",),
     "pytest": ("pytest_plugin",),
 }

@@ -1,8 +1,10 @@
 """The sandbox: a local stand-in for CometChat's service, for tests, demos and work without a network.
 
-``from cometchat.sandbox import Sandbox``. It needs the extra ``cometchat[sandbox]`` and is not loaded by
-``import cometchat``. It shares no code with the client but the public names, so that a mistake in one shows against
-the other.
+``from cometchat.sandbox import Sandbox``. It needs the extra ``cometchat[sandbox]``, and ``import cometchat`` does not
+load it. It shares no code with the client but the public names, so that a mistake in one shows against the other.
+
+``http`` has the routes and envelopes, ``socket`` the WebSocket connections and frames, ``chat`` what users, groups,
+messages, conversations and calls do and keep, ``faults`` the faults on demand.
 """
 
 try:
@@ -10,8 +12,8 @@ try:
 except ImportError as error:
     raise ImportError("the sandbox needs aiohttp: pip install 'cometchat[sandbox]'") from error
 
-from .certificates import make_certificate
-from .records import Attempt, Request
-from .server import Sandbox
+from ._certificates import make_certificate
+from ._journal import Attempt, Request
+from ._sandbox import Sandbox
 
 __all__ = ["Attempt", "Request", "Sandbox", "make_certificate"]

@@ -58,7 +58,7 @@ def test_a_call_rings(client, make_client, sandbox, say):
     "uid, status", [(B, "ongoing"), (B, "rejected"), (B, "busy"), (A, "cancelled"), (A, "unanswered")]
 )
 def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
-    """Each status is stored and reaches the other side, from the one who may set it; who called whom stays in it."""
+    """Each status is stored and reaches the other side; the session keeps its caller and its called user."""
     session_id = sandbox.call(A, B)
     other = A if uid == B else B
     socket = client.connect(other, presence=None)
@@ -77,21 +77,21 @@ def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
 def test_an_accepted_call_ends(sandbox, say, uid):
     """Either side ends a call that is ongoing; the session says when it was joined and ended."""
     session_id = sandbox.call(A, B)
-    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_BAD_REQUEST")
+    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_CALL_NOT_STARTED")
     sandbox.accept_call(session_id)
     message = say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"}).json()["data"]
     on = session(message)
     assert on["initiatedAt"] <= on["joinedAt"] <= on["endedAt"]
-    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_BAD_REQUEST")
+    assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_CALL_TERMINATED")
 
 
 @pytest.mark.parametrize(
     "uid, status, refused",
     [
-        (A, "ongoing", (403, "ERR_CALL_NO_ACCESS")),
-        (A, "rejected", (403, "ERR_CALL_NO_ACCESS")),
-        (B, "cancelled", (403, "ERR_CALL_NO_ACCESS")),
-        (C, "ongoing", (404, "ERR_CALL_SESSION_NOT_FOUND")),
+        (A, "ongoing", (403, "ERR_CALL_NOT_A_PART")),
+        (A, "rejected", (403, "ERR_CALL_NOT_A_PART")),
+        (B, "cancelled", (403, "ERR_CALL_NOT_A_PART")),
+        (C, "ongoing", (403, "ERR_CALL_NOT_A_PART")),
         (B, "on hold", (400, "ERR_BAD_REQUEST")),
         (B, None, (400, "ERR_BAD_REQUEST")),
     ],
@@ -109,18 +109,28 @@ def test_who_may_do_what(sandbox, say, uid, status, refused):
         (None, (400, "ERR_BAD_REQUEST")),
         (ring(type="smell"), (400, "ERR_BAD_REQUEST")),
         (ring(receiver=""), (400, "ERR_BAD_REQUEST")),
-        (ring(receiver=A), (400, "ERR_BAD_REQUEST")),
-        (ring(receiverType="crowd"), (400, "ERR_BAD_REQUEST")),
+        (ring(receiver=A), (400, "ERR_CALLING_SELF")),
+        (ring(receiverType="crowd"), (400, "ERR_INVALID_RECEIVER_TYPE")),
         (ring("nobody"), (404, "ERR_UID_NOT_FOUND")),
         (ring("none", receiverType="group"), (404, "ERR_GUID_NOT_FOUND")),
-        (ring("g", receiverType="group"), (403, "ERR_GROUP_NOT_JOINED")),
+        (ring("g", receiverType="group"), (403, "ERR_NOT_A_MEMBER")),
     ],
 )
-def test_what_is_not_a_call_is_refused(sandbox, say, body, refused):
-    """A call without what it needs, to oneself, to nobody or to a group that one is not in is refused."""
+def test_an_incomplete_call_is_refused(sandbox, say, body, refused):
+    """A call with a field missing, to oneself, to an unknown user or to a group of others is refused."""
     sandbox.add_group("g", "G", owner=C)
     assert code(say(A, "POST", "/calls", body)) == refused
     assert sandbox.messages == []
+
+
+def test_a_status_that_cannot_follow_is_refused(sandbox, say):
+    """A call that rings does not start again, one that was accepted only ends."""
+    session_id = sandbox.call(A, B)
+    for status, refused in (("initiated", "ERR_CALL_INVALID_INIT"), ("ended", "ERR_CALL_NOT_STARTED")):
+        assert code(say(A, "PUT", f"/calls/{session_id}", {"status": status})) == (400, refused)
+    sandbox.accept_call(session_id)
+    refused = code(say(A, "PATCH", f"/calls/{session_id}", {"status": "cancelled"}))
+    assert refused == (400, "ERR_CALL_ONGOING_TO_INVALID")
 
 
 def test_a_muid_counts_once(sandbox, say):
@@ -131,7 +141,7 @@ def test_a_muid_counts_once(sandbox, say):
 
 
 def test_a_group_is_called(client, sandbox, say):
-    """A call to a group reaches its members; one of them accepts it, even when the caller has left, who stays in it."""
+    """A call to a group reaches its members; a member accepts it even when the caller has left the group."""
     sandbox.add_group("g", "G", owner=C, members=[A, B])
     member = client.connect(B, presence=None)
     stored = say(A, "POST", "/calls", ring("g", receiverType="group")).json()["data"]
@@ -186,14 +196,14 @@ def test_calls_are_played(client, sandbox):
         (lambda sandbox: sandbox.call(A, "nobody"), KeyError, "ERR_UID_NOT_FOUND"),
         (lambda sandbox: sandbox.call(A, B, "smell"), ValueError, "ERR_BAD_REQUEST"),
         (lambda sandbox: sandbox.accept_call("none"), KeyError, "ERR_CALL_SESSION_NOT_FOUND"),
-        (lambda sandbox: sandbox.reject_call(sandbox.call(A, B), by=C), KeyError, "ERR_CALL_SESSION_NOT_FOUND"),
-        (lambda sandbox: sandbox.accept_call(sandbox.call(A, B), by=A), ValueError, "ERR_CALL_NO_ACCESS"),
-        (lambda sandbox: sandbox.cancel_call(sandbox.call(A, B), by=B), ValueError, "ERR_CALL_NO_ACCESS"),
-        (lambda sandbox: sandbox.end_call(sandbox.call(A, B)), ValueError, "ERR_BAD_REQUEST"),
+        (lambda sandbox: sandbox.reject_call(sandbox.call(A, B), by=C), ValueError, "ERR_CALL_NOT_A_PART"),
+        (lambda sandbox: sandbox.accept_call(sandbox.call(A, B), by=A), ValueError, "ERR_CALL_NOT_A_PART"),
+        (lambda sandbox: sandbox.cancel_call(sandbox.call(A, B), by=B), ValueError, "ERR_CALL_NOT_A_PART"),
+        (lambda sandbox: sandbox.end_call(sandbox.call(A, B)), ValueError, "ERR_CALL_NOT_STARTED"),
     ],
 )
-def test_what_can_not_be_played_is_an_error(sandbox, act, error, text):
-    """Of what there is not a KeyError is raised, of what the service would refuse a ValueError, with its code."""
+def test_an_impossible_act_raises(sandbox, act, error, text):
+    """A missing object raises KeyError, an act that the service would refuse ValueError, with the code."""
     with pytest.raises(error, match=text):
         act(sandbox)
     assert all(message["data"]["action"] == "initiated" for message in sandbox.messages)

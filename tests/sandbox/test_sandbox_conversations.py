@@ -39,7 +39,7 @@ def code(answer):
 
 
 def test_the_conversations_are_listed(sandbox, say, spoken):
-    """GET /conversations gives a user's, the latest first, with its last message, the other side and what is unread."""
+    """GET /conversations gives a user's, the latest first, with last message, other side and unread messages."""
     answer = say(A, "GET", "/v3.0/conversations?per_page=10&page=1").json()
     group, user = answer["data"]
     assert (group["conversationId"], group["conversationType"], group["unreadMessageCount"]) == ("group_g", "group", 1)
@@ -61,8 +61,8 @@ def test_a_conversation_is_shown(say, spoken):
 
 
 def test_there_is_no_conversation_without_a_message(sandbox, say, spoken):
-    """Where nothing was said there is none; of a group that was deleted none is listed."""
-    assert code(say(A, "GET", f"/users/{C}/conversation")) == (404, "ERR_CONVERSATION_NOT_FOUND")
+    """A conversation without a message is not accessible; one of a deleted group is not listed."""
+    assert code(say(A, "GET", f"/users/{C}/conversation")) == (404, "ERR_CONVERSATION_NOT_ACCESSIBLE")
     assert code(say(A, "GET", "/users/nobody/conversation")) == (404, "ERR_UID_NOT_FOUND")
     say(C, "DELETE", "/groups/g")
     assert code(say(A, "GET", "/groups/g/conversation")) == (404, "ERR_GUID_NOT_FOUND")
@@ -70,7 +70,7 @@ def test_there_is_no_conversation_without_a_message(sandbox, say, spoken):
 
 
 def test_a_conversation_is_marked_as_read(sandbox, say, unread, spoken):
-    """POST of read leaves nothing unread, DELETE of it makes one message and what came after unread again."""
+    """POST of read leaves nothing unread; DELETE makes a message and the later ones unread again."""
     assert say(A, "POST", f"/users/{B}/conversation/read").json()["data"]["success"] is True
     assert say(A, "POST", "/groups/g/conversation/read").status_code == 200
     assert (unread(A, f"/users/{B}"), unread(A, "/groups/g"), unread(B, f"/users/{A}")) == (0, 0, 1)
@@ -105,7 +105,7 @@ def test_a_receipt_reads(client, sandbox, say, unread, spoken):
 
 
 def test_actions_and_calls_are_not_unread(sandbox, unread, spoken):
-    """What counts as unread is what others have sent: no action, no call, nothing of one's own."""
+    """Only messages of others count as unread, and neither actions nor calls."""
     sandbox.call(B, A)
     sandbox.edit_message("1", "edited")
     sandbox.send_message(A, B, "own")
@@ -138,3 +138,14 @@ def test_every_call_wants_an_auth_token(client, sandbox, method, path):
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503
+
+
+def test_conversations_are_searched_by_tags(say, spoken):
+    """By the tags of the other side, which are shown if they are asked for."""
+    say(B, "PUT", "/me", {"tags": ["vip"]})
+    user, *_ = say(A, "GET", "/conversations?userTags=vip&conversationType=user").json()["data"]
+    assert "tags" not in user["conversationWith"]
+    assert say(A, "GET", "/conversations?userTags=other&conversationType=user").json()["data"] == []
+    query = "userTags=vip&groupTags=none&withUserAndGroupTags=true&withTags=true"
+    (user,) = say(A, "GET", f"/conversations?{query}").json()["data"]
+    assert user["conversationWith"]["tags"] == ["vip"]

@@ -199,7 +199,7 @@ def test_a_refusal_mode_is_one_of_three(sandbox):
 
 
 def test_delay_auth(client, sandbox):
-    """delay_auth() answers so much later, and not at all to who has left by then."""
+    """delay_auth() answers so much later, and does not answer a client that has left by then."""
     sandbox.delay_auth(0.2)
     start = time.monotonic()
     socket = authenticate(client, sandbox)
@@ -263,7 +263,7 @@ def test_set_mode_with_a_push(client, sandbox):
 
 
 def test_revoke_tokens(client, sandbox):
-    """revoke_tokens() voids the auth tokens there are, of one user or of all; new ones are good."""
+    """revoke_tokens() voids the auth tokens issued so far, of one user or of all; new ones are good."""
     one, two = sandbox.auth_token("cometchat-uid-1"), sandbox.auth_token("cometchat-uid-2")
     assert sandbox.revoke_tokens("cometchat-uid-1") == 1
     assert (client.me(one).status_code, client.me(two).status_code) == (401, 200)
@@ -377,3 +377,77 @@ def test_heal_clears_every_standing_fault(client, sandbox):
     socket = client.connect()
     client.send(socket, {"action": "ping", "ack": "true"})
     assert json.loads(socket.recv()) == {"action": "pong"}
+
+
+def test_every_answer_counts_the_requests_left(client, sandbox):
+    """The headers of the rate limit are on successes and refusals; nothing stands in the way of a million requests."""
+    answers = [client.create_token("cometchat-uid-1"), client.create_token("nobody"), client.call("GET", "/nothing")]
+    assert [answer.status_code for answer in answers] == [200, 404, 404]
+    left = [int(answer.headers["X-Rate-Limit-Remaining"]) for answer in answers]
+    assert {answer.headers["X-Rate-Limit"] for answer in answers} == {"1000000"}
+    assert left[0] > left[1] > left[2] or left[2] in (999_999, 999_998)  # a minute may have ended in between
+
+
+def test_a_limit_of_requests(client, sandbox):
+    """limit_requests() answers 429 with both headers after so many, until its window ends or it is healed."""
+    sandbox.limit_requests(2, window=3600)
+    answers = [client.create_token("cometchat-uid-1") for _ in range(4)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
+    assert [answer.headers["X-Rate-Limit-Remaining"] for answer in answers] == ["1", "0", "0", "0"]
+    assert answers[2].json()["error"]["code"] == "ERR_TOO_MANY_REQUESTS" and answers[2].headers["X-Rate-Limit"] == "2"
+    seconds, reset = int(answers[2].headers["Retry-After"]), int(answers[2].headers["X-Rate-Limit-Reset"])
+    assert 0 < seconds <= 3600 and abs(time.time() + seconds - reset) < 5 and reset % 3600 == 0
+    assert not [answer for answer in answers[:2] if "Retry-After" in answer.headers]
+    sandbox.heal()
+    client.log_in()
+
+
+def test_the_reset_of_a_429(client, sandbox):
+    """fail_http(429) with seconds says in both headers when to come back; with a date, in the one that has dates."""
+    date = "Fri, 01 Jan 2100 00:00:00 GMT"
+    for retry_after in (7, date, None):
+        sandbox.fail_http(429, times=1, retry_after=retry_after)
+    timed, dated, bare = (client.create_token("cometchat-uid-1").headers for _ in range(3))
+    assert timed["Retry-After"] == "7" and abs(int(timed["X-Rate-Limit-Reset"]) - time.time() - 7) < 5
+    assert dated["Retry-After"] == date and "X-Rate-Limit-Reset" not in dated
+    assert "Retry-After" not in bare and "X-Rate-Limit" in bare
+
+
+def test_fail_http_with_headers(client, sandbox):
+    """Headers come on top of the usual ones, or in their place."""
+    date = "Fri, 01 Jan 2100 00:00:00 GMT"
+    sandbox.fail_http(429, headers={"X-Rate-Limit-Reset": "4102444807", "X-Rate-Limit-Remaining": "0", "Date": date})
+    headers = client.create_token("cometchat-uid-1").headers
+    names = ("X-Rate-Limit-Reset", "X-Rate-Limit-Remaining", "Date")
+    assert [headers[name] for name in names] == ["4102444807", "0", date]
+    assert "Retry-After" not in headers
+
+
+def test_fail_http_with_a_code(client, sandbox):
+    """A code makes an error envelope of the service's shape, with any status."""
+    sandbox.fail_http(403, code="ERR_SUBSCRIPTION_EXPIRED")
+    answer = client.create_token("cometchat-uid-1")
+    error = answer.json()["error"]
+    assert (answer.status_code, error["code"], error["source"]) == (403, "ERR_SUBSCRIPTION_EXPIRED", "chat-api")
+
+
+def test_only_the_newest_tokens_count(client, sandbox):
+    """limit_tokens() voids a user's older tokens, also those issued before it, and no other user's, until healed."""
+    other = sandbox.auth_token("cometchat-uid-2")
+    first, second, third = (sandbox.auth_token("cometchat-uid-1") for _ in range(3))
+    sandbox.limit_tokens(2)
+    assert [client.me(token).status_code for token in (first, second, third, other)] == [401, 200, 200, 200]
+    assert client.me(first).json()["error"]["code"] == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+    sandbox.heal()
+    assert client.me(first).status_code == 200
+
+
+def test_tokens_of_another_device(client, make_client, sandbox):
+    """bind_tokens() refuses a login of a second device with ERR_AUTHTOKEN_UNAVAILABLE; the first one is still good."""
+    sandbox.bind_tokens()
+    token, other = client.log_in()["authToken"], make_client(sandbox)
+    refused = other.me(token)
+    assert (refused.status_code, refused.json()["error"]["code"]) == (403, "ERR_AUTHTOKEN_UNAVAILABLE")
+    assert client.me(token).status_code == 200
+    sandbox.heal()
+    assert other.me(token).status_code == 200

@@ -9,6 +9,8 @@ from typing import Any, Dict
 
 import pytest
 
+from cometchat.sandbox import Sandbox
+
 UIDS = [f"cometchat-uid-{number}" for number in range(1, 6)]
 
 
@@ -34,9 +36,9 @@ def test_login_takes_two_calls(client, sandbox, prefix):
     me = client.call("PUT", prefix + "/me", headers={"authToken": data["authToken"]}, body=client.device)
     assert me.status_code == 200
     user = me.json()["data"]
-    assert (user["uid"], user["name"], user["status"]) == ("cometchat-uid-1", "Andrew Joseph", "online")
+    assert (user["uid"], user["name"], user["status"]) == ("cometchat-uid-1", "Andrew Joseph", "available")
     assert user["authToken"] == data["authToken"]
-    assert {"jwt", "settings", "wsChannel"} <= set(user)
+    assert {"jwt", "settings", "wsChannel", "fat"} <= set(user)
     assert sandbox.violations == []
 
 
@@ -67,12 +69,13 @@ def test_wrong_keys_are_refused(client, headers, status, code):
     answer = client.create_token("cometchat-uid-1", **headers)
     assert answer.status_code == status
     assert set(answer.json()) == {"error"}
-    assert set(answer.json()["error"]) == {"code", "message", "details"}
+    assert set(answer.json()["error"]) == {"code", "message", "devMessage", "source", "details"}
+    assert answer.json()["error"]["source"] == "chat-api" and answer.json()["error"]["details"] == {}
     assert answer.json()["error"]["code"] == code
 
 
 def test_an_unknown_uid_is_refused(client):
-    """A login of nobody is answered by 404 and ERR_UID_NOT_FOUND."""
+    """A login of an unknown user is answered with 404 and ERR_UID_NOT_FOUND."""
     answer = client.create_token("nobody")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "ERR_UID_NOT_FOUND")
 
@@ -88,7 +91,7 @@ def test_calls_want_an_auth_token(client, method, path, token, code):
 
 
 def test_an_auth_token_needs_no_http(client, sandbox):
-    """A token of auth_token() logs in; of nobody there is none."""
+    """A token of auth_token() logs in; an unknown user gets none."""
     assert client.me(sandbox.auth_token("cometchat-uid-2")).json()["data"]["uid"] == "cometchat-uid-2"
     with pytest.raises(KeyError):
         sandbox.auth_token("nobody")
@@ -158,13 +161,13 @@ def test_user_sessions_are_answered(client):
 @pytest.mark.parametrize(
     "method, path, body, status, code",
     [
-        ("GET", "/v3.0/nothing", None, 404, "ERR_NOT_FOUND"),
-        ("PATCH", "/me", None, 405, "ERR_METHOD_NOT_ALLOWED"),
+        ("GET", "/v3.0/nothing", None, 404, "ERR_API_NOT_FOUND"),
+        ("PATCH", "/me", None, 404, "ERR_API_NOT_FOUND"),
         ("PUT", "/me", "{", 400, "ERR_BAD_REQUEST"),
         ("PUT", "/me", b"\xff\xfe", 400, "ERR_BAD_REQUEST"),
     ],
 )
-def test_what_there_is_not_is_refused_in_the_envelope(client, sandbox, method, path, body, status, code):
+def test_unknown_paths_and_bad_bodies_are_refused_in_the_envelope(client, sandbox, method, path, body, status, code):
     """Unknown paths, wrong methods and bodies that are not JSON are answered in the error envelope."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call(method, path, headers=headers, body=body)
@@ -179,42 +182,67 @@ def test_the_host_header_does_not_matter(client, sandbox):
 
 
 def test_preflights_are_granted(client, sandbox):
-    """OPTIONS of any path grants the origin, the method and the headers asked for, and private networks."""
+    """OPTIONS of any path grants a local origin, the method and the headers asked for, and private networks."""
     answer = client.call(
         "OPTIONS",
         "/v3.0/whatever",
         headers={
             "appId": None,
-            "Origin": "https://app.example",
+            "Origin": "http://localhost:8080",
             "Access-Control-Request-Method": "PUT",
             "Access-Control-Request-Headers": "appid,authtoken,x-made-up",
             "Access-Control-Request-Private-Network": "true",
         },
     )
     assert (answer.status_code, answer.content) == (204, b"")
-    assert answer.headers["Access-Control-Allow-Origin"] == "https://app.example"
+    assert answer.headers["Access-Control-Allow-Origin"] == "http://localhost:8080"
     assert answer.headers["Access-Control-Allow-Headers"] == "appid,authtoken,x-made-up"
     assert "PUT" in answer.headers["Access-Control-Allow-Methods"]
     assert answer.headers["Access-Control-Allow-Private-Network"] == "true"
 
 
 def test_every_answer_carries_cors(client, sandbox):
-    """Successes, refusals and injected failures can be read by a page of any origin."""
-    origin = {"Origin": "https://app.example"}
+    """Successes, refusals and injected failures can be read by a page of this machine."""
+    origin = {"Origin": "http://127.0.0.1:3000"}
     answers = [client.create_token("cometchat-uid-1", **origin), client.create_token("nobody", **origin)]
     sandbox.fail_http(503, retry_after=7)
     answers.append(client.create_token("cometchat-uid-1", **origin))
     assert [answer.status_code for answer in answers] == [200, 404, 503]
-    assert {answer.headers["Access-Control-Allow-Origin"] for answer in answers} == {"https://app.example"}
-    assert client.create_token("cometchat-uid-1").headers["Access-Control-Allow-Origin"] == "*"
+    assert {answer.headers["Access-Control-Allow-Origin"] for answer in answers} == {"http://127.0.0.1:3000"}
     assert "Retry-After" in answers[-1].headers["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.parametrize("origin", ["https://app.example", "null", "http://localhost.example", "http://[::1", "x"])
+def test_pages_of_other_origins_may_not_call(client, sandbox, origin):
+    """A page that does not come from this machine gets no leave, neither by a preflight nor with an answer."""
+    answers = [client.call(method, "/me", headers={"Origin": origin}) for method in ("OPTIONS", "GET")]
+    assert [answer.status_code for answer in answers] == [204, 401]
+    assert not [name for answer in answers for name in answer.headers if name.startswith("Access-Control")]
+
+
+def test_an_origin_can_be_allowed(make_client):
+    """origins= adds pages that may call; those of this machine may all the same."""
+    with Sandbox(origins=["https://app.example"]) as sandbox:
+        client = make_client(sandbox)
+        for origin in ("https://app.example", "http://[::1]:80", "http://app.localhost"):
+            answer = client.call("GET", "/me", headers={"Origin": origin})
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert answer.headers["Access-Control-Allow-Credentials"] == "true"
+
+
+def test_each_sandbox_has_an_auth_key_of_its_own(make_client):
+    """The auth key is made for each sandbox, outlives a restart, and can be given."""
+    one, two = Sandbox(), Sandbox(auth_key="given")
+    assert one.auth_key != Sandbox().auth_key and len(one.auth_key) == 40 and two.auth_key == "given"
+    with two:
+        assert make_client(two).create_token("cometchat-uid-1").status_code == 200
 
 
 @pytest.mark.parametrize(
     "header, value", [("sdk", None), ("resource", "PYTHON-1"), ("Accept", "*/*"), ("Content-Type", "text/plain")]
 )
 def test_wrong_headers_are_violations(client, sandbox, header, value):
-    """A call without the headers that go with every call is answered, and noted as a violation."""
+    """A call without the headers that go with every call is answered, and recorded as a violation."""
     assert client.create_token("cometchat-uid-1", **{header: value}).status_code == 200
     assert len(sandbox.violations) == 1 and header in sandbox.violations[0]
 
@@ -222,7 +250,7 @@ def test_wrong_headers_are_violations(client, sandbox, header, value):
 @pytest.mark.parametrize(
     "change, what",
     [
-        ({"deviceId": "app_1_2"}, "body.deviceId is wrong"),
+        ({"deviceId": ""}, "body.deviceId is wrong"),
         ({"platform": ""}, "body.platform is wrong"),
         ({"appInfo": {}}, "body.appInfo.version is missing"),
         ({"appInfo": 5}, "body.appInfo is not an object"),
@@ -230,14 +258,14 @@ def test_wrong_headers_are_violations(client, sandbox, header, value):
     ],
 )
 def test_wrong_bodies_are_violations(client, sandbox, change, what):
-    """A login body that is not to the letter is answered, and noted as a violation."""
+    """A login body that is not of the protocol is answered, and recorded as a violation."""
     client.device.update(change)
     assert client.me(sandbox.auth_token("cometchat-uid-1")).status_code == 200
     assert f"PUT /me: {what}" in sandbox.violations
 
 
 def test_a_login_without_a_body_is_a_violation(client, sandbox):
-    """PUT /me without a body is answered, and noted as a violation."""
+    """PUT /me without a body is answered, and recorded as a violation."""
     assert client.call("PUT", "/me", headers={"authToken": sandbox.auth_token("cometchat-uid-1")}).status_code == 200
     assert sandbox.violations == ["PUT /me: body is not an object"]
 
@@ -298,15 +326,15 @@ def test_a_message_is_stored_answered_and_delivered(client, sandbox):
     "body, status, code",
     [
         (None, 400, "ERR_BAD_REQUEST"),
-        (message(data=None), 400, "ERR_BAD_REQUEST"),
-        (message(type=""), 400, "ERR_BAD_REQUEST"),
-        (message(receiverType="crowd"), 400, "ERR_BAD_REQUEST"),
+        (message(data=None), 400, "ERR_INVALID_MESSAGE_DATA"),
+        (message(type=""), 400, "ERR_EMPTY_MESSAGE_TYPE"),
+        (message(receiverType="crowd"), 400, "ERR_INVALID_RECEIVER_TYPE"),
         (message(receiver="nobody"), 404, "ERR_UID_NOT_FOUND"),
         (message(receiverType="group"), 404, "ERR_GUID_NOT_FOUND"),
     ],
 )
-def test_what_is_not_a_message_is_refused(client, sandbox, body, status, code):
-    """A message without what it needs, or to nobody, is refused and not stored."""
+def test_an_incomplete_message_is_refused(client, sandbox, body, status, code):
+    """A message with a field missing, or to an unknown receiver, is refused and not stored."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call("POST", "/messages", headers=headers, body=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

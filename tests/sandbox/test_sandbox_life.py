@@ -16,8 +16,7 @@ import warnings
 import pytest
 import requests
 
-from cometchat.sandbox import Sandbox
-from cometchat.sandbox.certificates import make_certificate
+from cometchat.sandbox import Sandbox, make_certificate
 
 
 def open_sockets():
@@ -100,7 +99,7 @@ def test_faults_can_be_set_while_stopped(client, sandbox):
 
 
 def test_a_taken_port_raises(sandbox):
-    """start() on a port that somebody has raises OSError, and leaves nothing behind."""
+    """start() on a port in use raises OSError, and leaves nothing behind."""
     other = Sandbox(port=sandbox.port)
     with pytest.raises(OSError):
         other.start()
@@ -118,7 +117,7 @@ def test_a_failed_start_leaves_nothing(monkeypatch):
 
     sandbox = Sandbox()
     with monkeypatch.context() as patch:
-        patch.setattr("cometchat.sandbox.service.Service.open", fail)
+        patch.setattr("cometchat.sandbox._service.Service.open", fail)
         with pytest.raises(RuntimeError, match="no"):
             sandbox.start()
     assert not sandbox.running and not [name for name in thread_names() if "sandbox" in name]
@@ -288,7 +287,7 @@ def test_a_predicate_may_call_the_sandbox(client, sandbox):
 
 def test_a_loop_that_is_busy_raises_on_time(sandbox, monkeypatch):
     """A fault that the thread does not get round to raises TimeoutError at the deadline."""
-    monkeypatch.setattr("cometchat.sandbox.server.DEADLINE", 0.05)
+    monkeypatch.setattr("cometchat.sandbox._sandbox.DEADLINE", 0.05)
     release = threading.Event()
     blocker = threading.Thread(target=lambda: sandbox._thread.call(block(release), 5))
     blocker.start()
@@ -322,9 +321,9 @@ def test_an_error_inside_is_answered_and_logged(client, sandbox, caplog, monkeyp
     def fail(*_):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(sandbox._state.accounts, "issue_token", fail)
+    monkeypatch.setattr(sandbox._chat.credentials, "issue_token", fail)
     answer = client.create_token("cometchat-uid-1")
-    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_INTERNAL_SERVER_ERROR")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "ERR_MISSION_FAILED")
     assert "ZeroDivisionError" in caplog.text and sandbox.auth_key not in caplog.text
 
 

@@ -32,7 +32,7 @@ def test_a_user_is_shown(client, say):
     user = say(A, "GET", f"/v3.0/users/{B}").json()["data"]
     assert (user["uid"], user["name"], user["status"]) == (B, "George Alan", "offline")
     client.connect(B, presence=None)
-    assert say(A, "GET", f"/users/{B}").json()["data"]["status"] == "online"
+    assert say(A, "GET", f"/users/{B}").json()["data"]["status"] == "available"
     assert code(say(A, "GET", "/users/nobody")) == (404, "ERR_UID_NOT_FOUND")
 
 
@@ -68,9 +68,9 @@ def test_users_change_themselves(client, sandbox, say):
 
 
 def test_users_are_blocked(say):
-    """Who is blocked is listed, and shown as such to both, until unblocked; for each uid it is said what came of it."""
+    """Blocked users are listed, and shown as such to both sides, until unblocked; each uid has a result."""
     answer = say(A, "POST", "/blockedusers", {"blockedUids": [B, "nobody"]}).json()["data"]
-    assert answer == {B: {"success": True}, "nobody": {"success": False}}
+    assert {uid: result["success"] for uid, result in answer.items()} == {B: True, "nobody": False}
     say(C, "POST", "/blockedusers", {"blockedUids": [A]})
     assert uids(say(A, "GET", "/blockedusers?per_page=10&page=1")) == [B, C]
     assert uids(say(A, "GET", "/blockedusers?direction=blockedByMe")) == [B]
@@ -82,9 +82,34 @@ def test_users_are_blocked(say):
     assert say(A, "GET", f"/users/{B}").json()["data"]["blockedByMe"] is False
 
 
+@pytest.mark.parametrize(
+    "path, wanted",
+    [
+        ("/users?hideBlockedUsers=1", [B, D, E]),
+        ("/users?searchKey=uid-4&searchIn=uid", [D]),
+        ("/users?searchKey=uid-4&searchIn=name", []),
+        (f"/users?uids={B},{E}", [B, E]),
+        ("/users?roles=default,boss&tags=none", []),
+        ("/blockedusers?searchKey=nancy", [C]),
+    ],
+)
+def test_users_are_searched(sandbox, say, path, wanted):
+    """Each parameter narrows the list down."""
+    sandbox.block(A, C)
+    assert uids(say(A, "GET", path)) == wanted
+
+
+@pytest.mark.parametrize(
+    "path", ["/users?searchIn=role", "/blockedusers?direction=up", "/conversations?conversationType=crowd"]
+)
+def test_a_parameter_without_sense_is_refused(say, path):
+    """A value that a parameter does not have is ERR_BAD_REQUEST."""
+    assert code(say(A, "GET", path)) == (400, "ERR_BAD_REQUEST")
+
+
 @pytest.mark.parametrize("body", [None, [], {"blockedUids": B}, {"blockedUids": [1]}])
 def test_blocking_wants_a_list(say, body):
-    """Without a list of uids nobody is blocked."""
+    """A block without a list of uids is refused."""
     assert code(say(A, "POST", "/blockedusers", body)) == (400, "ERR_BAD_REQUEST")
 
 
@@ -92,7 +117,7 @@ def test_blocking_wants_a_list(say, body):
     "method, path", [("GET", "/users"), ("GET", f"/users/{B}"), ("GET", "/blockedusers"), ("POST", "/blockedusers")]
 )
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):
-    """Without an auth token nobody is shown or blocked; and a fault can be set on each path."""
+    """Every route wants an auth token; and a fault can be set on each path."""
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503

@@ -74,7 +74,7 @@ def ping(browser: Any, user: Dict[str, Any], **headers: Optional[str]) -> Any:
 
 
 def test_a_browser_logs_in_and_is_accepted(browser, sandbox):
-    """Login and auth frame are to the letter, though they name two platforms and two versions."""
+    """Login and auth frame are of the protocol, though they name two platforms and two versions."""
     join(browser)
     assert sandbox.wait_for_connections(1)
     assert sandbox.violations == []
@@ -111,7 +111,7 @@ def test_typing_with_metadata_that_is_no_object_is_a_violation(client, sandbox):
 
 
 def test_a_message_with_fields_beside_its_data_is_stored(browser, client, sandbox):
-    """A text message comes with its text twice and without a muid; what is delivered has it in the data."""
+    """A text message has its text twice and no muid; the delivered message has the text in its data."""
     receiver = client.connect("cometchat-uid-2", presence=None)
     body = {
         "type": "text",
@@ -200,6 +200,6 @@ def test_get_me_renews_the_jwt(browser, sandbox):
 
 
 def test_get_me_without_a_login_is_refused(browser):
-    """Nobody is renewed who is not logged in."""
+    """GET /me without an auth token is refused."""
     answer = browser.call("GET", "/me")
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")

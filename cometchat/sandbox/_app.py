@@ -1,0 +1,62 @@
+"""The app that a sandbox serves: what outlives a stop and a start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from typing import Any, Dict
+
+from ._journal import Journal
+from .chat import Chat
+from .chat._publisher import Network
+from .faults import Faults
+
+
+class App:
+    """One app of the service, with its users, its standing faults and the records of what the sandbox saw."""
+
+    def __init__(
+        self, app_id: str, auth_key: str, region: str, faults: Faults, journal: Journal, network: Network
+    ) -> None:
+        self.app_id = app_id
+        self.auth_key = auth_key
+        self.region = region
+        self.faults = faults
+        self.journal = journal
+        self.chat = Chat(app_id, network)
+
+    def settings(self, host: str, port: int, tls: bool) -> Dict[str, Any]:
+        """Return the settings that the service sends at login, with this sandbox in the place of every host."""
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        settings: Dict[str, Any] = {
+            "CHAT_HOST": host,
+            "CHAT_HOST_OVERRIDE": "",
+            "CHAT_HOST_APP_SPECIFIC": "",
+            "CHAT_USE_SSL": tls,
+            # Text, as on the live service.
+            "CHAT_WS_PORT": str(port),
+            "CHAT_WSS_PORT": str(port),
+            "CHAT_API_VERSION": "v3.0",
+            "WS_API_VERSION": "v3.0",
+            "ADMIN_API_HOST": address,
+            "CLIENT_API_HOST": address,
+            "MAIN_DOMAIN": host,
+            "REGION": self.region,
+            "MODE": "DEFAULT",
+            "APP_VERSION": "4",
+            "ANALYTICS_HOST": address,
+            "ANALYTICS_VERSION": "v1",
+            "ANALYTICS_USE_SSL": tls,
+            # The vendor's clients learn from the ping alone that the jwt or the settings have changed.
+            "ANALYTICS_PING_DISABLED": False,
+            "POLLING_ENABLED": False,
+            "DENY_FALLBACK_TO_POLLING": True,
+            "EXTENSION_DOMAIN": address,
+            "extensions": [],
+        }
+        settings.update(self.faults.settings)
+        text = json.dumps(settings, sort_keys=True)
+        settings["settingsHash"] = hashlib.sha256(text.encode()).hexdigest()[:32]
+        settings["settingsHashReceivedAt"] = int(time.time() * 1000)
+        return settings

@@ -1,0 +1,123 @@
+"""The records of what the sandbox saw, and waits for more of them.
+
+The sandbox's loop thread writes them, any thread reads them.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One WebSocket upgrade request, accepted or not. ``time`` is ``time.monotonic()`` on its arrival."""
+
+    time: float
+    path: str
+    #: Case-insensitive. Not in the repr: it may hold credentials.
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One HTTP request. ``time`` is ``time.monotonic()`` on its arrival; ``status`` is 0 if it is never answered."""
+
+    time: float
+    method: str
+    #: As in the request, with or without the version prefix, without the query.
+    path: str
+    status: int
+    #: Case-insensitive. Not in the repr: it holds credentials.
+    headers: Mapping[str, str] = field(repr=False)
+    #: The query's parameters, decoded; of a repeated one, the first.
+    query: Mapping[str, str] = field(default_factory=dict)
+
+
+class Journal:
+    """The records, and one condition that is signalled on every change of the sandbox."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._changes = 0
+        self._attempts: List[Attempt] = []
+        self._requests: List[Request] = []
+        self._frames: List[Tuple[Optional[str], Dict[str, Any]]] = []
+        self._violations: List[str] = []
+        self._close_codes: List[int] = []
+
+    @property
+    def attempts(self) -> List[Attempt]:
+        return self._copy(self._attempts)
+
+    @property
+    def requests(self) -> List[Request]:
+        return self._copy(self._requests)
+
+    @property
+    def frames(self) -> List[Tuple[Optional[str], Dict[str, Any]]]:
+        return self._copy(self._frames)
+
+    @property
+    def violations(self) -> List[str]:
+        return self._copy(self._violations)
+
+    @property
+    def close_codes(self) -> List[int]:
+        return self._copy(self._close_codes)
+
+    def add_attempt(self, attempt: Attempt) -> None:
+        self._add(self._attempts, attempt)
+
+    def add_request(self, request: Request) -> None:
+        self._add(self._requests, request)
+
+    def add_frame(self, uid: Optional[str], frame: Dict[str, Any]) -> None:
+        self._add(self._frames, (uid, frame))
+
+    def add_violation(self, violation: str) -> None:
+        self._add(self._violations, violation)
+
+    def add_close_code(self, code: int) -> None:
+        self._add(self._close_codes, code)
+
+    def changed(self) -> None:
+        """Signal a change outside these records that a predicate may look at."""
+        with self._condition:
+            self._changes += 1
+            self._condition.notify_all()
+
+    def clear(self) -> None:
+        """Drop all records."""
+        with self._condition:
+            for records in (self._attempts, self._requests, self._frames, self._violations, self._close_codes):
+                records.clear()
+        self.changed()
+
+    def wait_until(self, predicate: Callable[[], T], timeout: float) -> Optional[T]:
+        """Return the predicate's first truthy value, or None after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._condition:
+                seen = self._changes
+            # Outside the lock: a slow predicate must not stop the sandbox, and one that calls it must not deadlock.
+            value = predicate()
+            if value:
+                return value
+            with self._condition:
+                left = deadline - time.monotonic()
+                if left <= 0 or not self._condition.wait_for(lambda: self._changes != seen, left):
+                    return predicate() or None
+
+    def _add(self, records: List[T], entry: T) -> None:
+        with self._condition:
+            records.append(entry)
+        self.changed()
+
+    def _copy(self, records: List[T]) -> List[T]:
+        with self._condition:
+            return list(records)

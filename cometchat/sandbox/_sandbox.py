@@ -1,0 +1,335 @@
+"""Sandbox: the stand-in for the service, as its users see it. It owns the thread."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import ssl
+import tempfile
+import threading
+import weakref
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
+
+from ._app import App
+from ._certificates import make_certificate
+from ._journal import Attempt, Journal, Request
+from ._listener import Listener
+from ._loop_thread import LoopThread
+from ._service import Service
+from .chat import ChatControls
+from .faults import FaultControls, Faults, RunningService
+from .http import Uploads
+from .socket import Hub
+
+if TYPE_CHECKING:
+    from cometchat import AppSettings
+
+T = TypeVar("T")
+
+#: Time that a call from outside waits for the sandbox's thread, in seconds.
+DEADLINE = 5.0
+
+
+class Sandbox(FaultControls, ChatControls):
+    """A local stand-in for CometChat's service: HTTP and WebSocket on one port, in a thread of its own.
+
+    ::
+
+        with Sandbox() as sandbox:
+            client = Client(sandbox.app_id, sandbox.settings())
+            client.login("cometchat-uid-1", sandbox.auth_key)
+
+    The users ``cometchat-uid-1`` to ``-5`` exist. All state outlives ``stop()`` and ``start()``, on the same port.
+    Every method may be called from any thread.
+
+    :param port: 0 takes a free one.
+    :param tls: https and wss, with a certificate of its own; its path is ``ca_certs``.
+    :param certfile: with ``keyfile``, PEM files of a certificate to use instead; turns TLS on.
+    :param auth_key: None makes a new one for each sandbox.
+    :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
+        ``"https://app.example"``.
+    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other.
+    """
+
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        *,
+        tls: bool = False,
+        certfile: Union[None, str, os.PathLike[str]] = None,
+        keyfile: Union[None, str, os.PathLike[str]] = None,
+        app_id: str = "sandbox-app",
+        auth_key: Optional[str] = None,
+        region: str = "us",
+        origins: Sequence[str] = (),
+    ) -> None:
+        if (certfile is None) != (keyfile is None):
+            raise ValueError("certfile and keyfile: give both or neither")
+        self.app_id = app_id
+        self.auth_key = secrets.token_hex(20) if auth_key is None else auth_key
+        self.region = region
+        self.host = host
+        self._origins = tuple(origins)
+        self._faults = Faults()
+        self._journal = Journal()
+        self._hub = Hub(self._faults, self._journal)
+        self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub)
+        self._chat = self._app.chat
+        self._uploads = Uploads()
+        self._listener = Listener(host, port)
+        self._certificate: Optional[Tuple[str, str]] = None
+        if certfile is not None and keyfile is not None:
+            self._certificate = os.fspath(certfile), os.fspath(keyfile)
+        elif tls:
+            self._certificate = self._make_certificate()
+        self._thread = LoopThread()
+        self._service: Optional[Service] = None
+        self._lifecycle = threading.RLock()
+        self._stopped = threading.Event()
+        self._stopped.set()
+
+    def __enter__(self) -> Sandbox:
+        return self.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self.url if self.port else self.host} {'running' if self.running else 'stopped'}>"
+
+    # Start and stop.
+
+    def start(self) -> Sandbox:
+        """Accept connections from now on; return the sandbox itself. Does nothing while it runs.
+
+        :raises OSError: the port is taken.
+        """
+        with self._lifecycle:
+            if self._service is not None:
+                return self
+            self._listener.bind()
+            try:
+                self._thread.start()
+                self._service = self._thread.call(self._open(self._tls_context()), DEADLINE)
+            except BaseException:
+                self._listener.close()
+                self._thread.stop(DEADLINE)
+                raise
+            self._stopped.clear()
+            self._journal.changed()
+        return self
+
+    def stop(self) -> None:
+        """End every connection, the listening socket and the thread, and keep the state. No-op when called twice."""
+        with self._lifecycle:
+            service, self._service = self._service, None
+            if service is None:
+                return
+            try:
+                self._thread.call(service.close(), DEADLINE)
+            finally:
+                self._thread.stop(DEADLINE)
+                self._listener.close()
+                self._stopped.set()
+                self._journal.changed()
+
+    def restart(self) -> None:
+        """Stop and start, on the same port."""
+        self.stop()
+        self.start()
+
+    def serve_forever(self) -> None:
+        """Start, and block until ``stop()`` or, on the main thread, Ctrl-C, which stops it and raises nothing."""
+        self.start()
+        try:
+            self._stopped.wait()
+        except KeyboardInterrupt:
+            self.stop()
+
+    @property
+    def running(self) -> bool:
+        """Whether it is between ``start()`` and ``stop()``."""
+        return self._service is not None
+
+    # Its address and its users.
+
+    @property
+    def port(self) -> int:
+        """The TCP port: without one of your choice 0 before the first ``start()``, and always the same afterwards."""
+        return self._listener.port
+
+    @property
+    def url(self) -> str:
+        """``http(s)://host:port``, as a client on this machine reaches it.
+
+        :raises RuntimeError: the port is not known before the first start.
+        """
+        if not self.port:
+            raise RuntimeError("start the sandbox first: it takes a free port then")
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
+        scheme = "http" if self._certificate is None else "https"
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+
+    @property
+    def ca_certs(self) -> Optional[str]:
+        """Path of the PEM file that makes a client trust this server; None without TLS."""
+        return None if self._certificate is None else self._certificate[0]
+
+    def settings(self, **overrides: Any) -> AppSettings:
+        """Return ``AppSettings`` that lead a client here; ``overrides`` are fields of it."""
+        from cometchat import AppSettings
+
+        fields: Dict[str, Any] = {"region": self.region, "admin_host": self.url, "client_host": self.url}
+        if self.ca_certs is not None:
+            fields["ca_certs"] = self.ca_certs
+        return AppSettings(**{**fields, **overrides})
+
+    def add_user(self, uid: str, name: str, *, role: str = "default", avatar: Optional[str] = None) -> None:
+        """Create a user, or replace the one of that uid."""
+        self._chat.users.add(uid, name, role, avatar)
+
+    def auth_token(self, uid: str) -> str:
+        """Make an auth token of a user without HTTP, as an app's own back end gets it.
+
+        :raises KeyError: the user does not exist.
+        """
+        return self._chat.credentials.issue_token(self._known(uid))
+
+    def jwt(self, uid: str, lifetime: Optional[float] = None) -> str:
+        """Make a jwt of a user without HTTP, good for ``lifetime`` seconds (default: ``jwt_lifetime``).
+
+        :raises KeyError: the user does not exist.
+        """
+        return self._chat.credentials.issue_jwt(self._known(uid), lifetime=lifetime)
+
+    @property
+    def jwt_lifetime(self) -> float:
+        """Lifetime of a jwt issued from now on, in seconds; with a negative one it has expired already.
+
+        60 days, until set; ``heal()`` sets it back.
+        """
+        return self._chat.credentials.jwt_lifetime
+
+    @jwt_lifetime.setter
+    def jwt_lifetime(self, seconds: float) -> None:
+        self._chat.credentials.jwt_lifetime = seconds
+
+    # Its records. Each answer is a copy.
+
+    @property
+    def connections(self) -> int:
+        """How many authenticated WebSockets are up."""
+        return self._hub.count
+
+    @property
+    def sockets(self) -> int:
+        """How many WebSockets are up, authenticated or not."""
+        service = self._service
+        return 0 if service is None else len(service.connections)
+
+    @property
+    def attempts(self) -> List[Attempt]:
+        """Every WebSocket upgrade request, with its time; refused and hanging ones too."""
+        return self._journal.attempts
+
+    @property
+    def requests(self) -> List[Request]:
+        """Every HTTP request, in the order of the answers; preflights too."""
+        return self._journal.requests
+
+    @property
+    def frames(self) -> List[Tuple[Optional[str], Dict[str, Any]]]:
+        """Every frame from a client, with the uid of the connection: None until its ``auth`` was accepted."""
+        return self._journal.frames
+
+    @property
+    def violations(self) -> List[str]:
+        """Everything that clients sent against the protocol, without credentials."""
+        return self._journal.violations
+
+    @property
+    def close_codes(self) -> List[int]:
+        """How clients ended their WebSockets: the code, 1005 for a close without one, 1006 without a close."""
+        return self._journal.close_codes
+
+    @property
+    def messages(self) -> List[Dict[str, Any]]:
+        """The messages stored so far, oldest first, with group actions and calls."""
+        return self._chat.history.messages
+
+    def clear_records(self) -> None:
+        """Drop attempts, requests, frames, violations and close codes."""
+        self._journal.clear()
+
+    def wait_until(self, predicate: Callable[[], T], timeout: float = 5.0) -> Optional[T]:
+        """Return the predicate's first truthy value, or a falsy one after ``timeout`` seconds.
+
+        It is called in the caller's thread, at once and on every change of the sandbox (a request, an attempt, a frame,
+        a connection more or less). A change of anything else does not wake it.
+        """
+        return self._journal.wait_until(predicate, timeout)
+
+    def wait_for_connections(self, count: int, timeout: float = 5.0) -> bool:
+        """Return whether, within ``timeout`` seconds, exactly ``count`` authenticated WebSockets are up."""
+        return bool(self.wait_until(lambda: self.connections == count, timeout))
+
+    def wait_for_attempts(self, count: int, timeout: float = 5.0) -> bool:
+        """Return whether, within ``timeout`` seconds, there were at least ``count`` upgrade requests."""
+        return bool(self.wait_until(lambda: len(self.attempts) >= count, timeout))
+
+    def wait_for_frame(
+        self, predicate: Callable[[Dict[str, Any]], bool], timeout: float = 5.0
+    ) -> Optional[Dict[str, Any]]:
+        """Return the first frame of a client that fits the predicate, old ones too; None after ``timeout`` seconds."""
+        return self.wait_until(lambda: next((frame for _, frame in self.frames if predicate(frame)), None), timeout)
+
+    # Inside.
+
+    async def _open(self, tls: Optional[ssl.SSLContext]) -> Service:
+        service = Service(self._app, self._hub, self._listener, self.host, tls, self._origins, self._uploads)
+        await service.open()
+        return service
+
+    def _run(self, act: Callable[[], T]) -> T:
+        return self._apply(lambda service: act())
+
+    def _apply(self, change: Callable[[Optional[RunningService]], T]) -> T:
+        with self._lifecycle:
+            service = self._service
+            result = (
+                change(None) if service is None else self._thread.call(_as_coroutine(lambda: change(service)), DEADLINE)
+            )
+        self._journal.changed()
+        return result
+
+    def _apply_waiting(self, change: Callable[[RunningService], Coroutine[Any, Any, Any]]) -> None:
+        with self._lifecycle:
+            if self._service is not None:
+                self._thread.call(change(self._service), DEADLINE)
+        self._journal.changed()
+
+    def _known(self, uid: str) -> str:
+        if uid not in self._chat.users:
+            raise KeyError(f"no user {uid!r}: add_user() makes one")
+        return self._chat.users.get(uid).uid
+
+    def _tls_context(self) -> Optional[ssl.SSLContext]:
+        if self._certificate is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self._certificate)
+        return context
+
+    def _make_certificate(self) -> Tuple[str, str]:
+        directory = tempfile.mkdtemp(prefix="cometchat-sandbox-")
+        # It stays over stops and starts, for clients that have its path, and is removed with this object.
+        weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
+        apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
+        hosts = [] if self.host in ("", "0.0.0.0", "::") else [self.host]
+        return make_certificate(directory, [*hosts, *apis])
+
+
+async def _as_coroutine(function: Callable[[], T]) -> T:
+    return function()

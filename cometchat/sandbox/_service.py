@@ -1,0 +1,270 @@
+"""The front door: every request and every upgrade comes in here, and meets the standing faults. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+import time
+from typing import Collection, Dict, List, NamedTuple, Optional, Union
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from ._app import App
+from ._journal import Attempt, Request
+from ._listener import Listener
+from ._tcp_server import TcpServer
+from .chat import ApiError
+from .chat._errors import asked_for, bad_request, refusal
+from .faults._faults import HttpFailure
+from .http import (
+    Address,
+    Api,
+    ApiRequest,
+    RateLimiter,
+    Uploads,
+    bare_path,
+    cors_headers,
+    error_text,
+    retry_headers,
+)
+from .socket import Connection, Hub
+
+logger = logging.getLogger("cometchat.sandbox")
+
+#: Maximum size of a client's WebSocket message, in bytes.
+MAX_MESSAGE_SIZE = 16 * 1024 * 1024
+#: Time that a client has to answer a close frame, in seconds.
+CLOSE_TIMEOUT = 2.0
+
+_WILDCARDS = ("", "0.0.0.0", "::")
+
+_JSON = {"Content-Type": "application/json; charset=utf-8"}
+
+
+class Answer(NamedTuple):
+    """An answer of HTTP, without the headers that go with every answer."""
+
+    status: int
+    content: Union[str, bytes]
+    headers: Dict[str, str]
+
+
+class Service:
+    """One run of the service, from a start to a stop."""
+
+    def __init__(
+        self,
+        app: App,
+        hub: Hub,
+        listener: Listener,
+        host: str,
+        tls: Optional[ssl.SSLContext],
+        origins: Collection[str],
+        uploads: Uploads,
+    ) -> None:
+        self._app = app
+        self._hub = hub
+        self._listener = listener
+        self._host = host
+        self._tls = tls
+        self._origins = origins
+        self._api = Api(app)
+        self._limiter = RateLimiter(app.faults)
+        self._uploads = uploads
+        #: Every WebSocket, authenticated or not.
+        self.connections: List[Connection] = []
+        self._hanging: List[asyncio.Transport] = []
+        self._server: Optional[TcpServer] = None
+        self._healed = asyncio.Event()
+
+    async def open(self) -> None:
+        """Accept connections, unless a fault refuses them."""
+        self._server = TcpServer(self._handle, access_log=None, logger=logger)
+        if not self._app.faults.refusing_connections:
+            await self.accept()
+
+    async def accept(self) -> None:
+        """Listen; does nothing while it listens."""
+        assert self._server is not None
+        await self._listener.listen(self._server, self._tls)
+
+    async def refuse(self) -> None:
+        """Stop listening, and end every TCP connection without a WebSocket."""
+        assert self._server is not None
+        await self._listener.pause()
+        self._listener.refuse()
+        self._server.abort(kept=[connection.transport for connection in self.connections])
+
+    async def close(self) -> None:
+        """Stop listening, and end every TCP connection."""
+        assert self._server is not None
+        await self._listener.pause()
+        self._listener.close()
+        for connection in list(self.connections):
+            connection.abort(reset=False)
+        self._release()
+        self._server.end()
+        for _ in range(3):  # in these turns of the loop, connections accepted just before are made and ended
+            await asyncio.sleep(0)
+        await self._server.wait_empty(CLOSE_TIMEOUT)
+
+    def drop(self, reset: bool) -> int:
+        """End the TCP connection of every WebSocket and of every upgrade that hangs; return how many."""
+        count = len(self.connections) + len(self._hanging)
+        for connection in list(self.connections):
+            connection.abort(reset)
+        self._release()
+        return count
+
+    def heal(self) -> None:
+        """Drop the connections that hang, so that nothing of the fault is left."""
+        self._release()
+
+    def _release(self) -> None:
+        for transport in self._hanging:
+            transport.abort()
+        self._hanging.clear()
+        self._healed.set()
+        self._healed = asyncio.Event()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._upgrade(request)
+        arrival = time.monotonic()
+        if self._app.faults.hanging_http:
+            self._record(request, 0, arrival)
+            return await self._hang(request)
+        answer = await self._answer(request)
+        await asyncio.sleep(self._app.faults.latency)
+        self._record(request, answer.status, arrival)
+        headers = {**answer.headers, **cors_headers(request.method, request.headers, self._origins)}
+        if isinstance(answer.content, bytes):
+            return web.Response(status=answer.status, body=answer.content, headers=headers)
+        text = answer.content if answer.status != 204 else None
+        return web.Response(status=answer.status, text=text, headers=headers)
+
+    async def _answer(self, request: web.BaseRequest) -> Answer:
+        if request.method == "OPTIONS":
+            # Never a failure that a test asked for: a browser would not even show its status to the page.
+            return Answer(204, "", {})
+        path = request.rel_url.raw_path
+        file = self._uploads.get(path) if request.method == "GET" else None
+        if file is not None:
+            return Answer(200, file[1], {"Content-Type": file[0]})
+        try:
+            asked = await self._read(request)
+        except (ValueError, web.HTTPRequestEntityTooLarge) as error:
+            if isinstance(error, web.HTTPRequestEntityTooLarge):
+                return _refused(ApiError(413, "ERR_BAD_REQUEST", "The body is too large."))
+            return _refused(bad_request("body", "is not multipart/form-data"))
+        now = time.time()
+        allowed, limits = self._limiter.take(now)
+        failure = self._app.faults.take_http_failure(bare_path(path))
+        if failure is not None:
+            answer = _failed(failure, now)
+        elif not allowed:
+            answer = _refused(refusal("ERR_TOO_MANY_REQUESTS"))
+        else:
+            answer = self._ask(asked)
+        return Answer(answer.status, answer.content, {**limits, **answer.headers})
+
+    def _ask(self, request: ApiRequest) -> Answer:
+        try:
+            return Answer(200, self._api.answer(request), dict(_JSON))
+        except ApiError as error:
+            return _refused(error)
+        except Exception:
+            logger.exception("%s %s failed", request.method, request.path)
+            return _refused(refusal("ERR_MISSION_FAILED"))
+
+    async def _read(self, request: web.BaseRequest) -> ApiRequest:
+        address = self._address(request)
+        text, form = "", None
+        if request.content_type == "multipart/form-data":
+            name = f"[{address.host}]" if ":" in address.host else address.host
+            form = await self._uploads.read(request, f"http{'s' if address.tls else ''}://{name}:{address.port}")
+        else:
+            text = (await request.read()).decode("utf-8", "replace")
+        url = request.rel_url
+        return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address)
+
+    async def _upgrade(self, request: web.BaseRequest) -> web.StreamResponse:
+        headers = CIMultiDict(request.headers)
+        self._app.journal.add_attempt(Attempt(time.monotonic(), request.rel_url.raw_path, headers))
+        faults = self._app.faults
+        if faults.hanging_upgrades:
+            return await self._hang(request)
+        await asyncio.sleep(faults.latency)
+        if faults.upgrade_refusal is not None:
+            status, retry_after = faults.upgrade_refusal.status, faults.upgrade_refusal.retry_after
+            return web.json_response(
+                asked_for(status).envelope, status=status, headers=_retry_headers(status, retry_after, time.time())
+            )
+        transport = request.transport
+        if not isinstance(transport, asyncio.Transport):
+            return web.Response()  # the client has gone, and does not read it
+        websocket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT, compress=False, max_msg_size=MAX_MESSAGE_SIZE)
+        try:
+            await websocket.prepare(request)
+        except ConnectionError:
+            return web.Response()  # the client has gone while it was prepared
+        connection = Connection(websocket, transport, self._app, self._hub)
+        self.connections.append(connection)
+        try:
+            await connection.serve()
+        finally:
+            self.connections.remove(connection)
+            self._app.journal.changed()
+        return websocket
+
+    async def _hang(self, request: web.BaseRequest) -> web.StreamResponse:
+        if isinstance(request.transport, asyncio.Transport):
+            self._hanging.append(request.transport)
+        await self._healed.wait()
+        return web.Response(status=503)  # never sent: the connection has been dropped
+
+    def _address(self, request: web.BaseRequest) -> Address:
+        host = self._host
+        if host in _WILDCARDS:
+            # Bound to every interface: the client can reach the one that it has just reached. A name of the real
+            # service that a tester has mapped to here means this machine.
+            asked = _host_name(request.headers.get("Host", ""))
+            host = "127.0.0.1" if not asked or asked.endswith(".cometchat.io") else asked
+        return Address(host, self._listener.port, self._tls is not None)
+
+    def _record(self, request: web.BaseRequest, status: int, arrival: float) -> None:
+        path, headers, query = request.rel_url.raw_path, CIMultiDict(request.headers), request.rel_url.query
+        self._app.journal.add_request(Request(arrival, request.method, path, status, headers, query))
+
+
+def _refused(error: ApiError) -> Answer:
+    return Answer(error.status, error_text(error), dict(_JSON))
+
+
+def _failed(failure: HttpFailure, now: float) -> Answer:
+    """Return the answer that a test asked for."""
+    headers = {**_retry_headers(failure.status, failure.retry_after, now), **failure.headers}
+    if isinstance(failure.body, str):
+        return Answer(failure.status, failure.body, {"Content-Type": "text/html; charset=utf-8", **headers})
+    data = asked_for(failure.status, failure.code).envelope if failure.body is None else failure.body
+    return Answer(failure.status, json.dumps(data), {**_JSON, **headers})
+
+
+def _retry_headers(status: int, retry_after: Union[None, int, float, str], now: float) -> Dict[str, str]:
+    """Return ``Retry-After`` as a test gave it; with seconds and 429, ``X-Rate-Limit-Reset`` too."""
+    if retry_after is None:
+        return {}
+    headers = retry_headers(retry_after, now) if status == 429 and isinstance(retry_after, (int, float)) else {}
+    return {**headers, "Retry-After": str(retry_after)}
+
+
+def _host_name(address: str) -> str:
+    """Return the name in a Host header, without its port; empty if it cannot be read."""
+    try:
+        return urlsplit(f"//{address}").hostname or ""
+    except ValueError:
+        return ""

@@ -1,0 +1,192 @@
+"""Calls: their signalling, and which status may follow which.
+
+Each status of a call is stored as a message of the category ``call``. Not confirmed: its exact shape.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, Mapping, Optional
+
+from ._conversations import Conversation, Conversations
+from ._errors import bad_request, refusal
+from ._history import History, Message
+from ._publisher import Publisher
+from ._users import Users
+
+TYPES = ("audio", "video")
+
+#: By status: what may follow, and the error for anything else. A call with another status is over.
+_NEXT = {
+    "initiated": frozenset({"ongoing", "rejected", "cancelled", "busy", "unanswered"}),
+    "ongoing": frozenset({"ended"}),
+}
+_STATUSES = frozenset({"initiated", "ended"}) | _NEXT["initiated"]
+
+#: Who sets a status: the caller, or a called user. Either side sets ``ended``.
+_OF_CALLER = frozenset({"cancelled", "unanswered"})
+_OF_CALLED = frozenset({"ongoing", "rejected", "busy"})
+
+
+@dataclass
+class CallSession:
+    """One call, from its ringing to its end."""
+
+    session_id: str
+    kind: str
+    initiator: str
+    #: A uid or guid, by ``receiver_type``.
+    receiver: str
+    receiver_type: str
+    initiated_at: int
+    status: str = "initiated"
+    joined_at: Optional[int] = None
+    ended_at: Optional[int] = None
+
+    @property
+    def fields(self) -> Dict[str, Any]:
+        """The session as messages show it; times that have not come are left out."""
+        fields = {
+            "sessionid": self.session_id,
+            "status": self.status,
+            "type": self.kind,
+            "initiator": self.initiator,
+            "receiver": self.receiver,
+            "receiverType": self.receiver_type,
+            "initiatedAt": self.initiated_at,
+            "startedAt": self.joined_at,
+            "joinedAt": self.joined_at,
+            "endedAt": self.ended_at,
+        }
+        return {key: value for key, value in fields.items() if value is not None}
+
+    def change(self, status: Any, by: str) -> None:
+        """Go on to a status.
+
+        :raises ApiError: it cannot follow, or this user may not set it.
+        """
+        if not isinstance(status, str) or status not in _STATUSES:
+            raise bad_request("status", "is not a status of a call")
+        if status not in _NEXT.get(self.status, ()):
+            raise self._refusal(status)
+        if (status in _OF_CALLER and by != self.initiator) or (status in _OF_CALLED and by == self.initiator):
+            raise refusal("ERR_CALL_NOT_A_PART", id=self.session_id)
+        self.status = status
+        now = int(time.time())
+        if status == "ongoing":
+            self.joined_at = now
+        else:
+            self.ended_at = now
+
+    def _refusal(self, status: str) -> Exception:
+        if self.status == "ongoing":
+            return refusal("ERR_CALL_ONGOING_TO_INVALID")
+        if self.status != "initiated":
+            return refusal("ERR_CALL_TERMINATED", id=self.session_id)
+        if status == "ended":
+            return refusal("ERR_CALL_NOT_STARTED", id=self.session_id)
+        return refusal("ERR_CALL_INVALID_INIT")
+
+
+class Calls:
+    """The app's calls, and what users do to them."""
+
+    def __init__(self, users: Users, conversations: Conversations, history: History, publisher: Publisher) -> None:
+        self._users = users
+        self._conversations = conversations
+        self._history = history
+        self._publisher = publisher
+        self._sessions: Dict[str, CallSession] = {}
+
+    def start(self, caller: str, body: Mapping[str, Any], resource: str) -> Message:
+        """Ring, by the body of ``POST /calls``; return the stored message, the old one for a muid sent before.
+
+        :raises ApiError: a field is wrong, the receiver does not exist, or one side has blocked the other.
+        """
+        for field in ("receiver", "receiverType", "type"):
+            if not isinstance(body.get(field), str) or not body[field]:
+                raise bad_request(field, "is missing, or not a text")
+        before = self._history.sent_before(caller, body.get("muid"))
+        if before is not None:
+            return before
+        conversation = self._conversations.to(caller, body["receiver"], body["receiverType"])
+        if conversation.receiver == caller:
+            raise refusal("ERR_CALLING_SELF")
+        if conversation.receiver_type == "user":
+            self._check_blocks(caller, conversation.receiver)
+        if body["type"] not in TYPES:
+            raise bad_request("type", f"must be one of {', '.join(TYPES)}")
+        session = CallSession(
+            secrets.token_hex(12),
+            body["type"],
+            caller,
+            conversation.receiver,
+            conversation.receiver_type,
+            int(time.time()),
+        )
+        self._sessions[session.session_id] = session
+        return self._record(session, conversation, caller, resource, body.get("muid"))
+
+    def change(self, session_id: str, status: Any, by: Optional[str], resource: str) -> Message:
+        """Accept, reject, cancel, end, ... a call; return the stored message.
+
+        :param by: None is the caller who cancels or ends, and the called user who answers.
+        :raises ApiError: the call does not exist, or the status is not allowed.
+        """
+        session = self._sessions.get(session_id)
+        if session is None:
+            raise refusal("ERR_CALL_SESSION_NOT_FOUND", id=session_id)
+        if by is None:
+            answers = status in _OF_CALLED and session.receiver_type == "user"
+            by = session.receiver if answers else session.initiator
+        by = by.lower()
+        if session.receiver_type == "user" and by not in (session.initiator, session.receiver):
+            raise refusal("ERR_CALL_NOT_A_PART", id=session_id)
+        # In a group the user who acts has to be in it; the caller may have left.
+        speaker = by if session.receiver_type == "group" else session.initiator
+        conversation = self._conversations.to(speaker, session.receiver, session.receiver_type)
+        session.change(status, by)
+        return self._record(session, conversation, by, resource)
+
+    def _check_blocks(self, caller: str, called: str) -> None:
+        if called in self._users.get(caller).blocked:
+            raise refusal("ERR_BLOCKED_RECEIVER", uid=called)
+        if caller in self._users.get(called).blocked:
+            raise refusal("ERR_BLOCKED_SENDER", uid=called)
+
+    def _record(
+        self, session: CallSession, conversation: Conversation, by: str, resource: str, muid: Any = None
+    ) -> Message:
+        # Between two users, the message goes to the other one; the session says who called whom.
+        caller, called = self._users.entity(session.initiator), self._conversations.entity(conversation)
+        answered = by == session.receiver
+        message: Dict[str, Any] = {
+            "conversationId": conversation.id,
+            "sender": by,
+            "receiverType": session.receiver_type,
+            "receiver": session.initiator if answered else session.receiver,
+            "category": "call",
+            "type": session.kind,
+            "data": {
+                "action": session.status,
+                "resource": resource,
+                "entities": {
+                    "by": self._users.entity(by),
+                    "for": caller if answered else called,
+                    # The vendor's client learns from these sides whose call it is, and hides some calls without them.
+                    "on": {
+                        "entity": {
+                            **session.fields,
+                            "conversationId": conversation.id,
+                            "data": {"entities": {"sender": caller, "receiver": called}},
+                        },
+                        "entityType": "call",
+                    },
+                },
+            },
+        }
+        if isinstance(muid, str):
+            message["muid"] = muid
+        return self._publisher.store(message, conversation.uids, resource)

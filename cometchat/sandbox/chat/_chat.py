@@ -1,0 +1,44 @@
+"""The chat of one app: its users, groups, messages, conversations and calls, wired together."""
+
+from __future__ import annotations
+
+from ._calls import Calls
+from ._conversations import Conversations
+from ._credentials import Credentials
+from ._groups import Groups
+from ._history import History
+from ._messages import Messages
+from ._publisher import Network, Publisher, Saved, Views
+from ._reactions import Reactions
+from ._receipts import Receipts
+from ._streams import Streams
+from ._transient import Transient
+from ._users import Users
+
+
+class Chat:
+    """What the app's users do and what is kept of it. The loop thread alone changes it while the sandbox runs."""
+
+    def __init__(self, app_id: str, network: Network) -> None:
+        saved: Saved = {}
+        self.users = Users(network.is_online)
+        self.credentials = Credentials()
+        self.history = History()
+        self.reactions = Reactions()
+        views = Views(self.history, self.reactions, saved)
+        self.publisher = Publisher(app_id, self.history, views, network)
+        self.groups = Groups(self.users, self.publisher, network.is_online)
+        self.conversations = Conversations(self.users, self.groups, self.history, self.publisher)
+        self.receipts = Receipts(self.users, self.conversations, self.history, self.publisher)
+        self.transient = Transient(self.users, self.conversations, self.receipts, self.publisher)
+        self.messages = Messages(
+            self.users,
+            self.groups,
+            self.conversations,
+            self.history,
+            self.reactions,
+            saved,
+            self.publisher,
+        )
+        self.streams = Streams(self.users, self.conversations, self.messages, self.publisher)
+        self.calls = Calls(self.users, self.conversations, self.history, self.publisher)

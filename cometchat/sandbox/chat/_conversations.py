@@ -1,0 +1,140 @@
+"""Conversations: who is in them, what was said last in each, and what is unread."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
+
+from ._errors import ApiError, refusal
+from ._groups import Groups
+from ._history import History, Message
+from ._publisher import Publisher
+from ._users import Users, conversation_of_users
+
+
+class Conversation(NamedTuple):
+    """A conversation with its receiver, as one of its users has it."""
+
+    id: str
+    #: A uid or a guid, by ``receiver_type``.
+    receiver: str
+    receiver_type: str
+    #: The users in it, the one who asked among them.
+    uids: FrozenSet[str]
+
+
+class Conversations:
+    """The app's conversations."""
+
+    def __init__(self, users: Users, groups: Groups, history: History, publisher: Publisher) -> None:
+        self._users = users
+        self._groups = groups
+        self._history = history
+        self._publisher = publisher
+
+    def of(self, uid: str, receiver: str, receiver_type: str) -> Conversation:
+        """Return the conversation that a user wants to read.
+
+        :raises ApiError: the receiver does not exist, or the user is not in the group.
+        """
+        return self._find(uid, receiver, receiver_type, "ERR_GROUP_NOT_JOINED")
+
+    def to(self, sender: str, receiver: str, receiver_type: str) -> Conversation:
+        """Return the conversation that a user wants to speak in.
+
+        :raises ApiError: as :meth:`of`.
+        """
+        return self._find(sender, receiver, receiver_type, "ERR_NOT_A_MEMBER")
+
+    def entity(self, conversation: Conversation) -> Dict[str, Any]:
+        """Return the receiver as messages show it."""
+        if conversation.receiver_type == "group":
+            return self._groups.entity(self._groups.get(conversation.receiver))
+        return self._users.entity(conversation.receiver)
+
+    def listeners(self, uid: str, conversation: Conversation) -> FrozenSet[str]:
+        """Return the users who hear a transient frame of a user: not one who has blocked the other."""
+        if conversation.receiver_type == "group":
+            return conversation.uids
+        divided = self._users.divided(uid, conversation.receiver)
+        return frozenset() if divided else frozenset({conversation.receiver})
+
+    def audience(self, message: Message) -> FrozenSet[str]:
+        """Return the users who hear of a change of a message. A user who has blocked its sender does not."""
+        if message["receiverType"] == "group":
+            return frozenset(self._groups.get(message["receiver"]).members)
+        sender, receiver = message["sender"], message["receiver"]
+        heard = self._history.sees(receiver, message["id"])
+        return frozenset({sender, receiver} if heard else {sender})
+
+    def list(self, uid: str) -> List[Dict[str, Any]]:
+        """Return a user's conversations, the latest first. Those of deleted groups are left out."""
+        found = (self.shown(uid, conversation) for conversation in self._history.conversations(uid))
+        return [conversation for conversation in found if conversation is not None]
+
+    def get(self, uid: str, conversation: Conversation) -> Dict[str, Any]:
+        """Return a conversation as a user sees it.
+
+        :raises ApiError: it has no message yet.
+        """
+        shown = self.shown(uid, conversation.id)
+        if shown is None:
+            raise refusal("ERR_CONVERSATION_NOT_ACCESSIBLE", id=conversation.receiver)
+        return shown
+
+    def pin(self, uid: str, other: str, receiver_type: str, resource: str, pinned: bool) -> None:
+        """Tell a user's sockets that the user's conversation was pinned or unpinned.
+
+        :raises ApiError: the conversation does not exist, or has no message yet.
+        """
+        conversation = self.of(uid, other, receiver_type)
+        shown = self.get(uid, conversation)
+        if pinned:
+            shown.update(pinnedAt=int(time.time()), pinnedBy=uid)
+        body = {"action": f"conversation_{'pinned' if pinned else 'unpinned'}", "conversation": shown}
+        kind, receiver = conversation.receiver_type, conversation.receiver
+        frame = self._publisher.frame("conversation_pin", uid, receiver, kind, resource, body=body)
+        self._publisher.send(frame, [uid], uid, resource)
+
+    def shown(self, uid: str, conversation: str) -> Optional[Dict[str, Any]]:
+        """Return a conversation as a user sees it; None if it has no message, or its group was deleted."""
+        latest = self._history.latest(uid, conversation)
+        if latest is None:
+            return None
+        try:
+            other = self._other_side(uid, latest)
+        except ApiError:
+            return None
+        unread = self._history.unread(uid, conversation)
+        read = self._history.mark("read", uid, conversation)
+        fields: Dict[str, Any] = {
+            "conversationId": conversation,
+            "conversationType": latest["receiverType"],
+            "createdAt": self._history.first(uid, conversation)["sentAt"],
+            "updatedAt": latest["sentAt"],
+            "unreadMessageCount": len(unread),
+            "unreadMentionsCount": sum(uid in message["data"].get("mentions", ()) for message in unread),
+            "latestMessageId": latest["id"],
+            "lastMessage": self._publisher.views.of(latest, uid),
+            "conversationWith": other,
+        }
+        if read:
+            fields["lastReadMessageId"] = str(read)
+        return fields
+
+    def _find(self, uid: str, receiver: str, receiver_type: str, not_in_it: str) -> Conversation:
+        if receiver_type == "group":
+            group = self._groups.get(receiver)
+            if uid not in group.members:
+                raise refusal(not_in_it, uid=uid, guid=group.guid)
+            return Conversation(group.conversation, group.guid, "group", frozenset(group.members))
+        if receiver_type != "user":
+            raise refusal("ERR_INVALID_RECEIVER_TYPE")
+        other = self._users.get(receiver).uid
+        return Conversation(conversation_of_users(uid, other), other, "user", frozenset({uid, other}))
+
+    def _other_side(self, uid: str, message: Message) -> Dict[str, Any]:
+        if message["receiverType"] == "group":
+            return self._groups.shown(self._groups.get(message["receiver"]), uid)
+        other = message["sender"] if message["receiver"] == uid else message["receiver"]
+        return self._users.shown(self._users.get(other), self._users.get(uid))

@@ -1,0 +1,142 @@
+"""Auth tokens and jwts: which of them exist, and which still count.
+
+Issued from the loop thread and, without HTTP, from any other thread: each step is one dict operation.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Any, Dict, Optional
+from urllib.parse import quote
+
+#: Lifetime of a jwt, in seconds: about 60 days, as on the live service.
+JWT_LIFETIME = 60 * 24 * 3600.0
+
+
+@dataclass
+class Token:
+    """An auth token. ``device_id`` is the first device that logged in with it."""
+
+    uid: str
+    created_at: int
+    void: bool = False
+    device_id: Optional[str] = None
+
+
+@dataclass
+class Jwt:
+    """An issued jwt. ``resource`` and ``device_id``: the names that the client gave when it asked for the jwt."""
+
+    uid: str
+    resource: Optional[str]
+    device_id: Optional[str]
+    void: bool = False
+
+
+class RefusedJwt(Exception):
+    """Why a jwt is refused."""
+
+
+class Credentials:
+    """The credentials of the app's users."""
+
+    def __init__(self) -> None:
+        self.tokens: Dict[str, Token] = {}
+        #: Lifetime of a jwt issued from now on, in seconds; one with a negative lifetime has expired already.
+        self.jwt_lifetime = JWT_LIFETIME
+        self._jwts: Dict[str, Jwt] = {}
+        self._key = secrets.token_bytes(32)
+
+    def reset_lifetime(self) -> None:
+        """Let new jwts live as long as the service's."""
+        self.jwt_lifetime = JWT_LIFETIME
+
+    def issue_token(self, uid: str) -> str:
+        """Make an auth token for a user."""
+        now = int(time.time())
+        token = f"{quote(uid, safe='')}_{now}{secrets.token_hex(16)}"
+        self.tokens[token] = Token(uid, now)
+        return token
+
+    def token(self, text: str, newest: Optional[int] = None) -> Optional[Token]:
+        """Return the auth token if it counts; with ``newest``, only that many of a user's tokens do."""
+        token = self.tokens.get(text)
+        if token is None or token.void:
+            return None
+        if newest is not None:
+            counting = [other for other in list(self.tokens.values()) if other.uid == token.uid and not other.void]
+            if not any(other is token for other in counting[-newest:]):
+                return None
+        return token
+
+    def revoke_tokens(self, uid: Optional[str]) -> int:
+        """Void every auth token, of one user or of all; return how many."""
+        revoked = [token for token in list(self.tokens.values()) if not token.void and uid in (None, token.uid)]
+        for token in revoked:
+            token.void = True
+        return len(revoked)
+
+    def issue_jwt(
+        self,
+        uid: str,
+        *,
+        lifetime: Optional[float] = None,
+        resource: Optional[str] = None,
+        device_id: Optional[str] = None,
+    ) -> str:
+        """Make a jwt for a user that lives ``lifetime`` seconds (default: ``jwt_lifetime``)."""
+        now = int(time.time())
+        jwt_id = secrets.token_hex(8)
+        claims = {
+            "sub": uid,
+            "iat": now,
+            "exp": int(now + (self.jwt_lifetime if lifetime is None else lifetime)),
+            "jti": jwt_id,
+        }
+        signed = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
+        self._jwts[jwt_id] = Jwt(uid, resource, device_id)
+        return f"{signed}.{self._signature(signed)}"
+
+    def expire_jwts(self) -> int:
+        """Void every jwt issued so far; return how many."""
+        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void]
+        for jwt in expired:
+            jwt.void = True
+        return len(expired)
+
+    def read_jwt(self, text: str) -> Jwt:
+        """Return the jwt behind the text.
+
+        :raises RefusedJwt: its signature is wrong, or it has expired.
+        """
+        signed, _, signature = text.rpartition(".")
+        if text.count(".") != 2 or not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
+            raise RefusedJwt("the signature is wrong")
+        # A signed text was issued here: from now on it can be trusted to be well-formed and known.
+        claims = _decode_json(signed.partition(".")[2])
+        jwt = self._jwts[claims["jti"]]
+        if jwt.void or claims["exp"] <= time.time():
+            raise RefusedJwt("it has expired")
+        return jwt
+
+    def _signature(self, signed: str) -> str:
+        return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())
+
+
+def _encode(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def _encode_json(data: Dict[str, Any]) -> str:
+    return _encode(json.dumps(data, separators=(",", ":")).encode())
+
+
+def _decode_json(part: str) -> Dict[str, Any]:
+    claims: Dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return claims

@@ -1,0 +1,187 @@
+"""The history: every message of the app, numbered, stored and found again.
+
+Messages, group actions and calls share one numbering. A stored message is never changed in place: an edit puts another
+object at its number. A message's viewers are settled when it is stored: a user keeps the messages from the time in a
+group, and does not see those from before joining or after leaving.
+"""
+
+from __future__ import annotations
+
+import time
+from bisect import bisect_left, bisect_right
+from dataclasses import dataclass
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+
+from ._errors import refusal
+
+Message = Dict[str, Any]
+
+#: Messages on a page when the client does not ask for a number.
+DEFAULT_PAGE = 30
+
+#: The key of the feed with everything that a user may see.
+_ALL = ""
+
+
+def _any_message(message: Message) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class PageQuery:
+    """The wanted part of a history: ``append`` is newer than a message or time, ``prepend`` older; both exclude it."""
+
+    affix: str = "prepend"
+    id: Optional[int] = None
+    sent_at: Optional[int] = None
+    limit: int = DEFAULT_PAGE
+    fits: Callable[[Message], bool] = _any_message
+
+
+def copy_of(message: Message) -> Message:
+    """Copy a message down to the fields of its data: a deep copy of ten thousand messages takes a second."""
+    return {**message, "data": dict(message["data"])}
+
+
+class History:
+    """The messages in the order of their arrival. The message with the id n is the n-th; a feed is a list of ids."""
+
+    def __init__(self) -> None:
+        self._messages: List[Message] = []
+        self._sent_at: List[int] = []
+        #: By uid and conversation, and by uid alone for everything: ids, growing.
+        self._feeds: Dict[Tuple[str, str], List[int]] = {}
+        #: By the id of the parent: the ids of the replies.
+        self._threads: Dict[str, List[int]] = {}
+        #: By action (``delivered``, ``read``), uid and conversation: the id of the message up to which it holds.
+        self._marks: Dict[Tuple[str, str, str], int] = {}
+        #: By sender and muid: the message's id.
+        self._muids: Dict[Tuple[str, str], str] = {}
+
+    @property
+    def messages(self) -> List[Message]:
+        """Copies of the messages, oldest first."""
+        return [copy_of(message) for message in list(self._messages)]
+
+    @property
+    def count(self) -> int:
+        """How many messages there are: the id of the latest one."""
+        return len(self._messages)
+
+    def add(self, message: Message, viewers: Iterable[str]) -> Message:
+        """Store a message; return it with its id and its times."""
+        # Never back in time, whatever the clock does: the ids are sorted by it.
+        now = max(int(time.time()), self._sent_at[-1] if self._sent_at else 0)
+        number = len(self._messages) + 1
+        stored = {"id": str(number), **message, "sentAt": now, "updatedAt": now}
+        self._messages.append(stored)
+        self._sent_at.append(now)
+        for uid in viewers:
+            for conversation in (_ALL, message["conversationId"]):
+                self._feeds.setdefault((uid, conversation), []).append(number)
+        if "parentId" in message:
+            self._threads.setdefault(message["parentId"], []).append(number)
+        if isinstance(message.get("muid"), str):
+            self._muids[message["sender"], message["muid"]] = stored["id"]
+        return stored
+
+    def get(self, message_id: str) -> Message:
+        """Return the message.
+
+        :raises ApiError: it does not exist.
+        """
+        return self._messages[self._number(message_id) - 1]
+
+    def sent_before(self, sender: str, muid: Any) -> Optional[Message]:
+        """Return the message that the sender has sent under this muid, or None."""
+        message_id = self._muids.get((sender, muid)) if isinstance(muid, str) else None
+        return None if message_id is None else self.get(message_id)
+
+    def replace(self, message_id: str, **changes: Any) -> Message:
+        """Change fields of a message; return it as it is now. A field of None is removed.
+
+        :raises ApiError: it does not exist.
+        """
+        number = self._number(message_id)
+        fields = {**self._messages[number - 1], **changes}
+        changed = {key: value for key, value in fields.items() if value is not None}
+        self._messages[number - 1] = changed
+        return changed
+
+    def sees(self, uid: str, message_id: str) -> bool:
+        """Whether a user may see a message.
+
+        :raises ApiError: it does not exist.
+        """
+        number = self._number(message_id)
+        feed = self._feeds.get((uid, _ALL), [])
+        at = bisect_left(feed, number)
+        return at < len(feed) and feed[at] == number
+
+    def page(self, uid: str, query: PageQuery, conversation: str = _ALL) -> List[Message]:
+        """Return a part of what a user may see, of one conversation or of all; oldest first."""
+        feed = self._feeds.get((uid, conversation), [])
+        if query.affix == "append":
+            after = query.id
+            if after is None:
+                after = 0 if query.sent_at is None else bisect_right(self._sent_at, query.sent_at)
+            return self._collect(feed, range(bisect_right(feed, after), len(feed)), query)
+        before = query.id
+        if before is None:
+            before = len(self._messages) + 1 if query.sent_at is None else bisect_left(self._sent_at, query.sent_at) + 1
+        return self._collect(feed, range(bisect_left(feed, before) - 1, -1, -1), query)[::-1]
+
+    def between(self, uid: str, conversation: str, after: int, up_to: int) -> List[Message]:
+        """Return a user's messages of a conversation with ids above ``after`` and up to ``up_to``."""
+        feed = self._feeds.get((uid, conversation), [])
+        return [self._messages[number - 1] for number in feed[bisect_right(feed, after) : bisect_right(feed, up_to)]]
+
+    def replies(self, message_id: str) -> List[Message]:
+        """Return the replies to a message."""
+        return [self._messages[number - 1] for number in self._threads.get(message_id, [])]
+
+    def conversations(self, uid: str) -> List[str]:
+        """Return the ids of a user's conversations, the one with the latest message first."""
+        latest = {key[1]: feed[-1] for key, feed in self._feeds.items() if key[0] == uid and key[1] != _ALL}
+        return sorted(latest, key=lambda conversation: latest[conversation], reverse=True)
+
+    def latest(self, uid: str, conversation: str) -> Optional[Message]:
+        """Return the latest message of a conversation that a user may see, or None."""
+        feed = self._feeds.get((uid, conversation))
+        return self._messages[feed[-1] - 1] if feed else None
+
+    def first(self, uid: str, conversation: str) -> Message:
+        """Return the oldest message of a conversation that a user may see. It must have one."""
+        return self._messages[self._feeds[uid, conversation][0] - 1]
+
+    # How far a user has received and read.
+
+    def mark(self, action: str, uid: str, conversation: str) -> int:
+        """Return the id of the message up to which a user has received or read a conversation; 0 if nothing."""
+        return self._marks.get((action, uid, conversation), 0)
+
+    def set_mark(self, action: str, uid: str, conversation: str, number: int) -> None:
+        """Put the mark of a conversation to a message, forwards or backwards."""
+        self._marks[action, uid, conversation] = number
+
+    def unread(self, uid: str, conversation: str) -> List[Message]:
+        """Return the messages of others that a user has not read. Actions and calls do not count."""
+        unread = self.between(uid, conversation, self.mark("read", uid, conversation), len(self._messages))
+        return [found for found in unread if found["sender"] != uid and found["category"] not in ("action", "call")]
+
+    def _collect(self, feed: List[int], positions: Iterable[int], query: PageQuery) -> List[Message]:
+        found: List[Message] = []
+        for position in positions:
+            message = self._messages[feed[position] - 1]
+            if query.fits(message):
+                found.append(message)
+                if len(found) == query.limit:
+                    break
+        return found
+
+    def _number(self, message_id: str) -> int:
+        if message_id.isascii() and message_id.isdigit() and len(message_id) < 20:
+            number = int(message_id)
+            if 1 <= number <= len(self._messages):
+                return number
+        raise refusal("ERR_MESSAGE_ID_NOT_FOUND", id=message_id)

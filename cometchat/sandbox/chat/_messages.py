@@ -1,0 +1,324 @@
+"""Messages: sent, edited, deleted, reacted to, used, moderated, pinned and saved by users."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set
+
+from ._content import (
+    CATEGORIES,
+    SERVICE_CATEGORIES,
+    check_content,
+    check_envelope,
+    check_size,
+    check_tags,
+    mentions,
+)
+from ._conversations import Conversation, Conversations
+from ._errors import bad_request, refusal
+from ._groups import Groups
+from ._history import History, Message
+from ._publisher import Publisher, Saved
+from ._reactions import Reaction, Reactions
+from ._users import Users
+
+#: What a moderator says of a message.
+MODERATION_STATUSES = ("unmoderated", "pending", "approved", "disapproved")
+
+#: Maximum pinned messages of a conversation, and maximum saved messages of a user.
+MOST_PINNED = MOST_SAVED = 100
+
+#: The parts of a message's data that an edit leaves alone, and that a deletion leaves behind.
+_KEPT = ("entities", "reactions", "resource", "moderation")
+
+
+class Messages:
+    """One app's messages, and what users do to them. Every method raises ``ApiError`` if the user may not do that."""
+
+    def __init__(
+        self,
+        users: Users,
+        groups: Groups,
+        conversations: Conversations,
+        history: History,
+        reactions: Reactions,
+        saved: Saved,
+        publisher: Publisher,
+    ) -> None:
+        self._users = users
+        self._groups = groups
+        self._conversations = conversations
+        self._history = history
+        self._reactions = reactions
+        self._saved = saved
+        self._publisher = publisher
+        #: By the id of a message: the uids that are subscribed to its thread.
+        self._subscribers: Dict[str, Set[str]] = {}
+
+    def send(
+        self,
+        sender: str,
+        body: Any,
+        resource: str,
+        parent_id: Optional[str] = None,
+        *,
+        played: bool = False,
+    ) -> Message:
+        """Store a message as it was posted; return it, or the old one for a muid sent before.
+
+        :param resource: the name of the sending client.
+        :param parent_id: the message that it replies to, whatever the body says.
+        :param played: the sandbox itself plays the sender, who may send more than a client.
+        """
+        if not isinstance(body, dict):
+            raise bad_request("body", "is not a JSON object")
+        parent_id = _text_id(body, "parentId", "parentMessageId") if parent_id is None else parent_id
+        if parent_id is not None:
+            self.seen(parent_id, sender)
+        check_envelope(body, (*CATEGORIES, *SERVICE_CATEGORIES) if played else CATEGORIES)
+        before = self._history.sent_before(sender, body.get("muid"))
+        if before is not None:
+            return before
+        if not played:
+            check_content(body["category"], body["type"], body["data"])
+            check_size(body)
+        conversation = self._conversations.to(sender, body["receiver"], body["receiverType"])
+        message = self._compose(sender, conversation, body, resource)
+        if parent_id is not None:
+            message["parentId"] = self._parent(parent_id, conversation)
+        quoted = _text_id(body, "quotedMessageId")
+        if quoted is not None:
+            message["quotedMessage"] = self._quoted(quoted, sender, conversation)
+        stored = self._publisher.store(message, self._viewers(sender, conversation), resource)
+        if parent_id is not None:
+            self._history.replace(parent_id, replyCount=len(self._history.replies(parent_id)))
+            # Replying subscribes to the thread, and so does being mentioned in it.
+            self._subscribers.setdefault(parent_id, set()).update({sender}, stored["data"].get("mentions", ()))
+        return stored
+
+    def edit(self, message_id: str, body: Mapping[str, Any], by: str, resource: str) -> Message:
+        """Put other data and tags into a message; return the action that says so, with the changed message in it."""
+        message = self._changeable(message_id, by)
+        data = body.get("data")
+        if not isinstance(data, dict):
+            raise refusal("ERR_INVALID_MESSAGE_DATA", problem="is missing, or not an object")
+        check_content(message["category"], message["type"], data)
+        check_size(body)
+        kept = {key: value for key, value in message["data"].items() if key in _KEPT}
+        mentioned = mentions(data.get("text"), self._users)
+        changed = {**data, **kept, **({} if mentioned is None else {"mentions": mentioned})}
+        tags = {"tags": check_tags(body["tags"])} if "tags" in body else {}
+        return self._change(message_id, by, resource, "edited", data=changed, **tags)
+
+    def delete(self, message_id: str, by: str, resource: str) -> Message:
+        """Mark a message as deleted and remove its content; return the action that says so."""
+        message = self._changeable(message_id, by)
+        kept = {key: value for key, value in message["data"].items() if key in _KEPT}
+        return self._change(message_id, by, resource, "deleted", data=kept, pinnedAt=None, pinnedBy=None)
+
+    def react(self, message_id: str, uid: str, reaction: str, resource: str, *, added: bool) -> Message:
+        """Add a reaction to a message or remove it; return the message as it is now. A repetition changes nothing."""
+        message = self.seen(message_id, uid)
+        if message["receiverType"] == "group":
+            self._groups.get(message["receiver"]).member(uid)
+        if not reaction:
+            raise bad_request("reaction", "is empty")
+        change = self._reactions.change(message_id, uid, reaction, added)
+        if change is None:
+            return message
+        data = {**message["data"], "reactions": self._reactions.counts(message_id)}
+        changed = self._history.replace(message_id, data=data)
+        # Flat: the vendor's clients look for every field of it here.
+        body: Dict[str, Any] = {
+            "action": f"message_reaction_{'added' if added else 'removed'}",
+            "conversationId": message["conversationId"],
+            **self.shown(change),
+        }
+        if "parentId" in message:
+            body["parentId"] = message["parentId"]
+        self._tell(message, "reaction", uid, resource, self._conversations.audience(message), body=body)
+        return changed
+
+    def shown(self, reaction: Reaction) -> Dict[str, Any]:
+        """Return a reaction as the API shows it."""
+        return {**reaction.fields, "reactedBy": self._users.shown(self._users.get(reaction.uid))}
+
+    def interact(self, message_id: str, uid: str, elements: Any, resource: str) -> None:
+        """Tell a message's sender which of its elements the user has used."""
+        message = self.seen(message_id, uid)
+        if not isinstance(elements, list) or not elements or not all(isinstance(name, str) for name in elements):
+            raise bad_request("interactions", "is missing, or not a list of texts")
+        now = int(time.time())
+        body = {
+            "messageId": message_id,
+            "user": self._users.on_socket(self._users.get(uid)),
+            "interactions": [{"elementId": name, "interactedAt": now} for name in elements],
+            "timestamp": now,
+        }
+        sender = message["sender"]
+        self._tell(message, "interaction_completed", uid, resource, [sender], messageSender=sender, body=body)
+
+    def moderate(self, message_id: str, status: str, resource: str) -> Message:
+        """Set the moderation status of a message and tell its sender; return the message as it is now."""
+        if status not in MODERATION_STATUSES:
+            raise bad_request("status", f"must be one of {', '.join(MODERATION_STATUSES)}")
+        message = self._history.get(message_id)
+        data = {**message["data"], "moderation": {"status": status}}
+        changed = self._history.replace(message_id, data=data, updatedAt=int(time.time()))
+        self._publisher.send_message(changed, [changed["sender"]], "", resource, "on_moderation_status_changed")
+        return changed
+
+    def pin(self, message_id: str, uid: str, resource: str, *, pinned: bool) -> Message:
+        """Pin a message for its whole conversation, or take the pin back; return the message as it is now."""
+        message = self.seen(message_id, uid)
+        if pinned == ("pinnedAt" in message):
+            return message
+        if pinned:
+            self._check_room(uid, message["conversationId"])
+        marks = (int(time.time()), uid) if pinned else (None, None)
+        changed = self._history.replace(message_id, pinnedAt=marks[0], pinnedBy=marks[1])
+        body = {"action": "message_pinned" if pinned else "message_unpinned", "message": changed, "pinnedBy": uid}
+        self._tell(message, "message_pin", uid, resource, self._conversations.audience(message), body=body)
+        return changed
+
+    def save(self, message_id: str, uid: str, resource: str, *, saved: bool) -> Message:
+        """Save a message for the user alone, or take that back; return the message as the user sees it."""
+        message = self.seen(message_id, uid)
+        savers = self._saved.setdefault(message_id, {})
+        if saved != (uid in savers):
+            if saved and sum(uid in users for users in self._saved.values()) >= MOST_SAVED:
+                raise refusal("ERR_SAVED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_SAVED))
+            if saved:
+                savers[uid] = int(time.time())
+            else:
+                del savers[uid]
+            action = "message_saved" if saved else "message_unsaved"
+            body = {"action": action, "message": self._publisher.views.of(message, uid)}
+            self._tell(message, "message_save", uid, resource, [uid], body=body)
+        return message
+
+    def subscribe(self, message_id: str, uid: str, *, subscribed: bool) -> None:
+        """Subscribe a user to the thread of a message, or end that; a repetition changes nothing."""
+        self.seen(message_id, uid)
+        subscribers = self._subscribers.setdefault(message_id, set())
+        if subscribed:
+            subscribers.add(uid)
+        else:
+            subscribers.discard(uid)
+
+    def is_subscribed(self, message_id: str, uid: str) -> bool:
+        """Whether a user is subscribed to the thread of a message."""
+        return uid in self._subscribers.get(message_id, ())
+
+    def seen(self, message_id: str, uid: str) -> Message:
+        """Return a message that the user may see."""
+        if not self._history.sees(uid, message_id):
+            raise refusal("ERR_MESSAGE_NO_ACCESS", id=message_id)
+        return self._history.get(message_id)
+
+    def _compose(
+        self, sender: str, conversation: Conversation, body: Mapping[str, Any], resource: str
+    ) -> Dict[str, Any]:
+        """Return the message that is stored for a posted one, without its thread and its quoted message."""
+        entities = {"sender": self._users.entity(sender), "receiver": self._conversations.entity(conversation)}
+        data = {**body["data"], "resource": resource, "entities": entities}
+        mentioned = mentions(data.get("text"), self._users)
+        if mentioned is not None:
+            data["mentions"] = mentioned
+        message: Dict[str, Any] = {
+            "conversationId": conversation.id,
+            "sender": sender,
+            "receiverType": conversation.receiver_type,
+            "receiver": conversation.receiver,
+            "category": body["category"],
+            "type": body["type"],
+            "data": data,
+        }
+        for key in ("muid", "metadata"):
+            if key in body:
+                message[key] = body[key]
+        if "tags" in body:
+            message["tags"] = check_tags(body["tags"])
+        return message
+
+    def _viewers(self, sender: str, conversation: Conversation) -> FrozenSet[str]:
+        """Return the users who see a message: not its receiver who has blocked the sender, who does not learn it."""
+        if conversation.receiver_type == "group":
+            return conversation.uids
+        if conversation.receiver in self._users.get(sender).blocked:
+            raise refusal("ERR_BLOCKED_RECEIVER", uid=conversation.receiver)
+        blocked = sender in self._users.get(conversation.receiver).blocked
+        return frozenset({sender}) if blocked else conversation.uids
+
+    def _parent(self, message_id: str, conversation: Conversation) -> str:
+        parent = self._history.get(message_id)
+        if parent["conversationId"] != conversation.id:
+            raise refusal("ERR_WRONG_MESSAGE_THREAD", id=message_id)
+        if "parentId" in parent:
+            raise refusal("ERR_MESSAGE_THREAD_NESTING", id=message_id)
+        if parent["category"] in ("action", "call"):
+            raise refusal("ERR_WRONG_MESSAGE_THREAD_CATEGORY")
+        return message_id
+
+    def _quoted(self, message_id: str, sender: str, conversation: Conversation) -> Message:
+        """Return the quoted message without a quoted message and reactions of its own."""
+        quoted = self.seen(message_id, sender)
+        if quoted["conversationId"] != conversation.id:
+            raise refusal("ERR_WRONG_MESSAGE_THREAD", id=message_id)
+        data = {key: value for key, value in quoted["data"].items() if key != "reactions"}
+        return {**{key: value for key, value in quoted.items() if key != "quotedMessage"}, "data": data}
+
+    def _changeable(self, message_id: str, by: str) -> Message:
+        """Return a message that the user may edit and delete: an own one, or one in a group that the user moderates."""
+        message = self._history.get(message_id)
+        moderated = message["receiverType"] == "group" and self._groups.get(message["receiver"]).moderates(by)
+        if not moderated and self.seen(message_id, by)["sender"] != by:
+            raise refusal("ERR_MESSAGE_NOT_A_SENDER", id=message_id)
+        if message["category"] in ("action", "call") or "deletedAt" in message:
+            raise refusal("ERR_MESSAGE_ACTION_NOT_ALLOWED")
+        return message
+
+    def _change(self, message_id: str, by: str, resource: str, what: str, **changes: Any) -> Message:
+        now = int(time.time())
+        marks = {f"{what}At": now, f"{what}By": by, "updatedAt": now}
+        changed = self._history.replace(message_id, **marks, **changes)
+        # A message of its own, so that a user who missed it finds it in the history.
+        action = {
+            "conversationId": changed["conversationId"],
+            "sender": by,
+            "receiverType": changed["receiverType"],
+            "receiver": changed["receiver"],
+            "category": "action",
+            "type": "message",
+            "data": {
+                "action": what,
+                "resource": resource,
+                "entities": {
+                    "by": self._users.entity(by),
+                    "for": changed["data"]["entities"]["receiver"],
+                    "on": {"entity": changed, "entityType": "message"},
+                },
+            },
+        }
+        return self._publisher.store(action, self._conversations.audience(changed), resource)
+
+    def _check_room(self, uid: str, conversation: str) -> None:
+        messages = self._history.between(uid, conversation, 0, self._history.count)
+        if sum("pinnedAt" in message for message in messages) >= MOST_PINNED:
+            raise refusal("ERR_PINNED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_PINNED))
+
+    def _tell(
+        self, message: Message, kind: str, by: str, resource: str, uids: "FrozenSet[str] | List[str]", **fields: Any
+    ) -> None:
+        """Send a frame about a message."""
+        receiver = message["receiver"]
+        if message["receiverType"] == "user" and receiver == by:
+            receiver = message["sender"]
+        frame = self._publisher.frame(kind, by, receiver, message["receiverType"], resource, **fields)
+        self._publisher.send(frame, uids, by, resource)
+
+
+def _text_id(body: Mapping[str, Any], *names: str) -> Optional[str]:
+    """Return the id in the first of these fields that has one, as text."""
+    values = (body.get(name) for name in names)
+    return next((str(value) for value in values if value not in (None, "", 0)), None)

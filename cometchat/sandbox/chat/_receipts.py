@@ -1,0 +1,131 @@
+"""Receipts: how far users have received and read, what messages say of it, and the frames that tell it."""
+
+from __future__ import annotations
+
+import time
+from typing import Dict, List, Optional
+
+from ._conversations import Conversation, Conversations
+from ._errors import refusal
+from ._history import History, Message
+from ._publisher import Publisher
+from ._users import Users
+
+#: Members above which a group has no receipts of all.
+LARGEST_GROUP = 300
+
+_FIELDS = {"delivered": "deliveredAt", "read": "readAt"}
+
+
+class Receipts:
+    """The receipts of one app."""
+
+    def __init__(
+        self, users: Users, conversations: Conversations, history: History, publisher: Publisher
+    ) -> None:
+        self._users = users
+        self._conversations = conversations
+        self._history = history
+        self._publisher = publisher
+        #: Whether the app has "Enhanced Messaging Status".
+        self._of_all = False
+
+    def enhance(self, enabled: bool) -> None:
+        """Switch on or off that senders hear when a whole group has received or read."""
+        self._of_all = enabled
+
+    def post(
+        self, uid: str, conversation: Conversation, action: str, message_id: Optional[str], resource: str
+    ) -> None:
+        """Mark a conversation up to a message (None: to its end), and tell its users.
+
+        :param action: ``delivered`` or ``read``.
+        :raises ApiError: the conversation has no such message.
+        """
+        if message_id is None:
+            message = self._history.latest(uid, conversation.id)
+            if message is None:
+                return
+        else:
+            message = self.find(uid, conversation, message_id)
+        if message["sender"] != uid:
+            body = {
+                "action": action,
+                "messageId": message["id"],
+                "user": self._users.on_socket(self._users.get(uid)),
+                "timestamp": int(time.time()),
+            }
+            frame = self._publisher.frame(
+                "receipts",
+                uid,
+                conversation.receiver,
+                conversation.receiver_type,
+                resource,
+                messageSender=message["sender"],
+                body=body,
+            )
+            self._publisher.send(frame, self._conversations.listeners(uid, conversation), uid, resource)
+        self.mark(uid, conversation, action, message, resource)
+
+    def find(self, uid: str, conversation: Conversation, message_id: str) -> Message:
+        """Return a message of the conversation that the user sees.
+
+        :raises ApiError: it does not exist there.
+        """
+        message = self._history.get(message_id)
+        if message["conversationId"] != conversation.id or not self._history.sees(uid, message_id):
+            raise refusal("ERR_MESSAGE_ID_NOT_FOUND", id=message_id)
+        return message
+
+    def mark(self, uid: str, conversation: Conversation, action: str, message: Message, resource: str) -> None:
+        """Remember that a user has received or read a conversation up to a message; reading is receiving too."""
+        if action == "read":
+            self._advance(uid, conversation, "delivered", int(message["id"]), resource)
+        self._advance(uid, conversation, action, int(message["id"]), resource)
+
+    def _advance(self, uid: str, conversation: Conversation, action: str, number: int, resource: str) -> None:
+        before = self._history.mark(action, uid, conversation.id)
+        if number <= before:
+            return
+        self._history.set_mark(action, uid, conversation.id, number)
+        covered = [
+            message
+            for message in self._history.between(uid, conversation.id, before, number)
+            if message["sender"] != uid and message["category"] not in ("action", "call")
+        ]
+        if conversation.receiver_type == "group":
+            covered = self._complete(conversation, action, covered)
+        for message in covered:
+            self._history.replace(message["id"], **{_FIELDS[action]: int(time.time())})
+        if conversation.receiver_type == "group" and self._of_all:
+            self._tell_all(uid, conversation, action, covered, resource)
+
+    def _complete(self, conversation: Conversation, action: str, messages: List[Message]) -> List[Message]:
+        """Return the messages of a group that every other member who sees them has received or read."""
+        if len(conversation.uids) > LARGEST_GROUP:
+            return []
+        marks = {uid: self._history.mark(action, uid, conversation.id) for uid in conversation.uids}
+        return [message for message in messages if self._is_complete(message, marks)]
+
+    def _is_complete(self, message: Message, marks: Dict[str, int]) -> bool:
+        number = int(message["id"])
+        return all(
+            mark >= number or uid == message["sender"] or not self._history.sees(uid, message["id"])
+            for uid, mark in marks.items()
+        )
+
+    def _tell_all(
+        self, uid: str, conversation: Conversation, action: str, messages: List[Message], resource: str
+    ) -> None:
+        """Tell each sender of completely received or read messages about the latest one."""
+        for sender, message in {message["sender"]: message for message in messages}.items():
+            body = {
+                "action": "deliveredToAll" if action == "delivered" else "readByAll",
+                "messageId": message["id"],
+                "user": self._users.on_socket(self._users.get(uid)),
+                "timestamp": int(time.time()),
+            }
+            frame = self._publisher.frame(
+                "receipts", uid, conversation.receiver, "group", resource, messageSender=sender, body=body
+            )
+            self._publisher.send(frame, [sender], uid, resource)

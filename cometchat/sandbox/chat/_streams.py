@@ -1,0 +1,93 @@
+"""The answers of an AI agent: its run, streamed piece by piece, and the message that is stored in the end."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Any, Dict, Mapping, Optional
+
+from ._conversations import Conversations
+from ._errors import bad_request
+from ._history import Message
+from ._messages import Messages
+from ._publisher import Publisher
+from ._users import Users
+
+EVENT_TYPES = (
+    "run_started",
+    "text_message_start",
+    "text_message_content",
+    "text_message_end",
+    "tool_call_start",
+    "tool_call_args",
+    "tool_call_end",
+    "tool_call_result",
+    "card_start",
+    "card",
+    "card_end",
+    "run_finished",
+)
+
+
+class Streams:
+    """The agents of one app."""
+
+    def __init__(
+        self, users: Users, conversations: Conversations, messages: Messages, publisher: Publisher
+    ) -> None:
+        self._users = users
+        self._conversations = conversations
+        self._messages = messages
+        self._publisher = publisher
+        self._runs = 0
+
+    def send_event(
+        self,
+        sender: str,
+        receiver: str,
+        kind: str,
+        data: Mapping[str, Any],
+        resource: str,
+        *,
+        message_id: int = 1,
+        parent_id: Optional[str] = None,
+    ) -> None:
+        """Send one event of a run to a user; it is not stored.
+
+        :raises ApiError: the kind is unknown, or one of the users does not exist.
+        """
+        if kind not in EVENT_TYPES:
+            raise bad_request("type", f"must be one of {', '.join(EVENT_TYPES)}")
+        sender = self._users.get(sender).uid
+        conversation = self._conversations.to(sender, receiver, "user")
+        body: Dict[str, Any] = {
+            "type": kind,
+            "conversationId": conversation.id,
+            "id": message_id,
+            "data": {"timestamp": int(time.time() * 1000), **data},
+        }
+        if parent_id is not None:
+            body["parentId"] = parent_id
+        frame = self._publisher.frame("streamed_message", sender, conversation.receiver, "user", resource, body=body)
+        self._publisher.send(frame, [conversation.receiver], sender, resource)
+
+    def answer(self, sender: str, receiver: str, text: str, resource: str) -> Message:
+        """Send a whole run that streams a text word by word; return the message that is stored at its end."""
+        self._runs += 1
+        ids = {"runId": self._runs, "threadId": f"thread-{self._runs}"}
+        stream = {**ids, "streamMessageId": f"stream-{self._runs}", "role": "assistant"}
+        self.send_event(sender, receiver, "run_started", ids, resource, message_id=self._runs)
+        self.send_event(sender, receiver, "text_message_start", stream, resource, message_id=self._runs)
+        for word in re.findall(r"\s*\S+\s*$|\s*\S+", text):
+            content = {**stream, "delta": word}
+            self.send_event(sender, receiver, "text_message_content", content, resource, message_id=self._runs)
+        self.send_event(sender, receiver, "text_message_end", stream, resource, message_id=self._runs)
+        self.send_event(sender, receiver, "run_finished", ids, resource, message_id=self._runs)
+        body = {
+            "receiver": receiver,
+            "receiverType": "user",
+            "category": "agentic",
+            "type": "assistant",
+            "data": {"text": text, **ids},
+        }
+        return self._messages.send(self._users.get(sender).uid, body, resource, played=True)

@@ -1,0 +1,75 @@
+"""What users tell each other without a trace: typing, transient messages, receipts of the socket, and presence."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Dict
+
+from ._conversations import Conversation, Conversations
+from ._errors import ApiError
+from ._publisher import Frame, Publisher
+from ._receipts import Receipts
+from ._users import Users
+
+
+class Transient:
+    """The frames of one app that are not stored."""
+
+    def __init__(
+        self, users: Users, conversations: Conversations, receipts: Receipts, publisher: Publisher
+    ) -> None:
+        self._users = users
+        self._conversations = conversations
+        self._receipts = receipts
+        self._publisher = publisher
+
+    def route(self, uid: str, frame: Frame, resource: str) -> None:
+        """Bring a client's frame to its receiver's sockets. One to an unknown receiver is dropped.
+
+        A frame to a group goes to its members' sockets, the sender's others too; it must be of a member.
+        """
+        try:
+            conversation = self._conversations.to(uid, frame["receiver"], frame["receiverType"])
+        except ApiError:
+            return
+        body = {**frame["body"], "user": self._users.on_socket(self._users.get(uid))}
+        if frame["type"] == "receipts":
+            body.update(messageId=str(body["messageId"]), timestamp=int(time.time()))
+        routed = {**frame, "sender": uid, "receiver": conversation.receiver, "body": body}
+        self._publisher.send(routed, self._conversations.listeners(uid, conversation), uid, resource)
+        if frame["type"] == "receipts":
+            self._mark(uid, conversation, body, resource)
+
+    def show_typing(self, sender: str, receiver: str, receiver_type: str, resource: str, *, started: bool) -> None:
+        """Tell the receiver that the sender starts or stops typing.
+
+        :raises ApiError: the receiver does not exist, or the sender is not in the group.
+        """
+        conversation = self._conversations.to(sender, receiver, receiver_type)
+        body = {
+            "action": "started" if started else "ended",
+            "user": self._users.on_socket(self._users.get(sender)),
+            "metadata": {},
+        }
+        frame = self._publisher.frame(
+            "typing_indicator", sender, conversation.receiver, receiver_type, resource, body=body
+        )
+        self._publisher.send(frame, self._conversations.listeners(sender, conversation), sender, resource)
+
+    def announce(self, uid: str, resource: str, *, online: bool) -> None:
+        """Tell those who asked for it that a user is online or offline."""
+        user = self._users.get(uid)
+        user.last_active_at = int(time.time())
+        body = {
+            "action": "online" if online else "offline",
+            "user": self._users.on_socket(user, online),
+            "timestamp": user.last_active_at,
+        }
+        self._publisher.announce(self._publisher.frame("presence", user.uid, "", "", resource, body=body), user)
+
+    def _mark(self, uid: str, conversation: Conversation, body: Dict[str, Any], resource: str) -> None:
+        try:
+            message = self._receipts.find(uid, conversation, body["messageId"])
+        except ApiError:
+            return  # a receipt for a message that the user does not see
+        self._receipts.mark(uid, conversation, body["action"], message, resource)

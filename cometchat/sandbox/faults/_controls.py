@@ -1,0 +1,278 @@
+"""The faults, a method for each. A fault is in force when its method returns; ``heal()`` takes all of them back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from typing import Any, Callable, Coroutine, Dict, List, Mapping, Optional, Protocol, Sequence, TypeVar, Union
+
+from ..chat import Chat
+from ._faults import Faults, HttpFailure, RateLimit, Refusal, UpgradeRefusal
+
+T = TypeVar("T")
+
+#: Time that a close waits for answers to its frames before it returns, in seconds; they may still come later.
+_CLOSE_LOOK = 0.1
+
+
+class Socket(Protocol):
+    """A WebSocket, as the faults see it."""
+
+    uid: Optional[str]
+
+    def post(self, data: Union[str, bytes]) -> None:
+        """Send a message."""
+
+    def write(self, data: bytes) -> None:
+        """Write bytes to the TCP connection, without any framing."""
+
+    def close(self, code: int, reason: str) -> asyncio.Future[Any]:
+        """Send a close frame; the future is done when the client has answered it."""
+
+
+class RunningService(Protocol):
+    """The running service, as the faults see it."""
+
+    @property
+    def connections(self) -> Sequence[Socket]:
+        """Every WebSocket, authenticated or not."""
+
+    async def accept(self) -> None:
+        """Listen again."""
+
+    async def refuse(self) -> None:
+        """Stop listening, and end HTTP connections."""
+
+    def drop(self, reset: bool) -> int:
+        """End the TCP connection of every WebSocket; return how many."""
+
+    def heal(self) -> None:
+        """Drop the connections that hang."""
+
+
+class FaultControls(ABC):
+    """Callable from any thread but the sandbox's own, blocking until applied, and before ``start()`` as well.
+
+    :raises TimeoutError: (each method) the sandbox's thread did not do it within 5 seconds.
+    """
+
+    _faults: Faults
+    _chat: Chat
+
+    @abstractmethod
+    def _apply(self, change: Callable[[Optional[RunningService]], T]) -> T:
+        """Call the function in the loop thread with the service; in the caller's, with None, while it is stopped."""
+
+    @abstractmethod
+    def _apply_waiting(self, change: Callable[[RunningService], Coroutine[Any, Any, Any]]) -> None:
+        """Run a coroutine function in the loop thread; nothing happens while it is stopped."""
+
+    def heal(self) -> None:
+        """Clear every standing fault, and drop the connections that hang. Revoked credentials stay revoked."""
+
+        def change(service: Optional[RunningService]) -> None:
+            self._faults.clear()
+            self._chat.credentials.reset_lifetime()
+            if service is not None:
+                service.heal()
+
+        self._apply(change)
+        self._apply_waiting(lambda service: service.accept())
+
+    # The network.
+
+    def drop_connections(self, *, reset: bool = True) -> int:
+        """End the TCP connection of every WebSocket without a close frame, like a lost network; return how many.
+
+        :param reset: True sends RST, as a crashed peer or a firewall does; False sends FIN.
+        """
+        return self._apply(lambda service: 0 if service is None else service.drop(reset))
+
+    def close_connections(self, code: int = 1000, reason: str = "") -> int:
+        """Close every WebSocket with a close frame, like a service that shuts down; return how many.
+
+        :param code: 1000 to 4999. :param reason: at most 123 bytes of UTF-8.
+        """
+        closed: List[asyncio.Future[Any]] = []
+
+        async def close(service: RunningService) -> None:
+            closed.extend(connection.close(code, reason) for connection in list(service.connections))
+            if closed:
+                await asyncio.wait(closed, timeout=_CLOSE_LOOK)
+
+        self._apply_waiting(close)
+        return len(closed)
+
+    def refuse_connections(self) -> None:
+        """Close the listening socket, like a service that is down: the kernel refuses connections. The port is kept.
+
+        HTTP connections end too; WebSockets stay up (``drop_connections()`` ends those).
+        """
+        self._fault("refusing_connections", True)
+        self._apply_waiting(lambda service: service.refuse())
+
+    def accept_connections(self) -> None:
+        """Listen again, on the same port, after ``refuse_connections()``."""
+        self._fault("refusing_connections", False)
+        self._apply_waiting(lambda service: service.accept())
+
+    def refuse_upgrades(self, status: int = 503, retry_after: Union[None, int, float, str] = None) -> None:
+        """Answer every WebSocket upgrade with this HTTP status in place of 101; HTTP itself continues.
+
+        :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header.
+        """
+        self._fault("upgrade_refusal", UpgradeRefusal(status, retry_after))
+
+    def hang_upgrades(self) -> None:
+        """Never answer a WebSocket upgrade; the TCP connection stays open. Healing drops it."""
+        self._fault("hanging_upgrades", True)
+
+    def hang_http(self) -> None:
+        """Never answer an HTTP request; each is in ``requests``, with status 0. Healing drops its connection."""
+        self._fault("hanging_http", True)
+
+    def set_latency(self, seconds: float) -> None:
+        """Answer HTTP requests and upgrades, and send frames, this many seconds late. Frames keep their order."""
+        self._fault("latency", seconds)
+
+    # HTTP.
+
+    def fail_http(
+        self,
+        status: int,
+        times: Optional[int] = None,
+        retry_after: Union[None, int, float, str] = None,
+        body: Union[None, str, Mapping[str, Any]] = None,
+        path: Optional[str] = None,
+        code: Optional[str] = None,
+        headers: Optional[Mapping[str, str]] = None,
+    ) -> None:
+        """Answer HTTP requests with this status. Further calls queue behind it, as a script of failures.
+
+        :param times: how many requests; None for all.
+        :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header.
+        :param retry_after: also in ``X-Rate-Limit-Reset``, if the status is 429 and it is a number of seconds.
+        :param body: a mapping is sent as JSON; a text is sent as it is, as ``text/html``; None is an error envelope.
+        :param path: only requests to this path, without the version prefix; ``*`` stands for anything:
+            ``"/me"``, ``"/users/*/auth_tokens"``.
+        :param code: the code in the error envelope, such as ``"ERR_SUBSCRIPTION_EXPIRED"``.
+        :param headers: further headers, or others in the place of the usual ones, such as ``Date``.
+        """
+        failure = HttpFailure(status, times, retry_after, body, path, code, dict(headers or {}))
+        self._apply(lambda service: self._faults.http_failures.append(failure))
+
+    def limit_requests(self, requests: int, window: float = 60.0) -> None:
+        """Answer 429 to HTTP requests after so many within a window, until the next window starts.
+
+        :param requests: maximum requests in a window. :param window: its length, in seconds.
+        """
+        self._fault("rate_limit", RateLimit(requests, window))
+
+    def set_mode(self, mode: str, push: bool = False) -> None:
+        """Change ``MODE`` of the settings: ``"DEFAULT"``, ``"LIMITED_TRANSIENT"`` or ``"NO_TRANSIENT"``.
+
+        ``LIMITED_TRANSIENT`` stops typing indicators and receipts, ``NO_TRANSIENT`` transient messages and presence as
+        well: the sandbox takes such frames and passes them on to no user.
+
+        :param push: also close every WebSocket with 1012 (service restart), so that clients read the settings at once;
+            the protocol has no frame that tells them.
+        """
+        self.override_settings(MODE=mode)
+        if push:
+            self.close_connections(1012, "settings changed")
+
+    def override_settings(self, **fields: Any) -> None:
+        """Change fields of the settings answer, such as ``CHAT_HOST_OVERRIDE="localhost"``."""
+        self._apply(lambda service: self._faults.settings.update(fields))
+
+    # Credentials.
+
+    def revoke_tokens(self, uid: Optional[str] = None) -> int:
+        """Void every auth token issued so far, of one user or of all; return how many. New ones are good."""
+        return self._apply(lambda service: self._chat.credentials.revoke_tokens(uid))
+
+    def expire_jwts(self) -> int:
+        """Void every jwt issued so far, for new sockets; return how many. New jwts are good."""
+        return self._apply(lambda service: self._chat.credentials.expire_jwts())
+
+    def limit_tokens(self, newest: int = 100) -> None:
+        """Let only a user's newest auth tokens count, like the live service; older ones are void."""
+        self._fault("tokens_that_count", newest)
+
+    def bind_tokens(self) -> None:
+        """Bind each auth token to the first device that logs in with it: others get ``ERR_AUTHTOKEN_UNAVAILABLE``."""
+        self._fault("device_bound_tokens", True)
+
+    def refuse_auth(
+        self, code: str = "401", times: Optional[int] = None, *, mode: str = "frame", close_code: int = 4001
+    ) -> None:
+        """Refuse ``auth`` on the socket, however good the jwt.
+
+        :param code: the code in the ``auth`` frame.
+        :param times: how often; None for always.
+        :param mode: ``"frame"`` sends that frame, ``"close"`` closes with ``close_code``, ``"silence"`` sends nothing.
+        """
+        refusal = Refusal(mode, code, close_code)
+
+        def change(service: Optional[RunningService]) -> None:
+            self._faults.auth_refusal = refusal
+            self._faults.auth_refusals_left = times
+
+        self._apply(change)
+
+    def ignore_auth(self, times: Optional[int] = None) -> None:
+        """Never answer ``auth``, like the live service when it gets an auth token in place of the jwt."""
+        self.refuse_auth(times=times, mode="silence")
+
+    def set_refusal(self, mode: str = "frame", *, code: str = "401", close_code: int = 4001) -> None:
+        """Set how a wrong or expired jwt is refused; parameters as in ``refuse_auth()``."""
+        self._fault("bad_jwt", Refusal(mode, code, close_code))
+
+    def delay_auth(self, seconds: float) -> None:
+        """Answer ``auth`` this many seconds after its arrival."""
+        self._fault("auth_delay", seconds)
+
+    # Frames.
+
+    def ignore_pings(self) -> None:
+        """Send no more pongs, like a connection that is dead and does not look like it."""
+        self._fault("ignoring_pings", True)
+
+    def send_raw(self, data: Union[str, bytes]) -> int:
+        """Send any text message or, for bytes, a binary one to every WebSocket; return how many."""
+
+        def change(service: Optional[RunningService]) -> int:
+            connections = [] if service is None else list(service.connections)
+            for connection in connections:
+                connection.post(data)
+            return len(connections)
+
+        return self._apply(change)
+
+    def send_wire(self, data: bytes) -> int:
+        """Write bytes without framing to every connection, to break it; return how many."""
+
+        def change(service: Optional[RunningService]) -> int:
+            connections = [] if service is None else list(service.connections)
+            for connection in connections:
+                connection.write(data)
+            return len(connections)
+
+        return self._apply(change)
+
+    def send_frame(self, frame: Dict[str, Any], uid: Optional[str] = None) -> int:
+        """Send a frame to every authenticated connection of a user, of all for None; return how many."""
+        text, wanted = json.dumps(frame), None if uid is None else uid.lower()
+
+        def change(service: Optional[RunningService]) -> int:
+            sockets = [] if service is None else list(service.connections)
+            connections = [socket for socket in sockets if socket.uid and wanted in (None, socket.uid)]
+            for connection in connections:
+                connection.post(text)
+            return len(connections)
+
+        return self._apply(change)
+
+    def _fault(self, name: str, value: Any) -> None:
+        self._apply(lambda service: setattr(self._faults, name, value))

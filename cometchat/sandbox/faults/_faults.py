@@ -1,0 +1,116 @@
+"""The standing faults: plain data that the loop thread looks at before it does the right thing."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass, field
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
+
+#: How the service refuses a credential on the socket: by a frame with the code, by a close, or by silence.
+REFUSAL_MODES = ("frame", "close", "silence")
+
+#: By ``MODE``: the types of frames that the service does not pass on.
+STOPPED: Mapping[str, FrozenSet[str]] = {
+    "LIMITED_TRANSIENT": frozenset({"typing_indicator", "receipts"}),
+    "NO_TRANSIENT": frozenset({"typing_indicator", "receipts", "transient_message", "presence"}),
+}
+
+#: Maximum requests of the app in a minute. The live service's plans have less: 20,000, and 10,000 for logins.
+REQUESTS_PER_MINUTE = 1_000_000
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """How a credential is refused on the socket."""
+
+    mode: str = "frame"
+    code: str = "401"
+    close_code: int = 4001
+
+    def __post_init__(self) -> None:
+        if self.mode not in REFUSAL_MODES:
+            raise ValueError(f"mode: give one of {', '.join(REFUSAL_MODES)}, not {self.mode!r}")
+
+
+@dataclass(frozen=True)
+class UpgradeRefusal:
+    """The HTTP answer to a WebSocket upgrade in place of 101."""
+
+    status: int
+    retry_after: Union[None, int, float, str] = None
+
+
+@dataclass
+class HttpFailure:
+    """An HTTP answer in place of the right one; ``left`` is how many more of them, None for no end."""
+
+    status: int
+    left: Optional[int]
+    retry_after: Union[None, int, float, str]
+    body: Union[None, str, Mapping[str, Any]]
+    path: Optional[str]
+    code: Optional[str] = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def fits(self, path: str) -> bool:
+        """Whether the failure is for a request to this path."""
+        return self.left != 0 and (self.path is None or fnmatch.fnmatchcase(path, self.path))
+
+
+@dataclass(frozen=True)
+class RateLimit:
+    """Maximum requests within a window; its length in seconds."""
+
+    requests: int = REQUESTS_PER_MINUTE
+    window: float = 60.0
+
+
+@dataclass
+class Faults:
+    """Everything that stands until it is healed. A new one is a service in good health."""
+
+    refusing_connections: bool = False
+    upgrade_refusal: Optional[UpgradeRefusal] = None
+    hanging_upgrades: bool = False
+    hanging_http: bool = False
+    #: Refuses every ``auth``, however good its jwt; ``auth_refusals_left`` counts down, None for no end.
+    auth_refusal: Optional[Refusal] = None
+    auth_refusals_left: Optional[int] = None
+    #: How a jwt that is really wrong is refused.
+    bad_jwt: Refusal = field(default_factory=Refusal)
+    auth_delay: float = 0.0
+    ignoring_pings: bool = False
+    http_failures: List[HttpFailure] = field(default_factory=list)
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    #: How many of a user's auth tokens count, the newest ones; None for all.
+    tokens_that_count: Optional[int] = None
+    #: Whether an auth token is good for the first device alone that logs in with it.
+    device_bound_tokens: bool = False
+    latency: float = 0.0
+    #: Fields of the settings answer that differ from the right ones; ``MODE`` among them.
+    settings: Dict[str, Any] = field(default_factory=dict)
+
+    def clear(self) -> None:
+        """Heal all of them."""
+        vars(self).update(vars(Faults()))
+
+    def stops(self, frame_type: str) -> bool:
+        """Whether the ``MODE`` in force keeps a type of frames from going out."""
+        return frame_type in STOPPED.get(str(self.settings.get("MODE")), ())
+
+    def take_auth_refusal(self) -> Optional[Refusal]:
+        """Return how to refuse this ``auth``; None to judge it by its jwt."""
+        if self.auth_refusal is None or self.auth_refusals_left == 0:
+            return None
+        if self.auth_refusals_left is not None:
+            self.auth_refusals_left -= 1
+        return self.auth_refusal
+
+    def take_http_failure(self, path: str) -> Optional[HttpFailure]:
+        """Return the answer to this request in place of the right one; ``path`` is without the version prefix."""
+        for failure in self.http_failures:
+            if failure.fits(path):
+                if failure.left is not None:
+                    failure.left -= 1
+                return failure
+        return None

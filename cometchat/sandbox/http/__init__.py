@@ -1,0 +1,20 @@
+"""The HTTP API: its routes and its envelopes."""
+
+from ._api import Api, error_text
+from ._cors import cors_headers
+from ._rate_limit import RateLimiter, retry_headers
+from ._request import Address, ApiRequest, bare_path
+from ._uploads import LARGEST_BODY, Uploads
+
+__all__ = [
+    "LARGEST_BODY",
+    "Address",
+    "Api",
+    "ApiRequest",
+    "RateLimiter",
+    "Uploads",
+    "bare_path",
+    "cors_headers",
+    "error_text",
+    "retry_headers",
+]

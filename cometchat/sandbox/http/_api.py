@@ -1,0 +1,73 @@
+"""The HTTP API: which route answers a request, who may make it, and the envelopes. Loop thread only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, List, Tuple
+
+from .._app import App
+from ..chat import ApiError
+from ..chat._errors import refusal
+from ._calls import CallRoutes
+from ._conversations import ConversationRoutes
+from ._device import header_problems
+from ._groups import GroupRoutes
+from ._login import PING, LoginRoutes
+from ._messages import MessageRoutes
+from ._request import ApiRequest
+from ._routes import Listing, Route
+from ._users import UserRoutes
+
+
+class Api:
+    """Answers requests with the success envelope, and refuses them with ``ApiError``."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._login = LoginRoutes(app)
+        self._routes: List[Route] = [
+            *self._login.routes,
+            *UserRoutes(app.chat).routes,
+            *ConversationRoutes(app.chat).routes,
+            *MessageRoutes(app.chat).routes,
+            *GroupRoutes(app.chat).routes,
+            *CallRoutes(app.chat).routes,
+        ]
+
+    def answer(self, request: ApiRequest) -> str:
+        """Return the success envelope as text.
+
+        :raises ApiError: the request is refused.
+        """
+        data = self._data(request)
+        if isinstance(data, Listing):
+            return json.dumps({"data": data.data, "meta": data.meta})
+        return json.dumps({"data": data})
+
+    def _data(self, request: ApiRequest) -> Any:
+        app_id = request.headers.get("appId", "")
+        if not app_id:
+            raise refusal("AUTH_ERR_EMPTY_APPID")
+        if app_id != self._app.app_id:
+            raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
+        if request.path != PING:
+            self._login.violations(request, header_problems(request))
+        route, parts = self._find(request)
+        if route.public:
+            request.check_query(route.query)
+            return route.answer(request, *parts)
+        user = self._login.user(request)
+        request.check_query(route.query)
+        return route.answer(request, user, *parts)
+
+    def _find(self, request: ApiRequest) -> Tuple[Route, Tuple[str, ...]]:
+        for route in self._routes:
+            parts = route.match(request.method, request.path)
+            if parts is not None:
+                return route, parts
+        raise refusal("ERR_API_NOT_FOUND", method=request.method, path=request.path)
+
+
+def error_text(error: ApiError) -> str:
+    """Return the error envelope as text."""
+    return json.dumps(error.envelope)

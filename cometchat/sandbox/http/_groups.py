@@ -1,0 +1,139 @@
+"""The routes of groups and their members."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+
+from ..chat import Chat
+from ..chat._groups import ADDING, Group
+from ..chat._history import Message
+from ..chat._users import User
+from ._request import ApiRequest
+from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, with_tags
+
+_SUCCESS = {"success": True}
+
+
+class GroupRoutes:
+    """Each answers with the ``data`` of the success envelope, or raises ``ApiError``."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._users = chat.users
+        self._groups = chat.groups
+
+    @property
+    def routes(self) -> List[Route]:
+        """The routes."""
+        group, member, banned = "/groups/{guid}", "/groups/{guid}/members/{uid}", "/groups/{guid}/bannedusers/{uid}"
+        listed = (*PAGE, "searchKey", "hasJoined", "type", "types", "tags", "withTags")
+        return [
+            Route("GET", "/groups", self._list, listed),
+            Route("POST", "/groups", self._create),
+            Route("GET", group, self._get),
+            Route("PUT", group, self._update),
+            Route("DELETE", group, self._delete),
+            Route("PATCH", group + "/owner", self._hand_over),
+            Route("GET", group + "/members", self._members, (*PAGE, "searchKey", "scopes", "status")),
+            Route("POST", group + "/members", self._join_or_add),
+            Route("PUT", group + "/members", self._join_or_add),
+            Route("DELETE", group + "/members", self._leave),
+            Route("PUT", member, self._change_scope),
+            Route("DELETE", member, self._kick),
+            Route("GET", group + "/bannedusers", self._banned, (*PAGE, "searchKey")),
+            Route("POST", banned, self._ban),
+            Route("DELETE", banned, self._unban),
+        ]
+
+    def _create(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        body = request.fields
+        group = self._groups.create(body, me.uid)
+        if "members" not in body:
+            return self._groups.shown(group, me.uid)
+        members = self._groups.fill(group, body["members"])
+        return {**self._groups.shown(group, me.uid), "members": members}
+
+    def _list(self, request: ApiRequest, me: User) -> Listing:
+        word, joined = request.query.get("searchKey", "").lower(), request.flag("hasJoined")
+        types = request.texts("type", "types")
+
+        def fits(group: Group) -> bool:
+            wanted = word in group.name.lower() and (not types or group.type in types)
+            return wanted and (me.uid in group.members or not joined)
+
+        shown = [self._groups.shown(group, me.uid) for group in self._groups.seen_by(me.uid) if fits(group)]
+        tagged = [group for group in shown if fits_tags(group, request.texts("tags"))]
+        return numbered_page(request, with_tags(request, tagged))
+
+    def _update(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
+        group = self._groups.get(guid)
+        group.update(me.uid, request.fields)
+        return self._groups.shown(group, me.uid)
+
+    def _delete(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
+        self._groups.delete(guid, me.uid)
+        return _SUCCESS
+
+    def _hand_over(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
+        group, owner = self._groups.get(guid), self._users.get(str(request.fields.get("owner", "")))
+        group.hand_over(owner.uid, me.uid)
+        # The vendor's client passes the message on.
+        return {**_SUCCESS, "message": f"The group {guid} is owned by {owner.uid}."}
+
+    def _get(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
+        group = self._groups.get(guid)
+        if group.type == "private":
+            group.member(me.uid)
+        return self._groups.shown(group, me.uid)
+
+    def _members(self, request: ApiRequest, me: User, guid: str) -> Listing:
+        group = self._groups.get(guid)
+        group.member(me.uid)
+        scopes, status = request.texts("scopes"), request.query.get("status")
+        word = request.query.get("searchKey", "").lower()
+        members = [
+            {**self._users.shown(self._users.get(uid)), "scope": member.scope, "joinedAt": member.joined_at}
+            for uid, member in group.members.items()
+            if not scopes or member.scope in scopes
+        ]
+        wanted = {"online": "available"}.get(str(status), status)
+        found = [user for user in members if word in user["name"].lower() and wanted in (None, user["status"])]
+        return numbered_page(request, found)
+
+    def _banned(self, request: ApiRequest, me: User, guid: str) -> Listing:
+        group, word = self._groups.get(guid), request.query.get("searchKey", "").lower()
+        group.check_moderator(me.uid)
+        # With the scope that they would come back with: the vendor's client shows them as members.
+        banned = [
+            {**self._users.shown(self._users.get(uid)), "scope": "participant", "bannedAt": since}
+            for uid, since in group.banned.items()
+        ]
+        return numbered_page(request, [user for user in banned if word in user["name"].lower()])
+
+    def _join_or_add(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
+        body = request.fields
+        if any(name in body for name in ADDING):
+            return self._groups.add_all(guid, body, me.uid, request.resource)
+        # The vendor's client takes the group out of the action.
+        action: Message = self._groups.join(guid, me.uid, request.resource, body.get("password"))
+        return action
+
+    def _leave(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
+        self._groups.leave(guid, me.uid, request.resource)
+        return _SUCCESS
+
+    def _change_scope(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
+        self._groups.change_scope(guid, uid, request.fields.get("scope"), me.uid, request.resource)
+        member = self._groups.get(guid).members[uid]
+        return {**_SUCCESS, "guid": guid, "uid": uid, "scope": member.scope, "joinedAt": member.joined_at}
+
+    def _kick(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
+        self._groups.kick(guid, uid, me.uid, request.resource)
+        return _SUCCESS
+
+    def _ban(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
+        self._groups.ban(guid, uid, me.uid, request.resource)
+        return _SUCCESS
+
+    def _unban(self, request: ApiRequest, me: User, guid: str, uid: str) -> Dict[str, Any]:
+        self._groups.unban(guid, uid, me.uid, request.resource)
+        return _SUCCESS

@@ -1,0 +1,129 @@
+"""The routes of a login: auth tokens, the own user with jwt and settings, and the ping that watches both."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any, Dict, List, Optional
+
+from .._app import App
+from ..chat._credentials import RefusedJwt
+from ..chat._errors import refusal
+from ..chat._users import DETAILS, User
+from ._device import device_problems
+from ._request import ApiRequest
+from ._routes import Route
+
+#: Sent to ``ANALYTICS_HOST`` of the settings, without the headers that go with every other request.
+PING = "/ping"
+
+
+class LoginRoutes:
+    """Each answers with the ``data`` of the success envelope, or raises ``ApiError``."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._credentials = app.chat.credentials
+
+    @property
+    def routes(self) -> List[Route]:
+        """The routes."""
+        return [
+            Route("POST", "/users/{uid}/auth_tokens", self._create_auth_token, public=True),
+            Route("PUT", "/me", self._put_me),
+            Route("GET", "/me", self._me),
+            Route("DELETE", "/me", self._log_out),
+            Route("GET", "/settings", self._settings),
+            Route("POST", "/user_sessions", self._user_session, public=True),
+            Route("POST", "/me/user_sessions", self._user_session, public=True),
+            Route("POST", PING, self._ping),
+        ]
+
+    def user(self, request: ApiRequest) -> User:
+        """Return the logged-in user.
+
+        :raises ApiError: the auth token is missing, or does not count.
+        """
+        text = request.headers.get("authToken", "")
+        if not text:
+            raise refusal("AUTH_ERR_EMPTY_AUTH_TOKEN")
+        token = self._credentials.token(text, self._app.faults.tokens_that_count)
+        if token is None:
+            raise refusal("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", token=text)
+        return self._app.chat.users.get(token.uid)
+
+    def violations(self, request: ApiRequest, wrong: List[str]) -> None:
+        """Record the problems of a request as violations."""
+        for problem in wrong:
+            self._app.journal.add_violation(f"{request.method} {request.path}: {problem}")
+
+    def _create_auth_token(self, request: ApiRequest, uid: str) -> Dict[str, Any]:
+        api_key = request.headers.get("apiKey", "")
+        if not api_key:
+            raise refusal("AUTH_ERR_EMPTY_APIKEY")
+        if not secrets.compare_digest(api_key.encode(), self._app.auth_key.encode()):
+            raise refusal("AUTH_ERR_APIKEY_NOT_FOUND", api_key=api_key)
+        uid = self._app.chat.users.get(uid).uid
+        self.violations(request, device_problems(request.body))
+        token = self._credentials.issue_token(uid)
+        return {"uid": uid, "authToken": token, "createdAt": self._credentials.tokens[token].created_at}
+
+    def _put_me(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        body = request.body
+        # One call for two things: a login sends a device, a user who changes something sends the new fields.
+        if isinstance(body, dict) and "deviceId" not in body and any(key in body for key in ("uid", "name", *DETAILS)):
+            me.update(body)
+            return self._me(request, me)
+        self.violations(request, device_problems(body))
+        device_id = body.get("deviceId") if isinstance(body, dict) else None
+        device_id = device_id if isinstance(device_id, str) else None
+        self._bind(request.headers["authToken"], device_id)
+        return self._me(request, me, device_id)
+
+    def _bind(self, text: str, device_id: Optional[str]) -> None:
+        """Remember the first device of a token, and refuse others while tokens are bound to devices."""
+        token = self._credentials.tokens[text]
+        if token.device_id is None:
+            token.device_id = device_id
+        if self._app.faults.device_bound_tokens and token.device_id != device_id:
+            raise refusal("ERR_AUTHTOKEN_UNAVAILABLE")
+
+    def _me(self, request: ApiRequest, me: User, device_id: Optional[str] = None) -> Dict[str, Any]:
+        # The vendor's client renews its jwt with a GET, without a body, when its ping is answered with ERR_NO_AUTH.
+        me.last_active_at = int(time.time())
+        return {
+            **self._app.chat.users.shown(me),
+            "status": "available",
+            "authToken": request.headers["authToken"],
+            "jwt": self._credentials.issue_jwt(me.uid, resource=request.resource or None, device_id=device_id),
+            # A credential as well: for media of the service's own host.
+            "fat": f"fat-{secrets.token_hex(16)}",
+            "settings": self._app.settings(*request.address),
+            "wsChannel": {
+                "identity": f"[{self._app.app_id}]{me.uid}",
+                "secret": secrets.token_hex(16),
+                "service": "websocket",
+            },
+        }
+
+    def _log_out(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        self._credentials.tokens[request.headers["authToken"]].void = True
+        return {"success": True}
+
+    def _settings(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        return self._app.settings(*request.address)
+
+    def _user_session(self, request: ApiRequest) -> Dict[str, Any]:
+        return {"success": True}
+
+    def _ping(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        """Check the client's jwt and settings; the vendor's clients ask once a minute."""
+        try:
+            jwt = self._credentials.read_jwt(request.headers.get("Authorization", "").rpartition(" ")[2])
+        except RefusedJwt:
+            raise refusal("ERR_NO_AUTH") from None
+        if jwt.uid != me.uid:
+            raise refusal("ERR_NO_AUTH")
+        if request.headers.get("settingsHash") != self._app.settings(*request.address)["settingsHash"]:
+            raise refusal("ERR_SETTINGS_HASH_OUTDATED")
+        return {"success": True}

@@ -1,0 +1,268 @@
+"""The routes of messages, reactions and the history."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, List, Optional, Union
+
+from ..chat import Chat
+from ..chat._errors import bad_request
+from ..chat._history import DEFAULT_PAGE, Message, PageQuery
+from ..chat._users import User
+from ._request import ApiRequest
+from ._routes import Listing, Route, fits_tags
+
+#: A page of the history, or the number of unread messages in each conversation if only numbers are asked for.
+Page = Union[Listing, List[Dict[str, Any]]]
+
+Filter = Callable[[Message], bool]
+
+
+class MessageRoutes:
+    """Each answers with the ``data`` of the success envelope, or raises ``ApiError``."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._messages = chat.messages
+
+    @property
+    def routes(self) -> List[Route]:
+        """The routes."""
+        message, reaction = "/messages/{id}", "/messages/{id}/reactions/{reaction}"
+        history, listed = (*_PARAMETERS, *_FILTERS), ("affix", "id", "limit")
+        return [
+            Route("POST", "/messages", self._post),
+            Route("GET", "/messages", self._history, (*history, "uid", "guid")),
+            Route("GET", "/users/{uid}/messages", self._history_with, history),
+            Route("GET", "/groups/{guid}/messages", self._history_of, history),
+            Route("GET", message, self._get, ("withThreadSubscribed",)),
+            Route("PUT", message, self._edit),
+            Route("DELETE", message, self._delete),
+            Route("GET", message + "/thread", self._thread, history),
+            Route("POST", message + "/thread", self._reply),
+            Route("POST", message + "/thread/subscription", self._subscribe),
+            Route("DELETE", message + "/thread/subscription", self._subscribe),
+            Route("PATCH", message + "/interacted", self._interact),
+            Route("POST", message + "/pin", self._pin),
+            Route("DELETE", message + "/pin", self._pin),
+            Route("POST", message + "/save", self._save),
+            Route("DELETE", message + "/save", self._save),
+            Route("GET", message + "/reactions", self._reactions, listed),
+            Route("GET", reaction, self._reactions, listed),
+            Route("POST", reaction, self._react),
+            Route("DELETE", reaction, self._react),
+        ]
+
+    def _shown(self, message: Message, me: User, request: Optional[ApiRequest] = None) -> Message:
+        """Return a message as the user sees it, and whether they follow its thread if the request asks for that."""
+        shown = self._chat.publisher.views.of(message, me.uid)
+        if request is None or not request.flag("withThreadSubscribed"):
+            return shown
+        return {**shown, "threadSubscribed": self._messages.is_subscribed(message["id"], me.uid)}
+
+    def _post(self, request: ApiRequest, me: User) -> Message:
+        return self._shown(self._messages.send(me.uid, request.body, request.resource), me)
+
+    def _reply(self, request: ApiRequest, me: User, message_id: str) -> Message:
+        return self._shown(self._messages.send(me.uid, request.body, request.resource, message_id), me)
+
+    def _get(self, request: ApiRequest, me: User, message_id: str) -> Message:
+        return self._shown(self._messages.seen(message_id, me.uid), me, request)
+
+    def _edit(self, request: ApiRequest, me: User, message_id: str) -> Message:
+        return self._shown(self._messages.edit(message_id, request.fields, me.uid, request.resource), me)
+
+    def _delete(self, request: ApiRequest, me: User, message_id: str) -> Message:
+        return self._shown(self._messages.delete(message_id, me.uid, request.resource), me)
+
+    def _interact(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
+        self._messages.interact(message_id, me.uid, request.fields.get("interactions"), request.resource)
+        return {"success": True}
+
+    def _subscribe(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
+        self._messages.subscribe(message_id, me.uid, subscribed=request.method == "POST")
+        return {"success": True}
+
+    def _pin(self, request: ApiRequest, me: User, message_id: str) -> Message:
+        pinned = request.method == "POST"
+        return self._shown(self._messages.pin(message_id, me.uid, request.resource, pinned=pinned), me)
+
+    def _save(self, request: ApiRequest, me: User, message_id: str) -> Message:
+        saved = request.method == "POST"
+        return self._shown(self._messages.save(message_id, me.uid, request.resource, saved=saved), me)
+
+    def _react(self, request: ApiRequest, me: User, message_id: str, reaction: str) -> Message:
+        added = request.method == "POST"
+        message = self._messages.react(message_id, me.uid, reaction, request.resource, added=added)
+        return self._shown(message, me)
+
+    def _reactions(
+        self, request: ApiRequest, me: User, message_id: str, reaction: Optional[str] = None
+    ) -> Listing:
+        self._messages.seen(message_id, me.uid)
+        limit, edge = request.limit("limit", DEFAULT_PAGE), request.number("id")
+        found = self._chat.reactions.of(message_id, reaction)
+        if _affix(request, "append") == "append":
+            found = [entry for entry in found if edge is None or int(entry.id) > edge][:limit]
+        else:
+            found = [entry for entry in found if edge is None or int(entry.id) < edge][-limit:]
+        meta: Dict[str, Any] = {"current": {"limit": limit, "count": len(found)}}
+        if found:
+            meta["previous"] = {"affix": "prepend", "id": found[0].id}
+            meta["next"] = {"affix": "append", "id": found[-1].id}
+        return Listing([self._messages.shown(entry) for entry in found], meta)
+
+    # The history.
+
+    def _history(self, request: ApiRequest, me: User) -> Page:
+        if "uid" in request.query:
+            return self._history_with(request, me, request.query["uid"])
+        if "guid" in request.query:
+            return self._history_of(request, me, request.query["guid"])
+        return self._page(request, me, request.query.get("conversationId", ""))
+
+    def _history_with(self, request: ApiRequest, me: User, other: str) -> Page:
+        return self._page(request, me, self._chat.conversations.of(me.uid, other, "user").id)
+
+    def _history_of(self, request: ApiRequest, me: User, guid: str) -> Page:
+        return self._page(request, me, self._chat.conversations.of(me.uid, guid, "group").id)
+
+    def _thread(self, request: ApiRequest, me: User, message_id: str) -> Page:
+        conversation = self._messages.seen(message_id, me.uid)["conversationId"]
+        return self._page(request, me, conversation, lambda message: message.get("parentId") == message_id)
+
+    def _page(self, request: ApiRequest, me: User, conversation: str, more: Optional[Filter] = None) -> Page:
+        history = self._chat.history
+        if request.flag("unread") and request.flag("count"):
+            asked = [conversation] if conversation else history.conversations(me.uid)
+            return [entry for entry in (self._unread(me.uid, each) for each in asked) if entry["count"]]
+        filters = [make(request, me) for name, make in _FILTERS.items() if name in request.query]
+        filters += [self._not_marked(me, "read")] if request.flag("unread") else []
+        filters += [self._not_marked(me, "delivered")] if request.flag("undelivered") else []
+        filters += [] if more is None else [more]
+        query = PageQuery(
+            _affix(request, "prepend"),
+            request.number("id"),
+            request.number("sentAt"),
+            request.limit("per_page", DEFAULT_PAGE),
+            lambda message: all(fits(message) for fits in filters),
+        )
+        messages = history.page(me.uid, query, conversation)
+        # Not confirmed: when the live service leaves which of them out.
+        meta: Dict[str, Any] = {"current": {"limit": query.limit, "count": len(messages)}}
+        if messages:
+            meta["previous"] = {"affix": "prepend", "id": messages[0]["id"], "sentAt": messages[0]["sentAt"]}
+            meta["next"] = {"affix": "append", "id": messages[-1]["id"], "sentAt": messages[-1]["sentAt"]}
+            # The vendor's client goes by this: a page without it is the last one. Its next call has id and sentAt.
+            edge = messages[-1 if query.affix == "append" else 0]
+            meta["cursor"] = {"id": int(edge["id"]), "sentAt": edge["sentAt"], "affix": query.affix}
+        elif query.id is not None:
+            meta["next"] = {"affix": "append", "id": str(query.id)}
+        return Listing([self._shown(message, me, request) for message in messages], meta)
+
+    def _not_marked(self, me: User, action: str) -> Filter:
+        """Make a filter for the messages of others that the user has not received or read."""
+
+        def fits(message: Message) -> bool:
+            mark = self._chat.history.mark(action, me.uid, message["conversationId"])
+            return bool(message["sender"] != me.uid and int(message["id"]) > mark)
+
+        return fits
+
+    def _unread(self, uid: str, conversation: str) -> Dict[str, Any]:
+        """Return how many messages are unread in a conversation."""
+        latest = self._chat.history.latest(uid, conversation)
+        if latest is None:
+            return {"count": 0}
+        kind, other = latest["receiverType"], latest["receiver"]
+        if kind == "user" and other == uid:
+            other = latest["sender"]
+        return {"entityType": kind, "entityId": other, "count": len(self._chat.history.unread(uid, conversation))}
+
+
+def _in(field: str, *names: str) -> Callable[[ApiRequest, User], Filter]:
+    """Make a filter by a field that has one of the values of these parameters."""
+
+    def make(request: ApiRequest, me: User) -> Filter:
+        wanted = request.texts(*names)
+        return lambda message: not wanted or message.get(field) in wanted
+
+    return make
+
+
+def _has(name: str, found: Filter) -> Callable[[ApiRequest, User], Filter]:
+    """Make a filter that is on if the parameter is set."""
+    return lambda request, me: found if request.flag(name) else lambda message: True
+
+
+def _time(name: str, fits: Callable[[int, int], bool]) -> Callable[[ApiRequest, User], Filter]:
+    """Make a filter by the time of a message, in seconds."""
+
+    def make(request: ApiRequest, me: User) -> Filter:
+        wanted = request.number(name) or 0
+        return lambda message: fits(message["sentAt"], wanted)
+
+    return make
+
+
+def _by_word(request: ApiRequest, me: User) -> Filter:
+    word = request.query["searchKey"].lower()
+    return lambda message: word in str(message["data"].get("text", "")).lower()
+
+
+def _not_blocked(request: ApiRequest, me: User) -> Filter:
+    hidden = request.flag("hideMessagesFromBlockedUsers")
+    return lambda message: not (hidden and message["sender"] in me.blocked)
+
+
+def _by_tags(request: ApiRequest, me: User) -> Filter:
+    wanted = request.texts("tags")
+    return lambda message: fits_tags(message, wanted)
+
+
+def _mentioned(request: ApiRequest, me: User) -> Filter:
+    wanted = request.flag("myMentionsOnly")
+    return lambda message: not wanted or me.uid in message["data"].get("mentions", ())
+
+
+#: What is not a filter: where the page starts, how long it is, and what depends on the user's marks.
+_PARAMETERS = (
+    "affix",
+    "id",
+    "sentAt",
+    "per_page",
+    "unread",
+    "undelivered",
+    "count",
+    "conversationId",
+    "withThreadSubscribed",
+)
+
+#: By parameter: what makes its filter. A parameter that stands neither here nor above is refused.
+_FILTERS: Dict[str, Callable[[ApiRequest, User], Filter]] = {
+    "category": _in("category", "category", "categories"),
+    "categories": _in("category", "category", "categories"),
+    "type": _in("type", "type", "types"),
+    "types": _in("type", "type", "types"),
+    "sender": _in("sender", "sender"),
+    "receiverType": _in("receiverType", "receiverType"),
+    "tags": _by_tags,
+    "searchKey": _by_word,
+    "fromTimestamp": _time("fromTimestamp", lambda sent, wanted: sent >= wanted),
+    "toTimestamp": _time("toTimestamp", lambda sent, wanted: sent <= wanted),
+    "hideReplies": _has("hideReplies", lambda message: "parentId" not in message),
+    "hideDeleted": _has("hideDeleted", lambda message: "deletedAt" not in message),
+    "onlyDeleted": _has("onlyDeleted", lambda message: "deletedAt" in message),
+    "hasAttachments": _has("hasAttachments", lambda message: bool(message["data"].get("attachments"))),
+    "hasMentions": _has("hasMentions", lambda message: bool(message["data"].get("mentions"))),
+    "hasReactions": _has("hasReactions", lambda message: bool(message["data"].get("reactions"))),
+    "myMentionsOnly": _mentioned,
+    "hideMessagesFromBlockedUsers": _not_blocked,
+}
+
+
+def _affix(request: ApiRequest, default: str) -> str:
+    """Return the direction: ``append`` is newer, ``prepend`` older."""
+    affix = request.query.get("affix", default)
+    if affix not in ("append", "prepend"):
+        raise bad_request("affix", "must be append or prepend")
+    return affix

@@ -1,0 +1,36 @@
+"""The rate limit of the app, and the headers that tell it."""
+
+from __future__ import annotations
+
+import math
+from typing import Dict, Tuple
+
+from ..faults import Faults
+
+
+class RateLimiter:
+    """Counts the requests of each window."""
+
+    def __init__(self, faults: Faults) -> None:
+        self._faults = faults
+        self._window = 0
+        self._count = 0
+
+    def take(self, now: float) -> Tuple[bool, Dict[str, str]]:
+        """Count a request at a Unix time; return whether the API may answer it, and the headers of the answer."""
+        limit = self._faults.rate_limit
+        window = int(now // limit.window)
+        if window != self._window:
+            self._window, self._count = window, 0
+        allowed = self._count < limit.requests
+        self._count += allowed
+        headers = {"X-Rate-Limit": str(limit.requests), "X-Rate-Limit-Remaining": str(limit.requests - self._count)}
+        if not allowed:
+            left = (window + 1) * limit.window - now
+            headers.update(retry_headers(left, now))
+        return allowed, headers
+
+
+def retry_headers(seconds: float, now: float) -> Dict[str, str]:
+    """Return the headers that tell when a client may ask again; ``now`` is a Unix time."""
+    return {"Retry-After": str(max(math.ceil(seconds), 1)), "X-Rate-Limit-Reset": str(math.ceil(now + seconds))}

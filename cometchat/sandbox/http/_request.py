@@ -1,0 +1,124 @@
+"""One HTTP request, as the API sees it."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional
+
+from multidict import MultiMapping
+
+from ..chat import ApiError
+from ..chat._errors import bad_request
+
+#: Maximum items on a page.
+LARGEST_PAGE = 1000
+
+_VERSION_PREFIX = re.compile(r"^/v\d+(\.\d+)?(?=/|$)")
+
+
+def bare_path(raw_path: str) -> str:
+    """Return the path without the version prefix, still percent-encoded."""
+    return _VERSION_PREFIX.sub("", raw_path) or "/"
+
+
+class Address(NamedTuple):
+    """The host and port that the client is to connect to, and whether by TLS."""
+
+    host: str
+    port: int
+    tls: bool
+
+
+class ApiRequest:
+    """One request, read whole.
+
+    :param form: the fields of a multipart body, in place of ``text``.
+    """
+
+    def __init__(
+        self,
+        method: str,
+        raw_path: str,
+        headers: Mapping[str, str],
+        query: MultiMapping[str],
+        text: str,
+        form: Optional[Dict[str, Any]],
+        address: Address,
+    ) -> None:
+        self.method = method
+        self.path = bare_path(raw_path)
+        self.headers = headers
+        self.query = query
+        self.resource = headers.get("resource", "")
+        self.address = address
+        self.form = form
+        self._text = text
+
+    @property
+    def body(self) -> Any:
+        """The JSON body; None without a body.
+
+        :raises ApiError: it is not JSON.
+        """
+        if self.form is not None:
+            return self.form
+        if not self._text:
+            return None
+        try:
+            return json.loads(self._text)
+        except ValueError:
+            raise bad_request("body", "is not JSON") from None
+
+    @property
+    def fields(self) -> Dict[str, Any]:
+        """The fields of the JSON body; an empty dict without a body.
+
+        :raises ApiError: it is not JSON, or not an object.
+        """
+        body = {} if self.body is None else self.body
+        if not isinstance(body, dict):
+            raise bad_request("body", "is not a JSON object")
+        return body
+
+    def check_query(self, known: FrozenSet[str]) -> None:
+        """Check that the query has known parameters only.
+
+        :raises ApiError: the sandbox does not implement a parameter; the error names it.
+        """
+        unknown = sorted(set(self.query) - known)
+        if unknown:
+            error = bad_request(unknown[0], "is not implemented by the sandbox")
+            details = {name: [f"The {name} is not implemented by the sandbox."] for name in unknown}
+            raise ApiError(error.status, error.code, error.message, details)
+
+    def number(self, name: str) -> Optional[int]:
+        """Return a whole number of the query; None without one.
+
+        :raises ApiError: the parameter is something else.
+        """
+        text = self.query.get(name)
+        if text is None:
+            return None
+        if not (text.isascii() and text.isdigit() and len(text) < 20):
+            raise bad_request(name, "is not a whole number")
+        return int(text)
+
+    def limit(self, name: str, default: int) -> int:
+        """Return how many items the client asks for.
+
+        :raises ApiError: the number is 0, or not a number.
+        """
+        limit = self.number(name)
+        if limit == 0:
+            raise bad_request(name, "is 0")
+        return default if limit is None else min(limit, LARGEST_PAGE)
+
+    def flag(self, name: str) -> bool:
+        """Whether a parameter of the query is set."""
+        return self.query.get(name) in ("1", "true")
+
+    def texts(self, *names: str) -> FrozenSet[str]:
+        """Return the values of parameters that may be repeated, or have several values with commas between them."""
+        given = [value for name in names for value in self.query.getall(name, [])]
+        return frozenset(item for value in given for item in value.split(",") if item)

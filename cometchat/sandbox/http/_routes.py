@@ -1,0 +1,76 @@
+"""Routes of the API, and the pages of its lists."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
+from urllib.parse import unquote
+
+from ._request import ApiRequest
+
+#: Items on a numbered page when the client does not ask for a number.
+DEFAULT_ITEMS = 100
+
+PAGE = ("page", "per_page")
+
+
+class Route:
+    """A method, a path and the function that answers.
+
+    :param path: with ``{uid}``, ``{guid}`` or ``{id}`` for parts of it; uids and guids are lowercased.
+    :param answer: called with the request, the logged-in user unless the route is public, and the parts.
+    :param query: the parameters of the query that it implements.
+    :param public: whether it answers without an auth token.
+    """
+
+    def __init__(
+        self, method: str, path: str, answer: Callable[..., Any], query: Iterable[str] = (), *, public: bool = False
+    ) -> None:
+        self.method = method
+        self.answer = answer
+        self.query: FrozenSet[str] = frozenset(query)
+        self.public = public
+        self._names: List[str] = re.findall(r"{(\w+)}", path)
+        self._pattern = re.compile(re.sub(r"{\w+}", "([^/]+)", path))
+
+    def match(self, method: str, path: str) -> Optional[Tuple[str, ...]]:
+        """Return the parts of the path; None if the route is for other requests."""
+        match = self._pattern.fullmatch(path) if method == self.method else None
+        if match is None:
+            return None
+        parts = zip(self._names, (unquote(part) for part in match.groups()))
+        return tuple(part.lower() if name in ("uid", "guid") else part for name, part in parts)
+
+
+class Listing(NamedTuple):
+    """A part of a list, and where it stands in the whole."""
+
+    data: List[Any]
+    meta: Dict[str, Any]
+
+
+def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
+    """Return the page of a list that ``page`` and ``per_page`` ask for. The vendor's client counts the pages."""
+    size = request.limit("per_page", DEFAULT_ITEMS)
+    page = max(request.number("page") or 1, 1)
+    found = items[(page - 1) * size : page * size]
+    pages = {
+        "total": len(items),
+        "count": len(found),
+        "per_page": size,
+        "current_page": page,
+        "total_pages": max(-(-len(items) // size), 1),
+    }
+    return Listing(found, {"pagination": pages})
+
+
+def fits_tags(item: Dict[str, Any], wanted: FrozenSet[str]) -> bool:
+    """Whether an item has one of the wanted tags, if there are any."""
+    return not wanted or not wanted.isdisjoint(item.get("tags", ()))
+
+
+def with_tags(request: ApiRequest, items: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Return the items with their tags if the client asks for them, else without."""
+    if request.flag("withTags"):
+        return items
+    return [{key: value for key, value in item.items() if key != "tags"} for item in items]

@@ -1,0 +1,231 @@
+"""One WebSocket of one client, from the upgrade to its end. Loop thread only."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import struct
+from typing import Any, Callable, Dict, List, Optional, Tuple, Union
+
+from aiohttp import WSMsgType, web
+
+from .._app import App
+from ..chat._credentials import Jwt, RefusedJwt
+from ..chat._users import User
+from ..faults import Refusal
+from ._frames import PINGS, TRANSIENT_TYPES, auth_problems, of_browser, transient_problems
+from ._hub import Hub
+
+#: Close codes that are never sent: for a close frame without a code, and for no close frame.
+NO_CODE = 1005
+NO_CLOSE = 1006
+
+#: SO_LINGER on, 0 s: closing such a socket sends RST in place of FIN.
+_RESET = struct.pack("ii", 1, 0)
+
+_Outgoing = Tuple[float, Union[str, bytes], Callable[[], None]]
+
+
+class Connection:
+    """Reads and judges the client's frames, and sends frames in the order in which they were posted."""
+
+    def __init__(self, websocket: web.WebSocketResponse, transport: asyncio.Transport, app: App, hub: Hub) -> None:
+        self._websocket = websocket
+        #: The TCP or TLS transport that carries it.
+        self.transport = transport
+        self._raw = transport.get_extra_info("socket")
+        self._app = app
+        self._hub = hub
+        self._loop = asyncio.get_running_loop()
+        self._outbox: asyncio.Queue[_Outgoing] = asyncio.Queue()
+        self._auth_seen = False
+        self._verdict: Optional[asyncio.TimerHandle] = None
+        #: Whether the sandbox itself has ended it: then the client has not closed it.
+        self._ended_here = False
+        self._closing: Optional[asyncio.Future[Any]] = None
+        #: Set by an accepted ``auth``, not before.
+        self.uid: Optional[str] = None
+        self.device_id = ""
+        self._subscription: Optional[str] = None
+        self._roles: List[str] = []
+
+    async def serve(self) -> None:
+        """Serve the connection until one of its sides ends it."""
+        writer = asyncio.ensure_future(self._write())
+        try:
+            code = await self._read()
+            if code is not None and not self._ended_here:
+                self._app.journal.add_close_code(code)
+        finally:
+            if self._verdict is not None:
+                self._verdict.cancel()
+            writer.cancel()
+            self._leave()
+            # A close that the sandbox began waits for the client's answer, over the TCP connection.
+            ending: List[asyncio.Future[Any]] = [writer] if self._closing is None else [writer, self._closing]
+            await asyncio.gather(*ending, return_exceptions=True)
+
+    def post_frame(self, frame: Dict[str, Any]) -> None:
+        """Send a frame, after the latency in force and after everything posted before it."""
+        self.post(json.dumps(frame))
+
+    def post(self, data: Union[str, bytes], before: Callable[[], None] = lambda: None) -> None:
+        """Send text or, for bytes, binary data; ``before`` is called just before that."""
+        self._outbox.put_nowait((self._loop.time() + self._app.faults.latency, data, before))
+
+    def abort(self, reset: bool) -> None:
+        """End the TCP connection without a close frame: with RST, or with FIN."""
+        self._ended_here = True
+        if reset and self._raw.fileno() != -1:
+            self._raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
+
+    def close(self, code: int, reason: str) -> asyncio.Future[Any]:
+        """Send a close frame. The future is done when the client has answered it, or its time is over."""
+        self._ended_here = True
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._websocket.close(code=code, message=reason.encode()))
+        return self._closing
+
+    def write(self, data: bytes) -> None:
+        """Write bytes to the TCP connection, without any framing."""
+        self.transport.write(data)
+
+    def wants_presence(self, about: User) -> bool:
+        """Whether it asked for this user's presence. Users who have blocked each other do not hear of each other."""
+        if self.uid is None or self._app.chat.users.divided(self.uid, about.uid):
+            return False
+        if self._subscription == "FRIENDS":
+            return about.uid in self._app.chat.users.get(self.uid).friends
+        return self._subscription == "ALL_USERS" or (self._subscription == "ROLES" and about.role in self._roles)
+
+    async def _write(self) -> None:
+        while True:
+            due, data, before = await self._outbox.get()
+            early = due - self._loop.time()
+            if early > 0:
+                await asyncio.sleep(early)
+            if self._websocket.closed:
+                return
+            before()
+            try:
+                await (self._websocket.send_str(data) if isinstance(data, str) else self._websocket.send_bytes(data))
+            except ConnectionError:
+                return  # the reading side sees the end too, and reports it
+
+    async def _read(self) -> Optional[int]:
+        """Take frames until the end; return the code with which the client closed, None if it did not close."""
+        while True:
+            message = await self._websocket.receive()
+            if message.type is WSMsgType.TEXT:
+                self._take(message.data)
+            elif message.type is WSMsgType.BINARY:
+                self._violation("a binary message")
+            elif message.type is WSMsgType.CLOSE:
+                return int(message.data or NO_CODE)
+            elif message.type is WSMsgType.CLOSED:
+                return NO_CLOSE
+            elif message.type is WSMsgType.ERROR:
+                self._violation("data that is not WebSocket's")
+                return NO_CLOSE
+            else:
+                return None
+
+    def _take(self, text: str) -> None:
+        try:
+            frame = json.loads(text)
+        except ValueError:
+            frame = None
+        if not isinstance(frame, dict):
+            self._violation("a frame that is not a JSON object")
+            return
+        self._app.journal.add_frame(self.uid, frame)
+        if frame.get("type") == "auth":
+            self._take_auth(frame)
+        elif self.uid is None:
+            self._violation("a frame before auth was accepted")
+        elif frame.get("action") == "ping":
+            self._take_ping(frame)
+        elif frame.get("type") in TRANSIENT_TYPES:
+            self._take_transient(frame)
+        else:
+            self._violation("a frame of an unknown type")
+
+    def _take_ping(self, frame: Dict[str, Any]) -> None:
+        if frame not in PINGS:
+            self._violation("a ping that is not of the protocol")
+        if not self._app.faults.ignoring_pings:
+            self.post_frame({"action": "pong"})
+
+    def _take_transient(self, frame: Dict[str, Any]) -> None:
+        assert self.uid is not None
+        wrong = transient_problems(frame, self._app.app_id, self.uid, self.device_id)
+        for violation in wrong:
+            self._violation(violation)
+        if not wrong and not self._app.faults.stops(frame["type"]):
+            self._app.chat.transient.route(self.uid, frame, self.device_id)
+
+    def _take_auth(self, frame: Dict[str, Any]) -> None:
+        if self._auth_seen:
+            self._violation("a second auth")
+            return
+        self._auth_seen = True
+        for violation in auth_problems(frame, self._app.app_id):
+            self._violation(violation)
+        self._verdict = self._loop.call_later(self._app.faults.auth_delay, self._judge, frame)
+
+    def _judge(self, frame: Dict[str, Any]) -> None:
+        refusal = self._app.faults.take_auth_refusal()
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        body = frame.get("body")
+        body = body if isinstance(body, dict) else {}
+        credential = str(body.get("auth"))
+        if credential in self._app.chat.credentials.tokens:
+            # An auth token in place of the jwt. The live service never answers it.
+            self._violation("auth.body.auth is an auth token; the socket wants the jwt")
+            return
+        try:
+            jwt = self._app.chat.credentials.read_jwt(credential)
+        except RefusedJwt:
+            self._refuse(self._app.faults.bad_jwt)
+            return
+        sender = frame.get("sender", jwt.uid)
+        if not isinstance(sender, str) or sender.lower() != jwt.uid:
+            self._violation("auth.sender is not the jwt's user")
+            self._refuse(self._app.faults.bad_jwt)
+            return
+        self._accept(jwt, frame, body)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if refusal.mode == "frame":
+            self.post_frame({"type": "auth", "body": {"code": refusal.code, "status": "ERROR"}})
+        elif refusal.mode == "close":
+            self.close(refusal.close_code, f"auth refused: {refusal.code}")
+
+    def _accept(self, jwt: Jwt, frame: Dict[str, Any], body: Dict[str, Any]) -> None:
+        params = body.get("params")
+        if jwt.resource is not None and jwt.resource != frame.get("deviceId") and not of_browser(jwt.resource):
+            self._violation("auth.deviceId is not the resource that asked for the jwt")
+        if jwt.device_id is not None and (not isinstance(params, dict) or params.get("deviceId") != jwt.device_id):
+            self._violation("auth.body.params.deviceId is not the device that asked for the jwt")
+        self.device_id = str(frame.get("deviceId"))
+        self._subscription = body.get("presenceSubscription")
+        roles = body.get("roles")
+        self._roles = roles if isinstance(roles, list) else []
+
+        def join() -> None:
+            self.uid = jwt.uid
+            if self._hub.join(jwt.uid, self):
+                self._app.chat.transient.announce(jwt.uid, self.device_id, online=True)
+
+        self.post(json.dumps({"type": "auth", "body": {"code": "200", "status": "OK"}}), before=join)
+
+    def _leave(self) -> None:
+        if self._hub.leave(self.uid, self):
+            self._app.chat.transient.announce(str(self.uid), self.device_id, online=False)
+
+    def _violation(self, what: str) -> None:
+        self._app.journal.add_violation(f"socket: {what}")

@@ -1,0 +1,80 @@
+"""The sockets that are up, and the delivery of frames to them. Loop thread only, but for the counts."""
+
+from __future__ import annotations
+
+import json
+from typing import Dict, List, Optional, Protocol
+
+from .._journal import Journal
+from ..chat._publisher import Frame, Outgoing
+from ..chat._users import User
+from ..faults import Faults
+
+
+class Peer(Protocol):
+    """A connection, as the hub sees it."""
+
+    uid: Optional[str]
+    device_id: str
+
+    def post(self, data: str) -> None:
+        """Send a frame."""
+
+    def wants_presence(self, about: User) -> bool:
+        """Whether it asked for this user's presence."""
+
+
+class Hub:
+    """The accepted connections of each user. It outlives a stop of the sandbox, without any connection."""
+
+    def __init__(self, faults: Faults, journal: Journal) -> None:
+        self._faults = faults
+        self._journal = journal
+        self._by_uid: Dict[str, List[Peer]] = {}
+
+    @property
+    def count(self) -> int:
+        """How many accepted connections there are."""
+        return sum(len(peers) for peers in list(self._by_uid.values()))
+
+    def is_online(self, uid: str) -> bool:
+        """Whether a user has an accepted connection."""
+        return bool(self._by_uid.get(uid))
+
+    def join(self, uid: str, peer: Peer) -> bool:
+        """Add an accepted connection; return whether it is the user's first."""
+        peers = self._by_uid.setdefault(uid, [])
+        peers.append(peer)
+        self._journal.changed()
+        return len(peers) == 1
+
+    def leave(self, uid: Optional[str], peer: Peer) -> bool:
+        """Remove a connection, accepted or not; return whether it was the user's last."""
+        peers = self._by_uid.get(uid or "", [])
+        joined = peer in peers
+        if joined:
+            peers.remove(peer)
+        self._journal.changed()
+        return joined and not peers
+
+    def deliver(self, outgoing: Outgoing) -> None:
+        """Send a frame to the sockets that it is for, unless the ``MODE`` stops it."""
+        if self._faults.stops(outgoing.frame["type"]):
+            return
+        text: Optional[str] = None
+        for uid in outgoing.uids:
+            for peer in self._by_uid.get(uid, ()):
+                if uid == outgoing.by and peer.device_id == outgoing.resource:
+                    continue
+                text = json.dumps(outgoing.frame) if text is None else text
+                peer.post(text)
+
+    def announce(self, frame: Frame, about: User) -> None:
+        """Send a presence frame to the sockets of others that asked for the user's presence."""
+        if self._faults.stops(frame["type"]):
+            return
+        text = json.dumps(frame)
+        for uid, peers in self._by_uid.items():
+            for peer in peers:
+                if uid != about.uid and peer.wants_presence(about):
+                    peer.post(text)
