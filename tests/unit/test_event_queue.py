@@ -472,6 +472,17 @@ def test_the_end_waits_for_the_producers(line: Line) -> None:
     assert len(taken) == 3
 
 
+def test_a_dispatcher_that_waits_is_woken_by_the_last_producer(line: Line) -> None:
+    """And by the end, though no event comes."""
+    bell = line.queue._bell = Bell()  # type: ignore[assignment]
+    line.queue.add_producer()
+    assert line.queue.take() == () and bell.rings == 0
+    line.queue.end()
+    assert bell.rings == 1
+    line.queue.remove_producer()
+    assert bell.rings == 2 and not line.queue.wait()
+
+
 # Generations.
 
 
