@@ -125,9 +125,9 @@ def _reaches(client: Client, phase: str) -> bool:
     """Wait until the connection is in a phase, and for a moment longer; the public status does not tell them apart."""
     nap, deadline = threading.Event(), time.monotonic() + 10
     while time.monotonic() < deadline:
-        if client._connection._machine.phase.value.lower() == phase:
+        if client._core.state._machine.phase.value.lower() == phase:
             nap.wait(0.005)
-            if client._connection._machine.phase.value.lower() == phase:
+            if client._core.state._machine.phase.value.lower() == phase:
                 return True
         nap.wait(0.001)
     return False

@@ -139,21 +139,20 @@ def listeners(context: Context) -> Result:
 def _dispatch(context: Context) -> "tuple[List[float], List[float]]":
     """Microseconds of the dispatcher for an event that is decoded and queued, and of a bare loop."""
     from cometchat import UserListener
-    from cometchat._runtime.call_queue import Call
-    from cometchat._runtime.dispatcher import Dispatcher
-    from cometchat._runtime.registry import Registry
+    from cometchat._runtime.delivery import Dispatcher, EventQueue, ListenerRegistry
+    from cometchat._runtime.delivery._queue import Event
 
     from .subjects import CROWD, Heard
 
     class Listener(UserListener, Heard):
         on_user_online = Heard.hear
 
-    registry = Registry()
+    registry = ListenerRegistry()
     crowd = [Listener() for _ in range(CROWD)]
     for number, listener in enumerate(crowd):
         registry.add("user", str(number), listener)
-    dispatcher = Dispatcher(registry, "bench")
-    call = Call(1000, "user", "on_user_online", (None,), True, None, 230, True)
+    dispatcher = Dispatcher(registry, EventQueue(registry, 1000), "bench", lambda: "bench")
+    event = Event(1000, "user", "on_user_online", (None,), 0, 230)
     methods = [listener.on_user_online for listener in crowd]
 
     def bare() -> None:
@@ -163,7 +162,7 @@ def _dispatch(context: Context) -> "tuple[List[float], List[float]]":
     number = 50 if context.quick else 2000
     told, plain = [], []
     for _ in range(context.runs):
-        told.append(timeit.timeit(lambda: dispatcher._deliver(call), number=number) / number * 1e6)
+        told.append(timeit.timeit(lambda: dispatcher._deliver(event), number=number) / number * 1e6)
         plain.append(timeit.timeit(bare, number=number) / number * 1e6)
     return told, plain
 

@@ -173,8 +173,8 @@ def outbox_file_is_locked() -> None:
             client.outbox.put(message)
 
     threading.Thread(target=put, daemon=True).start()
-    while client._outbox_store._lock.acquire(timeout=0.2):  # until that thread has it, and keeps it
-        client._outbox_store._lock.release()
+    while client._core.outbox_store._lock.acquire(timeout=0.2):  # until that thread has it, and keeps it
+        client._core.outbox_store._lock.release()
     ready()
 
 
