@@ -54,7 +54,7 @@ def _by_status(code: str, status: int) -> ErrorKind:
         return ErrorKind.TEMPORARY
     # Without a code of the service's own, another may have answered in its place: a proxy, or a wrong host.
     has_own_code = bool(code) and code != "ERR_BAD_RESPONSE" and not code.startswith("HTTP_")
-    return ErrorKind.INVALID_REQUEST if has_own_code else ErrorKind.OPERATOR
+    return ErrorKind.INVALID_REQUEST if has_own_code else ErrorKind.TEMPORARY
 
 
 #: What these statuses say counts, whoever has answered.

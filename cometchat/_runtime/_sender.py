@@ -155,4 +155,6 @@ class Sender:
     def _user(self) -> Dict[str, Any]:
         session = self._account.require()
         user = {key: session.user[key] for key in _USER_KEYS if session.user.get(key) is not None}
+        if "status" in user:
+            user["status"] = "online"  # the API says "available" where the socket says "online" (observed)
         return {**user, "uid": session.uid}

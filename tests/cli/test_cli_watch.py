@@ -135,7 +135,7 @@ def test_a_terminal_gets_a_heading(account: List[str], monkeypatch: pytest.Monke
     monkeypatch.setattr(sys, "stdout", terminal)
     assert main(["watch", "--until", "connected", "--timeout", "10", *account]) == 0
     heading = terminal.getvalue().splitlines()[0]
-    assert "cometchat-uid-1" in heading and "Ctrl-C" in heading and "sandbox-auth-key" not in heading
+    assert "cometchat-uid-1" in heading and "Ctrl-C" in heading and account[5] not in heading
 
 
 @pytest.mark.parametrize("seconds, text", [(0.123, "0.12 s"), (-1, "0.00 s"), (61.5, "1 min 1 s"), (3700, "1 h 1 min")])

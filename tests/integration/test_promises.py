@@ -57,13 +57,15 @@ def test_promise_1_a_late_listener_sees_nothing_older(sandbox: Sandbox, party: P
     assert late.names == LOSS
 
 
-def test_promise_1_a_listener_added_while_callbacks_are_queued_sees_nothing_older(party: Party) -> None:
+def test_promise_1_a_listener_added_while_callbacks_are_queued_sees_nothing_older(
+    sandbox: Sandbox, party: Party
+) -> None:
     """What happened before the registration is not heard, even if the others have not heard of it yet either."""
     client = party.client()
     first, late, go_on = Recorder(), Recorder(), threading.Event()
     first.hooks["on_connecting"] = lambda: go_on.wait(DEADLINE)
     client.add_connection_listener("first", first)
-    client.login(UID, "sandbox-auth-key")
+    client.login(UID, sandbox.auth_key)
     client.connect(DEADLINE)  # on_connected is queued behind the blocked on_connecting
     client.add_connection_listener("late", late)
     go_on.set()

@@ -223,11 +223,11 @@ def test_a_rate_limit_on_messages(sandbox: Sandbox, pair: Pair) -> None:
     assert (caught.value.code, caught.value.retry_after) == ("ERR_TOO_MANY_REQUESTS", 7)
 
 
-def test_messages_want_a_login(party: Party) -> None:
+def test_messages_want_a_login(sandbox: Sandbox, party: Party) -> None:
     """``USER_NOT_LOGGED_IN`` before the login and after the logout; ``ERR_CLIENT_CLOSED`` after the end."""
     client = party.client(auto_establish_socket_connection=False)
     codes = [_code(lambda: client.send_message(text()))]
-    client.login(UID, "sandbox-auth-key")
+    client.login(UID, sandbox.auth_key)
     client.logout()
     codes.append(_code(lambda: client.send_message(text())))
     client.close()

@@ -34,10 +34,9 @@ class Yard:
         self.delivery = OutboxDelivery(
             self.store if path is None else OutboxStore(path, log=LOG, durable=False),
             account=self,  # type: ignore[arg-type]
-            connection=self,
+            channel=self,
             sender=self,  # type: ignore[arg-type]
-            dispatcher=self,
-            rate_limit_remaining=lambda: None,
+            events=self,
             log=LOG,
             name="test-outbox",
         )
@@ -53,8 +52,17 @@ class Yard:
     def require(self) -> Any:
         return self.login
 
+    @property
     def session(self) -> Any:
         return self.login
+
+    rate_limit_remaining = None
+
+    def add_producer(self) -> None:
+        """It posts to this very object."""
+
+    def remove_producer(self) -> None:
+        """It is done."""
 
     def sendable(self) -> Tuple[str, ...]:
         return self.kinds

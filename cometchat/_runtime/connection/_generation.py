@@ -36,6 +36,7 @@ class Generation:
     :ivar refresh_at: monotonic seconds of the next request for the settings; None if there is none.
     :ivar jwt_suspect: the last attempt broke off while it waited for the answer to ``auth``: the jwt may be why.
     :ivar jwt_is_fresh: the jwt was fetched for this attempt.
+    :ivar warned_of: the code of the newest error, if the operator of the app was warned of it.
     """
 
     def __init__(self, number: int, lock: threading.RLock) -> None:
@@ -51,6 +52,7 @@ class Generation:
         self.refresh_at: Optional[float] = None
         self.jwt_suspect = False
         self.jwt_is_fresh = False
+        self.warned_of: Optional[str] = None
         self._ping_waiters: Deque[PingWaiter] = deque()
 
     def interrupt(self, *, at_exit: bool = False) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
+from ..._protocol import ERROR_KINDS, ErrorKind
 from ..._transport import HostProbe, host_probe_for
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._log import ClientLog
@@ -121,6 +122,8 @@ class RetrySeries:
             seconds = float(policy.default_wait(_counted(state)))
         seconds = min(seconds, LONGEST)  # infinity cannot be waited for
         self._failure = None if state.outcome is None else state.outcome.exception()
+        if ERROR_KINDS.get(getattr(self._failure, "code", "")) is ErrorKind.OPERATOR:
+            seconds = max(seconds, LONGEST_WAIT * (0.5 + policy.jitter() / 2))
         asked = getattr(self._failure, "retry_after", None)
         self._obeys = asked is not None
         return seconds if asked is None else max(seconds, asked + policy.jitter())

@@ -10,7 +10,7 @@ import logging
 import time
 from typing import Any, Callable, Dict, Optional
 
-from ..._protocol import MODE_DEFAULT, PING, UP, Phase, Signal
+from ..._protocol import ERROR_KINDS, MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
 from ..._transport import SocketFactory, drop_frames
 from ...exceptions import (
     ERR_INTERNAL,
@@ -249,6 +249,7 @@ class ConnectionThread:
         if step is None:
             return
         self._publish(error)
+        self._warn_operator(generation, error)
         if signal is Signal.LOST:
             self._inbox.lost()
         elif phase is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
@@ -259,6 +260,18 @@ class ConnectionThread:
             elsewhere = self._sharing is not None and not self._sharing.leads
             count_loss(retry_state, step.lived, step.restart_count or elsewhere)
         raise error
+
+    def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
+        """Log one warning in a row about an error that only an operator of the app can end."""
+        if ERROR_KINDS.get(error.code) is not ErrorKind.OPERATOR:
+            generation.warned_of = None
+        elif generation.warned_of != error.code:
+            generation.warned_of = error.code
+            self._log.warning(
+                "The service refuses this app: the attempts go on, with long waits. Check the app id, the region and the"
+                " plan in the CometChat dashboard: %s",
+                error,
+            )
 
     def _signal_for(self, phase: Phase, error: CometChatException, generation: Generation) -> Signal:
         if phase in UP:
@@ -356,4 +369,6 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
 
 def _is_final(error: CometChatException) -> bool:
     """Return True if another attempt brings the same answer: the service refuses a credential, or a request."""
+    if ERROR_KINDS.get(error.code) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
+        return False
     return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL
