@@ -70,7 +70,10 @@ class Core(_fork.ForkSafeDefaults):
         settings, registry, number = self._settings, self._registry, next(_numbers)
         self.mark = process_mark()
         self.rest = RequestsRest(
-            proxies=settings.proxies, ca_certs=settings.ca_certs, addresses_of=ADDRESSES.addresses
+            proxies=settings.proxies,
+            ca_certs=settings.ca_certs,
+            client_cert=settings.client_cert,
+            addresses_of=ADDRESSES.addresses,
         )
         account = self.account = Account(
             self._app_id,
@@ -96,7 +99,7 @@ class Core(_fork.ForkSafeDefaults):
         # The connection.
         counters = self.counters = Counters()
         state = self.state = ConnectionState(registry, events, counters, name)
-        new_socket = socket_factory(settings, ADDRESSES.addresses)
+        new_socket = socket_factory(settings, ADDRESSES.addresses, settings.client_cert)
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(settings.status_store, self._app_id, account, state, new_socket, name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
+from ._runtime._paths import checked_path
 from .exceptions import invalid, invalid_value, missing
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ class AppSettings:
     """The settings of a client. Keyword-only, immutable, checked when made.
 
     :param region: ``"us"``, ``"eu"``, ``"in"`` or another region's name. Required unless both hosts are overridden.
-    :param subscription_type: whose presence is wanted: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or ``"NONE"``.
+    :param subscription_type: whose presence is wanted: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or ``"NONE"`` (the
+        vendor's default).
     :param roles: the roles, with ``"ROLES"`` only.
     :param auto_establish_socket_connection: True connects at login; False leaves ``connect()`` to you.
     :param admin_host: in place of the app's admin API; ``host[:port][/path]`` means https, an explicit ``http://`` or
@@ -103,6 +105,8 @@ class AppSettings:
         socket goes the same way (``https`` for wss, ``http`` for ws).
     :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
         ``CURL_CA_BUNDLE``), else certifi's.
+    :param client_cert: the client's certificate, for hosts that want one (mutual TLS): the path of a PEM file with the
+        certificate and its key, or the paths of both.
     :param session_store: where the login is kept. Default: in memory.
     :param status_store: shares one connection among processes: ``cometchat.contrib.redis.RedisStatusStore``. Default:
         each client has its own.
@@ -133,6 +137,7 @@ class AppSettings:
     #: Out of the repr: a proxy's address may hold a password.
     proxies: Optional[Mapping[str, str]] = field(repr=False)
     ca_certs: Optional[str]
+    client_cert: Union[str, Tuple[str, str], None]
     session_store: Optional[SessionStore]
     status_store: Optional[StatusStore]
     outbox_path: Optional[str]
@@ -142,7 +147,7 @@ class AppSettings:
         self,
         *,
         region: Optional[str] = None,
-        subscription_type: str = "ALL_USERS",
+        subscription_type: str = "NONE",
         roles: Sequence[str] = (),
         auto_establish_socket_connection: bool = True,
         admin_host: Optional[str] = None,
@@ -153,7 +158,7 @@ class AppSettings:
         pong_timeout: float = 3.0,
         reconnect_wait: Optional[WaitStrategy] = None,
         reconnect_stop: Optional[StopStrategy] = None,
-        settings_refresh_interval: float = 300.0,
+        settings_refresh_interval: float = 60.0,
         max_message_size: int = DEFAULT_MAX_MESSAGE_SIZE,
         max_queued_events: int = DEFAULT_MAX_QUEUED_EVENTS,
         fetch_missed_messages: bool = True,
@@ -161,6 +166,7 @@ class AppSettings:
         allow_insecure_socket: bool = False,
         proxies: Optional[Mapping[str, str]] = None,
         ca_certs: Union[str, os.PathLike[str], None] = None,
+        client_cert: Union[str, Tuple[str, str], None] = None,
         session_store: Optional[SessionStore] = None,
         status_store: Optional[StatusStore] = None,
         outbox_path: Union[str, os.PathLike[str], None] = None,
@@ -288,32 +294,27 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
     return _FrozenMapping(value)
 
 
-def _ca_certs(value: object) -> Optional[str]:
-    if value is None:
-        return None
-    expected = "give the path of a CA bundle that exists: a PEM file, or a folder made by c_rehash"
-    if not isinstance(value, (str, os.PathLike)):
-        raise invalid("ca_certs", expected, value)
-    path = os.fspath(value)
-    if not isinstance(path, str):
-        raise invalid("ca_certs", expected, value)
-    if not os.path.exists(path):
-        raise invalid_value("ca_certs", expected, path)
+def _existing(name: str, value: object, expected: str) -> Optional[str]:
+    path = checked_path(name, value, expected, folder=True)
+    if path is not None and not os.path.exists(path):
+        raise invalid_value(name, expected, os.fspath(value))  # type: ignore[call-overload]
     return path
 
 
-def _path(name: str, value: object) -> Optional[str]:
-    if value is None:
-        return None
-    expected = "give the path of a file of its own, which need not exist"
-    if not isinstance(value, (str, os.PathLike)):
-        raise invalid(name, expected, value)
-    path = os.fspath(value)
-    if not isinstance(path, str):
-        raise invalid(name, expected, value)
-    if not path or "\0" in path or os.path.isdir(path):
-        raise invalid_value(name, expected, path)
-    return os.path.abspath(path)
+def _ca_certs(value: object) -> Optional[str]:
+    return _existing(
+        "ca_certs", value, "give the path of a CA bundle that exists: a PEM file, or a folder made by c_rehash"
+    )
+
+
+def _client_cert(value: object) -> Union[str, Tuple[str, str], None]:
+    expected = "give the path of a PEM file with a certificate and its key, or the paths of both"
+    if not isinstance(value, (tuple, list)):
+        return _existing("client_cert", value, expected)
+    if len(value) != 2 or None in value:
+        raise invalid("client_cert", expected, value)
+    certificate, key = (_existing("client_cert", part, expected) for part in value)
+    return str(certificate), str(key)
 
 
 def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
@@ -350,13 +351,14 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "allow_insecure_socket": _bool,
     "proxies": lambda name, value: _proxies(value),
     "ca_certs": lambda name, value: _ca_certs(value),
+    "client_cert": lambda name, value: _client_cert(value),
     "session_store": lambda name, value: _store(
         name, value, ("load", "save", "clear"), "load(), save(session) and clear()"
     ),
     "status_store": lambda name, value: _store(
         name, value, ("join",), "join(app_id, uid, member), such as cometchat.contrib.redis.RedisStatusStore(url)"
     ),
-    "outbox_path": _path,
+    "outbox_path": lambda name, value: checked_path(name, value),
     "outbox_max_items": lambda name, value: _whole(name, value, "a number of items", 1),
 }
 

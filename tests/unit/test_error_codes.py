@@ -62,11 +62,11 @@ T, R, O, C, M, I = (  # noqa: E741
         ("ERR_BRAND_NEW", 404, I),
         ("ERR_BRAND_NEW", None, T),
         # Without a code of the service's own another may have answered: no message may be buried for it.
-        ("HTTP_403", 403, O),
-        ("HTTP_404", 404, O),
-        ("ERR_BAD_RESPONSE", 403, O),
-        ("ERR_BAD_RESPONSE", 404, O),
-        ("ERR_BAD_RESPONSE", 407, O),
+        ("HTTP_403", 403, T),
+        ("HTTP_404", 404, T),
+        ("ERR_BAD_RESPONSE", 403, T),
+        ("ERR_BAD_RESPONSE", 404, T),
+        ("ERR_BAD_RESPONSE", 407, T),
         ("", 404, O),
         # But these mean the same from any sender.
         ("ERR_BAD_RESPONSE", 413, I),
