@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ContextManager
 
 from ._runtime import _arguments as arguments
-from ._runtime.delivery._registry import ListenerRegistry, ScopedListener
+from ._runtime._registry import ListenerRegistry, ScopedListener
 from .listeners import (
     KINDS,
     MESSAGE_KINDS,

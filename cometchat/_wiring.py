@@ -19,6 +19,7 @@ from ._runtime._host_addresses import ADDRESSES
 from ._runtime._lifecycle import Lifecycle
 from ._runtime._log import ClientLog
 from ._runtime._network_watch import NETWORK
+from ._runtime._registry import ListenerRegistry
 from ._runtime._sender import Sender
 from ._runtime.connection import (
     Channel,
@@ -29,7 +30,7 @@ from ._runtime.connection import (
     Handshake,
     ReconnectPolicy,
 )
-from ._runtime.delivery import Dispatcher, EventQueue, Inbox, ListenerRegistry
+from ._runtime.delivery import Dispatcher, EventQueue, Inbox
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection
 from ._sending import check_message

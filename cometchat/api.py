@@ -9,7 +9,7 @@ from . import _fork
 from ._listening import add_listener
 from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
-from ._runtime.delivery._registry import ListenerRegistry, ScopedListener
+from ._runtime._registry import ListenerRegistry, ScopedListener
 from ._sending import M
 from .client import Client
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for

@@ -16,7 +16,7 @@ from ._listening import Listening
 from ._protocol import jwt_expiry
 from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
-from ._runtime.delivery._registry import ListenerRegistry
+from ._runtime._registry import ListenerRegistry
 from ._sending import Sending
 from .exceptions import CometChatException, client_closed, invalid, missing
 from .outbox import Outbox

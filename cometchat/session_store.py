@@ -11,7 +11,7 @@ import stat
 import time
 from typing import Any, Mapping, Optional, Union
 
-from ._runtime._paths import make_folder
+from ._paths import make_folder
 from .exceptions import invalid, missing, unusable
 
 logger = logging.getLogger("cometchat.session")

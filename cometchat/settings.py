@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
-from ._runtime._paths import checked_path
+from ._paths import checked_path
 from .exceptions import invalid, invalid_value, missing
 
 if TYPE_CHECKING:

@@ -10,7 +10,8 @@ from cometchat._runtime._account import Account
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._session import Session
 from cometchat._runtime.connection import FrameRouter, Generation
-from cometchat._runtime.delivery import EventQueue, Inbox, ListenerRegistry
+from cometchat._runtime._registry import ListenerRegistry
+from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery._inbox import REMEMBERED
 from cometchat._runtime.delivery._queue import Event
 

@@ -23,7 +23,8 @@ from cometchat import (
 )
 from cometchat._runtime import _threads
 from cometchat._runtime._backoff import Backoff
-from cometchat._runtime.delivery import EventQueue, Inbox, ListenerRegistry
+from cometchat._runtime._registry import ListenerRegistry
+from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat.exceptions import FAILED_TO_FETCH, exception_for
 
 from .harness import DEADLINE, FakeSocket, Recorder, World, _eventually

@@ -16,9 +16,10 @@ from cometchat import CometChatException
 from cometchat._protocol import Delivery, Self
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._redaction import Secrets
+from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime.connection import FrameRouter, Generation
 from cometchat._runtime.connection import _frame_router as frame_router
-from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, ListenerRegistry
+from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox
 from cometchat._transport.net import BufferedStream
 from cometchat._transport.websocket import WebSocketClientSocket
 from cometchat._transport.websocket._socket import whole_texts

@@ -12,10 +12,11 @@ from cometchat import CometChatException, ConnectionException
 from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
 from cometchat._protocol._machine import IllegalSignal
 from cometchat._runtime._counters import Counters
+from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._wakeup import Wakeup
 from cometchat._runtime.connection import Connection, ConnectionState, Generation
 from cometchat._runtime.connection import _state as state_module
-from cometchat._runtime.delivery import EventQueue, ListenerRegistry
+from cometchat._runtime.delivery import EventQueue
 from cometchat._runtime.delivery._queue import Event
 
 DEADLINE = 10.0

@@ -9,8 +9,9 @@ from typing import Any, Callable, Iterator, List, Optional, Sequence
 import pytest
 
 from cometchat._protocol import Delivery
+from cometchat._runtime._registry import CONNECTION, ListenerRegistry
 from cometchat._runtime._wakeup import Wakeup
-from cometchat._runtime.delivery import CONNECTION, Dispatcher, EventQueue, ListenerRegistry
+from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery._queue import _BATCH, Stored
 
 DEADLINE = 10.0

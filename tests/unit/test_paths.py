@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cometchat import CometChatException
-from cometchat._runtime._paths import checked_path
+from cometchat._paths import checked_path
 
 
 class Name(str, enum.Enum):

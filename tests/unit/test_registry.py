@@ -8,7 +8,8 @@ from typing import List
 
 import pytest
 
-from cometchat._runtime.delivery import CONNECTION, EventQueue, ListenerRegistry, ScopedListener
+from cometchat._runtime._registry import CONNECTION, ListenerRegistry, ScopedListener
+from cometchat._runtime.delivery import EventQueue
 
 DEADLINE = 10.0
 

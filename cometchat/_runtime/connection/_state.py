@@ -10,8 +10,9 @@ from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Phase,
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._log import ClientLog
+from .._registry import CONNECTION, ListenerRegistry
 from .._wakeup import Wakeup
-from ..delivery import CONNECTION, EventQueue, ListenerRegistry
+from ..delivery import EventQueue
 from ._generation import Generation
 
 logger = logging.getLogger("cometchat.connection")

@@ -9,10 +9,10 @@ from operator import attrgetter, length_hint
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from .._log import ClientLog
+from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread
 from .._wakeup import Wakeup
 from ._queue import Event, EventQueue
-from ._registry import CONNECTION, Entry, ListenerRegistry
 
 logger = logging.getLogger("cometchat.listeners")
 

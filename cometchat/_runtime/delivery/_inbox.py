@@ -24,10 +24,10 @@ from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, Co
 from ...listeners import MESSAGE_KINDS
 from .._backoff import Backoff
 from .._log import ClientLog
+from .._registry import ListenerRegistry
 from .._threads import ServiceThread
 from .._wakeup import Wakeup
 from ._queue import EventQueue, Stored
-from ._registry import ListenerRegistry
 
 logger = logging.getLogger("cometchat.messages")
 

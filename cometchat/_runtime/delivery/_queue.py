@@ -17,8 +17,8 @@ from collections import deque
 from typing import Any, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..._protocol import Delivery
+from .._registry import CONNECTION, ListenerRegistry
 from .._wakeup import Wakeup
-from ._registry import CONNECTION, ListenerRegistry
 
 #: Maximum size of the frames that wait in one lane, in bytes. One event may be as large as a frame.
 MAX_BYTES = 64 * 1024 * 1024

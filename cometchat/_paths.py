@@ -6,7 +6,7 @@ import os
 import re
 from typing import Optional
 
-from ..exceptions import invalid, invalid_value
+from .exceptions import invalid, invalid_value
 
 _FILE = "give the path of a file of its own, which need not exist"
 
