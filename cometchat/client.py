@@ -325,7 +325,9 @@ class Client(Listening, Sending):
     def _warn_of_unsent(self) -> None:
         if self.settings.outbox_path is not None or self._account.session is None:
             return
-        unsent = self._outbox.pending()
+        unsent = 0
+        with contextlib.suppress(CometChatException):  # close() in a signal handler that interrupted an outbox call
+            unsent = self._outbox.pending()
         if unsent:
             logger.warning(
                 "%d item%s of the outbox end%s with this client: AppSettings(outbox_path=...) keeps them.",
