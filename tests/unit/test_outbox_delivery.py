@@ -194,7 +194,7 @@ def test_a_failure_that_may_pass_is_tried_again(house, error):
     assert [method for method, _ in calls(house)] == ["on_delivered"] * 2
 
 
-def test_the_waits_begin_anew_after_a_success(house):
+def test_the_waits_start_again_after_a_success(house):
     """A failure after a success waits as the first one did."""
     error = ConnectionException("FAILED_TO_FETCH", "no network")
     house.answers = {"a": [error, error], "b": [error]}
@@ -456,6 +456,19 @@ def test_a_store_that_fails_is_said(house, caplog):
     assert house.flush()
     assert "disk full" in caplog.text
     assert house.waits == [(True, 0.2)]
+
+
+def test_close_after_an_unexpected_error(tmp_path):
+    """The client is closed while the thread waits: it ends, and its file is closed."""
+    house = House(str(tmp_path / "o.db"))
+    house.answers["a"] = [RuntimeError("x")]
+    house.on_wait = lambda wakeup: house.delivery.close()
+    house.put("a")
+    house.delivery.wake()
+    house.delivery.join(DEADLINE)
+    assert not house.delivery._thread.alive and house.tried == ["a"]
+    assert house.delivery._store._connection is None
+    house.store.close()
 
 
 def test_no_thread_to_be_had(house, monkeypatch, caplog):
@@ -845,7 +858,18 @@ def test_what_another_process_has_put_and_left(shared):
     until(lambda: shared.store.pending(ME) == 0)
 
 
-def test_nobody_looks_without_need(shared, house):
+def test_a_look_that_fails(shared, caplog):
+    """The file can't be read for a while: a warning, and later looks find what was put."""
+    store = shared.delivery._store
+    store.has_changed = failing(2, LOCKED, store.has_changed)
+    shared.delivery.retry_now()
+    until(lambda: len(shared.waits) == 2)
+    shared.put("a")
+    until(lambda: shared.tried == ["a"])
+    assert "database is locked" in caplog.text
+
+
+def test_no_look_without_need(shared, house):
     """While the connection is down, and without a file, the thread sleeps."""
     assert shared.delivery._look_interval() == 0.01
     shared.kinds = ()

@@ -132,7 +132,7 @@ def test_dead_letters(store):
 
 
 def test_a_dead_letter_stays_while_its_muid_waits(store):
-    """Another item of the same muid was put meanwhile: neither of the two is lost."""
+    """Another item of the same muid was put in between: neither of the two is lost."""
     put(store, 1)
     store.bury(ME, first(store), CometChatException("ERR_X", "no"))
     put(store, 1)
@@ -327,7 +327,7 @@ def test_closed(store):
 
 
 def test_never_used_leaves_nothing(tmp_path):
-    """A store that nobody used has made no file."""
+    """A store that was not used has made no file."""
     open_store(str(tmp_path / "o.db")).close()
     assert list(tmp_path.iterdir()) == []
 
@@ -708,7 +708,7 @@ def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
 # Forks.
 
 
-def test_nobody_uses_it_during_a_fork(tmp_path):
+def test_it_is_not_used_during_a_fork(tmp_path):
     """Between pause and resume the file is not open and a put waits; afterwards it goes on."""
     store = open_store(tmp_path / "o.db")
     put(store, 1)

@@ -149,6 +149,14 @@ def test_it_ends_where_it_is_not_wanted(caplog: pytest.LogCaptureFixture) -> Non
     assert (work.runs, work.waits, caplog.records) == (1, [], [])
 
 
+def test_it_ends_where_it_is_not_wanted_any_more() -> None:
+    """The thread was closed while it waited: its work is not run again."""
+    work = Work(RuntimeError("x"))
+    work.thread._wait = lambda seconds: setattr(work, "is_wanted", False)
+    work.finish()
+    assert work.runs == 1
+
+
 def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
     """In the child of a fork within a callback, SystemExit goes on to Python."""
     work = Work(SystemExit(0))

@@ -223,7 +223,13 @@ class OutboxDelivery:
         return not self._closing.is_set()
 
     def _wait_for_end(self, seconds: float) -> None:
+        """Wait after an unexpected error. If the client is closed, the thread ends then."""
         self._wait(self._closing, seconds)
+        self._close_store()
+
+    def _close_store(self) -> None:
+        if self._closing.is_set():
+            self._store.close()
 
     def _work(self) -> None:
         try:
@@ -238,8 +244,7 @@ class OutboxDelivery:
                         self._wait_after(error)
                         self._wake.set()
         finally:
-            if self._closing.is_set():
-                self._store.close()
+            self._close_store()
 
     def _wait_for_items(self) -> None:
         while not self._wake.wait(self._look_interval()):

@@ -53,7 +53,7 @@ _STATUSES = {
 }
 
 #: Statuses that are about the request even if a server in between answered, and not the service.
-_ANYBODYS = frozenset({400, 413, 414, 415, 422})
+_OF_THE_REQUEST = frozenset({400, 413, 414, 415, 422})
 
 
 def error_kind(code: str, http_status: Optional[int]) -> ErrorKind:
@@ -67,6 +67,6 @@ def error_kind(code: str, http_status: Optional[int]) -> ErrorKind:
         return ErrorKind.TEMPORARY
     if http_status in _STATUSES:
         return _STATUSES[http_status]
-    if code == ERR_BAD_RESPONSE and http_status not in _ANYBODYS:
+    if code == ERR_BAD_RESPONSE and http_status not in _OF_THE_REQUEST:
         return ErrorKind.TEMPORARY
     return ErrorKind.INVALID_REQUEST
