@@ -180,7 +180,6 @@ def test_more_than_a_batch(house):
         answered(500, kind=ConnectionException),
         answered(408, kind=ConnectionException),
         answered(425),
-        answered(404, "ERR_BAD_RESPONSE", ConnectionException),
     ],
     ids=str,
 )
@@ -645,6 +644,17 @@ def test_close_while_an_item_is_being_sent(house):
     assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
 
 
+def test_a_transport_that_is_closed_under_an_item(house):
+    """What the client's own end does to an item is not the item's error: it stays for the next client."""
+    error = CometChatException("ERR_CLIENT_CLOSED", "closed")
+    house.answers["a"] = [error]
+    house.on_try = lambda muid: house.delivery.close()
+    house.put("a")
+    house.delivery.wake()
+    house.delivery.join(DEADLINE)
+    assert (house.tried, house.told) == (["a"], [])
+
+
 def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
     """The row is removed, though the outbox's own connection is closed by then."""
     house = House(str(tmp_path / "o.db"))
@@ -745,6 +755,14 @@ def test_too_many_dead_letters(caplog):
 def test_a_passing_error_with_a_status_of_a_refusal(house, error):
     """A code that says that it will pass counts more than the status."""
     house.answers["a"] = [error]
+    house.put("a")
+    assert house.flush()
+    assert house.tried == ["a", "a"] and house.store.dead(ME) == []
+
+
+def test_an_error_page_of_another_server(house):
+    """A 404 without an error of the service's own may come from a proxy or a wrong host: the item is kept."""
+    house.answers["a"] = [answered(404, "ERR_BAD_RESPONSE", ConnectionException)]
     house.put("a")
     assert house.flush()
     assert house.tried == ["a", "a"] and house.store.dead(ME) == []

@@ -15,6 +15,7 @@ import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
 from ...exceptions import (
+    ERR_CLIENT_CLOSED,
     ERR_OUTBOX_STORE,
     AuthenticationException,
     CometChatException,
@@ -344,6 +345,8 @@ class OutboxDelivery:
 
     def _judge(self, owner: Owner, item: Item, error: CometChatException) -> Optional[CometChatException]:
         """Bury an item if the error is its own. Else returns what to wait for; a refused auth token is renewed."""
+        if error.code == ERR_CLIENT_CLOSED:  # the transport was closed under it: the next client sends it
+            return error
         kind = error_kind(error.code, error.http_status)
         is_own = kind in (ErrorKind.MESSAGE, ErrorKind.INVALID_REQUEST)
         if is_own or (error.http_status is None and isinstance(error, InvalidArgumentException)):
@@ -380,9 +383,9 @@ class OutboxDelivery:
             if self._operator_code != error.code:
                 self._operator_code = error.code
                 self._log.warning(
-                    "The service refuses this app: the outbox keeps its items and tries again every %.0f s. Check the"
-                    " app id, the region and the plan in the CometChat dashboard: %s",
-                    seconds,
+                    "The service refuses this app: the outbox keeps its items and tries again about every %.0f s. Check"
+                    " the app id, the region and the plan in the CometChat dashboard: %s",
+                    _LONGEST,
                     error,
                 )
         else:
