@@ -211,7 +211,7 @@ def test_data_nested_as_deep_as_allowed_can_be_read(store):
     assert item.damage is None and json.dumps(item.body) == json.dumps(body)
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}], ids=str)
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}], ids=["object", "nan", "set"])
 def test_data_that_is_not_json_is_refused(store, value):
     """put() raises INVALID_MESSAGE."""
     with pytest.raises(CometChatException) as caught:
