@@ -245,6 +245,13 @@ class Account:
         stored: Dict[str, Any] = self._call("POST", url, {"authToken": session.auth_token}, body)
         return stored
 
+    def send_receipt(self, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
+        """``POST /users|groups/{id}/conversation/delivered|read``: as the vendor's Android client does it."""
+        session = self.require()
+        kind = "groups" if receiver_type == "group" else "users"
+        url = f"{self.endpoints.client}/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
+        self._call("POST", url, {"authToken": session.auth_token}, {"messageId": message_id})
+
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """``GET /messages``: the messages after one, oldest first."""
         return self._messages({"affix": "append", "id": message_id, "per_page": str(limit)})

@@ -115,7 +115,7 @@ class Sender:
     def receipt(self, message: BaseMessage, action: str) -> None:
         """Tell the sender of a message that it was delivered or read."""
         self._check_transient("receipt")
-        self.send_receipt(self.receipt_body(message, action))
+        self._send_receipt_frame(self.receipt_body(message, action))
 
     def receipt_body(self, message: BaseMessage, action: str) -> Dict[str, Any]:
         """Return what :meth:`send_receipt` sends."""
@@ -136,7 +136,10 @@ class Sender:
         }
 
     def send_receipt(self, body: Mapping[str, Any]) -> None:
-        """Send a receipt over the socket, which has no answer to it."""
+        """Send a receipt over HTTP, which has an answer: the outbox must know that it arrived."""
+        self._account.send_receipt(body["receiverType"], body["receiver"], body["action"], body["messageId"])
+
+    def _send_receipt_frame(self, body: Mapping[str, Any]) -> None:
         frame = encode_receipt(
             self._account.identity(self._account.require()),
             body["receiver"],

@@ -93,6 +93,8 @@ class ServiceThread:
                         return
                     raise
                 self._recover(error, self._clock() - started)
+                if not self._wanted():
+                    return
 
     def _recover(self, error: BaseException, lived: float) -> None:
         """Report an exception of ``work`` and wait. Nothing that fails here may end the thread."""

@@ -474,10 +474,9 @@ def test_a_file_that_is_locked_after_the_send(
     assert (posts(sandbox), len(heard.results)) == (1, 1)
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals for threads")
 def test_a_call_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """A handler that puts while the main thread does: each put is taken or raises, and nothing hangs."""
-    if not hasattr(signal, "pthread_kill"):
-        pytest.skip("this system has no signals for threads")
     client, _ = party.connected(outbox_path=tmp_path / "o.db")
     taken, refused = [], []
 
@@ -507,8 +506,31 @@ def test_a_call_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Pa
     assert client.outbox.flush(DEADLINE)
     assert {error.code for error in refused} <= {"ERR_OUTBOX_STORE"}
     texts = stored(sandbox)
-    assert len(texts) == 200 + len(taken) and taken
+    assert len(texts) == 200 + len(taken)
+    assert taken or refused
     assert [value for value in texts if value.isdigit()] == [str(number) for number in range(200)]
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals for threads")
+@pytest.mark.parametrize("with_file", [True, False])
+def test_close_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Path, with_file: bool) -> None:
+    """A handler closes the client while the main thread puts: nothing hangs, and the put says what happened."""
+    for number in range(5):
+        client, _ = party.connected(outbox_path=tmp_path / f"{number}.db" if with_file else None)
+        before = signal.signal(signal.SIGUSR1, lambda *_: client.close())
+        main, begun = threading.main_thread().ident, threading.Event()
+        assert main is not None
+        thread, outcome = in_thread(lambda: begun.wait(DEADLINE) and signal.pthread_kill(main, signal.SIGUSR1))
+        try:
+            with pytest.raises(CometChatException) as caught:
+                while True:
+                    client.outbox.put(text("a"))
+                    client.outbox.pending()
+                    begun.set()
+        finally:
+            finished(thread, outcome)
+            signal.signal(signal.SIGUSR1, before)
+        assert caught.value.code == "ERR_CLIENT_CLOSED"
 
 
 # Disks and processes.

@@ -448,21 +448,22 @@ def test_posting_inside_a_callback(hall: Hall) -> None:
 # What listeners know of the connection.
 
 
-def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall: Hall) -> None:
+@pytest.mark.parametrize("listeners", [1, 5])
+def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall: Hall, listeners: int) -> None:
     """Registered while disconnected: what a discard has left of a short connection is not news to it."""
-    early = hall.listen("early")
+    made = [hall.listen(str(number)) for number in range(listeners)]
     hall.events.advance()
     hall.post("on_connecting", old=True)
     hall.disconnect()
     hall.disconnect()
     hall.settle()
-    assert early.names == []
+    assert [listener.names for listener in made] == [[]] * listeners
     hall.events.advance()
     hall.post("on_connecting", old=True)
     hall.settle()
     hall.disconnect()
     hall.settle()
-    assert early.names == ["on_connecting", "on_disconnected"]
+    assert [listener.names for listener in made] == [["on_connecting", "on_disconnected"]] * listeners
 
 
 @pytest.mark.parametrize("transitions", [["on_connecting"], ["on_connecting", "on_connected"]])

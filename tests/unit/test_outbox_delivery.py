@@ -191,7 +191,6 @@ def test_more_than_a_batch(house):
         answered(500, kind=ConnectionException),
         answered(408, kind=ConnectionException),
         answered(425),
-        answered(404, "ERR_BAD_RESPONSE", ConnectionException),
     ],
     ids=str,
 )
@@ -205,7 +204,7 @@ def test_a_failure_that_may_pass_is_tried_again(house, error):
     assert [method for method, _ in calls(house)] == ["on_delivered"] * 2
 
 
-def test_the_waits_begin_anew_after_a_success(house):
+def test_the_waits_start_again_after_a_success(house):
     """A failure after a success waits as the first one did."""
     error = ConnectionException("FAILED_TO_FETCH", "no network")
     house.answers = {"a": [error, error], "b": [error]}
@@ -469,6 +468,19 @@ def test_a_store_that_fails_is_said(house, caplog):
     assert house.waits == [(True, 0.2)]
 
 
+def test_close_after_an_unexpected_error(tmp_path):
+    """The client is closed while the thread waits: it ends, and its file is closed."""
+    house = House(str(tmp_path / "o.db"))
+    house.answers["a"] = [RuntimeError("x")]
+    house.on_wait = lambda wakeup: house.delivery.close()
+    house.put("a")
+    house.delivery.wake()
+    house.delivery.join(DEADLINE)
+    assert not house.delivery._thread.alive and house.tried == ["a"]
+    assert house.delivery._store._connection is None
+    house.store.close()
+
+
 def test_no_thread_to_be_had(house, monkeypatch, caplog):
     """The system gives no thread: a warning, no error; the items are kept."""
 
@@ -645,6 +657,17 @@ def test_close_while_an_item_is_being_sent(house):
     assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
 
 
+def test_a_transport_that_is_closed_under_an_item(house):
+    """What the client's own end does to an item is not the item's error: it stays for the next client."""
+    error = CometChatException("ERR_CLIENT_CLOSED", "closed")
+    house.answers["a"] = [error]
+    house.on_try = lambda muid: house.delivery.close()
+    house.put("a")
+    house.delivery.wake()
+    house.delivery.join(DEADLINE)
+    assert (house.tried, house.told) == (["a"], [])
+
+
 def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
     """The row is removed, though the outbox's own connection is closed by then."""
     house = House(str(tmp_path / "o.db"))
@@ -745,6 +768,14 @@ def test_too_many_dead_letters(caplog):
 def test_a_passing_error_with_a_status_of_a_refusal(house, error):
     """A code that says that it will pass counts more than the status."""
     house.answers["a"] = [error]
+    house.put("a")
+    assert house.flush()
+    assert house.tried == ["a", "a"] and house.store.dead(ME) == []
+
+
+def test_an_error_page_of_another_server(house):
+    """A 404 without an error of the service's own may come from a proxy or a wrong host: the item is kept."""
+    house.answers["a"] = [answered(404, "ERR_BAD_RESPONSE", ConnectionException)]
     house.put("a")
     assert house.flush()
     assert house.tried == ["a", "a"] and house.store.dead(ME) == []
@@ -858,7 +889,18 @@ def test_what_another_process_has_put_and_left(shared):
     until(lambda: shared.store.pending(ME) == 0)
 
 
-def test_nobody_looks_without_need(shared, house):
+def test_a_look_that_fails(shared, caplog):
+    """The file can't be read for a while: a warning, and later looks find what was put."""
+    store = shared.delivery._store
+    store.has_changed = failing(2, LOCKED, store.has_changed)
+    shared.delivery.retry_now()
+    until(lambda: len(shared.waits) == 2)
+    shared.put("a")
+    until(lambda: shared.tried == ["a"])
+    assert "database is locked" in caplog.text
+
+
+def test_no_look_without_need(shared, house):
     """While the connection is down, and without a file, the thread sleeps."""
     assert shared.delivery._look_interval() == 0.01
     shared.kinds = ()

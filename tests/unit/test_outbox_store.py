@@ -132,7 +132,7 @@ def test_dead_letters(store):
 
 
 def test_a_dead_letter_stays_while_its_muid_waits(store):
-    """Another item of the same muid was put meanwhile: neither of the two is lost."""
+    """Another item of the same muid was put in between: neither of the two is lost."""
     put(store, 1)
     store.bury(ME, first(store), CometChatException("ERR_X", "no"))
     put(store, 1)
@@ -211,7 +211,7 @@ def test_data_nested_as_deep_as_allowed_can_be_read(store):
     assert item.damage is None and json.dumps(item.body) == json.dumps(body)
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}], ids=str)
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}], ids=["object", "nan", "set"])
 def test_data_that_is_not_json_is_refused(store, value):
     """put() raises INVALID_MESSAGE."""
     with pytest.raises(CometChatException) as caught:
@@ -327,7 +327,7 @@ def test_closed(store):
 
 
 def test_never_used_leaves_nothing(tmp_path):
-    """A store that nobody used has made no file."""
+    """A store that was not used has made no file."""
     open_store(str(tmp_path / "o.db")).close()
     assert list(tmp_path.iterdir()) == []
 
@@ -708,7 +708,7 @@ def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
 # Forks.
 
 
-def test_nobody_uses_it_during_a_fork(tmp_path):
+def test_it_is_not_used_during_a_fork(tmp_path):
     """Between pause and resume the file is not open and a put waits; afterwards it goes on."""
     store = open_store(tmp_path / "o.db")
     put(store, 1)

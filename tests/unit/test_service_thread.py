@@ -129,8 +129,9 @@ def test_a_wait_that_raises() -> None:
     assert work.runs == 2
 
 
-def test_the_waits_grow_and_start_again_after_a_good_run() -> None:
+def test_the_waits_grow_and_start_again_after_a_good_run(caplog: pytest.LogCaptureFixture) -> None:
     """Failures in a row wait longer; one after a run of 30 s is the first of a new series."""
+    caplog.set_level(logging.CRITICAL, "cometchat.client")  # ten thousand tracebacks take long
     work = Work(*(RuntimeError(str(number)) for number in range(10_000)))
     work.finish()
     assert work.waits[9_999] >= 15.0
@@ -147,6 +148,14 @@ def test_it_ends_where_it_is_not_wanted(caplog: pytest.LogCaptureFixture) -> Non
     work.is_wanted = False
     work.finish()
     assert (work.runs, work.waits, caplog.records) == (1, [], [])
+
+
+def test_it_ends_where_it_is_not_wanted_any_more() -> None:
+    """The thread was closed while it waited: its work is not run again."""
+    work = Work(RuntimeError("x"))
+    work.thread._wait = lambda seconds: setattr(work, "is_wanted", False)
+    work.finish()
+    assert work.runs == 1
 
 
 def test_system_exit_ends_a_process_that_does_not_want_it() -> None:

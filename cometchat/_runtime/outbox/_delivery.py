@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
 from ..._protocol import ErrorKind, error_kind, message_from_dict
 from ...exceptions import (
+    ERR_CLIENT_CLOSED,
     ERR_OUTBOX_STORE,
     AuthenticationException,
     CometChatException,
@@ -230,7 +231,13 @@ class OutboxDelivery:
         return not self._closing.is_set()
 
     def _wait_for_end(self, seconds: float) -> None:
+        """Wait after an unexpected error. If the client is closed, the thread ends then."""
         self._wait(self._closing, seconds)
+        self._close_store()
+
+    def _close_store(self) -> None:
+        if self._closing.is_set():
+            self._store.close()
 
     def _work(self) -> None:
         self._events.add_producer()
@@ -247,8 +254,7 @@ class OutboxDelivery:
                         self._wake.set()
         finally:
             self._events.remove_producer()
-            if self._closing.is_set():
-                self._store.close()
+            self._close_store()
 
     def _wait_for_items(self) -> None:
         while not self._wake.wait(self._look_interval()):
@@ -348,6 +354,8 @@ class OutboxDelivery:
 
     def _judge(self, owner: Owner, item: Item, error: CometChatException) -> Optional[CometChatException]:
         """Bury an item if the error is its own. Else returns what to wait for; a refused auth token is renewed."""
+        if error.code == ERR_CLIENT_CLOSED:  # the transport was closed under it: the next client sends it
+            return error
         kind = error_kind(error.code, error.http_status)
         is_own = kind in (ErrorKind.MESSAGE, ErrorKind.INVALID_REQUEST)
         if is_own or (error.http_status is None and isinstance(error, InvalidArgumentException)):
@@ -384,9 +392,9 @@ class OutboxDelivery:
             if self._operator_code != error.code:
                 self._operator_code = error.code
                 self._log.warning(
-                    "The service refuses this app: the outbox keeps its items and tries again every %.0f s. Check the"
-                    " app id, the region and the plan in the CometChat dashboard: %s",
-                    seconds,
+                    "The service refuses this app: the outbox keeps its items and tries again about every %.0f s. Check"
+                    " the app id, the region and the plan in the CometChat dashboard: %s",
+                    _LONGEST,
                     error,
                 )
         else:

@@ -46,13 +46,13 @@ MAX_NESTING = 500
 #: Maximum age of a dead letter, in seconds.
 MAX_DEAD_AGE = 30 * 24 * 3600.0
 
-#: Seconds that a statement waits for another process to release the file.
+#: Maximum wait of a statement for another process to release the file, in seconds.
 _BUSY = 10.0
 
-#: Seconds that a fork waits for a statement to end.
+#: Maximum wait of a fork for a statement to end, in seconds.
 _PAUSE = 1.0
 
-#: Seconds that close() waits for a call of another thread.
+#: Maximum wait of close() for a call of another thread, in seconds.
 _CLOSE = 0.1
 
 _INTERRUPTED = (
@@ -305,7 +305,12 @@ class OutboxStore:
         """
         inside = _is_held_here(self._lock)  # a signal handler that forks: the interrupted call still uses the file
         taken = self._paused.setdefault(threading.get_ident(), [])
-        taken.extend(lock for lock in (self._lock, self._changing) if lock.acquire(timeout=_PAUSE))
+        wait = _PAUSE
+        for lock in (self._lock, self._changing):
+            if lock.acquire(timeout=wait):
+                taken.append(lock)
+            else:
+                wait = 0.0  # both together may not take longer
         if self.path is not None and not inside and self._lock in taken:
             with contextlib.suppress(sqlite3.Error):  # the connection is dropped all the same
                 self._release_file()
