@@ -97,7 +97,7 @@ class WakeUp:
         self._lock = threading.RLock()
         self._bell: Union[io.FileIO, socket.socket]
         self._button: Union[io.FileIO, socket.socket]
-        if sys.platform == "linux" and sys.version_info >= (3, 10):
+        if hasattr(os, "eventfd"):  # Linux, from Python 3.10 on
             descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._bell = self._button = io.FileIO(descriptor, "r+")
         else:
