@@ -237,12 +237,16 @@ class _Pool:
         """Return the queue of the kept connections."""
         return IdleConnections(maxsize, self._way.clock)
 
-    def ConnectionCls(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a new connection.
+    @property
+    def ConnectionCls(self) -> Any:
+        """Return the class of the connections.
 
-        Its class is looked up each time: a library that records HTTP for tests replaces it for a while.
+        It is looked up each time: a library that records HTTP for tests replaces urllib3's for a while.
         """
-        connection = _limited(super().ConnectionCls)(*args, **kwargs)  # type: ignore[misc]
+        return _limited(super().ConnectionCls)  # type: ignore[misc]
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()  # type: ignore[misc]
         connection.way = self._way
         return connection
 
@@ -262,11 +266,11 @@ class _Pool:
                 connection.close()
 
 
-class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc]
+class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc, override]
     """Connections of http."""
 
 
-class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc]
+class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc, override]
     """Connections of https."""
 
 
