@@ -126,7 +126,7 @@ class _DeadlineReader(io.RawIOBase):
             self._first_deadline = began + attempt.patience
 
     def readable(self) -> bool:
-        """Say that it is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> Optional[int]:
@@ -157,7 +157,7 @@ class _DeadlineReader(io.RawIOBase):
             self._connection.settimeout(self._timeout)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Release the socket."""
         self._raw.close()
         super().close()
 

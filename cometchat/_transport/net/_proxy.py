@@ -1,4 +1,4 @@
-"""The route to a host: through which proxy, and whom to trust. HTTP and the WebSocket choose it here, each time anew.
+"""The route to a host: through which proxy, and whom to trust. HTTP and the WebSocket choose it here, for each call.
 
 A proxy's address may hold a password: no text made here shows more than scheme, host and port.
 """
@@ -22,7 +22,7 @@ _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class BadProxy(ValueError):
-    """An address that can't be a proxy's. The text does not show it."""
+    """An address that can't be a proxy's. The text does not show the address."""
 
 
 class Proxy(NamedTuple):

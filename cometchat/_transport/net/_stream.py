@@ -54,7 +54,7 @@ class DeadlineReached(socket.timeout):
 
 
 class BadAnswer(Exception):
-    """What came is no HTTP answer.
+    """The bytes are not an HTTP answer.
 
     :ivar ended: the connection ended before the answer was whole.
     """
@@ -317,7 +317,7 @@ def _raise_reset(error: ssl.SSLError) -> None:
 def read_head(recv: Callable[[int], bytes]) -> Head:
     """Read the head of an HTTP answer, and not a byte more. Interim answers, such as 103 Early Hints, are skipped.
 
-    :raises BadAnswer: it is no HTTP, is too long, or ends too early.
+    :raises BadAnswer: it is not HTTP, is too long, or ends too early.
     """
     left = MAX_HEAD
     while True:
