@@ -173,7 +173,8 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> Tuple[str, int, str]:
         """Read a status line. Any interim answer, such as 103 Early Hints, is skipped like 100 Continue."""
         version, status, reason = super()._read_status()  # type: ignore[misc]
-        return version, http.client.CONTINUE if 100 <= status < 200 else status, reason
+        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
+        return version, http.client.CONTINUE if is_interim else status, reason
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
