@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain
     from ._interfaces import Rest, Socket, SocketFactory
     from ._json_decoder import loads
+    from ._printable import printable
     from .net import Address, HostProbe, LookUp, NetworkChanges, host_probe_for, look_up
 
 _MODULES: Dict[str, str] = {
@@ -30,6 +31,7 @@ _MODULES: Dict[str, str] = {
     "host_probe_for": "net",
     "loads": "_json_decoder",
     "look_up": "net",
+    "printable": "_printable",
 }
 
 __all__ = [
@@ -45,6 +47,7 @@ __all__ = [
     "host_probe_for",
     "loads",
     "look_up",
+    "printable",
 ]
 
 

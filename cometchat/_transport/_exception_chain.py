@@ -1,4 +1,4 @@
-"""What an exception wraps. Apart from ``errors``, which loads socket and ssl."""
+"""What an exception wraps. Pure: loads neither socket nor ssl."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Iterator
 
 
 def exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """The error and what it wraps: causes, contexts, and exceptions that libraries pass as arguments or ``reason``."""
+    """Yield an error and what it wraps: causes, contexts, and what libraries pass as arguments or ``reason``."""
     seen = set()
     todo = [error]
     while todo:
@@ -20,6 +20,6 @@ def exception_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def drop_frames(error: BaseException) -> None:
-    """Of an error that is kept: its frames, and its causes', would keep what they have read, up to whole messages."""
+    """Drop the frames of an error that is kept, and of its causes: they would keep whole messages alive."""
     for each in exception_chain(error):
         each.__traceback__ = None

@@ -24,10 +24,10 @@ _scan: Callable[[str, int], Tuple[Any, int]] = _quick.scan_once
 def plain_loads(data: bytes) -> Any:
     """Return the value, by the standard library.
 
-    UTF-8 with nothing around the value goes straight to its scanner. All else, and what is no JSON, goes the whole way,
-    with a look at the encoding and at white space: the answer is the same.
+    UTF-8 without white space around the value goes straight to its scanner. Any other text goes the whole way, with a
+    look at the encoding and at white space; so does text that is not JSON. The result is the same.
 
-    :raises ValueError: it is no JSON, or is nested too deep.
+    :raises ValueError: it is not JSON, or is nested too deep.
     """
     try:
         try:
@@ -55,7 +55,7 @@ else:
     def loads(data: bytes) -> Any:
         """Return the value.
 
-        :raises ValueError: it is no JSON, or is nested too deep.
+        :raises ValueError: it is not JSON, or is nested too deep.
         """
         try:
             return orjson.loads(data)

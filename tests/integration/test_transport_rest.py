@@ -993,6 +993,15 @@ def test_https_through_a_proxy(
     assert all("proxy-authorization" not in headers_of(head) for head in script.heads)
 
 
+def test_through_a_proxy_of_https(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
+    """A proxy that is itself reached by TLS makes a tunnel; one connection is kept."""
+    script = Asked()
+    server, proxy = serve(script, authority.server()), serve(ConnectProxy(), authority.server())
+    rest = new_rest(proxies={"all": f"https://user:pass@127.0.0.1:{proxy.port}"})
+    assert [get(rest, http(server, tls=True)) for _ in range(2)] == [{"ok": 1}] * 2
+    assert script.connections == 1
+
+
 def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
     """http asks the proxy for the whole address."""
     script = Asked()

@@ -571,7 +571,7 @@ SOCKS_SCHEMES = ["socks4", "socks4a", "socks5", "socks5h"]
 @pytest.mark.parametrize("scheme", SOCKS_SCHEMES)
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_through_socks(serve: Serve, new_socket: NewSocket, authority: Authority, scheme: str, tls: bool) -> None:
-    """A SOCKS proxy is asked in its version, with its user, and for the look-up where the scheme says so."""
+    """A SOCKS proxy is asked in its version, with its user, and for the look-up where the scheme says so; by both."""
     server = serve(greet, authority.server("localhost") if tls else None)
     socks = SocksProxy(user=None if scheme.startswith("socks4") else ("us@er", "pa:ss"))
     proxies = {"https" if tls else "http": f"{scheme}://us%40er:pa%3Ass@127.0.0.1:{serve(socks).port}"}
@@ -583,9 +583,15 @@ def test_through_socks(serve: Serve, new_socket: NewSocket, authority: Authority
         return found if host == "localhost" else [proxy]
 
     assert greeted(new_socket(proxies=proxies, addresses_of=addresses_of), name)
-    remote = scheme in ("socks4a", "socks5h")
-    assert socks.asked == [("localhost" if remote else "127.0.0.1", server.port)]
-    assert socks.users == [("us@er", "" if scheme.startswith("socks4") else "pa:ss")]
+    api = serve(api_script, authority.server("localhost") if tls else None)
+    found[0] = found[0]._replace(address=("127.0.0.1", api.port))
+    rest = RequestsRest(proxies=proxies, ca_certs=authority.bundle, addresses_of=addresses_of)
+    url = f"{'https' if tls else 'http'}://localhost:{api.port}/"
+    assert [rest.call("GET", url, headers={}, timeout=5) for _ in range(2)] == [{"ok": 1}] * 2
+    rest.close()
+    asked = "localhost" if scheme in ("socks4a", "socks5h") else "127.0.0.1"
+    assert socks.asked == [(asked, server.port), (asked, api.port)]
+    assert socks.users == [("us@er", "" if scheme.startswith("socks4") else "pa:ss")] * 2
 
 
 SOCKS_REFUSALS: Dict[str, Tuple[str, SocksProxy, str]] = {

@@ -157,8 +157,15 @@ def test_a_slow_first_address_may_win_late(network: Network) -> None:
     assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.5]
 
 
-def test_after_a_refusal_the_next_one_starts_when_its_time_has_come_or_at_once(network: Network) -> None:
-    """At once if no other is under way."""
+def test_after_a_failure_the_next_one_starts_at_once(network: Network) -> None:
+    """Also while another is under way."""
+    network.answers = {v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
+    assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
+    assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.26]
+
+
+def test_refusals_one_after_the_other(network: Network) -> None:
+    """They cost no time but their own."""
     network.answers = {v6(1): (0.01, errno.ECONNREFUSED), v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
     assert [moment for moment, _ in network.syns] == [0.0, 0.01, 0.02]

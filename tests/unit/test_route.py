@@ -75,6 +75,9 @@ ROUTES = [
     ({"https_proxy": "http://e:1"}, {}, "http://e:1"),
     ({"HTTPS_PROXY": "http://e:1"}, {}, "http://e:1"),
     ({"http_proxy": "http://e:1"}, {}, None),
+    ({"https_proxy": "", "HTTPS_PROXY": "http://e:1"}, {}, None),
+    ({"https_proxy": "http://e:1", "HTTPS_PROXY": "http://e:2"}, {}, "http://e:1"),
+    ({"HTTPS_PROXY": "http://e:1", "REQUEST_METHOD": "GET"}, {}, "http://e:1"),
     ({"all_proxy": "socks5://e:1"}, {}, "socks5://e:1"),
     ({"https_proxy": "http://e:1"}, {"https": "http://s:1"}, "http://s:1"),
     ({"https_proxy": "http://e:1"}, {"https": ""}, None),
@@ -114,3 +117,15 @@ def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/requests.pem")
     assert resolve_route(url, None, None).verify == "/requests.pem"
     assert resolve_route(url, None, "/mine.pem").verify == "/mine.pem"
+
+
+@pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
+def test_a_request_header_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a CGI program HTTP_PROXY is what a visitor sent; the lower-case name is the environment's own."""
+    url = "http://api.example/"
+    monkeypatch.setenv("HTTP_PROXY", "http://evil:1")
+    assert resolve_route(url, None, None).proxy == "http://evil:1"
+    monkeypatch.setenv("REQUEST_METHOD", "GET")
+    assert resolve_route(url, None, None).proxy is None
+    monkeypatch.setenv("http_proxy", "http://e:1")
+    assert resolve_route(url, None, None).proxy == "http://e:1"

@@ -21,7 +21,7 @@ DEADLINE = 10.0
 def wake(request, monkeypatch):
     """A wake-up: the one of this system, and the one of all others."""
     if request.param == "socketpair":
-        monkeypatch.setattr(stream_module.sys, "version_info", (3, 9))
+        monkeypatch.delattr(os, "eventfd", raising=False)
     made = WakeUp()
     assert isinstance(made._bell, socket.socket) == (request.param == "socketpair" or not hasattr(os, "eventfd"))
     monkeypatch.undo()
@@ -418,13 +418,23 @@ def test_a_write_that_meets_a_reset(moody, end):
     assert caught.value.__cause__ is end
 
 
-def test_another_failure_of_a_write_is_no_reset(moody):
+@pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
+def test_a_read_that_meets_a_reset(moody, end):
+    """So it is for a read."""
+    stream, _ = moody(end)
+    with pytest.raises(ConnectionResetError) as caught:
+        stream.recv(1)
+    assert caught.value.__cause__ is end
+
+
+@pytest.mark.parametrize("call", ["send", "recv"])
+def test_another_failure_is_no_reset(moody, call):
     """An error of TLS that is not its end is passed on."""
     failure = _plain("SSL", "BAD_LENGTH")
     stream, _ = moody(failure)
     with pytest.raises(ssl.SSLError) as caught:
-        stream.send(b"more")
-    assert caught.value is failure
+        stream.send(b"more") if call == "send" else stream.recv(1)
+    assert caught.value is failure and caught.value.__cause__ is None
 
 
 def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody, wake):

@@ -126,7 +126,7 @@ class _DeadlineReader(io.RawIOBase):
             self._first_deadline = began + attempt.patience
 
     def readable(self) -> bool:
-        """Say that it is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Any) -> Optional[int]:
@@ -157,7 +157,7 @@ class _DeadlineReader(io.RawIOBase):
             self._connection.settimeout(self._timeout)
 
     def close(self) -> None:
-        """Give the socket back."""
+        """Release the socket."""
         self._raw.close()
         super().close()
 
@@ -173,7 +173,8 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> Tuple[str, int, str]:
         """Read a status line. Any interim answer, such as 103 Early Hints, is skipped like 100 Continue."""
         version, status, reason = super()._read_status()  # type: ignore[misc]
-        return version, http.client.CONTINUE if 100 <= status < 200 else status, reason
+        is_interim = 100 <= status < 200 and status != http.client.SWITCHING_PROTOCOLS
+        return version, http.client.CONTINUE if is_interim else status, reason
 
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
@@ -237,12 +238,16 @@ class _Pool:
         """Return the queue of the kept connections."""
         return IdleConnections(maxsize, self._way.clock)
 
-    def ConnectionCls(self, *args: Any, **kwargs: Any) -> Any:
-        """Return a new connection.
+    @property
+    def ConnectionCls(self) -> Any:
+        """Return the class of the connections.
 
-        Its class is looked up each time: a library that records HTTP for tests replaces it for a while.
+        It is looked up each time: a library that records HTTP for tests replaces urllib3's for a while.
         """
-        connection = _limited(super().ConnectionCls)(*args, **kwargs)  # type: ignore[misc]
+        return _limited(super().ConnectionCls)  # type: ignore[misc]
+
+    def _new_conn(self) -> Any:
+        connection = super()._new_conn()  # type: ignore[misc]
         connection.way = self._way
         return connection
 
@@ -262,11 +267,11 @@ class _Pool:
                 connection.close()
 
 
-class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc]
+class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc, override]
     """Connections of http."""
 
 
-class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc]
+class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc, override]
     """Connections of https."""
 
 

@@ -227,7 +227,7 @@ class RequestsRest:
         except CometChatException as error:
             error.http_status = status
             payload = None
-            # A kept error keeps its frames, and with them what came, millions of values maybe.
+            # A kept error keeps its frames, and with them the answer, millions of values maybe.
             raise error.with_traceback(None)
 
     def forget_connections(self) -> None:
@@ -289,7 +289,7 @@ class RequestsRest:
 
     @contextlib.contextmanager
     def _session(self, tunnel: Optional[Proxy]) -> Iterator[_Session]:
-        """Connections for one call. The last call that uses forgotten ones ends them."""
+        """Lend connections to one call. The last call that uses forgotten ones ends them."""
         with self._lock:
             connections = self._connections
             connections.calls += 1

@@ -1,8 +1,8 @@
 """From a host's name to a stream: happy eyeballs (RFC 8305), a new SYN each second, and a proxy if there is one.
 
 For the WebSocket and for HTTP alike, so that both take the same way and report its failure in the same words. The
-addresses are tried in turns, IPv6 and IPv4, the last winner first. The next one starts after 250 ms, or at once if no
-other is under way; the first that answers wins. If no address answered at all, the error keeps the addresses for
+addresses are tried in turns, IPv6 and IPv4, the last winner first. The next one starts after 250 ms, or at once if one
+has failed; the first that answers wins. If no address answered at all, the error keeps the addresses for
 :mod:`._host_probe`.
 """
 
@@ -93,6 +93,7 @@ class Connector:
         self._winners = winners
         self._tries: List[_Try] = []  # the oldest first
         self._next_syn: Dict[Address, float] = {}  # when an address that has started gets its next SYN
+        self._next_start = 0.0  # when the next address starts
         self._failures: List[OSError] = []
 
     def connect(self, host: str, port: int) -> BufferedStream:
@@ -123,20 +124,20 @@ class Connector:
 
     def _race(self, waiting: List[Address]) -> Optional[_Try]:
         """Try the addresses until one answers; return None if all have failed, or the deadline is reached."""
-        next_start = now = self._clock()
+        now = self._clock()
         while (waiting or self._next_syn) and now < self.deadline:
-            if waiting and (now >= next_start or not self._next_syn):
+            if waiting and now >= self._next_start:
+                self._next_start = now + STAGGER
                 self._start(waiting.pop(0), now)
-                next_start = now + STAGGER
-                if not self._next_syn:  # it failed at once
-                    continue
+                continue  # it may have failed already
             for address, due in list(self._next_syn.items()):
                 # A SYN that was lost is sent again by the kernel after 1, 3 and 7 s. A connection that began while the
                 # network was away would stay away long after its return. The earlier ones stay open: an answer may
                 # only be slow.
                 if due <= now and now + _NEW_SYN <= self.deadline:
                     self._start(address, now)
-            winner = self._first_answer(min(self._next_event(now), next_start if waiting else self.deadline) - now)
+            event = min(self._next_event(now), self._next_start if waiting else self.deadline)
+            winner = self._first_answer(event - now)
             if winner is not None:
                 return winner
             now = self._clock()
@@ -170,7 +171,8 @@ class Connector:
             self._tries.pop(0).raw.close()
 
     def _fail(self, address: Address, error: OSError) -> None:
-        """Drop an address, with all of its sockets."""
+        """Drop an address, with all of its sockets. The next one starts at once."""
+        self._next_start = 0.0
         self._failures.append(error)
         self._next_syn.pop(address, None)
         for each in [each for each in self._tries if each.address == address]:

@@ -1,4 +1,4 @@
-"""What the kernel says of links, addresses and routes (Linux's netlink): the network is back, or there is another."""
+"""Changes of links, addresses and routes, as Linux's netlink reports them: the network is back, or is another one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class NetworkChanges:
         self._running: Dict[int, bool] = {}
 
     def wait(self) -> bool:
-        """True: a link came up, or an address or a route came. False: :meth:`stop` was called."""
+        """Wait; return True when a link, an address or a route was added, and False when :meth:`stop` was called."""
         poller = select.poll()
         poller.register(self._netlink, select.POLLIN)
         poller.register(self._bell, select.POLLIN)
@@ -58,7 +58,7 @@ class NetworkChanges:
         self._ring.send(b".")
 
     def close(self) -> None:
-        """Give the descriptors back."""
+        """Release the descriptors."""
         for one in (self._netlink, self._bell, self._ring):
             one.close()
 
@@ -67,12 +67,12 @@ class NetworkChanges:
             data = self._netlink.recv(65_536)
         except BlockingIOError:
             return False
-        except OSError:  # ENOBUFS: more was said than fits, and is lost
+        except OSError:  # ENOBUFS: more was reported than fits, and is lost
             return True
         return self.has_return(data)
 
     def has_return(self, data: bytes) -> bool:
-        """One of these netlink messages tells that something came back."""
+        """Return whether one of these netlink messages reports a link, an address or a route that was added."""
         found, at = False, 0
         while at + _HEADER.size <= len(data):
             length, kind, _, _, _ = _HEADER.unpack_from(data, at)

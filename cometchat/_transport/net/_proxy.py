@@ -1,4 +1,4 @@
-"""The route to a host: through which proxy, and whom to trust. HTTP and the WebSocket choose it here, each time anew.
+"""The route to a host: through which proxy, and whom to trust. HTTP and the WebSocket choose it here, for each call.
 
 A proxy's address may hold a password: no text made here shows more than scheme, host and port.
 """
@@ -9,7 +9,7 @@ import ipaddress
 import os
 import sys
 import urllib.request
-from typing import Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Dict, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import unquote, urlsplit
 
 from .._printable import printable
@@ -22,7 +22,7 @@ _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class BadProxy(ValueError):
-    """An address that can't be a proxy's. The text does not show it."""
+    """An address that can't be a proxy's. The text does not show the address."""
 
 
 class Proxy(NamedTuple):
@@ -71,12 +71,27 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
     merged = dict(proxies or {})
     entries = merged.get("no_proxy") or os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
     if not bypasses_proxy(host, port, entries):
-        for name, address in urllib.request.getproxies().items():
+        for name, address in _environment_proxies(scheme).items():
             merged.setdefault(name, address)
     keys = (f"{scheme}://{host}", scheme, f"all://{host}", "all")
     proxy = next((merged[key] for key in keys if key in merged), None)
     bundle = ca_certs or os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
     return Route(proxy or None, bundle or True)
+
+
+def _environment_proxies(scheme: str) -> Dict[str, str]:
+    """Return the environment's proxies for a scheme: what urllib finds, without a look at each variable there is."""
+    if sys.platform in ("darwin", "win32"):  # the system's own settings count too
+        return urllib.request.getproxies()
+    found: Dict[str, str] = {}
+    for name in (scheme, "all"):
+        address = os.environ.get(f"{name}_proxy")
+        # In a CGI program HTTP_PROXY is the header "Proxy" of the request.
+        if address is None and not (name == "http" and "REQUEST_METHOD" in os.environ):
+            address = os.environ.get(f"{name.upper()}_PROXY")
+        if address:
+            found[name] = address
+    return found
 
 
 def bypasses_proxy(host: str, port: int, entries: str) -> bool:

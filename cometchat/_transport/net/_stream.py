@@ -54,7 +54,7 @@ class DeadlineReached(socket.timeout):
 
 
 class BadAnswer(Exception):
-    """What came is no HTTP answer.
+    """The bytes are not an HTTP answer.
 
     :ivar ended: the connection ended before the answer was whole.
     """
@@ -97,7 +97,7 @@ class WakeUp:
         self._lock = threading.RLock()
         self._bell: Union[io.FileIO, socket.socket]
         self._button: Union[io.FileIO, socket.socket]
-        if sys.platform == "linux" and sys.version_info >= (3, 10):
+        if hasattr(os, "eventfd"):  # Linux, from Python 3.10 on
             descriptor = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             self._bell = self._button = io.FileIO(descriptor, "r+")
         else:
@@ -142,6 +142,7 @@ class BufferedStream:
         raw.setblocking(False)
         self._raw = raw
         self._wake = wake
+        self._bell = [] if wake is None else [wake.fileno()]
         self._clock = clock
         self._secured: Optional[ssl.SSLSocket] = None
         self._buffer = b""
@@ -211,9 +212,8 @@ class BufferedStream:
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError) as error:
                 self._wait_to_send(for_reading=isinstance(error, ssl.SSLWantReadError))
             except ssl.SSLError as error:
-                if not tls_ended(error):
-                    raise
-                raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
+                _raise_reset(error)
+                raise
             else:
                 left = left[sent:]
 
@@ -262,12 +262,19 @@ class BufferedStream:
         return data
 
     def _receive(self) -> bytes:
-        return self._raw.recv(_CHUNK)
+        try:
+            return self._raw.recv(_CHUNK)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            _raise_reset(error)
+            raise
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
         """Repeat a call of the reading side until it has the bytes that it needs."""
+        wake = self._wake
         while True:
-            if self._is_interrupted:
+            if wake is not None and wake.rung:
                 raise Interrupted("interrupted")
             try:
                 with self._turn:
@@ -283,32 +290,34 @@ class BufferedStream:
             self._wait_to_receive(for_reading=for_reading)
 
     def _wait_to_receive(self, *, for_reading: bool) -> None:
-        descriptor, timeout = self._raw.fileno(), self._seconds_to(self.read_deadline)
-        if descriptor < 0 or self._is_interrupted:
+        """Wait until the socket is ready, or the wake-up was rung."""
+        descriptor, deadline = self._raw.fileno(), self.read_deadline
+        if descriptor < 0:
             raise Interrupted("interrupted")
-        bell = [] if self._wake is None else [self._wake.fileno()]
-        reading, writing = ([descriptor, *bell], []) if for_reading else (bell, [descriptor])
-        ready = wait_ready(reading, writing, timeout)
-        if self._is_interrupted:
-            raise Interrupted("interrupted")
-        if not ready:
+        timeout = None if deadline is None else max(0.0, deadline - self._clock())
+        reading, writing = ([descriptor, *self._bell], []) if for_reading else (self._bell, [descriptor])
+        if not wait_ready(reading, writing, timeout):
             raise DeadlineReached("timed out")
 
     def _wait_to_send(self, *, for_reading: bool) -> None:
-        descriptor, timeout = self._raw.fileno(), self._seconds_to(self.write_deadline)
+        descriptor, deadline = self._raw.fileno(), self.write_deadline
         if descriptor < 0:
             raise Interrupted("interrupted")
+        timeout = None if deadline is None else max(0.0, deadline - self._clock())
         if not (wait_ready([descriptor], [], timeout) if for_reading else wait_ready([], [descriptor], timeout)):
             raise DeadlineReached("timed out")
 
-    def _seconds_to(self, deadline: Optional[float]) -> Optional[float]:
-        return None if deadline is None else max(0.0, deadline - self._clock())
+
+def _raise_reset(error: ssl.SSLError) -> None:
+    """Raise the reset that an error of TLS stands for; return if it stands for another failure."""
+    if tls_ended(error):
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
 
 
 def read_head(recv: Callable[[int], bytes]) -> Head:
     """Read the head of an HTTP answer, and not a byte more. Interim answers, such as 103 Early Hints, are skipped.
 
-    :raises BadAnswer: it is no HTTP, is too long, or ends too early.
+    :raises BadAnswer: it is not HTTP, is too long, or ends too early.
     """
     left = MAX_HEAD
     while True:

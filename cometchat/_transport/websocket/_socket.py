@@ -94,8 +94,8 @@ class _Ended(Exception):
 class _FrameBuffer(websocket.frame_buffer):
     """websocket-client's parser, strict where it is lenient.
 
-    With a limit that is looked at once a frame's length is known, before its bytes are; and with the rules of RFC 6455
-    for the header, before anything that follows it is waited for.
+    The limit is checked once a frame's length is known, before its bytes are read. The rules of RFC 6455 for the header
+    are checked before anything that follows it is waited for.
     """
 
     header: Any
@@ -120,7 +120,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
     @property
     def between_frames(self) -> bool:
-        """No byte of the next frame was taken yet."""
+        """Return whether no byte of the next frame was taken yet."""
         return self.header is None and not self.recv_buffer
 
     def recv_length(self) -> None:
@@ -178,7 +178,7 @@ class WebSocketClientSocket:
         self._fragments: Optional[bytearray] = None
 
     def open(self, url: str, timeout: float) -> None:
-        """TCP, TLS and upgrade."""
+        """Connect: TCP, TLS and upgrade."""
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port or (443 if parts.scheme == "wss" else 80)
         self._host = host_and_port(host, port)
@@ -207,13 +207,13 @@ class WebSocketClientSocket:
             raise self._open_error(error, timeout, proxy) from cause
 
     def receive(self, deadline: float) -> Optional[bytes]:
-        """The next message's bytes, or None at the deadline (monotonic seconds)."""
+        """Return the next message's bytes, or None at the deadline (monotonic seconds)."""
         return next(iter(self._receive(deadline, self._one)), None)
 
     def receive_burst(self, deadline: float) -> List[bytes]:
-        """The next message's bytes, with those of the messages behind it that the buffer holds; none at the deadline.
+        """Return the next message's bytes, with those of the messages behind it in the buffer; [] at the deadline.
 
-        A lone message is given at once.
+        A lone message is returned at once.
         """
         return self._receive(deadline, self._all_here)
 
@@ -250,7 +250,7 @@ class WebSocketClientSocket:
         return [] if message is None else [message]
 
     def _all_here(self, stream: BufferedStream) -> List[bytes]:
-        """Whole messages in one frame each are read here; the library's parser has all else, as it comes."""
+        """Read whole messages of one frame each; leave any other frame to the library's parser."""
         if self._fragments is None and self._frames.between_frames:
             messages = stream.take(self._whole_texts)
             if messages:
@@ -338,7 +338,7 @@ class WebSocketClientSocket:
         return data
 
     def _take(self, frame: Any) -> Optional[bytes]:
-        """One frame in: a whole message out, or None."""
+        """Handle one frame; return a message that it completes, or None."""
         opcode = frame.opcode
         if opcode in _DATA_OPCODES:
             return self._assemble(frame)
