@@ -22,6 +22,7 @@ MAX_FUNCTION_LINES = 50
 FLOORS: Dict[str, float] = {
     "version": 0,
     "exceptions": 0,
+    "_fields": 0,
     "models": 0.1,
     "listeners": 0.2,
     "connection_info": 0.2,
@@ -73,7 +74,7 @@ IMPURE = frozenset(
     "asyncio concurrent contextvars datetime http logging multiprocessing os pathlib queue random sched secrets select "
     "selectors shutil signal socket socketserver ssl subprocess sys tempfile threading time urllib.request uuid".split()
 )
-PURE = ("exceptions", "version", "models", "listeners", "_protocol")
+PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: Module -> what it may take of `threading`. _runtime is the only package below floor 5 that starts or awaits a thread;
 #: the others hold a lock: the transports so that two threads do not write to one socket at once, Client for "one login

@@ -182,7 +182,7 @@ RIGHT: Dict[str, Any] = {
     "receiver_type": "user",
     "metadata": {},
     "data": {},
-    "message": models.TextMessage("7", sender=models.User("u"), receiver_id="u", receiver_type="user", text="hello"),
+    "message": models.TextMessage(id="7", sender=models.User("u"), receiver_id="u", receiver_type="user", text="hello"),
 }
 
 

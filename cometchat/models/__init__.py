@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-from .events import InteractionReceipt, MessageReceipt, ReactionEvent, TransientMessage, TypingIndicator
-from .group import Group
-from .message import (
+from ._conversation import Conversation
+from ._events import (
+    AIAssistantEvent,
+    InteractionReceipt,
+    MessageReceipt,
+    ReactionEvent,
+    TransientMessage,
+    TypingIndicator,
+)
+from ._group import Group
+from ._message import (
     Action,
+    AIAssistantMessage,
+    AIToolArgumentMessage,
+    AIToolResultMessage,
     Attachment,
     BaseMessage,
     Call,
     CardMessage,
     CustomMessage,
+    Interaction,
     InteractiveMessage,
     MediaMessage,
+    ReactionCount,
     TextMessage,
 )
-from .user import User
+from ._user import User
 
 __all__ = [
+    "AIAssistantEvent",
+    "AIAssistantMessage",
+    "AIToolArgumentMessage",
+    "AIToolResultMessage",
     "Action",
     "Attachment",
     "BaseMessage",
     "Call",
     "CardMessage",
+    "Conversation",
     "CustomMessage",
     "Group",
+    "Interaction",
     "InteractionReceipt",
     "InteractiveMessage",
     "MediaMessage",
     "MessageReceipt",
+    "ReactionCount",
     "ReactionEvent",
     "TextMessage",
     "TransientMessage",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import enum
+import json
 import pickle
+import re
 from typing import Any, Callable, Dict, List
 
 import pytest
@@ -13,16 +16,24 @@ from hypothesis import strategies as st
 
 from cometchat import (
     Action,
+    AIAssistantEvent,
+    AIAssistantMessage,
+    AIToolArgumentMessage,
+    AIToolResultMessage,
     Attachment,
     BaseMessage,
     Call,
     CardMessage,
+    Conversation,
     CustomMessage,
     Group,
+    Interaction,
     InteractionReceipt,
     InteractiveMessage,
+    InvalidArgumentException,
     MediaMessage,
     MessageReceipt,
+    ReactionCount,
     ReactionEvent,
     TextMessage,
     TransientMessage,
@@ -30,11 +41,13 @@ from cometchat import (
     User,
     models,
 )
-from cometchat.models.message import message_from_dict
+from cometchat._fields import plain_text
+from cometchat._protocol import message_from_dict
 
 SECRET = "s3cret-0123456789"
-BY = {"uid": "uid2", "name": "George", "authToken": SECRET, "jwt": SECRET}
-GEORGE = User("uid2", name="George")
+BY = {"uid": "uid2", "name": "George", "authToken": SECRET, "jwt": SECRET, "fat": SECRET}
+GEORGE = User("uid2", name="George", status="offline")
+ALICE = User("uid3", status="offline")
 GROUP = {"guid": "g1", "name": "Hikers"}
 
 #: Every field that any message may have, on the wire and in the model.
@@ -55,10 +68,32 @@ COMMON: Dict[str, Any] = {
     "readAt": 6,
     "parentId": 7,
     "replyCount": 8,
+    "unreadRepliesCount": "9",
+    "threadSubscribed": 1,
+    "myReceipt": {"deliveredAt": 10, "readAt": "11"},
+    "quotedMessageId": 12,
+    "quotedMessage": {
+        "id": 12,
+        "category": "message",
+        "type": "text",
+        "data": {"text": "q"},
+        "quotedMessage": {"id": 1},
+    },
+    "pinnedAt": 13,
+    "pinnedBy": "app_system",
+    "savedAt": 14,
     "tags": ["a", "b"],
     "authToken": SECRET,
     "jwt": SECRET,
+    "fat": SECRET,
     "somethingNew": [1],
+}
+#: The same for its ``data``.
+COMMON_DATA: Dict[str, Any] = {
+    "metadata": {"m": 1},
+    "mentions": {"uid3": {"uid": "uid3"}, "uid5": {"name": "x"}, "uid6": None},
+    "reactions": [{"reaction": "x", "count": "2", "reactedByMe": True, "new": 1}, 5],
+    "moderation": {"status": "approved"},
 }
 READ_COMMON: Dict[str, Any] = {
     "id": "11",
@@ -78,6 +113,17 @@ READ_COMMON: Dict[str, Any] = {
     "read_at": 6,
     "parent_message_id": "7",
     "reply_count": 8,
+    "unread_replies_count": 9,
+    "thread_subscribed": True,
+    "delivered_to_me_at": 10,
+    "read_by_me_at": 11,
+    "quoted_message_id": "12",
+    "pinned_at": 13,
+    "pinned_by": "app_system",
+    "saved_at": 14,
+    "mentions": (ALICE, User("uid5", name="x", status="offline")),
+    "reactions": (ReactionCount("x", 2, True),),
+    "moderation_status": "approved",
     "metadata": {"m": 1},
     "tags": ("a", "b"),
 }
@@ -85,10 +131,19 @@ READ_COMMON: Dict[str, Any] = {
 
 def on_the_wire(category: str, kind: str, **data: Any) -> Dict[str, Any]:
     entities = {"sender": {"entity": BY}, "receiver": {"entity": GROUP}, **data.pop("entities", {})}
-    return {**COMMON, "category": category, "type": kind, "data": {"metadata": {"m": 1}, "entities": entities, **data}}
+    data = {**copy.deepcopy(COMMON_DATA), "entities": entities, **data}
+    return {**COMMON, "category": category, "type": kind, "data": data}
 
 
-ATTACHMENT = {"url": "u", "name": "n", "extension": "png", "mimeType": "image/png", "size": "5", "new": 1}
+ATTACHMENT = {
+    "url": "u",
+    "name": "n",
+    "extension": "png",
+    "mimeType": "image/png",
+    "size": "5",
+    "metadata": '{"w": 1}',
+    "new": 1,
+}
 
 #: Category and type, the data on the wire, the class, and its own fields.
 MESSAGES: List[Any] = [
@@ -98,24 +153,74 @@ MESSAGES: List[Any] = [
         "image",
         {"url": "u", "text": "look", "attachments": [ATTACHMENT, "x", None]},
         MediaMessage,
-        {"url": "u", "caption": "look", "attachments": (Attachment("u", "n", "png", "image/png", 5),)},
+        {"url": "u", "caption": "look", "attachments": (Attachment("u", "n", "png", "image/png", 5, {"w": 1}),)},
     ),
     ("message", "file", {"caption": "look"}, MediaMessage, {"url": None, "caption": "look", "attachments": ()}),
     (
         "custom",
         "location",
-        {"customData": {"lat": 1}, "subType": "s"},
+        {
+            "customData": '{"lat": 1}',
+            "subType": "s",
+            "text": "a place",
+            "updateConversation": False,
+            "sendNotification": "1",
+        },
         CustomMessage,
-        {"custom_data": {"lat": 1}, "sub_type": "s"},
+        {
+            "custom_data": {"lat": 1},
+            "sub_type": "s",
+            "conversation_text": "a place",
+            "update_conversation": False,
+            "send_notification": True,
+        },
     ),
+    ("message", "custom", {"customData": {"lat": 1}}, CustomMessage, {"custom_data": {"lat": 1}}),
     (
         "interactive",
         "form",
-        {"interactiveData": {"a": 1}, "interactionGoal": {"b": 2}},
+        {
+            "interactiveData": {"a": 1},
+            "interactionGoal": {"type": "anyOf"},
+            "interactions": [{"elementId": "e", "interactedAt": "7"}, None],
+            "allowSenderInteraction": True,
+        },
         InteractiveMessage,
-        {"interactive_data": {"a": 1}, "interaction_goal": {"b": 2}},
+        {
+            "interactive_data": {"a": 1},
+            "interaction_goal": {"type": "anyOf"},
+            "interactions": (Interaction("e", 7),),
+            "allow_sender_interaction": True,
+        },
     ),
-    ("card", "card", {"x": 1}, CardMessage, {}),
+    (
+        "card",
+        "text",
+        {"text": "preview", "card": {"fallbackText": "f", "x": 1}},
+        CardMessage,
+        {"text": "preview", "card": {"fallbackText": "f", "x": 1}, "fallback_text": "f"},
+    ),
+    (
+        "agentic",
+        "assistant",
+        {"text": "hi", "runId": 5, "threadId": "t", "elements": [{"type": "text", "value": "hi"}, 1]},
+        AIAssistantMessage,
+        {"text": "hi", "run_id": "5", "thread_id": "t", "elements": ({"type": "text", "value": "hi"},)},
+    ),
+    (
+        "agentic",
+        "tool-result",
+        {"text": "42", "runId": "5", "threadId": "t", "toolCallId": 9},
+        AIToolResultMessage,
+        {"text": "42", "run_id": "5", "thread_id": "t", "tool_call_id": "9"},
+    ),
+    (
+        "agentic",
+        "tool-arguments",
+        {"runId": "5", "threadId": "t", "toolCalls": [{"id": "1", "function": {"name": "f"}}]},
+        AIToolArgumentMessage,
+        {"run_id": "5", "thread_id": "t", "tool_calls": ({"id": "1", "function": {"name": "f"}},)},
+    ),
     (
         "action",
         "groupMember",
@@ -130,7 +235,7 @@ MESSAGES: List[Any] = [
             "old_scope": "participant",
             "new_scope": "admin",
             "action_by": GEORGE,
-            "action_on": User("uid3"),
+            "action_on": ALICE,
             "action_for": Group("g1", name="Hikers"),
         },
     ),
@@ -138,14 +243,36 @@ MESSAGES: List[Any] = [
         "call",
         "video",
         {
-            "action": "initiated",
-            "entities": {"by": {"entity": BY}, "on": {"entity": {"sessionid": "s1", "status": "initiated"}}},
+            "action": "ongoing",
+            "entities": {
+                "by": {"entity": {"uid": "uid3"}},
+                "on": {
+                    "entity": {
+                        "sessionid": "s1",
+                        "status": "initiated",
+                        "initiatedAt": 1,
+                        "startedAt": "2",
+                        "joinedAt": 3,
+                        "data": {"entities": {"sender": {"entity": BY}, "receiver": {"entity": GROUP}}},
+                    }
+                },
+            },
         },
         Call,
-        {"session_id": "s1", "action": "initiated", "status": "initiated", "initiator": GEORGE},
+        {
+            "session_id": "s1",
+            "action": "ongoing",
+            "status": "initiated",
+            "initiator": GEORGE,
+            "call_receiver": Group("g1", name="Hikers"),
+            "initiated_at": 1,
+            "started_at": 2,
+            "joined_at": 3,
+        },
     ),
     ("call", "audio", {"sessionid": "s2", "status": "ended"}, Call, {"session_id": "s2", "status": "ended"}),
-    ("agentic", "x", {"text": "hello"}, BaseMessage, {}),
+    ("brand_new", "x", {"text": "hello"}, BaseMessage, {}),
+    ("agentic", "brand_new", {"text": "hello"}, BaseMessage, {}),
 ]
 
 GROUP_WIRE = {
@@ -157,6 +284,9 @@ GROUP_WIRE = {
     "owner": "uid1",
     "scope": "admin",
     "membersCount": 3,
+    "onlineMembersCount": "2",
+    "isBannedFromGroup": False,
+    "updatedBy": "uid1",
     "hasJoined": True,
     "conversationId": "group_g1",
     "metadata": {"a": 1},
@@ -179,6 +309,24 @@ SAMPLES: List[Any] = [
     MessageReceipt("5", GEORGE, "g1", "group", "read", 7, {"raw": 1}),
     ReactionEvent("5", "x", GEORGE, 7, "g1", "group", {"raw": 1}),
     InteractionReceipt("5", GEORGE, "g1", "group", {"raw": 1}),
+    ReactionCount.from_dict({"reaction": "x", "count": 2, "reactedByMe": True}),
+    Interaction("e", 7),
+    AIAssistantEvent.from_dict({"type": "card", "data": {"runId": 5, "card": {"a": 1}}}),
+    Conversation.from_dict(
+        {
+            "conversationId": "group_g1",
+            "conversationType": "group",
+            "conversationWith": GROUP,
+            "lastMessage": {"id": 5, "category": "message", "type": "text", "data": {"text": "x"}},
+            "unreadMessageCount": "3",
+            "unreadMentionsCount": 1,
+            "lastReadMessageId": 4,
+            "latestMessageId": 5,
+            "tags": ["t"],
+            "pinnedAt": 1,
+            "pinnedBy": "uid1",
+        }
+    ),
 ]
 
 each = pytest.mark.parametrize("model", SAMPLES, ids=lambda model: type(model).__name__)
@@ -197,11 +345,22 @@ def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, c
     assert type(message) is cls
     expected = {**READ_COMMON, "category": category, "type": kind, "data": wire["data"], **own}
     assert {name: getattr(message, name) for name in expected} == expected
-    assert cls.from_dict(wire) == message
+    assert cls.from_dict(wire) == message and message.is_stored
+    assert isinstance(message.quoted_message, TextMessage) and message.quoted_message.text == "q"
+    assert message.quoted_message.quoted_message is None  # one level is enough, and no message can be endless
+    read = {field.name for field in dataclasses.fields(cls)} - {"raw", "quoted_message"}
+    assert read - set(expected) <= OWN_DEFAULTS, "a field that no sample sets"
+
+
+#: Fields of a class that only some of its samples above set.
+OWN_DEFAULTS = {
+    *("sub_type", "conversation_text", "update_conversation", "send_notification"),
+    *("action", "initiator", "call_receiver", "initiated_at", "started_at", "joined_at"),
+}
 
 
 @pytest.mark.parametrize("category, kind, data, cls, own", MESSAGES, ids=[f"{m[0]}-{m[1]}" for m in MESSAGES])
-def test_an_empty_message_is_one_of_nothing(category: str, kind: str, data: Any, cls: Any, own: Any) -> None:
+def test_an_empty_message_has_nothing(category: str, kind: str, data: Any, cls: Any, own: Any) -> None:
     """What is missing is None, an empty mapping or an empty tuple: the same as made without arguments."""
     assert cls.from_dict({}) == cls()
     read = message_from_dict({"category": category, "type": kind})
@@ -220,6 +379,9 @@ def test_every_field_of_a_group_is_read() -> None:
         owner="uid1",
         scope="admin",
         members_count=3,
+        online_members_count=2,
+        is_banned_from_group=False,
+        updated_by="uid1",
         has_joined=True,
         conversation_id="group_g1",
         metadata={"a": 1},
@@ -236,6 +398,7 @@ def test_every_field_of_a_group_is_read() -> None:
     [
         ("message", None, MediaMessage),
         ("message", ["text"], MediaMessage),
+        ("agentic", ["assistant"], BaseMessage),
         (None, "text", BaseMessage),
         (5, "text", BaseMessage),
         (["message"], "text", BaseMessage),
@@ -243,16 +406,19 @@ def test_every_field_of_a_group_is_read() -> None:
         ("Message", "text", BaseMessage),
     ],
 )
-def test_a_message_of_no_known_kind_is_still_one(category: Any, kind: Any, cls: Any) -> None:
-    """A category or type that nobody knows, or of another JSON type."""
+def test_a_message_of_an_unknown_kind_is_still_one(category: Any, kind: Any, cls: Any) -> None:
+    """A category or type that this SDK does not know, or of another JSON type."""
     assert type(message_from_dict({"category": category, "type": kind})) is cls
+
+
+OFFLINE = {"status": "offline"}  # a user who is described without a status
 
 
 @pytest.mark.parametrize(
     "entity, result",
     [
-        ({"uid": "u"}, User("u")),
-        ({"uid": 5}, User("5")),
+        ({"uid": "u"}, User("u", **OFFLINE)),
+        ({"uid": 5}, User("5", **OFFLINE)),
         ({"guid": "g"}, None),  # a group sends nothing
         ({"uid": ""}, None),
         ({"uid": None}, None),
@@ -264,21 +430,35 @@ def test_a_message_of_no_known_kind_is_still_one(category: Any, kind: Any, cls: 
     ids=repr,
 )
 def test_the_sender_is_the_entity_or_else_the_uid(entity: Any, result: Any) -> None:
-    """Where the entity says nothing of use, the plain ``sender`` is there; where neither does, it is None."""
+    """If the entity says nothing of use, the plain ``sender`` is there; if neither does, it is None."""
     message = {"data": {"entities": {"sender": {"entity": entity}}}}
     assert BaseMessage.from_dict(message).sender == result
     assert BaseMessage.from_dict({**message, "sender": "plain"}).sender == (result or User("plain"))
+    assert BaseMessage.from_dict({**message, "sender": 42}).sender == (result or User("42"))
     assert BaseMessage.from_dict({**message, "sender": ["plain"]}).sender == result
 
 
 @pytest.mark.parametrize(
     "entity, result",
-    [({"guid": "g", "uid": "u"}, Group("g")), ({"guid": [], "uid": "u"}, User("u")), ({"guid": ""}, None), ([], None)],
+    [
+        ({"guid": "g", "uid": "u"}, Group("g")),
+        ({"guid": [], "uid": "u"}, User("u", **OFFLINE)),
+        ({"guid": ""}, None),
+        ([], None),
+    ],
     ids=repr,
 )
 def test_a_receiver_is_a_group_or_a_user(entity: Any, result: Any) -> None:
     """By what it has; one that has nothing of use is None."""
     assert BaseMessage.from_dict({"data": {"entities": {"receiver": {"entity": entity}}}}).receiver == result
+
+
+def test_the_data_of_a_message_may_be_json_text() -> None:
+    """As the metadata and the custom data in it may."""
+    data = {"text": "hello", "metadata": '{"a": 1}', "entities": json.dumps({"sender": {"entity": {"uid": "u"}}})}
+    message = message_from_dict({"category": "message", "type": "text", "data": json.dumps(data)})
+    assert isinstance(message, TextMessage) and (message.text, message.metadata) == ("hello", {"a": 1})
+    assert message.sender == User("u", **OFFLINE)
 
 
 @each
@@ -290,8 +470,8 @@ def test_no_repr_shows_a_secret(model: Any) -> None:
 @each
 def test_raw_holds_no_secret_of_its_own(model: Any) -> None:
     """What came is kept, unknown fields too, but no credential."""
-    assert SECRET not in str({key: value for key, value in model.raw.items() if not isinstance(value, (dict, list))})
-    assert model.raw
+    raw = getattr(model, "raw", {"Interaction": "too small to have one"})
+    assert raw and SECRET not in str({key: value for key, value in raw.items() if not isinstance(value, (dict, list))})
 
 
 @each
@@ -309,9 +489,10 @@ def test_a_model_can_not_be_changed(model: Any) -> None:
     ids=["copy", "deepcopy", "pickle", "replace"],
 )
 def test_a_model_can_be_copied(model: Any, duplicate: Callable[[Any], Any]) -> None:
-    """With every field, raw too; the copy is equal, has the same hash, and is of the same class."""
+    """With every field, raw too, but the auth token; the copy is equal, has the same hash, and is of the same class."""
     other = duplicate(model)
-    assert type(other) is type(model) and vars(other) == vars(model)
+    assert type(other) is type(model)
+    assert vars(other) == {name: value for name, value in vars(model).items() if name != "_auth_token"}
     assert other == model and hash(other) == hash(model) and len({other, model}) == 1
 
 
@@ -320,7 +501,7 @@ def test_equality_goes_by_every_field_but_raw(model: Any) -> None:
     """Another value in any field is another model; another ``raw`` (or auth token) is not."""
     for field in dataclasses.fields(model):
         other = dataclasses.replace(model, **{field.name: {"another": 1}})
-        assert (other == model) is (field.name in ("raw", "auth_token")), field.name
+        assert (other == model) is (field.name == "raw"), field.name
     assert model != dict(vars(model)) and model is not None
 
 
@@ -352,6 +533,50 @@ def test_what_was_read_can_be_changed_afterwards() -> None:
     assert (message.custom_data, message.metadata) == ({"lat": 1}, {"m": 1}) and "new" not in message.raw
 
 
+@pytest.mark.parametrize("cls", [BaseMessage, TextMessage, CustomMessage, MediaMessage, Call])
+def test_a_message_made_without_names_is_refused(cls: Any) -> None:
+    """Nothing is taken for the id by mistake: the error shows the right form, and not what was given."""
+    for wrong in (lambda: cls("Hey", "u2", "user"), lambda: cls(txt="Hey"), lambda: cls("Hey", receiver_id="u")):
+        with pytest.raises(InvalidArgumentException) as caught:
+            wrong()
+        error = caught.value
+        assert (error.code, error.name) == ("INVALID_MESSAGE", "message")
+        assert f"{cls.__name__}(" in error.message and 'receiver_type="user")' in error.message
+        assert "Hey" not in str(error)
+
+
+def test_the_right_form_works() -> None:
+    """What the error shows can be copied."""
+    for cls in (TextMessage, CustomMessage):
+        with pytest.raises(InvalidArgumentException) as caught:
+            cls("x")  # type: ignore[misc]
+        (form,) = re.findall(r"\w+Message\(.*\)", caught.value.message)
+        assert isinstance(eval(form, {cls.__name__: cls}), cls)
+
+
+def test_a_stored_message_stays_the_same_message() -> None:
+    """replace() keeps id and muid: the sender can see that the copy was stored already."""
+    new = TextMessage(text="one", receiver_id="u", receiver_type="user", muid="m")
+    sent = dataclasses.replace(new, id="5")
+    other = dataclasses.replace(sent, text="two")
+    assert (new.is_stored, sent.is_stored, other.is_stored, other.id, other.muid) == (False, True, True, "5", "m")
+
+
+class Name(str, enum.Enum):
+    """What many programs name their users by."""
+
+    AMY = "amy"
+
+
+def test_a_str_subclass_becomes_its_value() -> None:
+    """An enum's member reads "Name.AMY" on some Pythons: what is sent must be "amy"."""
+    message = TextMessage(text=Name.AMY, receiver_id=Name.AMY, receiver_type="user")
+    assert type(message.text) is type(message.receiver_id) is str
+    assert f"{message.text} {message.receiver_id}" == "amy amy"
+    assert type(plain_text(Name.AMY)) is str and plain_text(Name.AMY) == "amy"
+    assert plain_text("amy") == "amy" and plain_text(5) == 5 and plain_text(None) is None
+
+
 def test_a_message_to_send_is_made_by_name() -> None:
     """What ``send_message`` takes can be made with keywords, and knows what it was given."""
     text = TextMessage(receiver_id="u", receiver_type="user", text="hello", metadata={"a": 1}, tags=("t",))
@@ -367,7 +592,7 @@ JSON = st.recursive(
 )
 READABLE = {type(model) for model in SAMPLES if hasattr(type(model), "from_dict")}
 READERS = [message_from_dict, *(cls.from_dict for cls in READABLE)]
-KEYS = sorted({*COMMON, *GROUP_WIRE, *ATTACHMENT, "category", "type", "data"})
+KEYS = sorted({*COMMON, *COMMON_DATA, *GROUP_WIRE, *ATTACHMENT, "category", "type", "data", "lastMessage"})
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
@@ -378,3 +603,4 @@ def test_any_json_object_is_a_model(data: Dict[str, Any]) -> None:
         model: Any = read(data)  # type: ignore[operator]
         repr(model), hash(model), pickle.dumps(model)
         assert all(value is None or not isinstance(value, (list, float)) for value in vars(model).values())
+        dataclasses.asdict(model)

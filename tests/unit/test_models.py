@@ -28,8 +28,12 @@ WIRE = {
     "deactivatedAt": 4,
     "hasBlockedMe": True,
     "blockedByMe": False,
+    "blockedAt": 5,
+    "blockedByMeAt": 6,
+    "conversationId": "c1",
     "authToken": "s3cret-token",
     "jwt": "s3cret-jwt",
+    "fat": "s3cret-fat",
     "somethingNew": [1],
 }
 
@@ -54,13 +58,16 @@ def test_every_field_is_read():
         "deactivated_at": 4,
         "has_blocked_me": True,
         "blocked_by_me": False,
-        "auth_token": "s3cret-token",
+        "blocked_at": 5,
+        "blocked_by_me_at": 6,
+        "conversation_id": "c1",
     }
+    assert user.auth_token == "s3cret-token"
 
 
 def test_what_is_missing_is_none():
-    """An empty object gives a user without anything: None, an empty mapping, an empty tuple."""
-    assert User.from_dict({}) == User(uid="")
+    """An empty object gives a user without anything, who is offline: None, an empty mapping, an empty tuple."""
+    assert User.from_dict({}) == User(uid="", status="offline")
     assert (User(uid="").metadata, User(uid="").tags, User(uid="").name) == ({}, (), None)
 
 
@@ -81,13 +88,31 @@ def test_what_is_missing_is_none():
         ("createdAt", float("nan"), "created_at", None),
         ("createdAt", float("inf"), "created_at", None),
         ("createdAt", True, "created_at", None),
+        ("createdAt", 0, "created_at", None),
+        ("createdAt", "0", "created_at", None),
+        ("createdAt", -5, "created_at", None),
+        ("uid", 10**200, "uid", ""),
+        ("status", "available", "status", "online"),
+        ("status", "online", "status", "online"),
+        ("status", "away", "status", "away"),
+        ("status", "", "status", "offline"),
+        ("status", None, "status", "offline"),
+        ("status", 5, "status", "offline"),
+        ("metadata", '{"a": {"b": 1}}', "metadata", {"a": {"b": 1}}),
+        ("metadata", ' {"a": 1}', "metadata", {"a": 1}),
+        ("metadata", '{"a": ', "metadata", {}),
+        ("metadata", '{"a": ' * 2000, "metadata", {}),
+        ("metadata", '{"a": %s}' % ("9" * 5000), "metadata", {}),
+        ("metadata", "text", "metadata", {}),
         ("metadata", "{}", "metadata", {}),
         ("metadata", [1], "metadata", {}),
         ("tags", "t1", "tags", ()),
         ("tags", ["t1", 5, None], "tags", ("t1",)),
         ("hasBlockedMe", 1, "has_blocked_me", True),
         ("hasBlockedMe", 0, "has_blocked_me", False),
-        ("hasBlockedMe", "true", "has_blocked_me", None),
+        ("hasBlockedMe", "true", "has_blocked_me", True),
+        ("hasBlockedMe", "0", "has_blocked_me", False),
+        ("hasBlockedMe", "maybe", "has_blocked_me", None),
         ("hasBlockedMe", 1.0, "has_blocked_me", None),
     ],
 )
@@ -97,9 +122,9 @@ def test_a_field_of_another_type_is_none_or_read_if_that_is_safe(key, value, fie
 
 
 def test_the_raw_object_is_kept_without_its_secrets():
-    """raw holds all that came, unknown fields too, but neither auth token nor jwt."""
+    """raw holds all that arrived, unknown fields too, but neither auth token nor jwt nor the token for media."""
     raw = User.from_dict(WIRE).raw
-    assert raw == {key: value for key, value in WIRE.items() if key not in ("authToken", "jwt")}
+    assert raw == {key: value for key, value in WIRE.items() if key not in ("authToken", "jwt", "fat")}
 
 
 def test_the_repr_shows_no_secret():
@@ -124,12 +149,23 @@ def test_two_reads_of_the_same_object_are_equal():
     assert User.from_dict(WIRE) != User.from_dict({**WIRE, "metadata": {"a": 2}})
 
 
-@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda user: pickle.loads(pickle.dumps(user))])
-def test_a_user_can_be_copied(duplicate):
-    """A copy, a deep copy and a pickle have every field, raw and the token too."""
+DUPLICATES = [copy.copy, copy.deepcopy, lambda user: pickle.loads(pickle.dumps(user)), dataclasses.replace]
+
+
+@pytest.mark.parametrize("duplicate", DUPLICATES)
+def test_a_copy_of_a_user_has_all_but_the_token(duplicate):
+    """Every field and raw are there. The token is not: a copy may be kept, sent or logged."""
     user = User.from_dict(WIRE)
     other = duplicate(user)
-    assert vars(other) == vars(user) and other == user
+    assert other == user and other.raw == user.raw and other.auth_token is None
+    assert "s3cret" not in str(vars(other))
+
+
+def test_a_user_as_a_dict_or_pickle_shows_no_secret():
+    """asdict() and a pickle are what users put into caches and answers."""
+    user = User.from_dict(WIRE)
+    assert "s3cret" not in str(dataclasses.asdict(user)) + str(dataclasses.astuple(user))
+    assert b"s3cret" not in pickle.dumps(user)
 
 
 def test_the_object_that_was_read_can_be_changed_afterwards():
@@ -147,7 +183,8 @@ JSON = st.recursive(
     max_leaves=8,
 )
 TYPES = {"uid": str, "metadata": dict, "tags": tuple, "raw": dict}
-TYPES.update({name: int for name in ("last_active_at", "created_at", "updated_at", "deactivated_at")})
+TIMES = ("last_active_at", "created_at", "updated_at", "deactivated_at", "blocked_at", "blocked_by_me_at")
+TYPES.update({name: int for name in TIMES})
 TYPES.update({name: bool for name in ("has_blocked_me", "blocked_by_me")})
 
 

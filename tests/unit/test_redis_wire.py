@@ -87,7 +87,7 @@ def test_an_event_comes_back(message: Any) -> None:
 
 def test_a_login_token_is_not_written() -> None:
     """Of a user everything goes out but the auth token."""
-    data = encode(Event("user", "on_user_online", (User("u1", auth_token="secret-word"),)))
+    data = encode(Event("user", "on_user_online", (User.from_dict({"uid": "u1", "authToken": "secret-word"}),)))
     assert b"secret-word" not in data
     forged = data.replace(b'{"uid"', b'{"auth_token": "secret-word", "uid"')
     assert decode(forged).args[0].auth_token is None

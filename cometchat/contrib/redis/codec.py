@@ -12,19 +12,26 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
 
 from cometchat import (
     Action,
+    AIAssistantEvent,
+    AIAssistantMessage,
+    AIToolArgumentMessage,
+    AIToolResultMessage,
     Attachment,
     BaseMessage,
     Call,
     CallListener,
     CardMessage,
+    Conversation,
     CustomMessage,
     Group,
     GroupListener,
+    Interaction,
     InteractionReceipt,
     InteractiveMessage,
     MediaMessage,
     MessageListener,
     MessageReceipt,
+    ReactionCount,
     ReactionEvent,
     TextMessage,
     TransientMessage,
@@ -35,6 +42,8 @@ from cometchat import (
 
 _MODELS = (
     *(Action, Attachment, BaseMessage, Call, CardMessage, CustomMessage, Group, InteractionReceipt, InteractiveMessage),
+    *(AIAssistantEvent, AIAssistantMessage, AIToolArgumentMessage, AIToolResultMessage, Conversation),
+    *(Interaction, ReactionCount),
     *(MediaMessage, MessageReceipt, ReactionEvent, TextMessage, TransientMessage, TypingIndicator, User),
 )
 _BY_NAME: Dict[str, Any] = {model.__name__: model for model in _MODELS}

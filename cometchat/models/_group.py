@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Mapping, Optional, Tuple
 
-from . import _fields
+from .. import _fields
 
 
 @dataclass(frozen=True)
@@ -24,13 +24,16 @@ class Group:
     owner: Optional[str] = None
     scope: Optional[str] = None
     members_count: Optional[int] = None
+    online_members_count: Optional[int] = None
     has_joined: Optional[bool] = None
+    is_banned_from_group: Optional[bool] = None
     conversation_id: Optional[str] = None
     metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
     tags: Tuple[str, ...] = ()
     joined_at: Optional[int] = None
     created_at: Optional[int] = None
     updated_at: Optional[int] = None
+    updated_by: Optional[str] = None
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
@@ -45,12 +48,15 @@ class Group:
             owner=_fields.text(data, "owner"),
             scope=_fields.text(data, "scope"),
             members_count=_fields.number(data, "membersCount"),
+            online_members_count=_fields.number(data, "onlineMembersCount"),
             has_joined=_fields.flag(data, "hasJoined"),
+            is_banned_from_group=_fields.flag(data, "isBannedFromGroup"),
             conversation_id=_fields.text(data, "conversationId"),
             metadata=_fields.mapping(data, "metadata"),
             tags=_fields.texts(data, "tags"),
-            joined_at=_fields.number(data, "joinedAt"),
-            created_at=_fields.number(data, "createdAt"),
-            updated_at=_fields.number(data, "updatedAt"),
+            joined_at=_fields.moment(data, "joinedAt"),
+            created_at=_fields.moment(data, "createdAt"),
+            updated_at=_fields.moment(data, "updatedAt"),
+            updated_by=_fields.text(data, "updatedBy"),
             raw=_fields.raw(data),
         )

@@ -1,0 +1,115 @@
+"""Readers of JSON fields: one for each kind of field, the same for every frame, answer and model.
+
+A field may be absent, null, or of another type than documented. A reader never raises: what it can't use is None, or
+empty. Numbers may arrive as text, ids as numbers, and objects as JSON text.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, Mapping, Optional, Tuple
+
+#: Keys that hold a credential. ``raw`` never has them. (``fat`` is the token for media files.)
+SECRET_KEYS = frozenset({"authToken", "jwt", "fat"})
+
+#: Maximum size of a whole number, in bits: about 100 digits. Python refuses to write thousands of digits.
+_LONGEST_NUMBER = 340
+
+#: Maximum length of a number in text, in characters.
+_LONGEST_DIGITS = 19
+
+#: Maximum Unix time, in seconds.
+_LATEST = 10**19
+
+
+def plain_text(value: Any) -> Any:
+    """Return the plain string of a str subclass, such as a str enum's value; any other value as it is."""
+    return str.__str__(value) if isinstance(value, str) and type(value) is not str else value
+
+
+def text(data: Mapping[str, Any], key: str) -> Optional[str]:
+    """Read a string. A whole number counts as its digits."""
+    value = data.get(key)
+    return value if type(value) is str else text_of(value)
+
+
+def text_of(value: object) -> Optional[str]:
+    """Read a string that was taken from its object already."""
+    if isinstance(value, str):
+        return str(plain_text(value))
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() <= _LONGEST_NUMBER:
+        return str(value)
+    return None
+
+
+def identifier(data: Mapping[str, Any], key: str) -> Optional[str]:
+    """Read the id of a message, user or group: a number or text. Empty text is not an id."""
+    return text_of(data.get(key)) or None
+
+
+def number(data: Mapping[str, Any], key: str) -> Optional[int]:
+    """Read a whole number, such as a count. Digits in text count."""
+    value = data.get(key)
+    if type(value) is int:
+        return value if value.bit_length() <= _LONGEST_NUMBER else None
+    if isinstance(value, float) and value == value and abs(value) != float("inf"):
+        return int(value)
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _LONGEST_DIGITS:
+        return int(value)
+    return None
+
+
+def moment(data: Mapping[str, Any], key: str) -> Optional[int]:
+    """Read a Unix time in seconds. Zero means "never", as a number and as text."""
+    value = data.get(key)
+    if type(value) is not int:
+        value = number(data, key)
+    return value if value is not None and 0 < value <= _LATEST else None
+
+
+_FLAGS = {"1": True, "true": True, "0": False, "false": False}
+
+
+def flag(data: Mapping[str, Any], key: str) -> Optional[bool]:
+    """Read a boolean. Numbers count, and these texts: ``0``, ``1``, ``false``, ``true``."""
+    value = data.get(key)
+    if isinstance(value, (bool, int)):
+        return bool(value)
+    return _FLAGS.get(value.lower()) if isinstance(value, str) else None
+
+
+def mapping(data: Mapping[str, Any], key: str) -> Dict[str, Any]:
+    """Read a JSON object, also one that arrives as JSON text. Returns a copy; an empty one if there is no object."""
+    value = data.get(key)
+    if isinstance(value, dict):
+        return value.copy()
+    return _parsed(value) if isinstance(value, str) and value.lstrip()[:1] == "{" else {}
+
+
+def _parsed(value: str) -> Dict[str, Any]:
+    try:
+        parsed = json.loads(value)
+    except (ValueError, RecursionError):
+        return {}
+    return parsed if isinstance(parsed, dict) else {}
+
+
+def texts(data: Mapping[str, Any], key: str) -> Tuple[str, ...]:
+    """Read a list of strings, without the items that are not strings."""
+    value = data.get(key)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, (list, tuple)) else ()
+
+
+def mappings(data: Mapping[str, Any], key: str) -> Tuple[Dict[str, Any], ...]:
+    """Read a list of JSON objects, without the items that are not objects. Returns copies."""
+    value = data.get(key)
+    return tuple(item.copy() for item in value if isinstance(item, dict)) if isinstance(value, (list, tuple)) else ()
+
+
+def raw(data: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return all fields of an object but its credentials. A plain dict, so that models can be copied and pickled."""
+    copied = dict(data)
+    if not SECRET_KEYS.isdisjoint(copied):
+        for key in SECRET_KEYS:
+            copied.pop(key, None)
+    return copied

@@ -1,0 +1,118 @@
+"""A user of the app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, Dict, Mapping, Optional, Tuple
+
+from .. import _fields
+
+ONLINE, OFFLINE = "online", "offline"
+
+_text = _fields.text
+
+#: The status of the API -> the status of the socket and of this SDK.
+_STATUSES = {"available": ONLINE, "": OFFLINE}
+
+
+@dataclass(frozen=True)
+class User:
+    """A user, with the vendor's field names in snake_case.
+
+    Times are Unix times in seconds. A field that the service did not send is None (``metadata`` and ``tags``: empty).
+    ``raw`` keeps everything that the service sent, unknown fields too, without credentials.
+
+    :ivar status: ``"online"`` or ``"offline"``. The API's ``"available"`` is read as ``"online"``. A user whom the
+        service describes without a status is offline. None for a user of whom only the uid is known.
+    """
+
+    uid: str
+    name: Optional[str] = None
+    avatar: Optional[str] = None
+    link: Optional[str] = None
+    role: Optional[str] = None
+    status: Optional[str] = None
+    status_message: Optional[str] = None
+    metadata: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    tags: Tuple[str, ...] = ()
+    last_active_at: Optional[int] = None
+    created_at: Optional[int] = None
+    updated_at: Optional[int] = None
+    deactivated_at: Optional[int] = None
+    has_blocked_me: Optional[bool] = None
+    blocked_by_me: Optional[bool] = None
+    blocked_at: Optional[int] = None
+    blocked_by_me_at: Optional[int] = None
+    conversation_id: Optional[str] = None
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def auth_token(self) -> Optional[str]:
+        """The auth token of the login, on the logged-in user only: what ``login_with_auth_token`` takes. A secret.
+
+        Copies, pickles and ``dataclasses.asdict()`` of the user do not have it.
+        """
+        token: Optional[str] = self.__dict__.get(_TOKEN)
+        return token
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> User:
+        """Read the service's JSON object. Never raises: what is missing or of another type is None."""
+        values = _NOTHING.copy()
+        for key, value in data.items():
+            field_and_reader = _READERS.get(key)
+            if field_and_reader is not None:
+                name, read = field_and_reader
+                # The fields of most users are texts.
+                values[name] = value if read is _text and type(value) is str else read(data, key)
+        if "metadata" not in data:
+            values["metadata"] = {}
+        if values["uid"] is None:
+            values["uid"] = ""
+        values["raw"] = _fields.raw(data)
+        # Past the frozen __init__, which would set each of the fields through object.__setattr__: presence is most of
+        # what arrives, and each event of it has a user.
+        user = object.__new__(cls)
+        user.__dict__.update(values)
+        return user
+
+    def __getstate__(self) -> Dict[str, Any]:
+        state = self.__dict__.copy()
+        state.pop(_TOKEN, None)
+        return state
+
+
+#: Where a user keeps the auth token. It is not a field, so asdict() does not find it.
+_TOKEN = "_auth_token"  # nosec B105
+
+
+def _status(data: Mapping[str, Any], key: str) -> str:
+    value = data.get(key)
+    return _STATUSES.get(value, value) if isinstance(value, str) else OFFLINE
+
+
+#: The service's key, the field that it goes to, and how it is read.
+_READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
+    "uid": ("uid", _text),
+    "name": ("name", _text),
+    "avatar": ("avatar", _text),
+    "link": ("link", _text),
+    "role": ("role", _text),
+    "status": ("status", _status),
+    "statusMessage": ("status_message", _text),
+    "metadata": ("metadata", _fields.mapping),
+    "tags": ("tags", _fields.texts),
+    "lastActiveAt": ("last_active_at", _fields.moment),
+    "createdAt": ("created_at", _fields.moment),
+    "updatedAt": ("updated_at", _fields.moment),
+    "deactivatedAt": ("deactivated_at", _fields.moment),
+    "hasBlockedMe": ("has_blocked_me", _fields.flag),
+    "blockedByMe": ("blocked_by_me", _fields.flag),
+    "blockedAt": ("blocked_at", _fields.moment),
+    "blockedByMeAt": ("blocked_by_me_at", _fields.moment),
+    "conversationId": ("conversation_id", _text),
+    "authToken": (_TOKEN, _text),
+}
+
+#: A user of whom the service says nothing.
+_NOTHING: Dict[str, Any] = {**{each.name: None for each in fields(User)}, "tags": (), "status": OFFLINE}
