@@ -25,6 +25,7 @@ FAILED_TO_FETCH = "FAILED_TO_FETCH"
 LOGIN_IN_PROGRESS = "LOGIN_IN_PROGRESS"
 MISSING_PARAMETERS = "MISSING_PARAMETERS"
 NO_WEBSOCKET_CONNECTION = "NO_WEBSOCKET_CONNECTION"
+RECEIPTS_TEMPORARILY_BLOCKED = "RECEIPTS_TEMPORARILY_BLOCKED"
 USER_NOT_LOGGED_IN = "USER_NOT_LOGGED_IN"
 WS_AUTH_FAIL = "WS_AUTH_FAIL"
 WS_CONNECTION_FAIL = "WS_CONNECTION_FAIL"
@@ -88,7 +89,7 @@ class CometChatException(Exception):
 
 
 class AuthenticationException(CometChatException):
-    """The service refused a credential: auth key, auth token, or ``jwt``. Trying again with the same one is no use."""
+    """The service refused a credential: auth key, auth token, or ``jwt``. It will refuse the same one again."""
 
 
 class ConnectionException(CometChatException, ConnectionError):
@@ -143,6 +144,20 @@ def exception_for(
     """Make the exception of a code, of the class that :data:`CLASSES` gives it."""
     cls = CLASSES.get(code, CometChatException)
     return cls(code, message, name=name, details=details, retry_after=retry_after)
+
+
+def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
+    """Return the class of the service's own error: by its code, then by the HTTP status of the answer.
+
+    A code says "authentication" by how it begins. HTTP 403 alone does not: the service answers it for a plan, too.
+    """
+    if http_status == 401 or code.startswith(("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")):
+        return AuthenticationException
+    if http_status == 429 or code == ERR_TOO_MANY_REQUESTS:
+        return RateLimitException
+    if http_status >= 500 or http_status == 408:
+        return ConnectionException
+    return CometChatException
 
 
 def client_closed() -> CometChatException:
