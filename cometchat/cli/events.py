@@ -13,6 +13,9 @@ import math
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Tuple, Type, TypeVar
 
 from cometchat import (
+    AIAssistantMessage,
+    AIToolArgumentMessage,
+    AIToolResultMessage,
     BaseMessage,
     Call,
     CallListener,
@@ -122,8 +125,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _hidden(model: Any) -> Tuple[str, ...]:
-    # A message's data is what its other fields were read from; a card has nothing else.
-    double = isinstance(model, BaseMessage) and not isinstance(model, CardMessage)
+    # A message's data is what its other fields were read from; one of an unknown kind has nothing else.
+    double = isinstance(model, BaseMessage) and type(model) is not BaseMessage
     return ("raw", "auth_token", "data") if double else ("raw", "auth_token")
 
 
@@ -162,7 +165,13 @@ def _content(message: BaseMessage) -> str:
         return f"custom {kind} {_json(message.custom_data)}"
     if isinstance(message, InteractiveMessage):
         return f"interactive {kind} {_json(message.interactive_data)}"
-    return f"card {_json(message.data)}" if isinstance(message, CardMessage) else kind
+    if isinstance(message, CardMessage):
+        return f"card {message.fallback_text or message.text or _json(message.card)}"
+    if isinstance(message, AIToolArgumentMessage):
+        return f"{kind} {_json(message.tool_calls)}"
+    if isinstance(message, (AIAssistantMessage, AIToolResultMessage)):
+        return f"{kind} {message.text or ''}"
+    return kind
 
 
 def _message(message: BaseMessage) -> str:
@@ -219,12 +228,23 @@ _LINES: Dict[str, Tuple[str, Callable[..., str]]] = {
     "custom_message_received": ("message", _message),
     "interactive_message_received": ("message", _message),
     "card_message_received": ("message", _message),
+    "ai_assistant_message_received": ("message", _message),
+    "ai_tool_result_received": ("message", _message),
+    "ai_tool_arguments_received": ("message", _message),
+    "other_message_received": ("message", _message),
+    "message_moderated": ("moderation", lambda message: f"{_message(message)}: {message.moderation_status or '?'}"),
+    "message_pinned": ("pin", lambda message: f"{_message(message)}, pinned"),
+    "message_unpinned": ("pin", lambda message: f"{_message(message)}, not pinned any more"),
+    "message_saved": ("save", lambda message: f"{_message(message)}, saved"),
+    "message_unsaved": ("save", lambda message: f"{_message(message)}, not saved any more"),
     "message_edited": ("edit", _message),
     "message_deleted": ("delete", _deleted),
     "typing_started": ("typing", lambda typing: f"{_ways(typing)}: started"),
     "typing_ended": ("typing", lambda typing: f"{_ways(typing)}: ended"),
     "messages_delivered": ("receipt", _receipt),
+    "messages_delivered_to_all": ("receipt", _receipt),
     "messages_read": ("receipt", _receipt),
+    "messages_read_by_all": ("receipt", _receipt),
     "transient_message_received": ("transient", lambda message: f"{_ways(message)}: {_json(message.data)}"),
     "message_reaction_added": ("reaction", lambda event: f"{_reaction(event)} added"),
     "message_reaction_removed": ("reaction", lambda event: f"{_reaction(event)} removed"),

@@ -130,7 +130,7 @@ def test_messages_of_every_kind(watching: Process, sandbox: Sandbox) -> None:
         f"message           #901 {OTHER} -> {ME}: image {url} {url}?2 look",
         f'message           #902 {OTHER} -> {ME}: custom location {{"lat": 1}}',
         f'message           #903 {OTHER} -> {ME}: interactive form {{"title": "T"}}',
-        f'message           #904 {OTHER} -> {ME}: card {{"text": "C"}}',
+        f"message           #904 {OTHER} -> {ME}: card C",
         f"receipt           {OTHER}: delivered up to #7",
         f"receipt           {OTHER}: read up to #7",
         f"interaction       {OTHER}: goal of #7 completed",
@@ -329,5 +329,6 @@ def test_other_lines() -> None:
     assert record_of(failed)["error"] == {"code": "CODE", "message": "why", "details": "more"}
     bare = MediaMessage(sender=User("a"), receiver_id="g", receiver_type="group")
     assert line_of(Event("media_message_received", {"message": bare})).text == "#? a -> group g: ?"
-    secret = User("a", auth_token="secret")
-    assert record_of(Event("user_online", {"user": secret})) == {"event": "user_online", "user": {"uid": "a"}}
+    secret = User.from_dict({"uid": "a", "authToken": "secret"})
+    seen = {"uid": "a", "status": "offline"}
+    assert record_of(Event("user_online", {"user": secret})) == {"event": "user_online", "user": seen}

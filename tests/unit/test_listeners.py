@@ -1,0 +1,162 @@
+"""The listener classes: made from callables, and checked when they are registered."""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Any, List
+
+import pytest
+
+from cometchat import (
+    ConnectionListener,
+    EventListener,
+    InvalidArgumentException,
+    LoginListener,
+    MessageListener,
+    UserListener,
+)
+from cometchat.listeners import KINDS, MESSAGE_KINDS, check_listener
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_a_listener_can_be_made_from_callables(kind: str) -> None:
+    """Each class takes each of its methods by name; what is not given does nothing."""
+    cls = KINDS[kind]
+    names = [name for name in vars(cls) if not name.startswith("_")]
+    assert names
+    heard: List[Any] = []
+    listener = cls(**{name: functools.partial(heard.append, name) for name in names})
+    for name in names:
+        getattr(listener, name)()
+    assert heard == names and check_listener(listener, kind) is None
+    assert check_listener(cls(), kind) is None
+
+
+def test_an_unknown_name_is_refused() -> None:
+    """A typing error must not make a listener that never hears anything."""
+    with pytest.raises(InvalidArgumentException, match="did you mean on_connected") as caught:
+        ConnectionListener(on_conected=print)
+    assert (caught.value.code, caught.value.name) == ("INVALID_LISTENER", "listener")
+    others = ({"on_text_message_received": print}, {"_x": print}, {"on_connected": "print"}, {"on_connected": None})
+    for wrong in others:
+        with pytest.raises(InvalidArgumentException):
+            ConnectionListener(**wrong)  # type: ignore[arg-type]
+
+
+def test_a_subclass_may_have_an_init_of_its_own() -> None:
+    """One that does not call super().__init__() works, as it always has."""
+
+    class Own(ConnectionListener):
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+    assert Own("x").name == "x" and check_listener(Own("x"), "connection") is None
+    Own("x").on_connected()
+
+
+def test_a_listener_may_be_something_else_too() -> None:
+    """Another base class gets its __init__, and a class may be a listener of two kinds."""
+
+    class Worker(ConnectionListener, threading.Thread):
+        pass
+
+    assert Worker().name.startswith("Thread-")
+
+    class Both(ConnectionListener, MessageListener):
+        pass
+
+    both = Both(on_connected=print, on_text_message_received=print)
+    assert both.on_text_message_received is print
+    assert check_listener(both, "connection") is check_listener(both, "message") is None
+
+
+class Awaitable:
+    async def __call__(self) -> None:
+        """Nothing awaits it."""
+
+
+async def _async() -> None:
+    """The same."""
+
+
+@pytest.mark.parametrize("callback", [_async, functools.partial(_async), Awaitable()], ids=["def", "partial", "object"])
+def test_an_async_callback_is_refused(callback: Any) -> None:
+    """It would return a coroutine that nothing awaits."""
+    with pytest.raises(InvalidArgumentException, match="on_connected") as caught:
+        check_listener(ConnectionListener(on_connected=callback), "connection")
+    assert caught.value.code == "INVALID_LISTENER"
+
+
+def test_an_async_method_is_refused() -> None:
+    """As a method; an async generator, too."""
+
+    class Async(LoginListener):
+        async def login_success(self, user: Any) -> None:  # type: ignore[override]
+            """Nothing awaits it."""
+
+    class Generator(UserListener):
+        async def on_user_online(self, user: Any) -> Any:
+            yield
+
+    for listener, kind in ((Async(), "login"), (Generator(), "user")):
+        with pytest.raises(InvalidArgumentException, match="async"):
+            check_listener(listener, kind)
+
+
+def test_a_callback_that_is_not_callable_is_refused() -> None:
+    """Such as a flag that has a callback's name."""
+
+    class Flag(ConnectionListener):
+        on_connected = True  # type: ignore[assignment]
+
+    with pytest.raises(InvalidArgumentException, match="on_connected, got bool"):
+        check_listener(Flag(), "connection")
+
+
+def test_a_method_that_nothing_calls_gives_one_warning_for_its_class() -> None:
+    """With the name that was meant, if there is a similar one."""
+
+    class Light(ConnectionListener):
+        def on_conected(self) -> None:
+            """A typing error."""
+
+        @staticmethod
+        def on_reconnect() -> None:
+            """A name from elsewhere."""
+
+        def helper(self) -> None:
+            """Not a callback by its name."""
+
+        @property
+        def on_air(self) -> bool:
+            raise AssertionError("a property is not run")
+
+    warning = check_listener(Light(), "connection")
+    assert warning is not None and warning.startswith("Light ") and "ConnectionListener" in warning
+    assert "on_conected() (did you mean on_connected?)" in warning and "on_reconnect()" in warning
+    assert "helper" not in warning and "on_air" not in warning
+    assert check_listener(Light(), "connection") is None
+
+
+def test_the_methods_of_a_login_listener_begin_otherwise() -> None:
+    """The vendor's names for it have no "on_" in front."""
+
+    class Login(LoginListener):
+        def login_succes(self, user: Any) -> None:
+            """A typing error."""
+
+    warning = check_listener(Login(), "login")
+    assert warning is not None and "did you mean login_success?" in warning
+
+    class Other(ConnectionListener):
+        def login_again(self) -> None:
+            """Not a callback of a connection."""
+
+    assert check_listener(Other(), "connection") is None
+
+
+def test_the_kinds() -> None:
+    """Each kind has one class, and the client fetches missed messages for three of them."""
+    assert len(set(KINDS.values())) == len(KINDS) and KINDS["event"] is EventListener
+    assert set(MESSAGE_KINDS) == {"message", "group", "call"}
