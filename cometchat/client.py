@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Callable, List, Optional, Type, Union
 
 from . import _forking
 from ._listening import Listening
-from ._protocol.endpoints import jwt_expiry
+from ._protocol import jwt_expiry
 from ._protocol.states import CometChatWSState
 from ._runtime import arguments
 from ._runtime.registry import Registry

@@ -10,10 +10,19 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlencode
 
-from .._protocol.delivery import Self
-from .._protocol.endpoints import http_endpoints, jwt_expiry, mode_of, websocket_url
-from .._protocol.frames import PLATFORM, Identity, app_info
-from .._protocol.message_ids import id_of, newer, rank
+from .._protocol import (
+    PLATFORM,
+    Identity,
+    Self,
+    app_info,
+    http_endpoints,
+    id_of,
+    jwt_expiry,
+    mode_of,
+    newer,
+    rank,
+    websocket_url,
+)
 from .._transport.base import Rest
 from .._transport.causes import causes
 from ..exceptions import (

@@ -13,7 +13,7 @@ import threading
 import time
 from typing import Any, Callable, FrozenSet, List, Optional, Sequence, Tuple
 
-from .._protocol.delivery import Delivery
+from .._protocol import Delivery
 from .._protocol.machine import ConnectionMachine, Step
 from .._protocol.states import STATUS, UP, CometChatWSState, Phase, Signal
 from .._transport.base import Socket

@@ -8,7 +8,7 @@ import time
 from operator import attrgetter, length_hint
 from typing import Any, Callable, Iterator, Optional, Sequence, Tuple
 
-from .._protocol.delivery import Delivery
+from .._protocol import Delivery
 from ..exceptions import ERR_INTERNAL, exception_for
 from ..settings import DEFAULT_MAX_QUEUED_EVENTS
 from .call_queue import Call, CallQueue
@@ -89,8 +89,8 @@ class Dispatcher:
         def enqueue(seq: int) -> None:
             self.queue.put_events(
                 [
-                    Call(number, kind, method, args, True, None, size, True)
-                    for number, ((kind, method, args), size) in enumerate(owed, seq)
+                    Call(number, delivery.kind, delivery.method, delivery.args, True, None, size, True)
+                    for number, (delivery, size) in enumerate(owed, seq)
                 ]
             )
 

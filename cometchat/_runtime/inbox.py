@@ -19,8 +19,7 @@ import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, Optional
 
-from .._protocol.delivery import Delivery, Self, deliver_message
-from .._protocol.message_ids import id_of, newer, older, rank
+from .._protocol import Delivery, Self, deliver_message, id_of, newer, older, rank
 from ..exceptions import ERR_BAD_RESPONSE, CometChatException, ConnectionException, RateLimitException
 from .backoff import backoff
 from .catch_up import CatchUp, Held, History, Queued

@@ -6,10 +6,19 @@ import logging
 import time
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from .._protocol.delivery import Delivery, Self, deliver
-from .._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
-from .._protocol.frames import PING, decode, encode_auth
-from .._protocol.heartbeat import Heartbeat
+from .._protocol import (
+    PING,
+    AuthAnswer,
+    Delivery,
+    Heartbeat,
+    Ignored,
+    Pong,
+    Self,
+    ServerEvent,
+    decode,
+    deliver,
+    encode_auth,
+)
 from .._transport.base import Socket, SocketFactory
 from .._transport.json_decoder import loads
 from ..exceptions import (

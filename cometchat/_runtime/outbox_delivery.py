@@ -12,10 +12,10 @@ import random
 import threading
 from typing import Any, Callable, Dict, Optional, Tuple, Union
 
+from .._protocol import message_from_dict
 from .._protocol.states import CometChatWSState
 from ..exceptions import ERR_BAD_RESPONSE, ERR_CLIENT_CLOSED, AuthenticationException, CometChatException
 from ..models import BaseMessage, MessageReceipt, User
-from ..models.message import message_from_dict
 from .account import Account
 from .backoff import backoff
 from .connection import Connection

@@ -7,7 +7,7 @@ import threading
 from collections import deque
 from typing import Deque, Optional
 
-from .._protocol.heartbeat import Heartbeat
+from .._protocol import Heartbeat
 from .._transport.base import Socket
 from ..exceptions import CometChatException
 from .account import Credentials

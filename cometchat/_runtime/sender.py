@@ -7,11 +7,9 @@ import time
 import uuid
 from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
-from .._protocol.frames import encode_receipt, encode_transient_message, encode_typing
-from .._protocol.message_ids import id_of
+from .._protocol import encode_receipt, encode_transient_message, encode_typing, id_of, message_from_dict
 from ..exceptions import CometChatException, invalid, missing, unusable
 from ..models import BaseMessage, CustomMessage, TextMessage, User
-from ..models.message import message_from_dict
 from .account import Account
 from .arguments import is_unicode
 from .connection import Connection

@@ -11,8 +11,7 @@ import threading
 import time
 from typing import Callable, Optional
 
-from .._protocol.endpoints import MODE_DEFAULT
-from .._protocol.frames import readdress
+from .._protocol import MODE_DEFAULT, readdress
 from .._protocol.machine import Step
 from .._protocol.states import STATUS, CometChatWSState, Phase
 from .._transport.base import Socket, SocketFactory

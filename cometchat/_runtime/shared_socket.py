@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Callable, List, Optional, Protocol
 
-from .._protocol.frames import PING
+from .._protocol import PING
 from .._protocol.states import CometChatWSState
 from .._transport.base import Socket, SocketFactory
 from ..exceptions import (

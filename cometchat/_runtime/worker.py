@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, Optional
 
-from .._protocol.endpoints import MODE_DEFAULT
+from .._protocol import MODE_DEFAULT
 from .._protocol.states import UP, Phase, Signal
 from .._transport.causes import let_go_of_frames
 from ..exceptions import (

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
-from .._protocol.frames import user_agent
+from .._protocol import user_agent
 from ..exceptions import (
     ERR_PROTOCOL,
     WS_CONNECTION_FAIL,

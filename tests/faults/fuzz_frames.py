@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List, Sequence, Tuple
 
 from cometchat import AppSettings, CometChatException, MemorySessionStore
-from cometchat._protocol.delivery import Delivery, Self
-from cometchat._protocol.events import EVENT_TYPES
+from cometchat._protocol import EVENT_KINDS, Delivery, Self
 from cometchat._runtime.account import Account
 from cometchat._runtime.inbox import REMEMBERED, Inbox
 from cometchat._runtime.link import Link
@@ -16,7 +15,7 @@ from .fuzz_values import Draw, LoudLog, as_json, check
 
 LONGEST_ID = 300
 
-TYPES = sorted(EVENT_TYPES) + ["auth", "other"]
+TYPES = sorted(EVENT_KINDS) + ["auth", "other"]
 
 ENVELOPE = ["sender", "receiver", "receiverType", "deviceId", "appId", "messageSender"]
 

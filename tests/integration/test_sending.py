@@ -21,7 +21,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._protocol.frames import Identity
+from cometchat._protocol import Identity
 from cometchat._runtime.sender import TYPING_INTERVAL, Sender
 from cometchat.sandbox import Sandbox
 
@@ -246,7 +246,7 @@ def _code(call: Callable[[], Any]) -> Optional[str]:
 
 def received(number: str = "5", receiver_type: str = "user", receiver: str = UID) -> TextMessage:
     """A message as a listener gets it."""
-    return TextMessage(number, sender=User(OTHER_UID), receiver_id=receiver, receiver_type=receiver_type, text="hi")
+    return TextMessage(id=number, sender=User(OTHER_UID), receiver_id=receiver, receiver_type=receiver_type, text="hi")
 
 
 #: Every call of a client that sends a frame, by the frame's name in the recording.
@@ -472,11 +472,11 @@ WRONG: List[Tuple[str, str, Callable[[Client, Any], Any], List[Any]]] = [
         "message",
         lambda c, v: c.mark_as_read(v),
         [
-            TextMessage("5"),
-            TextMessage("5", sender=User(OTHER_UID)),
+            TextMessage(id="5"),
+            TextMessage(id="5", sender=User(OTHER_UID)),
             TextMessage(sender=User(OTHER_UID), receiver_type="user"),
-            TextMessage("5", sender=User(""), receiver_type="user"),
-            TextMessage("5", sender=User(OTHER_UID), receiver_type="channel"),
+            TextMessage(id="5", sender=User(""), receiver_type="user"),
+            TextMessage(id="5", sender=User(OTHER_UID), receiver_type="channel"),
         ],
     ),
     (

@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator, List, Tuple
 import pytest
 
 from cometchat import CometChatException
-from cometchat._protocol.delivery import Delivery
+from cometchat._protocol import Delivery
 from cometchat._runtime.call_queue import Call, CallQueue
 from cometchat._runtime.dispatcher import Dispatcher
 from cometchat._runtime.registry import Registry

@@ -15,14 +15,19 @@ from hypothesis import strategies as st
 
 from cometchat import (
     Action,
+    AIAssistantMessage,
+    AIToolArgumentMessage,
+    AIToolResultMessage,
     BaseMessage,
     Call,
     CardMessage,
     CustomMessage,
     Group,
+    Interaction,
     InteractionReceipt,
     InteractiveMessage,
     MediaMessage,
+    MessageListener,
     MessageReceipt,
     ReactionEvent,
     TextMessage,
@@ -30,9 +35,7 @@ from cometchat import (
     TypingIndicator,
     User,
 )
-from cometchat._protocol.delivery import Delivery, Self, deliver
-from cometchat._protocol.events import EVENT_TYPES, ServerEvent
-from cometchat._protocol.frames import decode
+from cometchat._protocol import EVENT_KINDS, Delivery, EventKind, Self, ServerEvent, decode, deliver, deliver_message
 from cometchat.listeners import KINDS
 
 FRAMES: Dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))[
@@ -46,8 +49,13 @@ GROUP = Group("g1", name="G", type="public")
 
 
 def delivered(frame: Any, resource: str = RESOURCE) -> Optional[Delivery]:
-    event = decode(json.dumps(frame))
+    event = decode(json.dumps(frame).encode())
     return deliver(event, Self(resource, "uid1")) if isinstance(event, ServerEvent) else None
+
+
+def unclaimed(frame: Any) -> bool:
+    """No callback of its own: the EventListener hears of it, with the frame's type and body."""
+    return called(frame) == ("event", "on_event", frame["type"], frame["body"])
 
 
 def called(frame: Any) -> Tuple[Any, ...]:
@@ -70,14 +78,18 @@ def data_of(name: str) -> Any:
     return FRAMES[name]["body"]["data"]
 
 
+def seen(user: User, status: str, at: int) -> User:
+    return dataclasses.replace(user, status=status, last_active_at=at)
+
+
 TO_ME = {"receiver_id": "uid1", "receiver_type": "user"}
 
 RECORDED: Dict[str, Optional[Tuple[Any, ...]]] = {
     "auth_ok": None,
     "pong": None,
-    "presence_online": ("user", "on_user_online", UID2),
-    "presence_available": ("user", "on_user_online", UID2),
-    "presence_offline": ("user", "on_user_offline", UID2),
+    "presence_online": ("user", "on_user_online", seen(UID2, "online", 1700000000)),
+    "presence_available": ("user", "on_user_online", seen(UID2, "online", 1700000000)),
+    "presence_offline": ("user", "on_user_offline", seen(UID2, "offline", 1700000009)),
     "typing_started": ("message", "on_typing_started", TypingIndicator(UID2, **TO_ME)),
     "typing_ended": ("message", "on_typing_ended", TypingIndicator(UID2, **TO_ME)),
     "transient_message": (
@@ -129,7 +141,7 @@ RECORDED: Dict[str, Optional[Tuple[Any, ...]]] = {
         message(
             Action,
             "13",
-            sender=User("uid2"),  # there is no more of it than the uid
+            receiver=GROUP,
             receiver_id="g1",
             receiver_type="group",
             category="action",
@@ -147,7 +159,7 @@ RECORDED: Dict[str, Optional[Tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("name", sorted(FRAMES))
 def test_each_recorded_frame_reaches_its_method(name: str) -> None:
-    """Every frame of the recording: the right listener, the right method, the right values; auth and pong nobody."""
+    """Every frame of the recording calls the right method with the right values; auth and pong call none."""
     expected = RECORDED[name]
     if expected is None:
         assert delivered(FRAMES[name]) is None
@@ -190,26 +202,37 @@ ON_THE_WIRE = {"uid": "uid2", "name": "UID2", "status": "online", "role": "defau
 
 
 @pytest.mark.parametrize(
-    "action, method",
+    "action, method, time",
     [
-        ("delivered", "on_messages_delivered"),
-        ("deliveredToAll", "on_messages_delivered"),
-        ("read", "on_messages_read"),
-        ("readByAll", "on_messages_read"),
+        ("delivered", "on_messages_delivered", "delivered_at"),
+        ("deliveredToAll", "on_messages_delivered_to_all", "delivered_at"),
+        ("read", "on_messages_read", "read_at"),
+        ("readByAll", "on_messages_read_by_all", "read_at"),
     ],
 )
-def test_each_receipt(action: str, method: str) -> None:
-    """``receipt_type`` tells one's receipt from everybody's."""
+def test_each_receipt(action: str, method: str, time: str) -> None:
+    """Each of the four has its own callback, and says when, and whose message it was."""
     body = {"action": action, "messageId": 5, "user": ON_THE_WIRE, "timestamp": 7}
-    assert called(frame("receipts", body, receiver="g1", receiverType="group")) == (
-        "message",
-        method,
-        MessageReceipt("5", UID2, "g1", "group", action, 7),
-    )
+    to_group = {"receiver": "g1", "receiverType": "group", "messageSender": 9}
+    receipt = MessageReceipt("5", UID2, "g1", "group", action, 7, message_sender="9")
+    assert called(frame("receipts", body, **to_group)) == ("message", method, receipt)
+    assert {name: getattr(receipt, name) for name in ("delivered_at", "read_at")} == {
+        "delivered_at": None,
+        "read_at": None,
+        time: 7,
+    }
+
+
+def test_a_receipt_of_all_calls_the_plain_method_by_default() -> None:
+    """A listener that overrides the plain methods alone hears of both."""
+    for plain, of_all in (("on_messages_delivered", "_to_all"), ("on_messages_read", "_by_all")):
+        heard: List[Any] = []
+        getattr(MessageListener(**{plain: heard.append}), plain + of_all)("receipt")
+        assert heard == ["receipt"]
 
 
 def test_an_interaction_receipt() -> None:
-    """The goal of an interactive message."""
+    """The goal of an interactive message, as a receipt."""
     body = {"action": "interacted", "messageId": "5", "user": ON_THE_WIRE}
     assert called(frame("receipts", body)) == (
         "message",
@@ -244,7 +267,10 @@ def test_a_flat_reaction(change: str) -> None:
         "reaction": "+",
         "reactedAt": 7,
     }
-    assert called(frame("reaction", body))[2] == ReactionEvent("5", "+", User("uid3"), 7, "uid1", "user")
+    told = called(frame("reaction", {**body, "conversationId": "c", "parentId": 4}))[2]
+    assert told == ReactionEvent(
+        "5", "+", User("uid3"), 7, "uid1", "user", reaction_id="1", conversation_id="c", parent_message_id="4"
+    )
 
 
 def test_an_interaction_as_the_vendor_s_client_reads_it() -> None:
@@ -252,7 +278,7 @@ def test_an_interaction_as_the_vendor_s_client_reads_it() -> None:
     body = {"messageId": "5", "user": ON_THE_WIRE, "interactions": [{"elementId": "e", "interactedAt": 7}]}
     kind, method, receipt = called(frame("interaction_completed", body))
     assert (kind, method, receipt.message_id, receipt.sender) == ("message", "on_interaction_goal_completed", "5", UID2)
-    assert receipt.raw["interactions"] == body["interactions"]
+    assert receipt.interactions == (Interaction("e", 7),)
 
 
 def entities(**roles: Any) -> Dict[str, Any]:
@@ -273,10 +299,11 @@ def action_frame(action: str, **data: Any) -> Dict[str, Any]:
     return frame("message", body)
 
 
-BY, ON, IN = User("by"), User("on"), Group("g1")
+BY, ON, IN = User("by", status="offline"), User("on", status="offline"), Group("g1")
 
 ACTIONS: Dict[str, Tuple[str, Tuple[Any, ...]]] = {
     "joined": ("on_group_member_joined", (BY, IN)),
+    "invited": ("on_group_member_joined", (BY, IN)),
     "left": ("on_group_member_left", (BY, IN)),
     "kicked": ("on_group_member_kicked", (ON, BY, IN)),
     "banned": ("on_group_member_banned", (ON, BY, IN)),
@@ -308,8 +335,8 @@ def test_each_group_action(action: str) -> None:
 
 
 def test_every_method_of_every_listener_has_its_frame() -> None:
-    """Of the listeners for what comes from the server there is no method that is never called."""
-    kinds = ("user", "group", "message", "call")
+    """Of the listeners for what comes from the server there is not one method that is never called."""
+    kinds = ("user", "group", "message", "call", "ai_assistant", "conversation", "event")
     wanted = {(kind, name) for kind in kinds for name in vars(KINDS[kind]) if name.startswith("on_")}
     found = {(delivery.kind, delivery.method) for delivery in map(delivered, EVERY_FRAME) if delivery is not None}
     assert found == wanted
@@ -331,50 +358,80 @@ def test_the_group_of_an_action_is_the_receiver_where_it_is_not_said() -> None:
     assert called(bare)[3:] == (BY, IN)
 
 
-def call_frame(action: Any, status: Optional[str] = "initiated") -> Dict[str, Any]:
-    on = {"sessionid": "s1", "status": status}
+def call_frame(status: Any, *, by: str = "by", caller: Optional[str] = None, group: bool = False) -> Dict[str, Any]:
+    """A call of ``caller``, whose status ``by`` has changed."""
+    to = {"guid": "g1"} if group else {"uid": "to"}
+    inner = entities(sender={"uid": caller or by}, receiver=to)
+    on = {"sessionid": "s1", "status": status, "initiatedAt": 1, "joinedAt": "2", "data": {"entities": inner}}
     body = {
         "id": "14",
         "category": "call",
         "type": "audio",
-        "data": {"action": action, "entities": entities(by={"uid": "by"}, on=on)},
+        "receiver": "g1" if group else "to",
+        "receiverType": "group" if group else "user",
+        "data": {"action": "something else", "entities": entities(by={"uid": by}, on=on, **{"for": to})},
     }
     return frame("message", body)
 
 
-@pytest.mark.parametrize(
-    "action, method",
-    [
-        ("initiated", "on_incoming_call_received"),
-        ("ongoing", "on_outgoing_call_accepted"),
-        ("rejected", "on_outgoing_call_rejected"),
-        ("busy", "on_outgoing_call_rejected"),
-        ("unanswered", "on_incoming_call_cancelled"),
-        ("cancelled", "on_incoming_call_cancelled"),
-        ("ended", "on_call_ended_message_received"),
-    ],
-)
-def test_each_call_action(action: str, method: str) -> None:
-    """The call has its session, who called, and what happened."""
-    kind, name, call = called(call_frame(action, status=action))
-    assert (kind, name) == ("call", method) and isinstance(call, Call)
-    assert (call.session_id, call.status, call.action, call.initiator, call.type) == ("s1", action, action, BY, "audio")
+CALLS = {
+    "initiated": "on_incoming_call_received",
+    "ongoing": "on_outgoing_call_accepted",
+    "rejected": "on_outgoing_call_rejected",
+    "busy": "on_outgoing_call_rejected",
+    "unanswered": "on_incoming_call_cancelled",
+    "cancelled": "on_incoming_call_cancelled",
+    "ended": "on_call_ended_message_received",
+}
+
+
+@pytest.mark.parametrize("status", sorted(CALLS))
+def test_each_status_of_a_call(status: str) -> None:
+    """The call has its session, its times, who called whom, and who acted: the inner call's status counts."""
+    kind, name, call = called(call_frame(status, caller="caller"))
+    assert (kind, name) == ("call", CALLS[status]) and isinstance(call, Call)
+    assert (call.session_id, call.status, call.initiated_at, call.joined_at, call.type) == ("s1", status, 1, 2, "audio")
+    assert call.initiator == User("caller", status="offline") and call.sender == BY
+    assert call.call_receiver == call.receiver == User("to", status="offline")
+
+
+def test_a_call_without_a_status_has_its_action() -> None:
+    """A frame that says what happened as the action alone."""
+    bare = call_frame(None)
+    bare["body"]["data"]["action"] = "ended"
+    assert called(bare)[:2] == ("call", "on_call_ended_message_received")
+
+
+def test_the_initiator_of_a_call_that_does_not_say_it() -> None:
+    """Without the inner call's entities it is the inner call's sender; without that, who acted."""
+    bare = call_frame("ongoing", caller="caller")
+    del bare["body"]["data"]["entities"]["on"]["entity"]["data"]
+    assert called(bare)[2].initiator == BY
+    bare["body"]["data"]["entities"]["on"]["entity"]["sender"] = 7
+    assert called(bare)[2].initiator == User("7")
 
 
 def test_a_call_of_this_user_from_another_device_does_not_come_in() -> None:
-    """Who calls is not called; and where nobody answers, that is a rejection for who has called."""
-    own = call_frame("initiated")
-    own["body"]["data"]["entities"]["by"]["entity"]["uid"] = "uid1"
-    assert delivered(own) is None
-    unanswered = call_frame("unanswered")
-    unanswered["body"]["sender"] = "uid1"
-    assert called(unanswered)[:2] == ("call", "on_outgoing_call_rejected")
+    """Who calls is not called; a call that is not answered is a rejection for who has called."""
+    assert unclaimed(call_frame("initiated", by="uid1"))
+    assert called(call_frame("unanswered", caller="uid1"))[:2] == ("call", "on_outgoing_call_rejected")
 
 
-@pytest.mark.parametrize("action", ["brand_new", "", None, 5, ["initiated"]])
-def test_other_call_actions_are_nobodys(action: Any) -> None:
-    """What the listeners have no method for is passed over."""
-    assert delivered(call_frame(action)) is None
+@pytest.mark.parametrize("status", sorted(CALLS))
+def test_of_a_call_to_a_group_only_who_called_hears_the_answers(status: str) -> None:
+    """The other members hear of its start and its end."""
+    answer = status in ("ongoing", "rejected", "busy")
+    assert unclaimed(call_frame(status, caller="uid3", group=True)) is answer
+    if status != "initiated":
+        assert called(call_frame(status, caller="uid1", group=True))[0] == "call"
+    assert not unclaimed(call_frame(status, caller="uid3"))  # a call to this user alone
+
+
+@pytest.mark.parametrize("status", ["brand_new", 5])
+def test_a_call_of_an_unknown_status_is_another_message(status: Any) -> None:
+    """It is stored, and does not disappear."""
+    kind, method, call = called(call_frame(status))
+    assert (kind, method, type(call)) == ("message", "on_other_message_received", Call)
 
 
 MESSAGES: Dict[Tuple[str, str], Tuple[str, Any]] = {
@@ -386,6 +443,10 @@ MESSAGES: Dict[Tuple[str, str], Tuple[str, Any]] = {
     ("custom", "anything"): ("on_custom_message_received", CustomMessage),
     ("interactive", "form"): ("on_interactive_message_received", InteractiveMessage),
     ("card", "card"): ("on_card_message_received", CardMessage),
+    ("message", "custom"): ("on_custom_message_received", CustomMessage),
+    ("agentic", "assistant"): ("on_ai_assistant_message_received", AIAssistantMessage),
+    ("agentic", "tool-result"): ("on_ai_tool_result_received", AIToolResultMessage),
+    ("agentic", "tool-arguments"): ("on_ai_tool_arguments_received", AIToolArgumentMessage),
 }
 
 
@@ -403,9 +464,11 @@ def test_each_category_of_message(category: str, kind: str) -> None:
 
 
 @pytest.mark.parametrize("category", ["agentic", "brand_new", "", None, 5, ["message"], {"a": 1}])
-def test_a_message_of_another_category_is_nobodys(category: Any) -> None:
-    """Nothing is called where the listeners have no method for it."""
-    assert delivered(message_frame(category, "text")) is None
+def test_a_message_of_an_unknown_kind_does_not_disappear(category: Any) -> None:
+    """It is stored: the listener gets it as a message without a class of its own."""
+    kind, method, received = called(message_frame(category, "text"))
+    assert (kind, method, type(received)) == ("message", "on_other_message_received", BaseMessage)
+    assert received.id == "1" and received.raw["category"] == category
 
 
 @pytest.mark.parametrize("key, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
@@ -440,27 +503,155 @@ def test_an_edit_and_a_delete_as_an_action_on_a_message(action: str) -> None:
     assert isinstance(changed, TextMessage) and (changed.id, changed.text) == ("11", "new")
 
 
+def test_a_deleted_message_takes_from_the_action_what_it_lacks() -> None:
+    """Published example: the deleted message has its id and its marks only. Who and where the action says."""
+    on = {"id": "11", "conversationId": 5, "deletedAt": "1700000005", "deletedBy": "by"}
+    roles = {**entities(by={"uid": "by"}, **{"for": {"guid": "g1"}}), "on": {"entity": on, "entityType": "message"}}
+    action = {"id": "12", "category": "action", "type": "message", "receiver": "g1", "receiverType": "group"}
+    deleted = {**frame("message", {**action, "conversationId": "c", "data": {"action": "deleted", "entities": roles}})}
+    message = called(deleted)[2]
+    assert (message.sender, message.receiver_id, message.receiver_type, message.receiver) == (BY, "g1", "group", IN)
+    assert (message.id, message.conversation_id, message.deleted_at, message.raw) == ("11", "5", 1700000005, on)
+    on.update(sender="uid3", receiver="g2", receiverType="group")
+    message = called(deleted)[2]  # what it says itself counts
+    assert (message.sender, message.receiver_id, message.receiver) == (User("uid3"), "g2", None)
+    del on["conversationId"]
+    assert called(deleted)[2].conversation_id == "c"
+
+
+def test_which_message_an_edit_changes() -> None:
+    """An edit or a deletion has no id of its own if it is the message itself: ``change_of`` names that message."""
+    me = Self(RESOURCE, "uid1")
+    text = message_frame("message", "text", id=17)["body"]
+    for mark in ("editedAt", "deletedAt"):
+        changed = deliver_message({**text, mark: "1700000005"}, me)
+        assert changed is not None and changed.change_of == "17"
+        from_history = deliver_message({**text, mark: 1700000005}, me, fetched=True)
+        assert from_history is not None and from_history.change_of is None
+    on = {"entity": {**text, "editedAt": 5}, "entityType": "message"}
+    body = {"id": "18", "category": "action", "type": "message", "data": {"action": "edited", "entities": {"on": on}}}
+    for plain in (text, {**text, "editedAt": "0"}, body):
+        delivery = deliver_message(plain, me)
+        assert delivery is not None and delivery.change_of is None
+
+
+def test_an_edited_message_of_the_history_is_a_new_one() -> None:
+    """It was edited before the listeners heard of it; a deleted one is a deletion all the same."""
+    me, body = Self(RESOURCE, "uid1"), message_frame("message", "text", editedAt=5)["body"]
+    new, gone = (deliver_message({**body, **more}, me, fetched=True) for more in ({}, {"deletedAt": 6}))
+    assert new is not None and (new.method, new.args[0].edited_at) == ("on_text_message_received", 5)
+    assert gone is not None and gone.method == "on_message_deleted"
+
+
+def test_a_moderated_message_is_not_a_new_one() -> None:
+    """The status of a message that the listeners know has changed; one's own message too, and it is not an echo."""
+    data = {"text": "x", "resource": RESOURCE, "moderation": {"status": "disapproved"}}
+    body = message_frame("message", "text", id=17, data=data)["body"]
+    delivery = delivered(frame("on_moderation_status_changed", body, deviceId=RESOURCE))
+    assert delivery is not None and (delivery.kind, delivery.method) == ("message", "on_message_moderated")
+    assert (delivery.event_kind, delivery.change_of) == (EventKind.STORED, "17")
+    assert (type(delivery.args[0]), delivery.args[0].moderation_status) == (TextMessage, "disapproved")
+
+
+STREAMED = {
+    "type": "text_message_content",
+    "conversationId": "c",
+    "id": 5,
+    "parentId": "4",
+    "data": {"runId": 7, "threadId": "t", "timestamp": 8, "delta": "Hel"},
+}
+
+
+def test_an_event_of_an_assistant() -> None:
+    """The run, the thread and the message are ids; the rest is in ``data``. Never an echo."""
+    kind, method, event = called(frame("streamed_message", STREAMED, deviceId=RESOURCE))
+    assert (kind, method) == ("ai_assistant", "on_ai_assistant_event_received")
+    assert (event.type, event.conversation_id, event.message_id) == ("text_message_content", "c", "5")
+    assert (event.parent_message_id, event.run_id, event.thread_id, event.timestamp) == ("4", "7", "t", 8)
+    assert event.data["delta"] == "Hel" and event.raw == STREAMED
+
+
+PINS = [
+    ("message_pin", {"action": "message_unpinned"}, {}, "unpinned"),  # as captured live
+    ("message_pin", {}, {"action": "pinned"}, "pinned"),
+    ("message_pinned", {}, {}, "pinned"),
+    ("message_unpinned", {}, {}, "unpinned"),
+    ("pin", {}, {}, "pinned"),
+    ("pin", {"action": "unpin"}, {"action": "pin"}, "unpinned"),
+    ("message_save", {"action": "save"}, {}, "saved"),
+    ("message_saved", {}, {}, "saved"),
+    ("message_unsaved", {}, {}, "unsaved"),
+    ("save", {}, {"action": "message_unsaved"}, "unsaved"),
+]
+
+
+@pytest.mark.parametrize("nested", [True, False], ids=["nested", "flat"])
+def test_each_pin_and_save(nested: bool) -> None:
+    """What happened stands in the body, in the envelope, or is the type. The message is inside, or is the body."""
+    message = {"id": 17, "category": "message", "type": "text", "data": {"text": "x"}}
+    for kind, body, envelope, done in PINS:
+        told = called(frame(kind, {**body, **({"message": message} if nested else message)}, **envelope))
+        assert told[:2] == ("message", f"on_message_{done}"), (kind, body)
+        assert isinstance(told[2], TextMessage) and told[2].id == "17"
+    conversation = {"conversationId": "c", "pinnedAt": "5", "conversationWith": ON_THE_WIRE}
+    for kind, body, envelope, done in (
+        ("conversation_pin", {"action": "pinned"}, {}, "pinned"),
+        ("conversation_pin", {}, {"action": "conversation_unpinned"}, "unpinned"),
+        ("conversation_pinned", {}, {}, "pinned"),
+        ("conversation_unpinned", {}, {}, "unpinned"),
+    ):
+        told = called(frame(kind, {**body, **({"conversation": conversation} if nested else conversation)}, **envelope))
+        assert told[:2] == ("conversation", f"on_conversation_{done}"), (kind, body)
+        assert (told[2].conversation_id, told[2].pinned_at, told[2].conversation_with) == ("c", 5, UID2)
+
+
 UNKNOWN_ACTIONS = ["brand_new", "", None, 5, True, [], {}, ["online"]]
 
 
-@pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
-@pytest.mark.parametrize("kind", ["presence", "typing_indicator", "receipts", "reaction"])
-def test_an_unknown_action_is_nobodys(kind: str, action: Any) -> None:
-    """What the vendor may add one day is passed over."""
-    assert delivered(frame(kind, {"action": action, "user": ON_THE_WIRE, "reaction": {}})) is None
+def test_no_frame_is_invisible() -> None:
+    """What has no callback of its own goes to the EventListener: unknown types, unknown actions, feed items."""
+    for action in UNKNOWN_ACTIONS:
+        for kind in ("presence", "typing_indicator", "receipts", "reaction"):
+            assert unclaimed(frame(kind, {"action": action, "user": ON_THE_WIRE, "reaction": {}})), (kind, action)
+    assert unclaimed(frame("presence", {"action": "online", "user": {}}, sender=None))
+    assert unclaimed(frame("brand_new", {"a": 1}))
+    assert unclaimed(frame("notification_feed_item", {"action": "sent", "feedItem": {"id": "1"}}, deviceId=RESOURCE))
+    for kind in ("message_pin", "message_save", "conversation_pin"):  # without an action
+        assert unclaimed(frame(kind, {"message": {"id": "1"}}))
+    assert unclaimed(frame("conversation_pin", {"action": "saved"}))
+    assert unclaimed(frame("streamed_message", {"data": {}}))
 
 
 @pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
-def test_an_unknown_group_action_is_nobodys(action: Any) -> None:
-    """The same for an action on a member."""
-    assert delivered(action_frame(action)) is None
+def test_an_unknown_group_action_is_another_message(action: Any) -> None:
+    """It is stored, and does not disappear."""
+    kind, method, told = called(action_frame(action))
+    assert (kind, method, type(told)) == ("message", "on_other_message_received", Action)
 
 
-def test_presence_of_nobody_is_nobodys() -> None:
-    """Without a user and without a sender there is nothing to tell; with a sender it is that user."""
-    body = {"action": "online"}
-    assert delivered({"type": "presence", "body": body}) is None
-    assert called({"type": "presence", "body": body, "sender": "uid2"}) == ("user", "on_user_online", User("uid2"))
+def test_what_kind_of_event_each_delivery_is() -> None:
+    """The table of frame types says it: nothing that the service stores may be dropped."""
+    for each in EVERY_FRAME:
+        delivery = delivered(each)
+        if delivery is not None:
+            assert delivery.event_kind is EVENT_KINDS.get(each["type"], EventKind.EPHEMERAL), each
+
+
+def test_presence_of_an_unknown_user() -> None:
+    """Without a user it is the frame's sender, whose status and time the event says."""
+    told = called({"type": "presence", "body": {"action": "available", "timestamp": "7"}, "sender": 42})
+    assert told == ("user", "on_user_online", User("42", status="online", last_active_at=7))
+
+
+def test_the_ids_of_a_frame_may_be_numbers() -> None:
+    """Recorded from Android: a sender, receiver or message that is a number is not lost."""
+    numbers = {"sender": 42, "receiver": 43}
+    typing = called(frame("typing_indicator", {"action": "started"}, **numbers))[2]
+    assert (typing.sender, typing.receiver_id) == (User("42"), "43")
+    transient = called(frame("transient_message", {"user": {"uid": 42}}, **numbers))[2]
+    assert (transient.sender, transient.receiver_id) == (User("42", status="offline"), "43")
+    receipt = called(frame("receipts", {"action": "read", "messageId": 5}, **numbers))[2]
+    assert (receipt.sender, receipt.message_id) == (User("42"), "5")
 
 
 # Whatever is missing or wrong.
@@ -468,12 +659,32 @@ def test_presence_of_nobody_is_nobodys() -> None:
 EVERY_FRAME: List[Dict[str, Any]] = [
     *FRAMES.values(),
     *(action_frame(action, extras={"scope": {"new": "admin", "old": "participant"}}) for action in ACTIONS),
-    *(call_frame(action) for action in ("initiated", "ongoing", "rejected", "cancelled", "ended")),
+    *(call_frame(status) for status in ("initiated", "ongoing", "rejected", "cancelled", "ended")),
     *(message_frame(category, kind, tags=["a"], parentId="3") for category, kind in MESSAGES),
     message_frame("message", "file", data={"url": "u", "attachments": [{"url": "u", "size": 5}], "metadata": {"a": 1}}),
     message_frame("message", "text", editedAt=5, editedBy="uid2"),
     message_frame("message", "text", deletedAt=5, deletedBy="uid2"),
+    message_frame("brand_new", "x"),
     frame("receipts", {"action": "interacted", "messageId": "5", "user": ON_THE_WIRE}),
+    *(frame("receipts", {"action": action, "messageId": 5}) for action in ("deliveredToAll", "readByAll")),
+    frame("interaction_completed", {"messageId": 5, "interactions": [{"elementId": "e", "interactedAt": 7}]}),
+    frame("on_moderation_status_changed", {"id": "1", "data": {"moderation": {"status": "approved"}}}),
+    frame("streamed_message", STREAMED),
+    *(frame(kind, {**body, "message": {"id": "1"}}, **envelope) for kind, body, envelope, _ in PINS),
+    frame("conversation_pin", {"action": "pinned", "conversation": {"conversationWith": {"uid": "u"}}}),
+    frame("conversation_unpinned", {"conversationWith": {"guid": "g"}, "lastMessage": {"id": "1"}}),
+    frame("brand_new", {"a": 1}),
+    message_frame(
+        "message",
+        "text",
+        myReceipt={"deliveredAt": 1, "readAt": 2},
+        quotedMessage={"id": "1", "data": {"text": "x"}},
+        data={
+            "mentions": {"u": {"uid": "u"}},
+            "reactions": [{"reaction": "x", "count": 2, "reactedByMe": True}],
+            "moderation": {"status": "pending"},
+        },
+    ),
     *(
         frame(
             "reaction",
@@ -494,7 +705,12 @@ ALLOWED: Dict[str, Callable[[Any], bool]] = {
     "Optional[bool]": lambda value: value is None or type(value) is bool,
     "Mapping[str, Any]": lambda value: type(value) is dict,
     "Tuple[str, ...]": lambda value: type(value) is tuple and all(type(item) is str for item in value),
-    "Tuple[Attachment, ...]": lambda value: type(value) is tuple,
+    "Tuple[Mapping[str, Any], ...]": lambda value: type(value) is tuple and all(type(item) is dict for item in value),
+    **{
+        f"Tuple[{name}, ...]": lambda value: type(value) is tuple
+        for name in ("Attachment", "Interaction", "ReactionCount", "User")
+    },
+    "Optional[BaseMessage]": lambda value: value is None or isinstance(value, BaseMessage),
     "Optional[User]": lambda value: value is None or type(value) is User,
     "Entity": lambda value: value is None or type(value) in (User, Group),
 }
@@ -579,7 +795,10 @@ def flat(delivery: Delivery) -> Dict[str, Any]:
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
 def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
-    """A key that is absent, or holds a list where none belongs: its field is None or empty, the others are as ever."""
+    """A key that is absent, or holds a list out of place: its field is None or empty, the others are as before.
+
+    A user without a status is offline.
+    """
     before = delivered(FRAMES[name])
     assert before is not None
     for way in paths(FRAMES[name]):
@@ -593,7 +812,8 @@ def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
                 continue
             old, new = flat(before), flat(after)
             for key in {key for key in new if key in old and new[key] != old[key]}:
-                assert new[key] in (None, {}, ()), (way, value, key)
+                offline = (key[-7:], new[key]) == (".status", "offline")
+                assert offline or new[key] in (None, {}, ()), (way, value, key)
             assert {key for key in new if key not in old and new[key] not in (None, {}, (), "uid2")} == set()
 
 
@@ -638,6 +858,7 @@ DATA = st.fixed_dictionaries(
     {},
     optional={
         "action": st.sampled_from([*ACTIONS, "initiated", "ongoing", "edited", "deleted"]) | JSON,
+        **{key: JSON for key in ("mentions", "reactions", "moderation", "interactions", "toolCalls", "card")},
         "entities": st.dictionaries(ROLES, HOLDER, max_size=5) | JSON,
         "extras": st.fixed_dictionaries({}, optional={"scope": JSON}) | JSON,
         "attachments": st.lists(USER, max_size=3) | JSON,
@@ -650,8 +871,9 @@ BODY = st.fixed_dictionaries(
     {},
     optional={
         "action": st.sampled_from(["online", "offline", "started", "ended", "read", "message_reaction_added"]) | JSON,
-        "category": st.sampled_from(["message", "custom", "interactive", "card", "action", "call"]) | JSON,
-        "type": st.sampled_from(["text", "image", "message", "groupMember"]) | JSON,
+        "category": st.sampled_from(["message", "custom", "interactive", "card", "action", "call", "agentic"]) | JSON,
+        "type": st.sampled_from(["text", "image", "message", "groupMember", "assistant", "tool-result"]) | JSON,
+        **{key: JSON for key in ("quotedMessage", "myReceipt", "message", "conversation", "lastMessage")},
         "user": USER,
         "reaction": REACTION,
         "data": DATA | JSON,
@@ -661,7 +883,7 @@ BODY = st.fixed_dictionaries(
 
 
 @settings(deadline=None, derandomize=True, max_examples=600)
-@given(st.sampled_from(sorted(EVENT_TYPES)), BODY, JSON, JSON)
+@given(st.sampled_from([*sorted(EVENT_KINDS), "brand_new"]), BODY, JSON, JSON)
 def test_any_body_of_any_type_is_delivered_or_passed_over(kind: str, body: Any, sender: Any, receiver: Any) -> None:
     """Any JSON in any of the known places: no exception, and what a listener gets is of the declared types."""
     check(delivered({"type": kind, "body": body, "sender": sender, "receiver": receiver, "receiverType": receiver}))

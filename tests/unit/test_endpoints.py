@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import base64
 import json
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException
-from cometchat._protocol.endpoints import MODE_DEFAULT, http_endpoints, jwt_expiry, mode_of, websocket_url
+from cometchat._protocol import (
+    HOST_FAMILIES,
+    KNOWN_REGIONS,
+    MODE_DEFAULT,
+    HttpEndpoints,
+    app_hosts,
+    endpoints_from_settings,
+    http_endpoints,
+    is_allowed_host,
+    jwt_expiry,
+    mode_of,
+    websocket_url,
+)
 
 
 @pytest.mark.parametrize("region", ["us", "eu", "in", "private"])
@@ -207,3 +220,109 @@ def test_a_jwt_that_does_not_say_is_none(token):
 def test_any_text_may_be_taken_for_a_jwt(token):
     """No token makes it raise."""
     assert jwt_expiry(token) is None or isinstance(jwt_expiry(token), float)
+
+
+# Where the service is after login.
+
+DEFAULT = HttpEndpoints("https://app1.api-us.cometchat.io/v3.0", "https://app1.apiclient-us.cometchat.io/v3.0")
+OWN = HttpEndpoints("https://chat.corp:8443/admin", "https://chat.corp:8443/client")
+
+
+def test_the_regions_and_hosts_that_are_known():
+    """The vendor's three regions, and the three hosts of an app, below the service's domain."""
+    assert KNOWN_REGIONS == ("us", "eu", "in")
+    assert HOST_FAMILIES == ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
+    hosts = app_hosts("app1", "eu")
+    assert hosts == ("app1.api-eu.cometchat.io", "app1.apiclient-eu.cometchat.io", "app1.websocket-eu.cometchat.io")
+    assert all(map(is_allowed_host, hosts))
+
+
+@pytest.mark.parametrize(
+    "host, allowed, yes",
+    [
+        ("a.cometchat.io", (), True),
+        ("A.CometChat.IO.", (), True),
+        ("a.cc-edge-2.io", (), True),
+        ("cometchat.io", (), True),
+        ("evilcometchat.io", (), False),
+        ("cometchat.io.evil.example", (), False),
+        ("chat.corp", (), False),
+        ("chat.corp", ("CHAT.corp.",), True),
+        ("a.chat.corp", ("chat.corp",), False),
+        ("", (), False),
+    ],
+)
+def test_a_host_is_the_service_s_or_allowed(host, allowed, yes):
+    """By its whole domain, or by its exact name."""
+    assert is_allowed_host(host, allowed) is yes
+
+
+@pytest.mark.parametrize(
+    "server_settings, allowed, expected",
+    [
+        ({}, (), DEFAULT),
+        ({"CLIENT_API_HOST": "", "ADMIN_API_HOST": None, "CHAT_API_VERSION": "v4"}, (), DEFAULT),
+        ({"CLIENT_API_HOST": "x.cc-cluster-2.io"}, (), (DEFAULT.admin, "https://x.cc-cluster-2.io/v3.0")),
+        ({"CLIENT_API_HOST": " X.cc-cluster-2.io/ "}, (), (DEFAULT.admin, "https://x.cc-cluster-2.io/v3.0")),
+        ({"CLIENT_API_HOST": "https://x.cometchat.io:443"}, (), (DEFAULT.admin, "https://x.cometchat.io/v3.0")),
+        (
+            {"CLIENT_API_HOST": "c.corp", "ADMIN_API_HOST": "a.corp", "CHAT_API_VERSION": "v4.1"},
+            ("a.corp", "c.corp"),
+            ("https://a.corp/v4.1", "https://c.corp/v4.1"),
+        ),
+        (
+            {"CLIENT_API_HOST": "c.cometchat.io", "CHAT_API_VERSION": "../../evil"},
+            (),
+            (DEFAULT.admin, "https://c.cometchat.io/v3.0"),
+        ),
+        ({"CLIENT_API_HOST": "c.cometchat.io", "CHAT_API_VERSION": 4}, (), (DEFAULT.admin, "https://c.cometchat.io/4")),
+    ],
+)
+def test_the_hosts_of_the_settings_are_used_after_login(server_settings, allowed, expected):
+    """As the vendor's clients do: the host, and the version of the API below it."""
+    assert endpoints_from_settings(DEFAULT, server_settings, allowed) == (expected, ())
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example",
+        "evilcometchat.io",
+        "x.cometchat.io@evil.example",
+        "user:word@x.cometchat.io",
+        "http://x.cometchat.io",
+        "x.cometchat.io:8443",
+        "x.cometchat.io/path",
+        "x.cometchat.io?a=b",
+        "x.cometchat.io#a",
+        "x.cometchat.io:port",
+        "[::1",
+        "a b.cometchat.io",
+        "x\ud800.cometchat.io",
+    ],
+)
+def test_a_host_that_is_not_allowed_is_refused(host):
+    """The auth token would go there: the old base stays, and the caller can warn."""
+    found = endpoints_from_settings(DEFAULT, {"CLIENT_API_HOST": host, "ADMIN_API_HOST": "a.cometchat.io"})
+    assert found.endpoints == ("https://a.cometchat.io/v3.0", DEFAULT.client)
+    assert found.refused == (f"CLIENT_API_HOST {host!r}",)
+
+
+def test_the_host_that_an_override_has_already_is_kept_as_it_is():
+    """With its port and path; there is nothing to warn about."""
+    settings = {"CLIENT_API_HOST": "chat.corp", "ADMIN_API_HOST": "chat.corp"}
+    assert endpoints_from_settings(OWN, settings) == (OWN, ())
+
+
+@settings(deadline=None, derandomize=True, max_examples=300)
+@given(
+    st.dictionaries(
+        st.sampled_from(["CLIENT_API_HOST", "ADMIN_API_HOST", "CHAT_API_VERSION"]),
+        VALUES | st.text(alphabet="ab:/[]@?#.1%", max_size=12).map(lambda text: text + ".cometchat.io"),
+    )
+)
+def test_any_settings_keep_the_token_with_the_service(server_settings):
+    """Whatever the server sends, each base is the old one, or https at one of the service's hosts."""
+    for base, old in zip(endpoints_from_settings(DEFAULT, server_settings).endpoints, DEFAULT):
+        parts = urlsplit(base)
+        assert base == old or (parts.scheme == "https" and is_allowed_host(parts.netloc))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cometchat._protocol import events, frames
-from cometchat._protocol.events import AuthAnswer, Ignored, Pong, ServerEvent
+from cometchat import _protocol as frames
+from cometchat._protocol import EVENT_KINDS, AuthAnswer, EventKind, Ignored, Pong, ServerEvent
 from cometchat.version import __version__
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))
@@ -110,24 +110,40 @@ def test_each_frame_of_the_server_is_read(name, as_bytes):
         )
 
 
-def test_the_event_types_are_those_of_the_protocol():
-    """All six types of wire-protocol 3.3 reach the listeners' floor, and one that the vendor's client reads too."""
-    assert events.EVENT_TYPES == {
-        "presence",
-        "typing_indicator",
-        "transient_message",
-        "receipts",
+def test_what_the_service_stores_is_told_from_what_passes_by():
+    """Of all frame types only messages and moderation are stored; wire-protocol 3.3 and 3.5 list the others."""
+    assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.STORED} == {
         "message",
-        "reaction",
-        "interaction_completed",
+        "on_moderation_status_changed",
+    }
+    assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.EPHEMERAL} == {
+        *("presence", "typing_indicator", "transient_message", "receipts", "reaction", "interaction_completed"),
+        *("streamed_message", "notification_feed_item", "pin", "save"),
+        *("message_pin", "message_save", "message_pinned", "message_unpinned", "message_saved", "message_unsaved"),
+        *("conversation_pin", "conversation_pinned", "conversation_unpinned"),
     }
 
 
-@pytest.mark.parametrize("kind", sorted(events.EVENT_TYPES))
+@pytest.mark.parametrize("kind", [*sorted(EVENT_KINDS), "brand_new"])
 def test_an_envelope_may_lack_everything_but_its_body(kind):
-    """presence carries no receiver: what is absent, or no text, is None."""
-    event = frames.decode(json.dumps({"type": kind, "body": {"a": 1}, "sender": 5}))
-    assert event == ServerEvent(kind, {"a": 1}, None, None, None, None)
+    """Presence carries no receiver: what is absent, or of another type, is None. A type may be unknown."""
+    envelope = {"sender": [], "receiver": None, "deviceId": True}
+    event = frames.decode(json.dumps({"type": kind, "body": {"a": 1}, **envelope}))
+    assert event == ServerEvent(kind, {"a": 1}, None, None, None, None, None, None)
+
+
+def test_the_ids_of_an_envelope_may_be_numbers():
+    """Users, groups and devices may be named by a number: it is read as its digits."""
+    envelope = {"sender": 42, "receiver": 0, "receiverType": "user", "deviceId": 7, "messageSender": 8}
+    event = frames.decode(json.dumps({"type": "receipts", "body": {}, **envelope, "action": "saved"}))
+    assert event == ServerEvent("receipts", {}, "42", "0", "user", "7", "8", "saved")
+
+
+@pytest.mark.parametrize("more", [{}, {"type": None}, {"type": "message", "body": {}}, {"type": 5}, {"ack": True}])
+@pytest.mark.parametrize("action", ["pong", "PONG"])
+def test_any_frame_with_the_action_pong_is_a_pong(action, more):
+    """The vendor's clients look at the action before the type."""
+    assert isinstance(frames.decode(json.dumps({"action": action, **more})), Pong)
 
 
 @pytest.mark.parametrize(
@@ -146,6 +162,10 @@ def test_an_envelope_may_lack_everything_but_its_body(kind):
         ({"code": 401, "status": "ERROR", "message": "no"}, False, False),
         ({"code": "2000"}, False, False),
         ({"code": "AUTH_ERR_TOKEN"}, False, False),
+        ({"code": "ERR_BRAND_NEW"}, False, False),
+        ({"code": "ERR_MISSION_FAILED"}, False, True),
+        ({"code": "ERR_SUBSCRIPTION_EXPIRED"}, False, True),
+        ({"code": "ERR_TOO_MANY_REQUESTS"}, False, True),
         ({"code": "500"}, False, True),
         ({"code": 503}, False, True),
         ({"code": "429"}, False, True),
@@ -188,7 +208,8 @@ MALFORMED = {
     "a body that is null": b'{"type":"message","body":null}',
     "a body that is a list": b'{"type":"receipts","body":[]}',
     "a body that is text": b'{"type":"message","body":"200"}',
-    "an unknown type": b'{"type":"brand_new","body":{}}',
+    "an unknown type without a body": b'{"type":"brand_new"}',
+    "an action that is a list": b'{"action":["pong"]}',
     "an empty type": b'{"type":"","body":{}}',
     "nested lists": b"[" * 100_000,
     "nested objects": b'{"a":' * 100_000,
@@ -220,7 +241,7 @@ JSON = st.recursive(
 FRAME_LIKE = st.fixed_dictionaries(
     {},
     optional={
-        "type": st.sampled_from(sorted(events.EVENT_TYPES) + ["auth", "other"]) | JSON,
+        "type": st.sampled_from(sorted(EVENT_KINDS) + ["auth", "other"]) | JSON,
         "action": st.just("pong") | JSON,
         "body": st.dictionaries(st.sampled_from(["code", "status", "message", "user"]), JSON) | JSON,
         "sender": JSON,
@@ -238,7 +259,7 @@ def test_decode_never_raises(data):
     event = frames.decode(data)
     assert isinstance(event, (AuthAnswer, Pong, ServerEvent, Ignored))
     if isinstance(event, ServerEvent):
-        assert event.type in events.EVENT_TYPES and type(event.body) is dict
+        assert event.type and event.type != "auth" and type(event.body) is dict
         assert all(part is None or type(part) is str for part in event[2:])
     if isinstance(event, AuthAnswer):
         assert all(part is None or type(part) is str for part in event)
@@ -259,3 +280,11 @@ def test_a_recorded_frame_that_is_cut_or_bent_never_raises(data):
 def test_an_identity_holds_no_secret():
     """What names a client on the wire can be logged."""
     assert set(frames.Identity._fields) == {"app_id", "uid", "resource", "device_id", "sdk_version"}
+
+
+def test_every_name_that_the_protocol_exports_is_there():
+    """The names are looked up when they are first used: each is found, sorted, and of a module of the protocol."""
+    assert list(frames.__all__) == sorted(set(frames.__all__))
+    assert all(getattr(frames, name) is not None for name in frames.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        frames.nothing

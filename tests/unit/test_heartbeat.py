@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cometchat._protocol.heartbeat import Heartbeat
+from cometchat._protocol import Heartbeat
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 import pytest
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol.delivery import Delivery, Self
+from cometchat._protocol import Delivery, Self
 from cometchat._runtime import catch_up
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.catch_up import HELD, PAGE

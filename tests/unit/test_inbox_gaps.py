@@ -11,7 +11,7 @@ import pytest
 from test_inbox import DEADLINE, House, refused, text_message, texts
 
 from cometchat import ConnectionException
-from cometchat._protocol.delivery import Delivery
+from cometchat._protocol import Delivery
 from cometchat._runtime import inbox as inbox_module
 from cometchat._runtime.call_queue import Call, CallQueue
 from cometchat._runtime.catch_up import HELD, PAGE

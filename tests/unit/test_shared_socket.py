@@ -9,7 +9,7 @@ from typing import Any, Callable, List, Optional, Tuple
 import pytest
 
 from cometchat import CometChatException, ConnectionException, SharedStatus
-from cometchat._protocol.frames import PING, Identity, readdress
+from cometchat._protocol import PING, Identity, readdress
 from cometchat._protocol.machine import Notify, Step
 from cometchat._protocol.states import Phase
 from cometchat._runtime.place import MAX_FRAMES, Place, PlaceMember

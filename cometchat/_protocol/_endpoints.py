@@ -6,16 +6,29 @@ import base64
 import binascii
 import json
 import math
-from typing import Any, Mapping, NamedTuple, Optional
-from urllib.parse import urlsplit
+from typing import Any, Collection, Mapping, NamedTuple, Optional, Tuple
+from urllib.parse import SplitResult, urlsplit
 
+from .._fields import text
 from ..exceptions import ERR_BAD_RESPONSE, ERR_INSECURE_SOCKET, CometChatException, exception_for
 
 #: The ``MODE`` in which nothing is throttled.
 MODE_DEFAULT = "DEFAULT"
 
-#: Characters of a host's name, as DNS has it.
+#: Maximum length of a host's name, in characters, as DNS has it.
 LONGEST_HOST = 253
+
+#: The regions that the vendor names. A dedicated region has a name of its own.
+KNOWN_REGIONS = ("us", "eu", "in")
+
+#: The service's domains. The hosts of every app are below one of these, on port 443.
+HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
+
+#: The version of the API if nothing else is known.
+DEFAULT_API_VERSION = "v3.0"
+
+#: Maximum length of the API's version, in characters.
+_LONGEST_VERSION = 20
 
 
 class HttpEndpoints(NamedTuple):
@@ -28,22 +41,100 @@ class HttpEndpoints(NamedTuple):
 def http_endpoints(
     app_id: str, region: Optional[str], admin_host: Optional[str], client_host: Optional[str]
 ) -> HttpEndpoints:
-    """The bases of the admin and the client API. An override gets no version prefix (observed)."""
+    """Return the bases of the admin and the client API. An override gets no version prefix (observed)."""
+    admin, client, _ = app_hosts(app_id, region or "")
     return HttpEndpoints(
-        _base(admin_host) if admin_host else f"https://{app_id}.api-{region}.cometchat.io/v3.0",
-        _base(client_host) if client_host else f"https://{app_id}.apiclient-{region}.cometchat.io/v3.0",
+        _base(admin_host or f"{admin}/{DEFAULT_API_VERSION}"), _base(client_host or f"{client}/{DEFAULT_API_VERSION}")
     )
+
+
+class SettingsEndpoints(NamedTuple):
+    """The HTTP bases after login.
+
+    :ivar refused: hosts of the settings that were not taken: each as ``"CLIENT_API_HOST 'evil.example'"``.
+    """
+
+    endpoints: HttpEndpoints
+    refused: Tuple[str, ...]
+
+
+def app_hosts(app_id: str, region: str) -> Tuple[str, str, str]:
+    """Return the usual hosts of an app: admin API, client API, WebSocket."""
+    below = f"-{region}.{HOST_FAMILIES[0]}"
+    return f"{app_id}.api{below}", f"{app_id}.apiclient{below}", f"{app_id}.websocket{below}"
+
+
+def is_allowed_host(host: str, allowed_hosts: Collection[str] = ()) -> bool:
+    """Tell whether a host is the service's own, by its domain, or one of those that the user allows.
+
+    :param host: a name, without a port.
+    :param allowed_hosts: exact names, in any case.
+    """
+    name = host.rstrip(".").lower()
+    if any(name == family or name.endswith(f".{family}") for family in HOST_FAMILIES):
+        return True
+    return any(name == allowed.rstrip(".").lower() for allowed in allowed_hosts)
+
+
+def endpoints_from_settings(
+    current: HttpEndpoints, settings: Mapping[str, Any], allowed_hosts: Collection[str] = ()
+) -> SettingsEndpoints:
+    """Return the bases that the server's settings name: ``ADMIN_API_HOST``, ``CLIENT_API_HOST``, ``CHAT_API_VERSION``.
+
+    A base stays as it is if the settings name no host for it. A host that is not allowed is refused, since the auth
+    token would go to it; so is one without TLS, or with another port than 443.
+
+    :param current: the bases that the login used.
+    :param allowed_hosts: see :func:`is_allowed_host`.
+    """
+    version = text(settings, "CHAT_API_VERSION") or ""
+    if not _is_name(version, _LONGEST_VERSION):
+        version = DEFAULT_API_VERSION
+    bases, refused = [], []
+    for key, base in (("ADMIN_API_HOST", current.admin), ("CLIENT_API_HOST", current.client)):
+        host = _first_text(settings, key)
+        name = _api_host(host) if host is not None else None
+        if name is not None and is_allowed_host(name, allowed_hosts):
+            base = f"https://{name}/{version}"
+        elif host is not None and name != urlsplit(base).hostname:
+            refused.append(f"{key} {host[:80]!r}")
+        bases.append(base)
+    return SettingsEndpoints(HttpEndpoints(*bases), tuple(refused))
+
+
+def _api_host(value: str) -> Optional[str]:
+    """Return the name of a host that has TLS and the port 443; None for anything else."""
+    parts = _split(value if "://" in value else f"https://{value}")
+    if parts is None or parts.scheme != "https" or parts.path not in ("", "/") or parts.query or parts.fragment:
+        return None
+    if parts.port not in (None, 443) or parts.username is not None or not _is_name(parts.hostname or "", LONGEST_HOST):
+        return None
+    return parts.hostname
+
+
+def _is_name(value: str, longest: int) -> bool:
+    """Tell whether a text is letters and digits, with dots, hyphens and underscores between them."""
+    plain = value.replace(".", "").replace("-", "").replace("_", "")
+    return len(value) <= longest and plain.isascii() and plain.isalnum() and value[0] != "."
+
+
+def _split(url: str) -> Optional[SplitResult]:
+    try:
+        parts = urlsplit(url)
+        return parts if parts.port is None or parts.port else None
+    except ValueError:
+        return None
 
 
 def websocket_url(
     settings: Mapping[str, Any], app_id: str, region: Optional[str], *, insecure_allowed: bool = True
 ) -> str:
-    """The WebSocket's address from the server's settings.
+    """Return the WebSocket's address from the server's settings.
 
     The first host set of ``CHAT_HOST_OVERRIDE``, ``CHAT_HOST_APP_SPECIFIC``, ``CHAT_HOST`` (observed); without any, the
     live service's usual name (public log). A host that brings its own scheme or port keeps them (not confirmed).
 
-    :param insecure_allowed: False: it has to be one with TLS.
+    :param insecure_allowed: if False, the address must be one with TLS.
     :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings hold no usable address; ``ERR_INSECURE_SOCKET``.
     """
     host = _first_text(settings, "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC", "CHAT_HOST")
@@ -52,7 +143,7 @@ def websocket_url(
             raise exception_for(
                 ERR_BAD_RESPONSE, "The server's settings name no WebSocket host (CHAT_HOST), and no region is set."
             )
-        host = f"{app_id}.websocket-{region}.cometchat.io"
+        host = app_hosts(app_id, region)[2]
     secure = not _is_off(settings.get("CHAT_USE_SSL"))
     scheme, separator, rest = host.partition("://")
     if separator:
@@ -82,13 +173,13 @@ def websocket_url(
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:
-    """The ``MODE`` of the settings; DEFAULT where there is none."""
+    """Return the ``MODE`` of the settings; DEFAULT if they have none."""
     mode = settings.get("MODE")
     return mode.upper() if isinstance(mode, str) and mode else MODE_DEFAULT
 
 
 def jwt_expiry(jwt: Optional[str]) -> Optional[float]:
-    """When a jwt ends, in Unix seconds, by its ``exp`` claim; None: it can't be read. The signature is not checked."""
+    """Return the end of a jwt in Unix seconds, by its ``exp`` claim; None if it can't be read. Checks no signature."""
     parts = (jwt or "").split(".")
     if len(parts) != 3:
         return None
@@ -126,7 +217,7 @@ def _is_off(value: object) -> bool:
 
 
 def _bracketed(host: str) -> str:
-    """An IPv6 address without brackets gets them: its colons are no port."""
+    """Put brackets around an IPv6 address that lacks them: its colons do not begin a port."""
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") and "/" not in host else host
 
 

@@ -1,0 +1,352 @@
+"""Which listener's method a server event is for, and with what: a table for each frame type, and nothing else.
+
+Every event is for a method. One that has no callback of its own is for ``EventListener.on_event``, and a stored message
+of an unknown kind for ``MessageListener.on_other_message_received``. Only what this very connection has sent is for
+none.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Type
+
+from .._fields import identifier, mapping, mappings, moment, text
+from ..models import (
+    Action,
+    AIAssistantEvent,
+    AIAssistantMessage,
+    AIToolArgumentMessage,
+    AIToolResultMessage,
+    BaseMessage,
+    Call,
+    CardMessage,
+    Conversation,
+    CustomMessage,
+    Group,
+    Interaction,
+    InteractionReceipt,
+    InteractiveMessage,
+    MediaMessage,
+    MessageReceipt,
+    ReactionEvent,
+    TextMessage,
+    TransientMessage,
+    TypingIndicator,
+    User,
+)
+from ..models._events import present_user, user_in
+from ..models._message import Entity, changed_message, message_from_dict
+from ._events import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent
+from ._message_ids import id_of
+
+_STORED, _EPHEMERAL = EventKind.STORED, EventKind.EPHEMERAL
+
+
+class Delivery(NamedTuple):
+    """A call that the listeners are owed.
+
+    :ivar kind: the kind of listener, a key of ``listeners.KINDS``.
+    :ivar event_kind: what may happen to it on its way.
+    :ivar change_of: the id of the older message that this edit, deletion or moderation changes, if the frame has no id
+        of its own.
+    """
+
+    kind: str
+    method: str
+    args: Tuple[Any, ...]
+    event_kind: EventKind = EventKind.EPHEMERAL
+    change_of: Optional[str] = None
+
+
+class Self(NamedTuple):
+    """Who listens: ``resource`` names this connection on the wire, ``uid`` its user."""
+
+    resource: str
+    uid: Optional[str]
+
+
+def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
+    """Return the call that an event is for; None for an echo of what this very connection has sent."""
+    kind = event.type
+    if event.device_id == me.resource and kind not in _NEVER_ECHOES:
+        return None
+    if kind == "message":
+        return deliver_message(event.body, me)
+    read = _BY_TYPE.get(kind)
+    delivery = read(event) if read is not None else None
+    return delivery if delivery is not None else _unclaimed(kind, event.body)
+
+
+def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) -> Optional[Delivery]:
+    """Return the call that a message is for; None as for :func:`deliver`.
+
+    :param fetched: the message comes from the history. There an edited message is still new to the listeners, and a
+        message always has an id of its own.
+    """
+    data = body.get("data")
+    if type(data) is not dict:
+        data = mapping(body, "data")
+    if data.get("resource") == me.resource:
+        return None
+    category = body.get("category")
+    if category == "action":
+        return _action(body, data)
+    if category == "call":
+        return _call(body, me)
+    if "editedAt" in body or "deletedAt" in body:
+        changed = _changed(body, fetched)
+        if changed is not None:
+            return changed
+    message = message_from_dict(body)
+    return Delivery("message", _MESSAGES.get(type(message), _OTHER), (message,), _STORED)
+
+
+def _unclaimed(kind: str, body: Dict[str, Any]) -> Delivery:
+    return Delivery("event", "on_event", (kind, body), EVENT_KINDS.get(kind, _EPHEMERAL))
+
+
+def _presence(event: ServerEvent) -> Optional[Delivery]:
+    body = event.body
+    method_and_status = _PRESENCE.get(text(body, "action") or "")
+    if method_and_status is None:
+        return None
+    method, status = method_and_status
+    user = present_user(body, event.sender, status)
+    return Delivery("user", method, (user,), _EPHEMERAL) if user is not None else None
+
+
+def _typing(event: ServerEvent) -> Optional[Delivery]:
+    method = _TYPING.get(text(event.body, "action") or "")
+    if method is None:
+        return None
+    indicator = TypingIndicator(
+        user_in(event.body, event.sender),
+        event.receiver,
+        event.receiver_type,
+        mapping(event.body, "metadata"),
+        event.body,
+    )
+    return Delivery("message", method, (indicator,), _EPHEMERAL)
+
+
+def _transient(event: ServerEvent) -> Optional[Delivery]:
+    message = TransientMessage(
+        user_in(event.body, event.sender), event.receiver, event.receiver_type, mapping(event.body, "data"), event.body
+    )
+    return Delivery("message", "on_transient_message_received", (message,), _EPHEMERAL)
+
+
+def _receipt(event: ServerEvent) -> Optional[Delivery]:
+    action = text(event.body, "action") or ""
+    method = _RECEIPTS.get(action)
+    if method is None:
+        return None
+    if method == "on_interaction_goal_completed":
+        return _interaction(event)
+    receipt = MessageReceipt(
+        identifier(event.body, "messageId"),
+        user_in(event.body, event.sender),
+        event.receiver,
+        event.receiver_type,
+        action,
+        moment(event.body, "timestamp"),
+        event.body,
+        event.message_sender,
+    )
+    return Delivery("message", method, (receipt,), _EPHEMERAL)
+
+
+def _reaction(event: ServerEvent) -> Optional[Delivery]:
+    method = _REACTIONS.get(text(event.body, "action") or "")
+    if method is None:
+        return None
+    # The vendor's clients read it flat. Nested is a shape that others have seen.
+    reaction = mapping(event.body, "reaction") or event.body
+    by = mapping(reaction, "reactedBy")
+    happened = ReactionEvent(
+        message_id=identifier(reaction, "messageId"),
+        reaction=text(reaction, "reaction"),
+        reacted_by=(
+            User.from_dict(by) if text(by, "uid") else user_in(event.body, identifier(reaction, "uid") or event.sender)
+        ),
+        reacted_at=moment(reaction, "reactedAt"),
+        receiver_id=event.receiver,
+        receiver_type=event.receiver_type,
+        raw=event.body,
+        reaction_id=identifier(reaction, "id"),
+        conversation_id=identifier(reaction, "conversationId") or identifier(event.body, "conversationId"),
+        parent_message_id=identifier(reaction, "parentId") or identifier(event.body, "parentId"),
+    )
+    return Delivery("message", method, (happened,), _EPHEMERAL)
+
+
+def _interaction(event: ServerEvent) -> Optional[Delivery]:
+    goal = InteractionReceipt(
+        identifier(event.body, "messageId"),
+        user_in(event.body, event.sender),
+        event.receiver,
+        event.receiver_type,
+        event.body,
+        tuple(map(Interaction.from_dict, mappings(event.body, "interactions"))),
+        event.message_sender,
+    )
+    return Delivery("message", "on_interaction_goal_completed", (goal,), _EPHEMERAL)
+
+
+def _moderation(event: ServerEvent) -> Optional[Delivery]:
+    message = message_from_dict(event.body)
+    return Delivery("message", "on_message_moderated", (message,), _STORED, id_of(event.body))
+
+
+def _stream(event: ServerEvent) -> Optional[Delivery]:
+    if not text(event.body, "type"):
+        return None
+    streamed = AIAssistantEvent.from_dict(event.body)
+    return Delivery("ai_assistant", "on_ai_assistant_event_received", (streamed,), _EPHEMERAL)
+
+
+def _pin(event: ServerEvent) -> Optional[Delivery]:
+    """Read a pin or a save. Its action is in the body, in the envelope, or is the type itself."""
+    action = text(event.body, "action") or event.action or event.type
+    conversation = event.type.startswith("conversation_")
+    done = _PINS.get(action.rpartition("_")[2]) if action not in _BARE_PINS else None
+    if done is None or (conversation and done not in ("pinned", "unpinned")):
+        return None
+    if conversation:
+        pinned = Conversation.from_dict(mapping(event.body, "conversation") or event.body)
+        return Delivery("conversation", f"on_conversation_{done}", (pinned,), _EPHEMERAL)
+    message = message_from_dict(mapping(event.body, "message") or event.body)
+    return Delivery("message", f"on_message_{done}", (message,), _EPHEMERAL)
+
+
+def _action(body: Dict[str, Any], data: Mapping[str, Any]) -> Delivery:
+    """An action on a message, which is an edit or a deletion; or on the member of a group."""
+    done = Action.from_dict(body)
+    if done.type == "message" and done.action in ("edited", "deleted"):
+        changed = changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), done)
+        return Delivery("message", f"on_message_{done.action}", (changed,), _STORED)
+    method_and_args = _ACTIONS.get(done.action or "")
+    if method_and_args is None:
+        return Delivery("message", _OTHER, (done,), _STORED)
+    group = done.action_for
+    if not isinstance(group, Group) and isinstance(done.receiver, Group):
+        group = done.receiver
+    method, args = method_and_args
+    return Delivery("group", method, (done, *args(done, group)), _STORED)
+
+
+def _call(body: Dict[str, Any], me: Self) -> Delivery:
+    call = Call.from_dict(body)
+    status = call.status or call.action or ""
+    method = _CALLS.get(status)
+    if method is None:
+        return Delivery("message", _OTHER, (call,), _STORED)
+    initiator = call.initiator.uid if isinstance(call.initiator, User) else None
+    mine = initiator is not None and initiator == me.uid
+    in_group = call.receiver_type == "group" or isinstance(call.call_receiver, Group)
+    if status == "unanswered" and mine:
+        method = "on_outgoing_call_rejected"
+    # This user calls, from another device; or a member of the group answers another member's call.
+    if mine and status == "initiated" or in_group and not mine and status in _ANSWERS and initiator is not None:
+        return _unclaimed("message", body)
+    return Delivery("call", method, (call,), _STORED)
+
+
+def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
+    """Read a message that is an edit or a deletion of itself, by its marks. Null, zero and empty are not marks."""
+    if moment(body, "deletedAt"):
+        method = "on_message_deleted"
+    elif moment(body, "editedAt") and not fetched:
+        method = "on_message_edited"
+    else:
+        return None
+    return Delivery("message", method, (message_from_dict(body),), _STORED, None if fetched else id_of(body))
+
+
+#: The arguments behind the action itself.
+_Args = Callable[[Action, Entity], Tuple[Any, ...]]
+
+#: The service echoes frames by the resource of the sender. These it sends for other reasons.
+_NEVER_ECHOES = frozenset({"on_moderation_status_changed", "streamed_message", "notification_feed_item"})
+
+_PRESENCE = {
+    "online": ("on_user_online", "online"),
+    "available": ("on_user_online", "online"),
+    "offline": ("on_user_offline", "offline"),
+}
+
+_TYPING = {"started": "on_typing_started", "ended": "on_typing_ended"}
+
+_RECEIPTS = {
+    "delivered": "on_messages_delivered",
+    "deliveredToAll": "on_messages_delivered_to_all",
+    "read": "on_messages_read",
+    "readByAll": "on_messages_read_by_all",
+    "interacted": "on_interaction_goal_completed",  # not confirmed
+    "interactionGoalCompleted": "on_interaction_goal_completed",  # not confirmed
+}
+
+_REACTIONS = {
+    "message_reaction_added": "on_message_reaction_added",
+    "message_reaction_removed": "on_message_reaction_removed",
+}
+
+_OTHER = "on_other_message_received"
+
+_MESSAGES: Dict[Type[BaseMessage], str] = {
+    TextMessage: "on_text_message_received",
+    MediaMessage: "on_media_message_received",
+    CustomMessage: "on_custom_message_received",
+    InteractiveMessage: "on_interactive_message_received",
+    CardMessage: "on_card_message_received",
+    AIAssistantMessage: "on_ai_assistant_message_received",
+    AIToolResultMessage: "on_ai_tool_result_received",
+    AIToolArgumentMessage: "on_ai_tool_arguments_received",
+}
+
+#: The last word of an action about a pin or a save -> what has happened.
+_PINS = {
+    **{"pin": "pinned", "pinned": "pinned", "unpin": "unpinned", "unpinned": "unpinned"},
+    **{"save": "saved", "saved": "saved", "unsave": "unsaved", "unsaved": "unsaved"},
+}
+
+#: These types do not say what has happened.
+_BARE_PINS = frozenset({"message_pin", "message_save", "conversation_pin"})
+
+_CALLS = {
+    "initiated": "on_incoming_call_received",
+    "ongoing": "on_outgoing_call_accepted",
+    "rejected": "on_outgoing_call_rejected",
+    "busy": "on_outgoing_call_rejected",
+    "unanswered": "on_incoming_call_cancelled",
+    "cancelled": "on_incoming_call_cancelled",
+    "ended": "on_call_ended_message_received",
+}
+
+#: What in a group only the user hears who has called.
+_ANSWERS = frozenset({"ongoing", "rejected", "busy"})
+
+_ACTIONS: Dict[str, Tuple[str, _Args]] = {
+    "joined": ("on_group_member_joined", lambda action, group: (action.action_by, group)),
+    "invited": ("on_group_member_joined", lambda action, group: (action.action_by, group)),
+    "left": ("on_group_member_left", lambda action, group: (action.action_by, group)),
+    "kicked": ("on_group_member_kicked", lambda action, group: (action.action_on, action.action_by, group)),
+    "banned": ("on_group_member_banned", lambda action, group: (action.action_on, action.action_by, group)),
+    "unbanned": ("on_group_member_unbanned", lambda action, group: (action.action_on, action.action_by, group)),
+    "added": ("on_member_added_to_group", lambda action, group: (action.action_by, action.action_on, group)),
+    "scopeChanged": (
+        "on_group_member_scope_changed",
+        lambda action, group: (action.action_by, action.action_on, action.new_scope, action.old_scope, group),
+    ),
+}
+
+_BY_TYPE: Dict[str, Callable[[ServerEvent], Optional[Delivery]]] = {
+    "presence": _presence,
+    "typing_indicator": _typing,
+    "transient_message": _transient,
+    "receipts": _receipt,
+    "reaction": _reaction,
+    "interaction_completed": _interaction,
+    "on_moderation_status_changed": _moderation,
+    "streamed_message": _stream,
+    **dict.fromkeys(PIN_TYPES, _pin),
+}
