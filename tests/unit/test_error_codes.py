@@ -127,7 +127,8 @@ def test_the_class_of_an_answer(code, status, cls):
 
 def test_the_docs_have_the_table():
     """docs/errors.rst lists each code of the service under its kind, and no other."""
-    text = (Path(__file__).parents[2] / "docs" / "errors.rst").read_text("utf-8").partition("The service's codes\n---")[2]
+    page = (Path(__file__).parents[2] / "docs" / "errors.rst").read_text("utf-8")
+    text = page.partition("The service's codes\n---")[2]
     titles = {
         T: "Temporary",
         R: "Rate limit",
