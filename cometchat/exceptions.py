@@ -89,7 +89,7 @@ class CometChatException(Exception):
 
 
 class AuthenticationException(CometChatException):
-    """The service refused a credential: auth key, auth token, or ``jwt``. Trying again with the same one is no use."""
+    """The service refused a credential: auth key, auth token, or ``jwt``. It will refuse the same one again."""
 
 
 class ConnectionException(CometChatException, ConnectionError):

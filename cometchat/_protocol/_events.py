@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import Any, Dict, NamedTuple, Optional, Union
 
+from ._error_codes import ErrorKind, error_kind
+
 
 class EventKind(enum.Enum):
     """What may happen to an event on its way to the listeners."""
@@ -62,10 +64,13 @@ class AuthAnswer(NamedTuple):
 
     @property
     def transient(self) -> bool:
-        """The server's own trouble (5xx, 408, 429), not a verdict on the credential. (Not confirmed.)"""
-        return self.code is not None and (
-            self.code in ("408", "429") or (len(self.code) == 3 and self.code.isdigit() and self.code[0] == "5")
-        )
+        """The server or the app has trouble: 5xx, 408, 429, or a code that says so. Not a refusal. (Not confirmed.)"""
+        code = self.code
+        if code is None:
+            return False
+        if code in ("408", "429") or (len(code) == 3 and code.isdigit() and code[0] == "5"):
+            return True
+        return error_kind(code, 401) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
 
 
 class Pong(NamedTuple):
