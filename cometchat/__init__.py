@@ -6,7 +6,6 @@ The names below are the SDK's public ones; a module or name with an underscore i
 from __future__ import annotations
 
 import importlib
-import logging
 import typing
 
 from ._protocol._states import CometChatWSState
@@ -146,6 +145,3 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> typing.List[str]:
     return sorted({*globals(), *__all__})
-
-
-logging.getLogger("cometchat").addHandler(logging.NullHandler())

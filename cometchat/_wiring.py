@@ -62,9 +62,11 @@ class Core(_fork.ForkSafeDefaults):
         self._app_id = app_id
         self._settings = settings
         self._registry = registry
-        self._connects_after_fork = False
+        self._connects_after_fork = self._warned_of_presence = False
         self._assemble()
         _fork.register(_fork.Layer.CLIENT, self)
+        if settings.subscription_type == "NONE" and registry.audience("user").entries:
+            self.warn_of_presence()
 
     def _assemble(self) -> None:
         """Build the parts: each gets all that it uses through its constructor. No thread runs, no file is open."""
@@ -168,6 +170,15 @@ class Core(_fork.ForkSafeDefaults):
         path, max_dead = self._settings.outbox_path, min(self._settings.outbox_max_items, _MAX_DEAD)
         store = OutboxStore(path, log=log, max_dead=max_dead)
         return store, store if path is None else OutboxStore(path, log=log, durable=False, max_dead=max_dead)
+
+    def warn_of_presence(self) -> None:
+        """Log, once, that no presence comes for the listener that was added."""
+        if not self._warned_of_presence:
+            self._warned_of_presence = True
+            self.log.warning(
+                "A UserListener was added, and no presence is asked for: set"
+                ' AppSettings(subscription_type="ALL_USERS"), or "FRIENDS" or "ROLES".'
+            )
 
     # --- the end
 

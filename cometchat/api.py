@@ -6,7 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, ContextManager, Mapping, Optional, Union
 
 from . import _fork
-from ._listening import add_listener
+from ._listening import add_listener, checked_listener
 from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry, ScopedListener
@@ -14,9 +14,11 @@ from ._sending import M
 from .client import Client
 from .exceptions import COMETCHAT_INITIALIZATION_NOT_DONE, exception_for
 from .listeners import (
-    MESSAGE_KINDS,
+    AIAssistantListener,
     CallListener,
     ConnectionListener,
+    ConversationListener,
+    EventListener,
     GroupListener,
     LoginListener,
     MessageListener,
@@ -181,9 +183,11 @@ class CometChat:
         return cls._shared().stats()
 
     @classmethod
-    def add_connection_listener(cls, listener_id: str, listener: ConnectionListener) -> None:
+    def add_connection_listener(
+        cls, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None
+    ) -> str:
         """See :meth:`Client.add_connection_listener`. May come before ``init``."""
-        cls._add("connection", listener_id, listener)
+        return cls._add("connection", listener_id, listener)
 
     @classmethod
     def remove_connection_listener(cls, listener_id: str) -> None:
@@ -191,9 +195,11 @@ class CometChat:
         cls._registry.remove("connection", arguments.listener_id(listener_id))
 
     @classmethod
-    def add_login_listener(cls, listener_id: str, listener: LoginListener) -> None:
+    def add_login_listener(
+        cls, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
+    ) -> str:
         """See :meth:`Client.add_login_listener`. May come before ``init``."""
-        cls._add("login", listener_id, listener)
+        return cls._add("login", listener_id, listener)
 
     @classmethod
     def remove_login_listener(cls, listener_id: str) -> None:
@@ -201,9 +207,11 @@ class CometChat:
         cls._registry.remove("login", arguments.listener_id(listener_id))
 
     @classmethod
-    def add_user_listener(cls, listener_id: str, listener: UserListener) -> None:
+    def add_user_listener(
+        cls, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
+    ) -> str:
         """See :meth:`Client.add_user_listener`. May come before ``init``."""
-        cls._add("user", listener_id, listener)
+        return cls._add("user", listener_id, listener)
 
     @classmethod
     def remove_user_listener(cls, listener_id: str) -> None:
@@ -211,9 +219,11 @@ class CometChat:
         cls._registry.remove("user", arguments.listener_id(listener_id))
 
     @classmethod
-    def add_group_listener(cls, listener_id: str, listener: GroupListener) -> None:
+    def add_group_listener(
+        cls, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
+    ) -> str:
         """See :meth:`Client.add_group_listener`. May come before ``init``."""
-        cls._add("group", listener_id, listener)
+        return cls._add("group", listener_id, listener)
 
     @classmethod
     def remove_group_listener(cls, listener_id: str) -> None:
@@ -221,9 +231,11 @@ class CometChat:
         cls._registry.remove("group", arguments.listener_id(listener_id))
 
     @classmethod
-    def add_message_listener(cls, listener_id: str, listener: MessageListener) -> None:
+    def add_message_listener(
+        cls, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
+    ) -> str:
         """See :meth:`Client.add_message_listener`. May come before ``init``."""
-        cls._add("message", listener_id, listener)
+        return cls._add("message", listener_id, listener)
 
     @classmethod
     def remove_message_listener(cls, listener_id: str) -> None:
@@ -231,9 +243,11 @@ class CometChat:
         cls._registry.remove("message", arguments.listener_id(listener_id))
 
     @classmethod
-    def add_call_listener(cls, listener_id: str, listener: CallListener) -> None:
+    def add_call_listener(
+        cls, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
+    ) -> str:
         """See :meth:`Client.add_call_listener`. May come before ``init``."""
-        cls._add("call", listener_id, listener)
+        return cls._add("call", listener_id, listener)
 
     @classmethod
     def remove_call_listener(cls, listener_id: str) -> None:
@@ -241,9 +255,47 @@ class CometChat:
         cls._registry.remove("call", arguments.listener_id(listener_id))
 
     @classmethod
-    def add_outbox_listener(cls, listener_id: str, listener: OutboxListener) -> None:
+    def add_ai_assistant_listener(
+        cls, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
+    ) -> str:
+        """See :meth:`Client.add_ai_assistant_listener`. May come before ``init``."""
+        return cls._add("ai_assistant", listener_id, listener)
+
+    @classmethod
+    def remove_ai_assistant_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_ai_assistant_listener`. May come before ``init``."""
+        cls._registry.remove("ai_assistant", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_conversation_listener(
+        cls, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
+    ) -> str:
+        """See :meth:`Client.add_conversation_listener`. May come before ``init``."""
+        return cls._add("conversation", listener_id, listener)
+
+    @classmethod
+    def remove_conversation_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_conversation_listener`. May come before ``init``."""
+        cls._registry.remove("conversation", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_event_listener(
+        cls, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
+    ) -> str:
+        """See :meth:`Client.add_event_listener`. May come before ``init``."""
+        return cls._add("event", listener_id, listener)
+
+    @classmethod
+    def remove_event_listener(cls, listener_id: str) -> None:
+        """See :meth:`Client.remove_event_listener`. May come before ``init``."""
+        cls._registry.remove("event", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_outbox_listener(
+        cls, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
+    ) -> str:
         """See :meth:`Client.add_outbox_listener`. May come before ``init``."""
-        cls._add("outbox", listener_id, listener)
+        return cls._add("outbox", listener_id, listener)
 
     @classmethod
     def remove_outbox_listener(cls, listener_id: str) -> None:
@@ -253,7 +305,7 @@ class CometChat:
     @classmethod
     def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
         """See :meth:`Client.connection_listener`. May come before ``init``."""
-        return ScopedListener(cls._registry, "connection", arguments.listener(listener, ConnectionListener))
+        return ScopedListener(cls._registry, "connection", checked_listener("connection", listener))
 
     @classmethod
     def _shared(cls) -> Client:
@@ -265,11 +317,12 @@ class CometChat:
         return client
 
     @classmethod
-    def _add(cls, kind: str, listener_id: str, listener: object) -> None:
-        add_listener(cls._registry, kind, listener_id, listener)
+    def _add(cls, kind: str, listener_id: object, listener: object) -> str:
+        name = add_listener(cls._registry, kind, listener_id, listener)
         client = cls._client
-        if client is not None and kind in MESSAGE_KINDS:
-            client._listeners_changed()
+        if client is not None:
+            client._listeners_changed(kind)
+        return name
 
 
 class _ForkOfCometChat(_fork.ForkSafeDefaults):

@@ -19,6 +19,7 @@ from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry
 from ._sending import Sending
 from .exceptions import CometChatException, client_closed, invalid, missing
+from .listeners import MESSAGE_KINDS
 from .outbox import Outbox
 from .settings import AppSettings
 
@@ -246,8 +247,11 @@ class Client(Listening, Sending):
         if self._core.lifecycle.closed:
             raise client_closed()
 
-    def _listeners_changed(self) -> None:
-        self._core.inbox.listeners_changed()
+    def _listeners_changed(self, kind: str) -> None:
+        if kind in MESSAGE_KINDS:
+            self._core.inbox.listeners_changed()
+        elif kind == "user" and self.settings.subscription_type == "NONE":
+            self._core.warn_of_presence()
 
 
 def _check_settings(settings: object) -> None:

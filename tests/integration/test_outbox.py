@@ -27,7 +27,7 @@ from cometchat import (
     TextMessage,
     User,
 )
-from cometchat._runtime.account import Account
+from cometchat._runtime._account import Account
 from cometchat._runtime.outbox import Item, OutboxDelivery, OutboxStore, _store
 from cometchat.sandbox import Sandbox
 

@@ -11,6 +11,7 @@ from ...exceptions import (
     ERR_FEATURE_THROTTLED,
     ERR_PONG_TIMEOUT,
     NO_WEBSOCKET_CONNECTION,
+    RECEIPTS_TEMPORARILY_BLOCKED,
     CometChatException,
     client_closed,
     exception_for,
@@ -54,13 +55,19 @@ class Channel:
         """Check that the service takes a transient frame now.
 
         :param kind: ``"typing"``, ``"receipt"`` or ``"transient"``.
-        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``.
+        :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``,
+            ``RECEIPTS_TEMPORARILY_BLOCKED``.
         """
         if self._state.status not in _UP:
             raise self._not_connected("send on")
         mode = self._account.mode
         if mode == MODE_DEFAULT or (mode == MODE_LIMITED and kind == "transient"):
             return
+        if kind == "receipt":
+            raise exception_for(
+                RECEIPTS_TEMPORARILY_BLOCKED,
+                "The service has switched receipts off for now: outbox.mark_as_read() keeps them until it takes them.",
+            )
         raise exception_for(
             ERR_FEATURE_THROTTLED, "The service has switched typing, receipts and transient messages off for now."
         )
