@@ -421,12 +421,7 @@ def set_mode(sandbox: Sandbox, mode: str) -> None:
         sandbox.set_mode(mode)
 
 
-_RECEIPTS = pytest.mark.xfail(strict=True, reason="receipts do not raise RECEIPTS_TEMPORARILY_BLOCKED yet")
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=_RECEIPTS) if "receipt" in name else name for name in sorted(TRANSIENT)]
-)
+@pytest.mark.parametrize("name", sorted(TRANSIENT))
 @pytest.mark.parametrize("mode", sorted(ALLOWED))
 def test_while_throttled_nothing_is_sent_that_the_mode_forbids(
     sandbox: Sandbox, party: Party, mode: str, name: str
