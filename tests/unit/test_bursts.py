@@ -530,9 +530,12 @@ def test_many_and_some_raise(caplog: pytest.LogCaptureFixture) -> None:
     def end() -> None:
         raise StopIteration
 
-    crowd.hooks = {0: fail, 5: end, 6: fail, 19: fail}
+    def leave() -> None:
+        raise SystemExit
+
+    crowd.hooks = {0: fail, 5: end, 6: fail, 12: leave, 19: fail}
     assert crowd.tell() == list(range(20))
-    assert failed(caplog) == ["0", "5", "6", "19"]
+    assert failed(caplog) == ["0", "5", "6", "12", "19"]
 
 
 def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None:

@@ -354,6 +354,21 @@ def test_an_error_between_two_listeners_repeats_no_call(hall: Hall, listeners: i
     assert [listener.names for listener in made] == [["on_it", "on_next"]] * listeners
 
 
+def test_close_ends_the_waits_after_errors(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A series of errors makes the thread wait for longer each time. Once it is closed, it only delivers what is left."""
+    listener, left, take = hall.listen(), [MemoryError() for _ in range(12)], hall.events.take
+
+    def failing_take() -> Any:
+        if left:
+            raise left.pop()
+        return take()
+
+    monkeypatch.setattr(hall.events, "take", failing_take)
+    hall.post("on_it")
+    hall.finish()
+    assert listener.names == ["on_it"]
+
+
 def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """A marker that is in hand when the loop fails is set all the same."""
     marker = hall.events.passed()
@@ -700,8 +715,9 @@ def test_close_twice_and_post_afterwards(hall: Hall) -> None:
     assert not hall.running and not hall.dispatcher.started
 
 
-def test_close_before_the_start(hall: Hall) -> None:
+def test_close_before_the_start(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
     """There is no thread to end, and none is made any more; joining does not wait."""
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a thread was started"))
     hall.dispatcher.close()
     hall.dispatcher.start()
     hall.dispatcher.join(DEADLINE)

@@ -713,16 +713,17 @@ def test_an_error_that_is_not_expected(caplog: pytest.LogCaptureFixture) -> None
 
 def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
     """Refused once, and live messages come: the next connection asks from where this one stood."""
-    house = House(newest=1)
+    house = House(newest=1000)
     house.up()
-    house.history.grow(2)
+    house.history.grow(1001)
     house.history.errors = [refused(404)]
     house.lose_and_return()
     house.settle()
-    house.take(3)
+    live = 1002 + 2 * OVERLAP
+    house.take(live)
     house.lose_and_return()
     house.settle()
-    assert house.told() == texts(3, 2)
+    assert house.told() == texts(live, 1001)
 
 
 @pytest.mark.parametrize("errors, told", [([refused(401)], texts(2)), ([refused(401), None, refused(401)], [])])
@@ -749,15 +750,21 @@ def test_a_login_that_can_not_be_renewed(house: House) -> None:
 
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A message that finds the room full is asked for, whenever it comes."""
+    """Messages come while the answer that nothing was missed is on its way: what finds no room then is asked for."""
     monkeypatch.setattr(inbox_module, "HELD", 1)
     house = House(newest=1)
     house.up()
-    house.history.gate.clear()
+    right = house.history.messages_after
+
+    def late(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        house.history.messages_after = right  # type: ignore[method-assign]
+        page = right(message_id, limit)
+        house.take(2, 3)
+        house.history.grow(2, 3)
+        return page
+
+    house.history.messages_after = late  # type: ignore[method-assign]
     house.lose_and_return()
-    house.take(2, 3)
-    house.history.grow(2, 3)
-    house.history.gate.set()
     house.settle()
     house.take(4)
     assert house.told() == texts(2, 3, 4)
@@ -803,9 +810,10 @@ def test_a_listener_that_comes_later_misses_nothing_from_then_on() -> None:
     house.lose_and_return()
     house.settle()
     assert house.told() == texts(1006)
+    asked = list(house.history.questions)
     house.inbox.listeners_changed()
     house.settle()
-    assert house.history.questions[0] == "newest" and "newest" not in house.history.questions[1:]
+    assert house.history.questions == asked and "newest" not in asked[1:]
 
 
 def test_a_listener_that_comes_while_the_connection_is_down_asks_nothing(house: House) -> None:
@@ -836,6 +844,22 @@ def test_what_passes_without_a_listener_is_not_missed() -> None:
     assert house.told() == texts(1002)
 
 
+def test_a_change_that_was_discarded_is_not_for_a_listener_that_comes_later() -> None:
+    """All listeners leave after a disconnect: the change is not delivered any more."""
+    house = House(newest=3)
+    house.up()
+    house.take(1, deletedAt=5)
+    house.disconnect()
+    house.listen(False)
+    house.connect()
+    house.listen(True)
+    house.inbox.listeners_changed()
+    house.settle()
+    house.lose_and_return()
+    house.settle()
+    assert house.deliver() == []
+
+
 def test_switched_off() -> None:
     """``fetch_missed_messages=False``: nothing is asked after a reconnect, and live messages come as they come."""
     house = House(newest=5, enabled=False)
@@ -863,6 +887,8 @@ def test_another_user_begins_at_the_newest_id() -> None:
     house.lose_and_return()
     house.settle()
     assert house.deliver() == []
+    house.take(1001)  # which the old user has heard of
+    assert house.told() == texts(1001)
 
 
 def test_a_catch_up_of_an_old_generation_ends() -> None:
