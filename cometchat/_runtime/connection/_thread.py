@@ -13,6 +13,7 @@ from typing import Any, Callable, Dict, Optional
 from ..._protocol import ERROR_KINDS, MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
 from ..._transport import SocketFactory, drop_frames
 from ...exceptions import (
+    ERR_INSECURE_SOCKET,
     ERR_INTERNAL,
     ERR_PONG_TIMEOUT,
     ERR_TOKEN_REFRESH,
@@ -369,6 +370,8 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
 
 def _is_final(error: CometChatException) -> bool:
     """Return True if another attempt brings the same answer: the service refuses a credential, or a request."""
+    if error.code == ERR_INSECURE_SOCKET:
+        return True  # this client's own setting forbids it
     if ERROR_KINDS.get(error.code) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
         return False
     return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL
