@@ -355,7 +355,7 @@ def test_an_error_between_two_listeners_repeats_no_call(hall: Hall, listeners: i
 
 
 def test_close_ends_the_waits_after_errors(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A series of errors makes the thread wait for longer each time. Once it is closed, it only delivers what is left."""
+    """Errors in a row make the thread wait for longer each time. Once it is closed, it waits no more."""
     listener, left, take = hall.listen(), [MemoryError() for _ in range(12)], hall.events.take
 
     def failing_take() -> Any:

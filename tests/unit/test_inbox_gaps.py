@@ -15,7 +15,7 @@ from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._wakeup import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._inbox import HELD, PAGE
+from cometchat._runtime.delivery._inbox import HELD, OVERLAP, PAGE
 from cometchat.exceptions import ERR_BAD_RESPONSE
 
 
@@ -520,6 +520,18 @@ def test_a_loss_during_a_gap(house: Full) -> None:
     assert house.told() == texts(2, 3, 4, 5)
 
 
+def test_a_loss_during_a_gap_with_an_own_message_behind_it() -> None:
+    """The own message is known, and newer by far: the next connection asks from where the gap began all the same."""
+    house = Full(newest=1000)
+    house.up()
+    house.live(1001)
+    house.fill(1002)
+    house.take(1003 + 2 * OVERLAP, own=True)
+    house.lose_and_return()
+    house.empty()
+    assert house.told() == texts(1001, 1002)
+
+
 def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
     """However often the connection breaks: one thread asks, once there is room, and nothing is lost."""
     for number in range(1, 41):
@@ -542,6 +554,7 @@ def test_a_disconnect_during_a_gap(house: Full) -> None:
     house.events.empty()
     house.connect()
     assert [event.args[0].id for event in house.deliver()] == ["2", "3", "4", "5", "1"]
+    assert {limit for _, limit in house.history.questions} == {PAGE}  # no message was asked for alone
 
 
 def test_a_disconnect_in_the_middle_of_the_pages(house: Full) -> None:
@@ -638,6 +651,31 @@ def test_held_messages_go_first_once_there_is_room(caplog: pytest.LogCaptureFixt
     assert waiting == [0] * 7 + [1] * 2
     assert house.told() == texts(1)
     assert len(at_level(caplog, logging.WARNING)) == 1
+
+
+def test_a_gap_during_a_catch_up_that_fails(caplog: pytest.LogCaptureFixture) -> None:
+    """Live messages go first after a while; one finds no room then, and waits; once there is room it goes first too."""
+    house = Full(newest=1)
+    house.up()
+    house.history.gate.clear()
+    house.lose_and_return()
+    house.live(2)
+    house.history.errors = [refused() for _ in range(9)]
+    waiting: List[int] = []
+
+    def wait() -> None:
+        waiting.append(len(house.events))
+        if len(waiting) == 7:
+            house.events.full = True
+            house.live(3)
+            house.events.full = False
+
+    house.on_wait = wait
+    house.history.gate.set()
+    house.settle()
+    assert waiting == [0] * 5 + [1] * 2 + [2] * 2
+    assert house.told() == texts(2, 3)
+    assert len(at_level(caplog, logging.WARNING)) == 2
 
 
 # With the real queue.
