@@ -558,14 +558,16 @@ def test_changes_that_disconnect_discards_at_the_beginning_are_delivered() -> No
     assert [event.args[0].id for event in house.deliver()] == ["1"]
 
 
-def test_changes_that_wait_for_a_catch_up_outlive_disconnect() -> None:
-    """They were not even queued when disconnect() came."""
+@pytest.mark.parametrize("status", [None, 404])
+def test_changes_that_wait_for_a_catch_up_outlive_disconnect(status: Optional[int]) -> None:
+    """They were not even queued when disconnect() came, and the service answered, or refused, at that moment."""
     house = House(newest=3)
     house.up()
     house.history.gate.clear()
     house.lose_and_return()
     house.take(1, deletedAt=5)
     house.take(2, deletedAt=5)
+    house.history.errors = [status and refused(status)]
     house.events.advance()
     house.history.gate.set()  # the old catch-up ends between the new generation and the discard
     house.settle()
@@ -926,6 +928,10 @@ def test_a_newest_id_that_is_not_a_number(house: House) -> None:
     house.lose_and_return()
     house.settle()
     assert asked == ["b"]
+    house.bodies(text_message(0, id="c"))
+    house.disconnect()
+    house.connect()
+    assert asked == ["b", "b"]
 
 
 def test_a_message_that_can_not_be_read_does_no_harm(
