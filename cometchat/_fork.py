@@ -157,7 +157,7 @@ unregister = _forks.unregister
 registered = _forks.registered
 after_unnoticed_fork = _forks.after_unnoticed_fork
 
-_register_at_fork: Optional[Callable[..., None]] = getattr(os, "register_at_fork", None)  # Windows has none
+_register_at_fork: Optional[Callable[..., None]] = getattr(os, "register_at_fork", None)  # missing on Windows
 if _register_at_fork is not None:
     _register_at_fork(
         before=_forks.before, after_in_parent=_forks.after_in_parent, after_in_child=_forks.after_in_child

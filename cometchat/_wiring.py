@@ -235,7 +235,7 @@ class Core(_fork.ForkSafeDefaults):
         """Reset at the first use in the child of a fork that Python was not told of, as uWSGI makes them."""
         if not self.mark[0]:
             self.log.warning(
-                "This process was forked without Python's fork hooks, so that the client begins anew only now, at its"
+                "This process was forked without Python's fork hooks, so that the client is reset only now, at its"
                 " first use. Under uWSGI: --py-call-uwsgi-fork-hooks or --lazy-apps."
             )
             _fork.after_unnoticed_fork()

@@ -1,4 +1,4 @@
-"""Client: checks what it is given, puts the parts together, and hands each call to the part that does it."""
+"""Client: checks arguments, and hands each call to the part that does it."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ class Client(Listening, Sending):
 
         :param timeout: seconds to wait; 0: not at all; None: without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the
-            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called meanwhile; or ``ERR_CONNECT_TIMEOUT``:
+            attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called; or ``ERR_CONNECT_TIMEOUT``:
             not connected in time (the attempts go on; the newest failure is its cause).
         """
         self._check_open()
@@ -209,7 +209,7 @@ class Client(Listening, Sending):
         session = account.session
         url: Optional[str] = None
         if session is not None and session.settings is not None:
-            with contextlib.suppress(CometChatException):  # an address that can't be read is none
+            with contextlib.suppress(CometChatException):  # an unusable address is not shown
                 url = account.websocket_url(session)
         return ConnectionInfo(
             admin_url=account.endpoints.admin,

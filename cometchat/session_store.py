@@ -16,13 +16,13 @@ from .exceptions import invalid, missing, unusable
 
 logger = logging.getLogger("cometchat.session")
 
-#: What the name of a file begins with that is being written.
+#: The beginning of the name of a file that is being written.
 _HALF = ".session-"
 
-#: Seconds. No save takes as long.
+#: Age, in seconds, of a file that a killed save has left.
 _STALE = 60.0
 
-#: Bytes. A longer file is no session.
+#: Maximum size of a session file, in bytes.
 _LONGEST_FILE = 16 * 1024 * 1024
 
 
@@ -33,7 +33,7 @@ class MemorySessionStore:
         self._session: Optional[Mapping[str, Any]] = None
 
     def load(self) -> Optional[Mapping[str, Any]]:
-        """The session, or None."""
+        """Return the session, or None."""
         return self._session
 
     def save(self, session: Mapping[str, Any]) -> None:
@@ -41,7 +41,7 @@ class MemorySessionStore:
         self._session = session
 
     def clear(self) -> None:
-        """Forget it."""
+        """Forget the session."""
         self._session = None
 
 
@@ -75,7 +75,7 @@ class FileSessionStore:
         return hash(self.path)
 
     def load(self) -> Optional[Mapping[str, Any]]:
-        """The session in the file, or None."""
+        """Return the session in the file, or None."""
         try:
             self._check()
             with open(self.path, encoding="utf-8") as file:
@@ -117,7 +117,7 @@ class FileSessionStore:
             return
 
     def _check(self) -> None:
-        """Before it is opened: a pipe would never end, nor would some devices; and a session is no gigabyte."""
+        """Check the file before it is opened: a pipe or a device may never end, and a session is small."""
         found = os.stat(self.path)
         if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
             raise OSError(errno.EINVAL, "not a file", self.path)
@@ -131,7 +131,7 @@ class FileSessionStore:
         except OSError as failure:
             aside = f"its place, since it can't be moved ({failure.strerror})"
         logger.warning(
-            "The session file %s is no session (%s): it is left in %s. Log in again.",
+            "The session file %s is not a session (%s): it is left in %s. Log in again.",
             self.path,
             type(error).__name__,
             aside,
@@ -139,7 +139,7 @@ class FileSessionStore:
 
 
 def _sweep(folder: str) -> None:
-    """Remove the half files of saves that were killed: they hold tokens, and nobody else removes them."""
+    """Remove the half files of saves that were killed: they contain tokens."""
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith(_HALF) and entry.stat(follow_symlinks=False).st_mtime < time.time() - _STALE:

@@ -29,11 +29,11 @@ class Stats:
     :ivar attempts: attempts to connect that were begun.
     :ivar connects: those whose authentication was accepted.
     :ivar failures: attempts that failed, by the error's code.
-    :ivar drops: connections that were up and were lost, by the error's code; ``disconnect()`` is none.
+    :ivar drops: connections that were up and were lost, by the error's code. ``disconnect()`` does not count.
     :ivar close_codes: the same that the server ended with a close frame, by the frame's code.
     :ivar frames_received: WebSocket messages of the server, once connected, pongs among them.
     :ivar bytes_received: of these.
-    :ivar frames_ignored: those that this SDK has no use for: of an unknown type, or not of the protocol.
+    :ivar frames_ignored: those that say nothing to this SDK: of an unknown type, or not of the protocol.
     :ivar messages_fetched: messages that were missed, or that slow listeners left no room for, and asked for later.
     :ivar events_queued: calls that wait for the listeners now.
     :ivar events_dropped: events (typing indicators, receipts, presence, ...) dropped because listeners were slow.

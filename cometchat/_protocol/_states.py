@@ -35,7 +35,7 @@ class Phase(enum.Enum):
     """Where a connection is, seen from inside."""
 
     IDLE = "idle"  # not wanted, or given up
-    OPENING = "opening"  # TCP, TLS, upgrade; before them the jwt, where there is none
+    OPENING = "opening"  # TCP, TLS, upgrade; before them the jwt, if it is missing
     AUTHENTICATING = "authenticating"  # `auth` is sent, its answer not here yet
     RENEWING = "renewing"  # the jwt was refused: PUT /me for another
     ONLINE = "online"

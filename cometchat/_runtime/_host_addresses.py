@@ -1,7 +1,7 @@
-"""The last known addresses of hosts: an attempt is not held up by a name server that the network's outage hides.
+"""The last known addresses of hosts: a name server that an outage hides must not hold up an attempt.
 
-Look-ups of a host that is known run on a thread, one a host, since nothing can end the system's; who asks waits a
-second for it. A host that is not known yet is looked up as ever, on the thread that asks.
+Nothing can end a lookup of the system. So the lookup of a known host runs on a thread of its own, one for each host,
+and the caller waits a second for it. A host that is not known yet is looked up on the caller's thread.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from .._transport import Address, LookUp, look_up
 
 logger = logging.getLogger("cometchat.connection")
 
-#: Seconds that a look-up may take until the last known addresses count.
+#: Seconds after which the last known addresses are used.
 PATIENCE = 1.0
 
-#: Hosts. The one that was found longest ago is forgotten.
+#: Maximum number of hosts that are remembered.
 _MOST = 64
 
 _Key = Tuple[str, int]
 
 
 class _LookUp:
-    """One that is under way."""
+    """A lookup that is under way."""
 
     def __init__(self, began: float) -> None:
         self.began = began
@@ -39,7 +39,7 @@ class _LookUp:
 
 
 class AddressBook(_fork.ForkSafeDefaults):
-    """What was found last. Any thread.
+    """The addresses that were found last. On any thread.
 
     :param addresses_of: asks the system.
     :param clock: monotonic seconds.
@@ -52,14 +52,14 @@ class AddressBook(_fork.ForkSafeDefaults):
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the threads are not here."""
+        """In the child of a fork: the threads that look up are not here."""
         self._lock = threading.Lock()
         self._under_way: Dict[_Key, _LookUp] = {}
 
     def addresses(self, host: str, port: int) -> List[Address]:
-        """The host's addresses: new ones, or the last known ones where the name server has no answer within a second.
+        """Return the host's addresses: new ones, or the last known ones if there is no answer within a second.
 
-        :raises OSError, UnicodeError: there are none.
+        :raises OSError, UnicodeError: the host has no address, or the name is not one.
         """
         if _is_address(host):
             return self._look_up(host, port)
@@ -71,7 +71,7 @@ class AddressBook(_fork.ForkSafeDefaults):
             found = self._look_up(host, port)
             self._keep(key, found)
             return found
-        # Who comes to one that hangs already does not wait as long again.
+        # A lookup that hangs already is not waited for as long again.
         if look.done.wait(max(0.0, look.began + PATIENCE - self._clock())):
             if look.error is None:
                 return look.found
@@ -88,7 +88,7 @@ class AddressBook(_fork.ForkSafeDefaults):
                 del self._known[next(iter(self._known))]
 
     def _begin(self, key: _Key) -> Optional[_LookUp]:
-        """The look-up that is under way, or a new one; None: the system has no more threads."""
+        """Return the lookup that is under way, or a new one; None if the system gives no thread."""
         with self._lock:
             look = self._under_way.get(key)
             if look is not None:
@@ -106,7 +106,7 @@ class AddressBook(_fork.ForkSafeDefaults):
         try:
             look.found = self._look_up(*key)
             self._keep(key, look.found)
-        except Exception as error:  # told by whoever waits for it
+        except Exception as error:  # raised by the threads that wait for it
             look.error = error
         finally:
             self._end(key, look)
@@ -129,7 +129,7 @@ def _is_address(host: str) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Nobody has said that there is no such name."""
+    """Return True if no name server has said that there is no such name."""
     return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
 
 

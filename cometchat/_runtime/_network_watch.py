@@ -1,4 +1,4 @@
-"""The network's return ends the waits between two attempts. One thread for the process, while somebody waits."""
+"""The network's return ends the waits between two attempts. One thread for the process, while a client waits."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ class Changes(Protocol):
 
 
 class Network(_fork.ForkSafeDefaults):
-    """Who waits for the network to come back.
+    """The waits that end when this machine's network comes back.
 
-    :param changes: begins to listen to the system; raises OSError where that says nothing of its network.
+    :param changes: begins to listen to the system; raises OSError if that does not report its network.
     """
 
     def __init__(self, changes: Callable[[], Changes] = NetworkChanges) -> None:
@@ -34,7 +34,7 @@ class Network(_fork.ForkSafeDefaults):
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the thread is not here, and who waited neither."""
+        """In the child of a fork: neither the thread nor the waits are here."""
         self._lock = threading.Lock()
         self._waiting: List[Callable[[], None]] = []
         self._runs = False
@@ -42,7 +42,7 @@ class Network(_fork.ForkSafeDefaults):
 
     @contextlib.contextmanager
     def watched(self, on_return: Callable[[], None]) -> Iterator[None]:
-        """Meanwhile ``on_return`` is called, on this object's thread, whenever the network comes back."""
+        """Call ``on_return`` on this object's thread whenever the network comes back, until the context ends."""
         self._add(on_return)
         try:
             yield
@@ -51,7 +51,7 @@ class Network(_fork.ForkSafeDefaults):
                 self._waiting.remove(on_return)
                 changes = None if self._waiting else self._changes
             if changes is not None:
-                with contextlib.suppress(OSError):  # it ends by itself just now
+                with contextlib.suppress(OSError):  # it is ending by itself
                     changes.stop()
 
     def _add(self, on_return: Callable[[], None]) -> None:

@@ -9,30 +9,30 @@ import threading
 import weakref
 from typing import Collection, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
-#: Characters. A shorter piece of a secret is of no use to anybody, and may be an ordinary word.
+#: Minimum length, in characters, of a piece of a secret that is hidden: shorter ones may be ordinary words.
 SHORTEST_PIECE = 20
 
-#: Characters. A shorter secret is a word of some test, and blotting it out would garble every text.
+#: Minimum length of a secret, in characters. A shorter one is a word of a test; hiding it would garble every text.
 SHORTEST = 6
 
 #: Every run of SHORTEST_PIECE characters has, at a multiple of this, a window of this many within it.
 _WINDOW = SHORTEST_PIECE // 2
 
-#: How many are remembered: those of a few logins, so that a logout does not make them public.
+#: Maximum number of secrets that are remembered: those of a few logins, so that a logout does not make them public.
 _REMEMBERED = 16
 
 
 class Secrets:
-    """Remembers the newest secrets and blots them out of texts, whole or in part.
+    """Remembers the newest secrets and hides them in texts, whole or in part.
 
     A server may repeat a credential, and may cut it: a close reason has 123 bytes, and a jwt has more. So every piece
-    of :data:`SHORTEST_PIECE` characters counts. A blot is as long as what it hides, so that a text can be cut to
-    length after it was scrubbed.
+    of :data:`SHORTEST_PIECE` characters counts. The asterisks are as long as what they hide, so that a text can be cut
+    to length after it was scrubbed.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # Replaced as wholes: reading takes no lock.
+        # Replaced as a whole: reading takes no lock.
         self._known: Tuple[str, ...] = ()
         self._short: Tuple[str, ...] = ()
         self._windows: FrozenSet[str] = frozenset()
@@ -40,7 +40,7 @@ class Secrets:
         _all.add(self)  # now that it is whole: any thread may log
 
     def add(self, *secrets: str) -> None:
-        """Remember secrets, in their JSON form too where that differs."""
+        """Remember secrets, in their JSON form too if that differs."""
         forms = [form for secret in secrets if len(secret) >= SHORTEST for form in (secret, json.dumps(secret)[1:-1])]
         with self._lock:
             new = dict.fromkeys(form for form in forms if form not in self._known)
@@ -53,11 +53,11 @@ class Secrets:
             self._windows = _pieces(known, _WINDOW)
 
     def known(self) -> Tuple[str, ...]:
-        """Those that are remembered."""
+        """Return the remembered secrets."""
         return self._known
 
     def scrub(self, text: str) -> str:
-        """The text, of the same length, with asterisks in place of each secret or piece of one."""
+        """Return the text, of the same length, with asterisks in place of each secret or piece of one."""
         return _scrubbed(text, self._windows, self._pieces, self._short)
 
 
@@ -74,7 +74,7 @@ _merged: Tuple[List[Collection[str]], FrozenSet[str], FrozenSet[str], Tuple[str,
 
 
 def scrub_all(text: str) -> str:
-    """The text without the secrets of any client of this process."""
+    """Return the text without the secrets of any client of this process."""
     global _merged
     everybody = _everybody()
     asked, windows, pieces, short = _merged
@@ -107,7 +107,7 @@ def _scrubbed(text: str, windows: FrozenSet[str], pieces: FrozenSet[str], short:
                     hidden = end
     if blots:
         text = _blotted(text, blots)
-    # Afterwards: a short one may be part of a long one, of which nothing is to be left.
+    # Last: a short secret may be part of a long one, and nothing of that may be left.
     for secret in short:
         text = text.replace(secret, "*" * len(secret))
     return text
@@ -118,7 +118,7 @@ def _pieces(secrets: Iterable[str], length: int) -> FrozenSet[str]:
 
 
 def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
-    """The text with asterisks from each beginning to its end; in order, and without an overlap."""
+    """Return the text with asterisks from each beginning to its end. They are in order, and do not overlap."""
     parts, at = [], 0
     for begin, end in blots:
         parts += [text[at:begin], "*" * (end - begin)]
@@ -126,7 +126,7 @@ def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
     return "".join([*parts, text[at:]])
 
 
-#: Anything that looks like a jwt: three parts in base64url, the first of which begins with ``{"``.
+#: What looks like a jwt: three parts in base64url. The first one begins with ``{"``.
 _JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 #: A key and its value in JSON, a header, or Python's repr of either.
@@ -138,14 +138,14 @@ _KEYED = re.compile(
 
 
 class SecretsFilter(logging.Filter):
-    """Blots out auth keys, auth tokens and jwts. For a handler: ``handler.addFilter(SecretsFilter())``.
+    """Hides auth keys, auth tokens and jwts. For a handler: ``handler.addFilter(SecretsFilter())``.
 
-    This SDK's own records hold none. A filter on a handler sees those of every library and of your code too: whatever
-    a client of this process has used as a secret is found, and what looks like a jwt or is named like a secret.
+    The records of this SDK contain no secret. A filter on a handler sees those of every library and of your code too. It
+    finds the secrets of all clients of this process, what looks like a jwt, and what is named like a secret.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrites the record's text and traceback where they hold a secret. Always True."""
+        """Rewrite the record's text and traceback if they contain a secret. Returns True."""
         try:
             text = record.getMessage()
         except Exception:  # the arguments do not fit the text: the handler's to report

@@ -13,23 +13,24 @@ if TYPE_CHECKING:
 _FORMAT = 1
 
 
-#: Characters. A longer uid or token is none.
+#: Maximum lengths of a uid and of a token, in characters.
 LONGEST_UID = 1000
 LONGEST_TOKEN = 8192
 
+
 def is_uid(value: object) -> bool:
-    """A server, or a file, may say so much: this can be a uid."""
+    """Return True if this can be a uid. It comes from a server or a file."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_UID and arguments.is_unicode(value)
 
 
 def is_token(value: object) -> bool:
-    """The same of an auth token, which goes into a header."""
+    """Return True if this can be an auth token, which goes into a header."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and arguments.fits_header(value)
 
 
 @dataclass(frozen=True)
 class Session:
-    """A login. ``jwt`` and ``settings`` come with ``PUT /me`` and are not stored: a restart asks for them anew."""
+    """A login. ``jwt`` and ``settings`` come with ``PUT /me`` and are not stored: a restart asks for them again."""
 
     app_id: str
     uid: str
@@ -40,13 +41,13 @@ class Session:
     settings: Optional[Mapping[str, Any]] = field(default=None, repr=False)
 
     def to_user(self) -> User:
-        """The logged-in user."""
+        """Return the logged-in user."""
         from ..models import User  # here, so that importing the package does not load them
 
         return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
 
     def to_store(self) -> Dict[str, Any]:
-        """What a store keeps: JSON-able."""
+        """Return what a store keeps. It can be written as JSON."""
         return {
             "format": _FORMAT,
             "app_id": self.app_id,
@@ -58,7 +59,7 @@ class Session:
 
     @classmethod
     def from_store(cls, stored: Mapping[str, Any], app_id: str) -> Optional[Session]:
-        """Read what a store kept. None where it is of another app, or not of this form."""
+        """Read what a store kept. Returns None if it is of another app, or not of this form."""
         if not isinstance(stored, Mapping) or stored.get("format") != _FORMAT or stored.get("app_id") != app_id:
             return None
         uid, token, device = (stored.get(key) for key in ("uid", "auth_token", "device_id"))

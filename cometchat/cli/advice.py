@@ -21,7 +21,7 @@ class Advice(NamedTuple):
 #: By code: exact.
 _BY_CODE = {
     "ERR_AUTH_TIMEOUT": Advice(
-        "The server never answered `auth`: the WebSocket is open, and nobody has said yes or no. CometChat answers"
+        "The server never answered `auth`: the WebSocket is open, and no answer came. CometChat answers"
         " nothing when it gets an auth token in place of a jwt, or a jwt of another app. This SDK sends the jwt that"
         " came with the login, so either that jwt is not for this WebSocket host, or something on the way swallows the"
         " frames.",
@@ -33,7 +33,7 @@ _BY_CODE = {
         "The server refused the jwt. The SDK fetched a fresh one and that was refused as well, so trying again with the"
         " same login is no use.",
         "Check that the user still exists and is not deactivated, and that app id and region belong together; then log"
-        " in anew. A revoked auth token needs a new one.",
+        " in again. A revoked auth token needs a new one.",
     ),
     "ERR_PONG_TIMEOUT": Advice(
         "Authentication works, but the server does not answer the heartbeat: the connection would be dropped and made"
@@ -57,7 +57,7 @@ _BY_CODE = {
     ),
     "ERR_CONNECT_TIMEOUT": Advice(
         "The WebSocket host did not finish TCP, TLS and upgrade in time. Where the steps above passed, it is the"
-        " upgrade that nobody answers: typical of a proxy or firewall that inspects traffic and does not know"
+        " upgrade without an answer: typical of a proxy or firewall that inspects traffic and does not know"
         " WebSocket.",
         "Try from another network, or allow WebSocket (Upgrade) to this host. On a slow line raise connect_timeout.",
     ),
@@ -132,7 +132,7 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
     (
         r"self.signed|local issuer|not trusted",
         Advice(
-            "The certificate comes from somebody whom this machine does not trust: a company proxy that opens TLS, a"
+            "This machine does not trust the issuer of the certificate: a company proxy that opens TLS, a"
             " test server, or an attacker.",
             "If you know who it is, give their CA certificate with --ca-certs FILE (or REQUESTS_CA_BUNDLE). Do not"
             " switch verification off.",
@@ -196,7 +196,7 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
     (
         r"timeout|timed out",
         Advice(
-            "Nobody answers: packets are dropped on the way, usually by a firewall, or the host is down.",
+            "No host answers: packets are dropped on the way, usually by a firewall, or the host is down.",
             "Allow outgoing connections to this host and port, or set HTTPS_PROXY if this network needs a proxy.",
         ),
     ),

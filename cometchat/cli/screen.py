@@ -87,7 +87,7 @@ def visible(text: str, longest: int = 400) -> str:
 
 
 def _rich_console(stream: TextIO) -> Any:
-    """A rich console, or None where there is none, or no terminal, or no colour wanted."""
+    """Return a rich console; None without rich, without a terminal, or if colour is not wanted."""
     if not stream.isatty() or os.environ.get("NO_COLOR"):
         return None
     try:

@@ -1,7 +1,7 @@
 """send: send one message; while there is no connection it waits in a file, and the next send delivers it
 
 The message is put into an outbox (a SQLite file), and leaves from there. Beside the file the login is kept, so that a
-message can be taken while nobody can log in. The main thread waits; listeners only put what happened into a queue.
+message can be taken while no login is possible. The main thread waits; listeners only put what happened into a queue.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _standard_input() -> str:
 
 
 def _checked(text: str) -> str:
-    """Text that can be sent: bytes of another encoding come as signs that are none."""
+    """Text that can be sent: bytes of another encoding come as characters that cannot be sent."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -271,7 +271,7 @@ class _Post:
     def _refused(self, news: _News) -> None:
         muid = news.thing.muid if isinstance(news.thing, BaseMessage) else None
         if muid == self.muid:
-            self._client.outbox.discard(self.muid)  # whoever called has it still, and is told
+            self._client.outbox.discard(self.muid)  # the caller has it still, and is told
             raise Failed(f"refused for good: {news.error}")
         text = hide(one_line(f"something that waited was refused for good: {news.error}"), self._account.secrets)
         print(f"cometchat send: {text}", file=sys.stderr, flush=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from typing import Any, Callable, List
 
 import pytest
 import tenacity
 
-from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener
+from cometchat import AppSettings, CometChat, CometChatException, ConnectionException, ConnectionListener
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party
@@ -223,3 +224,51 @@ def test_the_listeners_know_when_connect_is_back(sandbox: Sandbox, party: Party)
     assert len(heard.named("on_connected")) == 20
     go_on.set()
     heard.wait_for("on_connected", 21)
+
+
+class OneSeat:
+    """A status store of one process: whoever joins leads, until the test says otherwise."""
+
+    def __init__(self) -> None:
+        self.members: List[Any] = []
+
+    def join(self, app_id: str, uid: str, member: Any) -> Any:
+        self.members.append(member)
+        member.lead()
+        return self
+
+    def leads_until(self) -> float:
+        return time.monotonic() + 60
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *args: None
+
+
+@pytest.mark.xfail(strict=True, reason="the connection thread does not wait while the status store is away")
+def test_without_its_status_store_a_client_is_disconnected(sandbox: Sandbox, party: Party) -> None:
+    """No process knows which one may connect: ``disconnected``, one error, and no attempt until the store is back."""
+    store = OneSeat()
+    client, heard = party.connected(status_store=store, reconnect_wait=tenacity.wait_none())
+    heard.clear()
+    (member,) = store.members
+    member.away(ConnectionException("ERR_STATUS_STORE", "the store is away"))
+    heard.wait_for("on_disconnected")
+    assert not heard_within(heard, 0.3) and heard.names == LOSS[:2]
+    assert client.get_connection_status() == "disconnected"
+    assert [error.code for error in heard.errors] == ["ERR_STATUS_STORE"]
+    member.lead()
+    heard.wait_for("on_connected")
+    assert heard.names == LOSS and len(heard.errors) == 1
+
+
+@pytest.mark.parametrize("end", ["disconnect", "close"])
+def test_without_its_status_store_a_client_can_be_left(sandbox: Sandbox, party: Party, end: str) -> None:
+    """At once, whatever its thread waits for."""
+    store = OneSeat()
+    client, heard = party.connected(status_store=store)
+    store.members[0].away(ConnectionException("ERR_STATUS_STORE", "the store is away"))
+    heard.wait_for("on_disconnected")
+    began = time.monotonic()
+    getattr(client, end)()
+    assert time.monotonic() - began < 0.5
+    assert client.get_connection_status() == "disconnected" and sandbox.wait_for_connections(0)
