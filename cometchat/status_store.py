@@ -70,7 +70,7 @@ class Seat(Protocol):
     def wait_left(self, timeout: float) -> None:
         """After :meth:`leave`: wait until the others can know, at most ``timeout`` seconds. The one that waits."""
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """In the child of a fork: the seat is the parent's, and is let go of without a word."""
 
 

@@ -130,7 +130,7 @@ class Shared:
     def _forsake(self) -> None:
         place = self._place
         if place is not None and place.seat is not None:
-            place.seat.forsake()
+            place.seat.release_after_fork()
 
     def _step(self, step: Step) -> None:
         place = self._place

@@ -43,18 +43,10 @@ from cometchat import (  # noqa: E402
     TextMessage,
     UserListener,
 )
-from cometchat.contrib.django import (  # noqa: E402
-    conf,
-    get_client,
-    get_feed,
-    login_error,
-    relay,
-    serving,
-    signals,
-    start,
-    started,
-    stop,
-)
+from cometchat.contrib.django import _conf as conf  # noqa: E402
+from cometchat.contrib.django import _relay as relay  # noqa: E402
+from cometchat.contrib.django import _serving as serving  # noqa: E402
+from cometchat.contrib.django import get_client, get_feed, login_error, signals, start, started, stop  # noqa: E402
 from cometchat.contrib.django.admin import ConnectionAdmin  # noqa: E402
 from cometchat.contrib.django.models import Connection  # noqa: E402
 from cometchat.sandbox import Sandbox  # noqa: E402

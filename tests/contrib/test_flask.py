@@ -17,9 +17,7 @@ from flask import Flask, render_template_string
 
 from cometchat import CometChatException, CometChatWSState
 from cometchat.contrib.flask import CometChatFlask, status_changed
-from cometchat.contrib.serving import Serving
-from cometchat.contrib.settings import examine
-from cometchat.contrib.web import COMPONENT_ETAG
+from cometchat.contrib.web import COMPONENT_ETAG, Serving, examine
 from cometchat.sandbox import Sandbox
 
 from .flask_site import site

@@ -13,7 +13,8 @@ import pytest
 import tenacity
 
 from cometchat import Client, CometChat, CometChatException, ConnectionListener
-from cometchat.contrib import web, wsgi
+from cometchat.contrib import web
+from cometchat.contrib.web import _wsgi as wsgi
 from cometchat.sandbox import Sandbox
 
 from .support import DEADLINE, UID, eventually

@@ -12,10 +12,10 @@ from cometchat import ConnectionException, SharedStatus
 
 pytest.importorskip("redis")
 
-from cometchat.contrib.redis import wire  # noqa: E402
-from cometchat.contrib.redis.codec import METHODS, Event, decode, encode  # noqa: E402
-from cometchat.contrib.redis.seat import RedisSeat  # noqa: E402
-from cometchat.contrib.redis.wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
+from cometchat.contrib.redis import _wire as wire  # noqa: E402
+from cometchat.contrib.redis._codec import METHODS, Event, decode, encode  # noqa: E402
+from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 from cometchat.models import CustomMessage, Group, MediaMessage, TextMessage, User  # noqa: E402
 
 UP = SharedStatus("connected")

@@ -11,6 +11,6 @@ The functions below act on the one client of this process. :mod:`cometchat.contr
 
 from __future__ import annotations
 
-from .process import get_client, get_feed, login_error, start, started, stop
+from ._process import get_client, get_feed, login_error, start, started, stop
 
 __all__ = ["get_client", "get_feed", "login_error", "start", "started", "stop"]

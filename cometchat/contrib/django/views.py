@@ -14,10 +14,10 @@ from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from ..asgi import Streams
 from ..web import Answer, StreamAnswer, component_answer
-from ..wsgi import events_answer
-from .process import get_feed, serving
+from ..web._asgi import Streams
+from ..web._wsgi import events_answer
+from ._process import get_feed, serving
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 

@@ -6,7 +6,7 @@ it. :class:`EventStream` hands each event to one worker of a group, for work tha
 
 from __future__ import annotations
 
-from .store import RedisStatusStore
-from .streams import EventStream
+from ._store import RedisStatusStore
+from ._streams import EventStream
 
 __all__ = ["EventStream", "RedisStatusStore"]

@@ -17,10 +17,10 @@ import redis
 from cometchat import Client
 
 from .._arguments import wrong
-from .capture import Capture
-from .codec import KINDS, decode
-from .store import RedisStatusStore
-from .wire import shut
+from ._capture import Capture
+from ._codec import KINDS, decode
+from ._store import RedisStatusStore
+from ._wire import shut
 
 logger = logging.getLogger("cometchat.redis")
 

@@ -28,7 +28,7 @@ from cometchat import (
     User,
 )
 
-from ._arguments import wrong
+from .._arguments import wrong
 from ._component import COMPONENT_ETAG, component_script, status_tag
 
 __all__ = [

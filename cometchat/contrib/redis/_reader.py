@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence, Tuple
 
 import redis
 
-from .wire import shut
+from ._wire import shut
 
 logger = logging.getLogger("cometchat.redis")
 

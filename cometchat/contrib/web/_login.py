@@ -21,7 +21,7 @@ from cometchat import (
     InvalidArgumentException,
 )
 
-from .settings import Configuration
+from ._settings import Configuration
 
 logger = logging.getLogger("cometchat.web")
 

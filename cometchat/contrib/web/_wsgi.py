@@ -11,8 +11,8 @@ import socket
 import ssl
 from typing import Any, Callable, Mapping, Optional, Union
 
-from .process import server_is_ending
-from .web import Answer, StatusFeed, StreamAnswer
+from ._feed import Answer, StatusFeed, StreamAnswer
+from ._process import server_is_ending
 
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 

@@ -13,8 +13,8 @@ import threading
 import time
 from typing import AsyncIterator, List, Optional
 
-from .process import server_is_ending
-from .web import StatusFeed
+from ._feed import StatusFeed
+from ._process import server_is_ending
 
 logger = logging.getLogger("cometchat.web")
 

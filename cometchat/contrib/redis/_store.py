@@ -13,8 +13,8 @@ from redis.retry import Retry
 from cometchat import Member, Seat
 
 from .._arguments import wrong
-from .seat import RedisSeat
-from .wire import Keys
+from ._seat import RedisSeat
+from ._wire import Keys
 
 _numbers = itertools.count(1)
 

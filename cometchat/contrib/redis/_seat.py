@@ -18,8 +18,8 @@ import redis
 
 from cometchat import ConnectionException, Member, SharedStatus
 
-from .reader import Reader
-from .wire import (
+from ._reader import Reader
+from ._wire import (
     ACQUIRE,
     RELAY,
     RELEASE,
@@ -148,7 +148,7 @@ class RedisSeat:
         """See :class:`cometchat.Seat`."""
         self._ended.wait(timeout)
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """See :class:`cometchat.Seat`: the threads are the parent's, and the redis library knows of forks."""
         self._leaving = True
         self._until = 0.0

@@ -19,8 +19,8 @@ import redis
 
 from cometchat import Client, CometChatException, ConnectionListener
 
-from .codec import KINDS, METHODS, Event, encode
-from .wire import shut
+from ._codec import KINDS, METHODS, Event, encode
+from ._wire import shut
 
 logger = logging.getLogger("cometchat.redis")
 

@@ -1,0 +1,15 @@
+"""CometChat in a Flask application: a client per serving process, views, a light for templates, commands.
+
+::
+
+    app.config["COMETCHAT"] = {"APP_ID": "...", "REGION": "us", "UID": "...", "AUTH_KEY": "..."}
+    cometchat = CometChatFlask(app)
+"""
+
+from __future__ import annotations
+
+from ._extension import CometChatFlask
+from ._signals import status_changed
+from ._views import cometchat_status
+
+__all__ = ["CometChatFlask", "cometchat_status", "status_changed"]
