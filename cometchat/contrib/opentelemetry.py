@@ -11,11 +11,13 @@ import threading
 import weakref
 from typing import Any, Callable, Iterable, List, Optional
 
-from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
-
 from cometchat import __version__
 
+from ._extras import naming_the_extra
 from ._metrics import METRICS, Clients, Kind, Metric, Source, invalid
+
+with naming_the_extra("opentelemetry"):
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
 
 __all__ = ["Instrumentation", "instrument"]
 

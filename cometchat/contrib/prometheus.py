@@ -11,11 +11,13 @@ import threading
 import weakref
 from typing import Iterable, List, Sequence, Tuple, Union
 
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-
+from ._extras import naming_the_extra
 from ._metrics import METRICS, Clients, Kind, Metric, Reading, Source, invalid
+
+with naming_the_extra("prometheus"):
+    from prometheus_client import REGISTRY, CollectorRegistry
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
 
 __all__ = ["CometChatCollector", "register", "unregister"]
 

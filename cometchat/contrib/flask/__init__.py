@@ -8,8 +8,11 @@
 
 from __future__ import annotations
 
-from ._extension import CometChatFlask
-from ._signals import status_changed
-from ._views import cometchat_status
+from .._extras import naming_the_extra
+
+with naming_the_extra("flask"):
+    from ._extension import CometChatFlask
+    from ._signals import status_changed
+    from ._views import cometchat_status
 
 __all__ = ["CometChatFlask", "cometchat_status", "status_changed"]
