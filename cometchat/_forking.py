@@ -15,6 +15,8 @@ import os
 import sys
 from typing import Iterable, List, Protocol
 
+from . import _fork  # noqa: F401  # its hooks run before those below, until the clients register there
+
 logger = logging.getLogger("cometchat.client")
 
 

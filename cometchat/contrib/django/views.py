@@ -1,13 +1,14 @@
-"""The views: what :mod:`cometchat.contrib.web` answers, as Django's responses. They are open to everybody who asks.
+"""The views: what :mod:`cometchat.contrib.web` answers, as Django's responses. They are open to every visitor.
 
-Who may see the status is the site's to say: ``login_required(views.status)`` in a urlconf of its own.
+The site decides who may see the status: ``login_required(views.status)`` in a urlconf of its own.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, Callable, Iterator, Optional, TypeVar, cast
+from typing import Any, Callable, Mapping, Optional, TypeVar, cast
 
+import django
 from django.contrib.auth import decorators
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -15,11 +16,13 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from ..web import Answer, StreamAnswer, component_answer
+from ..web._answers import STREAM_HEADERS
 from ..web._asgi import Streams
+from ..web._feed import StatusFeed
 from ..web._wsgi import events_answer
 from ._process import get_feed, serving
 
-V = TypeVar("V", bound=Callable[..., HttpResponseBase])
+V = TypeVar("V", bound=Callable[..., Any])
 
 _streams: Optional[Streams] = None
 
@@ -36,25 +39,45 @@ def status(request: HttpRequest) -> HttpResponse:
     return _response(get_feed().status_answer())
 
 
-@require_safe
-def events(request: HttpRequest) -> HttpResponseBase:
-    """Server-sent events: the status, at once and at each change. 204 where the server can't hold a stream."""
+def _events(request: HttpRequest) -> HttpResponseBase:
+    """Server-sent events: the status, at once and at each change. 204 if the server can't hold a stream."""
     feed = get_feed()
-    is_async = isinstance(request, ASGIRequest)
-    if is_async:  # all of them hold one thread
-        answer = feed.events_answer(True, sys.maxsize)
+    limit = serving.configuration.max_streams
+    body: Any
+    headers: Mapping[str, str]
+    if isinstance(request, ASGIRequest):
+        body = _streams_of(feed).open(limit)
+        headers = STREAM_HEADERS
     else:
-        answer = events_answer(feed, request.META, serving.configuration.max_streams)
-    if isinstance(answer, Answer):
-        return _response(answer)
-    if request.method == "HEAD":
-        return _response(Answer(answer.status, answer.content_type, "", answer.headers))
-    body: Any = _streams_of(feed).events() if is_async else _encoded(answer)
-    response = StreamingHttpResponse(body, status=answer.status, content_type=answer.content_type)
-    _set_headers(response, answer)
+        answer = events_answer(feed, request.META, limit)
+        body = answer.body if isinstance(answer, StreamAnswer) else None
+        headers = answer.headers
+    if body is None or request.method == "HEAD":
+        if body is not None:
+            body.close()
+        return _response(Answer(204 if body is None else 200, "text/event-stream", "", headers))
+    response = StreamingHttpResponse(body, content_type="text/event-stream")
+    _set_headers(response, headers)
     # GZipMiddleware would hold the events back.
     response.headers["Content-Encoding"] = "identity"
     return response
+
+
+@require_safe
+def _events_on_a_thread(request: HttpRequest) -> HttpResponseBase:
+    return _events(request)
+
+
+@require_safe
+async def _events_on_the_loop(request: HttpRequest) -> HttpResponseBase:
+    return _events(request)
+
+
+#: Under ASGI Django gives a view that is not asynchronous a thread, which lives as long as the stream. Before
+#: Django 5.1 login_required() can't wrap an asynchronous view.
+_is_async = "django.core.asgi" in sys.modules and django.VERSION >= (5, 1)
+
+events: Callable[[HttpRequest], Any] = _events_on_the_loop if _is_async else _events_on_a_thread
 
 
 @_open
@@ -71,31 +94,19 @@ def script(request: HttpRequest) -> HttpResponse:
     return _response(component_answer(request.headers.get("If-None-Match")))
 
 
-def _streams_of(feed: Any) -> Streams:
+def _streams_of(feed: StatusFeed) -> Streams:
     global _streams
     if _streams is None or _streams.feed is not feed:
         _streams = Streams(feed)
     return _streams
 
 
-def _encoded(answer: StreamAnswer) -> Iterator[bytes]:
-    """Django closes a generator when the browser has gone, and this one closes the feed's."""
-    body = answer.body
-    try:
-        for piece in body:
-            yield piece.encode()
-    finally:
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
-
-
 def _response(answer: Answer) -> HttpResponse:
     response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
-    _set_headers(response, answer)
+    _set_headers(response, answer.headers)
     return response
 
 
-def _set_headers(response: HttpResponseBase, answer: Any) -> None:
-    for name, value in answer.headers.items():
+def _set_headers(response: HttpResponseBase, headers: Any) -> None:
+    for name, value in headers.items():
         response.headers[name] = value

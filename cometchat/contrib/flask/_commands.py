@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 from cometchat import Client
 
 from ..web._commands import run, token_error
-from ..web._feed import status_report
+from ..web._report import status_report
 from ..web._settings import Configuration
 
 

@@ -37,8 +37,8 @@ class CometChatFlask:
     """The extension.
 
     :param app: the application; or call :meth:`init_app` later.
-    :param guard: called before the views of the status (not of the health, nor of the script). What it returns is
-        answered in their place; None lets them answer.
+    :param guard: called before the views of the status, the stream and the health (not of the script). What it
+        returns is answered in their place; None lets them answer.
     :raises CometChatException: ``INVALID_GUARD``; as :meth:`init_app`.
     """
 

@@ -9,6 +9,10 @@ from flask import Flask
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
 
+from .._safe_log import SafeLog
+
+logger = SafeLog("cometchat.web")
+
 #: Sent at each change, on the client's dispatcher thread: ``receiver(app, status, error)``. ``error`` is None, or the
 #: reason why an attempt failed or a connection broke.
 status_changed = blinker.signal("cometchat-status-changed")
@@ -22,7 +26,14 @@ class Signals(ConnectionListener):
         self._client = client
 
     def _send(self, status: CometChatWSState, error: Optional[CometChatException] = None) -> None:
-        status_changed.send(self._app, status=status, error=error)
+        if getattr(status_changed, "is_muted", False):
+            return
+        # Not status_changed.send(), where a receiver that raises keeps the others from being called.
+        for receiver in list(status_changed.receivers_for(self._app)):
+            try:
+                receiver(self._app, status=status, error=error)
+            except Exception:
+                logger.exception("A receiver of status_changed raised: %r", receiver)
 
     def on_connecting(self) -> None:
         self._send(CometChatWSState.CONNECTING)

@@ -7,8 +7,8 @@ from typing import Any, Callable, Optional, Union
 from flask import Blueprint, Response, abort, request, url_for
 from markupsafe import Markup, escape
 
+from ..web._answers import Answer, StreamAnswer, component_answer
 from ..web._component import status_tag
-from ..web._feed import Answer, StreamAnswer, component_answer
 from ..web._serving import Serving
 from ..web._wsgi import events_answer
 
@@ -18,26 +18,32 @@ def _response(answer: Union[Answer, StreamAnswer]) -> Response:
 
 
 def blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprint:
+    """The views of one application.
+
+    :param guard: see :class:`CometChatFlask`.
+    """
     views = Blueprint("cometchat", __name__)
+
+    def guarded(answer: Callable[[], Union[Answer, StreamAnswer]]) -> Any:
+        refused = None if guard is None else guard()
+        return _response(answer()) if refused is None else refused
 
     @views.get("/status")
     def status() -> Any:
-        refused = None if guard is None else guard()
-        return _response(serving.feed.status_answer()) if refused is None else refused
+        return guarded(serving.feed.status_answer)
 
     @views.get("/events")
     def events() -> Any:
-        refused = None if guard is None else guard()
-        if refused is not None:
-            return refused
-        return _response(events_answer(serving.feed, request.environ, serving.configuration.max_streams))
+        return guarded(
+            lambda: events_answer(serving.feed, request.environ, serving.configuration.max_streams)
+        )
 
     @views.get("/health")
     @views.get("/health/<probe>")
-    def health(probe: str = "ready") -> Response:
+    def health(probe: str = "ready") -> Any:
         if probe not in ("live", "ready"):
             abort(404)
-        return _response(serving.feed.health_answer(probe))
+        return guarded(lambda: serving.feed.health_answer(probe))
 
     @views.get("/cometchat-status.js")
     def script() -> Response:

@@ -1,22 +1,16 @@
-"""What a web application answers about its client: the status, a stream of its changes, its health, and the indicator.
+"""The status of a client for any number of pages: as JSON, as a stream of its changes, and as a health check.
 
-Knows no framework. The standard library, and public names of ``cometchat`` only: the modules for frameworks turn an
-:class:`Answer` into a response of theirs, and hold no rule of their own.
+Knows no framework. The packages for frameworks turn an :class:`Answer` into a response of their own and decide nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
 import random
 import threading
 import time
-import weakref
-from dataclasses import dataclass
-from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
 
 from cometchat import (
     Client,
@@ -27,116 +21,36 @@ from cometchat import (
     LoginListener,
     User,
 )
+from cometchat._fork import ForkSafeDefaults, Layer, register
 
 from .._arguments import wrong
-from ._component import COMPONENT_ETAG, component_script, status_tag
+from .._fork_lock import ForkLock
+from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer, StreamSlots
+from ._report import UP, AnyClient, report_of, user_and_error, without_details
 
-__all__ = [
-    "Answer",
-    "AnyClient",
-    "COMPONENT_ETAG",
-    "DEFAULT_MAX_AGE",
-    "DEFAULT_MAX_STREAMS",
-    "StatusFeed",
-    "StreamAnswer",
-    "component_answer",
-    "component_script",
-    "status_report",
-    "status_tag",
-]
-
-logger = logging.getLogger("cometchat.web")
-
-#: What has the public methods: a client, or the class with the process's shared one.
-AnyClient = Union[Client, Type[CometChat]]
-
-#: Streams of a process, where nothing else is said: each holds a thread of the server, of which there may be only four.
+#: Maximum number of streams in a process whose server does not tell how many threads it has. Each holds a thread.
 DEFAULT_MAX_STREAMS = 2
 
-#: Seconds after which a stream ends; the browser opens the next. Below the 30 s that gunicorn gives a worker to end.
+#: Maximum age of a stream, in seconds; the browser then opens the next. Below the 30 s that gunicorn gives a worker.
 DEFAULT_MAX_AGE = 25.0
 
-#: Seconds between a stream's own looks: a listener that holds the dispatcher thread up must not make the page lie.
+#: Interval in which a stream reads the status itself, in seconds: the call of its listener may be late.
 _LOOK = 0.5
 
-#: Milliseconds after which a browser without the component opens a stream again.
+#: Time after which a browser without the component opens a stream again, in milliseconds.
 _RETRY = 1000
 
-_UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
 
-_NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+class StatusFeed(ForkSafeDefaults):
+    """The status of a client for any number of pages: one listener on the client, one feed per process.
 
+    Any thread may call any method. In the child of a fork the feed works on, without the parent's streams.
 
-@dataclass(frozen=True)
-class Answer:
-    """What to answer to a request."""
-
-    status: int
-    content_type: str
-    body: str
-    headers: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class StreamAnswer:
-    """The same, where the body comes piece by piece. Close the iterator when the browser has gone."""
-
-    status: int
-    content_type: str
-    body: Iterator[str]
-    headers: Mapping[str, str]
-
-
-def status_report(client: AnyClient, since: Optional[float] = None) -> Dict[str, Any]:
-    """The status for a page: JSON-able, without secrets. Any thread; makes no call.
-
-    :param client: a Client, or CometChat, before ``init`` too.
-    :param since: Unix seconds of the last change, where they are known: a :class:`StatusFeed` knows.
-    :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: None, or while the connection is down the
-        newest error's ``code`` and ``message``; ``user``: the uid, or None.
-    """
-    return _report(client, since)
-
-
-def _report(
-    client: AnyClient,
-    since: Optional[float],
-    passed: Optional[CometChatException] = None,
-    login_error: Optional[CometChatException] = None,
-) -> Dict[str, Any]:
-    status = client.get_connection_status()
-    user, error = _user_and_error(client)
-    reason = None
-    if error is None or error is passed:
-        error = login_error if user is None else None
-    if error is not None and status not in _UP:
-        reason = {"code": error.code, "message": error.message}
-    return {"status": status.value, "since": _iso(since), "reason": reason, "user": user}
-
-
-def _user_and_error(client: AnyClient) -> Tuple[Optional[str], Optional[CometChatException]]:
-    try:
-        info = client.connection_info()
-        return info.uid, info.last_error
-    except CometChatException as closed_or_not_begun:
-        return None, closed_or_not_begun
-
-
-def _iso(seconds: Optional[float]) -> Optional[str]:
-    if seconds is None:
-        return None
-    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-class StatusFeed:
-    """The status of a client for any number of pages: one listener on the client, one per process.
-
-    All methods may be called from any thread. In the child of a fork it goes on, without the parent's streams.
-
-    :param client: a Client, or CometChat. It is never closed by the feed.
+    :param client: a Client, or CometChat. The feed never closes it.
     :param keep_alive: seconds (> 0) between signs of life on a stream.
-    :param max_streams: how many streams (>= 0) may be open in this process: below the number of the server's threads.
-    :param max_age: seconds (> 0) after which a stream ends, so that its thread is freed and its worker can stop.
+    :param max_streams: maximum number (>= 0) of streams in this process: less than the number of the server's threads.
+    :param max_age: seconds (> 0) after which a stream ends, so that its thread is free and its worker can stop.
+    :param details: True shows visitors the message of an error and the uid too. Messages name hosts, ports and files.
     :raises CometChatException: ``INVALID_<PARAMETER>``; ``ERR_CLIENT_CLOSED``.
     """
 
@@ -147,6 +61,7 @@ class StatusFeed:
         keep_alive: float = 10.0,
         max_streams: int = DEFAULT_MAX_STREAMS,
         max_age: float = DEFAULT_MAX_AGE,
+        details: bool = False,
     ) -> None:
         if not isinstance(client, Client) and client is not CometChat:
             raise wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
@@ -156,55 +71,59 @@ class StatusFeed:
         self._max_age = _seconds("max_age", max_age)
         if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
             raise wrong("max_streams", "give a whole number from 0")
+        if not isinstance(details, bool):
+            raise wrong("details", "give True or False")
         self._max_streams = max_streams
+        self._details = details
         self._closed = False
-        self._warned = False
+        self._lock = ForkLock()
+        self._slots = StreamSlots()
         self._status = client.get_connection_status()
         self._since = time.time()
-        # The newest error when the connection was last up: no reason of what comes after.
-        self._passed = _user_and_error(client)[1] if self._status in _UP else None
+        # The newest error when the connection was last up: it is not the reason of a later loss.
+        self._past = user_and_error(client)[1] if self._status in UP else None
         self._login_error: Optional[CometChatException] = None
-        # A status that a stream saw before the listener was told of it: that call is no change then.
-        self._untold: Optional[CometChatWSState] = None
+        # A status that a stream read before the listener was called with it: that call then brings no change.
+        self._read_early: Optional[CometChatWSState] = None
         self._version = 0
-        self.begin_anew()
         self._registration = contextlib.ExitStack()
-        self._registration.enter_context(client.connection_listener(_Waker(self)))
+        self._registration.enter_context(client.connection_listener(_StatusListener(self)))
         login_id = f"cometchat-status-{id(self)}"
-        client.add_login_listener(login_id, _LoginWaker(self))
+        client.add_login_listener(login_id, _LoginListener(self))
         self._registration.callback(client.remove_login_listener, login_id)
-        _feeds.add(self)
+        register(Layer.APPLICATION, self)
 
-    def begin_anew(self) -> None:
-        """In the child of a fork, by itself: the lock may be a thread's that is not here, and so are the streams."""
-        self._changed = threading.Condition()
-        self._streams = 0
+    def reset_after_fork(self) -> None:
+        """In the child: the streams are the parent's. The lock resets itself."""
+        self._slots.reset_after_fork()
 
     def report(self) -> Dict[str, Any]:
-        """:func:`status_report`, with the time of the last change, and without an error that a connection has ended."""
-        return _report(self._client, self._look()[1], self._passed, self._login_error)
+        """Return what :func:`status_report` does, with the time of the last change and without outdated errors.
+
+        For your own eyes: visitors get :meth:`public_report`.
+        """
+        return report_of(self._client, self._look()[1], self._past, self._login_error)
+
+    def public_report(self) -> Dict[str, Any]:
+        """Return what visitors may see: of an error the code alone, and no uid, unless ``details`` is True."""
+        return self.report() if self._details else without_details(self.report())
 
     def status_answer(self) -> Answer:
-        """The report as JSON, not to be cached."""
-        return Answer(200, "application/json", json.dumps(self.report()), dict(_NO_STORE))
+        """Answer with the public report as JSON, not to be cached."""
+        return Answer(200, "application/json", json.dumps(self.public_report()), dict(NO_STORE))
 
     def events(self, gone: Optional[Callable[[], bool]] = None) -> Iterator[str]:
-        """A stream of server-sent events: at once the status, then the status at each change.
+        """Return a stream of server-sent events: the status now, then the status at each change.
 
-        Events: ``status``, whose data is the report as JSON; ``alive``, whose data is the seconds to the next sign of
-        life (a comment would do for proxies, but a page can't see comments). Ends at :meth:`close`, at its greatest
-        age, and when it is closed; the thread that takes from it waits in between.
+        Events: ``status``, whose data is the public report as JSON; ``alive``, whose data is the seconds to the next
+        sign of life (a page can't see comments). It ends at :meth:`close`, at its maximum age, and when it is closed.
+        The thread that takes from it waits in between.
 
-        :param gone: asked every half second: has the browser gone? Else that is noticed at the second piece after it.
+        :param gone: asked every half second: has the browser closed the connection? Without it the server notices
+            when it writes the second piece after that.
         """
-        with self._changed:
-            self._streams += 1
-        try:
-            yield f"retry: {_RETRY}\n" + self._alive
-            yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0), gone)  # nosec B311
-        finally:
-            with self._changed:
-                self._streams -= 1
+        yield f"retry: {_RETRY}\n" + self._alive
+        yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0), gone)  # nosec B311
 
     def _reports(self, end: float, gone: Optional[Callable[[], bool]]) -> Iterator[str]:
         seen: Optional[int] = None
@@ -213,41 +132,42 @@ class StatusFeed:
             version = self._look()[0]
             if version != seen:
                 seen = version
-                yield f"event: status\ndata: {json.dumps(self.report())}\n\n"
+                yield f"event: status\ndata: {json.dumps(self.public_report())}\n\n"
             elif time.monotonic() >= next_alive:
                 next_alive = time.monotonic() + self._keep_alive
                 yield self._alive
             else:
                 self._wait(version, min(_LOOK, next_alive - time.monotonic(), end - time.monotonic()))
 
+    def take_slot(self, max_streams: Optional[int] = None) -> Optional[Slot]:
+        """Return the right to hold a stream open, or None if there are too many. Release it when the stream ends.
+
+        :param max_streams: in place of the feed's own, if the server is known to bear more or fewer.
+        """
+        limit = self._max_streams if max_streams is None else max_streams
+        with self._lock:
+            slot = None if self._closed else self._slots.take(limit)
+        if slot is None and not self._closed:
+            self._slots.report_full(limit)
+        return slot
+
     def events_answer(
         self, concurrent: bool, max_streams: Optional[int] = None, gone: Optional[Callable[[], bool]] = None
     ) -> Union[Answer, StreamAnswer]:
-        """The stream; or 204, which ends a browser's wish for one, so that the component asks for the JSON instead.
+        """Answer with the stream, or with 204 if the component should poll the JSON instead.
 
-        :param concurrent: the server can hold a stream beside other requests: WSGI's ``wsgi.multithread``.
-        :param max_streams: in place of the feed's own, where the server is known to bear more.
+        :param concurrent: the server can answer other requests beside a stream: WSGI's ``wsgi.multithread``.
+        :param max_streams: as in :meth:`take_slot`.
         :param gone: as in :meth:`events`.
         """
-        headers = {**_NO_STORE, "X-Accel-Buffering": "no"}
-        if not concurrent or self._closed or self._is_full(self._max_streams if max_streams is None else max_streams):
+        headers = dict(STREAM_HEADERS)
+        slot = self.take_slot(max_streams) if concurrent else None
+        if slot is None:
             return Answer(204, "text/event-stream", "", headers)
-        return StreamAnswer(200, "text/event-stream", self.events(gone), headers)
-
-    def _is_full(self, limit: int) -> bool:
-        if self._streams < limit:
-            return False
-        if not self._warned and limit:
-            self._warned = True
-            logger.info(
-                "%d status streams are open in this process: further pages ask every few seconds instead. max_streams"
-                " may be higher, as long as it is below the number of the server's threads.",
-                limit,
-            )
-        return True
+        return StreamAnswer(200, "text/event-stream", CountedStream(self.events(gone), slot), headers)
 
     def health_answer(self, probe: str = "ready") -> Answer:
-        """For load balancers and Kubernetes: 200 or 503, and why, as ``application/health+json``.
+        """Answer a load balancer or Kubernetes: 200 or 503, as ``application/health+json``.
 
         :param probe: ``"ready"``: 200 while the connection is up, throttled or not. ``"live"``: 503 once the client is
             closed or its threads are gone, which a new process cures; an outage it does not.
@@ -255,17 +175,17 @@ class StatusFeed:
         """
         if probe not in ("live", "ready"):
             raise wrong("probe", 'give "live" or "ready"')
-        report = self.report()
+        report = self.public_report()
         status, reason = report["status"], report["reason"]
         grade = {"connected": "pass", "featureThrottled": "warn"}.get(status, "fail")
         check: Dict[str, Any] = {"componentType": "component", "observedValue": status, "status": grade}
         check["time"] = report["since"]
         if reason is not None:
-            check["output"] = f"{reason['code']}: {reason['message']}"
+            check["output"] = ": ".join(reason.values())
         if probe == "live":
             grade = "pass" if self._is_live(reason) else "fail"
         body = {"status": grade, "checks": {"cometchat:connection": [check]}}
-        return Answer(503 if grade == "fail" else 200, "application/health+json", json.dumps(body), dict(_NO_STORE))
+        return Answer(503 if grade == "fail" else 200, "application/health+json", json.dumps(body), dict(NO_STORE))
 
     def _is_live(self, reason: Optional[Mapping[str, str]]) -> bool:
         if reason is not None and reason["code"] == "ERR_CLIENT_CLOSED":
@@ -275,50 +195,50 @@ class StatusFeed:
         return any(thread.name.startswith("cometchat-") for thread in threading.enumerate())
 
     def close(self) -> None:
-        """End the streams and the registration of the listener. Does not wait; again: nothing."""
+        """End the streams and remove the listeners. Does not wait; no-op when called twice."""
         self._closed = True
         self._registration.close()
-        with self._changed:
-            self._changed.notify_all()
+        with self._lock:
+            self._lock.notify_all()
 
     # --- the status, and its changes
 
     def _look(self, told: Optional[CometChatWSState] = None, *, error: bool = False) -> Tuple[int, float]:
-        """Take the status as it is now; returns the change's number and its time.
+        """Read the status. Returns the number of the last change and its time.
 
-        :param told: what a listener's call told of: the status may be a later one by now, and that one counts.
+        :param told: the status that the listener was called with. The client may have a later one by now.
         """
         status = self._client.get_connection_status()
-        if status in _UP and (status is not self._status or told is status):
-            self._passed = _user_and_error(self._client)[1]
-        with self._changed:
+        if status in UP and (status is not self._status or told is status):
+            self._past = user_and_error(self._client)[1]
+        with self._lock:
             if status is not self._status:
                 self._status, self._since = status, time.time()
-                self._untold = status if told is not status else None
-            elif told is status and status is not self._untold:
+                self._read_early = status if told is not status else None
+            elif told is status and status is not self._read_early:
                 self._since = time.time()
             elif not error:
-                self._untold = None if told is status else self._untold
+                self._read_early = None if told is status else self._read_early
                 return self._version, self._since
             self._version += 1
-            self._changed.notify_all()
+            self._lock.notify_all()
             return self._version, self._since
 
     def _wait(self, version: int, timeout: float) -> None:
-        with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
+        with self._lock:
+            self._lock.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
 
     def notice(self, told: Optional[CometChatWSState]) -> None:
-        """The client's listener was called: of a status, or None: of an error or a login. For the listener alone."""
+        """Take in a call of the client's listener: of a status, or None for an error or a login."""
         self._look(told, error=told is None)
 
     def notice_login(self, error: Optional[CometChatException]) -> None:
-        """The same of a login: how it failed, or None."""
+        """Take in that a login failed, or None: that one succeeded."""
         self._login_error = error
         self.notice(None)
 
 
-class _Waker(ConnectionListener):
+class _StatusListener(ConnectionListener):
     """Runs on the dispatcher thread, and only wakes the streams."""
 
     def __init__(self, feed: StatusFeed) -> None:
@@ -340,7 +260,7 @@ class _Waker(ConnectionListener):
         self._feed.notice(None)
 
 
-class _LoginWaker(LoginListener):
+class _LoginListener(LoginListener):
     def __init__(self, feed: StatusFeed) -> None:
         self._feed = feed
 
@@ -352,32 +272,6 @@ class _LoginWaker(LoginListener):
 
     def logout_success(self) -> None:
         self._feed.notice_login(None)
-
-
-_feeds: weakref.WeakSet[StatusFeed] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for feed in list(_feeds):
-        feed.begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-# The web component.
-
-
-def component_answer(if_none_match: Optional[str] = None) -> Answer:
-    """The script; 304 to a browser that has it already.
-
-    :param if_none_match: the request's header of this name.
-    """
-    headers = {"Cache-Control": "no-cache", "ETag": COMPONENT_ETAG, "X-Content-Type-Options": "nosniff"}
-    if if_none_match is not None and COMPONENT_ETAG in if_none_match:
-        return Answer(304, "text/javascript; charset=utf-8", "", headers)
-    return Answer(200, "text/javascript; charset=utf-8", component_script(), headers)
 
 
 def _seconds(name: str, value: object) -> float:

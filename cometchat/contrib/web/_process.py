@@ -35,7 +35,7 @@ def loading_modules() -> Set[str]:
         frame = frame.f_back
     if "gunicorn.arbiter" in sys.modules:
         names.add("gunicorn.arbiter")
-        names.update(cls.__module__ for cls in type(_who_is_told_to_end()).__mro__)
+        names.update(cls.__module__ for cls in type(told_to_end()).__mro__)
     return names
 
 
@@ -65,7 +65,7 @@ def act(serving: Serving, role: Role) -> None:
     elif role is Role.FORKS and uwsgi is not None:
         _follow_uwsgi(uwsgi, serving)
     elif role is Role.FORKS:
-        serving.start_after_fork()
+        serving.start_after_forks()
 
 
 def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
@@ -80,12 +80,12 @@ def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
     uwsgi.post_fork_hook = after_fork
 
 
-def _who_is_told_to_end() -> object:
+def told_to_end() -> object:
     """The object whose method SIGTERM calls: gunicorn's worker, uvicorn's server."""
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
 
 def server_is_ending() -> Callable[[], bool]:
     """A function that says whether the server was told to end: it would wait for the streams. Unknown: it was not."""
-    told = _who_is_told_to_end()
+    told = told_to_end()
     return lambda: not getattr(told, "alive", True) or bool(getattr(told, "should_exit", False))

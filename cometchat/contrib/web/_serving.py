@@ -1,28 +1,27 @@
 """What a process of a web application has one of: the client, its login, and the feed of its status for pages.
 
-Nothing is made before it is asked for or the process begins to serve: not while the application is only imported, and
+Nothing is made before it is asked for or the process starts to serve: not while the application is only imported, and
 not in a parent that only starts workers. Nothing here waits for the network.
 """
 
 from __future__ import annotations
 
-import logging
-import os
 import threading
-import weakref
 from typing import Callable, Optional
 
 from cometchat import Client, CometChatException
+from cometchat._fork import ForkSafeDefaults, Layer, register
 
+from .._safe_log import SafeLog
 from ._feed import DEFAULT_MAX_STREAMS, StatusFeed
 from ._login import Login, SiteClient
 from ._settings import Configuration
 
-logger = logging.getLogger("cometchat.web")
+logger = SafeLog("cometchat.web")
 
 
-class Serving:
-    """The parts, each made at its first use, once, whichever thread comes first. Any thread.
+class Serving(ForkSafeDefaults):
+    """The parts, each made once, at its first use. Any thread.
 
     :param read: returns the settings; called at the first use, and again after :meth:`stop`.
     :param on_made: called with the client when it is made, before it logs in, on the thread that needs it.
@@ -44,7 +43,7 @@ class Serving:
         self._feed: Optional[StatusFeed] = None
         self._login: Optional[Login] = None
         self._starts_after_fork = False
-        _all.add(self)
+        register(Layer.APPLICATION, self)
 
     @property
     def configuration(self) -> Configuration:
@@ -69,37 +68,37 @@ class Serving:
 
     @property
     def started(self) -> bool:
-        """A login was begun."""
+        """Whether a login was started."""
         return self._login is not None
 
     @property
     def login_error(self) -> Optional[CometChatException]:
-        """Why the newest login failed; None where none has, or one has succeeded since."""
+        """Why the newest login failed; None if none has failed, or one has succeeded since."""
         client = self._client
         return None if client is None else client.login_error
 
     def start(self) -> Client:
-        """Begin the login, behind the caller's back; again: nothing."""
+        """Log in, in the background. No-op when called twice."""
         with self._lock:
             client = self._made()
             if self._login is None:
                 self._login = Login(client, self.configuration, self._ready)
-                self._login.begin()
+                self._login.start()
             return client
 
-    def start_after_fork(self) -> None:
+    def start_after_forks(self) -> None:
         """This process only forks others: each of them calls :meth:`start`."""
         self._starts_after_fork = True
 
     def start_in_child(self) -> None:
-        """As :meth:`start`, where an error would only be printed, and the worker would go on: it is logged."""
+        """As :meth:`start`, in a place where an error would only be printed: it is logged."""
         try:
             self.start()
         except Exception:
             logger.exception("The connection of this worker can't be started.")
 
     def stop(self) -> None:
-        """End everything; what is asked for afterwards is made anew."""
+        """End everything. What is asked for afterwards is made again."""
         with self._lock:
             client, feed, login = self._client, self._feed, self._login
             self._client = self._feed = self._login = self._configuration = None
@@ -110,21 +109,26 @@ class Serving:
         if client is not None:
             client.close()
 
-    def begin_anew(self) -> None:
-        """In the child of a fork, by itself: locks that another thread may have held, a login that was under way."""
+    def reset_after_fork(self) -> None:
+        """In the child: replace locks that a thread of the parent may hold."""
         self._lock = threading.RLock()
+        if self._login is not None:
+            self._login.reset_after_fork()
+
+    def start_after_fork(self) -> None:
+        """In the child: log in, if the parent wanted to."""
         login, client = self._login, self._client
         if login is None or client is None:
             if self._starts_after_fork:
                 self.start_in_child()
-            return
-        login.begin_anew()
-        if client.settings.connect_after_fork and client.get_logged_in_user() is None:
-            login.begin()
+        elif client.settings.connect_after_fork and client.get_logged_in_user() is None:
+            login.start()
 
     def _made(self) -> SiteClient:
-        client = self._client
+        client, login = self._client, self._login
         if client is not None:
+            if login is not None:
+                login.ensure_started()
             return client
         with self._lock:
             if self._client is None:
@@ -135,19 +139,8 @@ class Serving:
                     made,
                     keep_alive=configuration.keep_alive,
                     max_streams=DEFAULT_MAX_STREAMS if streams is None else streams,
+                    details=configuration.details,
                 )
                 self._on_made(made)
                 self._client = made
             return self._client
-
-
-_all: weakref.WeakSet[Serving] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for serving in list(_all):
-        serving.begin_anew()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)

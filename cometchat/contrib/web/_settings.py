@@ -25,7 +25,7 @@ STARTS = ("auto", "request", "never")
 FIELDS: Mapping[str, str] = {one.name.upper(): one.name for one in dataclasses.fields(AppSettings)}
 
 #: Keys that are not fields of AppSettings.
-OWN_KEYS = ("APP_ID", "UID", "AUTH_KEY", "AUTH_TOKEN", "REFRESH", "START", "MAX_STREAMS", "KEEP_ALIVE")
+OWN_KEYS = ("APP_ID", "UID", "AUTH_KEY", "AUTH_TOKEN", "REFRESH", "START", "MAX_STREAMS", "KEEP_ALIVE", "DETAILS")
 
 _CREDENTIALS = "give UID and AUTH_KEY, or AUTH_TOKEN"
 
@@ -67,6 +67,7 @@ class Configuration:
     :ivar start: one of :data:`STARTS`.
     :ivar max_streams: how many streams of events may each hold a thread of this process; None: what suits the server.
     :ivar keep_alive: seconds between signs of life on a stream.
+    :ivar details: visitors may see messages of errors and the uid.
     :ivar options: the framework's own keys, each with a value.
     """
 
@@ -79,6 +80,7 @@ class Configuration:
     start: str
     max_streams: Optional[int]
     keep_alive: float
+    details: bool
     options: Mapping[str, Any]
 
     def log_in(self, client: Client) -> None:
@@ -138,6 +140,7 @@ def examine(
         start=value.get("START", "auto"),
         max_streams=value.get("MAX_STREAMS"),
         keep_alive=10.0 if value.get("KEEP_ALIVE") is None else float(value["KEEP_ALIVE"]),
+        details=bool(value.get("DETAILS")),
         options={key: value.get(key, option.default) for key, option in options.items()},
     )
     return configuration, []
@@ -233,7 +236,7 @@ def _own(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Proble
     for key, option in options.items():
         if key in value and not option.is_right(value[key]):
             problems.append(Problem("E007", f"{NAME}: {key} is wrong.", option.hint))
-    for key in ("MAX_STREAMS", "KEEP_ALIVE"):
+    for key in ("MAX_STREAMS", "KEEP_ALIVE", "DETAILS"):
         if value.get(key) is None:
             continue
         arguments: Dict[str, Any] = {key.lower(): value[key]}
