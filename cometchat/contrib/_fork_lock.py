@@ -33,7 +33,7 @@ class ForkLock(ForkSafeDefaults):
         self._condition.release()
 
     def acquire(self, timeout: float = -1) -> bool:
-        """Take the lock. Returns False if another thread holds it for longer than ``timeout`` seconds (-1: no limit)."""
+        """Take the lock. Returns False if another thread holds it for ``timeout`` seconds (-1: no limit)."""
         return self._condition.acquire(timeout=timeout)
 
     def release(self) -> None:

@@ -1,7 +1,7 @@
 """A program that forks while another thread holds the locks of 25 status feeds.
 
-Usage: feed_fork_program.py URL APP_ID AUTH_KEY. The child prints how many clients are connected, how many listeners were
-told so, and how many feeds report it. The parent prints the child's status and how many of its own feeds answer.
+Usage: feed_fork_program.py URL APP_ID AUTH_KEY. The child prints how many clients are connected, how many listeners
+were told so, and how many feeds report it. The parent prints the child's status and how many of its feeds answer.
 """
 
 from __future__ import annotations

@@ -5,10 +5,9 @@ The site decides who may see the status: ``login_required(views.status)`` in a u
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Callable, Mapping, Optional, TypeVar, cast
+from typing import Any, AsyncIterator, Callable, Mapping, Optional, TypeVar, cast
 
-import django
+from asgiref.sync import SyncToAsync
 from django.contrib.auth import decorators
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -17,12 +16,12 @@ from django.views.decorators.http import require_safe
 
 from ..web import Answer, StreamAnswer, component_answer
 from ..web._answers import STREAM_HEADERS
-from ..web._asgi import Streams
+from ..web._asgi import Page, Streams
 from ..web._feed import StatusFeed
 from ..web._wsgi import events_answer
 from ._process import get_feed, serving
 
-V = TypeVar("V", bound=Callable[..., Any])
+V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 
 _streams: Optional[Streams] = None
 
@@ -39,14 +38,16 @@ def status(request: HttpRequest) -> HttpResponse:
     return _response(get_feed().status_answer())
 
 
-def _events(request: HttpRequest) -> HttpResponseBase:
+@require_safe
+def events(request: HttpRequest) -> HttpResponseBase:
     """Server-sent events: the status, at once and at each change. 204 if the server can't hold a stream."""
     feed = get_feed()
     limit = serving.configuration.max_streams
     body: Any
     headers: Mapping[str, str]
     if isinstance(request, ASGIRequest):
-        body = _streams_of(feed).open(limit)
+        page = _streams_of(feed).open(limit)
+        body = None if page is None else _Pieces(page)
         headers = STREAM_HEADERS
     else:
         answer = events_answer(feed, request.META, limit)
@@ -63,21 +64,34 @@ def _events(request: HttpRequest) -> HttpResponseBase:
     return response
 
 
-@require_safe
-def _events_on_a_thread(request: HttpRequest) -> HttpResponseBase:
-    return _events(request)
+class _Pieces:
+    """A page's stream that holds no thread of Django's."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        _release_thread()
+        async for piece in self._page:
+            yield piece
+
+    def close(self) -> None:
+        """End the stream."""
+        self._page.close()
 
 
-@require_safe
-async def _events_on_the_loop(request: HttpRequest) -> HttpResponseBase:
-    return _events(request)
+def _release_thread() -> None:
+    """End the thread that Django keeps for what is not asynchronous in this request.
 
-
-#: Under ASGI Django gives a view that is not asynchronous a thread, which lives as long as the stream. Before
-#: Django 5.1 login_required() can't wrap an asynchronous view.
-_is_async = "django.core.asgi" in sys.modules and django.VERSION >= (5, 1)
-
-events: Callable[[HttpRequest], Any] = _events_on_the_loop if _is_async else _events_on_a_thread
+    Signals, middleware and views have run on it. It would stay as long as the stream does. What needs a thread later
+    (the end of the request) gets a new one. On the event loop, in the context of the request.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is None or getattr(context, "_executor", None) is not None:  # not Django's own
+        return
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+    if executor is not None:
+        executor.shutdown(wait=False)
 
 
 @_open
