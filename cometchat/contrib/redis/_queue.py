@@ -35,6 +35,11 @@ class SeatQueue:
         self._lock = threading.RLock()
         self._bytes = 0
 
+    @property
+    def waits(self) -> int:
+        """How many items wait."""
+        return self._items.qsize()
+
     def put(self, kind: str, value: Any = None) -> None:
         """Add something small that must not be lost. Takes no lock."""
         self._items.put(Item(kind, value))
