@@ -7,16 +7,13 @@ from typing import Any, List
 
 
 class SafeLog:
-    """A logger whose methods never raise. A handler may: on a full disk or a closed stream.
-
-    :param name: of the logger.
-    """
+    """A logger whose methods never raise, although a handler may: on a full disk or a closed stream."""
 
     #: Maximum number of errors of handlers that are kept.
     _KEPT = 10
 
-    def __init__(self, name: str) -> None:
-        self._logger = logging.getLogger(name)
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
         #: The newest errors of handlers, for a debugger.
         self.failures: List[Exception] = []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Optional
 
 import blinker
@@ -11,7 +12,7 @@ from cometchat import Client, CometChatException, CometChatWSState, ConnectionLi
 
 from .._safe_log import SafeLog
 
-logger = SafeLog("cometchat.web")
+logger = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Sent at each change, on the client's dispatcher thread: ``receiver(app, status, error)``. ``error`` is None, or the
 #: reason why an attempt failed or a connection broke.

@@ -9,6 +9,7 @@ repeated because its answer was late adds nothing twice.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import threading
 import time
@@ -26,7 +27,7 @@ from ._codec import KINDS, METHODS, Event, encode
 from ._queue import MAX_WAITING, MAX_WAITING_BYTES, Item, SeatQueue
 from ._wire import shut
 
-logger = SafeLog("cometchat.redis")
+logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 #: Time for which a process keeps what it has received, in seconds: longer than it takes to replace a leader.
 KEPT = 60.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from typing import Any, Optional, Sequence
 
@@ -12,7 +13,7 @@ from .._safe_log import SafeLog
 from ._queue import SeatQueue
 from ._wire import shut
 
-logger = SafeLog("cometchat.redis")
+logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 #: Maximum time that one read waits, in seconds. Without a limit some versions of the redis library take that of the
 #: connection.

@@ -8,6 +8,7 @@ Whatever is raised on the thread is logged, and it continues.
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 import threading
 import time
@@ -39,7 +40,7 @@ from ._wire import (
     unreachable,
 )
 
-logger = SafeLog("cometchat.redis")
+logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 _CONNECTING = SharedStatus("connecting")
 

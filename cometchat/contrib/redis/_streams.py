@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import random
 import socket
@@ -24,7 +25,7 @@ from ._codec import KINDS, decode
 from ._store import RedisStatusStore
 from ._wire import shut
 
-logger = SafeLog("cometchat.redis")
+logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 _numbers = itertools.count(1)
 

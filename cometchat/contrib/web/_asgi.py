@@ -7,6 +7,7 @@ of them; a new page gets the newest status first.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
@@ -21,7 +22,7 @@ from ._answers import Slot
 from ._feed import StatusFeed
 from ._process import server_is_ending
 
-logger = SafeLog("cometchat.web")
+logger = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Maximum age of a page's stream, in seconds. The browser then opens the next: a server can stop in between.
 _MAX_AGE = 25.0

@@ -7,6 +7,7 @@ service refuses the session: then, with a credential that gives a new session, t
 from __future__ import annotations
 
 import dataclasses
+import logging
 import random
 import threading
 from typing import Callable, Optional
@@ -24,7 +25,7 @@ from .._retry import obey, wait_after
 from .._safe_log import SafeLog
 from ._settings import Configuration
 
-logger = SafeLog("cometchat.web")
+logger = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Wait after a refusal, in seconds: only a person at the dashboard can cure it.
 _REFUSED = 300.0

@@ -6,6 +6,7 @@ not in a parent that only starts workers. Nothing here waits for the network.
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Callable, Optional
 
@@ -17,7 +18,7 @@ from ._feed import DEFAULT_MAX_STREAMS, StatusFeed
 from ._login import Login, SiteClient
 from ._settings import Configuration
 
-logger = SafeLog("cometchat.web")
+logger = SafeLog(logging.getLogger("cometchat.web"))
 
 
 class Serving(ForkSafeDefaults):
