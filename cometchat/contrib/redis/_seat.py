@@ -35,6 +35,7 @@ from ._wire import (
     decode,
     encode_frame,
     encode_state,
+    process_name,
     run,
     shut,
     unreachable,
@@ -93,7 +94,7 @@ class RedisSeat:
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
-        self._name = uuid.uuid4().hex
+        self._name = f"{process_name()}:{uuid.uuid4().hex}"  # the value of the lock
         self._queue = SeatQueue()
         self._batch: Deque[Item] = deque()  # taken from the queue, and not done
         self._ended = threading.Event()

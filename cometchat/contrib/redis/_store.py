@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 import redis
 from redis.backoff import NoBackoff
@@ -14,7 +14,7 @@ from cometchat import ConnectionException, Member, Seat
 
 from .._arguments import wrong
 from ._seat import RedisSeat
-from ._wire import Keys
+from ._wire import Keys, process_name, process_of, shut, unreachable
 
 _numbers = itertools.count(1)
 
@@ -79,6 +79,21 @@ class RedisStatusStore:
         keys = Keys.of(self.prefix, app_id, uid)
         return any(seat.leads and seat.keys == keys for seat in list(self._seats.values()))
 
+    def leader(self, app_id: str, uid: str) -> Optional[str]:
+        """Ask Redis which process holds the connection of an app's user. Makes a call, and waits for it.
+
+        :returns: ``host:pid``, or None if no process holds it.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+        """
+        client = self.connection()
+        try:
+            holder: Any = client.get(Keys.of(self.prefix, app_id, uid).lock)
+        except (redis.RedisError, OSError) as error:
+            raise unreachable(self.address, error) from error
+        finally:
+            shut(client)
+        return None if holder is None else process_of(holder.decode("utf-8", "replace"))
+
     def connection(self, timeout: float = LEASE) -> redis.Redis:
         """Return a client of the redis library with a pool of its own. It is not yet connected.
 
@@ -88,7 +103,7 @@ class RedisStatusStore:
         if not isinstance(self._url, str):
             raise wrong("url", expected)
         try:
-            options = {**_read_url(self._url)}
+            options = {"client_name": f"cometchat:{process_name()}", **_read_url(self._url)}
             # Not from_url(), where the address' own options win: a lease rests on these.
             options.update(
                 socket_timeout=timeout,

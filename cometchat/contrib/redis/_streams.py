@@ -23,7 +23,7 @@ from .._safe_log import SafeLog
 from ._capture import Capture
 from ._codec import KINDS, decode
 from ._store import RedisStatusStore
-from ._wire import shut
+from ._wire import shut, unreachable
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -154,6 +154,26 @@ class EventStream:
                 self._thread = thread
             else:
                 self._listeners += (listener,)
+
+    def lag(self) -> Optional[int]:
+        """Ask Redis how many events of the stream the group has not yet taken. Makes a call, and waits for it.
+
+        :returns: the number; None if Redis does not know it: before 7.0, or before a worker of the group listens.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+        """
+        client: Any = self._store.connection(_TIMEOUT)
+        try:
+            groups = client.xinfo_groups(self.key)
+        except redis.ResponseError as error:
+            if "no such key" not in str(error):
+                raise unreachable(self._store.address, error) from error
+            return None
+        except (redis.RedisError, OSError) as error:
+            raise unreachable(self._store.address, error) from error
+        finally:
+            shut(client)
+        found = [group.get("lag") for group in groups if group["name"].decode() == self.group]
+        return found[0] if found else None
 
     def close(self) -> None:
         """Add and work no more, within a second. An event whose callback still runs is finished behind it."""
