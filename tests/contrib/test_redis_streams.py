@@ -163,7 +163,7 @@ def test_what_raises_comes_again_and_then_goes_to_the_dead(
         sandbox.send_message(OTHER_UID, UID, "good")
         with redis_server.client() as redis:
             assert eventually(lambda: redis.xlen(stream.dead_letters) == 1, DEADLINE)
-            assert redis.xpending(stream.key, stream.group)["pending"] == 0
+            assert eventually(lambda: redis.xpending(stream.key, stream.group)["pending"] == 0, DEADLINE)
         assert worker.texts == ["bad", "good", "bad"]
     assert "a worker's mistake" in caplog.text and "dead letters" in caplog.text
 
