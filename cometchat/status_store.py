@@ -31,54 +31,54 @@ class Member(Protocol):
     """A client, as its store sees it. Every method may be called on any thread, and returns at once."""
 
     def lead(self) -> None:
-        """Hold the connection from now on: nobody else does."""
+        """Hold the connection from now on: no other process does."""
 
     def follow(self, status: SharedStatus) -> None:
-        """Another holds it, and its connection is so; called again with each change."""
+        """Take the status of another process, which leads. Called again with each change."""
 
     def away(self, error: CometChatException) -> None:
-        """Nobody knows who leads, because of this: neither lead nor follow."""
+        """Neither lead nor follow: the store does not know who leads, because of this error."""
 
     def frame(self, data: bytes) -> None:
-        """A frame that the leader got from the service, in order. For those who follow."""
+        """Take a frame that the leader got from the service, in order. Called for followers."""
 
     def send(self, text: str) -> None:
-        """A frame of a follower's, to be sent to the service. For the one who leads."""
+        """Send a follower's frame to the service. Called for the leader."""
 
 
 class Seat(Protocol):
-    """A client's place in a line. Every method may be called on any thread, and but one waits for nothing."""
+    """A client's place in the line. Every method may be called on any thread; only :meth:`wait_left` waits."""
 
     def publish(self, status: SharedStatus) -> None:
-        """The leader's status has changed."""
+        """Hand the leader's new status to the followers."""
 
     def relay(self, data: bytes) -> None:
-        """The leader got a frame that the followers should get."""
+        """Hand a frame that the leader got to the followers."""
 
     def send_up(self, text: str) -> None:
-        """A follower wants a frame sent."""
+        """Hand a follower's frame to the leader."""
 
     def leads_until(self) -> float:
-        """Monotonic seconds until which nobody else can lead, whatever happens; 0: this one does not lead."""
+        """Return the monotonic seconds until which no other process can lead; 0 if this one does not lead."""
 
     def step_down(self) -> None:
-        """Let another lead, if there is one who can; go on in line."""
+        """Let another process lead, if one can; stay in the line."""
 
     def leave(self) -> None:
-        """Leave the line, and the lead with it. The member hears nothing any more."""
+        """Leave the line, and the lead with it. The member hears nothing after it."""
 
     def wait_left(self, timeout: float) -> None:
-        """After :meth:`leave`: wait until the others can know, at most ``timeout`` seconds. The one that waits."""
+        """After :meth:`leave`, wait until the others can know, for at most ``timeout`` seconds."""
 
-    def forsake(self) -> None:
-        """In the child of a fork: the seat is the parent's, and is let go of without a word."""
+    def release_after_fork(self) -> None:
+        """In the child of a fork: release the parent's seat without a word on the wire."""
 
 
 class StatusStore(Protocol):
     """Shared by all clients of a process, and by its forks."""
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
-        """Take a place in the line of this app's user. Returns at once; the member is told what it is.
+        """Take a place in the line of this app's user. Returns at once; the store then calls the member.
 
         :param app_id: the app.
         :param uid: the user who is logged in.

@@ -9,6 +9,15 @@ from typing import Callable, Optional
 _SPREAD = 0.25
 
 
+#: Maximum number of doublings. The cap is reached long before; 2.0 ** 1025 would overflow a float.
+_MOST_DOUBLINGS = 40
+
+
+def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:
+    """Return the longest wait after so many failures in a row, in seconds: doubled with each, and capped."""
+    return min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
+
+
 class Backoff:
     """Counts the failures of one series, and says how long to wait before the next try. For one thread.
 
@@ -20,10 +29,10 @@ class Backoff:
     def __init__(
         self, first: float = 0.2, longest: float = 30.0, jitter: Callable[[], float] = random.random
     ) -> None:
-        self._first = min(first, longest)
+        self._first = first
         self._longest = longest
         self._jitter = jitter
-        self._limit = self._first
+        self._failures = 0
 
     def next(self, asked: Optional[float] = None) -> float:
         """Count a failure.
@@ -32,8 +41,8 @@ class Backoff:
         :returns: seconds to wait: half to the whole of the limit; not less than ``asked`` plus its jitter, so that
             clients that were all asked for the same wait do not return at the same moment.
         """
-        limit, jitter = self._limit, self._jitter()
-        self._limit = min(2 * limit, self._longest)  # a doubled limit can't overflow, where 2.0 ** failures does
+        limit, jitter = limit_after(self._failures, self._first, self._longest), self._jitter()
+        self._failures += 1
         wait = limit * (0.5 + jitter / 2)
         if asked is None or asked <= 0:
             return wait
@@ -41,4 +50,4 @@ class Backoff:
 
     def reset(self) -> None:
         """End the series: a try succeeded."""
-        self._limit = self._first
+        self._failures = 0

@@ -6,16 +6,17 @@ without an SDK it costs nothing. Each collection asks a client for its status an
 
 from __future__ import annotations
 
-import os
-import threading
 import weakref
 from typing import Any, Callable, Iterable, List, Optional
 
-from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
-
 from cometchat import __version__
 
+from ._extras import naming_the_extra
+from ._fork_lock import ForkLock
 from ._metrics import METRICS, Clients, Kind, Metric, Source, invalid
+
+with naming_the_extra("opentelemetry"):
+    from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
 
 __all__ = ["Instrumentation", "instrument"]
 
@@ -109,14 +110,4 @@ def _observer(metric: Metric, clients: Clients) -> Callable[[CallbackOptions], I
 #: An instrument can't be taken back: one set a provider, made once. No value of it may hold on to its provider.
 _providers: weakref.WeakKeyDictionary[MeterProvider, Clients] = weakref.WeakKeyDictionary()
 _globals: Optional[Clients] = None
-_lock = threading.Lock()
-
-
-def _begin_anew() -> None:
-    """In the child of a fork: the lock may have been held by a thread that is not here."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+_lock = ForkLock()

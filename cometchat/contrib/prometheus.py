@@ -7,15 +7,17 @@ status and ``stats()``, on the thread that answers the scrape.
 from __future__ import annotations
 
 import os
-import threading
 import weakref
 from typing import Iterable, List, Sequence, Tuple, Union
 
-from prometheus_client import REGISTRY, CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
-from prometheus_client.registry import Collector
-
+from ._extras import naming_the_extra
+from ._fork_lock import ForkLock
 from ._metrics import METRICS, Clients, Kind, Metric, Reading, Source, invalid
+
+with naming_the_extra("prometheus"):
+    from prometheus_client import REGISTRY, CollectorRegistry
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+    from prometheus_client.registry import Collector
 
 __all__ = ["CometChatCollector", "register", "unregister"]
 
@@ -119,14 +121,4 @@ def _family(metric: Metric, readings: Sequence[Tuple[str, Reading]]) -> Family:
 
 #: One collector a registry: two would be two metrics of one name.
 _collectors: weakref.WeakKeyDictionary[CollectorRegistry, CometChatCollector] = weakref.WeakKeyDictionary()
-_lock = threading.Lock()
-
-
-def _begin_anew() -> None:
-    """In the child of a fork: the lock may have been held by a thread that is not here."""
-    global _lock
-    _lock = threading.Lock()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_begin_anew)
+_lock = ForkLock()

@@ -122,7 +122,7 @@ def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Serve
     shows(page, "connected", PROMISED / 1000)
     assert now(page) - begin <= PROMISED
     assert page.evaluate("window.details.at(-1).reason") is None
-    assert page.evaluate("document.querySelector('cometchat-status').user") == "cometchat-uid-1"
+    assert page.evaluate("document.querySelector('cometchat-status').user") is None, "visitors do not see the uid"
 
 
 def test_the_page_shows_throttling_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
@@ -162,6 +162,90 @@ def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, sh
     assert page.evaluate("document.querySelector('cometchat-status').reason") is None
     shared.fetch("/connect", "POST")
     shows(page, "connected")
+
+
+class Tabs:
+    """Some tabs of one browser that show the same site, and the streams that they have open."""
+
+    def __init__(self, context: Any, url: str, count: int) -> None:
+        self.streams: List[Any] = []
+        self.pages: List[Any] = []
+        for _ in range(count):
+            page = context.new_page()
+            page.on("request", lambda request: request.url.endswith("/events") and self.streams.append(request))
+            page.on("requestfinished", self._end)
+            page.on("requestfailed", self._end)
+            page.goto(url)
+            self.pages.append(page)
+
+    def _end(self, request: Any) -> None:
+        if request in self.streams:
+            self.streams.remove(request)
+
+    def leader(self) -> Any:
+        """The tab that has the one stream; None where there is none, or another number of them."""
+        self.pages[-1].wait_for_timeout(20)  # hands the events of all tabs over
+        return self.streams[0].frame.page if len(self.streams) == 1 else None
+
+
+@pytest.fixture
+def context(browser: Any) -> Iterator[Any]:
+    made = browser.new_context()
+    made.set_default_timeout(DEADLINE * 1000)
+    made.add_init_script(WITNESS)
+    yield made
+    made.close()
+
+
+HIDE = """(away) => {
+  Object.defineProperty(document, "hidden", {configurable: true, get: () => away});
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> None:
+    """Nine tabs, and six connections that a browser has for a host: each tab shows every change within a second.
+
+    When the tab that has the stream is hidden or closed, another one opens a stream, and the others go on.
+    """
+    tabs = Tabs(context, shared.url, 9)
+    for page in tabs.pages:
+        shows(page, "connected")
+    first = eventually(tabs.leader)
+    assert first is not None
+    begin = now(first)
+    shared.fetch("/disconnect", "POST")
+    for page in tabs.pages:
+        assert shown_after(page, begin, "disconnected") <= PROMISED
+    shared.fetch("/connect", "POST")
+    for page in tabs.pages:
+        shows(page, "connected")
+    first.evaluate(HIDE, True)
+    second = eventually(lambda: tabs.leader() not in (None, first) and tabs.leader())
+    assert second
+    second.close()  # as a crash: the page has no time to say so
+    tabs.pages.remove(second)
+    tabs.streams = [request for request in tabs.streams if request.frame.page is not second]
+    third = eventually(lambda: tabs.leader() not in (None, first, second) and tabs.leader())
+    assert third
+    first.evaluate(HIDE, False)
+    shared.fetch("/disconnect", "POST")
+    for page in tabs.pages:
+        shows(page, "disconnected", PROMISED / 1000)
+    assert tabs.leader() is third, "a tab that is seen again follows the one that has the stream"
+    shared.fetch("/connect", "POST")
+    for page in tabs.pages:
+        shows(page, "connected")
+        assert [status for _, status in page.evaluate("window.seen") if status == "noContact"] == []
+
+
+def test_a_browser_without_channels_polls(context: Any, shared: Server) -> None:
+    """A stream for each tab would take all of its connections: it asks for the JSON, and no tab hangs."""
+    context.add_init_script("delete window.BroadcastChannel")
+    tabs = Tabs(context, shared.url, 7)
+    for page in tabs.pages:
+        shows(page, "connected")
+    assert tabs.streams == []
 
 
 def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Server) -> None:
@@ -316,6 +400,29 @@ def test_forced_colours_are_kept(page: Any) -> None:
     )
     for _, words, paper, dot in page.evaluate(MEASURE):
         assert (words, paper, dot) == (text, canvas, text)
+
+
+def test_the_reason_is_in_the_tooltip(page: Any) -> None:
+    """Whoever points at the light sees why: the code, and the message if the site shows it; nothing once it is up."""
+    answers = [
+        report("disconnected", reason={"code": "AUTH_ERR_APIKEY_NOT_FOUND"}),
+        report("connecting", reason={"code": "FAILED_TO_FETCH", "message": "x.example: refused"}),
+        report("connected"),
+    ]
+    serve(
+        page,
+        '<cometchat-status poll="0.25" status-src="/s"></cometchat-status>',
+        {"/s": lambda route: as_json(answers.pop(0) if len(answers) > 1 else answers[0])(route)},
+    )
+    seen: List[str] = []
+
+    def look() -> bool:
+        seen.append(page.get_by_role("status").get_attribute("title") or "")
+        return page.evaluate("document.querySelector('cometchat-status').status") == "connected"
+
+    assert eventually(look)
+    assert {"AUTH_ERR_APIKEY_NOT_FOUND", "FAILED_TO_FETCH: x.example: refused"} <= set(seen)
+    assert (page.get_by_role("status").get_attribute("title") or "") == ""
 
 
 def test_words_colours_and_parts_are_the_pages(page: Any) -> None:

@@ -17,8 +17,10 @@ from django.core.exceptions import ImproperlyConfigured  # noqa: E402
 from django.test import override_settings  # noqa: E402
 from django_project import settings  # noqa: E402
 
-from cometchat.contrib.django import conf, get_client, serving, stop  # noqa: E402
-from cometchat.contrib.django.checks import check_secrets  # noqa: E402
+from cometchat.contrib.django import _conf as conf  # noqa: E402
+from cometchat.contrib.django import _serving as serving  # noqa: E402
+from cometchat.contrib.django import get_client, stop  # noqa: E402
+from cometchat.contrib.django._checks import check_secrets  # noqa: E402
 
 GOOD = {"APP_ID": "app", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY": "0123456789"}
 

@@ -345,7 +345,7 @@ class Followed:
     def wait_left(self, timeout: float) -> None:
         """There is nobody."""
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """There is nobody."""
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import pickle
+import socket
 import threading
 import time
 from typing import Any, Iterator, List, Optional, Tuple
@@ -289,6 +291,24 @@ def test_a_password_is_shown_nowhere(
         texts += [str(error), repr(error), repr(error.details), repr(error.__cause__), repr(vars(error))]
     texts += [repr(error.args) for error in recorder.errors] + [debug_log.text]
     assert not [text for text in texts if PASSWORD in text]
+
+
+def test_redis_knows_which_process_leads(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Its host and process id, and those of each connection, for an operator who looks for it."""
+    ((client, _),) = share(party, redis_server, 1)
+    store: Any = client.settings.status_store
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    assert store.leader(sandbox.app_id, UID) == name
+    assert store.leader(sandbox.app_id, "another-user") is None
+    with redis_server.client() as redis:
+        assert f"cometchat:{name}" in [each["name"] for each in redis.client_list()]
+    client.disconnect()
+    assert eventually(lambda: store.leader(sandbox.app_id, UID) is None, DEADLINE)
+    with pytest.raises(CometChatException) as raised:
+        RedisStatusStore("redis://127.0.0.1:1").leader(sandbox.app_id, UID)
+    assert raised.value.code == "ERR_STATUS_STORE"
 
 
 def test_other_prefixes_and_users_are_other_lines(

@@ -86,6 +86,32 @@ def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None
         stream.close()
 
 
+def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+    """None before a worker listens; then the events that no worker has taken."""
+    client, store = clients()
+    held, release = threading.Event(), threading.Event()
+
+    class Slow(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            held.set()
+            release.wait(DEADLINE)
+
+    with EventStream(client, store) as stream:
+        assert stream.lag() is None
+        stream.listen(Slow())
+        assert eventually(lambda: stream.lag() == 0, DEADLINE)
+        for number in range(5):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        assert held.wait(DEADLINE)
+        assert eventually(lambda: stream.lag() == 4, DEADLINE)
+        release.set()
+        assert eventually(lambda: stream.lag() == 0, DEADLINE)
+    with EventStream(client, RedisStatusStore("redis://127.0.0.1:1")) as away:
+        with pytest.raises(CometChatException) as raised:
+            away.lag()
+    assert raised.value.code == "ERR_STATUS_STORE"
+
+
 def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
     """A second group gets all that the stream holds, in order, though it comes later."""
     client, store = clients()
@@ -137,7 +163,7 @@ def test_what_raises_comes_again_and_then_goes_to_the_dead(
         sandbox.send_message(OTHER_UID, UID, "good")
         with redis_server.client() as redis:
             assert eventually(lambda: redis.xlen(stream.dead_letters) == 1, DEADLINE)
-            assert redis.xpending(stream.key, stream.group)["pending"] == 0
+            assert eventually(lambda: redis.xpending(stream.key, stream.group)["pending"] == 0, DEADLINE)
         assert worker.texts == ["bad", "good", "bad"]
     assert "a worker's mistake" in caplog.text and "dead letters" in caplog.text
 

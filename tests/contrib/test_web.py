@@ -13,7 +13,8 @@ import pytest
 import tenacity
 
 from cometchat import Client, CometChat, CometChatException, ConnectionListener
-from cometchat.contrib import web, wsgi
+from cometchat.contrib import web
+from cometchat.contrib.web import _wsgi as wsgi
 from cometchat.sandbox import Sandbox
 
 from .support import DEADLINE, UID, eventually
@@ -33,7 +34,7 @@ def client(sandbox: Sandbox) -> Iterator[Client]:
 
 @pytest.fixture
 def feed(client: Client) -> Iterator[web.StatusFeed]:
-    running = web.StatusFeed(client, keep_alive=0.2)
+    running = web.StatusFeed(client, keep_alive=0.2, details=True)
     yield running
     running.close()
 
@@ -170,12 +171,33 @@ def test_a_login_that_fails_is_the_reason(sandbox: Sandbox, client: Client, feed
     assert eventually(lambda: feed.report()["reason"] is None)
 
 
+def test_visitors_see_no_more_than_the_code(sandbox: Sandbox, client: Client) -> None:
+    """Without details=True neither the JSON, nor the stream, nor the health names a host, a message or the uid."""
+    host = sandbox.url.partition("//")[2]
+    with contextlib.closing(web.StatusFeed(client)) as feed:
+        client.login(UID, sandbox.auth_key)
+        assert client.wait_for_status("connected", DEADLINE)
+        sandbox.refuse_connections()
+        sandbox.drop_connections()
+        assert eventually(lambda: feed.report()["reason"])
+        stream = feed.events()
+        shown = [feed.status_answer().body, feed.health_answer().body, feed.health_answer("live").body]
+        shown += [next(stream), next(stream)]
+        stream.close()  # type: ignore[attr-defined]
+        report = feed.report()
+    assert host in report["reason"]["message"] and report["user"] == UID, "the application itself sees everything"
+    assert not [text for text in shown if host in text or UID in text or report["reason"]["message"] in text]
+    told = json.loads(shown[0])
+    assert (told["user"], told["reason"]) == (None, {"code": "WS_CONNECTION_FAIL"})
+    assert json.loads(shown[1])["checks"]["cometchat:connection"][0]["output"] == "WS_CONNECTION_FAIL"
+
+
 def test_the_json_is_not_cached(feed: web.StatusFeed) -> None:
     """status_answer is the report, as JSON, for now only."""
     answer = feed.status_answer()
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert answer.headers["Cache-Control"] == "no-store"
-    assert json.loads(answer.body) == feed.report()
+    assert json.loads(answer.body) == feed.report() == feed.public_report()
 
 
 def test_streams_end(client: Client) -> None:
@@ -258,6 +280,7 @@ def test_a_client_without_its_threads_is_not_live(
         ({"max_age": "long"}, "INVALID_MAX_AGE"),
         ({"max_streams": -1}, "INVALID_MAX_STREAMS"),
         ({"max_streams": 1.5}, "INVALID_MAX_STREAMS"),
+        ({"details": 1}, "INVALID_DETAILS"),
     ],
 )
 def test_wrong_arguments_are_named(wrong: Dict[str, Any], code: str) -> None:

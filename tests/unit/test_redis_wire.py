@@ -12,10 +12,10 @@ from cometchat import ConnectionException, SharedStatus
 
 pytest.importorskip("redis")
 
-from cometchat.contrib.redis import wire  # noqa: E402
-from cometchat.contrib.redis.codec import METHODS, Event, decode, encode  # noqa: E402
-from cometchat.contrib.redis.seat import RedisSeat  # noqa: E402
-from cometchat.contrib.redis.wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
+from cometchat.contrib.redis import _wire as wire  # noqa: E402
+from cometchat.contrib.redis._codec import METHODS, Event, decode, encode  # noqa: E402
+from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 from cometchat.models import CustomMessage, Group, MediaMessage, TextMessage, User  # noqa: E402
 
 UP = SharedStatus("connected")
@@ -179,7 +179,7 @@ class House:
 
     def hear(self, message: bytes) -> List[Tuple[str, Any]]:
         del self.member.told[:]
-        self.seat._hear(self.keys.down.encode(), message)
+        self.seat._receive(self.keys.down.encode(), message)
         return self.member.told
 
 
@@ -287,11 +287,11 @@ def test_a_follower_hears_of_an_outage_once_what_it_heard_is_old(house: House) -
         return house.now
 
     house.seat._clock = clock
-    house.seat._bear(OSError("refused"), 0.05)
+    house.seat._wait_for_redis(OSError("refused"), 0.05)
     assert house.member.told == []
     house.now += 3
     for _ in range(2):
-        house.seat._bear(OSError("refused"), 0.05)
+        house.seat._wait_for_redis(OSError("refused"), 0.05)
     assert house.member.told == [("away", "ERR_STATUS_STORE")]
 
 

@@ -465,7 +465,7 @@ def test_the_child_of_a_fork_leaves_the_parents_seat(house: House) -> None:
     house.shared.release_after_fork()
     socket = house.leader()
     house.shared.release_after_fork()
-    assert house.asked("forsake") == [()] and house.asked("leave") == []
+    assert house.asked("release_after_fork") == [()] and house.asked("leave") == []
     assert socket is not None and not house.reals[0].closed
 
 

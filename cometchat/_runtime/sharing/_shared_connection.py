@@ -110,7 +110,7 @@ class SharedConnection:
         """In the child of a fork: the seat is the parent's."""
         membership = self._membership
         if membership is not None and membership.seat is not None:
-            membership.seat.forsake()
+            membership.seat.release_after_fork()
 
     def begin_attempt(self, membership: Membership) -> None:
         """Note that an attempt begins: what is news from now on comes after it."""

@@ -11,6 +11,9 @@ The functions below act on the one client of this process. :mod:`cometchat.contr
 
 from __future__ import annotations
 
-from .process import get_client, get_feed, login_error, start, started, stop
+from .._extras import naming_the_extra
+
+with naming_the_extra("django"):
+    from ._process import get_client, get_feed, login_error, start, started, stop
 
 __all__ = ["get_client", "get_feed", "login_error", "start", "started", "stop"]

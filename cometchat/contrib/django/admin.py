@@ -16,7 +16,7 @@ from django.utils.dateparse import parse_datetime
 
 from cometchat import Client, ConnectionInfo, Stats
 
-from . import process
+from . import _process
 from .models import Connection
 
 #: Figure -> how it is called, and its unit.
@@ -99,8 +99,8 @@ def report() -> Dict[str, Any]:
 
     :raises ImproperlyConfigured: the setting ``COMETCHAT`` is wrong.
     """
-    client = process.get_client()
-    status = process.get_feed().report()
+    client = _process.get_client()
+    status = _process.get_feed().report()
     stats = client.stats()
     return {
         "status": status["status"],
@@ -134,7 +134,7 @@ def _facts(client: Client, info: ConnectionInfo) -> List[Tuple[str, object]]:
     asked = f"{os.getpid()} on {socket.gethostname()}"
     expires = info.jwt_expires_at
     return [
-        ("Process", asked if process.started() else f"{asked}, which makes no connection"),
+        ("Process", asked if _process.started() else f"{asked}, which makes no connection"),
         ("App", client.app_id),
         ("User", info.uid or "not logged in"),
         ("WebSocket", info.websocket_url or "known after the login"),

@@ -24,20 +24,20 @@ class CometChatConfig(AppConfig):
 
         :raises ImproperlyConfigured: in a process that serves: the setting ``COMETCHAT`` is wrong.
         """
-        from . import checks, conf, serving
+        from . import _checks, _conf, _serving
 
-        checks.register()
+        _checks.register()
         setting_changed.connect(_on_setting_changed, dispatch_uid="cometchat.django")
-        configuration, problems = conf.examine(conf.given())
+        configuration, problems = _conf.examine(_conf.given())
         if configuration is not None:
-            serving.arrange(configuration)
-        elif serving.by_a_server():
-            raise ImproperlyConfigured(conf.complaint(problems))
+            _serving.arrange(configuration)
+        elif _serving.by_a_server():
+            raise ImproperlyConfigured(_conf.complaint(problems))
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
     """``override_settings`` of a test: what was made with the old settings is ended."""
-    from . import conf, process
+    from . import _conf, _process
 
-    if setting == conf.NAME:
-        process.stop()
+    if setting == _conf.NAME:
+        _process.stop()

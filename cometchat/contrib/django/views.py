@@ -1,23 +1,25 @@
-"""The views: what :mod:`cometchat.contrib.web` answers, as Django's responses. They are open to everybody who asks.
+"""The views: what :mod:`cometchat.contrib.web` answers, as Django's responses. They are open to every visitor.
 
-Who may see the status is the site's to say: ``login_required(views.status)`` in a urlconf of its own.
+The site decides who may see the status: ``login_required(views.status)`` in a urlconf of its own.
 """
 
 from __future__ import annotations
 
-import sys
-from typing import Any, Callable, Iterator, Optional, TypeVar, cast
+from typing import Any, AsyncIterator, Callable, Mapping, Optional, TypeVar, cast
 
+from asgiref.sync import SyncToAsync
 from django.contrib.auth import decorators
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
-from ..asgi import Streams
 from ..web import Answer, StreamAnswer, component_answer
-from ..wsgi import events_answer
-from .process import get_feed, serving
+from ..web._answers import STREAM_HEADERS
+from ..web._asgi import Page, Streams
+from ..web._feed import StatusFeed
+from ..web._wsgi import events_answer
+from ._process import get_feed, serving
 
 V = TypeVar("V", bound=Callable[..., HttpResponseBase])
 
@@ -38,23 +40,58 @@ def status(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 def events(request: HttpRequest) -> HttpResponseBase:
-    """Server-sent events: the status, at once and at each change. 204 where the server can't hold a stream."""
+    """Server-sent events: the status, at once and at each change. 204 if the server can't hold a stream."""
     feed = get_feed()
-    is_async = isinstance(request, ASGIRequest)
-    if is_async:  # all of them hold one thread
-        answer = feed.events_answer(True, sys.maxsize)
+    limit = serving.configuration.max_streams
+    body: Any
+    headers: Mapping[str, str]
+    if isinstance(request, ASGIRequest):
+        page = _streams_of(feed).open(limit)
+        body = None if page is None else _Pieces(page)
+        headers = STREAM_HEADERS
     else:
-        answer = events_answer(feed, request.META, serving.configuration.max_streams)
-    if isinstance(answer, Answer):
-        return _response(answer)
-    if request.method == "HEAD":
-        return _response(Answer(answer.status, answer.content_type, "", answer.headers))
-    body: Any = _streams_of(feed).events() if is_async else _encoded(answer)
-    response = StreamingHttpResponse(body, status=answer.status, content_type=answer.content_type)
-    _set_headers(response, answer)
+        answer = events_answer(feed, request.META, limit)
+        body = answer.body if isinstance(answer, StreamAnswer) else None
+        headers = answer.headers
+    if body is None or request.method == "HEAD":
+        if body is not None:
+            body.close()
+        return _response(Answer(204 if body is None else 200, "text/event-stream", "", headers))
+    response = StreamingHttpResponse(body, content_type="text/event-stream")
+    _set_headers(response, headers)
     # GZipMiddleware would hold the events back.
     response.headers["Content-Encoding"] = "identity"
     return response
+
+
+class _Pieces:
+    """A page's stream that holds no thread of Django's."""
+
+    def __init__(self, page: Page) -> None:
+        self._page = page
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        _release_thread()
+        async for piece in self._page:
+            yield piece
+
+    def close(self) -> None:
+        """End the stream."""
+        self._page.close()
+
+
+def _release_thread() -> None:
+    """End the thread that Django keeps for what is not asynchronous in this request.
+
+    Signals, middleware and views have run on it. It would stay as long as the stream does. What needs a thread later
+    (the end of the request) gets a new one. On the event loop, in the context of the request.
+    """
+    context = SyncToAsync.thread_sensitive_context.get(None)
+    if context is None or getattr(context, "_executor", None) is not None:  # not Django's own
+        return
+    executor = SyncToAsync.context_to_thread_executor.pop(context, None)
+    if executor is not None:
+        executor.shutdown(wait=False)
 
 
 @_open
@@ -71,31 +108,19 @@ def script(request: HttpRequest) -> HttpResponse:
     return _response(component_answer(request.headers.get("If-None-Match")))
 
 
-def _streams_of(feed: Any) -> Streams:
+def _streams_of(feed: StatusFeed) -> Streams:
     global _streams
     if _streams is None or _streams.feed is not feed:
         _streams = Streams(feed)
     return _streams
 
 
-def _encoded(answer: StreamAnswer) -> Iterator[bytes]:
-    """Django closes a generator when the browser has gone, and this one closes the feed's."""
-    body = answer.body
-    try:
-        for piece in body:
-            yield piece.encode()
-    finally:
-        close = getattr(body, "close", None)
-        if close is not None:
-            close()
-
-
 def _response(answer: Answer) -> HttpResponse:
     response = HttpResponse(answer.body, status=answer.status, content_type=answer.content_type)
-    _set_headers(response, answer)
+    _set_headers(response, answer.headers)
     return response
 
 
-def _set_headers(response: HttpResponseBase, answer: Any) -> None:
-    for name, value in answer.headers.items():
+def _set_headers(response: HttpResponseBase, headers: Any) -> None:
+    for name, value in headers.items():
         response.headers[name] = value

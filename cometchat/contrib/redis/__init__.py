@@ -6,7 +6,10 @@ it. :class:`EventStream` hands each event to one worker of a group, for work tha
 
 from __future__ import annotations
 
-from .store import RedisStatusStore
-from .streams import EventStream
+from .._extras import naming_the_extra
+
+with naming_the_extra("redis"):
+    from ._store import RedisStatusStore
+    from ._streams import EventStream
 
 __all__ = ["EventStream", "RedisStatusStore"]

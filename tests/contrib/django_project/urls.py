@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse, JsonResponse
@@ -18,7 +19,8 @@ def page(request: HttpRequest) -> HttpResponse:
 
 
 def process(request: HttpRequest) -> JsonResponse:
-    return JsonResponse({"pid": os.getpid(), "status": get_client().get_connection_status()})
+    status = get_client().get_connection_status()
+    return JsonResponse({"pid": os.getpid(), "status": status, "threads": threading.active_count()})
 
 
 urlpatterns = [

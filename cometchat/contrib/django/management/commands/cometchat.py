@@ -12,8 +12,8 @@ from typing import Any, List, Mapping
 
 from django.core.management.base import BaseCommand, CommandError
 
-from ....commands import run
-from ... import conf
+from ....web._commands import run
+from ... import _conf
 
 
 class Command(BaseCommand):
@@ -41,9 +41,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run the action, and end with its exit code."""
-        configuration, problems = conf.examine(conf.given())
+        configuration, problems = _conf.examine(_conf.given())
         if configuration is None:
-            raise CommandError(conf.complaint(problems), returncode=2)
+            raise CommandError(_conf.complaint(problems), returncode=2)
         out: Any = self.stdout
         err: Any = self.stderr
         with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

@@ -10,7 +10,7 @@ from typing import Any, List, Optional, Sequence
 from django.apps import AppConfig
 from django.core import checks
 
-from . import conf
+from . import _conf
 
 
 def register() -> None:
@@ -21,25 +21,25 @@ def register() -> None:
 
 def check_setting(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
     """``cometchat.E001`` to ``E007``: an error for each thing that is wrong."""
-    _, problems = conf.examine(conf.given())
+    _, problems = _conf.examine(_conf.given())
     return [checks.Error(one.message, hint=one.hint, id=f"cometchat.{one.number}") for one in problems]
 
 
 def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
     """``cometchat.W001``, with ``--deploy``: a credential stands in the settings file, where version control has it."""
-    value = conf.given()
+    value = _conf.given()
     if not isinstance(value, dict):
         return []
     found: List[checks.CheckMessage] = []
     for module in list(sys.modules.values()):
         names: Any = getattr(module, "__dict__", {})
-        if names.get(conf.NAME) is not value:
+        if names.get(_conf.NAME) is not value:
             continue
         source = _source(module)
         for key in ("AUTH_KEY", "AUTH_TOKEN"):
             secret = value.get(key)
             if isinstance(secret, str) and secret and repr(secret)[1:-1] in source:
-                message = f"{conf.NAME}: {key} stands in {module.__name__}."
+                message = f"{_conf.NAME}: {key} stands in {module.__name__}."
                 hint = f'Take it from the environment: os.environ["COMETCHAT_{key}"].'
                 found.append(checks.Warning(message, hint=hint, id="cometchat.W001"))
     return found

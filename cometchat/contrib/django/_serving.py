@@ -16,9 +16,9 @@ from django.core.handlers.asgi import ASGIHandler
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.signals import request_started
 
-from ..process import Role, act, is_reloaders_child, loading_modules, server_role
-from ..settings import Configuration
-from . import process
+from ..web._process import Role, act, is_reloaders_child, loading_modules, server_role
+from ..web._settings import Configuration
+from . import _process
 
 _APPLICATIONS = {"django.core.wsgi", "django.core.asgi"}
 _DEVELOPMENT = {"runserver", "runserver_plus"}
@@ -51,7 +51,7 @@ def arrange(configuration: Configuration) -> None:
     request_started.connect(_on_request, dispatch_uid="cometchat.django")
     if configuration.start == "request":
         return
-    act(process.serving, role(sys.argv, os.environ, loading_modules(), sys.modules.get("uwsgi")))
+    act(_process.serving, role(sys.argv, os.environ, loading_modules(), sys.modules.get("uwsgi")))
 
 
 def by_a_server() -> bool:
@@ -64,7 +64,7 @@ def _on_request(sender: Any, **kwargs: Any) -> None:
     """The first request shows that a process serves, whatever it looked like; the test client's requests do not."""
     if not (isinstance(sender, type) and issubclass(sender, (WSGIHandler, ASGIHandler))) or under_test():
         return
-    process.start()
+    _process.start()
     request_started.disconnect(dispatch_uid="cometchat.django")
 
 
@@ -78,11 +78,11 @@ def _follow_celery() -> None:
     from celery import signals
 
     def on_process(**kwargs: Any) -> None:
-        process.start()
+        _process.start()
 
     def on_ready(sender: Any = None, **kwargs: Any) -> None:
         if not type(getattr(sender, "pool", None)).__module__.endswith(".prefork"):
-            process.start()
+            _process.start()
 
     signals.worker_process_init.connect(on_process, weak=False, dispatch_uid="cometchat.django")
     signals.worker_ready.connect(on_ready, weak=False, dispatch_uid="cometchat.django")

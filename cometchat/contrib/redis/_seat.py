@@ -1,25 +1,30 @@
-"""A seat in a line: a thread that takes, renews and gives back the lock, and speaks for its member in Redis.
+"""A seat in a line: a thread that takes, renews and releases the lock, and talks to Redis for its member.
 
-All is decided on that one thread, ``cometchat-redis-N``, which takes what is to be done off a queue. Another,
-``cometchat-redis-reader-N``, puts onto it what the other processes say. Both end with :meth:`RedisSeat.leave`.
+This one thread, ``cometchat-redis-N``, decides everything; what it has to do waits on a queue. Another thread,
+``cometchat-redis-reader-N``, adds to the queue what other processes publish. Both end with :meth:`RedisSeat.leave`.
+Whatever is raised on the thread is logged, and it continues.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
-import queue
 import random
 import threading
 import time
 import uuid
-from typing import Any, Callable, List, Optional, Tuple
+from collections import deque
+from typing import Any, Callable, Deque, Iterator, List, Optional
 
 import redis
 
 from cometchat import ConnectionException, Member, SharedStatus
 
-from .reader import Reader
-from .wire import (
+from .._retry import wait_after
+from .._safe_log import SafeLog
+from ._queue import Item, SeatQueue
+from ._reader import Reader
+from ._wire import (
     ACQUIRE,
     RELAY,
     RELEASE,
@@ -30,31 +35,27 @@ from .wire import (
     decode,
     encode_frame,
     encode_state,
+    process_name,
     run,
     shut,
     unreachable,
 )
 
-logger = logging.getLogger("cometchat.redis")
-
-#: What is put on the queue: what to do, and with what.
-Item = Tuple[str, Any]
+logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 _CONNECTING = SharedStatus("connecting")
 
-#: Frames that wait to be relayed. More: the followers find a gap, and ask for what they missed.
-MAX_WAITING = 10_000
-
-#: Frames that go to Redis in one call.
-_BATCH = 500
-
-#: After so many attempts to take a lead that another holds while it is not heard of, the subscription is made anew.
+#: Maximum number of attempts to take a lead that another process holds without a message of it arriving. After that
+#: the subscription is made again.
 _UNHEARD = 2
 
-_GAP = "What the process that holds the connection relayed was lost on the way over Redis: it is asked for."
+_GAP = "What the leader relayed was lost on the way over Redis; the missed messages are fetched."
 
-#: Of the lease: what a leader does not count on, for clocks that differ in speed and the way to Redis.
+#: The part of the lease that a leader does not count on, because clocks differ in speed and Redis takes time to answer.
 _MARGIN = 0.1
+
+#: Maximum wait between attempts to reach Redis, in seconds.
+_LONGEST = 1.0
 
 
 class RedisSeat:
@@ -64,7 +65,7 @@ class RedisSeat:
     :param address: where Redis is, for messages.
     :param lease: seconds that the lock lives.
     :param number: for the threads' names.
-    :param on_end: called when the seat is no more.
+    :param on_end: called when the seat has ended.
     :param clock: monotonic seconds.
     :param jitter: 0 to 1 at random.
     """
@@ -93,43 +94,49 @@ class RedisSeat:
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
-        self._name = uuid.uuid4().hex
-        self._queue: queue.SimpleQueue[Item] = queue.SimpleQueue()
+        self._name = f"{process_name()}:{uuid.uuid4().hex}"  # the value of the lock
+        self._queue = SeatQueue()
+        self._batch: Deque[Item] = deque()  # taken from the queue, and not done
         self._ended = threading.Event()
         self._leaving = False
-        self._until = 0.0  # of this seat's lead
+        self._until = 0.0  # the end of this seat's lead
         self._renew_at = self._try_at = 0.0
-        self._heard_at: Optional[float] = None
-        self._token = 0  # of the lead that holds now
-        self._own = 0  # of this seat's newest lead
-        self._unheard = 0  # attempts to lead since something was heard
-        self._sent = 0  # frames of this seat's lead
-        self._seen: Optional[int] = None  # the newest frame of another's lead
+        self._received_at: Optional[float] = None
+        self._token = 0  # of the current lead, whoever has it
+        self._own = 0  # the token of this seat's newest lead
+        self._unheard = 0  # attempts to lead since a message arrived
+        self._sent = 0  # frames that this seat's lead has relayed
+        self._seen: Optional[int] = None  # the number of the newest frame that was received
         self._status = _CONNECTING
-        self._told_away = False
+        self._is_away = False  # the member was told that Redis can't be used
         self._served = False  # Redis did what was asked, since the last failure
+        self._failures = 0  # in a row
 
     @property
     def leads(self) -> bool:
-        """It holds the lock, for all that it knows."""
+        """Whether it holds the lock, as far as this process knows."""
         return self._clock() < self._until
 
     def start(self) -> None:
-        """Start the thread."""
+        """Start the thread.
+
+        :raises RuntimeError: the system has no thread left.
+        """
         threading.Thread(target=self._main, name=f"cometchat-redis-{self._number}", daemon=True).start()
 
     def publish(self, status: SharedStatus) -> None:
         """See :class:`cometchat.Seat`."""
-        self._queue.put(("publish", status))
+        self._queue.put("publish", status)
 
     def relay(self, data: bytes) -> None:
         """See :class:`cometchat.Seat`."""
         if self._events:
-            self._queue.put(("relay", data if self._queue.qsize() < MAX_WAITING else None))
+            if not self._queue.offer("relay", data, len(data)):
+                self._queue.put("skip")
 
     def send_up(self, text: str) -> None:
         """See :class:`cometchat.Seat`."""
-        self._queue.put(("up", text))
+        self._queue.put("up", text)
 
     def leads_until(self) -> float:
         """See :class:`cometchat.Seat`."""
@@ -137,18 +144,18 @@ class RedisSeat:
 
     def step_down(self) -> None:
         """See :class:`cometchat.Seat`."""
-        self._queue.put(("step down", None))
+        self._queue.put("step down")
 
     def leave(self) -> None:
         """See :class:`cometchat.Seat`."""
         self._leaving = True
-        self._queue.put(("leave", None))
+        self._queue.put("leave")
 
     def wait_left(self, timeout: float) -> None:
         """See :class:`cometchat.Seat`."""
         self._ended.wait(timeout)
 
-    def forsake(self) -> None:
+    def release_after_fork(self) -> None:
         """See :class:`cometchat.Seat`: the threads are the parent's, and the redis library knows of forks."""
         self._leaving = True
         self._until = 0.0
@@ -157,48 +164,53 @@ class RedisSeat:
     # --- on the thread
 
     def _main(self) -> None:
-        failures = 0
         try:
             while not self._leaving:
-                try:
-                    self._serve()
-                    failures = 0
-                except (redis.RedisError, OSError) as error:
-                    # One that is there and refuses what is asked of it (a replica, one without memory) is away too.
-                    failures = 0 if self._served else failures + 1
-                    self._served = False
-                    self._bear(error, min(1.0, 0.1 * 2 ** min(failures, 5)) * (0.5 + self._jitter() / 2))
-        except Exception as cause:  # a mistake of this SDK: said loudly; nobody may go on to believe an old status
-            logger.exception("Unexpected error of the status store.")
-            self._until = 0.0
-            message = f"Unexpected {type(cause).__name__} of the status store."
-            self._member.away(ConnectionException("ERR_STATUS_STORE", message))
+                self._turn()
         finally:
             self._until = 0.0
-            self._on_end()
             self._ended.set()
+            self._on_end()
+
+    def _turn(self) -> None:
+        """Serve until something fails, then wait. Raises nothing."""
+        try:
+            self._serve()
+            self._failures = 0
+        except Exception as error:
+            if not isinstance(error, (redis.RedisError, OSError)):
+                logger.exception("Unexpected error of the status store; it continues.")
+            # A Redis that answers but refuses (a replica, one without memory) can't be used either.
+            self._failures = 0 if self._served else self._failures + 1
+            self._served = False
+            pause = min(_LONGEST, wait_after(self._failures, self._jitter()))
+            try:
+                self._wait_for_redis(error, pause)
+            except Exception:
+                logger.exception("Unexpected error of the status store; it continues.")
 
     def _serve(self) -> None:
-        """As long as Redis answers, and the seat is taken."""
-        client = self._connect(self._lease / 3)
-        reader = Reader(self._connect(self._lease / 3), (self.keys.down, self.keys.up), self._queue, self._number)
-        try:
+        """As long as Redis answers and the member stays."""
+        with contextlib.ExitStack() as stack:
+            client = self._connect(self._lease / 3)
+            stack.callback(shut, client)
+            reader = Reader(self._connect(self._lease / 3), (self.keys.down, self.keys.up), self._queue, self._number)
+            stack.callback(reader.stop)
             reader.start(self._lease / 3)
             self._resume(client)
             self._served = True
             while not self._leaving:
                 self._work(client, self._due())
+                if reader.has_ended and not self._leaving:
+                    raise redis.ConnectionError("the subscription ended")
             self._release(client, SharedStatus("disconnected", self._status.failures, self._status.error))
-        finally:
-            reader.stop()
-            shut(client)
 
     def _resume(self, client: Any) -> None:
-        """Redis answers. What held before may hold still."""
+        """Redis answers: continue with what still holds."""
         self._unheard = 0
-        if self._told_away:
+        if self._is_away:
             logger.info("Redis at %s is back", self._address)
-            self._told_away = False
+            self._is_away = False
             self._token = 0
         if self.leads:
             self._renew(client, again=True)
@@ -207,14 +219,14 @@ class RedisSeat:
             self._try(client)
 
     def _due(self) -> float:
-        """Seconds until something has to be done, whatever comes."""
+        """Seconds until the lock must be renewed or tried for."""
         due = self._renew_at if self._until else self._try_at
         return max(0.0, due - self._clock())
 
     def _work(self, client: Any, wait: float) -> None:
         frames: List[bytes] = []
-        for kind, value in self._take(wait):
-            if kind == "relay":
+        for kind, value, _ in self._items(wait):
+            if kind in ("relay", "skip"):
                 self._number_frame(value, frames)
                 continue
             self._relay(client, frames)  # in the order in which they came
@@ -223,14 +235,11 @@ class RedisSeat:
                 if self._until:
                     self._renew(client)
             elif kind == "message":
-                self._hear(*value)
+                self._receive(*value)
             elif kind == "up" and not self._until:
                 client.publish(self.keys.up, value)
             elif kind == "step down" and self._until:
-                before = self._status
-                self._follow(_CONNECTING)
-                self._release(client, SharedStatus("connecting", before.failures, before.error))
-                self._try_at = self._clock() + self._lease
+                self._step_down(client)
             elif kind == "broken":
                 raise value
         self._relay(client, frames)
@@ -241,18 +250,21 @@ class RedisSeat:
         elif now >= self._try_at:
             self._try(client)
 
-    def _take(self, wait: float) -> List[Item]:
-        items: List[Item] = []
-        try:
-            items.append(self._queue.get(timeout=wait) if wait else self._queue.get_nowait())
-            while len(items) < _BATCH:
-                items.append(self._queue.get_nowait())
-        except queue.Empty:
-            return items
-        return items
+    def _items(self, wait: float) -> Iterator[Item]:
+        """Yield what waits. What follows an item that raised is yielded the next time."""
+        if not self._batch:
+            self._batch.extend(self._queue.take(wait))
+        while self._batch:
+            yield self._batch.popleft()
+
+    def _step_down(self, client: Any) -> None:
+        before = self._status
+        self._follow(_CONNECTING)
+        self._release(client, SharedStatus("connecting", before.failures, before.error))
+        self._try_at = self._clock() + self._lease
 
     def _try(self, client: Any) -> None:
-        """Take the lock, or learn who has it."""
+        """Take the lock, or learn how long another process holds it."""
         began = self._clock()
         keys = self.keys
         answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
@@ -272,12 +284,12 @@ class RedisSeat:
         state: Any = client.get(keys.state)
         decoded = decode(state) if isinstance(state, bytes) else None
         if decoded is not None and decoded[0] is not None:
-            self._hear_state(decoded[0], kept=True)
+            self._receive_state(decoded[0], kept=True)
         else:
             self._follow(_CONNECTING)
 
     def _renew(self, client: Any, again: bool = False) -> None:
-        """Prolong the lead, and say how the connection is."""
+        """Prolong the lead, and publish the status."""
         began = self._clock()
         if began >= self._until:
             self._lose_lead()
@@ -288,7 +300,7 @@ class RedisSeat:
             late = self._clock() >= self._until
             self._prolong(began)
             if late and self.leads:
-                self._member.lead()  # which took it for lost
+                self._member.lead()  # it took the lead for lost
         else:
             self._lose_lead()
 
@@ -297,7 +309,7 @@ class RedisSeat:
         self._renew_at = began + self._lease / 3
 
     def _lose_lead(self) -> None:
-        logger.warning("This process lost its lead: Redis did not answer in time, or the process stood still.")
+        logger.warning("This process lost its lead: Redis did not answer in time, or the process was stopped.")
         self._until = 0.0
         self._try_at = self._clock()
         self._follow(_CONNECTING)
@@ -311,7 +323,7 @@ class RedisSeat:
 
     def _number_frame(self, data: Optional[bytes], frames: List[bytes]) -> None:
         self._sent += 1
-        if data is not None:  # else a gap, for the followers to find
+        if data is not None:  # None leaves a gap, which the followers notice
             frames.append(encode_frame(Frame(self._token, self._sent, data)))
 
     def _relay(self, client: Any, frames: List[bytes]) -> None:
@@ -320,7 +332,7 @@ class RedisSeat:
                 self._lose_lead()
         frames.clear()
 
-    def _hear(self, channel: bytes, message: bytes) -> None:
+    def _receive(self, channel: bytes, message: bytes) -> None:
         if channel.decode() == self.keys.up:
             if self._until:
                 self._member.send(message.decode("utf-8", "replace"))
@@ -330,20 +342,20 @@ class RedisSeat:
             return
         state, frame = decoded
         if state is not None:
-            self._hear_state(state)
+            self._receive_state(state)
         elif frame is not None and frame.token == self._token and self._events:
             if self._seen is not None and frame.number != self._seen + 1:
                 self._find_gap()
             self._seen = frame.number
             self._member.frame(frame.data)
 
-    def _hear_state(self, state: State, kept: bool = False) -> None:
-        """What a leader says.
+    def _receive_state(self, state: State, kept: bool = False) -> None:
+        """Take in the state of a leader.
 
-        :param kept: it is what Redis keeps, not a message: it tells nothing of messages' ways.
+        :param kept: it is the copy that Redis keeps, so it does not prove that messages arrive.
         """
         if state.token < self._token or state.token == self._own:
-            return  # fenced; or the echo of this seat's own
+            return  # of an older lead, or the echo of this seat's own
         now = self._clock()
         if state.token > self._token:
             self._token, self._seen = state.token, None
@@ -354,7 +366,7 @@ class RedisSeat:
         if not kept:
             self._unheard = 0
             self._seen = state.number if self._seen is None else self._seen
-        self._heard_at = now
+        self._received_at = now
         self._follow(state.status)
         if state.free:
             self._try_at = now + self._jitter() * 0.05
@@ -362,8 +374,8 @@ class RedisSeat:
             self._try_at = max(self._try_at, now + self._lease * (1 + self._jitter() * _MARGIN))
 
     def _find_gap(self) -> None:
-        """Frames were lost on the way: the member's connection breaks, and the new one asks for what it missed."""
-        logger.info("frames of the leader were lost on the way")
+        """Frames were lost on the way: the member's connection breaks, and the next one fetches what was missed."""
+        logger.info("Frames of the leader were lost on the way over Redis.")
         before, error = self._status, ConnectionException("WS_CONNECTION_FAIL", _GAP)
         self._member.follow(SharedStatus("connecting", before.failures, error))
         self._member.follow(before)
@@ -374,25 +386,25 @@ class RedisSeat:
 
     # --- without Redis
 
-    def _bear(self, error: Exception, pause: float) -> None:
-        """Wait; nobody need notice if Redis is back while what was last heard holds."""
-        holds_until = self._until or (self._heard_at + self._lease if self._heard_at is not None else 0.0)
+    def _wait_for_redis(self, error: Exception, pause: float) -> None:
+        """Wait. The member is told only if Redis stays away for longer than what it last heard is valid."""
+        valid_until = self._until or (self._received_at + self._lease if self._received_at is not None else 0.0)
         ends = self._clock() + pause
         while not self._leaving:
             now = self._clock()
-            if not self._told_away and now >= holds_until:
-                self._tell_away(error)
+            if not self._is_away and now >= valid_until:
+                self._report_away(error)
             if now >= ends:
                 return
-            wait = ends - now if self._told_away else min(ends, max(holds_until, now)) - now
-            for kind, value in self._take(max(wait, 0.001)):
-                if kind == "relay":
+            wait = ends - now if self._is_away else min(ends, max(valid_until, now)) - now
+            for kind, value, _ in self._items(max(wait, 0.001)):
+                if kind in ("relay", "skip"):
                     self._number_frame(value, [])
                 elif kind == "publish" and self._until:
                     self._status = value
 
-    def _tell_away(self, cause: Exception) -> None:
-        self._told_away = True
+    def _report_away(self, cause: Exception) -> None:
+        self._is_away = True
         self._until = 0.0
         error = unreachable(self._address, cause)
         logger.warning("%s", error)

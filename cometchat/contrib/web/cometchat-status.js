@@ -1,12 +1,13 @@
 /*
- * <cometchat-status>: a light that says how the application's connection to CometChat is.
+ * <cometchat-status>: a light that shows the state of the application's connection to CometChat.
  *
  *   <cometchat-status src="/cometchat/events" status-src="/cometchat/status"></cometchat-status>
  *
  * Attributes: src (server-sent events), status-src (the same as JSON, where there is no stream), poll (seconds between
- * looks at the JSON, 3), compact (the dot alone; the words stay for screen readers), theme ("light" or "dark", in place
+ * requests of the JSON, 3), compact (the dot alone; the words stay for screen readers), theme ("light" or "dark", in place
  * of the page's color-scheme), label, text-connected, text-connecting, text-disconnected, text-feature-throttled,
  * text-no-contact, text-waiting.
+ * The tabs of a browser share one stream: one visible tab has it, and tells the others over a BroadcastChannel.
  * Properties: status, since, reason, user. Event: statuschange, whose detail has the same, and previous.
  * CSS: the custom properties --cometchat-status-*, the parts base, dot, label and text, and the attribute "status".
  * Needs nothing of a Content-Security-Policy but script-src and connect-src for its own origin.
@@ -36,21 +37,81 @@
   const FIRST_WAIT = 0.5; // after the first failure; twice as long after each
   const LONGEST_WAIT = 8;
   const LONGEST_WITHOUT_STREAM = 60; // while the JSON answers, a stream is tried again this seldom
+  const ELECTION = 0.1; // for an answer of the tab that leads
+  const BEAT = 2; // between two messages of the tab that leads; after PATIENCE of them another tab takes over
 
   const supportsSheets = "adoptedStyleSheets" in Document.prototype && "replaceSync" in CSSStyleSheet.prototype;
 
+  /*
+   * The tabs of this browser that show the same addresses. One of them leads: it alone asks the application, and posts
+   * what it shows. A tab that is hidden or left resigns. Of two tabs that lead, the one with the lower id stays.
+   */
+  class Tabs {
+    constructor(name, feed) {
+      this.name = name;
+      this.feed = feed;
+      this.id = `${Date.now()}-${Math.random()}`;
+      this.leads = false;
+      this.channel = null;
+    }
+
+    get supported() { return "BroadcastChannel" in window; }
+
+    open() {
+      if (this.channel || !this.supported) return;
+      this.channel = new BroadcastChannel(this.name);
+      this.channel.onmessage = (event) => this.receive(event.data || {});
+    }
+
+    lead() {
+      this.leads = true;
+      this.post("state");
+      clearInterval(this.beat);
+      this.beat = setInterval(() => this.post("state"), BEAT * 1000);
+    }
+
+    resign() {
+      this.leads = false;
+      clearInterval(this.beat);
+    }
+
+    close() {
+      if (this.leads) this.post("bye");
+      this.resign();
+      if (this.channel) this.channel.close();
+      this.channel = null;
+    }
+
+    post(kind) {
+      if (this.channel) this.channel.postMessage({ kind, id: this.id, report: this.feed.report });
+    }
+
+    receive({ kind, id, report }) {
+      if (kind === "who" || (kind === "state" && this.leads && this.id < id)) {
+        if (this.leads) this.post("state");
+      } else if (kind === "state" && report && report.status in WORDS) {
+        this.resign();
+        this.feed.follow(report);
+      } else if (kind === "bye" && !this.leads) {
+        this.feed.later(Math.random() * ELECTION, () => this.feed.elect());
+      }
+    }
+  }
+
   /* One for each pair of addresses, however many elements of the page show it. */
   class Feed {
-    constructor(src, statusSrc) {
+    constructor(key, src, statusSrc) {
       this.src = src;
       this.statusSrc = statusSrc;
       this.elements = new Set();
       this.report = UNKNOWN;
       this.running = false;
+      this.limit = SIGN_OF_LIFE * PATIENCE;
+      this.tabs = new Tabs(`cometchat-status ${key}`, this);
       this.onVisibility = () => (document.hidden ? this.rest() : this.wake());
       this.onOnline = () => this.wake();
       this.onShow = (event) => event.persisted && this.wake(); // back from the browser's cache of pages
-      this.onHide = () => this.rest(true);
+      this.onHide = () => this.rest();
     }
 
     add(element) {
@@ -75,24 +136,24 @@
         window.removeEventListener("pageshow", this.onShow);
         window.removeEventListener("pagehide", this.onHide);
         this.running = false;
-        this.rest(true);
+        this.rest();
         this.report = UNKNOWN;
       }
     }
 
-    /* Nobody looks: no timer runs. A stream that is open stays, unless the page is left. */
-    rest(all = false) {
+    /* A page that is hidden or left runs no timer and holds no stream: another tab takes over. */
+    rest() {
       clearTimeout(this.timer);
-      clearTimeout(this.watchdog);
-      if (all || !this.heardAt) this.drop();
+      this.drop();
+      this.tabs.close();
     }
 
     wake() {
       if (!this.running || document.hidden || this.asking || (this.source && !this.heardAt)) return;
-      if (this.source && performance.now() - this.heardAt < this.limit * 1000) {
+      if (this.heardAt && performance.now() - this.heardAt < this.limit * 1000) {
         this.watch();
       } else {
-        this.open();
+        this.elect();
       }
     }
 
@@ -111,7 +172,34 @@
 
     /* Doubles with each failure; a random half of it, so that the pages of a site do not come back at once. */
     wait(failures, longest) {
-      return Math.min(longest, FIRST_WAIT * 2 ** failures) * (0.5 + Math.random() / 2);
+      return Math.min(longest, FIRST_WAIT * 2 ** Math.min(failures, 30)) * (0.5 + Math.random() / 2);
+    }
+
+    // --- the other tabs
+
+    /* Follow the tab that leads, or lead. */
+    elect() {
+      this.drop();
+      this.tabs.open();
+      if (this.tabs.leads || !this.tabs.channel) {
+        this.open();
+        return;
+      }
+      this.tabs.post("who");
+      this.later(ELECTION, () => {
+        this.limit = SIGN_OF_LIFE * PATIENCE; // until the stream says its own
+        this.tabs.lead();
+        this.open();
+      });
+    }
+
+    follow(report) {
+      clearTimeout(this.timer);
+      this.drop();
+      this.heardAt = performance.now();
+      this.limit = BEAT * PATIENCE;
+      if (report.status !== WAITING) this.show(report);
+      this.watch();
     }
 
     // --- the stream
@@ -119,7 +207,8 @@
     open() {
       clearTimeout(this.timer);
       this.drop();
-      if (!this.src || !("EventSource" in window)) {
+      const shared = this.tabs.supported || !this.statusSrc; // a stream for each tab would take all connections
+      if (!this.src || !shared || !("EventSource" in window)) {
         this.ask();
         return;
       }
@@ -129,6 +218,7 @@
         this.heardAt = performance.now();
         this.failures = this.refusals = this.streamAt = 0;
         act(event.data);
+        this.tabs.post("state");
         this.watch();
       };
       source.addEventListener("status", heard((data) => this.take(data)));
@@ -142,7 +232,7 @@
       this.watch();
     }
 
-    /* The server ends each stream after a while: what has been open is opened again before anything is said. */
+    /* The server ends each stream after a while: the next one is opened before anything is shown. */
     lost(refused) {
       const wasOpen = this.heardAt > 0;
       this.drop();
@@ -157,7 +247,8 @@
     watch() {
       clearTimeout(this.watchdog);
       if (document.hidden) return;
-      this.watchdog = setTimeout(() => this.fail(), this.limit * 1000);
+      const silent = () => (this.source ? this.fail() : this.elect());
+      this.watchdog = setTimeout(silent, this.limit * 1000);
     }
 
     // --- the JSON, where there is no stream
@@ -174,7 +265,7 @@
         const answer = await fetch(this.statusSrc, { cache: "no-store", signal: asking.signal });
         if (answer.ok) text = await answer.text();
       } catch (error) {
-        text = null; // no answer: said below
+        text = null; // no answer
       }
       clearTimeout(timeout);
       if (asking !== this.asking) return;
@@ -184,6 +275,7 @@
         return;
       }
       this.failures = 0;
+      this.tabs.post("state");
       if (!this.streamAt) {
         this.streamAt = performance.now() + this.wait(this.refusals + 2, LONGEST_WITHOUT_STREAM) * 1000;
       }
@@ -206,18 +298,19 @@
       this.drop();
       this.streamAt = 0;
       this.show({ status: NO_CONTACT, since: new Date().toISOString(), reason: null, user: null });
+      this.tabs.post("state");
       this.later(this.wait(this.failures, LONGEST_WAIT), () => this.open());
       this.failures += 1;
     }
 
-    // --- what comes of it
+    // --- the result
 
     take(text) {
       let report;
       try {
         report = JSON.parse(text);
       } catch (error) {
-        return false; // not ours: a login page, say
+        return false; // not the application's JSON but, for example, a login page
       }
       if (!report || !REPORTED.includes(report.status)) return false;
       this.show(report);
@@ -236,11 +329,11 @@
 
   function feedOf(src, statusSrc) {
     const key = JSON.stringify([src, statusSrc]);
-    if (!feeds.has(key)) feeds.set(key, new Feed(src, statusSrc));
+    if (!feeds.has(key)) feeds.set(key, new Feed(key, src, statusSrc));
     return feeds.get(key);
   }
 
-  // Each state has a shape of its own, for those who see no difference between the colours.
+  // Each state has a shape of its own, for people who see no difference between the colours.
   const STYLE = `
     :host { display: inline-block; vertical-align: middle; max-inline-size: 100%; }
     :host([hidden]) { display: none; }
@@ -401,9 +494,12 @@
       const label = this.hasAttribute("label") ? this.getAttribute("label") : "Chat:";
       if (this.#base.className !== status) this.#base.className = status;
       if (this.getAttribute("status") !== status) this.setAttribute("status", status);
-      // A live region speaks at each change of its text: one that says the same again is none.
+      // A live region speaks at each change of its text: the same text again is not a change.
       if (this.#label.textContent !== `${label} `) this.#label.textContent = `${label} `;
       if (this.#text.textContent !== text) this.#text.textContent = text;
+      const reason = this.#report.reason;
+      const why = reason ? [reason.code, reason.message].filter(Boolean).join(": ") : "";
+      if (this.#base.title !== why) this.#base.title = why;
     }
   }
 

@@ -1,10 +1,11 @@
-"""EventStream: each event to one worker of a group, by a consumer group of Redis Streams."""
+"""EventStream: each event goes to one worker of a group, through a consumer group of Redis Streams."""
 
 from __future__ import annotations
 
 import itertools
 import logging
 import os
+import random
 import socket
 import threading
 import time
@@ -17,27 +18,30 @@ import redis
 from cometchat import Client
 
 from .._arguments import wrong
-from .capture import Capture
-from .codec import KINDS, decode
-from .store import RedisStatusStore
-from .wire import shut
+from .._retry import wait_after
+from .._safe_log import SafeLog
+from ._capture import Capture
+from ._codec import KINDS, decode
+from ._store import RedisStatusStore
+from ._wire import shut, unreachable
 
-logger = logging.getLogger("cometchat.redis")
+logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 _numbers = itertools.count(1)
 
-#: Seconds that one read of the stream waits for something to come, and the longest that close() has to wait for it.
+#: Maximum time that one read of the stream waits for an event, in seconds; close() waits for it.
 _BLOCK = 0.5
 
-#: Seconds for a call to Redis.
+#: Maximum time of a call to Redis, in seconds.
 _TIMEOUT = 2.0
 
-#: Seconds between attempts while Redis is away.
-_PAUSE = 0.5
+#: Maximum wait between attempts while Redis is away, in seconds.
+_LONGEST = 0.5
 
+#: Maximum time that close() waits, in seconds.
 _ENDS = 1.0
 
-#: Where a look through the events that were taken begins, and, as Redis' answer, where it has ended.
+#: Where a search through the pending events starts, and, as Redis' answer, where it has ended.
 _FIRST = b"0-0"
 
 
@@ -98,6 +102,7 @@ class EventStream:
         self._claim_after = claim_after
         self._retries = retries
         self._claimed = _FIRST
+        self._failures = 0  # in a row
         self._number = next(_numbers)
         self._listeners: Tuple[object, ...] = ()
         self._stopped = threading.Event()
@@ -137,11 +142,38 @@ class EventStream:
         if not isinstance(listener, tuple(KINDS.values())):
             raise wrong("listener", "give a MessageListener, UserListener, GroupListener or CallListener")
         with self._lock:
-            self._listeners += (listener,)
             if self._thread is None and not self._stopped.is_set():
                 name = f"cometchat-stream-{self._number}"
-                self._thread = threading.Thread(target=self._main, name=name, daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._main, name=name, daemon=True)
+                self._listeners += (listener,)
+                try:
+                    thread.start()
+                except BaseException:
+                    self._listeners = self._listeners[:-1]
+                    raise
+                self._thread = thread
+            else:
+                self._listeners += (listener,)
+
+    def lag(self) -> Optional[int]:
+        """Ask Redis how many events of the stream the group has not yet taken. Makes a call, and waits for it.
+
+        :returns: the number; None if Redis does not know it: before 7.0, or before a worker of the group listens.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+        """
+        client: Any = self._store.connection(_TIMEOUT)
+        try:
+            groups = client.xinfo_groups(self.key)
+        except redis.ResponseError as error:
+            if "no such key" not in str(error):
+                raise unreachable(self._store.address, error) from error
+            return None
+        except (redis.RedisError, OSError) as error:
+            raise unreachable(self._store.address, error) from error
+        finally:
+            shut(client)
+        found = [group.get("lag") for group in groups if group["name"].decode() == self.group]
+        return found[0] if found else None
 
     def close(self) -> None:
         """Add and work no more, within a second. An event whose callback still runs is finished behind it."""
@@ -157,23 +189,26 @@ class EventStream:
     # --- on the thread
 
     def _main(self) -> None:
-        client: Any = self._store.connection(_TIMEOUT)
-        away = False
+        client: Any = None
         try:
             while not self._stopped.is_set():
                 try:
+                    client = client or self._store.connection(_TIMEOUT)
                     self._make_group(client)
-                    if away:
-                        logger.info("the stream of events is back")
-                    away = False
                     self._work(client)
-                except (redis.RedisError, OSError) as error:
-                    if not away and not self._stopped.is_set():
-                        logger.warning("The stream of events can't be read, it is tried again: %s", error)
-                    away = True
-                    self._stopped.wait(_PAUSE)
+                except Exception as error:
+                    self._report(error)
+                    self._failures += 1
+                    self._stopped.wait(min(_LONGEST, wait_after(self._failures, random.random())))  # nosec B311
         finally:
-            shut(client)
+            if client is not None:
+                shut(client)
+
+    def _report(self, error: Exception) -> None:
+        if not isinstance(error, (redis.RedisError, OSError)):
+            logger.exception("Unexpected error of the stream of events; it continues.")
+        elif not self._failures and not self._stopped.is_set():
+            logger.warning("The stream of events can't be read, it is tried again: %s", error)
 
     def _make_group(self, client: Any) -> None:
         try:
@@ -193,6 +228,9 @@ class EventStream:
                     self._handle(client, *entry)
             block = None if look_at == 0.0 else int(_BLOCK * 1000)  # does not wait where more is left
             read = client.xreadgroup(self.group, self.consumer, {self.key: ">"}, count=1, block=block)
+            if self._failures:
+                self._failures = 0
+                logger.info("The stream of events is back.")
             for _, entries in read.items() if isinstance(read, dict) else read or ():
                 for entry in entries[0] if entries and isinstance(entries[0], list) else entries:
                     self._handle(client, *entry)
@@ -240,9 +278,9 @@ class EventStream:
             try:
                 client.xack(self.key, self.group, entry)
                 return
-            except (redis.RedisError, OSError) as error:
-                logger.info("an event is done, and Redis can't be told yet: %s", error)
-                if self._stopped.wait(_PAUSE):
+            except Exception as error:
+                logger.info("An event is done, and Redis can't be told yet: %s", error)
+                if self._stopped.wait(_LONGEST):
                     logger.warning("An event is done, and Redis could not be told: it will be handed out again.")
                     return
 

@@ -1,4 +1,4 @@
-"""The setting ``COMETCHAT`` as Django has it: see :mod:`cometchat.contrib.settings`."""
+"""The setting ``COMETCHAT`` as Django has it: see :mod:`cometchat.contrib.web`."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import List, Mapping, Optional, Tuple
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 
-from ..settings import FIELDS, NAME, Configuration, Option, Problem, complaint
-from ..settings import examine as examine_setting
+from ..web._settings import FIELDS, NAME, Configuration, Option, Problem, complaint
+from ..web._settings import examine as examine_setting
 
 __all__ = ["FIELDS", "NAME", "OPTIONS", "complaint", "examine", "given", "read"]
 

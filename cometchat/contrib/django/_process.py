@@ -1,4 +1,4 @@
-"""What a process of a site has one of: see :mod:`cometchat.contrib.serving`."""
+"""What a process of a site has one of: see :mod:`cometchat.contrib.web`."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from django.apps import apps
 
 from cometchat import Client, CometChatException
 
-from ..serving import Serving
-from ..web import StatusFeed
-from . import conf, relay
+from ..web._feed import StatusFeed
+from ..web._serving import Serving
+from . import _conf, _relay
 
 #: Receivers, and what AUTH_TOKEN may call, are there once every app is.
-serving = Serving(conf.read, on_made=relay.register, ready=apps.ready_event.wait)
+serving = Serving(_conf.read, on_made=_relay.register, ready=apps.ready_event.wait)
 
 
 def get_client() -> Client:

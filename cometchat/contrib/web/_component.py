@@ -8,12 +8,12 @@ import re
 from pathlib import Path
 from typing import Mapping, Optional
 
-from ._arguments import wrong
+from .._arguments import wrong
 
 
 def component_script() -> str:
     """The source of ``<cometchat-status>``, one file without dependencies."""
-    return (Path(__file__).parent / "static" / "cometchat" / "cometchat-status.js").read_text(encoding="utf-8")
+    return (Path(__file__).parent / "cometchat-status.js").read_text(encoding="utf-8")
 
 
 #: The script's entity tag, quotes included: it changes with its content.

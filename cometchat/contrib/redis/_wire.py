@@ -8,6 +8,8 @@ and a follower hears nobody with a lower token than it has heard before.
 from __future__ import annotations
 
 import json
+import os
+import socket
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
@@ -151,6 +153,16 @@ def _state(said: Dict[str, Any], free: bool) -> State:
         )
     status = SharedStatus(CometChatWSState(said["status"]).value, int(said["failures"]), error)
     return State(int(said["token"]), int(said["number"]), status, free)
+
+
+def process_name() -> str:
+    """``host:pid``, for the lock and for the names of connections, in which Redis allows no space."""
+    return f"{socket.gethostname() or 'localhost'}:{os.getpid()}".replace(" ", "-")
+
+
+def process_of(holder: str) -> str:
+    """The ``host:pid`` in the value of a lock."""
+    return holder.rpartition(":")[0] or holder
 
 
 def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:

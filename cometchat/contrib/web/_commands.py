@@ -13,7 +13,7 @@ from typing import Dict, Iterator, Mapping, Optional, Sequence
 from cometchat import CometChatException
 from cometchat.cli import main
 
-from .settings import Configuration
+from ._settings import Configuration
 
 
 def run(configuration: Configuration, arguments: Sequence[str]) -> int:

@@ -1,20 +1,20 @@
-"""RedisStatusStore: checked when made, shared by a process's clients; each seat has connections of its own."""
+"""RedisStatusStore: checked when made, shared by a process's clients; each seat has its own connections."""
 
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Dict
+from typing import Any, Callable, Dict, Optional
 
 import redis
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from cometchat import Member, Seat
+from cometchat import ConnectionException, Member, Seat
 
 from .._arguments import wrong
-from .seat import RedisSeat
-from .wire import Keys
+from ._seat import RedisSeat
+from ._wire import Keys, process_name, process_of, shut, unreachable
 
 _numbers = itertools.count(1)
 
@@ -28,15 +28,16 @@ LEASE = 2.5
 class RedisStatusStore:
     """Shares one connection among all processes that have the same Redis, app and user.
 
-    One of them leads: it holds a lock in Redis, which lives ``lease`` seconds and is renewed three times in that time,
-    and the connection. The others follow: their ``get_connection_status()`` and listeners tell of the leader's
-    connection, read from memory. When the leader ends, another takes over at once; when it is killed, once the lock has
-    run out. Without Redis nobody knows who leads: every client is ``disconnected``, with ``ERR_STATUS_STORE``, until
-    it is back.
+    One of them leads: it holds the connection, and a lock in Redis that lives ``lease`` seconds and is renewed three
+    times in that time. The others follow: their ``get_connection_status()`` and listeners show the leader's connection,
+    read from memory. When the leader ends, another process takes over at once; when it is killed, after the lock has
+    expired. Without Redis no process knows which one leads: every client is ``disconnected``, with
+    ``ERR_STATUS_STORE``, until Redis is back.
 
-    :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or ``unix://``. Not shown in a
-        repr or an error but for the host. Options behind a ``?`` are the redis library's; but how long a call may take,
-        and what its answers are, is the store's to say.
+    :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or ``unix://``. A repr or an
+        error shows the host only. Options behind a ``?`` are the redis library's, but the store decides how long a call
+        may take and what type the answers have. Over ``rediss://`` the name in the certificate is always checked,
+        unless the address has ``ssl_cert_reqs=none``.
     :param lease: seconds, 1 to 60. A killed leader is replaced after this, and up to a second more.
     :param prefix: of the keys in Redis.
     :param events: True hands what the leader's connection receives to the listeners of all processes; False shares the
@@ -56,7 +57,7 @@ class RedisStatusStore:
         self.events = events
         self._url = url
         self.connection()  # opens nothing, and reads the url
-        # Written and read without a lock, which a fork could find taken: each operation is one step of the interpreter.
+        # Used without a lock, which a fork could find taken: each operation is one step of the interpreter.
         self._seats: Dict[int, RedisSeat] = {}
 
     def __repr__(self) -> str:
@@ -70,16 +71,31 @@ class RedisStatusStore:
 
     @property
     def leads(self) -> bool:
-        """A client of this process holds its connection."""
+        """Whether a client of this process holds the connection."""
         return any(seat.leads for seat in list(self._seats.values()))
 
     def leads_line(self, app_id: str, uid: str) -> bool:
-        """The same, of one app's user."""
+        """The same, for one app's user."""
         keys = Keys.of(self.prefix, app_id, uid)
         return any(seat.leads and seat.keys == keys for seat in list(self._seats.values()))
 
+    def leader(self, app_id: str, uid: str) -> Optional[str]:
+        """Ask Redis which process holds the connection of an app's user. Makes a call, and waits for it.
+
+        :returns: ``host:pid``, or None if no process holds it.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+        """
+        client = self.connection()
+        try:
+            holder: Any = client.get(Keys.of(self.prefix, app_id, uid).lock)
+        except (redis.RedisError, OSError) as error:
+            raise unreachable(self.address, error) from error
+        finally:
+            shut(client)
+        return None if holder is None else process_of(holder.decode("utf-8", "replace"))
+
     def connection(self, timeout: float = LEASE) -> redis.Redis:
-        """A client of the redis library, with a pool of its own. Opens nothing yet.
+        """Return a client of the redis library with a pool of its own. It is not yet connected.
 
         :param timeout: seconds for each call.
         """
@@ -87,7 +103,7 @@ class RedisStatusStore:
         if not isinstance(self._url, str):
             raise wrong("url", expected)
         try:
-            options = {**_read_url(self._url)}
+            options = {"client_name": f"cometchat:{process_name()}", **_read_url(self._url)}
             # Not from_url(), where the address' own options win: a lease rests on these.
             options.update(
                 socket_timeout=timeout,
@@ -95,12 +111,17 @@ class RedisStatusStore:
                 retry=Retry(NoBackoff(), 0),
                 decode_responses=False,
             )
+            if str(options.get("ssl_cert_reqs")) != "none" and _is_tls(options):
+                options["ssl_check_hostname"] = True  # before redis-py 6.0 the default was not to
             return redis.Redis(connection_pool=redis.ConnectionPool(**options))
         except (ValueError, TypeError):
-            raise wrong("url", expected) from None  # its words may hold the password
+            raise wrong("url", expected) from None  # the library's message may contain the password
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
-        """See :class:`cometchat.StatusStore`."""
+        """See :class:`cometchat.StatusStore`.
+
+        :raises ConnectionException: ``ERR_STATUS_STORE``: the system has no thread left.
+        """
         number = next(_numbers)
         seat = RedisSeat(
             member,
@@ -113,5 +134,15 @@ class RedisStatusStore:
             on_end=lambda: self._seats.pop(number, None),
         )
         self._seats[number] = seat
-        seat.start()
+        try:
+            seat.start()
+        except Exception as error:
+            self._seats.pop(number, None)
+            message = f"The thread of the status store can't be started: {error}"
+            raise ConnectionException("ERR_STATUS_STORE", message) from error
         return seat
+
+
+def _is_tls(options: Dict[str, Any]) -> bool:
+    made_by = options.get("connection_class")
+    return isinstance(made_by, type) and issubclass(made_by, redis.SSLConnection)

@@ -1,0 +1,23 @@
+"""The wait before the next try, in every loop of contrib."""
+
+from __future__ import annotations
+
+from cometchat._runtime._backoff import limit_after
+
+
+def wait_after(failures: int, jitter: float) -> float:
+    """Return the seconds to wait after so many failures in a row: exponential, with jitter, 30 at most.
+
+    :param jitter: 0 to 1, at random.
+    """
+    return limit_after(failures) * (0.5 + jitter / 2)
+
+
+def obey(retry_after: float, jitter: float) -> float:
+    """Seconds to wait where a server said how many: never less, and up to a quarter (a second at least) more.
+
+    Without the difference all clients would come back in the same moment.
+
+    :param jitter: 0 to 1, at random.
+    """
+    return retry_after + jitter * max(1.0, retry_after / 4)

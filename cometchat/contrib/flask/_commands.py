@@ -1,0 +1,54 @@
+"""The commands of ``flask cometchat``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Tuple
+
+import click
+from flask.cli import AppGroup
+
+from cometchat import Client
+
+from ..web._commands import run, token_error
+from ..web._report import status_report
+from ..web._settings import Configuration
+
+
+def commands(configuration: Configuration) -> AppGroup:
+    group = AppGroup("cometchat", help="CometChat's connection, with the application's settings.")
+    passed_on = {"ignore_unknown_options": True}
+
+    @group.command("watch", context_settings=passed_on, add_help_option=False, with_appcontext=False)
+    @click.argument("args", nargs=-1, type=click.UNPROCESSED)
+    def watch(args: Tuple[str, ...]) -> None:
+        """The live status, one line a transition (--help says more)."""
+        sys.exit(run(configuration, ["watch", *args]))
+
+    @group.command("doctor", context_settings=passed_on, add_help_option=False, with_appcontext=False)
+    @click.argument("args", nargs=-1, type=click.UNPROCESSED)
+    def doctor(args: Tuple[str, ...]) -> None:
+        """Every step from DNS to ping, and what a failure means (--help says more)."""
+        sys.exit(run(configuration, ["doctor", *args]))
+
+    @group.command("status", with_appcontext=False)
+    @click.option("--timeout", default=10.0, show_default=True, help="Seconds to wait for the connection.")
+    def status(timeout: float) -> None:
+        """Connect once and print the status as JSON; exit code 1: not connected."""
+        failed = None
+        with Client(configuration.app_id, configuration.settings) as client:
+            try:
+                if not configuration.is_logged_in(client):
+                    configuration.log_in(client)
+                client.connect(timeout)
+            except Exception as error:
+                known = token_error(error)
+                click.echo(str(known), err=True)
+                failed = {"code": known.code, "message": known.message}
+            report = status_report(client)
+            report["reason"] = report["reason"] or failed  # the client knows of no login that was refused
+        click.echo(json.dumps(report))
+        sys.exit(0 if report["status"] in ("connected", "featureThrottled") else 1)
+
+    return group

@@ -1,0 +1,147 @@
+"""The extension: what ``CometChatFlask(app)`` does to an application."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any, Callable, Mapping, Optional
+
+import click
+from flask import Flask, current_app, has_app_context
+from flask.helpers import get_debug_flag
+
+from cometchat import Client, CometChatException
+
+from .._arguments import wrong
+from ..web._feed import StatusFeed
+from ..web._process import Role, act, is_reloaders_child, loading_modules, server_role
+from ..web._serving import Serving
+from ..web._settings import NAME, Configuration, Option, examine, refusal
+from ._commands import commands
+from ._signals import Signals
+from ._views import blueprint, cometchat_status
+
+#: The keys that Django's app does not have.
+_OPTIONS: Mapping[str, Option] = {
+    "URL_PREFIX": Option(
+        "/cometchat",
+        lambda value: isinstance(value, str) and value.startswith("/"),
+        'Give a path, such as "/cometchat".',
+    ),
+}
+
+_MISSING = f'Set app.config["{NAME}"] = {{"APP_ID": ..., "REGION": "us", "UID": ..., "AUTH_KEY": ...}}.'
+
+
+class CometChatFlask:
+    """The extension.
+
+    :param app: the application; or call :meth:`init_app` later.
+    :param guard: called before the views of the status, the stream and the health (not of the script). What it
+        returns is answered in their place; None lets them answer.
+    :raises CometChatException: ``INVALID_GUARD``; as :meth:`init_app`.
+    """
+
+    def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
+        if guard is not None and not callable(guard):
+            raise wrong("guard", f"give a function without arguments, not {type(guard).__name__}")
+        self._guard = guard
+        self._app: Optional[Flask] = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """Read ``app.config["COMETCHAT"]``; add the views, the template global and the commands.
+
+        The connection begins where the process serves: in a worker of gunicorn or uWSGI and in ``flask run`` at once,
+        elsewhere with the first request. ``START`` "request" leaves it to that everywhere, "never" to :meth:`start`.
+        While ``app.testing`` is true nothing begins by itself.
+
+        :raises CometChatException: the setting is missing or wrong; the message has all that is, and what would be
+            right. ``INVALID_APP``: no Flask application, or one that has the extension.
+        """
+        if not isinstance(app, Flask):
+            raise wrong("app", f"give a Flask application, not {type(app).__name__}")
+        if "cometchat" in app.extensions:
+            raise wrong("app", "it has this extension already: call init_app(app) once for each application")
+        configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
+        if configuration is None:
+            raise refusal(problems)
+        serving = _serving(app, configuration)
+        app.extensions["cometchat"] = serving
+        self._app = app
+        prefix = configuration.options["URL_PREFIX"]
+        app.register_blueprint(blueprint(serving, self._guard), url_prefix=prefix)
+        app.jinja_env.globals["cometchat_status"] = cometchat_status
+        app.cli.add_command(commands(configuration))
+        _arrange(app, serving)
+
+    @property
+    def client(self) -> Client:
+        """The current application's client in this process; outside of a context, of the last one initialised."""
+        return self._serving.client
+
+    @property
+    def feed(self) -> StatusFeed:
+        """What the views of the status answer from."""
+        return self._serving.feed
+
+    def start(self) -> Client:
+        """Log in and connect, behind the caller's back; returns :attr:`client` at once. Started already: only that."""
+        serving = self._serving
+        serving.start()
+        return serving.client
+
+    def close(self) -> None:
+        """End the streams and the client of this process. What is asked for afterwards is made anew."""
+        self._serving.stop()
+
+    @property
+    def _serving(self) -> Serving:
+        app = current_app if has_app_context() else self._app
+        serving: Optional[Serving] = None if app is None else app.extensions.get("cometchat")
+        if serving is None:
+            raise CometChatException(
+                "COMETCHAT_INITIALIZATION_NOT_DONE", "Call CometChatFlask.init_app(app) before anything else."
+            )
+        return serving
+
+
+def _serving(app: Flask, configuration: Configuration) -> Serving:
+    def on_made(client: Client) -> None:
+        client.add_connection_listener("cometchat-flask-signal", Signals(app, client))
+
+    return Serving(lambda: configuration, on_made)
+
+
+def _arrange(app: Flask, serving: Serving) -> None:
+    start, requested = serving.configuration.start, False
+    if start == "never":
+        return
+
+    @app.before_request
+    def start_with_the_first_request() -> None:
+        nonlocal requested
+        if not requested and not app.testing:
+            requested = True  # what close() has ended, the next request does not begin
+            serving.start()
+
+    if start == "auto" and not app.testing:
+        act(serving, _role())
+
+
+def _role() -> Role:
+    if is_reloaders_child(os.environ) or _is_flask_run_without_reloader():
+        return Role.SERVES
+    if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
+        return Role.OTHER
+    return server_role(loading_modules(), sys.modules.get("uwsgi"))
+
+
+def _is_flask_run_without_reloader() -> bool:
+    """The reloader's parent loads the application as well, and never serves."""
+    context = click.get_current_context(silent=True)
+    if context is None or context.info_name != "run" or os.environ.get("FLASK_RUN_FROM_CLI") != "true":
+        return False
+    reload = context.params.get("reload")
+    return not (get_debug_flag() if reload is None else reload)

@@ -1,0 +1,102 @@
+"""The thread that receives what other processes publish over Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Any, Optional, Sequence
+
+import redis
+
+from .._safe_log import SafeLog
+from ._queue import SeatQueue
+from ._wire import shut
+
+logger = SafeLog(logging.getLogger("cometchat.redis"))
+
+#: Maximum time that one read waits, in seconds. Without a limit some versions of the redis library take that of the
+#: connection.
+_READ = 60.0
+
+
+class Reader:
+    """A subscription: puts ``("message", (channel, data))`` onto a queue, and ``("broken", error)`` when it ends.
+
+    A message that the queue has no room for is dropped: the numbers of the frames show the gap.
+
+    :param client: of the redis library, for this thread alone; closed with it.
+    :param number: for the thread's name.
+    """
+
+    def __init__(self, client: Any, channels: Sequence[str], items: SeatQueue, number: int) -> None:
+        self._client = client
+        self._channels = channels
+        self._queue = items
+        self._pubsub = client.pubsub()
+        self._answered = threading.Event()  # the subscription was accepted or refused
+        self._refusal: Optional[redis.RedisError] = None
+        self._stopped = False
+        self._name = f"cometchat-redis-reader-{number}"
+        self._thread: Optional[threading.Thread] = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the thread is gone."""
+        return self._thread is None or not self._thread.is_alive()
+
+    def start(self, timeout: float) -> None:
+        """Subscribe, and wait for the answer.
+
+        :param timeout: seconds.
+        :raises redis.RedisError: Redis does not answer, or refuses.
+        :raises RuntimeError: the system has no thread left.
+        """
+        self._pubsub.subscribe(*self._channels)
+        thread = threading.Thread(target=self._main, name=self._name, daemon=True)
+        thread.start()
+        self._thread = thread
+        if not self._answered.wait(timeout):
+            raise redis.TimeoutError("it does not answer a subscription")
+        if self._refusal is not None:
+            raise self._refusal
+
+    def stop(self) -> None:
+        """End the thread and its connection."""
+        self._stopped = True
+        with contextlib.ExitStack() as stack:  # each step is made, whatever another raises
+            stack.callback(shut, self._client)
+            stack.callback(self._pubsub.close)
+            if self._thread is not None:
+                stack.callback(self._thread.join, 1.0)
+            connection = self._pubsub.connection
+            if connection is not None:
+                stack.callback(connection.disconnect)  # which ends the read
+
+    def _main(self) -> None:
+        error: Exception = redis.ConnectionError("the subscription ended")
+        try:
+            self._read()
+        except Exception as raised:  # the library raises ValueError or AttributeError if its connection is closed
+            error = raised
+        failure = error if isinstance(error, redis.RedisError) else redis.ConnectionError(error)
+        if not self._answered.is_set():
+            self._refusal = failure
+            self._answered.set()
+        elif not self._stopped:
+            self._queue.put("broken", failure)
+        logger.debug("a subscription ended: %s", error)
+
+    def _read(self) -> None:
+        subscribed = 0
+        while not self._stopped:
+            message = self._pubsub.get_message(timeout=_READ)
+            if message is None:
+                continue
+            if message["type"] == "message":
+                data = message["data"]
+                self._queue.offer("message", (message["channel"], data), len(data))
+            elif message["type"] == "subscribe":
+                subscribed += 1
+                if subscribed == len(self._channels):
+                    self._answered.set()

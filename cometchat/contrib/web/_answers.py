@@ -1,0 +1,120 @@
+"""What to answer to a request, before a framework turns it into a response of its own."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Callable, Iterator, Mapping, Optional, Set
+
+from ._component import COMPONENT_ETAG, component_script
+
+logger = logging.getLogger("cometchat.web")
+
+#: Headers of an answer that is only true now.
+NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+#: Headers of a stream: proxies must not hold its events back.
+STREAM_HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What to answer to a request."""
+
+    status: int
+    content_type: str
+    body: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class StreamAnswer:
+    """The same, with a body that comes in pieces.
+
+    Call ``close()`` of the body when the browser has closed the connection, even if nothing was taken from it.
+    """
+
+    status: int
+    content_type: str
+    body: Iterator[str]
+    headers: Mapping[str, str]
+
+
+def component_answer(if_none_match: Optional[str] = None) -> Answer:
+    """Answer with the script of the light, or with 304 to a browser that has it.
+
+    :param if_none_match: the request's header of this name.
+    """
+    headers = {"Cache-Control": "no-cache", "ETag": COMPONENT_ETAG, "X-Content-Type-Options": "nosniff"}
+    if if_none_match is not None and COMPONENT_ETAG in if_none_match:
+        return Answer(304, "text/javascript; charset=utf-8", "", headers)
+    return Answer(200, "text/javascript; charset=utf-8", component_script(), headers)
+
+
+class StreamSlots:
+    """How many streams are open. Any thread. The child of a fork starts with none."""
+
+    def __init__(self) -> None:
+        self._open: Set[Slot] = set()
+        self._was_full = False
+
+    def take(self, limit: int) -> Optional[Slot]:
+        """Return a slot, or None if ``limit`` slots are taken. The caller holds the lock of the feed."""
+        if len(self._open) >= limit:
+            return None
+        slot = Slot(self._open)
+        self._open.add(slot)
+        return slot
+
+    def report_full(self, limit: int) -> None:
+        """Log once that pages fall back to polling."""
+        if self._was_full or not limit:
+            return
+        self._was_full = True
+        logger.info(
+            "%d status streams are open in this process: further pages poll every few seconds. MAX_STREAMS may be"
+            " higher, but must stay below the number of the server's threads.",
+            limit,
+        )
+
+    def reset_after_fork(self) -> None:
+        """Forget the parent's streams: the child has none of their threads."""
+        self._open = set()
+
+
+class Slot:
+    """The right to hold one stream open. :meth:`release` gives it back; no-op when called twice."""
+
+    def __init__(self, taken: Set[Slot]) -> None:
+        self._taken = taken
+
+    def release(self) -> None:
+        """Let another stream open. Takes no lock: the garbage collector may call it on any thread."""
+        self._taken.discard(self)
+
+
+class CountedStream(Iterator[str]):
+    """The pieces of a stream. It holds a slot until it ends, is closed or is garbage."""
+
+    def __init__(self, pieces: Iterator[str], slot: Slot) -> None:
+        self._pieces = pieces
+        self._slot = slot
+
+    def __next__(self) -> str:
+        try:
+            return next(self._pieces)
+        except BaseException:  # StopIteration too
+            self._slot.release()
+            raise
+
+    def close(self) -> None:
+        """End the stream."""
+        close: Optional[Callable[[], None]] = getattr(self._pieces, "close", None)
+        try:
+            if close is not None:
+                close()
+        finally:
+            self._slot.release()
+
+    def __del__(self) -> None:
+        self._slot.release()

@@ -1,0 +1,280 @@
+"""The status of a client for any number of pages: as JSON, as a stream of its changes, and as a health check.
+
+Knows no framework. The packages for frameworks turn an :class:`Answer` into a response of their own and decide nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import threading
+import time
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Tuple, Union
+
+from cometchat import (
+    Client,
+    CometChat,
+    CometChatException,
+    CometChatWSState,
+    ConnectionListener,
+    LoginListener,
+    User,
+)
+from cometchat._fork import ForkSafeDefaults, Layer, register
+
+from .._arguments import wrong
+from .._fork_lock import ForkLock
+from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer, StreamSlots
+from ._report import UP, AnyClient, report_of, user_and_error, without_details
+
+#: Maximum number of streams in a process whose server does not tell how many threads it has. Each holds a thread.
+DEFAULT_MAX_STREAMS = 2
+
+#: Maximum age of a stream, in seconds; the browser then opens the next. Below the 30 s that gunicorn gives a worker.
+DEFAULT_MAX_AGE = 25.0
+
+#: Interval in which a stream reads the status itself, in seconds: the call of its listener may be late.
+_LOOK = 0.5
+
+#: Time after which a browser without the component opens a stream again, in milliseconds.
+_RETRY = 1000
+
+
+class StatusFeed(ForkSafeDefaults):
+    """The status of a client for any number of pages: one listener on the client, one feed per process.
+
+    Any thread may call any method. In the child of a fork the feed works on, without the parent's streams.
+
+    :param client: a Client, or CometChat. The feed never closes it.
+    :param keep_alive: seconds (> 0) between signs of life on a stream.
+    :param max_streams: maximum number (>= 0) of streams in this process: less than the number of the server's threads.
+    :param max_age: seconds (> 0) after which a stream ends, so that its thread is free and its worker can stop.
+    :param details: True shows visitors the message of an error and the uid too. Messages name hosts, ports and files.
+    :raises CometChatException: ``INVALID_<PARAMETER>``; ``ERR_CLIENT_CLOSED``.
+    """
+
+    def __init__(
+        self,
+        client: AnyClient,
+        *,
+        keep_alive: float = 10.0,
+        max_streams: int = DEFAULT_MAX_STREAMS,
+        max_age: float = DEFAULT_MAX_AGE,
+        details: bool = False,
+    ) -> None:
+        if not isinstance(client, Client) and client is not CometChat:
+            raise wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
+        self._client = client
+        self._keep_alive = _seconds("keep_alive", keep_alive)
+        self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
+        self._max_age = _seconds("max_age", max_age)
+        if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
+            raise wrong("max_streams", "give a whole number from 0")
+        if not isinstance(details, bool):
+            raise wrong("details", "give True or False")
+        self._max_streams = max_streams
+        self._details = details
+        self._closed = False
+        self._lock = ForkLock()
+        self._slots = StreamSlots()
+        self._status = client.get_connection_status()
+        self._since = time.time()
+        # The newest error when the connection was last up: it is not the reason of a later loss.
+        self._past = user_and_error(client)[1] if self._status in UP else None
+        self._login_error: Optional[CometChatException] = None
+        # A status that a stream read before the listener was called with it: that call then brings no change.
+        self._read_early: Optional[CometChatWSState] = None
+        self._version = 0
+        self._registration = contextlib.ExitStack()
+        self._registration.enter_context(client.connection_listener(_StatusListener(self)))
+        login_id = f"cometchat-status-{id(self)}"
+        client.add_login_listener(login_id, _LoginListener(self))
+        self._registration.callback(client.remove_login_listener, login_id)
+        register(Layer.APPLICATION, self)
+
+    def reset_after_fork(self) -> None:
+        """In the child: the streams are the parent's. The lock resets itself."""
+        self._slots.reset_after_fork()
+
+    def report(self) -> Dict[str, Any]:
+        """Return what :func:`status_report` does, with the time of the last change and without outdated errors.
+
+        For your own eyes: visitors get :meth:`public_report`.
+        """
+        return report_of(self._client, self._look()[1], self._past, self._login_error)
+
+    def public_report(self) -> Dict[str, Any]:
+        """Return what visitors may see: of an error the code alone, and no uid, unless ``details`` is True."""
+        return self.report() if self._details else without_details(self.report())
+
+    def status_answer(self) -> Answer:
+        """Answer with the public report as JSON, not to be cached."""
+        return Answer(200, "application/json", json.dumps(self.public_report()), dict(NO_STORE))
+
+    def events(self, gone: Optional[Callable[[], bool]] = None) -> Iterator[str]:
+        """Return a stream of server-sent events: the status now, then the status at each change.
+
+        Events: ``status``, whose data is the public report as JSON; ``alive``, whose data is the seconds to the next
+        sign of life (a page can't see comments). It ends at :meth:`close`, at its maximum age, and when it is closed.
+        The thread that takes from it waits in between.
+
+        :param gone: asked every half second: has the browser closed the connection? Without it the server notices
+            when it writes the second piece after that.
+        """
+        yield f"retry: {_RETRY}\n" + self._alive
+        yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0), gone)  # nosec B311
+
+    def _reports(self, end: float, gone: Optional[Callable[[], bool]]) -> Iterator[str]:
+        seen: Optional[int] = None
+        next_alive = time.monotonic() + self._keep_alive
+        while not (self._closed or time.monotonic() >= end or (gone is not None and gone())):
+            version = self._look()[0]
+            if version != seen:
+                seen = version
+                yield f"event: status\ndata: {json.dumps(self.public_report())}\n\n"
+            elif time.monotonic() >= next_alive:
+                next_alive = time.monotonic() + self._keep_alive
+                yield self._alive
+            else:
+                self._wait(version, min(_LOOK, next_alive - time.monotonic(), end - time.monotonic()))
+
+    def take_slot(self, max_streams: Optional[int] = None) -> Optional[Slot]:
+        """Return the right to hold a stream open, or None if there are too many. Release it when the stream ends.
+
+        :param max_streams: in place of the feed's own, if the server is known to bear more or fewer.
+        """
+        limit = self._max_streams if max_streams is None else max_streams
+        with self._lock:
+            slot = None if self._closed else self._slots.take(limit)
+        if slot is None and not self._closed:
+            self._slots.report_full(limit)
+        return slot
+
+    def events_answer(
+        self, concurrent: bool, max_streams: Optional[int] = None, gone: Optional[Callable[[], bool]] = None
+    ) -> Union[Answer, StreamAnswer]:
+        """Answer with the stream, or with 204 if the component should poll the JSON instead.
+
+        :param concurrent: the server can answer other requests beside a stream: WSGI's ``wsgi.multithread``.
+        :param max_streams: as in :meth:`take_slot`.
+        :param gone: as in :meth:`events`.
+        """
+        headers = dict(STREAM_HEADERS)
+        slot = self.take_slot(max_streams) if concurrent else None
+        if slot is None:
+            return Answer(204, "text/event-stream", "", headers)
+        return StreamAnswer(200, "text/event-stream", CountedStream(self.events(gone), slot), headers)
+
+    def health_answer(self, probe: str = "ready") -> Answer:
+        """Answer a load balancer or Kubernetes: 200 or 503, as ``application/health+json``.
+
+        :param probe: ``"ready"``: 200 while the connection is up, throttled or not. ``"live"``: 503 once the client is
+            closed or its threads are gone, which a new process cures; an outage it does not.
+        :raises CometChatException: ``INVALID_PROBE``.
+        """
+        if probe not in ("live", "ready"):
+            raise wrong("probe", 'give "live" or "ready"')
+        report = self.public_report()
+        status, reason = report["status"], report["reason"]
+        grade = {"connected": "pass", "featureThrottled": "warn"}.get(status, "fail")
+        check: Dict[str, Any] = {"componentType": "component", "observedValue": status, "status": grade}
+        check["time"] = report["since"]
+        if reason is not None:
+            check["output"] = ": ".join(reason.values())
+        if probe == "live":
+            grade = "pass" if self._is_live(reason) else "fail"
+        body = {"status": grade, "checks": {"cometchat:connection": [check]}}
+        return Answer(503 if grade == "fail" else 200, "application/health+json", json.dumps(body), dict(NO_STORE))
+
+    def _is_live(self, reason: Optional[Mapping[str, str]]) -> bool:
+        if reason is not None and reason["code"] == "ERR_CLIENT_CLOSED":
+            return False
+        if self._status is CometChatWSState.DISCONNECTED:
+            return True
+        return any(thread.name.startswith("cometchat-") for thread in threading.enumerate())
+
+    def close(self) -> None:
+        """End the streams and remove the listeners. Does not wait; no-op when called twice."""
+        self._closed = True
+        self._registration.close()
+        with self._lock:
+            self._lock.notify_all()
+
+    # --- the status, and its changes
+
+    def _look(self, told: Optional[CometChatWSState] = None, *, error: bool = False) -> Tuple[int, float]:
+        """Read the status. Returns the number of the last change and its time.
+
+        :param told: the status that the listener was called with. The client may have a later one by now.
+        """
+        status = self._client.get_connection_status()
+        if status in UP and (status is not self._status or told is status):
+            self._past = user_and_error(self._client)[1]
+        with self._lock:
+            if status is not self._status:
+                self._status, self._since = status, time.time()
+                self._read_early = status if told is not status else None
+            elif told is status and status is not self._read_early:
+                self._since = time.time()
+            elif not error:
+                self._read_early = None if told is status else self._read_early
+                return self._version, self._since
+            self._version += 1
+            self._lock.notify_all()
+            return self._version, self._since
+
+    def _wait(self, version: int, timeout: float) -> None:
+        with self._lock:
+            self._lock.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
+
+    def notice(self, told: Optional[CometChatWSState]) -> None:
+        """Take in a call of the client's listener: of a status, or None for an error or a login."""
+        self._look(told, error=told is None)
+
+    def notice_login(self, error: Optional[CometChatException]) -> None:
+        """Take in that a login failed, or None: that one succeeded."""
+        self._login_error = error
+        self.notice(None)
+
+
+class _StatusListener(ConnectionListener):
+    """Runs on the dispatcher thread, and only wakes the streams."""
+
+    def __init__(self, feed: StatusFeed) -> None:
+        self._feed = feed
+
+    def on_connecting(self) -> None:
+        self._feed.notice(CometChatWSState.CONNECTING)
+
+    def on_connected(self) -> None:
+        self._feed.notice(CometChatWSState.CONNECTED)
+
+    def on_feature_throttled(self) -> None:
+        self._feed.notice(CometChatWSState.FEATURE_THROTTLED)
+
+    def on_disconnected(self) -> None:
+        self._feed.notice(CometChatWSState.DISCONNECTED)
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self._feed.notice(None)
+
+
+class _LoginListener(LoginListener):
+    def __init__(self, feed: StatusFeed) -> None:
+        self._feed = feed
+
+    def login_success(self, user: User) -> None:
+        self._feed.notice_login(None)
+
+    def login_failure(self, error: CometChatException) -> None:
+        self._feed.notice_login(error)
+
+    def logout_success(self) -> None:
+        self._feed.notice_login(None)
+
+
+def _seconds(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
+        raise wrong(name, "give seconds, above 0 and at most 86400")
+    return float(value)

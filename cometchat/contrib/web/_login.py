@@ -1,0 +1,207 @@
+"""The login of a process that serves: in the background, again and again, so that no page waits for the service.
+
+The thread lives until the login has succeeded or is ended. From then on the client keeps the connection, until the
+service refuses the session: then, with a credential that gives a new session, the login starts again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import random
+import threading
+from typing import Callable, Optional
+
+from cometchat import (
+    AuthenticationException,
+    Client,
+    CometChatException,
+    ConnectionInfo,
+    ConnectionListener,
+    InvalidArgumentException,
+)
+
+from .._retry import obey, wait_after
+from .._safe_log import SafeLog
+from ._settings import Configuration
+
+logger = SafeLog(logging.getLogger("cometchat.web"))
+
+#: Wait after a refusal, in seconds: only a person at the dashboard can cure it.
+_REFUSED = 300.0
+
+
+class SiteClient(Client):
+    """The client of a site. Its ``connection_info()`` also says why the site could not log in."""
+
+    #: Why the newest login failed; None once one has succeeded.
+    login_error: Optional[CometChatException] = None
+
+    def connection_info(self) -> ConnectionInfo:
+        """See :meth:`Client.connection_info`. Without a login, ``last_error`` is the login's."""
+        info = super().connection_info()
+        return info if self.login_error is None else dataclasses.replace(info, last_error=self.login_error)
+
+
+class Login:
+    """Logs a client in. Any thread may call any method; none waits.
+
+    :param client: whom.
+    :param configuration: as whom.
+    :param ready: called on the login's thread before its first attempt: waits until the application is complete.
+    :param jitter: 0 to 1, at random.
+    """
+
+    def __init__(
+        self,
+        client: SiteClient,
+        configuration: Configuration,
+        ready: Callable[[], object] = lambda: None,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._client = client
+        self._configuration = configuration
+        self._ready = ready
+        self._jitter = jitter
+        self._failures = 0
+        self._logged: Optional[str] = None  # the code of the failure that was logged as a warning
+        self.reset_after_fork()
+        client.add_connection_listener("cometchat-login", _RefusalListener(self))
+
+    def reset_after_fork(self) -> None:
+        """In the child: the thread is the parent's."""
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._thread: Optional[threading.Thread] = None
+        self._wanted = False
+
+    def start(self) -> None:
+        """Start the thread, or let the one that runs log in once more when it is done."""
+        with self._lock:
+            self._wanted = True
+            self._start_thread()
+
+    def ensure_started(self) -> None:
+        """Start the thread if it is wanted and could not be started before: the system may have threads again."""
+        if self._wanted and self._thread is None:
+            with self._lock:
+                self._start_thread()
+
+    def _start_thread(self) -> None:
+        if not self._wanted or self._thread is not None or self._ended.is_set():
+            return
+        try:
+            thread = threading.Thread(target=self._run, name="cometchat-login", daemon=True)
+            self._thread = thread
+            thread.start()
+        except Exception:  # no thread or no memory is left
+            self._thread = None
+            logger.exception("The thread of the login can't be started; the next request tries again.")
+
+    def log_in_again(self) -> None:
+        """Get a new session after the service refused the old one, if the credential can give one."""
+        if self._configuration.renews_sessions():
+            self._failures += 1  # so that a service that gives sessions and refuses them is not hammered
+            self.start()
+
+    def succeeded(self) -> None:
+        """Take in that the connection is up: the waits are short again."""
+        self._failures = 0
+
+    def end(self) -> None:
+        """Make no further attempt. One that is in progress ends by itself, within the settings' timeouts."""
+        self._ended.set()
+
+    def _run(self) -> None:
+        while self._continues():
+            try:
+                self._until_done()
+            except Exception:
+                self._failures += 1
+                logger.exception("Unexpected error of the login; it is tried again.")
+                with self._lock:
+                    self._wanted = True
+                self._ended.wait(wait_after(self._failures, self._jitter()))
+
+    def _continues(self) -> bool:
+        with self._lock:
+            continues, self._wanted = self._wanted and not self._ended.is_set(), False
+            if not continues:
+                self._thread = None
+            return continues
+
+    def _until_done(self) -> None:
+        self._ready()
+        wait = self._wait(None)
+        while not self._ended.wait(wait):
+            try:
+                self._attempt()
+            except Exception as error:
+                self._failures += 1
+                wait = self._fail(error)
+            else:
+                self._logged = None
+                return
+
+    def _attempt(self) -> None:
+        client = self._client
+        if self._failures == 0 and self._configuration.is_logged_in(client):  # the session of SESSION_STORE
+            return
+        self._configuration.log_in(client)
+        client.login_error = None
+
+    def _fail(self, error: Exception) -> float:
+        """Report the failure. Returns the seconds to the next attempt."""
+        if isinstance(error, CometChatException):
+            if self._ended.is_set():  # the client was closed during the attempt
+                return 0.0
+            known = error
+            wait = self._wait(known)
+            self._report(known, None, wait)
+        else:
+            known = CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")
+            wait = self._wait(None)
+            self._report(known, error, wait)
+        self._client.login_error = known
+        return wait
+
+    def _report(self, known: CometChatException, cause: Optional[Exception], wait: float) -> None:
+        """Log a warning, which the console shows, for the first failure of a kind. Repetitions are for debugging."""
+        if known.code == self._logged:
+            logger.debug("The login failed again; the next attempt follows in %.1f s: %s", wait, known)
+            return
+        self._logged = known.code
+        if cause is None:
+            logger.warning("The login failed; the next attempt follows in %.1f s: %s", wait, known)
+        else:
+            logger.warning("The login failed; the next attempt follows in %.1f s.", wait, exc_info=cause)
+
+    def _wait(self, error: Optional[CometChatException]) -> float:
+        if error is not None and error.retry_after is not None:
+            return obey(error.retry_after, self._jitter())
+        if isinstance(error, (AuthenticationException, InvalidArgumentException)):
+            return obey(_REFUSED, self._jitter())
+        return wait_after(self._failures - 1, self._jitter()) if self._failures else 0.0
+
+
+class _RefusalListener(ConnectionListener):
+    """Runs on the dispatcher thread. A refused session ends the client's attempts: error, then disconnected."""
+
+    def __init__(self, login: Login) -> None:
+        self._login = login
+        self._refused = False
+
+    def on_connecting(self) -> None:
+        self._refused = False
+
+    def on_connected(self) -> None:
+        self._refused = False
+        self._login.succeeded()
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self._refused = isinstance(error, AuthenticationException)
+
+    def on_disconnected(self) -> None:
+        if self._refused:
+            self._refused = False
+            self._login.log_in_again()

@@ -1,0 +1,91 @@
+"""What a process of a web application does: it serves, it forks those that serve, or it is something else; and it ends.
+
+Knows the servers, and no framework: a framework says which of its own commands serve.
+"""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import signal
+import sys
+from typing import Any, Callable, Collection, Mapping, Optional, Set
+
+from ._serving import Serving
+
+
+class Role(enum.Enum):
+    """What a process is, as far as it can be known while its application is loaded."""
+
+    OTHER = "other"
+    SERVES = "serves"
+    #: It forks the processes that serve.
+    FORKS = "forks"
+
+
+def loading_modules() -> Set[str]:
+    """Names of the modules that are loading the application: those of the call stack, and gunicorn's.
+
+    gunicorn may have been started by the application's own program: then it is not on the stack.
+    """
+    names = set()
+    frame = inspect.currentframe()
+    while frame is not None:
+        names.add(str(frame.f_globals.get("__name__")))
+        frame = frame.f_back
+    if "gunicorn.arbiter" in sys.modules:
+        names.add("gunicorn.arbiter")
+        names.update(cls.__module__ for cls in type(told_to_end()).__mro__)
+    return names
+
+
+def server_role(loading: Collection[str], uwsgi: Optional[Any]) -> Role:
+    """The role that the server gives; ``OTHER`` where none is known that forks.
+
+    :param loading: see :func:`loading_modules`.
+    :param uwsgi: uWSGI's module, where it runs the process.
+    """
+    if uwsgi is not None:
+        return Role.FORKS if uwsgi.worker_id() == 0 else Role.SERVES
+    if any(name.startswith(("gunicorn.workers", "uvicorn.workers")) for name in loading):
+        return Role.SERVES
+    return Role.FORKS if "gunicorn.arbiter" in loading else Role.OTHER
+
+
+def is_reloaders_child(environ: Mapping[str, str]) -> bool:
+    """The process that Django's or Werkzeug's reloader has started, to serve."""
+    return "true" in (environ.get("RUN_MAIN"), environ.get("WERKZEUG_RUN_MAIN"))
+
+
+def act(serving: Serving, role: Role) -> None:
+    """See to it that the processes that serve have a connection: this one, or those that it forks."""
+    uwsgi = sys.modules.get("uwsgi")
+    if role is Role.SERVES:
+        serving.start()
+    elif role is Role.FORKS and uwsgi is not None:
+        _follow_uwsgi(uwsgi, serving)
+    elif role is Role.FORKS:
+        serving.start_after_forks()
+
+
+def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
+    """uWSGI has a hook of its own, and need not run Python's."""
+    before: Optional[Callable[[], None]] = getattr(uwsgi, "post_fork_hook", None)
+
+    def after_fork() -> None:
+        if before is not None:
+            before()
+        serving.start_in_child()
+
+    uwsgi.post_fork_hook = after_fork
+
+
+def told_to_end() -> object:
+    """The object whose method SIGTERM calls: gunicorn's worker, uvicorn's server."""
+    return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+
+
+def server_is_ending() -> Callable[[], bool]:
+    """A function that says whether the server was told to end: it would wait for the streams. Unknown: it was not."""
+    told = told_to_end()
+    return lambda: not getattr(told, "alive", True) or bool(getattr(told, "should_exit", False))

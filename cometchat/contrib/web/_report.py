@@ -1,0 +1,69 @@
+"""The status of a client as JSON-able data."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
+
+from cometchat import Client, CometChat, CometChatException, CometChatWSState
+
+#: What has the public methods: a client, or the class of the process's shared one.
+AnyClient = Union[Client, Type[CometChat]]
+
+#: The statuses of a connection that is up.
+UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
+
+
+def status_report(client: AnyClient, since: Optional[float] = None) -> Dict[str, Any]:
+    """Return the status with all that is known about it. It contains no secret. Any thread; makes no call.
+
+    For your own eyes: messages of errors name hosts, ports and files. :class:`StatusFeed` shows visitors the code only.
+
+    :param client: a Client, or CometChat, also before ``init``.
+    :param since: Unix seconds of the last change, if they are known: a :class:`StatusFeed` knows them.
+    :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: None, or while the connection is down the
+        newest error's ``code`` and ``message``; ``user``: the uid, or None.
+    """
+    return report_of(client, since)
+
+
+def report_of(
+    client: AnyClient,
+    since: Optional[float],
+    past: Optional[CometChatException] = None,
+    login_error: Optional[CometChatException] = None,
+) -> Dict[str, Any]:
+    """As :func:`status_report`.
+
+    :param past: the newest error when the connection was last up: it is not the reason of a later loss.
+    :param login_error: the reason if no user is logged in and the client has no newer error.
+    """
+    status = client.get_connection_status()
+    user, error = user_and_error(client)
+    reason = None
+    if error is None or error is past:
+        error = login_error if user is None else None
+    if error is not None and status not in UP:
+        reason = {"code": error.code, "message": error.message}
+    return {"status": status.value, "since": _iso(since), "reason": reason, "user": user}
+
+
+def without_details(report: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return what every visitor may see of a report: no message, which may name hosts and files, and no uid."""
+    reason = report["reason"]
+    return {**report, "reason": None if reason is None else {"code": reason["code"]}, "user": None}
+
+
+def user_and_error(client: AnyClient) -> Tuple[Optional[str], Optional[CometChatException]]:
+    """The uid of the user and the newest error. If the client is closed or not yet made, that is the error."""
+    try:
+        info = client.connection_info()
+        return info.uid, info.last_error
+    except CometChatException as closed_or_not_made:
+        return None, closed_or_not_made
+
+
+def _iso(seconds: Optional[float]) -> Optional[str]:
+    if seconds is None:
+        return None
+    return datetime.fromtimestamp(seconds, timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,248 @@
+"""The setting ``COMETCHAT`` of a web application: what may be in it, and all that is wrong with it, found at once.
+
+Knows no framework. The setting is a mapping of upper-case names, as frameworks have them. No value is quoted in a
+message, but for those that can't be a secret.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from cometchat import AppSettings, Client, CometChat, CometChatException, InvalidArgumentException
+
+from ._feed import StatusFeed
+
+#: The setting's name.
+NAME = "COMETCHAT"
+
+#: What ``START`` may be: when a process makes its connection.
+STARTS = ("auto", "request", "never")
+
+#: Key -> field of AppSettings.
+FIELDS: Mapping[str, str] = {one.name.upper(): one.name for one in dataclasses.fields(AppSettings)}
+
+#: Keys that are not fields of AppSettings.
+OWN_KEYS = ("APP_ID", "UID", "AUTH_KEY", "AUTH_TOKEN", "REFRESH", "START", "MAX_STREAMS", "KEEP_ALIVE", "DETAILS")
+
+_CREDENTIALS = "give UID and AUTH_KEY, or AUTH_TOKEN"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with the setting.
+
+    :ivar number: of the check: ``"E003"``.
+    :ivar code: of the exception for it: the one of the SDK's part that refuses the value, else ``INVALID_COMETCHAT``.
+    """
+
+    number: str
+    message: str
+    hint: str
+    code: str = "INVALID_COMETCHAT"
+
+
+@dataclass(frozen=True)
+class Option:
+    """A key that one framework has.
+
+    :ivar default: its value where it is not given.
+    :ivar is_right: judges a value.
+    :ivar hint: what would be right.
+    """
+
+    default: Any
+    is_right: Callable[[Any], bool]
+    hint: str
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """The setting, checked.
+
+    :ivar auth_token: a token, or what returns a new one at each call.
+    :ivar refresh: what returns a new token once ``auth_token`` is refused.
+    :ivar start: one of :data:`STARTS`.
+    :ivar max_streams: how many streams of events may each hold a thread of this process; None: what suits the server.
+    :ivar keep_alive: seconds between signs of life on a stream.
+    :ivar details: visitors may see messages of errors and the uid.
+    :ivar options: the framework's own keys, each with a value.
+    """
+
+    app_id: str
+    settings: AppSettings
+    uid: Optional[str]
+    auth_key: Optional[str] = field(repr=False)
+    auth_token: Union[None, str, Callable[[], str]] = field(repr=False)
+    refresh: Optional[Callable[[], str]] = field(repr=False)
+    start: str
+    max_streams: Optional[int]
+    keep_alive: float
+    details: bool
+    options: Mapping[str, Any]
+
+    def log_in(self, client: Client) -> None:
+        """Log the client in. Makes HTTP calls, and waits for them.
+
+        :raises CometChatException: as ``Client.login`` and ``login_with_auth_token``.
+        """
+        if callable(self.auth_token):
+            client.login_with_auth_token(self.auth_token(), self.auth_token)
+        elif self.auth_token is not None:
+            client.login_with_auth_token(self.auth_token, self.refresh)
+        else:
+            client.login(self.uid or "", self.auth_key or "")
+
+    def is_logged_in(self, client: Client) -> bool:
+        """The client is the wanted user's: a session of SESSION_STORE may have done it."""
+        user = client.get_logged_in_user()
+        return user is not None and self.uid in (None, user.uid)
+
+    def renews_sessions(self) -> bool:
+        """The credential gives a new session when the service has refused the old one.
+
+        A text of ``AUTH_TOKEN`` was refused by then, and so was what ``REFRESH`` returned.
+        """
+        return bool(self.auth_key) or callable(self.auth_token)
+
+
+def examine(
+    value: object, options: Mapping[str, Option], missing: str
+) -> Tuple[Optional[Configuration], List[Problem]]:
+    """The configuration, or None and all that is wrong with it. Makes no call.
+
+    :param value: the setting; None: there is none.
+    :param options: the framework's own keys.
+    :param missing: what to do where there is no setting.
+    """
+    if value is None:
+        return None, [Problem("E001", f"The setting {NAME} is missing.", missing, "MISSING_PARAMETERS")]
+    if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        odd = f"This is: {type(value).__name__}."
+        if isinstance(value, Mapping):
+            odd = f"One of the names is: {next(type(key).__name__ for key in value if not isinstance(key, str))}."
+        hint = f'Give a mapping: {{"APP_ID": ...}}. {odd}'
+        return None, [Problem("E001", f"The setting {NAME} is not a dictionary of names and values.", hint)]
+    problems = _unknown_keys(value, options)
+    settings, wrong_fields = _app_settings(value)
+    problems += [*_app_id(value, settings), *_credential(value), *wrong_fields, *_own(value, options)]
+    if problems or settings is None:
+        return None, problems
+    configuration = Configuration(
+        app_id=value["APP_ID"],
+        settings=settings,
+        uid=value.get("UID") or None,
+        auth_key=value.get("AUTH_KEY") or None,
+        auth_token=value.get("AUTH_TOKEN") or None,
+        refresh=value.get("REFRESH"),
+        start=value.get("START", "auto"),
+        max_streams=value.get("MAX_STREAMS"),
+        keep_alive=10.0 if value.get("KEEP_ALIVE") is None else float(value["KEEP_ALIVE"]),
+        details=bool(value.get("DETAILS")),
+        options={key: value.get(key, option.default) for key, option in options.items()},
+    )
+    return configuration, []
+
+
+def complaint(problems: Sequence[Problem]) -> str:
+    """Everything that is wrong, in one text."""
+    return " ".join(f"{problem.message} {problem.hint}" for problem in problems)
+
+
+def refusal(problems: Sequence[Problem]) -> CometChatException:
+    """The same as an exception, with the code of the first."""
+    return InvalidArgumentException(problems[0].code, complaint(problems), name=NAME)
+
+
+def _unknown_keys(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
+    problems = []
+    known = [*OWN_KEYS, *options, *FIELDS]
+    for key in value:
+        if key in known:
+            continue
+        close = difflib.get_close_matches(key.upper(), known, n=1, cutoff=0.6)
+        hint = f"Did you mean {close[0]}?" if close else f"The keys are {', '.join(known)}."
+        problems.append(Problem("E002", f"{NAME} has an unknown key, {key!r}.", hint))
+    return problems
+
+
+def _app_settings(value: Mapping[str, Any]) -> Tuple[Optional[AppSettings], List[Problem]]:
+    """AppSettings names one wrong field at a time: it is left out, and the rest looked at."""
+    fields: Dict[str, Any] = {name: value[key] for key, name in FIELDS.items() if key in value}
+    problems = []
+    for _ in range(len(FIELDS)):
+        try:
+            made = AppSettings(**fields)
+        except CometChatException as error:
+            hint = f"The key is {error.name.upper()}."
+            problems.append(Problem("E006", f"{NAME}: {error.message}", hint, error.code))
+            if error.name not in fields:  # missing: the fields after it can't be reached
+                break
+            del fields[error.name]
+            if error.name in ("region", "roles", "subscription_type"):  # what depends on it would be called wrong
+                break
+        else:
+            return (None, problems) if problems else (made, [])
+    return None, problems
+
+
+def _app_id(value: Mapping[str, Any], settings: Optional[AppSettings]) -> List[Problem]:
+    """The client checks it: it may be part of a host's name."""
+    plain = AppSettings(region="us")
+    if settings is not None:
+        plain = AppSettings(region=settings.region, admin_host=settings.admin_host, client_host=settings.client_host)
+    try:
+        Client(value.get("APP_ID") or "", plain).close()
+    except CometChatException as error:
+        hint = "The key is APP_ID; the dashboard of CometChat shows the app's id."
+        return [Problem("E003", f"{NAME}: {error.message}", hint, error.code)]
+    return []
+
+
+def _credential(value: Mapping[str, Any]) -> List[Problem]:
+    key, token, uid = (value.get(name) for name in ("AUTH_KEY", "AUTH_TOKEN", "UID"))
+    if key and token:
+        return [Problem("E004", f"{NAME} has both AUTH_KEY and AUTH_TOKEN.", "Take one of them out.")]
+    if not key and not token:
+        return [Problem("E004", f"{NAME} has no credential.", f"To log in, {_CREDENTIALS}.")]
+    name, secret = ("AUTH_KEY", key) if key else ("AUTH_TOKEN", token)
+    problems = []
+    if not (callable(secret) and name == "AUTH_TOKEN") and not _fits_header(secret):
+        more = ", or a callable that returns one" if name == "AUTH_TOKEN" else ""
+        hint = f"Give a text in printable ASCII without spaces around it{more}."
+        problems.append(Problem("E004", f"{NAME}: {name} is wrong.", hint))
+    if value.get("REFRESH") is not None and not (callable(value["REFRESH"]) and token and not callable(token)):
+        hint = "Give a callable that returns a new token, beside an AUTH_TOKEN that is a text."
+        problems.append(Problem("E004", f"{NAME}: REFRESH is wrong.", hint))
+    if key and not (isinstance(uid, str) and uid.strip()):
+        hint = "Give the uid of a user that exists, a text."
+        problems.append(Problem("E005", f"{NAME}: AUTH_KEY needs UID.", hint))
+    elif uid is not None and not isinstance(uid, str):
+        problems.append(Problem("E005", f"{NAME}: UID is wrong.", "Give a text, or leave it out."))
+    return problems
+
+
+def _fits_header(value: object) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
+
+
+def _own(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
+    problems = []
+    if value.get("START", "auto") not in STARTS:
+        hint = 'Give "auto" (as the process begins to serve), "request" (with its first request) or "never".'
+        problems.append(Problem("E007", f"{NAME}: START is wrong.", hint))
+    for key, option in options.items():
+        if key in value and not option.is_right(value[key]):
+            problems.append(Problem("E007", f"{NAME}: {key} is wrong.", option.hint))
+    for key in ("MAX_STREAMS", "KEEP_ALIVE", "DETAILS"):
+        if value.get(key) is None:
+            continue
+        arguments: Dict[str, Any] = {key.lower(): value[key]}
+        try:
+            StatusFeed(CometChat, **arguments).close()  # whose rules they are
+        except CometChatException as error:
+            right = error.message.partition(": ")[2]
+            problems.append(Problem("E007", f"{NAME}: {key} is wrong.", right[:1].upper() + right[1:], error.code))
+    return problems

@@ -1,0 +1,163 @@
+"""The login of a site in the background: its waits, its log, and what it survives."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from typing import Any, Iterator, List, Optional
+
+import pytest
+
+from cometchat import AuthenticationException, CometChatException, RateLimitException
+from cometchat.contrib.web import Configuration, Serving, examine
+from cometchat.contrib.web._login import Login, SiteClient
+
+from .support import eventually
+
+SETTING = {"APP_ID": "app", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY": "key"}
+
+
+class Waits:
+    """In place of the event that ends a login: counts the waits, and ends after so many."""
+
+    def __init__(self, most: int) -> None:
+        self.seconds: List[float] = []
+        self._most = most
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return self.is_set()
+
+    def is_set(self) -> bool:
+        return len(self.seconds) > self._most
+
+    def set(self) -> None:
+        self._most = 0
+
+
+class FailingConfiguration(Configuration):
+    """Its logins raise what the test wants; an error of None lets one succeed."""
+
+    errors: Iterator[Optional[BaseException]]
+
+    def log_in(self, client: Any) -> None:
+        error = next(self.errors)
+        if error is not None:
+            raise error
+
+
+def configuration(errors: Iterator[Optional[BaseException]]) -> FailingConfiguration:
+    plain, problems = examine(SETTING, {}, "")
+    assert plain is not None and not problems
+    made = FailingConfiguration(**vars(plain))
+    object.__setattr__(made, "errors", errors)  # frozen
+    return made
+
+
+@pytest.fixture
+def client() -> Iterator[SiteClient]:
+    plain, _ = examine(SETTING, {}, "")
+    assert plain is not None
+    with contextlib.closing(SiteClient(plain.app_id, plain.settings)) as made:
+        yield made
+
+
+def run(login: Login, most: int) -> List[float]:
+    """Run the login on this thread, without a wait; returns the seconds that it would have waited."""
+    waits = Waits(most)
+    login._ended = waits  # type: ignore[assignment]
+    login._wanted = True
+    login._run()
+    return waits.seconds
+
+
+def test_ten_thousand_failures_do_not_end_the_login(client: SiteClient) -> None:
+    """The wait grows to its limit and stays there; 2.0 ** 1025 is never computed. Then it succeeds."""
+    failures: List[Optional[BaseException]] = [CometChatException("FAILED_TO_FETCH", "away")] * 10_000
+    login = Login(client, configuration(iter([*failures, None])), jitter=lambda: 1.0)
+    waits = run(login, 20_000)
+    assert len(waits) == 10_001
+    assert waits[1] < waits[2] < waits[-1] == 30.0
+    assert client.login_error is None and login._thread is None
+
+
+def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
+    """Neither of the site's own function, nor of the system, nor of the function that waits for the application."""
+    ready = iter([MemoryError(), OSError(24, "too many open files"), *[None] * 9])
+
+    def wait_until_ready() -> None:
+        error = next(ready)
+        if error is not None:
+            raise error
+
+    errors = [KeyError("x"), MemoryError(), RecursionError(), OSError(24, "too many open files"), None]
+    login = Login(client, configuration(iter(errors)), wait_until_ready, jitter=lambda: 1.0)
+    assert len(run(login, 100)) == 7
+    assert client.login_error is None
+
+
+class Broken(logging.Handler):
+    """On a full disk, say: it does not keep its errors to itself, as handlers of the standard library do."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise OSError(28, "No space left on device")
+
+
+def test_a_logging_handler_that_raises_does_not_end_the_login(client: SiteClient) -> None:
+    """The login goes on, and succeeds."""
+    handler = Broken()
+    logging.getLogger("cometchat").addHandler(handler)
+    try:
+        errors = [CometChatException(f"ERR_{number}", "x") for number in range(20)]
+        login = Login(client, configuration(iter([*errors, None])), jitter=lambda: 1.0)
+        assert len(run(login, 100)) == 21
+    finally:
+        logging.getLogger("cometchat").removeHandler(handler)
+    assert client.login_error is None
+
+
+@pytest.mark.parametrize("method", ["__init__", "start"])
+def test_a_thread_that_cannot_be_started_is_started_later(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a thread or memory left start() does not raise, and the next use of the client tries again."""
+    plain, _ = examine(SETTING, {}, "")
+    assert plain is not None
+    serving = Serving(lambda: configuration(iter([None])))
+
+    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with contextlib.closing(contextlib.ExitStack()) as stack:
+        stack.callback(serving.stop)
+        serving.client  # noqa: B018
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, method, refuse)
+            serving.start()
+            login = serving._login
+            assert login is not None and login._thread is None and login._wanted
+        serving.feed.report()
+        assert eventually(lambda: login._thread is None and not login._wanted)
+
+
+def test_waits_that_the_server_dictates_differ(client: SiteClient) -> None:
+    """Retry-After is never cut short, and no two processes come back in the same moment."""
+    told = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow down", retry_after=10.0)
+    waits = []
+    for jitter in (0.0, 0.5, 1.0):
+        login = Login(client, configuration(iter([told, None])), jitter=lambda value=jitter: value)  # type: ignore
+        waits.append(run(login, 10)[1])
+    assert waits == [10.0, 11.25, 12.5]
+    refused = AuthenticationException("AUTH_ERR_APIKEY_NOT_FOUND", "no such key")
+    login = Login(client, configuration(iter([refused, None])), jitter=lambda: 1.0)
+    assert run(login, 10)[1] == 375.0
+
+
+def test_a_failed_login_is_one_line(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:
+    """The first failure of a kind is a warning; repetitions are for debugging only."""
+    caplog.set_level(logging.DEBUG, "cometchat.web")
+    away, refused = CometChatException("FAILED_TO_FETCH", "away"), AuthenticationException("AUTH_ERR_X", "refused")
+    login = Login(client, configuration(iter([away, away, away, refused, refused, None])), jitter=lambda: 0.0)
+    run(login, 100)
+    levels = [(record.levelname, record.args[1].code) for record in caplog.records]  # type: ignore
+    assert [code for level, code in levels if level == "WARNING"] == ["FAILED_TO_FETCH", "AUTH_ERR_X"]
+    assert len(levels) == 5

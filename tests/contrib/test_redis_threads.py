@@ -1,0 +1,324 @@
+"""What the threads of the Redis store survive, and how much waits for them. Without a Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import socket
+import ssl
+import threading
+from collections import deque
+from typing import Any, Callable, Deque, Iterator, List, Tuple
+
+import pytest
+
+from cometchat import CometChatException, ConnectionException, SharedStatus
+
+redis = pytest.importorskip("redis")
+
+from cometchat.contrib.redis import RedisStatusStore, _queue, _wire  # noqa: E402
+from cometchat.contrib.redis._queue import BATCH_BYTES, MAX_WAITING_BYTES, Item, SeatQueue  # noqa: E402
+from cometchat.contrib.redis._reader import Reader  # noqa: E402
+from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
+from cometchat.contrib.redis._wire import Frame, Keys  # noqa: E402
+
+from .support import DEADLINE, eventually  # noqa: E402
+
+MEGABYTE = b"x" * 2**20
+
+
+class Member:
+    def __init__(self) -> None:
+        self.away_codes: List[str] = []
+
+    def lead(self) -> None:
+        """The test looks at the seat."""
+
+    def follow(self, status: SharedStatus) -> None:
+        """The test looks at the seat."""
+
+    def away(self, error: CometChatException) -> None:
+        self.away_codes.append(error.code)
+
+    def frame(self, data: bytes) -> None:
+        """The test looks at the seat."""
+
+    def send(self, text: str) -> None:
+        """The test looks at the seat."""
+
+
+class Clock:
+    """Time that passes when the seat waits: in place of its queue, too."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.waits: List[float] = []
+        self.items: Deque[Item] = deque()
+
+    def __call__(self) -> float:
+        return self.now
+
+    def put(self, kind: str, value: Any = None) -> None:
+        self.items.append(Item(kind, value))
+
+    def take(self, wait: float) -> List[Item]:
+        if self.items:
+            return [self.items.popleft()]
+        self.waits.append(wait)
+        self.now += wait
+        return []
+
+
+def seat_of(connect: Callable[[float], Any], clock: Clock, member: Any = None) -> RedisSeat:
+    seat = RedisSeat(
+        member or Member(),
+        Keys.of("p", "app", "u1"),
+        connect=connect,
+        address="host:1",
+        lease=3.0,
+        events=True,
+        number=1,
+        clock=clock,
+        jitter=lambda: 1.0,
+    )
+    seat._queue = clock  # type: ignore[assignment]
+    return seat
+
+
+ERRORS = [
+    redis.ConnectionError("refused"),
+    OSError(24, "too many open files"),
+    RuntimeError("can't start new thread"),
+    MemoryError(),
+    ValueError("of a patched module"),
+    RecursionError(),
+]
+
+
+def fail_for(times: int) -> Tuple[Callable[[float], Any], List[int], Callable[[RedisSeat], None]]:
+    """A connect() that raises, each time another error, and lets the seat leave in the end."""
+    count = [0]
+    seats: List[RedisSeat] = []
+
+    def connect(timeout: float) -> Any:
+        count[0] += 1
+        if count[0] >= times:
+            seats[0].leave()
+        raise ERRORS[count[0] % len(ERRORS)]
+
+    return connect, count, seats.append
+
+
+def test_ten_thousand_failures_do_not_end_a_seat() -> None:
+    """Of whatever kind: the wait grows to its limit and stays there; the member is told once."""
+    connect, count, tell = fail_for(10_000)
+    clock, member = Clock(), Member()
+    seat = seat_of(connect, clock, member)
+    tell(seat)
+    logging.disable(logging.CRITICAL)
+    try:
+        seat._main()
+    finally:
+        logging.disable(logging.NOTSET)
+    assert count == [10_000]
+    assert clock.waits[0] < 1.0 and clock.waits[-1] == pytest.approx(1.0) and max(clock.waits) < 1.001
+    assert member.away_codes == ["ERR_STATUS_STORE"]
+    assert seat._ended.is_set()
+
+
+def test_a_member_or_a_log_that_raises_does_not_end_a_seat() -> None:
+    """The member is the client, whose handlers of the log may raise as well."""
+
+    class Failing(Member):
+        def away(self, error: CometChatException) -> None:
+            super().away(error)
+            raise OSError(28, "No space left on device")
+
+    class Broken(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise OSError(28, "No space left on device")
+
+    connect, count, tell = fail_for(50)
+    seat = seat_of(connect, Clock(), Failing())
+    tell(seat)
+    handler = Broken()
+    logging.getLogger("cometchat").addHandler(handler)
+    try:
+        seat._main()
+    finally:
+        logging.getLogger("cometchat").removeHandler(handler)
+    assert count == [50]
+
+
+def test_what_follows_an_item_that_raised_is_done_later() -> None:
+    """A status that waited behind it is not lost: the followers would have the old one for good."""
+    seat = seat_of(lambda timeout: None, Clock())
+    seat._batch.extend([Item("broken", redis.ConnectionError("gone")), Item("publish", SharedStatus("connected"))])
+    seat._until = 100.0
+    with pytest.raises(redis.ConnectionError):
+        seat._work(None, 0.0)
+    seat._wait_for_redis(redis.ConnectionError("gone"), 0.5)
+    assert seat._status.status == "connected"
+
+
+def test_frames_that_wait_are_bounded_in_bytes() -> None:
+    """Redis does not answer for a while, and 1,500 MiB of frames come: 16 MiB of them wait, the rest is a gap."""
+    seat = seat_of(lambda timeout: None, Clock())
+    seat._queue = waiting = SeatQueue()
+    for _ in range(1500):
+        seat.relay(MEGABYTE)
+    seat.publish(SharedStatus("connected"))
+    assert waiting._bytes <= MAX_WAITING_BYTES
+    kinds: List[str] = []
+    while waiting._items.qsize():
+        items = waiting.take(0.0)
+        assert sum(item.size for item in items) <= BATCH_BYTES + len(MEGABYTE)
+        kinds += [item.kind for item in items]
+    assert (kinds.count("relay"), kinds.count("skip"), kinds.count("publish")) == (16, 1484, 1)
+    assert waiting._bytes == 0
+    frames: List[bytes] = []
+    for kind in kinds[:18]:
+        seat._number_frame(b"x" if kind == "relay" else None, frames)
+    seat._number_frame(b"last", frames)
+    assert _wire.decode(frames[-1]) == (None, Frame(0, 19, b"last")), "followers see that numbers are missing"
+
+
+def test_small_frames_are_bounded_in_number() -> None:
+    """Each has a cost of its own, however small it is."""
+    waiting = SeatQueue()
+    taken = sum(waiting.offer("relay", b"x", 1) for _ in range(_queue.MAX_WAITING + 500))
+    assert taken == _queue.MAX_WAITING
+
+
+class Subscription:
+    """In place of the redis library: one subscription whose reads do what the test wants."""
+
+    def __init__(self, *reads: Any) -> None:
+        self.reads = deque(reads)
+        self.connection = None
+        self.connection_pool = self
+        self.closed = 0
+
+    def pubsub(self) -> Subscription:
+        return self
+
+    def subscribe(self, *channels: str) -> None:
+        """The answer is one of the reads."""
+
+    def get_message(self, timeout: float) -> Any:
+        read = self.reads.popleft() if self.reads else None
+        if isinstance(read, Exception):
+            raise read
+        return read
+
+    def close(self) -> None:
+        self.closed += 1
+
+    def disconnect(self) -> None:
+        """Of the pool."""
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
+def test_a_reader_reports_whatever_ends_it(error: Exception) -> None:
+    """The seat hears of it, and makes another subscription."""
+    waiting = SeatQueue()
+    reader = Reader(Subscription({"type": "subscribe"}, error), ["down"], waiting, 1)
+    reader.start(DEADLINE)
+    items = eventually(lambda: waiting.take(0.0))
+    assert [item.kind for item in items] == ["broken"] and isinstance(items[0].value, redis.RedisError)
+    assert eventually(lambda: reader.has_ended)
+    reader.stop()
+
+
+@pytest.mark.parametrize("method", ["__init__", "start"])
+def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seat tries again later; nothing stays open."""
+    subscription = Subscription()
+    reader = Reader(subscription, ["down"], SeatQueue(), 1)
+
+    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, method, refuse)
+        with pytest.raises(RuntimeError):
+            reader.start(DEADLINE)
+    assert reader.has_ended
+    reader.stop()
+    assert subscription.closed == 2, "the subscription and its client"
+
+
+@pytest.mark.parametrize("method", ["__init__", "start"])
+def test_a_store_without_a_thread_says_so(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that the client's next attempt may not have; no seat is left in the store."""
+    store = RedisStatusStore("redis://127.0.0.1:1")
+
+    def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, method, refuse)
+        with pytest.raises(ConnectionException) as raised:
+            store.join("app", "u1", Member())
+    assert raised.value.code == "ERR_STATUS_STORE" and "can't start new thread" in raised.value.message
+    assert not store._seats
+
+
+# TLS.
+
+
+class TlsServer:
+    """A server with a certificate for another name, which keeps what it is sent."""
+
+    def __init__(self, folder: Any) -> None:
+        trustme = pytest.importorskip("trustme")
+        authority = trustme.CA()
+        self.authority = str(folder / "ca.pem")
+        authority.cert_pem.write_to_path(self.authority)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("other.example").configure_cert(self._context)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.received = b""
+        self._thread = threading.Thread(target=self._serve, name="test-tls", daemon=True)
+        self._thread.start()
+
+    def _serve(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with contextlib.suppress(OSError), connection:
+                    with self._context.wrap_socket(connection, server_side=True) as encrypted:
+                        self.received += encrypted.recv(1000)
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join(DEADLINE)
+
+
+@pytest.fixture
+def tls_server(tmp_path: Any) -> Iterator[TlsServer]:
+    server = TlsServer(tmp_path)
+    yield server
+    server.close()
+
+
+@pytest.mark.parametrize("more", ["", "&ssl_check_hostname=false"])
+def test_a_certificate_for_another_name_is_refused(more: str, tls_server: TlsServer) -> None:
+    """redis-py before 6.0 did not look at the name, and sent the password to whoever had any valid certificate."""
+    url = f"rediss://:secret-word@127.0.0.1:{tls_server.port}/0?ssl_ca_certs={tls_server.authority}{more}"
+    connection = RedisStatusStore(url).connection(DEADLINE)
+    with pytest.raises(redis.ConnectionError):
+        connection.ping()
+    assert tls_server.received == b""
+    assert connection.connection_pool.connection_kwargs["ssl_check_hostname"] is True
+
+
+def test_who_trusts_every_certificate_may_do_so(tls_server: TlsServer) -> None:
+    """``ssl_cert_reqs=none`` is an explicit choice, and is still possible."""
+    url = f"rediss://:secret-word@127.0.0.1:{tls_server.port}/0?ssl_cert_reqs=none"
+    connection = RedisStatusStore(url).connection(DEADLINE)
+    with pytest.raises(redis.RedisError):
+        connection.ping()
+    assert eventually(lambda: tls_server.received)
