@@ -123,8 +123,11 @@ class Module:
         self.source = source
         self.is_package = is_package
         self.tree = ast.parse(source)
+        self.nodes = list(ast.walk(self.tree))
+        self.functions = [node for node in self.nodes if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+        self.calls = [(ast.unparse(node.func), node) for node in self.nodes if isinstance(node, ast.Call)]
         self.part = name.partition(".")[0]
-        self.imports = [(imported, node) for node in ast.walk(self.tree) for imported in self._imported(node)]
+        self.imports = [(imported, node) for node in self.nodes for imported in self._imported(node)]
 
     def __str__(self) -> str:
         return self.name or "cometchat"
@@ -141,16 +144,10 @@ class Module:
                 base = ".".join(up + ([node.module] if node.module else []))
             yield from (Import(base, alias.name) for alias in node.names)
 
-    def functions(self) -> Iterator[Function]:
-        return (node for node in ast.walk(self.tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)))
-
-    def calls(self) -> Iterator[Tuple[str, ast.Call]]:
-        return ((ast.unparse(node.func), node) for node in ast.walk(self.tree) if isinstance(node, ast.Call))
-
     def around(self, node: ast.AST) -> str:
         """The innermost function that holds a node, for the text of a finding."""
         line, best = getattr(node, "lineno", 0), ""
-        for function in sorted(self.functions(), key=lambda each: each.lineno):
+        for function in sorted(self.functions, key=lambda each: each.lineno):
             if function.lineno <= line <= (function.end_lineno or 0):
                 best = f" in {function.name}"
         return f"{self}{best}"
@@ -285,7 +282,7 @@ def the_pure_floors_are_pure(tree: Tree) -> Iterator[str]:
             for imported, _ in module.imports:
                 if imported.module in IMPURE or imported.module.partition(".")[0] in IMPURE:
                     yield f"{module} imports {imported.module}"
-            for name, call in module.calls():
+            for name, call in module.calls:
                 if name in ("open", "print", "input", "exec"):
                     yield f"{module.around(call)} calls {name}"
 
@@ -298,7 +295,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
             continue
         if any(imported.name is not None for imported in imports):
             yield f"{module} imports from threading, instead of threading as a whole"
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "threading" and node.attr not in LOCKS:
                 yield f"{module} uses threading.{node.attr}"
 
@@ -318,7 +315,7 @@ def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:
                 continue
             if imported.name is None or imported.name not in exported.get(imported.module, ()):
                 yield f"{module} imports {imported.module} {imported.name or ''}".rstrip()
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
                 if ast.unparse(node.value) not in ("self", "cls"):
                     yield f"{module.around(node)} uses {ast.unparse(node)}"
@@ -378,7 +375,7 @@ def _exports(module: Module) -> Optional[List[str]]:
 
 def _held(module: Module) -> Set[str]:
     names: Set[str] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             names |= {(alias.asname or alias.name).partition(".")[0] for alias in node.names}
         elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -386,7 +383,7 @@ def _held(module: Module) -> Set[str]:
         elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             names.add(node.id)
     lazy = [function for function in module.tree.body if getattr(function, "name", "") == "__getattr__"]
-    strings = {each.value for node in ast.walk(module.tree) for each in [node] if isinstance(each, ast.Constant)}
+    strings = {each.value for node in module.nodes for each in [node] if isinstance(each, ast.Constant)}
     return names | ({text for text in strings if isinstance(text, str)} if lazy else set())
 
 
@@ -401,7 +398,7 @@ def modules_are_short(tree: Tree) -> Iterator[str]:
 def functions_are_short(tree: Tree) -> Iterator[str]:
     """At most MAX_FUNCTION_LINES lines, with docstring and decorators."""
     for module in tree.modules:
-        for node in module.functions():
+        for node in module.functions:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
             if (node.end_lineno or 0) - first + 1 > MAX_FUNCTION_LINES:
                 yield f"{module}: {node.name}"
@@ -413,7 +410,7 @@ _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.Wi
 def functions_are_simple(tree: Tree) -> Iterator[str]:
     """At most MAX_COMPLEXITY ways through one function, as flake8 counts them, inner functions included."""
     for module in tree.modules:
-        for node in module.functions():
+        for node in module.functions:
             branches = sum(isinstance(each, _BRANCHES[:5]) for each in ast.walk(node))
             if branches + 1 > MAX_COMPLEXITY:
                 yield f"{module}: {node.name}"
@@ -432,7 +429,7 @@ def one_register_at_fork(tree: Tree) -> Iterator[str]:
 def _code(module: Module) -> Set[str]:
     """The names in a module, those in strings too: getattr(os, "register_at_fork")."""
     found: Set[str] = set()
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Attribute):
             found.add(node.attr)
         elif isinstance(node, ast.Name):
@@ -449,7 +446,7 @@ def no_callable_is_assigned_from_outside(tree: Tree) -> Iterator[str]:
         functions = {
             node.name for node in module.tree.body if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
         }
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.Assign):
                 known = _is_callable(node.value, functions, methods)
                 for target in node.targets:
@@ -467,7 +464,7 @@ def _methods(tree: Tree) -> Set[str]:
     """The names of methods, without those that are an attribute, a property or a setter somewhere."""
     methods, values = set(), set()
     for module in tree.modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 for each in node.body:
                     if isinstance(each, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -494,7 +491,7 @@ def _is_callable(value: ast.expr, functions: Set[str], methods: Set[str]) -> boo
 def no_lambda_looks_forward(tree: Tree) -> Iterator[str]:
     """No lambda uses a variable or attribute that its function assigns only afterwards."""
     for module in tree.modules:
-        for function in module.functions():
+        for function in module.functions:
             assigned = {argument.arg: 0 for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
             for node in ast.walk(function):
                 if isinstance(node, (ast.Assign, ast.AnnAssign)):
@@ -521,7 +518,7 @@ def every_module_has_a_docstring(tree: Tree) -> Iterator[str]:
 def nothing_sleeps(tree: Tree) -> Iterator[str]:
     """Every wait can be ended: the package calls no ``time.sleep``."""
     for module in tree.modules:
-        for name, call in module.calls():
+        for name, call in module.calls:
             if name in ("time.sleep", "sleep"):
                 yield f"{module.around(call)} sleeps"
         if any(imported.module == "time" and imported.name is not None for imported, _ in module.imports):
@@ -531,10 +528,10 @@ def nothing_sleeps(tree: Tree) -> Iterator[str]:
 def no_error_is_swallowed(tree: Tree) -> Iterator[str]:
     """No bare ``except``, no handler whose body is ``pass`` or ``...``, and no ``suppress`` of every exception."""
     for module in tree.modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ExceptHandler) and (node.type is None or all(map(_does_nothing, node.body))):
                 yield f"{module.around(node)} swallows {ast.unparse(node.type) if node.type else 'everything'}"
-        for name, call in module.calls():
+        for name, call in module.calls:
             if name.rpartition(".")[2] == "suppress":
                 if {ast.unparse(argument) for argument in call.args} & {"Exception", "BaseException"}:
                     yield f"{module.around(call)} suppresses every exception"
@@ -548,14 +545,14 @@ def _does_nothing(statement: ast.stmt) -> bool:
 def every_thread_has_a_name(tree: Tree) -> Iterator[str]:
     """A thread has ``name=`` and ``daemon=``, a pool ``thread_name_prefix=``; there is no Timer, and no subclass."""
     for module in tree.modules:
-        for name, call in module.calls():
+        for name, call in module.calls:
             keywords = {keyword.arg for keyword in call.keywords}
             kind = name.rpartition(".")[2]
             nameless = kind == "Thread" and not {"name", "daemon"} <= keywords
             nameless |= kind == "ThreadPoolExecutor" and "thread_name_prefix" not in keywords
             if nameless or kind in ("Timer", "start_new_thread"):
                 yield f"{module.around(call)} makes a {kind}"
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 if {ast.unparse(base).rpartition(".")[2] for base in node.bases} & {"Thread", "Timer"}:
                     yield f"{module}: {node.name} is a Thread"
@@ -570,13 +567,13 @@ def nothing_is_printed(tree: Tree) -> Iterator[str]:
     """Below floor 5 the SDK speaks through exceptions, listeners and ``logging``."""
     for module in tree.modules:
         if module.part not in GUESTS:
-            yield from (f"{module.around(call)} prints" for name, call in module.calls() if name == "print")
+            yield from (f"{module.around(call)} prints" for name, call in module.calls if name == "print")
 
 
 def loggers_are_below_cometchat(tree: Tree) -> Iterator[str]:
     """A user turns the log on and off by one name."""
     for module in tree.modules:
-        for name, call in module.calls():
+        for name, call in module.calls:
             if name == "logging.getLogger" and module.part not in GUESTS:
                 text = ast.literal_eval(call.args[0]) if call.args and isinstance(call.args[0], ast.Constant) else ""
                 if str(text).partition(".")[0] != "cometchat":
@@ -609,7 +606,7 @@ def vocabulary(tree: Tree) -> Iterator[str]:
     """No name that architecture.md has replaced."""
     for module in tree.modules:
         names: Set[str] = set()
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
                 names.add(node.name)
             elif isinstance(node, ast.Attribute):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import signal
-from typing import Any, List
+from pathlib import Path
+from typing import Any, Generator, List, Optional
 
 import pytest
 
@@ -12,6 +15,56 @@ import pytest
 # would then wait for their whole timeout.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: Optional[pytest.Item]) -> Generator[None, object, object]:
+    """Let a test that is marked ``alone`` wait for the tests of the other processes to end, and those wait for it.
+
+    It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so that it holds with
+    each way to distribute tests. Between two such tests of one process no other process comes in.
+    """
+    if not _is_alone(item) or _turn.locks is None:
+        _turn.take(_is_alone(item))
+    try:
+        return (yield)
+    finally:
+        if not (_is_alone(item) and _is_alone(nextitem)):
+            _turn.release()
+
+
+def _is_alone(item: Optional[pytest.Item]) -> bool:
+    return item is not None and item.get_closest_marker("alone") is not None
+
+
+class _Turn:
+    """Two locks of all processes of this checkout, on files that are there anyway."""
+
+    locks: Optional[contextlib.ExitStack] = None
+
+    def take(self, alone: bool) -> None:
+        if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
+            return
+        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+        self.locks = contextlib.ExitStack()
+        turn = self.locks.enter_context(open(__file__, "rb"))
+        # A test that will be alone waits for its turn with the door shut, so that no other test passes it over.
+        with Path(__file__).with_name("machine.py").open("rb") as door:
+            fcntl.flock(door, kind)
+            fcntl.flock(turn, kind)
+
+    def release(self) -> None:
+        if self.locks is not None:
+            self.locks.close()
+            self.locks = None
+
+
+_turn = _Turn()
 
 
 @pytest.hookimpl(tryfirst=True)

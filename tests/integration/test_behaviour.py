@@ -11,6 +11,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, List, Tuple
 
 import pytest
 import tenacity
+from machine import clock
 
 from cometchat import (
     AppSettings,
@@ -326,9 +327,9 @@ READY: Dict[str, Callable[[Sandbox, Recorder], object]] = {
 
 
 def _disconnect_at_once(client: Client) -> None:
-    started = time.monotonic()
+    started = clock()
     client.disconnect()
-    assert time.monotonic() - started < AT_ONCE
+    assert clock() - started < AT_ONCE
     assert client.get_connection_status() is CometChatWSState.DISCONNECTED
 
 
@@ -416,9 +417,9 @@ def test_disconnect_at_once_from_inside_a_connection_callback(sandbox: Sandbox, 
 
     def leave() -> None:
         heard.hooks.clear()
-        started = time.monotonic()
+        started = clock()
         client.disconnect()
-        took.append(time.monotonic() - started)
+        took.append(clock() - started)
         heard.note("returned")
 
     heard.hooks[callback] = leave
@@ -442,9 +443,9 @@ def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party
     took: List[float] = []
 
     def leave() -> None:
-        started = time.monotonic()
+        started = clock()
         client.disconnect()
-        took.append(time.monotonic() - started)
+        took.append(clock() - started)
 
     login.hooks[callback] = leave
     if callback == "login_success":
