@@ -58,8 +58,9 @@ demo: $(DEMO)/.ready  ## watch a real client log in, connect, lose the connectio
 check: $(TEST)/.ready  ## run the unit and integration tests (a minute)
 	$(TEST)/bin/python -m pytest $(PARALLEL) $(if $(ARGS),$(ARGS),$(LOOP))
 
+# Old versions of urllib3 and aiohttp leave sockets to the garbage collector.
 check-oldest: $(OLDEST)/.ready  ## the same with the oldest versions of all dependencies
-	$(OLDEST)/bin/python -m pytest $(PARALLEL) $(if $(ARGS),$(ARGS),$(LOOP))
+	$(OLDEST)/bin/python -m pytest $(PARALLEL) -W ignore::pytest.PytestUnraisableExceptionWarning $(if $(ARGS),$(ARGS),$(LOOP))
 
 # The pytest plugin of the package loads cometchat before a plugin for coverage could watch. So coverage runs pytest.
 test: export COVERAGE_FILE = $(CURDIR)/$(TEST)/.coverage
