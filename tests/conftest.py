@@ -9,7 +9,14 @@ import signal
 from pathlib import Path
 from typing import Any, Generator, List, Optional
 
+import hypothesis
 import pytest
+
+# How long hypothesis takes for an example, or to make one, depends on the machine. The time limit of a test stays.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 # A shell starts its background jobs with Ctrl-C ignored, and their children inherit that. The tests that press Ctrl-C
 # would then wait for their whole timeout.

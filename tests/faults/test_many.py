@@ -43,7 +43,7 @@ FULLEST = 0.2 if SOAK else 0.35
 COMPARABLE = 300
 
 #: What one test may take in seconds.
-LIMIT = 900.0 if SOAK else 60.0
+LIMIT = 900.0 if SOAK else 180.0
 
 pytestmark = pytest.mark.timeout(LIMIT)
 

@@ -30,7 +30,7 @@ SLACK = {"fds": 3, "objects": 12}
 ONLINE, OFFLINE = 3, 2
 
 #: What one test may take in seconds.
-LIMIT = 1800.0 if SOAK else 60.0
+LIMIT = 1800.0 if SOAK else 180.0
 
 pytestmark = [
     pytest.mark.timeout(LIMIT),

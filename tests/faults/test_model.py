@@ -291,7 +291,7 @@ class Life(RuleBasedStateMachine):
             assert names(self.heard.calls)[heard:] in ([], ["on_disconnected"])
 
 
-@pytest.mark.timeout(3600 if SOAK else 60)
+@pytest.mark.timeout(3600 if SOAK else 180)
 def test_any_life_keeps_the_promises(sandbox: Sandbox, figures: Callable[..., None], caplog: Any) -> None:
     """Whatever users and faults do in whatever order: legal callbacks, permitted statuses, and back once healed."""
     caplog.set_level(logging.CRITICAL, "cometchat.listeners")
