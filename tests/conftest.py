@@ -64,6 +64,7 @@ class _Turn:
         with Path(__file__).with_name("machine.py").open("rb") as door:
             fcntl.flock(door, kind)
             fcntl.flock(turn, kind)
+        self.locks.callback(fcntl.flock, turn, fcntl.LOCK_UN)  # a child of a fork may have the file open as well
 
     def release(self) -> None:
         if self.locks is not None:

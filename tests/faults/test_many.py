@@ -143,6 +143,7 @@ def wait_until_back(client: Client) -> None:
         client.wait_for_status("connected", 0.5)
 
 
+@pytest.mark.alone  # where others take the processor, attempts bunch together
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("wanted", CROWDS)
 def test_a_crowd_comes_back_and_not_all_at_once(server: Program, wanted: int, figures: Callable[..., None]) -> None:
