@@ -7,7 +7,7 @@ import os
 import re
 import signal
 from pathlib import Path
-from typing import Any, Generator, List, Optional
+from typing import Any, Generator, Iterator, List
 
 import hypothesis
 import pytest
@@ -30,49 +30,32 @@ except ImportError:  # Windows
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item, nextitem: Optional[pytest.Item]) -> Generator[None, object, object]:
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let a test that is marked ``alone`` wait for the tests of the other processes to end, and those wait for it.
 
     It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so that it holds with
-    each way to distribute tests. Between two such tests of one process no other process comes in.
+    each way to distribute tests.
     """
-    if not _is_alone(item) or _turn.locks is None:
-        _turn.take(_is_alone(item))
-    try:
+    with _turn(item.get_closest_marker("alone") is not None):
         return (yield)
-    finally:
-        if not (_is_alone(item) and _is_alone(nextitem)):
-            _turn.release()
 
 
-def _is_alone(item: Optional[pytest.Item]) -> bool:
-    return item is not None and item.get_closest_marker("alone") is not None
-
-
-class _Turn:
+@contextlib.contextmanager
+def _turn(alone: bool) -> Iterator[None]:
     """Two locks of all processes of this checkout, on files that are there anyway."""
-
-    locks: Optional[contextlib.ExitStack] = None
-
-    def take(self, alone: bool) -> None:
-        if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
-            return
-        kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
-        self.locks = contextlib.ExitStack()
-        turn = self.locks.enter_context(open(__file__, "rb"))
+    if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    with open(__file__, "rb") as turn:
         # A test that will be alone waits for its turn with the door shut, so that no other test passes it over.
         with Path(__file__).with_name("machine.py").open("rb") as door:
             fcntl.flock(door, kind)
             fcntl.flock(turn, kind)
-        self.locks.callback(fcntl.flock, turn, fcntl.LOCK_UN)  # a child of a fork may have the file open as well
-
-    def release(self) -> None:
-        if self.locks is not None:
-            self.locks.close()
-            self.locks = None
-
-
-_turn = _Turn()
+        try:
+            yield
+        finally:
+            fcntl.flock(turn, fcntl.LOCK_UN)  # a child of a fork may have the file open as well
 
 
 @pytest.hookimpl(tryfirst=True)
