@@ -369,7 +369,7 @@ def _exports(module: Module) -> Optional[List[str]]:
                 try:
                     return list(ast.literal_eval(node.value))
                 except ValueError:
-                    return [each.value for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
+                    return [str(each.value) for each in ast.walk(node.value) if isinstance(each, ast.Constant)]
     return None
 
 
@@ -404,14 +404,14 @@ def functions_are_short(tree: Tree) -> Iterator[str]:
                 yield f"{module}: {node.name}"
 
 
-_BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.With, ast.AsyncWith, ast.IfExp)
+_BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler)
 
 
 def functions_are_simple(tree: Tree) -> Iterator[str]:
     """At most MAX_COMPLEXITY ways through one function, as flake8 counts them, inner functions included."""
     for module in tree.modules:
         for node in module.functions:
-            branches = sum(isinstance(each, _BRANCHES[:5]) for each in ast.walk(node))
+            branches = sum(isinstance(each, _BRANCHES) for each in ast.walk(node))
             if branches + 1 > MAX_COMPLEXITY:
                 yield f"{module}: {node.name}"
 
@@ -462,7 +462,8 @@ def no_callable_is_assigned_from_outside(tree: Tree) -> Iterator[str]:
 
 def _methods(tree: Tree) -> Set[str]:
     """The names of methods, without those that are an attribute, a property or a setter somewhere."""
-    methods, values = set(), set()
+    methods: Set[str] = set()
+    values: Set[str] = set()
     for module in tree.modules:
         for node in module.nodes:
             if isinstance(node, ast.ClassDef):
