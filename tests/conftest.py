@@ -2,9 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import signal
+from pathlib import Path
+from typing import Any, Generator, Iterator, List
 
-# A shell starts its background jobs with Ctrl-C ignored, and whatever these start inherits that: the tests that press
-# it would wait for ever.
+import hypothesis
+import pytest
+
+# How long hypothesis takes for an example, or to make one, depends on the machine. The time limit of a test stays.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
+
+# A shell starts its background jobs with Ctrl-C ignored, and their children inherit that. The tests that press Ctrl-C
+# would then wait for their whole timeout.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Let a test that is marked ``alone`` wait for the tests of the other processes to end, and those wait for it.
+
+    It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so that it holds with
+    each way to distribute tests.
+    """
+    with _turn(item.get_closest_marker("alone") is not None):
+        return (yield)
+
+
+@contextlib.contextmanager
+def _turn(alone: bool) -> Iterator[None]:
+    """Two locks of all processes of this checkout, on files that are there anyway."""
+    if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
+        yield
+        return
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    with open(__file__, "rb") as turn:
+        # A test that will be alone waits for its turn with the door shut, so that no other test passes it over.
+        with Path(__file__).with_name("machine.py").open("rb") as door:
+            fcntl.flock(door, kind)
+            fcntl.flock(turn, kind)
+        try:
+            yield
+        finally:
+            fcntl.flock(turn, fcntl.LOCK_UN)  # a child of a fork may have the file open as well
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Keep addresses of objects out of the names of tests: with them, no two processes collect the same names."""
+    for marker in metafunc.definition.iter_markers("parametrize"):
+        ids = marker.kwargs.get("ids")
+        if callable(ids):
+            marker.kwargs["ids"] = lambda value, name_of=ids: _steady(name_of(value))  # type: ignore[index]
+        elif isinstance(ids, list):
+            ids[:] = map(_steady, ids)
+        values: List[Any] = marker.args[1] if len(marker.args) > 1 and isinstance(marker.args[1], list) else []
+        values[:] = [_with_steady_id(value) for value in values]
+
+
+def _with_steady_id(value: Any) -> Any:
+    return value._replace(id=_steady(value.id)) if isinstance(value, type(pytest.param())) else value
+
+
+def _steady(name: Any) -> Any:
+    return re.sub(r" at 0x[0-9a-f]*", "", name) if isinstance(name, str) else name

@@ -50,11 +50,11 @@ def test_the_table_of_callbacks_is_the_code_s() -> None:
     }
 
 
-@pytest.mark.parametrize("code", sorted(name for name in dir(exceptions) if name.isupper() and name != "CLASSES"))
-def test_every_code_is_explained(code: str) -> None:
+def test_every_code_is_explained() -> None:
     """docs/errors.rst has an entry for each code of the SDK."""
-    assert getattr(exceptions, code) == code
-    assert re.search(rf"^``.*\b{code}\b.*``$", (DOCS / "errors.rst").read_text(encoding="utf-8"), re.M)
+    codes = sorted(name for name in dir(exceptions) if name.isupper() and name != "CLASSES")
+    assert [code for code in codes if getattr(exceptions, code) != code] == []
+    assert [code for code in codes if not re.search(rf"^``.*\b{code}\b.*``$", page("errors.rst"), re.M)] == []
 
 
 def test_links_lead_somewhere() -> None:

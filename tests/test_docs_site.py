@@ -68,9 +68,18 @@ def rows() -> Iterator[Tuple[str, str]]:
             yield left, right
 
 
-@pytest.mark.parametrize("left, right", list(rows()), ids=lambda cell: cell[:40])
-def test_what_the_table_names_exists(left: str, right: str) -> None:
+def test_what_the_table_names_exists() -> None:
     """Each row of the vendor's names says "not in this SDK", or begins with a name of this one."""
+    wrong = []
+    for left, right in rows():
+        try:
+            check_row(left, right)
+        except AssertionError as error:
+            wrong.append(f"{left}: {error}")
+    assert len(list(rows())) > 100 and not wrong, "\n".join(wrong)
+
+
+def check_row(left: str, right: str) -> None:
     if right.startswith("not in this SDK"):
         return
     last_table = left.startswith("``CometChat.") or "=..." in left  # it has its names on the left
@@ -104,7 +113,7 @@ def test_the_rule_for_the_table_can_fail() -> None:
     """A name that is not there, and an argument that is not, are found."""
     for right in ("``CometChat.make_coffee``", "``AppSettings(colour=...)``", "something"):
         with pytest.raises(AssertionError):
-            test_what_the_table_names_exists("``x``", right)
+            check_row("``x``", right)
 
 
 def test_the_table_leaves_nothing_of_this_sdk_out() -> None:
@@ -135,17 +144,13 @@ def entries() -> Dict[str, Dict[str, str]]:
     return found
 
 
-@pytest.mark.parametrize("code", [*CODES, "INVALID_<PARAMETER>"])
-def test_every_code_has_symptom_cause_and_cure(code: str) -> None:
-    """docs/troubleshooting.rst has an entry for each code that the SDK can raise, with the same three fields."""
-    entry = entries()[code]
-    assert list(entry) == ["Symptom", "Cause", "Do"]
-    assert all(len(text.strip()) > 5 for text in entry.values())
-
-
-def test_no_entry_is_of_a_code_that_is_gone() -> None:
-    """Each entry is one of a code that the SDK has."""
-    assert set(entries()) == {*CODES, "INVALID_<PARAMETER>"}
+def test_every_code_has_symptom_cause_and_cure() -> None:
+    """docs/troubleshooting.rst has one entry for each code that the SDK can raise, with the same three fields."""
+    found = entries()
+    assert set(found) == {*CODES, "INVALID_<PARAMETER>"}
+    fields = ["Symptom", "Cause", "Do"]
+    wrong = [code for code, entry in found.items() if list(entry) != fields or min(map(len, entry.values())) < 7]
+    assert wrong == []
 
 
 def test_what_the_doctor_knows_is_in_the_page() -> None:

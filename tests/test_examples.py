@@ -122,14 +122,14 @@ def test_each_example_is_tested_and_listed() -> None:
     assert sorted(listed) == NAMES
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_example_says_how_to_run_it(name: str) -> None:
+def test_each_example_says_how_to_run_it() -> None:
     """The docstring has the command, and names every variable that the program reads."""
-    text = (EXAMPLES / name).read_text(encoding="utf-8")
-    docstring = text.split('"""')[1]
-    assert f"python examples/{name}" in docstring
-    read = set(re.findall(r'"(COMETCHAT_\w+)"', text)) - {"COMETCHAT_ADMIN_HOST", "COMETCHAT_CLIENT_HOST"}
-    assert read == set(re.findall(r"COMETCHAT_\w+", docstring))
+    for name in NAMES:
+        text = (EXAMPLES / name).read_text(encoding="utf-8")
+        docstring = text.split('"""')[1]
+        assert f"python examples/{name}" in docstring
+        read = set(re.findall(r'"(COMETCHAT_\w+)"', text)) - {"COMETCHAT_ADMIN_HOST", "COMETCHAT_CLIENT_HOST"}
+        assert read == set(re.findall(r"COMETCHAT_\w+", docstring)), name
 
 
 def test_the_echo_bot_has_20_lines() -> None:

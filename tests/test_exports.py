@@ -9,7 +9,7 @@ import pickle
 import re
 import threading
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 import pytest
 
@@ -67,89 +67,57 @@ def own_methods(cls: type) -> List[str]:
     return sorted(names)
 
 
-METHODS = [
-    pytest.param(cls, name, id=f"{cls.__name__}.{name}") for cls in (Client, CometChat) for name in own_methods(cls)
-]
-
-
 @pytest.mark.parametrize("name", SUBMODULES)
-def test_all_is_sorted_and_without_doubles(name: str) -> None:
-    """``__all__`` can be read, and a change of it shows in one line."""
+def test_all_is_what_it_says(name: str) -> None:
+    """``__all__`` is sorted, without doubles, so that a change shows in one line; ``from cometchat import *`` works."""
     exported = importlib.import_module(name).__all__
     assert list(exported) == sorted(set(exported))
-
-
-@pytest.mark.parametrize("name", SUBMODULES)
-def test_every_name_in_all_is_there(name: str) -> None:
-    """``from cometchat import *`` works."""
     namespace: Dict[str, Any] = {}
     exec(f"from {name} import *", namespace)
-    assert set(importlib.import_module(name).__all__) <= set(namespace)
+    assert set(exported) <= set(namespace)
 
 
-def test_the_contract_is_exported() -> None:
-    """Every name of the contract is there."""
-    assert CONTRACT - set(cometchat.__all__) == set()
-
-
-def test_all_is_complete() -> None:
-    """Every public class of this package that ``cometchat`` holds is in ``__all__``: nothing is public by accident."""
+def test_the_exports_are_complete() -> None:
+    """The contract, all public classes, and all that a call takes, gives or raises; nothing else is public."""
+    lazy = [getattr(cometchat, name) for name in PUBLIC]  # some are loaded by their first use only
+    assert all(map(inspect.isclass, lazy))
     held = {
         name
         for name, value in vars(cometchat).items()
         if not name.startswith("_") and inspect.isclass(value) and value.__module__.startswith("cometchat")
     }
-    assert held == set(PUBLIC)
-
-
-def test_every_model_listener_and_exception_is_exported() -> None:
-    """What a method takes, a callback gets or a call raises can be imported from ``cometchat``."""
-    wanted = set(models.__all__)
-    wanted |= {cls.__name__ for cls in listeners.KINDS.values()}
     classes = [value for value in vars(exceptions).values() if inspect.isclass(value)]
-    wanted |= {cls.__name__ for cls in classes if issubclass(cls, Exception)}
-    assert wanted - set(cometchat.__all__) == set()
-
-
-def test_there_is_no_third_way_in() -> None:
-    """A name without an underscore in ``cometchat`` is exported, a module, or an import's rest."""
+    wanted = {cls.__name__ for cls in classes if issubclass(cls, Exception)}
+    wanted |= set(models.__all__) | {cls.__name__ for cls in listeners.KINDS.values()}
     stray = {
         name
         for name, value in vars(cometchat).items()
         if not name.startswith("_") and name not in cometchat.__all__ and not inspect.ismodule(value)
     }
+    assert CONTRACT - set(cometchat.__all__) == set()
+    assert held == set(PUBLIC)
+    assert wanted - set(cometchat.__all__) == set()
     assert stray <= {"annotations"}
 
 
-@pytest.mark.parametrize("name", PUBLIC)
-def test_every_public_name_has_a_docstring_of_its_own(name: str) -> None:
-    """Each says what it is; a dataclass's made-up one (its signature) does not count."""
-    value = getattr(cometchat, name)
-    text = value.__dict__.get("__doc__") or ""
-    assert text.strip() and not text.startswith(f"{name}(")
-
-
-@pytest.mark.parametrize(
-    "cls, name",
-    [
-        pytest.param(getattr(cometchat, cls), name, id=f"{cls}.{name}")
-        for cls in PUBLIC
-        for name in own_methods(getattr(cometchat, cls))
-        if cls not in ("Client", "CometChat")
-    ],
-)
-def test_every_method_of_a_public_class_has_a_docstring(cls: type, name: str) -> None:
-    """Listeners, models, stores and settings: each method says what it is, or when it is called."""
-    assert (inspect.getdoc(getattr(cls, name)) or "").strip()
-
-
-@pytest.mark.parametrize("cls, name", METHODS)
-def test_every_method_of_client_and_cometchat_has_a_docstring(cls: type, name: str) -> None:
-    """Each says what it does; CometChat's may point to Client's."""
-    text = (inspect.getdoc(getattr(cls, name)) or "").strip()
-    assert text
-    if cls is CometChat and name not in ("init", "close"):
-        assert f"Client.{name}`" in text
+def test_every_public_name_has_a_docstring_of_its_own() -> None:
+    """Classes say what they are (a dataclass's signature does not count), methods what they do; CometChat's may point
+    to Client's."""
+    wrong = []
+    for name in PUBLIC:
+        value = getattr(cometchat, name)
+        text = (value.__dict__.get("__doc__") or "").strip()
+        if not text or text.startswith(f"{name}("):
+            wrong.append(name)
+        wrong += [
+            f"{name}.{each}" for each in own_methods(value) if not (inspect.getdoc(getattr(value, each)) or "").strip()
+        ]
+    assert wrong == []
+    for name in own_methods(CometChat):
+        text = inspect.getdoc(getattr(CometChat, name)) or ""
+        if name not in ("init", "close") and f"Client.{name}`" not in text:
+            wrong.append(f"CometChat.{name}")
+    assert wrong == []
 
 
 def test_every_status_is_explained_in_the_source() -> None:
@@ -210,58 +178,74 @@ CLIENT_CALLS = [name for name in own_methods(Client) if not isinstance(getattr(C
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    """A client whose service refuses connections."""
+def new_client() -> Iterator[Callable[[], Client]]:
+    """Makes clients whose service refuses connections."""
     nowhere = AppSettings(admin_host="http://127.0.0.1:9", client_host="http://127.0.0.1:9", connect_timeout=1)
-    with Client("app", nowhere) as made:
-        yield made
+    made: List[Client] = []
+
+    def make() -> Client:
+        made.append(Client("app", nowhere))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.close()
     for thread in threading.enumerate():
         if thread.name.startswith("cometchat-"):
             thread.join(10)
 
 
-@pytest.mark.parametrize("name", CLIENT_CALLS)
-def test_the_codes_before_the_login_are_documented(client: Client, name: str) -> None:
+def undocumented(name: str, codes: Set[str], when: str) -> List[str]:
+    return [f"{name} {when}: {code}" for code in sorted(codes) if f"``{code}``" not in documented(name)]
+
+
+def test_the_codes_before_the_login_are_documented(new_client: Callable[[], Client]) -> None:
     """What a call with right arguments raises without a login or connection stands in its docstring."""
-    codes = raised(client, name, right_arguments(name))
-    assert {code for code in codes if f"``{code}``" not in documented(name)} == set()
+    wrong: List[str] = []
+    for name in CLIENT_CALLS:
+        with new_client() as client:
+            wrong += undocumented(name, raised(client, name, right_arguments(name)), "before the login")
+    assert wrong == []
 
 
-@pytest.mark.parametrize("name", CLIENT_CALLS)
-def test_the_code_after_the_end_is_documented(client: Client, name: str) -> None:
+def test_the_code_after_the_end_is_documented(new_client: Callable[[], Client]) -> None:
     """``ERR_CLIENT_CLOSED`` stands in the docstring of each method that raises it, and of no method that does not."""
+    wrong: List[str] = []
+    client = new_client()
     client.close()
-    codes = raised(client, name, right_arguments(name))
-    assert codes <= {"ERR_CLIENT_CLOSED"}
-    assert bool(codes) == ("``ERR_CLIENT_CLOSED``" in documented(name))
+    for name in CLIENT_CALLS:
+        codes = raised(client, name, right_arguments(name))
+        if not codes <= {"ERR_CLIENT_CLOSED"} or bool(codes) != ("``ERR_CLIENT_CLOSED``" in documented(name)):
+            wrong.append(f"{name} raises {codes}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize(
-    "name, parameter",
-    [
-        pytest.param(name, parameter, id=f"{name}-{parameter}")
-        for name in CLIENT_CALLS
-        for parameter in inspect.signature(getattr(Client, name)).parameters
-        if parameter != "self"
-    ],
-)
-def test_the_codes_of_wrong_arguments_are_documented(client: Client, name: str, parameter: str) -> None:
+def test_the_codes_of_wrong_arguments_are_documented(new_client: Callable[[], Client]) -> None:
     """``MISSING_PARAMETERS`` and ``INVALID_{PARAMETER}`` stand in the docstring of each method that raises them."""
-    arguments, text = right_arguments(name), documented(name)
-    wrong = raised(client, name, {**arguments, parameter: object()})
-    assert wrong == {f"INVALID_{parameter.upper()}"}
-    assert {code for code in wrong if f"``{code}``" not in text} == set()
-    if "Optional" not in str(inspect.signature(getattr(Client, name)).parameters[parameter].annotation):
-        missing = raised(client, name, {**arguments, parameter: None})
-        assert missing and missing <= {"MISSING_PARAMETERS", *wrong}
-        assert {code for code in missing if f"``{code}``" not in text} == set()
+    wrong: List[str] = []
+    client = new_client()
+    for name in CLIENT_CALLS:
+        for parameter, described in inspect.signature(getattr(Client, name)).parameters.items():
+            if parameter == "self":
+                continue
+            arguments, invalid = right_arguments(name), f"INVALID_{parameter.upper()}"
+            codes = raised(client, name, {**arguments, parameter: object()})
+            if codes != {invalid}:
+                wrong.append(f"{name}: {parameter} of a wrong type raises {codes}")
+            wrong += undocumented(name, codes, f"with a wrong {parameter}")
+            if "Optional" not in str(described.annotation):
+                codes = raised(client, name, {**arguments, parameter: None})
+                if not codes or not codes <= {"MISSING_PARAMETERS", invalid}:
+                    wrong.append(f"{name}: {parameter} None raises {codes}")
+                wrong += undocumented(name, codes, f"without {parameter}")
+    assert wrong == []
 
 
-@pytest.mark.parametrize("cls", [Client, AppSettings, cometchat.FileSessionStore], ids=lambda cls: cls.__name__)
-def test_a_constructor_that_checks_says_what_it_raises(cls: type) -> None:
+def test_constructors_that_check_say_what_they_raise() -> None:
     """The class's docstring names the codes of its arguments."""
-    text = inspect.getdoc(cls) or ""
-    assert ":raises CometChatException:" in text and "``MISSING_PARAMETERS``" in text
+    for cls in (Client, AppSettings, cometchat.FileSessionStore):
+        text = inspect.getdoc(cls) or ""
+        assert ":raises CometChatException:" in text and "``MISSING_PARAMETERS``" in text, cls
 
 
 # What is shipped.
@@ -275,12 +259,15 @@ def test_the_types_are_shipped() -> None:
     assert "py.typed" in config["options.package_data"]["cometchat"].split()
 
 
-@pytest.mark.parametrize("name", CLIENT_CALLS)
-def test_every_public_method_is_annotated(name: str) -> None:
+def test_every_public_method_is_annotated() -> None:
     """Every parameter and the result of a method of Client has a type."""
-    signature = inspect.signature(getattr(Client, name))
-    assert signature.return_annotation is not inspect.Signature.empty
-    untyped = [p.name for p in signature.parameters.values() if p.annotation is p.empty and p.name != "self"]
+    untyped = []
+    for name in CLIENT_CALLS:
+        signature = inspect.signature(getattr(Client, name))
+        untyped += [name] if signature.return_annotation is inspect.Signature.empty else []
+        untyped += [
+            f"{name}: {p}" for p in signature.parameters.values() if p.annotation is p.empty and p.name != "self"
+        ]
     assert untyped == []
 
 
@@ -301,9 +288,10 @@ def test_the_changelog_has_the_version() -> None:
     assert newest is not None and newest.group(1) == cometchat.__version__
 
 
-@pytest.mark.parametrize("state", list(CometChatWSState), ids=str)
-def test_a_status_is_its_string(state: CometChatWSState) -> None:
+def test_a_status_is_its_string() -> None:
     """Each equals the vendor's string, prints as it, and keeps its identity in a pickle."""
-    assert state == state.value and f"{state}" == str(state) == state.value and f"{state:>20}" == f"{state.value:>20}"
-    assert pickle.loads(pickle.dumps(state)) is state
+    for state in CometChatWSState:
+        assert state == state.value and f"{state}" == str(state) == state.value
+        assert f"{state:>20}" == f"{state.value:>20}"
+        assert pickle.loads(pickle.dumps(state)) is state
     assert {s.value for s in CometChatWSState} == {"connected", "connecting", "disconnected", "featureThrottled"}

@@ -34,15 +34,18 @@ REPORT = Path("build") / "reliability.json"
 #: Test -> its figures.
 FIGURES: Dict[str, Dict[str, Any]] = {}
 
+#: The name of a report's property that holds figures as JSON.
+FIGURE = "figures"
+
 
 @pytest.fixture
 def figures(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     """Keeps figures under the test's name: ``figures(drops=200, lost=0)``."""
-
-    def keep(**values: Any) -> None:
-        FIGURES.setdefault(request.node.name, {}).update(values)
-
-    yield keep
+    kept: Dict[str, Any] = {}
+    yield lambda **values: kept.update(values)
+    # A property of the report, which comes to the summary from each process of pytest-xdist.
+    if kept:
+        request.node.user_properties.append((FIGURE, json.dumps(kept, default=str)))
 
 
 @pytest.fixture
@@ -67,6 +70,13 @@ def new_client(service: Service) -> Iterator[Callable[..., Client]]:
     yield make
     for client in clients:
         client.close()
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Collect the figures of a test that has ended."""
+    for name, value in report.user_properties:
+        if name == FIGURE and report.when == "teardown":
+            FIGURES.setdefault(report.nodeid.rpartition("::")[2], {}).update(json.loads(str(value)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -35,7 +35,7 @@ IN_HAND = 64
 HEART = {"ping_interval": 0.3, "pong_timeout": 6.0}
 
 #: What one test may take in seconds.
-LIMIT = 1800.0 if SOAK else 60.0
+LIMIT = 1800.0 if SOAK else 180.0
 
 #: Seconds that the messages which found no room may take to come.
 PATIENCE = 300.0 if SOAK else 20.0

@@ -353,6 +353,21 @@ def test_a_child_connects_by_itself(tmp_path: Path) -> None:
         assert len(sandbox.attempts) == 2
 
 
+def test_a_child_of_a_parent_in_which_every_lock_is_held(tmp_path: Path) -> None:
+    """The child is logged in, connects by itself, sends, and ends; so does a child that does not touch the SDK. The
+    parent's connection and outbox are not disturbed."""
+    settings = {"outbox_path": str(tmp_path / "outbox.db")}
+    with Sandbox() as sandbox, Forking(sandbox, tmp_path, "locked", **settings) as forking:
+        held, child, statuses, parent = forking.run()
+        assert held["held"] >= 10
+        assert (child["uid"], child["by_itself"], child["status"]) == ("cometchat-uid-1", True, "connected")
+        assert statuses == {"statuses": [0, 0]} and "error" not in child
+        assert diary(tmp_path)[child["pid"]] == [*UNDISTURBED, "on_disconnected"]
+        assert "error" not in parent and forking.parent_is_undisturbed()
+        assert len(sandbox.attempts) == 2
+        assert [message["data"]["text"] for message in sandbox.messages] == ["before", "of the child", "after"]
+
+
 def test_a_child_connects_when_asked_only_with_connect_after_fork_false(tmp_path: Path) -> None:
     """``AppSettings(connect_after_fork=False)``: disconnected until connect()."""
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "one", connect_after_fork=False) as forking:

@@ -20,6 +20,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from integration.conftest import DEADLINE, OTHER_UID, UID, Recorder, eventually
+from machine import clock
 
 from cometchat import Client, CometChatException, CometChatWSState
 from cometchat._protocol._machine import ConnectionMachine, IllegalSignal
@@ -280,9 +281,9 @@ class Life(RuleBasedStateMachine):
         return None
 
     def _disconnect(self, quiet: bool = True) -> None:
-        started = time.monotonic()
+        started = clock()
         self.client.disconnect()
-        assert time.monotonic() - started < AT_ONCE
+        assert clock() - started < AT_ONCE
         if quiet:
             assert self._status() is CometChatWSState.DISCONNECTED
             heard = len(self.heard.calls)
@@ -290,7 +291,7 @@ class Life(RuleBasedStateMachine):
             assert names(self.heard.calls)[heard:] in ([], ["on_disconnected"])
 
 
-@pytest.mark.timeout(3600 if SOAK else 60)
+@pytest.mark.timeout(3600 if SOAK else 180)
 def test_any_life_keeps_the_promises(sandbox: Sandbox, figures: Callable[..., None], caplog: Any) -> None:
     """Whatever users and faults do in whatever order: legal callbacks, permitted statuses, and back once healed."""
     caplog.set_level(logging.CRITICAL, "cometchat.listeners")

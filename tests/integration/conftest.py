@@ -22,8 +22,8 @@ import tenacity
 from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, LoginListener, User
 from cometchat.sandbox import Sandbox
 
-#: Seconds. What has to happen has happened by then, on a slow machine too.
-DEADLINE = 10.0
+#: Seconds. What has to happen has happened by then, on a slow or busy machine too.
+DEADLINE = 20.0
 
 #: Where the backoff is not the subject.
 QUICK = tenacity.wait_fixed(0.05)

@@ -11,6 +11,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, List, Tuple
 
 import pytest
 import tenacity
+from machine import clock
 
 from cometchat import (
     AppSettings,
@@ -329,9 +330,9 @@ READY: Dict[str, Callable[[Sandbox, Recorder], object]] = {
 
 
 def _disconnect_at_once(client: Client) -> None:
-    started = time.monotonic()
+    started = clock()
     client.disconnect()
-    assert time.monotonic() - started < AT_ONCE
+    assert clock() - started < AT_ONCE
     assert client.get_connection_status() is CometChatWSState.DISCONNECTED
 
 
@@ -446,9 +447,9 @@ def test_disconnect_at_once_from_inside_a_connection_callback(sandbox: Sandbox, 
 
     def leave() -> None:
         heard.hooks.clear()
-        started = time.monotonic()
+        started = clock()
         client.disconnect()
-        took.append(time.monotonic() - started)
+        took.append(clock() - started)
         heard.note("returned")
 
     heard.hooks[callback] = leave
@@ -472,9 +473,9 @@ def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party
     took: List[float] = []
 
     def leave() -> None:
-        started = time.monotonic()
+        started = clock()
         client.disconnect()
-        took.append(time.monotonic() - started)
+        took.append(clock() - started)
 
     login.hooks[callback] = leave
     if callback == "login_success":
@@ -808,58 +809,19 @@ def _listen(client: Client, verb: str, kind: str, listener_id: Any) -> None:
     getattr(client, f"{verb}_{kind}_listener")(*arguments)
 
 
-@pytest.mark.parametrize(
-    "parameter, call, value",
-    [
-        pytest.param(parameter, call, value, id=f"{method}-{parameter}-{getattr(value, '__name__', value)!r}"[:60])
-        for method, parameter, call, values in _CLIENT_CALLS
-        for value in values
-    ],
-)
-def test_a_wrong_argument_of_a_method(
-    party: Party, parameter: str, call: Callable[[Client, Any], object], value: Any
-) -> None:
-    """A wrong argument raises ``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}``, names it, and calls nobody."""
-    client = party.client()
-    with pytest.raises(InvalidArgumentException) as caught:
-        call(client, value)
-    assert caught.value.code in ("MISSING_PARAMETERS", f"INVALID_{parameter.upper()}")
-    assert caught.value.name == parameter
-    assert caught.value.message.startswith(parameter)
-
-
-WRONG_SETTINGS: Dict[str, List[Any]] = {
-    "region": [None, "", 5, "u s", "us/", "-us"],
-    "subscription_type": [None, "all_users", "", 5],
-    "roles": ["admin", ["admin"], [5], None],
-    "auto_establish_socket_connection": [None, 1, "True"],
-    "admin_host": [5, "", "ftp://host", "user:secret@host", "http://", "ho st", "host:99999999", "host?x=1"],
-    "client_host": [5, "", "ftp://host", "user:secret@host", "host:port"],
-    "connect_timeout": [0, -1, "10", None, True, float("nan"), float("inf")],
-    "auth_timeout": [0, -1, "10", None],
-    "ping_interval": [0, -1, "10", None],
-    "pong_timeout": [0, -1, "10", None],
-    "reconnect_wait": [5, "wait", tenacity.wait_fixed],
-    "reconnect_stop": [5, "stop", tenacity.stop_after_attempt],
-    "settings_refresh_interval": [-1, "10", None],
-    "max_message_size": [0, 1023, -1, 1.5, "10", None, 2**31],
-    "proxies": ["http://proxy", ["proxy"], {"http": 5}, {5: "http://proxy"}],
-    "ca_certs": [5, "/no/such/file", b"/etc"],
-    "session_store": ["path", 5, FileSessionStore, object()],
-}
-
-
-@pytest.mark.parametrize(
-    "field, value",
-    [pytest.param(f, v, id=f"{f}-{getattr(v, '__name__', v)!r}"[:50]) for f, vs in WRONG_SETTINGS.items() for v in vs],
-)
-def test_a_wrong_setting(field: str, value: Any) -> None:
-    """A wrong field of AppSettings raises, names the field, and shows no password."""
-    with pytest.raises(InvalidArgumentException) as caught:
-        AppSettings(**{"region": "us", field: value})
-    assert caught.value.code in ("MISSING_PARAMETERS", f"INVALID_{field.upper()}")
-    assert caught.value.message.startswith(field)
-    assert "secret" not in str(caught.value)
+def test_a_wrong_argument_of_a_method(party: Party) -> None:
+    """A wrong argument raises ``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}``, names it, and calls no service."""
+    client, wrong = party.client(), []
+    for method, parameter, call, values in _CLIENT_CALLS:
+        for value in values:
+            try:
+                call(client, value)
+                wrong.append(f"{method} takes {parameter}={value!r}")
+            except InvalidArgumentException as error:
+                right = error.code in ("MISSING_PARAMETERS", f"INVALID_{parameter.upper()}")
+                if not right or error.name != parameter or not error.message.startswith(parameter):
+                    wrong.append(f"{method}({parameter}={value!r}) raises {error!r}")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_calls_before_the_login(party: Party) -> None:

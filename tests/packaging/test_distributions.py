@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import email
+import re
 import shutil
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import tarfile
 import zipfile
 from email.message import Message
 from pathlib import Path
-from typing import NamedTuple, Set
+from typing import Dict, NamedTuple, Set
 
 import pytest
 
@@ -37,7 +38,9 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     """Build the wheel from the sdist, and the sdist from a copy of the tree: nothing is left in the tree itself."""
     pytest.importorskip("build")
     copy = tmp_path_factory.mktemp("tree") / "cometchat"
-    ignored = shutil.ignore_patterns(".git", ".venv", "*.egg-info", "__pycache__", "build", "dist", ".*_cache")
+    ignored = shutil.ignore_patterns(
+        ".git", ".venv", ".hypothesis", "*.egg-info", "__pycache__", "build", "dist", ".*_cache"
+    )
     shutil.copytree(ROOT, copy, ignore=ignored)
     out = tmp_path_factory.mktemp("dist")
     command = [sys.executable, "-m", "build", "--outdir", str(out), str(copy)]
@@ -64,20 +67,51 @@ def metadata(built: Built) -> Message:
     return email.message_from_string(wheel_text(built, "METADATA"))
 
 
-def test_the_version_is_in_one_place(built: Built) -> None:
+def test_the_distributions(built: Built) -> None:
+    """One test, since pytest-xdist would otherwise build once in each process."""
+    for check in (
+        the_version_is_in_one_place,
+        the_wheel_holds_the_package_and_nothing_else,
+        the_sdist_holds_what_a_packager_needs,
+        the_dependencies_are_three,
+        the_metadata,
+        the_entry_points_exist,
+    ):
+        check(built)
+
+
+def bounds(text: str) -> Dict[str, str]:
+    """Package -> its version, of lines such as ``name[extra]>=1.2,<3; marker`` and ``name==1.2``."""
+    found = re.findall(r"^ *([A-Za-z][\w-]*)(?:\[\w,]+)? *[>=]=([\w.]+)", text, re.MULTILINE)
+    return {name.lower(): version for name, version in found}
+
+
+def test_the_oldest_versions_are_the_lower_bounds() -> None:
+    """tests/packaging/oldest.txt pins what setup.cfg permits, for all that `make check-oldest` installs."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    extras = config["options.extras_require"]
+    wanted = bounds(config["options"]["install_requires"])
+    for extra in ("sandbox", "cli", "speed", "django", "flask", "redis", "prometheus", "opentelemetry", "test"):
+        wanted.update(bounds(extras[extra]))
+    pinned = bounds(Path(__file__).with_name("oldest.txt").read_text(encoding="utf-8"))
+    assert {name: pinned.get(name) for name in wanted} == wanted
+
+
+def the_version_is_in_one_place(built: Built) -> None:
     """Both files bear the version of cometchat/version.py, which was read without the dependencies installed."""
     assert built.sdist.name == f"cometchat-{cometchat.__version__}.tar.gz"
     assert built.wheel.name == f"cometchat-{cometchat.__version__}-py3-none-any.whl"
 
 
-def test_the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
+def the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     """Every module, py.typed, scripts and templates are in the wheel; tests, docs and tools are not."""
     names = {name for name in wheel_names(built) if ".dist-info/" not in name}
     assert names == built.modules | built.data
     assert {"cometchat/py.typed", "cometchat/contrib/web/cometchat-status.js"} <= built.data
 
 
-def test_the_sdist_holds_what_a_packager_needs(built: Built) -> None:
+def the_sdist_holds_what_a_packager_needs(built: Built) -> None:
     """Licence, texts, tests and the build's own files are in the sdist, and nothing that a tool has left."""
     with tarfile.open(built.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
@@ -87,7 +121,7 @@ def test_the_sdist_holds_what_a_packager_needs(built: Built) -> None:
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc") or name.startswith(".venv")]
 
 
-def test_the_dependencies_are_three(built: Built) -> None:
+def the_dependencies_are_three(built: Built) -> None:
     """Installing it brings three packages; all else is asked for by an extra."""
     required = {line.replace(" ", "") for line in metadata(built).get_all("Requires-Dist", [])}
     plain = {line for line in required if "extra==" not in line}
@@ -97,7 +131,7 @@ def test_the_dependencies_are_three(built: Built) -> None:
     assert extras == {"sandbox", "cli", "socks", "speed", "test", "soak", "lint", "bench", "docs"} | contrib
 
 
-def test_the_metadata(built: Built) -> None:
+def the_metadata(built: Built) -> None:
     """Name, licence, Python versions and the README are in the metadata."""
     fields = metadata(built)
     assert fields["Name"] == "cometchat"
@@ -110,7 +144,7 @@ def test_the_metadata(built: Built) -> None:
     assert "make demo" in str(fields.get_payload())
 
 
-def test_the_entry_points_exist(built: Built) -> None:
+def the_entry_points_exist(built: Built) -> None:
     """The script and the pytest plugin name modules that are in the wheel."""
     parser = configparser.ConfigParser()
     parser.read_string(wheel_text(built, "entry_points.txt"))

@@ -46,12 +46,29 @@ class PathOfBytes:
 
 
 WRONG = {
-    "region": [5, b"us", [], "u s", "us.", "-us", "us-", "us/eu", "a.b", "us\n", "é", "x" * 64, " us"],
+    "region": [5, b"us", [], "u s", "us.", "-us", "us-", "us/", "us/eu", "a.b", "us\n", "é", "x" * 64, " us"],
     "subscription_type": [None, 5, True, "", "all_users", "EVERYBODY", ["ALL_USERS"]],
     "roles": [None, "admin", b"admin", 5, {"a": 1}, ["admin"], [""], [5], [None], (x for x in ["a"])],
     "auto_establish_socket_connection": [None, 0, 1, "yes", "", []],
     "admin_host": [5, b"h", "", " ", "a b", "ftp://h", "://h", "http://", "h:port", "h:0", "h:99999", "h?x=1", "h#x"],
-    "client_host": ["h?", "h#", "u:p@h", "u@h", "https://u:p@h/x", "h\n", "h\t", "[::1", "/path", ":80", True, []],
+    "client_host": [
+        5,
+        "",
+        "ftp://h",
+        "h:port",
+        "h?",
+        "h#",
+        "u:p@h",
+        "u@h",
+        "https://u:p@h/x",
+        "h\n",
+        "h\t",
+        "[::1",
+        "/path",
+        ":80",
+        True,
+        [],
+    ],
     **{field: NOT_SECONDS + [0, 0.0] for field in SECONDS},
     "settings_refresh_interval": NOT_SECONDS,
     "reconnect_wait": [5, "wait", tenacity.wait_fixed, object()],
@@ -65,7 +82,7 @@ WRONG = {
     "allow_insecure_socket": [1, "yes", None],
     "outbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
-    "session_store": [5, "file", MemorySessionStore, NoStore(), {}],
+    "session_store": [5, "file", MemorySessionStore, FileSessionStore, NoStore(), object(), {}],
     "status_store": [5, "redis://localhost", MemorySessionStore(), NoStore, {}],
 }
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import multiprocessing
 import os
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from typing import Any, Callable, Dict, List, Optional
 
 import joining
 
-from cometchat import Client
+from cometchat import Client, TextMessage
 
 CLIENT: Optional[Client] = None
 
@@ -22,12 +25,13 @@ def tell(**what: Any) -> None:
     joining.say(json.dumps(what))
 
 
-def in_child(act: Callable[[], object]) -> int:
+def in_child(act: Callable[[], object], while_it_lives: Callable[[], object] = lambda: None) -> int:
     """Fork, act in the child, and wait for it: its wait status, or -1 where it does not end within 10 s."""
     pid = os.fork()
     if pid == 0:
         act()
         os._exit(70)  # it should not have come back
+    while_it_lives()
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -107,6 +111,62 @@ def one_child(_number: int) -> None:
     tell(statuses=[in_child(act)])
 
 
+def locks() -> List[Any]:
+    """Every lock that an object or class of the SDK holds, apart from those that a fork takes itself, before it."""
+    found: Dict[int, Any] = {}
+    kinds = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
+    for thing in gc.get_objects():
+        cls = thing if isinstance(thing, type) else type(thing)
+        if not str(cls.__module__).startswith("cometchat.") or cls.__name__ in ("ForkProtocol", "OutboxStore"):
+            continue
+        slots = [name for each in cls.__mro__ for name in getattr(each, "__slots__", ())]
+        values = [getattr(thing, name, None) for name in slots] + list(getattr(thing, "__dict__", {}).values())
+        found.update((id(value), value) for value in values if isinstance(value, kinds))
+    return list(found.values())
+
+
+def hold_every_lock(held: threading.Event, release: threading.Event) -> None:
+    """As threads that are at work do. A lock whose holder waits for another one stays with its holder."""
+    with contextlib.ExitStack() as stack:
+        taken = 0
+        for lock in locks():
+            if lock.acquire(timeout=0.5):
+                stack.callback(lock.release)
+                taken += 1
+        tell(held=taken)
+        held.set()
+        release.wait(20)
+
+
+def child_of_a_busy_parent(_number: int) -> None:
+    """Fork while another thread holds every lock; the child sends, and ends as Python does. Then an idle child."""
+    assert CLIENT is not None
+    client = CLIENT
+
+    def put(text: str) -> None:
+        client.outbox.put(TextMessage(receiver_id="cometchat-uid-2", receiver_type="user", text=text))
+        assert client.outbox.flush(10)
+
+    def act() -> None:
+        user = client.get_logged_in_user()
+        came = client.wait_for_status("connected", 10)
+        put("of the child")
+        tell(**joining.report(client), by_itself=came, uid=user.uid if user else None)
+        client.disconnect()
+        sys.exit(0)
+
+    put("before")
+    held, release = threading.Event(), threading.Event()
+    holder = threading.Thread(target=hold_every_lock, args=(held, release))
+    holder.start()
+    assert held.wait(20)
+    statuses = [in_child(act, while_it_lives=release.set)]
+    holder.join()
+    statuses.append(in_child(lambda: sys.exit(0)))
+    put("after")
+    tell(statuses=statuses)
+
+
 def child_left_alone(_number: int) -> None:
     """It does nothing for a while."""
     assert CLIENT is not None
@@ -149,6 +209,7 @@ def main(what: str, number: str = "1") -> None:
         "forkserver": lambda number: with_multiprocessing("forkserver", number),
         "at_once": children_that_end_at_once,
         "subprocess": subprocesses,
+        "locked": child_of_a_busy_parent,
         "one": one_child,
         "waiting": one_child,
         "left_alone": child_left_alone,

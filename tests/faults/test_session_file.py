@@ -1,11 +1,9 @@
-"""Where secrets are kept, and how a log is kept free of them: the session file on a bad day, and SecretsFilter."""
+"""Where secrets are stored: the session file on a bad day."""
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
-import logging
 import os
 import random
 import signal
@@ -13,18 +11,17 @@ import stat
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator
 
 import pytest
-from integration.conftest import DEADLINE, UID, RawServer, finished, in_thread
+from integration.conftest import DEADLINE, UID, finished, in_thread
 from integration.transport_peers import Stopwatch
 
 import cometchat
 from cometchat import Client, FileSessionStore
-from cometchat._runtime._redaction import Secrets
 
 from .conftest import SOAK
-from .fuzz_peers import JWT, KEY, TOKEN, Memory, Service
+from .fuzz_peers import KEY, TOKEN, Memory, Service
 
 ROOT = Path(cometchat.__file__).resolve().parents[1]
 
@@ -33,13 +30,6 @@ MB = 2**20
 posix = pytest.mark.skipif(os.name != "posix", reason="pipes, devices and file modes are POSIX's")
 
 STORED = {"format": 1, "app_id": "app", "uid": UID, "auth_token": TOKEN, "device_id": "d", "user": {"uid": UID}}
-
-
-@pytest.fixture
-def service(serve: Callable[..., RawServer]) -> Service:
-    made = Service()
-    made.port = serve(made).port
-    return made
 
 
 @pytest.fixture
@@ -195,158 +185,3 @@ def test_half_files_of_long_ago_are_removed(path: Path, act: str) -> None:
             os.utime(path.parent / name, (1, 1))
     store.save(STORED) if act == "save" else store.clear()
     assert [(path.parent / name).exists() for name in names] == [False, True, True]
-
-
-# The filter.
-
-
-class Broken:
-    """An argument that can't be shown."""
-
-    def __str__(self) -> str:
-        raise ZeroDivisionError
-
-
-@pytest.fixture
-def said() -> Iterator[Callable[[], str]]:
-    """All that is logged, through a handler with the filter; the handler raises what others would print."""
-    stream = io.StringIO()
-    handler = logging.StreamHandler(stream)
-    handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
-    handler.addFilter(cometchat.SecretsFilter())
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream.getvalue
-    root.removeHandler(handler)
-    root.setLevel(level)
-
-
-@pytest.fixture
-def client(service: Service) -> Iterator[Client]:
-    """One that has used all three secrets."""
-    with Client("app", service.settings(auto_establish_socket_connection=False)) as made:
-        made.login(UID, KEY)
-        yield made
-
-
-def _raise(text: str) -> None:
-    try:
-        try:
-            raise ValueError(text)
-        except ValueError as error:
-            raise RuntimeError("outer") from error
-    except RuntimeError:
-        logging.getLogger("app").exception("it failed")
-
-
-WAYS: Dict[str, Callable[[str], object]] = {
-    "the text": lambda secret: logging.getLogger("app").info(f"got {secret}!"),
-    "an argument": lambda secret: logging.getLogger("app").info("got %s and %d", secret, 5),
-    "an argument's repr": lambda secret: logging.getLogger("app").info("got %r", {"headers": [secret]}),
-    "a mapping": lambda secret: logging.getLogger("app").info("got %(token)s", {"token": secret}),
-    "bytes": lambda secret: logging.getLogger("app").info("got %r", secret.encode()),
-    "JSON": lambda secret: logging.getLogger("app").info(json.dumps({"x": json.dumps({"y": secret})})),
-    "an address": lambda secret: logging.getLogger("app").info("GET /?token=%s&x=1", secret),
-    "a text that is none": lambda secret: logging.getLogger("app").info(ValueError(secret)),
-    "an exception": _raise,
-    "another library": lambda secret: logging.getLogger("urllib3.connectionpool").debug('"PUT /me" {%s}', secret),
-    "a piece": lambda secret: logging.getLogger("app").info("got %s", secret[3:40]),
-    "a stack": lambda secret: logging.getLogger("app").info("x", stack_info=True, extra={"y": secret}),
-}
-
-
-@pytest.mark.parametrize("secret", [KEY, TOKEN, JWT], ids=["auth key", "auth token", "jwt"])
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
-def test_the_filter_blots_out_what_a_client_has_used(
-    client: Client, said: Callable[[], str], way: Callable[[str], object], secret: str
-) -> None:
-    """Whoever logs it and how: what the handler writes has no piece of it, and the rest of the record is there."""
-    way(secret)
-    text, body = said(), secret.partition(".")[2] or secret
-    assert text.startswith(("app ", "urllib3"))
-    assert [body[at : at + 20] for at in range(len(body) - 19) if body[at : at + 20] in text] == []
-
-
-STRANGE: List[str] = [
-    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
-    "authToken: 0123456789abcdef0123",
-    '"apiKey": "0123456789abcdef0123"',
-    "{'authToken': '0123456789abcdef0123'}",
-    "Authorization: Bearer 0123456789abcdef0123",
-    "Proxy-Authorization: Basic dXNlcjpwYXNzd29yZDAxMjM0NQ==",
-    "auth_key=0123456789abcdef0123&x",
-]
-
-
-@pytest.mark.parametrize("text", STRANGE, ids=lambda text: text[:20])
-def test_the_filter_blots_out_what_looks_like_a_secret(said: Callable[[], str], text: str) -> None:
-    """Also where no client of this process has used it: a jwt, and what is named as a key, a token or a header."""
-    logging.getLogger("app").info("before %s after", text)
-    assert said().startswith("app before ") and " after" in said()
-    for piece in ("0123456789", "dXNlcjpwYXNz", "MjM0NTY3", "dozjgNryP4J3"):
-        assert piece not in said()
-
-
-@pytest.mark.parametrize(
-    "text", ["the author: me", "tokens: 5 of 7", "jwt expired", "a.b.c", "key=value", "eyJust saying"]
-)
-def test_the_filter_leaves_other_texts_alone(said: Callable[[], str], text: str) -> None:
-    """What is no secret is written as it was."""
-    logging.getLogger("app").info("before %s after", text)
-    assert said() == f"app before {text} after\n"
-
-
-def test_the_filter_raises_nothing() -> None:
-    """Records that fit no format, of whoever: they pass, and the handler tells of them as without a filter."""
-    one = cometchat.SecretsFilter()
-    for message, args in (
-        ("%d", ("x",)),
-        ("%s", (Broken(),)),
-        (None, ()),
-        (Broken(), ()),
-        ("%s %s", ("one",)),
-        ("%", (5,)),
-    ):
-        record = logging.LogRecord("app", logging.INFO, "f", 1, message, args, None)  # type: ignore[arg-type]
-        assert one.filter(record) is True
-    for exc_info in ((None, None, None), (ValueError, ValueError("x"), None)):
-        assert one.filter(logging.LogRecord("app", 20, "f", 1, "x", (), exc_info)) is True  # type: ignore[arg-type]
-
-
-def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> None:
-    """Threads that log, and one that makes clients: nobody's call to a logger raises."""
-    rounds, done = 1000, []
-
-    def come_and_go() -> None:
-        while not done:
-            kept = [Secrets() for _ in range(50)]
-            for each in kept:
-                each.add(TOKEN)
-
-    maker = in_thread(come_and_go)
-    try:
-        for number in range(rounds):
-            logging.getLogger("app").info("number %d", number)
-    finally:
-        done.append(True)
-        finished(*maker)
-    assert said().count("number") == rounds
-
-
-def test_the_filter_is_quick_with_texts_of_a_megabyte(client: Client, said: Callable[[], str]) -> None:
-    """Whatever is in them, such as what is nearly a secret over and over."""
-    client._core.account._secrets.add("a" * 8000)
-    with Stopwatch() as watch:
-        for text in (
-            "x" * MB,
-            "a" * 19 + "b",
-            "eyJ" * (MB // 3),
-            "jwt=" * (MB // 4),
-            "authToken " * (MB // 10),
-            "." * MB,
-        ):
-            logging.getLogger("app").info(text * max(1, MB // len(text)))
-    assert watch.seconds < 30
-    assert len(said()) > 5 * MB

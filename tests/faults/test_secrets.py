@@ -15,16 +15,20 @@ import warnings
 from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
-from integration.conftest import DEADLINE, UID, Peer, RawServer, Recorder, accept_upgrade, frame
-from integration.transport_peers import answer, unused_port
+from integration.conftest import DEADLINE, UID, Peer, RawServer, Recorder, accept_upgrade, finished, frame, in_thread
+from integration.transport_peers import Stopwatch, answer, unused_port
 
+import cometchat
 from cometchat import Client, CometChatException, FileSessionStore, MemorySessionStore, TextMessage
+from cometchat._runtime._redaction import Secrets
 from cometchat._transport import exception_chain as causes
 
 from .fuzz_peers import JWT, KEY, TOKEN, Answer, Service
 from .fuzz_values import check
 
 Serve = Callable[..., RawServer]
+
+MB = 2**20
 
 #: Characters. A piece of this length is of use to somebody.
 PIECE = 20
@@ -356,3 +360,162 @@ def test_the_other_half_of_a_secret_is_not_left(service: Service, new_client: Ca
     with pytest.raises(CometChatException) as caught:
         client.login(UID, key)
     assert caught.value.message == f"<{'*' * len(token)}>"
+
+
+# The filter.
+
+
+class Broken:
+    """An argument that can't be shown."""
+
+    def __str__(self) -> str:
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def said() -> Iterator[Callable[[], str]]:
+    """All that is logged, through a handler with the filter; the handler raises what others would print."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
+    handler.addFilter(cometchat.SecretsFilter())
+    root = logging.getLogger()
+    level = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.DEBUG)
+    yield stream.getvalue
+    root.removeHandler(handler)
+    root.setLevel(level)
+
+
+@pytest.fixture
+def client(service: Service) -> Iterator[Client]:
+    """One that has used all three secrets."""
+    with Client("app", service.settings(auto_establish_socket_connection=False)) as made:
+        made.login(UID, KEY)
+        yield made
+
+
+def _raise(text: str) -> None:
+    try:
+        try:
+            raise ValueError(text)
+        except ValueError as error:
+            raise RuntimeError("outer") from error
+    except RuntimeError:
+        logging.getLogger("app").exception("it failed")
+
+
+WAYS: Dict[str, Callable[[str], object]] = {
+    "the text": lambda secret: logging.getLogger("app").info(f"got {secret}!"),
+    "an argument": lambda secret: logging.getLogger("app").info("got %s and %d", secret, 5),
+    "an argument's repr": lambda secret: logging.getLogger("app").info("got %r", {"headers": [secret]}),
+    "a mapping": lambda secret: logging.getLogger("app").info("got %(token)s", {"token": secret}),
+    "bytes": lambda secret: logging.getLogger("app").info("got %r", secret.encode()),
+    "JSON": lambda secret: logging.getLogger("app").info(json.dumps({"x": json.dumps({"y": secret})})),
+    "an address": lambda secret: logging.getLogger("app").info("GET /?token=%s&x=1", secret),
+    "a text that is none": lambda secret: logging.getLogger("app").info(ValueError(secret)),
+    "an exception": _raise,
+    "another library": lambda secret: logging.getLogger("urllib3.connectionpool").debug('"PUT /me" {%s}', secret),
+    "a piece": lambda secret: logging.getLogger("app").info("got %s", secret[3:40]),
+    "a stack": lambda secret: logging.getLogger("app").info("x", stack_info=True, extra={"y": secret}),
+}
+
+
+def test_the_filter_blots_out_what_a_client_has_used(client: Client, said: Callable[[], str]) -> None:
+    """In every way to log it: what the handler writes has no piece of it, and the rest of the record is there."""
+    wrong = []
+    for name, way in WAYS.items():
+        for secret in (KEY, TOKEN, JWT):
+            before = len(said())
+            way(secret)
+            text, body = said()[before:], secret.partition(".")[2] or secret
+            if not text.startswith(("app ", "urllib3")):
+                wrong.append(f"{name}: the record is not there: {text!r}")
+            if any(body[at : at + PIECE] in text for at in range(len(body) - PIECE + 1)):
+                wrong.append(f"{name}: {text!r}")
+    assert not wrong, "\n".join(wrong)
+
+
+STRANGE: List[str] = [
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U",
+    "authToken: 0123456789abcdef0123",
+    '"apiKey": "0123456789abcdef0123"',
+    "{'authToken': '0123456789abcdef0123'}",
+    "Authorization: Bearer 0123456789abcdef0123",
+    "Proxy-Authorization: Basic dXNlcjpwYXNzd29yZDAxMjM0NQ==",
+    "auth_key=0123456789abcdef0123&x",
+]
+
+
+def test_the_filter_blots_out_what_looks_like_a_secret(said: Callable[[], str]) -> None:
+    """Also where no client of this process has used it: a jwt, and what is named as a key, a token or a header."""
+    for text in STRANGE:
+        before = len(said())
+        logging.getLogger("app").info("before %s after", text)
+        new = said()[before:]
+        assert new.startswith("app before ") and " after" in new, text
+        pieces = ("0123456789", "dXNlcjpwYXNz", "MjM0NTY3", "dozjgNryP4J3")
+        assert [piece for piece in pieces if piece in new] == [], text
+
+
+def test_the_filter_leaves_other_texts_alone(said: Callable[[], str]) -> None:
+    """A text without a secret is written as it was."""
+    texts = ["the author: me", "tokens: 5 of 7", "jwt expired", "a.b.c", "key=value", "eyJust saying"]
+    for text in texts:
+        logging.getLogger("app").info("before %s after", text)
+    assert said() == "".join(f"app before {text} after\n" for text in texts)
+
+
+def test_the_filter_raises_nothing() -> None:
+    """Records that fit no format, of whoever: they pass, and the handler tells of them as without a filter."""
+    one = cometchat.SecretsFilter()
+    for message, args in (
+        ("%d", ("x",)),
+        ("%s", (Broken(),)),
+        (None, ()),
+        (Broken(), ()),
+        ("%s %s", ("one",)),
+        ("%", (5,)),
+    ):
+        record = logging.LogRecord("app", logging.INFO, "f", 1, message, args, None)  # type: ignore[arg-type]
+        assert one.filter(record) is True
+    for exc_info in ((None, None, None), (ValueError, ValueError("x"), None)):
+        assert one.filter(logging.LogRecord("app", 20, "f", 1, "x", (), exc_info)) is True  # type: ignore[arg-type]
+
+
+def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> None:
+    """Threads that log, and one that makes clients: no call to a logger raises."""
+    rounds, done = 1000, []
+
+    def come_and_go() -> None:
+        while not done:
+            kept = [Secrets() for _ in range(50)]
+            for each in kept:
+                each.add(TOKEN)
+
+    maker = in_thread(come_and_go)
+    try:
+        for number in range(rounds):
+            logging.getLogger("app").info("number %d", number)
+    finally:
+        done.append(True)
+        finished(*maker)
+    assert said().count("number") == rounds
+
+
+def test_the_filter_is_quick_with_texts_of_a_megabyte(client: Client, said: Callable[[], str]) -> None:
+    """Whatever is in them, such as what is nearly a secret over and over."""
+    client._core.account._secrets.add("a" * 8000)
+    with Stopwatch() as watch:
+        for text in (
+            "x" * MB,
+            "a" * 19 + "b",
+            "eyJ" * (MB // 3),
+            "jwt=" * (MB // 4),
+            "authToken " * (MB // 10),
+            "." * MB,
+        ):
+            logging.getLogger("app").info(text * max(1, MB // len(text)))
+    assert watch.seconds < 30
+    assert len(said()) > 5 * MB
