@@ -40,12 +40,12 @@ from ._message_ids import id_of
 
 _STORED, _EPHEMERAL = EventKind.STORED, EventKind.EPHEMERAL
 
-#: ``_new(Delivery, (...))`` is ``Delivery(...)`` in a third of its time, for the events that come in floods.
+#: ``_new(Delivery, (...))`` is a faster ``Delivery(...)``, for the events that arrive in floods.
 _new = tuple.__new__
 
 
 class Delivery(NamedTuple):
-    """A call that the listeners are owed.
+    """A call to make to the listeners.
 
     :ivar kind: the kind of listener, a key of ``listeners.KINDS``.
     :ivar event_kind: what may happen to it on its way.
