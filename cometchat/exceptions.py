@@ -187,7 +187,7 @@ def unusable(parameter: str, expected: str) -> InvalidArgumentException:
 
 
 def invalid_value(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """The error of an argument of a wrong value that is no secret, and is shown."""
+    """The error of an argument of a wrong value that is not a secret, and is shown."""
     return InvalidArgumentException(
         f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}, not {got!r}.", name=parameter
     )

@@ -49,7 +49,7 @@ class _Listener:
 
     def __init__(self, **callbacks: Callable[..., object]) -> None:
         super().__init__()
-        known = _callbacks(type(self))
+        known = _callbacks(self)
         for name, callback in callbacks.items():
             if name not in known:
                 raise _invalid(f"a callback of {type(self).__name__}", f"{name!r}{_suggestion(name, known)}")
@@ -378,7 +378,7 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
     :raises CometChatException: ``INVALID_LISTENER``: a callback is an ``async def``, or can't be called.
     """
     cls = type(listener)
-    known = _callbacks(cls)
+    known = _callbacks(listener)
     for name in sorted(known):
         callback = getattr(listener, name)
         if not callable(callback):
@@ -393,9 +393,9 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
     return f"{cls.__name__} defines what {KINDS[kind].__name__} never calls: {names}."
 
 
-def _callbacks(cls: type) -> Set[str]:
-    """Return the names of the callbacks of a listener's class: those of each kind that it derives from."""
-    kinds = set(KINDS.values()) & set(cls.__mro__)
+def _callbacks(listener: object) -> Set[str]:
+    """Return the names of the callbacks of a listener: those of each kind that it is."""
+    kinds = (kind for kind in KINDS.values() if isinstance(listener, kind))
     return {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
 
 

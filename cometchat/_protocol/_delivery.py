@@ -40,9 +40,12 @@ from ._message_ids import id_of
 
 _STORED, _EPHEMERAL = EventKind.STORED, EventKind.EPHEMERAL
 
+#: ``_new(Delivery, (...))`` is a faster ``Delivery(...)``, for the events that arrive in floods.
+_new = tuple.__new__
+
 
 class Delivery(NamedTuple):
-    """A call that the listeners are owed.
+    """A call to make to the listeners.
 
     :ivar kind: the kind of listener, a key of ``listeners.KINDS``.
     :ivar event_kind: what may happen to it on its way.
@@ -66,14 +69,14 @@ class Self(NamedTuple):
 
 def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
     """Return the call that an event is for; None for an echo of what this very connection has sent."""
-    kind = event.type
+    kind, body = event[:2]
     if event.device_id == me.resource and kind not in _NEVER_ECHOES:
         return None
     if kind == "message":
-        return deliver_message(event.body, me)
+        return deliver_message(body, me)
     read = _BY_TYPE.get(kind)
-    delivery = read(event) if read is not None else None
-    return delivery if delivery is not None else _unclaimed(kind, event.body)
+    delivery = read(event, body) if read is not None else None
+    return delivery if delivery is not None else _unclaimed(kind, body)
 
 
 def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) -> Optional[Delivery]:
@@ -104,117 +107,121 @@ def _unclaimed(kind: str, body: Dict[str, Any]) -> Delivery:
     return Delivery("event", "on_event", (kind, body), EVENT_KINDS.get(kind, _EPHEMERAL))
 
 
-def _presence(event: ServerEvent) -> Optional[Delivery]:
-    body = event.body
-    method_and_status = _PRESENCE.get(text(body, "action") or "")
+def _action_of(body: Dict[str, Any]) -> str:
+    action = body.get("action")
+    return action if type(action) is str else ""
+
+
+def _presence(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
+    method_and_status = _PRESENCE.get(_action_of(body))
     if method_and_status is None:
         return None
     method, status = method_and_status
     user = present_user(body, event.sender, status)
-    return Delivery("user", method, (user,), _EPHEMERAL) if user is not None else None
+    return _new(Delivery, ("user", method, (user,), _EPHEMERAL, None)) if user is not None else None
 
 
-def _typing(event: ServerEvent) -> Optional[Delivery]:
-    method = _TYPING.get(text(event.body, "action") or "")
+def _typing(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
+    method = _TYPING.get(_action_of(body))
     if method is None:
         return None
     indicator = TypingIndicator(
-        user_in(event.body, event.sender),
+        user_in(body, event.sender),
         event.receiver,
         event.receiver_type,
-        mapping(event.body, "metadata"),
-        event.body,
+        mapping(body, "metadata"),
+        body,
     )
-    return Delivery("message", method, (indicator,), _EPHEMERAL)
+    return _new(Delivery, ("message", method, (indicator,), _EPHEMERAL, None))
 
 
-def _transient(event: ServerEvent) -> Optional[Delivery]:
+def _transient(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     message = TransientMessage(
-        user_in(event.body, event.sender), event.receiver, event.receiver_type, mapping(event.body, "data"), event.body
+        user_in(body, event.sender), event.receiver, event.receiver_type, mapping(body, "data"), body
     )
-    return Delivery("message", "on_transient_message_received", (message,), _EPHEMERAL)
+    return _new(Delivery, ("message", "on_transient_message_received", (message,), _EPHEMERAL, None))
 
 
-def _receipt(event: ServerEvent) -> Optional[Delivery]:
-    action = text(event.body, "action") or ""
+def _receipt(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
+    action = _action_of(body)
     method = _RECEIPTS.get(action)
     if method is None:
         return None
     if method == "on_interaction_goal_completed":
-        return _interaction(event)
+        return _interaction(event, body)
     receipt = MessageReceipt(
-        identifier(event.body, "messageId"),
-        user_in(event.body, event.sender),
+        identifier(body, "messageId"),
+        user_in(body, event.sender),
         event.receiver,
         event.receiver_type,
         action,
-        moment(event.body, "timestamp"),
-        event.body,
+        moment(body, "timestamp"),
+        body,
         event.message_sender,
     )
-    return Delivery("message", method, (receipt,), _EPHEMERAL)
+    return _new(Delivery, ("message", method, (receipt,), _EPHEMERAL, None))
 
 
-def _reaction(event: ServerEvent) -> Optional[Delivery]:
-    method = _REACTIONS.get(text(event.body, "action") or "")
+def _reaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
+    method = _REACTIONS.get(_action_of(body))
     if method is None:
         return None
     # The vendor's clients read it flat. Nested is a shape that others have seen.
-    reaction = mapping(event.body, "reaction") or event.body
+    reaction = mapping(body, "reaction") or body
     by = mapping(reaction, "reactedBy")
     happened = ReactionEvent(
         message_id=identifier(reaction, "messageId"),
         reaction=text(reaction, "reaction"),
         reacted_by=(
-            User.from_dict(by) if text(by, "uid") else user_in(event.body, identifier(reaction, "uid") or event.sender)
+            User.from_dict(by) if text(by, "uid") else user_in(body, identifier(reaction, "uid") or event.sender)
         ),
         reacted_at=moment(reaction, "reactedAt"),
         receiver_id=event.receiver,
         receiver_type=event.receiver_type,
-        raw=event.body,
+        raw=body,
         reaction_id=identifier(reaction, "id"),
-        conversation_id=identifier(reaction, "conversationId") or identifier(event.body, "conversationId"),
-        parent_message_id=identifier(reaction, "parentId") or identifier(event.body, "parentId"),
+        conversation_id=identifier(reaction, "conversationId") or identifier(body, "conversationId"),
+        parent_message_id=identifier(reaction, "parentId") or identifier(body, "parentId"),
     )
     return Delivery("message", method, (happened,), _EPHEMERAL)
 
 
-def _interaction(event: ServerEvent) -> Optional[Delivery]:
+def _interaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     goal = InteractionReceipt(
-        identifier(event.body, "messageId"),
-        user_in(event.body, event.sender),
+        identifier(body, "messageId"),
+        user_in(body, event.sender),
         event.receiver,
         event.receiver_type,
-        event.body,
-        tuple(map(Interaction.from_dict, mappings(event.body, "interactions"))),
+        body,
+        tuple(map(Interaction.from_dict, mappings(body, "interactions"))),
         event.message_sender,
     )
     return Delivery("message", "on_interaction_goal_completed", (goal,), _EPHEMERAL)
 
 
-def _moderation(event: ServerEvent) -> Optional[Delivery]:
-    message = message_from_dict(event.body)
-    return Delivery("message", "on_message_moderated", (message,), _STORED, id_of(event.body))
+def _moderation(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
+    message = message_from_dict(body)
+    return Delivery("message", "on_message_moderated", (message,), _STORED, id_of(body))
 
 
-def _stream(event: ServerEvent) -> Optional[Delivery]:
-    if not text(event.body, "type"):
+def _stream(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
+    if not text(body, "type"):
         return None
-    streamed = AIAssistantEvent.from_dict(event.body)
+    streamed = AIAssistantEvent.from_dict(body)
     return Delivery("ai_assistant", "on_ai_assistant_event_received", (streamed,), _EPHEMERAL)
 
 
-def _pin(event: ServerEvent) -> Optional[Delivery]:
+def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     """Read a pin or a save. Its action is in the body, in the envelope, or is the type itself."""
-    action = text(event.body, "action") or event.action or event.type
+    action = text(body, "action") or event.action or event.type
     conversation = event.type.startswith("conversation_")
     done = _PINS.get(action.rpartition("_")[2]) if action not in _BARE_PINS else None
     if done is None or (conversation and done not in ("pinned", "unpinned")):
         return None
     if conversation:
-        pinned = Conversation.from_dict(mapping(event.body, "conversation") or event.body)
+        pinned = Conversation.from_dict(mapping(body, "conversation") or body)
         return Delivery("conversation", f"on_conversation_{done}", (pinned,), _EPHEMERAL)
-    message = message_from_dict(mapping(event.body, "message") or event.body)
+    message = message_from_dict(mapping(body, "message") or body)
     return Delivery("message", f"on_message_{done}", (message,), _EPHEMERAL)
 
 
@@ -339,7 +346,7 @@ _ACTIONS: Dict[str, Tuple[str, _Args]] = {
     ),
 }
 
-_BY_TYPE: Dict[str, Callable[[ServerEvent], Optional[Delivery]]] = {
+_BY_TYPE: Dict[str, Callable[[ServerEvent, Dict[str, Any]], Optional[Delivery]]] = {
     "presence": _presence,
     "typing_indicator": _typing,
     "transient_message": _transient,

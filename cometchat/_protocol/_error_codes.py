@@ -57,7 +57,7 @@ def _by_status(code: str, status: int) -> ErrorKind:
     return ErrorKind.INVALID_REQUEST if has_own_code else ErrorKind.TEMPORARY
 
 
-#: What these statuses say counts, whoever has answered.
+#: These statuses mean the same from the service and from a proxy.
 _STATUSES: Dict[int, ErrorKind] = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.CREDENTIAL,

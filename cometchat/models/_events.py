@@ -147,7 +147,7 @@ def present_user(body: Mapping[str, Any], sender: Optional[str], status: str) ->
     """Read the user of a presence event. The event's status and time count, whatever the user's object says."""
     user = user_in(body, sender)
     if user is not None:
-        said = user.__dict__  # of an object that is still being made: nobody else has it
+        said = user.__dict__  # the object is still being made, and frozen only for others
         said["status"] = status
         at = _fields.moment(body, "timestamp")
         if at is not None:

@@ -7,12 +7,10 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .. import _fields
 
-ONLINE, OFFLINE = "online", "offline"
+#: The status of the API, or none -> the status of the socket and of this SDK.
+_STATUSES: Dict[Optional[str], str] = {"available": "online", "": "offline", None: "offline"}
 
 _text = _fields.text
-
-#: The status of the API -> the status of the socket and of this SDK.
-_STATUSES = {"available": ONLINE, "": OFFLINE}
 
 
 @dataclass(frozen=True)
@@ -69,6 +67,9 @@ class User:
             values["metadata"] = {}
         if values["uid"] is None:
             values["uid"] = ""
+        status = values["status"]
+        if status in _STATUSES:
+            values["status"] = _STATUSES[status]
         values["raw"] = _fields.raw(data)
         # Past the frozen __init__, which would set each of the fields through object.__setattr__: presence is most of
         # what arrives, and each event of it has a user.
@@ -86,11 +87,6 @@ class User:
 _TOKEN = "_auth_token"  # nosec B105
 
 
-def _status(data: Mapping[str, Any], key: str) -> str:
-    value = data.get(key)
-    return _STATUSES.get(value, value) if isinstance(value, str) else OFFLINE
-
-
 #: The service's key, the field that it goes to, and how it is read.
 _READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
     "uid": ("uid", _text),
@@ -98,7 +94,7 @@ _READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
     "avatar": ("avatar", _text),
     "link": ("link", _text),
     "role": ("role", _text),
-    "status": ("status", _status),
+    "status": ("status", _text),
     "statusMessage": ("status_message", _text),
     "metadata": ("metadata", _fields.mapping),
     "tags": ("tags", _fields.texts),
@@ -115,4 +111,4 @@ _READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
 }
 
 #: A user of whom the service says nothing.
-_NOTHING: Dict[str, Any] = {**{each.name: None for each in fields(User)}, "tags": (), "status": OFFLINE}
+_NOTHING: Dict[str, Any] = {**{each.name: None for each in fields(User)}, "tags": ()}

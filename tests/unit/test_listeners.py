@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from typing import Any, List
+from unittest import mock
 
 import pytest
 
@@ -69,6 +70,11 @@ def test_a_listener_may_be_something_else_too() -> None:
     both = Both(on_connected=print, on_text_message_received=print)
     assert both.on_text_message_received is print
     assert check_listener(both, "connection") is check_listener(both, "message") is None
+
+
+def test_a_mock_of_a_listener_passes() -> None:
+    """What users' tests put in a listener's place."""
+    assert check_listener(mock.Mock(spec=ConnectionListener), "connection") is None
 
 
 class Awaitable:

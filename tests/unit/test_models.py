@@ -97,7 +97,7 @@ def test_what_is_missing_is_none():
         ("status", "away", "status", "away"),
         ("status", "", "status", "offline"),
         ("status", None, "status", "offline"),
-        ("status", 5, "status", "offline"),
+        ("status", [], "status", "offline"),
         ("metadata", '{"a": {"b": 1}}', "metadata", {"a": {"b": 1}}),
         ("metadata", ' {"a": 1}', "metadata", {"a": 1}),
         ("metadata", '{"a": ', "metadata", {}),

@@ -107,12 +107,31 @@ class _Messages(_Sends, MessageListener):
     on_custom_message_received = _received
     on_interactive_message_received = _received
     on_card_message_received = _received
+    on_ai_assistant_message_received = _received
+    on_ai_tool_result_received = _received
+    on_ai_tool_arguments_received = _received
+    on_other_message_received = _received
 
     def on_message_edited(self, message: BaseMessage) -> None:
         self._send_message(signals.message_edited, message)
 
     def on_message_deleted(self, message: BaseMessage) -> None:
         self._send_message(signals.message_deleted, message)
+
+    def on_message_moderated(self, message: BaseMessage) -> None:
+        self._send_message(signals.message_moderated, message)
+
+    def on_message_pinned(self, message: BaseMessage) -> None:
+        send(signals.pin_changed, type(message), self._client, message=message, pinned=True)
+
+    def on_message_unpinned(self, message: BaseMessage) -> None:
+        send(signals.pin_changed, type(message), self._client, message=message, pinned=False)
+
+    def on_message_saved(self, message: BaseMessage) -> None:
+        send(signals.save_changed, type(message), self._client, message=message, saved=True)
+
+    def on_message_unsaved(self, message: BaseMessage) -> None:
+        send(signals.save_changed, type(message), self._client, message=message, saved=False)
 
     def on_transient_message_received(self, message: TransientMessage) -> None:
         self._send(signals.transient_message_received, message=message)

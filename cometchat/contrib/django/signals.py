@@ -29,7 +29,7 @@ logged_in = Signal()
 #: A login failed, and is tried again. ``error``: a CometChatException.
 login_failed = Signal()
 
-#: A text, media, custom, interactive or card message came. ``message``.
+#: A message of any kind arrived. ``message``: its class says which kind; the signal's sender is that class.
 message_received = Signal()
 
 #: A message was edited. ``message``: as it reads now.
@@ -37,6 +37,15 @@ message_edited = Signal()
 
 #: A message was deleted. ``message``.
 message_deleted = Signal()
+
+#: The service has judged a message. ``message``: see its ``moderation_status``.
+message_moderated = Signal()
+
+#: A message was pinned, or is not pinned any more. ``message``; ``pinned``: True or False.
+pin_changed = Signal()
+
+#: The user saved a message on another device, or removed it from the saved ones. ``message``; ``saved``: True or False.
+save_changed = Signal()
 
 #: A message that is not stored came. ``message``: a TransientMessage.
 transient_message_received = Signal()
