@@ -613,6 +613,55 @@ def test_the_next_connection_goes_on_where_a_catch_up_broke_off() -> None:
     assert house.told() == texts(*range(2, 252), 300)
 
 
+def test_the_next_connection_goes_on_behind_the_pages_that_were_queued() -> None:
+    """The connection breaks after the first page: the next one asks a little back from its end, not from its start."""
+    house = House(newest=1)
+    house.up()
+    house.history.grow(*range(2, 252))
+    house.history.errors = [None, refused(503)]
+    house.on_wait = house.inbox.lost
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(*range(2, 102))
+    house.history.questions.clear()
+    house.begin()
+    house.settle()
+    assert house.history.questions[0] == (str(101 - OVERLAP), PAGE)
+    assert house.told() == texts(*range(102, 252))
+
+
+def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """The connection breaks while the question is under way, and so does the question: the next connection asks."""
+    house = House(newest=1)
+    house.up()
+    house.history.gate.clear()
+    house.history.errors = [refused(404)]
+    house.lose_and_return()
+    house.inbox.lost()
+    house.history.gate.set()
+    house.settle()
+    assert caplog.records == [] and house.waits == []
+
+
+def test_pages_that_are_out_of_order() -> None:
+    """The newest id of a page counts, wherever it stands, and a message without an id is not the end."""
+    house = House(newest=1)
+    house.up()
+    bodies = {number: text_message(number) for number in (2, 3, 4)}
+    pages = {"1": [bodies[3], bodies[2], text_message(0, id=None)], "3": [bodies[4]], "4": []}
+    asked: List[str] = []
+
+    def page(message_id: str, limit: int) -> List[Dict[str, Any]]:
+        asked.append(message_id)
+        return pages[message_id]
+
+    house.history.messages_after = page  # type: ignore[method-assign]
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(3, 2, 0, 4)
+    assert asked == ["1", "3", "4"]
+
+
 @pytest.mark.parametrize("size", [100, 1 + HELD_BYTES // 800])
 def test_a_flood_during_a_catch_up_is_fetched_instead_of_kept(size: int) -> None:
     """More live messages than may wait, in number or in bytes, are asked for: nothing is lost, memory is bounded."""
@@ -685,6 +734,7 @@ def test_a_late_failure_has_its_own_patience() -> None:
     house.history.gate.set()
     house.settle()
     assert house.told() == texts(*range(2, 252), 900)
+    assert house.waits == [pytest.approx(0.2)] * 2
 
 
 def test_ten_thousand_failures(house: House) -> None:
@@ -963,10 +1013,11 @@ def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", refuse)
         house.lose_and_return()
-    house.take(2, 4)
-    assert house.told() == texts(1, 2, 4)
+    live = 4 + 2 * OVERLAP
+    house.take(2, live)
+    assert house.told() == texts(1, 2, live)
     assert "can't start new thread" in caplog.text
-    house.history.grow(1, 2, 3, 4)
+    house.history.grow(1, 2, 3, live)
     house.lose_and_return()
     house.settle()
     assert house.told() == texts(3)

@@ -275,7 +275,7 @@ def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: F
     for number in range(7, 1000):
         old_house.take(1, editedAt=number, data={"text": f"old text {number}"})
     assert list(old_house.inbox._changes) == ["3", "2", "1"] and "data" not in old_house.inbox._changes["1"]
-    old_house.history.messages[0] = text_message(1, editedAt=999, data={"text": "as it is now"})
+    old_house.history.messages[0] = text_message(1, editedAt=1000, data={"text": "as it is now"})
     old_house.empty()
     events = old_house.deliver()
     assert [(event.method, event.args[0].id, event.args[0].text) for event in events] == [
@@ -283,6 +283,7 @@ def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: F
         ("on_message_deleted", "2", None),
         ("on_message_edited", "1", "as it is now"),
     ]
+    assert events[-1].args[0].raw["editedAt"] == 1000
     asked = [question[1] for question in old_house.history.questions if question[0] == "message"]
     assert asked == ["3", "1"]
 
