@@ -261,7 +261,7 @@ def presence(uid: str) -> bytes:
 
 
 def message(number: int, device: str = "other") -> bytes:
-    data = {"text": f"text {number}", "resource": device}
+    data = {"text": f"text {number}"}
     return from_user(
         "message", {"id": str(number), "category": "message", "type": "text", "sender": "u2", "data": data}, device
     )

@@ -9,7 +9,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 
-from cometchat import CometChatException, ConnectionException
+from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._protocol import Delivery, Self
 from cometchat._runtime._backoff import Backoff
 from cometchat._runtime._registry import ListenerRegistry
@@ -186,6 +186,12 @@ def texts(*numbers: int) -> List[str]:
 def refused(status: Optional[int] = None) -> ConnectionException:
     error = ConnectionException("FAILED_TO_FETCH", "no network")
     error.http_status = status
+    return error
+
+
+def too_many() -> RateLimitException:
+    error = RateLimitException("ERR_TOO_MANY_REQUESTS", "too many")
+    error.http_status = 429
     return error
 
 
@@ -644,11 +650,11 @@ def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCapt
 
 
 def test_pages_that_are_out_of_order() -> None:
-    """The newest id of a page counts, wherever it stands, and a message without an id is not the end."""
+    """The newest id of a page counts, wherever it stands. Messages without an id, or with an odd one, are delivered."""
     house = House(newest=1)
     house.up()
     bodies = {number: text_message(number) for number in (2, 3, 4)}
-    pages = {"1": [bodies[3], bodies[2], text_message(0, id=None)], "3": [bodies[4]], "4": []}
+    pages = {"1": [bodies[3], bodies[2], text_message(0, id=None), text_message(1, id="b")], "3": [bodies[4]], "4": []}
     asked: List[str] = []
 
     def page(message_id: str, limit: int) -> List[Dict[str, Any]]:
@@ -658,7 +664,7 @@ def test_pages_that_are_out_of_order() -> None:
     house.history.messages_after = page  # type: ignore[method-assign]
     house.lose_and_return()
     house.settle()
-    assert house.told() == texts(3, 2, 0, 4)
+    assert house.told() == texts(3, 2, 0, 1, 4)
     assert asked == ["1", "3", "4"]
 
 
@@ -776,6 +782,17 @@ def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
     house.lose_and_return()
     house.settle()
     assert house.told() == texts(live, 1001)
+
+
+@pytest.mark.parametrize("error", [refused(status) for status in (408, 425, 429, 500, 503)] + [too_many()])
+def test_an_answer_that_may_pass(house: House, error: Exception) -> None:
+    """These are not final: the question is asked again."""
+    house.up()
+    house.history.grow(1)
+    house.history.errors = [error]
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(1) and len(house.waits) == 1
 
 
 @pytest.mark.parametrize("errors, told", [([refused(401)], texts(2)), ([refused(401), None, refused(401)], [])])
