@@ -123,7 +123,8 @@ class ForkProtocol:
 
     def _in_order(self) -> List[Tuple[Layer, ForkSafe]]:
         members = sorted(list(self._members.values()), key=lambda member: member[0])
-        return [(layer, thing) for layer, thing in ((of, reference()) for of, reference in members) if thing is not None]
+        things = [(layer, reference()) for layer, reference in members]
+        return [(layer, thing) for layer, thing in things if thing is not None]
 
 
 def _run(step: Callable[[], None], what: str) -> bool:

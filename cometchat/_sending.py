@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional, Tuple, TypeVar
+from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
 
 from ._runtime import _arguments as arguments
-from .exceptions import invalid, missing, unusable
+from .exceptions import invalid
 
 if TYPE_CHECKING:
     from ._wiring import Core
@@ -16,7 +15,7 @@ M = TypeVar("M", bound="BaseMessage")
 
 
 class Sending:
-    """What :class:`Client` has from here. Any thread; also from inside a callback."""
+    """Sends: a part of :class:`Client`. On any thread; also from inside a callback."""
 
     _core: Core
 
@@ -38,7 +37,7 @@ class Sending:
             ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code.
         """
         self._check_open()
-        check_message(message)
+        arguments.message(message)
         return self._core.sender.send(message)  # type: ignore[return-value]
 
     def start_typing(
@@ -68,8 +67,8 @@ class Sending:
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_DATA``.
         """
         self._check_open()
-        receiver_id, receiver_type = _receiver(receiver_id, receiver_type)
-        self._core.sender.transient_message(receiver_id, receiver_type, _json_object("data", data))
+        receiver_id, receiver_type = arguments.receiver(receiver_id, receiver_type)
+        self._core.sender.transient_message(receiver_id, receiver_type, arguments.json_object("data", data))
 
     def mark_as_delivered(self, message: BaseMessage) -> None:
         """Tell the sender that a message was delivered.
@@ -87,8 +86,8 @@ class Sending:
         self, receiver_id: str, receiver_type: str, metadata: Optional[Mapping[str, Any]], started: bool
     ) -> None:
         self._check_open()
-        receiver_id, receiver_type = _receiver(receiver_id, receiver_type)
-        values = None if metadata is None else _json_object("metadata", metadata)
+        receiver_id, receiver_type = arguments.receiver(receiver_id, receiver_type)
+        values = None if metadata is None else arguments.json_object("metadata", metadata)
         self._core.sender.typing(receiver_id, receiver_type, values, started)
 
     def _receipt(self, message: BaseMessage, action: str) -> None:
@@ -98,46 +97,3 @@ class Sending:
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
         self._core.sender.receipt(message, action)
-
-
-def check_message(message: object) -> None:
-    """A message that can be sent."""
-    from .models import CustomMessage, TextMessage
-
-    expected = "give a TextMessage or a CustomMessage"
-    if message is None:
-        raise missing("message", expected)
-    if not isinstance(message, (TextMessage, CustomMessage)):
-        raise invalid("message", expected, message)
-    _receiver(message.receiver_id, message.receiver_type)
-    if isinstance(message, TextMessage):
-        arguments.text("text", message.text, "give the text of the message")
-    else:
-        arguments.text("type", message.type, "give the type of your custom message")
-        _json_object("custom_data", message.custom_data)
-    _json_object("metadata", message.metadata)
-    for parameter in ("muid", "parent_message_id", "sub_type"):
-        if getattr(message, parameter, None):
-            arguments.text(parameter, getattr(message, parameter), "give a string, or None")
-    if not isinstance(message.tags, (tuple, list)) or not all(isinstance(tag, str) for tag in message.tags):
-        raise unusable("tags", "give a tuple of strings")
-
-
-def _receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
-    return (
-        arguments.text("receiver_id", receiver_id, "give the uid or guid of the receiver"),
-        arguments.choice("receiver_type", receiver_type, ("user", "group")),
-    )
-
-
-def _json_object(parameter: str, value: object) -> Dict[str, Any]:
-    expected = "give a mapping that can be written as JSON"
-    if value is None:
-        raise missing(parameter, expected)
-    if not isinstance(value, Mapping):
-        raise invalid(parameter, expected, value)
-    try:
-        json.dumps(dict(value), allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise unusable(parameter, expected) from error
-    return dict(value)

@@ -13,6 +13,7 @@ from typing import List, Optional, Tuple
 
 from . import _fork
 from ._fork_marks import process_mark
+from ._runtime import _arguments as arguments
 from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._host_addresses import ADDRESSES
@@ -33,7 +34,6 @@ from ._runtime.connection import (
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection
-from ._sending import check_message
 from ._transport.http import RequestsRest
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException
@@ -69,100 +69,119 @@ class Core(_fork.ForkSafeDefaults):
             self.warn_of_presence()
 
     def _assemble(self) -> None:
-        """Build the parts: each gets all that it uses through its constructor. No thread runs, no file is open."""
-        settings, registry, number = self._settings, self._registry, next(_numbers)
+        """Build the parts, from the bottom up: each gets all that it uses through its constructor.
+
+        No thread runs and no file is open after it.
+        """
         self.mark = process_mark()
+        self._number = next(_numbers)
+        self._assemble_account()
+        self._assemble_delivery()
+        self._assemble_outbox()
+        self._assemble_connection()
+        self.lifecycle = Lifecycle(
+            lock=self._registry.lock,
+            account=self.account,
+            connection=self.connection,
+            inbox=self.inbox,
+            events=self.events,
+            dispatcher=self.dispatcher,
+            auto_connect=self._settings.auto_establish_socket_connection,
+        )
+
+    def _assemble_account(self) -> None:
+        """HTTP, and the login."""
+        settings = self._settings
         self.rest = RequestsRest(
             proxies=settings.proxies,
             ca_certs=settings.ca_certs,
             client_cert=settings.client_cert,
             addresses_of=ADDRESSES.addresses,
         )
-        account = self.account = Account(
+        self.account = Account(
             self._app_id,
             settings,
             self.rest,
             settings.session_store or MemorySessionStore(),
-            lock=registry.lock,
-            number=number,
+            lock=self._registry.lock,
+            number=self._number,
         )
-        name = account.client_name
-        self.log = ClientLog(logger, name)
-        # From event to listener.
-        events = self.events = EventQueue(registry, settings.max_queued_events)
-        dispatcher = self.dispatcher = Dispatcher(registry, events, f"cometchat-dispatcher-{number}", name)
-        inbox = self.inbox = Inbox(
+        self._name = self.account.client_name
+        self.log = ClientLog(logger, self._name)
+
+    def _assemble_delivery(self) -> None:
+        """From an event to the listeners."""
+        settings, registry, name = self._settings, self._registry, self._name
+        self.events = EventQueue(registry, settings.max_queued_events)
+        self.dispatcher = Dispatcher(registry, self.events, f"cometchat-dispatcher-{self._number}", name)
+        self.inbox = Inbox(
             registry,
-            events,
-            account,
+            self.events,
+            self.account,
             enabled=settings.fetch_missed_messages,
-            name=f"cometchat-missed-{number}",
+            name=f"cometchat-missed-{self._number}",
             client_name=name,
         )
-        # The connection.
-        counters = self.counters = Counters()
-        state = self.state = ConnectionState(registry, events, counters, name)
+
+    def _assemble_outbox(self) -> None:
+        """What sends: on the connection whose state is built here too, and over HTTP."""
+        settings, name = self._settings, self._name
+        self.counters = Counters()
+        self.state = ConnectionState(self._registry, self.events, self.counters, name)
+        self.channel = Channel(self.state, self.account, name)
+        self.sender = Sender(self.account, self.channel, self.inbox, timeout=settings.pong_timeout)
+        log = ClientLog(logging.getLogger("cometchat.outbox"), name)
+        self.outbox_store, delivered = self._outbox_stores(log)
+        self.outbox_delivery = OutboxDelivery(
+            delivered,
+            account=self.account,
+            channel=self.channel,
+            sender=self.sender,
+            events=self.events,
+            log=log,
+            name=f"cometchat-outbox-{self._number}",
+        )
+        self.outbox = Outbox(
+            self.outbox_store,
+            self.outbox_delivery,
+            account=self.account,
+            sender=self.sender,
+            check_message=arguments.message,
+            limit=settings.outbox_max_items,
+        )
+
+    def _assemble_connection(self) -> None:
+        """The connection thread, and what the user's threads do with it."""
+        settings, account, name = self._settings, self.account, self._name
         new_socket = socket_factory(settings, ADDRESSES.addresses, settings.client_cert)
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
-            sharing = SharedConnection(settings.status_store, self._app_id, account, state, new_socket, name)
-        channel = self.channel = Channel(state, account, name)
-        sender = Sender(account, channel, inbox, timeout=settings.pong_timeout)
-        outbox_log = ClientLog(logging.getLogger("cometchat.outbox"), name)
-        store, delivered = self._outbox_stores(outbox_log)
-        self.outbox_store = store
-        delivery = self.outbox_delivery = OutboxDelivery(
-            delivered,
-            account=account,
-            channel=channel,
-            sender=sender,
-            events=events,
-            log=outbox_log,
-            name=f"cometchat-outbox-{number}",
-        )
-        router = FrameRouter(account, events, inbox, counters, sharing, name)
+            sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)
+        router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name)
+        thread_name = f"cometchat-{{}}-{self._number}"
         thread = ConnectionThread(
-            state,
+            self.state,
             account=account,
             settings=settings,
             new_socket=new_socket,
             handshake=Handshake(account, settings, router, name),
             router=router,
-            inbox=inbox,
-            dispatcher=dispatcher,
-            outbox=delivery,
+            inbox=self.inbox,
+            dispatcher=self.dispatcher,
+            outbox=self.outbox_delivery,
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, name),
             sharing=sharing,
-            name=f"cometchat-{{}}-{number}",
+            name=thread_name,
             client_name=name,
         )
-        connection = self.connection = Connection(
-            state,
+        self.connection = Connection(
+            self.state,
             thread,
-            inbox=inbox,
-            dispatcher=dispatcher,
+            inbox=self.inbox,
+            dispatcher=self.dispatcher,
             sharing=sharing,
-            name=f"cometchat-{{}}-{number}",
+            name=thread_name,
             client_name=name,
-        )
-        # What the user calls.
-        self.sender = sender
-        self.lifecycle = Lifecycle(
-            lock=registry.lock,
-            account=account,
-            connection=connection,
-            inbox=inbox,
-            events=events,
-            dispatcher=dispatcher,
-            auto_connect=settings.auto_establish_socket_connection,
-        )
-        self.outbox = Outbox(
-            store,
-            delivery,
-            account=account,
-            sender=sender,
-            check_message=check_message,
-            limit=settings.outbox_max_items,
         )
 
     def _outbox_stores(self, log: ClientLog) -> Tuple[OutboxStore, OutboxStore]:

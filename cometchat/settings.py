@@ -95,8 +95,8 @@ class AppSettings:
     :param max_queued_events: how many events (>= 100) wait for listeners that are slow. Beyond it typing indicators,
         receipts, presence and the like are dropped, the oldest first, and messages are fetched again once there is
         room; changes of the connection's status are never dropped.
-    :param fetch_missed_messages: True asks the service, after each reconnect, for the messages that came in between, and
-        delivers them before the live ones.
+    :param fetch_missed_messages: True asks the service, after each reconnect, for the messages that came in between,
+        and delivers them before the live ones.
     :param connect_after_fork: True connects in the child of a fork where the parent was to be connected; False leaves
         ``connect()`` to the child.
     :param allow_insecure_socket: False refuses a WebSocket without TLS (``ERR_INSECURE_SOCKET``) where the client API

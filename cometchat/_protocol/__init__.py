@@ -50,7 +50,10 @@ if TYPE_CHECKING:
     from ._states import STATUS, UP, CometChatWSState, Phase, Signal
 else:
     #: Loaded when first used, in this order: importing the package takes half of the time without them.
-    _HOMES = ("_states", "_machine", "_login_states", "_endpoints", "_error_codes", "_events", "_message_ids", "_heartbeat", "_frames", "_delivery")
+    _HOMES = (
+        *("_states", "_machine", "_login_states", "_endpoints", "_error_codes", "_events", "_message_ids"),
+        *("_heartbeat", "_frames", "_delivery"),
+    )
 
     def __getattr__(name: str) -> object:
         if name in __all__:

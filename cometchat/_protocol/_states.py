@@ -18,7 +18,7 @@ class CometChatWSState(str, enum.Enum):
     CONNECTED = "connected"
     #: An attempt runs, or the wait for the next one.
     CONNECTING = "connecting"
-    #: There is no connection, and none is being made.
+    #: There is no connection, and no attempt runs.
     DISCONNECTED = "disconnected"
     #: Connected, but the service has switched transient features (typing, receipts, presence) partly or wholly off.
     FEATURE_THROTTLED = "featureThrottled"
@@ -54,7 +54,7 @@ class Signal(enum.Enum):
     STALE = "stale"  # the server refused the jwt, which has not been renewed yet
     RENEWED = "renewed"  # a new jwt is here
     FAILED = "failed"  # the attempt failed; the next may succeed
-    REFUSED = "refused"  # a credential was refused: another attempt is no use
+    REFUSED = "refused"  # a credential was refused: another attempt cannot help
     THROTTLED = "throttled"  # MODE became other than DEFAULT
     RESTORED = "restored"  # MODE became DEFAULT again
     LOST = "lost"  # a connection that was up broke

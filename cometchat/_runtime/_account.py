@@ -149,7 +149,8 @@ class Account:
             with self._store_turn:
                 stored = self._store.load()
         except Exception as error:
-            self._log.warning("The session store can't be read (%s): log in again.", type(error).__name__, exc_info=True)
+            kind = type(error).__name__
+            self._log.warning("The session store can't be read (%s): log in again.", kind, exc_info=True)
             return False
         if stored is None:
             return False
@@ -282,7 +283,7 @@ class Account:
         return sorted(messages, key=lambda message: rank(id_of(message) or ""))
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
-        """Return what the socket wants, or None if a :meth:`renew` has to come first (no jwt yet, or an expired one)."""
+        """Return what the socket wants, or None if a :meth:`renew` has to come first: no jwt, or an expired one."""
         session = self.require()
         if session.jwt is None or session.settings is None:
             return None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Optional, Sequence, Type
+import json
+from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from .._protocol import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing, unusable
@@ -104,3 +105,48 @@ def refresh(value: Any) -> Any:
     if value is not None and not callable(value):
         raise invalid("refresh", "give a callable without arguments that returns a new auth token, or None", value)
     return value
+
+
+def message(message: Any) -> None:
+    """A message that can be sent."""
+    from ..models import CustomMessage, TextMessage
+
+    expected = "give a TextMessage or a CustomMessage"
+    if message is None:
+        raise missing("message", expected)
+    if not isinstance(message, (TextMessage, CustomMessage)):
+        raise invalid("message", expected, message)
+    if message.is_stored:
+        raise unusable("message", "give a new message: this one, or the one that it is a copy of, was sent already")
+    receiver(message.receiver_id, message.receiver_type)
+    if isinstance(message, TextMessage):
+        text("text", message.text, "give the text of the message")
+    else:
+        text("type", message.type, "give the type of your custom message")
+        json_object("custom_data", message.custom_data)
+    json_object("metadata", message.metadata)
+    for parameter in ("muid", "parent_message_id", "sub_type"):
+        if getattr(message, parameter, None):
+            text(parameter, getattr(message, parameter), "give a string, or None")
+    if not isinstance(message.tags, (tuple, list)) or not all(isinstance(tag, str) for tag in message.tags):
+        raise unusable("tags", "give a tuple of strings")
+
+
+def receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
+    return (
+        text("receiver_id", receiver_id, "give the uid or guid of the receiver"),
+        choice("receiver_type", receiver_type, ("user", "group")),
+    )
+
+
+def json_object(parameter: str, value: object) -> Dict[str, Any]:
+    expected = "give a mapping that can be written as JSON"
+    if value is None:
+        raise missing(parameter, expected)
+    if not isinstance(value, Mapping):
+        raise invalid(parameter, expected, value)
+    try:
+        json.dumps(dict(value), allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise unusable(parameter, expected) from error
+    return dict(value)

@@ -81,7 +81,7 @@ class Network(_fork.ForkSafeDefaults):
         try:
             while self._is_wanted():
                 if changes.wait():
-                    self._tell()
+                    self._notify()
         finally:
             changes.close()
 
@@ -92,7 +92,7 @@ class Network(_fork.ForkSafeDefaults):
             self._runs, self._changes = False, None
             return False
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         with self._lock:
             waiting = tuple(self._waiting)
         logger.debug("the network changed; %d waits end", len(waiting))

@@ -140,8 +140,8 @@ _KEYED = re.compile(
 class SecretsFilter(logging.Filter):
     """Hides auth keys, auth tokens and jwts. For a handler: ``handler.addFilter(SecretsFilter())``.
 
-    The records of this SDK contain no secret. A filter on a handler sees those of every library and of your code too. It
-    finds the secrets of all clients of this process, what looks like a jwt, and what is named like a secret.
+    The records of this SDK contain no secret. A filter on a handler sees those of every library and of your code too.
+    It finds the secrets of all clients of this process, what looks like a jwt, and what is named like a secret.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:

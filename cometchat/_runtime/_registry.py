@@ -25,18 +25,18 @@ class Entry:
     """One registration. ``active`` turns False when it ends, and is read without a lock.
 
     :ivar since: the number of the first event that the listener hears.
-    :ivar told: the last transition that the listener knows: it was told of it, or could see it at its registration.
+    :ivar known: the last transition that the listener knows: it was called with it, or could see it when it came.
         Only the dispatcher changes it.
     """
 
-    __slots__ = ("listener_id", "listener", "since", "active", "told")
+    __slots__ = ("listener_id", "listener", "since", "active", "known")
 
-    def __init__(self, listener_id: str, listener: object, since: int, told: Optional[str]) -> None:
+    def __init__(self, listener_id: str, listener: object, since: int, known: Optional[str]) -> None:
         self.listener_id = listener_id
         self.listener = listener
         self.since = since
         self.active = True
-        self.told = told
+        self.known = known
 
 
 class Audience(NamedTuple):
@@ -80,12 +80,12 @@ class ListenerRegistry:
     def add(self, kind: str, listener_id: str, listener: object) -> None:
         """Register a listener. It takes the place of one with the same id, with a warning."""
         with self.lock:
-            told = self.last_transition if self.last_transition == "on_disconnected" else None
+            known = self.last_transition if self.last_transition == "on_disconnected" else None
             entries = self._entries.setdefault(kind, {})
             replaced: Optional[Entry] = entries.get(listener_id)
             if replaced is not None:
                 replaced.active = False
-            entries[listener_id] = Entry(listener_id, listener, self.last_number + 1, told)
+            entries[listener_id] = Entry(listener_id, listener, self.last_number + 1, known)
             self._replace_audience(kind, entries)
         if replaced is not None and replaced.listener is not listener:
             logger.warning(

@@ -125,7 +125,7 @@ class Sender:
             raise missing("message", "give a message that was received, with its id, sender and receiver_type")
         for name, value in {**values, "receiver_id": message.receiver_id or "-"}.items():
             if not isinstance(value, str) or not is_unicode(value):
-                raise unusable("message", f"give a message that was received: its {name} is no text")
+                raise unusable("message", f"give a message that was received: its {name} is not a text")
         return {
             "uid": self._account.require().uid,
             "action": action,

@@ -11,8 +11,8 @@ from typing import Callable, Optional
 class Wakeup:
     """Like ``threading.Event``, which hangs where a signal handler sets it while its own thread holds its lock.
 
-    One raw lock is the gate: locked while the event is not set. Nobody owns it, and ``set()`` never waits for it. The
-    flag is the truth; the gate only blocks the waiters. A waiter that comes through the gate opens it again for the
+    One raw lock is the gate: locked while the event is not set. No thread owns it, and ``set()`` never waits for it.
+    The flag is the truth; the gate only blocks the waiters. A waiter that comes through the gate opens it again for the
     next one, unless the event was cleared in between: it then leaves the gate locked, and waits again. So with several
     waiters only one of them may clear it, and the others may miss a set() that is cleared at once.
 

@@ -8,9 +8,9 @@ from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol import EVENT_KINDS
 from cometchat._runtime._account import Account
 from cometchat._runtime._counters import Counters
+from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._session import Session
 from cometchat._runtime.connection import FrameRouter, Generation
-from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery._inbox import REMEMBERED
 from cometchat._runtime.delivery._queue import Event

@@ -1,7 +1,7 @@
 """Runs lifecycle calls piece by piece, in any order.
 
-A call is cut at its I/O points: each HTTP call and each call of the session store. The test decides which thread goes on
-to its next I/O point. The transport and the service are fakes in this process, so that a run takes milliseconds.
+A call is cut at its I/O points: each HTTP call and each call of the session store. The test decides which thread goes
+on to its next I/O point. The transport and the service are fakes in this process, so that a run takes milliseconds.
 
 SDK threads (connection, dispatcher, ...) are not cut: they run freely between the pieces.
 """
@@ -268,7 +268,6 @@ class FakeSocket:
 
     def release_after_fork(self) -> None:
         self._service.sockets.discard(self)
-
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         self._service.sockets.discard(self)

@@ -48,6 +48,38 @@ def _in_child(check: Callable[[], None]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
+class _Busy:
+    """Threads that create, use and close clients."""
+
+    def __init__(self, world: World, clients: List[Client]) -> None:
+        self._world = world
+        self._clients = clients
+        self._over = threading.Event()
+        works = (self._create_and_close, self._create_and_close, self._use)
+        self._threads = [threading.Thread(target=work, daemon=True) for work in works]
+        for thread in self._threads:
+            thread.start()
+
+    def _create_and_close(self) -> None:
+        while not self._over.is_set():
+            with Client("app", self._world.settings(session_store=None)) as other:
+                other.login("u2", "key")
+
+    def _use(self) -> None:
+        while not self._over.is_set():
+            for client in self._clients:
+                client.outbox.pending()
+                client.stats()
+                client.get_logged_in_user()
+
+    def end(self) -> None:
+        """End the threads."""
+        self._over.set()
+        for thread in self._threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+
 def test_forks_while_other_threads_create_use_and_close_clients(
     monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
@@ -59,23 +91,7 @@ def test_forks_while_other_threads_create_use_and_close_clients(
         client.add_connection_listener("light", light)
         client.login("u1", "key")
         client.connect(DEADLINE)
-    over = threading.Event()
-
-    def create_and_close() -> None:
-        while not over.is_set():
-            with Client("app", world.settings(session_store=None)) as other:
-                other.login("u2", "key")
-
-    def use() -> None:
-        while not over.is_set():
-            for client in clients:
-                client.outbox.pending()
-                client.stats()
-                client.get_logged_in_user()
-
-    threads = [threading.Thread(target=work, daemon=True) for work in (create_and_close, create_and_close, use)]
-    for thread in threads:
-        thread.start()
+    busy = _Busy(world, clients)
 
     def check() -> None:
         for client in clients:
@@ -88,10 +104,7 @@ def test_forks_while_other_threads_create_use_and_close_clients(
 
     for _ in range(FORKS):
         assert _in_child(check) == 0
-    over.set()
-    for thread in threads:
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
+    busy.end()
     for client in clients:
         assert client.get_connection_status() == "connected"
         client.outbox.put(TextMessage(receiver_id="u2", receiver_type="user", text="from the parent"))

@@ -42,7 +42,7 @@ def _orders(one: int, other: int) -> Iterator[str]:
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("one, other", list(itertools.combinations_with_replacement(CALLS, 2)))
 def test_every_pair_in_every_order(monkeypatch: pytest.MonkeyPatch, state: str, one: str, other: str) -> None:
-    """Whatever the order of the pieces: the status, the sockets, the login and the callbacks agree, and nothing is left."""
+    """Whatever the order of the pieces: status, sockets, login and callbacks agree, and nothing is left."""
     for order in _orders(CALLS[one][1] + 1, CALLS[other][1] + 1):
         with monkeypatch.context() as patch:
             _run(World(patch), state, {"A": one, "B": other}, order)

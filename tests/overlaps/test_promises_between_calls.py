@@ -1,4 +1,4 @@
-"""The promises that hold between calls, one by one: events, an outbox, a closing client, and whatever is raised below."""
+"""The promises that hold between calls, one by one: events, the outbox, the end, and exceptions from below."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import json
 from typing import Any, Dict, List, Mapping, Set, Tuple
 
 import pytest
-
 from sandbox import shapes_table
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"

@@ -588,7 +588,9 @@ def test_a_sent_item_whose_row_stays(house, error):
 def test_a_report_that_fails(house):
     """The call of the listeners can't be queued: the item is not sent again, and the listeners hear of it once."""
     house.delivery._events = SimpleNamespace(
-        post=failing(2, MemoryError(), house.post), add_producer=house.add_producer, remove_producer=house.remove_producer
+        post=failing(2, MemoryError(), house.post),
+        add_producer=house.add_producer,
+        remove_producer=house.remove_producer,
     )
     house.put("a")
     assert house.flush()

@@ -183,7 +183,7 @@ def test_a_new_listener_knows_that_there_is_no_connection(transitions: List[str]
         events.post(CONNECTION, method)
     registry.add(CONNECTION, "id", object())
     (entry,) = registry.audience(CONNECTION).entries
-    assert entry.told == told
+    assert entry.known == told
 
 
 def test_only_events_of_the_connection_are_transitions() -> None:

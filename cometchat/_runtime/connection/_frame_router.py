@@ -12,7 +12,7 @@ from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, exception_for
 from .._account import Account
 from .._counters import Counters
 from .._log import ClientLog
-from ..delivery import EventQueue, Inbox, Owed, Stored
+from ..delivery import Ephemeral, EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._generation import Generation
 
@@ -59,7 +59,7 @@ class FrameRouter:
         """
         self._counters.frames(frames)
         me = self._account.me
-        owed: List[Owed] = []
+        ephemeral: List[Ephemeral] = []
         current = True
         try:
             for data in frames:
@@ -68,7 +68,7 @@ class FrameRouter:
                     if self._sharing is not None:
                         self._sharing.relay(data)
                     if event.type == "message":
-                        self._post(generation, owed)  # what came before it is delivered before it
+                        self._post(generation, ephemeral)  # what came before it is delivered before it
                         own = event.device_id == me.resource
                         current = self._inbox.take(generation.number, event.body, own, len(data))
                     else:
@@ -76,9 +76,9 @@ class FrameRouter:
                         if delivery is None:
                             continue
                         if delivery.event_kind is EventKind.EPHEMERAL:
-                            owed.append((delivery, len(data)))
+                            ephemeral.append((delivery, len(data)))
                         else:
-                            self._post(generation, owed)
+                            self._post(generation, ephemeral)
                             self._events.post_stored(delivery, generation.number, len(data), _UNFETCHABLE)
                 elif isinstance(event, Pong):
                     round_trip = generation.pong(self._clock())
@@ -87,7 +87,7 @@ class FrameRouter:
                 elif isinstance(event, AuthAnswer):
                     self.check_accepted(event)
         finally:
-            self._post(generation, owed)
+            self._post(generation, ephemeral)
         return current
 
     def decode(self, data: bytes) -> Event:
@@ -115,10 +115,10 @@ class FrameRouter:
             raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate just now.", details=said)
         raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)
 
-    def _post(self, generation: Generation, owed: List[Owed]) -> None:
-        if owed:
-            self._events.post_ephemeral(owed, generation.number)
-            owed.clear()
+    def _post(self, generation: Generation, ephemeral: List[Ephemeral]) -> None:
+        if ephemeral:
+            self._events.post_ephemeral(ephemeral, generation.number)
+            ephemeral.clear()
 
     def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
         try:
@@ -129,7 +129,7 @@ class FrameRouter:
             return None
 
     def _shown(self, text: str) -> str:
-        """Return the text as it may be logged: without secrets, and cut, in this order, so that no piece of one stays."""
+        """Return the text as it may be logged: without secrets, then cut, so that no piece of one stays."""
         if len(text) <= _LONGEST_LOGGED:
             return self._account.scrub(text)
         # A secret that begins before the cut ends before the second one.

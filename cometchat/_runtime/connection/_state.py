@@ -3,26 +3,29 @@
 How it works
 ------------
 
-A *generation* is the time from ``connect()`` to ``disconnect()``. It has a number, a thread, and at most one socket at a
-time (:class:`.Generation`). Losses and new attempts happen inside it.
+A *generation* is the time from ``connect()`` to ``disconnect()``. It has a number, a thread, and at most one socket at
+a time (:class:`.Generation`). Losses and new attempts happen inside it.
 
-1. ``connect()`` calls :meth:`ConnectionState.begin`: the next number, the phase OPENING, the callback ``on_connecting``.
+1. ``connect()`` calls :meth:`ConnectionState.begin`: the next number, the phase OPENING, the callback
+   ``on_connecting``.
 2. The connection thread (:mod:`._thread`) opens a socket, authenticates, and reads frames. It reports each result with
    its generation in hand, by :meth:`ConnectionState.signal` or :meth:`ConnectionState.accept`.
-3. Under the client's lock, the report is checked against the current number. A report of an older generation gets None:
-   its thread ends, and says nothing. Otherwise the state machine (:mod:`cometchat._protocol._machine`) makes a step.
-4. Still under the lock, the step sets ``status``, puts the callbacks into the event queue with the generation's number,
-   and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
-5. ``disconnect()`` calls :meth:`ConnectionState.end`: the next number, the phase IDLE, the final ``on_disconnected``. The
-   old socket is interrupted, outside of the lock. The queue refuses what the old thread still posts.
+3. Under the client's lock, the report is checked against the current number. A report of an older generation gets
+   None: its thread ends, and says nothing. Otherwise the state machine (:mod:`cometchat._protocol._machine`) makes a
+   step.
+4. Still under the lock, the step sets ``status``, puts the callbacks into the event queue with the generation's
+   number, and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
+5. ``disconnect()`` calls :meth:`ConnectionState.end`: the next number, the phase IDLE, the final ``on_disconnected``.
+   The old socket is interrupted, outside of the lock. The queue refuses what the old thread still posts.
 
 The number is stored in the event queue, because that is the lowest part that needs it. Only this class changes it, and
 no other variable answers the question which connection is current.
 
 ``status`` is one attribute, written under the lock and read without it: reading it never blocks.
 
-Lock order: the client's lock is taken first, and no I/O, no wait and no callback happens under it. A signal handler that
-interrupts the holder of the lock, on the same thread, has its call made by another thread (:mod:`._connection`).
+Lock order: the client's lock is taken first, and no I/O, no wait and no callback happens under it. A signal handler
+that interrupts the holder of the lock, on the same thread, has its call made by another thread
+(:mod:`._connection`).
 """
 
 from __future__ import annotations

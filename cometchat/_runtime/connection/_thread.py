@@ -269,8 +269,8 @@ class ConnectionThread:
         elif generation.warned_of != error.code:
             generation.warned_of = error.code
             self._log.warning(
-                "The service refuses this app: the attempts go on, with long waits. Check the app id, the region and the"
-                " plan in the CometChat dashboard: %s",
+                "The service refuses this app: the attempts go on, with long waits. Check the app id, the region and"
+                " the plan in the CometChat dashboard: %s",
                 error,
             )
 

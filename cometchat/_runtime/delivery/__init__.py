@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from ._dispatcher import Dispatcher
 from ._inbox import Inbox
-from ._queue import EventQueue, Owed, Stored
+from ._queue import Ephemeral, EventQueue, Stored
 
-__all__ = ["Dispatcher", "EventQueue", "Inbox", "Owed", "Stored"]
+__all__ = ["Dispatcher", "EventQueue", "Inbox", "Ephemeral", "Stored"]

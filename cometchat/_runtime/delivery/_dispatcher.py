@@ -186,7 +186,7 @@ def _is_news(entry: Entry, method: str) -> bool:
     if method == "on_connection_error":
         return True
     # A discard has removed what was between: a listener that knows of the disconnect is not told again.
-    if method == entry.told == "on_disconnected":
+    if method == entry.known == "on_disconnected":
         return False
-    entry.told = method
+    entry.known = method
     return True

@@ -41,7 +41,7 @@ class Stored(NamedTuple):
 
 
 class Event(NamedTuple):
-    """A call that the listeners of one kind are owed.
+    """A call of the listeners of one kind.
 
     :ivar generation: of the connection that it comes from; None if it must be delivered in any case.
     :ivar size: of the frame, in bytes.
@@ -57,7 +57,7 @@ class Event(NamedTuple):
 
 
 #: An ephemeral event before it has a number, and the size of its frame in bytes.
-Owed = Tuple[Delivery, int]
+Ephemeral = Tuple[Delivery, int]
 
 _Kept = Union[Event, Wakeup]
 
@@ -125,14 +125,14 @@ class EventQueue:
         self._ring()
         return True
 
-    def post_ephemeral(self, owed: Sequence[Owed], generation: int) -> bool:
+    def post_ephemeral(self, ephemeral: Sequence[Ephemeral], generation: int) -> bool:
         """Queue ephemeral events, with one wake-up. Returns False if the generation is not the current one."""
         with self._lock:
             if generation != self.generation:
                 return False
             number = self._registry.last_number
             add = self._ephemeral.append
-            for delivery, size in owed:
+            for delivery, size in ephemeral:
                 number += 1
                 add(Event(number, delivery[0], delivery[1], delivery[2], generation, size))
                 self._ephemeral_bytes += size

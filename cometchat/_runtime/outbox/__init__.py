@@ -6,13 +6,13 @@ from ._delivery import OutboxDelivery, receipt_of, thing_of
 from ._store import MESSAGE, RECEIPT, DeadItem, Item, OutboxStore, Owner
 
 __all__ = [
-    "MESSAGE",
-    "RECEIPT",
     "DeadItem",
     "Item",
+    "MESSAGE",
     "OutboxDelivery",
     "OutboxStore",
     "Owner",
+    "RECEIPT",
     "receipt_of",
     "thing_of",
 ]

@@ -19,9 +19,6 @@ from ._stream import (
 from ._tls import ClientCert, client_context, tls_ended
 
 __all__ = [
-    "LONGEST_RETRY_AFTER",
-    "MAX_HEAD",
-    "SOCKS",
     "Address",
     "BadAnswer",
     "BadProxy",
@@ -33,11 +30,14 @@ __all__ = [
     "Head",
     "HostProbe",
     "Interrupted",
+    "LONGEST_RETRY_AFTER",
     "LookUp",
+    "MAX_HEAD",
     "NetworkChanges",
     "Proxy",
     "Refused",
     "Route",
+    "SOCKS",
     "WakeUp",
     "client_context",
     "dial",

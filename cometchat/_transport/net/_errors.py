@@ -79,7 +79,7 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
     if isinstance(cause, socket.gaierror):
         return f"DNS: no address for {host}: {cause.strerror or 'lookup failed'}"
     if isinstance(cause, UnicodeError) and ("idna" in str(cause) or "label" in str(cause)):  # by Python's version
-        return f"DNS: {host} is no name of a host"
+        return f"DNS: {host} is not the name of a host"
     if isinstance(cause, ConnectionRefusedError):
         return f"connection refused by {host}"
     if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):

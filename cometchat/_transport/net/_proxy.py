@@ -141,7 +141,7 @@ def read_proxy(address: str) -> Proxy:
             " the password as %XX"
         ) from None
     if scheme not in ("http", "https") and scheme not in SOCKS:
-        raise BadProxy(f"{scheme}:// is no scheme of a proxy: give http://, socks4:// or socks5://")
+        raise BadProxy(f"{scheme}:// is not a scheme of a proxy: give http://, socks4:// or socks5://")
     auth = None
     if parts.username:
         auth = (unquote(parts.username), unquote(parts.password or ""))

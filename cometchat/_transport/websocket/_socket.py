@@ -125,7 +125,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
     def recv_length(self) -> None:
         super().recv_length()
-        # A control frame between fragments is no part of the message.
+        # A control frame between fragments is not part of the message.
         earlier = self.taken if self.header[4] in _DATA_OPCODES else 0
         if self.length + earlier > self._limit:
             raise _TooBig(f"{self.length + earlier} bytes")
@@ -327,7 +327,7 @@ class WebSocketClientSocket:
             or "upgrade" not in headers.get("connection", "").lower().replace(" ", "").split(",")
             or headers.get("sec-websocket-accept") != expected
         ):
-            raise BadAnswer("its answer is none to this request")
+            raise BadAnswer("its answer does not fit the request")
 
     def _recv(self, size: int) -> bytes:
         if self._stream is None:

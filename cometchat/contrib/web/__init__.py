@@ -17,12 +17,12 @@ from ._settings import Configuration, Option, Problem, complaint, examine, refus
 from ._wsgi import events_answer as wsgi_events_answer
 
 __all__ = [
-    "COMPONENT_ETAG",
-    "DEFAULT_MAX_AGE",
-    "DEFAULT_MAX_STREAMS",
     "Answer",
     "AnyClient",
+    "COMPONENT_ETAG",
     "Configuration",
+    "DEFAULT_MAX_AGE",
+    "DEFAULT_MAX_STREAMS",
     "Option",
     "Problem",
     "Role",

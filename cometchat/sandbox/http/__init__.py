@@ -7,10 +7,10 @@ from ._request import Address, ApiRequest, bare_path
 from ._uploads import LARGEST_BODY, Uploads
 
 __all__ = [
-    "LARGEST_BODY",
     "Address",
     "Api",
     "ApiRequest",
+    "LARGEST_BODY",
     "RateLimiter",
     "Uploads",
     "bare_path",
