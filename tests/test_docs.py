@@ -17,7 +17,8 @@ import pytest
 
 from cometchat import Client, TextMessage, exceptions
 from cometchat._protocol._states import CALLBACKS
-from cometchat.cli import account, main
+from cometchat.cli import _account as account
+from cometchat.cli import main
 from cometchat.listeners import KINDS
 from cometchat.sandbox import Sandbox
 
