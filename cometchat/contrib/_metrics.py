@@ -84,7 +84,7 @@ class Metric(NamedTuple):
 
 
 class Clients:
-    """Clients by the names that their series carry. A change is one operation on a dict, so that nobody waits."""
+    """Clients by the names that their series carry. A change is one operation on a dict, and needs no lock."""
 
     def __init__(self) -> None:
         self._named: Dict[str, Source] = {}

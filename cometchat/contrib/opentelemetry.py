@@ -25,7 +25,7 @@ SCOPE = "cometchat"
 
 
 class Instrumentation:
-    """What :func:`instrument` returns, and nobody else makes. A context manager, too: :meth:`close` at its end."""
+    """What :func:`instrument` returns. As a context manager it calls :meth:`close` at its end."""
 
     def __init__(self, clients: Any, name: str) -> None:
         # Any: the signature is in the reference, where the class of an inner module has no place.
@@ -33,7 +33,7 @@ class Instrumentation:
         self._name = name
 
     def close(self) -> None:
-        """Tell that client's numbers no more, and let go of it. Again: nothing. Any thread."""
+        """Stop to export the client's numbers, and release the client. No-op when called twice. Any thread."""
         clients, self._clients = self._clients, None
         if clients is not None:
             clients.remove(self._name)

@@ -65,15 +65,15 @@ class ConnectionAdmin(_ModelAdmin):
         return _is_staff(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody."""
+        """Refuse: a connection is not made here."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """Nobody."""
+        """Refuse: the page only shows."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """Nobody."""
+        """Refuse: a connection is not deleted here."""
         return False
 
     def changelist_view(

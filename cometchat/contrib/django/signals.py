@@ -53,7 +53,7 @@ transient_message_received = Signal()
 #: A reaction to a message came or went. ``reaction_event``; ``added``: True or False.
 reaction_changed = Signal()
 
-#: Somebody began or ceased to type. ``typing_indicator``; ``typing``: True or False.
+#: A user began or stopped typing. ``typing_indicator``; ``typing``: True or False.
 typing_changed = Signal()
 
 #: Messages were delivered or read. ``message_receipt``; ``read``: False: delivered.

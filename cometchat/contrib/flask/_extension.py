@@ -93,7 +93,7 @@ class CometChatFlask:
         return serving.client
 
     def close(self) -> None:
-        """End the streams and the client of this process. What is asked for afterwards is made anew."""
+        """End the streams and the client of this process. The next use makes new ones."""
         self._serving.stop()
 
     @property

@@ -48,7 +48,7 @@ _FIRST = b"0-0"
 class EventStream:
     """Puts what a client hears into a stream in Redis, and hands it out: each event to one worker of each group.
 
-    Made in every process, after login; in the child of a fork it has to be made anew. The process that holds the
+    Made in every process, after login; the child of a fork has to make a new one. The process that holds the
     connection adds to the stream (a client without a status store always does, so make it in one process only); every
     process that calls :meth:`listen` works on it, on a thread of its own.
 
@@ -66,7 +66,7 @@ class EventStream:
     :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
         then it goes to the stream of dead letters, ``dead_letters``.
     :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
-        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: nobody is logged in.
+        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: the client is not logged in.
     """
 
     def __init__(
@@ -247,8 +247,8 @@ class EventStream:
             for entry, fields in answer[1]:
                 if not fields:
                     continue
-                told = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
-                if not told or told[0]["times_delivered"] <= self._retries + 1:
+                pending = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
+                if not pending or pending[0]["times_delivered"] <= self._retries + 1:
                     return [(entry, fields)]
                 self._bury(client, entry, fields, "it was handed out too often")
             if self._claimed == _FIRST:

@@ -1,8 +1,8 @@
 """What processes say to one another over Redis: keys, scripts, and messages as bytes. No connection, no thread.
 
-Each lead has a token, the time in milliseconds but more than the lead before's: the fence. (Not a plain count, which
-would begin anew where Redis comes back empty.) Scripts let nobody speak who does not hold the lock,
-and a follower hears nobody with a lower token than it has heard before.
+Each lead has a token, the time in milliseconds but more than the lead before's: the fence. (A plain count
+would begin at 1 again when Redis has lost its data.) The scripts let only the holder of the lock speak. A follower
+ignores messages with a lower token than it has seen before.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
 #: Take the lock if it is free, or left over from an earlier lead of this member's. KEYS: lock, token, state. ARGV:
-#: member, lease in ms. The token; or minus the ms that the lock lives on, a minute at most. (What is no token that can
-#: be counted on from, because somebody else wrote there, is as none.)
+#: member, lease in ms. The token; or minus the ms that the lock lives on, a minute at most. (Another program
+#: may have written a value that is not a token: it counts as a missing one.)
 ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
   local time = redis.call('TIME')
@@ -35,8 +35,9 @@ return -math.min(math.max(redis.call('PTTL', KEYS[1]), 1), 60000)
 """
 
 #: Prolong the lock, keep the state, tell all. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
-#: channel, and "1" to take the lock again where it is gone, and nobody has led since: with Redis' data, say. (Only on a
-#: new connection: a call that Redis stood still on may be carried out when its member has long given up.) 0: it is not.
+#: channel, and "1" to take the lock again if it is gone and no other member has led since, as when Redis lost its
+#: data. (Only on a new connection: a call that Redis stood still on may be carried out when its member has long given
+#: up.) 0: it is not.
 RENEW = """
 local holder = redis.call('GET', KEYS[1])
 local newest = redis.pcall('GET', KEYS[2])
@@ -50,7 +51,7 @@ redis.call('PUBLISH', ARGV[5], ARGV[4])
 return 1
 """
 
-#: Hand frames on. KEYS: lock. ARGV: member, channel, messages. 0: the lock is another's, or nobody's.
+#: Hand frames on. KEYS: lock. ARGV: member, channel, messages. 0: another member holds the lock, or no member does.
 RELAY = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
@@ -144,12 +145,12 @@ def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
 
 
 def _state(said: Dict[str, Any], free: bool) -> State:
-    told = said.get("error")
+    problem = said.get("error")
     error = None
-    if isinstance(told, dict):
-        details = told.get("details")
+    if isinstance(problem, dict):
+        details = problem.get("details")
         error = ConnectionException(
-            str(told["code"]), str(told["message"]), details=None if details is None else str(details)
+            str(problem["code"]), str(problem["message"]), details=None if details is None else str(details)
         )
     status = SharedStatus(CometChatWSState(said["status"]).value, int(said["failures"]), error)
     return State(int(said["token"]), int(said["number"]), status, free)

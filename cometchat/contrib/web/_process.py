@@ -87,5 +87,5 @@ def told_to_end() -> object:
 
 def server_is_ending() -> Callable[[], bool]:
     """A function that says whether the server was told to end: it would wait for the streams. Unknown: it was not."""
-    told = told_to_end()
-    return lambda: not getattr(told, "alive", True) or bool(getattr(told, "should_exit", False))
+    server = told_to_end()
+    return lambda: not getattr(server, "alive", True) or bool(getattr(server, "should_exit", False))
