@@ -162,7 +162,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--help"]) == 0
     commands = re.findall(r"^    (\w+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
     assert sorted(re.findall(r"^``(\w+)`` {2,}", page("cli.rst"), re.MULTILINE)) == sorted(
-        [*commands, "time", "event", "status", "previous", "error"]
+        [*commands, "ok", "hosts", "steps", "failure", "time", "event", "status", "previous", "error"]
     )
 
 
