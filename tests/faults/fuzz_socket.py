@@ -8,9 +8,8 @@ import time
 from typing import List, Sequence, Union
 
 from cometchat import CometChatException
-from cometchat._transport.net import BufferedStream
+from cometchat._transport.net import MAX_HEAD, BadAnswer, BufferedStream, Head, read_head
 from cometchat._transport.websocket import WebSocketClientSocket
-from cometchat._transport.net import MAX_HEAD, BadAnswer, Head, read_head
 
 from .fuzz_values import Draw, check
 
