@@ -91,9 +91,9 @@ def events_answer(
 
 
 def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    told = environ.get("waitress.client_disconnected")
-    if callable(told):
-        return lambda: bool(told())
+    is_closed = environ.get("waitress.client_disconnected")
+    if callable(is_closed):
+        return lambda: bool(is_closed())
     for name in _SOCKETS:
         connection = environ.get(name)
         # A look at TLS would take what it looks at.
