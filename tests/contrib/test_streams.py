@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -176,6 +177,20 @@ def test_a_site_under_gevents_own_server_streams(sandbox: Sandbox) -> None:
                 while not answer.readline().startswith(b"event: status"):
                     """The first lines are for the browser."""
             assert server.fetch("/pid")[0] == 200
+
+
+def test_waitress_stops_with_open_streams(sandbox: Sandbox) -> None:
+    """Two of its four threads may hold a stream; they do not keep it from stopping, which took five seconds."""
+    pytest.importorskip("waitress", reason="waitress is not installed")
+    port = free_port()
+    env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)), PYTHONPATH=os.pathsep.join([str(HERE), *sys.path]))
+    command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", "--call", "flask_app:create_app"]
+    with served(command, port, env) as server, contextlib.ExitStack() as stack:
+        server.wait_until_it_answers("/pid")
+        pages = [stack.enter_context(contextlib.closing(stream(port))) for _ in range(3)]
+        answers = [page.getresponse() for page in pages]  # kept: a response that is garbage closes its connection
+        assert sorted(answer.status for answer in answers) == [200, 200, 204]
+        assert server.terminate(signal.SIGINT) < 3.0, server.output
 
 
 # ASGI.
