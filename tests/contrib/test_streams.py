@@ -216,8 +216,7 @@ def test_ten_thousand_failures_do_not_end_the_streams_of_asgi(
 ) -> None:
     """The wait grows to its limit and stays there, and then the pages get their pieces."""
     waits: List[float] = []
-    streams = _asgi.Streams(feed, jitter=lambda: 1.0)
-    streams._never = SimpleNamespace(wait=waits.append)  # type: ignore[assignment]
+    streams = _asgi.Streams(feed, jitter=lambda: 1.0, wait=waits.append)
 
     def events(gone: Any) -> Iterator[str]:
         if len(waits) < 10_000:
