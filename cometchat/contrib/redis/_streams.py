@@ -41,6 +41,24 @@ _LONGEST = 0.5
 #: Maximum time that close() waits, in seconds.
 _ENDS = 1.0
 
+#: Time after which a consumer that reads nothing and holds no event is removed, in seconds; and how often that is done.
+_GONE_AFTER = 3600.0
+_TIDY = 60.0
+
+#: Remove consumers without pending events: each deploy leaves some. KEYS: stream. ARGV: group, least idle time in ms,
+#: name, or "" for any.
+REMOVE = """
+local removed = 0
+for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local name, pending, idle = one[2], one[4], one[6]
+  if pending == 0 and idle >= tonumber(ARGV[2]) and (ARGV[3] == '' or ARGV[3] == name) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
+    removed = removed + 1
+  end
+end
+return removed
+"""
+
 #: Where a search through the pending events starts, and, as Redis' answer, where it has ended.
 _FIRST = b"0-0"
 
@@ -200,9 +218,18 @@ class EventStream:
                     self._report(error)
                     self._failures += 1
                     self._stopped.wait(min(_LONGEST, wait_after(self._failures, random.random())))  # nosec B311
+            if client is not None:
+                self._leave(client)
         finally:
             if client is not None:
                 shut(client)
+
+    def _leave(self, client: Any) -> None:
+        """Remove this consumer from the group, unless it has an event that is not finished."""
+        try:
+            client.eval(REMOVE, 1, self.key, self.group, 0, self.consumer)
+        except Exception as error:
+            logger.debug("The consumer could not be removed: %s", error)
 
     def _report(self, error: Exception) -> None:
         if not isinstance(error, (redis.RedisError, OSError)):
@@ -218,9 +245,12 @@ class EventStream:
                 raise
 
     def _work(self, client: Any) -> None:
-        look_at = 0.0
+        look_at = tidy_at = 0.0
         while not self._stopped.is_set():
             now = time.monotonic()
+            if now >= tidy_at:
+                tidy_at = now + _TIDY
+                client.eval(REMOVE, 1, self.key, self.group, int(_GONE_AFTER * 1000), "")
             if now >= look_at:
                 left = self._claim(client)
                 look_at = 0.0 if left else now + self._claim_after / 4
