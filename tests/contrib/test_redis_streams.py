@@ -112,6 +112,37 @@ def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make) ->
     assert raised.value.code == "ERR_STATUS_STORE"
 
 
+def test_consumers_that_are_gone_are_removed(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:
+    """Deploys leave none: a worker that closes removes itself, and others remove one that was killed.
+
+    One that holds an event stays: the event would be lost with it.
+    """
+    from cometchat.contrib.redis import _streams
+
+    client, store = clients()
+    with EventStream(client, store, consumer="first") as stream, redis_server.client() as redis:
+
+        def names() -> List[str]:
+            return sorted(each["name"].decode() for each in redis.xinfo_consumers(stream.key, stream.group))
+
+        sandbox.send_message(OTHER_UID, UID, "text")
+        assert eventually(lambda: redis.xlen(stream.key) == 1, DEADLINE)
+        redis.xgroup_create(stream.key, stream.group, id="0")
+        redis.xreadgroup(stream.group, "killed-with-an-event", {stream.key: ">"}, count=1)
+        redis.xreadgroup(stream.group, "killed", {stream.key: ">"}, count=1)
+        monkeypatch.setattr(_streams, "_GONE_AFTER", 0.0)
+        worker = Worker()
+        stream.listen(worker)
+        assert eventually(lambda: "killed" not in names(), DEADLINE), names()
+        sandbox.send_message(OTHER_UID, UID, "more")
+        assert eventually(lambda: worker.texts == ["more"], DEADLINE)
+        assert eventually(lambda: names() == ["first", "killed-with-an-event"], DEADLINE), names()
+        stream.close()
+        assert eventually(lambda: names() == ["killed-with-an-event"], DEADLINE), names()
+
+
 def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
     """A second group gets all that the stream holds, in order, though it comes later."""
     client, store = clients()

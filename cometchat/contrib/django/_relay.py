@@ -44,7 +44,7 @@ def register(client: Client) -> None:
 
 
 def send(signal: Signal, sender: type, client: Client, **arguments: Any) -> None:
-    """Call the receivers. What one raises is logged (by ``django.dispatch``), and stops nobody."""
+    """Call the receivers. ``django.dispatch`` logs what one raises, and the others are still called."""
     if not signal.has_listeners(sender):
         return
     close_old_connections()

@@ -1,4 +1,4 @@
-"""The light's script and tag; :mod:`cometchat.contrib.web` offers them. What goes into the tag is escaped here."""
+"""The script and the tag of the light. Everything in the tag is escaped here."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[st
     :param src_status: the address of the JSON.
     :param attributes: more of them, such as words in another language: ``{"text-connected": "Verbunden"}``. True is
         the name without a value; False and None leave it out.
-    :raises CometChatException: ``INVALID_ATTRIBUTES``: no mapping, or a name that is none in HTML.
+    :raises CometChatException: ``INVALID_ATTRIBUTES``: not a mapping, or a name that HTML does not allow.
     """
     more = {} if attributes is None else attributes
     if not isinstance(more, Mapping) or not all(re.fullmatch(r"[a-z][a-z0-9-]*", str(name)) for name in more):
