@@ -57,7 +57,9 @@ def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # n
 
     def make() -> Any:
         store = RedisStatusStore(redis_server.url, lease=1)
-        client = Client(sandbox.app_id, sandbox.settings(status_store=store, reconnect_wait=QUICK))
+        client = Client(sandbox.app_id, sandbox.settings(
+            status_store=store, reconnect_wait=QUICK, subscription_type="ALL_USERS"
+        ))
         made.append(client)
         client.login(UID, sandbox.auth_key)
         client.connect(DEADLINE)
