@@ -234,7 +234,7 @@ class Client(Listening, Sending):
         """Disconnect and end the threads; the object is done. Again: nothing.
 
         Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends
-        when that lets go of it. The stored login stays.
+        when the listener or the handshake returns. The stored login stays.
         """
         self._core.check_process()
         self._core.close()

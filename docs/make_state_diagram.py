@@ -1,4 +1,4 @@
-"""Draw the state diagram from the table in ``cometchat/_protocol/states.py``.
+"""Draw the state diagram from the table in ``cometchat/_protocol/_states.py``.
 
 ``python docs/make_state_diagram.py`` rewrites ``states.dot`` and, with Graphviz's ``dot`` here, ``states.svg``.
 A test holds that both belong to the table as it is.

@@ -17,7 +17,8 @@ import pytest
 
 from cometchat import Client, TextMessage, exceptions
 from cometchat._protocol._states import CALLBACKS
-from cometchat.cli import account, main
+from cometchat.cli import _account as account
+from cometchat.cli import main
 from cometchat.listeners import KINDS
 from cometchat.sandbox import Sandbox
 
@@ -161,7 +162,7 @@ def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None
     assert main(["--help"]) == 0
     commands = re.findall(r"^    (\w+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
     assert sorted(re.findall(r"^``(\w+)`` {2,}", page("cli.rst"), re.MULTILINE)) == sorted(
-        [*commands, "time", "event", "status", "previous", "error"]
+        [*commands, "ok", "hosts", "steps", "failure", "time", "event", "status", "previous", "error"]
     )
 
 

@@ -14,7 +14,7 @@ import pytest
 
 import cometchat
 from cometchat import AppSettings, Client, CometChat, exceptions
-from cometchat.cli import advice
+from cometchat.cli import _advice as advice
 from cometchat.listeners import KINDS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import difflib
 import logging
 import os
 import re
 import signal
 import sys
 import threading
-from typing import Iterator, List, NoReturn, Optional, Sequence
+from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO
 
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
-from . import demo, doctor, sandbox, send, watch
-from .errors import Failed, UsageError
-from .screen import hide, one_line
+from . import _demo, _doctor, _sandbox, _send, _watch
+from ._errors import Failed, UsageError
+from ._screen import hide, one_line
 
 __all__ = ["main"]
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
-_COMMANDS = (demo, doctor, watch, send, sandbox)
+_COMMANDS = (_demo, _doctor, _watch, _send, _sandbox)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
@@ -33,10 +34,15 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
     :param argv: the arguments; default: the process's.
     """
-    try:
-        options = _parse(sys.argv[1:] if argv is None else list(argv))
-    except SystemExit as stop:  # argparse has printed the help (0) or the error (2)
-        return stop.code if isinstance(stop.code, int) else FAILED
+    with _closed_streams_replaced():
+        try:
+            options = _parse(sys.argv[1:] if argv is None else list(argv))
+        except SystemExit as stop:  # argparse has printed the help (0) or the error (2)
+            return stop.code if isinstance(stop.code, int) else FAILED
+        return _run(options)
+
+
+def _run(options: argparse.Namespace) -> int:
     with _log_shown(options.debug), _terminate_like_interrupt():
         try:
             return int(options.run(options))
@@ -55,7 +61,7 @@ class _Parser(argparse.ArgumentParser):
     """argparse with errors of one line, which quote no value: it may be a mistyped option's secret."""
 
     def error(self, message: str) -> NoReturn:
-        message = re.sub(r"invalid choice: .*? \(choose", "no such choice (choose", one_line(message))
+        message = re.sub(r"invalid choice: (.+) \(choose from ([^()]*)\)$", _choices, one_line(message))
         self.exit(WRONG_USAGE, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
     def parse(self, argv: List[str]) -> argparse.Namespace:
@@ -66,6 +72,14 @@ class _Parser(argparse.ArgumentParser):
         return options
 
 
+def _choices(found: re.Match[str]) -> str:
+    """Name the choices, and the one that looks like what was typed."""
+    typed = found[1][1:].partition(found[1][0])[0]  # it is quoted
+    choices = re.findall(r"[\w-]+", found[2])
+    alike = difflib.get_close_matches(typed, choices, n=1)
+    return f"no such choice{f', did you mean {alike[0]}?' if alike else ''} (choose from {', '.join(choices)})"
+
+
 def _parse(argv: List[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="cometchat",
@@ -74,15 +88,23 @@ def _parse(argv: List[str]) -> argparse.Namespace:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cometchat {__version__}")
+    _add_no_color(parser, default=False)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for command in _COMMANDS:
-        name = command.__name__.rpartition(".")[2]
+        name = command.__name__.rpartition("._")[2]
         summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         command.add_options(sub)
+        _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace what stands before the command
         sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
         sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED)
     return parser.parse(argv)
+
+
+def _add_no_color(parser: argparse.ArgumentParser, default: object) -> None:
+    parser.add_argument(
+        "--no-color", action="store_true", default=default, help="no colours; also $NO_COLOR ($FORCE_COLOR: always)"
+    )
 
 
 def _report(options: argparse.Namespace, error: Exception) -> int:
@@ -95,6 +117,21 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
     with contextlib.suppress(BrokenPipeError):
         print(f"cometchat {options.command}: {text}", file=sys.stderr, flush=True)
     return WRONG_USAGE if usage else FAILED
+
+
+@contextlib.contextmanager
+def _closed_streams_replaced() -> Iterator[None]:
+    """Discard what is printed on a stream that the shell has closed: Python's name for it is None then."""
+    with contextlib.ExitStack() as stack:
+        if sys.stdout is None:
+            stack.enter_context(contextlib.redirect_stdout(stack.enter_context(_nowhere())))
+        if sys.stderr is None:
+            stack.enter_context(contextlib.redirect_stderr(stack.enter_context(_nowhere())))
+        yield
+
+
+def _nowhere() -> TextIO:
+    return open(os.devnull, "w", encoding="utf-8")
 
 
 @contextlib.contextmanager
@@ -116,14 +153,14 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 @contextlib.contextmanager
 def _log_shown(wanted: bool) -> Iterator[None]:
-    if not wanted:
-        yield
-        return
+    """Show the SDK's log if it is wanted. Else keep its warnings from standard error: the command prints errors."""
     logger = logging.getLogger("cometchat")
-    level, output = logger.level, logging.StreamHandler(sys.stderr)
+    level = logger.level
+    output: logging.Handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
     output.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(threadName)s %(name)s: %(message)s"))
     logger.addHandler(output)
-    logger.setLevel(logging.DEBUG)
+    if wanted:
+        logger.setLevel(logging.DEBUG)
     try:
         yield
     finally:

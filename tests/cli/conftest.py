@@ -13,9 +13,9 @@ from cometchat.sandbox import Sandbox
 
 @pytest.fixture(autouse=True)
 def no_account_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own account and proxies have no say in these tests."""
+    """The developer's own account, proxies and colours have no say in these tests."""
     for name in list(os.environ):
-        if name.startswith("COMETCHAT_") or name.lower().endswith("_proxy"):
+        if name.startswith("COMETCHAT_") or name.lower().endswith("_proxy") or name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)
 
 

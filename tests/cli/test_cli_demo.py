@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from cometchat import Client
-from cometchat.cli import demo, main
+from cometchat.cli import _demo as demo
+from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
 

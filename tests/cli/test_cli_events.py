@@ -31,7 +31,7 @@ from cometchat import (
     UserListener,
 )
 from cometchat.cli import main
-from cometchat.cli.events import Event, line_of, listen, record_of
+from cometchat.cli._events import Event, line_of, listen, record_of
 from cometchat.sandbox import Sandbox
 
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"

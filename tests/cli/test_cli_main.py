@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import shlex
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import List
 
 import pytest
 
 import cometchat
-from cometchat.cli import doctor, main, watch
+from cometchat.cli import _doctor as doctor
+from cometchat.cli import _watch as watch
+from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
 SECRET = "s3cr3t-of-a-user"
@@ -80,6 +84,67 @@ def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pyte
     """The value of a mistyped option may be a key: no error quotes it."""
     assert main(argv) == 2
     assert SECRET not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv, expected",
+    [
+        (["wach"], ", did you mean watch?"),
+        (["doktor"], ", did you mean doctor?"),
+        (["watch", "--until", "conected"], ", did you mean connected?"),
+        (["it's"], "no such choice (choose from demo, doctor, watch, send, sandbox)"),
+    ],
+)
+def test_a_misspelt_word_is_answered_with_the_nearest(
+    argv: List[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A misspelt command or value is answered with the one that looks like it, if one does."""
+    assert main(argv) == 2
+    assert expected in one_line(capsys.readouterr().err)
+
+
+@pytest.mark.parametrize("address", ["htp:/bad", "https:", "https:/bad"])
+@pytest.mark.parametrize("option", ["--admin-host", "--client-host"])
+def test_a_misspelt_address_is_wrong_usage(
+    option: str, address: str, account: List[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What would be taken for a host with an empty port is refused, and the line says what an address looks like."""
+    assert main(["doctor", *account, option, address]) == 2
+    error = one_line(capsys.readouterr().err)
+    assert option in error and "host[:port][/path]" in error and repr(address) in error
+
+
+def test_closed_streams_are_no_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
+    """With standard output closed by the shell (``>&-``) every command does its work, and says nothing else."""
+    run = f"{shlex.quote(sys.executable)} -m cometchat"
+    options = " ".join(map(shlex.quote, account))
+    for command, code in (
+        ("--version", 0),
+        ("--help", 0),
+        (f"doctor {options}", 0),
+        (f"watch {options} --until connected --timeout 10", 0),
+        (f"send {options} --to cometchat-uid-2 --text Hello --outbox {shlex.quote(str(tmp_path / 'outbox.db'))}", 0),
+        ("nonsense", 2),
+    ):
+        for closed in (">&-", ">&- 2>&-", "<&- >&- 2>&-"):
+            line = f"{run} {command} {closed}"
+            ended = subprocess.run(line, shell=True, stderr=subprocess.PIPE, text=True, timeout=30)
+            assert ended.returncode == code, (command, closed, ended.stderr)
+            assert "Error" not in ended.stderr
+
+
+@pytest.mark.parametrize("argv", [["--no-color", "doctor"], ["doctor", "--no-color"]])
+def test_no_color_may_stand_on_either_side(
+    argv: List[str], account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--no-color is an option of every command, and goes before FORCE_COLOR."""
+    pytest.importorskip("rich")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    assert main(["doctor", *account]) == 0
+    assert "\x1b[" in capsys.readouterr().out
+    assert main([*argv, *account]) == 0
+    assert "\x1b[" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
@@ -174,7 +239,7 @@ def test_an_interrupt_has_the_commands_own_code(
         raise stop
 
     monkeypatch.setattr(command, "run", interrupted)
-    assert main([command.__name__.rpartition(".")[2]]) == code  # type: ignore[attr-defined]
+    assert main([command.__name__.rpartition("._")[2]]) == code  # type: ignore[attr-defined]
     assert capsys.readouterr().err == ""
 
 

@@ -12,8 +12,8 @@ from typing import List
 import pytest
 from cli_processes import Start
 
+from cometchat.cli import _sandbox as command
 from cometchat.cli import main
-from cometchat.cli import sandbox as command
 from cometchat.sandbox import Sandbox, make_certificate
 
 

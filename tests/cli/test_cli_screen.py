@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from cometchat.cli.screen import HIDDEN, Screen, one_line
+from cometchat.cli._screen import HIDDEN, Screen, one_line
 
 
 class Terminal(io.StringIO):
@@ -23,7 +23,7 @@ def colours_possible(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pipe_gets_plain_text() -> None:
-    """Styles leave no trace where nobody looks."""
+    """Styles leave no trace on a pipe."""
     stream = io.StringIO()
     Screen(stream).line(("fine", "good"), " and ", ("bad", "bad"))
     assert stream.getvalue() == "fine and bad\n"
@@ -44,6 +44,19 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
     stream = Terminal()
     Screen(stream).line(("fine", "good"))
     assert stream.getvalue() == "fine\n"
+
+
+def test_force_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """FORCE_COLOR gives colours on a pipe; NO_COLOR and ``plain`` go before it."""
+    pytest.importorskip("rich")
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    forced, plain, refused = io.StringIO(), io.StringIO(), io.StringIO()
+    Screen(forced).line(("fine", "good"))
+    Screen(plain, plain=True).line(("fine", "good"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    Screen(refused).line(("fine", "good"))
+    assert forced.getvalue() == "\x1b[32mfine\x1b[0m\n"
+    assert plain.getvalue() == refused.getvalue() == "fine\n"
 
 
 def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:

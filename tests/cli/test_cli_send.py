@@ -16,7 +16,8 @@ import pytest
 from cli_processes import Start
 
 from cometchat import Client, CometChatException, FileSessionStore, TextMessage
-from cometchat.cli import main, send
+from cometchat.cli import _send as send
+from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
@@ -119,15 +120,15 @@ def test_a_terminal_is_told_how_to_end(
     [
         (["--text", " "], "no text"),
         ([], "no text"),
-        (["--text", "a\udcffb"], "no text in this terminal's encoding"),
+        (["--text", "a\udcffb"], "not text in this terminal's encoding"),
         (["--text", "a", "--custom-type", "b"], "--text and --custom-type"),
         (["--custom-type", "b"], "--custom-type TYPE and --data JSON"),
         (["--data", "{}"], "--custom-type TYPE and --data JSON"),
         (["--custom-type", "", "--data", "{}"], "--custom-type TYPE and --data JSON"),
-        (["--custom-type", "b", "--data", "{"], "--data is no JSON"),
+        (["--custom-type", "b", "--data", "{"], "--data is not JSON"),
         (["--custom-type", "b", "--data", "[1]"], "must be a JSON object"),
-        (["--custom-type", "b", "--data", '{"a": "\\ud800"}'], "no text in this terminal's encoding"),
-        (["--custom-type", "b", "--data", "[" * 100_000], "--data is no JSON"),
+        (["--custom-type", "b", "--data", '{"a": "\\ud800"}'], "not text in this terminal's encoding"),
+        (["--custom-type", "b", "--data", "[" * 100_000], "--data is not JSON"),
         (["--text", "a", "--timeout", "-1"], "--timeout"),
         (["--text", "a", "--timeout", "nan"], "--timeout"),
     ],
@@ -155,7 +156,7 @@ def test_an_input_that_is_no_text(
     """Standard input that can't be decoded is 2 and one line."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8"))
     assert main(to_other) == 2
-    assert "standard input is no text in utf-8" in one_line(capsys.readouterr().err)
+    assert "standard input is not text in utf-8" in one_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("receiver", [[], ["--to", "a", "--to-group", "b"], ["--to", ""], ["--to-group", ""]])

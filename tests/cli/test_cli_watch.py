@@ -16,7 +16,8 @@ from typing import Any, Dict, List
 import pytest
 from cli_processes import Start
 
-from cometchat.cli import main, watch
+from cometchat.cli import _watch as watch
+from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
 LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \w+")

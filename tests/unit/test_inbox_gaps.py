@@ -707,11 +707,11 @@ def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
 
     house.registry.add("message", "id", Listener())
     dispatcher = Dispatcher(house.registry, events, "test-dispatcher", lambda: "client 7")
-    numbers = range(1, 2001)
+    numbers = range(1, 4001)
     for number in numbers:
         house.history.grow(number)
         house.take(number)
-        if number == 1000:
+        if number == 2000:
             assert events._stored <= limit and events.most_bytes <= max_bytes + 100
             dispatcher.start()
     house.settle()
@@ -720,4 +720,4 @@ def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
     assert heard == texts(*numbers)
     # A page, or what was held, may be put in where there was room for one.
     assert events.most <= min(limit, max_bytes // 100) + PAGE + HELD
-    assert house.inbox.fetched > 2500
+    assert house.inbox.fetched > 500

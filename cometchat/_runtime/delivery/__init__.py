@@ -6,4 +6,4 @@ from ._dispatcher import Dispatcher
 from ._inbox import Inbox
 from ._queue import Ephemeral, EventQueue, Stored
 
-__all__ = ["Dispatcher", "EventQueue", "Inbox", "Ephemeral", "Stored"]
+__all__ = ["Dispatcher", "Ephemeral", "EventQueue", "Inbox", "Stored"]

@@ -102,7 +102,7 @@ class RedisSeat:
         self._until = 0.0  # the end of this seat's lead
         self._renew_at = self._try_at = 0.0
         self._received_at: Optional[float] = None
-        self._token = 0  # of the current lead, whoever has it
+        self._token = 0  # of the current lead, of any member
         self._own = 0  # the token of this seat's newest lead
         self._unheard = 0  # attempts to lead since a message arrived
         self._sent = 0  # frames that this seat's lead has relayed

@@ -203,22 +203,22 @@ class StatusFeed(ForkSafeDefaults):
 
     # --- the status, and its changes
 
-    def _look(self, told: Optional[CometChatWSState] = None, *, error: bool = False) -> Tuple[int, float]:
+    def _look(self, reported: Optional[CometChatWSState] = None, *, error: bool = False) -> Tuple[int, float]:
         """Read the status. Returns the number of the last change and its time.
 
-        :param told: the status that the listener was called with. The client may have a later one by now.
+        :param reported: the status that the listener was called with. The client may have a later one by now.
         """
         status = self._client.get_connection_status()
-        if status in UP and (status is not self._status or told is status):
+        if status in UP and (status is not self._status or reported is status):
             self._past = user_and_error(self._client)[1]
         with self._lock:
             if status is not self._status:
                 self._status, self._since = status, time.time()
-                self._read_early = status if told is not status else None
-            elif told is status and status is not self._read_early:
+                self._read_early = status if reported is not status else None
+            elif reported is status and status is not self._read_early:
                 self._since = time.time()
             elif not error:
-                self._read_early = None if told is status else self._read_early
+                self._read_early = None if reported is status else self._read_early
                 return self._version, self._since
             self._version += 1
             self._lock.notify_all()
@@ -228,9 +228,9 @@ class StatusFeed(ForkSafeDefaults):
         with self._lock:
             self._lock.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
 
-    def notice(self, told: Optional[CometChatWSState]) -> None:
+    def notice(self, reported: Optional[CometChatWSState]) -> None:
         """Take in a call of the client's listener: of a status, or None for an error or a login."""
-        self._look(told, error=told is None)
+        self._look(reported, error=reported is None)
 
     def notice_login(self, error: Optional[CometChatException]) -> None:
         """Take in that a login failed, or None: that one succeeded."""

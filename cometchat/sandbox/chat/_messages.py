@@ -136,7 +136,7 @@ class Messages:
         }
         if "parentId" in message:
             body["parentId"] = message["parentId"]
-        self._tell(message, "reaction", uid, resource, self._conversations.audience(message), body=body)
+        self._send_frame(message, "reaction", uid, resource, self._conversations.audience(message), body=body)
         return changed
 
     def shown(self, reaction: Reaction) -> Dict[str, Any]:
@@ -156,7 +156,7 @@ class Messages:
             "timestamp": now,
         }
         sender = message["sender"]
-        self._tell(message, "interaction_completed", uid, resource, [sender], messageSender=sender, body=body)
+        self._send_frame(message, "interaction_completed", uid, resource, [sender], messageSender=sender, body=body)
 
     def moderate(self, message_id: str, status: str, resource: str) -> Message:
         """Set the moderation status of a message and tell its sender; return the message as it is now."""
@@ -178,7 +178,7 @@ class Messages:
         marks = (int(time.time()), uid) if pinned else (None, None)
         changed = self._history.replace(message_id, pinnedAt=marks[0], pinnedBy=marks[1])
         body = {"action": "message_pinned" if pinned else "message_unpinned", "message": changed, "pinnedBy": uid}
-        self._tell(message, "message_pin", uid, resource, self._conversations.audience(message), body=body)
+        self._send_frame(message, "message_pin", uid, resource, self._conversations.audience(message), body=body)
         return changed
 
     def save(self, message_id: str, uid: str, resource: str, *, saved: bool) -> Message:
@@ -194,7 +194,7 @@ class Messages:
                 del savers[uid]
             action = "message_saved" if saved else "message_unsaved"
             body = {"action": action, "message": self._publisher.views.of(message, uid)}
-            self._tell(message, "message_save", uid, resource, [uid], body=body)
+            self._send_frame(message, "message_save", uid, resource, [uid], body=body)
         return message
 
     def subscribe(self, message_id: str, uid: str, *, subscribed: bool) -> None:
@@ -307,7 +307,7 @@ class Messages:
         if sum("pinnedAt" in message for message in messages) >= MOST_PINNED:
             raise refusal("ERR_PINNED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_PINNED))
 
-    def _tell(
+    def _send_frame(
         self, message: Message, kind: str, by: str, resource: str, uids: "FrozenSet[str] | List[str]", **fields: Any
     ) -> None:
         """Send a frame about a message."""

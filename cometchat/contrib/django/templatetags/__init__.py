@@ -1,1 +1,7 @@
 """What ``{% load %}`` finds."""
+
+from __future__ import annotations
+
+from typing import List
+
+__all__: List[str] = []

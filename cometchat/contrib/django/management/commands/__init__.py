@@ -1,1 +1,7 @@
 """A module a command."""
+
+from __future__ import annotations
+
+from typing import List
+
+__all__: List[str] = []

@@ -31,12 +31,13 @@ class Screen:
 
     :param stream: default: standard output as it is now.
     :param secrets: texts that are never printed: a server's error message may quote a token.
+    :param plain: print no colours, whatever the stream and the environment are.
     """
 
-    def __init__(self, stream: Optional[TextIO] = None, secrets: Iterable[str] = ()) -> None:
+    def __init__(self, stream: Optional[TextIO] = None, secrets: Iterable[str] = (), plain: bool = False) -> None:
         self._stream = sys.stdout if stream is None else stream
         self._secrets = list(secrets)
-        self._rich = _rich_console(self._stream)
+        self._rich = None if plain or not _wants_colour(self._stream) else _rich_console(self._stream)
 
     @property
     def is_terminal(self) -> bool:
@@ -67,7 +68,7 @@ class Screen:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets. One of a few letters is no real one, and would take words apart."""
+    """The text without the secrets. A secret of a few letters is not a real one, and would take words apart."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, HIDDEN)
@@ -81,17 +82,22 @@ def one_line(text: object) -> str:
 
 
 def visible(text: str, longest: int = 400) -> str:
-    """What a stranger wrote, for one line of a terminal: whatever is no printable sign is escaped, the rest cut off."""
+    """What a stranger wrote, for one line of a terminal: what is not printable is escaped, the rest is cut off."""
     signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:longest])
     return "".join(signs) + ("…" if len(text) > longest else "")
 
 
+def _wants_colour(stream: TextIO) -> bool:
+    """``NO_COLOR`` goes before ``FORCE_COLOR``, and both before the kind of the stream."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()
+
+
 def _rich_console(stream: TextIO) -> Any:
-    """Return a rich console; None without rich, without a terminal, or if colour is not wanted."""
-    if not stream.isatty() or os.environ.get("NO_COLOR"):
-        return None
+    """Return a rich console; None without rich."""
     try:
         from rich.console import Console
     except ImportError:
         return None
-    return Console(file=stream)
+    return Console(file=stream, force_terminal=True)

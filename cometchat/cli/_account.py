@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 from dataclasses import dataclass, field
 from typing import Any, List, Mapping, Optional, Tuple
 
 from cometchat import AppSettings, Client, User
 
-from .errors import UsageError
+from ._errors import UsageError
+from ._screen import one_line
 
 
 def add_account_options(parser: argparse.ArgumentParser) -> None:
@@ -81,6 +83,8 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
         "ca_certs": options.ca_certs,
     }
     hosts = {name: value for name, value in hosts.items() if value}
+    for name in ("admin_host", "client_host"):
+        _check_host(name, str(hosts.get(name, "")))
     auth_key, auth_token = _credential(options, values)
     if not app_id:
         raise UsageError("no app id: give --app-id or set COMETCHAT_APP_ID")
@@ -93,6 +97,17 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     if auth_key and not uid:
         raise UsageError("an auth key needs a user: give --uid or set COMETCHAT_UID")
     return Account(app_id, region, uid, auth_key, auth_token, hosts)
+
+
+def _check_host(name: str, address: str) -> None:
+    """Refuse what reads as a scheme, and would be taken as a host with an empty port.
+
+    :raises UsageError: such as for ``htp:/bad``.
+    """
+    if re.match(r"[^/]*:(/(?!/)|$)", address):
+        option, variable = f"--{name.replace('_', '-')}", f"COMETCHAT_{name.upper()}"
+        expected = 'host[:port][/path], or the same after "http://" or "https://"'
+        raise UsageError(f"{option} ({variable}): expected {expected}, got {one_line(address)!r}")
 
 
 def _credential(options: argparse.Namespace, values: Mapping[str, str]) -> Tuple[Optional[str], Optional[str]]:

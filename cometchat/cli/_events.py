@@ -141,7 +141,7 @@ def _name(thing: Any) -> str:
     """A user or a group, by uid or guid."""
     if isinstance(thing, User):
         return thing.uid
-    return thing.guid if isinstance(thing, Group) else "somebody"
+    return thing.guid if isinstance(thing, Group) else "?"
 
 
 def _ways(thing: Any) -> str:

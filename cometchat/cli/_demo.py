@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Dict, List, NamedTuple, Optional, Sequenc
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener, __version__
 
-from .errors import Failed
-from .sandbox import make_sandbox
-from .screen import Screen, Span, one_line
+from ._errors import Failed
+from ._sandbox import make_sandbox
+from ._screen import Screen, Span, one_line
 
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show every step; 0 only if all of them were seen."""
-    screen = Screen()
+    screen = Screen(plain=options.no_color)
     with make_sandbox() as sandbox:
         # The reconnect strategy is the default one: what is shown is what you get.
         settings = sandbox.settings(
@@ -126,23 +126,24 @@ class _Demo:
         user = self._client.login(_UID, self._sandbox.auth_key)
         self._check(user.uid == _UID, "the login returned another user")
         self._check_request("PUT", "/me")
-        self._tell(said=f"login() returned {user.name} ({user.uid}); the answer brought the jwt for the WebSocket")
+        said = f"login() returned {user.name} ({user.uid}); the answer brought the jwt for the WebSocket"
+        self._print_step(said=said)
 
     def _connect(self) -> None:
         self._title("Connect over WebSocket")
         self._client.connect(timeout=self._left())
         calls = self._expect("on_connecting", "on_connected")
         self._check(self._sandbox.wait_for_connections(1, self._left()), "the stand-in has no authenticated connection")
-        self._tell(calls)
+        self._print_step(calls)
         trip = self._client.ping(self._left())
-        self._tell(said=f"ping() took {trip * 1000:.1f} ms: the heartbeat's frames go both ways")
+        self._print_step(said=f"ping() took {trip * 1000:.1f} ms: the heartbeat's frames go both ways")
         self._check_status(CometChatWSState.CONNECTED)
 
     def _lose(self) -> None:
         self._title("Lose the connection: the stand-in resets it, like a network that breaks")
         self._check(self._sandbox.drop_connections() == 1, "there was no connection to drop")
         self._lost_at = time.monotonic()
-        self._tell(
+        self._print_step(
             self._expect("on_connection_error", "on_disconnected", "on_connecting"),
             remark="by itself, after a random 0 to 1 s; longer each time that it fails",
             wire=False,  # should the first retry be here already, it belongs to the next step
@@ -152,19 +153,19 @@ class _Demo:
         self._title("Come back")
         calls = self._expect("on_connected")
         self._check(self._sandbox.wait_for_connections(1, self._left()), "the stand-in has no authenticated connection")
-        self._tell(calls, remark=f"back, {calls[-1].time - self._lost_at:.2f} s after the loss")
+        self._print_step(calls, remark=f"back, {calls[-1].time - self._lost_at:.2f} s after the loss")
         self._check_status(CometChatWSState.CONNECTED)
 
     def _throttle(self) -> None:
         self._title("Be throttled: the service sets MODE to LIMITED_TRANSIENT")
         self._sandbox.set_mode("LIMITED_TRANSIENT")
-        self._tell(self._expect("on_feature_throttled"))
+        self._print_step(self._expect("on_feature_throttled"))
         self._check_status(CometChatWSState.FEATURE_THROTTLED)
 
     def _restore(self) -> None:
         self._title("Recover: MODE is DEFAULT again")
         self._sandbox.set_mode("DEFAULT")
-        self._tell(self._expect("on_connected"), remark="all features are back")
+        self._print_step(self._expect("on_connected"), remark="all features are back")
         self._check_status(CometChatWSState.CONNECTED)
 
     def _leave(self) -> None:
@@ -173,7 +174,7 @@ class _Demo:
         calls = self._expect("on_disconnected")
         self._check(self._sandbox.wait_for_connections(0, self._left()), "the stand-in still has the connection")
         self._check_request("DELETE", "/me")
-        self._tell(calls, said="logout() returned: the connection is closed, the token void")
+        self._print_step(calls, said="logout() returned: the connection is closed, the token void")
         self._check_status(CometChatWSState.DISCONNECTED)
 
     # Seeing.
@@ -219,7 +220,7 @@ class _Demo:
         self._screen.line()
         self._screen.line((f"{self._step}. {text}", "title"))
 
-    def _tell(self, calls: Sequence[_Call] = (), *, remark: str = "", said: str = "", wire: bool = True) -> None:
+    def _print_step(self, calls: Sequence[_Call] = (), *, remark: str = "", said: str = "", wire: bool = True) -> None:
         """Print what this step brought, in the order in which it happened.
 
         :param remark: on the last call, in place of the usual one.

@@ -104,7 +104,7 @@ class HostProbe:
         return f"{version}, certificate trusted{_validity(certificate)}"
 
     def close(self) -> None:
-        """Let the probing connection go."""
+        """Close the probing connection."""
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.close()

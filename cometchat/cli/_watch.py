@@ -18,10 +18,10 @@ from typing import Any, Dict, Optional
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
 
-from .account import Account, add_account_options, read_account
-from .errors import Failed, UsageError
-from .events import Event, error_record, line_of, listen, record_of
-from .screen import Screen, one_line, visible
+from ._account import Account, add_account_options, read_account
+from ._errors import Failed, UsageError
+from ._events import Event, error_record, line_of, listen, record_of
+from ._screen import Screen, one_line, visible
 
 #: The exit code after Ctrl-C, SIGTERM, or when the reader of the output has gone: that is how a watch ends.
 INTERRUPTED = 0
@@ -92,11 +92,14 @@ def run(options: argparse.Namespace) -> int:
     if options.outbox is not None and not options.events:
         raise UsageError("--outbox FILE needs --events")
     account = read_account(options)
-    screen = Screen(secrets=account.secrets)
+    screen = Screen(secrets=account.secrets, plain=options.no_color)
     entries: queue.SimpleQueue[Entry] = queue.SimpleQueue()
     deadline = None if options.timeout is None else time.monotonic() + options.timeout
     watch = _Watch(screen, options.json, options.until)
-    with contextlib.closing(Client(account.app_id, account.settings(outbox_path=options.outbox))) as client:
+    settings = account.settings(
+        outbox_path=options.outbox, subscription_type="ALL_USERS" if options.events else "NONE"
+    )
+    with contextlib.closing(Client(account.app_id, settings)) as client:
         client.add_connection_listener("watch", _Feed(entries))
         if options.events:
             listen(client, lambda event: entries.put(Entry(time.time(), event=event)))
@@ -139,7 +142,7 @@ class _Watch:
         :raises Failed: there is nothing more to wait for.
         """
         if entry.event is not None:
-            self._tell(entry.time, entry.event)
+            self._print_event(entry.time, entry.event)
             return False
         before = self._status
         self._status = entry.status or before
@@ -165,7 +168,7 @@ class _Watch:
             raise self.failure("no further attempt is made")
         return False
 
-    def _tell(self, moment: float, event: Event) -> None:
+    def _print_event(self, moment: float, event: Event) -> None:
         if self._as_json:
             self._screen.line(json.dumps({"time": _utc(moment), **record_of(event)}))
             return

@@ -30,8 +30,8 @@ _BY_CODE = {
         " app id and the time of this try.",
     ),
     "WS_AUTH_FAIL": Advice(
-        "The server refused the jwt. The SDK fetched a fresh one and that was refused as well, so trying again with the"
-        " same login is no use.",
+        "The server refused the jwt. The SDK fetched a fresh one and that was refused as well, so another try with"
+        " the same login does not help.",
         "Check that the user still exists and is not deactivated, and that app id and region belong together; then log"
         " in again. A revoked auth token needs a new one.",
     ),
@@ -109,8 +109,9 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
         r"DNS:",
         Advice(
             "The name has no address, as far as this machine can find out.",
-            "Check app id and region (they are part of the name) and any host override for typing mistakes; check this"
-            " machine's DNS and network with another name.",
+            "Check app id and region, which are part of the name: the regions are us, eu and in, and a dedicated region"
+            " has a name of its own. Check any host override for typing mistakes, and this machine's DNS and network"
+            " with another name.",
         ),
     ),
     (
@@ -180,7 +181,7 @@ _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
     (
         r"handshake:",
         Advice(
-            "The WebSocket host answers, but not with an upgrade: a proxy strips the Upgrade header, or this is no"
+            "The WebSocket host answers, but not with an upgrade: a proxy strips the Upgrade header, or this is not a"
             " WebSocket server.",
             "Check any host override; try from another network.",
         ),

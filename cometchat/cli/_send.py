@@ -30,9 +30,9 @@ from cometchat import (
     TextMessage,
 )
 
-from .account import Account, add_account_options, read_account
-from .errors import Failed, UsageError
-from .screen import Screen, hide, one_line
+from ._account import Account, add_account_options, read_account
+from ._errors import Failed, UsageError
+from ._screen import Screen, hide, one_line
 
 #: The exit code after Ctrl-C and SIGTERM: the message was not seen to be delivered.
 INTERRUPTED = 1
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         settings_refresh_interval=0,
         subscription_type="NONE",
     )
-    screen = Screen(secrets=account.secrets)
+    screen = Screen(secrets=account.secrets, plain=options.no_color)
     with contextlib.closing(Client(account.app_id, settings)) as client:
         post = _Post(client, account, path, deadline)
         post.take(message)
@@ -138,7 +138,7 @@ def _standard_input() -> str:
     try:
         text = sys.stdin.read()
     except UnicodeDecodeError as error:
-        raise UsageError(f"standard input is no text in {error.encoding}") from error
+        raise UsageError(f"standard input is not text in {error.encoding}") from error
     return text[:-1] if text.endswith("\n") else text
 
 
@@ -147,7 +147,7 @@ def _checked(text: str) -> str:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise UsageError("the message is no text in this terminal's encoding") from error
+        raise UsageError("the message is not text in this terminal's encoding") from error
     return text
 
 
@@ -155,7 +155,7 @@ def _json_object(text: str) -> Dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"--data is no JSON: {error}") from error
+        raise UsageError(f"--data is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise UsageError('--data must be a JSON object, such as {"key": "value"}')
     _checked(json.dumps(value, ensure_ascii=False))

@@ -8,8 +8,8 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any, List, Optional
 
-from .errors import Failed, UsageError
-from .screen import Screen
+from ._errors import Failed, UsageError
+from ._screen import Screen
 
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
         reason = getattr(error, "strerror", None) or error
         raise Failed(f"can't serve on {options.host}, port {options.port}: {reason}") from error
     try:
-        _introduce(Screen(), sandbox)
+        _introduce(Screen(plain=options.no_color), sandbox)
         sandbox.serve_forever()
     finally:
         sandbox.stop()

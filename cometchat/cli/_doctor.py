@@ -1,29 +1,34 @@
 """doctor: what works and what does not, step by step, and what to do about it
 
-The steps go from the bottom up, each with its time and verdict. The first failure ends it, and is explained.
+The steps go from the bottom up, each with its time and verdict. The first failure ends it, and is explained: once, on
+standard output.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import textwrap
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from cometchat import Client, CometChatException
 
-from .account import Account, add_account_options, read_account
-from .advice import Advice, advice_for, network_advice
-from .errors import Failed, UsageError
-from .probes import HostProbe, Problem, Skipped
-from .screen import Screen, one_line
+from ._account import Account, add_account_options, read_account
+from ._advice import Advice, advice_for, network_advice
+from ._errors import UsageError
+from ._probes import HostProbe, Problem, Skipped
+from ._screen import Screen, hide, one_line
 
 #: The exit code after Ctrl-C: the examination has not come to its end.
 INTERRUPTED = 1
 
 _WIDTH = 100
+
+#: The regions that CometChat names. A dedicated region has a name of its own.
+_REGIONS = ("us", "eu", "in")
 
 
 class _Finding(NamedTuple):
@@ -34,10 +39,24 @@ class _Finding(NamedTuple):
     timed: bool = True
 
 
-class _Failure(NamedTuple):
+class _Result(NamedTuple):
+    """How a step ended. ``seconds`` is None where the step has no time of its own."""
+
     step: str
-    text: str
-    advice: Advice
+    verdict: str
+    seconds: Optional[float] = None
+    text: str = ""
+    advice: Optional[Advice] = None
+
+
+#: Verdict -> (sign, style of the sign, style of the text).
+_SIGNS: Mapping[str, Tuple[str, str, str]] = {
+    "passed": ("✓", "good", ""),
+    "warning": ("!", "warn", "warn"),
+    "skipped": ("-", "dim", "dim"),
+    "failed": ("✗", "bad", "bad"),
+    "not tried": ("-", "dim", "dim"),
+}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +65,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=10.0, help="limit for each step (default: 10)"
     )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -53,49 +73,90 @@ def run(options: argparse.Namespace) -> int:
     if not 0 < options.timeout <= 3600:
         raise UsageError("--timeout must be a number of seconds above 0, at most 3600")
     account = read_account(options)
-    screen = Screen(secrets=account.secrets)
+    screen = Screen(secrets=account.secrets, plain=options.no_color)
+    results: List[_Result] = []
     with contextlib.closing(_Examination(account, options.timeout)) as examination:
-        failure = _walk(screen, examination.steps())
-    screen.line()
-    if failure is None:
-        screen.line(("Every step passed.", "good"))
-        return 0
-    screen.line((f"It fails at: {failure.step}", "bad"))
-    _explain(screen, "What it means", failure.advice.meaning)
-    _explain(screen, "What to do", failure.advice.action)
-    raise Failed(f"{failure.step}: {failure.text}")
+        for result in _walk(examination.steps()):
+            results.append(result)
+            if not options.json:
+                _show(screen, result)
+        hosts = examination.hosts()
+    failure = next((result for result in results if result.verdict == "failed"), None)
+    if options.json:
+        screen.line(json.dumps(_as_object(results, failure, hosts, account.secrets)))
+    else:
+        _conclude(screen, failure, hosts)
+    return 0 if failure is None else 1
 
 
 _Step = Tuple[str, Callable[[], _Finding]]
 
 
-def _walk(screen: Screen, steps: List[_Step]) -> Optional[_Failure]:
-    """Do the steps up to the first failure, and print a line for each."""
-    failure: Optional[_Failure] = None
+def _walk(steps: List[_Step]) -> Iterator[_Result]:
+    """Do the steps up to the first failure."""
+    failed = False
     carried = 0.0  # the time of a step that is timed with the next one
     for name, step in steps:
-        if failure is not None:
-            screen.line((f"-  {name:<16}{'':>9}  not tried", "dim"))
+        if failed:
+            yield _Result(name, "not tried")
             continue
         started = time.monotonic()
-        sign, text, style, timed = "✓", "", "good", True
+        timed = True
+        verdict, text, advice = "failed", "", None
         try:
             text, style, timed = step()
-            sign = "✓" if style == "good" else "!"
+            verdict = "passed" if style == "good" else "warning"
         except Skipped as reason:
-            sign, text, style, timed = "-", f"skipped: {reason}", "dim", False
+            verdict, text, timed = "skipped", f"skipped: {reason}", False
         except Problem as problem:
-            sign, text, style = "✗", str(problem), "bad"
-            failure = _Failure(name, text, network_advice(text))
+            text, advice = str(problem), network_advice(str(problem))
         except CometChatException as error:
-            sign, text, style = "✗", str(error), "bad"
-            failure = _Failure(name, text, advice_for(error))
+            text, advice = str(error), advice_for(error)
         took = carried + time.monotonic() - started
         carried = 0.0 if timed else took
-        shown = f"{took:.3f} s" if timed else ""
-        colour = "" if style == "good" else style
-        screen.line((f"{sign}  ", style), f"{name:<16}", (f"{shown:>9}  ", "dim"), (one_line(text), colour))
-    return failure
+        failed = verdict == "failed"
+        yield _Result(name, verdict, took if timed else None, one_line(text), advice)
+
+
+def _show(screen: Screen, result: _Result) -> None:
+    """Print the line of a step."""
+    sign, style, colour = _SIGNS[result.verdict]
+    if result.verdict == "not tried":
+        screen.line((f"{sign}  {result.step:<16}{'':>9}  not tried", style))
+        return
+    shown = "" if result.seconds is None else f"{result.seconds:.3f} s"
+    screen.line((f"{sign}  ", style), f"{result.step:<16}", (f"{shown:>9}  ", "dim"), (result.text, colour))
+
+
+def _conclude(screen: Screen, failure: Optional[_Result], hosts: List[str]) -> None:
+    screen.line()
+    if failure is None:
+        screen.line(("Every step passed.", "good"))
+    else:
+        screen.line((f"It fails at: {failure.step}", "bad"))
+        if failure.advice is not None:
+            _explain(screen, "What it means", failure.advice.meaning)
+            _explain(screen, "What to do", failure.advice.action)
+    if hosts:
+        _explain(screen, "Hosts in use", ", ".join(hosts))
+
+
+def _as_object(
+    results: List[_Result], failure: Optional[_Result], hosts: List[str], secrets: List[str]
+) -> Dict[str, Any]:
+    steps = [
+        {"step": each.step, "verdict": each.verdict, "seconds": each.seconds, "text": hide(each.text, secrets)}
+        for each in results
+    ]
+    record: Dict[str, Any] = {"ok": failure is None, "hosts": hosts, "steps": steps, "failure": None}
+    if failure is not None and failure.advice is not None:
+        record["failure"] = {
+            "step": failure.step,
+            "error": hide(failure.text, secrets),
+            "meaning": failure.advice.meaning,
+            "action": failure.advice.action,
+        }
+    return record
 
 
 def _explain(screen: Screen, title: str, text: str) -> None:
@@ -137,8 +198,12 @@ class _Examination:
             ("ping", self.ping),
         ]
 
+    def hosts(self) -> List[str]:
+        """The hosts that the client uses, as ``host:port``, as far as they are known."""
+        return list(dict.fromkeys(probe.name for probe in (*self._api, *self._socket)))
+
     def close(self) -> None:
-        """Let every connection go."""
+        """Close the client and every connection."""
         for probe in (*self._api, *self._socket):
             probe.close()
         if self._client is not None:
@@ -159,7 +224,11 @@ class _Examination:
         urls = [info.client_url] if self._account.auth_token else [info.admin_url, info.client_url]
         self._api = self._probes(urls)
         where = " and ".join(probe.name for probe in self._api)
-        return _Finding(f"app {self._account.app_id} at {where}; login: {self._account.who}")
+        text = f"app {self._account.app_id} at {where}; login: {self._account.who}"
+        region = self._account.region
+        if region is not None and region not in _REGIONS and not self._account.hosts:
+            return _Finding(f"{text}; region {region!r} is not one of {', '.join(_REGIONS)}: is it your own?", "warn")
+        return _Finding(text)
 
     def login(self) -> _Finding:
         """The HTTP calls of a login."""
@@ -216,13 +285,17 @@ class _Examination:
         return list({probe.name: probe for probe in probes}.values())
 
     def _probe(self, probes: List[HostProbe], layer: Callable[[HostProbe], str]) -> _Finding:
-        """One layer of each host. Skipped where it is for all of them."""
-        found, skipped = [], None
+        """One layer of each host. Skipped where it is for all of them; all that fail are named."""
+        found, failed, skipped = [], [], None
         for probe in probes:
             try:
                 found.append(layer(probe))
             except Skipped as reason:
                 skipped = reason
+            except Problem as problem:
+                failed.append(str(problem))
+        if failed:
+            raise Problem("; ".join(failed))
         if not found:
             raise skipped or Skipped("the server named no host")
         return _Finding("; ".join(found))
