@@ -4,3 +4,9 @@
 which an extra of the same name installs (``pip install 'cometchat[django]'``). ``web`` contains what web applications
 of any framework share.
 """
+
+from __future__ import annotations
+
+from typing import List
+
+__all__: List[str] = []
