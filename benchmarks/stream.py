@@ -139,7 +139,8 @@ def listeners(context: Context) -> Result:
 def _dispatch(context: Context) -> "tuple[List[float], List[float]]":
     """Microseconds of the dispatcher for an event that is decoded and queued, and of a bare loop."""
     from cometchat import UserListener
-    from cometchat._runtime.delivery import Dispatcher, EventQueue, ListenerRegistry
+    from cometchat._runtime._registry import ListenerRegistry
+    from cometchat._runtime.delivery import Dispatcher, EventQueue
     from cometchat._runtime.delivery._queue import Event
 
     from .subjects import CROWD, Heard

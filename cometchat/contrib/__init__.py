@@ -1,12 +1,12 @@
-"""What the SDK brings for other libraries, a module for each: none is loaded by ``import cometchat``.
+"""What the SDK provides for other libraries. ``import cometchat`` loads none of it.
 
-A module imports the library it is named after, which its extra installs (``pip install 'cometchat[django]'``), and of
-the SDK the public names only. ``web``, ``settings``, ``serving`` and ``process`` need no library: they are what web
-applications of any framework share.
+``django``, ``flask``, ``redis``, ``prometheus`` and ``opentelemetry`` are named after the library that they import,
+which an extra of the same name installs (``pip install 'cometchat[django]'``). ``web`` contains what web applications
+of any framework share.
 """
 
 from __future__ import annotations
 
 from typing import List
 
-__all__: List[str] = []  # import the module that you need, such as cometchat.contrib.flask
+__all__: List[str] = []

@@ -1,6 +1,6 @@
 """What is measured of a client: one table, which Prometheus and OpenTelemetry both read.
 
-The rule of this module: it knows neither library, asks a client for nothing but its status and ``stats()``, and takes
+This module knows neither library, asks a client only for its status and ``stats()``, and takes
 no lock of its own: a slow or stuck reader of metrics holds nothing that a connection waits for.
 """
 
@@ -9,7 +9,9 @@ from __future__ import annotations
 import enum
 from typing import Callable, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, Type, Union
 
-from cometchat import Client, CometChat, CometChatException, CometChatWSState, InvalidArgumentException, Stats
+from cometchat import Client, CometChat, CometChatException, CometChatWSState, Stats
+
+from ._arguments import wrong
 
 #: Whose numbers they are: a client, or the class of the shared one.
 Source = Union[Client, Type[CometChat]]
@@ -32,7 +34,7 @@ MAX_CODES = 50
 MAX_CODE_LENGTH = 64
 OTHER = "other"
 
-#: What there is to tell of a CometChat before ``init``.
+#: The numbers of CometChat before ``init``.
 NOTHING = Stats(
     attempts=0,
     connects=0,
@@ -57,11 +59,11 @@ class Kind(enum.Enum):
 
     COUNTER = "counter"  # only grows, from 0
     LEVEL = "level"  # goes up and down; those of several clients may be added up
-    VALUE = "value"  # goes up and down; a sum says nothing
+    VALUE = "value"  # goes up and down; a sum has no meaning
 
 
 class Reading(NamedTuple):
-    """A client, looked at once."""
+    """What a client reported at one moment."""
 
     status: CometChatWSState
     stats: Stats
@@ -72,7 +74,7 @@ class Metric(NamedTuple):
 
     :ivar name: with dots, without a unit and without ``_total``: each library adds what is its custom.
     :ivar unit: of UCUM; in braces what is counted.
-    :ivar read: value of the label (``""`` where there is no label) -> number. Empty: nothing to tell yet.
+    :ivar read: value of the label (``""`` where there is no label) -> number. Empty: no value yet.
     """
 
     name: str
@@ -84,29 +86,29 @@ class Metric(NamedTuple):
 
 
 class Clients:
-    """Clients by the names that their series carry. A change is one operation on a dict, and needs no lock."""
+    """Clients by the names that their series carry. A change is one operation on a dict, so that no thread waits."""
 
     def __init__(self) -> None:
         self._named: Dict[str, Source] = {}
 
     def add(self, name: str, client: Source) -> None:
-        """The same client under the same name again: nothing.
+        """Add a client. No-op when it has this name already.
 
         :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, no string, or another client's.
         """
         if not isinstance(client, Client) and client is not CometChat:
-            raise invalid("client", f"give a Client or the class CometChat, not {type(client).__name__}")
+            raise wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
         if not isinstance(name, str) or not name:
-            raise invalid("name", "give the value of the label 'client', such as \"default\"")
+            raise wrong("name", "give the value of the label 'client', such as \"default\"")
         if self._named.setdefault(name, client) is not client:
-            raise invalid("name", f"another client has the name {name!r}: give each its own, or remove that one first")
+            raise wrong("name", f"another client has the name {name!r}: give each its own, or remove that one first")
 
     def remove(self, name: str) -> None:
-        """An unknown name: nothing."""
+        """Remove a client. No-op if the name is unknown."""
         self._named.pop(name, None)
 
     def read(self) -> List[Tuple[str, Reading]]:
-        """Look at each of them once."""
+        """Read each of them once."""
         return [(name, look(client)) for name, client in list(self._named.items())]
 
     def __bool__(self) -> bool:
@@ -114,7 +116,7 @@ class Clients:
 
 
 def look(client: Source) -> Reading:
-    """Look at a client; before ``CometChat.init`` it is ``disconnected``, and nothing has happened."""
+    """Read a client; before ``CometChat.init`` it is ``disconnected``, and all numbers are 0."""
     status = client.get_connection_status()
     try:
         return Reading(status, client.stats())
@@ -122,13 +124,6 @@ def look(client: Source) -> Reading:
         if error.code != "COMETCHAT_INITIALIZATION_NOT_DONE":
             raise
         return Reading(status, NOTHING)
-
-
-def invalid(parameter: str, expected: str) -> InvalidArgumentException:
-    """The error of a wrong argument: what would be right, or what is wrong with it."""
-    return InvalidArgumentException(
-        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}.", name=parameter
-    )
 
 
 def _one(value: Callable[[Stats], Optional[float]]) -> Callable[[Reading], Mapping[str, float]]:
@@ -215,7 +210,7 @@ METRICS: Tuple[Metric, ...] = (
         "cometchat.ignored.frames",
         COUNTER,
         "{frame}",
-        "Frames received that say nothing to this SDK.",
+        "Frames received that this SDK does not use.",
         _one(lambda s: s.frames_ignored),
     ),
     Metric(

@@ -1,6 +1,6 @@
 """OpenTelemetry metrics (``pip install 'cometchat[opentelemetry]'``): a client's numbers as observable instruments.
 
-The rule of this module: it knows the API package only. Which SDK, exporter and interval is your program's choice;
+This module uses the API package only. Your program chooses the SDK, the exporter and the interval;
 without an SDK it costs nothing. Each collection asks a client for its status and ``stats()``, on the reader's thread.
 """
 
@@ -11,9 +11,10 @@ from typing import Any, Callable, Iterable, List, Optional
 
 from cometchat import __version__
 
+from ._arguments import wrong
 from ._extras import naming_the_extra
 from ._fork_lock import ForkLock
-from ._metrics import METRICS, Clients, Kind, Metric, Source, invalid
+from ._metrics import METRICS, Clients, Kind, Metric, Source
 
 with naming_the_extra("opentelemetry"):
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation, get_meter_provider
@@ -25,7 +26,7 @@ SCOPE = "cometchat"
 
 
 class Instrumentation:
-    """What :func:`instrument` returns. As a context manager it calls :meth:`close` at its end."""
+    """The handle that :func:`instrument` returns. It is also a context manager, which calls :meth:`close`."""
 
     def __init__(self, clients: Any, name: str) -> None:
         # Any: the signature is in the reference, where the class of an inner module has no place.
@@ -33,7 +34,7 @@ class Instrumentation:
         self._name = name
 
     def close(self) -> None:
-        """Stop to export the client's numbers, and release the client. No-op when called twice. Any thread."""
+        """Stop reporting the client's numbers, and release it. No-op when called twice. Any thread."""
         clients, self._clients = self._clients, None
         if clients is not None:
             clients.remove(self._name)
@@ -48,20 +49,20 @@ class Instrumentation:
 def instrument(
     client: Source, meter_provider: Optional[MeterProvider] = None, *, name: str = "default"
 ) -> Instrumentation:
-    """Tell a client's numbers at each collection, until the returned handle is closed. Any thread.
+    """Report a client's numbers at each collection, until the returned handle is closed. Any thread.
 
-    The same client under the same name again: nothing new, and either handle ends it. The handle need not be kept.
-    Close it with the client, or its last numbers stay. ``CometChat`` may be given before ``init``.
+    If the same client has the same name already, nothing changes, and either handle ends it. You need not keep the
+    handle. Close it with the client, or its last numbers stay. ``CometChat`` may be given before ``init``.
 
     :param client: a ``Client``, or the class ``CometChat``.
     :param meter_provider: default: the global one, which may be set later.
-    :param name: the value of the attribute ``client``, by which several in one process are told apart.
+    :param name: the value of the attribute ``client``, which distinguishes several clients of a process.
     :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or another client's;
         ``INVALID_METER_PROVIDER``.
     """
     provider = get_meter_provider() if meter_provider is None else meter_provider
     if not isinstance(provider, MeterProvider):
-        raise invalid("meter_provider", f"give a MeterProvider, not {type(provider).__name__}")
+        raise wrong("meter_provider", f"give a MeterProvider, not {type(provider).__name__}")
     with _lock:
         clients = _clients_of(provider)
         clients.add(name, client)
@@ -69,11 +70,11 @@ def instrument(
 
 
 def _clients_of(provider: MeterProvider) -> Clients:
-    """Those whose numbers the provider's instruments tell. It would ignore further instruments of the same name."""
+    """The clients that the provider's instruments report. It would ignore more instruments of the same name."""
     global _globals
     clients = _providers.get(provider)
     if clients is None and provider is get_meter_provider():
-        # The global provider was set after it was used: the instruments have gone over to it.
+        # The global provider was set after it was used: the instruments have moved to it.
         clients = _globals
     if clients is None:
         clients = Clients()
@@ -107,7 +108,7 @@ def _observer(metric: Metric, clients: Clients) -> Callable[[CallbackOptions], I
     return observe
 
 
-#: An instrument can't be taken back: one set a provider, made once. No value of it may hold on to its provider.
+#: An instrument can't be removed: each provider has one set, made once. No value may refer to its provider.
 _providers: weakref.WeakKeyDictionary[MeterProvider, Clients] = weakref.WeakKeyDictionary()
 _globals: Optional[Clients] = None
 _lock = ForkLock()

@@ -1,6 +1,6 @@
 """Prometheus, through prometheus-client (``pip install 'cometchat[prometheus]'``): a client's numbers at each scrape.
 
-The rule of this module: nothing is counted here, and nothing runs between scrapes. Each scrape asks a client for its
+This module counts nothing, and runs nothing between scrapes. Each scrape asks a client for its
 status and ``stats()``, on the thread that answers the scrape.
 """
 
@@ -10,9 +10,10 @@ import os
 import weakref
 from typing import Iterable, List, Sequence, Tuple, Union
 
+from ._arguments import wrong
 from ._extras import naming_the_extra
 from ._fork_lock import ForkLock
-from ._metrics import METRICS, Clients, Kind, Metric, Reading, Source, invalid
+from ._metrics import METRICS, Clients, Kind, Metric, Reading, Source
 
 with naming_the_extra("prometheus"):
     from prometheus_client import REGISTRY, CollectorRegistry
@@ -28,7 +29,7 @@ _UNITS = {"By": "bytes", "s": "seconds"}
 
 
 class CometChatCollector(Collector):
-    """The clients of one registry. :func:`register` makes it; to be made by hand only where that does not fit."""
+    """The clients of one registry. :func:`register` makes it; make it yourself only if that does not fit."""
 
     def __init__(self) -> None:
         self._clients = Clients()
@@ -50,7 +51,7 @@ class CometChatCollector(Collector):
         return [_family(metric, ()) for metric in METRICS]
 
     def collect(self) -> Iterable[Family]:
-        """The numbers as they are; called by the registry at each scrape, on the scrape's thread."""
+        """The current numbers; called by the registry at each scrape, on the scrape's thread."""
         readings = self._clients.read()
         return [_family(metric, readings) for metric in METRICS]
 
@@ -58,19 +59,19 @@ class CometChatCollector(Collector):
 def register(client: Source, name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
     """Show a client's numbers in a registry, until :func:`unregister`. Any thread.
 
-    The same client under the same name again: nothing. The registry keeps the client: unregister one that is closed,
+    No-op when the same client has the same name already. The registry keeps the client: unregister one that is closed,
     or its last numbers stay. ``CometChat`` may be registered before ``init``.
 
     :param client: a ``Client``, or the class ``CometChat``.
-    :param name: the value of the label ``client``, by which several in one process are told apart.
-    :param registry: prometheus-client's; one of your own is wanted where its multiprocess mode is on.
+    :param name: the value of the label ``client``, which distinguishes several clients of a process.
+    :param registry: prometheus-client's; its multiprocess mode needs one of your own.
     :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or another client's;
-        ``INVALID_REGISTRY``: none, or the default one in multiprocess mode, where it would show nothing.
+        ``INVALID_REGISTRY``: not a registry, or the default one in multiprocess mode, where it would show nothing.
     :raises ValueError: something else in the registry has one of the names.
     """
     _check(registry)
     if registry is REGISTRY and _is_multiprocess():
-        raise invalid(
+        raise wrong(
             "registry",
             "PROMETHEUS_MULTIPROC_DIR is set, and prometheus-client's multiprocess mode leaves out what is asked for "
             "at a scrape; give a CollectorRegistry of this process's own, served on its own port",
@@ -85,7 +86,7 @@ def register(client: Source, name: str = "default", registry: CollectorRegistry 
 
 
 def unregister(name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
-    """Show that client's numbers no more. An unknown name: nothing. Any thread.
+    """Stop showing a client's numbers. No-op if the name is unknown. Any thread.
 
     :raises CometChatException: ``INVALID_REGISTRY``.
     """
@@ -101,7 +102,7 @@ def unregister(name: str = "default", registry: CollectorRegistry = REGISTRY) ->
 
 def _check(registry: object) -> None:
     if not isinstance(registry, CollectorRegistry):
-        raise invalid("registry", f"give prometheus-client's CollectorRegistry, not {type(registry).__name__}")
+        raise wrong("registry", f"give prometheus-client's CollectorRegistry, not {type(registry).__name__}")
 
 
 def _is_multiprocess() -> bool:
@@ -119,6 +120,6 @@ def _family(metric: Metric, readings: Sequence[Tuple[str, Reading]]) -> Family:
     return family
 
 
-#: One collector a registry: two would be two metrics of one name.
+#: Each registry has one collector: two would have metrics of the same name.
 _collectors: weakref.WeakKeyDictionary[CollectorRegistry, CometChatCollector] = weakref.WeakKeyDictionary()
 _lock = ForkLock()

@@ -465,22 +465,11 @@ def test_a_collector_by_hand(party: Party, registry: CollectorRegistry) -> None:
 
 
 def test_a_scrape_waits_for_no_lock_of_the_connection(party: Party, registry: CollectorRegistry) -> None:
-    """With the locks of connection, run, account, inbox, queue, dispatcher, listeners and sender all held, it ends."""
+    """With the client's lock, the outbox's and the session store's turn all held, it ends."""
     client, _ = party.connected()
     register(client, registry=registry)
-    parts: Any = client
-    locks = [
-        parts._connection._lock,
-        parts._connection._run.lock,
-        parts._account._lock,
-        parts._inbox._lock,
-        parts._dispatcher._lock,
-        parts._dispatcher.queue._lock,
-        parts._registry._lock,
-        parts._sender._lock,
-        parts._outbox_store._lock,
-        parts._logging_in,
-    ]
+    core: Any = client._core
+    locks = [client._registry.lock, core.outbox_store._lock, core.account._store_turn]
     for lock in locks:
         assert lock.acquire(timeout=DEADLINE)
     try:

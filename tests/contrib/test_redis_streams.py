@@ -57,7 +57,9 @@ def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # n
 
     def make() -> Any:
         store = RedisStatusStore(redis_server.url, lease=1)
-        client = Client(sandbox.app_id, sandbox.settings(status_store=store, reconnect_wait=QUICK))
+        client = Client(sandbox.app_id, sandbox.settings(
+            status_store=store, reconnect_wait=QUICK, subscription_type="ALL_USERS"
+        ))
         made.append(client)
         client.login(UID, sandbox.auth_key)
         client.connect(DEADLINE)
@@ -110,6 +112,37 @@ def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make) ->
         with pytest.raises(CometChatException) as raised:
             away.lag()
     assert raised.value.code == "ERR_STATUS_STORE"
+
+
+def test_consumers_that_are_gone_are_removed(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:
+    """Deploys leave none: a worker that closes removes itself, and others remove one that was killed.
+
+    One that holds an event stays: the event would be lost with it.
+    """
+    from cometchat.contrib.redis import _streams
+
+    client, store = clients()
+    with EventStream(client, store, consumer="first") as stream, redis_server.client() as redis:
+
+        def names() -> List[str]:
+            return sorted(each["name"].decode() for each in redis.xinfo_consumers(stream.key, stream.group))
+
+        sandbox.send_message(OTHER_UID, UID, "text")
+        assert eventually(lambda: redis.xlen(stream.key) == 1, DEADLINE)
+        redis.xgroup_create(stream.key, stream.group, id="0")
+        redis.xreadgroup(stream.group, "killed-with-an-event", {stream.key: ">"}, count=1)
+        redis.xreadgroup(stream.group, "killed", {stream.key: ">"}, count=1)
+        monkeypatch.setattr(_streams, "_GONE_AFTER", 0.0)
+        worker = Worker()
+        stream.listen(worker)
+        assert eventually(lambda: "killed" not in names(), DEADLINE), names()
+        sandbox.send_message(OTHER_UID, UID, "more")
+        assert eventually(lambda: worker.texts == ["more"], DEADLINE)
+        assert eventually(lambda: names() == ["first", "killed-with-an-event"], DEADLINE), names()
+        stream.close()
+        assert eventually(lambda: names() == ["killed-with-an-event"], DEADLINE), names()
 
 
 def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811

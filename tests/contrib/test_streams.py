@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -178,6 +179,20 @@ def test_a_site_under_gevents_own_server_streams(sandbox: Sandbox) -> None:
             assert server.fetch("/pid")[0] == 200
 
 
+def test_waitress_stops_with_open_streams(sandbox: Sandbox) -> None:
+    """Two of its four threads may hold a stream; they do not keep it from stopping, which took five seconds."""
+    pytest.importorskip("waitress", reason="waitress is not installed")
+    port = free_port()
+    env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)), PYTHONPATH=os.pathsep.join([str(HERE), *sys.path]))
+    command = [sys.executable, "-m", "waitress", f"--listen=127.0.0.1:{port}", "--call", "flask_app:create_app"]
+    with served(command, port, env) as server, contextlib.ExitStack() as stack:
+        server.wait_until_it_answers("/pid")
+        pages = [stack.enter_context(contextlib.closing(stream(port))) for _ in range(3)]
+        answers = [page.getresponse() for page in pages]  # kept: a response that is garbage closes its connection
+        assert sorted(answer.status for answer in answers) == [200, 200, 204]
+        assert server.terminate(signal.SIGINT) < 3.0, server.output
+
+
 # ASGI.
 
 
@@ -201,8 +216,7 @@ def test_ten_thousand_failures_do_not_end_the_streams_of_asgi(
 ) -> None:
     """The wait grows to its limit and stays there, and then the pages get their pieces."""
     waits: List[float] = []
-    streams = _asgi.Streams(feed, jitter=lambda: 1.0)
-    streams._never = SimpleNamespace(wait=waits.append)  # type: ignore[assignment]
+    streams = _asgi.Streams(feed, jitter=lambda: 1.0, wait=waits.append)
 
     def events(gone: Any) -> Iterator[str]:
         if len(waits) < 10_000:

@@ -38,7 +38,7 @@ def flooded_client(sandbox: Sandbox, **settings: Any) -> Iterator[Program]:
     client = program("flood_client.py")
     try:
         where = {"app_id": sandbox.app_id, "auth_key": sandbox.auth_key, "url": sandbox.url}
-        client.call("start", **where, **settings)
+        client.call("start", **where, subscription_type="ALL_USERS", **settings)
         yield client
         assert client.call("close", timeout=60.0) == []
     finally:

@@ -34,7 +34,9 @@ class Switchboard:
         #: Somebody has asked.
         self.asked = threading.Event()
         factory = _wiring.socket_factory
-        monkeypatch.setattr(_wiring, "socket_factory", lambda settings, _: factory(settings, self.addresses))
+        monkeypatch.setattr(
+            _wiring, "socket_factory", lambda settings, _, *more: factory(settings, self.addresses, *more)
+        )
 
     def addresses(self, host: str, port: int) -> Any:
         """As the fault has it."""

@@ -182,10 +182,15 @@ class Party:
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
-    """Every test ends without a thread of the SDK, of the sandbox or of a server of these tests."""
+    """Every test ends without a thread of the SDK, of the sandbox or of a server of these tests.
+
+    A thread that an earlier test left is that test's failure, and not one of all that come after it.
+    """
+    before = threading.enumerate()
     yield
     deadline = time.monotonic() + DEADLINE
-    mine = [thread for thread in threading.enumerate() if thread.name.startswith(("cometchat-", "peer-", "test-"))]
+    new = [thread for thread in threading.enumerate() if thread not in before]
+    mine = [thread for thread in new if thread.name.startswith(("cometchat-", "peer-", "test-"))]
     for thread in mine:
         thread.join(max(0.0, deadline - time.monotonic()))
     assert [thread.name for thread in mine if thread.is_alive()] == []

@@ -246,7 +246,6 @@ class OneSeat:
         return lambda *args: None
 
 
-@pytest.mark.xfail(strict=True, reason="the connection thread does not wait while the status store is away")
 def test_without_its_status_store_a_client_is_disconnected(sandbox: Sandbox, party: Party) -> None:
     """No process knows which one may connect: ``disconnected``, one error, and no attempt until the store is back."""
     store = OneSeat()

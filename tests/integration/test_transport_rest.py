@@ -844,6 +844,16 @@ def test_a_repeatable_call_on_a_dead_connection(
     assert (0.5 <= watch.seconds < 1.0) if end == "hangs" else watch.seconds < SOON
 
 
+def test_nothing_is_repeated_after_close(serve: Serve, new_rest: NewRest) -> None:
+    """A call whose connection ends after close() fails, and makes no new connection."""
+    rest = new_rest()
+    script = ClosesOnRequest(1, lambda peer: rest.close())
+    url = http(serve(script))
+    get(rest, url)
+    error_of(lambda: get(rest, url), "ERR_CLIENT_CLOSED")
+    assert (script.methods, script.connections) == (["GET", "GET"], 1)
+
+
 def test_a_slow_server_is_not_asked_twice(serve: Serve, new_rest: NewRest) -> None:
     """A connection that was in use just now is alive: its server is slow, and the call has its whole time."""
     never, methods = threading.Event(), []

@@ -10,7 +10,7 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol._machine import ConnectionMachine
-from cometchat._protocol._states import Phase, Signal
+from cometchat._protocol._states import Signal
 from cometchat._runtime._counters import ERRORS, Counters, copy_of
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
@@ -230,24 +230,25 @@ def test_stats_stay_as_they_were(counted: Counted) -> None:
         before.attempts = 5  # type: ignore[misc]
 
 
-def test_counting_from_many_threads(counted: Counted) -> None:
-    """Nothing is lost where threads count at once, and reading goes on beside it."""
-    step = ConnectionMachine().handle(Signal.CONNECT, 0.0)
-    assert step.new is Phase.OPENING
-
-    def count() -> None:
-        for _ in range(2000):
-            counted.counters.frames([b"ab"])
-            counted.counters.pong(1.0)
-            counted.counters.step(step)
-            seen.append(counted.stats.ping_round_trip_mean)
-
+def test_reading_beside_the_connection_thread(counted: Counted) -> None:
+    """Only the connection thread counts frames and pongs; reading from another thread takes no lock, and fits."""
     seen: List[Any] = []
-    threads = [threading.Thread(target=count, name="test-count", daemon=True) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(DEADLINE)
+    begun, over = threading.Event(), threading.Event()
+
+    def read() -> None:
+        while not over.is_set():
+            seen.append(counted.stats.ping_round_trip_mean)
+            begun.set()
+
+    thread = threading.Thread(target=read, name="test-read", daemon=True)
+    thread.start()
+    assert begun.wait(DEADLINE)
+    for _ in range(2000):
+        counted.counters.frames([b"ab"])
+        counted.counters.pong(1.0)
+    over.set()
+    thread.join(DEADLINE)
     stats = counted.stats
-    assert (stats.frames_received, stats.bytes_received, stats.pings, stats.attempts) == (8000, 16000, 8000, 8000)
-    assert set(seen) == {1.0}
+    assert (stats.frames_received, stats.bytes_received, stats.pings) == (2000, 4000, 2000)
+    assert stats.ping_round_trip_mean == 1.0
+    assert set(seen) <= {None, 1.0}

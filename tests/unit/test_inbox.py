@@ -947,6 +947,7 @@ def test_another_user_begins_at_the_newest_id() -> None:
     house = House(newest=1000)
     house.up()
     house.take(1001)
+    assert house.told() == texts(1001)
     house.take(5, deletedAt=5)
     house.disconnect()
     house.inbox.forget()

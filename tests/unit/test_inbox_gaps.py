@@ -521,16 +521,17 @@ def test_a_loss_during_a_gap(house: Full) -> None:
     assert house.told() == texts(2, 3, 4, 5)
 
 
-def test_a_loss_during_a_gap_with_an_own_message_behind_it() -> None:
+def test_a_loss_during_a_gap_with_an_own_message_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """The own message is known, and newer by far: the next connection asks from where the gap began all the same."""
+    monkeypatch.setattr(inbox_module, "HELD", 1)
     house = Full(newest=1000)
     house.up()
     house.live(1001)
-    house.fill(1002)
-    house.take(1003 + 2 * OVERLAP, own=True)
+    house.fill(1002, 1003)
+    house.take(1004 + 2 * OVERLAP, own=True)
     house.lose_and_return()
     house.empty()
-    assert house.told() == texts(1001, 1002)
+    assert house.told() == texts(1001, 1002, 1003)
 
 
 def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
@@ -706,11 +707,11 @@ def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
 
     house.registry.add("message", "id", Listener())
     dispatcher = Dispatcher(house.registry, events, "test-dispatcher", lambda: "client 7")
-    numbers = range(1, 10_001)
+    numbers = range(1, 4001)
     for number in numbers:
         house.history.grow(number)
         house.take(number)
-        if number == 5000:
+        if number == 2000:
             assert events._stored <= limit and events.most_bytes <= max_bytes + 100
             dispatcher.start()
     house.settle()
@@ -719,4 +720,4 @@ def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
     assert heard == texts(*numbers)
     # A page, or what was held, may be put in where there was room for one.
     assert events.most <= min(limit, max_bytes // 100) + PAGE + HELD
-    assert house.inbox.fetched > 2500
+    assert house.inbox.fetched > 500

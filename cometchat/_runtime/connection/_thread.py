@@ -287,6 +287,8 @@ class ConnectionThread:
     def _before_wait(self, generation: Generation, retry_state: Any) -> None:
         """Tenacity says: once more."""
         self._state.rearm(generation)
+        if self._sharing is not None:
+            self._sharing.wait_while_away(generation.wake)
         self._state.signal(generation, Signal.RETRY, only_in=Phase.LOST)
         self._publish()
         if self._sharing is not None:

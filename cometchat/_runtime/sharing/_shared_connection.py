@@ -120,6 +120,12 @@ class SharedConnection:
         """Note the role that the newest socket has."""
         self._role = role
 
+    def wait_while_away(self, wake: Wakeup) -> None:
+        """After a loss, wait while the store does not know which process may connect."""
+        membership = self._membership
+        if membership is not None and membership.role.error is not None:
+            wake.wait()
+
     def wake_if_worthwhile(self, wake: Wakeup) -> None:
         """End the wait for the next attempt if there was news since the last one began.
 

@@ -254,7 +254,8 @@ class RequestsRest:
         try:
             return self._send(request, attempt)
         except requests.RequestException as error:
-            if not attempt.gave_up and not (isinstance(error, requests.ConnectionError) and _was_dead(error)):
+            was_dead = attempt.gave_up or (isinstance(error, requests.ConnectionError) and _was_dead(error))
+            if self._closed or not was_dead:
                 raise
         spent = attempt.patience if attempt.gave_up and attempt.patience is not None else 0.0
         return self._send(request._replace(timeout=request.timeout - spent), Attempt(max_idle=0.0))

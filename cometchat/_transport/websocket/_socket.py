@@ -321,7 +321,8 @@ class WebSocketClientSocket:
         status, headers = head = read_head(stream.recv)
         if status != 101:
             raise Refused(head)
-        expected = base64.b64encode(hashlib.sha1(f"{key}{_ACCEPT}".encode()).digest()).decode()  # nosec B324
+        digest = hashlib.sha1(f"{key}{_ACCEPT}".encode(), usedforsecurity=False).digest()
+        expected = base64.b64encode(digest).decode()
         if (
             headers.get("upgrade", "").lower() != "websocket"
             or "upgrade" not in headers.get("connection", "").lower().replace(" ", "").split(",")

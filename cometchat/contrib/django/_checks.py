@@ -1,4 +1,4 @@
-"""System checks of the setting ``COMETCHAT``: ``manage.py check`` and every command that checks tell what is wrong."""
+"""System checks of the setting ``COMETCHAT``: reported by ``manage.py check`` and every command that checks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from . import _conf
 
 
 def register() -> None:
-    """Have the checks run; again: nothing."""
+    """Register the checks. No-op when called twice."""
     checks.register(check_setting, "cometchat")
     checks.register(check_secrets, checks.Tags.security, deploy=True)
 
@@ -26,7 +26,7 @@ def check_setting(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> 
 
 
 def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
-    """``cometchat.W001``, with ``--deploy``: a credential stands in the settings file, where version control has it."""
+    """``cometchat.W001``, with ``--deploy``: a credential is in the settings file, where version control has it."""
     value = _conf.given()
     if not isinstance(value, dict):
         return []

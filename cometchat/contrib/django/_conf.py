@@ -21,9 +21,9 @@ _MISSING = f'Add {NAME} = {{"APP_ID": ..., "REGION": "us", "UID": ..., "AUTH_KEY
 
 
 def read() -> Configuration:
-    """The site's configuration.
+    """Return the site's configuration.
 
-    :raises ImproperlyConfigured: it is wrong; the message has all that is.
+    :raises ImproperlyConfigured: it is wrong; the message names everything that is.
     """
     configuration, problems = examine(given())
     if configuration is None:
@@ -32,7 +32,7 @@ def read() -> Configuration:
 
 
 def given() -> object:
-    """What the settings file has; None where it has nothing."""
+    """The setting, or None if it is missing."""
     return getattr(django_settings, NAME, None)
 
 

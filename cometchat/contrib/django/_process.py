@@ -28,7 +28,7 @@ def get_client() -> Client:
 
 
 def start() -> Client:
-    """Log this process's client in, in the background, and connect it; again: nothing. Any thread; does not wait.
+    """Log this process's client in, in the background, and connect it. No-op when called twice. Any thread.
 
     For scripts, commands and workers of your own. Processes that serve call it by themselves.
 
@@ -39,17 +39,17 @@ def start() -> Client:
 
 
 def started() -> bool:
-    """Whether :func:`start` was called in this process, by whomever."""
+    """Whether :func:`start` was called in this process."""
     return serving.started
 
 
 def login_error() -> Optional[CometChatException]:
-    """Why the newest login failed; None where none has, or one has succeeded since."""
+    """Why the newest login failed; None if none has failed, or one has succeeded since."""
     return serving.login_error
 
 
 def stop() -> None:
-    """End the connection and the client's threads, within half a second; nothing was started: nothing.
+    """End the connection and the client's threads, within half a second. No-op if nothing was started.
 
     The end of the process does it by itself. Afterwards :func:`get_client` and :func:`start` make a new client.
     """

@@ -25,7 +25,7 @@ _DEVELOPMENT = {"runserver", "runserver_plus"}
 
 
 def role(argv: Sequence[str], environ: Mapping[str, str], loading: Collection[str], uwsgi: Optional[Any]) -> Role:
-    """Judge a process.
+    """Return the role of a process.
 
     :param argv: its arguments.
     :param environ: its environment.
@@ -43,7 +43,7 @@ def role(argv: Sequence[str], environ: Mapping[str, str], loading: Collection[st
 
 
 def arrange(configuration: Configuration) -> None:
-    """See to it that this process, if it serves, has a connection. Called once, while Django is set up."""
+    """Give this process a connection if it serves. Called once, while Django is set up."""
     if configuration.options["CELERY"]:
         _follow_celery()
     if configuration.start == "never":

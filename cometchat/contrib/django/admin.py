@@ -1,4 +1,4 @@
-"""The admin's page: the connection of the process that answers. For every member of the staff; it shows no secret."""
+"""The admin's page: the connection of the process that answers. For all members of the staff; it shows no secret."""
 
 from __future__ import annotations
 
@@ -65,15 +65,15 @@ class ConnectionAdmin(_ModelAdmin):
         return _is_staff(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse: a connection is not made here."""
+        """No user."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """Refuse: the page only shows."""
+        """No user."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """Refuse: a connection is not deleted here."""
+        """No user."""
         return False
 
     def changelist_view(

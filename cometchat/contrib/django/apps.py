@@ -20,7 +20,7 @@ class CometChatConfig(AppConfig):
     def ready(self) -> None:
         """Register the checks, and start the connection where this process serves.
 
-        Wrong settings are the checks' to tell where checks run; a server runs none, and must not start with them.
+        Commands that run checks report wrong settings. A server runs no checks, and must not start with them.
 
         :raises ImproperlyConfigured: in a process that serves: the setting ``COMETCHAT`` is wrong.
         """

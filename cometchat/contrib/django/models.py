@@ -1,4 +1,4 @@
-"""A model without a table: what the admin needs to have a page."""
+"""A model without a table: the admin needs one for a page."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from django.db import models
 
 
 class Connection(models.Model):
-    """The connection of the process that is asked. There is no row of it anywhere."""
+    """The connection of the process that answers. It has no table."""
 
     class Meta:
         managed = False

@@ -1,4 +1,4 @@
-"""Django signals: what a client's listeners hear, for receivers in any app.
+"""Django signals: what a client's listeners receive, for receivers in any app.
 
 ::
 
@@ -7,8 +7,8 @@
 
 A receiver gets ``signal``, ``sender`` and ``client``, and the arguments below. Receivers run one after the other on the
 client's dispatcher thread (``cometchat-dispatcher-N``), in every process that serves: ten workers call it ten times.
-One that raises is logged by ``django.dispatch``, and the others do not notice. A slow one delays the others' calls,
-never the connection. Database connections are given back after each signal, as Django does after each request.
+``django.dispatch`` logs what one raises, and the others are still called. A slow one delays the others' calls,
+never the connection. Database connections are released after each signal, as Django does after each request.
 
 The sender is the class of the message for the signals of messages, else :class:`cometchat.Client`.
 """
@@ -53,7 +53,7 @@ transient_message_received = Signal()
 #: A reaction to a message came or went. ``reaction_event``; ``added``: True or False.
 reaction_changed = Signal()
 
-#: A user began or stopped typing. ``typing_indicator``; ``typing``: True or False.
+#: A user started or stopped typing. ``typing_indicator``; ``typing``: True or False.
 typing_changed = Signal()
 
 #: Messages were delivered or read. ``message_receipt``; ``read``: False: delivered.

@@ -23,13 +23,13 @@ def commands(configuration: Configuration) -> AppGroup:
     @group.command("watch", context_settings=passed_on, add_help_option=False, with_appcontext=False)
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     def watch(args: Tuple[str, ...]) -> None:
-        """The live status, one line a transition (--help says more)."""
+        """Show the live status, one line a transition (see --help)."""
         sys.exit(run(configuration, ["watch", *args]))
 
     @group.command("doctor", context_settings=passed_on, add_help_option=False, with_appcontext=False)
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     def doctor(args: Tuple[str, ...]) -> None:
-        """Every step from DNS to ping, and what a failure means (--help says more)."""
+        """Try every step from DNS to ping, and explain a failure (see --help)."""
         sys.exit(run(configuration, ["doctor", *args]))
 
     @group.command("status", with_appcontext=False)

@@ -53,9 +53,9 @@ class CometChatFlask:
     def init_app(self, app: Flask) -> None:
         """Read ``app.config["COMETCHAT"]``; add the views, the template global and the commands.
 
-        The connection begins where the process serves: in a worker of gunicorn or uWSGI and in ``flask run`` at once,
+        The connection starts where the process serves: in a worker of gunicorn or uWSGI and in ``flask run`` at once,
         elsewhere with the first request. ``START`` "request" leaves it to that everywhere, "never" to :meth:`start`.
-        While ``app.testing`` is true nothing begins by itself.
+        While ``app.testing`` is true nothing starts by itself.
 
         :raises CometChatException: the setting is missing or wrong; the message has all that is, and what would be
             right. ``INVALID_APP``: no Flask application, or one that has the extension.
@@ -87,13 +87,13 @@ class CometChatFlask:
         return self._serving.feed
 
     def start(self) -> Client:
-        """Log in and connect, behind the caller's back; returns :attr:`client` at once. Started already: only that."""
+        """Log in and connect, in the background. Returns :attr:`client` at once. No-op when called twice."""
         serving = self._serving
         serving.start()
         return serving.client
 
     def close(self) -> None:
-        """End the streams and the client of this process. The next use makes new ones."""
+        """End the streams and the client of this process. What is asked for afterwards is made again."""
         self._serving.stop()
 
     @property
@@ -123,7 +123,7 @@ def _arrange(app: Flask, serving: Serving) -> None:
     def start_with_the_first_request() -> None:
         nonlocal requested
         if not requested and not app.testing:
-            requested = True  # what close() has ended, the next request does not begin
+            requested = True  # the next request does not start again what close() has ended
             serving.start()
 
     if start == "auto" and not app.testing:

@@ -1,7 +1,7 @@
 """Events as JSON: a call of a listener's method, with the SDK's models in it. Pure.
 
-What comes back is one of the models below or plain JSON, whatever stands in Redis: nothing is loaded by name from
-elsewhere. A login's auth token is never written.
+What comes back is one of the models below or plain JSON, whatever is in Redis: no other class is loaded by its name. A
+login's auth token is never written.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _SECRETS = frozenset({"auth_token"})
 
 
 class Event(NamedTuple):
-    """A call that listeners are owed."""
+    """A call of a listener's method."""
 
     kind: str
     method: str
@@ -73,7 +73,7 @@ class Event(NamedTuple):
 
     @property
     def key(self) -> Optional[str]:
-        """What is the same for the same event in every process; None: it can't be told from another."""
+        """What identifies the event in every process; None if nothing does."""
         message = self.args[0] if self.args else None
         if not isinstance(message, BaseMessage) or not message.id:
             return None
@@ -81,9 +81,9 @@ class Event(NamedTuple):
 
 
 def encode(event: Event) -> bytes:
-    """As it stands in Redis.
+    """Return the event as it is stored in Redis.
 
-    :raises ValueError: it is nested too deep.
+    :raises ValueError: it is nested too deeply.
     """
     try:
         return json.dumps([event.kind, event.method, [_encoded(arg) for arg in event.args]]).encode()
@@ -92,9 +92,9 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes) -> Event:
-    """What :func:`encode` has made, also by another version of the SDK.
+    """Read what :func:`encode` of this or another version of the SDK has made.
 
-    :raises ValueError: it is nothing that this version knows.
+    :raises ValueError: this version does not know it.
     """
     try:
         kind, method, args = json.loads(data)

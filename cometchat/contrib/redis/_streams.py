@@ -41,14 +41,32 @@ _LONGEST = 0.5
 #: Maximum time that close() waits, in seconds.
 _ENDS = 1.0
 
+#: Time after which a consumer that reads nothing and holds no event is removed, in seconds; and how often that is done.
+_GONE_AFTER = 3600.0
+_TIDY = 60.0
+
+#: Remove consumers without pending events: each deploy leaves some. KEYS: stream. ARGV: group, least idle time in ms,
+#: name, or "" for any.
+REMOVE = """
+local removed = 0
+for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local name, pending, idle = one[2], one[4], one[6]
+  if pending == 0 and idle >= tonumber(ARGV[2]) and (ARGV[3] == '' or ARGV[3] == name) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
+    removed = removed + 1
+  end
+end
+return removed
+"""
+
 #: Where a search through the pending events starts, and, as Redis' answer, where it has ended.
 _FIRST = b"0-0"
 
 
 class EventStream:
-    """Puts what a client hears into a stream in Redis, and hands it out: each event to one worker of each group.
+    """Adds what a client receives to a stream in Redis, and hands each event to one worker of each group.
 
-    Made in every process, after login; the child of a fork has to make a new one. The process that holds the
+    Make one in every process, after login, and another in the child of a fork. The process that holds the
     connection adds to the stream (a client without a status store always does, so make it in one process only); every
     process that calls :meth:`listen` works on it, on a thread of its own.
 
@@ -58,7 +76,7 @@ class EventStream:
 
     :param client: logged in.
     :param store: the RedisStatusStore of its settings, or an address as that takes it.
-    :param group: of workers that share the events. A new group begins with the oldest event that is held.
+    :param group: of workers that share the events. A new group starts with the oldest event in the stream.
     :param consumer: this worker's name, unlike all others'. Default: made of host and process.
     :param maxlen: about how many events (1 to 10,000,000) the stream holds; beyond it the oldest go, handled or not.
     :param claim_after: seconds (1 to 86,400) after which an event that a worker has taken, and not finished, is
@@ -66,7 +84,7 @@ class EventStream:
     :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
         then it goes to the stream of dead letters, ``dead_letters``.
     :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
-        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: the client is not logged in.
+        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: no user is logged in.
     """
 
     def __init__(
@@ -130,7 +148,7 @@ class EventStream:
         self.close()
 
     def listen(self, listener: object) -> None:
-        """Work on the events, from now on: this listener's methods are called, one event at a time.
+        """Work on the events from now on: call this listener's methods, one event at a time.
 
         They run on the stream's thread, ``cometchat-stream-N``. An event is done when the methods of all listeners have
         returned. One that raises is logged, and the event is handed out again after ``claim_after`` seconds, to any
@@ -176,7 +194,7 @@ class EventStream:
         return found[0] if found else None
 
     def close(self) -> None:
-        """Add and work no more, within a second. An event whose callback still runs is finished behind it."""
+        """Stop adding and working, within a second. A callback that still runs is not interrupted."""
         self._capture.close()
         with self._lock:
             self._stopped.set()
@@ -200,9 +218,18 @@ class EventStream:
                     self._report(error)
                     self._failures += 1
                     self._stopped.wait(min(_LONGEST, wait_after(self._failures, random.random())))  # nosec B311
+            if client is not None:
+                self._leave(client)
         finally:
             if client is not None:
                 shut(client)
+
+    def _leave(self, client: Any) -> None:
+        """Remove this consumer from the group, unless it has an event that is not finished."""
+        try:
+            client.eval(REMOVE, 1, self.key, self.group, 0, self.consumer)
+        except Exception as error:
+            logger.debug("The consumer could not be removed: %s", error)
 
     def _report(self, error: Exception) -> None:
         if not isinstance(error, (redis.RedisError, OSError)):
@@ -218,9 +245,12 @@ class EventStream:
                 raise
 
     def _work(self, client: Any) -> None:
-        look_at = 0.0
+        look_at = tidy_at = 0.0
         while not self._stopped.is_set():
             now = time.monotonic()
+            if now >= tidy_at:
+                tidy_at = now + _TIDY
+                client.eval(REMOVE, 1, self.key, self.group, int(_GONE_AFTER * 1000), "")
             if now >= look_at:
                 left = self._claim(client)
                 look_at = 0.0 if left else now + self._claim_after / 4
@@ -236,7 +266,7 @@ class EventStream:
                     self._handle(client, *entry)
 
     def _claim(self, client: Any) -> List[Any]:
-        """One event that a worker has taken and not finished; none: all were looked at."""
+        """Return one event that a worker has taken and not finished, or nothing if there is none."""
         idle = int(self._claim_after * 1000)
         while not self._stopped.is_set():
             # Redis looks at ten at a time. The first may be in work, or have their time yet to come.
@@ -273,15 +303,15 @@ class EventStream:
             self._finish(client, entry)
 
     def _finish(self, client: Any, entry: Any) -> None:
-        """Tell Redis, however long it is away: told nothing, it would hand the event out again."""
+        """Acknowledge the event, however long Redis is away: else Redis would hand it out again."""
         while True:
             try:
                 client.xack(self.key, self.group, entry)
                 return
             except Exception as error:
-                logger.info("An event is done, and Redis can't be told yet: %s", error)
+                logger.info("An event is done, but can't be acknowledged yet: %s", error)
                 if self._stopped.wait(_LONGEST):
-                    logger.warning("An event is done, and Redis could not be told: it will be handed out again.")
+                    logger.warning("An event is done, but could not be acknowledged: it will be handed out again.")
                     return
 
     def _bury(self, client: Any, entry: Any, fields: Any, why: str) -> None:

@@ -1,8 +1,8 @@
-"""What processes say to one another over Redis: keys, scripts, and messages as bytes. No connection, no thread.
+"""What processes exchange over Redis: keys, scripts, and messages as bytes. No connection, no thread.
 
-Each lead has a token, the time in milliseconds but more than the lead before's: the fence. (A plain count
-would begin at 1 again when Redis has lost its data.) The scripts let only the holder of the lock speak. A follower
-ignores messages with a lower token than it has seen before.
+Each lead has a token, the time in milliseconds but more than the lead before's: the fence. (Not a plain count, which
+would start again if Redis comes back empty.) The scripts refuse a process that does not hold the lock,
+and a follower ignores a token that is lower than the newest it knows.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
 #: Take the lock if it is free, or left over from an earlier lead of this member's. KEYS: lock, token, state. ARGV:
-#: member, lease in ms. The token; or minus the ms that the lock lives on, a minute at most. (Another program
-#: may have written a value that is not a token: it counts as a missing one.)
+#: member, lease in ms. The token; or minus the ms that the lock lives on, a minute at most. (A value that is not a
+#: usable token, because another program wrote it, counts as 0.)
 ACQUIRE = """
 if redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1] then
   local time = redis.call('TIME')
@@ -34,10 +34,9 @@ end
 return -math.min(math.max(redis.call('PTTL', KEYS[1]), 1), 60000)
 """
 
-#: Prolong the lock, keep the state, tell all. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
-#: channel, and "1" to take the lock again if it is gone and no other member has led since, as when Redis lost its
-#: data. (Only on a new connection: a call that Redis stood still on may be carried out when its member has long given
-#: up.) 0: it is not.
+#: Prolong the lock, store the state, publish it. KEYS: lock, token, state. ARGV: member, lease in ms, token, state,
+#: channel, and "1" to take the lock again if it is gone but no other process has led since: Redis lost it. (Only on a
+#: new connection: a call that Redis stood still on may be carried out when its member has long given up.) 0: it is not.
 RENEW = """
 local holder = redis.call('GET', KEYS[1])
 local newest = redis.pcall('GET', KEYS[2])
@@ -51,7 +50,7 @@ redis.call('PUBLISH', ARGV[5], ARGV[4])
 return 1
 """
 
-#: Hand frames on. KEYS: lock. ARGV: member, channel, messages. 0: another member holds the lock, or no member does.
+#: Relay frames. KEYS: lock. ARGV: member, channel, messages. 0: this member does not hold the lock.
 RELAY = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
@@ -62,7 +61,7 @@ end
 return 1
 """
 
-#: Give the lock back, and tell all. KEYS: lock, state. ARGV: member, channel, message.
+#: Release the lock, and publish that. KEYS: lock, state. ARGV: member, channel, message.
 RELEASE = """
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then
   return 0
@@ -92,7 +91,7 @@ class Keys(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a leader says: with each change, and as often as it renews its lock.
+    """What a leader publishes: at each change, and whenever it renews its lock.
 
     :ivar number: of the newest frame that it has relayed.
     """
@@ -112,17 +111,17 @@ class Frame(NamedTuple):
 
 
 def encode_state(state: State) -> bytes:
-    """As it is kept, and published."""
+    """As it is stored and published."""
     status, error = state.status, state.status.error
-    said: Dict[str, Any] = {
+    fields: Dict[str, Any] = {
         "token": state.token,
         "number": state.number,
         "status": status.status,
         "failures": status.failures,
     }
     if error is not None:
-        said["error"] = {"code": error.code, "message": error.message, "details": error.details}
-    return (_FREE if state.free else _STATE) + json.dumps(said).encode()
+        fields["error"] = {"code": error.code, "message": error.message, "details": error.details}
+    return (_FREE if state.free else _STATE) + json.dumps(fields).encode()
 
 
 def encode_frame(frame: Frame) -> bytes:
@@ -131,7 +130,7 @@ def encode_frame(frame: Frame) -> bytes:
 
 
 def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
-    """A message; None: nothing that this version knows."""
+    """Return the state or the frame in a message, or None if this version does not know it."""
     kind, rest = message[:1], message[1:]
     try:
         if kind == _FRAME:
@@ -144,16 +143,16 @@ def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
     return None
 
 
-def _state(said: Dict[str, Any], free: bool) -> State:
-    problem = said.get("error")
+def _state(fields: Dict[str, Any], free: bool) -> State:
+    error_fields = fields.get("error")
     error = None
-    if isinstance(problem, dict):
-        details = problem.get("details")
+    if isinstance(error_fields, dict):
+        details = error_fields.get("details")
         error = ConnectionException(
-            str(problem["code"]), str(problem["message"]), details=None if details is None else str(details)
+            str(error_fields["code"]), str(error_fields["message"]), details=None if details is None else str(details)
         )
-    status = SharedStatus(CometChatWSState(said["status"]).value, int(said["failures"]), error)
-    return State(int(said["token"]), int(said["number"]), status, free)
+    status = SharedStatus(CometChatWSState(fields["status"]).value, int(fields["failures"]), error)
+    return State(int(fields["token"]), int(fields["number"]), status, free)
 
 
 def process_name() -> str:
@@ -175,13 +174,13 @@ def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
 
 
 def shut(client: Any) -> None:
-    """End a client of the redis library, and its connections, which not every version of it ends with it."""
+    """Close a client of the redis library and its connections, which not every version closes with it."""
     client.close()
     client.connection_pool.disconnect()
 
 
 def unreachable(address: str, cause: Exception) -> ConnectionException:
-    """What a member is told when Redis can't be used.
+    """Return the error for a Redis that can't be used.
 
     :param address: without a password.
     """

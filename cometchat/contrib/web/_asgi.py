@@ -84,13 +84,22 @@ class Page:
 
 
 class Streams(ForkSafeDefaults):
-    """All pages that a feed has under ASGI in this process."""
+    """All pages that a feed has under ASGI in this process.
 
-    def __init__(self, feed: StatusFeed, jitter: Callable[[], float] = random.random) -> None:
+    :param jitter: 0 to 1, at random.
+    :param wait: waits for so many seconds.
+    """
+
+    def __init__(
+        self,
+        feed: StatusFeed,
+        jitter: Callable[[], float] = random.random,
+        wait: Callable[[float], object] = time.sleep,
+    ) -> None:
         self.feed = feed
         self._jitter = jitter
+        self._wait = wait
         self._lock = ForkLock()
-        self._never = threading.Event()
         self._pages: List[Page] = []
         self._thread: Optional[threading.Thread] = None
         self._first: List[str] = []
@@ -135,7 +144,7 @@ class Streams(ForkSafeDefaults):
                 failures = 0
             except Exception:
                 logger.exception("Unexpected error of the status streams; they continue.")
-                self._never.wait(wait_after(failures, self._jitter()))
+                self._wait(wait_after(failures, self._jitter()))
                 failures += 1
 
     def _take(self) -> bool:

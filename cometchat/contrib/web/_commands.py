@@ -1,6 +1,6 @@
 """The SDK's command line with the account of a web application's settings, in the same process.
 
-A credential stands in the environment for that time, never among the arguments, where ``ps`` would show it.
+A credential is in the environment during that time, never among the arguments, where ``ps`` would show it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._settings import Configuration
 
 
 def run(configuration: Configuration, arguments: Sequence[str]) -> int:
-    """Run ``cometchat`` with these arguments; returns its exit code. 1 and a line where AUTH_TOKEN gives none."""
+    """Run ``cometchat`` with these arguments. Returns its exit code: 1, with one line, if AUTH_TOKEN fails."""
     try:
         variables = _variables(configuration)
     except CometChatException as error:
@@ -29,7 +29,7 @@ def run(configuration: Configuration, arguments: Sequence[str]) -> int:
 
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """No account of the environment's beside the settings' own; and the settings' proxies."""
+    """Replace the account and the proxies of the environment by those of the settings."""
     before = dict(os.environ)
     for name in [name for name in before if name.startswith("COMETCHAT_")]:
         del os.environ[name]
@@ -42,7 +42,7 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 
 def token_error(error: Exception) -> CometChatException:
-    """What the site's own function raised, by its class alone: its words may hold what is secret."""
+    """Name the class of what the site's own function raised: its message may contain a secret."""
     if isinstance(error, CometChatException):
         return error
     return CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")

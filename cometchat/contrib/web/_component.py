@@ -1,4 +1,4 @@
-"""The light's script and tag; :mod:`cometchat.contrib.web` offers them. What goes into the tag is escaped here."""
+"""The script and the tag of the light. Everything in the tag is escaped here."""
 
 from __future__ import annotations
 

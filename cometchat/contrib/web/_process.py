@@ -1,6 +1,6 @@
-"""What a process of a web application does: it serves, it forks those that serve, or it is something else; and it ends.
+"""What a process of a web application does: it serves, it forks those that serve, or neither; and whether it is ending.
 
-Knows the servers, and no framework: a framework says which of its own commands serve.
+Knows the servers, and no framework: each framework knows which of its own commands serve.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def loading_modules() -> Set[str]:
 
 
 def server_role(loading: Collection[str], uwsgi: Optional[Any]) -> Role:
-    """The role that the server gives; ``OTHER`` where none is known that forks.
+    """Return the role that the server gives the process; ``OTHER`` if no known server forks.
 
     :param loading: see :func:`loading_modules`.
     :param uwsgi: uWSGI's module, where it runs the process.
@@ -53,12 +53,12 @@ def server_role(loading: Collection[str], uwsgi: Optional[Any]) -> Role:
 
 
 def is_reloaders_child(environ: Mapping[str, str]) -> bool:
-    """The process that Django's or Werkzeug's reloader has started, to serve."""
+    """Whether Django's or Werkzeug's reloader has started this process, to serve."""
     return "true" in (environ.get("RUN_MAIN"), environ.get("WERKZEUG_RUN_MAIN"))
 
 
 def act(serving: Serving, role: Role) -> None:
-    """See to it that the processes that serve have a connection: this one, or those that it forks."""
+    """Give each process that serves a connection: this one, or those that it forks."""
     uwsgi = sys.modules.get("uwsgi")
     if role is Role.SERVES:
         serving.start()
@@ -69,7 +69,7 @@ def act(serving: Serving, role: Role) -> None:
 
 
 def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
-    """uWSGI has a hook of its own, and need not run Python's."""
+    """Use uWSGI's own hook: it need not run Python's."""
     before: Optional[Callable[[], None]] = getattr(uwsgi, "post_fork_hook", None)
 
     def after_fork() -> None:
@@ -86,6 +86,6 @@ def told_to_end() -> object:
 
 
 def server_is_ending() -> Callable[[], bool]:
-    """A function that says whether the server was told to end: it would wait for the streams. Unknown: it was not."""
+    """Return a function that says whether the server is ending: it would wait for the streams. False if unknown."""
     server = told_to_end()
     return lambda: not getattr(server, "alive", True) or bool(getattr(server, "should_exit", False))

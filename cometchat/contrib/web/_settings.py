@@ -1,7 +1,7 @@
-"""The setting ``COMETCHAT`` of a web application: what may be in it, and all that is wrong with it, found at once.
+"""The setting ``COMETCHAT`` of a web application: what may be in it, and everything that is wrong with it at once.
 
-Knows no framework. The setting is a mapping of upper-case names, as frameworks have them. No value is quoted in a
-message, but for those that can't be a secret.
+Knows no framework. The setting is a mapping of upper-case names, as frameworks have them. A message quotes only
+values that can't be secret.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Problem:
 class Option:
     """A key that one framework has.
 
-    :ivar default: its value where it is not given.
+    :ivar default: its value if it is not given.
     :ivar is_right: judges a value.
     :ivar hint: what would be right.
     """
@@ -65,7 +65,7 @@ class Configuration:
     :ivar auth_token: a token, or what returns a new one at each call.
     :ivar refresh: what returns a new token once ``auth_token`` is refused.
     :ivar start: one of :data:`STARTS`.
-    :ivar max_streams: how many streams of events may each hold a thread of this process; None: what suits the server.
+    :ivar max_streams: maximum number of streams of events in this process; None: half of the server's threads.
     :ivar keep_alive: seconds between signs of life on a stream.
     :ivar details: visitors may see messages of errors and the uid.
     :ivar options: the framework's own keys, each with a value.
@@ -96,12 +96,12 @@ class Configuration:
             client.login(self.uid or "", self.auth_key or "")
 
     def is_logged_in(self, client: Client) -> bool:
-        """The client is the wanted user's: a session of SESSION_STORE may have done it."""
+        """Whether the wanted user is logged in: a session of SESSION_STORE may have done it."""
         user = client.get_logged_in_user()
         return user is not None and self.uid in (None, user.uid)
 
     def renews_sessions(self) -> bool:
-        """The credential gives a new session when the service has refused the old one.
+        """Whether the credential gives a new session when the service has refused the old one.
 
         A text of ``AUTH_TOKEN`` was refused by then, and so was what ``REFRESH`` returned.
         """
@@ -111,11 +111,11 @@ class Configuration:
 def examine(
     value: object, options: Mapping[str, Option], missing: str
 ) -> Tuple[Optional[Configuration], List[Problem]]:
-    """The configuration, or None and all that is wrong with it. Makes no call.
+    """Return the configuration, or None and everything that is wrong with it. Makes no call.
 
-    :param value: the setting; None: there is none.
+    :param value: the setting; None if it is missing.
     :param options: the framework's own keys.
-    :param missing: what to do where there is no setting.
+    :param missing: the hint if the setting is missing.
     """
     if value is None:
         return None, [Problem("E001", f"The setting {NAME} is missing.", missing, "MISSING_PARAMETERS")]
@@ -169,7 +169,7 @@ def _unknown_keys(value: Mapping[str, Any], options: Mapping[str, Option]) -> Li
 
 
 def _app_settings(value: Mapping[str, Any]) -> Tuple[Optional[AppSettings], List[Problem]]:
-    """AppSettings names one wrong field at a time: it is left out, and the rest looked at."""
+    """AppSettings names one wrong field at a time: leave it out, and check the rest."""
     fields: Dict[str, Any] = {name: value[key] for key, name in FIELDS.items() if key in value}
     problems = []
     for _ in range(len(FIELDS)):
@@ -231,7 +231,7 @@ def _fits_header(value: object) -> bool:
 def _own(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
     problems = []
     if value.get("START", "auto") not in STARTS:
-        hint = 'Give "auto" (as the process begins to serve), "request" (with its first request) or "never".'
+        hint = 'Give "auto" (when the process starts to serve), "request" (with its first request) or "never".'
         problems.append(Problem("E007", f"{NAME}: START is wrong.", hint))
     for key, option in options.items():
         if key in value and not option.is_right(value[key]):

@@ -16,6 +16,7 @@ from ._answers import Answer, StreamAnswer
 from ._feed import StatusFeed
 from ._process import server_is_ending, told_to_end
 
+_WAITRESS = "waitress.client_disconnected"
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 
 #: Maximum number of streams under a server that starts a thread or a greenlet for each request.
@@ -53,9 +54,8 @@ def _number_of_threads(environ: Mapping[str, Any]) -> Optional[int]:
     found: Any = None
     if "gunicorn.socket" in environ:
         found = getattr(getattr(told_to_end(), "cfg", None), "threads", None)
-    elif "waitress.client_disconnected" in environ:
-        channel = getattr(environ["waitress.client_disconnected"], "__self__", None)
-        found = getattr(getattr(channel, "adj", None), "threads", None)
+    elif _WAITRESS in environ:
+        found = getattr(getattr(_waitress_channel(environ), "adj", None), "threads", None)
     elif "uwsgi.version" in environ:
         found = getattr(sys.modules.get("uwsgi"), "opt", {}).get("threads", 1)
     elif "mod_wsgi.version" in environ:
@@ -64,6 +64,11 @@ def _number_of_threads(environ: Mapping[str, Any]) -> Optional[int]:
         return None if found is None else int(found)
     except (TypeError, ValueError):
         return None
+
+
+def _waitress_channel(environ: Mapping[str, Any]) -> object:
+    """The object whose method is in ``environ``."""
+    return getattr(environ[_WAITRESS], "__self__", None)
 
 
 def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
@@ -91,9 +96,11 @@ def events_answer(
 
 
 def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    is_disconnected = environ.get("waitress.client_disconnected")
-    if callable(is_disconnected):
-        return lambda: bool(is_disconnected())
+    is_closed = environ.get(_WAITRESS)
+    if callable(is_closed):
+        # Waitress waits five seconds for its threads when it stops.
+        threads = getattr(getattr(_waitress_channel(environ), "server", None), "task_dispatcher", None)
+        return lambda: bool(is_closed()) or getattr(threads, "stop_count", 0) > 0
     for name in _SOCKETS:
         connection = environ.get(name)
         # A look at TLS would take what it looks at.

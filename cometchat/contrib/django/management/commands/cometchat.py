@@ -1,6 +1,6 @@
 """``manage.py cometchat watch|doctor|status``: the SDK's command line, as the user of the site's settings.
 
-The commands run in this process, so that no credential stands where ``ps`` shows it.
+The commands run in this process, so that ``ps`` shows no credential.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ... import _conf
 
 
 class Command(BaseCommand):
-    """Each action logs in and connects by itself: a running site is not asked, nor disturbed."""
+    """Each action logs in and connects by itself, without the running site."""
 
-    help = "Watch the connection, examine each step of it, or tell whether it can be made, with the site's settings."
+    help = "Watch the connection, test each step of it, or test whether it can be made, with the site's settings."
     requires_system_checks: List[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -36,7 +36,7 @@ class Command(BaseCommand):
         )
         doctor = actions.add_parser("doctor", help="each step from DNS to ping; explains the first failure")
         doctor.add_argument("--timeout", metavar="SECONDS", help="limit for each step (default: 10)")
-        status = actions.add_parser("status", help="exit code 0 once connected, 1 where it is not within the time")
+        status = actions.add_parser("status", help="exit code 0 once connected, 1 if it takes longer than the timeout")
         status.add_argument("--timeout", metavar="SECONDS", default="10", help="the time (default: 10)")
 
     def handle(self, *args: Any, **options: Any) -> None:

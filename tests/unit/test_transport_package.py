@@ -1,0 +1,44 @@
+"""What the floors above import of the transport, and what that loads."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cometchat
+from cometchat import _transport
+from cometchat._transport import http, net, websocket
+
+_LOADED = """
+import json, sys
+import cometchat._transport
+from cometchat._transport import Rest, Socket, SocketFactory, drop_frames, exception_chain, printable
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def test_the_package_is_light() -> None:
+    """The protocols and what is pure load no socket and no library; these come with the names that need them."""
+    command = [sys.executable, "-c", _LOADED]
+    environment = {"PYTHONPATH": str(Path(cometchat.__file__).parents[1])}
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(ended.stdout)}
+    assert loaded & {"requests", "urllib3", "websocket", "certifi", "orjson", "socket", "ssl"} == set()
+
+
+@pytest.mark.parametrize("package", [_transport, http, net, websocket], ids=lambda package: package.__name__)
+def test_every_exported_name_is_there(package: object) -> None:
+    """``__all__`` names each once, and no name that the package lacks."""
+    names = getattr(package, "__all__")
+    assert len(set(names)) == len(names)
+    assert [name for name in names if getattr(package, name, None) is None] == []
+
+
+def test_another_name() -> None:
+    """A name that the package does not have is an AttributeError, as of any module."""
+    with pytest.raises(AttributeError, match="no_such_name"):
+        getattr(_transport, "no_such_name")
