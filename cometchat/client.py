@@ -243,8 +243,10 @@ class Client(Listening, Sending):
         return self._core.lifecycle.login(act).to_user()
 
     def _check_open(self) -> None:
-        self._core.check_process()
-        if self._core.lifecycle.closed:
+        core = self._core
+        if not core.mark[0]:
+            core.check_process()
+        if core.lifecycle.closed:
             raise client_closed()
 
     def _listeners_changed(self, kind: str) -> None:

@@ -80,8 +80,7 @@ PAGES_OF_OTHERS = {"README.rst": "index", "CHANGELOG.rst": "changes", "examples/
 
 #: What users import from ``cometchat.contrib``, as far as it is here.
 CONTRIB = [
-    *("django", "django.signals", "flask", "opentelemetry", "prometheus", "redis"),
-    *("web", "settings", "serving", "process", "wsgi", "asgi", "commands"),
+    *("django", "django.signals", "flask", "opentelemetry", "prometheus", "redis", "web"),
 ]
 
 #: Classes whose fields are listed below them, so that the signature would say it again; and what users don't make.

@@ -306,7 +306,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 HOOKS = frozenset({"text_factory"})
 
 #: What floor 5 may use beside public names: there is one protocol for forks, and one backoff.
-SHARED = ("cometchat._fork", "cometchat._runtime._backoff")
+SHARED = ("cometchat._fork", "cometchat._runtime._threads")
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:

@@ -20,7 +20,7 @@ from ..exceptions import (
 )
 from ._account import Account, Login
 from ._session import Session
-from ._wakeup import Wakeup
+from ._threads import Wakeup
 from .connection import Connection, Generation
 from .delivery import Dispatcher, EventQueue, Inbox
 

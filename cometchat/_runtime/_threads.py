@@ -1,20 +1,122 @@
-"""A thread of the SDK that no exception ends while it is wanted."""
+"""The threads of this SDK: how they run, how they wait, and how long they wait after a failure."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import random
 import threading
 import time
 from typing import Callable, Optional
 
 from ..exceptions import ERR_INTERNAL, exception_for
-from ._backoff import Backoff
 from ._log import ClientLog
 
 logger = logging.getLogger("cometchat.client")
 
 #: Seconds: a failure after a longer run starts a new series of waits.
 _GOOD_RUN = 30.0
+
+#: Share of the wait that a server asked for, which the jitter adds at most.
+_SPREAD = 0.25
+
+
+#: Maximum number of doublings. The cap is reached long before; 2.0 ** 1025 would overflow a float.
+_MOST_DOUBLINGS = 40
+
+
+class Wakeup:
+    """Like ``threading.Event``, which hangs where a signal handler sets it while its own thread holds its lock.
+
+    One raw lock is the gate: locked while the event is not set. No thread owns it, and ``set()`` never waits for it.
+    The flag is the truth; the gate only blocks the waiters. A waiter that comes through the gate opens it again for the
+    next one, unless the event was cleared in between: it then leaves the gate locked, and waits again. So with several
+    waiters only one of them may clear it, and the others may miss a set() that is cleared at once.
+
+    :param clock: monotonic seconds.
+    """
+
+    __slots__ = ("_clock", "_is_set", "_gate")
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._is_set = False
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def set(self) -> None:
+        """Wake all waiters, now and until :meth:`clear`. Never waits."""
+        self._is_set = True
+        self._open()
+
+    def clear(self) -> None:
+        """Let later waiters wait. Never waits."""
+        self._is_set = False
+        self._gate.acquire(blocking=False)
+        if self._is_set:  # set() came in between, and may have found the gate open
+            self._open()
+
+    def is_set(self) -> bool:
+        """Whether the event is set."""
+        return self._is_set
+
+    def wait(self, timeout: Optional[float] = None) -> bool:
+        """Wait until the event is set, at most ``timeout`` seconds.
+
+        :returns: whether it is set.
+        """
+        end = None if timeout is None else self._clock() + timeout
+        while not self._is_set:
+            left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
+            if not self._gate.acquire(timeout=left):
+                return self._is_set
+            if self.is_set():
+                self._open()
+        return True
+
+    def _open(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was open
+            self._gate.release()
+
+
+def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:
+    """Return the longest wait after so many failures in a row, in seconds: doubled with each, and capped."""
+    return min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
+
+
+class Backoff:
+    """Counts the failures of one series, and says how long to wait before the next try. For one thread.
+
+    :param first: longest wait after the first failure, in seconds. Each further failure doubles it.
+    :param longest: Maximum wait, in seconds, unless a server asked for more.
+    :param jitter: returns 0 to 1, at random.
+    """
+
+    def __init__(
+        self, first: float = 0.2, longest: float = 30.0, jitter: Callable[[], float] = random.random
+    ) -> None:
+        self._first = first
+        self._longest = longest
+        self._jitter = jitter
+        self._failures = 0
+
+    def next(self, asked: Optional[float] = None) -> float:
+        """Count a failure.
+
+        :param asked: seconds that the server asked for, such as a ``Retry-After``.
+        :returns: seconds to wait: half to the whole of the limit; not less than ``asked`` plus its jitter, so that
+            clients that were all asked for the same wait do not return at the same moment.
+        """
+        limit, jitter = limit_after(self._failures, self._first, self._longest), self._jitter()
+        self._failures += 1
+        wait = limit * (0.5 + jitter / 2)
+        if asked is None or asked <= 0:
+            return wait
+        return max(wait, asked + jitter * max(limit, asked * _SPREAD))
+
+    def reset(self) -> None:
+        """End the series: a try succeeded."""
+        self._failures = 0
 
 
 class ServiceThread:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cometchat._runtime._backoff import limit_after
+from cometchat._runtime._threads import limit_after
 
 
 def wait_after(failures: int, jitter: float) -> float:

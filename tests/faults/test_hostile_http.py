@@ -19,7 +19,7 @@ from integration.conftest import DEADLINE, RawServer, Recorder, eventually
 from integration.transport_peers import Stopwatch, answer, unused_port
 
 from cometchat import Client, CometChatException, MessageListener, TextMessage
-from cometchat._runtime._backoff import Backoff
+from cometchat._runtime._threads import Backoff
 from cometchat._transport.http import MAX_BODY, RequestsRest
 
 from . import fuzz_answers, fuzz_driver, fuzz_http

@@ -20,7 +20,7 @@ import pytest
 
 import cometchat._wiring as wiring
 from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat.exceptions import (
     WS_CONNECTION_FAIL,
     AuthenticationException,

@@ -22,8 +22,8 @@ from cometchat import (
     TextMessage,
 )
 from cometchat._runtime import _threads
-from cometchat._runtime._backoff import Backoff
 from cometchat._runtime._registry import ListenerRegistry
+from cometchat._runtime._threads import Backoff
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat.exceptions import FAILED_TO_FETCH, exception_for
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from cometchat._runtime._backoff import Backoff
+from cometchat._runtime._threads import Backoff
 
 
 def test_the_waits_double_up_to_the_longest() -> None:

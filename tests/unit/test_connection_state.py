@@ -13,7 +13,7 @@ from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
 from cometchat._protocol._machine import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Connection, ConnectionState, Generation
 from cometchat._runtime.connection import _state as state_module
 from cometchat._runtime.delivery import EventQueue

@@ -10,7 +10,7 @@ import pytest
 
 from cometchat._protocol import Delivery
 from cometchat._runtime._registry import CONNECTION, ListenerRegistry
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery._queue import _BATCH, Stored
 

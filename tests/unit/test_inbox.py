@@ -11,9 +11,8 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
 from cometchat._protocol import Delivery, Self
-from cometchat._runtime._backoff import Backoff
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Backoff, Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery._inbox import HELD, HELD_BYTES, OVERLAP, PAGE

@@ -12,7 +12,7 @@ from test_inbox import DEADLINE, House, at_level, refused, text_message, texts
 
 from cometchat import ConnectionException
 from cometchat._runtime._registry import ListenerRegistry
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.delivery import Dispatcher, EventQueue
 from cometchat._runtime.delivery import _inbox as inbox_module
 from cometchat._runtime.delivery._inbox import HELD, OVERLAP, PAGE

@@ -14,7 +14,7 @@ from cometchat._runtime import _lifecycle
 from cometchat._runtime._account import Login
 from cometchat._runtime._lifecycle import Lifecycle
 from cometchat._runtime._session import Session
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat.exceptions import FAILED_TO_FETCH, USER_NOT_LOGGED_IN, exception_for
 
 DEADLINE = 10.0

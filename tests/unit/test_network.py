@@ -16,7 +16,7 @@ import pytest
 import tenacity
 
 from cometchat._runtime._network_watch import Network
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
 from cometchat._runtime.connection._reconnect_policy import LOOK, SOONEST, RetrySeries
 from cometchat._transport import NetworkChanges

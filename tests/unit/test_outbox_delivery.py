@@ -21,7 +21,7 @@ from cometchat import (
     TextMessage,
 )
 from cometchat._runtime._log import ClientLog
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _delivery
 
 DEADLINE = 10.0

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, ConnectionException, RateLimitException
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
 from cometchat._runtime.connection._reconnect_policy import LONGEST_WAIT, RetrySeries, count_loss, default_wait
 

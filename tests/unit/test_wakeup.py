@@ -10,8 +10,8 @@ from typing import Any, Callable, List, Optional
 
 import pytest
 
-from cometchat._runtime import _wakeup
-from cometchat._runtime._wakeup import Wakeup
+from cometchat._runtime import _threads as _wakeup
+from cometchat._runtime._threads import Wakeup
 
 DEADLINE = 10.0
 

@@ -10,8 +10,7 @@ from ..._protocol import Heartbeat
 from ..._transport import Socket
 from ...exceptions import CometChatException
 from .._account import Credentials
-from .._threads import ServiceThread
-from .._wakeup import Wakeup
+from .._threads import ServiceThread, Wakeup
 
 
 class PingWaiter:

@@ -15,7 +15,7 @@ from ..._protocol import ERROR_KINDS, ErrorKind
 from ..._transport import HostProbe, host_probe_for
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._log import ClientLog
-from .._wakeup import Wakeup
+from .._threads import Wakeup
 from ._generation import Generation
 from ._state import ConnectionState
 

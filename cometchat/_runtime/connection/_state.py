@@ -39,7 +39,7 @@ from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._log import ClientLog
 from .._registry import CONNECTION, ListenerRegistry
-from .._wakeup import Wakeup
+from .._threads import Wakeup
 from ..delivery import EventQueue
 from ._generation import Generation
 

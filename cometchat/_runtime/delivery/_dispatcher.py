@@ -10,8 +10,7 @@ from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from .._log import ClientLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
-from .._threads import ServiceThread
-from .._wakeup import Wakeup
+from .._threads import ServiceThread, Wakeup
 from ._queue import Event, EventQueue
 
 logger = logging.getLogger("cometchat.listeners")

@@ -22,11 +22,9 @@ from ..._fields import number
 from ..._protocol import Delivery, Self, deliver_message, id_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException, RateLimitException
 from ...listeners import MESSAGE_KINDS
-from .._backoff import Backoff
 from .._log import ClientLog
 from .._registry import ListenerRegistry
-from .._threads import ServiceThread
-from .._wakeup import Wakeup
+from .._threads import Backoff, ServiceThread, Wakeup
 from ._queue import EventQueue, Stored
 
 logger = logging.getLogger("cometchat.messages")
@@ -254,6 +252,7 @@ class Inbox:
         if not self._registry.has_listeners(MESSAGE_KINDS):
             # No listener: a message that passes from here on is not missed.
             self._stop()
+            self._held = None
             self._known = self._floor = self._unfinished = self._held = None
             self._changes.clear()
             return None

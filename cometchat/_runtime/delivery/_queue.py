@@ -18,7 +18,7 @@ from typing import Any, Deque, List, NamedTuple, Optional, Sequence, Tuple, Unio
 
 from ..._protocol import Delivery
 from .._registry import CONNECTION, ListenerRegistry
-from .._wakeup import Wakeup
+from .._threads import Wakeup
 
 #: Maximum size of the frames that wait in one lane, in bytes. One event may be as large as a frame.
 MAX_BYTES = 64 * 1024 * 1024

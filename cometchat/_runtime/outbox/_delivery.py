@@ -24,10 +24,8 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
-from .._backoff import Backoff
 from .._log import ClientLog
-from .._threads import ServiceThread
-from .._wakeup import Wakeup
+from .._threads import Backoff, ServiceThread, Wakeup
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
 
 #: Maximum number of items read at once.

@@ -13,7 +13,7 @@ from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus
 from .._counters import copy_of
 from .._log import ClientLog
-from .._wakeup import Wakeup
+from .._threads import Wakeup
 
 logger = logging.getLogger("cometchat.connection")
 

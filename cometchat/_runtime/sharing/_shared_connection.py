@@ -15,7 +15,7 @@ from ..._transport import Socket, SocketFactory
 from ...exceptions import CometChatException
 from ...status_store import Seat, SharedStatus, StatusStore
 from .._account import Account
-from .._wakeup import Wakeup
+from .._threads import Wakeup
 from ._membership import UP_STATUSES, Membership, Role
 from ._shared_socket import SharedSocket
 

@@ -19,7 +19,7 @@ from ...exceptions import (
 )
 from ...status_store import SharedStatus
 from .._counters import copy_of
-from .._wakeup import Wakeup
+from .._threads import Wakeup
 from ._membership import UP_STATUSES, Membership, Role
 
 _ACCEPTED = b'{"type":"auth","body":{"code":"200","status":"OK"}}'

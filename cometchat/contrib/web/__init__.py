@@ -7,7 +7,7 @@ made of these.
 
 from __future__ import annotations
 
-from ._answers import Answer, StreamAnswer, component_answer
+from ._answers import Answer, Slot, StreamAnswer, component_answer
 from ._component import COMPONENT_ETAG, component_script, status_tag
 from ._feed import DEFAULT_MAX_AGE, DEFAULT_MAX_STREAMS, StatusFeed
 from ._process import Role, act, is_reloaders_child, loading_modules, server_is_ending, server_role
@@ -27,6 +27,7 @@ __all__ = [
     "Problem",
     "Role",
     "Serving",
+    "Slot",
     "StatusFeed",
     "StreamAnswer",
     "act",

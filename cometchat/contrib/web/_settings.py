@@ -64,7 +64,7 @@ class Configuration:
 
     :ivar auth_token: a token, or what returns a new one at each call.
     :ivar refresh: what returns a new token once ``auth_token`` is refused.
-    :ivar start: one of :data:`STARTS`.
+    :ivar start: ``"auto"``, ``"request"`` or ``"never"``.
     :ivar max_streams: maximum number of streams of events in this process; None: half of the server's threads.
     :ivar keep_alive: seconds between signs of life on a stream.
     :ivar details: visitors may see messages of errors and the uid.
