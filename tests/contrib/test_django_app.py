@@ -35,6 +35,7 @@ from django.test import AsyncClient, RequestFactory, override_settings  # noqa: 
 from django.test.client import Client as Browser  # noqa: E402
 
 from cometchat import (  # noqa: E402
+    AppSettings,
     CallListener,
     Client,
     ConnectionListener,
@@ -425,6 +426,7 @@ class Registrations:
 
     def __init__(self) -> None:
         self.listeners: Dict[str, Any] = {}
+        self.settings = AppSettings(region="us", subscription_type="ALL_USERS")
 
     def __getattr__(self, name: str) -> Any:
         kind = re.fullmatch(r"add_(\w+)_listener", name)

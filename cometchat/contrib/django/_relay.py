@@ -38,7 +38,8 @@ def register(client: Client) -> None:
     client.add_connection_listener(LISTENER_ID, _Connection(client))
     client.add_login_listener(LISTENER_ID, _Login(client))
     client.add_message_listener(LISTENER_ID, _Messages(client))
-    client.add_user_listener(LISTENER_ID, _Users(client))
+    if client.settings.subscription_type != "NONE":  # else no presence comes, and the client warns
+        client.add_user_listener(LISTENER_ID, _Users(client))
     client.add_group_listener(LISTENER_ID, _Groups(client))
     client.add_call_listener(LISTENER_ID, _Calls(client))
 

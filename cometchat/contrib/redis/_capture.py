@@ -133,11 +133,12 @@ class Capture:
         :raises RuntimeError: the system has no thread left.
         """
         adders: Dict[str, Callable[..., str]] = {
-            "user": self._client.add_user_listener,
             "group": self._client.add_group_listener,
             "message": self._client.add_message_listener,
             "call": self._client.add_call_listener,
         }
+        if self._client.settings.subscription_type != "NONE":  # else no presence comes, and the client warns
+            adders["user"] = self._client.add_user_listener
         thread = threading.Thread(target=self._main, name=self._id.replace("-", "-add-", 1), daemon=True)
         thread.start()
         self._thread = thread
