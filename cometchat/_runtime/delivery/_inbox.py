@@ -252,7 +252,6 @@ class Inbox:
         if not self._registry.has_listeners(MESSAGE_KINDS):
             # No listener: a message that passes from here on is not missed.
             self._stop()
-            self._held = None
             self._known = self._floor = self._unfinished = self._held = None
             self._changes.clear()
             return None
