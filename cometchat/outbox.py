@@ -123,7 +123,7 @@ class Outbox:
 
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``ERR_OUTBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
-        return self._store.pending(self._owner())
+        return self._store.pending(self._owner(), self._delivery.sent_ids())
 
     def flush(self, timeout: Optional[float] = None) -> bool:
         """Wait until nothing is pending. It does not connect: while the connection is down, nothing goes out.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Optional, Tuple
+from typing import Callable, Optional
 
 from .._protocol import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
 from ..exceptions import (
@@ -21,7 +21,7 @@ from ..exceptions import (
 from ._account import Account, Login
 from ._session import Session
 from ._threads import Wakeup
-from .connection import Connection, Generation
+from .connection import Connection
 from .delivery import Dispatcher, EventQueue, Inbox
 
 #: Maximum time, in seconds, that logout() waits for the connection thread to close its socket.
@@ -79,17 +79,15 @@ class Lifecycle:
         try:
             number = self._connection.state.number
             login = act()
-            begun = self._enter(login, number)
+            number_to_connect = self._enter(login, number)
         except BaseException as error:
             self._end(False)
             if isinstance(error, CometChatException):
                 self._events.post("login", "login_failure", error)
             raise
-        try:
-            if begun is not None:
-                self._connection.start(*begun)
-        finally:
-            self._account.store_session()
+        self._account.store_session()
+        if number_to_connect is not None:
+            self._connect_unless_changed(number_to_connect)
         return login.session
 
     def logout(self) -> None:
@@ -181,8 +179,8 @@ class Lifecycle:
             idle = self._idle
         idle.set()
 
-    def _enter(self, login: Login, number: int) -> Optional[Tuple[Generation, bool]]:
-        """Make this the login. Returns what ``Connection.start`` wants, or None if it is not to connect.
+    def _enter(self, login: Login, number: int) -> Optional[int]:
+        """Make this the login. Returns the number of the generation from which to connect, or None.
 
         :param number: of the generation when the call began. A disconnect() that came during the call holds.
         """
@@ -205,7 +203,15 @@ class Lifecycle:
                     self._inbox.forget()
                 self._end(True)
                 self._events.post("login", "login_success", user)
-                return self._connection.begin() if connects else None
+                return state.number if connects else None
+
+    def _connect_unless_changed(self, number: int) -> None:
+        """Connect after a login, unless another call has changed the connection since."""
+        with self._lock:
+            if self.state is not LoginState.LOGGED_IN or self._connection.state.number != number:
+                return
+            begun = self._connection.begin()
+        self._connection.start(*begun)
 
     def _wait_or_refuse(self, outcome: Outcome, deadline: Optional[float]) -> None:
         if outcome is Outcome.REFUSE_CLOSED:

@@ -230,6 +230,7 @@ def test_a_history_of_hostile_ids_is_told_and_asked_for_again(
     client.add_connection_listener("heard", recorder)
     client.login(UID, KEY)
     client.connect(DEADLINE)
+    assert eventually(lambda: client._core.inbox._known is not None)  # what is stored from here on can be missed
     service.event(type="message", body={**TEXT, "id": hostile, "data": {"text": "live"}})
     assert eventually(lambda: "live" in heard.texts)
     service.history = [

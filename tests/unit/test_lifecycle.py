@@ -233,7 +233,7 @@ def test_a_login_enters_and_connects_in_auto_mode(auto_connect: bool) -> None:
     """The user is entered before the connection begins; the store is written at the end."""
     house = House(auto_connect)
     assert house.login().uid == "u1" and house.state is LoginState.LOGGED_IN
-    assert house.calls == ["enter u1", *(["begin", "start"] if auto_connect else []), "store"]
+    assert house.calls == ["enter u1", "store", *(["begin", "start"] if auto_connect else [])]
     assert house.events == ["login_success"] and house.posted[0][1].uid == "u1"
 
 
@@ -319,14 +319,14 @@ def test_a_second_login_of_the_same_user_keeps_the_connection() -> None:
     """It is the same person: nothing is disconnected or forgotten."""
     house = House(uid="u1")
     house.login("u1")
-    assert house.calls == ["enter u1", "begin again", "start", "store"]
+    assert house.calls == ["enter u1", "store", "begin again", "start"]
 
 
 def test_a_login_of_another_user_ends_the_connection_of_the_first() -> None:
     """Before the other is entered, so that no frame of the first is taken for one of the second."""
     house = House(uid="u1")
     house.login("u2")
-    assert house.calls == ["disconnect", "enter u2", "forget", "begin", "start", "store"]
+    assert house.calls == ["disconnect", "enter u2", "forget", "store", "begin", "start"]
 
 
 def test_a_failed_login_in_place_of_another_users_keeps_that_user() -> None:
@@ -348,7 +348,7 @@ def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
     times = iter([house.connection.begin, lambda: None])
     house.connection.on_disconnect = lambda: (next(times)(), None)[1]
     house.login("u2")
-    assert house.calls == ["disconnect", "begin", "disconnect", "enter u2", "forget", "begin", "start", "store"]
+    assert house.calls == ["disconnect", "begin", "disconnect", "enter u2", "forget", "store", "begin", "start"]
 
 
 @pytest.mark.parametrize("timeout, waits", [(0, False), (5.0, True), (None, True)])
@@ -535,7 +535,7 @@ def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
     house = House(uid="u1")
     house.login("u2", lambda: (house.connection.disconnect(), house.lifecycle.connect(0), None)[2])
     assert house.connection.state.wanted and house.account.require().uid == "u2"
-    assert house.calls[-3:] == ["begin", "start", "store"]
+    assert house.calls[-3:] == ["store", "begin", "start"]
 
 
 # A call inside another one, on the same thread.

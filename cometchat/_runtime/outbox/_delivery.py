@@ -190,6 +190,10 @@ class OutboxDelivery:
         """Wait for the thread's end, at most ``timeout`` seconds; no-op on the thread itself."""
         self._thread.join(timeout)
 
+    def sent_ids(self) -> Tuple[int, ...]:
+        """Return the ids of items that were sent, and whose rows are not removed yet."""
+        return tuple(item_id for item_id, _ in tuple(self._sent))
+
     def wait_until_empty(self, pending: Callable[[], int], timeout: Optional[float]) -> bool:
         """Wait until nothing is pending. Returns False if the time is over, or the client was closed."""
         progress = Wakeup()

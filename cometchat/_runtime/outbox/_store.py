@@ -227,11 +227,17 @@ class OutboxStore:
             limits = {"oldest": now - MAX_DEAD_AGE, "limit": self._max_dead}
             return _change(connection, _DROP_OLD_DEAD, {**owner._asdict(), **limits})
 
-    def pending(self, owner: Owner) -> int:
-        """Return how many items wait."""
+    def pending(self, owner: Owner, without: Sequence[int] = ()) -> int:
+        """Return how many items wait.
+
+        :param without: ids of items that are not counted.
+        """
         if self.path is None and self._connection is None and not self._closed:
             return 0  # nothing was ever put, and a client that only asks needs no database
-        return self._count("SELECT count(*) FROM items WHERE app_id = ? AND uid = ?", owner)
+        query = "SELECT count(*) FROM items WHERE app_id = ? AND uid = ?"
+        if not without:
+            return self._count(query, owner)
+        return self._count(f"{query} AND id NOT IN ({', '.join('?' * len(without))})", (*owner, *without))
 
     def dead(self, owner: Owner) -> List[DeadItem]:
         """Return the dead letters, oldest first."""
