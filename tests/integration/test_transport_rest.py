@@ -839,9 +839,9 @@ def test_a_repeatable_call_on_a_dead_connection(
     get(rest, url)
     clock.now += 10.0
     with Stopwatch() as watch:
-        assert get(rest, url, 4 if end == "resets" else 1, method=method, body=body) == {"ok": 1}
+        assert get(rest, url, 4 if end == "resets" else 2, method=method, body=body) == {"ok": 1}
     assert script.methods == ["GET", "GET", method] and good.methods == [method]
-    assert (0.5 <= watch.seconds < 1.0) if end == "hangs" else watch.seconds < SOON
+    assert (1.0 <= watch.seconds < 2.0) if end == "hangs" else watch.seconds < SOON
 
 
 def test_nothing_is_repeated_after_close(serve: Serve, new_rest: NewRest) -> None:
