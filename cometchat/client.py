@@ -146,7 +146,10 @@ class Client(Listening, Sending):
     # --- connection
 
     def connect(self, timeout: Optional[float] = 30.0) -> None:
-        """Connect, and wait for it. While a retry is being waited for, it is tried at once.
+        """Connect, and wait for it. The wait for the next attempt ends.
+
+        Five such waits may end early, and one more each 10 s; then the wait lasts. A wait that the server asked for
+        (``Retry-After``) lasts too.
 
         When it is back, the listeners have heard of it, unless one of them holds the dispatcher thread for over 50 ms.
 

@@ -21,6 +21,12 @@ _GOOD_RUN = 30.0
 _SPREAD = 0.25
 
 
+#: Maximum number of waits in a row that end early.
+_EARLY_WAKEUPS = 5
+
+#: Seconds after which one more wait may end early.
+_REFILL = 10.0
+
 #: Maximum number of doublings. The cap is reached long before; 2.0 ** 1025 would overflow a float.
 _MOST_DOUBLINGS = 40
 
@@ -117,6 +123,31 @@ class Backoff:
     def reset(self) -> None:
         """End the series: a try succeeded."""
         self._failures = 0
+
+
+class EarlyWakeups:
+    """A budget for waits that end early: 5 at first, and one more each 10 s. Its owner holds a lock.
+
+    Without it, a listener that calls ``connect()`` after each failure, or a network link that goes up and down, would
+    turn the backoff off.
+
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left = float(_EARLY_WAKEUPS)
+        self._counted_at = clock()
+
+    def take(self) -> bool:
+        """Take one. Returns False if the budget is empty: the wait must last."""
+        now = self._clock()
+        self._left = min(self._left + (now - self._counted_at) / _REFILL, float(_EARLY_WAKEUPS))
+        self._counted_at = now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
 
 
 class ServiceThread:

@@ -181,7 +181,7 @@ def test_ten_refused_attempts(sandbox: Sandbox, party: Party) -> None:
 def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
     """The default: at most 1 s for the first retry, then at most twice as much with each, never over 30 s.
 
-    The waits are taken from the log, and ended by ``connect()``, which tries at once.
+    The waits are taken from the log, and ended from inside: ``connect()`` ends a few of them only.
     """
     caplog.set_level(logging.INFO, "cometchat.connection")
     client, heard = party.connected(reconnect_wait=None)
@@ -190,7 +190,9 @@ def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCap
     for count in range(1, 12):
         heard.wait_for("on_connection_error", count)
         assert eventually(lambda: len(_announced(caplog)) >= count)
-        client.connect(timeout=0)
+        generation = client._core.state.newest
+        assert generation is not None
+        generation.wake.set()
     # The attempt that the last of these began has failed too: what follows ends a wait.
     assert eventually(lambda: len(_announced(caplog)) >= 12)
     waits = _announced(caplog)[:11]
@@ -219,6 +221,30 @@ def test_connect_during_the_wait_tries_at_once(sandbox: Sandbox, party: Party) -
     client.connect(DEADLINE)
     assert time.monotonic() - started < 2
     assert client.get_connection_status() is CometChatWSState.CONNECTED
+
+
+class Impatient(ConnectionListener):
+    """Calls ``connect()`` whenever it hears of a failure."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def on_disconnected(self) -> None:
+        self._client.connect(timeout=0)
+
+    def on_connection_error(self, error: CometChatException) -> None:
+        self._client.connect(timeout=0)
+
+
+def test_a_listener_that_connects_after_each_failure_keeps_the_waits(sandbox: Sandbox, party: Party) -> None:
+    """Five waits end early, then the waits are as long as they should be: there is no storm of attempts."""
+    client, heard = party.connected(reconnect_wait=SLOW)
+    client.add_connection_listener("impatient", Impatient(client))
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    # The loss, and the failures of the five attempts that did not wait.
+    heard.wait_for("on_connection_error", 6)
+    assert not eventually(lambda: heard.names.count("on_connection_error") > 6, 1.0)
 
 
 @pytest.mark.parametrize("status", [503, 429])

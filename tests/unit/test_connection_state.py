@@ -475,3 +475,59 @@ def test_generations_know_their_wakeups(house: House) -> None:
     """They may be set by a signal handler: none of them is a threading.Event."""
     generation = house.in_phase(Phase.OPENING)
     assert {type(generation.wake), type(generation.settings_known)} == {Wakeup}
+
+
+# connect() during the wait for the next attempt.
+
+
+def test_connect_ends_five_waits_and_one_more_each_ten_seconds(house: House) -> None:
+    """A listener that calls ``connect()`` after each failure does not turn the backoff off."""
+    generation = house.in_phase(Phase.BACKOFF)
+
+    def ended_early() -> int:
+        count = 0
+        for _ in range(100):
+            if house.state.phase(generation) is Phase.OPENING:
+                house.state.signal(generation, Signal.FAILED, ERROR)
+            assert house.state.begin() == (generation, False)
+            count += house.state.phase(generation) is Phase.OPENING
+        return count
+
+    assert ended_early() == 5
+    house.now += 9.9
+    assert ended_early() == 0
+    house.now += 10.2
+    assert ended_early() == 2
+    house.now += 3600
+    assert ended_early() == 5
+
+
+def test_a_connect_that_must_wait_changes_nothing(house: House) -> None:
+    """Neither the phase nor the callbacks; and the connection thread sleeps on."""
+    generation = house.in_phase(Phase.BACKOFF)
+    while house.state.take_early_wakeup():
+        pass
+    house.posted()
+    assert house.state.begin() == (generation, False)
+    assert house.state.phase(generation) is Phase.BACKOFF
+    assert house.names() == [] and not generation.wake.is_set()
+
+
+@pytest.mark.parametrize("phase", [Phase.LOST, Phase.BACKOFF], ids=str)
+def test_connect_does_not_cut_a_retry_after_short(house: House, phase: Phase) -> None:
+    """The server asked for quiet: whoever calls ``connect()`` waits for as long as the connection thread does."""
+    generation = house.in_phase(Phase.ONLINE if phase is Phase.LOST else Phase.OPENING)
+    error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=60.0)
+    house.state.signal(generation, Signal.LOST if phase is Phase.LOST else Signal.FAILED, error)
+    assert house.state.begin() == (generation, False)
+    assert house.state.phase(generation) is phase and not generation.wake.is_set()
+
+
+def test_connect_outside_of_a_wait_costs_nothing(house: House) -> None:
+    """A hundred calls while the connection is up, or being made: the budget is whole afterwards."""
+    generation = house.in_phase(Phase.ONLINE)
+    for _ in range(100):
+        house.state.begin()
+    house.state.signal(generation, Signal.LOST, ERROR)
+    house.state.begin()
+    assert house.state.phase(generation) is Phase.OPENING and generation.wake.is_set()

@@ -39,7 +39,7 @@ from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._log import ClientLog
 from .._registry import CONNECTION, ListenerRegistry
-from .._threads import Wakeup
+from .._threads import EarlyWakeups, Wakeup
 from ..delivery import EventQueue
 from ._generation import Generation
 
@@ -90,6 +90,7 @@ class ConnectionState:
         self._log = ClientLog(logger, client_name)
         self._clock = clock
         self._machine = ConnectionMachine()
+        self._early_wakeups = EarlyWakeups(clock)
         self._waiters: List[PhaseWaiter] = []
         self._stopped_by: Optional[CometChatException] = None
         #: The newest generation: the current one, or the one that ended last.
@@ -135,6 +136,8 @@ class ConnectionState:
     def begin(self) -> Tuple[Generation, bool]:
         """Want the connection. Returns the generation, and True if it has just begun and needs a thread.
 
+        Ends the wait for the next attempt, unless the server asked for it or too many waits ended early.
+
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
         with self.lock:
@@ -144,10 +147,12 @@ class ConnectionState:
             if begins:
                 self.newest = Generation(self._events.advance(), self.lock)
                 self._stopped_by = self.last_error = self.failed_in = None
-            step = self._machine.handle(Signal.CONNECT, self._clock())
-            self._apply(step)
             generation = self.newest
             assert generation is not None
+            if self._must_wait():
+                return generation, False
+            step = self._machine.handle(Signal.CONNECT, self._clock())
+            self._apply(step)
         if not begins and step.old is not step.new:
             generation.wake.set()
         self._log_step(step)
@@ -237,6 +242,11 @@ class ConnectionState:
             if self.is_current(generation) and self._machine.phase in (Phase.BACKOFF, Phase.LOST):
                 generation.wake.clear()
 
+    def take_early_wakeup(self) -> bool:
+        """Return True if the wait for the next attempt may end early, and count that."""
+        with self.lock:
+            return self._early_wakeups.take()
+
     # --- waiting for it
 
     def wait_for(self, phases: FrozenSet[Phase], timeout: Optional[float]) -> Optional[Phase]:
@@ -260,6 +270,12 @@ class ConnectionState:
             return self.last_error, self._stopped_by
 
     # --- the caller holds the lock
+
+    def _must_wait(self) -> bool:
+        """Return True in a wait for the next attempt that ``connect()`` must not end."""
+        if self._machine.phase not in (Phase.BACKOFF, Phase.LOST):
+            return False
+        return getattr(self.last_error, "retry_after", None) is not None or not self._early_wakeups.take()
 
     def _apply(self, *steps: Step) -> None:
         """The status first, then the events, then the threads that wait."""
