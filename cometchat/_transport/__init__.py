@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._interfaces import Rest, Socket, SocketFactory
     from ._json_decoder import loads
     from ._printable import printable
-    from .net import Address, HostProbe, LookUp, NetworkChanges, host_probe_for, look_up
+    from .net import Address, HostProbe, LookUp, NetworkChanges, host_probe_for, is_unanswered, look_up
 
 _MODULES: Dict[str, str] = {
     "Address": "net",
@@ -29,6 +29,7 @@ _MODULES: Dict[str, str] = {
     "drop_frames": "_exception_chain",
     "exception_chain": "_exception_chain",
     "host_probe_for": "net",
+    "is_unanswered": "net",
     "loads": "_json_decoder",
     "look_up": "net",
     "printable": "_printable",
@@ -45,6 +46,7 @@ __all__ = [
     "drop_frames",
     "exception_chain",
     "host_probe_for",
+    "is_unanswered",
     "loads",
     "look_up",
     "printable",

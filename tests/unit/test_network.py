@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import queue
 import socket
@@ -15,6 +16,7 @@ from typing import Any, Callable, Iterator, List, Optional
 import pytest
 import tenacity
 
+from cometchat import CometChatException, ConnectionException
 from cometchat._runtime._network_watch import Network
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
@@ -160,7 +162,7 @@ def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySerie
     generation = Generation(1, threading.RLock())
     generation.wake = wake
     after_wait = more.pop("after_wait", lambda: None)
-    state: Any = SimpleNamespace(**{"is_current": lambda of: True, "rearm": lambda of: None, **more})
+    state: Any = SimpleNamespace(**{"is_current": lambda of: True, "rearm": lambda of: None, "take_early_wakeup": lambda: True, **more})
     return RetrySeries(policy, state, generation, before_wait=lambda state: None, after_wait=after_wait)
 
 
@@ -189,8 +191,84 @@ def test_the_return_ends_a_long_wait() -> None:
     """A wait of an hour is over within a second."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
-    assert wait_once(policy, ValueError()) == 1
+    assert wait_once(policy, TimeoutError()) == 1
     assert watched.count == 1
+
+
+def caused_by(cause: BaseException) -> CometChatException:
+    error = ConnectionException("WS_CONNECTION_FAIL", "it failed")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        caused_by(TimeoutError("timed out")),
+        caused_by(OSError(errno.ENETUNREACH, "Network is unreachable")),
+        caused_by(socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")),
+        ConnectionException("ERR_PONG_TIMEOUT", "No pong came."),
+    ],
+    ids=["no answer", "no route", "no name server", "no pong"],
+)
+def test_the_network_matters_after_silence(failure: Exception) -> None:
+    """Nothing came back: a new link, address or route may be what was missing."""
+    watched = Watched()
+    wake = FakeWake()
+    for attempt in new_series(new_policy(tenacity.wait_fixed(3600), 0.1, watched), wake).attempts():
+        with attempt:
+            if not wake.waits:
+                raise failure
+    assert watched.count == 1 and max(filter(None, wake.waits)) <= 3600
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        caused_by(ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused")),
+        caused_by(ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")),
+        ConnectionException("WS_CONNECTION_FAIL", "The server answered 503."),
+        ConnectionException("WS_CONNECTION_FAIL", "The server closed the connection."),
+    ],
+    ids=["refused", "reset", "status", "close frame"],
+)
+def test_the_network_does_not_matter_after_an_answer(failure: Exception) -> None:
+    """The service refuses: a container's network that comes and goes on this machine is not a reason to ask again."""
+    watched = Watched()
+    wake = FakeWake()
+    for attempt in new_series(new_policy(tenacity.wait_fixed(3600), 0.1, watched), wake).attempts():
+        with attempt:
+            if not wake.waits:
+                raise failure
+    assert watched.count == 0 and wake.waits == [3600]
+
+
+def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
+    """The budget is the one of ``connect()``: once it is empty, the wait lasts."""
+    watched, wake, budget = Watched(), FakeWake(), [True, True, False]
+    policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
+    series = new_series(policy, wake, take_early_wakeup=lambda: budget.pop(0), rearm=lambda of: wake.clear())
+    for attempt in series.attempts():
+        with attempt:
+            if budget:
+                raise TimeoutError
+    assert watched.count == 3
+    # Two waits that end, with their short rest; then a whole one.
+    assert [seconds for seconds in wake.waits if seconds == 3600] == [3600] * 3
+    assert wake.waits[-1] == 3600 and len(wake.waits) == 5
+
+
+def test_an_answer_of_the_host_is_part_of_the_budget() -> None:
+    """Without one the host is asked on, until the wait is over."""
+    reach, answers = FakeReach(1), [False]
+    began = time.monotonic()
+    policy = policy_with(reach, 2 * SOONEST + 0.1)
+    wake = Wakeup()
+    for attempt in new_series(policy, wake, take_early_wakeup=lambda: answers[0]).attempts():
+        with attempt:
+            if not reach.looks:
+                raise ValueError
+    assert time.monotonic() - began >= 2 * SOONEST + 0.1 and reach.looks > 1
 
 
 def test_a_short_wait_is_not_watched() -> None:

@@ -12,7 +12,8 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 import tenacity
 
 from ..._protocol import ERROR_KINDS, ErrorKind
-from ..._transport import HostProbe, host_probe_for
+from ..._transport import HostProbe, host_probe_for, is_unanswered
+from ...exceptions import ERR_PONG_TIMEOUT
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._log import ClientLog
 from .._threads import Wakeup
@@ -140,21 +141,25 @@ class RetrySeries:
         self._after_wait()
 
     def _wait(self, seconds: float) -> None:
-        """Wait; not as long if the network comes back."""
+        """Wait; not as long if the last attempt got no answer, and the network comes back."""
         policy, wake = self._policy, self._generation.wake
         nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
         failure, self._failure = self._failure, None
         if self._obeys or seconds <= 2 * SOONEST:
             nap(seconds)
             return
+        probe = policy.host_probe(failure)
+        if probe is None and not _is_silence(failure):
+            nap(seconds)  # the host has answered: another network changes nothing
+            return
         returned = Wakeup()
 
         def on_return() -> None:
-            returned.set()
-            wake.set()
+            if not returned.is_set() and self._state.take_early_wakeup():
+                returned.set()
+                wake.set()
 
         began = policy.clock()
-        probe = policy.host_probe(failure)
         with policy.network_watch(on_return):
             if probe is None:
                 nap(seconds)
@@ -175,10 +180,15 @@ class RetrySeries:
                 if probe.is_back():
                     self._policy.log.debug("the host can be reached again")
                     on_return()
-                else:
+                if not wake.is_set():
                     nap(min(LOOK, max(0.0, ends - clock())))
         finally:
             probe.close()
+
+
+def _is_silence(failure: Optional[BaseException]) -> bool:
+    """Return True if the host did not answer, or answers no longer."""
+    return getattr(failure, "code", None) == ERR_PONG_TIMEOUT or is_unanswered(failure)
 
 
 def _counted(state: tenacity.RetryCallState) -> tenacity.RetryCallState:

@@ -2,7 +2,7 @@
 
 from ._dial import Connector, LookUp, dial, look_up
 from ._errors import LONGEST_RETRY_AFTER, DialFailed, is_timeout, network_reason, requested_wait, retry_after_seconds
-from ._host_probe import Address, HostProbe, host_probe_for
+from ._host_probe import Address, HostProbe, host_probe_for, is_unanswered
 from ._network_changes import NetworkChanges
 from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, read_proxy, resolve_route
 from ._stream import (
@@ -44,6 +44,7 @@ __all__ = [
     "host_and_port",
     "host_probe_for",
     "is_timeout",
+    "is_unanswered",
     "look_up",
     "network_reason",
     "read_head",

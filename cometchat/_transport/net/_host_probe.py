@@ -47,6 +47,14 @@ def is_silence(error: OSError) -> bool:
     return isinstance(error, socket.timeout) or error.errno in _SILENCE
 
 
+def is_unanswered(error: Optional[BaseException]) -> bool:
+    """Return whether an attempt ended without an answer: nothing came back, there was no route, or no name server."""
+    return error is not None and any(
+        isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and is_silence(cause))
+        for cause in exception_chain(error)
+    )
+
+
 def remember_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
     """Keep the addresses with the error that ends an attempt: none of them has answered."""
     setattr(error, _UNANSWERED, tuple(addresses))
