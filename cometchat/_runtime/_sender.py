@@ -86,7 +86,7 @@ class Sender:
         return body
 
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
-        """Tell that the user types, once per 5 s and receiver; or types no longer."""
+        """Tell that the user types, once per 5 s and receiver; or types no longer. A start after an end is told at once."""
         self._check_transient("typing")
         key = (receiver_type, receiver_id)
         now = self._clock()
@@ -96,6 +96,8 @@ class Sender:
             self._typing = {other: at for other, at in self._typing.items() if now - at < TYPING_INTERVAL}
             if started:
                 self._typing[key] = now
+            else:
+                self._typing.pop(key, None)  # the next start is news
         identity = self._account.identity(self._account.require())
         frame = encode_typing(identity, receiver_id, receiver_type, self._user(), started=started, metadata=metadata)
         try:

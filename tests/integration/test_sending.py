@@ -664,6 +664,13 @@ def test_each_receiver_has_its_own_five_seconds() -> None:
     assert [parts.typing(receiver="a", receiver_type="group") for _ in range(2)] == [1, 0]
 
 
+def test_typing_that_starts_again_is_told_at_once() -> None:
+    """Start, end, start within five seconds: the receiver sees the second start. Other receivers are not affected."""
+    parts = SenderParts()
+    assert [parts.typing(), parts.typing(receiver="b"), parts.typing(False), parts.typing()] == [1, 1, 1, 1]
+    assert [parts.typing(), parts.typing(receiver="b")] == [0, 0]
+
+
 def test_the_end_of_typing_is_always_told() -> None:
     """``end_typing`` is not throttled."""
     parts = SenderParts()
