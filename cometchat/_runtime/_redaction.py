@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import weakref
-from typing import Collection, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Collection, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 #: Minimum length, in characters, of a piece of a secret that is hidden: shorter ones may be ordinary words.
 SHORTEST_PIECE = 20
@@ -126,8 +126,10 @@ def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
     return "".join([*parts, text[at:]])
 
 
-#: What looks like a jwt: three parts in base64url. The first one begins with ``{"``.
-_JWT = re.compile(r"\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
+#: What looks like a jwt: three parts in base64url. The first one begins with ``{"``. The lookahead comes before the
+#: search for that: it is tried once for each run of such characters, so that the time grows with the text, and not with
+#: its square.
+_JWT = re.compile(r"(?<![\w-])(?=[\w-]+\.[\w-]{5,}\.)([\w-]*?)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 #: A key and its value in JSON, a header, or Python's repr of either.
 _KEYED = re.compile(
@@ -137,15 +139,29 @@ _KEYED = re.compile(
 )
 
 
+#: The name of a field that holds a secret.
+_NAME = re.compile(r"(?:api_?key|auth_?key|auth_?token|authorization|jwt)", re.IGNORECASE)
+
+#: The attributes of a record that ``extra`` has not set.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"taskName"}
+
+#: Maximum depth to which the containers in a field are looked into.
+_DEEPEST = 5
+
+
 class SecretsFilter(logging.Filter):
     """Hides auth keys, auth tokens and jwts. For a handler: ``handler.addFilter(SecretsFilter())``.
 
     The records of this SDK contain no secret. A filter on a handler sees those of every library and of your code too.
-    It finds the secrets of all clients of this process, what looks like a jwt, and what is named like a secret.
+    It finds the secrets of all clients of this process, what looks like a jwt, and what is named like a secret: in the
+    text, the traceback, the stack, and the fields of ``extra`` (texts, and dicts, lists and tuples of texts). A record
+    whose traceback holds a secret loses its ``exc_info``; ``exc_text`` has the rewritten traceback.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record's text and traceback if they contain a secret. Returns True."""
+        """Rewrite the record's text, traceback and fields if they contain a secret. Returns True."""
+        for name in vars(record).keys() - _STANDARD:
+            setattr(record, name, _scrub_field(name, getattr(record, name)))
         try:
             text = record.getMessage()
         except Exception:  # the arguments do not fit the text: the handler's to report
@@ -158,12 +174,28 @@ class SecretsFilter(logging.Filter):
             trace = logging.Formatter().formatException(record.exc_info)
         if trace:
             clean = _scrub(trace)
-            if clean != trace:  # a formatter takes this in place of one of its own
-                record.exc_text = clean
+            if clean != trace:  # without exc_info, every formatter takes this
+                record.exc_text, record.exc_info = clean, None
         if record.stack_info:
             record.stack_info = _scrub(record.stack_info)
         return True
 
 
 def _scrub(text: str) -> str:
-    return _KEYED.sub(lambda found: found.group(1) + "***", _JWT.sub("***", scrub_all(text)))
+    return _KEYED.sub(r"\1***", _JWT.sub(r"\1***", scrub_all(text)))
+
+
+def _scrub_field(name: object, value: Any, depth: int = 0) -> Any:
+    """Return the value of a field without secrets; the same object if it has none."""
+    if isinstance(value, str):
+        clean = "***" if isinstance(name, str) and _NAME.search(name) else _scrub(value)
+        return value if clean == value else clean
+    if depth > _DEEPEST:
+        return value
+    if type(value) is dict:
+        items = {key: _scrub_field(key, item, depth + 1) for key, item in value.items()}
+        return value if all(items[key] is value[key] for key in value) else items
+    if type(value) in (list, tuple):
+        parts = [_scrub_field(name, item, depth + 1) for item in value]
+        return value if all(new is old for new, old in zip(parts, value)) else type(value)(parts)
+    return value

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import time
+from typing import Any, Dict
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cometchat import SecretsFilter
 from cometchat._runtime._redaction import SHORTEST_PIECE, Secrets
 
 SECRET = "".join(chr(ord("a") + number % 26) + str(number) for number in range(60))
@@ -72,3 +78,102 @@ def test_the_newest_are_remembered():
     assert secrets.scrub(names[-1]) == "*" * len(names[-1])
     assert secrets.scrub(names[-16]) == "*" * len(names[-16])
     assert secrets.scrub(names[0]) == names[0]
+
+
+# The filter.
+
+JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
+
+
+def filtered(message: str = "x", **fields: Any) -> logging.LogRecord:
+    """A record with these fields, as the filter leaves it."""
+    record = logging.makeLogRecord({"msg": message, **fields})
+    assert SecretsFilter().filter(record) is True
+    return record
+
+
+HOSTILE: Dict[str, str] = {
+    "beginnings of jwts": "eyJaaaaa-",
+    "first parts of jwts": "eyJaaaaa..",
+    "two parts of jwts": "eyJaaaaa.aaaaa-",
+    "names": "jwt ",
+    "quotes that stay open": "jwt=\"jwt:",
+    "schemes": "jwt:token ",
+    "pieces": SECRET[3:30],
+    "windows": SECRET[10:20],
+    "one word": "a",
+    "spaces": " ",
+}
+
+
+@pytest.mark.parametrize("name", sorted(HOSTILE))
+def test_the_time_grows_with_the_text_and_not_with_its_square(secrets: Secrets, name: str) -> None:
+    """Sixteen times the text takes far less than 256 times as long, and a megabyte takes a moment."""
+
+    def seconds(size: int) -> float:
+        text = (HOSTILE[name] * size)[:size]
+        best = 60.0
+        for _ in range(3):
+            began = time.thread_time()
+            filtered(text)
+            best = min(best, time.thread_time() - began)
+        return best
+
+    assert seconds(96_000) < 80 * seconds(6_000)
+
+
+@pytest.mark.parametrize(
+    "text, clean",
+    [
+        (JWT, "***"),
+        (f"got {JWT}, then {JWT}.", "got ***, then ***."),
+        (f"token-{JWT} x", "token-*** x"),
+        (f"https://host/path.{JWT}", "https://host/path.***"),
+        (f"eyJ-a.{JWT}", "eyJ-a.***"),
+        (f"a.bcdefgh.{JWT}", "a.bcdefgh.***"),
+        ("a.bcdefgh.c", "a.bcdefgh.c"),
+        ("eyJust saying.so.what", "eyJust saying.so.what"),
+    ],
+)
+def test_a_jwt_is_found_wherever_it_stands(text: str, clean: str) -> None:
+    """After a hyphen, a dot or a slash too; what only begins like one stays."""
+    assert filtered(text).getMessage() == clean
+
+
+def test_the_fields_of_extra_are_scrubbed(secrets: Secrets) -> None:
+    """Texts and containers of texts, by what they hold and by their name; other values stay the same objects."""
+    other, plain = object(), {"n": [1, "two"]}
+    record = filtered(
+        url=f"/?t={SECRET}",
+        authToken="abc",
+        headers={"Authorization": "Bearer abc", "Accept": "json", "deep": [(JWT, 1)]},
+        other=other,
+        plain=plain,
+    )
+    fields = vars(record)
+    assert fields["url"] == "/?t=" + "*" * len(SECRET) and fields["authToken"] == "***"
+    assert fields["headers"] == {"Authorization": "***", "Accept": "json", "deep": [("***", 1)]}
+    assert fields["other"] is other and fields["plain"] is plain
+
+
+def test_a_field_that_contains_itself_is_left_alone() -> None:
+    """The look into a container ends."""
+    field: Any = ["x"]
+    field.append(field)
+    assert vars(filtered(field=field))["field"] is field
+
+
+def test_a_traceback_with_a_secret_is_text_only(secrets: Secrets) -> None:
+    """A formatter that formats ``exc_info`` by itself finds none; without a secret the record keeps it."""
+    for message, kept in ((SECRET, False), ("nothing", True)):
+        try:
+            raise ValueError(message)
+        except ValueError:
+            record = filtered(exc_info=sys.exc_info())
+        assert (record.exc_info is not None) is kept
+        assert kept or "ValueError: " + "*" * len(SECRET) in (record.exc_text or "")
+
+
+def test_a_traceback_that_was_formatted_before_is_scrubbed(secrets: Secrets) -> None:
+    """By another handler, or in another process: without ``exc_info``."""
+    assert filtered(exc_text=f"ValueError: {SECRET}").exc_text == "ValueError: " + "*" * len(SECRET)
