@@ -7,6 +7,7 @@ import errno
 import json
 import logging
 import os
+import re
 import stat
 import time
 from typing import Any, Mapping, Optional, Union
@@ -16,8 +17,8 @@ from .exceptions import invalid, missing, unusable
 
 logger = logging.getLogger("cometchat.session")
 
-#: The beginning of the name of a file that is being written.
-_HALF = ".session-"
+#: What ``tempfile`` puts into the name of a file that is being written, after the name of the session file.
+_HALF = re.compile(r"[a-z0-9_]{8}\.half")
 
 #: Age, in seconds, of a file that a killed save has left.
 _STALE = 60.0
@@ -49,7 +50,9 @@ class FileSessionStore:
     """Keeps the session in a file, so that it survives a restart: mode 0600, replaced in one step.
 
     A missing folder is made with mode 0700. A file that can't be read as a session is set aside, under its name with
-    ``.damaged`` behind it, and a warning is logged.
+    ``.damaged`` behind it, and a warning is logged. A file that belongs to another user, or that other users may write
+    to, is not loaded, and a warning is logged (POSIX; a file of root's is accepted). A symbolic link of the user's own
+    or of root's is followed.
 
     :param path: the file.
     :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_PATH``.
@@ -77,12 +80,17 @@ class FileSessionStore:
     def load(self) -> Optional[Mapping[str, Any]]:
         """Return the session in the file, or None."""
         try:
-            self._check()
-            with open(self.path, encoding="utf-8") as file:
+            with open(self._target(), encoding="utf-8", opener=_open_at_once) as file:
+                _check(os.fstat(file.fileno()), self.path)
                 stored = json.load(file)
             if not isinstance(stored, dict):
                 raise ValueError("not a JSON object")
         except FileNotFoundError:
+            return None
+        except _Foreign as error:
+            logger.warning(
+                "The session file %s is not loaded, since %s. Remove it, and log in again.", self.path, error.strerror
+            )
             return None
         except (ValueError, RecursionError) as error:
             self._set_aside(error)
@@ -93,41 +101,54 @@ class FileSessionStore:
         """Write the session to a new file, and put that in the old one's place."""
         import tempfile  # here, since it loads much, and few keep a session in a file
 
-        folder = os.path.dirname(self.path)
+        target = self._target()
+        folder, name = os.path.split(target)
         make_folder(folder)
         # mkstemp makes the file with mode 0600.
-        descriptor, temporary = tempfile.mkstemp(prefix=_HALF, dir=folder)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{name}-", suffix=".half", dir=folder)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
                 json.dump(session, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self.path)
+            os.replace(temporary, target)
         except BaseException:
             os.unlink(temporary)
             raise
-        _sweep(folder)
+        _sweep(target)
 
     def clear(self) -> None:
         """Remove the file."""
-        _sweep(os.path.dirname(self.path))
+        target = self._target()
+        _sweep(target)
         try:
-            os.unlink(self.path)
+            os.unlink(target)
         except FileNotFoundError:
             return
 
-    def _check(self) -> None:
-        """Check the file before it is opened: a pipe or a device may never end, and a session is small."""
-        found = os.stat(self.path)
-        if not stat.S_ISREG(found.st_mode) and not stat.S_ISDIR(found.st_mode):
-            raise OSError(errno.EINVAL, "not a file", self.path)
-        if stat.S_ISREG(found.st_mode) and found.st_size > _LONGEST_FILE:
-            raise ValueError("too long")
+    def _target(self) -> str:
+        """Return the path of the file itself: a link to it stays where it is.
+
+        :raises OSError: the link belongs to another user, or leads to itself.
+        """
+        try:
+            found = os.lstat(self.path)
+        except OSError:
+            return self.path
+        if not stat.S_ISLNK(found.st_mode):
+            return self.path
+        if not _is_trusted(found):  # it may lead to a file that this user must not lose
+            raise _Foreign(errno.EPERM, "it is a link of another user", self.path)
+        target = os.path.realpath(self.path)
+        if os.path.islink(target):
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
+        return target
 
     def _set_aside(self, error: Exception) -> None:
-        aside = f"{self.path}.damaged"
+        target = self._target()
+        aside = f"{target}.damaged"
         try:
-            os.replace(self.path, aside)
+            os.replace(target, aside)
         except OSError as failure:
             aside = f"its place, since it can't be moved ({failure.strerror})"
         logger.warning(
@@ -138,9 +159,38 @@ class FileSessionStore:
         )
 
 
-def _sweep(folder: str) -> None:
-    """Remove the half files of saves that were killed: they contain tokens."""
+class _Foreign(PermissionError):
+    """The file, or the link to it, is not the user's own. ``strerror`` is why."""
+
+
+def _is_trusted(found: os.stat_result) -> bool:
+    """Return True if the file belongs to this user or to root."""
+    return os.name != "posix" or found.st_uid in (os.geteuid(), 0)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Open a file: not a link that has just taken its place, and without waiting for the writer of a pipe."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def _check(found: os.stat_result, path: str) -> None:
+    """Check the file before it is read: a device may never end, and a session is small."""
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "not a file", path)
+    if not _is_trusted(found):
+        raise _Foreign(errno.EPERM, "it belongs to another user", path)
+    if os.name == "posix" and found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise _Foreign(errno.EPERM, "other users may write to it", path)
+    if found.st_size > _LONGEST_FILE:
+        raise ValueError("too long")
+
+
+def _sweep(target: str) -> None:
+    """Remove the half files of this file's saves that were killed: they contain tokens."""
+    folder, name = os.path.split(target)
+    prefix = f".{name}-"
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
-            if entry.name.startswith(_HALF) and entry.stat(follow_symlinks=False).st_mtime < time.time() - _STALE:
+            own = entry.name.startswith(prefix) and _HALF.fullmatch(entry.name[len(prefix) :])
+            if own and entry.stat(follow_symlinks=False).st_mtime < time.time() - _STALE:
                 os.unlink(entry.path)

@@ -177,11 +177,45 @@ def test_a_session_file_is_whole_whenever_its_writer_is_killed(path: Path, figur
 @pytest.mark.parametrize("act", ["save", "clear"])
 def test_half_files_of_long_ago_are_removed(path: Path, act: str) -> None:
     """What killed writers have left holds tokens: it goes with the next save or logout; what is new stays."""
-    store, names = FileSessionStore(path), (".session-old", ".session-new", "other")
+    store = FileSessionStore(path)
+    names = {
+        ".session.json-abcd_123.half": 1,
+        ".session.json-abcd_124.half": None,
+        # Of other programs, and of a session file with a longer name.
+        ".session-old": 1,
+        ".session.json-backup": 1,
+        ".session.json-b-abcd_123.half": 1,
+        "other": 1,
+    }
     store.save(STORED)
-    for name in names:
+    for name, time in names.items():
         (path.parent / name).write_text(TOKEN)
-        if name != ".session-new":
-            os.utime(path.parent / name, (1, 1))
+        if time is not None:
+            os.utime(path.parent / name, (time, time))
     store.save(STORED) if act == "save" else store.clear()
-    assert [(path.parent / name).exists() for name in names] == [False, True, True]
+    assert [(path.parent / name).exists() for name in names] == [False, True, True, True, True, True]
+
+
+@posix
+def test_the_half_file_of_a_killed_save_is_one_that_the_next_save_removes(path: Path) -> None:
+    """The name that a save gives is the name that is looked for."""
+    store = FileSessionStore(path)
+    for _ in range(20):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", _SAVING, str(path)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+        )
+        assert writer.stdout is not None and writer.stdout.readline() == b"saving\n"
+        writer.send_signal(signal.SIGKILL)
+        writer.wait(DEADLINE)
+        writer.stdout.close()
+        left = [each for each in path.parent.iterdir() if each != path]
+        if left:
+            break
+    else:
+        pytest.skip("each kill came between two saves")
+    for each in left:
+        os.utime(each, (1, 1))
+    store.save(STORED)
+    assert list(path.parent.iterdir()) == [path]

@@ -55,6 +55,7 @@ def mode(path: Path) -> int:
 def write(path: Path, content: bytes) -> None:
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
+    path.chmod(0o600)
 
 
 def client(store: SessionStore, app_id: str = "app") -> Client:
@@ -164,6 +165,114 @@ def test_loading_makes_no_folder(path: Path) -> None:
     assert store.load() is None
     store.clear()
     assert not path.parent.exists()
+
+
+@pytest.fixture
+def another_user(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Gives a file, or a link, to another user."""
+
+    def give(path: Path) -> None:
+        if os.geteuid() == 0:
+            os.chown(path, 12345, 12345, follow_symlinks=False)
+        else:
+            monkeypatch.setattr("cometchat.session_store.os.geteuid", lambda: 12345)
+
+    return give
+
+
+@posix
+@pytest.mark.parametrize("there", [True, False], ids=["to a file", "to nothing"])
+def test_a_link_is_followed(path: Path, tmp_path: Path, there: bool) -> None:
+    """The link stays a link: its target is written, read, set aside and removed."""
+    target, link = tmp_path / "real.json", path
+    link.parent.mkdir()
+    link.symlink_to(target)
+    if there:
+        write(target, json.dumps({**STORED, "uid": "old"}).encode())
+    store = FileSessionStore(link)
+    assert (store.load() or {}).get("uid") == ("old" if there else None)
+    store.save(STORED)
+    assert link.is_symlink() and json.loads(target.read_text()) == STORED and mode(target) == 0o600
+    assert store.load() == STORED
+    write(target, b"{")
+    assert store.load() is None
+    assert link.is_symlink() and (tmp_path / "real.json.damaged").read_bytes() == b"{"
+    store.save(STORED)
+    store.clear()
+    assert link.is_symlink() and not target.exists()
+    assert [entry.name for entry in link.parent.iterdir()] == [link.name]
+
+
+@posix
+def test_a_link_to_itself_is_not_replaced(path: Path) -> None:
+    """An error says so."""
+    path.parent.mkdir()
+    path.symlink_to(path.name)
+    with pytest.raises(OSError):
+        FileSessionStore(path).save(STORED)
+    assert path.is_symlink() and len(list(path.parent.iterdir())) == 1
+
+
+@posix
+def test_a_link_of_another_user_is_not_followed(
+    path: Path, tmp_path: Path, another_user: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a shared folder it may lead to any file of this user: that is neither read, nor replaced, nor removed."""
+    path.parent.mkdir()
+    path.symlink_to(tmp_path / "precious")
+    write(tmp_path / "precious", json.dumps(STORED).encode())
+    another_user(path)
+    store = FileSessionStore(path)
+    assert store.load() is None
+    assert "a link of another user" in caplog.text and TOKEN not in caplog.text
+    for act in (lambda: store.save({**STORED, "uid": "other"}), store.clear):
+        with pytest.raises(PermissionError):
+            act()
+    assert json.loads((tmp_path / "precious").read_text()) == STORED and path.is_symlink()
+
+
+@posix
+def test_a_file_of_another_user_is_not_loaded(
+    path: Path, another_user: Callable[[Path], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A planted session would log this user in as the attacker. The next save takes its place."""
+    write(path, json.dumps(STORED).encode())
+    another_user(path)
+    store = FileSessionStore(path)
+    assert store.load() is None
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "belongs to another user" in caplog.text and TOKEN not in caplog.text
+    assert json.loads(path.read_text()) == STORED
+    if os.geteuid() == 0:
+        store.save(STORED)
+        assert store.load() == STORED
+
+
+@posix
+@pytest.mark.parametrize("wide", [0o620, 0o602, 0o666])
+def test_a_file_that_others_may_write_is_not_loaded(path: Path, wide: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Its content may be theirs. A file that others may read is loaded."""
+    store = FileSessionStore(path)
+    store.save(STORED)
+    path.chmod(wide)
+    assert store.load() is None
+    assert "other users may write to it" in caplog.text and path.exists()
+    path.chmod(0o644)
+    assert store.load() == STORED
+
+
+@posix
+def test_a_link_that_takes_the_files_place_is_not_opened(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the opening: the file is opened as itself only."""
+    store = FileSessionStore(path)
+    store.save(STORED)
+    os.rename(path, tmp_path / "moved")
+    monkeypatch.setattr(FileSessionStore, "_target", lambda self: self.path)
+    path.symlink_to(tmp_path / "moved")
+    with pytest.raises(OSError):
+        store.load()
 
 
 class Crash(BaseException):
