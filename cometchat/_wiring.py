@@ -22,6 +22,7 @@ from ._runtime._log import ClientLog
 from ._runtime._network_watch import NETWORK
 from ._runtime._registry import ListenerRegistry
 from ._runtime._sender import Sender
+from ._runtime._threads import on_service_thread
 from ._runtime.connection import (
     Channel,
     Connection,
@@ -275,7 +276,8 @@ class Core(_fork.ForkSafeDefaults):
     def reset_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
         account, closed = self.account, self.lifecycle.closed
-        self._connects_after_fork = self._settings.connect_after_fork and self.connection.state.wanted
+        wanted = self._settings.connect_after_fork and self.connection.state.wanted
+        self._connects_after_fork = wanted and not on_service_thread()  # a child that a callback forks ends with it
         # Not even the garbage collector may touch the parent's: it would end the parent's connection.
         _left_alone.extend([account, self.rest, self.connection, self.outbox_store, self.outbox_delivery])
         self.connection.release_after_fork()

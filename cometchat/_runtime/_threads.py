@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import random
+import sys
 import threading
 import time
 from typing import Callable, Optional
@@ -150,8 +152,35 @@ class EarlyWakeups:
         return True
 
 
+_local = threading.local()
+
+
+def on_service_thread() -> bool:
+    """Return True on a thread of this SDK, such as in a callback. True also in the child of a fork made there."""
+    return getattr(_local, "is_service_thread", False)
+
+
+def end_child(error: Optional[BaseException]) -> None:
+    """End the child of a fork, as the end of its only thread should: with the code of SystemExit.
+
+    :param error: what its thread raised.
+    """
+    code: object = 0 if error is None else 1
+    if isinstance(error, SystemExit):
+        code = 0 if error.code is None else error.code
+    if not isinstance(code, int):
+        sys.stderr.write(f"{code}\n")
+        code = 1
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed, or without a reader
+            stream.flush()
+    os._exit(code & 0xFF)
+
+
 class ServiceThread:
     """Runs ``work`` on a daemon thread, and again if it raised. The thread ends when ``work`` returns.
+
+    If a callback forks, the child has this thread only, and nothing for it to do: it ends with the callback.
 
     :param name: the thread's, which names its client.
     :param work: the thread's loop.
@@ -215,12 +244,17 @@ class ServiceThread:
         return thread is not None and thread.is_alive()
 
     def _run(self) -> None:
+        _local.is_service_thread, process = True, os.getpid()
         while True:
             started = self._clock()
             try:
                 self._work()
+                if os.getpid() != process:
+                    end_child(None)
                 return
             except BaseException as error:  # SystemExit of a logging handler too
+                if os.getpid() != process:
+                    self._end_child(error)
                 if not self._wanted():
                     if isinstance(error, Exception):
                         return
@@ -236,6 +270,11 @@ class ServiceThread:
         seconds = self._backoff.next()
         self._try(lambda: self._log.error("Unexpected error: it goes on in %.1f s.", seconds, exc_info=error))
         self._try(lambda: self._wait(seconds))
+
+    def _end_child(self, error: BaseException) -> None:
+        if not isinstance(error, SystemExit):
+            self._try(lambda: self._log.error("A callback forked, and raised in the child.", exc_info=error))
+        end_child(error)
 
     def _try(self, step: Callable[[], object]) -> None:
         try:

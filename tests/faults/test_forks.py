@@ -353,6 +353,19 @@ def test_a_child_connects_by_itself(tmp_path: Path) -> None:
         assert len(sandbox.attempts) == 2
 
 
+def test_a_child_that_a_callback_forks_ends_with_the_callback(tmp_path: Path) -> None:
+    """By sys.exit, with its code; by another exception, which is logged; by a return. None connects by itself."""
+    with Sandbox() as sandbox, Forking(sandbox, tmp_path, "callback") as forking:
+        forking.program.go_on()
+        assert forking.program.end() == 0
+        *children, statuses, parent = [json.loads(line) for line in forking.program.said() if line != "ready"]
+        assert children == [{"way": way, "threads": 1, "wanted": False} for way in ("exit", "raise", "return")]
+        assert [os.WEXITSTATUS(status) for status in statuses["statuses"]] == [7, 1, 0]
+        assert "ValueError: raise" in forking.program.errors() and "SystemExit" not in forking.program.errors()
+        assert "error" not in parent
+        assert len(sandbox.attempts) == 4 and sandbox.violations == []
+
+
 def test_a_child_of_a_parent_in_which_every_lock_is_held(tmp_path: Path) -> None:
     """The child is logged in, connects by itself, sends, and ends; so does a child that does not touch the SDK. The
     parent's connection and outbox are not disturbed."""

@@ -8,6 +8,7 @@ import time
 from operator import attrgetter, length_hint
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
+from ..._fork_marks import process_mark
 from .._log import ClientLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread, Wakeup
@@ -46,6 +47,7 @@ class Dispatcher:
         self._in_hand: List[Event | Wakeup] = []
         # The event that is being delivered: listeners whose turn is still to come, all of them, and since when.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
+        self._mark = process_mark()
         self._on_thread: Optional[int] = None
         self._reported = False
         self._dropped_before = 0
@@ -113,6 +115,8 @@ class Dispatcher:
         while True:
             # What an exception left in hand goes first.
             while self._in_hand:
+                if not self._mark[0]:
+                    return  # a callback forked, and this is the child: the events are the parent's
                 item = self._in_hand[-1]
                 if isinstance(item, Wakeup):
                     item.set()
@@ -152,7 +156,7 @@ class Dispatcher:
         self._delivering = turn, entries, self._clock()
         called = length_hint(turn) < len(entries)
         for entry in turn:
-            if called and self._events.is_discarded(event):
+            if called and (self._events.is_discarded(event) or not self._mark[0]):
                 break
             if not entry.active or entry.since > number or (kind == CONNECTION and not _is_news(entry, method)):
                 continue
@@ -160,6 +164,8 @@ class Dispatcher:
             try:
                 getattr(entry.listener, method)(*args)
             except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+                if not self._mark[0]:
+                    raise  # it ends the child of a fork
                 self._log_error(entry, event)
         self._delivering = None
 
@@ -174,6 +180,8 @@ class Dispatcher:
                     if registry.changes != changes:
                         break
             except BaseException:  # as above
+                if not self._mark[0]:
+                    raise
                 self._log_error(entries[-1 - length_hint(turn)], event)
 
     def _log_error(self, entry: Entry, event: Event) -> None:

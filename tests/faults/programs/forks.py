@@ -16,7 +16,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import joining
 
-from cometchat import Client, TextMessage
+from cometchat import Client, ConnectionListener, TextMessage
 
 CLIENT: Optional[Client] = None
 
@@ -32,6 +32,11 @@ def in_child(act: Callable[[], object], while_it_lives: Callable[[], object] = l
         act()
         os._exit(70)  # it should not have come back
     while_it_lives()
+    return wait_for_child(pid)
+
+
+def wait_for_child(pid: int) -> int:
+    """Wait for a child: its wait status, or -1 where it does not end within 10 s."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -192,6 +197,42 @@ def daemon(_number: int) -> None:
     sys.exit(0)
 
 
+class ForksInCallback(ConnectionListener):
+    """Forks when it hears of the connection: the child leaves the callback in one of three ways."""
+
+    def __init__(self) -> None:
+        self.children: List[int] = []
+        self.ways: List[str] = ["exit", "raise", "return"]
+
+    def on_connected(self) -> None:
+        way = self.ways.pop(0)
+        pid = os.fork()
+        if pid:
+            self.children.append(pid)
+            return
+        time.sleep(0.3)  # what the child starts by itself has its time
+        tell(way=way, threads=threading.active_count(), wanted=CLIENT is not None and CLIENT._core.state.wanted)
+        if way == "exit":
+            sys.exit(7)
+        if way == "raise":
+            raise ValueError(way)
+
+
+def children_of_a_callback(_number: int) -> None:
+    """Each child ends with its callback."""
+    assert CLIENT is not None
+    listener = ForksInCallback()
+    CLIENT.add_connection_listener(listener)
+    statuses: List[int] = []
+    for count in range(1, 4):
+        CLIENT.disconnect()
+        CLIENT.connect(10)
+        while len(listener.children) < count:
+            time.sleep(0.01)
+        statuses.append(wait_for_child(listener.children[-1]))
+    tell(statuses=statuses)
+
+
 def main(what: str, number: str = "1") -> None:
     global CLIENT
     warnings.simplefilter("ignore")  # Python warns of forking with threads
@@ -207,6 +248,7 @@ def main(what: str, number: str = "1") -> None:
         "fork": lambda number: with_multiprocessing("fork", number),
         "spawn": lambda number: with_multiprocessing("spawn", number),
         "forkserver": lambda number: with_multiprocessing("forkserver", number),
+        "callback": children_of_a_callback,
         "at_once": children_that_end_at_once,
         "subprocess": subprocesses,
         "locked": child_of_a_busy_parent,
