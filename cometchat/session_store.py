@@ -12,6 +12,7 @@ import stat
 import time
 from typing import Any, Mapping, Optional, Union
 
+from ._fields import plain_text
 from ._paths import make_folder
 from .exceptions import invalid, missing, unusable
 
@@ -66,7 +67,7 @@ class FileSessionStore:
             raise invalid("path", expected, path)
         if "\0" in str(os.fspath(path)):
             raise unusable("path", f"{expected}, without a null character")
-        self.path = os.path.abspath(os.fspath(path))
+        self.path = os.path.abspath(plain_text(os.fspath(path)))
 
     def __repr__(self) -> str:
         return f"FileSessionStore({self.path!r})"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
+from ._fields import plain_text
 from ._paths import checked_path
 from .exceptions import invalid, invalid_value, missing
 
@@ -248,7 +249,7 @@ def _roles(value: object, subscription_type: object) -> Tuple[str, ...]:
         raise invalid_value("roles", expected, roles)
     if not roles and subscription_type == "ROLES":
         raise missing("roles", expected)
-    return roles
+    return tuple(map(plain_text, roles))
 
 
 def _bool(name: str, value: object) -> bool:
@@ -292,7 +293,7 @@ def _proxies(value: object) -> Optional[Mapping[str, str]]:
         raise invalid("proxies", expected, value)
     if not all(isinstance(key, str) and isinstance(address, str) for key, address in value.items()):
         raise invalid("proxies", expected, next(iter(value.values()), None))
-    return _FrozenMapping(value)
+    return _FrozenMapping({plain_text(key): plain_text(address) for key, address in value.items()})
 
 
 def _existing(name: str, value: object, expected: str) -> Optional[str]:
@@ -365,6 +366,7 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
 
 
 def _checked(given: Mapping[str, Any]) -> Dict[str, Any]:
+    given = {name: plain_text(value) for name, value in given.items()}
     values = {name: check(name, given[name]) for name, check in _CHECKS.items()}
     values["roles"] = _roles(given["roles"], given["subscription_type"])
     values["region"] = _region(given["region"], required=not (given["admin_host"] and given["client_host"]))

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlencode
 
+from .._fields import plain_text
 from .._protocol import (
     PLATFORM,
     Identity,
@@ -393,7 +394,7 @@ class Account:
             raise AuthenticationException(
                 ERR_TOKEN_REFRESH, "The refresh callable has to return an auth token, in printable ASCII."
             )
-        return token
+        return str(plain_text(token))
 
     def _call(
         self,

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
+from .._fields import plain_text
 from .._protocol import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing, unusable
 from ..settings import LONGEST
 
 
 def text(parameter: str, value: Any, expected: str) -> str:
-    """A string that is not empty."""
+    """A string that is not empty. A member of a str enum counts as its value."""
+    value = plain_text(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise missing(parameter, expected)
     if not isinstance(value, str):

@@ -172,7 +172,7 @@ def end_child(error: Optional[BaseException]) -> None:
         sys.stderr.write(f"{code}\n")
         code = 1
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):  # closed, or without a reader
+        with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, without a reader, or missing
             stream.flush()
     os._exit(code & 0xFF)
 
