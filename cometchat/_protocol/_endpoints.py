@@ -51,6 +51,15 @@ def http_endpoints(
     )
 
 
+def is_in_clear(base: str) -> bool:
+    """Tell whether what goes to a base can be read on the way: it has no TLS, and leaves this machine."""
+    parts = urlsplit(base)
+    host = (parts.hostname or "").rstrip(".")
+    loopback = host in ("localhost", "::1") or host.endswith(".localhost")
+    loopback = loopback or (host.startswith("127.") and host.replace(".", "").isdigit())
+    return parts.scheme == "http" and not loopback
+
+
 class SettingsEndpoints(NamedTuple):
     """The HTTP bases after login.
 

@@ -22,6 +22,7 @@ from .._protocol import (
     app_info,
     http_endpoints,
     id_of,
+    is_in_clear,
     jwt_expiry,
     mode_of,
     newer,
@@ -109,6 +110,7 @@ class Account:
         self._log = ClientLog(logger, self.client_name)
         self.lock = self._lock = lock
         self._store_turn = threading.RLock()
+        self._warned_of_clear_text = False
         self._refresh: Optional[Refresh] = None
         self._secrets = Secrets()
         #: The login, or None. Replaced as a whole; reading takes no lock.
@@ -162,6 +164,7 @@ class Account:
 
     def login(self, uid: str, auth_key: str) -> Login:
         """Get an auth token for the user, then log in with it. The caller hands the result to :meth:`enter`."""
+        self._warn_of_clear_text()
         device_id = self._new_device_id()
         data = self._call(
             "POST",
@@ -178,6 +181,15 @@ class Account:
         """Log in with an auth token; with a new one of ``refresh``, if that is refused."""
         device_id = self._new_device_id()
         return Login(self._authorize_or_refresh(auth_token, device_id, refresh), refresh)
+
+    def _warn_of_clear_text(self) -> None:
+        if self._warned_of_clear_text or not is_in_clear(self.endpoints.admin):
+            return
+        self._warned_of_clear_text = True
+        self._log.warning(
+            "The auth key is sent to %s without TLS: anyone on the way can read it. Give admin_host an https:// address.",
+            self.endpoints.admin,
+        )
 
     def enter(self, login: Login) -> None:
         """Make this the login. The caller holds the lock, and calls :meth:`store_session` after it."""

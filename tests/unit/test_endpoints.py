@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cometchat import CometChatException
+from cometchat import AppSettings, CometChatException, MemorySessionStore
 from cometchat._protocol import (
     HOST_FAMILIES,
     KNOWN_REGIONS,
@@ -20,10 +21,12 @@ from cometchat._protocol import (
     endpoints_from_settings,
     http_endpoints,
     is_allowed_host,
+    is_in_clear,
     jwt_expiry,
     mode_of,
     websocket_url,
 )
+from cometchat._runtime._account import Account
 
 
 @pytest.mark.parametrize("region", ["us", "eu", "in", "private"])
@@ -326,3 +329,43 @@ def test_any_settings_keep_the_token_with_the_service(server_settings):
     for base, old in zip(endpoints_from_settings(DEFAULT, server_settings).endpoints, DEFAULT):
         parts = urlsplit(base)
         assert base == old or (parts.scheme == "https" and is_allowed_host(parts.netloc))
+
+
+@pytest.mark.parametrize(
+    "base, expected",
+    [
+        ("http://chat.example/v3", True),
+        ("http://10.0.0.7:8080", True),
+        ("http://127.example.org", True),
+        ("http://localhost.example.org", True),
+        ("http://[2001:db8::1]:80", True),
+        ("https://chat.example", False),
+        ("http://localhost:8080/x", False),
+        ("http://localhost.", False),
+        ("http://app.localhost", False),
+        ("http://127.0.0.1", False),
+        ("http://127.8.9.1:5", False),
+        ("http://[::1]:8080", False),
+    ],
+)
+def test_what_goes_in_clear_text(base: str, expected: bool) -> None:
+    """Without TLS, to another machine."""
+    assert is_in_clear(base) is expected
+
+
+@pytest.mark.parametrize("host, warnings", [("http://chat.example", 1), ("http://localhost:9", 0), ("chat.example", 0)])
+def test_an_auth_key_in_clear_text_is_warned_of_once(host, warnings, caplog):
+    """By the first login; without the key."""
+
+    class Nothing:
+        def call(self, *args, **named):
+            raise CometChatException("FAILED_TO_FETCH", "no network here")
+
+    options = AppSettings(admin_host=host, client_host=host)
+    account = Account("app", options, Nothing(), MemorySessionStore(), lock=threading.RLock(), number=1)
+    for _ in range(2):
+        with pytest.raises(CometChatException):
+            account.login("amy", "s3cret-auth-key")
+    records = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert len(records) == warnings and "s3cret" not in caplog.text
+    assert all("without TLS" in record.getMessage() and host in record.getMessage() for record in records)
