@@ -67,7 +67,7 @@ class FileSessionStore:
             raise invalid("path", expected, path)
         if "\0" in str(os.fspath(path)):
             raise unusable("path", f"{expected}, without a null character")
-        self.path = os.path.abspath(plain_text(os.fspath(path)))
+        self.path = str(os.path.abspath(plain_text(os.fspath(path))))
 
     def __repr__(self) -> str:
         return f"FileSessionStore({self.path!r})"

@@ -28,9 +28,9 @@ class Stats:
 
     :ivar attempts: attempts to connect that were begun.
     :ivar connects: those whose authentication was accepted.
-    :ivar failures: attempts that failed, by the error's code.
-    :ivar drops: connections that were up and were lost, by the error's code. ``disconnect()`` does not count.
-    :ivar close_codes: the same that the server ended with a close frame, by the frame's code.
+    :ivar failures: attempts that failed, by the error's code; beyond 100 codes, those of all others as ``"other"``.
+    :ivar drops: connections that were up and were lost, by the error's code, likewise. ``disconnect()`` does not count.
+    :ivar close_codes: the same that the server ended with a close frame, by the frame's code; beyond 100, others as 0.
     :ivar frames_received: WebSocket messages of the server, once connected, pongs among them.
     :ivar bytes_received: of these.
     :ivar frames_ignored: those that say nothing to this SDK: of an unknown type, or not of the protocol.

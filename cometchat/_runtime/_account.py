@@ -187,7 +187,8 @@ class Account:
             return
         self._warned_of_clear_text = True
         self._log.warning(
-            "The auth key is sent to %s without TLS: anyone on the way can read it. Give admin_host an https:// address.",
+            "The auth key is sent to %s without TLS: anyone on the way can read it. Give admin_host an https:// address"
+            " instead.",
             self.endpoints.admin,
         )
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from typing import Callable, Deque, Optional, Sequence
+from typing import Callable, Deque, Optional, Sequence, TypeVar
 
 from .._protocol import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException
@@ -15,6 +15,14 @@ from ..status import PastError, Stats
 
 #: Maximum number of errors that are remembered.
 ERRORS = 10
+
+#: Maximum number of codes that are counted by themselves. A server may invent more.
+_MOST_CODES = 100
+
+#: What the codes beyond these are counted as.
+_OTHER, _OTHER_CLOSE_CODE = "other", 0
+
+Code = TypeVar("Code", str, int)
 
 
 class Counters:
@@ -83,14 +91,18 @@ class Counters:
 
     def _count_error(self, step: Step, error: CometChatException) -> None:
         if step.old in UP:
-            self._drops[error.code] += 1
+            _count(self._drops, error.code, _OTHER)
             if isinstance(error, ConnectionException) and error.closed_by_frame and error.close_code is not None:
-                self._close_codes[error.close_code] += 1
+                _count(self._close_codes, error.close_code, _OTHER_CLOSE_CODE)
         else:
-            self._failures[error.code] += 1
+            _count(self._failures, error.code, _OTHER)
         remembered = copy_of(error)
         remembered.__cause__ = None  # its traceback holds on to a socket, and to what that has read
         self._errors.append(PastError(self._wall_clock(), step.old.value, remembered))
+
+
+def _count(counter: Counter[Code], code: Code, other: Code) -> None:
+    counter[code if code in counter or len(counter) < _MOST_CODES else other] += 1
 
 
 def copy_of(error: CometChatException) -> CometChatException:

@@ -86,7 +86,7 @@ class Sender:
         return body
 
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
-        """Tell that the user types, once per 5 s and receiver; or types no longer. A start after an end is told at once."""
+        """Tell that the user types, once per 5 s and receiver, or types no longer. A start after an end goes out."""
         self._check_transient("typing")
         key = (receiver_type, receiver_id)
         now = self._clock()

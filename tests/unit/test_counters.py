@@ -252,3 +252,26 @@ def test_reading_beside_the_connection_thread(counted: Counted) -> None:
     assert (stats.frames_received, stats.bytes_received, stats.pings) == (2000, 4000, 2000)
     assert stats.ping_round_trip_mean == 1.0
     assert set(seen) <= {None, 1.0}
+
+
+def test_a_server_that_invents_codes_fills_no_memory(counted: Counted) -> None:
+    """A hundred codes are counted by themselves, and all others as one: each may be a label of a metric."""
+    for number in range(500):
+        counted.signal(Signal.CONNECT)
+        counted.fail(Signal.FAILED, failure(f"ERR_{number % 250}"))
+    failures = counted.stats.failures
+    assert len(failures) == 101 and sum(failures.values()) == 500
+    assert failures["ERR_0"] == failures["ERR_99"] == 2 and failures["other"] == 300
+
+
+def test_drops_and_close_codes_have_the_same_limit(counted: Counted) -> None:
+    """A close code is a number: 0, which no frame can have, is for the others."""
+    for number in range(300):
+        counted.signal(Signal.CONNECT)
+        counted.up()
+        lost = ConnectionException(f"ERR_{number}", "no")
+        lost.close_code, lost.closed_by_frame = 3000 + number, True
+        counted.fail(Signal.LOST, lost)
+    stats = counted.stats
+    assert len(stats.drops) == 101 and stats.drops["other"] == 200
+    assert len(stats.close_codes) == 101 and stats.close_codes[0] == 200 and stats.close_codes[3099] == 1

@@ -162,7 +162,8 @@ def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySerie
     generation = Generation(1, threading.RLock())
     generation.wake = wake
     after_wait = more.pop("after_wait", lambda: None)
-    state: Any = SimpleNamespace(**{"is_current": lambda of: True, "rearm": lambda of: None, "take_early_wakeup": lambda: True, **more})
+    defaults = {"is_current": lambda of: True, "rearm": lambda of: None, "take_early_wakeup": lambda: True}
+    state: Any = SimpleNamespace(**{**defaults, **more})
     return RetrySeries(policy, state, generation, before_wait=lambda state: None, after_wait=after_wait)
 
 
