@@ -115,13 +115,13 @@ class Dispatcher:
         while True:
             # What an exception left in hand goes first.
             while self._in_hand:
-                if not self._mark[0]:
-                    return  # a callback forked, and this is the child: the events are the parent's
                 item = self._in_hand[-1]
                 if isinstance(item, Wakeup):
                     item.set()
                 else:
                     self._deliver(item)
+                if not self._mark[0]:
+                    return  # a callback forked, and this is the child: the events are the parent's
                 self._in_hand.pop()
             taken = self._events.take()
             if taken:
