@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
 from urllib.parse import quote, urlencode
 
+from .._fields import SECRET_KEYS
 from .._protocol import (
     PLATFORM,
     Identity,
@@ -348,10 +349,11 @@ class Account:
             raise _lacks("uid")
         if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
             raise _lacks("jwt")
-        secrets = ("jwt", "authToken", "settings", "wsChannel")
-        user = {key: value for key, value in data.items() if key not in secrets}
+        left_out = {*SECRET_KEYS, "settings", "wsChannel"}
+        user = {key: value for key, value in data.items() if key not in left_out}
         settings = settings if isinstance(settings, dict) else {}
-        self._secrets.add(jwt)
+        media_token = data.get("fat")
+        self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
 
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
