@@ -189,7 +189,7 @@ class Lifecycle:
         with self._lock:
             connects = connects and (state.number == number or state.wanted)
             before = self._account.session
-        switches = before is not None and before.uid != login.session.uid
+        switches = before is not None and before.uid.lower() != login.session.uid.lower()
         while True:
             if switches:
                 self._connection.disconnect()
