@@ -44,7 +44,7 @@ def _identifier(parameter: str, value: Any, expected: str) -> str:
     if unusual and not _warned_of_characters:
         _warned_of_characters = True
         logger.warning(
-            "%s contains %r: the service documents only a-z, 0-9, - and _ in uids and guids, and may not find this one.",
+            "%s contains %r: the service documents a-z, 0-9, - and _ in uids and guids, and may not find this one.",
             parameter,
             unusual[0],
         )
