@@ -226,7 +226,12 @@ class Client(Listening, Sending):
     def stats(self) -> Stats:
         """What has happened so far, counted: for metrics and diagnosis. Makes no call; works after ``close()`` too."""
         core = self._core
-        return core.counters.stats(fetched=core.inbox.fetched, queued=len(core.events), dropped=core.events.dropped)
+        return core.counters.stats(
+            fetched=core.inbox.fetched,
+            queued=len(core.events),
+            dropped=core.events.dropped,
+            rate_limit_remaining=core.account.rate_limit_remaining,
+        )
 
     # --- end
 
