@@ -54,6 +54,9 @@ _LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
+#: The code for a token that the service does not know, or not any more.
+_DEAD_TOKEN = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+
 
 class Credentials(NamedTuple):
     """What it takes to open and authenticate a socket."""
@@ -80,6 +83,8 @@ class Account:
     :param rest: the HTTP transport.
     :param store: where the session is kept.
     :param number: of the client, for log records.
+    :param token_died: ends the login of a session whose token the service does not know any more. Returns False if that
+        is not the login.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
@@ -93,6 +98,7 @@ class Account:
         *,
         lock: threading.RLock,
         number: int,
+        token_died: Callable[[Session, CometChatException], bool] = lambda session, error: False,
         wall_clock: Callable[[], float] = time.time,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
@@ -106,6 +112,7 @@ class Account:
         version = __version__.replace(".", "_")
         self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
+        self._token_died = token_died
         self._log = ClientLog(logger, self.client_name)
         self.lock = self._lock = lock
         self._store_turn = threading.RLock()
@@ -216,8 +223,13 @@ class Account:
 
     def renew(self) -> None:
         """``PUT /me`` again, for a new jwt and settings; with a new auth token if the old one is refused."""
-        session = self.require()
-        renewed = self._authorize_or_refresh(session.auth_token, session.device_id, self._refresh)
+        session, refresh = self.require(), self._refresh
+        try:
+            renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
+        except AuthenticationException as error:
+            if refresh is None and error.code == _DEAD_TOKEN:
+                self.logged_out(session, error)
+            raise
         with self._lock:
             if not self._is_current(session):
                 return
@@ -226,10 +238,26 @@ class Account:
         if renewed.auth_token != session.auth_token:
             self.store_session()
 
+    def holds(self, session: Session) -> bool:
+        """Return True if this is the login still, with the same auth token. The caller holds the lock."""
+        return self._is_current(session) and self.require().auth_token == session.auth_token
+
+    @property
+    def refreshes(self) -> bool:
+        """The user has given a callable that returns a new auth token."""
+        return self._refresh is not None
+
+    def logged_out(self, session: Session, error: CometChatException) -> bool:
+        """End the login of this session, as the service has done. Returns False if that is not the login."""
+        ended = self._token_died(session, error)
+        if ended:
+            self._log.warning("The service has ended the login of %s: log in again. It said: %s", session.uid, error)
+        return ended
+
     def refresh_settings(self) -> None:
-        """``GET /settings``: the ``MODE``, and where the WebSocket is."""
+        """``GET /settings``: the ``MODE``, and where the WebSocket is. Runs beside the handshake, which may refresh."""
         session = self.require()
-        data = self._call("GET", f"{self.endpoints.client}/settings", {"authToken": session.auth_token})
+        data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", refreshes=False)
         inner = data.get("settings")
         settings = inner if isinstance(inner, dict) else data
         with self._lock:
@@ -244,7 +272,7 @@ class Account:
         parent = body.get("parentId")
         if parent:
             url = f"{url}/{quote(str(parent), safe='')}/thread"
-        stored: Dict[str, Any] = self._call("POST", url, {"authToken": session.auth_token}, body)
+        stored: Dict[str, Any] = self._call_as(session, "POST", url, body)
         return stored
 
     def send_receipt(self, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
@@ -252,7 +280,7 @@ class Account:
         session = self.require()
         kind = "groups" if receiver_type == "group" else "users"
         url = f"{self.endpoints.client}/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
-        self._call("POST", url, {"authToken": session.auth_token}, {"messageId": message_id})
+        self._call_as(session, "POST", url, {"messageId": message_id})
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """``GET /messages``: the messages after one, oldest first."""
@@ -262,7 +290,7 @@ class Account:
         """``GET /messages/{id}``: one message as it is now."""
         session = self.require()
         url = f"{self.endpoints.client}/messages/{quote(message_id, safe='')}"
-        found: Dict[str, Any] = self._call("GET", url, {"authToken": session.auth_token})
+        found: Dict[str, Any] = self._call_as(session, "GET", url)
         return found
 
     def newest_message_id(self) -> str:
@@ -278,7 +306,7 @@ class Account:
     def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
         session = self.require()
         url = f"{self.endpoints.client}/messages?{urlencode(query)}"
-        answer = self._call("GET", url, {"authToken": session.auth_token}, expect=list)
+        answer = self._call_as(session, "GET", url, expect=list)
         messages = [message if isinstance(message, dict) else {} for message in answer]
         # By number: the order within a page is not confirmed.
         return sorted(messages, key=lambda message: rank(id_of(message) or ""))
@@ -396,6 +424,38 @@ class Account:
                 ERR_TOKEN_REFRESH, "The refresh callable has to return an auth token, in printable ASCII."
             )
         return token
+
+    def _call_as(
+        self,
+        session: Session,
+        method: str,
+        url: str,
+        body: Optional[Mapping[str, Any]] = None,
+        *,
+        expect: type = dict,
+        refreshes: bool = True,
+    ) -> Any:
+        """Make a call with a login's token. One that the service does not know is replaced, or ends the login."""
+        try:
+            return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
+        except AuthenticationException as error:
+            if error.code != _DEAD_TOKEN:
+                raise
+            if self._refresh is None:
+                self.logged_out(session, error)
+            if self._refresh is None or not refreshes:
+                raise
+        now = self._renewed(session)
+        return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)
+
+    def _renewed(self, session: Session) -> Session:
+        """Return the same login with another auth token: a new one, unless another thread has replaced it already."""
+        if self.require().auth_token == session.auth_token:
+            self.renew()
+        now = self.require()
+        if now.device_id != session.device_id:
+            raise exception_for(USER_NOT_LOGGED_IN, "Another login took the place of this one during the call.")
+        return now
 
     def _call(
         self,
