@@ -11,15 +11,18 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode
 
 from .._fields import SECRET_KEYS
 from .._protocol import (
     PLATFORM,
+    HttpEndpoints,
     Identity,
     Self,
+    SettingsEndpoints,
     app_info,
+    endpoints_from_settings,
     http_endpoints,
     id_of,
     jwt_expiry,
@@ -108,7 +111,9 @@ class Account:
         self._store = store
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
-        self.endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
+        # Where the login is. Its answer says where all other calls go.
+        self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
+        self._refused_hosts: Tuple[str, ...] = ()
         version = __version__.replace(".", "_")
         self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
@@ -136,6 +141,28 @@ class Account:
         self.session = other.session and replace(other.session, jwt=None)
         self._refresh = other._refresh
         self._secrets.add(*other._secrets.known())
+
+    @property
+    def endpoints(self) -> HttpEndpoints:
+        """Where calls go: to the hosts of the service's settings after the login, unless the user overrides them."""
+        session = self.session
+        return self._endpoints_of((session.settings if session else None) or {}).endpoints
+
+    def _endpoints_of(self, settings: Mapping[str, Any]) -> SettingsEndpoints:
+        mine = {"ADMIN_API_HOST": self._settings.admin_host, "CLIENT_API_HOST": self._settings.client_host}
+        kept = {key: value for key, value in settings.items() if not mine.get(key)}
+        return endpoints_from_settings(self._login_endpoints, kept, self._settings.allowed_hosts)
+
+    def _warn_of_hosts(self, settings: Mapping[str, Any]) -> None:
+        """Warn, once, of hosts that are neither the service's nor allowed. No token goes there."""
+        refused = self._endpoints_of(settings).refused
+        if refused and refused != self._refused_hosts:
+            self._refused_hosts = refused
+            self._log.warning(
+                "The service's settings name hosts that are not its own, and they are not used: %s. If they are yours:"
+                " AppSettings(allowed_hosts=[...]).",
+                ", ".join(refused),
+            )
 
     def forget_connections(self) -> None:
         """Make new HTTP connections from now on: the WebSocket is lost, and the network may be another one."""
@@ -172,7 +199,7 @@ class Account:
         device_id = self._new_device_id()
         data = self._call(
             "POST",
-            f"{self.endpoints.admin}/users/{quote(uid, safe='')}/auth_tokens",
+            f"{self._login_endpoints.admin}/users/{quote(uid, safe='')}/auth_tokens",
             {"apiKey": auth_key},
             self._body(device_id),
         )
@@ -260,6 +287,7 @@ class Account:
         data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", refreshes=False)
         inner = data.get("settings")
         settings = inner if isinstance(inner, dict) else data
+        self._warn_of_hosts(settings)
         with self._lock:
             if self.session is not None and self._is_current(session):
                 # Into the login as it is now: a renewal may have ended while the call was under way.
@@ -371,7 +399,8 @@ class Account:
         return any(self._secrets.scrub(text) != text for text in texts)
 
     def _authorize(self, auth_token: str, device_id: str) -> Session:
-        data = self._call("PUT", f"{self.endpoints.client}/me", {"authToken": auth_token}, self._body(device_id))
+        url = f"{self._login_endpoints.client}/me"
+        data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
         uid, jwt, settings = data.get("uid"), data.get("jwt"), data.get("settings")
         if not is_uid(uid):
             raise _lacks("uid")
@@ -380,6 +409,7 @@ class Account:
         left_out = {*SECRET_KEYS, "settings", "wsChannel"}
         user = {key: value for key, value in data.items() if key not in left_out}
         settings = settings if isinstance(settings, dict) else {}
+        self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
