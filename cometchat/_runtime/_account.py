@@ -229,8 +229,11 @@ class Account:
         """Forget the login. The caller holds the lock, and calls :meth:`store_session` after it."""
         self.session = self._refresh = None
 
-    def store_session(self) -> None:
-        """Write the login to the store, or clear that if there is none. What the store raises is logged."""
+    def store_session(self, ended: Optional[Session] = None) -> None:
+        """Write the login to the store, or clear that if there is none. What the store raises is logged.
+
+        :param ended: the login that has ended by itself. A newer one in the store is another process's, and stays.
+        """
         what = "written"
         try:
             with self._store_turn:
@@ -239,7 +242,8 @@ class Account:
                     self._store.save(session.to_store())
                 else:
                     what = "cleared"
-                    self._store.clear()
+                    if ended is None or _is_stored(ended, self._store.load()):
+                        self._store.clear()
         except Exception as error:
             self._log.warning(
                 "The session store can't be %s (%s): this login will not survive a restart as it should.",
@@ -518,6 +522,10 @@ class Account:
 
     def _new_device_id(self) -> str:
         return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+
+
+def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:
+    return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
 
 
 def _writable(text: str) -> str:

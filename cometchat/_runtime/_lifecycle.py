@@ -133,7 +133,7 @@ class Lifecycle:
             self._events.post("login", "logout_success")
         if ended is not None:
             self._connection.release_refused(ended, error)
-        self._account.store_session()
+        self._account.store_session(ended=session)
         self._dispatcher.start()
         return True
 

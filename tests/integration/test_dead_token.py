@@ -133,3 +133,19 @@ def test_a_close_that_says_logged_out_gets_a_new_token(sandbox: Sandbox, party: 
     sandbox.close_connections(1002, "USER_LOGGED_OUT")
     heard.wait_for_names(*LOSS)
     assert len(given) == 1 and client.get_logged_in_user() is not None
+
+
+def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(sandbox: Sandbox, party: Party) -> None:
+    """Workers share a FileSessionStore: the first one that logs in again must not lose its login to the others."""
+    store = MemorySessionStore()
+    client, _ = party.connected(session_store=store)
+    logins = logins_of(client)
+    stored = store.load()
+    assert stored is not None
+    sandbox.revoke_tokens()
+    newer = {**stored, "auth_token": sandbox.auth_token(UID)}
+    store.save(newer)
+    with pytest.raises(CometChatException):
+        send(client)
+    logins.wait_for_names("logout_success")
+    assert client.get_logged_in_user() is None and store.load() == newer

@@ -107,7 +107,7 @@ class FakeAccount:
         self.calls.append("leave")
         self.session = None
 
-    def store_session(self) -> None:
+    def store_session(self, ended: Optional[Session] = None) -> None:
         self.calls.append("store")
         self.stored = self.session
 
