@@ -119,6 +119,7 @@ class Connection:
 
     def release_refused(self, generation: Generation, error: CometChatException) -> None:
         """Release what a generation holds that :meth:`ConnectionState.refuse` has ended. Does not wait."""
+        self._log.info("the connection ends with the login: %s", error)
         generation.interrupt()
         generation.release_pings(error)
         if self._sharing is not None:

@@ -243,7 +243,7 @@ class ConnectionState:
                 self.signal(generation, Signal.FAILED, error)
 
     def refuse(self, error: CometChatException) -> Optional[Generation]:
-        """End the attempts or the connection, since the login is not valid any more. The caller may hold the lock.
+        """End the attempts or the connection, since the login is not valid any more. Logs nothing: the caller may hold the lock.
 
         :param error: reported as the reason.
         :returns: the generation that was ended, or None if there was none. The caller interrupts it.
@@ -258,9 +258,7 @@ class ConnectionState:
             steps = [self._machine.handle(each, now, error if each in _WITH_ERROR else None) for each in signals]
             self._apply(*steps)
             self._stopped_by = error
-        for step in steps:
-            self._log_step(step)
-        return generation
+            return generation
 
     def rearm(self, generation: Generation) -> None:
         """Begin a wait for the next attempt, unless ``connect()`` or ``disconnect()`` has ended it already."""
