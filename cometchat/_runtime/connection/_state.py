@@ -243,7 +243,7 @@ class ConnectionState:
                 self.signal(generation, Signal.FAILED, error)
 
     def refuse(self, error: CometChatException) -> Optional[Generation]:
-        """End the attempts or the connection, since the login is not valid any more. Logs nothing: the caller may hold the lock.
+        """End the attempts or the connection, since the login has ended. Logs nothing: the caller may hold the lock.
 
         :param error: reported as the reason.
         :returns: the generation that was ended, or None if there was none. The caller interrupts it.
