@@ -31,8 +31,8 @@ def _login(uid: str) -> Callable[[Case], None]:
     def act(case: Case) -> None:
         user = case.may_raise(HTTP_CODES, lambda: case.client.login(uid, case.sandbox.auth_key))
         now = case.client.get_logged_in_user()
-        is_it = (now is None and case.ends_login) or (now is not None and now.uid == user.uid == uid)
-        assert isinstance(user, CometChatException) or is_it
+        if not isinstance(user, CometChatException) and not (now is None and case.ends_login):
+            assert now is not None and now.uid == user.uid == uid
 
     return act
 
