@@ -106,6 +106,7 @@ class Core(_fork.ForkSafeDefaults):
             settings.session_store or MemorySessionStore(),
             lock=self._registry.lock,
             number=self._number,
+            token_died=lambda session, error: self.lifecycle.token_died(session, error),
         )
         self._name = self.account.client_name
         self.log = ClientLog(logger, self._name)

@@ -88,7 +88,7 @@ class Client(Listening, Sending):
         Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode the connection is
         then started, and not waited for. A login in place of another user's ends that user's connection.
 
-        :param uid: the user, who has to exist.
+        :param uid: the user, who has to exist. Capitals count as lower case.
         :param auth_key: of your dashboard. Kept nowhere.
         :returns: the logged-in user.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_UID``, ``INVALID_AUTH_KEY``,
@@ -97,7 +97,7 @@ class Client(Listening, Sending):
             own code.
         """
         self._check_open()
-        uid = arguments.text("uid", uid, "give the uid of a user that exists")
+        uid = arguments.uid(uid)
         auth_key = arguments.header("auth_key", auth_key, "give the auth key of your CometChat dashboard")
         return self._login(lambda: self._core.account.login(uid, auth_key))
 
@@ -229,7 +229,12 @@ class Client(Listening, Sending):
     def stats(self) -> Stats:
         """What has happened so far, counted: for metrics and diagnosis. Makes no call; works after ``close()`` too."""
         core = self._core
-        return core.counters.stats(fetched=core.inbox.fetched, queued=len(core.events), dropped=core.events.dropped)
+        return core.counters.stats(
+            fetched=core.inbox.fetched,
+            queued=len(core.events),
+            dropped=core.events.dropped,
+            rate_limit_remaining=core.account.rate_limit_remaining,
+        )
 
     # --- end
 

@@ -113,7 +113,10 @@ class LoginListener(_Listener):
         """
 
     def logout_success(self) -> None:
-        """The user is logged out: the connection is closed, the token void, the store empty."""
+        """The user is logged out: the connection is closed, the token void, the store empty.
+
+        By ``logout()``, or since the service does not know the auth token any more, and there is no ``refresh``.
+        """
 
     def logout_failure(self, error: CometChatException) -> None:
         """A logout failed; the call itself raised the same error, and the user is still logged in.

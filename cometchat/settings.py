@@ -103,6 +103,8 @@ class AppSettings:
     :param allow_insecure_socket: False refuses a WebSocket without TLS (``ERR_INSECURE_SOCKET``) where the client API
         is called with TLS, so that no attacker on the way can take the encryption away. True takes what the service's
         settings say.
+    :param allowed_hosts: names of your own hosts that the service's settings may name as its API (on-premise). Calls go
+        there after the login. The service's own domains are always allowed; any other host is not used, and warned of.
     :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The
         socket goes the same way (``https`` for wss, ``http`` for ws).
     :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
@@ -136,6 +138,7 @@ class AppSettings:
     fetch_missed_messages: bool
     connect_after_fork: bool
     allow_insecure_socket: bool
+    allowed_hosts: Tuple[str, ...]
     #: Out of the repr: a proxy's address may hold a password.
     proxies: Optional[Mapping[str, str]] = field(repr=False)
     ca_certs: Optional[str]
@@ -166,6 +169,7 @@ class AppSettings:
         fetch_missed_messages: bool = True,
         connect_after_fork: bool = True,
         allow_insecure_socket: bool = False,
+        allowed_hosts: Sequence[str] = (),
         proxies: Optional[Mapping[str, str]] = None,
         ca_certs: Union[str, os.PathLike[str], None] = None,
         client_cert: Union[str, Tuple[str, str], None] = None,
@@ -227,6 +231,19 @@ def _host(name: str, value: object) -> Optional[str]:
     if parts.username is not None or parts.password is not None:
         raise invalid_value(name, expected, "an address with a user name or password")
     return value
+
+
+def _host_names(name: str, value: object) -> Tuple[str, ...]:
+    expected = 'give a list of host names such as ["api.example.org"], without scheme, port and path'
+    if not isinstance(value, (list, tuple, set, frozenset)):
+        raise invalid(name, expected, value)
+    for host in value:
+        if not isinstance(host, str):
+            raise invalid(name, expected, host)
+        if len(host) > 253 or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?", host):
+            raise invalid_value(name, expected, host if "@" not in host else "a name with '@'")
+    hosts = sorted(value) if isinstance(value, (set, frozenset)) else value
+    return tuple(dict.fromkeys(host.lower() for host in hosts))
 
 
 def _choice(name: str, value: object, choices: Sequence[str]) -> str:
@@ -351,6 +368,7 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "fetch_missed_messages": _bool,
     "connect_after_fork": _bool,
     "allow_insecure_socket": _bool,
+    "allowed_hosts": _host_names,
     "proxies": lambda name, value: _proxies(value),
     "ca_certs": lambda name, value: _ca_certs(value),
     "client_cert": lambda name, value: _client_cert(value),

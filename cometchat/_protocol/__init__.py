@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         user_agent,
     )
     from ._heartbeat import Heartbeat
-    from ._login_states import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
+    from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
     from ._machine import ConnectionMachine, Step
     from ._message_ids import id_of, newer, older, rank
     from ._states import STATUS, UP, CometChatWSState, Phase, Signal
@@ -91,6 +91,7 @@ __all__ = [
     "MODE_DEFAULT",
     "MODE_LIMITED",
     "ON_CALL",
+    "ON_DEAD_TOKEN",
     "Outcome",
     "PING",
     "PLATFORM",

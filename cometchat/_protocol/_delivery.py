@@ -248,7 +248,7 @@ def _call(body: Dict[str, Any], me: Self) -> Delivery:
     if method is None:
         return Delivery("message", _OTHER, (call,), _STORED)
     initiator = call.initiator.uid if isinstance(call.initiator, User) else None
-    mine = initiator is not None and initiator == me.uid
+    mine = initiator is not None and me.uid is not None and initiator.lower() == me.uid.lower()
     in_group = call.receiver_type == "group" or isinstance(call.call_receiver, Group)
     if status == "unanswered" and mine:
         method = "on_outgoing_call_rejected"

@@ -112,7 +112,7 @@ def readdress(data: str, identity: Identity) -> Optional[str]:
         frame = json.loads(data)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(frame, dict) or frame.get("sender") != identity.uid:
+    if not isinstance(frame, dict) or (text(frame, "sender") or "").lower() != identity.uid.lower():
         return None
     kind = frame.get("type")
     if not isinstance(kind, str) or kind not in _SENT_TYPES:

@@ -81,5 +81,12 @@ AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
     (LoginState.CLOSED, False): LoginState.CLOSED,
 }
 
+#: State -> the state after the service has said that it does not know the auth token of the login any more. A call that
+#: is under way decides by itself, and meets the same answer.
+ON_DEAD_TOKEN: Dict[LoginState, LoginState] = {
+    **{state: state for state in LoginState},
+    LoginState.LOGGED_IN: LoginState.LOGGED_OUT,
+}
+
 #: The states in which a call is under way.
 BUSY = frozenset({LoginState.LOGGING_IN, LoginState.SWITCHING, LoginState.LOGGING_OUT})

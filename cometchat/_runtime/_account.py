@@ -11,15 +11,18 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode
 
-from .._fields import plain_text
+from .._fields import SECRET_KEYS, plain_text
 from .._protocol import (
     PLATFORM,
+    HttpEndpoints,
     Identity,
     Self,
+    SettingsEndpoints,
     app_info,
+    endpoints_from_settings,
     http_endpoints,
     id_of,
     is_in_clear,
@@ -55,6 +58,9 @@ _LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
+#: The code for a token that the service does not know, or not any more.
+_DEAD_TOKEN = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+
 
 class Credentials(NamedTuple):
     """What it takes to open and authenticate a socket."""
@@ -81,6 +87,8 @@ class Account:
     :param rest: the HTTP transport.
     :param store: where the session is kept.
     :param number: of the client, for log records.
+    :param token_died: ends the login of a session whose token the service does not know any more. Returns False if that
+        is not the login.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
@@ -94,6 +102,7 @@ class Account:
         *,
         lock: threading.RLock,
         number: int,
+        token_died: Callable[[Session, CometChatException], bool] = lambda session, error: False,
         wall_clock: Callable[[], float] = time.time,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
@@ -103,10 +112,13 @@ class Account:
         self._store = store
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
-        self.endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
+        # Where the login is. Its answer says where all other calls go.
+        self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
+        self._refused_hosts: Tuple[str, ...] = ()
         version = __version__.replace(".", "_")
         self.resource = f"{PLATFORM.upper()}-{version}-{new_uuid()}-{int(wall_clock() * 1000)}"
         self._number = number
+        self._token_died = token_died
         self._log = ClientLog(logger, self.client_name)
         self.lock = self._lock = lock
         self._store_turn = threading.RLock()
@@ -131,6 +143,28 @@ class Account:
         self.session = other.session and replace(other.session, jwt=None)
         self._refresh = other._refresh
         self._secrets.add(*other._secrets.known())
+
+    @property
+    def endpoints(self) -> HttpEndpoints:
+        """Where calls go: to the hosts of the service's settings after the login, unless the user overrides them."""
+        session = self.session
+        return self._endpoints_of((session.settings if session else None) or {}).endpoints
+
+    def _endpoints_of(self, settings: Mapping[str, Any]) -> SettingsEndpoints:
+        mine = {"ADMIN_API_HOST": self._settings.admin_host, "CLIENT_API_HOST": self._settings.client_host}
+        kept = {key: value for key, value in settings.items() if not mine.get(key)}
+        return endpoints_from_settings(self._login_endpoints, kept, self._settings.allowed_hosts)
+
+    def _warn_of_hosts(self, settings: Mapping[str, Any]) -> None:
+        """Warn, once, of hosts that are neither the service's nor allowed. No token goes there."""
+        refused = self._endpoints_of(settings).refused
+        if refused and refused != self._refused_hosts:
+            self._refused_hosts = refused
+            self._log.warning(
+                "The service's settings name hosts that are not its own, and they are not used: %s. If they are yours:"
+                " AppSettings(allowed_hosts=[...]).",
+                ", ".join(refused),
+            )
 
     def forget_connections(self) -> None:
         """Make new HTTP connections from now on: the WebSocket is lost, and the network may be another one."""
@@ -168,7 +202,7 @@ class Account:
         device_id = self._new_device_id()
         data = self._call(
             "POST",
-            f"{self.endpoints.admin}/users/{quote(uid, safe='')}/auth_tokens",
+            f"{self._login_endpoints.admin}/users/{quote(uid, safe='')}/auth_tokens",
             {"apiKey": auth_key},
             self._body(device_id),
         )
@@ -208,8 +242,11 @@ class Account:
         """Forget the login. The caller holds the lock, and calls :meth:`store_session` after it."""
         self.session = self._refresh = None
 
-    def store_session(self) -> None:
-        """Write the login to the store, or clear that if there is none. What the store raises is logged."""
+    def store_session(self, ended: Optional[Session] = None) -> None:
+        """Write the login to the store, or clear that if there is none. What the store raises is logged.
+
+        :param ended: the login that has ended by itself. A newer one in the store is another process's, and stays.
+        """
         what = "written"
         try:
             with self._store_turn:
@@ -218,7 +255,8 @@ class Account:
                     self._store.save(session.to_store())
                 else:
                     what = "cleared"
-                    self._store.clear()
+                    if ended is None or _is_stored(ended, self._store.load()):
+                        self._store.clear()
         except Exception as error:
             self._log.warning(
                 "The session store can't be %s (%s): this login will not survive a restart as it should.",
@@ -229,8 +267,13 @@ class Account:
 
     def renew(self) -> None:
         """``PUT /me`` again, for a new jwt and settings; with a new auth token if the old one is refused."""
-        session = self.require()
-        renewed = self._authorize_or_refresh(session.auth_token, session.device_id, self._refresh)
+        session, refresh = self.require(), self._refresh
+        try:
+            renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
+        except AuthenticationException as error:
+            if refresh is None and error.code == _DEAD_TOKEN:
+                self.logged_out(session, error)
+            raise
         with self._lock:
             if not self._is_current(session):
                 return
@@ -239,12 +282,29 @@ class Account:
         if renewed.auth_token != session.auth_token:
             self.store_session()
 
+    def holds(self, session: Session) -> bool:
+        """Return True if this is the login still, with the same auth token. The caller holds the lock."""
+        return self._is_current(session) and self.require().auth_token == session.auth_token
+
+    @property
+    def refreshes(self) -> bool:
+        """The user has given a callable that returns a new auth token."""
+        return self._refresh is not None
+
+    def logged_out(self, session: Session, error: CometChatException) -> bool:
+        """End the login of this session, as the service has done. Returns False if that is not the login."""
+        ended = self._token_died(session, error)
+        if ended:
+            self._log.warning("The service has ended the login of %s: log in again. It said: %s", session.uid, error)
+        return ended
+
     def refresh_settings(self) -> None:
-        """``GET /settings``: the ``MODE``, and where the WebSocket is."""
+        """``GET /settings``: the ``MODE``, and where the WebSocket is. Runs beside the handshake, which may refresh."""
         session = self.require()
-        data = self._call("GET", f"{self.endpoints.client}/settings", {"authToken": session.auth_token})
+        data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", refreshes=False)
         inner = data.get("settings")
         settings = inner if isinstance(inner, dict) else data
+        self._warn_of_hosts(settings)
         with self._lock:
             if self.session is not None and self._is_current(session):
                 # Into the login as it is now: a renewal may have ended while the call was under way.
@@ -257,7 +317,7 @@ class Account:
         parent = body.get("parentId")
         if parent:
             url = f"{url}/{quote(str(parent), safe='')}/thread"
-        stored: Dict[str, Any] = self._call("POST", url, {"authToken": session.auth_token}, body)
+        stored: Dict[str, Any] = self._call_as(session, "POST", url, body)
         return stored
 
     def send_receipt(self, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
@@ -265,7 +325,7 @@ class Account:
         session = self.require()
         kind = "groups" if receiver_type == "group" else "users"
         url = f"{self.endpoints.client}/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
-        self._call("POST", url, {"authToken": session.auth_token}, {"messageId": message_id})
+        self._call_as(session, "POST", url, {"messageId": message_id})
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """``GET /messages``: the messages after one, oldest first."""
@@ -275,7 +335,7 @@ class Account:
         """``GET /messages/{id}``: one message as it is now."""
         session = self.require()
         url = f"{self.endpoints.client}/messages/{quote(message_id, safe='')}"
-        found: Dict[str, Any] = self._call("GET", url, {"authToken": session.auth_token})
+        found: Dict[str, Any] = self._call_as(session, "GET", url)
         return found
 
     def newest_message_id(self) -> str:
@@ -291,7 +351,7 @@ class Account:
     def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
         session = self.require()
         url = f"{self.endpoints.client}/messages?{urlencode(query)}"
-        answer = self._call("GET", url, {"authToken": session.auth_token}, expect=list)
+        answer = self._call_as(session, "GET", url, expect=list)
         messages = [message if isinstance(message, dict) else {} for message in answer]
         # By number: the order within a page is not confirmed.
         return sorted(messages, key=lambda message: rank(id_of(message) or ""))
@@ -356,16 +416,19 @@ class Account:
         return any(self._secrets.scrub(text) != text for text in texts)
 
     def _authorize(self, auth_token: str, device_id: str) -> Session:
-        data = self._call("PUT", f"{self.endpoints.client}/me", {"authToken": auth_token}, self._body(device_id))
+        url = f"{self._login_endpoints.client}/me"
+        data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
         uid, jwt, settings = data.get("uid"), data.get("jwt"), data.get("settings")
         if not is_uid(uid):
             raise _lacks("uid")
         if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
             raise _lacks("jwt")
-        secrets = ("jwt", "authToken", "settings", "wsChannel")
-        user = {key: value for key, value in data.items() if key not in secrets}
+        left_out = {*SECRET_KEYS, "settings", "wsChannel"}
+        user = {key: value for key, value in data.items() if key not in left_out}
         settings = settings if isinstance(settings, dict) else {}
-        self._secrets.add(jwt)
+        self._warn_of_hosts(settings)
+        media_token = data.get("fat")
+        self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))
         return Session(self._app_id, uid, auth_token, device_id, user, jwt, settings)
 
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
@@ -409,6 +472,38 @@ class Account:
             )
         return str(plain_text(token))
 
+    def _call_as(
+        self,
+        session: Session,
+        method: str,
+        url: str,
+        body: Optional[Mapping[str, Any]] = None,
+        *,
+        expect: type = dict,
+        refreshes: bool = True,
+    ) -> Any:
+        """Make a call with a login's token. One that the service does not know is replaced, or ends the login."""
+        try:
+            return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
+        except AuthenticationException as error:
+            if error.code != _DEAD_TOKEN:
+                raise
+            if self._refresh is None:
+                self.logged_out(session, error)
+            if self._refresh is None or not refreshes:
+                raise
+        now = self._renewed(session)
+        return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)
+
+    def _renewed(self, session: Session) -> Session:
+        """Return the same login with another auth token: a new one, unless another thread has replaced it already."""
+        if self.require().auth_token == session.auth_token:
+            self.renew()
+        now = self.require()
+        if now.device_id != session.device_id:
+            raise exception_for(USER_NOT_LOGGED_IN, "Another login took the place of this one during the call.")
+        return now
+
     def _call(
         self,
         method: str,
@@ -440,6 +535,10 @@ class Account:
 
     def _new_device_id(self) -> str:
         return f"{self._app_id}_{self._new_uuid()}_{int(self._wall_clock() * 1000)}"
+
+
+def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:
+    return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
 
 
 def _writable(text: str) -> str:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
+import logging
+import string
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from .._fields import plain_text
 from .._protocol import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing, unusable
 from ..settings import LONGEST
+
+logger = logging.getLogger("cometchat.client")
+
+#: The characters of a uid or guid, as the vendor documents them.
+_ID_CHARACTERS = frozenset(string.ascii_lowercase + string.digits + "-_")
+
+#: One warning a process is enough.
+_warned_of_characters = False
 
 
 def text(parameter: str, value: Any, expected: str) -> str:
@@ -20,6 +30,33 @@ def text(parameter: str, value: Any, expected: str) -> str:
         raise invalid(parameter, expected, value)
     if not is_unicode(value):
         raise unusable(parameter, f"{expected}, in characters that UTF-8 can write")
+    return str(value)
+
+
+def uid(value: Any) -> str:
+    """A uid, in lower case, as the service has it."""
+    return _identifier("uid", value, "give the uid of a user that exists")
+
+
+def _identifier(parameter: str, value: Any, expected: str) -> str:
+    """A uid or guid. It is a part of a URL's path, where dots alone are a step to another place."""
+    global _warned_of_characters
+    name = _path_part(parameter, value, expected).lower()
+    unusual = [character for character in name if character not in _ID_CHARACTERS]
+    if unusual and not _warned_of_characters:
+        _warned_of_characters = True
+        logger.warning(
+            "%s contains %r: the service documents a-z, 0-9, - and _ in uids and guids, and may not find this one.",
+            parameter,
+            unusual[0],
+        )
+    return name
+
+
+def _path_part(parameter: str, value: Any, expected: str) -> str:
+    value = text(parameter, value, expected)
+    if value in (".", ".."):
+        raise invalid_value(parameter, expected, value)
     return str(value)
 
 
@@ -129,14 +166,15 @@ def message(message: Any) -> None:
     json_object("metadata", message.metadata)
     for parameter in ("muid", "parent_message_id", "sub_type"):
         if getattr(message, parameter, None):
-            text(parameter, getattr(message, parameter), "give a string, or None")
+            _path_part(parameter, getattr(message, parameter), "give a string, or None")
     if not isinstance(message.tags, (tuple, list)) or not all(isinstance(tag, str) for tag in message.tags):
         raise unusable("tags", "give a tuple of strings")
 
 
 def receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
+    """A receiver: its uid or guid in lower case, and which of them it is."""
     return (
-        text("receiver_id", receiver_id, "give the uid or guid of the receiver"),
+        _identifier("receiver_id", receiver_id, "give the uid or guid of the receiver"),
         choice("receiver_type", receiver_type, ("user", "group")),
     )
 

@@ -69,8 +69,10 @@ class Counters:
         self._round_trip = round_trip
         self._round_trips += round_trip
 
-    def stats(self, *, fetched: int, queued: int, dropped: int) -> Stats:
-        """Return all counts, with those of the inbox and the queue."""
+    def stats(
+        self, *, fetched: int, queued: int, dropped: int, rate_limit_remaining: Optional[int] = None
+    ) -> Stats:
+        """Return all counts, with those of the inbox, the queue and the account."""
         return Stats(
             attempts=self._attempts,
             connects=self._connects,
@@ -87,6 +89,7 @@ class Counters:
             ping_round_trip=self._round_trip,
             ping_round_trip_mean=self._round_trips / self._pings if self._pings else None,
             last_errors=tuple(self._errors),
+            rate_limit_remaining=rate_limit_remaining,
         )
 
     def _count_error(self, step: Step, error: CometChatException) -> None:

@@ -10,7 +10,7 @@ import threading
 import time
 from typing import Callable, Optional
 
-from .._protocol import AFTER, BUSY, DURING, ON_CALL, Call, LoginState, Outcome
+from .._protocol import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
 from ..exceptions import (
     ERR_CONNECT_TIMEOUT,
     LOGIN_IN_PROGRESS,
@@ -19,6 +19,7 @@ from ..exceptions import (
     exception_for,
 )
 from ._account import Account, Login
+from ._counters import copy_of
 from ._session import Session
 from ._threads import Wakeup
 from .connection import Connection
@@ -114,6 +115,28 @@ class Lifecycle:
         self._account.store_session()
         self._events.post("login", "logout_success")
 
+    def token_died(self, session: Session, error: CometChatException) -> bool:
+        """End the login whose auth token the service does not know any more: as logout() does, without its HTTP call.
+
+        :param error: what said it. The listeners hear it as ``on_connection_error``, if there was a connection.
+        :returns: False if this is not the login any more, or a call is under way that changes it.
+        """
+        with self._lock:
+            after = ON_DEAD_TOKEN[self.state]
+            if after is self.state or not self._account.holds(session):
+                return False
+            error = copy_of(error)  # the caller raises the original
+            ended = self._connection.state.refuse(error)
+            self._account.leave()
+            self._inbox.forget()
+            self.state = after
+            self._events.post("login", "logout_success")
+        if ended is not None:
+            self._connection.release_refused(ended, error)
+        self._account.store_session(ended=session)
+        self._dispatcher.start()
+        return True
+
     def connect(self, timeout: Optional[float]) -> None:
         """Connect, and wait for at most ``timeout`` seconds; 0 does not wait.
 
@@ -189,7 +212,7 @@ class Lifecycle:
         with self._lock:
             connects = connects and (state.number == number or state.wanted)
             before = self._account.session
-        switches = before is not None and before.uid != login.session.uid
+        switches = before is not None and before.uid.lower() != login.session.uid.lower()
         while True:
             if switches:
                 self._connection.disconnect()

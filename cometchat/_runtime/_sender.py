@@ -72,7 +72,7 @@ class Sender:
         if message.metadata:
             data["metadata"] = dict(message.metadata)
         body: Dict[str, Any] = {
-            "receiver": message.receiver_id,
+            "receiver": (message.receiver_id or "").lower(),
             "receiverType": message.receiver_type,
             "category": "message" if isinstance(message, TextMessage) else "custom",
             "type": kind,
@@ -128,12 +128,15 @@ class Sender:
         for name, value in {**values, "receiver_id": message.receiver_id or "-"}.items():
             if not isinstance(value, str) or not is_unicode(value):
                 raise unusable("message", f"give a message that was received: its {name} is not a text")
+        receiver = str((message.receiver_id or "") if message.receiver_type == "group" else sender)
+        if receiver in (".", ".."):
+            raise unusable("message", "give a message that was received: its sender or group cannot be")
         return {
             "uid": self._account.require().uid,
             "action": action,
             "messageId": message.id,
             "messageSender": sender,
-            "receiver": (message.receiver_id or "") if message.receiver_type == "group" else sender,
+            "receiver": receiver.lower(),
             "receiverType": message.receiver_type,
         }
 

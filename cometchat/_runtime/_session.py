@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
 
+from .._fields import SECRET_KEYS
 from . import _arguments as arguments
 
 if TYPE_CHECKING:
@@ -67,4 +68,6 @@ class Session:
             return None
         assert isinstance(uid, str) and isinstance(token, str)
         user = stored.get("user")
-        return cls(app_id, uid, token, device, user if isinstance(user, dict) else {})
+        # A file of an earlier version may hold the token for media files.
+        kept = {key: value for key, value in user.items() if key not in SECRET_KEYS} if isinstance(user, dict) else {}
+        return cls(app_id, uid, token, device, kept)

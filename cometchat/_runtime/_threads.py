@@ -29,6 +29,9 @@ _EARLY_WAKEUPS = 5
 #: Seconds after which one more wait may end early.
 _REFILL = 10.0
 
+#: Requests of the current minute that are left to the user's own calls, and the seconds between two others then.
+_RESERVE, _SLOW = 100, 1.0
+
 #: Maximum number of doublings. The cap is reached long before; 2.0 ** 1025 would overflow a float.
 _MOST_DOUBLINGS = 40
 
@@ -90,6 +93,15 @@ class Wakeup:
 def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:
     """Return the longest wait after so many failures in a row, in seconds: doubled with each, and capped."""
     return min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
+
+
+def rate_limit_pause(remaining: Optional[int], jitter: float) -> float:
+    """Return the seconds to wait before a background request: it leaves the rest of the rate limit to the user's calls.
+
+    :param remaining: requests that the service still takes in this minute; None if unknown.
+    :param jitter: 0 to 1, at random.
+    """
+    return _SLOW * (0.5 + jitter) if remaining is not None and remaining < _RESERVE else 0.0
 
 
 class Backoff:

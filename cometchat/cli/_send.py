@@ -223,8 +223,7 @@ class _Post:
         if not self._restored:
             self._log_in()
         self.muid = self._client.outbox.put(message)
-        self._client.connect(timeout=0)
-        threading.Thread(target=self._flush, name="flush", daemon=True).start()
+        self._connect()
 
     def wait(self) -> Optional[BaseMessage]:
         """The stored message; None where another process has delivered it.
@@ -299,14 +298,19 @@ class _Post:
         except CometChatException as error:
             self._error = error
             raise self.kept("the login failed") from error
+        self._connect()
+
+    def _connect(self) -> None:
         self._client.connect(timeout=0)
+        threading.Thread(target=self._flush, name="flush", daemon=True).start()
 
     def _flush(self) -> None:
         try:
             if self._client.outbox.flush():
                 self._news.put(_News("empty"))
         except CometChatException as error:
-            self._news.put(_News("broken", error=error))
+            if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void: "stopped" comes too, and another login
+                self._news.put(_News("broken", error=error))
 
 
 def _show(screen: Screen, as_json: bool, stored: Optional[BaseMessage], post: _Post) -> None:

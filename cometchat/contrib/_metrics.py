@@ -51,6 +51,7 @@ NOTHING = Stats(
     ping_round_trip=None,
     ping_round_trip_mean=None,
     last_errors=(),
+    rate_limit_remaining=None,
 )
 
 
@@ -241,6 +242,13 @@ METRICS: Tuple[Metric, ...] = (
         "s",
         "Mean round trip of all pings.",
         _one(lambda s: s.ping_round_trip_mean),
+    ),
+    Metric(
+        "cometchat.rate_limit.remaining",
+        VALUE,
+        "{request}",
+        "Requests that the service still takes in this minute, by its newest answer.",
+        _one(lambda s: s.rate_limit_remaining),
     ),
     Metric("cometchat.last_error.timestamp", VALUE, "s", "Unix time of the newest error.", _one(_last_error)),
 )

@@ -115,6 +115,7 @@ def test_a_collection_tells_what_happened(party: Party, sandbox: Sandbox, teleme
         "cometchat.ping.time": pytest.approx(stats.pings * (stats.ping_round_trip_mean or 0)),
         "cometchat.ping.round_trip": stats.ping_round_trip,
         "cometchat.ping.round_trip_mean": stats.ping_round_trip_mean,
+        "cometchat.rate_limit.remaining": stats.rate_limit_remaining,
         "cometchat.last_error.timestamp": stats.last_errors[-1].at,
     }
     only = frozenset({("client", "default")})

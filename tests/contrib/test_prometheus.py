@@ -122,6 +122,7 @@ def test_a_scrape_tells_what_happened(party: Party, sandbox: Sandbox, registry: 
     assert seen.value("cometchat_ping_round_trip_mean_seconds") == stats.ping_round_trip_mean
     mean = seen.value("cometchat_ping_time_seconds_total") / seen.value("cometchat_pings_total")
     assert mean == pytest.approx(stats.ping_round_trip_mean)
+    assert seen.value("cometchat_rate_limit_remaining") == stats.rate_limit_remaining > 0
     assert seen.value("cometchat_last_error_timestamp_seconds") == stats.last_errors[-1].at
     assert abs(time.time() - stats.last_errors[-1].at) < DEADLINE
 
@@ -215,6 +216,7 @@ def test_what_has_not_happened_is_left_out(party: Party, registry: CollectorRegi
         "cometchat_ping_round_trip_seconds",
         "cometchat_ping_round_trip_mean_seconds",
         "cometchat_last_error_timestamp_seconds",
+        "cometchat_rate_limit_remaining",
     }
 
 

@@ -24,16 +24,19 @@ class Fault:
     settings: Dict[str, Any] = field(default_factory=dict)
     when_up: bool = False
     rare: bool = False
+    ends_login: bool = False
 
 
-def standing(cause: Callable[[Sandbox], object], *, rare: bool = False, **settings: Any) -> Fault:
+def standing(
+    cause: Callable[[Sandbox], object], *, rare: bool = False, ends_login: bool = False, **settings: Any
+) -> Fault:
     """A fault that shows when a connection is made: so the ones that are up are dropped."""
 
     def both(sandbox: Sandbox) -> None:
         cause(sandbox)
         sandbox.drop_connections()
 
-    return Fault(both, settings, when_up=True, rare=rare)
+    return Fault(both, settings, when_up=True, rare=rare, ends_login=ends_login)
 
 
 def _revoke(sandbox: Sandbox) -> None:
@@ -72,7 +75,7 @@ FAULTS: Dict[str, Fault] = {
     "HTTP 503, no JSON": standing(_fail(503, body="<html>busy</html>"), rare=True),
     "mode, later": Fault(lambda sandbox: sandbox.set_mode("LIMITED_TRANSIENT")),
     "mode, pushed": Fault(lambda sandbox: sandbox.set_mode("NO_TRANSIENT", push=True), when_up=True),
-    "tokens revoked": standing(_revoke),
+    "tokens revoked": standing(_revoke, ends_login=True),
     "jwt expired": standing(lambda sandbox: sandbox.expire_jwts()),
     "auth refused by frame": standing(lambda sandbox: sandbox.refuse_auth()),
     "auth refused by close": standing(lambda sandbox: sandbox.refuse_auth(mode="close"), rare=True),

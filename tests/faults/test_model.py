@@ -101,6 +101,8 @@ class Life(RuleBasedStateMachine):
         self.heard = Recorder()
         self.client.add_connection_listener("heard", self.heard)
         self.uid: Optional[str] = None
+        #: The service has voided the token: it ends the login at the next call.
+        self.revoked = False
         #: None: a callback may have had the last word.
         self.wanted: Optional[bool] = False
         self.others: Dict[str, Any] = {}
@@ -114,7 +116,7 @@ class Life(RuleBasedStateMachine):
         error = self._call(lambda: self.client.connect(timeout), WAITING_CODES if timeout else set())
         if self.uid is not None:
             self.wanted = True
-            assert timeout or error is None
+            assert timeout or error is None or self.revoked
 
     @rule()
     def disconnect(self) -> None:
@@ -131,14 +133,14 @@ class Life(RuleBasedStateMachine):
                 self.wanted = True
             elif self.uid not in (None, uid):
                 self.wanted = False
-            self.uid = uid
+            self.uid, self.revoked = uid, False
 
     @rule()
     def logout(self) -> None:
         """logout(), which disconnects even where it fails."""
         error = self._call(self.client.logout, HTTP_CODES)
         self.wanted = False
-        self.uid = self.uid if error else None
+        self.uid = self.uid if error and error.code != "USER_NOT_LOGGED_IN" else None
 
     @rule()
     def ping(self) -> None:
@@ -203,6 +205,7 @@ class Life(RuleBasedStateMachine):
     def fail(self, name: str) -> None:
         """Something goes wrong."""
         FAULTS[name].cause(self.sandbox)
+        self.revoked = self.revoked or FAULTS[name].ends_login
         self.count["faults"] += 1
 
     @rule()
@@ -217,7 +220,7 @@ class Life(RuleBasedStateMachine):
         deadline = time.monotonic() + DEADLINE
         error: Any = "never tried"
         while error is not None and time.monotonic() < deadline:
-            if self.uid is None or getattr(error, "code", "") == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND":
+            if self.client.get_logged_in_user() is None or self.revoked:
                 self.login(UID)
             # Twice or more only where an attempt was under way, and had met the fault.
             error = self._call(lambda: self.client.connect(DEADLINE), WAITING_CODES | {"USER_NOT_LOGGED_IN"})
@@ -235,7 +238,7 @@ class Life(RuleBasedStateMachine):
         if self.wanted is False or self.uid is None:
             assert self._status() is CometChatWSState.DISCONNECTED
         user = self.client.get_logged_in_user()
-        assert (user and user.uid) == self.uid
+        assert (user and user.uid) == self.uid or (user is None and self.revoked)
 
     @invariant()
     def the_callbacks_are_a_legal_walk(self) -> None:
@@ -275,7 +278,7 @@ class Life(RuleBasedStateMachine):
         try:
             call()
         except CometChatException as error:
-            needs_login = login and self.uid is None and error.code == "USER_NOT_LOGGED_IN"
+            needs_login = login and (self.uid is None or self.revoked) and error.code == "USER_NOT_LOGGED_IN"
             assert needs_login or error.code in codes, f"raised {error!r}"
             return error
         return None

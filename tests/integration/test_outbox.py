@@ -31,7 +31,7 @@ from cometchat._runtime._account import Account
 from cometchat._runtime.outbox import Item, OutboxDelivery, OutboxStore, _store
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
+from .conftest import DEADLINE, OTHER_UID, UID, LoginRecorder, Party, eventually, finished, in_thread
 
 Result = Tuple[str, Union[BaseMessage, MessageReceipt], Any]
 
@@ -274,13 +274,15 @@ def test_two_clients_share_a_file(sandbox: Sandbox, party: Party, tmp_path: Path
 
 
 def test_a_revoked_token_keeps_the_items(sandbox: Sandbox, party: Party) -> None:
-    """The auth token is void: nothing is a dead letter, and after a new login everything arrives."""
+    """The auth token is void, which ends the login: nothing is a dead letter; after a new login everything arrives."""
     client, _ = party.connected()
+    logins = LoginRecorder()
+    client.add_login_listener("logins", logins)
     sandbox.revoke_tokens()
     client.outbox.put(text("kept"))
-    assert not client.outbox.flush(0.3)
-    assert client.outbox.dead_letters() == []
+    logins.wait_for("logout_success")
     client.login(UID, sandbox.auth_key)
+    assert client.outbox.dead_letters() == []
     client.connect(DEADLINE)
     client.outbox.put(text("more"))
     assert client.outbox.flush(DEADLINE)

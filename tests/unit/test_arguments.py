@@ -1,86 +1,76 @@
-"""Arguments and settings: a member of a str enum counts as its value, wherever a string may be given."""
+"""Uids and guids: the service has them in lower case, and in few characters."""
 
 from __future__ import annotations
 
-import enum
-import json
-import pickle
-from pathlib import Path
-from typing import Any, Callable, Dict
+import logging
+import threading
+from typing import Any, Dict, cast
 
 import pytest
 
-from cometchat import AppSettings, Client, FileSessionStore, TextMessage
+from cometchat import CometChatException, TextMessage
+from cometchat._protocol import Identity, Self, readdress
+from cometchat._protocol._delivery import deliver_message
 from cometchat._runtime import _arguments as arguments
+from cometchat._runtime._account import Account
+from cometchat._runtime._sender import Sender
 
 
-class Name(str, enum.Enum):
-    """Its str() is ``Name.AMY`` on some Pythons."""
-
-    AMY = "amy"
-    USER = "user"
-    HOST = "chat.example:8080/x"
-    REGION = "eu"
-    KEY = "https"
-    PROXY = "http://proxy:3128"
-    ROLES = "ROLES"
-    BAD = "b\u00e4d"
+@pytest.fixture(autouse=True)
+def not_warned_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arguments, "_warned_of_characters", False)
 
 
-CHECKS: Dict[str, Callable[[Any], Any]] = {
-    "text": lambda value: arguments.text("uid", value, "give a uid"),
-    "header": lambda value: arguments.header("auth_key", value, "give a key"),
-    "choice": lambda value: arguments.choice("name", value, ["amy", "bob"]),
-    "app_id": lambda value: arguments.app_id(value, True),
-    "listener_id": arguments.listener_id,
-    "receiver_id": lambda value: arguments.receiver(value, "user")[0],
-}
+def test_uids_and_guids_are_in_lower_case() -> None:
+    assert arguments.uid("Amy-1") == "amy-1"
+    assert arguments.receiver("SuperGroup", "group") == ("supergroup", "group")
 
 
-@pytest.mark.parametrize("name", sorted(CHECKS))
-def test_a_member_of_an_enum_counts_as_its_value(name: str) -> None:
-    """What comes out is a plain string: nothing later can write ``Name.AMY``."""
-    checked = CHECKS[name](Name.AMY)
-    assert (type(checked), checked) == (str, "amy")
+@pytest.mark.parametrize("value", [".", ".."])
+def test_a_uid_or_guid_that_is_a_step_in_a_path_is_refused(value: str) -> None:
+    """``/users/../auth_tokens`` is ``/auth_tokens``: the auth key would go to another place."""
+    with pytest.raises(CometChatException) as refused:
+        arguments.uid(value)
+    assert refused.value.code == "INVALID_UID"
+    with pytest.raises(CometChatException) as refused:
+        arguments.receiver(value, "user")
+    assert refused.value.code == "INVALID_RECEIVER_ID"
+    with pytest.raises(CometChatException) as refused:
+        arguments.message(TextMessage(text="a", receiver_id="b", receiver_type="user", parent_message_id=value))
+    assert refused.value.code == "INVALID_PARENT_MESSAGE_ID"
 
 
-def test_a_choice_takes_a_member() -> None:
-    """The receiver's type, too."""
-    kind = arguments.receiver("u", Name.USER)[1]
-    assert (type(kind), f"{kind}") == (str, "user")
+def test_unusual_characters_of_a_uid_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING, "cometchat.client")
+    assert arguments.uid("amy_1-Z") == "amy_1-z"
+    assert caplog.records == []
+    assert arguments.receiver("amy@example.org", "user")[0] == "amy@example.org"
+    assert arguments.uid("j\u00fcrgen") == "j\u00fcrgen"
+    (record,) = caplog.records
+    assert "receiver_id" in record.getMessage() and "'@'" in record.getMessage()
+    assert "amy" not in record.getMessage()
 
 
-def test_the_settings_keep_plain_strings(tmp_path: Path) -> None:
-    """In each field that holds a string, or strings."""
-    settings = AppSettings(
-        region=Name.REGION,
-        admin_host=Name.HOST,
-        client_host=Name.HOST,
-        subscription_type=Name.ROLES,
-        roles=[Name.AMY],
-        proxies={Name.KEY: Name.PROXY},
-    )
-    assert settings.proxies is not None
-    kept = [settings.region, settings.admin_host, settings.client_host, settings.subscription_type, *settings.roles]
-    kept += [*settings.proxies, *settings.proxies.values()]
-    assert [type(value) for value in kept] == [str] * 7
-    assert kept == ["eu", "chat.example:8080/x", "chat.example:8080/x", "ROLES", "amy", "https", "http://proxy:3128"]
-    assert b"Name" not in pickle.dumps(kept)
+class _Account:
+    lock = threading.RLock()
+    resource = "here"
 
 
-def test_the_client_and_its_store_keep_plain_strings() -> None:
-    """The app id is part of host names and of headers; the path is shown."""
-    with Client(Name.AMY, AppSettings(region="us")) as client:
-        assert (type(client.app_id), client.app_id) == (str, "amy")
-    store = FileSessionStore(Name.AMY)
-    assert type(store.path) is str and store.path.endswith("amy")
+def test_a_message_goes_to_the_receiver_in_lower_case() -> None:
+    sender = Sender(cast(Account, _Account()), cast(Any, None), cast(Any, None), timeout=1.0)
+    body = sender.message_body(TextMessage(text="a", receiver_id="Bob", receiver_type="user"))
+    assert body["receiver"] == "bob"
 
 
-def test_tags_and_metadata_are_written_by_their_value() -> None:
-    """In the body of a message."""
-    message = TextMessage(
-        text=Name.AMY, receiver_id=Name.AMY, receiver_type=Name.USER, tags=(Name.AMY,), metadata={"a": Name.AMY}
-    )
-    arguments.message(message)
-    written = json.dumps([message.text, message.receiver_id, message.receiver_type, message.tags, message.metadata])
-    assert written == '["amy", "amy", "user", ["amy"], {"a": "amy"}]'
+def test_the_users_own_uid_is_compared_in_lower_case() -> None:
+    identity = Identity("app", "Amy", "here", "device", "1")
+    frame = '{"type":"receipts","sender":"amy","receiver":"bob","deviceId":"there","body":{}}'
+    assert readdress(frame, identity) is not None
+    by = {"entityType": "user", "entity": {"uid": "AMY"}}
+    data: Dict[str, Any] = {
+        "action": "initiated",
+        "entities": {"by": by, "on": {"entityType": "call", "entity": {"initiator": "AMY", "status": "initiated"}}},
+    }
+    call = {"id": "1", "category": "call", "type": "audio", "sender": "AMY", "receiverType": "user", "data": data}
+    delivery = deliver_message(call, Self("here", "amy"))
+    assert delivery is not None and delivery.method == "on_event"

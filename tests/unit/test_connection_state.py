@@ -109,6 +109,26 @@ def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) ->
     assert numbers == [1, 2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("phase", WANTED, ids=str)
+def test_a_refused_login_ends_each_phase_and_says_why(house: House, phase: Phase) -> None:
+    """Promise 8, whichever call met the refusal: the reason, then ``on_disconnected``; and connect() can raise it."""
+    generation = house.in_phase(phase)
+    house.posted()
+    assert house.state.refuse(REFUSED) is generation
+    before = ["on_connecting"] if phase is Phase.LOST else []
+    assert house.names() == [*before, "on_connection_error", "on_disconnected"]
+    assert not house.state.wanted and not house.state.is_current(generation)
+    assert house.state.status == "disconnected"
+    assert house.state.why_stopped() == (REFUSED, REFUSED)
+    assert house.state.refuse(REFUSED) is None and house.names() == []
+
+
+def test_a_refused_login_without_a_connection_has_nothing_to_end(house: House) -> None:
+    assert house.state.refuse(REFUSED) is None
+    house.state.end(Signal.CLOSE)
+    assert house.state.refuse(REFUSED) is None and house.names() == []
+
+
 AGES: Dict[str, Callable[[ConnectionState], object]] = {
     "after disconnect()": lambda state: state.end(Signal.DISCONNECT),
     "after another connect()": lambda state: (state.end(Signal.DISCONNECT), state.begin()),

@@ -39,6 +39,7 @@ class History:
         self.gate.set()
         self.asked = threading.Semaphore(0)
         self.me = Self("mine", "u1")
+        self.rate_limit_remaining: Optional[int] = None
 
     def ask(self, question: Any) -> None:
         self.questions.append(question)
@@ -183,7 +184,8 @@ def texts(*numbers: int) -> List[str]:
 
 
 def refused(status: Optional[int] = None) -> ConnectionException:
-    error = ConnectionException("FAILED_TO_FETCH", "no network")
+    """No network; or an answer with a code of the service that this SDK does not know, so that the status counts."""
+    error = ConnectionException("FAILED_TO_FETCH" if status is None else "ERR_UNHEARD_OF", "no")
     error.http_status = status
     return error
 
@@ -783,7 +785,7 @@ def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
     assert house.told() == texts(live, 1001)
 
 
-@pytest.mark.parametrize("error", [refused(status) for status in (408, 425, 429, 500, 503)] + [too_many()])
+@pytest.mark.parametrize("error", [refused(status) for status in (408, 425, 429, 500, 501, 503)] + [too_many()])
 def test_an_answer_that_may_pass(house: House, error: Exception) -> None:
     """These are not final: the question is asked again."""
     house.up()
@@ -838,7 +840,61 @@ def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest
     assert house.told() == texts(2, 3, 4)
 
 
-@pytest.mark.parametrize("error", [refused(404), refused(501), CometChatException("ERR_NO_ACCESS", "no")])
+def coded(code: str, status: Optional[int]) -> CometChatException:
+    error = CometChatException(code, "no")
+    error.http_status = status
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        coded("ERR_SUBSCRIPTION_EXPIRED", 403),
+        coded("ERR_API_NOT_FOUND", 404),
+        coded("ERR_MISSION_FAILED", 400),
+        coded("TOO_MANY_REQUEST", 403),
+        coded("ERR_BAD_RESPONSE", 404),
+    ],
+)
+def test_the_code_counts_before_the_status(house: House, error: Exception) -> None:
+    """The plan, the database, a rate limit, or a proxy in the service's place: what was missed is asked for again."""
+    house.up()
+    house.history.grow(1)
+    house.history.errors = [error]
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(1) and len(house.waits) == 1
+
+
+@pytest.mark.parametrize("error", [coded("ERR_AUTHTOKEN_UNAVAILABLE", 400), coded("AUTH_ERR_NO_ACCESS", 403)])
+def test_a_refused_credential_is_renewed_whatever_the_status_is(house: House, error: Exception) -> None:
+    house.up()
+    house.history.grow(1)
+    house.history.errors = [error]
+    house.lose_and_return()
+    house.settle()
+    assert house.told() == texts(1) and house.waits == []
+    assert house.history.questions.count("renew") == 1
+
+
+def test_a_catch_up_slows_down_before_the_rate_limit() -> None:
+    """The last requests of a minute are the user's own."""
+    house = House(newest=1, jitter=lambda: 0.5)
+    house.up()
+    house.history.grow(*range(2, 3 * PAGE))
+    house.history.rate_limit_remaining = 1000
+    house.lose_and_return()
+    house.settle()
+    assert len(house.deliver()) == 3 * PAGE - 2 and house.waits == []
+    house.history.grow(*range(3 * PAGE, 5 * PAGE))
+    house.history.rate_limit_remaining = 99
+    house.lose_and_return()
+    house.settle()
+    assert len(house.deliver()) == 2 * PAGE
+    assert set(house.waits) == {1.0} and len(house.waits) >= 2
+
+
+@pytest.mark.parametrize("error", [refused(404), coded("ERR_NO_ACCESS", 403), coded("ERR_CLIENT_CLOSED", None)])
 def test_a_service_that_gives_no_history(house: House, caplog: pytest.LogCaptureFixture, error: Exception) -> None:
     """A service that refuses the question is not asked again for this connection; live messages go on."""
     house.up()

@@ -30,7 +30,7 @@ class FakeConnection:
     """The connection: counts its generations, and writes what is asked of it into ``calls``."""
 
     def __init__(self, calls: List[str]) -> None:
-        self.state = SimpleNamespace(number=0, wanted=False)
+        self.state = SimpleNamespace(number=0, wanted=False, refuse=self._refuse)
         self.calls = calls
         self.on_disconnect: Callable[[], None] = lambda: None
         self.on_wait: Callable[[], None] = lambda: None
@@ -56,6 +56,14 @@ class FakeConnection:
         self.state.wanted = False
         self.state.number += 1
         self.on_disconnect()
+
+    def _refuse(self, error: CometChatException) -> Optional[int]:
+        self.calls.append(f"refuse {error.code}")
+        ended, self.state.wanted = (self.state.number if self.state.wanted else None), False
+        return ended
+
+    def release_refused(self, generation: int, error: CometChatException) -> None:
+        self.calls.append(f"release {generation}")
 
     def join(self, timeout: float) -> None:
         self.calls.append("join")
@@ -92,11 +100,14 @@ class FakeAccount:
         self.calls.append(f"enter {login.session.uid}")
         self.session = login.session
 
+    def holds(self, session: Session) -> bool:
+        return self.session == session
+
     def leave(self) -> None:
         self.calls.append("leave")
         self.session = None
 
-    def store_session(self) -> None:
+    def store_session(self, ended: Optional[Session] = None) -> None:
         self.calls.append("store")
         self.stored = self.session
 
@@ -650,3 +661,51 @@ def test_the_child_of_a_fork_has_the_parents_login(uid: Optional[str], closed: b
     assert house.state is expected
     house.lifecycle.reconnect_after_fork()
     assert house.calls == (["begin", "start"] if expected is LoginState.LOGGED_IN else [])
+
+
+# A dead auth token.
+
+
+DEAD = CometChatException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
+
+
+@pytest.mark.parametrize("connected", [True, False])
+def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
+    """Without the HTTP call; and with the reason for those who listen to the connection."""
+    house = House(auto_connect=connected)
+    session = house.login()
+    number, house.posted = house.connection.state.number, []
+    house.calls.clear()
+    assert house.lifecycle.token_died(session, DEAD)
+    released = [f"release {number}"] if connected else []
+    assert house.calls == [f"refuse {DEAD.code}", "leave", "forget", *released, "store"]
+    assert house.state is LoginState.LOGGED_OUT and house.events == ["logout_success"]
+    assert house.account.stored is None
+    assert not house.lifecycle.token_died(session, DEAD)
+    assert house.events == ["logout_success"]
+
+
+def test_a_dead_token_of_an_earlier_login_ends_nothing() -> None:
+    """The answer to a call of the old login comes late: the new one holds."""
+    house = House()
+    old = house.login("u1")
+    house.login("u2")
+    house.calls.clear()
+    assert not house.lifecycle.token_died(old, DEAD)
+    assert house.state is LoginState.LOGGED_IN and house.calls == []
+
+
+def test_a_dead_token_leaves_a_call_that_is_under_way_alone() -> None:
+    """A logout decides by itself, and so does a login in place of this one; a closed client stays closed."""
+    house = House()
+    session = house.login()
+    ended: List[bool] = []
+    house.account.voiding = lambda: ended.append(house.lifecycle.token_died(session, DEAD))
+    house.lifecycle.logout()
+    session = house.login()
+    house.login(act=lambda: ended.append(house.lifecycle.token_died(session, DEAD)))
+    session = house.account.require()
+    house.lifecycle.close()
+    ended.append(house.lifecycle.token_died(session, DEAD))
+    assert ended == [False, False, False]
+    assert house.events.count("logout_success") == 1

@@ -84,6 +84,10 @@ WRONG = {
     "fetch_missed_messages": [1, "yes", None],
     "connect_after_fork": [0, "no", None],
     "allow_insecure_socket": [1, "yes", None],
+    "allowed_hosts": [
+        *("h", None, 5, [5], [""], ["https://h"], ["h:443"], ["h/path"], ["a b"], ["-h"], ["u@h"], {"h": "h"}),
+        *([".h"], ["h" * 254]),
+    ],
     "outbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
     "session_store": [5, "file", MemorySessionStore, FileSessionStore, NoStore(), object(), {}],
@@ -158,6 +162,7 @@ def test_the_defaults_are_those_of_the_contract():
         "fetch_missed_messages": True,
         "connect_after_fork": True,
         "allow_insecure_socket": False,
+        "allowed_hosts": (),
         "outbox_path": None,
         "outbox_max_items": 100_000,
     }
@@ -177,6 +182,7 @@ STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
         ("subscription_type", "FRIENDS", "FRIENDS"),
         ("subscription_type", "NONE", "NONE"),
         ("admin_host", "h:8080/path", "h:8080/path"),
+        ("allowed_hosts", ["API.example.org", "h"], ("api.example.org", "h")),
         ("admin_host", "http://127.0.0.1:1", "http://127.0.0.1:1"),
         ("client_host", "[::1]:8443", "[::1]:8443"),
         ("client_host", "https://h/v3", "https://h/v3"),

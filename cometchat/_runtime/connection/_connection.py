@@ -10,6 +10,7 @@ from ..._protocol import UP, CometChatWSState, Phase, Signal
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
     NO_WEBSOCKET_CONNECTION,
+    CometChatException,
     client_closed,
     exception_for,
 )
@@ -115,6 +116,15 @@ class Connection:
             if ended is not None:
                 self._dispatcher.drain(_PATIENCE)
                 self._inbox.discard_old()
+
+    def release_refused(self, generation: Generation, error: CometChatException) -> None:
+        """Release what a generation holds that :meth:`ConnectionState.refuse` has ended. Does not wait."""
+        self._log.info("the connection ends with the login: %s", error)
+        generation.interrupt()
+        generation.release_pings(error)
+        if self._sharing is not None:
+            self._sharing.publish(error)
+            self._sharing.leave(generation.number)
 
     def close(self, *, at_exit: bool = False) -> None:
         """Want no connection, for ever.

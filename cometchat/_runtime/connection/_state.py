@@ -49,6 +49,17 @@ logger = logging.getLogger("cometchat.connection")
 _UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
 
 
+#: Phase -> the signals that lead from it to IDLE with an error; from any other phase it is REFUSED.
+_REFUSING = {
+    Phase.ONLINE: (Signal.LOST, Signal.GAVE_UP),
+    Phase.THROTTLED: (Signal.LOST, Signal.GAVE_UP),
+    Phase.LOST: (Signal.CONNECT, Signal.REFUSED),
+    Phase.BACKOFF: (Signal.RETRY_DUE, Signal.REFUSED),
+}
+
+_WITH_ERROR = (Signal.LOST, Signal.REFUSED)
+
+
 class PhaseWaiter:
     """A thread that waits for one of some phases. A phase counts even if it lasts for a moment only."""
 
@@ -235,6 +246,24 @@ class ConnectionState:
                 self.signal(generation, Signal.RETRY)
             elif phase is not None and phase is not Phase.BACKOFF:
                 self.signal(generation, Signal.FAILED, error)
+
+    def refuse(self, error: CometChatException) -> Optional[Generation]:
+        """End the attempts or the connection, since the login has ended. Logs nothing: the caller may hold the lock.
+
+        :param error: reported as the reason.
+        :returns: the generation that was ended, or None if there was none. The caller interrupts it.
+        """
+        with self.lock:
+            generation, phase = self.newest, self._machine.phase
+            if generation is None or not self.wanted:
+                return None
+            # The same way as an attempt that begins now and is refused, or a connection that breaks for good.
+            now = self._clock()
+            signals = _REFUSING.get(phase, (Signal.REFUSED,))
+            steps = [self._machine.handle(each, now, error if each in _WITH_ERROR else None) for each in signals]
+            self._apply(*steps)
+            self._stopped_by = error
+            return generation
 
     def rearm(self, generation: Generation) -> None:
         """Begin a wait for the next attempt, unless ``connect()`` or ``disconnect()`` has ended it already."""

@@ -7,6 +7,7 @@ None once that generation is not the current one. Then the thread ends, and says
 from __future__ import annotations
 
 import logging
+import re
 import time
 from typing import Any, Callable, Dict, Optional
 
@@ -243,6 +244,11 @@ class ConnectionThread:
             self._log.info("the server refused the jwt (%s): it is renewed once", error.details or error.code)
             self._state.signal(generation, signal)
             return
+        if _says_logged_out(error):
+            session = self._account.session
+            if session is not None and not self._account.refreshes and self._account.logged_out(session, error):
+                return
+            generation.jwt_suspect = True  # PUT /me comes next, and a new token if the old one is refused
         if signal is Signal.LOST:
             self._account.forget_connections()  # before a listener hears of it, and calls
         # The status changes first: closing may take its moment, and the connection is known to be lost.
@@ -368,6 +374,11 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
     error = exception_for(ERR_INTERNAL, f"Unexpected {type(cause).__name__} while {doing}.")
     error.__cause__ = cause
     return error
+
+
+def _says_logged_out(error: CometChatException) -> bool:
+    """Return True if the server closed the socket with the vendor's reason for the end of a login."""
+    return bool(re.fullmatch(r"close code \d+: USER_LOGGED_OUT", error.details or ""))
 
 
 def _is_final(error: CometChatException) -> bool:

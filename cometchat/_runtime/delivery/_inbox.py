@@ -14,17 +14,18 @@ next connection asks for it.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 from ..._fields import number
-from ..._protocol import Delivery, Self, deliver_message, id_of, newer, older, rank
-from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException, RateLimitException
+from ..._protocol import Delivery, ErrorKind, Self, deliver_message, error_kind, id_of, newer, older, rank
+from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
 from .._log import ClientLog
 from .._registry import ListenerRegistry
-from .._threads import Backoff, ServiceThread, Wakeup
+from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._queue import EventQueue, Stored
 
 logger = logging.getLogger("cometchat.messages")
@@ -54,6 +55,10 @@ class History(Protocol):
     @property
     def me(self) -> Self:
         """Who listens: messages that this connection has sent are not news."""
+
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        """How many requests the service takes in the current minute; None if unknown."""
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """Return the messages after one, oldest first."""
@@ -123,6 +128,7 @@ class Inbox:
     :param name: of the thread that asks.
     :param clock: monotonic seconds.
     :param new_backoff: makes the wait between failed questions.
+    :param jitter: returns 0 to 1, at random.
     :param wait: waits for an event, for at most some seconds.
     :ivar fetched: number of messages that were asked for and queued.
     """
@@ -138,6 +144,7 @@ class Inbox:
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         new_backoff: Callable[[], Backoff] = Backoff,
+        jitter: Callable[[], float] = random.random,
         wait: Callable[[Wakeup, float], object] = Wakeup.wait,
     ) -> None:
         self._registry = registry
@@ -149,6 +156,7 @@ class Inbox:
         self._log = ClientLog(logger, client_name)
         self._clock = clock
         self._new_backoff = new_backoff
+        self._jitter = jitter
         self._wait = wait
         self._known: Optional[str] = None
         self._floor: Optional[str] = None  # the newest id when this user began to listen
@@ -404,6 +412,7 @@ class Inbox:
                     return
                 backoff.reset()
                 failing_since = None
+                self._slow_down(task)
             except CometChatException as caught:
                 error = caught
             except Exception as cause:  # a mistake of this SDK: live messages must not wait for it for ever
@@ -413,7 +422,7 @@ class Inbox:
                 continue
             if task.stopped.is_set():
                 return
-            if error.http_status == 401 and self._renew(task):
+            if _kind(error) is ErrorKind.CREDENTIAL and self._renew(task):
                 continue
             if _is_final(error):
                 self._refused(task, error)
@@ -423,6 +432,12 @@ class Inbox:
             failing_since = self._clock() if failing_since is None else failing_since
             self._release_after_patience(task, error, self._clock() - failing_since)
             self._wait(task.stopped, backoff.next(error.retry_after))
+
+    def _slow_down(self, task: CatchUp) -> None:
+        """Leave the rest of the rate limit to the user's own calls."""
+        pause = rate_limit_pause(self._history.rate_limit_remaining, self._jitter())
+        if pause:
+            self._wait(task.stopped, pause)
 
     def _ask(self, task: CatchUp) -> bool:
         """Ask the service one question. Returns True when nothing is left to ask."""
@@ -548,10 +563,11 @@ def _overlapped(after: str, floor: str) -> str:
 
 def _is_final(error: CometChatException) -> bool:
     """Return True if another question brings the same answer."""
-    status = error.http_status
-    if status is not None and (400 <= status < 500 or status == 501):
-        return status not in (408, 425, 429)
-    return not isinstance(error, (ConnectionException, RateLimitException))
+    return _kind(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
+
+
+def _kind(error: CometChatException) -> ErrorKind:
+    return error_kind(error.code, error.http_status)
 
 
 def _asked_from(stored: Stored) -> Optional[str]:

@@ -25,7 +25,7 @@ from ...exceptions import (
 )
 from ...models import BaseMessage, MessageReceipt, User
 from .._log import ClientLog
-from .._threads import Backoff, ServiceThread, Wakeup
+from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
 
 #: Maximum number of items read at once.
@@ -39,9 +39,6 @@ _TURN_WAIT = 0.05, 1.0
 
 #: Seconds between two tries while the app's operator has to act. The longest wait of the backoff, too.
 _LONGEST = 30.0
-
-#: Requests of the current minute that are left to the user's own calls, and the seconds between two items then.
-_RESERVE, _SLOW = 100, 1.0
 
 #: What an item's body must have as text.
 _TEXTS = {
@@ -317,9 +314,9 @@ class OutboxDelivery:
 
     def _slow_down(self) -> None:
         """Leave the rest of the rate limit to the user's own calls."""
-        remaining = self._account.rate_limit_remaining
-        if remaining is not None and remaining < _RESERVE:
-            self._wait(self._closing, _SLOW * (0.5 + self._jitter()))
+        pause = rate_limit_pause(self._account.rate_limit_remaining, self._jitter())
+        if pause:
+            self._wait(self._closing, pause)
 
     def _send(self, owner: Owner, item: Item) -> Optional[CometChatException]:
         """Send an item, unless it was sent before. Returns the error if it has to be tried again."""

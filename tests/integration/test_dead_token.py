@@ -1,0 +1,151 @@
+"""The service does not know the auth token any more: a new one is fetched, or the login ends, and it is said why."""
+
+from __future__ import annotations
+
+from typing import Any, Callable, List
+
+import pytest
+
+from cometchat import Client, CometChatException, MemorySessionStore, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, LOSS, UID, LoginRecorder, Party, eventually
+
+DEAD = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+
+
+def send(client: Client) -> None:
+    client.send_message(TextMessage(text="a", receiver_id="cometchat-uid-2", receiver_type="user"))
+
+
+def put(client: Client) -> None:
+    client.outbox.put(TextMessage(text="a", receiver_id="cometchat-uid-2", receiver_type="user"))
+
+
+def logins_of(client: Client) -> LoginRecorder:
+    logins = LoginRecorder()
+    client.add_login_listener("logins", logins)
+    return logins
+
+
+@pytest.mark.parametrize("call", [send, put])
+def test_a_call_with_a_dead_token_ends_the_login(
+    sandbox: Sandbox, party: Party, call: Callable[[Client], None]
+) -> None:
+    """As logout() does: no user, an empty store, no connection; and the connection's listeners hear why."""
+    store = MemorySessionStore()
+    client, heard = party.connected(session_store=store)
+    logins = logins_of(client)
+    heard.clear()
+    sandbox.revoke_tokens()
+    try:
+        call(client)
+    except CometChatException as error:
+        assert error.code == DEAD
+    logins.wait_for_names("logout_success")
+    heard.wait_for_names("on_connection_error", "on_disconnected")
+    assert heard.errors[0].code == DEAD
+    assert eventually(lambda: store.load() is None)
+    assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
+    assert sandbox.wait_until(lambda: not sandbox.connections, DEADLINE)
+    assert client.login(UID, sandbox.auth_key).uid == UID
+    heard.wait_for("on_connected")
+
+
+def test_a_restored_session_with_a_dead_token_ends(sandbox: Sandbox, party: Party) -> None:
+    """The first attempt finds out: promise 8 holds, and the store is empty afterwards."""
+    store = MemorySessionStore()
+    client, _ = party.connected(session_store=store)
+    client.close()
+    sandbox.revoke_tokens()
+    again = party.client(session_store=store, auto_establish_socket_connection=False)
+    heard, logins = party.heard(again), logins_of(again)
+    with pytest.raises(CometChatException) as refused:
+        again.connect(DEADLINE)
+    assert refused.value.code == DEAD
+    heard.wait_for_names("on_connecting", "on_connection_error", "on_disconnected")
+    logins.wait_for_names("logout_success")
+    assert store.load() is None and again.get_logged_in_user() is None
+
+
+def test_a_dead_token_during_the_wait_for_the_next_attempt(sandbox: Sandbox, party: Party) -> None:
+    import tenacity
+
+    client, heard = party.connected(reconnect_wait=tenacity.wait_fixed(60))
+    logins = logins_of(client)
+    heard.clear()
+    sandbox.revoke_tokens()
+    sandbox.drop_connections()
+    heard.wait_for("on_connecting")
+    with pytest.raises(CometChatException):
+        send(client)
+    heard.wait_for_names(*LOSS[:3], "on_connection_error", "on_disconnected")
+    logins.wait_for_names("logout_success")
+
+
+def test_a_call_with_a_dead_token_gets_a_new_one(sandbox: Sandbox, party: Party) -> None:
+    """With ``refresh`` the call succeeds, the connection stays, and the new token is stored."""
+    store = MemorySessionStore()
+    client = party.client(session_store=store)
+    heard, logins = party.heard(client), logins_of(client)
+    given: List[str] = []
+
+    def refresh() -> str:
+        given.append(sandbox.auth_token(UID))
+        return given[-1]
+
+    client.login_with_auth_token(sandbox.auth_token(UID), refresh)
+    client.connect(DEADLINE)
+    heard.wait_for("on_connected")
+    sandbox.revoke_tokens()
+    send(client)
+    stored: Any = store.load()
+    assert [stored["auth_token"]] == given
+    assert heard.names == ["on_connecting", "on_connected"] and logins.names == ["login_success"]
+
+
+@pytest.mark.parametrize("code", [1000, 1002, 4001])
+def test_a_close_that_says_logged_out_ends_the_login(sandbox: Sandbox, party: Party, code: int) -> None:
+    client, heard = party.connected()
+    logins = logins_of(client)
+    heard.clear()
+    sandbox.close_connections(code, "USER_LOGGED_OUT")
+    logins.wait_for_names("logout_success")
+    heard.wait_for_names("on_connection_error", "on_disconnected")
+    assert "USER_LOGGED_OUT" in str(heard.errors[0].details)
+    assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
+
+
+def test_a_close_that_says_logged_out_gets_a_new_token(sandbox: Sandbox, party: Party) -> None:
+    client = party.client()
+    heard = party.heard(client)
+    given: List[str] = []
+
+    def refresh() -> str:
+        given.append(sandbox.auth_token(UID))
+        return given[-1]
+
+    client.login_with_auth_token(sandbox.auth_token(UID), refresh)
+    client.connect(DEADLINE)
+    heard.wait_for("on_connected")
+    heard.clear()
+    sandbox.revoke_tokens()
+    sandbox.close_connections(1002, "USER_LOGGED_OUT")
+    heard.wait_for_names(*LOSS)
+    assert len(given) == 1 and client.get_logged_in_user() is not None
+
+
+def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(sandbox: Sandbox, party: Party) -> None:
+    """Workers share a FileSessionStore: the first one that logs in again must not lose its login to the others."""
+    store = MemorySessionStore()
+    client, _ = party.connected(session_store=store)
+    logins = logins_of(client)
+    stored = store.load()
+    assert stored is not None
+    sandbox.revoke_tokens()
+    newer = {**stored, "auth_token": sandbox.auth_token(UID)}
+    store.save(newer)
+    with pytest.raises(CometChatException):
+        send(client)
+    logins.wait_for_names("logout_success")
+    assert client.get_logged_in_user() is None and store.load() == newer

@@ -1,0 +1,123 @@
+"""The login over HTTP, against answers that the test makes up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any, Dict, List, Mapping, Optional
+
+import pytest
+
+from cometchat import AppSettings, CometChatException, MemorySessionStore
+from cometchat._runtime._account import Account
+from cometchat._runtime._redaction import SecretsFilter
+from cometchat._runtime._session import Session
+
+FAT = "fat-0123456789abcdef0123456789abcdef"
+JWT = "jwt-0123456789abcdef"
+
+
+class Answers:
+    """The HTTP transport: answers ``PUT /me`` with ``me``, and everything else with ``{}``. Keeps the calls."""
+
+    rate_limit_remaining: Optional[int] = None
+
+    def __init__(self, **me: Any) -> None:
+        self.me: Dict[str, Any] = {"uid": "amy", "jwt": JWT, "settings": {}, **me}
+        self.error: Optional[CometChatException] = None
+        self.urls: List[str] = []
+
+    def call(self, method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
+        self.urls.append(url)
+        if self.error is not None:
+            raise self.error
+        if url.endswith("/auth_tokens"):
+            return {"authToken": "a-token-of-amy"}
+        return dict(self.me) if url.endswith("/me") else {}
+
+    def forget_connections(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def account_of(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
+    options = {"region": "us", **settings}
+    store = store or MemorySessionStore()
+    return Account("app", AppSettings(**options), rest, store, lock=threading.RLock(), number=1)
+
+
+def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **settings: Any) -> Account:
+    account = account_of(rest, store, **settings)
+    account.enter(account.login_with_auth_token("a-token-of-amy", None))
+    account.store_session()
+    return account
+
+
+def test_the_token_for_media_files_is_a_credential() -> None:
+    """``fat`` gives access to the app's files: no user object, no store and no log shows it."""
+    store, rest = MemorySessionStore(), Answers(fat=FAT, name="Amy")
+    account = logged_in(rest, store)
+    session = account.require()
+    assert session.user["name"] == "Amy"
+    assert FAT not in repr(session.user) + repr(store.load()) + repr(session.to_user().raw)
+    assert FAT not in account.scrub(f"GET https://media/x?fat={FAT}")
+    rest.error = CometChatException("ERR_X", f"Not found: ?fat={FAT}")
+    with pytest.raises(CometChatException) as refused:
+        account.refresh_settings()
+    assert FAT not in refused.value.message
+    record = logging.LogRecord("other", logging.INFO, "x.py", 1, "GET /x?fat=%s", (FAT,), None)
+    SecretsFilter().filter(record)
+    assert FAT not in record.getMessage()
+
+
+def test_the_token_for_media_files_leaves_a_store_of_an_earlier_version() -> None:
+    stored = {**Session("app", "amy", "a-token-of-amy", "device", {"name": "Amy", "fat": FAT}).to_store()}
+    restored = Session.from_store(stored, "app")
+    assert restored is not None and dict(restored.user) == {"name": "Amy"}
+
+
+ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}
+
+
+def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
+    """As the vendor's clients do it. The login and its renewal stay where they were: new settings come from there."""
+    rest = Answers(settings={"CLIENT_API_HOST": "app.apiclient-eu.cometchat.io", "CHAT_API_VERSION": "v4"})
+    account = logged_in(rest)
+    assert rest.urls == ["https://app.apiclient-us.cometchat.io/v3.0/me"]
+    assert account.endpoints.client == "https://app.apiclient-eu.cometchat.io/v4"
+    account.send_message({})
+    assert rest.urls[-1] == "https://app.apiclient-eu.cometchat.io/v4/messages"
+    account.enter(account.login_with_auth_token("a-token-of-amy", None))
+    account.renew()
+    assert rest.urls[-1] == "https://app.apiclient-us.cometchat.io/v3.0/me"
+    account.leave()
+    assert account.endpoints.client == "https://app.apiclient-us.cometchat.io/v3.0"
+
+
+def test_a_host_of_the_users_own_is_used_if_it_is_allowed(caplog: pytest.LogCaptureFixture) -> None:
+    rest = Answers(settings=ONPREM)
+    account = logged_in(rest, allowed_hosts=["Client.example.org", "admin.example.org"])
+    assert account.endpoints == ("https://admin.example.org/v3", "https://client.example.org/v3")
+    assert "allowed_hosts" not in caplog.text
+
+
+def test_another_host_gets_no_token_and_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The auth token would go to it."""
+    rest = Answers(settings=ONPREM)
+    account = logged_in(rest, allowed_hosts=["admin.example.org"])
+    assert account.endpoints == ("https://admin.example.org/v3", "https://app.apiclient-us.cometchat.io/v3.0")
+    account.renew()
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert "client.example.org" in warning and "allowed_hosts" in warning
+
+
+def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:
+    rest = Answers(settings=ONPREM)
+    allowed = ["client.example.org", "admin.example.org"]
+    account = logged_in(rest, client_host="http://127.0.0.1:5", allowed_hosts=allowed)
+    assert account.endpoints == ("https://admin.example.org/v3", "http://127.0.0.1:5")
+    account = logged_in(rest, client_host="http://127.0.0.1:5", admin_host="http://127.0.0.1:5")
+    assert account.endpoints == ("http://127.0.0.1:5", "http://127.0.0.1:5")
+    assert caplog.records == []
