@@ -62,7 +62,7 @@ def sdk(port: int, tally: Tally) -> None:
     class Listener(UserListener):
         on_user_online = staticmethod(tally.user)
 
-    client = Client("app", settings(AppSettings, port, max_queued_events=10_000_000))
+    client = Client("app", settings(AppSettings, port, max_queued_events=10_000_000, subscription_type="ALL_USERS"))
     client.add_user_listener("bench", Listener())
     client.login("uid1", "auth-key")
     client.connect()
@@ -92,7 +92,7 @@ def sdk_crowd(port: int, tally: Tally) -> None:
     class Last(UserListener):
         on_user_online = staticmethod(tally.user)
 
-    client = Client("app", settings(AppSettings, port, max_queued_events=10_000_000))
+    client = Client("app", settings(AppSettings, port, max_queued_events=10_000_000, subscription_type="ALL_USERS"))
     for number in range(CROWD - 1):
         client.add_user_listener(str(number), Listener())
     client.add_user_listener("last", Last())

@@ -58,8 +58,8 @@ _LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
-#: The code for a token that the service does not know, or not any more.
-_DEAD_TOKEN = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+#: The code for an auth token that the service does not know, or not any more.
+_LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
 
 class Credentials(NamedTuple):
@@ -271,7 +271,7 @@ class Account:
         try:
             renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except AuthenticationException as error:
-            if refresh is None and error.code == _DEAD_TOKEN:
+            if refresh is None and error.code == _LOGIN_ENDED:
                 self.logged_out(session, error)
             raise
         with self._lock:
@@ -486,7 +486,7 @@ class Account:
         try:
             return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
         except AuthenticationException as error:
-            if error.code != _DEAD_TOKEN:
+            if error.code != _LOGIN_ENDED:
                 raise
             if self._refresh is None:
                 self.logged_out(session, error)
