@@ -223,6 +223,7 @@ def _host(name: str, value: object) -> Optional[str]:
     try:
         parts = urlsplit(value if "://" in value else f"https://{value}")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        usable = usable and not parts.netloc.endswith(":")  # as in htp:/host, a misspelt scheme
     except ValueError:
         usable = False
         parts = urlsplit("")
