@@ -266,22 +266,27 @@ def idle(tally: Tally, seconds: float) -> Dict[str, float]:
     before, cpu = _switches(), time.process_time()
     tally.done.wait(seconds)
     return {
-        "wakeups": _switches() - before,
+        "wakeups": _wakeups_since(before),
         "cpu": time.process_time() - cpu,
         "threads": threading.active_count() - 1,
         "seconds": seconds,
     }
 
 
-def _switches() -> int:
-    """How often threads of this process have stopped waiting so far; not the calling one."""
-    total = 0
+def _switches() -> Dict[str, int]:
+    """How often each thread of this process has stopped waiting so far; not the calling one."""
+    found = {}
     for task in os.listdir("/proc/self/task"):
         if int(task) == threading.get_native_id():
             continue
         with contextlib.suppress(OSError), open(f"/proc/self/task/{task}/status", encoding="ascii") as lines:
-            total += sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
-    return total
+            found[task] = sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt"))
+    return found
+
+
+def _wakeups_since(before: Dict[str, int]) -> int:
+    """How often threads that still run have stopped waiting since then."""
+    return sum(count - before.get(task, 0) for task, count in _switches().items())
 
 
 def _in_thread(work: Callable[[], Any]) -> None:

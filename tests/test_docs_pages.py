@@ -341,12 +341,20 @@ def ask(path: str) -> Dict[str, Any]:
     return body
 
 
+#: The other worker class that the page names as working.
+GREEN = [command.replace("gthread --threads 8", "gevent") for command in COMMANDS if "gthread" in command]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.split()[0])
+@pytest.mark.parametrize(
+    "command", COMMANDS + GREEN, ids=[*(command.split()[0] for command in COMMANDS), "gunicorn-gevent"]
+)
 def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
     """The page's application under the page's command: each of four workers is connected, and says goodbye."""
     server = command.split()[0]
     pytest.importorskip({"uwsgi": "pyuwsgi"}.get(server, server))
+    if command in GREEN:
+        pytest.importorskip("gevent")
     hosts = f"AppSettings(admin_host={sandbox.url!r}, client_host={sandbox.url!r}"
     program = programs("howto/gunicorn_uwsgi.rst")[0].replace('AppSettings(region="us"', hosts)
     program = program.replace('"APP_ID"', repr(sandbox.app_id)).replace('"AUTH_KEY"', repr(sandbox.auth_key))

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote, urlencode
 
-from .._fields import SECRET_KEYS, plain_text
+from .._fields import SECRET_KEYS, identifier, plain_text
 from .._protocol import (
     PLATFORM,
     HttpEndpoints,
@@ -60,6 +60,9 @@ Refresh = Callable[[], str]
 
 #: The code for an auth token that the service does not know, or not any more.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
+
+#: Codes for an auth token in place of which another one may be accepted. The second belongs to another device.
+_REFUSED = (_LOGIN_ENDED, "ERR_AUTHTOKEN_UNAVAILABLE")
 
 
 class Credentials(NamedTuple):
@@ -298,10 +301,13 @@ class Account:
             self._log.warning("The service has ended the login of %s: log in again. It said: %s", session.uid, error)
         return ended
 
-    def refresh_settings(self) -> None:
-        """``GET /settings``: the ``MODE``, and where the WebSocket is. Runs beside the handshake, which may refresh."""
+    def refresh_settings(self, refreshes: bool = False) -> None:
+        """``GET /settings``: the ``MODE``, and where the WebSocket is.
+
+        :param refreshes: whether to replace a refused token. The handshake does that itself.
+        """
         session = self.require()
-        data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", refreshes=False)
+        data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", refreshes=refreshes)
         inner = data.get("settings")
         settings = inner if isinstance(inner, dict) else data
         self._warn_of_hosts(settings)
@@ -418,8 +424,8 @@ class Account:
     def _authorize(self, auth_token: str, device_id: str) -> Session:
         url = f"{self._login_endpoints.client}/me"
         data = self._call("PUT", url, {"authToken": auth_token}, self._body(device_id))
-        uid, jwt, settings = data.get("uid"), data.get("jwt"), data.get("settings")
-        if not is_uid(uid):
+        uid, jwt, settings = identifier(data, "uid"), data.get("jwt"), data.get("settings")
+        if uid is None or not is_uid(uid):
             raise _lacks("uid")
         if not isinstance(jwt, str) or not 0 < len(jwt) <= LONGEST_TOKEN or not arguments.is_unicode(jwt):
             raise _lacks("jwt")
@@ -482,15 +488,13 @@ class Account:
         expect: type = dict,
         refreshes: bool = True,
     ) -> Any:
-        """Make a call with a login's token. One that the service does not know is replaced, or ends the login."""
+        """Make a call with a login's token. A refused one is replaced; one that is not known may end the login."""
         try:
             return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
         except AuthenticationException as error:
-            if error.code != _LOGIN_ENDED:
-                raise
-            if self._refresh is None:
+            if self._refresh is None and error.code == _LOGIN_ENDED:
                 self.logged_out(session, error)
-            if self._refresh is None or not refreshes:
+            if self._refresh is None or not refreshes or error.code not in _REFUSED:
                 raise
         now = self._renewed(session)
         return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)

@@ -135,7 +135,7 @@ class Sender:
             "uid": self._account.require().uid,
             "action": action,
             "messageId": message.id,
-            "messageSender": sender,
+            "messageSender": str(sender).lower(),
             "receiver": receiver.lower(),
             "receiverType": message.receiver_type,
         }

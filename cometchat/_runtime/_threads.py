@@ -256,7 +256,13 @@ class ServiceThread:
         return thread is not None and thread.is_alive()
 
     def _run(self) -> None:
-        _local.is_service_thread, process = True, os.getpid()
+        _local.is_service_thread = True
+        try:
+            self._run_until_done(os.getpid())
+        finally:
+            _local.is_service_thread = False
+
+    def _run_until_done(self, process: int) -> None:
         while True:
             started = self._clock()
             try:

@@ -149,3 +149,29 @@ def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(san
         send(client)
     logins.wait_for_names("logout_success")
     assert client.get_logged_in_user() is None and store.load() == newer
+
+
+@pytest.mark.parametrize(
+    "status, code, told",
+    [
+        (402, "ERR_PLAN_NEW", True),
+        (403, "ERR_SUBSCRIPTION_PAUSED", True),
+        (402, "ERR_BRAND_NEW", True),
+        (400, "ERR_SHARD_FAILED", False),
+    ],
+)
+def test_a_code_that_is_not_in_the_table_is_judged_on_a_reconnect_too(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, status: int, code: str, told: bool
+) -> None:
+    """By its prefix or its status: the attempts go on, and one warning tells what an operator must do."""
+    client, heard = party.connected()
+    heard.clear()
+    sandbox.expire_jwts()
+    sandbox.fail_http(status, code=code, path="/me")
+    sandbox.drop_connections()
+    assert eventually(lambda: any(error.code == code for error in heard.errors))
+    assert eventually(lambda: client.get_connection_status() == "connecting")
+    assert eventually(lambda: ("The service refuses this app" in caplog.text) is told)
+    sandbox.heal()
+    client.connect(DEADLINE)
+    assert client.get_connection_status() == "connected"

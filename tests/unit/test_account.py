@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Mapping, Optional
 
 import pytest
 
-from cometchat import AppSettings, CometChatException, MemorySessionStore
+from cometchat import AppSettings, AuthenticationException, CometChatException, MemorySessionStore
 from cometchat._runtime._account import Account
 from cometchat._runtime._redaction import SecretsFilter
 from cometchat._runtime._session import Session
@@ -121,3 +121,31 @@ def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:
     account = logged_in(rest, client_host="http://127.0.0.1:5", admin_host="http://127.0.0.1:5")
     assert account.endpoints == ("http://127.0.0.1:5", "http://127.0.0.1:5")
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("code", ["AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "ERR_AUTHTOKEN_UNAVAILABLE"])
+@pytest.mark.parametrize("call", ["a message", "the settings"])
+def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: str) -> None:
+    """The second code says that the token belongs to another device: the service takes a new one."""
+    rest = Answers()
+    account = account_of(rest)
+    account.enter(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))
+
+    def accept_the_new(method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
+        if headers["authToken"] != "another-token":
+            raise AuthenticationException(code, "refused")
+        return dict(rest.me)
+
+    rest.call = accept_the_new  # type: ignore[method-assign]
+    if call == "a message":
+        account.send_message({})
+    else:
+        account.refresh_settings(refreshes=True)
+    assert account.require().auth_token == "another-token"
+
+
+def test_the_uid_in_the_answer_may_be_a_number() -> None:
+    rest = Answers(uid=42)
+    account = account_of(rest)
+    account.enter(account.login_with_auth_token("a-token-of-amy", None))
+    assert account.require().uid == "42"

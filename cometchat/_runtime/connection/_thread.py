@@ -11,7 +11,7 @@ import re
 import time
 from typing import Any, Callable, Dict, Optional
 
-from ..._protocol import ERROR_KINDS, MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
+from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
 from ..._transport import SocketFactory, drop_frames
 from ...exceptions import (
     ERR_INSECURE_SOCKET,
@@ -34,7 +34,7 @@ from ..sharing import SharedConnection
 from ._frame_router import FrameRouter
 from ._generation import Generation
 from ._handshake import Handshake
-from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss
+from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, kind_of
 from ._state import ConnectionState
 
 logger = logging.getLogger("cometchat.connection")
@@ -209,7 +209,7 @@ class ConnectionThread:
             deadline = heartbeat.deadline
             if generation.refresh_at is not None:
                 if now >= generation.refresh_at:
-                    self._refresh_settings(generation)
+                    self._refresh_settings(generation, refreshes=True)
                     self._schedule_refresh(generation)
                 deadline = min(deadline, generation.refresh_at or deadline)
             frames = socket.receive_burst(deadline)
@@ -270,7 +270,7 @@ class ConnectionThread:
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
         """Log one warning in a row about an error that only an operator of the app can end."""
-        if ERROR_KINDS.get(error.code) is not ErrorKind.OPERATOR:
+        if kind_of(error) is not ErrorKind.OPERATOR:
             generation.warned_of = None
         elif generation.warned_of != error.code:
             generation.warned_of = error.code
@@ -327,14 +327,17 @@ class ConnectionThread:
         interval = self._settings.settings_refresh_interval
         generation.refresh_at = self._clock() + interval if interval else None
 
-    def _refresh_settings(self, generation: Generation) -> None:
-        """Ask for the settings on a thread of its own: the socket must not wait for HTTP."""
+    def _refresh_settings(self, generation: Generation, refreshes: bool = False) -> None:
+        """Ask for the settings on a thread of its own: the socket must not wait for HTTP.
+
+        :param refreshes: whether to replace a refused token: not beside the handshake, which does it too.
+        """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
             return
         generation.settings_known.clear()
         thread = ServiceThread(
             self._name.format("settings"),
-            lambda: self._refresh(generation),
+            lambda: self._refresh(generation, refreshes),
             wanted=lambda: False,
             wait=generation.wake.wait,
         )
@@ -344,9 +347,9 @@ class ConnectionThread:
             generation.settings_known.set()
             self._log.warning("The settings can't be refreshed: %s", error)
 
-    def _refresh(self, generation: Generation) -> None:
+    def _refresh(self, generation: Generation, refreshes: bool) -> None:
         try:
-            self._account.refresh_settings()
+            self._account.refresh_settings(refreshes)
         except CometChatException as error:
             self._log.info("the settings could not be refreshed, the old ones hold: %s", error)
         except Exception:
@@ -385,6 +388,6 @@ def _is_final(error: CometChatException) -> bool:
     """Return True if another attempt brings the same answer: the service refuses a credential, or a request."""
     if error.code == ERR_INSECURE_SOCKET:
         return True  # this client's own setting forbids it
-    if ERROR_KINDS.get(error.code) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
+    if kind_of(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
         return False
     return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL
