@@ -55,7 +55,7 @@ class FileSessionStore:
     to, is not loaded, and a warning is logged (POSIX; a file of root's is accepted). A symbolic link of the user's own
     or of root's is followed.
 
-    :param path: the file.
+    :param path: the file; ``~`` is the home folder.
     :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_PATH``.
     """
 
@@ -67,7 +67,7 @@ class FileSessionStore:
             raise invalid("path", expected, path)
         if "\0" in str(os.fspath(path)):
             raise unusable("path", f"{expected}, without a null character")
-        self.path = str(os.path.abspath(plain_text(os.fspath(path))))
+        self.path = str(os.path.abspath(os.path.expanduser(plain_text(os.fspath(path)))))
 
     def __repr__(self) -> str:
         return f"FileSessionStore({self.path!r})"

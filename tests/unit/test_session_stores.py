@@ -560,3 +560,10 @@ def test_any_json_is_a_session_or_none(stored: Any) -> None:
         assert read.uid and read.auth_token and read.app_id == "app"
         assert read.to_user().uid == read.uid
         assert Session.from_store(read.to_store(), "app") == read
+
+
+def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No folder named ``~`` is made."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert FileSessionStore("~/session").path == str(tmp_path / "session")
