@@ -306,7 +306,7 @@ def test_no_refresh_of_the_settings_where_none_is_wanted(sandbox: Sandbox, party
         ("/me", {"uid": UID, "settings": {}}, "jwt"),
         ("/me", {"uid": UID, "jwt": "", "settings": {}}, "jwt"),
         ("/me", {"jwt": "a.b.c", "settings": {}}, "uid"),
-        ("/me", {"uid": 5, "jwt": "a.b.c"}, "uid"),
+        ("/me", {"uid": [], "jwt": "a.b.c"}, "uid"),
     ],
 )
 def test_an_answer_that_lacks_something(sandbox: Sandbox, party: Party, path: str, data: Any, lacks: str) -> None:
