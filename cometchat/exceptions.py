@@ -151,10 +151,10 @@ def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
 
     A code says "authentication" by how it begins. HTTP 403 alone does not: the service answers it for a plan, too.
     """
-    if http_status == 401 or code.startswith(("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")):
-        return AuthenticationException
     if http_status == 429 or code == ERR_TOO_MANY_REQUESTS:
         return RateLimitException
+    if http_status == 401 or code.startswith(("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")):
+        return AuthenticationException
     if http_status >= 500 or http_status == 408:
         return ConnectionException
     return CometChatException

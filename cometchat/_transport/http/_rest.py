@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import zlib
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import urlsplit
 
 import requests
@@ -21,10 +21,8 @@ from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOO_MANY_REQUESTS,
     FAILED_TO_FETCH,
-    AuthenticationException,
     CometChatException,
-    ConnectionException,
-    RateLimitException,
+    class_of_answer,
     client_closed,
     exception_for,
     unusable,
@@ -66,9 +64,6 @@ _MOST_SESSIONS = 4
 
 
 _NO_JSON = object()
-
-#: The first letters of codes that are about a credential.
-_CREDENTIAL_CODES = ("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -419,24 +414,13 @@ def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[floa
     """Return the server's own ``{code, message, details}``."""
     fallback = ERR_TOO_MANY_REQUESTS if status == 429 else f"HTTP_{status}"
     code = _text(error.get("code") or fallback)
-    return _class_of(code, status)(
+    return class_of_answer(code, status)(
         code,
         _text(error.get("message") or f"HTTP status {status}"),
         name=_text(error["name"]) if error.get("name") else None,
         details=_details(error),
         retry_after=retry_after,
     )
-
-
-def _class_of(code: str, status: int) -> Type[CometChatException]:
-    """Judge by the code before the status: a 403 may be about the plan, and a 400 about the token."""
-    if status == 429 or code == ERR_TOO_MANY_REQUESTS:
-        return RateLimitException
-    if status == 401 or code.startswith(_CREDENTIAL_CODES):
-        return AuthenticationException
-    if status >= 500 or status == 408:
-        return ConnectionException
-    return CometChatException
 
 
 def _details(error: Dict[str, Any]) -> Optional[str]:
