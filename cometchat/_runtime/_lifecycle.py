@@ -143,14 +143,13 @@ class Lifecycle:
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``ERR_CLIENT_CLOSED``, and as ``Client.connect`` says.
         """
         deadline = None if timeout is None else self._clock() + timeout
-        with self._lock:
-            outcome = ON_CALL[self.state, Call.CONNECT]
-            begun = self._connection.begin() if outcome is Outcome.RUN else None
-        while begun is None:
-            self._wait_or_refuse(outcome, deadline)
+        while True:
             with self._lock:
                 outcome = ON_CALL[self.state, Call.CONNECT]
-                begun = self._connection.begin() if outcome is Outcome.RUN else None
+                if outcome is Outcome.RUN:
+                    begun = self._connection.begin()
+                    break
+            self._wait_or_refuse(outcome, deadline)
         self._connection.start(*begun)
         if timeout != 0:
             self._connection.wait_until_up(deadline, timeout)

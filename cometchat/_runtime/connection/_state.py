@@ -34,7 +34,7 @@ import logging
 import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
-from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
+from ..._protocol import STATUS, UP, WITH_ERROR, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._log import ClientLog
@@ -48,7 +48,6 @@ logger = logging.getLogger("cometchat.connection")
 #: The phases in which no connection is wanted.
 _UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
 
-
 #: Phase -> the signals that lead from it to IDLE with an error; from any other phase it is REFUSED.
 _REFUSING = {
     Phase.ONLINE: (Signal.LOST, Signal.GAVE_UP),
@@ -56,8 +55,6 @@ _REFUSING = {
     Phase.LOST: (Signal.CONNECT, Signal.REFUSED),
     Phase.BACKOFF: (Signal.RETRY_DUE, Signal.REFUSED),
 }
-
-_WITH_ERROR = (Signal.LOST, Signal.REFUSED)
 
 
 class PhaseWaiter:
@@ -260,7 +257,7 @@ class ConnectionState:
             # The same way as an attempt that begins now and is refused, or a connection that breaks for good.
             now = self._clock()
             signals = _REFUSING.get(phase, (Signal.REFUSED,))
-            steps = [self._machine.handle(each, now, error if each in _WITH_ERROR else None) for each in signals]
+            steps = [self._machine.handle(each, now, error if each in WITH_ERROR else None) for each in signals]
             self._apply(*steps)
             self._stopped_by = error
             return generation
