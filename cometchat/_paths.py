@@ -6,15 +6,17 @@ import os
 import re
 from typing import Optional
 
+from ._fields import plain_text
 from .exceptions import invalid, invalid_value
 
-_FILE = "give the path of a file of its own, which need not exist"
+#: What would be right for a path that a user passes in.
+A_FILE = "give the path of a file of its own, which need not exist"
 
 #: What SQLite or SQLAlchemy would take for something else than a path.
 _URI = re.compile(r"file:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
-def checked_path(name: str, value: object, expected: str = _FILE, *, folder: bool = False) -> Optional[str]:
+def checked_path(name: str, value: object, expected: str = A_FILE, *, folder: bool = False) -> Optional[str]:
     """Check a path that a user passed in, and make it absolute. ``~`` and ``~user`` are expanded.
 
     :param name: of the argument or field.
@@ -30,7 +32,7 @@ def checked_path(name: str, value: object, expected: str = _FILE, *, folder: boo
     given = os.fspath(value)
     if not isinstance(given, str):
         raise invalid(name, expected, value)
-    given = str.__str__(given)  # of a subclass, such as a member of an enum, the plain text
+    given = str(plain_text(given))
     if given == ":memory:":
         raise invalid_value(name, f"{expected}; leave {name} out to keep it in memory", given)
     if _URI.match(given):

@@ -12,9 +12,8 @@ import stat
 import time
 from typing import Any, Mapping, Optional, Union
 
-from ._fields import plain_text
-from ._paths import make_folder
-from .exceptions import invalid, missing, unusable
+from ._paths import A_FILE, checked_path, make_folder
+from .exceptions import missing
 
 logger = logging.getLogger("cometchat.session")
 
@@ -60,14 +59,9 @@ class FileSessionStore:
     """
 
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
-        expected = "give the path of a file of its own, which need not exist"
         if path is None or (isinstance(path, str) and not path):
-            raise missing("path", expected)
-        if not isinstance(path, (str, os.PathLike)):
-            raise invalid("path", expected, path)
-        if "\0" in str(os.fspath(path)):
-            raise unusable("path", f"{expected}, without a null character")
-        self.path = str(os.path.abspath(os.path.expanduser(plain_text(os.fspath(path)))))
+            raise missing("path", A_FILE)
+        self.path = str(checked_path("path", path, folder=True))
 
     def __repr__(self) -> str:
         return f"FileSessionStore({self.path!r})"

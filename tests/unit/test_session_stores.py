@@ -567,3 +567,11 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert FileSessionStore("~/session").path == str(tmp_path / "session")
+
+
+@pytest.mark.parametrize("path", [":memory:", "file:session", "sqlite:///session", "~no-such-user-here/session"])
+def test_what_only_looks_like_a_path_is_refused(path: str) -> None:
+    """As in the settings: no file with such a name is made."""
+    with pytest.raises(InvalidArgumentException) as refused:
+        FileSessionStore(path)
+    assert (refused.value.code, refused.value.name) == ("INVALID_PATH", "path")
