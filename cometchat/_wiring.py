@@ -155,7 +155,7 @@ class Core(_fork.ForkSafeDefaults):
     def _assemble_connection(self) -> None:
         """The connection thread, and what the user's threads do with it."""
         settings, account, name = self._settings, self.account, self._name
-        new_socket = socket_factory(settings, ADDRESSES.addresses, settings.client_cert)
+        new_socket = socket_factory(settings, ADDRESSES.addresses)
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)

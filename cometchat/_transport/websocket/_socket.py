@@ -481,13 +481,10 @@ def close_code(data: bytes) -> Tuple[Optional[int], str, bool]:
         return code, data[2:].decode("utf-8", "replace"), False
 
 
-def socket_factory(
-    settings: AppSettings, addresses_of: LookUp = look_up, client_cert: Optional[ClientCert] = None
-) -> Callable[[], WebSocketClientSocket]:
+def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Callable[[], WebSocketClientSocket]:
     """Return a maker of a client's sockets.
 
     :param addresses_of: looks a name up.
-    :param client_cert: path of the client's certificate, with its key; or the paths of both.
     """
 
     def new_socket() -> WebSocketClientSocket:
@@ -496,7 +493,7 @@ def socket_factory(
             ca_certs=settings.ca_certs,
             max_message_size=settings.max_message_size,
             user_agent=user_agent(__version__),
-            client_cert=client_cert,
+            client_cert=settings.client_cert,
             addresses_of=addresses_of,
         )
 
