@@ -123,7 +123,7 @@ class Account:
         self._number = number
         self._token_died = token_died
         self._log = ClientLog(logger, self.client_name)
-        self.lock = self._lock = lock
+        self.lock = lock
         self._store_turn = threading.RLock()
         self._warned_of_clear_text = False
         self._refresh: Optional[Refresh] = None
@@ -220,13 +220,13 @@ class Account:
         return Login(self._authorize_or_refresh(auth_token, device_id, refresh), refresh)
 
     def _warn_of_clear_text(self) -> None:
-        if self._warned_of_clear_text or not is_in_clear(self.endpoints.admin):
+        if self._warned_of_clear_text or not is_in_clear(self._login_endpoints.admin):
             return
         self._warned_of_clear_text = True
         self._log.warning(
             "The auth key is sent to %s without TLS: anyone on the way can read it. Give admin_host an https:// address"
             " instead.",
-            self.endpoints.admin,
+            self._login_endpoints.admin,
         )
 
     def enter(self, login: Login) -> None:
@@ -277,7 +277,7 @@ class Account:
             if refresh is None and error.code == _LOGIN_ENDED:
                 self.logged_out(session, error)
             raise
-        with self._lock:
+        with self.lock:
             if not self._is_current(session):
                 return
             self.session = renewed
@@ -311,7 +311,7 @@ class Account:
         inner = data.get("settings")
         settings = inner if isinstance(inner, dict) else data
         self._warn_of_hosts(settings)
-        with self._lock:
+        with self.lock:
             if self.session is not None and self._is_current(session):
                 # Into the login as it is now: a renewal may have ended while the call was under way.
                 self.session = replace(self.session, settings=settings)
