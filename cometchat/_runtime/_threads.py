@@ -22,7 +22,6 @@ _GOOD_RUN = 30.0
 #: Share of the wait that a server asked for, which the jitter adds at most.
 _SPREAD = 0.25
 
-
 #: Maximum number of waits in a row that end early.
 _EARLY_WAKEUPS = 5
 

@@ -49,7 +49,7 @@ class Share(Protocol):
 
 
 class SharedSocket:
-    """See :class:`cometchat._transport.base.Socket`."""
+    """See :class:`cometchat._transport.Socket`."""
 
     def __init__(self, share: Share, generation: int, wake: Wakeup) -> None:
         self._share = share
