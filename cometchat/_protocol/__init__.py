@@ -29,7 +29,7 @@ if TYPE_CHECKING:
         mode_of,
         websocket_url,
     )
-    from ._error_codes import ERROR_KINDS, ErrorKind, error_kind
+    from ._error_codes import ERROR_KINDS, ErrorKind, error_kind, kind_of
     from ._events import EVENT_KINDS, AuthAnswer, Event, EventKind, Ignored, Pong, ServerEvent
     from ._frames import (
         PING,
@@ -121,6 +121,7 @@ __all__ = [
     "is_allowed_host",
     "is_in_clear",
     "jwt_expiry",
+    "kind_of",
     "message_from_dict",
     "mode_of",
     "newer",

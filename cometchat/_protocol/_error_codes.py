@@ -9,6 +9,8 @@ from __future__ import annotations
 import enum
 from typing import Dict, Optional
 
+from ..exceptions import CometChatException
+
 
 class ErrorKind(enum.Enum):
     """What to do about an error."""
@@ -44,6 +46,11 @@ def error_kind(code: str, http_status: Optional[int]) -> ErrorKind:
     if http_status is None:
         return ErrorKind.INVALID_REQUEST if code.startswith(_OWN_CHECKS) else ErrorKind.TEMPORARY
     return _by_status(code, http_status)
+
+
+def kind_of(error: CometChatException) -> ErrorKind:
+    """Judge an error by its code and its HTTP status."""
+    return error_kind(error.code, error.http_status)
 
 
 def _by_status(code: str, status: int) -> ErrorKind:

@@ -11,9 +11,9 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
-from ..._protocol import ERROR_KINDS, ErrorKind, error_kind
+from ..._protocol import ERROR_KINDS, ErrorKind, kind_of
 from ..._transport import HostProbe, host_probe_for, is_unanswered
-from ...exceptions import ERR_PONG_TIMEOUT
+from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._log import ClientLog
 from .._threads import Wakeup
@@ -123,7 +123,7 @@ class RetrySeries:
             seconds = float(policy.default_wait(_counted(state)))
         seconds = min(seconds, LONGEST)  # infinity cannot be waited for
         self._failure = None if state.outcome is None else state.outcome.exception()
-        if kind_of(self._failure) is ErrorKind.OPERATOR:
+        if known_kind(self._failure) is ErrorKind.OPERATOR:
             seconds = max(seconds, LONGEST_WAIT * (0.5 + policy.jitter() / 2))
         asked = getattr(self._failure, "retry_after", None)
         self._obeys = asked is not None
@@ -186,10 +186,11 @@ class RetrySeries:
             probe.close()
 
 
-def kind_of(error: Optional[BaseException]) -> Optional[ErrorKind]:
-    """Return the kind of an error: by its HTTP status too if it has one. None for an unknown one of this SDK's own."""
-    code, status = getattr(error, "code", ""), getattr(error, "http_status", None)
-    return ERROR_KINDS.get(code) if status is None else error_kind(code, status)
+def known_kind(error: Optional[BaseException]) -> Optional[ErrorKind]:
+    """Return the kind of an error of the service; of this SDK's own, only if the table has it. None for the others."""
+    if not isinstance(error, CometChatException):
+        return None
+    return ERROR_KINDS.get(error.code) if error.http_status is None else kind_of(error)
 
 
 def _is_silence(failure: Optional[BaseException]) -> bool:

@@ -34,7 +34,7 @@ from ..sharing import SharedConnection
 from ._frame_router import FrameRouter
 from ._generation import Generation
 from ._handshake import Handshake
-from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, kind_of
+from ._reconnect_policy import ReconnectPolicy, RetrySeries, count_loss, known_kind
 from ._state import ConnectionState
 
 logger = logging.getLogger("cometchat.connection")
@@ -270,7 +270,7 @@ class ConnectionThread:
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
         """Log one warning in a row about an error that only an operator of the app can end."""
-        if kind_of(error) is not ErrorKind.OPERATOR:
+        if known_kind(error) is not ErrorKind.OPERATOR:
             generation.warned_of = None
         elif generation.warned_of != error.code:
             generation.warned_of = error.code
@@ -388,6 +388,6 @@ def _is_final(error: CometChatException) -> bool:
     """Return True if another attempt brings the same answer: the service refuses a credential, or a request."""
     if error.code == ERR_INSECURE_SOCKET:
         return True  # this client's own setting forbids it
-    if kind_of(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
+    if known_kind(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
         return False
     return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL

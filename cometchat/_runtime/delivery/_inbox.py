@@ -20,7 +20,7 @@ from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 from ..._fields import number
-from ..._protocol import Delivery, ErrorKind, Self, deliver_message, error_kind, id_of, newer, older, rank
+from ..._protocol import Delivery, ErrorKind, Self, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
 from .._log import ClientLog
@@ -422,7 +422,7 @@ class Inbox:
                 continue
             if task.stopped.is_set():
                 return
-            if _kind(error) is ErrorKind.CREDENTIAL and self._renew(task):
+            if kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
                 continue
             if _is_final(error):
                 self._refused(task, error)
@@ -563,11 +563,7 @@ def _overlapped(after: str, floor: str) -> str:
 
 def _is_final(error: CometChatException) -> bool:
     """Return True if another question brings the same answer."""
-    return _kind(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
-
-
-def _kind(error: CometChatException) -> ErrorKind:
-    return error_kind(error.code, error.http_status)
+    return kind_of(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
 
 
 def _asked_from(stored: Stored) -> Optional[str]:

@@ -14,7 +14,7 @@ import random
 import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
-from ..._protocol import ErrorKind, error_kind, message_from_dict
+from ..._protocol import ErrorKind, kind_of, message_from_dict
 from ...exceptions import (
     ERR_CLIENT_CLOSED,
     ERR_OUTBOX_STORE,
@@ -355,7 +355,7 @@ class OutboxDelivery:
         """Bury an item if the error is its own. Else returns what to wait for; a refused auth token is renewed."""
         if error.code == ERR_CLIENT_CLOSED:  # the transport was closed under it: the next client sends it
             return error
-        kind = error_kind(error.code, error.http_status)
+        kind = kind_of(error)
         is_own = kind in (ErrorKind.MESSAGE, ErrorKind.INVALID_REQUEST)
         if is_own or (error.http_status is None and isinstance(error, InvalidArgumentException)):
             self._bury(owner, item, error)
@@ -379,14 +379,14 @@ class OutboxDelivery:
             self._account.renew()
         except CometChatException as failure:
             by_refresh = failure.http_status is None and isinstance(failure, AuthenticationException)
-            if by_refresh or error_kind(failure.code, failure.http_status) is ErrorKind.CREDENTIAL:
+            if by_refresh or kind_of(failure) is ErrorKind.CREDENTIAL:
                 self._refused_token = token
             return failure
         self._renewed_for = item.id
         return error
 
     def _wait_after(self, error: CometChatException) -> None:
-        if error_kind(error.code, error.http_status) is ErrorKind.OPERATOR:
+        if kind_of(error) is ErrorKind.OPERATOR:
             seconds = self._next_wait(error, at_least=_LONGEST)
             if self._operator_code != error.code:
                 self._operator_code = error.code
