@@ -1,7 +1,8 @@
 """Readers of JSON fields: one for each kind of field, the same for every frame, answer and model.
 
-A field may be absent, null, or of another type than documented. A reader never raises: what it can't use is None, or
-empty. Numbers may arrive as text, ids as numbers, and objects as JSON text.
+The service may leave a field out, send null, or send another type than it documents. A reader never raises: in place of
+a value that it can't use, it returns None or an empty container. It takes numbers that arrive as text, ids that arrive
+as numbers, and objects that arrive as JSON text.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def flag(data: Mapping[str, Any], key: str) -> Optional[bool]:
 
 
 def mapping(data: Mapping[str, Any], key: str) -> Dict[str, Any]:
-    """Read a JSON object, also one that arrives as JSON text. Returns a copy; an empty one if there is no object."""
+    """Read a JSON object, or JSON text that holds one. Returns a copy; an empty dict if the field holds no object."""
     value = data.get(key)
     if isinstance(value, dict):
         return value.copy()

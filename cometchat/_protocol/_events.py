@@ -13,7 +13,7 @@ class EventKind(enum.Enum):
 
     #: A change of the connection, the login or the outbox. Never dropped.
     STATE = "state"
-    #: The service keeps it. Never lost: if there is no room for it, the client fetches it again.
+    #: The service stores this event. If the queue has no room for it, the client fetches it later.
     STORED = "stored"
     #: The service does not keep it. If too many wait, the oldest are dropped and counted.
     EPHEMERAL = "ephemeral"

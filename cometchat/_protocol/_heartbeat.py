@@ -37,7 +37,7 @@ class Heartbeat:
         self._unanswered.append(now)
 
     def forget(self, sent_at: float) -> None:
-        """Forget a ping that the user does not wait for any more: a later pong must not be measured by it."""
+        """Forget a ping whose caller has stopped waiting. A later pong must not be matched with it."""
         if sent_at in self._unanswered:
             self._unanswered.remove(sent_at)
 

@@ -81,8 +81,8 @@ AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
     (LoginState.CLOSED, False): LoginState.CLOSED,
 }
 
-#: State -> the state after the service has said that it does not know the auth token of the login any more. A call that
-#: is under way decides by itself, and meets the same answer.
+#: State -> the state after the service has refused the login's auth token as unknown. A login or logout that is under way
+#: keeps its state: it makes a call with the same token, and handles the refusal.
 ON_DEAD_TOKEN: Dict[LoginState, LoginState] = {
     **{state: state for state in LoginState},
     LoginState.LOGGED_IN: LoginState.LOGGED_OUT,

@@ -18,7 +18,7 @@ class CometChatWSState(str, enum.Enum):
     CONNECTED = "connected"
     #: An attempt runs, or the wait for the next one.
     CONNECTING = "connecting"
-    #: There is no connection, and no attempt runs.
+    #: The client has no connection, and makes no attempt.
     DISCONNECTED = "disconnected"
     #: Connected, but the service has switched transient features (typing, receipts, presence) partly or wholly off.
     FEATURE_THROTTLED = "featureThrottled"

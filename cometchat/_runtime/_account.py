@@ -58,10 +58,11 @@ _LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
-#: The code for an auth token that the service does not know, or not any more.
+#: The service answers this code if it does not know the auth token, or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
-#: Codes for an auth token in place of which another one may be accepted. The second belongs to another device.
+#: The service answers these codes if it refuses the auth token. It may accept a new one. (It answers the second code if
+#: the token belongs to another device.)
 _REFUSED = (_LOGIN_ENDED, "ERR_AUTHTOKEN_UNAVAILABLE")
 
 
@@ -246,7 +247,7 @@ class Account:
         self.session = self._refresh = None
 
     def store_session(self, ended: Optional[Session] = None) -> None:
-        """Write the login to the store, or clear that if there is none. What the store raises is logged.
+        """Write the login to the store; without a login, clear the store. Logs an exception of the store as a warning.
 
         :param ended: the login that has ended by itself. A newer one in the store is another process's, and stays.
         """
