@@ -20,7 +20,7 @@ from cometchat.contrib.redis import RedisStatusStore, _queue, _wire  # noqa: E40
 from cometchat.contrib.redis._queue import BATCH_BYTES, MAX_WAITING_BYTES, Item, SeatQueue  # noqa: E402
 from cometchat.contrib.redis._reader import Reader  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
-from cometchat.contrib.redis._wire import Frame, Keys  # noqa: E402
+from cometchat.contrib.redis._wire import Frame, Keys, State, encode_state  # noqa: E402
 
 from .support import DEADLINE, eventually  # noqa: E402
 
@@ -159,6 +159,43 @@ def test_what_follows_an_item_that_raised_is_done_later() -> None:
         seat._work(None, 0.0)
     seat._wait_for_redis(redis.ConnectionError("gone"), 0.5)
     assert seat._status.status == "connected"
+
+
+class Follower(Member):
+    """Keeps what it is told of the leader's connection."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.followed: List[str] = []
+
+    def follow(self, status: SharedStatus) -> None:
+        self.followed.append(status.status if status.error is None else "broken")
+
+
+class HeldLine:
+    """In place of the redis library's client: another process leads, and Redis keeps the state of its connection."""
+
+    state = encode_state(State(token=5, number=0, status=SharedStatus("connected")))
+
+    def eval(self, script: str, count: int, *arguments: Any) -> int:
+        return -1000  # the lock is another's for one more second
+
+    def get(self, key: str) -> bytes:
+        return self.state
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_follower_that_heard_nothing_yet_takes_a_new_subscription_for_a_gap(heard: bool) -> None:
+    """The frames in between had numbers that it can't miss: it has no number to compare them with."""
+    member = Follower()
+    seat = seat_of(lambda timeout: None, Clock(), member)
+    seat._resume(HeldLine())
+    assert member.followed == ["connecting", "connected"]
+    if heard:
+        seat._receive(seat.keys.down.encode(), HeldLine.state)
+    member.followed.clear()
+    seat._resume(HeldLine())  # Redis has ended the subscription, and the seat has made another
+    assert member.followed == (["connected"] if heard else ["broken", "connected", "connected"])
 
 
 def test_frames_that_wait_are_bounded_in_bytes() -> None:

@@ -363,6 +363,10 @@ class RedisSeat:
         elif self._seen is not None and state.number > self._seen:
             self._find_gap()
             self._seen = state.number
+        elif kept and self._seen is None and self._events:
+            # This lead's second look at the copy, and nothing has arrived since the first. Frames that were lost in
+            # between show no gap in the numbers: this seat has no number to compare with.
+            self._find_gap()
         if not kept:
             self._unheard = 0
             self._seen = state.number if self._seen is None else self._seen
@@ -374,8 +378,8 @@ class RedisSeat:
             self._try_at = max(self._try_at, now + self._lease * (1 + self._jitter() * _MARGIN))
 
     def _find_gap(self) -> None:
-        """Frames were lost on the way: the member's connection breaks, and the next one fetches what was missed."""
-        logger.info("Frames of the leader were lost on the way over Redis.")
+        """Frames may have been lost on the way: the member's connection breaks, and the next one fetches them."""
+        logger.info("Frames of the leader may have been lost on the way over Redis.")
         before, error = self._status, ConnectionException("WS_CONNECTION_FAIL", _GAP)
         self._member.follow(SharedStatus("connecting", before.failures, error))
         self._member.follow(before)
