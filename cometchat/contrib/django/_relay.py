@@ -62,8 +62,8 @@ class _Sends:
     def _send(self, signal: Signal, **arguments: Any) -> None:
         send(signal, Client, self._client, **arguments)
 
-    def _send_message(self, signal: Signal, message: BaseMessage) -> None:
-        send(signal, type(message), self._client, message=message)
+    def _send_message(self, signal: Signal, message: BaseMessage, **arguments: Any) -> None:
+        send(signal, type(message), self._client, message=message, **arguments)
 
 
 class _Connection(_Sends, ConnectionListener):
@@ -123,16 +123,16 @@ class _Messages(_Sends, MessageListener):
         self._send_message(signals.message_moderated, message)
 
     def on_message_pinned(self, message: BaseMessage) -> None:
-        send(signals.pin_changed, type(message), self._client, message=message, pinned=True)
+        self._send_message(signals.pin_changed, message, pinned=True)
 
     def on_message_unpinned(self, message: BaseMessage) -> None:
-        send(signals.pin_changed, type(message), self._client, message=message, pinned=False)
+        self._send_message(signals.pin_changed, message, pinned=False)
 
     def on_message_saved(self, message: BaseMessage) -> None:
-        send(signals.save_changed, type(message), self._client, message=message, saved=True)
+        self._send_message(signals.save_changed, message, saved=True)
 
     def on_message_unsaved(self, message: BaseMessage) -> None:
-        send(signals.save_changed, type(message), self._client, message=message, saved=False)
+        self._send_message(signals.save_changed, message, saved=False)
 
     def on_transient_message_received(self, message: TransientMessage) -> None:
         self._send(signals.transient_message_received, message=message)
@@ -158,15 +158,12 @@ class _Messages(_Sends, MessageListener):
 
 def _group(name: str) -> Callable[..., None]:
     def method(self: _Groups, action: Action, *rest: Any) -> None:
-        send(signals.group_changed, Client, self.client, event=name, action=action)
+        self._send(signals.group_changed, event=name, action=action)
 
     return method
 
 
-class _Groups(GroupListener):
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
+class _Groups(_Sends, GroupListener):
     on_group_member_joined = _group("on_group_member_joined")
     on_group_member_left = _group("on_group_member_left")
     on_group_member_kicked = _group("on_group_member_kicked")
@@ -178,15 +175,12 @@ class _Groups(GroupListener):
 
 def _call(name: str) -> Callable[..., None]:
     def method(self: _Calls, call: Call) -> None:
-        send(signals.call_changed, Client, self.client, event=name, call=call)
+        self._send(signals.call_changed, event=name, call=call)
 
     return method
 
 
-class _Calls(CallListener):
-    def __init__(self, client: Client) -> None:
-        self.client = client
-
+class _Calls(_Sends, CallListener):
     on_incoming_call_received = _call("on_incoming_call_received")
     on_outgoing_call_accepted = _call("on_outgoing_call_accepted")
     on_outgoing_call_rejected = _call("on_outgoing_call_rejected")
