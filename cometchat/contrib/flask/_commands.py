@@ -11,9 +11,9 @@ from flask.cli import AppGroup
 
 from cometchat import Client
 
-from ..web._commands import run, token_error
-from ..web._report import status_report
-from ..web._settings import Configuration
+from ..web._commands import run
+from ..web._report import UP, status_report
+from ..web._settings import Configuration, token_error
 
 
 def commands(configuration: Configuration) -> AppGroup:
@@ -49,6 +49,6 @@ def commands(configuration: Configuration) -> AppGroup:
             report = status_report(client)
             report["reason"] = report["reason"] or failed  # the client knows of no login that was refused
         click.echo(json.dumps(report))
-        sys.exit(0 if report["status"] in ("connected", "featureThrottled") else 1)
+        sys.exit(0 if report["status"] in UP else 1)
 
     return group

@@ -13,7 +13,7 @@ from typing import Dict, Iterator, Mapping, Optional, Sequence
 from cometchat import CometChatException
 from cometchat.cli import main
 
-from ._settings import Configuration
+from ._settings import Configuration, token_error
 
 
 def run(configuration: Configuration, arguments: Sequence[str]) -> int:
@@ -39,13 +39,6 @@ def _environment(variables: Mapping[str, str]) -> Iterator[None]:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def token_error(error: Exception) -> CometChatException:
-    """Name the class of what the site's own function raised: its message may contain a secret."""
-    if isinstance(error, CometChatException):
-        return error
-    return CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")
 
 
 def _token(configuration: Configuration) -> Optional[str]:

@@ -23,7 +23,7 @@ from cometchat import (
 
 from .._retry import obey, wait_after
 from .._safe_log import SafeLog
-from ._settings import Configuration
+from ._settings import Configuration, token_error
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
@@ -152,16 +152,11 @@ class Login:
 
     def _fail(self, error: Exception) -> float:
         """Report the failure. Returns the seconds to the next attempt."""
-        if isinstance(error, CometChatException):
-            if self._ended.is_set():  # the client was closed during the attempt
-                return 0.0
-            known = error
-            wait = self._wait(known)
-            self._report(known, None, wait)
-        else:
-            known = CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")
-            wait = self._wait(None)
-            self._report(known, error, wait)
+        if isinstance(error, CometChatException) and self._ended.is_set():  # the client was closed during the attempt
+            return 0.0
+        known = token_error(error)
+        wait = self._wait(known)
+        self._report(known, None if known is error else error, wait)
         self._client.login_error = known
         return wait
 

@@ -156,6 +156,16 @@ def refusal(problems: Sequence[Problem]) -> CometChatException:
     return InvalidArgumentException(problems[0].code, complaint(problems), name=NAME)
 
 
+def token_error(error: Exception) -> CometChatException:
+    """Return the error of a login. Of what the site's own function raised it names the class alone.
+
+    That exception's message may contain a secret.
+    """
+    if isinstance(error, CometChatException):
+        return error
+    return CometChatException("ERR_TOKEN_REFRESH", f"AUTH_TOKEN raised {type(error).__name__}.")
+
+
 def _unknown_keys(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
     problems = []
     known = [*OWN_KEYS, *options, *FIELDS]
