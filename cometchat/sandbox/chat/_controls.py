@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeV
 
 from ._chat import Chat
 from ._errors import ApiError
-from ._history import copy_of
+from ._history import copy_of, other_side
 from ._publisher import SANDBOX_RESOURCE
 
 T = TypeVar("T")
@@ -409,10 +409,8 @@ class ChatControls(ABC):
         def mark() -> None:
             reader = self._uid(uid)
             message = self._chat.messages.seen(id, reader)
-            kind, other = message["receiverType"], message["receiver"]
-            if kind == "user" and other == reader:
-                other = message["sender"]
-            conversation = self._chat.conversations.of(reader, other, kind)
+            other = other_side(message, reader)
+            conversation = self._chat.conversations.of(reader, other, message["receiverType"])
             self._chat.receipts.post(reader, conversation, action, id, SANDBOX_RESOURCE)
 
         self._act(mark)

@@ -7,7 +7,7 @@ from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
 
 from ._errors import ApiError, refusal
 from ._groups import Groups
-from ._history import History, Message
+from ._history import History, Message, other_side
 from ._publisher import Publisher
 from ._users import Users, conversation_of_users
 
@@ -134,7 +134,7 @@ class Conversations:
         return Conversation(conversation_of_users(uid, other), other, "user", frozenset({uid, other}))
 
     def _other_side(self, uid: str, message: Message) -> Dict[str, Any]:
+        other = other_side(message, uid)
         if message["receiverType"] == "group":
-            return self._groups.shown(self._groups.get(message["receiver"]), uid)
-        other = message["sender"] if message["receiver"] == uid else message["receiver"]
+            return self._groups.shown(self._groups.get(other), uid)
         return self._users.shown(self._users.get(other), self._users.get(uid))

@@ -43,6 +43,12 @@ def copy_of(message: Message) -> Message:
     return {**message, "data": dict(message["data"])}
 
 
+def other_side(message: Message, uid: str) -> str:
+    """Return with whom a user has the conversation of a message: the guid of its group, else the other user's uid."""
+    is_received = message["receiverType"] == "user" and message["receiver"] == uid
+    return str(message["sender"] if is_received else message["receiver"])
+
+
 class History:
     """The messages in the order of their arrival. The message with the id n is the n-th; a feed is a list of ids."""
 

@@ -17,7 +17,7 @@ from ._content import (
 from ._conversations import Conversation, Conversations
 from ._errors import bad_request, refusal
 from ._groups import Groups
-from ._history import History, Message
+from ._history import History, Message, other_side
 from ._publisher import Publisher, Saved
 from ._reactions import Reaction, Reactions
 from ._users import Users
@@ -311,9 +311,7 @@ class Messages:
         self, message: Message, kind: str, by: str, resource: str, uids: "FrozenSet[str] | List[str]", **fields: Any
     ) -> None:
         """Send a frame about a message."""
-        receiver = message["receiver"]
-        if message["receiverType"] == "user" and receiver == by:
-            receiver = message["sender"]
+        receiver = other_side(message, by)
         frame = self._publisher.frame(kind, by, receiver, message["receiverType"], resource, **fields)
         self._publisher.send(frame, uids, by, resource)
 

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Union
 
 from ..chat import Chat
 from ..chat._errors import bad_request
-from ..chat._history import DEFAULT_PAGE, Message, PageQuery
+from ..chat._history import DEFAULT_PAGE, Message, PageQuery, other_side
 from ..chat._users import User
 from ._request import ApiRequest
 from ._routes import Listing, Route, fits_tags
@@ -173,10 +173,8 @@ class MessageRoutes:
         latest = self._chat.history.latest(uid, conversation)
         if latest is None:
             return {"count": 0}
-        kind, other = latest["receiverType"], latest["receiver"]
-        if kind == "user" and other == uid:
-            other = latest["sender"]
-        return {"entityType": kind, "entityId": other, "count": len(self._chat.history.unread(uid, conversation))}
+        count = len(self._chat.history.unread(uid, conversation))
+        return {"entityType": latest["receiverType"], "entityId": other_side(latest, uid), "count": count}
 
 
 def _in(field: str, *names: str) -> Callable[[ApiRequest, User], Filter]:
