@@ -142,6 +142,11 @@ class History:
         feed = self._feeds.get((uid, conversation), [])
         return [self._messages[number - 1] for number in feed[bisect_right(feed, after) : bisect_right(feed, up_to)]]
 
+    def of_others(self, uid: str, conversation: str, after: int, up_to: int) -> List[Message]:
+        """Return what :meth:`between` finds of other users, without actions and calls: they have no receipts."""
+        found = self.between(uid, conversation, after, up_to)
+        return [each for each in found if each["sender"] != uid and each["category"] not in ("action", "call")]
+
     def replies(self, message_id: str) -> List[Message]:
         """Return the replies to a message."""
         return [self._messages[number - 1] for number in self._threads.get(message_id, [])]
@@ -172,8 +177,7 @@ class History:
 
     def unread(self, uid: str, conversation: str) -> List[Message]:
         """Return the messages of others that a user has not read. Actions and calls do not count."""
-        unread = self.between(uid, conversation, self.mark("read", uid, conversation), len(self._messages))
-        return [found for found in unread if found["sender"] != uid and found["category"] not in ("action", "call")]
+        return self.of_others(uid, conversation, self.mark("read", uid, conversation), len(self._messages))
 
     def _collect(self, feed: List[int], positions: Iterable[int], query: PageQuery) -> List[Message]:
         found: List[Message] = []

@@ -88,11 +88,7 @@ class Receipts:
         if number <= before:
             return
         self._history.set_mark(action, uid, conversation.id, number)
-        covered = [
-            message
-            for message in self._history.between(uid, conversation.id, before, number)
-            if message["sender"] != uid and message["category"] not in ("action", "call")
-        ]
+        covered = self._history.of_others(uid, conversation.id, before, number)
         if conversation.receiver_type == "group":
             covered = self._complete(conversation, action, covered)
         for message in covered:
