@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Dict, List, Optional
+from typing import Collection, Dict, List, Optional
 
 from ._conversations import Conversation, Conversations
 from ._errors import refusal
@@ -49,22 +49,7 @@ class Receipts:
         else:
             message = self.find(uid, conversation, message_id)
         if message["sender"] != uid:
-            body = {
-                "action": action,
-                "messageId": message["id"],
-                "user": self._users.on_socket(self._users.get(uid)),
-                "timestamp": int(time.time()),
-            }
-            frame = self._publisher.frame(
-                "receipts",
-                uid,
-                conversation.receiver,
-                conversation.receiver_type,
-                resource,
-                messageSender=message["sender"],
-                body=body,
-            )
-            self._publisher.send(frame, self._conversations.listeners(uid, conversation), uid, resource)
+            self._send(uid, conversation, action, message, self._conversations.listeners(uid, conversation), resource)
         self.mark(uid, conversation, action, message, resource)
 
     def find(self, uid: str, conversation: Conversation, message_id: str) -> Message:
@@ -114,14 +99,26 @@ class Receipts:
         self, uid: str, conversation: Conversation, action: str, messages: List[Message], resource: str
     ) -> None:
         """Tell each sender of completely received or read messages about the latest one."""
+        of_all = "deliveredToAll" if action == "delivered" else "readByAll"
         for sender, message in {message["sender"]: message for message in messages}.items():
-            body = {
-                "action": "deliveredToAll" if action == "delivered" else "readByAll",
-                "messageId": message["id"],
-                "user": self._users.on_socket(self._users.get(uid)),
-                "timestamp": int(time.time()),
-            }
-            frame = self._publisher.frame(
-                "receipts", uid, conversation.receiver, "group", resource, messageSender=sender, body=body
-            )
-            self._publisher.send(frame, [sender], uid, resource)
+            self._send(uid, conversation, of_all, message, [sender], resource)
+
+    def _send(
+        self,
+        uid: str,
+        conversation: Conversation,
+        action: str,
+        message: Message,
+        hearers: Collection[str],
+        resource: str,
+    ) -> None:
+        """Send the receipt of a user for a message."""
+        body = {
+            "action": action,
+            "messageId": message["id"],
+            "user": self._users.on_socket(self._users.get(uid)),
+            "timestamp": int(time.time()),
+        }
+        kind, receiver, sender = conversation.receiver_type, conversation.receiver, message["sender"]
+        frame = self._publisher.frame("receipts", uid, receiver, kind, resource, messageSender=sender, body=body)
+        self._publisher.send(frame, hearers, uid, resource)
