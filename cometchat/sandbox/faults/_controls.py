@@ -241,36 +241,29 @@ class FaultControls(ABC):
 
     def send_raw(self, data: Union[str, bytes]) -> int:
         """Send any text message or, for bytes, a binary one to every WebSocket; return how many."""
-
-        def change(service: Optional[RunningService]) -> int:
-            connections = [] if service is None else list(service.connections)
-            for connection in connections:
-                connection.post(data)
-            return len(connections)
-
-        return self._apply(change)
+        return self._send_each(lambda socket: socket.post(data))
 
     def send_wire(self, data: bytes) -> int:
         """Write bytes without framing to every connection, to break it; return how many."""
-
-        def change(service: Optional[RunningService]) -> int:
-            connections = [] if service is None else list(service.connections)
-            for connection in connections:
-                connection.write(data)
-            return len(connections)
-
-        return self._apply(change)
+        return self._send_each(lambda socket: socket.write(data))
 
     def send_frame(self, frame: Dict[str, Any], uid: Optional[str] = None) -> int:
         """Send a frame to every authenticated connection of a user, of all for None; return how many."""
         text, wanted = json.dumps(frame), None if uid is None else uid.lower()
+        return self._send_each(
+            lambda socket: socket.post(text), lambda socket: bool(socket.uid) and wanted in (None, socket.uid)
+        )
+
+    def _send_each(
+        self, send: Callable[[Socket], None], fits: Callable[[Socket], bool] = lambda socket: True
+    ) -> int:
+        """Send to every WebSocket that fits; return how many."""
 
         def change(service: Optional[RunningService]) -> int:
-            sockets = [] if service is None else list(service.connections)
-            connections = [socket for socket in sockets if socket.uid and wanted in (None, socket.uid)]
-            for connection in connections:
-                connection.post(text)
-            return len(connections)
+            sockets = [] if service is None else [socket for socket in service.connections if fits(socket)]
+            for socket in sockets:
+                send(socket)
+            return len(sockets)
 
         return self._apply(change)
 
