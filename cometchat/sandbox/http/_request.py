@@ -76,7 +76,9 @@ class ApiRequest:
 
         :raises ApiError: it is not JSON, or not an object.
         """
-        body = {} if self.body is None else self.body
+        body = self.body
+        if body is None:
+            return {}
         if not isinstance(body, dict):
             raise bad_request("body", "is not a JSON object")
         return body
