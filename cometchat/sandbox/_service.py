@@ -157,9 +157,9 @@ class Service:
             return Answer(200, file[1], {"Content-Type": file[0]})
         try:
             asked = await self._read(request)
-        except (ValueError, web.HTTPRequestEntityTooLarge) as error:
-            if isinstance(error, web.HTTPRequestEntityTooLarge):
-                return _refused(ApiError(413, "ERR_BAD_REQUEST", "The body is too large."))
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(ApiError(413, "ERR_BAD_REQUEST", "The body is too large."))
+        except ValueError:
             return _refused(bad_request("body", "is not multipart/form-data"))
         now = time.time()
         allowed, limits = self._limiter.take(now)
