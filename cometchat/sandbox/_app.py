@@ -5,12 +5,30 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import Any, Dict
+from typing import Any, Dict, NamedTuple
 
 from ._journal import Journal
 from .chat import Chat
 from .chat._publisher import Network
 from .faults import Faults
+
+
+class Address(NamedTuple):
+    """The host and port that the client is to connect to, and whether by TLS."""
+
+    host: str
+    port: int
+    tls: bool
+
+    @property
+    def netloc(self) -> str:
+        """``host:port``, with an IPv6 address in brackets."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def url(self) -> str:
+        """``http(s)://host:port``."""
+        return f"http{'s' if self.tls else ''}://{self.netloc}"
 
 
 class App:
@@ -26,9 +44,9 @@ class App:
         self.journal = journal
         self.chat = Chat(app_id, network)
 
-    def settings(self, host: str, port: int, tls: bool) -> Dict[str, Any]:
+    def settings(self, address: Address) -> Dict[str, Any]:
         """Return the settings that the service sends at login, with this sandbox in the place of every host."""
-        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        host, port, tls = address
         settings: Dict[str, Any] = {
             "CHAT_HOST": host,
             "CHAT_HOST_OVERRIDE": "",
@@ -39,20 +57,20 @@ class App:
             "CHAT_WSS_PORT": str(port),
             "CHAT_API_VERSION": "v3.0",
             "WS_API_VERSION": "v3.0",
-            "ADMIN_API_HOST": address,
-            "CLIENT_API_HOST": address,
+            "ADMIN_API_HOST": address.netloc,
+            "CLIENT_API_HOST": address.netloc,
             "MAIN_DOMAIN": host,
             "REGION": self.region,
             "MODE": "DEFAULT",
             "APP_VERSION": "4",
-            "ANALYTICS_HOST": address,
+            "ANALYTICS_HOST": address.netloc,
             "ANALYTICS_VERSION": "v1",
             "ANALYTICS_USE_SSL": tls,
             # The vendor's clients learn from the ping alone that the jwt or the settings have changed.
             "ANALYTICS_PING_DISABLED": False,
             "POLLING_ENABLED": False,
             "DENY_FALLBACK_TO_POLLING": True,
-            "EXTENSION_DOMAIN": address,
+            "EXTENSION_DOMAIN": address.netloc,
             "extensions": [],
         }
         settings.update(self.faults.settings)

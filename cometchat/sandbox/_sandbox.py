@@ -11,7 +11,7 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
-from ._app import App
+from ._app import Address, App
 from ._certificates import make_certificate
 from ._journal import Attempt, Journal, Request
 from ._listener import Listener
@@ -169,8 +169,7 @@ class Sandbox(FaultControls, ChatControls):
         if not self.port:
             raise RuntimeError("start the sandbox first: it takes a free port then")
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
-        scheme = "http" if self._certificate is None else "https"
-        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
+        return Address(host, self.port, self._certificate is not None).url
 
     @property
     def ca_certs(self) -> Optional[str]:

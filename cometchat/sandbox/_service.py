@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from multidict import CIMultiDict
 
-from ._app import App
+from ._app import Address, App
 from ._journal import Attempt, Request
 from ._listener import Listener
 from ._tcp_server import TcpServer
@@ -21,7 +21,6 @@ from .chat import ApiError
 from .chat._errors import asked_for, bad_request, refusal
 from .faults._faults import HttpFailure
 from .http import (
-    Address,
     Api,
     ApiRequest,
     RateLimiter,
@@ -185,8 +184,7 @@ class Service:
         address = self._address(request)
         text, form = "", None
         if request.content_type == "multipart/form-data":
-            name = f"[{address.host}]" if ":" in address.host else address.host
-            form = await self._uploads.read(request, f"http{'s' if address.tls else ''}://{name}:{address.port}")
+            form = await self._uploads.read(request, address.url)
         else:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url

@@ -3,11 +3,10 @@
 from ._api import Api, error_text
 from ._cors import cors_headers
 from ._rate_limit import RateLimiter, retry_headers
-from ._request import Address, ApiRequest, bare_path
+from ._request import ApiRequest, bare_path
 from ._uploads import LARGEST_BODY, Uploads
 
 __all__ = [
-    "Address",
     "Api",
     "ApiRequest",
     "LARGEST_BODY",

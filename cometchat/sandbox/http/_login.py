@@ -98,7 +98,7 @@ class LoginRoutes:
             "jwt": self._credentials.issue_jwt(me.uid, resource=request.resource or None, device_id=device_id),
             # A credential as well: for media of the service's own host.
             "fat": f"fat-{secrets.token_hex(16)}",
-            "settings": self._app.settings(*request.address),
+            "settings": self._app.settings(request.address),
             "wsChannel": {
                 "identity": f"[{self._app.app_id}]{me.uid}",
                 "secret": secrets.token_hex(16),
@@ -111,7 +111,7 @@ class LoginRoutes:
         return {"success": True}
 
     def _settings(self, request: ApiRequest, me: User) -> Dict[str, Any]:
-        return self._app.settings(*request.address)
+        return self._app.settings(request.address)
 
     def _user_session(self, request: ApiRequest) -> Dict[str, Any]:
         return {"success": True}
@@ -124,6 +124,6 @@ class LoginRoutes:
             raise refusal("ERR_NO_AUTH") from None
         if jwt.uid != me.uid:
             raise refusal("ERR_NO_AUTH")
-        if request.headers.get("settingsHash") != self._app.settings(*request.address)["settingsHash"]:
+        if request.headers.get("settingsHash") != self._app.settings(request.address)["settingsHash"]:
             raise refusal("ERR_SETTINGS_HASH_OUTDATED")
         return {"success": True}

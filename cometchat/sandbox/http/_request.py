@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, FrozenSet, Mapping, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, Mapping, Optional
 
 from multidict import MultiMapping
 
+from .._app import Address
 from ..chat import ApiError
 from ..chat._errors import bad_request
 
@@ -20,14 +21,6 @@ _VERSION_PREFIX = re.compile(r"^/v\d+(\.\d+)?(?=/|$)")
 def bare_path(raw_path: str) -> str:
     """Return the path without the version prefix, still percent-encoded."""
     return _VERSION_PREFIX.sub("", raw_path) or "/"
-
-
-class Address(NamedTuple):
-    """The host and port that the client is to connect to, and whether by TLS."""
-
-    host: str
-    port: int
-    tls: bool
 
 
 class ApiRequest:
