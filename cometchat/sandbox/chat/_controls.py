@@ -44,14 +44,14 @@ class ChatControls(ABC):
 
         :raises KeyError: one of them does not exist.
         """
-        self._act(lambda: self._chat.users.get(uid).block([self._chat.users.get(other).uid]))
+        self._act(lambda: self._chat.users.get(uid).block([self._uid(other)]))
 
     def unblock(self, uid: str, other: str) -> None:
         """Let a user take a block back; nothing happens without one.
 
         :raises KeyError: one of them does not exist.
         """
-        self._act(lambda: self._chat.users.get(uid).unblock([self._chat.users.get(other).uid]))
+        self._act(lambda: self._chat.users.get(uid).unblock([self._uid(other)]))
 
     # Messages.
 
@@ -97,7 +97,7 @@ class ChatControls(ABC):
         body.update({key: value for key, value in optional.items() if value is not None})
 
         def send() -> Dict[str, Any]:
-            uid = self._chat.users.get(sender).uid
+            uid = self._uid(sender)
             return copy_of(self._chat.messages.send(uid, body, SANDBOX_RESOURCE, parent_id, played=True))
 
         return self._act(send)
