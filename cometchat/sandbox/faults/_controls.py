@@ -151,8 +151,8 @@ class FaultControls(ABC):
         """Answer HTTP requests with this status. Further calls queue behind it, as a script of failures.
 
         :param times: how many requests; None for all.
-        :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header.
-        :param retry_after: also in ``X-Rate-Limit-Reset``, if the status is 429 and it is a number of seconds.
+        :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header. With the status 429, seconds go
+            into ``X-Rate-Limit-Reset`` too.
         :param body: a mapping is sent as JSON; a text is sent as it is, as ``text/html``; None is an error envelope.
         :param path: only requests to this path, without the version prefix; ``*`` stands for anything:
             ``"/me"``, ``"/users/*/auth_tokens"``.
