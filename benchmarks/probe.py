@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, List
 
 from cometchat import AppSettings, Client, CometChatWSState, ConnectionListener, TextMessage
 
-from .subjects import _switches, _wakeups_since, settings
+from .subjects import settings, switches, wakeups_since
 
 #: The `auth` frame of a bare client.
 _AUTH = json.dumps({"appId": "app", "type": "auth", "sender": "uid1", "body": {"auth": "header.payload.signature"}})
@@ -187,10 +187,10 @@ def crowd(port: int, clients: int, windows: int, seconds: float, **_: Any) -> Di
     nap.wait(min(seconds, 2.0))
     spent = []
     for _ in range(windows):
-        before, cpu, began = _switches(), time.process_time(), time.monotonic()
+        before, cpu, began = switches(), time.process_time(), time.monotonic()
         nap.wait(seconds)
         passed = time.monotonic() - began
-        spent.append([(time.process_time() - cpu) / passed, _wakeups_since(before) / passed])
+        spent.append([(time.process_time() - cpu) / passed, wakeups_since(before) / passed])
     up = sum(client.get_connection_status() is CometChatWSState.CONNECTED for client in kept)
     return {"memory": memory, "spent": spent, "up": up, "threads": threading.active_count()}
 

@@ -263,17 +263,17 @@ SUBJECTS: Dict[str, Callable[[int, Tally], None]] = {
 def idle(tally: Tally, seconds: float) -> Dict[str, float]:
     """What the process's threads, this one aside, do while nothing comes: wake-ups and CPU seconds."""
     tally.done.wait(2.0)  # what belongs to connecting is over
-    before, cpu = _switches(), time.process_time()
+    before, cpu = switches(), time.process_time()
     tally.done.wait(seconds)
     return {
-        "wakeups": _wakeups_since(before),
+        "wakeups": wakeups_since(before),
         "cpu": time.process_time() - cpu,
         "threads": threading.active_count() - 1,
         "seconds": seconds,
     }
 
 
-def _switches() -> Dict[str, int]:
+def switches() -> Dict[str, int]:
     """How often each thread of this process has stopped waiting so far; not the calling one."""
     found = {}
     for task in os.listdir("/proc/self/task"):
@@ -284,9 +284,9 @@ def _switches() -> Dict[str, int]:
     return found
 
 
-def _wakeups_since(before: Dict[str, int]) -> int:
+def wakeups_since(before: Dict[str, int]) -> int:
     """How often threads that still run have stopped waiting since then."""
-    return sum(count - before.get(task, 0) for task, count in _switches().items())
+    return sum(count - before.get(task, 0) for task, count in switches().items())
 
 
 def _in_thread(work: Callable[[], Any]) -> None:

@@ -120,7 +120,7 @@ def test_idle_threads_are_watched() -> None:
     """A thread that wakes ten times is seen to wake about ten times, and one that sleeps not to."""
     import threading
 
-    from benchmarks.subjects import _switches, _wakeups_since
+    from benchmarks.subjects import switches, wakeups_since
 
     stop, woken = threading.Event(), threading.Semaphore(0)
     turn = threading.Semaphore(0)
@@ -132,11 +132,11 @@ def test_idle_threads_are_watched() -> None:
 
     thread = threading.Thread(target=work, name="test-waking", daemon=True)
     thread.start()
-    before = _switches()
+    before = switches()
     for _ in range(10):
         turn.release()
         assert woken.acquire(timeout=10)
-    seen = _wakeups_since(before)
+    seen = wakeups_since(before)
     stop.set()
     turn.release()
     thread.join(10)
