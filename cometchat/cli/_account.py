@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 from dataclasses import dataclass, field
 from typing import Any, List, Mapping, Optional, Tuple
 
-from cometchat import AppSettings, Client, User
+from cometchat import AppSettings, Client, InvalidArgumentException, User
 
 from ._errors import UsageError
-from ._screen import one_line
 
 
 def add_account_options(parser: argparse.ArgumentParser) -> None:
@@ -71,7 +69,7 @@ class Account:
 def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str]] = None) -> Account:
     """The account that options and environment name together.
 
-    :raises UsageError: something is missing; the message says how to give it.
+    :raises UsageError: something is missing, or an address is wrong; the message names the option and its variable.
     """
     values = os.environ if environ is None else environ
     app_id = options.app_id or values.get("COMETCHAT_APP_ID")
@@ -84,7 +82,7 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     }
     hosts = {name: value for name, value in hosts.items() if value}
     for name in ("admin_host", "client_host"):
-        _check_host(name, str(hosts.get(name, "")))
+        _check_host(name, hosts.get(name))
     auth_key, auth_token = _credential(options, values)
     if not app_id:
         raise UsageError("no app id: give --app-id or set COMETCHAT_APP_ID")
@@ -99,15 +97,16 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     return Account(app_id, region, uid, auth_key, auth_token, hosts)
 
 
-def _check_host(name: str, address: str) -> None:
-    """Refuse what reads as a scheme, and would be taken as a host with an empty port.
+def _check_host(name: str, address: Any) -> None:
+    """Let the settings check an address, and say which option or variable gave a wrong one.
 
     :raises UsageError: such as for ``htp:/bad``.
     """
-    if re.match(r"[^/]*:(/(?!/)|$)", address):
+    try:
+        AppSettings(region="us", **{name: address})
+    except InvalidArgumentException as error:
         option, variable = f"--{name.replace('_', '-')}", f"COMETCHAT_{name.upper()}"
-        expected = 'host[:port][/path], or the same after "http://" or "https://"'
-        raise UsageError(f"{option} ({variable}): expected {expected}, got {one_line(address)!r}")
+        raise UsageError(f"{option} ({variable}): {error.message}") from error
 
 
 def _credential(options: argparse.Namespace, values: Mapping[str, str]) -> Tuple[Optional[str], Optional[str]]:

@@ -114,6 +114,18 @@ def test_a_misspelt_address_is_wrong_usage(
     assert option in error and "host[:port][/path]" in error and repr(address) in error
 
 
+@pytest.mark.parametrize("address", ["bad host", "http://host:", "user:a-password@host:/path", "//u:a-password@host"])
+@pytest.mark.parametrize("command", [["watch"], ["doctor"], ["send", "--to", "a", "--text", "b"]])
+def test_a_wrong_address_is_wrong_usage(
+    command: List[str], address: str, account: List[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the settings do not take as an address is refused by the option's name, without a password in it."""
+    assert main([*command, *account, "--client-host", address]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == "" and "a-password" not in captured.err
+    assert "--client-host (COMETCHAT_CLIENT_HOST)" in one_line(captured.err)
+
+
 def test_closed_streams_are_no_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
     """With standard output closed by the shell (``>&-``) every command does its work, and says nothing else."""
     run = f"{shlex.quote(sys.executable)} -m cometchat"
