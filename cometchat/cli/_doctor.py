@@ -177,6 +177,7 @@ class _Examination:
         self._account = account
         self._timeout = timeout
         self._client: Optional[Client] = None
+        self._ca_certs: Optional[str] = None
         self._api: List[HostProbe] = []
         self._socket: List[HostProbe] = []
         self._refused: Optional[CometChatException] = None
@@ -220,6 +221,7 @@ class _Examination:
             reconnect_stop=_once,
         )
         self._client = Client(self._account.app_id, settings)
+        self._ca_certs = settings.ca_certs
         info = self._client.connection_info()
         urls = [info.client_url] if self._account.auth_token else [info.admin_url, info.client_url]
         self._api = self._probes(urls)
@@ -281,7 +283,7 @@ class _Examination:
 
     def _probes(self, urls: List[str]) -> List[HostProbe]:
         """A probe for each different host."""
-        probes = [HostProbe(url, self._account.hosts.get("ca_certs"), self._timeout) for url in urls]
+        probes = [HostProbe(url, self._ca_certs, self._timeout) for url in urls]
         return list({probe.name: probe for probe in probes}.values())
 
     def _probe(self, probes: List[HostProbe], layer: Callable[[HostProbe], str]) -> _Finding:

@@ -66,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--timeout must be a number of seconds from 0 to 86400")
     account = read_account(options)
     message = _message(options)
-    path = os.path.abspath(options.outbox or default_outbox())
+    path = options.outbox or default_outbox()
     deadline = time.monotonic() + options.timeout
     settings = account.settings(
         auto_establish_socket_connection=False,
@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     )
     screen = Screen(secrets=account.secrets, plain=options.no_color)
     with contextlib.closing(Client(account.app_id, settings)) as client:
-        post = _Post(client, account, path, deadline)
+        post = _Post(client, account, str(settings.outbox_path), deadline)
         post.take(message)
         try:
             stored = post.wait()

@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import time
+from pathlib import Path
 from typing import Callable, Dict, Iterator, List, Optional
 
 import pytest
@@ -92,6 +93,16 @@ def test_tls_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
         assert "localhost is " in steps["API: DNS"]
         assert re.search(r"TLSv1\.[23], certificate trusted until \d{4}-\d\d-\d\d \(36\d days\)", steps["API: TLS"])
         assert "TLSv1" in steps["WebSocket: TLS"]
+
+
+def test_the_ca_file_may_be_in_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ``~`` that the shell has left in --ca-certs is expanded for the TLS step as well."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with Sandbox(tls=True) as sandbox:
+        (tmp_path / "ca.pem").write_bytes(Path(str(sandbox.ca_certs)).read_bytes())
+        assert main(["doctor", *_options(sandbox), "--ca-certs=~/ca.pem"]) == 0, capsys.readouterr().out
 
 
 def test_a_certificate_nobody_trusts(capsys: pytest.CaptureFixture[str]) -> None:

@@ -410,6 +410,24 @@ def test_files_are_the_user_s_own(to_other: List[str], outbox: Path) -> None:
     assert set(modes.values()) == {0o600}
 
 
+def test_the_file_may_be_in_the_home_folder(
+    to_other: List[str],
+    sandbox: Sandbox,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A ``~`` that the shell has left in --outbox is expanded, as in ``watch``; the login is kept beside the file."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert main([*to_other, "--text", "Hello", "--outbox=~/outbox.db"]) == 0
+    assert (tmp_path / "home" / "outbox.db").exists() and not (tmp_path / "~").exists()
+    assert len(list((tmp_path / "home").glob("*.session"))) == 1
+    sandbox.refuse_connections()
+    assert main([*to_other, "--text", "b", "--outbox=~/outbox.db", "--timeout", "0"]) == 1
+    assert f"waits in {tmp_path / 'home' / 'outbox.db'}:" in one_line(capsys.readouterr().err)
+
+
 @pytest.mark.parametrize("home, folder", [("/state", "/state"), ("relative", None), ("", None)])
 def test_the_default_file(home: str, folder: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """It is in $XDG_STATE_HOME where that is an absolute path, else in ~/.local/state."""
