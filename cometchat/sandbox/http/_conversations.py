@@ -9,7 +9,7 @@ from ..chat import Chat
 from ..chat._errors import bad_request
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import PAGE, Listing, Route, fits_tags, numbered_page
+from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, without_tags
 
 
 class ConversationRoutes:
@@ -36,7 +36,7 @@ class ConversationRoutes:
         return routes
 
     def _list(self, request: ApiRequest, me: User) -> Listing:
-        wanted, word = request.query.get("conversationType"), request.query.get("searchKey", "").lower()
+        wanted, word = request.query.get("conversationType"), request.word
         if wanted not in (None, "user", "group"):
             raise bad_request("conversationType", "must be user or group")
         found = [
@@ -73,5 +73,4 @@ class ConversationRoutes:
 
 
 def _without_tags(conversation: Dict[str, Any]) -> Dict[str, Any]:
-    other = {key: value for key, value in conversation["conversationWith"].items() if key != "tags"}
-    return {**conversation, "conversationWith": other}
+    return {**conversation, "conversationWith": without_tags(conversation["conversationWith"])}

@@ -9,7 +9,7 @@ from ..chat._groups import ADDING, Group
 from ..chat._history import Message
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, with_tags
+from ._routes import PAGE, Listing, Route, fits_status, fits_tags, numbered_page, with_tags
 
 _SUCCESS = {"success": True}
 
@@ -53,7 +53,7 @@ class GroupRoutes:
         return {**self._groups.shown(group, me.uid), "members": members}
 
     def _list(self, request: ApiRequest, me: User) -> Listing:
-        word, joined = request.query.get("searchKey", "").lower(), request.flag("hasJoined")
+        word, joined = request.word, request.flag("hasJoined")
         types = request.texts("type", "types")
 
         def fits(group: Group) -> bool:
@@ -89,18 +89,17 @@ class GroupRoutes:
         group = self._groups.get(guid)
         group.member(me.uid)
         scopes, status = request.texts("scopes"), request.query.get("status")
-        word = request.query.get("searchKey", "").lower()
+        word = request.word
         members = [
             {**self._users.shown(self._users.get(uid)), "scope": member.scope, "joinedAt": member.joined_at}
             for uid, member in group.members.items()
             if not scopes or member.scope in scopes
         ]
-        wanted = {"online": "available"}.get(str(status), status)
-        found = [user for user in members if word in user["name"].lower() and wanted in (None, user["status"])]
+        found = [user for user in members if word in user["name"].lower() and fits_status(user, status)]
         return numbered_page(request, found)
 
     def _banned(self, request: ApiRequest, me: User, guid: str) -> Listing:
-        group, word = self._groups.get(guid), request.query.get("searchKey", "").lower()
+        group, word = self._groups.get(guid), request.word
         group.check_moderator(me.uid)
         # With the scope that they would come back with: the vendor's client shows them as members.
         banned = [

@@ -203,7 +203,7 @@ def _time(name: str, fits: Callable[[int, int], bool]) -> Callable[[ApiRequest, 
 
 
 def _by_word(request: ApiRequest, me: User) -> Filter:
-    word = request.query["searchKey"].lower()
+    word = request.word
     return lambda message: word in str(message["data"].get("text", "")).lower()
 
 

@@ -109,6 +109,11 @@ class ApiRequest:
             raise bad_request(name, "is 0")
         return default if limit is None else min(limit, LARGEST_PAGE)
 
+    @property
+    def word(self) -> str:
+        """The lowercase word that the client searches for; empty without one."""
+        return self.query.get("searchKey", "").lower()
+
     def flag(self, name: str) -> bool:
         """Whether a parameter of the query is set."""
         return self.query.get(name) in ("1", "true")

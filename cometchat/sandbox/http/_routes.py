@@ -69,8 +69,18 @@ def fits_tags(item: Dict[str, Any], wanted: FrozenSet[str]) -> bool:
     return not wanted or not wanted.isdisjoint(item.get("tags", ()))
 
 
+def fits_status(user: Dict[str, Any], wanted: Optional[str]) -> bool:
+    """Whether a user has the wanted status, if there is one. The query says ``online`` for ``available``."""
+    return wanted is None or user["status"] == {"online": "available"}.get(wanted, wanted)
+
+
 def with_tags(request: ApiRequest, items: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     """Return the items with their tags if the client asks for them, else without."""
     if request.flag("withTags"):
         return items
-    return [{key: value for key, value in item.items() if key != "tags"} for item in items]
+    return [without_tags(item) for item in items]
+
+
+def without_tags(item: Dict[str, Any]) -> Dict[str, Any]:
+    """Return a user or group without its tags."""
+    return {key: value for key, value in item.items() if key != "tags"}

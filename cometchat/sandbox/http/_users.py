@@ -8,7 +8,7 @@ from ..chat import Chat
 from ..chat._errors import bad_request, refusal
 from ..chat._users import User
 from ._request import ApiRequest
-from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, with_tags
+from ._routes import PAGE, Listing, Route, fits_status, fits_tags, numbered_page, with_tags
 
 _SEARCH = (*PAGE, "searchKey", "searchIn", "status", "role", "roles", "uids", "tags", "withTags", "hideBlockedUsers")
 
@@ -46,7 +46,7 @@ class UserRoutes:
 
     def _search(self, request: ApiRequest, me: User, users: List[User]) -> Listing:
         roles, uids = request.texts("role", "roles"), request.texts("uids")
-        status, word = request.query.get("status"), request.query.get("searchKey", "").lower()
+        status, word = request.query.get("status"), request.word
         places = request.texts("searchIn") or {"name", "uid"}
         if places - {"name", "uid"}:
             raise bad_request("searchIn", "must be name or uid")
@@ -55,15 +55,14 @@ class UserRoutes:
             for user in users
             if (not roles or user.role in roles) and (not uids or user.uid in uids) and _matches(user, word, places)
         ]
-        if status is not None:
-            shown = [user for user in shown if user["status"] == {"online": "available"}.get(status, status)]
+        shown = [user for user in shown if fits_status(user, status)]
         if request.flag("hideBlockedUsers"):
             shown = [user for user in shown if not user["blockedByMe"]]
         tagged = [user for user in shown if fits_tags(user, request.texts("tags"))]
         return numbered_page(request, with_tags(request, tagged))
 
     def _blocked(self, request: ApiRequest, me: User) -> Listing:
-        wanted, word = request.query.get("direction", "both"), request.query.get("searchKey", "").lower()
+        wanted, word = request.query.get("direction", "both"), request.word
         if wanted not in ("both", "blockedByMe", "hasBlockedMe"):
             raise bad_request("direction", "must be both, blockedByMe or hasBlockedMe")
         found = [
