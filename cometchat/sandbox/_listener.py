@@ -9,6 +9,9 @@ import socket
 import ssl
 from typing import Callable, Optional
 
+#: Hosts that stand for every interface of this machine.
+WILDCARDS = ("", "0.0.0.0", "::")
+
 
 class Listener:
     """Bound from ``bind()`` to ``close()``; listening from ``listen()`` to ``refuse()``."""

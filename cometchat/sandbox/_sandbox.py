@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional
 from ._app import Address, App
 from ._certificates import make_certificate
 from ._journal import Attempt, Journal, Request
-from ._listener import Listener
+from ._listener import WILDCARDS, Listener
 from ._loop_thread import LoopThread
 from ._service import Service
 from .chat import ChatControls
@@ -326,7 +326,7 @@ class Sandbox(FaultControls, ChatControls):
         # It stays over stops and starts, for clients that have its path, and is removed with this object.
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
-        hosts = [] if self.host in ("", "0.0.0.0", "::") else [self.host]
+        hosts = [] if self.host in WILDCARDS else [self.host]
         return make_certificate(directory, [*hosts, *apis])
 
 

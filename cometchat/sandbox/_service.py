@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 
 from ._app import Address, App
 from ._journal import Attempt, Request
-from ._listener import Listener
+from ._listener import WILDCARDS, Listener
 from ._tcp_server import TcpServer
 from .chat import ApiError
 from .chat._errors import asked_for, bad_request, refusal
@@ -38,8 +38,6 @@ logger = logging.getLogger("cometchat.sandbox")
 MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 #: Time that a client has to answer a close frame, in seconds.
 CLOSE_TIMEOUT = 2.0
-
-_WILDCARDS = ("", "0.0.0.0", "::")
 
 _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
@@ -227,7 +225,7 @@ class Service:
 
     def _address(self, request: web.BaseRequest) -> Address:
         host = self._host
-        if host in _WILDCARDS:
+        if host in WILDCARDS:
             # Bound to every interface: the client can reach the one that it has just reached. A name of the real
             # service that a tester has mapped to here means this machine.
             asked = _host_name(request.headers.get("Host", ""))
