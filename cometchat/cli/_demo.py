@@ -40,7 +40,7 @@ _REMARKS = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """None of its own."""
+    """This command has no options of its own."""
 
 
 def run(options: argparse.Namespace) -> int:

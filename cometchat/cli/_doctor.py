@@ -211,7 +211,7 @@ class _Examination:
             self._client.close()
 
     def settings(self) -> _Finding:
-        """Are the values such as can work?"""
+        """Check the values of the options and the environment."""
         settings = self._account.settings(
             auto_establish_socket_connection=False,
             connect_timeout=self._timeout,
@@ -250,7 +250,7 @@ class _Examination:
         return _Finding(f"present, expires {moment} (in {_span(left)})")
 
     def upgrade(self) -> _Finding:
-        """One attempt to connect; what went wrong after the upgrade is the next step's to say."""
+        """One attempt to connect. If it failed after the upgrade, the next step says so."""
         try:
             # Twice each of TCP, TLS, upgrade and `auth`, since a refused jwt is renewed once; and the renewal.
             self._ready.connect(timeout=6 * self._timeout)
@@ -262,7 +262,7 @@ class _Examination:
         return _Finding(f"{url} (timed with the next step)", timed=False)
 
     def authentication(self) -> _Finding:
-        """The verdict of the same attempt on `auth`."""
+        """What the service answered to `auth` in the same attempt."""
         if self._refused is not None:
             raise self._refused
         mode = self._ready.connection_info().mode

@@ -50,7 +50,7 @@ class Event(NamedTuple):
 
 
 class Line(NamedTuple):
-    """An event for a person: in one word, and in more. Not yet fit for a terminal."""
+    """An event for a person: its kind in one word, and the rest of the line. It may hold control characters."""
 
     what: str
     text: str
@@ -210,12 +210,12 @@ def _failed(sent: Any, error: CometChatException) -> str:
 
 
 def _member(did: str) -> Callable[..., str]:
-    """What one did who is the member, too."""
+    """What users did about their own membership, such as leave."""
     return lambda action, user, group: f"{_name(group)}: {_name(user)} {did}"
 
 
 def _to_member(did: str) -> Callable[..., str]:
-    """What one did to another."""
+    """What one user did to a member, such as kick."""
     return lambda action, user, by, group: f"{_name(group)}: {_name(by)} {did} {_name(user)}"
 
 

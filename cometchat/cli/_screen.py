@@ -41,7 +41,7 @@ class Screen:
 
     @property
     def is_terminal(self) -> bool:
-        """A person looks at it."""
+        """Whether the stream is a terminal, where a person reads it."""
         return self._stream.isatty()
 
     def line(self, *spans: Span) -> None:

@@ -126,7 +126,7 @@ def _login(account: Account, client: Client, entries: queue.SimpleQueue[Entry]) 
 
 
 class _Watch:
-    """Prints entries, and knows the end when it comes."""
+    """Prints the entries, and decides at which of them the watch ends."""
 
     def __init__(self, screen: Screen, as_json: bool, until: Optional[str]) -> None:
         self._screen = screen

@@ -33,7 +33,7 @@ class ChatControls(ABC):
     # Users.
 
     def add_friends(self, uid: str, *friends: str) -> None:
-        """Make users friends of a user, and the user theirs: the subscription ``FRIENDS`` is about them.
+        """Make a user and others friends of each other: the subscription ``FRIENDS`` is about them.
 
         :raises KeyError: one of them does not exist. :raises ValueError: the user is among the friends.
         """
@@ -236,7 +236,8 @@ class ChatControls(ABC):
     def enhance_receipts(self, enabled: bool = True) -> None:
         """Switch the app's "Enhanced Messaging Status" on or off, which a new app does not have.
 
-        With it the sender of a message to a group gets ``deliveredToAll`` and ``readByAll`` from its last member.
+        With it, the sender of a message to a group gets ``deliveredToAll`` once the last member has received the
+        message, and ``readByAll`` once the last member has read it.
         """
         self._act(lambda: self._chat.receipts.enhance(enabled))
 

@@ -11,7 +11,7 @@ from ._history import History, Message
 from ._publisher import Publisher
 from ._users import Users
 
-#: Members above which a group has no receipts of all.
+#: Maximum members of a group in which a message counts as received or read once all members have done so.
 LARGEST_GROUP = 300
 
 _FIELDS = {"delivered": "deliveredAt", "read": "readAt"}

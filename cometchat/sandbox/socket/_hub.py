@@ -1,4 +1,4 @@
-"""The sockets that are up, and the delivery of frames to them. Loop thread only, but for the counts."""
+"""The sockets that are up, and the delivery of frames to them. Other threads than the loop's read the counts only."""
 
 from __future__ import annotations
 
