@@ -196,6 +196,14 @@ def test_the_return_ends_a_long_wait() -> None:
     assert watched.count == 1
 
 
+def fail_once(watched: Watched, wake: FakeWake, failure: Exception) -> None:
+    """A first attempt that fails, and a second one that succeeds, with an hour between them."""
+    for attempt in new_series(new_policy(tenacity.wait_fixed(3600), 0.1, watched), wake).attempts():
+        with attempt:
+            if not wake.waits:
+                raise failure
+
+
 def caused_by(cause: BaseException) -> CometChatException:
     error = ConnectionException("WS_CONNECTION_FAIL", "it failed")
     error.__cause__ = cause
@@ -214,12 +222,8 @@ def caused_by(cause: BaseException) -> CometChatException:
 )
 def test_the_network_matters_after_silence(failure: Exception) -> None:
     """Nothing came back: a new link, address or route may be what was missing."""
-    watched = Watched()
-    wake = FakeWake()
-    for attempt in new_series(new_policy(tenacity.wait_fixed(3600), 0.1, watched), wake).attempts():
-        with attempt:
-            if not wake.waits:
-                raise failure
+    watched, wake = Watched(), FakeWake()
+    fail_once(watched, wake, failure)
     assert watched.count == 1 and max(filter(None, wake.waits)) <= 3600
 
 
@@ -235,12 +239,8 @@ def test_the_network_matters_after_silence(failure: Exception) -> None:
 )
 def test_the_network_does_not_matter_after_an_answer(failure: Exception) -> None:
     """The service refuses: a container's network that comes and goes on this machine is not a reason to ask again."""
-    watched = Watched()
-    wake = FakeWake()
-    for attempt in new_series(new_policy(tenacity.wait_fixed(3600), 0.1, watched), wake).attempts():
-        with attempt:
-            if not wake.waits:
-                raise failure
+    watched, wake = Watched(), FakeWake()
+    fail_once(watched, wake, failure)
     assert watched.count == 0 and wake.waits == [3600]
 
 
