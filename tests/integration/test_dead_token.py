@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Callable, List
 
 import pytest
+import tenacity
 
 from cometchat import Client, CometChatException, MemorySessionStore, TextMessage
 from cometchat.sandbox import Sandbox
@@ -26,6 +27,19 @@ def logins_of(client: Client) -> LoginRecorder:
     logins = LoginRecorder()
     client.add_login_listener("logins", logins)
     return logins
+
+
+def log_in_with_refresh(sandbox: Sandbox, client: Client) -> List[str]:
+    """Log in with an auth token, and connect. The list gets each token that ``refresh`` gives."""
+    given: List[str] = []
+
+    def refresh() -> str:
+        given.append(sandbox.auth_token(UID))
+        return given[-1]
+
+    client.login_with_auth_token(sandbox.auth_token(UID), refresh)
+    client.connect(DEADLINE)
+    return given
 
 
 @pytest.mark.parametrize("call", [send, put])
@@ -69,8 +83,6 @@ def test_a_restored_session_with_a_dead_token_ends(sandbox: Sandbox, party: Part
 
 
 def test_a_dead_token_during_the_wait_for_the_next_attempt(sandbox: Sandbox, party: Party) -> None:
-    import tenacity
-
     client, heard = party.connected(reconnect_wait=tenacity.wait_fixed(60))
     logins = logins_of(client)
     heard.clear()
@@ -88,14 +100,7 @@ def test_a_call_with_a_dead_token_gets_a_new_one(sandbox: Sandbox, party: Party)
     store = MemorySessionStore()
     client = party.client(session_store=store)
     heard, logins = party.heard(client), logins_of(client)
-    given: List[str] = []
-
-    def refresh() -> str:
-        given.append(sandbox.auth_token(UID))
-        return given[-1]
-
-    client.login_with_auth_token(sandbox.auth_token(UID), refresh)
-    client.connect(DEADLINE)
+    given = log_in_with_refresh(sandbox, client)
     heard.wait_for("on_connected")
     sandbox.revoke_tokens()
     send(client)
@@ -119,14 +124,7 @@ def test_a_close_that_says_logged_out_ends_the_login(sandbox: Sandbox, party: Pa
 def test_a_close_that_says_logged_out_gets_a_new_token(sandbox: Sandbox, party: Party) -> None:
     client = party.client()
     heard = party.heard(client)
-    given: List[str] = []
-
-    def refresh() -> str:
-        given.append(sandbox.auth_token(UID))
-        return given[-1]
-
-    client.login_with_auth_token(sandbox.auth_token(UID), refresh)
-    client.connect(DEADLINE)
+    given = log_in_with_refresh(sandbox, client)
     heard.wait_for("on_connected")
     heard.clear()
     sandbox.revoke_tokens()
