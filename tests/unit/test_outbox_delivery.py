@@ -638,8 +638,8 @@ def test_close_while_a_row_stays(house):
     assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
 
 
-def test_close_while_an_item_is_being_sent(house):
-    """It is finished, reported and removed; the next one is not begun."""
+def held(house: House) -> threading.Event:
+    """Put two items. When this returns, the first one is being sent, until the event is set."""
     sending, go = threading.Event(), threading.Event()
 
     def block(muid: str) -> None:
@@ -650,6 +650,12 @@ def test_close_while_an_item_is_being_sent(house):
     house.put("a", "b")
     house.delivery.wake()
     assert sending.wait(DEADLINE)
+    return go
+
+
+def test_close_while_an_item_is_being_sent(house):
+    """It is finished, reported and removed; the next one is not begun."""
+    go = held(house)
     house.delivery.close()
     house.delivery.close()
     house.delivery.join(0.01)
@@ -673,16 +679,7 @@ def test_a_transport_that_is_closed_under_an_item(house):
 def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
     """The row is removed, though the outbox's own connection is closed by then."""
     house = House(str(tmp_path / "o.db"))
-    sending, go = threading.Event(), threading.Event()
-
-    def block(muid: str) -> None:
-        sending.set()
-        assert go.wait(DEADLINE)
-
-    house.on_try = block
-    house.put("a", "b")
-    house.delivery.wake()
-    assert sending.wait(DEADLINE)
+    go = held(house)
     house.delivery.close()
     house.store.close()
     go.set()
