@@ -80,6 +80,11 @@ def offline(sandbox: Sandbox, party: Party, **overrides: Any) -> Client:
     return client
 
 
+def in_files(folder: Path) -> Dict[str, Any]:
+    """Settings that let the next client go on with this one's login and outbox."""
+    return {"outbox_path": folder / "o.db", "session_store": FileSessionStore(folder / "session.json")}
+
+
 def test_put_while_offline(sandbox: Sandbox, party: Party) -> None:
     """Messages wait while there is no connection, and arrive in order once there is one; the listener hears of each."""
     client, heard = offline(sandbox, party), Results()
@@ -239,10 +244,7 @@ def test_each_user_has_an_outbox(sandbox: Sandbox, party: Party, tmp_path: Path)
 
 def test_it_survives_the_client(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """A client that ends offline leaves its messages in the file; the next one sends them, without a new put."""
-    settings: Dict[str, Any] = {
-        "outbox_path": tmp_path / "o.db",
-        "session_store": FileSessionStore(tmp_path / "session.json"),
-    }
+    settings = in_files(tmp_path)
     first = offline(sandbox, party, **settings)
     first.outbox.put(text("kept"))
     first.close()
@@ -433,10 +435,7 @@ def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch
 
 def test_an_answer_that_comes_after_close(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """close() does not wait for a slow answer; the item is recorded as sent once it comes, and not sent again."""
-    settings: Dict[str, Any] = {
-        "outbox_path": tmp_path / "o.db",
-        "session_store": FileSessionStore(tmp_path / "session.json"),
-    }
+    settings = in_files(tmp_path)
     client, _ = party.connected(**settings)
     sandbox.set_latency(1.0)
     client.outbox.put(text("slow"))
@@ -553,7 +552,7 @@ os._exit(9)
 
 def test_a_process_that_puts_and_dies(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """Another process, idle and connected, sends within a few seconds what a process has put that died."""
-    party.connected(outbox_path=tmp_path / "o.db", session_store=FileSessionStore(tmp_path / "session.json"))
+    party.connected(**in_files(tmp_path))
     command = [sys.executable, "-c", _LEAVING, sandbox.url, sandbox.app_id, str(tmp_path)]
     assert subprocess.run(command, timeout=DEADLINE * 3, check=False).returncode == 9
     assert sandbox.wait_until(lambda: stored(sandbox) == ["left behind"], DEADLINE)
@@ -562,10 +561,7 @@ def test_a_process_that_puts_and_dies(sandbox: Sandbox, party: Party, tmp_path: 
 @pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
 def test_a_file_that_is_removed_while_the_client_runs(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """What is put afterwards is found by the next process."""
-    settings: Dict[str, Any] = {
-        "outbox_path": tmp_path / "outbox" / "o.db",
-        "session_store": FileSessionStore(tmp_path / "session.json"),
-    }
+    settings = {**in_files(tmp_path), "outbox_path": tmp_path / "outbox" / "o.db"}
     first = offline(sandbox, party, **settings)
     first.outbox.put(text("lost with its file"))
     for file in (tmp_path / "outbox").iterdir():
