@@ -12,31 +12,10 @@ import tenacity
 from cometchat import AppSettings, CometChat, CometChatException, ConnectionException, ConnectionListener
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party
+from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party, finished, in_thread
 from .test_promises import put_requests
 
 REFUSED = ["on_connecting", "on_connection_error", "on_disconnected"]
-
-
-def in_thread(call: Callable[[], object]) -> Callable[[], Any]:
-    """Starts the call on a thread; the result is a function that waits for it, and returns its error."""
-    errors: List[Exception] = []
-
-    def work() -> None:
-        try:
-            call()
-        except Exception as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=work, name="test-caller")
-    thread.start()
-
-    def end() -> Any:
-        thread.join(DEADLINE)
-        assert not thread.is_alive()
-        return errors[0] if errors else None
-
-    return end
 
 
 @pytest.mark.parametrize("code", [1000, 1008, 3000, 4000, 4001, 4999])
@@ -122,14 +101,14 @@ def test_close_says_so_to_who_waits(sandbox: Sandbox, party: Party) -> None:
     pinging = in_thread(lambda: client.ping(DEADLINE))
     assert sandbox.wait_for_frame(lambda frame: frame.get("action") == "ping", DEADLINE)
     client.close()
-    assert pinging().code == "ERR_CLIENT_CLOSED"
+    assert finished(*pinging).code == "ERR_CLIENT_CLOSED"
     sandbox.heal()
     sandbox.ignore_auth()
     client, _ = party.joined()
     connecting = in_thread(lambda: client.connect(DEADLINE))
     assert sandbox.wait_until(lambda: sandbox.sockets == 1, DEADLINE)
     client.close()
-    assert connecting().code == "ERR_CLIENT_CLOSED"
+    assert finished(*connecting).code == "ERR_CLIENT_CLOSED"
 
 
 def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
@@ -146,7 +125,7 @@ def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
     assert entered.wait(DEADLINE)
     client.disconnect()
     go_on.set()
-    assert logging_in() is None
+    assert finished(*logging_in).uid == UID
     user = client.get_logged_in_user()
     assert user is not None and user.uid == UID
     assert client.get_connection_status() == "disconnected"
