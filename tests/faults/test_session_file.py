@@ -150,19 +150,24 @@ for number in range(10**9):
 """
 
 
+def save_and_be_killed(path: Path, seconds: float = 0.0) -> None:
+    """Run a process that saves sessions, and kill it so many seconds after its first ones."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    writer = subprocess.Popen([sys.executable, "-c", _SAVING, str(path)], env=environment, stdout=subprocess.PIPE)
+    assert writer.stdout is not None and writer.stdout.readline() == b"saving\n"
+    with pytest.raises(subprocess.TimeoutExpired):
+        writer.wait(seconds)
+    writer.send_signal(signal.SIGKILL)
+    writer.wait(DEADLINE)
+    writer.stdout.close()
+
+
 @posix
 def test_a_session_file_is_whole_whenever_its_writer_is_killed(path: Path, figures: Callable[..., None]) -> None:
     """``kill -9`` at any moment: the file is the newest session or the one before, and only its owner can read it."""
     rounds, chance, numbers = 100 if SOAK else 3, random.Random(7), []
     for _ in range(rounds):
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        writer = subprocess.Popen([sys.executable, "-c", _SAVING, str(path)], env=environment, stdout=subprocess.PIPE)
-        assert writer.stdout is not None and writer.stdout.readline() == b"saving\n"
-        with pytest.raises(subprocess.TimeoutExpired):
-            writer.wait(chance.random() / 20)
-        writer.send_signal(signal.SIGKILL)
-        writer.wait(DEADLINE)
-        writer.stdout.close()
+        save_and_be_killed(path, chance.random() / 20)
         stored = FileSessionStore(path).load()
         assert stored is not None and len(stored["filler"]) == stored["number"] % 50 * 1000
         numbers.append(stored["number"])
@@ -201,15 +206,7 @@ def test_the_half_file_of_a_killed_save_is_one_that_the_next_save_removes(path: 
     """The name that a save gives is the name that is looked for."""
     store = FileSessionStore(path)
     for _ in range(20):
-        writer = subprocess.Popen(
-            [sys.executable, "-c", _SAVING, str(path)],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            stdout=subprocess.PIPE,
-        )
-        assert writer.stdout is not None and writer.stdout.readline() == b"saving\n"
-        writer.send_signal(signal.SIGKILL)
-        writer.wait(DEADLINE)
-        writer.stdout.close()
+        save_and_be_killed(path)
         left = [each for each in path.parent.iterdir() if each != path]
         if left:
             break
