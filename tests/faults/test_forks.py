@@ -288,6 +288,9 @@ class Forking:
         assert (code, self.program.errors()) == (0, "")
         assert self.sandbox.wait_until(lambda: self.sandbox.sockets == 0)
         assert self.sandbox.violations == []
+        return self.told()
+
+    def told(self) -> List[Dict[str, Any]]:
         return [json.loads(line) for line in self.program.said() if line != "ready"]
 
     def parent_is_undisturbed(self) -> bool:
@@ -326,7 +329,7 @@ def test_children_that_end_at_once_with_messages_coming_in(tmp_path: Path, figur
         while not forking.program.ended_at:
             sent += sandbox.send_frame(frame)
         assert forking.program.end() == 0
-        told, parent = [json.loads(line) for line in forking.program.said() if line != "ready"]
+        told, parent = forking.told()
         assert told["statuses"] == [0] * FORKS
         assert "error" not in parent and forking.parent_is_undisturbed()
     figures(forks=FORKS, frames=sent, connections_harmed=0)
@@ -358,7 +361,7 @@ def test_a_child_that_a_callback_forks_ends_with_the_callback(tmp_path: Path) ->
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "callback") as forking:
         forking.program.go_on()
         assert forking.program.end() == 0
-        *children, statuses, parent = [json.loads(line) for line in forking.program.said() if line != "ready"]
+        *children, statuses, parent = forking.told()
         assert children == [{"way": way, "threads": 1, "wanted": False} for way in ("exit", "raise", "return")]
         assert [os.WEXITSTATUS(status) for status in statuses["statuses"]] == [7, 1, 0]
         assert "ValueError: raise" in forking.program.errors() and "SystemExit" not in forking.program.errors()
