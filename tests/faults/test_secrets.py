@@ -6,6 +6,7 @@ warning, a repr, or a file that others can read; whatever the service says, and 
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -78,15 +79,23 @@ class Log(logging.Handler):
         return self.stream.getvalue()
 
 
-@pytest.fixture
-def log() -> Iterator[Log]:
-    root, handler = logging.getLogger(), Log()
+@contextlib.contextmanager
+def hearing_all(handler: logging.Handler) -> Iterator[None]:
+    """With this handler for what any logger says, DEBUG included."""
+    root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
     root.setLevel(logging.DEBUG)
-    yield handler
+    yield
     root.removeHandler(handler)
     root.setLevel(level)
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    handler = Log()
+    with hearing_all(handler):
+        yield handler
 
 
 # Redirects.
@@ -299,8 +308,8 @@ def test_a_token_that_fits_no_header_is_not_shown(
 
 
 def _reprs(client: Client, *more: object) -> str:
-    public = [client, client.settings, client.outbox, client.get_logged_in_user(), client.connection_info(), *more]
-    public += [getattr(client, "stats", lambda: None)()]
+    parts = [client.settings, client.outbox, client.get_logged_in_user(), client.connection_info(), client.stats()]
+    public = [client, *parts, *more]
     return "\n".join(f"{each!r} {each}" for each in public)
 
 
@@ -379,13 +388,8 @@ def said() -> Iterator[Callable[[], str]]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
     handler.addFilter(cometchat.SecretsFilter())
-    root = logging.getLogger()
-    level = root.level
-    root.addHandler(handler)
-    root.setLevel(logging.DEBUG)
-    yield stream.getvalue
-    root.removeHandler(handler)
-    root.setLevel(level)
+    with hearing_all(handler):
+        yield stream.getvalue
 
 
 @pytest.fixture
