@@ -9,6 +9,7 @@ SDK threads (connection, dispatcher, ...) are not cut: they run freely between t
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import json
 import sys
@@ -17,6 +18,7 @@ import time
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set
 
 import pytest
+from integration import conftest
 
 import cometchat._wiring as wiring
 from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener
@@ -29,6 +31,9 @@ from cometchat.exceptions import (
 
 #: Seconds after which a run counts as hung.
 DEADLINE = 10.0
+
+#: As of all tests, but with this deadline.
+eventually = functools.partial(conftest.eventually, timeout=DEADLINE)
 
 SETTINGS = {"CHAT_HOST": "chat.local", "CHAT_USE_SSL": "0", "CHAT_WS_PORT": "80"}
 
@@ -161,6 +166,11 @@ class Service:
     def release(self, what: str) -> None:
         """Answer them."""
         self.held.pop(what).set()
+
+    def drop(self) -> None:
+        """Let every connection break."""
+        for one in list(self.sockets):
+            one.interrupt()
 
     def answer(self, method: str, url: str, headers: Mapping[str, str], body: Any) -> Any:
         """Answer an HTTP call."""
@@ -392,7 +402,7 @@ class World:
         user, status = core.account.session, str(client.get_connection_status())
         if user is None or status == "disconnected":
             # A thread of an older generation closes its socket by itself.
-            assert _eventually(lambda: not self.service.sockets), "a socket is open, and no connection is wanted"
+            assert eventually(lambda: not self.service.sockets), "a socket is open, and no connection is wanted"
         if user is None:
             assert status == "disconnected"
             # A login of the client that init() replaced may be written after the new client has looked.
@@ -402,7 +412,7 @@ class World:
             assert generation is not None and generation.thread is not None and generation.thread.alive
             assert client.wait_for_status("connected", DEADLINE)
         if str(client.get_connection_status()) in ("connected", "featureThrottled"):
-            assert _eventually(lambda: len(self.service.sockets) == 1), f"{len(self.service.sockets)} sockets are open"
+            assert eventually(lambda: len(self.service.sockets) == 1), f"{len(self.service.sockets)} sockets are open"
         core.dispatcher.drain(DEADLINE)
         self._check_callbacks()
 
@@ -416,9 +426,9 @@ class World:
         client = CometChat._client
         if client is not None:
             client.close()
-            assert _eventually(lambda: not self.service.sockets), "a socket is open after close()"
+            assert eventually(lambda: not self.service.sockets), "a socket is open after close()"
         CometChat.remove_connection_listener("recorder")
-        assert _eventually(lambda: not _sdk_threads()), _sdk_threads()
+        assert eventually(lambda: not _sdk_threads()), _sdk_threads()
         free = CometChat._registry.lock.acquire(timeout=1)
         assert free, "the client's lock is held"
         CometChat._registry.lock.release()
@@ -434,13 +444,3 @@ def _waits_for_the_store(thread: threading.Thread) -> bool:
 def _sdk_threads() -> List[str]:
     mine = ("cometchat-connection", "cometchat-dispatcher", "cometchat-missed", "cometchat-settings")
     return [thread.name for thread in threading.enumerate() if thread.name.startswith(mine)]
-
-
-def _eventually(predicate: Callable[[], object]) -> bool:
-    end = time.monotonic() + DEADLINE
-    pause = threading.Event()
-    while not predicate():
-        if time.monotonic() > end:
-            return False
-        pause.wait(0.002)
-    return True

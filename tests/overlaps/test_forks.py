@@ -14,7 +14,7 @@ import pytest
 
 from cometchat import Client, ConnectionListener, TextMessage
 
-from .harness import DEADLINE, World, _eventually
+from .harness import DEADLINE, World, eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -96,7 +96,7 @@ def test_forks_while_other_threads_create_use_and_close_clients(
     def check() -> None:
         for client in clients:
             assert client.wait_for_status("connected", DEADLINE)
-        assert _eventually(lambda: all(light.green == 2 for light in lights)), "once in the parent, once here"
+        assert eventually(lambda: all(light.green == 2 for light in lights)), "once in the parent, once here"
         client = clients[0]
         client.outbox.put(TextMessage(receiver_id="u2", receiver_type="user", text="from the child"))
         client.disconnect()

@@ -27,7 +27,7 @@ from cometchat._runtime._threads import Backoff
 from cometchat._runtime.delivery import EventQueue, Inbox
 from cometchat.exceptions import FAILED_TO_FETCH, exception_for
 
-from .harness import DEADLINE, FakeSocket, Recorder, World, _eventually
+from .harness import DEADLINE, FakeSocket, Recorder, World, eventually
 
 
 @pytest.fixture
@@ -74,10 +74,9 @@ def test_promise_10_a_mode_that_changed_during_an_outage(world: World) -> None:
         client.add_connection_listener("recorder", heard)
         client.connect(DEADLINE)
         world.service.mode = "NO_TRANSIENT"
-        for one in list(world.service.sockets):
-            one.interrupt()  # the connection is lost
+        world.service.drop()
         assert client.wait_for_status("featureThrottled", DEADLINE)
-        assert _eventually(lambda: heard.calls[-2:] == ["connected", "featureThrottled"])
+        assert eventually(lambda: heard.calls[-2:] == ["connected", "featureThrottled"])
 
 
 class Blocked(MessageListener, GroupListener):
@@ -129,9 +128,9 @@ def test_promise_12_a_slow_listener_loses_no_change(world: World, mark: str, cal
         _push(one, id="1000")
         for number in range(500):
             _push(one, id=str(number), **{mark: 1700000000})
-        assert _eventually(lambda: client.stats().frames_received >= 501)
+        assert eventually(lambda: client.stats().frames_received >= 501)
         slow.go_on.set()
-        assert _eventually(lambda: len(slow.heard) == 501), len(slow.heard)
+        assert eventually(lambda: len(slow.heard) == 501), len(slow.heard)
         assert slow.heard == ["text 1000", *(f"{callback} {number}" for number in range(500))]
         assert client.stats().events_dropped == 0
 
@@ -189,13 +188,12 @@ def test_promise_14_a_logging_handler_that_raises(world: World) -> None:
         client.add_connection_listener("bad", Bad())
         client.add_connection_listener("recorder", heard)
         client.connect(DEADLINE)
-        for one in list(world.service.sockets):
-            one.interrupt()
-        assert _eventually(lambda: heard.calls.count("connected") == 2)
+        world.service.drop()
+        assert eventually(lambda: heard.calls.count("connected") == 2)
         client.outbox.put(_text())
         assert client.outbox.flush(DEADLINE)
         client.disconnect()
-        assert _eventually(lambda: heard.calls[-1] == "disconnected")
+        assert eventually(lambda: heard.calls[-1] == "disconnected")
 
 
 def test_promise_14_a_socket_module_that_raises(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,9 +208,8 @@ def test_promise_14_a_socket_module_that_raises(world: World, monkeypatch: pytes
         with monkeypatch.context() as patch:
             patch.setattr(FakeSocket, "open", lambda self, url, timeout: Broken())
             patch.setattr(socket, "socket", Broken)
-            for one in list(world.service.sockets):
-                one.interrupt()
-            assert _eventually(lambda: client.stats().failures.get("ERR_INTERNAL", 0) >= 3)
+            world.service.drop()
+            assert eventually(lambda: client.stats().failures.get("ERR_INTERNAL", 0) >= 3)
             assert client.get_connection_status() == "connecting"
         assert client.wait_for_status("connected", DEADLINE)
 
@@ -238,10 +235,9 @@ def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest
         client.connect(timeout=0)
         if part == "_before_wait":
             assert client.wait_for_status("connected", DEADLINE)
-            for one in list(world.service.sockets):
-                one.interrupt()
-            assert _eventually(lambda: not failures)
-        assert _eventually(lambda: heard.calls and heard.calls[-1] == "connected")
+            world.service.drop()
+            assert eventually(lambda: not failures)
+        assert eventually(lambda: heard.calls and heard.calls[-1] == "connected")
         assert client.get_connection_status() == "connected"
 
 
@@ -293,7 +289,7 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         wait=lambda wakeup, seconds: waits.append(seconds),
     )
     inbox.begin(events.generation)
-    assert _eventually(lambda: inbox._known == "5")
+    assert eventually(lambda: inbox._known == "5")
     assert len(waits) == 10_000 and max(waits) == 30.0
 
 
@@ -312,7 +308,6 @@ def test_a_client_that_is_dropped_without_close_warns(world: World) -> None:
         core = drop()
         gc.collect()
     assert [str(warning.message) for warning in caught if warning.category is ResourceWarning][0].startswith("unclosed")
-    for one in list(world.service.sockets):
-        one.interrupt()
-    assert _eventually(lambda: heard.calls.count("connected") == 2)
+    world.service.drop()
+    assert eventually(lambda: heard.calls.count("connected") == 2)
     core.close()
