@@ -12,7 +12,7 @@ import re
 import sys
 import tokenize
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple, Union
+from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cometchat"
 
@@ -107,8 +107,6 @@ OLD_NAMES = re.compile(
     r"forsake\w*|\w*begin_anew|unless_after|hurry|poke|disturb\w*|owed|_bear|_tell|go_on|Place(Member)?|keeps|told"
 )
 
-Function = Union[ast.FunctionDef, ast.AsyncFunctionDef]
-
 
 class Import(NamedTuple):
     """One imported name, absolute: ``import a.b`` is ("a.b", None), ``from a import b`` is ("a", "b")."""
@@ -172,14 +170,14 @@ class Tree:
         return deeper if deeper in self.names else base
 
 
-def read_tree(package: Path = PACKAGE) -> Tree:
+def read_tree() -> Tree:
     modules = []
-    for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(package).with_suffix("").parts
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
         is_package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if is_package else parts)
         modules.append(Module(name, path.read_text(encoding="utf-8"), is_package))
-    root = package.parent
+    root = PACKAGE.parent
     pages = [root / "README.rst", root / "CHANGELOG.rst", *root.glob("docs/**/*.rst"), *root.glob("examples/**/*.rst")]
     documents = [(str(page.relative_to(root)), page.read_text(encoding="utf-8")) for page in sorted(pages)]
     return Tree(modules, documents)

@@ -240,9 +240,9 @@ class Cluster:
             member.clear()
         return self.members
 
-    def agree(self, status: str, timeout: float = DEADLINE) -> float:
+    def agree(self, status: str) -> float:
         """Wait until all have been told this status: the monotonic time at which the last one was."""
-        deadline = time.monotonic() + timeout
+        deadline = time.monotonic() + DEADLINE
         for member in self.living:
             member.wait(lambda: member.status == status, status, max(0.0, deadline - time.monotonic()))
         return max([event for event in member.events if event.what == status][-1].time for member in self.living)

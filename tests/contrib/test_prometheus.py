@@ -62,9 +62,9 @@ class Scrape:
     def value(self, name: str, **labels: str) -> float:
         return self.samples[name, frozenset({"client": "default", **labels}.items())]
 
-    def by(self, label: str, name: str, client: str = "default") -> Dict[str, float]:
+    def by(self, label: str, name: str) -> Dict[str, float]:
         found = ((dict(labels), value) for (name_, labels), value in self.samples.items() if name_ == name)
-        return {labels[label]: value for labels, value in found if labels["client"] == client}
+        return {labels[label]: value for labels, value in found if labels["client"] == "default"}
 
     @property
     def status(self) -> str:

@@ -42,7 +42,7 @@ class Ending:
         return len(self.waits) >= self.most
 
 
-def capture_of(connect: Callable[[], Any], most: int = 0, now: Callable[[], float] = lambda: 0.0) -> Capture:
+def capture_of(connect: Callable[[], Any], most: int = 0) -> Capture:
     made = Capture(
         None,  # type: ignore[arg-type]
         connect,
@@ -50,7 +50,7 @@ def capture_of(connect: Callable[[], Any], most: int = 0, now: Callable[[], floa
         leads=lambda: True,
         maxlen=100_000,
         listener_id="cometchat-stream-1",
-        clock=now,
+        clock=lambda: 0.0,
         jitter=lambda: 1.0,
     )
     made._stopped = Ending(most)  # type: ignore[assignment]

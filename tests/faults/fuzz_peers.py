@@ -172,14 +172,14 @@ def endless(head: bytes, piece: bytes = b"x" * 2**20, megabytes: int = 300) -> C
     return script
 
 
-def dripping(data: bytes, pause: float = 0.02) -> Callable[[Peer], None]:
+def dripping(data: bytes) -> Callable[[Peer], None]:
     """The script of an answer that comes byte by byte."""
 
     def script(peer: Peer) -> None:
         deadline, never = time.monotonic() + 20, threading.Event()
         for byte in data:
             peer.socket.sendall(bytes([byte]))
-            never.wait(pause)
+            never.wait(0.02)
             if time.monotonic() > deadline:
                 return
 

@@ -28,9 +28,9 @@ LONGEST_SAID = 1003
 LONG = 100_000
 
 
-def deep(levels: int, inner: Any = None) -> Any:
+def deep(levels: int) -> Any:
     """A list in a list in a list."""
-    value = inner
+    value: Any = None
     for _ in range(levels):
         value = [value]
     return value
@@ -97,9 +97,9 @@ class Draw:
         """An object with some of the keys."""
         return {self.pick(keys): self.value(depth) for _ in range(self.byte() % 6)}
 
-    def good(self, fields: Dict[str, Any], depth: int = 2) -> Dict[str, Any]:
+    def good(self, fields: Dict[str, Any]) -> Dict[str, Any]:
         """Fields as they should be, but for some."""
-        return {key: self.value(depth) if self.byte() % 3 == 1 else value for key, value in fields.items()}
+        return {key: self.value(2) if self.byte() % 3 == 1 else value for key, value in fields.items()}
 
 
 def as_json(value: Any, twice: bool = False) -> bytes:
@@ -127,14 +127,14 @@ def check(error: BaseException, *, servers_own: bool = False) -> None:
     assert (type(again), str(again)) == (type(error), str(error))
 
 
-def kept_by(error: BaseException, least: int = 2**20) -> List[str]:
-    """What the frames of an error, and of what it wraps, hold: each value of ``least`` bytes and more."""
+def kept_by(error: BaseException) -> List[str]:
+    """What the frames of an error, and of what it wraps, hold: each value of 1 MiB and more."""
     return [
         f"{type(each).__name__}: {name} in {frame.f_code.co_name}() has {sys.getsizeof(value)} bytes"
         for each in causes(error)
         for frame, _ in traceback.walk_tb(each.__traceback__)
         for name, value in frame.f_locals.items()
-        if frame.f_globals.get("__name__", "").startswith("cometchat.") and sys.getsizeof(value) >= least
+        if frame.f_globals.get("__name__", "").startswith("cometchat.") and sys.getsizeof(value) >= 2**20
     ]
 
 

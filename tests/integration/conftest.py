@@ -325,8 +325,8 @@ class RawServer:
         self._threads = [threading.Thread(target=self._accept, name="peer-accept", daemon=True)]
         self._threads[0].start()
 
-    def url(self, host: str = "127.0.0.1") -> str:
-        return f"{'ws' if self._tls is None else 'wss'}://{host}:{self.port}/"
+    def url(self) -> str:
+        return f"{'ws' if self._tls is None else 'wss'}://127.0.0.1:{self.port}/"
 
     def check(self) -> None:
         if self._failures:

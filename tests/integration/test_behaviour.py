@@ -623,9 +623,9 @@ def test_frames_of_no_use_harm_nobody(sandbox: Sandbox, party: Party, data: Any)
 # Secrets.
 
 
-def _windows(secret: str, size: int = 20) -> List[str]:
+def _windows(secret: str) -> List[str]:
     """Every piece of a secret that is long enough to be of use to somebody."""
-    return [secret[start : start + size] for start in range(len(secret) - size + 1)]
+    return [secret[start : start + 20] for start in range(len(secret) - 19)]
 
 
 def _leaks(text: str, *secrets: str) -> List[str]:

@@ -103,14 +103,14 @@ def test_a_settings_thread_that_can_not_be_started(
 
 
 class Mistakes:
-    """Methods that raise something unexpected so many times."""
+    """Methods that raise something unexpected, once."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
         self.left = 0
 
-    def make(self, cls: type, method: str, error: BaseException, times: int = 1) -> None:
-        self.left = times
+    def make(self, cls: type, method: str, error: BaseException) -> None:
+        self.left = 1
         right = getattr(cls, method)
 
         def wrong(*args: Any, **kwargs: Any) -> Any:

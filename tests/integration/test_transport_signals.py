@@ -46,7 +46,7 @@ WATCHED = (
 class Tracer:
     """Traces one call on this thread: notes its lines, and calls ``action`` at the first time that it is at a place."""
 
-    def __init__(self, at: Optional[Place] = None, action: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, at: Optional[Place], action: Callable[[], object]) -> None:
         self.places: Dict[Place, None] = {}
         self.fired = False
         self._at = at

@@ -105,8 +105,8 @@ class Line:
     def hear(self, timeout: float = DEADLINE) -> Optional[bytes]:
         return self.client.receive(time.monotonic() + timeout)
 
-    def fails(self, code: str, timeout: float = DEADLINE) -> CometChatException:
-        return error_of(lambda: self.hear(timeout), code)
+    def fails(self, code: str) -> CometChatException:
+        return error_of(self.hear, code)
 
 
 @pytest.fixture

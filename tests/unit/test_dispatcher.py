@@ -111,11 +111,11 @@ class Hall:
         self.dispatcher.join(DEADLINE)
         assert not self.running
 
-    def hold(self, listener: Listener, method: str = "on_block") -> Gate:
+    def hold(self, listener: Listener) -> Gate:
         """Start the dispatcher and hold it in a callback of the listener."""
-        gate = Gate(listener, method)
+        gate = Gate(listener, "on_block")
         self.dispatcher.start()
-        self.post(method)
+        self.post("on_block")
         gate.wait_for()
         return gate
 

@@ -34,9 +34,9 @@ class Line:
             self.queue.post("login", "on_it", generation=generation)
         return self._numbers(count)
 
-    def stored(self, count: int = 1, size: int = 1, message_id: Optional[str] = None) -> List[int]:
+    def stored(self, count: int = 1, size: int = 1) -> List[int]:
         for _ in range(count):
-            item = Stored(message_id or str(self.registry.last_number + 1), None)
+            item = Stored(str(self.registry.last_number + 1), None)
             assert self.queue.post_stored(Delivery("message", "on_it", ()), self.generation, size, item)
         return self._numbers(count)
 

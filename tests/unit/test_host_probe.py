@@ -22,8 +22,8 @@ from cometchat._transport.net._host_probe import (
 DEADLINE = 10.0
 
 
-def address(port: int, host: str = "127.0.0.1") -> Address:
-    return Address(socket.AF_INET, socket.SOCK_STREAM, 0, (host, port))
+def address(port: int) -> Address:
+    return Address(socket.AF_INET, socket.SOCK_STREAM, 0, ("127.0.0.1", port))
 
 
 class Clock:

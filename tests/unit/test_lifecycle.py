@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 
@@ -22,8 +22,8 @@ DEADLINE = 10.0
 FAILURE = exception_for(FAILED_TO_FETCH, "no network")
 
 
-def session_of(uid: str, device: str = "device") -> Session:
-    return Session("app", uid, f"token-of-{uid}", device, {"uid": uid})
+def session_of(uid: str) -> Session:
+    return Session("app", uid, f"token-of-{uid}", "device", {"uid": uid})
 
 
 class FakeConnection:
@@ -33,7 +33,6 @@ class FakeConnection:
         self.state = SimpleNamespace(number=0, wanted=False, refuse=self._refuse)
         self.calls = calls
         self.on_disconnect: Callable[[], None] = lambda: None
-        self.on_wait: Callable[[], None] = lambda: None
         self.no_thread: Optional[CometChatException] = None
 
     def begin(self) -> Tuple[Any, bool]:
@@ -70,7 +69,6 @@ class FakeConnection:
 
     def wait_until_up(self, deadline: Optional[float], timeout: Optional[float]) -> None:
         self.calls.append("wait until up")
-        self.on_wait()
 
 
 class FakeAccount:
@@ -132,16 +130,14 @@ class House:
         self.lock = threading.RLock()
         self.account, self.connection = FakeAccount(self.calls), FakeConnection(self.calls)
         self.dispatcher = SimpleNamespace(start=lambda: None)
-        parts: Any = SimpleNamespace(
-            account=self.account,
-            connection=self.connection,
-            dispatcher=self.dispatcher,
-            inbox=SimpleNamespace(forget=lambda: self.calls.append("forget")),
-            events=SimpleNamespace(post=lambda kind, *event: self.posted.append(event)),
-        )
-        self.lifecycle = Lifecycle(
-            lock=self.lock, auto_connect=auto_connect, clock=lambda: self.now, **vars(parts)
-        )
+        parts: Dict[str, Any] = {
+            "account": self.account,
+            "connection": self.connection,
+            "dispatcher": self.dispatcher,
+            "inbox": SimpleNamespace(forget=lambda: self.calls.append("forget")),
+            "events": SimpleNamespace(post=lambda kind, *event: self.posted.append(event)),
+        }
+        self.lifecycle = Lifecycle(lock=self.lock, auto_connect=auto_connect, clock=lambda: self.now, **parts)
         if uid is not None:
             self.account.in_store = session_of(uid)
             self.lifecycle.resume()

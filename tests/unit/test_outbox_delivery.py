@@ -52,7 +52,6 @@ class House:
         self.waits: List[Any] = []
         self.on_try: Callable[[str], None] = lambda muid: None
         self.on_wait: Callable[[Wakeup], None] = lambda wakeup: None
-        self.sees_others = path is not None
         self.delivery = OutboxDelivery(
             self.store if path is None else OutboxStore(path, log=LOG, durable=False),
             account=self,

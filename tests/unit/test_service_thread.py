@@ -123,8 +123,7 @@ def test_a_logging_handler_that_raises(raising: None) -> None:
 def test_a_wait_that_raises() -> None:
     """The wait fails: the work goes on."""
     work = Work(RuntimeError("x"))
-    work.wait = lambda seconds: [][0]  # type: ignore[method-assign]
-    work.thread._wait = work.wait
+    work.thread._wait = lambda seconds: [][0]
     work.finish()
     assert work.runs == 2
 
@@ -222,8 +221,7 @@ def test_start_in_a_signal_handler() -> None:
                 sys.settrace(None)
 
         go = threading.Event()
-        work.run = lambda: (setattr(work, "runs", work.runs + 1), go.wait(DEADLINE))  # type: ignore[method-assign]
-        work.thread._work = work.run
+        work.thread._work = lambda: (setattr(work, "runs", work.runs + 1), go.wait(DEADLINE))
         starting = threading.Thread(target=start, daemon=True, name="test-starting")
         starting.start()
         starting.join(DEADLINE)

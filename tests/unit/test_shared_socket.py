@@ -142,9 +142,9 @@ def house() -> House:
     return House()
 
 
-def code(socket: SharedSocket, deadline: float = 0.0) -> str:
+def code(socket: SharedSocket) -> str:
     with pytest.raises(CometChatException) as raised:
-        socket.receive(deadline)
+        socket.receive(0.0)
     return raised.value.code
 
 
