@@ -80,11 +80,8 @@ class _Busy:
             assert not thread.is_alive()
 
 
-def test_forks_while_other_threads_create_use_and_close_clients(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: object
-) -> None:
+def test_forks_while_other_threads_create_use_and_close_clients(world: World, tmp_path: object) -> None:
     """Each child connects all clients, and its listeners hear of it; the parent's go on, and no outbox stays locked."""
-    world = World(monkeypatch)
     lights = [Light() for _ in range(CLIENTS)]
     clients = [Client("app", world.settings(session_store=None, outbox_path=f"{tmp_path}/box")) for _ in lights]
     for client, light in zip(clients, lights):
@@ -111,12 +108,10 @@ def test_forks_while_other_threads_create_use_and_close_clients(
     assert clients[0].outbox.flush(DEADLINE)
     for client in clients:
         client.close()
-    world.end()
 
 
-def test_a_fork_while_another_thread_holds_the_lock_of_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_while_another_thread_holds_the_lock_of_a_client(world: World) -> None:
     """The fork goes on after a moment, and neither the child nor the parent finds the lock held."""
-    world = World(monkeypatch)
     client = Client("app", world.settings(session_store=None))
     client.login("u1", "key")
     client.connect(DEADLINE)
@@ -138,16 +133,14 @@ def test_a_fork_while_another_thread_holds_the_lock_of_a_client(monkeypatch: pyt
     client.disconnect()
     assert client.get_connection_status() == "disconnected"
     client.close()
-    world.end()
 
 
 def _must(answer: object) -> None:
     assert answer
 
 
-def test_one_client_that_fails_does_not_stop_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_client_that_fails_does_not_stop_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither in the parent nor in the child."""
-    world = World(monkeypatch)
     clients: List[Client] = [Client("app", world.settings(session_store=None)) for _ in range(3)]
     for client in clients:
         client.login("u1", "key")
@@ -168,4 +161,3 @@ def test_one_client_that_fails_does_not_stop_the_others(monkeypatch: pytest.Monk
     for client in clients:
         assert client.get_connection_status() == "connected"
         client.close()
-    world.end()

@@ -82,9 +82,8 @@ def _checked(world: World, name: str) -> None:
     CALLS[name][0](world)
 
 
-def test_promise_9_a_connect_during_a_logout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_promise_9_a_connect_during_a_logout(world: World) -> None:
     """It waits for the logout, then raises; when ``logout()`` returns, the connection is closed."""
-    world = World(monkeypatch)
     world.reach("connected")
     left: List[object] = []
 
@@ -101,4 +100,3 @@ def test_promise_9_a_connect_during_a_logout(monkeypatch: pytest.MonkeyPatch) ->
     assert left == [(0, None)]
     assert getattr(connect.error, "code", None) == "USER_NOT_LOGGED_IN"
     assert CometChat.get_connection_status() == "disconnected" and not world.service.sockets
-    world.end()

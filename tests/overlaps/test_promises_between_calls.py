@@ -30,14 +30,6 @@ from cometchat.exceptions import FAILED_TO_FETCH, exception_for
 from .harness import DEADLINE, FakeSocket, Recorder, World, eventually
 
 
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A world whose clients are closed at the end."""
-    made = World(monkeypatch)
-    yield made
-    made.end()
-
-
 def _client(world: World, **settings: Any) -> Client:
     settings.setdefault("auto_establish_socket_connection", False)
     client = Client("app", world.settings(session_store=None, **settings))

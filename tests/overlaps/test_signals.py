@@ -135,11 +135,8 @@ def _where(thread: threading.Thread) -> List[str]:
     return found
 
 
-def test_a_disconnect_in_a_handler_that_interrupts_the_lock_happens_at_once_after_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_disconnect_in_a_handler_that_interrupts_the_lock_happens_at_once_after_it(world: World) -> None:
     """Another thread makes the call, as soon as the interrupted thread releases the lock."""
-    world = World(monkeypatch)
     client = Client("app", world.settings())
     client.login("u1", "key")
     client.connect(DEADLINE)
@@ -148,15 +145,12 @@ def test_a_disconnect_in_a_handler_that_interrupts_the_lock_happens_at_once_afte
         assert client.get_connection_status() == "connected"
     assert client.wait_for_status("disconnected", DEADLINE)
     client.close()
-    world.end()
 
 
-def test_the_service_is_the_fake(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_is_the_fake(world: World) -> None:
     """The tests above interrupt real calls: they reach the service."""
-    world = World(monkeypatch)
     client = Client("app", world.settings())
     client.login("u1", "key")
     client.connect(DEADLINE)
     assert isinstance(world.service, Service) and client.send_message(_message()).id
     client.close()
-    world.end()
