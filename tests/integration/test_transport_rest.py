@@ -32,6 +32,7 @@ from .transport_peers import (
     Stopwatch,
     answer,
     drip,
+    error_of,
     headers_of,
     unused_port,
     whole_text,
@@ -103,13 +104,6 @@ def http(server: RawServer, host: str = "127.0.0.1", tls: bool = False) -> str:
 
 def get(rest: RequestsRest, url: str, timeout: float = 10, method: str = "GET", **more: Any) -> Any:
     return rest.call(method, url, headers={"authToken": TOKEN}, timeout=timeout, **more)
-
-
-def error_of(call: Callable[[], object], code: str) -> CometChatException:
-    with pytest.raises(CometChatException) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    return caught.value
 
 
 def failed(rest: RequestsRest, url: str, timeout: float = 10, code: str = "FAILED_TO_FETCH", **more: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import shutil
@@ -35,6 +36,7 @@ from .transport_peers import (
     Stopwatch,
     answer,
     drip,
+    error_of,
     headers_of,
     unused_port,
     whole_text,
@@ -123,11 +125,10 @@ def line(serve: Serve, new_socket: NewSocket, authority: Authority) -> Iterator[
         each.end()
 
 
-def error_of(call: Callable[[], object], code: str) -> CometChatException:
-    with pytest.raises(CometChatException) as caught:
-        call()
-    assert caught.value.code == code, caught.value
-    return caught.value
+def get(url: str, **options: Any) -> Any:
+    """What a call over HTTP returns, by a transport of its own with these options."""
+    with contextlib.closing(RequestsRest(**options)) as rest:
+        return rest.call("GET", url, headers={}, timeout=5)
 
 
 def refused(new: WebSocketClientSocket, url: str, code: str = "WS_CONNECTION_FAIL", limit: float = 5) -> Any:
@@ -323,13 +324,9 @@ def test_a_client_certificate(serve: Serve, new_socket: NewSocket, authority: Au
     given: Any
     for given in (both, (cert, key)):
         assert greeted(new_socket(client_cert=given), web.url())
-        rest = RequestsRest(ca_certs=authority.bundle, client_cert=given)
-        assert rest.call("GET", url, headers={}, timeout=5) == {"ok": 1}
-        rest.close()
+        assert get(url, ca_certs=authority.bundle, client_cert=given) == {"ok": 1}
     refused(new_socket(), web.url())
-    rest = RequestsRest(ca_certs=authority.bundle)
-    error_of(lambda: rest.call("GET", url, headers={}, timeout=5), "FAILED_TO_FETCH")
-    rest.close()
+    error_of(lambda: get(url, ca_certs=authority.bundle), "FAILED_TO_FETCH")
 
 
 def test_a_client_certificate_that_cannot_be_used(
@@ -346,10 +343,8 @@ def test_a_client_certificate_that_cannot_be_used(
         error = refused(new_socket(client_cert=given), server.url())
         named = given if isinstance(given, str) else given[0]
         assert error.message.startswith(f"TLS: the client certificate {named!r}") and "can't be used: " in error.message
-        rest = RequestsRest(ca_certs=authority.bundle, client_cert=given)
-        url = f"https://127.0.0.1:{server.port}/"
-        over_http = error_of(lambda: rest.call("GET", url, headers={}, timeout=5), "FAILED_TO_FETCH")
-        rest.close()
+        url, options = f"https://127.0.0.1:{server.port}/", {"ca_certs": authority.bundle, "client_cert": given}
+        over_http = error_of(lambda: get(url, **options), "FAILED_TO_FETCH")
         assert over_http.message == f"GET 127.0.0.1:{server.port}: {error.message}"
 
 
@@ -617,9 +612,7 @@ def test_a_socks_proxy_that_refuses(
     scheme = way.partition(":")[0]
     assert error.message == f"proxy: {scheme}://127.0.0.1:{port} made no tunnel to 127.0.0.2:81: {why}."
     assert "pa55" not in whole_text(error)
-    rest = RequestsRest(proxies=proxies)
-    over_http = error_of(lambda: rest.call("GET", "http://127.0.0.2:81/", headers={}, timeout=5), "FAILED_TO_FETCH")
-    rest.close()
+    over_http = error_of(lambda: get("http://127.0.0.2:81/", proxies=proxies), "FAILED_TO_FETCH")
     assert over_http.message == f"GET 127.0.0.2:81: {error.message}"
 
 
@@ -637,9 +630,7 @@ def test_a_dead_proxy_is_the_one_to_blame(new_socket: NewSocket, scheme: str) ->
     proxies = {"all": f"{scheme}://127.0.0.1:{port}"}
     why = f"connection refused by proxy {scheme}://127.0.0.1:{port}."
     assert refused(new_socket(proxies=proxies), "ws://127.0.0.2:81/").message == why
-    rest = RequestsRest(proxies=proxies)
-    error = error_of(lambda: rest.call("GET", "https://127.0.0.2:81/", headers={}, timeout=5), "FAILED_TO_FETCH")
-    rest.close()
+    error = error_of(lambda: get("https://127.0.0.2:81/", proxies=proxies), "FAILED_TO_FETCH")
     assert error.message == f"GET 127.0.0.2:81: {why}"
 
 
@@ -680,9 +671,8 @@ def test_a_host_with_a_trailing_dot(serve: Serve, new_socket: NewSocket, authori
         return [Address(socket.AF_INET, socket.SOCK_STREAM, 6, ("127.0.0.1", port))]
 
     assert greeted(new_socket(addresses_of=addresses_of), f"wss://localhost.:{web.port}/")
-    rest = RequestsRest(ca_certs=authority.bundle, addresses_of=addresses_of)
-    assert rest.call("GET", f"https://localhost.:{api.port}/", headers={}, timeout=5) == {"ok": 1}
-    rest.close()
+    url = f"https://localhost.:{api.port}/"
+    assert get(url, ca_certs=authority.bundle, addresses_of=addresses_of) == {"ok": 1}
 
 
 # Time limits.

@@ -11,9 +11,12 @@ import threading
 import time
 import traceback
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 
+import pytest
 import trustme
+
+from cometchat import CometChatException
 
 from .conftest import DEADLINE, Peer, unused_port  # noqa: F401 - the last for whoever wants no peer
 
@@ -213,6 +216,14 @@ class Stopwatch:
 
     def __exit__(self, *exc_info: object) -> None:
         self.seconds = time.monotonic() - self._started
+
+
+def error_of(call: Callable[[], object], code: str) -> CometChatException:
+    """The error that the call raises, with this code."""
+    with pytest.raises(CometChatException) as caught:
+        call()
+    assert caught.value.code == code, caught.value
+    return caught.value
 
 
 def whole_text(error: BaseException) -> str:
