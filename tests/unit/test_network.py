@@ -15,6 +15,7 @@ from typing import Any, Callable, Iterator, List, Optional
 
 import pytest
 import tenacity
+from test_reconnect import FakeWake
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._runtime._network_watch import Network
@@ -307,18 +308,6 @@ class FakeReach:
 
     def close(self) -> None:
         self.closed = True
-
-
-class FakeWake(Wakeup):
-    """Waits for nobody; ``waits`` has the seconds that somebody wanted to."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: List[Optional[float]] = []
-
-    def wait(self, timeout: Optional[float] = None) -> bool:
-        self.waits.append(timeout)
-        return self.is_set()
 
 
 def policy_with(reach: FakeReach, seconds: float, watch: Any = unwatched) -> ReconnectPolicy:

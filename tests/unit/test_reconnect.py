@@ -55,7 +55,7 @@ def wait_of(policy: ReconnectPolicy, state: tenacity.RetryCallState) -> float:
 
 
 class FakeWake(Wakeup):
-    """Waits for nobody; ``waits`` has the seconds that somebody wanted to."""
+    """Does not wait; ``waits`` has the seconds that the caller wanted to wait."""
 
     def __init__(self) -> None:
         super().__init__()
