@@ -17,6 +17,9 @@ import requests.utils
 
 _DAY = 86_400.0
 
+#: Up to Python 3.9 ``socket.timeout`` is a class beside ``TimeoutError``.
+_TIMEOUTS = (TimeoutError, socket.timeout)
+
 
 class Skipped(Exception):
     """The step does not apply; says why."""
@@ -97,7 +100,7 @@ class HostProbe:
         except ssl.SSLError as error:
             reason = getattr(error, "reason", None) or "the peer speaks no TLS"
             raise Problem(f"TLS: the handshake with {self.name} failed: {reason}") from error
-        except socket.timeout as error:
+        except _TIMEOUTS as error:
             raise Problem(f"TLS: timeout: {self.name} did not shake hands within {self._timeout:g} s") from error
         except OSError as error:
             raise Problem(f"TLS: {self.name} ended the connection in the handshake: {error.strerror}") from error
@@ -114,7 +117,7 @@ class HostProbe:
             raise Skipped(f"through the proxy {self._proxy}")
 
     def _tcp_reason(self, error: OSError) -> str:
-        if isinstance(error, socket.timeout):
+        if isinstance(error, _TIMEOUTS):
             return f"timeout: no answer from {self.name} within {self._timeout:g} s"
         if isinstance(error, ConnectionRefusedError):
             return f"connection refused by {self.name}"

@@ -7,6 +7,7 @@ from ._network_changes import NetworkChanges
 from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, read_proxy, resolve_route
 from ._stream import (
     MAX_HEAD,
+    TIMEOUTS,
     BadAnswer,
     BufferedStream,
     DeadlineReached,
@@ -38,6 +39,7 @@ __all__ = [
     "Refused",
     "Route",
     "SOCKS",
+    "TIMEOUTS",
     "WakeUp",
     "client_context",
     "dial",

@@ -15,6 +15,7 @@ from typing import Mapping, Optional
 from .._exception_chain import exception_chain
 from .._printable import printable
 from ._proxy import BadProxy
+from ._stream import TIMEOUTS
 from ._tls import BadBundle, BadClientCert, tls_ended
 
 #: Maximum wait that a server may ask for, in seconds. More than this is taken to be this much.
@@ -84,7 +85,7 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
         return f"connection refused by {host}"
     if isinstance(cause, (ConnectionResetError, BrokenPipeError, ConnectionAbortedError)):
         return f"{host} reset the connection"
-    if isinstance(cause, (TimeoutError, socket.timeout)):
+    if isinstance(cause, TIMEOUTS):
         return f"timeout: no answer from {host}"
     if isinstance(cause, OSError) and cause.errno is not None and cause.strerror:
         return f"network: {cause.strerror} ({host})"

@@ -11,7 +11,7 @@ import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
 
 from .._exception_chain import exception_chain
-from ._stream import wait_ready
+from ._stream import TIMEOUTS, wait_ready
 
 #: Seconds between two SYNs to one family of addresses.
 EVERY = 1.0
@@ -44,7 +44,7 @@ class Address(NamedTuple):
 
 def is_silence(error: OSError) -> bool:
     """Return whether connecting ended without an answer."""
-    return isinstance(error, socket.timeout) or error.errno in _SILENCE
+    return isinstance(error, TIMEOUTS) or error.errno in _SILENCE
 
 
 def is_unanswered(error: Optional[BaseException]) -> bool:

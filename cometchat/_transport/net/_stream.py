@@ -49,6 +49,10 @@ class Interrupted(OSError):
     """Another thread ended the wait."""
 
 
+#: What tells that no answer came in time. Up to Python 3.9 ``socket.timeout`` is a class beside ``TimeoutError``.
+TIMEOUTS = (TimeoutError, socket.timeout)
+
+
 class DeadlineReached(socket.timeout):
     """No byte arrived, or the socket had no room, in time."""
 
