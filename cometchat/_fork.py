@@ -20,7 +20,9 @@ import threading
 import weakref
 from typing import Callable, Dict, List, Optional, Protocol, Tuple
 
-logger = logging.getLogger("cometchat.client")
+from ._log import SafeLog
+
+logger = SafeLog(logging.getLogger("cometchat.client"))
 
 
 class Layer(enum.IntEnum):
@@ -132,21 +134,10 @@ def _run(step: Callable[[], None], what: str) -> bool:
     try:
         step()
     except Exception:
-        _report(f"{type(getattr(step, '__self__', step)).__name__} could not be {what}.")
+        logger.exception(f"{type(getattr(step, '__self__', step)).__name__} could not be {what}.")
         return False
     return True
 
-
-def _report(text: str) -> None:
-    try:
-        logger.exception(text)
-    except Exception as error:  # a logging handler that fails must not stop the other objects
-        _failed_reports.append(error)
-        del _failed_reports[:-10]
-
-
-#: The newest errors of logging handlers, for a debugger.
-_failed_reports: List[Exception] = []
 
 #: Threads of a child may find out at once that it was made past Python's hooks.
 _unnoticed = threading.RLock()

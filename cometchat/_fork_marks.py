@@ -9,7 +9,9 @@ import os
 import sys
 from typing import List, Protocol
 
-logger = logging.getLogger("cometchat.client")
+from ._log import SafeLog
+
+logger = SafeLog(logging.getLogger("cometchat.client"))
 
 #: Linux's MADV_WIPEONFORK: whatever forks, the child finds a page of zeros. Python's mmap does not name it.
 _WIPE_ON_FORK = 18

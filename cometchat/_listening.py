@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any, ContextManager, Optional, Union
 
+from ._log import SafeLog
 from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry, ScopedListener
 from .listeners import (
@@ -22,7 +23,7 @@ from .listeners import (
     check_listener,
 )
 
-logger = logging.getLogger("cometchat.listeners")
+logger = SafeLog(logging.getLogger("cometchat.listeners"))
 
 
 class Listening:

@@ -13,12 +13,12 @@ from typing import List, Optional, Tuple
 
 from . import _fork
 from ._fork_marks import process_mark
+from ._log import ClientLog
 from ._runtime import _arguments as arguments
 from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._host_addresses import ADDRESSES
 from ._runtime._lifecycle import Lifecycle
-from ._runtime._log import ClientLog
 from ._runtime._network_watch import NETWORK
 from ._runtime._registry import ListenerRegistry
 from ._runtime._sender import Sender

@@ -12,10 +12,11 @@ import stat
 import time
 from typing import Any, Mapping, Optional, Union
 
+from ._log import SafeLog
 from ._paths import A_FILE, checked_path, make_folder
 from .exceptions import missing
 
-logger = logging.getLogger("cometchat.session")
+logger = SafeLog(logging.getLogger("cometchat.session"))
 
 #: What ``tempfile`` puts into the name of a file that is being written, after the name of the session file.
 _HALF = re.compile(r"[a-z0-9_]{8}\.half")

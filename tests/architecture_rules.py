@@ -25,8 +25,9 @@ FLOORS: Dict[str, float] = {
     "version": 0,
     "exceptions": 0,
     "_fields": 0,
-    "_fork": 0,
-    "_fork_marks": 0,
+    "_log": 0,
+    "_fork": 0.01,
+    "_fork_marks": 0.01,
     "_paths": 0.1,
     "models": 0.1,
     "listeners": 0.2,
@@ -303,8 +304,8 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 #: Attributes by which a library takes a callable: sqlite3 has no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: What floor 5 may use beside public names: there is one protocol for forks, and one backoff.
-SHARED = ("cometchat._fork", "cometchat._runtime._threads")
+#: What floor 5 may use beside public names: there is one protocol for forks, one log and one backoff.
+SHARED = ("cometchat._fork", "cometchat._log", "cometchat._runtime._threads")
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:
@@ -593,6 +594,22 @@ def loggers_are_below_cometchat(tree: Tree) -> Iterator[str]:
                     yield f"{module.around(call)} gets another logger"
 
 
+def logs_never_raise(tree: Tree) -> Iterator[str]:
+    """A handler or a filter of the application may raise: only ``SafeLog`` and what is made of it write records."""
+    for module in tree.modules:
+        if module.part in ("_log", "cli", "sandbox"):
+            continue
+        bare = {
+            ast.unparse(node.targets[0])
+            for node in module.nodes
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("logging.getLogger(")
+        }
+        for name, call in module.calls:
+            of, _, method = name.rpartition(".")
+            if of in bare and method in ("debug", "info", "warning", "error", "exception", "critical", "log"):
+                yield f"{module.around(call)} calls {name}"
+
+
 # Words
 
 
@@ -665,6 +682,7 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     nothing_is_imported_by_a_star: ("client", "from os import *", "client imports * from os"),
     nothing_is_printed: ("client", "print(1)", "client prints"),
     loggers_are_below_cometchat: ("client", "logging.getLogger('x')", "client gets another logger"),
+    logs_never_raise: ("client", "x = logging.getLogger('cometchat')\nx.info('')", "client calls x.info"),
     plain_english: ("client", "# There is none\nx = 'Nobody knows'", "client: nobody"),
     vocabulary: ("client", "def forsake_it(): ...", "client: forsake_it"),
 }

@@ -81,8 +81,8 @@ AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
     (LoginState.CLOSED, False): LoginState.CLOSED,
 }
 
-#: State -> the state after the service has refused the login's auth token as unknown. A login or logout that is under way
-#: keeps its state: it makes a call with the same token, and handles the refusal.
+#: State -> the state after the service has refused the login's auth token as unknown. A login or logout that is under
+#: way keeps its state: it makes a call with the same token, and handles the refusal.
 ON_DEAD_TOKEN: Dict[LoginState, LoginState] = {
     **{state: state for state in LoginState},
     LoginState.LOGGED_IN: LoginState.LOGGED_OUT,

@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tup
 from urllib.parse import quote, urlencode
 
 from .._fields import SECRET_KEYS, identifier, plain_text
+from .._log import ClientLog
 from .._protocol import (
     PLATFORM,
     HttpEndpoints,
@@ -44,7 +45,6 @@ from ..exceptions import (
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import _arguments as arguments
-from ._log import ClientLog
 from ._redaction import Secrets
 from ._session import LONGEST_TOKEN, Session, is_token, is_uid
 

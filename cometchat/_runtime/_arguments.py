@@ -8,11 +8,12 @@ import string
 from typing import Any, Dict, Mapping, Optional, Sequence, Tuple, Type
 
 from .._fields import plain_text
+from .._log import SafeLog
 from .._protocol import CometChatWSState
 from ..exceptions import invalid, invalid_value, missing, unusable
 from ..settings import LONGEST
 
-logger = logging.getLogger("cometchat.client")
+logger = SafeLog(logging.getLogger("cometchat.client"))
 
 #: The characters of a uid or guid, as the vendor documents them.
 _ID_CHARACTERS = frozenset(string.ascii_lowercase + string.digits + "-_")

@@ -15,9 +15,10 @@ import time
 from typing import Callable, Dict, List, Optional, Tuple
 
 from .. import _fork
+from .._log import SafeLog
 from .._transport import Address, LookUp, look_up
 
-logger = logging.getLogger("cometchat.connection")
+logger = SafeLog(logging.getLogger("cometchat.connection"))
 
 #: Seconds after which the last known addresses are used.
 PATIENCE = 1.0

@@ -8,9 +8,10 @@ import threading
 from typing import Callable, Iterator, List, Optional, Protocol
 
 from .. import _fork
+from .._log import SafeLog
 from .._transport import NetworkChanges
 
-logger = logging.getLogger("cometchat.connection")
+logger = SafeLog(logging.getLogger("cometchat.connection"))
 
 
 class Changes(Protocol):
@@ -82,7 +83,12 @@ class Network(_fork.ForkSafeDefaults):
             while self._is_wanted():
                 if changes.wait():
                     self._notify()
+        except Exception:
+            logger.exception("The network's return is no longer watched for; the next wait begins to watch again.")
         finally:
+            with self._lock:
+                if self._changes is changes:  # it raised
+                    self._runs, self._changes = False, None
             changes.close()
 
     def _is_wanted(self) -> bool:

@@ -13,9 +13,11 @@ import threading
 from types import TracebackType
 from typing import ContextManager, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
+from .._log import SafeLog
+
 L = TypeVar("L")
 
-logger = logging.getLogger("cometchat.listeners")
+logger = SafeLog(logging.getLogger("cometchat.listeners"))
 
 #: The kind of the listeners that hear transitions of the connection.
 CONNECTION = "connection"

@@ -11,8 +11,8 @@ import threading
 import time
 from typing import Callable, Optional
 
+from .._log import ClientLog
 from ..exceptions import ERR_INTERNAL, exception_for
-from ._log import ClientLog
 
 logger = logging.getLogger("cometchat.client")
 

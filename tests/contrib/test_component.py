@@ -403,7 +403,7 @@ def test_forced_colours_are_kept(page: Any) -> None:
 
 
 def test_the_reason_is_in_the_tooltip(page: Any) -> None:
-    """A user who points at the light sees why: the code, and the message if the site shows it; nothing once it is up."""
+    """A user who points at the light sees why: the code, and a message if the site shows it; nothing once it is up."""
     answer = {"now": report("disconnected", reason={"code": "AUTH_ERR_APIKEY_NOT_FOUND"})}
     serve(
         page,

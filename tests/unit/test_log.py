@@ -7,7 +7,7 @@ from typing import Any, Iterator, List
 
 import pytest
 
-from cometchat._runtime._log import ClientLog
+from cometchat._log import ClientLog
 
 
 class Kept(logging.Handler):

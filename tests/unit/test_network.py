@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import math
 import queue
 import socket
@@ -121,6 +122,61 @@ def test_all_who_wait_are_told_on_one_thread_that_ends_with_the_last() -> None:
             assert one.wait(DEADLINE) and not other.is_set()
         assert made[-1].closed.wait(DEADLINE)
         assert len(made) == expected
+
+
+def test_a_log_that_raises_does_not_end_the_watch() -> None:
+    """The application's filter raises: each wait still ends, and the next watch begins to listen again."""
+
+    class Raises(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            raise OSError("disk full")
+
+    logger, raises = logging.getLogger("cometchat.connection"), Raises()
+    before = logger.level
+    made: List[FakeChanges] = []
+
+    def new() -> FakeChanges:
+        made.append(FakeChanges())
+        return made[-1]
+
+    network = Network(new)
+    logger.addFilter(raises)
+    logger.setLevel(logging.DEBUG)
+    try:
+        for expected in (1, 2):
+            told = threading.Event()
+            with network.watched(told.set):
+                for _ in range(2):
+                    told.clear()
+                    made[-1].said.put(True)
+                    assert told.wait(DEADLINE)
+            assert made[-1].closed.wait(DEADLINE)
+            assert len(made) == expected
+    finally:
+        logger.removeFilter(raises)
+        logger.setLevel(before)
+
+
+def test_a_watch_that_raises_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    """The system's socket fails: this watch is over, logged, and the next wait has one of its own."""
+    made: List[FakeChanges] = []
+
+    class Fails(FakeChanges):
+        def wait(self) -> bool:
+            raise OSError(errno.ENOBUFS, "No buffer space available")
+
+    def new() -> FakeChanges:
+        made.append(FakeChanges() if made else Fails())
+        return made[-1]
+
+    network = Network(new)
+    with network.watched(lambda: None):
+        assert made[0].closed.wait(DEADLINE)
+    told = threading.Event()
+    with network.watched(told.set):
+        made[1].said.put(True)
+        assert told.wait(DEADLINE)
+    assert "no longer watched" in caplog.text
 
 
 def test_a_system_that_says_nothing() -> None:

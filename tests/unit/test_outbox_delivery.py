@@ -20,7 +20,7 @@ from cometchat import (
     RateLimitException,
     TextMessage,
 )
-from cometchat._runtime._log import ClientLog
+from cometchat._log import ClientLog
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _delivery
 

@@ -14,7 +14,7 @@ import pytest
 
 import cometchat
 from cometchat import CometChatException, TextMessage
-from cometchat._runtime._log import ClientLog
+from cometchat._log import ClientLog
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _store
 from cometchat.outbox import Outbox
 

@@ -17,7 +17,7 @@ from typing import Any, Callable, Dict, Iterator, List, Optional
 import pytest
 
 from cometchat import CometChatException
-from cometchat._runtime._log import ClientLog
+from cometchat._log import ClientLog
 from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, Owner, _file_lock, _store
 from cometchat._runtime.outbox._file_lock import FileLock
 

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Callable, Tuple
 
+from ..._log import ClientLog
 from ..._protocol import MODE_DEFAULT, MODE_LIMITED, PING, CometChatWSState
 from ...exceptions import (
     ERR_FEATURE_THROTTLED,
@@ -18,7 +19,6 @@ from ...exceptions import (
 )
 from .._account import Account
 from .._counters import copy_of
-from .._log import ClientLog
 from ._state import ConnectionState
 
 logger = logging.getLogger("cometchat.connection")

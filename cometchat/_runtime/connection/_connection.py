@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Any, Callable, Optional, Tuple
 
+from ..._log import ClientLog
 from ..._protocol import UP, CometChatWSState, Phase, Signal
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
@@ -15,7 +16,6 @@ from ...exceptions import (
     exception_for,
 )
 from .._counters import copy_of
-from .._log import ClientLog
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..sharing import SharedConnection

@@ -6,12 +6,12 @@ import logging
 import time
 from typing import Callable, List, Optional, Sequence
 
+from ..._log import ClientLog
 from ..._protocol import AuthAnswer, Delivery, Event, EventKind, Ignored, Pong, Self, ServerEvent, decode, deliver
 from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, exception_for
 from .._account import Account
 from .._counters import Counters
-from .._log import ClientLog
 from ..delivery import Ephemeral, EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._generation import Generation

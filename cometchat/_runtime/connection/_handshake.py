@@ -6,6 +6,7 @@ import logging
 import time
 from typing import Callable, Optional
 
+from ..._log import ClientLog
 from ..._protocol import AuthAnswer, Heartbeat, encode_auth
 from ..._transport import Socket
 from ...exceptions import (
@@ -19,7 +20,6 @@ from ...exceptions import (
 )
 from ...settings import AppSettings
 from .._account import Account, Credentials
-from .._log import ClientLog
 from ._frame_router import FrameRouter
 from ._generation import Generation
 

@@ -11,11 +11,11 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 
 import tenacity
 
+from ..._log import ClientLog
 from ..._protocol import ERROR_KINDS, ErrorKind, kind_of
 from ..._transport import HostProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
-from .._log import ClientLog
 from .._threads import Wakeup
 from ._generation import Generation
 from ._state import ConnectionState

@@ -34,10 +34,10 @@ import logging
 import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
+from ..._log import ClientLog
 from ..._protocol import STATUS, UP, WITH_ERROR, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
-from .._log import ClientLog
 from .._registry import CONNECTION, ListenerRegistry
 from .._threads import EarlyWakeups, Wakeup
 from ..delivery import EventQueue

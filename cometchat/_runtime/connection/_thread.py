@@ -11,6 +11,7 @@ import re
 import time
 from typing import Any, Callable, Dict, Optional
 
+from ..._log import ClientLog
 from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
 from ..._transport import SocketFactory, drop_frames
 from ...exceptions import (
@@ -26,7 +27,6 @@ from ...exceptions import (
 )
 from ...settings import AppSettings
 from .._account import Account
-from .._log import ClientLog
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery

@@ -9,7 +9,7 @@ from operator import attrgetter, length_hint
 from typing import Callable, Iterator, List, Optional, Sequence, Tuple
 
 from ..._fork_marks import process_mark
-from .._log import ClientLog
+from ..._log import ClientLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread, Wakeup
 from ._queue import Event, EventQueue

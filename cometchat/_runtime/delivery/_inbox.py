@@ -20,10 +20,10 @@ from collections import OrderedDict, deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
 from ..._fields import number
+from ..._log import ClientLog
 from ..._protocol import Delivery, ErrorKind, Self, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
-from .._log import ClientLog
 from .._registry import ListenerRegistry
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._queue import EventQueue, Stored

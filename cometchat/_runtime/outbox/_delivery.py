@@ -14,6 +14,7 @@ import random
 import time
 from typing import Any, Callable, Dict, List, Optional, Protocol, Tuple, Union
 
+from ..._log import ClientLog
 from ..._protocol import ErrorKind, kind_of, message_from_dict
 from ...exceptions import (
     ERR_CLIENT_CLOSED,
@@ -24,7 +25,6 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
-from .._log import ClientLog
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
 

@@ -25,6 +25,7 @@ import time
 from contextlib import closing
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
+from ..._log import ClientLog
 from ..._paths import make_folder
 from ...exceptions import (
     ERR_CLIENT_CLOSED,
@@ -34,7 +35,6 @@ from ...exceptions import (
     exception_for,
     unusable,
 )
-from .._log import ClientLog
 from ._file_lock import FileLock
 
 #: The kinds of items.

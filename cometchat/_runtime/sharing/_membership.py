@@ -7,12 +7,12 @@ import threading
 from collections import deque
 from typing import Callable, Deque, Optional, Union
 
+from ..._log import ClientLog
 from ..._protocol import CometChatWSState
 from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus
 from .._counters import copy_of
-from .._log import ClientLog
 from .._threads import Wakeup
 
 logger = logging.getLogger("cometchat.connection")

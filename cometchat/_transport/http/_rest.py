@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 import requests.adapters
 
+from ..._log import SafeLog
 from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOO_MANY_REQUESTS,
@@ -45,7 +46,7 @@ from ..net import (
 )
 from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, Pools, TooLong, Way
 
-logger = logging.getLogger("cometchat.http")
+logger = SafeLog(logging.getLogger("cometchat.http"))
 
 #: One call uses one connection; more are kept for calls of several threads at once.
 _POOL = 4

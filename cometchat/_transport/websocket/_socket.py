@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 
 import websocket
 
+from ..._log import SafeLog
 from ..._protocol import user_agent
 from ...exceptions import (
     ERR_CONNECT_TIMEOUT,
@@ -57,7 +58,7 @@ from ..net import (
     resolve_route,
 )
 
-logger = logging.getLogger("cometchat.websocket")
+logger = SafeLog(logging.getLogger("cometchat.websocket"))
 
 NORMAL_CLOSURE = 1000
 PROTOCOL_ERROR = 1002

@@ -10,7 +10,7 @@ from flask import Flask
 
 from cometchat import Client, CometChatException, CometChatWSState, ConnectionListener
 
-from .._safe_log import SafeLog
+from ..._log import SafeLog
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
 

@@ -21,8 +21,8 @@ import redis
 
 from cometchat import Client, CometChatException, ConnectionListener
 
+from ..._log import SafeLog
 from .._retry import wait_after
-from .._safe_log import SafeLog
 from ._codec import KINDS, METHODS, Event, encode
 from ._queue import MAX_WAITING, MAX_WAITING_BYTES, Item, SeatQueue
 from ._wire import shut

@@ -9,7 +9,7 @@ from typing import Any, Optional, Sequence
 
 import redis
 
-from .._safe_log import SafeLog
+from ..._log import SafeLog
 from ._queue import SeatQueue
 from ._wire import shut
 

@@ -20,8 +20,8 @@ import redis
 
 from cometchat import ConnectionException, Member, SharedStatus
 
+from ..._log import SafeLog
 from .._retry import wait_after
-from .._safe_log import SafeLog
 from ._queue import Item, SeatQueue
 from ._reader import Reader
 from ._wire import (

@@ -17,9 +17,9 @@ import redis
 
 from cometchat import Client
 
+from ..._log import SafeLog
 from .._arguments import wrong
 from .._retry import wait_after
-from .._safe_log import SafeLog
 from ._capture import Capture
 from ._codec import KINDS, decode
 from ._store import RedisStatusStore

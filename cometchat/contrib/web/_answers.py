@@ -6,9 +6,10 @@ import logging
 from dataclasses import dataclass
 from typing import Callable, Iterator, Mapping, Optional, Set
 
+from ..._log import SafeLog
 from ._component import COMPONENT_ETAG, component_script
 
-logger = logging.getLogger("cometchat.web")
+logger = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Headers of an answer that is only true now.
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}

@@ -15,9 +15,9 @@ from typing import AsyncIterator, Callable, List, Optional
 
 from cometchat._fork import ForkSafeDefaults, Layer, register
 
+from ..._log import SafeLog
 from .._fork_lock import ForkLock
 from .._retry import wait_after
-from .._safe_log import SafeLog
 from ._answers import Slot
 from ._feed import StatusFeed
 from ._process import server_is_ending

@@ -21,8 +21,8 @@ from cometchat import (
     InvalidArgumentException,
 )
 
+from ..._log import SafeLog
 from .._retry import obey, wait_after
-from .._safe_log import SafeLog
 from ._settings import Configuration, token_error
 
 logger = SafeLog(logging.getLogger("cometchat.web"))

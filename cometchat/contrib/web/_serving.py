@@ -13,7 +13,7 @@ from typing import Callable, Optional
 from cometchat import Client, CometChatException
 from cometchat._fork import ForkSafeDefaults, Layer, register
 
-from .._safe_log import SafeLog
+from ..._log import SafeLog
 from ._feed import DEFAULT_MAX_STREAMS, StatusFeed
 from ._login import Login, SiteClient
 from ._settings import Configuration

@@ -1,0 +1,91 @@
+"""Logs that never raise, although a handler, a filter or a formatter may: on a full disk, or on a closed stream."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any, Callable, Mapping, Optional, Tuple
+
+
+class SafeLog:
+    """Writes to a logger. Any thread. No method raises.
+
+    :param logger: where the records go.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        self._logger = logger
+        #: Records that were lost because a handler, a filter or a formatter raised.
+        self.failures = 0
+        #: The newest exception of a handler, a filter or a formatter; for a debugger.
+        self.last_failure: Optional[Exception] = None
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name that logging.Logger gives it
+        """Whether a record of this level would be written. Returns False if the logger fails."""
+        try:
+            return self._logger.isEnabledFor(level)
+        except Exception as error:
+            self._failed(error)
+            return False
+
+    def debug(self, message: str, *args: object) -> None:
+        """Write a record of the level DEBUG."""
+        self._write(logging.DEBUG, message, args)
+
+    def info(self, message: str, *args: object) -> None:
+        """Write a record of the level INFO."""
+        self._write(logging.INFO, message, args)
+
+    def warning(self, message: str, *args: object, exc_info: Any = None) -> None:
+        """Write a record of the level WARNING."""
+        self._write(logging.WARNING, message, args, exc_info)
+
+    def error(self, message: str, *args: object, exc_info: Any = None) -> None:
+        """Write a record of the level ERROR."""
+        self._write(logging.ERROR, message, args, exc_info)
+
+    def exception(self, message: str, *args: object) -> None:
+        """Write a record of the level ERROR, with the traceback of the exception that is being handled."""
+        self._write(logging.ERROR, message, args, True)
+
+    def _write(self, level: int, message: str, args: Tuple[object, ...], exc_info: Any = None) -> None:
+        try:
+            if not self._logger.isEnabledFor(level):
+                return
+            message, args, extra = self._prepare(message, args)
+            # stacklevel: the caller of warning() and the like.
+            self._logger.log(level, message, *args, exc_info=exc_info, extra=extra, stacklevel=3)
+        except Exception as error:
+            self._failed(error)
+
+    def _prepare(
+        self, message: str, args: Tuple[object, ...]
+    ) -> Tuple[str, Tuple[object, ...], Optional[Mapping[str, object]]]:
+        """Return the record's format, arguments and attributes."""
+        return message, args, None
+
+    def _failed(self, error: Exception) -> None:
+        self.failures += 1
+        self.last_failure = error
+
+
+class ClientLog(SafeLog):
+    """A log of one client.
+
+    Each message starts with ``[client 3, uid]``, and each record has ``client`` as an attribute, for formatters and
+    filters.
+
+    :param logger: where the records go.
+    :param client_name: returns the name, such as ``client 3, uid``; asked for each record, since the uid changes.
+    """
+
+    def __init__(self, logger: logging.Logger, client_name: Callable[[], str]) -> None:
+        super().__init__(logger)
+        self._client_name = client_name
+
+    def _prepare(
+        self, message: str, args: Tuple[object, ...]
+    ) -> Tuple[str, Tuple[object, ...], Optional[Mapping[str, object]]]:
+        name = self._client_name()
+        if not args:
+            message = message.replace("%", "%%")  # the name makes it a format
+        return f"[%s] {message}", (name, *args), {"client": name}
