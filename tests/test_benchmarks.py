@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict
 
 import pytest
+from integration.conftest import eventually
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -133,11 +134,15 @@ def test_idle_threads_are_watched() -> None:
     thread = threading.Thread(target=work, name="test-waking", daemon=True)
     thread.start()
     before = switches()
+    waits = before.get(str(thread.native_id), 0)
     for _ in range(10):
         turn.release()
         assert woken.acquire(timeout=10)
+        # It waits again: otherwise it would find the next turn without a wait.
+        assert eventually(lambda: switches()[str(thread.native_id)] > waits)
+        waits = switches()[str(thread.native_id)]
     seen = wakeups_since(before)
     stop.set()
     turn.release()
     thread.join(10)
-    assert seen >= 5
+    assert seen >= 10

@@ -669,6 +669,21 @@ def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCa
     assert "(listener" not in record.getMessage()
 
 
+def test_an_overflow_that_ends_before_its_warning(hall: Hall, notice: Notice) -> None:
+    """The warning comes with the end if events were dropped. Otherwise there is nothing to act on, and no record."""
+    for number in range(100):
+        hall.store("on_it", str(number))
+    assert not hall.events.has_room() and hall.events.overflowed
+    hall.settle()
+    hall.settle()  # the thread looks at the overflow once the first drain has passed
+    assert notice.records == []
+    gate = hall.hold(hall.listen())
+    overflow(hall)
+    gate.open()
+    assert notice.seen.wait(DEADLINE)
+    assert [record.levelname for record in notice.records] == ["WARNING", "INFO"]
+
+
 # The end.
 
 

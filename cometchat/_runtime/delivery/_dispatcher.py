@@ -93,8 +93,10 @@ class Dispatcher:
 
     def report_overflow(self) -> None:
         """Log once that the listeners are too slow, until they have caught up. On any thread, without a lock."""
-        if not self._events.overflowed or self._reported:
-            return
+        if self._events.overflowed and not self._reported:
+            self._warn_of_overflow()
+
+    def _warn_of_overflow(self) -> None:
         self._reported = True
         self._log.warning(
             "Too many events wait for the listeners%s: the oldest typing indicators, receipts and the like are dropped,"
@@ -132,7 +134,12 @@ class Dispatcher:
                 return
 
     def _report_end(self) -> None:
+        """Log the end of an overflow. One that was over before its warning, and that dropped nothing, is not logged."""
         dropped, self._dropped_before = self._events.dropped - self._dropped_before, self._events.dropped
+        if dropped and not self._reported:
+            self._warn_of_overflow()
+        if not self._reported:
+            return
         self._reported = False
         self._log.info("the listeners have caught up; %d events were dropped", dropped)
 
