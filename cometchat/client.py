@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import sys
 import time
 import warnings
@@ -18,7 +17,7 @@ from ._protocol._states import CometChatWSState
 from ._runtime import _arguments as arguments
 from ._runtime._registry import ListenerRegistry
 from ._sending import Sending
-from .exceptions import CometChatException, client_closed, invalid, missing
+from .exceptions import client_closed, invalid, missing
 from .listeners import MESSAGE_KINDS
 from .outbox import Outbox
 from .settings import AppSettings
@@ -210,14 +209,10 @@ class Client(Listening, Sending):
         self._check_open()
         account, state = self._core.account, self._core.state
         session = account.session
-        url: Optional[str] = None
-        if session is not None and session.settings is not None:
-            with contextlib.suppress(CometChatException):  # an unusable address is not shown
-                url = account.websocket_url(session)
         return ConnectionInfo(
             admin_url=account.endpoints.admin,
             client_url=account.endpoints.client,
-            websocket_url=url,
+            websocket_url=account.likely_websocket_url,
             uid=session.uid if session else None,
             device_id=session.device_id if session else None,
             jwt_expires_at=jwt_expiry(session.jwt) if session else None,

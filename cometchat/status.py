@@ -67,7 +67,8 @@ class Stats:
 class ConnectionInfo:
     """Where a client is connected, and what went wrong last. Holds no secret.
 
-    :ivar websocket_url: known after the login.
+    :ivar websocket_url: what the service named after the login; before that, the usual address of the region. None if
+        the hosts are overridden and there was no login yet, or if the service named no usable address.
     :ivar jwt_expires_at: Unix seconds; None where there is no jwt, or it does not say.
     :ivar mode: the service's ``MODE``; None before the login.
     :ivar failed_in: the phase of the newest error: ``"opening"`` (TCP, TLS, upgrade), ``"authenticating"``,

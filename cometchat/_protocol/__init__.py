@@ -25,11 +25,12 @@ if TYPE_CHECKING:
         http_endpoints,
         is_allowed_host,
         is_in_clear,
+        is_of_unknown_region,
         jwt_expiry,
         mode_of,
         websocket_url,
     )
-    from ._error_codes import ERROR_KINDS, ErrorKind, error_kind, kind_of
+    from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of
     from ._events import EVENT_KINDS, AuthAnswer, Event, EventKind, Ignored, Pong, ServerEvent
     from ._frames import (
         PING,
@@ -107,6 +108,7 @@ __all__ = [
     "WITH_ERROR",
     "app_hosts",
     "app_info",
+    "code_kind",
     "decode",
     "deliver",
     "deliver_message",
@@ -120,6 +122,7 @@ __all__ = [
     "id_of",
     "is_allowed_host",
     "is_in_clear",
+    "is_of_unknown_region",
     "jwt_expiry",
     "kind_of",
     "message_from_dict",

@@ -76,6 +76,11 @@ def app_hosts(app_id: str, region: str) -> Tuple[str, str, str]:
     return f"{app_id}.api{below}", f"{app_id}.apiclient{below}", f"{app_id}.websocket{below}"
 
 
+def is_of_unknown_region(url: str, region: Optional[str]) -> bool:
+    """Tell whether a URL's host was made from a region that the vendor does not name."""
+    return region is not None and region not in KNOWN_REGIONS and f"-{region}.{HOST_FAMILIES[0]}/" in url
+
+
 def is_allowed_host(host: str, allowed_hosts: Collection[str] = ()) -> bool:
     """Tell whether a host is the service's own, by its domain, or one of those that the user allows.
 

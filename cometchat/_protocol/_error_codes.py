@@ -35,17 +35,22 @@ def error_kind(code: str, http_status: Optional[int]) -> ErrorKind:
     :param code: of the service, or of this SDK.
     :param http_status: None for an error that is not the answer to an HTTP call.
     """
-    known = ERROR_KINDS.get(code)
+    known = code_kind(code)
     if known is not None:
         return known
-    for prefix, kind in _PREFIXES.items():
-        if code.startswith(prefix):
-            return kind
     if code.endswith("_FAILED"):  # the service could not do it
         return ErrorKind.TEMPORARY
     if http_status is None:
         return ErrorKind.INVALID_REQUEST if code.startswith(_OWN_CHECKS) else ErrorKind.TEMPORARY
     return _by_status(code, http_status)
+
+
+def code_kind(code: str) -> Optional[ErrorKind]:
+    """Judge a code by the table, or by how it begins. Returns None if it is unknown."""
+    known = ERROR_KINDS.get(code)
+    if known is not None:
+        return known
+    return next((kind for prefix, kind in _PREFIXES.items() if code.startswith(prefix)), None)
 
 
 def kind_of(error: CometChatException) -> ErrorKind:

@@ -63,14 +63,15 @@ class AuthAnswer(NamedTuple):
         return self.code == "200"
 
     @property
-    def transient(self) -> bool:
-        """The server or the app has trouble: 5xx, 408, 429, or a code that says so. Not a refusal. (Not confirmed.)"""
-        code = self.code
-        if code is None:
-            return False
+    def kind(self) -> ErrorKind:
+        """What a refusal means: 5xx, 408 and 429 are the server's trouble; others go by the code. (Not confirmed.)
+
+        A code that is absent or unknown means that the server refuses the credential.
+        """
+        code = self.code or ""
         if code in ("408", "429") or (len(code) == 3 and code.isdigit() and code[0] == "5"):
-            return True
-        return error_kind(code, 401) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
+            return ErrorKind.TEMPORARY
+        return error_kind(code, 401)
 
 
 class Pong(NamedTuple):

@@ -17,6 +17,7 @@ from urllib.parse import quote, urlencode
 from .._fields import SECRET_KEYS, identifier, plain_text
 from .._log import ClientLog
 from .._protocol import (
+    KNOWN_REGIONS,
     PLATFORM,
     HttpEndpoints,
     Identity,
@@ -27,13 +28,14 @@ from .._protocol import (
     http_endpoints,
     id_of,
     is_in_clear,
+    is_of_unknown_region,
     jwt_expiry,
     mode_of,
     newer,
     rank,
     websocket_url,
 )
-from .._transport import Rest, exception_chain
+from .._transport import Rest, exception_chain, has_no_address
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -375,8 +377,23 @@ class Account:
 
     def websocket_url(self, session: Session) -> str:
         """Return the address of a session's WebSocket."""
+        return self._websocket_url(session.settings or {})
+
+    def _websocket_url(self, settings: Mapping[str, Any]) -> str:
         allowed = self._settings.allow_insecure_socket or not self.endpoints.client.lower().startswith("https:")
-        return websocket_url(session.settings or {}, self._app_id, self._settings.region, insecure_allowed=allowed)
+        return websocket_url(settings, self._app_id, self._settings.region, insecure_allowed=allowed)
+
+    @property
+    def likely_websocket_url(self) -> Optional[str]:
+        """The address that the service has named; before that, the region's usual one. None if neither is usable."""
+        session = self.session
+        settings = session.settings if session is not None else None
+        if settings is None and self._settings.client_host is not None:
+            return None
+        try:
+            return self._websocket_url(settings or {})
+        except CometChatException:
+            return None
 
     def identity(self, session: Session) -> Identity:
         """Return who the session is, on the wire."""
@@ -532,6 +549,9 @@ class Account:
                 method, url, headers=headers, body=body, timeout=self._settings.connect_timeout, expect=expect
             )
         except CometChatException as error:
+            region = self._settings.region
+            if is_of_unknown_region(url, region) and has_no_address(error):
+                error.details = f"CometChat names the regions {', '.join(KNOWN_REGIONS)}, not {region!r}"
             self.scrub_error(error)
             raise
 

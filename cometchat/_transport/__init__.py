@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ._interfaces import Rest, Socket, SocketFactory
     from ._json_decoder import loads
     from ._printable import printable
-    from .net import Address, HostProbe, LookUp, NetworkChanges, host_probe_for, is_unanswered, look_up
+    from .net import Address, HostProbe, LookUp, NetworkChanges, has_no_address, host_probe_for, is_unanswered, look_up
 
 _MODULES: Dict[str, str] = {
     "Address": "net",
@@ -28,6 +28,7 @@ _MODULES: Dict[str, str] = {
     "SocketFactory": "_interfaces",
     "drop_frames": "_exception_chain",
     "exception_chain": "_exception_chain",
+    "has_no_address": "net",
     "host_probe_for": "net",
     "is_unanswered": "net",
     "loads": "_json_decoder",
@@ -45,6 +46,7 @@ __all__ = [
     "SocketFactory",
     "drop_frames",
     "exception_chain",
+    "has_no_address",
     "host_probe_for",
     "is_unanswered",
     "loads",

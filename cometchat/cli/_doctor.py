@@ -1,7 +1,7 @@
 """doctor: what works and what does not, step by step, and what to do about it
 
-The steps go from the bottom up, each with its time and verdict. The first failure ends it, and is explained: once, on
-standard output.
+The steps go from the bottom up, each with its time and verdict. The first failure is explained, and ends it. Only the
+network below the other hosts, as far as they are known, is still looked at.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import json
 import textwrap
 import time
 from datetime import datetime, timezone
-from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Tuple
+from functools import partial
+from typing import Any, Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Set, Tuple
 
 from cometchat import Client, CometChatException
 
@@ -89,15 +90,21 @@ def run(options: argparse.Namespace) -> int:
     return 0 if failure is None else 1
 
 
-_Step = Tuple[str, Callable[[], _Finding]]
+class _Step(NamedTuple):
+    """A step, and what it looks at: a group of hosts, or the whole client."""
+
+    name: str
+    run: Callable[[], _Finding]
+    group: str = ""
+    is_known: Callable[[], bool] = lambda: False
 
 
 def _walk(steps: List[_Step]) -> Iterator[_Result]:
-    """Do the steps up to the first failure."""
-    failed = False
+    """Do the steps up to the first failure, and then those of other hosts that are known."""
+    failed: Set[str] = set()
     carried = 0.0  # the time of a step that is timed with the next one
-    for name, step in steps:
-        if failed:
+    for name, step, group, is_known in steps:
+        if failed and (group in failed or not is_known()):
             yield _Result(name, "not tried")
             continue
         started = time.monotonic()
@@ -114,7 +121,8 @@ def _walk(steps: List[_Step]) -> Iterator[_Result]:
             text, advice = str(error), advice_for(error)
         took = carried + time.monotonic() - started
         carried = 0.0 if timed else took
-        failed = verdict == "failed"
+        if verdict == "failed":
+            failed.add(group)
         yield _Result(name, verdict, took if timed else None, one_line(text), advice)
 
 
@@ -160,7 +168,7 @@ def _as_object(
 
 
 def _explain(screen: Screen, title: str, text: str) -> None:
-    lines = textwrap.wrap(text, _WIDTH - 17)
+    lines = textwrap.wrap(text, _WIDTH - 17, break_on_hyphens=False)
     for number, line in enumerate(lines):
         screen.line((f"{title if number == 0 else '':<17}", "title"), line)
 
@@ -185,19 +193,20 @@ class _Examination:
     def steps(self) -> List[_Step]:
         """All steps in order: (name, what to do)."""
         return [
-            ("settings", self.settings),
-            ("API: DNS", lambda: self._probe(self._api, HostProbe.dns)),
-            ("API: TCP", lambda: self._probe(self._api, HostProbe.tcp)),
-            ("API: TLS", lambda: self._probe(self._api, HostProbe.tls)),
-            ("login", self.login),
-            ("jwt", self.jwt),
-            ("WebSocket: DNS", lambda: self._probe(self._socket, HostProbe.dns)),
-            ("WebSocket: TCP", lambda: self._probe(self._socket, HostProbe.tcp)),
-            ("WebSocket: TLS", lambda: self._probe(self._socket, HostProbe.tls)),
-            ("upgrade", self.upgrade),
-            ("authentication", self.authentication),
-            ("ping", self.ping),
+            _Step("settings", self.settings),
+            *self._layers("API", lambda: self._api),
+            _Step("login", self.login),
+            _Step("jwt", self.jwt),
+            *self._layers("WebSocket", lambda: self._socket),
+            _Step("upgrade", self.upgrade),
+            _Step("authentication", self.authentication),
+            _Step("ping", self.ping),
         ]
+
+    def _layers(self, group: str, probes: Callable[[], List[HostProbe]]) -> Iterator[_Step]:
+        """The network below one group of hosts."""
+        for name, layer in (("DNS", HostProbe.dns), ("TCP", HostProbe.tcp), ("TLS", HostProbe.tls)):
+            yield _Step(f"{group}: {name}", partial(self._probe, probes, layer), group, lambda: bool(probes()))
 
     def hosts(self) -> List[str]:
         """The hosts that the client uses, as ``host:port``, as far as they are known."""
@@ -225,6 +234,7 @@ class _Examination:
         info = self._client.connection_info()
         urls = [info.client_url] if self._account.auth_token else [info.admin_url, info.client_url]
         self._api = self._probes(urls)
+        self._socket = self._probes([info.websocket_url] if info.websocket_url else [])
         where = " and ".join(probe.name for probe in self._api)
         text = f"app {self._account.app_id} at {where}; login: {self._account.who}"
         region = self._account.region
@@ -286,10 +296,10 @@ class _Examination:
         probes = [HostProbe(url, self._ca_certs, self._timeout) for url in urls]
         return list({probe.name: probe for probe in probes}.values())
 
-    def _probe(self, probes: List[HostProbe], layer: Callable[[HostProbe], str]) -> _Finding:
+    def _probe(self, probes: Callable[[], List[HostProbe]], layer: Callable[[HostProbe], str]) -> _Finding:
         """One layer of each host. Skipped where it is for all of them; all that fail are named."""
         found, failed, skipped = [], [], None
-        for probe in probes:
+        for probe in probes():
             try:
                 found.append(layer(probe))
             except Skipped as reason:

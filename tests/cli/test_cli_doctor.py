@@ -142,9 +142,16 @@ def test_an_unknown_region_is_a_warning(capsys: pytest.CaptureFixture[str], monk
     output = capsys.readouterr().out
     steps = parse(output)
     assert steps["settings"].startswith("!") and "region 'usa' is not one of us, eu, in" in steps["settings"]
-    for host in ("app.api-usa.cometchat.io", "app.apiclient-usa.cometchat.io"):
-        assert f"no address for {host}" in steps["API: DNS"]
-        assert f"{host}:443" in output.splitlines()[-1]
+    hosts = output.partition("Hosts in use")[2].split()
+    for step, host in (
+        ("API: DNS", "app.api-usa.cometchat.io"),
+        ("API: DNS", "app.apiclient-usa.cometchat.io"),
+        ("WebSocket: DNS", "app.websocket-usa.cometchat.io"),
+    ):
+        assert f"no address for {host}" in steps[step]
+        assert f"{host}:443" in [name.rstrip(",") for name in hosts]
+    assert [name for name in STEPS if "not tried" not in steps[name]] == ["settings", "API: DNS", "WebSocket: DNS"]
+    assert "It fails at: API: DNS" in output
 
 
 def _options(sandbox: Sandbox) -> List[str]:

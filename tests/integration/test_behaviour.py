@@ -885,3 +885,20 @@ def test_a_peer_reads_what_the_client_sends_first(
     assert first[0]["body"]["auth"].count(".") == 2
     assert user is not None and user.auth_token not in str(first[0])
     assert rest in ([], [8])
+
+
+@pytest.mark.parametrize("region, is_told", [("usa", True), ("eu", False)])
+def test_a_login_in_an_unknown_region_names_the_known_ones(
+    monkeypatch: pytest.MonkeyPatch, region: str, is_told: bool
+) -> None:
+    """Its host has no address: the error says which regions CometChat names. In a known one that would mislead."""
+
+    def unknown(*args: object, **options: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with contextlib.closing(Client("app", AppSettings(region=region))) as client:
+        assert client.connection_info().websocket_url == f"wss://app.websocket-{region}.cometchat.io:443/"
+        with pytest.raises(CometChatException, match="DNS: no address for app.api") as caught:
+            client.login("me", auth_key="a-key")
+    assert ("CometChat names the regions us, eu, in, not 'usa'" in str(caught.value)) is is_told

@@ -173,3 +173,23 @@ def test_a_code_that_is_not_in_the_table_is_judged_on_a_reconnect_too(
     sandbox.heal()
     client.connect(DEADLINE)
     assert client.get_connection_status() == "connected"
+
+
+@pytest.mark.parametrize("code", ["ERR_SUBSCRIPTION_EXPIRED", "AUTH_ERR_INVALID_APPID", "ERR_PLAN_NEW"])
+def test_an_operators_code_in_the_answer_to_auth(
+    sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, code: str
+) -> None:
+    """As over HTTP: the jwt is not renewed, the attempts go on with long waits, and one warning tells what to do."""
+    client, heard = party.connected()
+    heard.clear()
+    renewals = len([request for request in sandbox.requests if request.method == "PUT"])
+    sandbox.refuse_auth(code=code)
+    sandbox.drop_connections()
+    assert eventually(lambda: any(error.code == code for error in heard.errors))
+    assert eventually(lambda: "The service refuses this app" in caplog.text)
+    assert client.get_connection_status() == "connecting" and renewals == len(
+        [request for request in sandbox.requests if request.method == "PUT"]
+    )
+    sandbox.heal()
+    client.connect(DEADLINE)
+    assert client.get_connection_status() == "connected"

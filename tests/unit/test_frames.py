@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import _protocol as frames
-from cometchat._protocol import EVENT_KINDS, AuthAnswer, EventKind, Ignored, Pong, ServerEvent
+from cometchat._protocol import EVENT_KINDS, AuthAnswer, ErrorKind, EventKind, Ignored, Pong, ServerEvent
 from cometchat.version import __version__
 
 RECORDED = json.loads((Path(__file__).parents[1] / "data" / "frames.json").read_text("utf-8"))
@@ -96,7 +96,7 @@ def test_each_frame_of_the_server_is_read(name, as_bytes):
     text = json.dumps(recorded)
     event = frames.decode(text.encode() if as_bytes else text)
     if name == "auth_ok":
-        assert event == AuthAnswer("200", "OK", None) and event.accepted and not event.transient
+        assert event == AuthAnswer("200", "OK", None) and event.accepted
     elif name == "pong":
         assert isinstance(event, Pong)
     else:
@@ -147,45 +147,46 @@ def test_any_frame_with_the_action_pong_is_a_pong(action, more):
 
 
 @pytest.mark.parametrize(
-    "body, accepted, transient",
+    "body, accepted, kind",
     [
-        ({"code": "200", "status": "OK"}, True, False),
-        ({"code": "200"}, True, False),
-        ({"code": 200}, True, False),
-        ({"status": "OK"}, True, False),
-        ({"status": "ok"}, True, False),
-        ({"status": "ERROR"}, False, False),
-        ({}, False, False),
-        ({"code": True}, False, False),
-        ({"code": None, "status": None}, False, False),
-        ({"code": "401", "status": "OK"}, False, False),
-        ({"code": 401, "status": "ERROR", "message": "no"}, False, False),
-        ({"code": "2000"}, False, False),
-        ({"code": "AUTH_ERR_TOKEN"}, False, False),
-        ({"code": "ERR_BRAND_NEW"}, False, False),
-        ({"code": "ERR_MISSION_FAILED"}, False, True),
-        ({"code": "ERR_SUBSCRIPTION_EXPIRED"}, False, True),
-        ({"code": "ERR_TOO_MANY_REQUESTS"}, False, True),
-        ({"code": "500"}, False, True),
-        ({"code": 503}, False, True),
-        ({"code": "429"}, False, True),
-        ({"code": "408"}, False, True),
-        ({"code": "5000"}, False, False),
-        ({"code": "5xx"}, False, False),
+        ({"code": "200", "status": "OK"}, True, None),
+        ({"code": "200"}, True, None),
+        ({"code": 200}, True, None),
+        ({"status": "OK"}, True, None),
+        ({"status": "ok"}, True, None),
+        ({"status": "ERROR"}, False, ErrorKind.CREDENTIAL),
+        ({}, False, ErrorKind.CREDENTIAL),
+        ({"code": True}, False, ErrorKind.CREDENTIAL),
+        ({"code": None, "status": None}, False, ErrorKind.CREDENTIAL),
+        ({"code": "401", "status": "OK"}, False, ErrorKind.CREDENTIAL),
+        ({"code": 401, "status": "ERROR", "message": "no"}, False, ErrorKind.CREDENTIAL),
+        ({"code": "2000"}, False, ErrorKind.CREDENTIAL),
+        ({"code": "AUTH_ERR_TOKEN"}, False, ErrorKind.CREDENTIAL),
+        ({"code": "ERR_BRAND_NEW"}, False, ErrorKind.CREDENTIAL),
+        ({"code": "ERR_MISSION_FAILED"}, False, ErrorKind.TEMPORARY),
+        ({"code": "ERR_SUBSCRIPTION_EXPIRED"}, False, ErrorKind.OPERATOR),
+        ({"code": "ERR_PLAN_BRAND_NEW"}, False, ErrorKind.OPERATOR),
+        ({"code": "ERR_TOO_MANY_REQUESTS"}, False, ErrorKind.RATE_LIMIT),
+        ({"code": "500"}, False, ErrorKind.TEMPORARY),
+        ({"code": 503}, False, ErrorKind.TEMPORARY),
+        ({"code": "429"}, False, ErrorKind.TEMPORARY),
+        ({"code": "408"}, False, ErrorKind.TEMPORARY),
+        ({"code": "5000"}, False, ErrorKind.CREDENTIAL),
+        ({"code": "5xx"}, False, ErrorKind.CREDENTIAL),
     ],
 )
-def test_what_an_answer_to_auth_means(body, accepted, transient):
-    """200, or OK without any code, is acceptance; 5xx, 408 and 429 are the server's trouble; the rest is refusal."""
+def test_what_an_answer_to_auth_means(body, accepted, kind):
+    """200, or OK without any code, is acceptance; 5xx, 408 and 429 are the server's trouble; others go by the code."""
     answer = frames.decode(json.dumps({"type": "auth", "body": body}))
     assert isinstance(answer, AuthAnswer)
-    assert (answer.accepted, answer.transient) == (accepted, transient)
+    assert answer.accepted is accepted and (accepted or answer.kind is kind)
 
 
 @pytest.mark.parametrize("frame", ['{"type":"auth"}', '{"type":"auth","body":null}', '{"type":"auth","body":"200"}'])
 def test_an_answer_to_auth_without_a_body_is_no_acceptance(frame):
     """The server has answered, and has not accepted: nobody has to wait for the time limit."""
     answer = frames.decode(frame)
-    assert isinstance(answer, AuthAnswer) and not answer.accepted and not answer.transient
+    assert isinstance(answer, AuthAnswer) and not answer.accepted and answer.kind is ErrorKind.CREDENTIAL
 
 
 MALFORMED = {

@@ -7,9 +7,21 @@ import time
 from typing import Callable, List, Optional, Sequence
 
 from ..._log import ClientLog
-from ..._protocol import AuthAnswer, Delivery, Event, EventKind, Ignored, Pong, Self, ServerEvent, decode, deliver
+from ..._protocol import (
+    AuthAnswer,
+    Delivery,
+    ErrorKind,
+    Event,
+    EventKind,
+    Ignored,
+    Pong,
+    Self,
+    ServerEvent,
+    decode,
+    deliver,
+)
 from ..._transport import loads
-from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, exception_for
+from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
 from .._account import Account
 from .._counters import Counters
 from ..delivery import Ephemeral, EventQueue, Inbox, Stored
@@ -104,14 +116,18 @@ class FrameRouter:
     def check_accepted(self, answer: AuthAnswer) -> None:
         """Check an answer to ``auth``.
 
-        :raises CometChatException: ``WS_AUTH_FAIL``, or ``WS_CONNECTION_FAIL`` if another attempt may succeed.
+        :raises CometChatException: ``WS_AUTH_FAIL``; ``WS_CONNECTION_FAIL`` if another attempt may succeed; the
+            answer's own code if an operator of the app must act first.
         """
         if answer.accepted:
             return
         said = self._shown(
             ", ".join(part for part in (answer.code, answer.status, answer.message) if part) or "no code"
         )
-        if answer.transient:
+        if answer.kind is ErrorKind.OPERATOR:
+            code = self._shown(answer.code or "")
+            raise ConnectionException(code, "The server refuses this app.", details=said)
+        if answer.kind in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT):
             raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate just now.", details=said)
         raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)
 

@@ -12,7 +12,7 @@ from typing import Any, Callable, ContextManager, Iterator, Optional
 import tenacity
 
 from ..._log import ClientLog
-from ..._protocol import ERROR_KINDS, ErrorKind, kind_of
+from ..._protocol import ErrorKind, code_kind, kind_of
 from ..._transport import HostProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
@@ -187,10 +187,10 @@ class RetrySeries:
 
 
 def known_kind(error: Optional[BaseException]) -> Optional[ErrorKind]:
-    """Return the kind of an error of the service; of this SDK's own, only if the table has it. None for the others."""
+    """Return the kind of an error of the service; of this SDK's own, only if the code is known. None for the others."""
     if not isinstance(error, CometChatException):
         return None
-    return ERROR_KINDS.get(error.code) if error.http_status is None else kind_of(error)
+    return code_kind(error.code) if error.http_status is None else kind_of(error)
 
 
 def _is_silence(failure: Optional[BaseException]) -> bool:

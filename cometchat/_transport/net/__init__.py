@@ -1,7 +1,15 @@
 """Bytes between this machine and a host: names, TCP, proxies, TLS, and what is wrong with them in plain words."""
 
 from ._dial import Connector, LookUp, dial, look_up
-from ._errors import LONGEST_RETRY_AFTER, DialFailed, is_timeout, network_reason, requested_wait, retry_after_seconds
+from ._errors import (
+    LONGEST_RETRY_AFTER,
+    DialFailed,
+    has_no_address,
+    is_timeout,
+    network_reason,
+    requested_wait,
+    retry_after_seconds,
+)
 from ._host_probe import Address, HostProbe, host_probe_for, is_unanswered
 from ._network_changes import NetworkChanges
 from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, read_proxy, resolve_route
@@ -43,6 +51,7 @@ __all__ = [
     "WakeUp",
     "client_context",
     "dial",
+    "has_no_address",
     "host_and_port",
     "host_probe_for",
     "is_timeout",

@@ -57,6 +57,11 @@ def is_timeout(error: BaseException) -> bool:
     return network_reason(error, "").startswith("timeout")
 
 
+def has_no_address(error: BaseException) -> bool:
+    """Return whether an error comes from a host's name that has no address."""
+    return any(isinstance(cause, socket.gaierror) for cause in exception_chain(error))
+
+
 def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
     if isinstance(cause, (BadBundle, BadClientCert)):
         return f"TLS: {cause}"
