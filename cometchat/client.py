@@ -228,6 +228,7 @@ class Client(Listening, Sending):
             fetched=core.inbox.fetched,
             queued=len(core.events),
             dropped=core.events.dropped,
+            dead_letters=core.outbox_delivery.dead_letters,
             rate_limit_remaining=core.account.rate_limit_remaining,
         )
 

@@ -41,6 +41,8 @@ class Stats:
     :ivar ping_round_trip: seconds, of the newest of them; None: none yet.
     :ivar ping_round_trip_mean: seconds, of all.
     :ivar last_errors: the newest ten, the newest last.
+    :ivar dead_letters: items of the outbox that this client has made dead letters. ``outbox.dead_letters()`` has those
+        that are kept.
     :ivar rate_limit_remaining: requests that the service still took in the minute of its newest answer; None if no
         answer has said it.
     """
@@ -60,6 +62,7 @@ class Stats:
     ping_round_trip: Optional[float]
     ping_round_trip_mean: Optional[float]
     last_errors: Tuple[PastError, ...]
+    dead_letters: int = 0
     rate_limit_remaining: Optional[int] = None
 
 

@@ -25,7 +25,7 @@ COLOURS = {
 }
 
 #: In every phase but CLOSED: said once below the drawing, since drawn they would hide the rest.
-EVERYWHERE = (Signal.DISCONNECT, Signal.CLOSE)
+EVERYWHERE = (Signal.DISCONNECT, Signal.CLOSE, Signal.LOGGED_OUT)
 
 
 def dot() -> str:
@@ -34,7 +34,7 @@ def dot() -> str:
         "digraph connection {",
         '  graph [rankdir=TB, fontname="Helvetica", labelloc=b, fontsize=11,',
         '    label="In every phase but closed: DISCONNECT leads to idle, CLOSE to closed; CONNECT elsewhere changes'
-        ' nothing.\\nColours are the public status."];',
+        ' nothing. From all but idle and closed, LOGGED_OUT leads to idle.\\nColours are the public status."];',
         '  node [shape=box, style="rounded,filled", fontname="Helvetica", fontsize=12];',
         '  edge [fontname="Helvetica", fontsize=9];',
     ]

@@ -11,8 +11,6 @@ from ._error_codes import ErrorKind, error_kind
 class EventKind(enum.Enum):
     """What may happen to an event on its way to the listeners."""
 
-    #: A change of the connection, the login or the outbox. Never dropped.
-    STATE = "state"
     #: The service stores this event. If the queue has no room for it, the client fetches it later.
     STORED = "stored"
     #: The service does not keep it. If too many wait, the oldest are dropped and counted.

@@ -48,13 +48,11 @@ class ConnectionMachine:
     """One client's connection. Not thread-safe: its owner holds a lock.
 
     :ivar phase: where it is.
-    :ivar epoch: the number of the socket, one more with each that is opened (0: none yet).
     :ivar renewed: the jwt has been renewed since the last accepted authentication, so that a second refusal is final.
     """
 
     def __init__(self) -> None:
         self.phase = Phase.IDLE
-        self.epoch = 0
         self.renewed = False
         self._online_since: Optional[float] = None
 
@@ -72,7 +70,7 @@ class ConnectionMachine:
         """Take one signal.
 
         :param now: monotonic seconds.
-        :param error: goes with FAILED, LOST and REFUSED, and with no other.
+        :param error: goes with the signals of WITH_ERROR, and with no other.
         :raises IllegalSignal: the phase has no row for it, or the error is missing or out of place.
         """
         old = self.phase
@@ -88,12 +86,10 @@ class ConnectionMachine:
             notifications.append(Notify(CALLBACKS[STATUS[old], STATUS[new]]))
         lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
         self.phase = new
-        self._remember(signal, old, new, now)
+        self._remember(signal, new, now)
         return Step(old, new, tuple(notifications), lived >= STABLE_AFTER, lived)
 
-    def _remember(self, signal: Signal, old: Phase, new: Phase, now: float) -> None:
-        if new is Phase.OPENING and old is not new:
-            self.epoch += 1
+    def _remember(self, signal: Signal, new: Phase, now: float) -> None:
         if signal is Signal.ACCEPTED:
             self._online_since = now
             self.renewed = False

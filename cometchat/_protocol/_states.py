@@ -61,6 +61,7 @@ class Signal(enum.Enum):
     RETRY = "retry"  # tenacity says: once more, after a wait
     RETRY_DUE = "retry_due"  # the wait is over
     GAVE_UP = "gave_up"  # tenacity says: stop
+    LOGGED_OUT = "logged_out"  # the login has ended by itself: no attempt may follow
     DISCONNECT = "disconnect"  # the user wants no connection
     CLOSE = "close"  # the client ends
 
@@ -94,6 +95,8 @@ _ROWS: Dict[Phase, Dict[Signal, Phase]] = {
 def _complete(rows: Dict[Phase, Dict[Signal, Phase]]) -> Dict[Tuple[Phase, Signal], Phase]:
     table = {(phase, signal): new for phase, row in rows.items() for signal, new in row.items()}
     for phase in Phase:
+        if phase not in (Phase.IDLE, Phase.CLOSED):
+            table[phase, Signal.LOGGED_OUT] = Phase.IDLE
         if phase is not Phase.CLOSED:
             table[phase, Signal.DISCONNECT] = Phase.IDLE
             table[phase, Signal.CLOSE] = Phase.CLOSED
@@ -129,7 +132,7 @@ CALLBACKS: Dict[Tuple[CometChatWSState, CometChatWSState], str] = {
 }
 
 #: The signals that carry the error which on_connection_error reports.
-WITH_ERROR: FrozenSet[Signal] = frozenset({Signal.FAILED, Signal.LOST, Signal.REFUSED})
+WITH_ERROR: FrozenSet[Signal] = frozenset({Signal.FAILED, Signal.LOGGED_OUT, Signal.LOST, Signal.REFUSED})
 
 #: The phases in which a socket may be used to send.
 UP: FrozenSet[Phase] = frozenset({Phase.ONLINE, Phase.THROTTLED})

@@ -70,9 +70,15 @@ class Counters:
         self._round_trips += round_trip
 
     def stats(
-        self, *, fetched: int, queued: int, dropped: int, rate_limit_remaining: Optional[int] = None
+        self,
+        *,
+        fetched: int,
+        queued: int,
+        dropped: int,
+        dead_letters: int = 0,
+        rate_limit_remaining: Optional[int] = None,
     ) -> Stats:
-        """Return all counts, with those of the inbox, the queue and the account."""
+        """Return all counts, with those of the inbox, the queue, the outbox and the account."""
         return Stats(
             attempts=self._attempts,
             connects=self._connects,
@@ -89,6 +95,7 @@ class Counters:
             ping_round_trip=self._round_trip,
             ping_round_trip_mean=self._round_trips / self._pings if self._pings else None,
             last_errors=tuple(self._errors),
+            dead_letters=dead_letters,
             rate_limit_remaining=rate_limit_remaining,
         )
 

@@ -126,7 +126,7 @@ class Lifecycle:
             if after is self.state or not self._account.holds(session):
                 return False
             error = copy_of(error)  # the caller raises the original
-            ended = self._connection.state.refuse(error)
+            ended = self._connection.state.end_login(error)
             self._account.leave()
             self._inbox.forget()
             self.state = after

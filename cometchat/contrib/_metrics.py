@@ -51,6 +51,7 @@ NOTHING = Stats(
     ping_round_trip=None,
     ping_round_trip_mean=None,
     last_errors=(),
+    dead_letters=0,
     rate_limit_remaining=None,
 )
 
@@ -230,6 +231,13 @@ METRICS: Tuple[Metric, ...] = (
         "{event}",
         "Events dropped because listeners were slow.",
         _one(lambda s: s.events_dropped),
+    ),
+    Metric(
+        "cometchat.dead_letters",
+        COUNTER,
+        "{item}",
+        "Items of the outbox that the service refused for good.",
+        _one(lambda s: s.dead_letters),
     ),
     Metric("cometchat.pings", COUNTER, "{ping}", "Pings that were answered.", _one(lambda s: s.pings)),
     Metric("cometchat.ping.time", COUNTER, "s", "Round trips of all pings, added up.", _one(_ping_time)),

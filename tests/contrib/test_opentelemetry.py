@@ -111,6 +111,7 @@ def test_a_collection_tells_what_happened(party: Party, sandbox: Sandbox, teleme
         "cometchat.messages.fetched": stats.messages_fetched,
         "cometchat.events.queued": stats.events_queued,
         "cometchat.events.dropped": stats.events_dropped,
+        "cometchat.dead_letters": stats.dead_letters,
         "cometchat.pings": stats.pings,
         "cometchat.ping.time": pytest.approx(stats.pings * (stats.ping_round_trip_mean or 0)),
         "cometchat.ping.round_trip": stats.ping_round_trip,

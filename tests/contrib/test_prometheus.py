@@ -117,6 +117,7 @@ def test_a_scrape_tells_what_happened(party: Party, sandbox: Sandbox, registry: 
     assert seen.value("cometchat_messages_fetched_total") == 0
     assert seen.value("cometchat_events_queued") == 0
     assert seen.value("cometchat_events_dropped_total") == 0
+    assert seen.value("cometchat_dead_letters_total") == 0
     assert seen.value("cometchat_pings_total") == stats.pings >= 2
     assert seen.value("cometchat_ping_round_trip_seconds") == stats.ping_round_trip
     assert seen.value("cometchat_ping_round_trip_mean_seconds") == stats.ping_round_trip_mean

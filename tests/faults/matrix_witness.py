@@ -82,7 +82,6 @@ class Replay:
         self._witness = witness
         self._contract = Contract()
         self._taken = 0
-        self._login_ended = False
 
     def status(self) -> str:
         """The model's status by now. It has to allow every signal, and to owe the listeners the same."""
@@ -90,9 +89,9 @@ class Replay:
             assert self._contract.allows(signal.name), f"{signal} in {vars(self._contract)}"
             owed = self._contract.take(signal.name)
             assert [notify.method for notify in step.notifications] == owed, f"{step}, not {owed}"
-            assert signal is not Signal.GAVE_UP or self._login_ended, "nobody has told it to stop"
-            errors = [notify.error.code for notify in step.notifications if notify.error is not None]
-            self._login_ended = signal is Signal.LOST and errors == ["AUTH_ERR_AUTH_TOKEN_NOT_FOUND"]
+            assert signal is not Signal.GAVE_UP, "no strategy has told it to stop"
+            if signal is Signal.LOGGED_OUT:
+                assert step.notifications[0].error.code == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND", step
             if signal in (Signal.FAILED, Signal.REFUSED):
                 error = step.notifications[0].error
                 is_final = error is not None and error.code in FINAL_CODES

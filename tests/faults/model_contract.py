@@ -31,7 +31,6 @@ class Contract:
     def __init__(self) -> None:
         self.closed = self.wanted = self.waiting = self.up = self.throttled = False
         self.step: Optional[str] = None
-        self.sockets = 0
         self.renewed = False
         self.up_since = 0.0
 
@@ -62,6 +61,7 @@ class Contract:
                 "RENEWED": self.step == "renewing",
                 "FAILED": self.step is not None,
                 "REFUSED": self.step is not None,
+                "LOGGED_OUT": self.wanted,
                 "THROTTLED": self.up and not self.throttled,
                 "RESTORED": self.up and self.throttled,
                 "LOST": self.up,
@@ -75,7 +75,7 @@ class Contract:
         """What the listeners are owed for a signal that is allowed."""
         before = self.status
         getattr(self, f"_{signal.lower()}")(now)
-        reports = ["on_connection_error"] if signal in ("FAILED", "REFUSED", "LOST") else []
+        reports = ["on_connection_error"] if signal in ("FAILED", "REFUSED", "LOST", "LOGGED_OUT") else []
         return reports + ([REPORTS[self.status]] if self.status != before else [])
 
     def restarts(self, signal: str, now: float) -> bool:
@@ -84,7 +84,6 @@ class Contract:
 
     def _attempt(self) -> None:
         self.waiting, self.step = False, "opening"
-        self.sockets += 1
 
     def _end(self) -> None:
         self.wanted = self.waiting = self.up = self.throttled = self.renewed = False
@@ -131,6 +130,9 @@ class Contract:
         self._attempt()
 
     def _gave_up(self, now: float) -> None:
+        self._end()
+
+    def _logged_out(self, now: float) -> None:
         self._end()
 
     def _disconnect(self, now: float) -> None:

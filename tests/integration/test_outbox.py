@@ -149,6 +149,7 @@ def test_poison_goes_to_the_dead_letters(sandbox: Sandbox, party: Party) -> None
     assert [what for what, _, _ in heard.wait_for(3)] == ["delivered", "failed", "delivered"]
     assert heard.results[1][2].code == "ERR_UID_NOT_FOUND"
     (dead,) = client.outbox.dead_letters()
+    assert client.stats().dead_letters == 1
     assert (dead.muid, dead.error.code) == (muid, "ERR_UID_NOT_FOUND")
     assert isinstance(dead.message, TextMessage) and dead.message.text == "lost"
     assert dead.failed_at >= dead.put_at > 0

@@ -114,19 +114,19 @@ def test_a_refused_login_ends_each_phase_and_says_why(house: House, phase: Phase
     """Promise 8, whichever call met the refusal: the reason, then ``on_disconnected``; and connect() can raise it."""
     generation = house.in_phase(phase)
     house.posted()
-    assert house.state.refuse(REFUSED) is generation
-    before = ["on_connecting"] if phase is Phase.LOST else []
-    assert house.names() == [*before, "on_connection_error", "on_disconnected"]
+    assert house.state.end_login(REFUSED) is generation
+    # A listener of a lost connection has heard of the disconnect already.
+    assert house.names() == ["on_connection_error", *(["on_disconnected"] if phase is not Phase.LOST else [])]
     assert not house.state.wanted and not house.state.is_current(generation)
     assert house.state.status == "disconnected"
     assert house.state.why_stopped() == (REFUSED, REFUSED)
-    assert house.state.refuse(REFUSED) is None and house.names() == []
+    assert house.state.end_login(REFUSED) is None and house.names() == []
 
 
 def test_a_refused_login_without_a_connection_has_nothing_to_end(house: House) -> None:
-    assert house.state.refuse(REFUSED) is None
+    assert house.state.end_login(REFUSED) is None
     house.state.end(Signal.CLOSE)
-    assert house.state.refuse(REFUSED) is None and house.names() == []
+    assert house.state.end_login(REFUSED) is None and house.names() == []
 
 
 AGES: Dict[str, Callable[[ConnectionState], object]] = {

@@ -64,7 +64,7 @@ def test_nothing_has_happened_yet(counted: Counted) -> None:
     """Zero, empty, or None."""
     assert dataclasses.asdict(counted.stats) == {
         **dict.fromkeys(("attempts", "connects", "frames_received", "bytes_received", "frames_ignored"), 0),
-        **dict.fromkeys(("messages_fetched", "events_queued", "events_dropped", "pings"), 0),
+        **dict.fromkeys(("messages_fetched", "events_queued", "events_dropped", "dead_letters", "pings"), 0),
         **dict.fromkeys(("failures", "drops", "close_codes"), {}),
         **{"ping_round_trip": None, "ping_round_trip_mean": None, "last_errors": (), "rate_limit_remaining": None},
     }
@@ -165,8 +165,9 @@ def test_frames_and_pings(counted: Counted) -> None:
 
 def test_what_others_count_is_passed_on(counted: Counted) -> None:
     """The inbox counts what it fetched, the queue what waits and what it dropped."""
-    stats = counted.counters.stats(fetched=1, queued=2, dropped=3, rate_limit_remaining=4)
+    stats = counted.counters.stats(fetched=1, queued=2, dropped=3, dead_letters=5, rate_limit_remaining=4)
     assert (stats.messages_fetched, stats.events_queued, stats.events_dropped) == (1, 2, 3)
+    assert stats.dead_letters == 5
     assert stats.rate_limit_remaining == 4
 
 

@@ -30,7 +30,7 @@ class FakeConnection:
     """The connection: counts its generations, and writes what is asked of it into ``calls``."""
 
     def __init__(self, calls: List[str]) -> None:
-        self.state = SimpleNamespace(number=0, wanted=False, refuse=self._refuse)
+        self.state = SimpleNamespace(number=0, wanted=False, end_login=self._refuse)
         self.calls = calls
         self.on_disconnect: Callable[[], None] = lambda: None
         self.no_thread: Optional[CometChatException] = None

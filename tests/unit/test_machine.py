@@ -1,4 +1,4 @@
-"""The machine that walks the tables: notifications, epochs, the one renewal, the count of attempts."""
+"""The machine that walks the tables: notifications, the one renewal, the count of attempts."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def machine():
 
 
 def test_a_new_machine_is_idle(machine):
-    """It begins disconnected, without a socket, and without a renewed jwt."""
+    """It begins disconnected, and without a renewed jwt."""
     assert (machine.phase, machine.status) == (Phase.IDLE, CometChatWSState.DISCONNECTED)
-    assert (machine.epoch, machine.renewed) == (0, False)
+    assert not machine.renewed
 
 
 @pytest.mark.parametrize(
@@ -55,6 +55,9 @@ def test_a_new_machine_is_idle(machine):
         (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "CONNECT", ["on_connecting"]),
         (["CONNECT", "FAILED"], "RETRY_DUE", []),
         (["CONNECT", "FAILED"], "GAVE_UP", ["on_disconnected"]),
+        (["CONNECT", "OPENED", "ACCEPTED"], "LOGGED_OUT", ["on_connection_error", "on_disconnected"]),
+        (["CONNECT", "FAILED"], "LOGGED_OUT", ["on_connection_error", "on_disconnected"]),
+        (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "LOGGED_OUT", ["on_connection_error"]),
         (["CONNECT", "OPENED", "ACCEPTED"], "DISCONNECT", ["on_disconnected"]),
         (["CONNECT", "OPENED", "ACCEPTED", "LOST"], "DISCONNECT", []),
         ([], "DISCONNECT", []),
@@ -91,26 +94,6 @@ def test_an_error_that_is_missing_or_out_of_place_is_illegal(machine, old, signa
         with pytest.raises(IllegalSignal, match=f"{signal.name} {'with an' if with_error else 'without an'} error"):
             machine.handle(signal, 0.0, ERROR if with_error else None)
         assert vars(machine) == before
-
-
-@pytest.mark.parametrize(
-    "signals, epoch",
-    [
-        (["CONNECT"], 1),
-        (["CONNECT", "CONNECT"], 1),
-        (["CONNECT", "OPENED", "ACCEPTED"], 1),
-        (["CONNECT", "FAILED", "RETRY_DUE"], 2),
-        (["CONNECT", "FAILED", "CONNECT"], 2),
-        (["CONNECT", "OPENED", "STALE", "RENEWED"], 2),
-        (["CONNECT", "OPENED", "ACCEPTED", "LOST", "CONNECT"], 2),
-        (["CONNECT", "DISCONNECT", "CONNECT"], 2),
-        (["CONNECT", "OPENED", "ACCEPTED", "THROTTLED", "RESTORED"], 1),
-    ],
-)
-def test_the_epoch_counts_the_sockets(machine, signals, epoch):
-    """The epoch is one more with every socket that is opened, and with nothing else."""
-    drive(machine, *signals)
-    assert machine.epoch == epoch
 
 
 RENEWED = ["CONNECT", "OPENED", "STALE", "RENEWED"]

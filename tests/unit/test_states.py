@@ -27,6 +27,8 @@ ROWS = {
 for _phase, _row in ROWS.items():
     _row.update(DISCONNECT="IDLE", CLOSE="CLOSED")
     _row.setdefault("CONNECT", _phase)
+    if _phase != "IDLE":
+        _row.update(LOGGED_OUT="IDLE")
 ROWS["CLOSED"] = {}
 
 STATUSES = {
@@ -155,7 +157,7 @@ def test_every_phase_can_be_reached():
 
 def test_errors_go_with_failures_only():
     """FAILED, LOST and REFUSED carry an error, no other does; a socket may be used in ONLINE and THROTTLED."""
-    assert {signal.name for signal in WITH_ERROR} == {"FAILED", "LOST", "REFUSED"}
+    assert {signal.name for signal in WITH_ERROR} == {"FAILED", "LOGGED_OUT", "LOST", "REFUSED"}
     assert {phase.name for phase in UP} == {"ONLINE", "THROTTLED"}
 
 
@@ -196,7 +198,7 @@ def test_promise_3_a_loss_reads_disconnected_connecting_connected(choices):
         if signal is Signal.LOST:
             assert methods(step) == ["on_connection_error", "on_disconnected"]
             cycle = ["disconnected"]
-        elif signal in (Signal.GAVE_UP, Signal.REFUSED):
+        elif signal in (Signal.GAVE_UP, Signal.REFUSED, Signal.LOGGED_OUT):
             cycle = []
         elif cycle and STATUS[step.old] is not STATUS[step.new]:
             cycle.append(machine.status.value)
@@ -216,7 +218,7 @@ def test_promise_3_a_failed_attempt_is_an_error_and_no_change(choices):
         elif signal is Signal.REFUSED:
             assert methods(step) == ["on_connection_error", "on_disconnected"]
         else:
-            assert ("on_connection_error" in methods(step)) == (signal is Signal.LOST)
+            assert ("on_connection_error" in methods(step)) == (signal in (Signal.LOST, Signal.LOGGED_OUT))
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ import time
 from typing import Any, Callable, FrozenSet, List, Optional, Tuple
 
 from ..._log import ClientLog
-from ..._protocol import STATUS, UP, WITH_ERROR, CometChatWSState, ConnectionMachine, Phase, Signal, Step
+from ..._protocol import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 from ...exceptions import CometChatException, client_closed
 from .._counters import Counters
 from .._registry import CONNECTION, ListenerRegistry
@@ -47,14 +47,6 @@ logger = logging.getLogger("cometchat.connection")
 
 #: The phases in which no connection is wanted.
 _UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
-
-#: Phase -> the signals that lead from it to IDLE with an error; from any other phase it is REFUSED.
-_REFUSING = {
-    Phase.ONLINE: (Signal.LOST, Signal.GAVE_UP),
-    Phase.THROTTLED: (Signal.LOST, Signal.GAVE_UP),
-    Phase.LOST: (Signal.CONNECT, Signal.REFUSED),
-    Phase.BACKOFF: (Signal.RETRY_DUE, Signal.REFUSED),
-}
 
 
 class PhaseWaiter:
@@ -244,21 +236,17 @@ class ConnectionState:
             elif phase is not None and phase is not Phase.BACKOFF:
                 self.signal(generation, Signal.FAILED, error)
 
-    def refuse(self, error: CometChatException) -> Optional[Generation]:
+    def end_login(self, error: CometChatException) -> Optional[Generation]:
         """End the attempts or the connection, since the login has ended. Logs nothing: the caller may hold the lock.
 
         :param error: reported as the reason.
         :returns: the generation that was ended, or None if there was none. The caller interrupts it.
         """
         with self.lock:
-            generation, phase = self.newest, self._machine.phase
+            generation = self.newest
             if generation is None or not self.wanted:
                 return None
-            # The same way as an attempt that begins now and is refused, or a connection that breaks for good.
-            now = self._clock()
-            signals = _REFUSING.get(phase, (Signal.REFUSED,))
-            steps = [self._machine.handle(each, now, error if each in WITH_ERROR else None) for each in signals]
-            self._apply(*steps)
+            self._apply(self._machine.handle(Signal.LOGGED_OUT, self._clock(), error))
             self._stopped_by = error
             return generation
 

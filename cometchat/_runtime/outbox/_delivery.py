@@ -141,6 +141,8 @@ class OutboxDelivery:
         self._jitter = jitter
         self._wait = wait
         self._clock = clock
+        #: Items that this object has made dead letters.
+        self.dead_letters = 0
         self._thread = ServiceThread(name, self._work, wanted=self._is_open, wait=self._wait_for_end)
         self._closing = Wakeup()
         self._wake = Wakeup()  # there may be something to send
@@ -364,6 +366,7 @@ class OutboxDelivery:
 
     def _bury(self, owner: Owner, item: Item, error: CometChatException) -> None:
         dropped = self._store.bury(owner, item, error)
+        self.dead_letters += 1
         self._log.warning("An item of the outbox can't be sent, it is a dead letter now: %s", error)
         if dropped:
             self._log.warning("There are too many dead letters: the %d oldest were discarded.", dropped)

@@ -253,13 +253,6 @@ class OutboxStore:
             for row in rows
         ]
 
-    def dead_count(self, owner: Owner) -> int:
-        """Return how many dead letters there are."""
-        if self.path is None and self._connection is None and not self._closed:
-            return 0
-        query = "SELECT count(*) FROM dead_letters WHERE app_id = ? AND uid = ? AND failed_at >= ?"
-        return self._count(query, (*owner, self._wall_clock() - MAX_DEAD_AGE))
-
     def revive(self, owner: Owner, muid: str) -> bool:
         """Make a dead letter an item again, the newest.
 

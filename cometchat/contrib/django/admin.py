@@ -29,6 +29,7 @@ _FIGURES: Mapping[str, Tuple[str, str]] = {
     "messages_fetched": ("Missed messages fetched", ""),
     "events_queued": ("Events that wait for receivers", ""),
     "events_dropped": ("Events dropped, receivers too slow", ""),
+    "dead_letters": ("Items of the outbox refused for good", ""),
     "pings": ("Pings answered", ""),
     "ping_round_trip": ("Newest round trip", "s"),
     "ping_round_trip_mean": ("Mean round trip", "s"),
