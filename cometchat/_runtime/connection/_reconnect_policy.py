@@ -160,11 +160,11 @@ class RetrySeries:
                 wake.set()
 
         began = policy.clock()
-        with policy.network_watch(on_return):
-            if probe is None:
+        if probe is not None:  # the host's own answer counts, not another network of this machine
+            self._look(probe, wake, began + seconds, on_return)
+        else:
+            with policy.network_watch(on_return):
                 nap(seconds)
-            else:
-                self._look(probe, wake, began + seconds, on_return)
         if returned.is_set():
             self._state.rearm(self._generation)
             # Many clients may be on this machine: not all in the same moment.
