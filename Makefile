@@ -47,7 +47,7 @@ LOOP := tests/unit tests/integration
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check check-oldest test soak bench lint docs package clean
+.PHONY: help demo check check-oldest debian test soak bench lint docs package clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -73,6 +73,11 @@ else
 	@$(TEST)/bin/coverage combine -q
 	@$(TEST)/bin/coverage report $(if $(ARGS),--fail-under=0)
 endif
+
+# SUITE=sid has the newest Python.
+SUITE ?= trixie
+debian:  ## run the unit and integration tests in a Debian chroot, with Debian's packages (needs root, debootstrap)
+	.ci/debian $(SUITE) $(PARALLEL) $(if $(ARGS),$(ARGS),$(LOOP))
 
 # The figures of docs/reliability.rst: the same tests as in `make test`, longer, one after the other, and a table.
 soak: export COMETCHAT_SOAK = 1
