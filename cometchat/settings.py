@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
 from urllib.parse import urlsplit
 
+from ._environment import name_variable, read_fields
 from ._fields import plain_text
 from ._paths import checked_path
-from .exceptions import invalid, invalid_value, missing
+from .exceptions import InvalidArgumentException, invalid, invalid_value, missing
 
 if TYPE_CHECKING:
     from .status_store import StatusStore
@@ -181,6 +182,32 @@ class AppSettings:
         given = {name: value for name, value in locals().items() if name != "self"}
         for name, value in _checked(given).items():
             object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_env(cls, prefix: str = "COMETCHAT_", **overrides: Any) -> AppSettings:
+        """Make settings from the environment's variables; ``overrides`` go before them. An empty variable is not set.
+
+        ``COMETCHAT_REGION``, ``_ADMIN_HOST``, ``_CLIENT_HOST``, ``_CA_CERTS``, ``_CONNECT_TIMEOUT``, ``_AUTH_TIMEOUT``,
+        ``_PING_INTERVAL`` and ``_PONG_TIMEOUT`` (seconds) are those that the command line reads too. Programs alone
+        read ``COMETCHAT_SUBSCRIPTION_TYPE``, ``_ROLES`` (names with commas between them), ``_OUTBOX_PATH``, and
+        ``_SESSION_PATH``: the file of a :class:`FileSessionStore`.
+
+        ::
+
+            client = Client(os.environ["COMETCHAT_APP_ID"], AppSettings.from_env())
+
+        :param prefix: of the variables, in place of ``COMETCHAT_``.
+        :param overrides: fields of AppSettings.
+        :raises CometChatException: as AppSettings; the message names the variable.
+        """
+        fields = {**read_fields(os.environ, prefix), **overrides}
+        try:
+            return cls(**fields)
+        except InvalidArgumentException as error:
+            if error.name in overrides:
+                raise
+            wrong = name_variable(error, prefix)
+        raise wrong
 
     def __eq__(self, other: object) -> bool:
         return self._key() == other._key() if isinstance(other, AppSettings) else NotImplemented

@@ -35,6 +35,7 @@ FLOORS: Dict[str, float] = {
     "status_store": 0.2,
     "_protocol": 1,
     "session_store": 1.1,
+    "_environment": 1.2,
     "settings": 2,
     "_transport": 2.1,
     "_runtime": 3,
@@ -304,8 +305,8 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 #: Attributes by which a library takes a callable: sqlite3 has no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: What floor 5 may use beside public names: there is one protocol for forks, one log and one backoff.
-SHARED = ("cometchat._fork", "cometchat._log", "cometchat._runtime._threads")
+#: What floor 5 may use beside public names: one protocol for forks, one table of variables, one log, one backoff.
+SHARED = ("cometchat._fork", "cometchat._environment", "cometchat._log", "cometchat._runtime._threads")
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 from dataclasses import dataclass, field
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from cometchat import AppSettings, Client, InvalidArgumentException, User
+from cometchat._environment import SERVICE, read_fields
 
 from ._errors import UsageError
+
+#: Of the environment's variables.
+_PREFIX = "COMETCHAT_"
 
 
 def add_account_options(parser: argparse.ArgumentParser) -> None:
@@ -31,19 +35,24 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
         help="host[:port][/path] or an address, in place of the app's own ($COMETCHAT_ADMIN_HOST)",
     )
     group.add_argument("--client-host", metavar="HOST", help="the same for the client API ($COMETCHAT_CLIENT_HOST)")
-    group.add_argument("--ca-certs", metavar="FILE", help="CA bundle to trust, such as a sandbox's certificate")
+    group.add_argument(
+        "--ca-certs", metavar="FILE", help="CA bundle to trust, such as a sandbox's certificate ($COMETCHAT_CA_CERTS)"
+    )
 
 
 @dataclass(frozen=True)
 class Account:
-    """An app and a credential of one of its users."""
+    """An app and a credential of one of its users.
+
+    :ivar fields: of AppSettings, beside the region.
+    """
 
     app_id: str
     region: Optional[str]
     uid: Optional[str]
     auth_key: Optional[str] = field(repr=False)
     auth_token: Optional[str] = field(repr=False)
-    hosts: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def secrets(self) -> List[str]:
@@ -57,7 +66,7 @@ class Account:
 
     def settings(self, **overrides: Any) -> AppSettings:
         """The settings of a client for this account."""
-        return AppSettings(region=self.region, **{**self.hosts, **overrides})
+        return AppSettings(region=self.region, **{**self.fields, **overrides})
 
     def login(self, client: Client) -> User:
         """Log the client in."""
@@ -73,20 +82,13 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     """
     values = os.environ if environ is None else environ
     app_id = options.app_id or values.get("COMETCHAT_APP_ID")
-    region = options.region or values.get("COMETCHAT_REGION") or None
     uid = options.uid or values.get("COMETCHAT_UID") or None
-    hosts = {
-        "admin_host": options.admin_host or values.get("COMETCHAT_ADMIN_HOST"),
-        "client_host": options.client_host or values.get("COMETCHAT_CLIENT_HOST"),
-        "ca_certs": options.ca_certs,
-    }
-    hosts = {name: value for name, value in hosts.items() if value}
-    for name in ("admin_host", "client_host"):
-        _check_host(name, hosts.get(name))
+    fields = _fields(options, values)
+    region = fields.pop("region", None)
     auth_key, auth_token = _credential(options, values)
     if not app_id:
         raise UsageError("no app id: give --app-id or set COMETCHAT_APP_ID")
-    if not region and not ("admin_host" in hosts and "client_host" in hosts):
+    if not region and not ("admin_host" in fields and "client_host" in fields):
         raise UsageError("no region: give --region or set COMETCHAT_REGION, or give --admin-host and --client-host")
     if not auth_key and not auth_token:
         raise UsageError(
@@ -94,19 +96,34 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
         )
     if auth_key and not uid:
         raise UsageError("an auth key needs a user: give --uid or set COMETCHAT_UID")
-    return Account(app_id, region, uid, auth_key, auth_token, hosts)
+    return Account(app_id, region, uid, auth_key, auth_token, fields)
 
 
-def _check_host(name: str, address: Any) -> None:
-    """Let the settings check an address, and say which option or variable gave a wrong one.
+def _fields(options: argparse.Namespace, values: Mapping[str, str]) -> Dict[str, Any]:
+    """Return the fields of AppSettings that options and environment name together.
 
-    :raises UsageError: such as for ``htp:/bad``.
+    :raises UsageError: an address or a timeout is wrong, such as ``--admin-host htp:/bad``.
     """
     try:
-        AppSettings(region="us", **{name: address})
+        fields = read_fields(values, _PREFIX, SERVICE)
     except InvalidArgumentException as error:
-        option, variable = f"--{name.replace('_', '-')}", f"COMETCHAT_{name.upper()}"
-        raise UsageError(f"{option} ({variable}): {error.message}") from error
+        raise UsageError(error.message) from error
+    for name in ("region", "admin_host", "client_host", "ca_certs"):
+        if getattr(options, name):
+            fields[name] = getattr(options, name)
+    for name in fields.keys() - {"region", "ca_certs"}:  # of these ``doctor`` tells more
+        _check_field(name, fields[name], given=getattr(options, name, None))
+    return fields
+
+
+def _check_field(name: str, value: Any, given: Optional[str]) -> None:
+    """Let the settings check a value, and say which option or variable gave a wrong one."""
+    try:
+        AppSettings(**{"region": "us", name: value})
+    except InvalidArgumentException as error:
+        option, variable = f"--{name.replace('_', '-')}", _PREFIX + name.upper()
+        where = f"{option} ({variable})" if given else variable
+        raise UsageError(f"{where}: {error.message}") from error
 
 
 def _credential(options: argparse.Namespace, values: Mapping[str, str]) -> Tuple[Optional[str], Optional[str]]:

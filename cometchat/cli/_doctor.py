@@ -238,7 +238,8 @@ class _Examination:
         where = " and ".join(probe.name for probe in self._api)
         text = f"app {self._account.app_id} at {where}; login: {self._account.who}"
         region = self._account.region
-        if region is not None and region not in _REGIONS and not self._account.hosts:
+        overridden = {"admin_host", "client_host"} & set(self._account.fields)
+        if region is not None and region not in _REGIONS and not overridden:
             return _Finding(f"{text}; region {region!r} is not one of {', '.join(_REGIONS)}: is it your own?", "warn")
         return _Finding(text)
 

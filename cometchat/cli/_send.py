@@ -104,7 +104,7 @@ def default_outbox() -> str:
 
 def session_path(outbox: str, account: Account) -> str:
     """The file of an account's login: beside the outbox, which all accounts share."""
-    where = (account.region or "", str(account.hosts.get("client_host", "")))
+    where = (account.region or "", str(account.fields.get("client_host", "")))
     who = (account.app_id, account.auth_token or account.uid or "")
     return f"{outbox}.{hashlib.sha256(chr(0).join(who + where).encode()).hexdigest()[:16]}.session"
 

@@ -214,6 +214,26 @@ def test_the_hosts_come_from_the_environment(
     assert main(["watch", "--until", "connected", "--timeout", "10", *account]) == 0
 
 
+def test_a_wrong_variable_is_wrong_usage(
+    account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Timeouts come from the environment too; the line names a wrong variable."""
+    for text in ("soon", "0"):
+        monkeypatch.setenv("COMETCHAT_PONG_TIMEOUT", text)
+        assert main(["watch", *account, "--until", "connected", "--timeout", "10"]) == 2
+        assert "COMETCHAT_PONG_TIMEOUT" in one_line(capsys.readouterr().err)
+
+
+def test_the_files_of_a_bot_are_left_to_it(
+    account: List[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A command in a bot's environment uses neither its outbox nor its login."""
+    monkeypatch.setenv("COMETCHAT_OUTBOX_PATH", str(tmp_path / "outbox.db"))
+    monkeypatch.setenv("COMETCHAT_SESSION_PATH", str(tmp_path / "session.json"))
+    assert main(["watch", *account, "--until", "connected", "--timeout", "10"]) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_environment_s_token_is_taken(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
