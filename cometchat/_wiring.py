@@ -21,8 +21,9 @@ from ._runtime._host_addresses import ADDRESSES
 from ._runtime._lifecycle import Lifecycle
 from ._runtime._network_watch import NETWORK
 from ._runtime._registry import ListenerRegistry
+from ._runtime._running import run_until
 from ._runtime._sender import Sender
-from ._runtime._threads import on_service_thread
+from ._runtime._threads import Wakeup, on_service_thread
 from ._runtime.connection import (
     Channel,
     Connection,
@@ -64,6 +65,8 @@ class Core(_fork.ForkSafeDefaults):
         self._settings = settings
         self._registry = registry
         self._connects_after_fork = self._warned_of_presence = False
+        #: Set when the client ends, or is to end. The same in the child of a fork, whose main thread may wait for it.
+        self.ended = Wakeup()
         self._assemble()
         _fork.register(_fork.Layer.CLIENT, self)
         if settings.subscription_type == "NONE" and registry.audience("user").entries:
@@ -208,6 +211,10 @@ class Core(_fork.ForkSafeDefaults):
         """The client has threads."""
         return self.dispatcher.started and not self.lifecycle.closed
 
+    def run_forever(self) -> None:
+        """Wait for the end, and close; see ``Client.run_forever``."""
+        run_until(self.ended, self.close)
+
     def close(self) -> None:
         """End the client; see ``Client.close``."""
         if not self.connection.hand_over_if_interrupted(self.close):
@@ -218,6 +225,7 @@ class Core(_fork.ForkSafeDefaults):
         """Let all threads end. Does not wait. Producers stop before the dispatcher, which delivers what they posted."""
         if self.lifecycle.close():
             self._warn_of_unsent_items()
+        self.ended.set()
         self.outbox_delivery.close()
         self.connection.close(at_exit=at_exit)
         self.dispatcher.close()  # its thread ends after the outbox thread

@@ -89,6 +89,11 @@ class CometChat:
         cls._shared().close()
 
     @classmethod
+    def run_forever(cls) -> None:
+        """See :meth:`Client.run_forever`. An :meth:`init` that closes the client ends it, too."""
+        cls._shared().run_forever()
+
+    @classmethod
     def login(cls, uid: str, auth_key: str) -> User:
         """See :meth:`Client.login`."""
         return cls._shared().login(uid, auth_key)

@@ -234,6 +234,23 @@ class Client(Listening, Sending):
 
     # --- end
 
+    def run_forever(self) -> None:
+        """Block until :meth:`close`, SIGINT or SIGTERM; then close the client and return. For scripts and bots.
+
+        ::
+
+            client.login("cometchat-uid-1", "AUTH_KEY")
+            client.run_forever()
+
+        In the main thread it handles both signals, and restores their handlers before it returns. In another thread
+        only ``close()`` ends it. ``close()`` may be called anywhere: on another thread, in a callback, in a signal
+        handler, and before this call, which then returns at once. While it waits it uses no CPU. Raises nothing.
+
+        A refused credential ends the connection, not this call: see ``on_connection_error``.
+        """
+        self._core.check_process()
+        self._core.run_forever()
+
     def close(self) -> None:
         """Disconnect and end the threads; the object is done. Again: nothing.
 

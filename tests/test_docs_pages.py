@@ -188,26 +188,29 @@ def test_a_script_that_sends_for_sure(
     assert texts(sandbox) == ["Backup done"] * 3 and logins(sandbox) == 1
 
 
-def test_a_script_that_runs_for_months(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_script_that_runs_for_months(
+    sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It logs what it hears, and SIGTERM ends it, with a close frame."""
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = [signal.getsignal(number) for number in numbers]
+    for name, value in (("APP_ID", sandbox.app_id), ("UID", ME), ("AUTH_KEY", sandbox.auth_key)):
+        monkeypatch.setenv(f"COMETCHAT_{name}", value)
+    for name in ("ADMIN_HOST", "CLIENT_HOST"):
+        monkeypatch.setenv(f"COMETCHAT_{name}", sandbox.url)
+    before = signal.getsignal(signal.SIGTERM)
 
     def others() -> None:
         assert sandbox.wait_for_connections(1, DEADLINE)
         sandbox.send_message(OTHER, ME, "Hello")
         assert sandbox.wait_until(lambda: f"{OTHER} says Hello" in caplog.messages or poll(sandbox), DEADLINE)
+        assert sandbox.wait_until(lambda: signal.getsignal(signal.SIGTERM) is not before or poll(sandbox), DEADLINE)
         os.kill(os.getpid(), signal.SIGTERM)
 
     other_side = threading.Thread(target=others, name="test-others", daemon=True)
-    try:
-        with caplog.at_level(logging.INFO):
-            other_side.start()
-            exec(with_stand_ins(programs("howto/scripts.rst")[2], SETTINGS), {"sandbox": sandbox})
-    finally:
-        for number, handler in zip(numbers, before):
-            signal.signal(number, handler)
+    with caplog.at_level(logging.INFO):
+        other_side.start()
+        exec(programs("howto/scripts.rst")[2], {})
     other_side.join(DEADLINE)
+    assert signal.getsignal(signal.SIGTERM) is before
     assert sandbox.wait_until(lambda: sandbox.close_codes == [1000], DEADLINE)
 
 

@@ -203,6 +203,8 @@ def test_the_codes_before_the_login_are_documented(new_client: Callable[[], Clie
     """What a call with right arguments raises without a login or connection stands in its docstring."""
     wrong: List[str] = []
     for name in CLIENT_CALLS:
+        if name == "run_forever":  # waits for the end
+            continue
         with new_client() as client:
             wrong += undocumented(name, raised(client, name, right_arguments(name)), "before the login")
     assert wrong == []

@@ -1,0 +1,372 @@
+"""run_forever(): what ends it, and what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any, Callable, Iterator, List
+
+import pytest
+
+from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, MessageListener
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks here")
+
+
+def handlers() -> List[Any]:
+    return [signal.getsignal(number) for number in SIGNALS]
+
+
+@pytest.fixture(autouse=True)
+def restored() -> Iterator[None]:
+    """Each test leaves the handlers as it found them."""
+    before = handlers()
+    yield
+    assert handlers() == before
+
+
+def is_closed(client: Client) -> bool:
+    try:
+        client.connect(timeout=0)
+    except CometChatException as error:
+        return error.code == "ERR_CLIENT_CLOSED"
+    return False
+
+
+def once_running(client: Client, act: Callable[[], object]) -> None:
+    """Do something on another thread when the client is connected and the main thread handles signals."""
+    before = handlers()
+
+    def run() -> None:
+        assert client.wait_for_status("connected", DEADLINE)
+        assert eventually(lambda: all(new is not old for new, old in zip(handlers(), before)))
+        act()
+
+    threading.Thread(target=run, daemon=True).start()
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_ends_it(number: int, party: Party, sandbox: Sandbox) -> None:
+    """In the main thread either signal closes the client, by a close frame; nothing is raised."""
+    client, recorder = party.joined()
+    once_running(client, lambda: os.kill(os.getpid(), number))
+    client.run_forever()
+    assert is_closed(client)
+    assert recorder.names == ["on_connecting", "on_connected", "on_disconnected"]
+    assert sandbox.wait_until(lambda: sandbox.close_codes == [1000])
+
+
+def test_it_handles_the_signals_while_it_runs(party: Party, sandbox: Sandbox) -> None:
+    """The program's own handlers are replaced for as long, and are not called."""
+    heard: List[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
+    try:
+        mine = handlers()
+        client, _ = party.joined()
+        during: List[List[Any]] = []
+
+        def end() -> None:
+            during.append(handlers())
+            os.kill(os.getpid(), signal.SIGTERM)
+
+        once_running(client, end)
+        client.run_forever()
+        assert handlers() == mine and heard == []
+        assert all(new is not old for new, old in zip(during[0], mine))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_close_on_another_thread_ends_it(party: Party, sandbox: Sandbox) -> None:
+    """``close()`` ends it, and it returns once the client is closed."""
+    client, _ = party.joined()
+    once_running(client, client.close)
+    client.run_forever()
+    assert is_closed(client)
+
+
+def test_close_in_a_callback_ends_it(party: Party, sandbox: Sandbox) -> None:
+    """A bot may end itself, by what it hears."""
+    client, _ = party.joined()
+    client.add_message_listener(MessageListener(on_text_message_received=lambda message: client.close()))
+    once_running(client, lambda: sandbox.send_message(OTHER_UID, UID, "stop"))
+    client.run_forever()
+    assert is_closed(client)
+
+
+def test_close_before_it_ends_it_at_once(party: Party, sandbox: Sandbox) -> None:
+    """The callback that closes may be quicker than the main thread; a second call returns at once too."""
+    client, _ = party.joined()
+    client.close()
+    client.run_forever()
+    client.run_forever()
+    assert is_closed(client)
+
+
+def test_in_another_thread_it_handles_no_signal(party: Party, sandbox: Sandbox) -> None:
+    """There only ``close()`` ends it; several threads may wait, and each returns."""
+    client, _ = party.joined()
+    waits = [in_thread(client.run_forever) for _ in range(3)]
+    assert client.wait_for_status("connected", DEADLINE)
+    before = handlers()
+    assert signal.default_int_handler in before
+    client.close()
+    for thread, outcome in waits:
+        assert finished(thread, outcome) is None
+
+
+def test_a_handler_from_outside_of_python_stays(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could not be restored."""
+    client, _ = party.joined()
+    installed: List[int] = []
+    threading.Timer(0.05, client.close).start()
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "getsignal", lambda number: None)
+        patch.setattr(signal, "signal", lambda number, handler: installed.append(number))
+        client.run_forever()
+    assert installed == []
+
+
+def test_an_interpreter_without_signals(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a sub-interpreter no handler can be installed; ``close()`` still ends it."""
+
+    def refuse(number: int, handler: object) -> None:
+        raise ValueError("signal only works in main thread of the main interpreter")
+
+    client, _ = party.joined()
+    threading.Timer(0.05, client.close).start()
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", refuse)
+        client.run_forever()
+    assert is_closed(client)
+
+
+@pytest.mark.parametrize("change", [CometChat.close, lambda: CometChat.init("another-app", AppSettings(region="us"))])
+def test_the_shared_client(change: Callable[[], None], sandbox: Sandbox, facade: None) -> None:
+    """``CometChat.run_forever`` ends when its client is closed, by ``close`` or another ``init``."""
+    CometChat.init(sandbox.app_id, sandbox.settings())
+    CometChat.login(UID, sandbox.auth_key)
+    client = CometChat._client
+    assert client is not None
+    once_running(client, change)
+    CometChat.run_forever()
+    assert is_closed(client)
+
+
+# As programs: what a user sees.
+
+HEAD = """
+import os, signal, sys, threading, time
+from cometchat import AppSettings, Client, ConnectionListener, MessageListener
+
+client = Client(os.environ["COMETCHAT_APP_ID"], AppSettings.from_env())
+
+def say(*words):
+    print(*words, flush=True)
+
+BEFORE = signal.getsignal(signal.SIGTERM)
+
+def wait_until_running():
+    while signal.getsignal(signal.SIGTERM) is BEFORE:
+        time.sleep(0.001)
+
+def say_when_running(word):
+    def run():
+        wait_until_running()
+        say(word)
+    threading.Thread(target=run, daemon=True).start()
+
+def log_in():
+    client.login("cometchat-uid-1", os.environ["COMETCHAT_AUTH_KEY"])
+
+"""
+
+
+class Bot:
+    """A program in a process of its own."""
+
+    def __init__(self, program: str, sandbox: Sandbox, folder: Path) -> None:
+        env = {
+            **os.environ,
+            "COMETCHAT_APP_ID": sandbox.app_id,
+            "COMETCHAT_AUTH_KEY": sandbox.auth_key,
+            "COMETCHAT_ADMIN_HOST": sandbox.url,
+            "COMETCHAT_CLIENT_HOST": sandbox.url,
+        }
+        path = folder / "bot.py"
+        path.write_text(HEAD + program, encoding="utf-8")
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "error", str(path)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+        )
+
+    def line(self) -> str:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().strip()
+
+    def end(self) -> str:
+        """Return what it wrote to standard error."""
+        out, error = self.process.communicate(timeout=DEADLINE)
+        assert out == "", out
+        return error
+
+
+@pytest.fixture
+def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[[str], Bot]]:
+    started: List[Bot] = []
+
+    def starter(program: str) -> Bot:
+        started.append(Bot(program, sandbox, tmp_path))
+        return started[-1]
+
+    yield starter
+    for bot in started:
+        if bot.process.poll() is None:
+            bot.process.kill()
+            bot.process.communicate(timeout=DEADLINE)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_bot_ends_with_0(number: int, start: Callable[[str], Bot], sandbox: Sandbox) -> None:
+    """Ctrl-C and SIGTERM end a script after run_forever(), quietly, with exit code 0 and a goodbye to the server."""
+    bot = start("log_in()\nclient.connect()\nsay_when_running('up')\nclient.run_forever()\n")
+    assert bot.line() == "up"
+    bot.process.send_signal(number)
+    assert bot.end() == "" and bot.process.returncode == 0
+    assert sandbox.close_codes == [1000]
+
+
+def test_a_signal_while_a_callback_runs(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
+    """A callback that hangs does not keep the process."""
+    bot = start("""
+client.add_connection_listener(
+    ConnectionListener(on_connected=lambda: (say_when_running("hangs"), threading.Event().wait()))
+)
+log_in()
+client.run_forever()
+""")
+    assert bot.line() == "hangs"
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.end() == "" and bot.process.returncode == 0
+
+
+def test_many_signals_at_once(start: Callable[[str], Bot]) -> None:
+    """An impatient user or service manager ends it no worse."""
+    bot = start("""
+log_in()
+client.connect()
+for number in (signal.SIGINT, signal.SIGTERM):
+    signal.signal(number, lambda number, frame: None)  # for those that come when it has ended
+BEFORE = signal.getsignal(signal.SIGTERM)
+def press():
+    wait_until_running()
+    for number in [2, 15] * 20:
+        os.kill(os.getpid(), number)
+threading.Thread(target=press, daemon=True).start()
+client.run_forever()
+say("ended")
+""")
+    assert bot.line() == "ended"
+    assert bot.end() == "" and bot.process.returncode == 0
+
+
+@forks
+def test_a_child_of_another_thread_can_be_terminated(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
+    """A worker that a thread forks has nothing that waits: SIGTERM ends it as by default, and the bot goes on."""
+    bot = start("""
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+
+def work():
+    client.wait_for_status("connected", 10)
+    wait_until_running()
+    out, into = os.pipe()
+    child = os.fork()
+    if child == 0:
+        say("child")
+        os.write(into, b"x")
+        while True:
+            time.sleep(60)
+    os.read(out, 1)
+    os.kill(child, signal.SIGTERM)
+    say("child ended by", os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.get_connection_status())
+
+threading.Thread(target=work, daemon=True).start()
+log_in()
+client.run_forever()
+""")
+    assert [bot.line(), bot.line()] == ["child", "child ended by -15 connected"]
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.end() == "" and bot.process.returncode == 0
+
+
+@forks
+def test_a_child_of_the_thread_that_waits(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
+    """If a signal handler forks on the main thread, parent and child both wait on, each with a connection."""
+    bot = start("""
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+me = os.getpid()
+
+def fork(number, frame):
+    child = os.fork()
+    if child:
+        say(child)
+
+signal.signal(signal.SIGUSR1, fork)
+log_in()
+client.connect()
+say_when_running("up")
+client.run_forever()
+say("parent ends" if os.getpid() == me else "child ends")
+""")
+    assert bot.line() == "up"
+    bot.process.send_signal(signal.SIGUSR1)
+    child = int(bot.line())
+    assert sandbox.wait_for_connections(2, DEADLINE)
+    os.kill(child, signal.SIGTERM)
+    assert bot.line() == "child ends"
+    assert sandbox.wait_for_connections(1, DEADLINE)
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.line() == "parent ends"
+    assert bot.end() == "" and bot.process.returncode == 0
+
+
+def test_it_uses_no_processor(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
+    """While it waits, the main thread runs nothing: its processor time stays where it was."""
+    bot = start("""
+log_in()
+client.connect()
+def count():
+    wait_until_running()
+    before = time.process_time()
+    client.wait_for_status("disconnected", 0.5)
+    say(f"{time.process_time() - before:.3f}")
+threading.Thread(target=count, daemon=True).start()
+client.run_forever()
+""")
+    assert float(bot.line()) < 0.1
+    bot.process.send_signal(signal.SIGTERM)
+    assert bot.end() == ""
+
+
+def test_a_listener_is_told_at_the_end(party: Party, sandbox: Sandbox) -> None:
+    """What the client says at its end is heard before run_forever() returns."""
+    client, _ = party.joined()
+    heard: List[str] = []
+    client.add_connection_listener(ConnectionListener(on_disconnected=lambda: heard.append("red")))
+    once_running(client, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    client.run_forever()
+    assert heard == ["red"]
