@@ -1,21 +1,21 @@
-"""The sending methods of a client."""
+"""The methods of a client that send, change and read messages."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Mapping, Optional, TypeVar
+from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, TypeVar, Union
 
 from ._runtime import _arguments as arguments
-from .exceptions import invalid
+from .exceptions import invalid, unusable
 
 if TYPE_CHECKING:
     from ._wiring import Core
-    from .models import BaseMessage
+    from .models import BaseMessage, TextMessage
 
 M = TypeVar("M", bound="BaseMessage")
 
 
 class Sending:
-    """Sends: a part of :class:`Client`. On any thread; also from inside a callback."""
+    """Sends, changes and reads messages: a part of :class:`Client`. On any thread; also from inside a callback."""
 
     _core: Core
 
@@ -39,6 +39,130 @@ class Sending:
         self._check_open()
         arguments.message(message)
         return self._core.sender.send(message)  # type: ignore[return-value]
+
+    def send_text(
+        self,
+        text: str,
+        *,
+        uid: Optional[str] = None,
+        guid: Optional[str] = None,
+        parent_message_id: Optional[str] = None,
+    ) -> TextMessage:
+        """Send a text to a user or a group. Makes one HTTP call; see :meth:`send_message`.
+
+        ::
+
+            client.send_text("Hello", uid="cometchat-uid-2")
+
+        :param uid: of the receiver, if it is a user.
+        :param guid: of the receiver, if it is a group.
+        :param parent_message_id: the id of the message whose thread this text is a reply in.
+        :returns: the message as the service has stored it.
+        :raises CometChatException: as :meth:`send_message`; ``INVALID_UID``, ``INVALID_GUID``, ``INVALID_TEXT``,
+            ``INVALID_PARENT_MESSAGE_ID``.
+        """
+        from .models import TextMessage
+
+        self._check_open()
+        receiver_id, receiver_type = arguments.one_receiver(uid, guid)
+        parent = _parent(parent_message_id)
+        return self.send_message(
+            TextMessage(text=text, receiver_id=receiver_id, receiver_type=receiver_type, parent_message_id=parent)
+        )
+
+    def edit_message(self, message: M, text: str) -> M:
+        """Put another text into a message; into a media message, another caption. Makes one HTTP call.
+
+        The other side hears ``on_message_edited``. Users may edit their own messages, and moderators those of a group.
+
+        :param message: a stored TextMessage or MediaMessage: returned by ``send_...()`` or :meth:`get_messages`, or got
+            by a listener.
+        :returns: the message as it is now.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
+            ``INVALID_TEXT``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code, such as
+            ``ERR_MESSAGE_NOT_A_SENDER``.
+        """
+        from .models import MediaMessage, TextMessage
+
+        self._check_open()
+        arguments.stored_message(message)
+        if not isinstance(message, (TextMessage, MediaMessage)):
+            raise invalid("message", "give a TextMessage or a MediaMessage", message)
+        text = arguments.text("text", text, "give the new text")
+        return self._core.messages.edit(message, text)  # type: ignore[return-value]
+
+    def delete_message(self, message: M) -> M:
+        """Delete a message for everyone. Makes one HTTP call. The other side hears ``on_message_deleted``.
+
+        :param message: a stored message; see :meth:`edit_message`.
+        :returns: what is left of it: its ``deleted_at`` and ``deleted_by``, without its content.
+        :raises CometChatException: as :meth:`edit_message`.
+        """
+        self._check_open()
+        return self._core.messages.delete(arguments.stored_message(message))  # type: ignore[return-value]
+
+    def add_reaction(self, message: M, reaction: str) -> M:
+        """Add a reaction to a message. Makes one HTTP call. The others hear ``on_message_reaction_added``.
+
+        :param message: a stored message; see :meth:`edit_message`.
+        :param reaction: an emoji. The same one again: nothing.
+        :returns: the message as it is now, with its ``reactions``.
+        :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
+        """
+        self._check_open()
+        stored, emoji = arguments.stored_message(message), arguments.reaction(reaction)
+        return self._core.messages.react(stored, emoji, added=True)  # type: ignore[return-value]
+
+    def remove_reaction(self, message: M, reaction: str) -> M:
+        """Take a reaction of one's own back; see :meth:`add_reaction`."""
+        self._check_open()
+        stored, emoji = arguments.stored_message(message), arguments.reaction(reaction)
+        return self._core.messages.react(stored, emoji, added=False)  # type: ignore[return-value]
+
+    def get_messages(
+        self,
+        *,
+        uid: Optional[str] = None,
+        guid: Optional[str] = None,
+        parent_message_id: Optional[str] = None,
+        before: Optional[Union[BaseMessage, str]] = None,
+        after: Optional[Union[BaseMessage, str]] = None,
+        limit: Optional[int] = None,
+    ) -> Iterator[BaseMessage]:
+        """Read the history, the newest message first; with ``after``, from there on, the oldest first.
+
+        ::
+
+            for message in client.get_messages(uid="cometchat-uid-2", limit=20):
+                print(message.sender, message)
+
+        An iterator, which makes one HTTP call for each 100 messages, when they are needed. Edits, deletions, group
+        actions and calls have entries of their own, as the service has them (``Action``, ``Call``).
+
+        :param uid: read the conversation with this user.
+        :param guid: read the conversation of this group. Without either: all conversations.
+        :param parent_message_id: in place of these: read the thread of this message.
+        :param before: a message or its id: only older ones.
+        :param after: a message or its id: only newer ones. ``"0"`` starts with the first message.
+        :param limit: maximum number of messages.
+        :raises CometChatException: here ``USER_NOT_LOGGED_IN``, ``INVALID_UID``, ``INVALID_GUID``,
+            ``INVALID_PARENT_MESSAGE_ID``, ``INVALID_BEFORE``, ``INVALID_AFTER``, ``INVALID_LIMIT``,
+            ``MISSING_PARAMETERS``, ``ERR_CLIENT_CLOSED``; the iterator ``FAILED_TO_FETCH``, or the server's own code.
+        """
+        from ._runtime._messages import Range, history_path
+
+        self._check_open()
+        uid, guid = arguments.conversation(uid, guid)
+        parent = _parent(parent_message_id)
+        if parent is not None and (uid is not None or guid is not None):
+            raise unusable("parent_message_id", "give it alone, without uid and guid")
+        edges = [
+            None if edge is None else arguments.message_id(name, edge)
+            for name, edge in (("before", before), ("after", after))
+        ]
+        part = Range(edges[0], edges[1], arguments.count("limit", limit))
+        self._core.account.require()
+        return self._core.messages.history(history_path(uid, guid, parent), part)
 
     def start_typing(
         self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
@@ -97,3 +221,7 @@ class Sending:
         if not isinstance(message, BaseMessage):
             raise invalid("message", "give a message that a MessageListener got", message)
         self._core.sender.receipt(message, action)
+
+
+def _parent(value: object) -> Optional[str]:
+    return None if value is None else arguments.message_id("parent_message_id", value)

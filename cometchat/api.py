@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, Mapping, Optional, Union
 
 from . import _fork
 from ._listening import add_listener, checked_listener
@@ -29,7 +29,7 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from .models import BaseMessage, User
+    from .models import BaseMessage, TextMessage, User
     from .status import ConnectionInfo, Stats
 
 
@@ -132,6 +132,54 @@ class CometChat:
     def send_message(cls, message: M) -> M:
         """See :meth:`Client.send_message`."""
         return cls._shared().send_message(message)
+
+    @classmethod
+    def send_text(
+        cls,
+        text: str,
+        *,
+        uid: Optional[str] = None,
+        guid: Optional[str] = None,
+        parent_message_id: Optional[str] = None,
+    ) -> TextMessage:
+        """See :meth:`Client.send_text`."""
+        return cls._shared().send_text(text, uid=uid, guid=guid, parent_message_id=parent_message_id)
+
+    @classmethod
+    def edit_message(cls, message: M, text: str) -> M:
+        """See :meth:`Client.edit_message`."""
+        return cls._shared().edit_message(message, text)
+
+    @classmethod
+    def delete_message(cls, message: M) -> M:
+        """See :meth:`Client.delete_message`."""
+        return cls._shared().delete_message(message)
+
+    @classmethod
+    def add_reaction(cls, message: M, reaction: str) -> M:
+        """See :meth:`Client.add_reaction`."""
+        return cls._shared().add_reaction(message, reaction)
+
+    @classmethod
+    def remove_reaction(cls, message: M, reaction: str) -> M:
+        """See :meth:`Client.remove_reaction`."""
+        return cls._shared().remove_reaction(message, reaction)
+
+    @classmethod
+    def get_messages(
+        cls,
+        *,
+        uid: Optional[str] = None,
+        guid: Optional[str] = None,
+        parent_message_id: Optional[str] = None,
+        before: Optional[Union[BaseMessage, str]] = None,
+        after: Optional[Union[BaseMessage, str]] = None,
+        limit: Optional[int] = None,
+    ) -> Iterator[BaseMessage]:
+        """See :meth:`Client.get_messages`."""
+        return cls._shared().get_messages(
+            uid=uid, guid=guid, parent_message_id=parent_message_id, before=before, after=after, limit=limit
+        )
 
     @classmethod
     def start_typing(

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
-from cometchat import Client, TextMessage, exceptions
+from cometchat import Client, MessageListener, TextMessage, exceptions
 from cometchat._environment import SERVICE, VARIABLES
 from cometchat._protocol._states import CALLBACKS
 from cometchat.cli import _account as account
@@ -83,10 +83,15 @@ def page(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
+def blocks(name: str) -> List[str]:
+    """The Python programs of a page."""
+    found = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page(name), re.MULTILINE)
+    return [textwrap.dedent(block) for block in found]
+
+
 def program(name: str, **stand_ins: str) -> str:
-    """The one Python program of a page, with the sandbox's account in place of the reader's."""
-    (block,) = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page(name), re.MULTILINE)
-    text = textwrap.dedent(block)
+    """The first Python program of a page, with the sandbox's account in place of the reader's."""
+    text = blocks(name)[0]
     for old, new in {'"APP_ID"': "sandbox.app_id", '"AUTH_KEY"': "sandbox.auth_key", **stand_ins}.items():
         assert old in text
         text = text.replace(old, new)
@@ -136,6 +141,22 @@ def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture
     text = program("messages.rst", **{'AppSettings(region="us")': "sandbox.settings()"})
     exec(text, {"sandbox": sandbox, "wait": wait, "print": printed.show})
     assert capsys.readouterr().out == f"{OTHER} Hello\n"
+
+
+def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
+    """The second program of docs/messages.rst answers in a thread, reacts, looks back, and edits its answer."""
+    first, second = (sandbox.send_message(OTHER, ME, text) for text in ("Hi", "What is up?"))
+    (_, program) = blocks("messages.rst")
+    with Client(sandbox.app_id, sandbox.settings()) as client:
+        names: Dict[str, Any] = {"client": client, "MessageListener": MessageListener}
+        exec(program, names)
+        client.login(ME, sandbox.auth_key)
+        question = next(client.get_messages(uid=OTHER))
+        names["on_text"](question)
+    asked, answered = sandbox.messages[1:3]
+    assert asked["data"]["reactions"][0]["reaction"] == "👍" and asked["id"] == second["id"] != first["id"]
+    assert answered["parentId"] == second["id"]
+    assert answered["data"]["text"] == "There are 1 messages before this one"
 
 
 def test_the_program_of_the_outbox(

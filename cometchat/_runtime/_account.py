@@ -329,6 +329,15 @@ class Account:
         stored: Dict[str, Any] = self._call_as(session, "POST", url, body)
         return stored
 
+    def request(
+        self, method: str, path: str, body: Optional[Mapping[str, Any]] = None, *, expect: type = dict
+    ) -> Any:
+        """Make a call of the client API as the logged-in user.
+
+        :param path: behind the API's base, with its query.
+        """
+        return self._call_as(self.require(), method, f"{self.endpoints.client}{path}", body, expect=expect)
+
     def send_receipt(self, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
         """``POST /users|groups/{id}/conversation/delivered|read``: as the vendor's Android client does it."""
         session = self.require()

@@ -172,6 +172,72 @@ def message(message: Any) -> None:
         raise unusable("tags", "give a tuple of strings")
 
 
+def stored_message(message: Any) -> Any:
+    """Return a message that the service has stored."""
+    from ..models import BaseMessage
+
+    expected = "give a message as the service has stored it, with its id"
+    if message is None:
+        raise missing("message", expected)
+    if not isinstance(message, BaseMessage):
+        raise invalid("message", expected, message)
+    if not message.is_stored:
+        raise unusable("message", expected)
+    message_id("message", message.id)
+    return message
+
+
+def message_id(parameter: str, value: Any) -> str:
+    """Return the id of a message; ``value`` is the id, or the message."""
+    from ..models import BaseMessage
+
+    expected = "give a stored message, or the id of one"
+    if isinstance(value, BaseMessage):
+        value = value.id
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    value = text(parameter, value, expected)
+    if not (value.isascii() and value.isdigit() and len(value) < 40):
+        raise unusable(parameter, expected)
+    return str(value)
+
+
+def count(parameter: str, value: Any) -> Optional[int]:
+    """Return a number of things, from 0 on; None for no limit."""
+    expected = "give a whole number from 0 on, or None"
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise invalid(parameter, expected, value)
+    if value < 0:
+        raise invalid_value(parameter, expected, value)
+    return value
+
+
+def conversation(uid: Any, guid: Any) -> Tuple[Optional[str], Optional[str]]:
+    """Return uid and guid of which one is given at the most, in lower case."""
+    if uid is not None:
+        uid = _identifier("uid", uid, "give the uid of a user")
+    if guid is not None:
+        guid = _identifier("guid", guid, "give the guid of a group")
+    if uid is not None and guid is not None:
+        raise unusable("uid", "give uid for a user, or guid for a group, and not both")
+    return uid, guid
+
+
+def one_receiver(uid: Any, guid: Any) -> Tuple[str, str]:
+    """Return the receiver that either uid or guid names, and its type."""
+    uid, guid = conversation(uid, guid)
+    if uid is None and guid is None:
+        raise missing("uid", "give uid=... for a user, or guid=... for a group")
+    return (uid, "user") if uid is not None else (str(guid), "group")
+
+
+def reaction(value: Any) -> str:
+    """An emoji, or another text that stands for a reaction."""
+    return _path_part("reaction", value, "give an emoji")
+
+
 def receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
     """A receiver: its uid or guid in lower case, and which of them it is."""
     return (

@@ -1,0 +1,117 @@
+"""Stored messages: changed, reacted to, and read page by page. Over HTTP, on any thread."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterator, List, Mapping, NamedTuple, Optional
+from urllib.parse import quote, urlencode
+
+from .._fields import mapping
+from .._protocol import id_of, message_from_dict, rank
+from ..models import Action, BaseMessage
+from ..models._message import changed_message
+from ._account import Account
+from .delivery import Inbox
+
+#: Messages on a page: the maximum that the vendor's clients ask for.
+PAGE = 100
+
+#: What an edit leaves to the service.
+_MADE_BY_THE_SERVICE = ("entities", "mentions", "moderation", "reactions", "resource")
+
+
+class Range(NamedTuple):
+    """Which part of a history to read.
+
+    :ivar before: the id of a message; only older ones are read.
+    :ivar after: the same; only newer ones are read.
+    :ivar limit: maximum number of messages; None: all.
+    """
+
+    before: Optional[str] = None
+    after: Optional[str] = None
+    limit: Optional[int] = None
+
+
+class Messages:
+    """The stored messages of one account."""
+
+    def __init__(self, account: Account, inbox: Inbox) -> None:
+        self._account = account
+        self._inbox = inbox
+
+    def edit(self, message: BaseMessage, text: str) -> BaseMessage:
+        """Put another text into a message, and keep its other data. Returns the message as it is now."""
+        data = {key: value for key, value in message.data.items() if key not in _MADE_BY_THE_SERVICE}
+        data.update(text=text, resource=self._account.resource)
+        if message.metadata:
+            data["metadata"] = dict(message.metadata)
+        return self._changed(self._account.request("PUT", _path(message), {"data": data}))
+
+    def delete(self, message: BaseMessage) -> BaseMessage:
+        """Delete a message for all. Returns what is left of it."""
+        return self._changed(self._account.request("DELETE", _path(message)))
+
+    def react(self, message: BaseMessage, reaction: str, *, added: bool) -> BaseMessage:
+        """Add a reaction, or take it back. Returns the message as it is now."""
+        path = f"{_path(message)}/reactions/{quote(reaction, safe='')}"
+        return message_from_dict(self._account.request("POST" if added else "DELETE", path))
+
+    def history(self, path: str, part: Range) -> Iterator[BaseMessage]:
+        """Read a history: from the newest message back, or from ``part.after`` on.
+
+        :param path: of the history, behind the base of the API.
+        """
+        forward = part.after is not None
+        edge, end = (part.after, part.before) if forward else (part.before, None)
+        left = part.limit
+        while left is None or left > 0:
+            page = self._page(path, edge, forward, PAGE if left is None else min(left, PAGE))
+            if not page:
+                return
+            for message in page[:left]:
+                message_id = id_of(message) or ""
+                if end is not None and rank(message_id) >= rank(end):
+                    return
+                yield message_from_dict(message)
+                edge = message_id
+            left = None if left is None else left - len(page)
+
+    def _page(self, path: str, edge: Optional[str], forward: bool, size: int) -> List[Dict[str, Any]]:
+        """Return the next messages beyond the edge, the nearest first. A page may repeat what is known, or be mixed."""
+        query = {"affix": "append" if forward else "prepend", "per_page": str(size)}
+        if edge is not None:
+            query["id"] = edge
+        answer = self._account.request("GET", f"{path}?{urlencode(query)}", expect=list)
+        page = {id_of(message) or "": message for message in answer if isinstance(message, dict)}
+        beyond = [number for number in page if number and _is_beyond(number, edge, forward)]
+        return [page[number] for number in sorted(beyond, key=rank, reverse=not forward)]
+
+    def _changed(self, answer: Mapping[str, Any]) -> BaseMessage:
+        """Read the answer to an edit or a deletion: an action with the message in it."""
+        action = message_from_dict(answer)
+        if not isinstance(action, Action):
+            return action
+        self._inbox.sent(action.id)
+        data = mapping(answer, "data")
+        return changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), action)
+
+
+def history_path(uid: Optional[str], guid: Optional[str], parent_message_id: Optional[str]) -> str:
+    """Return the path of a conversation's history, of a thread's, or of everything."""
+    if uid is not None:
+        return f"/users/{quote(uid, safe='')}/messages"
+    if guid is not None:
+        return f"/groups/{quote(guid, safe='')}/messages"
+    if parent_message_id is not None:
+        return f"/messages/{quote(parent_message_id, safe='')}/thread"
+    return "/messages"
+
+
+def _path(message: BaseMessage) -> str:
+    return f"/messages/{quote(message.id or '', safe='')}"
+
+
+def _is_beyond(number: str, edge: Optional[str], forward: bool) -> bool:
+    if edge is None:
+        return True
+    return rank(number) > rank(edge) if forward else rank(number) < rank(edge)

@@ -1,0 +1,364 @@
+"""The verbs of a bot: text by receiver, edits, deletions, reactions, and the history. Each against the sandbox."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any, Callable, Dict, Iterator, List
+
+import pytest
+
+from cometchat import (
+    Action,
+    BaseMessage,
+    Client,
+    CometChatException,
+    CustomMessage,
+    InvalidArgumentException,
+    MessageListener,
+    TextMessage,
+)
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, OTHER_UID, UID, Party
+
+GROUP = "chat"
+
+
+class Heard(MessageListener):
+    """What the other side hears."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: List[Any] = []
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.calls.append(("text", message))
+
+    def on_message_edited(self, message: BaseMessage) -> None:
+        self.calls.append(("edited", message))
+
+    def on_message_deleted(self, message: BaseMessage) -> None:
+        self.calls.append(("deleted", message))
+
+    def on_message_reaction_added(self, reaction_event: Any) -> None:
+        self.calls.append(("added", reaction_event))
+
+    def on_message_reaction_removed(self, reaction_event: Any) -> None:
+        self.calls.append(("removed", reaction_event))
+
+
+@pytest.fixture
+def me(party: Party, sandbox: Sandbox) -> Client:
+    sandbox.add_group(GROUP, "Chat", owner=OTHER_UID, members=[UID])
+    client = party.client(auto_establish_socket_connection=False)
+    client.login(UID, sandbox.auth_key)
+    return client
+
+
+@pytest.fixture
+def heard(party: Party, sandbox: Sandbox, me: Client) -> Iterator[Heard]:
+    """What the other user hears."""
+    listener = Heard()
+    with Client(sandbox.app_id, sandbox.settings()) as other:
+        other.add_message_listener(listener)
+        other.login(OTHER_UID, sandbox.auth_key)
+        other.connect(DEADLINE)
+        yield listener
+
+
+def calls(sandbox: Sandbox, heard: Heard, count: int) -> List[str]:
+    """The names of what was heard, once it is so many; at each change of the sandbox this looks again."""
+
+    def enough() -> bool:
+        sandbox.typing(UID, OTHER_UID)
+        return len(heard.calls) >= count
+
+    assert sandbox.wait_until(enough, DEADLINE), heard.calls
+    return [name for name, _ in heard.calls]
+
+
+def code_of(act: Callable[[], object]) -> str:
+    with pytest.raises(CometChatException) as caught:
+        act()
+    return caught.value.code
+
+
+def test_a_text_to_a_user_and_to_a_group(me: Client, sandbox: Sandbox, heard: Heard) -> None:
+    """``send_text`` names the receiver by uid or guid, and returns the stored message."""
+    one = me.send_text("Hello", uid=OTHER_UID.upper())
+    two = me.send_text("Hello all", guid=GROUP)
+    assert [type(each) for each in (one, two)] == [TextMessage] * 2
+    assert (one.text, one.receiver_id, one.receiver_type) == ("Hello", OTHER_UID, "user")
+    assert (two.text, two.receiver_id, two.receiver_type) == ("Hello all", GROUP, "group")
+    assert calls(sandbox, heard, 2) == ["text", "text"]
+    assert [message.id for _, message in heard.calls] == [one.id, two.id]
+
+
+def test_a_text_in_a_thread(me: Client, sandbox: Sandbox) -> None:
+    """``parent_message_id`` is the id; the message itself does, too."""
+    parent = me.send_text("question", uid=OTHER_UID)
+    assert parent.id is not None
+    answer = me.send_text("answer", uid=OTHER_UID, parent_message_id=parent.id)
+    assert answer.parent_message_id == parent.id
+    assert [request.path for request in sandbox.requests][-1] == f"/v3.0/messages/{parent.id}/thread"[5:]
+
+
+def test_an_edit(me: Client, sandbox: Sandbox, heard: Heard) -> None:
+    """``edit_message`` returns the message as it is now; its metadata and tags stay; the other side hears."""
+    message = TextMessage(
+        text="Helo", receiver_id=OTHER_UID, receiver_type="user", metadata={"a": [1]}, tags=("greeting",)
+    )
+    stored = me.send_message(message)
+    edited = me.edit_message(stored, "Hello")
+    assert isinstance(edited, TextMessage)
+    assert (edited.id, edited.text, edited.metadata, edited.tags) == (stored.id, "Hello", {"a": [1]}, ("greeting",))
+    assert edited.edited_at is not None and edited.edited_by == UID and edited.receiver_id == OTHER_UID
+    assert calls(sandbox, heard, 2) == ["text", "edited"]
+    assert heard.calls[1][1].text == "Hello"
+    assert sandbox.messages[0]["data"]["text"] == "Hello"
+    assert me.edit_message(edited, "Hello!").text == "Hello!"
+
+
+def test_an_edit_of_a_message_that_others_have_changed(me: Client, sandbox: Sandbox) -> None:
+    """Reactions and mentions are the service's: an edit leaves them as they are now."""
+    stored = me.send_text(f"Hello <@uid:{OTHER_UID}>", uid=OTHER_UID)
+    assert stored.id is not None
+    sandbox.react(stored.id, OTHER_UID, "👍")
+    edited = me.edit_message(stored, "Hello")
+    assert [reaction.reaction for reaction in edited.reactions] == ["👍"]
+    assert edited.mentions == ()
+
+
+def test_a_deletion(me: Client, sandbox: Sandbox, heard: Heard) -> None:
+    """``delete_message`` returns what is left; the other side hears."""
+    stored = me.send_text("Hello", uid=OTHER_UID)
+    deleted = me.delete_message(stored)
+    assert isinstance(deleted, TextMessage)
+    assert (deleted.id, deleted.text, deleted.deleted_by) == (stored.id, None, UID)
+    assert deleted.deleted_at is not None and deleted.receiver_id == OTHER_UID
+    assert calls(sandbox, heard, 2) == ["text", "deleted"]
+    assert code_of(lambda: me.delete_message(stored)) == "ERR_MESSAGE_ACTION_NOT_ALLOWED"
+
+
+def test_reactions(me: Client, sandbox: Sandbox, heard: Heard) -> None:
+    """A reaction is added once, whatever it is written in, and taken back; the answer counts them."""
+    stored = sandbox.send_message(OTHER_UID, UID, "Hello")
+    (message,) = me.get_messages(uid=OTHER_UID)
+    for _ in range(2):
+        reacted = me.add_reaction(message, "👍🏽/?")
+        (count,) = reacted.reactions
+        assert (count.reaction, count.count, count.reacted_by_me, reacted.id) == ("👍🏽/?", 1, True, stored["id"])
+    assert me.remove_reaction(reacted, "👍🏽/?").reactions == ()
+    assert calls(sandbox, heard, 3) == ["text", "added", "removed"]
+
+
+def test_ones_own_changes_are_not_missed_messages(me: Client, sandbox: Sandbox) -> None:
+    """After a reconnect the history brings this client's own edit and deletion: its listeners hear neither."""
+    mine = Heard()
+    me.add_message_listener(mine)
+    me.connect(DEADLINE)
+    sandbox.send_message(OTHER_UID, UID, "first")
+    assert calls(sandbox, mine, 1) == ["text"]
+    first, second = me.send_text("one", uid=OTHER_UID), me.send_text("two", uid=OTHER_UID)
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    assert me.wait_for_status("connecting", DEADLINE)
+    sandbox.accept_connections()
+    me.edit_message(first, "1")
+    me.delete_message(second)
+    sandbox.send_message(OTHER_UID, UID, "last")
+    assert calls(sandbox, mine, 2) == ["text", "text"]
+    assert me.wait_for_status("connected", DEADLINE)
+    sandbox.send_message(OTHER_UID, UID, "really")
+    assert calls(sandbox, mine, 3) == ["text", "text", "text"]
+
+
+# The history.
+
+
+@pytest.fixture
+def numbered(me: Client, sandbox: Sandbox) -> List[str]:
+    """250 texts of both sides, each followed by one in the group. The ids of those between the two users."""
+    ids = []
+    for number in range(250):
+        sender, receiver = ((OTHER_UID, UID), (UID, OTHER_UID))[number % 2]
+        ids.append(sandbox.send_message(sender, receiver, str(number))["id"])
+        sandbox.send_message(OTHER_UID, GROUP, f"group {number}", receiver_type="group")
+    sandbox.clear_records()
+    return ids
+
+
+def texts(messages: Iterator[BaseMessage]) -> List[str]:
+    return [message.text or "" for message in messages if isinstance(message, TextMessage)]
+
+
+def pages(sandbox: Sandbox) -> List[Dict[str, str]]:
+    return [dict(request.query) for request in sandbox.requests if request.path.endswith("/messages")]
+
+
+def test_the_newest_first(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """A conversation is read from the newest message back to the first, a page at a time, when it is needed."""
+    history = me.get_messages(uid=OTHER_UID)
+    assert pages(sandbox) == []
+    assert texts(itertools.islice(history, 3)) == ["249", "248", "247"]
+    assert len(pages(sandbox)) == 1
+    assert texts(history) == [str(number) for number in range(246, -1, -1)]
+    assert [page.get("id") for page in pages(sandbox)] == [None, numbered[150], numbered[50], numbered[0]]
+
+
+def test_from_a_message_on(me: Client, numbered: List[str]) -> None:
+    """With ``after`` the oldest comes first; ``before`` is the end of it, and ``"0"`` the beginning of all."""
+    assert texts(me.get_messages(uid=OTHER_UID, after=numbered[239])) == [str(number) for number in range(240, 250)]
+    between = me.get_messages(uid=OTHER_UID, after=numbered[20], before=numbered[170])
+    assert texts(between) == [str(number) for number in range(21, 170)]
+    assert texts(me.get_messages(uid=OTHER_UID, after="0", limit=2)) == ["0", "1"]
+    assert list(me.get_messages(uid=OTHER_UID, after=numbered[-1])) == []
+
+
+def test_before_a_message(me: Client, numbered: List[str]) -> None:
+    """``before`` takes a message or an id, and goes back."""
+    (newest,) = me.get_messages(uid=OTHER_UID, limit=1)
+    assert texts(me.get_messages(uid=OTHER_UID, before=newest, limit=2)) == ["248", "247"]
+    assert texts(me.get_messages(uid=OTHER_UID, before=numbered[2])) == ["1", "0"]
+
+
+@pytest.mark.parametrize("limit, sizes", [(0, []), (1, ["1"]), (100, ["100"]), (130, ["100", "30"])])
+def test_the_limit(limit: int, sizes: List[str], me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """No more messages are read than are asked for."""
+    assert len(list(me.get_messages(uid=OTHER_UID, limit=limit))) == limit
+    assert [page["per_page"] for page in pages(sandbox)] == sizes
+
+
+def test_a_group_and_everything(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """``guid`` reads a group's conversation; without a receiver all conversations are read."""
+    assert texts(me.get_messages(guid=GROUP, limit=2)) == ["group 249", "group 248"]
+    assert texts(me.get_messages(limit=3)) == ["group 249", "249", "group 248"]
+    assert len(texts(me.get_messages())) == 500
+
+
+def test_a_thread(me: Client, sandbox: Sandbox) -> None:
+    """The replies to a message, without the message itself."""
+    parent = me.send_text("question", uid=OTHER_UID)
+    for text in ("one", "two"):
+        me.send_text(text, uid=OTHER_UID, parent_message_id=parent.id)
+    me.send_text("elsewhere", uid=OTHER_UID)
+    assert parent.id is not None
+    assert texts(me.get_messages(parent_message_id=parent.id, after="0")) == ["one", "two"]
+    assert texts(me.get_messages(parent_message_id=parent.id)) == ["two", "one"]
+
+
+def test_every_entry_of_the_history(me: Client, sandbox: Sandbox) -> None:
+    """Edits and deletions are entries of their own, and so are other kinds of messages."""
+    stored = me.send_text("Helo", uid=OTHER_UID)
+    me.edit_message(stored, "Hello")
+    me.send_message(CustomMessage(type="x", custom_data={"a": 1}, receiver_id=OTHER_UID, receiver_type="user"))
+    history = list(me.get_messages(uid=OTHER_UID, after="0"))
+    assert [type(message) for message in history] == [TextMessage, Action, CustomMessage]
+
+
+def test_new_messages_while_it_is_read(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
+    """Going back, what arrives meanwhile is not read; going on, it is, and nothing comes twice."""
+    back, on = me.get_messages(uid=OTHER_UID), me.get_messages(uid=OTHER_UID, after=numbered[240])
+    first = [texts(itertools.islice(each, 1)) for each in (back, on)]
+    assert first == [["249"], ["241"]]
+    sandbox.send_message(OTHER_UID, UID, "new")
+    assert len(texts(back)) == 249
+    assert texts(on) == [*(str(number) for number in range(242, 250)), "new"]
+
+
+def test_a_page_that_repeats_itself(me: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A service that brings the same page again, in any order, ends the history, not the bot."""
+    page = [{"id": str(number), "category": "message", "type": "text"} for number in (3, 1, 2)]
+    asked: List[str] = []
+
+    def request(method: str, path: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(path)
+        return [*page, {"no": "id"}, "nonsense"]
+
+    monkeypatch.setattr(me._core.account, "request", request)
+    assert [message.id for message in me.get_messages()] == ["3", "2", "1"]
+    assert [message.id for message in me.get_messages(after="1")] == ["2", "3"]
+    assert len(asked) == 4
+
+
+def test_an_error_comes_from_the_iterator(me: Client, sandbox: Sandbox) -> None:
+    """What the service refuses, it refuses when it is asked."""
+    history = me.get_messages(guid="no-such-group")
+    assert code_of(lambda: next(history)) == "ERR_GUID_NOT_FOUND"
+
+
+# Wrong arguments.
+
+STORED = TextMessage(id="1", text="a", receiver_id=OTHER_UID, receiver_type="user")
+NEW = TextMessage(text="a", receiver_id=OTHER_UID, receiver_type="user")
+
+WRONG: Dict[str, Any] = {
+    "no receiver": (lambda client: client.send_text("a"), "MISSING_PARAMETERS"),
+    "two receivers": (lambda client: client.send_text("a", uid="a", guid="b"), "INVALID_UID"),
+    "no text": (lambda client: client.send_text("", uid="a"), "MISSING_PARAMETERS"),
+    "a text of another type": (lambda client: client.send_text(5, uid="a"), "INVALID_TEXT"),
+    "a guid of another type": (lambda client: client.send_text("a", guid=5), "INVALID_GUID"),
+    "a wrong parent": (
+        lambda client: client.send_text("a", uid="a", parent_message_id="x"),
+        "INVALID_PARENT_MESSAGE_ID",
+    ),
+    "an edit of nothing": (lambda client: client.edit_message(None, "a"), "MISSING_PARAMETERS"),
+    "an edit of an id": (lambda client: client.edit_message("1", "a"), "INVALID_MESSAGE"),
+    "an edit of a new message": (lambda client: client.edit_message(NEW, "a"), "INVALID_MESSAGE"),
+    "an edit of an action": (lambda client: client.edit_message(Action(id="1"), "a"), "INVALID_MESSAGE"),
+    "an edit to nothing": (lambda client: client.edit_message(STORED, " "), "MISSING_PARAMETERS"),
+    "a deletion of a new message": (lambda client: client.delete_message(NEW), "INVALID_MESSAGE"),
+    "an id that is a path": (lambda client: client.delete_message(BaseMessage(id="1/..")), "INVALID_MESSAGE"),
+    "no reaction": (lambda client: client.add_reaction(STORED, ""), "MISSING_PARAMETERS"),
+    "a reaction that is a path": (lambda client: client.add_reaction(STORED, ".."), "INVALID_REACTION"),
+    "a reaction of another type": (lambda client: client.remove_reaction(STORED, 5), "INVALID_REACTION"),
+    "two conversations": (lambda client: client.get_messages(uid="a", guid="b"), "INVALID_UID"),
+    "a thread of a user": (
+        lambda client: client.get_messages(uid="a", parent_message_id="1"),
+        "INVALID_PARENT_MESSAGE_ID",
+    ),
+    "a wrong edge": (lambda client: client.get_messages(before="x"), "INVALID_BEFORE"),
+    "a new message as an edge": (lambda client: client.get_messages(after=NEW), "MISSING_PARAMETERS"),
+    "a negative limit": (lambda client: client.get_messages(limit=-1), "INVALID_LIMIT"),
+    "a limit of another type": (lambda client: client.get_messages(limit=True), "INVALID_LIMIT"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(WRONG))
+def test_wrong_arguments(case: str, me: Client, sandbox: Sandbox) -> None:
+    """Each raises at the call, and no request is made."""
+    sandbox.clear_records()
+    act, code = WRONG[case]
+    with pytest.raises(InvalidArgumentException) as caught:
+        act(me)
+    assert caught.value.code == code
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda client: client.send_text("a", uid="a"),
+        lambda client: client.edit_message(STORED, "a"),
+        lambda client: client.delete_message(STORED),
+        lambda client: client.add_reaction(STORED, "a"),
+        lambda client: client.get_messages(),
+    ],
+)
+def test_before_the_login_and_after_the_end(act: Callable[[Client], object], party: Party) -> None:
+    """``USER_NOT_LOGGED_IN``, and ``ERR_CLIENT_CLOSED``."""
+    client = party.client()
+    assert code_of(lambda: act(client)) == "USER_NOT_LOGGED_IN"
+    client.close()
+    assert code_of(lambda: act(client)) == "ERR_CLIENT_CLOSED"
+
+
+def test_the_service_refuses(me: Client, sandbox: Sandbox) -> None:
+    """The service's own codes pass through."""
+    theirs = sandbox.send_message(OTHER_UID, UID, "Hello")
+    (message,) = me.get_messages(uid=OTHER_UID)
+    assert isinstance(message, TextMessage)
+    assert code_of(lambda: me.edit_message(message, "mine")) == "ERR_MESSAGE_NOT_A_SENDER"
+    assert code_of(lambda: me.delete_message(message)) == "ERR_MESSAGE_NOT_A_SENDER"
+    unknown = TextMessage(id=str(int(theirs["id"]) + 1000), text="a")
+    assert code_of(lambda: me.add_reaction(unknown, "a")) == "ERR_MESSAGE_ID_NOT_FOUND"
