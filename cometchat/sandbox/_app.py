@@ -12,6 +12,9 @@ from .chat import Chat
 from .chat._publisher import Network
 from .faults import Faults
 
+#: The vendor's defaults.
+_PARAMETERS = {"file.size.max": 100 * 1024 * 1024, "file.count.max": 10}
+
 
 class Address(NamedTuple):
     """The host and port that the client is to connect to, and whether by TLS."""
@@ -44,6 +47,11 @@ class App:
         self.journal = journal
         self.chat = Chat(app_id, network)
 
+    @property
+    def parameters(self) -> Dict[str, Any]:
+        """The limits that the settings tell: the size of a file, in bytes, and how many files a message may have."""
+        return {**_PARAMETERS, **self.faults.settings.get("parameters", {})}
+
     def settings(self, address: Address) -> Dict[str, Any]:
         """Return the settings that the service sends at login, with this sandbox in the place of every host."""
         host, port, tls = address
@@ -74,6 +82,7 @@ class App:
             "extensions": [],
         }
         settings.update(self.faults.settings)
+        settings["parameters"] = self.parameters
         text = json.dumps(settings, sort_keys=True)
         settings["settingsHash"] = hashlib.sha256(text.encode()).hexdigest()[:32]
         settings["settingsHashReceivedAt"] = int(time.time() * 1000)

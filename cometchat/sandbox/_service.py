@@ -23,6 +23,7 @@ from .faults._faults import HttpFailure
 from .http import (
     Api,
     ApiRequest,
+    Limits,
     RateLimiter,
     Uploads,
     bare_path,
@@ -69,7 +70,7 @@ class Service:
         self._host = host
         self._tls = tls
         self._origins = origins
-        self._api = Api(app)
+        self._api = Api(app, uploads)
         self._limiter = RateLimiter(app.faults)
         self._uploads = uploads
         #: Every WebSocket, authenticated or not.
@@ -152,8 +153,12 @@ class Service:
         file = self._uploads.get(path) if request.method == "GET" else None
         if file is not None:
             return Answer(200, file[1], {"Content-Type": file[0]})
+        if request.method == "POST" and self._uploads.expects(path):
+            return await self._receive(request)
         try:
             asked = await self._read(request)
+        except ApiError as error:
+            return _refused(error)
         except web.HTTPRequestEntityTooLarge:
             return _refused(ApiError(413, "ERR_BAD_REQUEST", "The body is too large."))
         except ValueError:
@@ -169,6 +174,21 @@ class Service:
             answer = self._ask(asked)
         return Answer(answer.status, answer.content, {**limits, **answer.headers})
 
+    async def _receive(self, request: web.BaseRequest) -> Answer:
+        """Take a file, as the storage service does: without the API's headers, envelopes and rate limit."""
+        now = time.time()
+        failure = self._app.faults.take_http_failure(request.rel_url.raw_path)
+        if failure is not None:
+            await request.read()
+            return _failed(failure, now)
+        try:
+            status, text = await self._uploads.receive(request, now)
+        except web.HTTPRequestEntityTooLarge:
+            status, text = 413, ""
+        except ValueError:
+            status, text = 400, ""
+        return Answer(status, text, {"Content-Type": "application/xml"})
+
     def _ask(self, request: ApiRequest) -> Answer:
         try:
             return Answer(200, self._api.answer(request), dict(_JSON))
@@ -182,7 +202,7 @@ class Service:
         address = self._address(request)
         text, form = "", None
         if request.content_type == "multipart/form-data":
-            form = await self._uploads.read(request, address.url)
+            form = await self._uploads.read(request, address.url, Limits.of(self._app.parameters))
         else:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url

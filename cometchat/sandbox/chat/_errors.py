@@ -51,6 +51,8 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_EMPTY_MESSAGE_TEXT": (400, "The message has no text."),
     "ERR_INVALID_MESSAGE_TEXT": (400, "The text of the message {problem}."),
     "ERR_EMPTY_MESSAGE_FILE": (400, "The media message has neither a file nor an attachment."),
+    "ERR_FILE_SIZE_EXCEEDED": (400, "A file has {limit} bytes at most."),
+    "ERR_FILE_COUNT_EXCEEDED": (400, "A message has {limit} files at most."),
     "ERR_EMPTY_CUSTOM_DATA": (400, "The custom message has no customData."),
     "ERR_INVALID_CUSTOM_DATA": (400, "The customData is not an object."),
     "ERR_INVALID_METADATA": (400, "The metadata is not an object."),

@@ -4,12 +4,13 @@ from ._api import Api, error_text
 from ._cors import cors_headers
 from ._rate_limit import RateLimiter, retry_headers
 from ._request import ApiRequest, bare_path
-from ._uploads import LARGEST_BODY, Uploads
+from ._uploads import LARGEST_BODY, Limits, Uploads
 
 __all__ = [
     "Api",
     "ApiRequest",
     "LARGEST_BODY",
+    "Limits",
     "RateLimiter",
     "Uploads",
     "bare_path",

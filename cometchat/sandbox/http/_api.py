@@ -11,18 +11,20 @@ from ..chat._errors import refusal
 from ._calls import CallRoutes
 from ._conversations import ConversationRoutes
 from ._device import header_problems
+from ._files import FileRoutes
 from ._groups import GroupRoutes
 from ._login import PING, LoginRoutes
 from ._messages import MessageRoutes
 from ._request import ApiRequest
 from ._routes import Listing, Route
+from ._uploads import Uploads
 from ._users import UserRoutes
 
 
 class Api:
     """Answers requests with the success envelope, and refuses them with ``ApiError``."""
 
-    def __init__(self, app: App) -> None:
+    def __init__(self, app: App, uploads: Uploads) -> None:
         self._app = app
         self._login = LoginRoutes(app)
         self._routes: List[Route] = [
@@ -32,6 +34,7 @@ class Api:
             *MessageRoutes(app.chat).routes,
             *GroupRoutes(app.chat).routes,
             *CallRoutes(app.chat).routes,
+            *FileRoutes(app, uploads).routes,
         ]
 
     def answer(self, request: ApiRequest) -> str:

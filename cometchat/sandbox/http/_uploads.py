@@ -1,18 +1,58 @@
-"""Files that clients post in multipart bodies: kept, and served under the sandbox's own address."""
+"""Files: uploaded to an address that the API hands out, or in a form with a message; kept, and served."""
 
 from __future__ import annotations
 
 import json
 import os
-from typing import Any, Dict, Optional, Tuple
+import secrets
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import quote
 
 from aiohttp import web
 
-#: Maximum size of a request's body, in bytes: a file with the fields around it.
-LARGEST_BODY = 100 * 1024 * 1024
+from ..chat._errors import bad_request, refusal
 
-_PREFIX = "/files/"
+#: Maximum size of a request's body, in bytes: the largest file, with the fields around it.
+LARGEST_BODY = 101 * 1024 * 1024
+
+#: Time for which an address takes an upload, in seconds.
+UPLOAD_LIFETIME = 900
+
+_FILES, _UPLOADS = "/files/", "/uploads/"
+
+
+class Limits(NamedTuple):
+    """The app's limits of files: the size of each, in bytes, and how many a message may have."""
+
+    size: int
+    number: int
+
+    @classmethod
+    def of(cls, parameters: Mapping[str, Any]) -> Limits:
+        """Return what the settings' ``parameters`` say."""
+        return cls(int(parameters["file.size.max"]), int(parameters["file.count.max"]))
+
+    def check_count(self, count: int) -> None:
+        """Check the number of files.
+
+        :raises ApiError: they are too many.
+        """
+        if count > self.number:
+            raise refusal("ERR_FILE_COUNT_EXCEEDED", limit=str(self.number))
+
+
+class _Upload(NamedTuple):
+    """What an upload's address takes.
+
+    :ivar fields: of the form, beside the file.
+    :ivar expires_at: Unix seconds.
+    """
+
+    path: str
+    size: int
+    mime_type: str
+    fields: Dict[str, str]
+    expires_at: float
 
 
 class Uploads:
@@ -21,40 +61,115 @@ class Uploads:
     def __init__(self) -> None:
         #: By path: content type and content.
         self._files: Dict[str, Tuple[str, bytes]] = {}
+        #: By path of their address: the uploads that may come.
+        self._expected: Dict[str, _Upload] = {}
+        self._number = 0
 
     def get(self, path: str) -> Optional[Tuple[str, bytes]]:
         """Return content type and content of the file at a path, or None."""
         return self._files.get(path)
 
-    async def read(self, request: web.BaseRequest, url: str) -> Dict[str, Any]:
+    def expects(self, path: str) -> bool:
+        """Whether a path is an upload's address."""
+        return path in self._expected
+
+    def prepare(self, files: Mapping[str, Any], url: str, limits: Limits, now: float) -> Dict[str, Any]:
+        """Return, for each wanted file, where and how to upload it, or why it is refused.
+
+        :param files: by their ids: ``name``, ``size`` in bytes and ``mimeType``.
+        :param url: the sandbox's own.
+        :param now: Unix seconds.
+        :raises ApiError: they are too many, or one is not described.
+        """
+        limits.check_count(len(files))
+        return {file_id: self._prepare(each, url, limits, now) for file_id, each in files.items()}
+
+    def _prepare(self, file: Any, url: str, limits: Limits, now: float) -> Dict[str, Any]:
+        described: Dict[str, Any] = file if isinstance(file, dict) else {}
+        name, size, mime_type = described.get("name"), described.get("size"), described.get("mimeType")
+        if not isinstance(name, str) or not name:
+            raise bad_request("name", "of a file is missing, or not a text")
+        if not isinstance(size, int) or isinstance(size, bool):
+            raise bad_request("size", "of a file is missing, or not a number of bytes")
+        if not isinstance(mime_type, str) or not mime_type:
+            raise bad_request("mimeType", "of a file is missing, or not a text")
+        if not 0 <= size <= limits.size:
+            refused = refusal("ERR_FILE_SIZE_EXCEEDED", limit=str(limits.size))
+            return {"code": refused.code, "message": refused.message}
+        path, address = self._path(name), f"{_UPLOADS}{secrets.token_hex(8)}"
+        fields = {"key": path.lstrip("/"), "Content-Type": mime_type, "x-amz-signature": secrets.token_hex(32)}
+        expires_at = now + UPLOAD_LIFETIME
+        self._expected[address] = _Upload(path, size, mime_type, fields, expires_at)
+        return {
+            "request": {"method": "POST", "url": url + address, "body": fields},
+            "attachment": _attachment(url + path, name, mime_type, size),
+            "expiresAt": int(expires_at),
+        }
+
+    async def receive(self, request: web.BaseRequest, now: float) -> Tuple[int, str]:
+        """Take an upload; return the status and the text of the answer, as a storage service gives them."""
+        upload = self._expected[request.rel_url.raw_path]
+        form = await request.post()
+        file = form.get("file")
+        fields = {name: value for name, value in form.items() if name != "file"}
+        if now > upload.expires_at:
+            return 403, _storage_error("AccessDenied", "Request has Expired")
+        if fields != upload.fields:
+            return 403, _storage_error("AccessDenied", "The fields are not those of the policy")
+        if not isinstance(file, web.FileField):
+            return 400, _storage_error("InvalidArgument", "POST requires exactly one file upload per request")
+        content = _content(file)
+        if len(content) > upload.size:
+            return 400, _storage_error("EntityTooLarge", "The upload exceeds the size that was asked for")
+        self._files[upload.path] = (upload.mime_type, content)
+        return 204, ""
+
+    async def read(self, request: web.BaseRequest, url: str, limits: Limits) -> Dict[str, Any]:
         """Return the fields of a multipart body as JSON's would be; its files become the attachments of ``data``.
 
         :param url: the sandbox's own, for the addresses of the files.
+        :raises ApiError: the files are too large, or too many.
         """
         body: Dict[str, Any] = {}
-        attachments = []
+        files: List[web.FileField] = []
         for name, value in (await request.post()).items():
             if isinstance(value, web.FileField):
-                attachments.append(self._keep(value, url))
+                files.append(value)
             else:
                 body[name] = _decoded(value) if name in ("data", "tags", "metadata") else value
+        limits.check_count(len(files))
+        attachments = [self._keep(file, url, limits) for file in files]
         if attachments:
             data = body.get("data")
             body["data"] = {**(data if isinstance(data, dict) else {}), "attachments": attachments}
         return body
 
-    def _keep(self, field: web.FileField, url: str) -> Dict[str, Any]:
-        content = field.file.read()
-        field.file.close()
-        path = f"{_PREFIX}{len(self._files) + 1}/{quote(field.filename, safe='')}"
+    def _keep(self, field: web.FileField, url: str, limits: Limits) -> Dict[str, Any]:
+        content = _content(field)
+        if len(content) > limits.size:
+            raise refusal("ERR_FILE_SIZE_EXCEEDED", limit=str(limits.size))
+        path = self._path(field.filename)
         self._files[path] = (field.content_type, content)
-        return {
-            "url": url + path,
-            "name": field.filename,
-            "mimeType": field.content_type,
-            "extension": os.path.splitext(field.filename)[1][1:],
-            "size": len(content),
-        }
+        return _attachment(url + path, field.filename, field.content_type, len(content))
+
+    def _path(self, name: str) -> str:
+        self._number += 1
+        return f"{_FILES}{self._number}/{quote(name, safe='')}"
+
+
+def _attachment(url: str, name: str, mime_type: str, size: int) -> Dict[str, Any]:
+    extension = os.path.splitext(name)[1][1:]
+    return {"url": url, "name": name, "mimeType": mime_type, "extension": extension, "size": size}
+
+
+def _content(field: web.FileField) -> bytes:
+    content = field.file.read()
+    field.file.close()
+    return content
+
+
+def _storage_error(code: str, message: str) -> str:
+    return f"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>"
 
 
 def _decoded(value: Any) -> Any:
