@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Iterator, Mapping, Optional, TypeVar, Union
+import os
+from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, Mapping, Optional, TypeVar, Union
 
 from ._runtime import _arguments as arguments
-from .exceptions import invalid, unusable
+from .exceptions import invalid, missing, unusable
 
 if TYPE_CHECKING:
     from ._wiring import Core
-    from .models import BaseMessage, TextMessage
+    from .models import BaseMessage, MediaMessage, TextMessage
 
 M = TypeVar("M", bound="BaseMessage")
 
@@ -69,6 +70,51 @@ class Sending:
         return self.send_message(
             TextMessage(text=text, receiver_id=receiver_id, receiver_type=receiver_type, parent_message_id=parent)
         )
+
+    def send_media_message(
+        self,
+        path_or_file: Union[str, os.PathLike[str], bytes, BinaryIO],
+        *,
+        uid: Optional[str] = None,
+        guid: Optional[str] = None,
+        caption: Optional[str] = None,
+        parent_message_id: Optional[str] = None,
+        name: Optional[str] = None,
+    ) -> MediaMessage:
+        """Send a file to a user or a group. Makes three HTTP calls: for an address, for the upload, for the message.
+
+        ::
+
+            client.send_media_message("report.pdf", uid="cometchat-uid-2", caption="The report")
+
+        The file is read while it is sent, and not loaded whole. It may have 100 MiB (104857600 bytes), unless the app's
+        settings name another limit. The upload may take as long as it moves: 30 s without progress end it. An app
+        without storage for uploads gets the file with the message, in one call.
+
+        :param path_or_file: a path; bytes; or a file that is open in binary mode, which is sent from its present
+            position on, and stays open. One that can't be sought, such as a pipe, is copied to the disk first.
+        :param uid: of the receiver, if it is a user.
+        :param guid: of the receiver, if it is a group.
+        :param caption: a text that is shown with the file.
+        :param parent_message_id: the id of the message whose thread this message is a reply in.
+        :param name: the file's name for the receiver, whose ending says what it is: ``.png`` makes an image message.
+            Default: the name of the path or file.
+        :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
+        :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
+            ``INVALID_NAME``, ``ERR_FILE_SIZE_EXCEEDED``, ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``,
+            ``ERR_BAD_RESPONSE``.
+        """
+        self._check_open()
+        if path_or_file is None or path_or_file == "":
+            raise missing("path_or_file", "give a path, bytes, or a file that is open in binary mode")
+        receiver_id, receiver_type = arguments.one_receiver(uid, guid)
+        parent = _parent(parent_message_id)
+        if caption is not None:
+            caption = arguments.text("caption", caption, "give a text, or None")
+        if name is not None:
+            name = arguments.text("name", name, "give the name of the file, or None")
+        message = {"receiver": receiver_id, "receiverType": receiver_type, **({"parentId": parent} if parent else {})}
+        return self._core.media.send(path_or_file, name, caption, message)  # type: ignore[return-value]
 
     def edit_message(self, message: M, text: str) -> M:
         """Put another text into a message; into a media message, another caption. Makes one HTTP call.

@@ -19,6 +19,7 @@ from ._runtime._account import Account
 from ._runtime._counters import Counters
 from ._runtime._host_addresses import ADDRESSES
 from ._runtime._lifecycle import Lifecycle
+from ._runtime._media import Media
 from ._runtime._messages import Messages
 from ._runtime._network_watch import NETWORK
 from ._runtime._registry import ListenerRegistry
@@ -137,6 +138,7 @@ class Core(_fork.ForkSafeDefaults):
         self.channel = Channel(self.state, self.account, name)
         self.sender = Sender(self.account, self.channel, self.inbox, timeout=settings.pong_timeout)
         self.messages = Messages(self.account, self.inbox)
+        self.media = Media(self.account, self.sender, self.rest, timeout=settings.connect_timeout)
         log = ClientLog(logging.getLogger("cometchat.outbox"), name)
         self.outbox_store, delivered = self._outbox_stores(log)
         self.outbox_delivery = OutboxDelivery(

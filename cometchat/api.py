@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from typing import TYPE_CHECKING, Any, Callable, ContextManager, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, ContextManager, Iterator, Mapping, Optional, Union
 
 from . import _fork
 from ._listening import add_listener, checked_listener
@@ -29,7 +30,7 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from .models import BaseMessage, TextMessage, User
+    from .models import BaseMessage, MediaMessage, TextMessage, User
     from .status import ConnectionInfo, Stats
 
 
@@ -144,6 +145,22 @@ class CometChat:
     ) -> TextMessage:
         """See :meth:`Client.send_text`."""
         return cls._shared().send_text(text, uid=uid, guid=guid, parent_message_id=parent_message_id)
+
+    @classmethod
+    def send_media_message(
+        cls,
+        path_or_file: Union[str, os.PathLike[str], bytes, BinaryIO],
+        *,
+        uid: Optional[str] = None,
+        guid: Optional[str] = None,
+        caption: Optional[str] = None,
+        parent_message_id: Optional[str] = None,
+        name: Optional[str] = None,
+    ) -> MediaMessage:
+        """See :meth:`Client.send_media_message`."""
+        return cls._shared().send_media_message(
+            path_or_file, uid=uid, guid=guid, caption=caption, parent_message_id=parent_message_id, name=name
+        )
 
     @classmethod
     def edit_message(cls, message: M, text: str) -> M:

@@ -21,6 +21,9 @@ from typing import Any, Callable, Dict, Optional, Tuple, Type
 
 # The vendor's codes.
 COMETCHAT_INITIALIZATION_NOT_DONE = "COMETCHAT_INITIALIZATION_NOT_DONE"
+ERR_FILE_SIZE_EXCEEDED = "ERR_FILE_SIZE_EXCEEDED"
+ERR_PRESIGNED_URL_EXPIRED = "ERR_PRESIGNED_URL_EXPIRED"
+ERR_S3_UPLOAD_FAILED = "ERR_S3_UPLOAD_FAILED"
 FAILED_TO_FETCH = "FAILED_TO_FETCH"
 LOGIN_IN_PROGRESS = "LOGIN_IN_PROGRESS"
 MISSING_PARAMETERS = "MISSING_PARAMETERS"
@@ -120,8 +123,11 @@ CLASSES: Dict[str, Type[CometChatException]] = {
     ERR_AUTH_TIMEOUT: ConnectionTimeoutException,
     ERR_BAD_RESPONSE: ConnectionException,
     ERR_CONNECT_TIMEOUT: ConnectionTimeoutException,
+    ERR_FILE_SIZE_EXCEEDED: InvalidArgumentException,
     ERR_PONG_TIMEOUT: ConnectionTimeoutException,
+    ERR_PRESIGNED_URL_EXPIRED: ConnectionException,
     ERR_PROTOCOL: ConnectionException,
+    ERR_S3_UPLOAD_FAILED: ConnectionException,
     ERR_STATUS_STORE: ConnectionException,
     ERR_TOKEN_REFRESH: ConnectionException,
     ERR_TOO_MANY_REQUESTS: RateLimitException,

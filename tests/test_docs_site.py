@@ -139,7 +139,7 @@ def entries() -> Dict[str, Dict[str, str]]:
     """Code -> field -> text."""
     text = page("troubleshooting.rst")
     found: Dict[str, Dict[str, str]] = {}
-    for code, body in re.findall(r"^``([A-Z_<>]+)``\n~+\n\n((?:(?::| {4}).*\n)+)", text, re.MULTILINE):
+    for code, body in re.findall(r"^``([A-Z0-9_<>]+)``\n~+\n\n((?:(?::| {4}).*\n)+)", text, re.MULTILINE):
         found[code] = dict(re.findall(r"^:(\w+): ((?:.*\n)(?:    .*\n)*)", body, re.MULTILINE))
     return found
 

@@ -150,6 +150,9 @@ RIGHT: Dict[str, Any] = {
     "receiver_type": "user",
     "metadata": {},
     "data": {},
+    "text": "Hello",
+    "reaction": "👍",
+    "path_or_file": b"content",
     "message": models.TextMessage(id="7", sender=models.User("u"), receiver_id="u", receiver_type="user", text="hello"),
 }
 

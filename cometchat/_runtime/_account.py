@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
 from .._fields import SECRET_KEYS, identifier, plain_text
@@ -35,7 +35,7 @@ from .._protocol import (
     rank,
     websocket_url,
 )
-from .._transport import Rest, exception_chain, has_no_address
+from .._transport import Form, Rest, exception_chain, has_no_address
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -330,7 +330,7 @@ class Account:
         return stored
 
     def request(
-        self, method: str, path: str, body: Optional[Mapping[str, Any]] = None, *, expect: type = dict
+        self, method: str, path: str, body: Union[Mapping[str, Any], Form, None] = None, *, expect: type = dict
     ) -> Any:
         """Make a call of the client API as the logged-in user.
 
@@ -510,7 +510,7 @@ class Account:
         session: Session,
         method: str,
         url: str,
-        body: Optional[Mapping[str, Any]] = None,
+        body: Union[Mapping[str, Any], Form, None] = None,
         *,
         expect: type = dict,
         refreshes: bool = True,
@@ -540,7 +540,7 @@ class Account:
         method: str,
         url: str,
         secrets: Mapping[str, str],
-        body: Optional[Mapping[str, Any]] = None,
+        body: Union[Mapping[str, Any], Form, None] = None,
         *,
         expect: type = dict,
     ) -> Any:

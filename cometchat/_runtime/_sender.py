@@ -55,8 +55,12 @@ class Sender:
         """Send what :meth:`message_body` has made, maybe earlier and in another process. Returns the stored message."""
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
         stored = self._account.send_message(body)
-        self._inbox.sent(id_of(stored))
+        self.note_sent(id_of(stored))
         return message_from_dict(stored)
+
+    def note_sent(self, message_id: Optional[str]) -> None:
+        """Note that a message is this client's: it is not news when the history brings it."""
+        self._inbox.sent(message_id)
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
         """Return the body of ``POST /messages``. It is made once for a message: its ``muid`` tells a repetition."""

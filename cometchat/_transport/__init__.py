@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Dict
 
 if TYPE_CHECKING:
     from ._exception_chain import drop_frames, exception_chain
+    from ._form import Form
     from ._interfaces import Rest, Socket, SocketFactory
     from ._json_decoder import loads
     from ._printable import printable
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _MODULES: Dict[str, str] = {
     "Address": "net",
+    "Form": "_form",
     "HostProbe": "net",
     "LookUp": "net",
     "NetworkChanges": "net",
@@ -38,6 +40,7 @@ _MODULES: Dict[str, str] = {
 
 __all__ = [
     "Address",
+    "Form",
     "HostProbe",
     "LookUp",
     "NetworkChanges",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, Mapping, Optional, Protocol
+from typing import Any, Callable, List, Mapping, Optional, Protocol, Union
+
+from ._form import Form
 
 
 class Rest(Protocol):
@@ -21,7 +23,7 @@ class Rest(Protocol):
         url: str,
         *,
         headers: Mapping[str, str],
-        body: Optional[Mapping[str, Any]] = None,
+        body: Union[Mapping[str, Any], Form, None] = None,
         timeout: float,
         expect: type = dict,
     ) -> Any:
@@ -30,10 +32,19 @@ class Rest(Protocol):
         A call that may be repeated (GET, PUT, DELETE, with a ``muid``, to ``auth_tokens``) goes out once more if a kept
         connection turns out dead.
 
+        :param body: an object, which goes as JSON; or a form, which goes out once, and may take long: then the timeout
+            holds for each of its blocks.
         :param timeout: seconds to connect (TCP, a proxy and TLS each), and seconds for the whole answer.
         :param expect: what ``data`` has to be, dict or list.
         :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
             server's own code.
+        """
+
+    def upload(self, url: str, form: Form, *, timeout: float) -> None:
+        """Post a form to a storage service, which gets no header of the API and no credential.
+
+        :raises CometChatException: ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``, ``FAILED_TO_FETCH``;
+            ``INVALID_PATH_OR_FILE``: the file can't be read any more.
         """
 
     def forget_connections(self) -> None:

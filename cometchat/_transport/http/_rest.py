@@ -11,7 +11,7 @@ import re
 import threading
 import time
 import zlib
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 import requests
@@ -20,6 +20,8 @@ import requests.adapters
 from ..._log import SafeLog
 from ...exceptions import (
     ERR_BAD_RESPONSE,
+    ERR_PRESIGNED_URL_EXPIRED,
+    ERR_S3_UPLOAD_FAILED,
     ERR_TOO_MANY_REQUESTS,
     FAILED_TO_FETCH,
     CometChatException,
@@ -29,6 +31,7 @@ from ...exceptions import (
     unusable,
 )
 from .._exception_chain import exception_chain
+from .._form import Form
 from .._json_decoder import loads
 from .._printable import printable
 from ..net import (
@@ -59,6 +62,9 @@ _MAX_IDLE_ONCE = 5.0
 
 #: Maximum seconds that a call that can be repeated waits for the first byte on a connection that was idle.
 _PATIENCE = 3.0
+
+#: Seconds that an upload may stand still, as with the vendor's client.
+_STALL = 30.0
 
 #: Maximum proxies for which connections are kept. More than one is only used when the environment changes.
 _MOST_SESSIONS = 4
@@ -143,6 +149,7 @@ class _Connections:
 class _Request(NamedTuple):
     """What a call asks for.
 
+    :ivar content: the body; a form is read while it is sent.
     :ivar repeatable: to be asked twice does no harm.
     :ivar timeout: seconds.
     """
@@ -150,7 +157,7 @@ class _Request(NamedTuple):
     method: str
     url: str
     headers: Mapping[str, str]
-    content: Optional[bytes]
+    content: Union[bytes, Form, None]
     repeatable: bool
     timeout: float
 
@@ -194,27 +201,17 @@ class RequestsRest:
         url: str,
         *,
         headers: Mapping[str, str],
-        body: Optional[Mapping[str, Any]] = None,
+        body: Union[Mapping[str, Any], Form, None] = None,
         timeout: float,
         expect: type = dict,
     ) -> Any:
         """Make one call and return the ``data`` of its envelope; see :class:`.._interfaces.Rest`."""
-        started = time.monotonic()
+        if isinstance(body, Form):
+            request = _form_request(url, body, headers, timeout)
+        else:
+            request = _Request(method, url, headers, _encode(body), _is_repeatable(method, url, body), timeout)
         host = _host(url)
-        request = _Request(method, url, headers, _encode(body), _is_repeatable(method, url, body), timeout)
-        try:
-            status, answered, payload = self._exchange(request)
-        except requests.exceptions.ContentDecodingError as error:
-            raise exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.") from error
-        except Exception as error:  # all of requests, urllib3, ssl and the system
-            if self._closed:
-                raise client_closed() from error
-            if any(isinstance(cause, TooLong) for cause in exception_chain(error)):
-                raise exception_for(
-                    ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes."
-                ) from error
-            raise exception_for(FAILED_TO_FETCH, f"{method} {host}: {self._reason(error, url)}.") from error
-        logger.debug("%s %s %s in %.3f s", method, host, status, time.monotonic() - started)
+        status, answered, payload = self._fetch(request, host)
         remaining = answered.get("x-rate-limit-remaining", "").strip()
         if remaining.isascii() and remaining.isdigit():
             self.rate_limit_remaining = int(remaining[:9])
@@ -225,6 +222,35 @@ class RequestsRest:
             payload = None
             # A kept error keeps its frames, and with them the answer, millions of values maybe.
             raise error.with_traceback(None)
+
+    def upload(self, url: str, form: Form, *, timeout: float) -> None:
+        """Post a form to a storage service; see :class:`.._interfaces.Rest`."""
+        host = _host(url)
+        status, _, payload = self._fetch(_form_request(url, form, {}, timeout), host)
+        if not 200 <= status < 300:
+            raise _storage_error(host, status, payload or b"")
+
+    def _fetch(self, request: _Request, host: str) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
+        """Return status, headers and body of an answer; the body is None if it is over the limit."""
+        started = time.monotonic()
+        try:
+            status, answered, payload = self._exchange(request)
+        except CometChatException:  # of a form whose file can't be read
+            raise
+        except requests.exceptions.ContentDecodingError as error:
+            raise exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.") from error
+        except Exception as error:  # all of requests, urllib3, ssl and the system
+            if self._closed:
+                raise client_closed() from error
+            if any(isinstance(cause, TooLong) for cause in exception_chain(error)):
+                raise exception_for(
+                    ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes."
+                ) from error
+            raise exception_for(
+                FAILED_TO_FETCH, f"{request.method} {host}: {self._reason(error, request.url)}."
+            ) from error
+        logger.debug("%s %s %s in %.3f s", request.method, host, status, time.monotonic() - started)
+        return status, answered, payload
 
     def forget_connections(self) -> None:
         """Make later calls use new connections: the network may be another one. Those under way keep theirs."""
@@ -257,6 +283,8 @@ class RequestsRest:
         return self._send(request._replace(timeout=request.timeout - spent), Attempt(max_idle=0.0))
 
     def _send(self, request: _Request, attempt: Attempt) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
+        if isinstance(request.content, Form):
+            request.content.rewind()
         scheme = urlsplit(request.url).scheme
         route = resolve_route(request.url, self._proxies, self._ca_certs)
         proxy = read_proxy(route.proxy) if route.proxy else None
@@ -315,6 +343,25 @@ class RequestsRest:
         if isinstance(error, requests.exceptions.ProxyError):
             return network_reason(error, f"proxy {proxy.name}")
         return network_reason(error, f"{host} through proxy {proxy.name}")
+
+
+def _form_request(url: str, form: Form, headers: Mapping[str, str], timeout: float) -> _Request:
+    """Ask for a form to be taken. It goes out once: a second time may store it twice."""
+    return _Request("POST", url, {**headers, "Content-Type": form.content_type}, form, False, max(timeout, _STALL))
+
+
+def _storage_error(host: str, status: int, payload: bytes) -> CometChatException:
+    """Return the error of a storage service that has not taken a file. Its XML names a code."""
+    found = re.search(rb"<Code>([A-Za-z0-9]{1,80})</Code>", payload[:65536])
+    reason = f" ({found.group(1).decode()})" if found else ""
+    expired = status == 403 and b"Expired" in payload[:65536]
+    error = exception_for(
+        ERR_PRESIGNED_URL_EXPIRED if expired else ERR_S3_UPLOAD_FAILED,
+        f"{host} has not taken the file: HTTP {status}{reason}.",
+        details=f"HTTP {status}",
+    )
+    error.http_status = status
+    return error
 
 
 def _encode(body: Optional[Mapping[str, Any]]) -> Optional[bytes]:

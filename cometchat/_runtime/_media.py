@@ -1,0 +1,252 @@
+"""Files: uploaded to the service's storage, then sent as a message. Over HTTP, on any thread."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import mimetypes
+import os
+import stat
+import tempfile
+import uuid
+from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, cast
+from urllib.parse import quote, urlsplit
+
+from .._fields import mapping, text
+from .._protocol import id_of, is_in_clear, message_from_dict
+from .._transport import Form, Rest
+from ..exceptions import (
+    ERR_BAD_RESPONSE,
+    ERR_FILE_SIZE_EXCEEDED,
+    CometChatException,
+    InvalidArgumentException,
+    class_of_answer,
+    exception_for,
+    invalid,
+    unusable,
+)
+from ..models import BaseMessage
+from ._account import Account
+from ._sender import Sender
+
+#: Maximum size of a file, in bytes, unless the app's settings say otherwise.
+LARGEST_FILE = 100 * 1024 * 1024
+
+#: Maximum length of a file's name, in characters.
+_LONGEST_NAME = 255
+
+#: The service answers these codes if the app has no storage to upload to: the file then goes with the message.
+_NO_STORAGE = ("ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "ERR_API_NOT_FOUND")
+
+_BLOCK = 1024 * 1024
+
+
+class Source(NamedTuple):
+    """A file to send.
+
+    :ivar file: seekable, at the first byte that is sent.
+    :ivar size: bytes from there on.
+    """
+
+    file: BinaryIO
+    name: str
+    mime_type: str
+    size: int
+
+    @property
+    def kind(self) -> str:
+        """The type of its message: ``image``, ``video``, ``audio`` or ``file``."""
+        kind = self.mime_type.partition("/")[0]
+        return kind if kind in ("image", "video", "audio") else "file"
+
+
+class Media:
+    """Sends the files of one account.
+
+    :param new_uuid: makes muids, ids of files, and the boundaries of forms.
+    :param timeout: seconds, as for each call over HTTP.
+    """
+
+    def __init__(
+        self,
+        account: Account,
+        sender: Sender,
+        rest: Rest,
+        *,
+        timeout: float,
+        new_uuid: Callable[[], uuid.UUID] = uuid.uuid4,
+    ) -> None:
+        self._account = account
+        self._sender = sender
+        self._rest = rest
+        self._timeout = timeout
+        self._new_uuid = new_uuid
+
+    def send(
+        self, path_or_file: Any, name: Optional[str], caption: Optional[str], message: Mapping[str, Any]
+    ) -> BaseMessage:
+        """Upload a file, and send it. Returns the stored message.
+
+        :param message: ``receiver``, ``receiverType`` and maybe ``parentId``.
+        """
+        _check(path_or_file)
+        self._account.require()
+        largest = self._largest()
+        with _opened(path_or_file, name, largest) as source:
+            if source.size > largest:
+                raise _too_large(source.size, largest)
+            data: Dict[str, Any] = {} if caption is None else {"text": caption}
+            body = {**message, "category": "message", "type": source.kind, "muid": str(self._new_uuid()), "data": data}
+            try:
+                data["attachments"] = [self._upload(source, message)]
+            except CometChatException as error:
+                if error.code not in _NO_STORAGE:
+                    raise
+                return self._send_as_form(source, body)
+        return self._sender.send_message(body)
+
+    def _upload(self, source: Source, message: Mapping[str, Any]) -> Dict[str, Any]:
+        """Ask for an address, and post the file there. Returns the attachment."""
+        file_id = str(self._new_uuid())
+        described = {"fileId": file_id, "name": source.name, "size": source.size, "mimeType": source.mime_type}
+        wanted = {key: message[key] for key in ("receiver", "receiverType")}
+        answer = self._account.request("POST", "/files/upload-url", {"files": {file_id: described}, **wanted})
+        prepared = mapping(answer, file_id)
+        refused = text(prepared, "code")
+        if refused is not None and "request" not in prepared:
+            error = class_of_answer(refused, 400)(refused, text(prepared, "message") or "The file is refused.")
+            self._account.scrub_error(error)
+            raise error
+        request, attachment = mapping(prepared, "request"), mapping(prepared, "attachment")
+        url = text(request, "url") or ""
+        fields = {key: value for key, value in mapping(request, "body").items() if isinstance(value, str)}
+        if not text(attachment, "url") or not self._is_usable(url) or (text(request, "method") or "POST") != "POST":
+            raise exception_for(ERR_BAD_RESPONSE, "The service's answer lacks a usable address for the upload.")
+        self._rest.upload(url, self._form(source, fields, "file"), timeout=self._timeout)
+        return dict(attachment)
+
+    def _send_as_form(self, source: Source, body: Mapping[str, Any]) -> BaseMessage:
+        """Send the message and its file in one call: for apps whose files have no storage of their own."""
+        data = {**body["data"], "resource": self._account.resource}
+        fields = {key: value for key, value in body.items() if key not in ("data", "parentId")}
+        parent = body.get("parentId")
+        path = f"/messages/{quote(parent, safe='')}/thread" if parent else "/messages"
+        form = self._form(source, {**fields, "data": json.dumps(data)}, "files[]")
+        stored = self._account.request("POST", path, form)
+        self._sender.note_sent(id_of(stored))
+        return message_from_dict(stored)
+
+    def _form(self, source: Source, fields: Mapping[str, str], part: str) -> Form:
+        boundary = self._new_uuid().hex
+        return Form(fields, part, source.name, source.mime_type, source.file, source.size, boundary)
+
+    def _is_usable(self, url: str) -> bool:
+        """Whether a file may go to an address: not without TLS if the API has TLS."""
+        try:
+            parts = urlsplit(url)
+            if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+                return False
+        except ValueError:
+            return False
+        return is_in_clear(self._account.endpoints.client) or not is_in_clear(url)
+
+    def _largest(self) -> int:
+        """Return the maximum size of a file, in bytes: the app's settings may say it."""
+        session = self._account.session
+        settings = (session.settings if session else None) or {}
+        largest = mapping(settings, "parameters").get("file.size.max")
+        return largest if isinstance(largest, int) and largest > 0 else LARGEST_FILE
+
+
+@contextlib.contextmanager
+def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[Source]:
+    """Open what the user gave. Files of the user's own stay open."""
+    with contextlib.ExitStack() as stack:
+        if isinstance(path_or_file, (str, os.PathLike)):
+            path = os.path.expanduser(os.fspath(path_or_file))
+            file = stack.enter_context(_open(path))
+            given = os.path.basename(path)
+        elif isinstance(path_or_file, (bytes, bytearray, memoryview)):
+            file, given = io.BytesIO(path_or_file), "file"
+        else:
+            file, given = cast(BinaryIO, path_or_file), _name_of(path_or_file)
+        try:
+            if not file.seekable():
+                file = stack.enter_context(_spooled(file, largest))
+            start = file.tell()
+            size = file.seek(0, os.SEEK_END) - start
+            file.seek(start)
+        except InvalidArgumentException:
+            raise
+        except (OSError, ValueError) as error:
+            raise unusable("path_or_file", f"give a file that can be read ({error})") from error
+        if size <= 0:
+            raise unusable("path_or_file", "give a file that is not empty, at the place from which it is sent")
+        shown = _printable(name or given) or "file"
+        mime_type = mimetypes.guess_type(shown)[0] or "application/octet-stream"
+        yield Source(file, shown, mime_type, size)
+
+
+def _open(path: Any) -> BinaryIO:
+    expected = "give the path of a file that can be read"
+    try:
+        is_file = stat.S_ISREG(os.stat(path).st_mode)  # reading a pipe may never end
+        if is_file:
+            return open(path, "rb")
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise unusable("path_or_file", f"{expected} ({reason})") from error
+    raise unusable("path_or_file", f"{expected}: this is a folder, a device or a pipe")
+
+
+def _check(path_or_file: Any) -> None:
+    """Check that it is a path, bytes, or a file in binary mode."""
+    expected = "give a path, bytes, or a file that is open in binary mode, such as open(path, 'rb')"
+    if isinstance(path_or_file, (str, os.PathLike, bytes, bytearray, memoryview)):
+        return
+    if isinstance(path_or_file, type) or not callable(getattr(path_or_file, "read", None)):
+        raise invalid("path_or_file", expected, path_or_file)
+    if isinstance(path_or_file, io.TextIOBase) or not callable(getattr(path_or_file, "seekable", None)):
+        raise unusable("path_or_file", expected)
+
+
+def _spooled(file: BinaryIO, largest: int) -> BinaryIO:
+    """Copy a file that can't be sought, such as a pipe, to the disk: the service wants to know its size."""
+    copy = tempfile.TemporaryFile()
+    left = largest + 1
+    try:
+        while left > 0:
+            block = file.read(min(_BLOCK, left))
+            if not block:
+                break
+            copy.write(block)
+            left -= len(block)
+        if left <= 0:
+            raise _too_large(None, largest)
+        copy.seek(0)
+    except BaseException:
+        copy.close()
+        raise
+    return cast(BinaryIO, copy)
+
+
+def _too_large(size: Optional[int], largest: int) -> CometChatException:
+    shown = "more" if size is None else str(size)
+    return exception_for(
+        ERR_FILE_SIZE_EXCEEDED,
+        f"The file is too large: give one of at most {largest} bytes, not {shown}.",
+        name="path_or_file",
+    )
+
+
+def _name_of(file: Any) -> str:
+    name = getattr(file, "name", None)
+    return os.path.basename(name) if isinstance(name, str) else "file"
+
+
+def _printable(name: str) -> str:
+    """Return a file's name without folders and control characters."""
+    base = name.replace("\\", "/").rpartition("/")[2]
+    shown = "".join(character for character in base if character.isprintable())
+    return shown.encode("utf-8", "replace").decode()[-_LONGEST_NAME:]

@@ -1,0 +1,90 @@
+"""A form with a file (``multipart/form-data``), whose file is read while it is sent."""
+
+from __future__ import annotations
+
+from typing import BinaryIO, Iterator, List, Mapping
+
+from ..exceptions import unusable
+
+#: Bytes that are read at once.
+_BLOCK = 65536
+
+
+class Form:
+    """The body of one request. Its file has to be the last part: storage services read the fields before it.
+
+    :param part: the name of the file's part.
+    :param name: the file's.
+    :param file: open in binary mode, and seekable. It is sent from its present position on.
+    :param size: how many bytes of it are sent.
+    :param boundary: a text of letters and digits that occurs nowhere in the file.
+    """
+
+    def __init__(
+        self,
+        fields: Mapping[str, str],
+        part: str,
+        name: str,
+        mime_type: str,
+        file: BinaryIO,
+        size: int,
+        boundary: str,
+    ) -> None:
+        self.content_type = f"multipart/form-data; boundary={boundary}"
+        lines: List[str] = []
+        for key, value in fields.items():
+            lines += [f"--{boundary}", f'Content-Disposition: form-data; name="{_quoted(key)}"', "", value]
+        disposition = f'Content-Disposition: form-data; name="{_quoted(part)}"; filename="{_quoted(name)}"'
+        lines += [f"--{boundary}", disposition, f"Content-Type: {_quoted(mime_type)}", "", ""]
+        self._head = "\r\n".join(lines).encode("utf-8", "replace")
+        self._tail = f"\r\n--{boundary}--\r\n".encode()
+        self._file = file
+        self._size = size
+        self._start = file.tell()
+        self._sent = 0
+
+    def __len__(self) -> int:
+        return len(self._head) + self._size + len(self._tail)
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Yield what :meth:`read` returns. requests knows a stream by this method."""
+        while True:
+            block = self.read(_BLOCK)
+            if not block:
+                return
+            yield block
+
+    def rewind(self) -> None:
+        """Begin again: the next request sends the whole form."""
+        self._sent = 0
+        self._file.seek(self._start)
+
+    def read(self, size: int = -1) -> bytes:
+        """Return the next bytes of the body; none at its end.
+
+        :raises InvalidArgumentException: the file can't be read, or has become shorter.
+        """
+        wanted = _BLOCK if size < 0 else size
+        if self._sent < len(self._head):
+            block = self._head[self._sent : self._sent + wanted]
+        elif self._sent < len(self._head) + self._size:
+            block = self._read_file(min(wanted, len(self._head) + self._size - self._sent))
+        else:
+            at = self._sent - len(self._head) - self._size
+            block = self._tail[at : at + wanted]
+        self._sent += len(block)
+        return block
+
+    def _read_file(self, size: int) -> bytes:
+        try:
+            block = self._file.read(size)
+        except (OSError, ValueError) as error:
+            raise unusable("path_or_file", f"the file can't be read any more ({error})") from error
+        if not block:
+            raise unusable("path_or_file", "the file has become shorter while it was sent")
+        return bytes(block)
+
+
+def _quoted(text: str) -> str:
+    """Return a text that fits between quotation marks in a part's header, as browsers write it."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

@@ -1,0 +1,346 @@
+"""Files: uploaded, sent, and got by the other side. Against the sandbox, and against a storage that misbehaves."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import tracemalloc
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Tuple
+
+import pytest
+import requests
+
+from cometchat import Client, CometChatException, InvalidArgumentException, MediaMessage
+from cometchat.sandbox import Sandbox
+
+from .conftest import OTHER_UID, UID, Party, Peer, RawServer
+
+GROUP = "chat"
+
+
+@pytest.fixture
+def me(party: Party, sandbox: Sandbox) -> Client:
+    sandbox.add_group(GROUP, "Chat", owner=OTHER_UID, members=[UID])
+    client = party.client(auto_establish_socket_connection=False)
+    client.login(UID, sandbox.auth_key)
+    sandbox.clear_records()
+    return client
+
+
+def code_of(act: Callable[[], object]) -> CometChatException:
+    with pytest.raises(CometChatException) as caught:
+        act()
+    return caught.value
+
+
+def content(message: MediaMessage) -> Tuple[bytes, str]:
+    """What the address of a message's only attachment serves."""
+    (attachment,) = message.attachments
+    assert attachment.url is not None
+    fetched = requests.get(attachment.url, timeout=5)
+    assert fetched.status_code == 200
+    return fetched.content, fetched.headers["Content-Type"]
+
+
+def paths(sandbox: Sandbox) -> List[str]:
+    return [request.path for request in sandbox.requests]
+
+
+@pytest.mark.parametrize(
+    "name, kind, mime_type",
+    [
+        ("a b.png", "image", "image/png"),
+        ("clip.mp4", "video", "video/mp4"),
+        ("note.mp3", "audio", "audio/mpeg"),
+        ("report.pdf", "file", "application/pdf"),
+        ("größe", "file", "application/octet-stream"),
+    ],
+)
+def test_a_path(name: str, kind: str, mime_type: str, me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
+    """The file gets to the storage with its type; the message has its kind, caption and attachment."""
+    path = tmp_path / name
+    path.write_bytes(b"\x00\r\n--content" * 1000)
+    sent = me.send_media_message(path, uid=OTHER_UID, caption="look")
+    assert isinstance(sent, MediaMessage)
+    assert (sent.type, sent.caption, sent.receiver_id, sent.receiver_type) == (kind, "look", OTHER_UID, "user")
+    (attachment,) = sent.attachments
+    assert (attachment.name, attachment.mime_type, attachment.size) == (name, mime_type, 12000)
+    assert content(sent) == (path.read_bytes(), mime_type)
+    assert [path.partition("/uploads/")[1] or path for path in paths(sandbox)][:3] == [
+        "/files/upload-url",
+        "/uploads/",
+        "/messages",
+    ]
+    assert sandbox.violations == []
+
+
+def test_the_storage_gets_no_credential(me: Client, sandbox: Sandbox) -> None:
+    """The upload has no header of the API: the storage is another host."""
+    me.send_media_message(b"content", uid=OTHER_UID, name="a.txt")
+    (upload,) = [request for request in sandbox.requests if request.path.startswith("/uploads/")]
+    assert not {"authtoken", "appid", "apikey", "resource"} & {name.lower() for name in upload.headers}
+
+
+def test_bytes_and_files(me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Bytes, and open files from their present position on; a file of the user's own stays open."""
+    path = tmp_path / "numbers.txt"
+    path.write_bytes(b"0123456789")
+    assert content(me.send_media_message(b"bytes", guid=GROUP))[0] == b"bytes"
+    assert content(me.send_media_message(bytearray(b"more"), guid=GROUP))[0] == b"more"  # type: ignore[arg-type]
+    sent = me.send_media_message(io.BytesIO(b"memory"), guid=GROUP, name="m.png")
+    assert sent.type == "image" and content(sent) == (b"memory", "image/png")
+    with open(path, "rb") as file:
+        file.seek(4)
+        sent = me.send_media_message(file, guid=GROUP)
+        assert content(sent)[0] == b"456789" and sent.attachments[0].name == "numbers.txt"
+        file.seek(0)
+        assert file.read() == b"0123456789"
+    assert sent.receiver_type == "group" and me.send_media_message(str(path), guid=GROUP).type == "file"
+
+
+def test_a_pipe(me: Client) -> None:
+    """A file that can't be sought is copied first: the service wants to know its size."""
+    out, into = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(into, "wb") as end:
+            end.write(b"x" * 300_000)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    with os.fdopen(out, "rb") as pipe:
+        sent = me.send_media_message(pipe, uid=OTHER_UID, name="log.txt")
+    writer.join()
+    assert content(sent) == (b"x" * 300_000, "text/plain")
+
+
+def test_a_large_file_is_not_loaded(me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A file of 30 MiB is read block by block."""
+    path = tmp_path / "large.bin"
+    with open(path, "wb") as file:
+        file.truncate(30 * 1024 * 1024)
+    peaks: List[int] = []
+    upload = me._core.media._rest.upload
+
+    def measured(*args: Any, **named: Any) -> None:
+        tracemalloc.start()
+        try:
+            upload(*args, **named)
+        finally:
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+
+    sandbox.fail_http(204, body="", path="/uploads/*")  # it reads the file, and keeps nothing of it
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(me._core.media._rest, "upload", measured)
+        me.send_media_message(path, uid=OTHER_UID)
+    # The sandbox is in this process: it has read the whole body, and no more than that.
+    assert peaks and peaks[0] < 2.2 * 30 * 1024 * 1024
+
+
+def test_a_reply(me: Client, sandbox: Sandbox) -> None:
+    """A file in a thread."""
+    parent = me.send_text("question", uid=OTHER_UID)
+    sent = me.send_media_message(b"answer", uid=OTHER_UID, parent_message_id=parent.id, name="a.txt")
+    assert sent.parent_message_id == parent.id
+    assert f"/messages/{parent.id}/thread" in paths(sandbox)[-1]
+
+
+def test_a_caption_is_edited(me: Client) -> None:
+    """``edit_message`` puts another caption to a file, which stays."""
+    sent = me.send_media_message(b"content", uid=OTHER_UID, caption="Helo", name="a.txt")
+    edited = me.edit_message(sent, "Hello")
+    assert (edited.caption, edited.attachments) == ("Hello", sent.attachments)
+
+
+# An app without storage.
+
+
+@pytest.mark.parametrize("code", ["ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "ERR_API_NOT_FOUND"])
+@pytest.mark.parametrize("replies", [False, True])
+def test_without_storage_the_file_goes_with_the_message(
+    code: str, replies: bool, me: Client, sandbox: Sandbox
+) -> None:
+    """One call then takes both, in a thread too."""
+    parent = me.send_text("question", uid=OTHER_UID).id if replies else None
+    sandbox.fail_http(400, code=code, path="/files/upload-url")
+    sent = me.send_media_message(
+        b"content", uid=OTHER_UID, caption="look", name='a "b"\n.png', parent_message_id=parent
+    )
+    assert (sent.type, sent.caption, sent.parent_message_id) == ("image", "look", parent)
+    assert content(sent) == (b"content", "image/png")
+    (attachment,) = sent.attachments
+    assert attachment.name is not None and attachment.name.endswith(".png")
+    assert not any("/uploads/" in path for path in paths(sandbox))
+    assert sandbox.violations == []
+
+
+def test_a_dead_token_is_replaced_on_the_way(sandbox: Sandbox, party: Party) -> None:
+    """With ``refresh`` the form is sent again, from its beginning."""
+    client = party.client(auto_establish_socket_connection=False)
+    client.login_with_auth_token(sandbox.auth_token(UID), refresh=lambda: sandbox.auth_token(UID))
+    sandbox.fail_http(400, code="ERR_API_NOT_FOUND", path="/files/upload-url")
+    sandbox.fail_http(401, code="AUTH_ERR_AUTH_TOKEN_NOT_FOUND", times=1, path="/messages")
+    assert content(client.send_media_message(b"content", uid=OTHER_UID))[0] == b"content"
+
+
+# What goes wrong.
+
+
+def test_the_limit(me: Client, sandbox: Sandbox, tmp_path: Path, party: Party) -> None:
+    """100 MiB unless the settings say otherwise; nothing is sent, and a pipe is read no further."""
+    path = tmp_path / "huge"
+    with open(path, "wb") as file:
+        file.truncate(100 * 1024 * 1024 + 1)
+    error = code_of(lambda: me.send_media_message(path, uid=OTHER_UID))
+    assert error.code == "ERR_FILE_SIZE_EXCEEDED" and "104857600 bytes, not 104857601" in error.message
+    assert isinstance(error, InvalidArgumentException)
+    assert sandbox.requests == []
+    sandbox.override_settings(parameters={"file.size.max": 5})
+    client = party.client(auto_establish_socket_connection=False)
+    client.login(UID, sandbox.auth_key)
+    assert code_of(lambda: client.send_media_message(b"123456", uid=OTHER_UID)).code == "ERR_FILE_SIZE_EXCEEDED"
+    assert content(client.send_media_message(b"12345", uid=OTHER_UID))[0] == b"12345"
+    out, into = os.pipe()
+    os.write(into, b"0123456789")
+    with os.fdopen(out, "rb", buffering=0) as pipe:
+        assert code_of(lambda: client.send_media_message(pipe, uid=OTHER_UID)).code == "ERR_FILE_SIZE_EXCEEDED"
+        assert pipe.read(4) == b"6789"
+    os.close(into)
+
+
+def test_the_service_refuses_a_file(me: Client, sandbox: Sandbox) -> None:
+    """The code that the service gives for one file is the call's."""
+    sandbox.override_settings(parameters={"file.size.max": 5})  # this client has the settings of before
+    error = code_of(lambda: me.send_media_message(b"123456", uid=OTHER_UID))
+    assert (error.code, error.message) == ("ERR_FILE_SIZE_EXCEEDED", "A file has 5 bytes at most.")
+    assert code_of(lambda: me.send_media_message(b"1", uid="unknown")).code == "ERR_UID_NOT_FOUND"
+    assert sandbox.messages == []
+
+
+CODE = "<Code>AccessDenied</Code>"
+
+
+@pytest.mark.parametrize(
+    "status, body, code, shown",
+    [
+        (403, f"<Error>{CODE}Request has Expired</Error>", "ERR_PRESIGNED_URL_EXPIRED", "AccessDenied"),
+        (403, "<Error><Code>SignatureDoesNotMatch</Code></Error>", "ERR_S3_UPLOAD_FAILED", "SignatureDoesNotMatch"),
+        (503, "<html>" + "x" * 100_000, "ERR_S3_UPLOAD_FAILED", "HTTP 503"),
+        (301, "", "ERR_S3_UPLOAD_FAILED", "HTTP 301"),
+    ],
+    ids=["expired", "refused", "a proxy's page", "a redirect"],
+)
+def test_the_storage_refuses(status: int, body: str, code: str, shown: str, me: Client, sandbox: Sandbox) -> None:
+    """The vendor's codes; the message has the storage's own code, is short, and no message is sent."""
+    sandbox.fail_http(status, body=body, path="/uploads/*")
+    error = code_of(lambda: me.send_media_message(b"content", uid=OTHER_UID))
+    assert error.code == code and shown in error.message and error.http_status == status
+    assert len(error.message) < 200
+    assert sandbox.messages == []
+
+
+def prepared(url: str, **changes: Any) -> Dict[str, Any]:
+    """An answer of the service with another address."""
+    good = {"request": {"method": "POST", "url": url, "body": {"key": "k"}}, "attachment": {"url": "https://f"}}
+    return {**good, **changes}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        prepared(""),
+        prepared("ftp://127.0.0.1/x"),
+        prepared("http://storage.example/x"),  # without TLS
+        prepared("http://127.0.0.1:0/x"),
+        prepared("http://[bad/x"),
+        prepared("http://127.0.0.1/x", attachment={}),
+        prepared("http://127.0.0.1/x", request={"method": "PUT", "url": "http://127.0.0.1/x"}),
+    ],
+    ids=repr,
+)
+def test_an_unusable_address(answer: Dict[str, Any], me: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``ERR_BAD_RESPONSE``, and the file goes nowhere."""
+
+    def request(method: str, path: str, body: Any, **named: Any) -> Any:
+        return {next(iter(body["files"])): answer}
+
+    monkeypatch.setattr(me._core.account, "request", request)
+    assert code_of(lambda: me.send_media_message(b"content", uid=OTHER_UID)).code == "ERR_BAD_RESPONSE"
+
+
+def test_a_storage_that_hangs_up(me: Client, serve: Callable[..., RawServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """``FAILED_TO_FETCH`` says which host; the library's error is the cause."""
+
+    def hang_up(peer: Peer) -> None:
+        peer.read_head()
+
+    server = serve(hang_up)
+    url = server.url().replace("ws:", "http:")
+
+    def request(method: str, path: str, body: Any, **named: Any) -> Any:
+        return {next(iter(body["files"])): prepared(url)}
+
+    monkeypatch.setattr(me._core.account, "request", request)
+    error = code_of(lambda: me.send_media_message(b"x" * 5_000_000, uid=OTHER_UID))
+    assert error.code == "FAILED_TO_FETCH" and "127.0.0.1" in error.message and error.__cause__ is not None
+
+
+class Shrinking(io.BytesIO):
+    """A file that has lost its end by the time that it is read."""
+
+    def read(self, size: Any = -1) -> bytes:
+        return b""
+
+
+class Broken(io.BytesIO):
+    def read(self, size: Any = -1) -> bytes:
+        raise OSError(5, "Input/output error")
+
+
+@pytest.mark.parametrize("file, reason", [(Shrinking(b"content"), "shorter"), (Broken(b"content"), "Input/output")])
+def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbox: Sandbox) -> None:
+    """The file is blamed, not the network, and the next call works."""
+    error = code_of(lambda: me.send_media_message(file, uid=OTHER_UID))
+    assert error.code == "INVALID_PATH_OR_FILE" and reason in error.message
+    assert content(me.send_media_message(b"good", uid=OTHER_UID))[0] == b"good"
+
+
+WRONG: Dict[str, Any] = {
+    "nothing": (None, "MISSING_PARAMETERS"),
+    "an empty path": ("", "MISSING_PARAMETERS"),
+    "a number": (5, "INVALID_PATH_OR_FILE"),
+    "a class": (io.BytesIO, "INVALID_PATH_OR_FILE"),
+    "a text file": (io.StringIO("a"), "INVALID_PATH_OR_FILE"),
+    "no bytes": (b"", "INVALID_PATH_OR_FILE"),
+    "a file that is missing": ("/no/such/file", "INVALID_PATH_OR_FILE"),
+    "a folder": ("/", "INVALID_PATH_OR_FILE"),
+    "a device": (os.devnull, "INVALID_PATH_OR_FILE"),
+    "a path with a zero": ("a\0b", "INVALID_PATH_OR_FILE"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(WRONG))
+def test_what_is_no_file(case: str, me: Client, sandbox: Sandbox) -> None:
+    """Each is refused before a request is made."""
+    given, code = WRONG[case]
+    error = code_of(lambda: me.send_media_message(given, uid=OTHER_UID))
+    assert error.code == code and isinstance(error, InvalidArgumentException)
+    assert sandbox.requests == []
+
+
+def test_a_closed_file(me: Client) -> None:
+    """It can't be read."""
+    file = io.BytesIO(b"content")
+    file.close()
+    assert code_of(lambda: me.send_media_message(file, uid=OTHER_UID)).code == "INVALID_PATH_OR_FILE"
+
+
+def test_wrong_arguments_beside_the_file(me: Client) -> None:
+    """Receiver, caption and name are checked too."""
+    assert code_of(lambda: me.send_media_message(b"a")).code == "MISSING_PARAMETERS"
+    assert code_of(lambda: me.send_media_message(b"a", uid="a", caption=5)).code == "INVALID_CAPTION"  # type: ignore
+    assert code_of(lambda: me.send_media_message(b"a", uid="a", name=" ")).code == "MISSING_PARAMETERS"
