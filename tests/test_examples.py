@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import configparser
+import json
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import threading
+import urllib.request
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 
+from cometchat._environment import VARIABLES
 from cometchat.sandbox import Sandbox
 
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
@@ -67,7 +72,16 @@ class Running:
                 return line
 
     def interrupt(self) -> int:
-        self._process.send_signal(signal.SIGINT)
+        return self._signal(signal.SIGINT)
+
+    def terminate(self) -> int:
+        return self._signal(signal.SIGTERM)
+
+    def kill(self) -> int:
+        return self._signal(signal.SIGKILL)
+
+    def _signal(self, number: int) -> int:
+        self._process.send_signal(number)
         return self.end()
 
     def end(self) -> int:
@@ -98,7 +112,7 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
     """Starts an example with the sandbox's account in its environment."""
     started: List[Running] = []
 
-    def starter(name: str) -> Running:
+    def starter(name: str, **more: str) -> Running:
         account = {
             "COMETCHAT_APP_ID": sandbox.app_id,
             "COMETCHAT_UID": "cometchat-uid-1",
@@ -106,6 +120,7 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
             "COMETCHAT_ADMIN_HOST": sandbox.url,
             "COMETCHAT_CLIENT_HOST": sandbox.url,
             "HOME": str(tmp_path),
+            **more,
         }
         started.append(Running(name, environment(**account)))
         return started[-1]
@@ -116,61 +131,168 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
 
 
 def test_each_example_is_tested_and_listed() -> None:
-    """There are these three, and their README has a line for each."""
-    assert NAMES == ["echo_bot.py", "offline_queue.py", "status_logger.py"]
+    """There are these five, and their README has a line for each."""
+    assert NAMES == ["command_bot.py", "echo_bot.py", "offline_queue.py", "play.py", "status_logger.py"]
     listed = re.findall(r"^``(\w+\.py)``", (EXAMPLES / "README.rst").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == NAMES
 
 
 def test_each_example_says_how_to_run_it() -> None:
     """The docstring has the command, and names every variable that the program reads."""
+    account = {f"COMETCHAT_{name}" for name in ("APP_ID", "UID", "AUTH_KEY", *VARIABLES)}
     for name in NAMES:
         text = (EXAMPLES / name).read_text(encoding="utf-8")
         docstring = text.split('"""')[1]
         assert f"python examples/{name}" in docstring
         read = set(re.findall(r'"(COMETCHAT_\w+)"', text)) - {"COMETCHAT_ADMIN_HOST", "COMETCHAT_CLIENT_HOST"}
-        assert read == set(re.findall(r"COMETCHAT_\w+", docstring)), name
+        named = set(re.findall(r"COMETCHAT_\w+", docstring))
+        assert named - read <= account and (read <= named or name == "play.py"), name  # play.py sets them for the bot
 
 
-def test_the_echo_bot_has_20_lines() -> None:
-    """The bot itself, imports included, is 20 lines of code."""
-    text = (EXAMPLES / "echo_bot.py").read_text(encoding="utf-8")
-    bot = text.split('"""')[2].partition("# The bot ends here")[0]
-    assert len([line for line in bot.splitlines() if line.strip() and not line.strip().startswith("#")]) == 20
+def test_the_echo_bot_has_ten_lines() -> None:
+    """The bot, imports included, is ten lines of code."""
+    bot = (EXAMPLES / "echo_bot.py").read_text(encoding="utf-8").split('"""')[2]
+    assert len([line for line in bot.splitlines() if line.strip()]) == 10
 
 
-def test_echo_bot_alone() -> None:
-    """Alone it gets two messages, answers each with its text, and ends."""
-    texts = ("Hello", "Is anybody there?")
-    lines = run_alone("echo_bot.py").stdout.splitlines()
-    said = [[f"cometchat-uid-2 says {text!r}", f"cometchat-uid-2 got {text!r} back"] for text in texts]
-    assert lines == ["listening", *said[0], *said[1]]
+def answers(sandbox: Sandbox) -> List[object]:
+    """Who got what from the bot."""
+    sent = [message for message in sandbox.messages if message["sender"] == "cometchat-uid-1"]
+    return [(message["receiver"], message["data"]["text"]) for message in sent]
 
 
-def test_echo_bot_with_an_account(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """With an account it answers users and groups, not itself, also after a loss, and ends with 0 on Ctrl-C."""
+def test_echo_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
+    """It answers users, not groups and itself, also after a loss, and ends with 0 on Ctrl-C."""
     sandbox.add_group("chat", "Chat", owner="cometchat-uid-2", members=["cometchat-uid-1"])
     bot = start("echo_bot.py")
-    bot.line("listening")
-    assert sandbox.wait_for_connections(1)
+    assert sandbox.wait_for_connections(1, DEADLINE)
     sandbox.send_message("cometchat-uid-1", "cometchat-uid-2", "my own, from elsewhere")
     sandbox.send_message("cometchat-uid-2", "chat", "to all", receiver_type="group")
-    bot.line("says 'to all'")
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "to the bot")
+    expected = [("cometchat-uid-2", "my own, from elsewhere"), ("cometchat-uid-2", "to the bot")]
+    assert sandbox.wait_until(lambda: answers(sandbox) == expected, DEADLINE), answers(sandbox)
     sandbox.drop_connections()
     sandbox.send_message("cometchat-uid-3", "cometchat-uid-1", "while it was away")
-    bot.line("says 'while it was away'")
-
-    def answers() -> List[object]:
-        sent = [message for message in sandbox.messages if message["sender"] == "cometchat-uid-1"]
-        return [(message["receiver"], message["data"]["text"]) for message in sent]
-
-    expected = [
-        ("cometchat-uid-2", "my own, from elsewhere"),
-        ("chat", "to all"),
-        ("cometchat-uid-3", "while it was away"),
-    ]
-    assert sandbox.wait_until(lambda: answers() == expected, DEADLINE), answers()
+    expected.append(("cometchat-uid-3", "while it was away"))
+    assert sandbox.wait_until(lambda: answers(sandbox) == expected, DEADLINE), answers(sandbox)
     assert bot.interrupt() == 0
+
+
+def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """An answer that a killed bot has put goes out with the next start, once."""
+    outbox = {"COMETCHAT_OUTBOX_PATH": str(tmp_path / "outbox.db")}
+    bot = start("echo_bot.py", **outbox)
+
+    def asked_for(method: str, status: int) -> bool:
+        return any((each.method, each.path, each.status) == (method, "/messages", status) for each in sandbox.requests)
+
+    assert sandbox.wait_until(lambda: asked_for("GET", 200), DEADLINE)  # the newest message, at the start
+    sandbox.fail_http(503, path="/messages")
+    asked = sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
+    assert sandbox.wait_until(lambda: asked_for("POST", 503), DEADLINE)
+    bot.kill()
+    assert answers(sandbox) == []
+    sandbox.heal()
+    start("echo_bot.py", **outbox)
+    assert sandbox.wait_until(lambda: len(answers(sandbox)) == 1, DEADLINE)
+    assert sandbox.messages[-1]["muid"] == f"echo-{asked['id']}"
+
+
+def test_command_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
+    """Its commands, a file that it sends, one that it gets, and a service that refuses."""
+    bot = start("command_bot.py")
+    assert sandbox.wait_for_connections(1, DEADLINE)
+
+    def ask(text: str, answered: Callable[[], bool], **more: Any) -> None:
+        sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", text, **more)
+        assert sandbox.wait_until(answered, DEADLINE), sandbox.messages
+
+    def newest() -> Dict[str, Any]:
+        sent = [message for message in sandbox.messages if message["category"] == "message"]
+        mine = [message for message in sent if message["sender"] == "cometchat-uid-1"]
+        return mine[-1] if mine else {"data": {}}
+
+    ask("Hello", lambda: newest()["data"].get("text") == "I know /count, /forget, /help, /log")
+    assert [each["reaction"] for each in sandbox.messages[0]["data"]["reactions"]] == ["👀"]
+    ask("/count", lambda: newest()["data"].get("text") == "We have 4 texts")
+    ask("/log", lambda: newest()["type"] == "file")
+    (log,) = newest()["data"]["attachments"]
+    with urllib.request.urlopen(log["url"], timeout=DEADLINE) as served:
+        assert served.read().decode().splitlines()[:2] == [
+            "cometchat-uid-2: Hello",
+            "cometchat-uid-1: I know /count, /forget, /help, /log",
+        ]
+    ask("/forget", lambda: any("deletedAt" in message for message in sandbox.messages))
+    file = {"attachments": [{"url": "http://127.0.0.1/a", "name": "a.png", "size": 5, "mimeType": "image/png"}]}
+    ask("", lambda: newest()["data"].get("text") == "Thank you for a.png (5 bytes)", type="image", data=file)
+    sandbox.fail_http(403, code="ERR_BLOCKED_RECEIVER", times=1, path="/messages/*")
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "/help")
+    bot.line("'/help' of cometchat-uid-2: ERR_BLOCKED_RECEIVER")
+    ask("/help", lambda: str(newest()["data"].get("text")).startswith("I know"))
+    assert bot.interrupt() == 0
+
+
+@pytest.mark.parametrize("options", [[], ["--kill"]])
+def test_play(options: List[str]) -> None:
+    """It plays the other user for a bot, shows its answers, and ends with the bot's code."""
+    command = [sys.executable, "-W", "error", str(EXAMPLES / "play.py"), *options, str(EXAMPLES / "echo_bot.py")]
+    played = subprocess.run(
+        [*command, "Hello", "Is it you?"],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=environment(),
+        timeout=60,
+    )
+    assert (played.returncode, played.stderr) == (0, "")
+    said = [f"cometchat-uid-{number}: {text}" for text in ("Hello", "Is it you?") for number in (2, 1)]
+    assert played.stdout.splitlines() == said
+
+
+# A bot as a service.
+
+DEPLOY = EXAMPLES / "deploy"
+
+
+def test_the_unit_of_systemd(tmp_path: Path) -> None:
+    """systemd finds nothing wrong with it, where there is a systemd; it ends the bot by what run_forever() handles."""
+    text = (DEPLOY / "chat-bot.service").read_text(encoding="utf-8")
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment, method-assign]
+    unit.read_string(text)
+    service = dict(unit["Service"])
+    assert service["KillSignal"] == "SIGTERM" and float(service["TimeoutStopSec"]) >= 1
+    assert service["Restart"] == "on-failure" and service["ExecStart"].endswith("/echo_bot.py")
+    state = re.findall(r"COMETCHAT_(\w+)=/var/lib/([\w-]+)/", service["Environment"])
+    assert state and all(name in VARIABLES and folder == service["StateDirectory"] for name, folder in state)
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        return
+    python, bot = service["ExecStart"].split()
+    here = tmp_path / "chat-bot.service"
+    here.write_text(text.replace(python, sys.executable).replace(bot, str(EXAMPLES / "echo_bot.py")), encoding="utf-8")
+    verified = subprocess.run([analyze, "verify", str(here)], capture_output=True, text=True, timeout=60)
+    assert [line for line in verified.stderr.splitlines() if "chat-bot" in line] == []
+
+
+def test_the_dockerfile(start, sandbox: Sandbox, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    """What it copies is there, the bot is process 1 of the container, and its command runs with its variables."""
+    text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
+    steps = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
+    assert steps[0][0] == "FROM" and steps[-1][0] == "CMD"
+    python, bot = json.loads(steps[-1][1])  # as a list: no shell stands between the signals and the bot
+    assert (python, bot) == ("python", "/echo_bot.py")
+    (copied,) = [rest.split() for step, rest in steps if step == "RUN"]
+    assert (EXAMPLES.parent / copied[copied.index("cp") + 1][len("/src/") :]).is_file()
+    (variables,) = [dict(pair.split("=") for pair in rest.split()) for step, rest in steps if step == "ENV"]
+    (volume,) = [rest for step, rest in steps if step == "VOLUME"]
+    here = {name: value.replace(volume, str(tmp_path)) for name, value in variables.items()}
+    assert any(name[len("COMETCHAT_") :] in VARIABLES and value.startswith(volume) for name, value in variables.items())
+    running = start(bot[1:], **here)
+    assert sandbox.wait_for_connections(1, DEADLINE)
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
+    assert sandbox.wait_until(lambda: answers(sandbox), DEADLINE)
+    assert running.terminate() == 0
 
 
 def test_offline_queue_alone() -> None:

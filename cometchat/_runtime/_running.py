@@ -11,8 +11,9 @@ from typing import Callable, Iterator, Optional
 
 from ._threads import Wakeup
 
-#: Maximum wait, in seconds, at a stretch. Windows runs a signal's handler only when a wait has ended.
-_STRETCH = 0.5 if os.name == "nt" else None
+#: Maximum wait, in seconds, at a stretch. Python runs a signal's handler between two steps of its own: a signal that
+#: comes just before the system's wait does not end that wait. On Windows no signal does.
+_STRETCH = 0.5
 
 
 def run_until(ended: Wakeup, close: Callable[[], None]) -> None:

@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.staticfiles",
     "cometchat.contrib.django",
+    "bot",
 ]
 MIDDLEWARE = [
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -39,8 +40,9 @@ TEMPLATES = [
         },
     }
 ]
-# In memory, for all threads of the process; sessions in cookies.
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "file:site?mode=memory&cache=shared"}}
+# In memory, for all threads of the process, unless SITE_DATABASE names a file; sessions in cookies.
+MEMORY = "file:site?mode=memory&cache=shared"
+DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": os.environ.get("SITE_DATABASE", MEMORY)}}
 SESSION_ENGINE = "django.contrib.sessions.backends.signed_cookies"
 
 COMETCHAT = {

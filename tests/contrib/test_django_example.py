@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.cookiejar
 import re
 import signal
+import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -15,9 +16,12 @@ import pytest
 
 pytest.importorskip("django", reason="Django is not installed: pip install 'cometchat[django]'")
 
+from cometchat.sandbox import Sandbox  # noqa: E402
+
 from .django_support import environment  # noqa: E402
 from .support import DEADLINE, eventually, free_port, served  # noqa: E402
 
+MANAGE = Path(__file__).resolve().parents[2] / "examples" / "django_site" / "manage.py"
 RUN = Path(__file__).resolve().parents[2] / "examples" / "django_site" / "run.py"
 
 
@@ -66,3 +70,29 @@ def test_the_example_runs() -> None:
         assert "CometChat" in visitor.get("/admin/")
         server.terminate(signal.SIGINT)
     assert "Traceback" not in server.output
+
+
+def test_the_bot_of_the_site(tmp_path: Path) -> None:
+    """``manage.py run_bot`` answers with what the site's database says, and SIGTERM ends it with 0."""
+    with Sandbox() as sandbox:
+        env = environment(None, DJANGO_SETTINGS_MODULE="settings", SITE_DATABASE=str(tmp_path / "site.db"))
+        for name, value in (("APP_ID", sandbox.app_id), ("UID", "cometchat-uid-1"), ("AUTH_KEY", sandbox.auth_key)):
+            env[f"COMETCHAT_{name}"] = value
+        env["PYTHONPATH"] = str(MANAGE.parents[2])
+        env["COMETCHAT_ADMIN_HOST"] = env["COMETCHAT_CLIENT_HOST"] = sandbox.url
+        manage = [sys.executable, str(MANAGE)]
+        subprocess.run([*manage, "migrate", "--verbosity=0"], env=env, check=True, timeout=60)
+        pipe = subprocess.PIPE
+        bot = subprocess.Popen([*manage, "run_bot"], env=env, stdout=pipe, stderr=subprocess.STDOUT, text=True)
+        try:
+            assert sandbox.wait_for_connections(1, DEADLINE)
+            sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
+            answered = sandbox.wait_until(lambda: len(sandbox.messages) == 2, DEADLINE)
+            assert answered and sandbox.messages[1]["data"]["text"] == "This site has 0 users"
+            bot.send_signal(signal.SIGTERM)
+            output = bot.communicate(timeout=DEADLINE)[0]
+        finally:
+            bot.kill()
+            with bot:
+                bot.wait(DEADLINE)
+        assert (bot.returncode, output) == (0, "The bot runs.\n")

@@ -13,6 +13,8 @@ from typing import Any, Callable, Iterator, List
 import pytest
 
 from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, MessageListener
+from cometchat._runtime._running import run_until
+from cometchat._runtime._threads import Wakeup
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party, eventually, finished, in_thread
@@ -233,9 +235,9 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[[str], Bot]]:
 
     yield starter
     for bot in started:
-        if bot.process.poll() is None:
-            bot.process.kill()
-            bot.process.communicate(timeout=DEADLINE)
+        bot.process.kill()
+        with bot.process:
+            bot.process.wait(DEADLINE)
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -360,6 +362,23 @@ client.run_forever()
     assert float(bot.line()) < 0.1
     bot.process.send_signal(signal.SIGTERM)
     assert bot.end() == ""
+
+
+def test_a_signal_just_before_the_wait() -> None:
+    """A signal that comes just before the system's wait does not end that wait: none lasts longer than a second."""
+    waits: List[Any] = []
+    closed: List[bool] = []
+
+    class Ended(Wakeup):
+        def wait(self, timeout: Any = None) -> bool:
+            waits.append(timeout)
+            if len(waits) == 1:  # the signal is not noticed by this wait
+                signal.raise_signal(signal.SIGTERM)
+                return False
+            return super().wait(timeout)
+
+    run_until(Ended(), lambda: closed.append(True))
+    assert len(waits) == 2 and all(0 < seconds <= 1 for seconds in waits) and closed == [True]
 
 
 def test_a_listener_is_told_at_the_end(party: Party, sandbox: Sandbox) -> None:
