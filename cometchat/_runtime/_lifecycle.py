@@ -85,6 +85,7 @@ class Lifecycle:
             self._end(False)
             if isinstance(error, CometChatException):
                 self._events.post("login", "login_failure", error)
+                raise error.with_traceback(None)  # the frames below say nothing to the caller
             raise
         self._account.store_session()
         if number_to_connect is not None:

@@ -19,6 +19,18 @@ def exception_chain(error: BaseException) -> Iterator[BaseException]:
         todo.extend(item for item in inner if isinstance(item, BaseException))
 
 
+def shorten(error: BaseException) -> None:
+    """Let a traceback print one line of a library's error: without its frames, and without the errors that it came from.
+
+    These stay reachable, by ``__context__`` and for :func:`exception_chain`.
+    """
+    drop_frames(error)
+    if error.__cause__ is not None:
+        error.__context__ = error.__cause__
+        error.__cause__ = None
+    error.__suppress_context__ = True
+
+
 def drop_frames(error: BaseException) -> None:
     """Drop the frames of an error that is kept, and of its causes: they would keep whole messages alive."""
     for each in exception_chain(error):

@@ -91,7 +91,7 @@ class Connection:
                 ERR_CONNECT_TIMEOUT,
                 f"Not connected within {timeout:g} s; the attempts go on.",
                 details=str(newest) if newest is not None else None,
-            ) from newest
+            ) from (None if newest is None else copy_of(newest))  # without the frames of the connection thread
         if phase is Phase.CLOSED:
             raise client_closed()
         message = "The connection was given up, by disconnect(), logout() or another login, while connect() waited."

@@ -311,6 +311,10 @@ class ConnectionThread:
         """The series is over: tenacity says stop; or it has ended already, since a credential was refused."""
         for phase in (Phase.LOST, Phase.BACKOFF):
             self._state.signal(generation, Signal.GAVE_UP, only_in=phase)
+        _, error = self._state.why_stopped()
+        if error is not None and generation.number == self._state.number:
+            # A program that waits for messages would wait for ever: it is told, without a listener too.
+            self._log.warning("The connection has ended, and no further attempt is made: %s", error)
 
     def _release(self, generation: Generation, error: Optional[CometChatException] = None) -> None:
         generation.release_pings(error)

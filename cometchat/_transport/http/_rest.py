@@ -30,7 +30,7 @@ from ...exceptions import (
     exception_for,
     unusable,
 )
-from .._exception_chain import exception_chain
+from .._exception_chain import exception_chain, shorten
 from .._form import Form
 from .._json_decoder import loads
 from .._printable import printable
@@ -246,6 +246,8 @@ class RequestsRest:
                 raise exception_for(
                     ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes."
                 ) from error
+            if isinstance(error, OSError):  # requests' own and the system's; anything else would be a mistake
+                shorten(error)
             raise exception_for(
                 FAILED_TO_FETCH, f"{request.method} {host}: {self._reason(error, request.url)}."
             ) from error

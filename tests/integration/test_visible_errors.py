@@ -1,0 +1,154 @@
+"""What a user of a plain script sees on standard error, without any logging set-up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from cometchat import Client, CometChatException
+from cometchat._transport import exception_chain
+from cometchat.sandbox import Sandbox
+
+from .conftest import DEADLINE, UID, unused_port
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def script(program: str, sandbox: Any, folder: Path, **more: str) -> "subprocess.CompletedProcess[str]":
+    """Run a script with the sandbox's account."""
+    path = folder / "script.py"
+    path.write_text("import os\nfrom cometchat import *\n" + program, encoding="utf-8")
+    account = {
+        "COMETCHAT_APP_ID": sandbox.app_id,
+        "COMETCHAT_AUTH_KEY": sandbox.auth_key,
+        "COMETCHAT_ADMIN_HOST": sandbox.url,
+        "COMETCHAT_CLIENT_HOST": sandbox.url,
+        "PYTHONPATH": str(ROOT),
+    }
+    env = {**os.environ, **account, **more}
+    command = [sys.executable, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, env=env, timeout=DEADLINE, cwd=folder)
+
+
+LOGIN = """
+client = Client(os.environ["COMETCHAT_APP_ID"], AppSettings.from_env())
+client.login("cometchat-uid-1", os.environ["COMETCHAT_AUTH_KEY"])
+"""
+
+
+def test_a_login_without_network_ends_in_one_error(sandbox: Sandbox, tmp_path: Path) -> None:
+    """One traceback, from the script's line to the SDK's error; of the library's errors one line."""
+    nowhere = f"http://127.0.0.1:{unused_port()}"
+    ended = script(LOGIN, sandbox, tmp_path, COMETCHAT_ADMIN_HOST=nowhere, COMETCHAT_CLIENT_HOST=nowhere)
+    assert ended.returncode == 1
+    assert ended.stderr.count("Traceback") == 1
+    assert "site-packages" not in ended.stderr
+    lines = ended.stderr.splitlines()
+    assert lines[0].startswith("requests.exceptions.ConnectionError: ")
+    assert lines[-1].startswith("cometchat.exceptions.ConnectionException: FAILED_TO_FETCH: ")
+    assert "connection refused by 127.0.0.1" in lines[-1]
+    assert sum(line.startswith("  File ") for line in lines) <= 4
+    assert sandbox.auth_key not in ended.stderr
+
+
+def test_a_refused_login_ends_in_one_error(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The service's own code is the last line."""
+    ended = script(LOGIN.replace("cometchat-uid-1", "no-such-user"), sandbox, tmp_path)
+    lines = ended.stderr.splitlines()
+    assert ended.returncode == 1 and ended.stderr.count("Traceback") == 1
+    assert lines[-1].startswith("cometchat.exceptions.CometChatException: ERR_UID_NOT_FOUND: ")
+    assert sum(line.startswith("  File ") for line in lines) <= 4
+
+
+def test_the_causes_stay_reachable(sandbox: Sandbox) -> None:
+    """``__cause__`` is the library's error, and what that came from can be found in it."""
+    nowhere = f"http://127.0.0.1:{unused_port()}"
+    with Client(sandbox.app_id, sandbox.settings(admin_host=nowhere, client_host=nowhere)) as client:
+        with pytest.raises(CometChatException) as caught:
+            client.login(UID, sandbox.auth_key)
+    assert isinstance(caught.value.__cause__, requests.exceptions.ConnectionError)
+    assert any(isinstance(error, ConnectionRefusedError) for error in exception_chain(caught.value))
+    assert all(error.__traceback__ is None for error in exception_chain(caught.value.__cause__))
+
+
+def test_what_a_token_callable_raised_is_shown(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It is the user's own: its lines are in the traceback."""
+    ended = script(
+        """
+def new_token():
+    return {}["token"]
+client = Client(os.environ["COMETCHAT_APP_ID"], AppSettings.from_env())
+client.login_with_auth_token("a-wrong-token", refresh=new_token)
+""",
+        sandbox,
+        tmp_path,
+    )
+    assert 'return {}["token"]' in ended.stderr and "ERR_TOKEN_REFRESH" in ended.stderr.splitlines()[-1]
+
+
+def test_callbacks_that_go_wrong(sandbox: Sandbox, tmp_path: Path) -> None:
+    """An exception is shown with its traceback, a misspelt name with the right one, an async callback refused."""
+    ended = script(
+        """
+import asyncio
+
+class Listener(ConnectionListener):
+    def on_conected(self):
+        pass
+    def on_connected(self):
+        raise ZeroDivisionError("in my callback")
+
+class Async(ConnectionListener):
+    async def on_connected(self):
+        pass
+"""
+        + LOGIN.replace("client.login", "client.add_connection_listener(Listener())\nclient.login")
+        + """
+client.connect()
+client.close()
+client = Client("app", AppSettings.from_env())
+client.add_connection_listener(Async())
+""",
+        sandbox,
+        tmp_path,
+    )
+    assert "on_conected() (did you mean on_connected?)" in ended.stderr
+    assert "raised in on_connected()" in ended.stderr and "ZeroDivisionError: in my callback" in ended.stderr
+    last = ended.stderr.splitlines()[-1]
+    assert "INVALID_LISTENER" in last and "async" in last
+
+
+@pytest.mark.parametrize("settings", ["AppSettings.from_env()", "AppSettings.from_env(reconnect_stop=STOP)"])
+def test_the_end_of_all_attempts_is_shown(settings: str, sandbox: Sandbox, tmp_path: Path) -> None:
+    """A bot without a connection listener does not wait in silence when nothing tries to connect any more."""
+    if "STOP" in settings:
+        sandbox.refuse_upgrades(503)
+    else:
+        sandbox.refuse_auth()
+    ended = script(
+        f"""
+import tenacity, threading, logging
+STOP = tenacity.stop_after_attempt(1)
+client = Client(os.environ["COMETCHAT_APP_ID"], {settings})
+
+class Warned(logging.Handler):
+    def emit(self, record):
+        print(record.getMessage())
+        threading.Timer(0.2, client.close).start()
+
+logging.getLogger("cometchat").addHandler(Warned(logging.WARNING))
+client.login("cometchat-uid-1", os.environ["COMETCHAT_AUTH_KEY"])
+client.run_forever()
+""",
+        sandbox,
+        tmp_path,
+    )
+    assert ended.returncode == 0
+    (line,) = ended.stdout.splitlines()
+    assert "no further attempt is made: WS_" in line and "cometchat-uid-1" in line
