@@ -150,6 +150,61 @@ def test_a_member_or_a_log_that_raises_does_not_end_a_seat() -> None:
     assert count == [50]
 
 
+class Exiting(logging.Handler):
+    """A handler of the log that ends the thread, as far as it can."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise SystemExit
+
+
+@contextlib.contextmanager
+def exiting_log() -> Iterator[None]:
+    handler, log = Exiting(), logging.getLogger("cometchat")
+    level = log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        log.removeHandler(handler)
+
+
+def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
+    """SystemExit of a handler ends a plain thread without a word; the client would stay without its seat."""
+    attempts, went_on = [0], threading.Event()
+
+    def connect(timeout: float) -> Any:
+        attempts[0] += 1
+        if attempts[0] >= 4:
+            went_on.set()
+        raise redis.ConnectionError("refused")
+
+    seat = RedisSeat(
+        Member(), Keys.of("p", "app", "u1"), connect=connect, address="host:1", lease=3.0, events=True, number=1
+    )
+    with exiting_log():
+        seat.start()
+        try:
+            assert went_on.wait(DEADLINE), f"the thread ended after {attempts[0]} attempts"
+        finally:
+            seat.leave()
+            seat.wait_left(DEADLINE)
+        assert seat._ended.is_set()
+
+
+def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
+    """The seat hears that the subscription ended, and makes another."""
+    waiting = SeatQueue()
+    reader = Reader(Subscription({"type": "subscribe"}, SystemExit()), ["down"], waiting, 1)
+    with exiting_log():
+        reader.start(DEADLINE)
+        items = eventually(lambda: waiting.take(0.0))
+        assert [item.kind for item in items] == ["broken"]
+        assert eventually(lambda: reader.has_ended)
+    reader.stop()
+
+
 def test_what_follows_an_item_that_raised_is_done_later() -> None:
     """A status that waited behind it is not lost: the followers would have the old one for good."""
     seat = seat_of(lambda timeout: None, Clock())
@@ -244,7 +299,7 @@ class Subscription:
 
     def get_message(self, timeout: float) -> Any:
         read = self.reads.popleft() if self.reads else None
-        if isinstance(read, Exception):
+        if isinstance(read, BaseException):
             raise read
         return read
 
@@ -278,9 +333,9 @@ def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monke
 
     with monkeypatch.context() as patched:
         patched.setattr(threading.Thread, method, refuse)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(CometChatException) as raised:
             reader.start(DEADLINE)
-    assert reader.has_ended
+    assert raised.value.code == "ERR_INTERNAL" and reader.has_ended
     reader.stop()
     assert subscription.closed == 2, "the subscription and its client"
 

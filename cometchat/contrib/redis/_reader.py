@@ -10,6 +10,7 @@ from typing import Any, Optional, Sequence
 import redis
 
 from ..._log import SafeLog
+from ..._runtime._threads import ServiceThread
 from ._queue import SeatQueue
 from ._wire import shut
 
@@ -36,26 +37,28 @@ class Reader:
         self._pubsub = client.pubsub()
         self._answered = threading.Event()  # the subscription was accepted or refused
         self._refusal: Optional[redis.RedisError] = None
-        self._stopped = False
-        self._name = f"cometchat-redis-reader-{number}"
-        self._thread: Optional[threading.Thread] = None
+        self._stopped = self._has_run = False
+        self._thread = ServiceThread(
+            f"cometchat-redis-reader-{number}",
+            self._main,
+            wanted=lambda: True,
+            wait=lambda seconds: None,  # the seat makes another subscription
+        )
 
     @property
     def has_ended(self) -> bool:
         """Whether the thread is gone."""
-        return self._thread is None or not self._thread.is_alive()
+        return not self._thread.alive
 
     def start(self, timeout: float) -> None:
         """Subscribe, and wait for the answer.
 
         :param timeout: seconds.
         :raises redis.RedisError: Redis does not answer, or refuses.
-        :raises RuntimeError: the system has no thread left.
+        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
         """
         self._pubsub.subscribe(*self._channels)
-        thread = threading.Thread(target=self._main, name=self._name, daemon=True)
-        thread.start()
-        self._thread = thread
+        self._thread.start()
         if not self._answered.wait(timeout):
             raise redis.TimeoutError("it does not answer a subscription")
         if self._refusal is not None:
@@ -67,17 +70,19 @@ class Reader:
         with contextlib.ExitStack() as stack:  # each step is made, whatever another raises
             stack.callback(shut, self._client)
             stack.callback(self._pubsub.close)
-            if self._thread is not None:
-                stack.callback(self._thread.join, 1.0)
+            stack.callback(self._thread.join, 1.0)
             connection = self._pubsub.connection
             if connection is not None:
                 stack.callback(connection.disconnect)  # which ends the read
 
     def _main(self) -> None:
-        error: Exception = redis.ConnectionError("the subscription ended")
+        if self._has_run:
+            return  # the report of its end raised
+        self._has_run = True
+        error: BaseException = redis.ConnectionError("the subscription ended")
         try:
             self._read()
-        except Exception as raised:  # the library raises ValueError or AttributeError if its connection is closed
+        except BaseException as raised:  # the library raises ValueError or AttributeError if its connection is closed
             error = raised
         failure = error if isinstance(error, redis.RedisError) else redis.ConnectionError(error)
         if not self._answered.is_set():

@@ -2,7 +2,7 @@
 
 This one thread, ``cometchat-redis-N``, decides everything; what it has to do waits on a queue. Another thread,
 ``cometchat-redis-reader-N``, adds to the queue what other processes publish. Both end with :meth:`RedisSeat.leave`.
-Whatever is raised on the thread is logged, and it continues.
+Whatever is raised on the thread is reported, and it continues.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import redis
 from cometchat import ConnectionException, Member, SharedStatus
 
 from ..._log import SafeLog
+from ..._runtime._threads import ServiceThread
 from .._retry import wait_after
 from ._queue import Item, SeatQueue
 from ._reader import Reader
@@ -120,9 +121,14 @@ class RedisSeat:
     def start(self) -> None:
         """Start the thread.
 
-        :raises RuntimeError: the system has no thread left.
+        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
         """
-        threading.Thread(target=self._main, name=f"cometchat-redis-{self._number}", daemon=True).start()
+        ServiceThread(
+            f"cometchat-redis-{self._number}",
+            self._main,
+            wanted=lambda: not self._leaving,
+            wait=self._ended.wait,
+        ).start()
 
     def publish(self, status: SharedStatus) -> None:
         """See :class:`cometchat.Seat`."""
@@ -168,9 +174,10 @@ class RedisSeat:
             while not self._leaving:
                 self._turn()
         finally:
-            self._until = 0.0
-            self._ended.set()
-            self._on_end()
+            if self._leaving:  # else the thread goes on
+                self._until = 0.0
+                self._ended.set()
+                self._on_end()
 
     def _turn(self) -> None:
         """Serve until something fails, then wait. Raises nothing."""

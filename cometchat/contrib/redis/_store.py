@@ -138,7 +138,7 @@ class RedisStatusStore:
             seat.start()
         except Exception as error:
             self._seats.pop(number, None)
-            message = f"The thread of the status store can't be started: {error}"
+            message = f"The thread of the status store can't be started: {error.__cause__ or error}"
             raise ConnectionException("ERR_STATUS_STORE", message) from error
         return seat
 
