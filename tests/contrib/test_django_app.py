@@ -363,6 +363,23 @@ def test_the_tag_says_what_it_lacks(sandbox: Sandbox) -> None:
 # Signals.
 
 
+def test_the_newer_kinds_of_listeners_have_signals(site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]]) -> None:
+    """AI assistants, pinned conversations, and frames that this SDK has no callback for."""
+    frame = {"appId": "app", "receiver": UID, "receiverType": "user", "sender": OTHER, "deviceId": "another"}
+    run = {"type": "run_started", "runId": "1", "threadId": "2"}
+    pinned = {"conversation": {"conversationId": "c1", "conversationType": "user"}}
+    site.send_frame({**frame, "type": "streamed_message", "body": run}, UID)
+    site.send_frame({**frame, "type": "conversation_pinned", "body": pinned}, UID)
+    site.send_frame({**frame, "type": "conversation_unpinned", "body": pinned}, UID)
+    site.send_frame({**frame, "type": "notification_feed_item", "body": {"id": "7"}}, UID)
+    newer = ("ai_assistant_event_received", "conversation_pin_changed", "event_received")
+    assert eventually(lambda: len([name for name, _ in heard if name in newer]) == 4), heard
+    said = [(name, arguments) for name, arguments in heard if name in newer]
+    assert said[0][1]["event"].type == "run_started"
+    assert [arguments["pinned"] for name, arguments in said if name == newer[1]] == [True, False]
+    assert said[3][1]["type"] == "notification_feed_item" and said[3][1]["body"] == {"id": "7"}
+
+
 def test_signals_tell_what_listeners_hear(
     site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+import typing
 from typing import Any, Dict, List, Tuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cometchat import ConnectionException, SharedStatus
+from cometchat import ConnectionException, SharedStatus, listeners, models
 
 pytest.importorskip("redis")
 
@@ -117,6 +119,37 @@ def test_the_same_message_has_the_same_key() -> None:
     assert len(edits | {first}) == 3
     assert key("on_user_online", User("1")) is None and key("on_text_message_received", TextMessage()) is None
     assert METHODS["call"]
+
+
+def models_in(hint: Any) -> List[Any]:
+    """The SDK's models that an annotation names."""
+    inner = typing.get_args(hint)
+    if inner:
+        return [model for each in inner for model in models_in(each)]
+    return [hint] if dataclasses.is_dataclass(hint) else []
+
+
+def made(model: Any) -> Any:
+    """A model with what it has to have."""
+    needed = [field for field in dataclasses.fields(model) if field.default is field.default_factory]
+    return model(**{field.name: "x" for field in needed})
+
+
+def test_every_kind_of_event_of_the_service_is_carried() -> None:
+    """All that a client's listeners hear but what this process itself causes; and each model among the arguments."""
+    assert set(METHODS) == set(listeners.KINDS) - {"connection", "login", "outbox"}
+    count = 0
+    for kind, methods in METHODS.items():
+        for method in methods:
+            callback = getattr(listeners.KINDS[kind], method)
+            hints = typing.get_type_hints(callback, {**vars(typing), **vars(models)})
+            for model in models_in(tuple(hints.values()) and typing.Union[tuple(hints.values())]):
+                back = decode(encode(Event(kind, method, (made(model),))))
+                assert type(back.args[0]) is model
+                count += 1
+    assert count > 40
+    frame = Event("event", "on_event", ("notification_feed_item", {"id": 1, "list": [1, None]}))
+    assert decode(encode(frame)) == frame
 
 
 # The seat, on this thread.

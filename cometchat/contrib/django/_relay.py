@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from typing import Any, Callable, Mapping
 
 from django.db import close_old_connections
 from django.dispatch import Signal
 
 from cometchat import (
     Action,
+    AIAssistantEvent,
+    AIAssistantListener,
     BaseMessage,
     Call,
     CallListener,
@@ -16,6 +18,9 @@ from cometchat import (
     CometChatException,
     CometChatWSState,
     ConnectionListener,
+    Conversation,
+    ConversationListener,
+    EventListener,
     GroupListener,
     LoginListener,
     MessageListener,
@@ -42,6 +47,9 @@ def register(client: Client) -> None:
         client.add_user_listener(LISTENER_ID, _Users(client))
     client.add_group_listener(LISTENER_ID, _Groups(client))
     client.add_call_listener(LISTENER_ID, _Calls(client))
+    client.add_ai_assistant_listener(LISTENER_ID, _Assistants(client))
+    client.add_conversation_listener(LISTENER_ID, _Conversations(client))
+    client.add_event_listener(LISTENER_ID, _Events(client))
 
 
 def send(signal: Signal, sender: type, client: Client, **arguments: Any) -> None:
@@ -186,3 +194,21 @@ class _Calls(_Sends, CallListener):
     on_outgoing_call_rejected = _call("on_outgoing_call_rejected")
     on_incoming_call_cancelled = _call("on_incoming_call_cancelled")
     on_call_ended_message_received = _call("on_call_ended_message_received")
+
+
+class _Assistants(_Sends, AIAssistantListener):
+    def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
+        self._send(signals.ai_assistant_event_received, event=event)
+
+
+class _Conversations(_Sends, ConversationListener):
+    def on_conversation_pinned(self, conversation: Conversation) -> None:
+        self._send(signals.conversation_pin_changed, conversation=conversation, pinned=True)
+
+    def on_conversation_unpinned(self, conversation: Conversation) -> None:
+        self._send(signals.conversation_pin_changed, conversation=conversation, pinned=False)
+
+
+class _Events(_Sends, EventListener):
+    def on_event(self, type: str, body: Mapping[str, Any]) -> None:
+        self._send(signals.event_received, type=type, body=body)

@@ -67,3 +67,12 @@ group_changed = Signal()
 
 #: A call came, was accepted, rejected, cancelled, or ended. ``event``: ``"on_incoming_call_received"``, ...; ``call``.
 call_changed = Signal()
+
+#: An event of an AI assistant's run. ``event``: an AIAssistantEvent.
+ai_assistant_event_received = Signal()
+
+#: The user pinned a conversation, or unpinned it. ``conversation``; ``pinned``: True or False.
+conversation_pin_changed = Signal()
+
+#: A frame came that has no signal of its own. ``type``: the frame's, such as ``"notification_feed_item"``; ``body``.
+event_received = Signal()

@@ -136,6 +136,9 @@ class Capture:
             "group": self._client.add_group_listener,
             "message": self._client.add_message_listener,
             "call": self._client.add_call_listener,
+            "ai_assistant": self._client.add_ai_assistant_listener,
+            "conversation": self._client.add_conversation_listener,
+            "event": self._client.add_event_listener,
         }
         if self._client.settings.subscription_type != "NONE":  # else no presence comes, and the client warns
             adders["user"] = self._client.add_user_listener
@@ -154,6 +157,9 @@ class Capture:
             self._client.remove_group_listener(self._id)
             self._client.remove_message_listener(self._id)
             self._client.remove_call_listener(self._id)
+            self._client.remove_ai_assistant_listener(self._id)
+            self._client.remove_conversation_listener(self._id)
+            self._client.remove_event_listener(self._id)
         self._stopped.set()
         self._queue.put("stop")
 

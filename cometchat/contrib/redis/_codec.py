@@ -13,6 +13,7 @@ from typing import Any, Dict, NamedTuple, Optional, Tuple, Type
 from cometchat import (
     Action,
     AIAssistantEvent,
+    AIAssistantListener,
     AIAssistantMessage,
     AIToolArgumentMessage,
     AIToolResultMessage,
@@ -22,7 +23,9 @@ from cometchat import (
     CallListener,
     CardMessage,
     Conversation,
+    ConversationListener,
     CustomMessage,
+    EventListener,
     Group,
     GroupListener,
     Interaction,
@@ -54,6 +57,9 @@ KINDS: Dict[str, Type[Any]] = {
     "group": GroupListener,
     "message": MessageListener,
     "call": CallListener,
+    "ai_assistant": AIAssistantListener,
+    "conversation": ConversationListener,
+    "event": EventListener,
 }
 
 #: Kind -> the methods that it has.

@@ -154,7 +154,7 @@ class EventStream:
         returned. One that raises is logged, and the event is handed out again after ``claim_after`` seconds, to any
         worker.
 
-        :param listener: a MessageListener, UserListener, GroupListener or CallListener, or several of them in one.
+        :param listener: such as a MessageListener; any kind but connection, login and outbox, or several in one.
         :raises CometChatException: ``INVALID_LISTENER``.
         """
         if not isinstance(listener, tuple(KINDS.values())):
