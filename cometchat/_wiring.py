@@ -34,6 +34,7 @@ from ._runtime.connection import (
     FrameRouter,
     Handshake,
     ReconnectPolicy,
+    Taps,
 )
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox
 from ._runtime.outbox import OutboxDelivery, OutboxStore
@@ -166,7 +167,8 @@ class Core(_fork.ForkSafeDefaults):
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)
-        router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name)
+        self.taps = Taps(name)
+        router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps)
         thread_name = f"cometchat-{{}}-{self._number}"
         thread = ConnectionThread(
             self.state,

@@ -44,6 +44,7 @@ FLOORS: Dict[str, float] = {
     "_listening": 4.15,  # parts of the class Client
     "_sending": 4.15,
     "client": 4.2,
+    "_tap": 4.25,
     "api": 4.3,
     "": 4.4,  # the package itself
     "sandbox": 5,
@@ -305,8 +306,14 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 #: Attributes by which a library takes a callable: sqlite3 has no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: What floor 5 may use beside public names: one protocol for forks, one table of variables, one log, one backoff.
-SHARED = ("cometchat._fork", "cometchat._environment", "cometchat._log", "cometchat._runtime._threads")
+#: What floor 5 may use beside public names: one protocol for forks, one table of variables, one log, one tap, one backoff.
+SHARED = (
+    "cometchat._environment",
+    "cometchat._fork",
+    "cometchat._log",
+    "cometchat._runtime._threads",
+    "cometchat._tap",
+)
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:

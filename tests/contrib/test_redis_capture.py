@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from integration.conftest import UID
 
-from cometchat import Client, TextMessage, TypingIndicator, User
+from cometchat import Client, CometChatException, ConnectionException, MessageListener, TextMessage
+from cometchat._protocol import Self, ServerEvent
+from cometchat._tap import Received
 from cometchat.sandbox import Sandbox
 
 redis = pytest.importorskip("redis")
@@ -18,13 +20,15 @@ redis = pytest.importorskip("redis")
 from cometchat.contrib.redis import EventStream, RedisStatusStore, _capture  # noqa: E402
 from cometchat.contrib.redis._capture import Capture  # noqa: E402
 from cometchat.contrib.redis._codec import Event, decode  # noqa: E402
-from cometchat.contrib.redis._queue import MAX_WAITING_BYTES  # noqa: E402
+from cometchat.contrib.redis._kept import KEPT, KeptEvents  # noqa: E402
+from cometchat.contrib.redis._queue import MAX_WAITING, MAX_WAITING_BYTES  # noqa: E402
 
-from .redis_support import RedisServer, redis_server  # noqa: F401, E402
+from .redis_support import DEADLINE, RedisServer, eventually, redis_server  # noqa: F401, E402
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
 KEY = "cometchat:{app:u1}:events"
+ME = Self("mine", "u1")
 
 
 class Ending:
@@ -42,29 +46,66 @@ class Ending:
         return len(self.waits) >= self.most
 
 
-def capture_of(connect: Callable[[], Any], most: int = 0) -> Capture:
+def body_of(number: int, size: int = 1, **more: Any) -> Dict[str, Any]:
+    return {
+        **{"id": str(number), "category": "message", "type": "text", "sender": "u2", "receiver": "u1"},
+        **{"receiverType": "user", "data": {"text": "x" * size}, "sentAt": 1_000, **more},
+    }
+
+
+class Service:
+    """In place of the client's events and history: keeps the messages, and what it was asked for."""
+
+    def __init__(self, *stored: int) -> None:
+        self.stored = list(stored)
+        self.asked: List[str] = []
+        self.refuses = False
+
+    def add(self, tap: Any) -> None:
+        """The test calls the capture."""
+
+    def remove(self, tap: Any) -> None:
+        """The test calls the capture."""
+
+    def newest_message_id(self) -> str:
+        self.asked.append("newest")
+        return str(max(self.stored, default=0))
+
+    def messages_after(self, message_id: str, limit: int) -> List[Received]:
+        self.asked.append(message_id)
+        if self.refuses:
+            raise ConnectionException("FAILED_TO_FETCH", "no network")
+        found = [number for number in sorted(self.stored) if number > int(message_id)][:limit]
+        return [Received(_message(body_of(number)), ME, b"", 100, fetched=True) for number in found]
+
+
+def _message(body: Dict[str, Any]) -> ServerEvent:
+    return ServerEvent("message", body, "u2", "u1", "user", "theirs")
+
+
+def capture_of(connect: Callable[[], Any], most: int = 0, service: Any = None, clock: Any = None) -> Capture:
     made = Capture(
-        None,  # type: ignore[arg-type]
+        service or Service(),
         connect,
         KEY,
         leads=lambda: True,
         maxlen=100_000,
-        listener_id="cometchat-stream-1",
-        clock=lambda: 0.0,
+        name="cometchat-stream-add-1",
+        clock=clock or (lambda: 0.0),
+        wall=lambda: 1_000.0,
         jitter=lambda: 1.0,
     )
     made._stopped = Ending(most)  # type: ignore[assignment]
     return made
 
 
-def text(number: int, size: int = 1) -> Event:
-    message = TextMessage(id=str(number), text="x" * size, receiver_id="u1", receiver_type="user")
-    return Event("message", "on_text_message_received", (message,))
+def text(number: int, size: int = 1, **more: Any) -> Received:
+    return Received(_message(body_of(number, size, **more)), ME, b"", size)
 
 
-def typing() -> Event:
-    indicator = TypingIndicator(receiver_id="u1", receiver_type="user", sender=User(uid="u2"))
-    return Event("message", "on_typing_started", (indicator,))
+def typing() -> Received:
+    body = {"action": "started", "user": {"uid": "u2"}}
+    return Received(ServerEvent("typing_indicator", body, "u2", "u1", "user", "theirs"), ME, b"", 100)
 
 
 @pytest.fixture
@@ -82,7 +123,7 @@ def test_events_that_wait_go_to_redis_in_one_call(client: Any, redis_server: Red
     """A slow way to Redis costs a round trip for each batch, not for each event; the order is kept."""
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url))
     for number in range(1200):
-        capture._take(text(number))
+        capture.received(text(number))
     before = redis_server.commands()
     capture._main()
     calls = client.info("commandstats")["cmdstat_eval"]["calls"]
@@ -97,16 +138,17 @@ def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_ser
 
     def late(*arguments: Any) -> Any:
         calls.append(1)
-        inner.eval(*arguments)
+        answer = inner.eval(*arguments)
         if len(calls) < 3:
             raise redis.TimeoutError("Timeout reading from socket")
+        return answer
 
     slow = SimpleNamespace(eval=late, close=inner.close, connection_pool=inner.connection_pool)
     capture = capture_of(lambda: slow, most=2)
     capture._stopped.wait = capture._stopped.waits.append  # type: ignore
-    capture._take(text(1))
-    capture._take(typing())
-    capture._take(typing())
+    capture.received(text(1))
+    capture.received(typing())
+    capture.received(typing())
     capture._main()
     assert len(calls) == 3
     methods = [event.method for event in in_stream(client)]
@@ -122,11 +164,12 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
     count = [0]
     added: List[Any] = []
 
-    def fail(*arguments: Any) -> None:
+    def fail(*arguments: Any) -> Any:
         count[0] += 1
         if count[0] < 10_000:
             raise ERRORS[count[0] % len(ERRORS)]
         added.append(arguments)
+        return 1, 0
 
     fake = SimpleNamespace(eval=fail, close=lambda: None, connection_pool=SimpleNamespace(disconnect=lambda: None))
 
@@ -137,30 +180,153 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
 
     capture = capture_of(connect, most=9_999)
     capture._stopped.wait = capture._stopped.waits.append  # type: ignore
-    capture._take(text(1))
+    capture.received(text(1))
     capture._main()
     assert (count[0], len(added)) == (10_000, 1)
     waits = capture._stopped.waits  # type: ignore[attr-defined]
     assert waits[0] < waits[-1] == max(waits) == _capture._LONGEST
 
 
-def test_what_waits_is_bounded_and_what_was_dropped_is_added_later(
+def test_what_finds_no_room_is_fetched_from_the_service(
     client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
-    """16 MiB wait, one warning says that there is no room, and the kept messages are added once there is."""
-    capture = capture_of(lambda: redis.Redis.from_url(redis_server.url))
-    for number in range(10_500):
-        capture._take(text(number))
-    assert capture.dropped == 500
-    capture._main()
-    found = {event.args[0].id for event in in_stream(client)}
-    assert found >= {str(number) for number in range(10_000, 10_500)}, "messages of the last minute are kept"
+    """10,000 events and 16 MiB wait. One warning says that there is no room; the messages come from the service."""
+    caplog.set_level("INFO")
+    service = Service(*range(1, 12_001))
+    capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
+    client.hset(f"{KEY}:record", mapping={"id": "0", "floor": "0"})
+    for number in range(1, 12_001):
+        capture.received(text(number))
+    capture.received(typing())
+    assert capture.dropped == 2_001
+    with redis.Redis.from_url(redis_server.url) as link:
+        while capture._is_behind or capture._queue.waits:
+            capture._turn(link)
+    found = [event.args[0].id for event in in_stream(client)]
+    assert sorted(found, key=int) == [str(number) for number in range(1, 12_001)], "each once, none missing"
     assert len([record for record in caplog.records if "no room for more" in record.message]) == 1
+    assert len([record for record in caplog.records if "2001 events found no room" in record.message]) == 1
     big = capture_of(lambda: None)
     for number in range(40):
-        big._take(text(number, 2**20))
+        big.received(text(number, 2**20))
     assert big._queue._bytes <= MAX_WAITING_BYTES and big._kept._bytes <= MAX_WAITING_BYTES
-    assert big.dropped == 25
+    assert big.dropped == 24
+
+
+def test_a_new_leader_fetches_what_came_while_no_process_ran(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """From the newest message in the stream on, which Redis keeps; the first leader of all begins with the newest."""
+    service = Service(*range(1, 8))
+    with redis.Redis.from_url(redis_server.url) as link:
+        first = capture_of(lambda: link, most=1, service=service)
+        first.opened()
+        first._turn(link)
+        assert service.asked[0] == "newest" and in_stream(client) == []
+        first.received(text(8))
+        first._turn(link)
+        service.stored = list(range(1, 300))
+        second = capture_of(lambda: link, most=1, service=service)
+        second.opened()
+        second._turn(link)
+    assert [event.args[0].id for event in in_stream(client)] == [str(number) for number in range(8, 300)]
+    assert client.hget(f"{KEY}:record", "id") == b"299" and not second._is_behind
+
+
+def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+    """Redis recognizes a message for an hour. An older one that the overlap brings is in the stream already."""
+    service = Service(8, 9)
+    client.hset(f"{KEY}:record", mapping={"id": "8", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=1, service=service)
+        capture._wall = lambda: 1_000.0 + 7_200
+        capture.opened()
+        capture._turn(link)
+    assert [event.args[0].id for event in in_stream(client)] == ["9"]
+
+
+def test_while_the_service_does_not_answer_live_events_go_first(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """After 5 s. The position in Redis stays before what was missed, so that it still comes."""
+    now = [0.0]
+    service = Service(1, 2, 3)
+    service.refuses = True
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=100, service=service, clock=lambda: now[0])
+        capture.opened()
+        capture.received(text(3))
+        capture._turn(link)
+        assert in_stream(client) == []
+        now[0] = 6.0
+        capture._turn(link)
+        capture._turn(link)
+        assert [event.args[0].id for event in in_stream(client)] == ["3"]
+        assert client.hget(f"{KEY}:record", "id") == b"1"
+        service.refuses, now[0] = False, 100.0
+        capture._turn(link)
+    assert [event.args[0].id for event in in_stream(client)] == ["3", "2"]
+    assert client.hget(f"{KEY}:record", "id") == b"3"
+
+
+def test_a_follower_keeps_exactly_what_is_not_in_the_stream() -> None:
+    """However long ago it came; and what is in the stream for a minute, for a Redis that comes back empty."""
+    now = [0.0]
+    kept = KeptEvents(lambda: now[0])
+    for number in range(10):
+        kept.add(str(number), text(number))
+    now[0] = KEPT * 5
+    assert [each.key for each in kept.all()] == [str(number) for number in range(10)]
+    kept.note_added("6")
+    assert [each.key for each in kept.all()] == ["7", "8", "9"]
+    kept.note_added("unknown")
+    assert len(kept) == 3
+    for number in range(MAX_WAITING + 5):
+        kept.add(f"more {number}", text(number))
+    assert len(kept) == MAX_WAITING
+
+
+def test_an_edit_has_a_key_of_its_own_and_what_this_connection_sent_is_not_added() -> None:
+    """A message that was missed, and edited since, is the same message."""
+    assert text(1).key == "1" and text(1).message_id == "1"
+    edit = text(1, editedAt=5)
+    assert edit.key == "1:5" and edit.message_id is None
+    assert Received(_message(body_of(1, editedAt=5)), ME, b"", 1, fetched=True).key == "1"
+    assert typing().key is None
+    own = ServerEvent("message", body_of(1), "u1", "u2", "user", ME.resource)
+    assert Received(own, ME, b"", 1).call() is None
+    judged = ServerEvent("on_moderation_status_changed", {"x": 1}, "u2", "u1", "user", "theirs")
+    assert Received(judged, ME, b"a", 1).key == Received(judged, ME, b"a", 1).key
+    assert Received(judged, ME, b"a", 1).key != Received(judged, ME, b"b", 1).key
+
+
+def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServer) -> None:  # noqa: F811
+    """The leader's own listener hangs: workers get every event all the same."""
+    redis_server.flush()
+    release, texts = threading.Event(), []
+
+    class Blocked(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            release.wait(DEADLINE)
+
+    class Worker(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            texts.append(message.text)
+
+    with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings(max_queued_events=100)) as client:
+        client.add_message_listener(Blocked())
+        client.login(UID, sandbox.auth_key)
+        client.connect(DEADLINE)
+        with EventStream(client, redis_server.url) as stream:
+            stream.listen(Worker())
+            for number in range(300):
+                sandbox.send_message("cometchat-uid-2", UID, str(number))
+            try:
+                assert eventually(lambda: len(texts) == 300, DEADLINE), len(texts)
+            finally:
+                release.set()
+        assert texts == [str(number) for number in range(300)]
 
 
 def test_a_stream_without_a_thread_says_so(
@@ -176,12 +342,9 @@ def test_a_stream_without_a_thread_says_so(
         with EventStream(client, RedisStatusStore(redis_server.url)) as stream:
             with monkeypatch.context() as patched:
                 patched.setattr(threading.Thread, "start", refuse)
-                with pytest.raises(RuntimeError):
-                    stream.listen(_Listener())
-            assert stream._listeners == () and stream._thread is None
-            stream.listen(_Listener())
-            assert stream._thread is not None
-
-
-class _Listener(_capture.KINDS["message"]):  # type: ignore[misc]
-    """Does nothing."""
+                with pytest.raises(CometChatException) as raised:
+                    stream.listen(MessageListener())
+            assert raised.value.code == "ERR_INTERNAL"
+            assert stream._listeners == () and not stream._thread.alive
+            stream.listen(MessageListener())
+            assert stream._thread.alive

@@ -256,6 +256,105 @@ def test_redis_away_loses_nothing_that_the_service_keeps(
         assert [text for text in worker.texts[1:] if text != "before"] == ["meanwhile", "after"]
 
 
+def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+    """A reload of the server: all processes end, messages arrive, and others start."""
+    texts: List[str] = []
+    for number in range(3):
+        client, store = clients()
+        with EventStream(client, store) as stream:
+            worker = Worker()
+            stream.listen(worker)
+            sandbox.send_message(OTHER_UID, UID, f"live {number}")
+            assert eventually(lambda: f"live {number}" in worker.texts, DEADLINE), worker.texts
+        client.close()
+        texts += worker.texts
+        for other in range(150):
+            sandbox.send_message(OTHER_UID, UID, f"missed {number} {other}")
+    expected = ["live 0"]
+    for number in (1, 2):
+        expected += [f"missed {number - 1} {other}" for other in range(150)] + [f"live {number}"]
+    assert texts == expected
+
+
+def test_what_redis_evicts_is_counted(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
+) -> None:
+    """An entry that is removed before the group had it is lost, and a worker says so."""
+    client, store = clients()
+    with EventStream(client, store) as stream, redis_server.client() as redis:
+        assert stream.lost() is None
+        redis.xgroup_create(stream.key, stream.group, id="0", mkstream=True)
+        for number in range(10):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        assert eventually(lambda: redis.xlen(stream.key) == 10, DEADLINE)
+        redis.xtrim(stream.key, maxlen=7, approximate=False)
+        worker = Worker()
+        stream.listen(worker)
+        assert eventually(lambda: len(worker.texts) == 7, DEADLINE)
+        assert eventually(lambda: stream.lost() == 3, DEADLINE), stream.lost()
+        stream._report_lost(redis)
+        stream._report_lost(redis)
+    assert [record.getMessage()[:20] for record in caplog.records].count("3 events went missin") == 1
+
+
+def test_the_stream_keeps_what_a_group_has_not_finished(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Beyond maxlen the entries go that all groups have finished; beyond twice as many any, and they count as lost."""
+    client, store = clients()
+    with EventStream(client, store, maxlen=100) as stream, redis_server.client() as redis:
+        worker = Worker()
+        stream.listen(worker)
+        redis.xgroup_create(stream.key, "slow", id="0", mkstream=True)
+        for number in range(199):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        assert eventually(lambda: len(worker.texts) == 199, DEADLINE)
+        assert redis.xlen(stream.key) == 199, "the slow group has yet to take them"
+        redis.xgroup_setid(stream.key, "slow", "$")
+        for number in range(110):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        assert eventually(lambda: len(worker.texts) == 309, DEADLINE)
+        assert redis.xlen(stream.key) < 250
+        assert stream.lost() == 0
+
+
+def test_a_callback_that_takes_long_keeps_its_event(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Longer than claim_after: no other worker does the same."""
+    client, store = clients()
+    begun, release = threading.Event(), threading.Event()
+
+    class Long(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            begun.set()
+            release.wait(DEADLINE)
+
+    with EventStream(client, store, claim_after=1) as first, EventStream(client, store, claim_after=1) as second:
+        first.listen(Long())
+        sandbox.send_message(OTHER_UID, UID, "long")
+        assert begun.wait(DEADLINE)
+        other = Worker()
+        second.listen(other)
+        with redis_server.client() as redis:
+
+            def idle() -> int:
+                (pending,) = redis.xpending_range(first.key, first.group, min="-", max="+", count=1)
+                assert pending["consumer"].decode() == first.consumer and pending["times_delivered"] == 1
+                return int(pending["time_since_delivered"])
+
+            idle_times = [idle()]
+
+            def renewals() -> int:
+                idle_times.append(idle())
+                return sum(later < earlier for earlier, later in zip(idle_times, idle_times[1:]))
+
+            assert eventually(lambda: renewals() == 6, DEADLINE), "each quarter of claim_after: 1.5 s in all"
+        release.set()
+        assert eventually(lambda: first.lag() == 0, DEADLINE)
+        assert other.texts == []
+
+
 def test_close_ends_within_a_second(clients: Make) -> None:
     """close() ends both threads within a second, while they wait for something to come."""
     client, store = clients()

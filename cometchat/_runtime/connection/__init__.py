@@ -7,6 +7,7 @@ from ._generation import Generation
 from ._handshake import Handshake
 from ._reconnect_policy import ReconnectPolicy
 from ._state import ConnectionState
+from ._taps import Received, Tap, Taps
 from ._thread import ConnectionThread
 
 __all__ = [
@@ -17,5 +18,8 @@ __all__ = [
     "FrameRouter",
     "Generation",
     "Handshake",
+    "Received",
     "ReconnectPolicy",
+    "Tap",
+    "Taps",
 ]

@@ -27,6 +27,7 @@ from .._counters import Counters
 from ..delivery import Ephemeral, EventQueue, Inbox, Stored
 from ..sharing import SharedConnection
 from ._generation import Generation
+from ._taps import Taps
 
 logger = logging.getLogger("cometchat.frames")
 
@@ -42,6 +43,7 @@ class FrameRouter:
     """Takes the frames of one client's connections.
 
     :param sharing: relays frames to the processes that share the connection; None if none do.
+    :param taps: get each event before it is queued.
     :param clock: monotonic seconds.
     """
 
@@ -54,6 +56,7 @@ class FrameRouter:
         sharing: Optional[SharedConnection],
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
+        taps: Optional[Taps] = None,
     ) -> None:
         self._account = account
         self._events = events
@@ -62,6 +65,12 @@ class FrameRouter:
         self._sharing = sharing
         self._log = ClientLog(logger, client_name)
         self._clock = clock
+        self._taps = taps if taps is not None else Taps(client_name)
+
+    def begin(self, generation: Generation) -> None:
+        """Note that a connection is up: what was missed before it has to be fetched."""
+        self._inbox.begin(generation.number)
+        self._taps.opened()
 
     def take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
         """Take frames that came together: their events are queued together.
@@ -79,6 +88,8 @@ class FrameRouter:
                 if isinstance(event, ServerEvent):
                     if self._sharing is not None:
                         self._sharing.relay(data)
+                    if self._taps:
+                        self._taps.received(event, me, data)
                     if event.type == "message":
                         self._post(generation, ephemeral)  # what came before it is delivered before it
                         own = event.device_id == me.resource

@@ -184,7 +184,7 @@ class ConnectionThread:
         if not self._state.accept(generation, throttled=self._account.mode != MODE_DEFAULT):
             return False
         self._publish()
-        self._inbox.begin(generation.number)
+        self._router.begin(generation)
         self._outbox.retry_now()
         return True
 

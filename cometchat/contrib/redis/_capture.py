@@ -1,269 +1,359 @@
-"""What a client receives, added to a stream in Redis: by the process that holds the connection, each message once.
+"""What a client receives, added to a stream in Redis: by the process that holds the connection, each event once.
 
-Every process listens. The leader adds what it receives. The others keep it for a while, and a new leader adds that
-again: what the leader before received but had not added is not lost. Redis recognizes a message by its id. Typing,
-presence and receipts have no id of their own: the leader adds them under an id that it makes, so that a call that is
-repeated because its answer was late adds nothing twice.
+Events come here before they wait for the listeners: a listener that blocks does not hold up the stream. Every process
+keeps what it has received until it knows that it is in the stream. The leader adds. A new leader adds what it has kept,
+and asks the service for the messages after the newest that is in the stream: what came while no process ran is among
+them. Redis recognizes an event by its key. Typing, presence and receipts have no key of their own: the leader makes
+one, so that a call that is repeated because its answer was late adds nothing twice.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import random
 import threading
 import time
 import uuid
-from collections import deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Tuple
+from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence
 
 import redis
 
-from cometchat import Client, CometChatException, ConnectionListener
+from cometchat import CometChatException
 
 from ..._log import SafeLog
+from ..._runtime._threads import ServiceThread
+from ..._tap import Received, Tap
 from .._retry import wait_after
-from ._codec import KINDS, METHODS, Event, encode
-from ._queue import MAX_WAITING, MAX_WAITING_BYTES, Item, SeatQueue
+from ._codec import Event, encode
+from ._kept import KeptEvents
+from ._queue import SeatQueue
+from ._scripts import ADD
 from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
-#: Time for which a process keeps what it has received, in seconds: longer than it takes to replace a leader.
-KEPT = 60.0
-
-#: Time for which Redis recognizes a message, and an event without an id of its own, in seconds.
+#: Time for which Redis recognizes a stored event, and one without a key of its own, in seconds.
 KNOWN = 3600
 KNOWN_CALL = 60
+
+#: Age of a message, in seconds, from which on Redis may not recognize it any more.
+_OLD = KNOWN - 300
 
 #: Maximum wait between attempts while Redis is away, in seconds.
 _LONGEST = 0.5
 
-#: Maximum wait of the thread for an event, in seconds.
+#: Maximum wait of the thread for an event, in seconds; and while it keeps events that the leader may have added.
 _IDLE = 60.0
+_LOOK = 5.0
 
-#: Add events that are not yet known. KEYS: stream, then the key of each event. ARGV: longest stream, then of each event
-#: the data and the seconds for which it is known. Returns how many were added.
-ADD = """
-local added = 0
-for i = 2, #KEYS do
-  if redis.call('EXISTS', KEYS[i]) == 0 then
-    redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'event', ARGV[i * 2 - 2])
-    redis.call('SET', KEYS[i], '1', 'EX', ARGV[i * 2 - 1])
-    added = added + 1
-  end
-end
-return added
-"""
+#: Number of messages asked for at once.
+_PAGE = 100
+
+#: Number of ids by which the service is asked back: a message with a lower id may be stored later than the newest.
+_OVERLAP = 50
+
+#: Seconds that live events wait for missed messages while asking for them fails.
+_PATIENCE = 5.0
+
+#: Maximum wait between questions to the service, in seconds.
+_LONGEST_ASKING = 30.0
 
 
-class KeptEvents:
-    """The messages of the last minute, bounded in number and bytes. Any thread."""
+class Source(Protocol):
+    """The client's events: see :class:`cometchat._tap.EventSource`."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._lock = threading.Lock()
-        self._events: Deque[Tuple[float, str, bytes]] = deque()
-        self._bytes = 0
+    def add(self, tap: Tap) -> None:
+        """Let a tap get the live events."""
 
-    def add(self, key: str, data: bytes) -> None:
-        """Keep a message, and forget what is too old or too much."""
-        now = self._clock()
-        with self._lock:
-            self._events.append((now, key, data))
-            self._bytes += len(data)
-            while self._events and (
-                self._events[0][0] < now - KEPT
-                or len(self._events) > MAX_WAITING
-                or (self._bytes > MAX_WAITING_BYTES and len(self._events) > 1)
-            ):
-                self._bytes -= len(self._events.popleft()[2])
+    def remove(self, tap: Tap) -> None:
+        """Let a tap get no more events."""
 
-    def newest(self) -> List[Tuple[str, bytes]]:
-        """The messages that are not too old, in order."""
-        earliest = self._clock() - KEPT
-        with self._lock:
-            return [(key, data) for at, key, data in self._events if at >= earliest]
+    def newest_message_id(self) -> str:
+        """Ask the service for the id of the newest message."""
+
+    def messages_after(self, message_id: str, limit: int) -> List[Received]:
+        """Ask the service for messages after one, oldest first."""
+
+
+class _Addition(NamedTuple):
+    """An event as it is added. ``data`` is empty if only its key is to be remembered."""
+
+    key: str
+    data: bytes
+    seconds: int
+    received: Received
 
 
 class Capture:
-    """One client's. Its thread, ``cometchat-stream-add-N``, talks to Redis, and survives any exception.
+    """One client's. Its thread, ``cometchat-stream-add-N``, talks to Redis and asks the service.
 
-    :param client: of the SDK.
+    :param source: of the events.
     :param connect: makes a client of the redis library.
     :param stream: the key.
     :param leads: whether this process is the one that adds.
-    :param listener_id: for the client's listeners.
+    :param name: the thread's.
     :param clock: monotonic seconds.
+    :param wall: Unix seconds.
     :param jitter: 0 to 1, at random.
     """
 
     def __init__(
         self,
-        client: Client,
+        source: Source,
         connect: Callable[[], Any],
         stream: str,
         *,
         leads: Callable[[], bool],
         maxlen: int,
-        listener_id: str,
+        name: str,
         clock: Callable[[], float] = time.monotonic,
+        wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._client = client
+        self._source = source
         self._connect = connect
         self._stream = stream
+        self._record = f"{stream}:record"
         self._leads = leads
         self._maxlen = maxlen
-        self._id = listener_id
+        self._clock = clock
+        self._wall = wall
         self._jitter = jitter
         self._name = uuid.uuid4().hex
-        self._count = 0  # of the events that got an id here
+        self._made_keys = 0  # of events without a key of their own
         self._kept = KeptEvents(clock)
         self._queue = SeatQueue()
-        #: How many events found no room in the queue.
-        self.dropped = 0
-        self._is_full = False
         self._stopped = threading.Event()
-        self._thread: Optional[threading.Thread] = None
+        self._thread = ServiceThread(
+            name, self._main, wanted=lambda: not self._stopped.is_set(), wait=self._stopped.wait
+        )
+        #: Events that found no room in the queue. The messages among them are fetched from the service.
+        self.dropped = 0
+        self._gaps = 0  # that were opened: by a connection, or by an event that found no room
+        self._kept_at_gap = 0  # the number of the newest event before the newest gap
+        # The rest belongs to the thread.
+        self._closed_gaps = 0
+        self._reported_drops = 0
+        self._batch: List[_Addition] = []
+        self._failures = self._ask_failures = 0
+        self._failing_since: Optional[float] = None
+        self._ask_at = 0.0
+        self._look_at = 0.0
+        self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
+        self._count = 0
 
     def start(self) -> None:
-        """Start the thread, and listen.
+        """Start the thread, and take events.
 
-        :raises RuntimeError: the system has no thread left.
+        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
         """
-        adders: Dict[str, Callable[..., str]] = {
-            "group": self._client.add_group_listener,
-            "message": self._client.add_message_listener,
-            "call": self._client.add_call_listener,
-            "ai_assistant": self._client.add_ai_assistant_listener,
-            "conversation": self._client.add_conversation_listener,
-            "event": self._client.add_event_listener,
-        }
-        if self._client.settings.subscription_type != "NONE":  # else no presence comes, and the client warns
-            adders["user"] = self._client.add_user_listener
-        thread = threading.Thread(target=self._main, name=self._id.replace("-", "-add-", 1), daemon=True)
-        thread.start()
-        self._thread = thread
-        self._client.add_connection_listener(self._id, _Connected(self._take_over))
-        for kind, add in adders.items():
-            add(self._id, _listener(kind, self._take))
+        self._thread.start()
+        self._source.add(self)
+        self.opened()  # what came while no process ran
 
     def close(self) -> None:
-        """Stop listening. What waits is added if Redis answers."""
-        with contextlib.suppress(CometChatException):
-            self._client.remove_connection_listener(self._id)
-            self._client.remove_user_listener(self._id)
-            self._client.remove_group_listener(self._id)
-            self._client.remove_message_listener(self._id)
-            self._client.remove_call_listener(self._id)
-            self._client.remove_ai_assistant_listener(self._id)
-            self._client.remove_conversation_listener(self._id)
-            self._client.remove_event_listener(self._id)
+        """Take no more events. What waits is added if Redis answers."""
+        self._source.remove(self)
         self._stopped.set()
         self._queue.put("stop")
 
     def join(self, timeout: float) -> None:
         """Wait for the thread's end."""
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(timeout)
+        self._thread.join(timeout)
 
-    # --- on the client's dispatcher thread
+    # --- on the client's connection thread
 
-    def _take(self, event: Event) -> None:
-        try:
-            data = encode(event)
-        except ValueError:
-            logger.exception("An event can't be put into the stream.")
-            return
-        key = event.key
-        if self._leads():
-            self._add(key, data)
+    def opened(self) -> None:
+        """Fetch what was missed before this connection, if this process leads."""
+        self._open_gap()
+        self._queue.put("opened")
+
+    def received(self, received: Received) -> None:
+        """Take an event. See :class:`cometchat._tap.Tap`."""
+        key = received.key
         if key is not None:
             # The leader's own too: it may lose its lead, and get it back, before Redis has them.
-            self._kept.add(key, data)
+            self._kept.add(key, received)
+        if self._leads() and not self._queue.offer("event", received, received.size):
+            if key is not None:
+                self._open_gap()
+            self.dropped += 1
+            if self.dropped == self._reported_drops + 1:
+                logger.warning("Events wait for Redis, and there is no room for more: typing and the like is dropped.")
 
-    def _take_over(self) -> None:
-        """The connection is up again: if this process leads, add what the leader before may have left."""
-        if self._leads():
-            self._add_kept()
-
-    def _add_kept(self) -> None:
-        for key, data in self._kept.newest():
-            self._add(key, data)
-
-    def _add(self, key: Optional[str], data: bytes) -> None:
-        if key is None:
-            self._count += 1
-            key, seconds = f"{self._name}:{self._count}", KNOWN_CALL
-        else:
-            seconds = KNOWN
-        if self._queue.offer("add", (key, data, seconds), len(data)):
-            return
-        self.dropped += 1
-        if not self._is_full:
-            self._is_full = True
-            logger.warning("Events wait for Redis, and there is no room for more: the newest are dropped.")
+    def _open_gap(self) -> None:
+        self._kept_at_gap = self._kept.last
+        self._gaps += 1
 
     # --- on the thread
 
+    @property
+    def _is_behind(self) -> bool:
+        return self._closed_gaps != self._gaps
+
     def _main(self) -> None:
         client: Any = None
-        batch: List[Item] = []
-        failures = 0
         try:
-            while batch or self._queue.waits or not self._stopped.is_set():
+            while self._batch or self._queue.waits or not self._stopped.is_set():
                 try:
                     client = client or self._connect()
-                    batch = batch or [item for item in self._queue.take(_IDLE) if item.kind == "add"]
-                    if batch:
-                        self._write(client, batch)
-                    batch, failures = [], 0
-                    self._add_what_was_dropped()
+                    self._turn(client)
+                    self._failures = 0
                 except Exception as error:
                     if isinstance(error, (redis.RedisError, OSError)):
                         logger.info("Events could not be put into the stream yet: %s", error)
                     else:
                         logger.exception("Unexpected error of the stream; it continues.")
-                    failures += 1
-                    if self._stopped.wait(min(_LONGEST, wait_after(failures, self._jitter()))):
-                        left = len(batch) + self._queue.waits
+                    self._failures += 1
+                    if self._stopped.wait(min(_LONGEST, wait_after(self._failures, self._jitter()))):
+                        left = len(self._batch) + self._queue.waits
                         logger.warning("Redis is away: %d events are not in the stream.", left)
                         return
         finally:
             if client is not None:
                 shut(client)
 
-    def _write(self, client: Any, batch: List[Item]) -> None:
-        """Add a batch in one call."""
-        keys, arguments = [self._stream], [self._maxlen]
-        for item in batch:
-            key, data, seconds = item.value
-            keys.append(f"{self._stream}:{key}")
-            arguments += [data, seconds]
-        client.eval(ADD, len(keys), *keys, *arguments)
-
-    def _add_what_was_dropped(self) -> None:
-        """There is room again: add the messages that were dropped and are still kept. The rest is lost, and said."""
-        if not self._is_full or self._queue.waits:
+    def _turn(self, client: Any) -> None:
+        """Wait for something to do, and do it."""
+        now = self._clock()
+        asks = self._is_behind and self._leads()
+        if asks and now >= self._ask_at and not self._stopped.is_set():
+            self._catch_up(client)
             return
-        self._is_full = False
-        logger.warning("%d events found no room until now; the messages of the last minute are added.", self.dropped)
-        self._add_kept()
+        if not self._batch:
+            wait = max(0.0, self._ask_at - now) if asks else _LOOK if len(self._kept) else _IDLE
+            items = self._queue.take(min(wait, _IDLE))
+            self._batch = [each for item in items if item.kind == "event" for each in self._additions(item.value)]
+        if self._batch:
+            self._write(client, self._batch, self._newest_of(self._batch))
+            self._batch = []
+        elif len(self._kept) and self._clock() >= self._look_at:
+            self._look(client)
+        self._report_drops()
 
+    def _newest_of(self, batch: Sequence[_Addition]) -> str:
+        """Return the newest message's id, if all before it are in the stream; else an empty text."""
+        if self._is_behind:
+            return ""
+        ids = [each.received.message_id for each in batch]
+        return max((each for each in ids if each is not None and each.isdecimal()), key=int, default="")
 
-class _Connected(ConnectionListener):
-    def __init__(self, call: Callable[[], None]) -> None:
-        self._call = call
+    def _additions(self, received: Received) -> List[_Addition]:
+        """Return an event as it is added; nothing if it can't be, or need not be."""
+        key, call = received.key, received.call()
+        if call is None:  # this connection has sent it
+            return [] if key is None else [_Addition(key, b"", KNOWN, received)]
+        try:
+            data = encode(Event(*call))
+        except ValueError:
+            logger.exception("An event can't be put into the stream.")
+            return []
+        if key is not None:
+            return [_Addition(key, data, KNOWN, received)]
+        self._made_keys += 1
+        return [_Addition(f"{self._name}:{self._made_keys}", data, KNOWN_CALL, received)]
 
-    def on_connected(self) -> None:
-        self._call()
+    def _write(self, client: Any, batch: Sequence[_Addition], position: str) -> None:
+        """Add a batch in one call.
 
+        :param position: the id of the newest message that is in the stream with all before it; "": as it was.
+        """
+        newest = next((each.key for each in reversed(batch) if each.received.is_stored), "")
+        live = newest if batch is self._batch else ""  # the copies are in the order of the connection
+        keys, arguments = [self._stream, self._record], [self._maxlen, position, live]
+        for each in batch:
+            keys.append(f"{self._stream}:{each.key}")
+            arguments += [each.data, each.seconds]
+        count, lost = client.eval(ADD, len(keys), *keys, *arguments)
+        if live:
+            self._kept.note_added(live)
+        self._position = position or self._position
+        if count < self._count:
+            logger.warning("Redis has lost the stream of events: what its workers had not taken is lost.")
+        self._count = count
+        if lost:
+            logger.error("The stream is full: %d events were removed before all groups had finished them.", lost)
 
-def _listener(kind: str, take: Callable[[Event], None]) -> Any:
-    """A listener of this kind that hands every call on."""
+    def _look(self, client: Any) -> None:
+        """Ask which of the kept events the leader has added."""
+        self._look_at = self._clock() + _LOOK
+        position, key = client.hmget(self._record, "id", "key")
+        if position is not None:
+            self._position = position.decode()
+        if key is not None:
+            self._kept.note_added(key.decode())
 
-    def method(name: str) -> Callable[..., None]:
-        return lambda self, *args: take(Event(kind, name, args))
+    def _report_drops(self) -> None:
+        if self.dropped != self._reported_drops and not self._queue.waits and not self._is_behind:
+            count, self._reported_drops = self.dropped - self._reported_drops, self.dropped
+            logger.warning("%d events found no room; the messages among them were fetched from the service.", count)
 
-    return type("Captured", (KINDS[kind],), {name: method(name) for name in METHODS[kind]})()
+    # --- what was missed
+
+    def _catch_up(self, client: Any) -> None:
+        """Add what the service has stored since the newest message in the stream, and what this process has kept."""
+        gaps, kept_at_gap = self._gaps, self._kept_at_gap
+        try:
+            self._fetch(client, kept_at_gap)
+        except CometChatException as error:
+            self._ask_later(client, error)
+            return
+        self._add_kept(client)
+        self._failing_since, self._ask_failures = None, 0
+        if self._leads():
+            self._closed_gaps = gaps
+
+    def _add_kept(self, client: Any) -> None:
+        kept = self._kept.all()
+        additions = [each for received in kept for each in self._additions(received)]
+        for first in range(0, len(additions), _PAGE):
+            self._write(client, additions[first : first + _PAGE], "")
+        if additions and self._leads():
+            self._kept.note_added(additions[-1].key)
+
+    def _fetch(self, client: Any, kept_at_gap: int) -> None:
+        """Add the messages that the service has, up to one that came live after the gap: those after it come too."""
+        known, floor = client.hmget(self._record, "id", "floor")
+        position = known.decode() if known is not None else self._position
+        if position is None:
+            position = self._source.newest_message_id()
+        if known is None:
+            client.hset(self._record, "floor", position)
+            self._write(client, (), position)
+            self._add_kept(client)  # what came before the service was asked
+        if not position.isdecimal():
+            return
+        newest, least = int(position), int(position if floor is None else floor)
+        after = max(0, min(newest, max(newest - _OVERLAP, least)))
+        while self._leads() and not self._stopped.is_set():
+            page = self._source.messages_after(str(after), _PAGE)
+            ids = [int(each.message_id or "0") for each in page if (each.message_id or "0").isdecimal()]
+            wanted = [each for each in page if not self._is_known(each, newest)]
+            end = max(ids, default=after)
+            additions = [each for received in wanted for each in self._additions(received)]
+            if additions:
+                self._write(client, additions, str(end) if end > newest else "")
+            if end <= after or any(self._kept.is_after(kept_at_gap, str(each)) for each in ids):
+                return
+            after = end
+
+    def _is_known(self, received: Received, position: int) -> bool:
+        """Return True if a message is in the stream for so long that Redis may not recognize it any more."""
+        message_id, sent_at = received.message_id or "", received.sent_at
+        is_older = message_id.isdecimal() and int(message_id) <= position
+        return is_older and (sent_at is None or sent_at < self._wall() - _OLD)
+
+    def _ask_later(self, client: Any, error: CometChatException) -> None:
+        """Let the live events wait for the missed ones at first; then add them before."""
+        now = self._clock()
+        if self._failing_since is None:
+            self._failing_since = now
+        self._ask_failures += 1
+        pause = max(min(_LONGEST_ASKING, wait_after(self._ask_failures, self._jitter())), error.retry_after or 0.0)
+        if now - self._failing_since < _PATIENCE:
+            logger.info("Missed messages could not be fetched for the stream, it is tried again: %s", error)
+            self._stopped.wait(min(pause, _PATIENCE))
+            return
+        logger.warning("Missed messages can't be fetched for the stream, live ones go before them: %s", error)
+        self._add_kept(client)
+        self._ask_at = self._clock() + pause

@@ -74,9 +74,8 @@ class RedisStatusStore:
         """Whether a client of this process holds the connection."""
         return any(seat.leads for seat in list(self._seats.values()))
 
-    def leads_line(self, app_id: str, uid: str) -> bool:
+    def leads_line(self, keys: Keys) -> bool:
         """The same, for one app's user."""
-        keys = Keys.of(self.prefix, app_id, uid)
         return any(seat.leads and seat.keys == keys for seat in list(self._seats.values()))
 
     def leader(self, app_id: str, uid: str) -> Optional[str]:

@@ -15,15 +15,18 @@ from typing import Any, Callable, List, Optional, Tuple, Type, Union
 
 import redis
 
-from cometchat import Client
+from cometchat import Client, CometChatException
 
 from ..._log import SafeLog
+from ..._runtime._threads import ServiceThread
+from ..._tap import EventSource
 from .._arguments import wrong
 from .._retry import wait_after
 from ._capture import Capture
-from ._codec import KINDS, decode
+from ._codec import KINDS, Event, decode
+from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM
 from ._store import RedisStatusStore
-from ._wire import shut, unreachable
+from ._wire import Keys, run, shut, unreachable
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -45,20 +48,6 @@ _ENDS = 1.0
 _GONE_AFTER = 3600.0
 _TIDY = 60.0
 
-#: Remove consumers without pending events: each deploy leaves some. KEYS: stream. ARGV: group, least idle time in ms,
-#: name, or "" for any.
-REMOVE = """
-local removed = 0
-for _, one in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
-  local name, pending, idle = one[2], one[4], one[6]
-  if pending == 0 and idle >= tonumber(ARGV[2]) and (ARGV[3] == '' or ARGV[3] == name) then
-    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], name)
-    removed = removed + 1
-  end
-end
-return removed
-"""
-
 #: Where a search through the pending events starts, and, as Redis' answer, where it has ended.
 _FIRST = b"0-0"
 
@@ -70,17 +59,18 @@ class EventStream:
     connection adds to the stream (a client without a status store always does, so make it in one process only); every
     process that calls :meth:`listen` works on it, on a thread of its own.
 
-    A message is in the stream once, also where its leader is killed. A worker that is killed while it works on an event
-    leaves it to another, which works on it again after ``claim_after`` seconds: at least once in such a case, and
-    exactly once in all others.
+    A message is in the stream once, also where its leader is killed, and where no process ran when it was sent. A
+    worker that is killed while it works on an event leaves it to another, which works on it again after ``claim_after``
+    seconds: at least once in such a case, and once in all others. :meth:`lost` counts what went missing in Redis.
 
     :param client: logged in.
     :param store: the RedisStatusStore of its settings, or an address as that takes it.
     :param group: of workers that share the events. A new group starts with the oldest event in the stream.
     :param consumer: this worker's name, unlike all others'. Default: made of host and process.
-    :param maxlen: about how many events (1 to 10,000,000) the stream holds; beyond it the oldest go, handled or not.
-    :param claim_after: seconds (1 to 86,400) after which an event that a worker has taken, and not finished, is
-        another's. Longer than the longest callback, or that runs twice.
+    :param maxlen: about how many events (1 to 10,000,000) the stream holds. Beyond it the oldest go that all groups
+        have finished; beyond twice as many the oldest go in any case, and count as lost.
+    :param claim_after: seconds (1 to 86,400) after which an event of a worker that is gone, or whose callback raised,
+        is another's. A callback that runs keeps its event.
     :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
         then it goes to the stream of dead letters, ``dead_letters``.
     :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
@@ -105,9 +95,8 @@ class EventStream:
             store = RedisStatusStore(store)
         if not isinstance(store, RedisStatusStore):
             raise wrong("store", "give the RedisStatusStore of the settings, or an address")
-        for name, text in (("group", group), ("consumer", consumer or "-")):
-            if not isinstance(text, str) or not text:
-                raise wrong(name, "give a text")
+        _check_text("group", group)
+        _check_text("consumer", consumer or "-")
         _check("maxlen", maxlen, 1, 10_000_000, whole=True)
         _check("claim_after", claim_after, 1, 86_400)
         _check("retries", retries, 0, 1000, whole=True)
@@ -121,19 +110,17 @@ class EventStream:
         self._retries = retries
         self._claimed = _FIRST
         self._failures = 0  # in a row
-        self._number = next(_numbers)
+        self._reported_lost = 0
+        self._in_hand: Optional[bytes] = None  # the entry that is worked on
+        self._process = os.getpid()
+        number = next(_numbers)
         self._listeners: Tuple[object, ...] = ()
         self._stopped = threading.Event()
-        self._lock = threading.Lock()
-        self._thread: Optional[threading.Thread] = None
-        self._capture = Capture(
-            client,
-            lambda: store.connection(_TIMEOUT),
-            self.key,
-            leads=_leads(client, user.uid),
-            maxlen=maxlen,
-            listener_id=f"cometchat-stream-{self._number}",
-        )
+        self._record = f"{self.key}:record"
+        self._thread = self._service_thread(f"cometchat-stream-{number}", self._main)
+        self._claims = self._service_thread(f"cometchat-stream-claims-{number}", self._renew_claims)
+        leads, name = _leads(client, user.uid), f"cometchat-stream-add-{number}"
+        self._capture = Capture(EventSource(client), self._connection, self.key, leads=leads, maxlen=maxlen, name=name)
         self._capture.start()
 
     def __repr__(self) -> str:
@@ -155,23 +142,20 @@ class EventStream:
         worker.
 
         :param listener: such as a MessageListener; any kind but connection, login and outbox, or several in one.
-        :raises CometChatException: ``INVALID_LISTENER``.
+        :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system gives no thread.
         """
         if not isinstance(listener, tuple(KINDS.values())):
-            raise wrong("listener", "give a MessageListener, UserListener, GroupListener or CallListener")
-        with self._lock:
-            if self._thread is None and not self._stopped.is_set():
-                name = f"cometchat-stream-{self._number}"
-                thread = threading.Thread(target=self._main, name=name, daemon=True)
-                self._listeners += (listener,)
-                try:
-                    thread.start()
-                except BaseException:
-                    self._listeners = self._listeners[:-1]
-                    raise
-                self._thread = thread
-            else:
-                self._listeners += (listener,)
+            raise wrong("listener", "give a listener of the service's events, such as a MessageListener")
+        before = self._listeners
+        self._listeners = (*before, listener)
+        if self._stopped.is_set():
+            return
+        try:
+            self._thread.start()
+            self._claims.start()
+        except CometChatException:
+            self._listeners = before
+            raise
 
     def lag(self) -> Optional[int]:
         """Ask Redis how many events of the stream the group has not yet taken. Makes a call, and waits for it.
@@ -179,9 +163,26 @@ class EventStream:
         :returns: the number; None if Redis does not know it: before 7.0, or before a worker of the group listens.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
-        client: Any = self._store.connection(_TIMEOUT)
+        groups = self._ask(lambda client: client.xinfo_groups(self.key)) or ()
+        found = [group.get("lag") for group in groups if group["name"].decode() == self.group]
+        return found[0] if found else None
+
+    def lost(self) -> Optional[int]:
+        """Ask Redis how many events went missing before the group finished them. Makes a call, and waits for it.
+
+        They were trimmed (see ``maxlen``), or Redis evicted them. A worker looks once a minute too, and logs it.
+
+        :returns: the number since the group was made; None if Redis can't tell now.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+        """
+        lost = self._ask(self._count_lost)
+        return None if lost is None or lost < 0 else lost
+
+    def _ask(self, question: Callable[[Any], Any]) -> Any:
+        """Return an answer of Redis; None if there is no stream yet."""
+        client: Any = self._connection()
         try:
-            groups = client.xinfo_groups(self.key)
+            return question(client)
         except redis.ResponseError as error:
             if "no such key" not in str(error):
                 raise unreachable(self._store.address, error) from error
@@ -190,35 +191,64 @@ class EventStream:
             raise unreachable(self._store.address, error) from error
         finally:
             shut(client)
-        found = [group.get("lag") for group in groups if group["name"].decode() == self.group]
-        return found[0] if found else None
+
+    def _count_lost(self, client: Any) -> int:
+        return run(client, LOST, (self.key, self._record), self.group)
 
     def close(self) -> None:
         """Stop adding and working, within a second. A callback that still runs is not interrupted."""
         self._capture.close()
-        with self._lock:
-            self._stopped.set()
-            thread = self._thread
+        self._stopped.set()
         deadline = time.monotonic() + _ENDS
         self._capture.join(_ENDS)
-        if thread is not None and thread is not threading.current_thread():
+        for thread in (self._claims, self._thread):
             thread.join(max(0.0, deadline - time.monotonic()))
 
-    # --- on the thread
+    def _connection(self) -> Any:
+        """Return a client of the redis library."""
+        return self._store.connection(_TIMEOUT)
+
+    def _service_thread(self, name: str, work: Callable[[], None]) -> ServiceThread:
+        return ServiceThread(name, work, wanted=lambda: not self._stopped.is_set(), wait=self._stopped.wait)
+
+    # --- on the thread for claims
+
+    def _renew_claims(self) -> None:
+        """Keep the event that is worked on from being handed out to another worker."""
+        client: Any = None
+        last: Optional[bytes] = None
+        try:
+            while not self._stopped.wait(self._claim_after / 4):
+                entry = self._in_hand
+                if entry is not None and entry == last:  # in work for a while
+                    client = client or self._connection()
+                    self._renew_claim(client, entry)
+                last = entry
+        finally:
+            if client is not None:
+                shut(client)
+
+    def _renew_claim(self, client: Any, entry: bytes) -> None:
+        try:
+            run(client, RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
+        except (redis.RedisError, OSError) as error:
+            logger.info("An event is in work, and its claim can't be renewed now: %s", error)
+
+    # --- on the thread that works
 
     def _main(self) -> None:
         client: Any = None
         try:
-            while not self._stopped.is_set():
+            while not self._stopped.is_set() and os.getpid() == self._process:
                 try:
-                    client = client or self._store.connection(_TIMEOUT)
-                    self._make_group(client)
+                    client = client or self._connection()
+                    run(client, MAKE_GROUP, (self.key, self._record), self.group)
                     self._work(client)
                 except Exception as error:
                     self._report(error)
                     self._failures += 1
                     self._stopped.wait(min(_LONGEST, wait_after(self._failures, random.random())))  # nosec B311
-            if client is not None:
+            if client is not None and os.getpid() == self._process:
                 self._leave(client)
         finally:
             if client is not None:
@@ -227,7 +257,7 @@ class EventStream:
     def _leave(self, client: Any) -> None:
         """Remove this consumer from the group, unless it has an event that is not finished."""
         try:
-            client.eval(REMOVE, 1, self.key, self.group, 0, self.consumer)
+            run(client, REMOVE, (self.key,), self.group, 0, self.consumer)
         except Exception as error:
             logger.debug("The consumer could not be removed: %s", error)
 
@@ -237,20 +267,14 @@ class EventStream:
         elif not self._failures and not self._stopped.is_set():
             logger.warning("The stream of events can't be read, it is tried again: %s", error)
 
-    def _make_group(self, client: Any) -> None:
-        try:
-            client.xgroup_create(self.key, self.group, id="0", mkstream=True)
-        except redis.ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-
     def _work(self, client: Any) -> None:
         look_at = tidy_at = 0.0
-        while not self._stopped.is_set():
+        while not self._stopped.is_set() and os.getpid() == self._process:
             now = time.monotonic()
             if now >= tidy_at:
                 tidy_at = now + _TIDY
-                client.eval(REMOVE, 1, self.key, self.group, int(_GONE_AFTER * 1000), "")
+                run(client, REMOVE, (self.key,), self.group, int(_GONE_AFTER * 1000), "")
+                self._report_lost(client)
             if now >= look_at:
                 left = self._claim(client)
                 look_at = 0.0 if left else now + self._claim_after / 4
@@ -265,6 +289,16 @@ class EventStream:
                 for entry in entries[0] if entries and isinstance(entries[0], list) else entries:
                     self._handle(client, *entry)
 
+    def _report_lost(self, client: Any) -> None:
+        lost = self._count_lost(client)
+        if lost > self._reported_lost:
+            logger.error(
+                "%d events went missing in Redis before the group %r had finished them: it evicted or trimmed them.",
+                lost - self._reported_lost,
+                self.group,
+            )
+        self._reported_lost = max(lost, self._reported_lost)
+
     def _claim(self, client: Any) -> List[Any]:
         """Return one event that a worker has taken and not finished, or nothing if there is none."""
         idle = int(self._claim_after * 1000)
@@ -275,7 +309,8 @@ class EventStream:
             )
             self._claimed = answer[0]
             for entry, fields in answer[1]:
-                if not fields:
+                if not fields:  # trimmed; Redis 7.0 takes it from the worker by itself
+                    client.xack(self.key, self.group, entry)
                     continue
                 pending = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
                 if not pending or pending[0]["times_delivered"] <= self._retries + 1:
@@ -291,22 +326,32 @@ class EventStream:
         except (ValueError, KeyError) as error:
             self._bury(client, entry, fields, f"it can't be read: {error}")
             return
-        good = True
-        for listener in self._listeners:
-            if isinstance(listener, KINDS[event.kind]):
-                try:
-                    getattr(listener, event.method)(*event.args)
-                except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
-                    logger.exception("A listener of the stream raised in %s(); it is handed out again.", event.method)
-                    good = False
-        if good:
+        self._in_hand = entry
+        try:
+            good = all([self._call(listener, event) for listener in self._listeners])
+        finally:
+            self._in_hand = None
+        if good and os.getpid() == self._process:
             self._finish(client, entry)
+
+    def _call(self, listener: object, event: Event) -> bool:
+        """Call a listener. Returns False if it raised."""
+        if not isinstance(listener, KINDS[event.kind]) or os.getpid() != self._process:
+            return True
+        try:
+            getattr(listener, event.method)(*event.args)
+        except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+            if os.getpid() != self._process:
+                raise  # it ends the child of a fork
+            logger.exception("A listener of the stream raised in %s(); it is handed out again.", event.method)
+            return False
+        return True
 
     def _finish(self, client: Any, entry: Any) -> None:
         """Acknowledge the event, however long Redis is away: else Redis would hand it out again."""
         while True:
             try:
-                client.xack(self.key, self.group, entry)
+                run(client, FINISH, (self.key, self._record), self.group, entry)
                 return
             except Exception as error:
                 logger.info("An event is done, but can't be acknowledged yet: %s", error)
@@ -317,7 +362,7 @@ class EventStream:
     def _bury(self, client: Any, entry: Any, fields: Any, why: str) -> None:
         logger.error("An event goes to the dead letters: %s.", why)
         client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
-        client.xack(self.key, self.group, entry)
+        run(client, FINISH, (self.key, self._record), self.group, entry)
 
 
 def _leads(client: Client, uid: str) -> Callable[[], bool]:
@@ -326,7 +371,13 @@ def _leads(client: Client, uid: str) -> Callable[[], bool]:
         return lambda: True
     if not isinstance(store, RedisStatusStore):
         raise wrong("client", "give one whose status_store is a RedisStatusStore, or none")
-    return lambda: store.leads_line(client.app_id, uid)
+    keys = Keys.of(store.prefix, client.app_id, uid)
+    return lambda: store.leads_line(keys)
+
+
+def _check_text(name: str, value: Any) -> None:
+    if not isinstance(value, str) or not value:
+        raise wrong(name, "give a text")
 
 
 def _check(name: str, value: Any, least: int, most: int, whole: bool = False) -> None:

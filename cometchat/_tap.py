@@ -1,0 +1,45 @@
+"""The events of a client before they wait for its listeners: for parts of this package that pass them on."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ._protocol import ServerEvent
+from ._runtime.connection import Received, Tap
+from .client import Client
+
+__all__ = ["EventSource", "Received", "Tap"]
+
+
+class EventSource:
+    """One client's events, live and stored. Any thread."""
+
+    def __init__(self, client: Client) -> None:
+        self._core = client._core
+
+    def add(self, tap: Tap) -> None:
+        """Let a tap get the live events from now on."""
+        self._core.taps.add(tap)
+
+    def remove(self, tap: Tap) -> None:
+        """Let a tap get no more events."""
+        self._core.taps.remove(tap)
+
+    def newest_message_id(self) -> str:
+        """Ask the service for the id of the newest message; ``"0"`` if there is no message.
+
+        :raises CometChatException: as the calls of :class:`Client`.
+        """
+        return self._core.account.newest_message_id()
+
+    def messages_after(self, message_id: str, limit: int) -> List[Received]:
+        """Ask the service for messages after one, oldest first.
+
+        :raises CometChatException: as the calls of :class:`Client`.
+        """
+        account = self._core.account
+        me = account.me
+        return [
+            Received(ServerEvent("message", body, None, None, None, None), me, b"", len(str(body)), fetched=True)
+            for body in account.messages_after(message_id, limit)
+        ]
