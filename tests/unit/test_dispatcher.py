@@ -669,6 +669,27 @@ def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCa
     assert "(listener" not in record.getMessage()
 
 
+def test_a_callback_that_others_wait_for_is_reported_once(hall: Hall, notice: Notice) -> None:
+    """After 5 s, with its listener; not while no event waits for it. The next slow callback is reported again."""
+    slow = hall.listen("slow")
+    for _ in range(2):
+        gate = hall.hold(slow)
+        hall.now += 6.0
+        hall.dispatcher.report_slow_callback()
+        assert notice.records == []
+        hall.pass_by("on_it")
+        for _ in range(3):
+            hall.dispatcher.report_slow_callback()
+        gate.open()
+        hall.settle()
+        hall.now += 1.0
+        hall.dispatcher.report_slow_callback()
+        (warning,) = notice.records
+        said = warning.getMessage()
+        assert "1 events wait for the listeners (listener 'slow' has been in a callback for 6.0 s)" in said
+        notice.records.clear()
+
+
 def test_an_overflow_that_ends_before_its_warning(hall: Hall, notice: Notice) -> None:
     """The warning comes with the end if events were dropped. Otherwise there is nothing to act on, and no record."""
     for number in range(100):

@@ -217,6 +217,7 @@ class ConnectionThread:
                 if not self._router.take(generation, frames):
                     return False
                 self._dispatcher.report_overflow()
+                self._dispatcher.report_slow_callback()
             elif self._account.shared_mode is not None:
                 self._apply_mode(generation)
             # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.

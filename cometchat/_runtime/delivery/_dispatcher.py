@@ -19,6 +19,9 @@ logger = logging.getLogger("cometchat.listeners")
 #: Maximum number of listeners that are looked at one by one.
 _FEW = 3
 
+#: Seconds after which a callback is reported that others wait for.
+_SLOW = 5.0
+
 
 class Dispatcher:
     """Owns the thread: started on first use, ended by :meth:`close`.
@@ -50,6 +53,7 @@ class Dispatcher:
         self._mark = process_mark()
         self._on_thread: Optional[int] = None
         self._reported = False
+        self._reported_since = -1.0  # the start of the callback that was reported as slow
         self._dropped_before = 0
 
     def start(self) -> None:
@@ -95,6 +99,22 @@ class Dispatcher:
         """Log once that the listeners are too slow, until they have caught up. On any thread, without a lock."""
         if self._events.overflowed and not self._reported:
             self._warn_of_overflow()
+
+    def report_slow_callback(self) -> None:
+        """Log once that a callback has taken 5 s while events wait. On any thread, without a lock."""
+        delivering = self._delivering
+        if delivering is None or not len(self._events):
+            return
+        since = delivering[2]
+        if since == self._reported_since or self._clock() - since < _SLOW:
+            return
+        self._reported_since = since
+        self._log.warning(
+            "%d events wait for the listeners%s. Return from a callback soon; hand longer work to a thread of your"
+            " own.",
+            len(self._events),
+            self._slow_listener(),
+        )
 
     def _warn_of_overflow(self) -> None:
         self._reported = True
