@@ -42,8 +42,8 @@ class Member(Protocol):
     def frame(self, data: bytes) -> None:
         """Take a frame that the leader got from the service, in order. Called for followers."""
 
-    def send(self, text: str) -> None:
-        """Send a follower's frame to the service. Called for the leader."""
+    def send(self, text: str) -> bool:
+        """Send a follower's frame to the service. Called for the leader. Returns False if it was not sent."""
 
 
 class Seat(Protocol):
@@ -56,7 +56,7 @@ class Seat(Protocol):
         """Hand a frame that the leader got to the followers."""
 
     def send_up(self, text: str) -> None:
-        """Hand a follower's frame to the leader."""
+        """Hand a follower's frame to the leader. It is lost, and counted, if the leader does not confirm it."""
 
     def leads_until(self) -> float:
         """Return the monotonic seconds until which no other process can lead; 0 if this one does not lead."""

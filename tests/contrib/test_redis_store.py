@@ -102,6 +102,28 @@ def test_one_connection_and_each_role_disconnects_within_200_ms(
     assert leader_of(clients)[0] is left and sandbox.connections == 1
 
 
+def test_what_a_follower_sends_is_confirmed_or_counted(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Transient frames go out through the leader; those of the time in which Redis is away are lost, and counted."""
+    clients = share(party, redis_server, 2)
+    leader = leader_of(clients)
+    ((follower, _),) = [each for each in clients if each is not leader]
+    store: Any = follower.settings.status_store
+    (seat,) = store._seats.values()
+    for number in range(50):
+        follower.send_transient_message(OTHER_UID, "user", {"number": number})
+    assert eventually(lambda: seat.unconfirmed._numbered == 50 and not seat.unconfirmed._waiting, DEADLINE)
+    assert store.frames_lost == 0
+    redis_server.kill()
+    try:
+        for number in range(3):
+            follower.send_transient_message(OTHER_UID, "user", {"number": number})
+    finally:
+        redis_server.start()
+    assert eventually(lambda: store.frames_lost == 3, DEADLINE), store.frames_lost
+
+
 def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
     """A leader that logs out, and in as another user, gives its lead up, and has one of the other line."""
     clients = share(party, redis_server, 2)

@@ -43,8 +43,8 @@ class Member:
     def frame(self, data: bytes) -> None:
         """The test looks at the seat."""
 
-    def send(self, text: str) -> None:
-        """The test looks at the seat."""
+    def send(self, text: str) -> bool:
+        return False
 
 
 class Clock:
@@ -203,6 +203,46 @@ def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
         assert [item.kind for item in items] == ["broken"]
         assert eventually(lambda: reader.has_ended)
     reader.stop()
+
+
+def test_a_frame_that_no_leader_confirms_is_counted(caplog: pytest.LogCaptureFixture) -> None:
+    """A follower's typing while the leader is dead: lost, and counted after twice the lease, with one warning."""
+    clock, published = Clock(), []
+    seat = seat_of(lambda timeout: None, clock)
+    line = HeldLine()
+    line.publish = lambda *args: published.append(args)  # type: ignore[attr-defined]
+    for text in ("a", "b", "c"):
+        seat._send_up(line, text)
+    name = seat._own_name.encode()
+    assert published == [(seat.keys.up, b"%s:%d:%s" % (name, n, t)) for n, t in ((1, b"a"), (2, b"b"), (3, b"c"))]
+    seat._receive(seat._confirmations.encode(), b"2,7,x,")
+    clock.now = 5.9
+    seat.unconfirmed.count_lost()
+    assert seat.unconfirmed.lost == 0
+    clock.now = 6.0
+    seat.unconfirmed.count_lost()
+    seat.unconfirmed.count_lost()
+    assert seat.unconfirmed.lost == 2
+    assert [record.getMessage()[:2] for record in caplog.records] == ["2 "]
+
+
+def test_a_leader_confirms_what_it_has_sent() -> None:
+    """To the follower that asked, in one message; what the member refused stays unconfirmed."""
+
+    class Sending(Member):
+        def send(self, text: str) -> bool:
+            return text != "refused"
+
+    published: List[Any] = []
+    seat = seat_of(lambda timeout: None, Clock(), Sending())
+    seat._until = 100.0
+    for message in (b"one:1:a", b"one:2:refused", b"two:1:b", b"one:3:c", b"rubbish", b"one:x:y"):
+        seat._receive(seat.keys.up.encode(), message)
+    line = HeldLine()
+    line.publish = lambda *args: published.append(args)  # type: ignore[attr-defined]
+    seat._confirm(line)
+    seat._confirm(line)
+    assert sorted(published) == [(f"{seat.keys.up}:one", "1,3"), (f"{seat.keys.up}:two", "1")]
 
 
 def test_what_follows_an_item_that_raised_is_done_later() -> None:

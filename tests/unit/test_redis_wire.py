@@ -171,8 +171,9 @@ class Member:
     def frame(self, data: bytes) -> None:
         self.told.append(("frame", data))
 
-    def send(self, text: str) -> None:
+    def send(self, text: str) -> bool:
         self.told.append(("send", text))
+        return True
 
 
 class Redis:

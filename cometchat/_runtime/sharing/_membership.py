@@ -132,19 +132,21 @@ class Membership:
         if full:
             self._log.warning("%s It asks the service for what it misses.", error)
 
-    def send(self, text: str) -> None:
+    def send(self, text: str) -> bool:
         """See :class:`Member`."""
         real = self.real
         if real is None or not self.role.leads or not self.role.accepted:
-            return
+            return False
         own = self._as_own(text)
         if own is None:
             self._log.warning("Another process wants a frame sent that must not be: it is dropped.")
-            return
+            return False
         try:
             real.send(own, _SEND)
         except CometChatException as error:
             self._log.info("a frame of a follower's could not be sent: %s", error)
+            return False
+        return True
 
     # --- the socket's and the connection's calls
 

@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from typing import Any, Callable, Deque, Iterator, List, Optional
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 import redis
 
@@ -25,6 +25,7 @@ from ..._runtime._threads import ServiceThread
 from .._retry import wait_after
 from ._queue import Item, SeatQueue
 from ._reader import Reader
+from ._unconfirmed import UnconfirmedFrames
 from ._wire import (
     ACQUIRE,
     RELAY,
@@ -33,9 +34,12 @@ from ._wire import (
     Frame,
     Keys,
     State,
+    UpFrame,
     decode,
+    decode_up,
     encode_frame,
     encode_state,
+    encode_up,
     process_name,
     run,
     shut,
@@ -95,7 +99,12 @@ class RedisSeat:
         self._on_end = on_end
         self._clock = clock
         self._jitter = jitter
-        self._name = f"{process_name()}:{uuid.uuid4().hex}"  # the value of the lock
+        own = uuid.uuid4().hex
+        self._name = f"{process_name()}:{own}"  # the value of the lock
+        self._own_name = own
+        self._confirmations = keys.confirmations(own)
+        self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
+        self._to_confirm: Dict[str, List[int]] = {}  # by follower
         self._queue = SeatQueue()
         self._batch: Deque[Item] = deque()  # taken from the queue, and not done
         self._ended = threading.Event()
@@ -201,7 +210,8 @@ class RedisSeat:
         with contextlib.ExitStack() as stack:
             client = self._connect(self._lease / 3)
             stack.callback(shut, client)
-            reader = Reader(self._connect(self._lease / 3), (self.keys.down, self.keys.up), self._queue, self._number)
+            channels = self.keys.down, self.keys.up, self._confirmations
+            reader = Reader(self._connect(self._lease / 3), channels, self._queue, self._number)
             stack.callback(reader.stop)
             reader.start(self._lease / 3)
             self._resume(client)
@@ -243,13 +253,15 @@ class RedisSeat:
                     self._renew(client)
             elif kind == "message":
                 self._receive(*value)
-            elif kind == "up" and not self._until:
-                client.publish(self.keys.up, value)
+            elif kind == "up":
+                self._send_up(client, value)
             elif kind == "step down" and self._until:
                 self._step_down(client)
             elif kind == "broken":
                 raise value
         self._relay(client, frames)
+        self._confirm(client)
+        self.unconfirmed.count_lost()
         now = self._clock()
         if self._until:
             if now >= self._renew_at:
@@ -263,6 +275,18 @@ class RedisSeat:
             self._batch.extend(self._queue.take(wait))
         while self._batch:
             yield self._batch.popleft()
+
+    def _send_up(self, client: Any, text: str) -> None:
+        if self._until:  # it leads by now
+            self.unconfirmed.lose(0 if self._member.send(text) else 1)
+        else:
+            client.publish(self.keys.up, encode_up(UpFrame(self._own_name, self.unconfirmed.add(), text)))
+
+    def _confirm(self, client: Any) -> None:
+        """Tell the followers which of their frames were sent."""
+        while self._to_confirm:
+            name, numbers = self._to_confirm.popitem()
+            client.publish(self.keys.confirmations(name), ",".join(map(str, numbers)))
 
     def _step_down(self, client: Any) -> None:
         before = self._status
@@ -340,9 +364,13 @@ class RedisSeat:
         frames.clear()
 
     def _receive(self, channel: bytes, message: bytes) -> None:
+        if channel.decode() == self._confirmations:
+            self.unconfirmed.confirm(message)
+            return
         if channel.decode() == self.keys.up:
-            if self._until:
-                self._member.send(message.decode("utf-8", "replace"))
+            wanted = decode_up(message) if self._until else None
+            if wanted is not None and self._member.send(wanted.text):
+                self._to_confirm.setdefault(wanted.name, []).append(wanted.number)
             return
         decoded = decode(message)
         if decoded is None or self._until:
@@ -413,6 +441,8 @@ class RedisSeat:
                     self._number_frame(value, [])
                 elif kind == "publish" and self._until:
                     self._status = value
+                elif kind == "up":
+                    self.unconfirmed.lose(1)
 
     def _report_away(self, cause: Exception) -> None:
         self._is_away = True

@@ -59,6 +59,7 @@ class RedisStatusStore:
         self.connection()  # opens nothing, and reads the url
         # Used without a lock, which a fork could find taken: each operation is one step of the interpreter.
         self._seats: Dict[int, RedisSeat] = {}
+        self._frames_lost = 0  # by seats that have ended
 
     def __repr__(self) -> str:
         return f"<RedisStatusStore {self.address} prefix={self.prefix!r} lease={self.lease:g}>"
@@ -73,6 +74,11 @@ class RedisStatusStore:
     def leads(self) -> bool:
         """Whether a client of this process holds the connection."""
         return any(seat.leads for seat in list(self._seats.values()))
+
+    @property
+    def frames_lost(self) -> int:
+        """Typing indicators, receipts and transient messages of followers here that no leader has confirmed."""
+        return self._frames_lost + sum(seat.unconfirmed.lost for seat in list(self._seats.values()))
 
     def leads_line(self, keys: Keys) -> bool:
         """The same, for one app's user."""
@@ -130,7 +136,7 @@ class RedisStatusStore:
             lease=self.lease,
             events=self.events,
             number=number,
-            on_end=lambda: self._seats.pop(number, None),
+            on_end=lambda: self._end(number),
         )
         self._seats[number] = seat
         try:
@@ -140,6 +146,11 @@ class RedisStatusStore:
             message = f"The thread of the status store can't be started: {error.__cause__ or error}"
             raise ConnectionException("ERR_STATUS_STORE", message) from error
         return seat
+
+    def _end(self, number: int) -> None:
+        seat = self._seats.pop(number, None)
+        if seat is not None:
+            self._frames_lost += seat.unconfirmed.lost
 
 
 def _is_tls(options: Dict[str, Any]) -> bool:

@@ -83,6 +83,10 @@ class Keys(NamedTuple):
     down: str
     up: str
 
+    def confirmations(self, name: str) -> str:
+        """The channel on which a leader confirms the frames of one follower."""
+        return f"{self.up}:{name}"
+
     @classmethod
     def of(cls, prefix: str, app_id: str, uid: str) -> Keys:
         """Of the line of an app's user."""
@@ -127,6 +131,29 @@ def encode_state(state: State) -> bytes:
 def encode_frame(frame: Frame) -> bytes:
     """As it is published."""
     return b"%s%d:%d:%s" % (_FRAME, frame.token, frame.number, frame.data)
+
+
+class UpFrame(NamedTuple):
+    """A frame that a follower wants sent, and how it is confirmed.
+
+    :ivar name: of the follower's seat.
+    """
+
+    name: str
+    number: int
+    text: str
+
+
+def encode_up(frame: UpFrame) -> bytes:
+    """As it is published."""
+    return f"{frame.name}:{frame.number}:{frame.text}".encode("utf-8", "replace")
+
+
+def decode_up(message: bytes) -> Optional[UpFrame]:
+    """Return the frame in a message; None if it is not one."""
+    name, _, rest = message.decode("utf-8", "replace").partition(":")
+    number, colon, text = rest.partition(":")
+    return UpFrame(name, int(number), text) if colon and number.isascii() and number.isdecimal() else None
 
 
 def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:

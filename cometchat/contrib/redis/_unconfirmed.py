@@ -1,0 +1,55 @@
+"""The frames that a follower has handed to its leader, until the leader confirms that it sent them."""
+
+from __future__ import annotations
+
+import logging
+from typing import Callable, Dict
+
+from ..._log import SafeLog
+
+logger = SafeLog(logging.getLogger("cometchat.redis"))
+
+
+class UnconfirmedFrames:
+    """One seat's. For its thread.
+
+    :param patience: seconds after which a frame without a confirmation counts as lost.
+    :param clock: monotonic seconds.
+    :ivar lost: frames that were never confirmed.
+    """
+
+    def __init__(self, patience: float, clock: Callable[[], float]) -> None:
+        self._patience = patience
+        self._clock = clock
+        self._waiting: Dict[int, float] = {}
+        self._numbered = 0
+        self.lost = 0
+
+    def add(self) -> int:
+        """Return the number of the next frame."""
+        self._numbered += 1
+        self._waiting[self._numbered] = self._clock() + self._patience
+        return self._numbered
+
+    def confirm(self, message: bytes) -> None:
+        """Take in a leader's confirmation: numbers with commas between them."""
+        for number in message.split(b","):
+            if number.isdigit():
+                self._waiting.pop(int(number), None)
+
+    def lose(self, count: int) -> None:
+        """Count frames that could not be handed to a leader."""
+        if count:
+            self.lost += count
+            logger.warning(
+                "%d typing indicators, receipts or transient messages did not go out: no leader has confirmed them.",
+                count,
+            )
+
+    def count_lost(self) -> None:
+        """Count the frames whose time is over."""
+        now = self._clock()
+        over = [number for number, until in self._waiting.items() if until <= now]
+        for number in over:
+            del self._waiting[number]
+        self.lose(len(over))
