@@ -28,12 +28,13 @@ STATUSES = ("connecting", CONNECTED, "disconnected", "featureThrottled")
 class RedisServer:
     """Debian's, without persistence, on a port of its own."""
 
-    def __init__(self, password: str = "") -> None:
+    def __init__(self, password: str = "", *options: str) -> None:
         program = shutil.which("redis-server")
         if program is None:
             pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
         self._program = program
         self._password = password
+        self._options = options
         self.port = free_port()
         self.process: Optional["subprocess.Popen[bytes]"] = None
         self.start()
@@ -47,6 +48,7 @@ class RedisServer:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         if self._password:
             options += ["--requirepass", self._password]
+        options += self._options
         self.process = subprocess.Popen(
             [self._program, *options], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

@@ -459,7 +459,7 @@ def test_rubbish_on_the_channels_changes_nothing(
     with redis_server.client() as redis:
         for message in rubbish:
             redis.publish(f"{base}:down", message)
-        for message in frames + rubbish:
+        for message in [*frames, *(b"name:1:" + frame for frame in frames), *rubbish]:
             redis.publish(f"{base}:up", message)
     texts = Texts()
     clients[0][0].add_message_listener("texts", texts)
@@ -478,6 +478,9 @@ def test_rubbish_on_the_channels_changes_nothing(
         ({"url": "http://:secret-word@host"}, "INVALID_URL"),
         ({"url": "redis://:secret-word@host:port"}, "INVALID_URL"),
         ({"url": ""}, "INVALID_URL"),
+        ({"url": object()}, "INVALID_URL"),
+        ({"min_replicas": -1}, "INVALID_MIN_REPLICAS"),
+        ({"min_replicas": True}, "INVALID_MIN_REPLICAS"),
         ({"lease": 0.5}, "INVALID_LEASE"),
         ({"lease": float("nan")}, "INVALID_LEASE"),
         ({"lease": True}, "INVALID_LEASE"),

@@ -232,6 +232,23 @@ def test_who_gets_the_lock_leads_for_nine_tenths_of_the_lease(house: House) -> N
     assert not house.seat.leads
 
 
+def test_a_lead_that_could_not_be_published_is_taken_again(house: House) -> None:
+    """Redis stalls between the two calls: the member must hear that it leads, once it does."""
+
+    def stall(script: str, count: int, *arguments: Any) -> int:
+        if script == wire.RENEW:
+            raise TimeoutError("stalled")
+        return 1000
+
+    answer, house.redis.eval = house.redis.eval, stall  # type: ignore[method-assign]
+    with pytest.raises(TimeoutError):
+        house.try_to_lead()
+    assert house.member.told == [] and not house.seat.leads
+    house.redis.eval = answer  # type: ignore[method-assign]
+    house.seat._resume(house.redis)
+    assert house.member.told == [("lead", None)]
+
+
 def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
     """Not before, and at some chance after it; until then it follows what Redis keeps."""
     house.redis.answers[wire.ACQUIRE] = -1500

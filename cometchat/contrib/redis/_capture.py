@@ -25,10 +25,10 @@ from ..._runtime._threads import ServiceThread
 from ..._tap import Received, Tap
 from .._retry import wait_after
 from ._codec import Event, encode
+from ._connections import Link
 from ._kept import KeptEvents
 from ._queue import SeatQueue
 from ._scripts import ADD
-from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -192,14 +192,14 @@ class Capture:
         return self._closed_gaps != self._gaps
 
     def _main(self) -> None:
-        client: Any = None
+        link = Link(self._connect)
         try:
             while self._batch or self._queue.waits or not self._stopped.is_set():
                 try:
-                    client = client or self._connect()
-                    self._turn(client)
+                    self._turn(link.get())
                     self._failures = 0
                 except Exception as error:
+                    link.drop()
                     if isinstance(error, (redis.RedisError, OSError)):
                         logger.info("Events could not be put into the stream yet: %s", error)
                     else:
@@ -210,8 +210,7 @@ class Capture:
                         logger.warning("Redis is away: %d events are not in the stream.", left)
                         return
         finally:
-            if client is not None:
-                shut(client)
+            link.drop()
 
     def _turn(self, client: Any) -> None:
         """Wait for something to do, and do it."""

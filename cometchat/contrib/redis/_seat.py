@@ -69,6 +69,7 @@ class RedisSeat:
     :param connect: makes a client of the redis library, whose calls take at most so many seconds.
     :param address: where Redis is, for messages.
     :param lease: seconds that the lock lives.
+    :param min_replicas: of Redis, which must have the lock before it counts.
     :param number: for the threads' names.
     :param on_end: called when the seat has ended.
     :param clock: monotonic seconds.
@@ -85,6 +86,7 @@ class RedisSeat:
         lease: float,
         events: bool,
         number: int,
+        min_replicas: int = 0,
         on_end: Callable[[], object] = lambda: None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
@@ -95,6 +97,7 @@ class RedisSeat:
         self._address = address
         self._lease = lease
         self._events = events
+        self._min_replicas = min_replicas
         self._number = number
         self._on_end = on_end
         self._clock = clock
@@ -303,7 +306,11 @@ class RedisSeat:
             self._token, self._own, self._sent, self._seen = answer, answer, 0, None
             self._status = _CONNECTING
             self._prolong(began)
-            self._renew(client)
+            try:
+                self._renew(client)
+            except BaseException:
+                self._until = 0.0  # the member was not told of this lead
+                raise
             if self._until:
                 logger.info("this process holds the connection from now on (lead %d)", self._token)
                 self._member.lead()
@@ -329,11 +336,19 @@ class RedisSeat:
         arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down, int(again))
         if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
             late = self._clock() >= self._until
+            self._await_replicas(client)
             self._prolong(began)
             if late and self.leads:
                 self._member.lead()  # it took the lead for lost
         else:
             self._lose_lead()
+
+    def _await_replicas(self, client: Any) -> None:
+        """Wait until the lock is on enough replicas: one that becomes the primary then knows it."""
+        if self._min_replicas:
+            have = int(client.wait(self._min_replicas, int(self._lease * 200)))
+            if have < self._min_replicas:
+                raise redis.ConnectionError(f"{have} of its replicas have the lock, not {self._min_replicas}")
 
     def _prolong(self, began: float) -> None:
         self._until = began + self._lease * (1 - _MARGIN)

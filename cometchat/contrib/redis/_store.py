@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Union
 
 import redis
-from redis.backoff import NoBackoff
-from redis.connection import parse_url
-from redis.retry import Retry
 
 from cometchat import ConnectionException, Member, Seat
 
 from .._arguments import wrong
+from ._connections import Connections
 from ._seat import RedisSeat
-from ._wire import Keys, process_name, process_of, shut, unreachable
+from ._wire import Keys, process_of, shut, unreachable
 
 _numbers = itertools.count(1)
-
-#: The redis library gives it no types.
-_read_url: Callable[[str], Dict[str, Any]] = parse_url
 
 #: Seconds: the default of how long a lock lives without being renewed.
 LEASE = 2.5
@@ -38,25 +33,40 @@ class RedisStatusStore:
         error shows the host only. Options behind a ``?`` are the redis library's, but the store decides how long a call
         may take and what type the answers have. Over ``rediss://`` the name in the certificate is always checked,
         unless the address has ``ssl_cert_reqs=none``.
+        Or a function that returns a new client of the redis library each time, for Sentinel, a Cluster, or credentials
+        that change. It is called for each connection; the store sets the client's timeouts.
     :param lease: seconds, 1 to 60. A killed leader is replaced after this, and up to a second more.
     :param prefix: of the keys in Redis.
     :param events: True hands what the leader's connection receives to the listeners of all processes; False shares the
         status only.
-    :raises CometChatException: ``INVALID_URL``, ``INVALID_LEASE``, ``INVALID_PREFIX``, ``INVALID_EVENTS``.
+    :param min_replicas: Minimum number of Redis' replicas that must have the lock each time it is taken or renewed. A
+        primary that a partition has cut off from its replicas then has no leader after a lease. Not for a Cluster.
+    :raises CometChatException: ``INVALID_URL``, ``INVALID_LEASE``, ``INVALID_PREFIX``, ``INVALID_EVENTS``,
+        ``INVALID_MIN_REPLICAS``.
     """
 
-    def __init__(self, url: str, *, lease: float = LEASE, prefix: str = "cometchat", events: bool = True) -> None:
+    def __init__(
+        self,
+        url: Union[str, Callable[[], Any]],
+        *,
+        lease: float = LEASE,
+        prefix: str = "cometchat",
+        events: bool = True,
+        min_replicas: int = 0,
+    ) -> None:
         if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 1 <= lease <= 60:
             raise wrong("lease", "give seconds, from 1 to 60")
         if not isinstance(prefix, str) or not prefix or "{" in prefix:
             raise wrong("prefix", "give a text without '{', such as \"cometchat\"")
         if not isinstance(events, bool):
             raise wrong("events", "give True or False")
+        if isinstance(min_replicas, bool) or not isinstance(min_replicas, int) or not 0 <= min_replicas <= 100:
+            raise wrong("min_replicas", "give a whole number from 0 to 100")
         self.lease = float(lease)
         self.prefix = prefix
         self.events = events
-        self._url = url
-        self.connection()  # opens nothing, and reads the url
+        self.min_replicas = min_replicas
+        self._connections = Connections(url)
         # Used without a lock, which a fork could find taken: each operation is one step of the interpreter.
         self._seats: Dict[int, RedisSeat] = {}
         self._frames_lost = 0  # by seats that have ended
@@ -66,9 +76,8 @@ class RedisStatusStore:
 
     @property
     def address(self) -> str:
-        """Where Redis is, without a password."""
-        kwargs = self.connection().connection_pool.connection_kwargs
-        return str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+        """Where Redis is, without a password; or the name of the function that makes clients of it."""
+        return self._connections.address
 
     @property
     def leads(self) -> bool:
@@ -99,28 +108,12 @@ class RedisStatusStore:
             shut(client)
         return None if holder is None else process_of(holder.decode("utf-8", "replace"))
 
-    def connection(self, timeout: float = LEASE) -> redis.Redis:
-        """Return a client of the redis library with a pool of its own. It is not yet connected.
+    def connection(self, timeout: float = LEASE) -> Any:
+        """Return a client of the redis library with a pool of its own.
 
         :param timeout: seconds for each call.
         """
-        expected = 'give an address such as "redis://localhost:6379/0", "rediss://..." or "unix://..."'
-        if not isinstance(self._url, str):
-            raise wrong("url", expected)
-        try:
-            options = {"client_name": f"cometchat:{process_name()}", **_read_url(self._url)}
-            # Not from_url(), where the address' own options win: a lease rests on these.
-            options.update(
-                socket_timeout=timeout,
-                socket_connect_timeout=timeout,
-                retry=Retry(NoBackoff(), 0),
-                decode_responses=False,
-            )
-            if str(options.get("ssl_cert_reqs")) != "none" and _is_tls(options):
-                options["ssl_check_hostname"] = True  # before redis-py 6.0 the default was not to
-            return redis.Redis(connection_pool=redis.ConnectionPool(**options))
-        except (ValueError, TypeError):
-            raise wrong("url", expected) from None  # the library's message may contain the password
+        return self._connections.make(timeout)
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         """See :class:`cometchat.StatusStore`.
@@ -135,6 +128,7 @@ class RedisStatusStore:
             address=self.address,
             lease=self.lease,
             events=self.events,
+            min_replicas=self.min_replicas,
             number=number,
             on_end=lambda: self._end(number),
         )
@@ -151,8 +145,3 @@ class RedisStatusStore:
         seat = self._seats.pop(number, None)
         if seat is not None:
             self._frames_lost += seat.unconfirmed.lost
-
-
-def _is_tls(options: Dict[str, Any]) -> bool:
-    made_by = options.get("connection_class")
-    return isinstance(made_by, type) and issubclass(made_by, redis.SSLConnection)

@@ -24,6 +24,7 @@ from .._arguments import wrong
 from .._retry import wait_after
 from ._capture import Capture
 from ._codec import KINDS, Event, decode
+from ._connections import Link
 from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM
 from ._store import RedisStatusStore
 from ._wire import Keys, run, shut, unreachable
@@ -111,6 +112,7 @@ class EventStream:
         self._claimed = _FIRST
         self._failures = 0  # in a row
         self._reported_lost = 0
+        self._link = Link(self._connection)  # of the thread that works
         self._in_hand: Optional[bytes] = None  # the entry that is worked on
         self._process = os.getpid()
         number = next(_numbers)
@@ -215,49 +217,44 @@ class EventStream:
 
     def _renew_claims(self) -> None:
         """Keep the event that is worked on from being handed out to another worker."""
-        client: Any = None
+        link = Link(self._connection)
         last: Optional[bytes] = None
         try:
             while not self._stopped.wait(self._claim_after / 4):
                 entry = self._in_hand
                 if entry is not None and entry == last:  # in work for a while
-                    client = client or self._connection()
-                    self._renew_claim(client, entry)
+                    try:
+                        run(link.get(), RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
+                    except (redis.RedisError, OSError) as error:
+                        link.drop()
+                        logger.info("An event is in work, and its claim can't be renewed now: %s", error)
                 last = entry
         finally:
-            if client is not None:
-                shut(client)
-
-    def _renew_claim(self, client: Any, entry: bytes) -> None:
-        try:
-            run(client, RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
-        except (redis.RedisError, OSError) as error:
-            logger.info("An event is in work, and its claim can't be renewed now: %s", error)
+            link.drop()
 
     # --- on the thread that works
 
     def _main(self) -> None:
-        client: Any = None
+        link = self._link
         try:
             while not self._stopped.is_set() and os.getpid() == self._process:
                 try:
-                    client = client or self._connection()
-                    run(client, MAKE_GROUP, (self.key, self._record), self.group)
-                    self._work(client)
+                    run(link.get(), MAKE_GROUP, (self.key, self._record), self.group)
+                    self._work()
                 except Exception as error:
+                    link.drop()
                     self._report(error)
                     self._failures += 1
                     self._stopped.wait(min(_LONGEST, wait_after(self._failures, random.random())))  # nosec B311
-            if client is not None and os.getpid() == self._process:
-                self._leave(client)
+            if os.getpid() == self._process:
+                self._leave()
         finally:
-            if client is not None:
-                shut(client)
+            link.drop()
 
-    def _leave(self, client: Any) -> None:
+    def _leave(self) -> None:
         """Remove this consumer from the group, unless it has an event that is not finished."""
         try:
-            run(client, REMOVE, (self.key,), self.group, 0, self.consumer)
+            run(self._link.get(), REMOVE, (self.key,), self.group, 0, self.consumer)
         except Exception as error:
             logger.debug("The consumer could not be removed: %s", error)
 
@@ -267,10 +264,10 @@ class EventStream:
         elif not self._failures and not self._stopped.is_set():
             logger.warning("The stream of events can't be read, it is tried again: %s", error)
 
-    def _work(self, client: Any) -> None:
+    def _work(self) -> None:
         look_at = tidy_at = 0.0
         while not self._stopped.is_set() and os.getpid() == self._process:
-            now = time.monotonic()
+            now, client = time.monotonic(), self._link.get()
             if now >= tidy_at:
                 tidy_at = now + _TIDY
                 run(client, REMOVE, (self.key,), self.group, int(_GONE_AFTER * 1000), "")
@@ -332,7 +329,7 @@ class EventStream:
         finally:
             self._in_hand = None
         if good and os.getpid() == self._process:
-            self._finish(client, entry)
+            self._finish(entry)
 
     def _call(self, listener: object, event: Event) -> bool:
         """Call a listener. Returns False if it raised."""
@@ -347,13 +344,14 @@ class EventStream:
             return False
         return True
 
-    def _finish(self, client: Any, entry: Any) -> None:
+    def _finish(self, entry: Any) -> None:
         """Acknowledge the event, however long Redis is away: else Redis would hand it out again."""
         while True:
             try:
-                run(client, FINISH, (self.key, self._record), self.group, entry)
+                run(self._link.get(), FINISH, (self.key, self._record), self.group, entry)
                 return
             except Exception as error:
+                self._link.drop()
                 logger.info("An event is done, but can't be acknowledged yet: %s", error)
                 if self._stopped.wait(_LONGEST):
                     logger.warning("An event is done, but could not be acknowledged: it will be handed out again.")

@@ -12,6 +12,8 @@ import os
 import socket
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
+import redis
+
 from cometchat import CometChatWSState, ConnectionException, SharedStatus
 
 #: Take the lock if it is free, or left over from an earlier lead of this member's. KEYS: lock, token, state. ARGV:
@@ -203,7 +205,9 @@ def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
 def shut(client: Any) -> None:
     """Close a client of the redis library and its connections, which not every version closes with it."""
     client.close()
-    client.connection_pool.disconnect()
+    pool = getattr(client, "connection_pool", None)  # of a Cluster, each node has one, which close() closes
+    if pool is not None:
+        pool.disconnect()
 
 
 def unreachable(address: str, cause: Exception) -> ConnectionException:
@@ -211,10 +215,17 @@ def unreachable(address: str, cause: Exception) -> ConnectionException:
 
     :param address: without a password.
     """
+    if isinstance(cause, redis.exceptions.MovedError):
+        hint = (
+            " This is a Redis Cluster: give RedisStatusStore a function that returns a redis.RedisCluster, in place of"
+            " an address."
+        )
+    else:
+        hint = ""
     error = ConnectionException(
         "ERR_STATUS_STORE",
         f"Redis at {address} can't be used ({type(cause).__name__}): until it can, no process knows which of them holds"
-        " the connection.",
+        f" the connection.{hint}",
         details=str(cause) or None,
     )
     error.__cause__ = cause

@@ -1,0 +1,129 @@
+"""Clients of the redis library: made from an address, or by a function of the application."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from typing import Any, Callable, Dict, Union
+
+import redis
+from redis.backoff import NoBackoff
+from redis.connection import parse_url
+from redis.retry import Retry
+
+from ..._log import SafeLog
+from .._arguments import wrong
+from ._wire import process_name, shut
+
+logger = SafeLog(logging.getLogger("cometchat.redis"))
+
+#: The redis library gives it no types.
+_read_url: Callable[[str], Dict[str, Any]] = parse_url
+
+_EXPECTED = (
+    'give an address such as "redis://localhost:6379/0", "rediss://..." or "unix://...", or a function that returns a'
+    " new client of the redis library"
+)
+
+
+class Connections:
+    """Makes clients of the redis library.
+
+    :param source: an address, or a function without arguments. The function is called for each connection, so that it
+        can give a password that has changed.
+    :raises CometChatException: ``INVALID_URL``.
+    """
+
+    def __init__(self, source: Union[str, Callable[[], Any]]) -> None:
+        self._source = source
+        self._newest: Callable[[], Any] = lambda: None  # client of the function
+        if callable(source):
+            self.address = getattr(source, "__qualname__", type(source).__qualname__) + "()"
+        else:
+            kwargs = self.make(1.0).connection_pool.connection_kwargs  # opens nothing, and reads the address
+            self.address = str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
+
+    def make(self, timeout: float) -> Any:
+        """Return a client with a pool of its own. One of an address is not yet connected.
+
+        :param timeout: seconds for each call.
+        """
+        if callable(self._source):
+            client: Any = self._source()
+            if client is self._newest():
+                raise wrong("url", "give a function that returns a new client each time")
+            self._bind(client, timeout)
+            self._newest = weakref.ref(client)
+            return client
+        if not isinstance(self._source, str):
+            raise wrong("url", _EXPECTED)
+        try:
+            options = {"client_name": _client_name(), **_read_url(self._source), **_fixed(timeout)}
+            options["protocol"] = 2  # with 3 redis-py 5 writes published messages to standard error
+            if str(options.get("ssl_cert_reqs")) != "none" and _is_tls(options):
+                options["ssl_check_hostname"] = True  # before redis-py 6.0 the default was not to
+            # Not from_url(), where the address' own options win: a lease rests on these.
+            return redis.Redis(connection_pool=redis.ConnectionPool(**options))
+        except (ValueError, TypeError):
+            raise wrong("url", _EXPECTED) from None  # the library's message may contain the password
+
+    def _bind(self, client: Any, timeout: float) -> None:
+        """Set what the store rests on, in a client that the application has made. It must be a new one."""
+        pool, nodes = getattr(client, "connection_pool", None), getattr(client, "nodes_manager", None)
+        if pool is not None:
+            pools = [pool]
+            all_kwargs = [pool.connection_kwargs]
+        elif nodes is not None:  # a Cluster, which has asked a node for the others already
+            pools = [node.redis_connection.connection_pool for node in client.get_nodes() if node.redis_connection]
+            all_kwargs = [nodes.connection_kwargs, *(each.connection_kwargs for each in pools)]
+        else:
+            raise wrong("url", _EXPECTED)
+        for kwargs in all_kwargs:
+            kwargs["client_name"] = kwargs.get("client_name") or _client_name()
+            kwargs.update(_fixed(timeout))
+        for each in pools:
+            each.disconnect()  # made with other options
+
+
+class Link:
+    """One thread's client of the redis library, made when it is needed.
+
+    :param make: makes one.
+    """
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self._make = make
+        self._client: Any = None
+
+    def get(self) -> Any:
+        """Return the client."""
+        if self._client is None:
+            self._client = self._make()
+        return self._client
+
+    def drop(self) -> None:
+        """Close a client that failed: the next one may have another address, or another password. Raises nothing."""
+        client, self._client = self._client, None
+        if client is not None:
+            try:
+                shut(client)
+            except Exception as error:
+                logger.debug("A client of Redis could not be closed: %s", error)
+
+
+def _fixed(timeout: float) -> Dict[str, Any]:
+    return {
+        "socket_timeout": timeout,
+        "socket_connect_timeout": timeout,
+        "retry": Retry(NoBackoff(), 0),
+        "decode_responses": False,
+    }
+
+
+def _client_name() -> str:
+    return f"cometchat:{process_name()}"
+
+
+def _is_tls(options: Dict[str, Any]) -> bool:
+    made_by = options.get("connection_class")
+    return isinstance(made_by, type) and issubclass(made_by, redis.SSLConnection)

@@ -1,0 +1,252 @@
+"""The sharing over Redis as operators run it: replicas, Sentinel, a Cluster, passwords that change."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, Callable, Iterator, List
+
+import pytest
+from integration.conftest import (  # noqa: F401 - fixtures
+    OTHER_UID,
+    UID,
+    Party,
+    eventually,
+    no_thread_left,
+    party,
+    plain_environment,
+    sandbox,
+)
+
+from cometchat import CometChatException, MessageListener, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
+from .support import free_port
+
+redis = pytest.importorskip("redis")
+
+from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
+
+LEASE = 1.0
+
+
+class Worker(MessageListener):
+    def __init__(self) -> None:
+        self.texts: List[str] = []
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self.texts.append(message.text or "")
+
+
+@pytest.fixture
+def servers() -> Iterator[Callable[..., RedisServer]]:
+    """Starts servers, and ends them."""
+    made: List[RedisServer] = []
+
+    def start(*options: str, password: str = "") -> RedisServer:
+        made.append(RedisServer(password, *options))
+        return made[-1]
+
+    yield start
+    for server in made:
+        with contextlib.suppress(ProcessLookupError):
+            server.kill()
+
+
+def replica_of(servers: Callable[..., RedisServer], primary: RedisServer) -> RedisServer:
+    """Start a replica, and wait until it follows."""
+    replica = servers("--replicaof", "127.0.0.1", str(primary.port), "--repl-diskless-sync-delay", "0")
+    with primary.client() as client:
+        assert eventually(lambda: client.info("replication").get("slave0", {}).get("state") == "online", DEADLINE)
+    return replica
+
+
+def test_a_password_that_changed_is_asked_for_again(
+    party: Party, servers: Callable[..., RedisServer]  # noqa: F811
+) -> None:
+    """The function is called for each connection: after a rotation it gives the new password."""
+    server = servers("--repl-diskless-sync-delay", "0", password="first")
+    password = ["first"]
+
+    def make_client() -> Any:
+        return redis.Redis(port=server.port, password=password[0], decode_responses=True, socket_timeout=60)
+
+    store = RedisStatusStore(make_client, lease=LEASE)
+    assert "make_client()" in repr(store) and "first" not in repr(store)
+    client, recorder = party.connected(status_store=store)
+    with redis.Redis(port=server.port, password="first") as admin:
+        admin.config_set("requirepass", "second")
+        password[0] = "second"
+        admin.client_kill_filter(_type="normal", skipme=True)
+        admin.client_kill_filter(_type="pubsub")
+    assert eventually(lambda: store.leads and not store.leader("other", "other"), DEADLINE)
+    assert client.get_connection_status() == "connected"
+    assert eventually(lambda: store.leader(client.app_id, UID), DEADLINE)
+
+
+def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:  # noqa: F811
+    """One client for several threads of the store would be closed under one by another. So says the error."""
+    client = redis.Redis.from_url(redis_server.url)
+    store = RedisStatusStore(lambda: client, lease=LEASE)
+    store.connection()
+    with pytest.raises(CometChatException) as raised:
+        store.connection()
+    assert raised.value.code == "INVALID_URL" and "new client" in raised.value.message
+    with pytest.raises(CometChatException):
+        RedisStatusStore(lambda: object()).connection()
+    client.close()
+
+
+def test_sentinel_changes_the_primary(
+    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer], tmp_path: Path  # noqa: F811
+) -> None:
+    """The primary is killed: Sentinel names another, and the clients and the stream go on there."""
+    primary = servers()
+    replica_of(servers, primary)
+    port = free_port()
+    told = tmp_path / "sentinel.conf"
+    told.write_text(
+        f"port {port}\nbind 127.0.0.1\nsentinel monitor mine 127.0.0.1 {primary.port} 1\n"
+        "sentinel down-after-milliseconds mine 500\nsentinel failover-timeout mine 2000\n"
+    )
+    program = shutil.which("redis-server")
+    assert program is not None
+    process = subprocess.Popen([program, str(told), "--sentinel"], stdout=subprocess.DEVNULL, cwd=tmp_path)
+
+    def make_client() -> Any:
+        sentinel = redis.Sentinel([("127.0.0.1", port)], socket_timeout=0.5)
+        return sentinel.master_for("mine")
+
+    def knows_a_replica() -> bool:
+        with contextlib.suppress(redis.RedisError), redis.Redis(port=port) as sentinel:
+            return bool(sentinel.sentinel_slaves("mine"))
+        return False
+
+    try:
+        assert eventually(knows_a_replica, DEADLINE)
+        store = RedisStatusStore(make_client, lease=LEASE)
+        client, recorder = party.connected(status_store=store)
+        other, _ = party.connected(status_store=RedisStatusStore(make_client, lease=LEASE))
+        with EventStream(client, store) as stream:
+            worker = Worker()
+            stream.listen(worker)
+            sandbox.send_message(OTHER_UID, UID, "before")
+            assert eventually(lambda: worker.texts == ["before"], DEADLINE)
+            primary.kill()
+            recorder.wait_for("on_disconnected")
+            recorder.wait_for("on_connected", 2)
+            assert other.wait_for_status("connected", DEADLINE)
+            sandbox.send_message(OTHER_UID, UID, "after")
+            assert eventually(lambda: "after" in worker.texts, DEADLINE)
+            assert sandbox.connections == 1
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+
+
+@pytest.fixture
+def cluster(servers: Callable[..., RedisServer], tmp_path: Path) -> List[RedisServer]:
+    """Three nodes."""
+    program = shutil.which("redis-cli")
+    if program is None:
+        pytest.skip("redis-cli is not installed (Debian: apt-get install redis-tools)")
+    nodes = []
+    for number in range(3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        nodes.append(servers("--cluster-enabled", "yes", "--dir", str(folder)))
+    addresses = [f"127.0.0.1:{node.port}" for node in nodes]
+    subprocess.run(
+        [program, "--cluster", "create", *addresses, "--cluster-yes"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=DEADLINE,
+    )
+
+    def is_up() -> bool:
+        return all(redis.Redis(port=node.port).cluster("INFO")["cluster_state"] == "ok" for node in nodes)
+
+    assert eventually(is_up, DEADLINE)
+    return nodes
+
+
+def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -> None:  # noqa: F811
+    """A line's keys are on one node. Two clients share a connection, and a stream hands out each event once."""
+
+    def make_client() -> Any:
+        return redis.RedisCluster(host="127.0.0.1", port=cluster[0].port)
+
+    stores = [RedisStatusStore(make_client, lease=LEASE) for _ in range(2)]
+    (client, _), (other, _) = [party.connected(status_store=store) for store in stores]
+    assert sandbox.connections == 1
+    follower, own = (other, stores[1]) if stores[0].leads else (client, stores[0])
+    worker = Worker()
+    follower.add_message_listener(worker)
+    with EventStream(client, stores[0]) as stream, EventStream(other, stores[1]) as second:
+        shared = Worker()
+        stream.listen(shared)
+        second.listen(shared)
+        for number in range(50):
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        assert eventually(lambda: len(shared.texts) >= 50 and len(worker.texts) == 50, DEADLINE), shared.texts
+        assert sorted(shared.texts, key=int) == [str(number) for number in range(50)]
+        assert stream.lost() == 0
+    follower.send_transient_message(OTHER_UID, "user", {"x": 1})
+    (seat,) = own._seats.values()
+    assert eventually(lambda: seat.unconfirmed._numbered == 1 and not seat.unconfirmed._waiting, DEADLINE)
+    assert own.frames_lost == 0
+
+
+def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List[RedisServer]) -> None:  # noqa: F811
+    """A plain client gets MOVED, which says nothing to who has not read about Clusters."""
+    errors = []
+    for node in cluster:
+        _, recorder = party.joined(status_store=RedisStatusStore(f"redis://127.0.0.1:{node.port}", lease=LEASE))
+        errors.append(recorder)
+        if any(each.errors for each in errors):
+            break
+        eventually(lambda: bool(recorder.errors), 2.0)
+    messages = [error.message for recorder in errors for error in recorder.errors]
+    assert messages and "This is a Redis Cluster" in messages[0], messages
+
+
+def test_a_leader_with_too_few_replicas_gives_up(
+    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]  # noqa: F811
+) -> None:
+    """As in a partition: what the primary says is not on a replica, so that another primary would not know it."""
+    primary = servers()
+    replica = replica_of(servers, primary)
+    store = RedisStatusStore(primary.url, lease=LEASE, min_replicas=1)
+    client, recorder = party.connected(status_store=store)
+    assert store.leads
+    replica.pause()
+    try:
+        recorder.wait_for("on_disconnected")
+        assert recorder.errors[-1].code == "ERR_STATUS_STORE"
+        assert not store.leads and eventually(lambda: sandbox.connections == 0, DEADLINE)
+    finally:
+        replica.go_on()
+    recorder.wait_for("on_connected", 2)
+
+
+def test_min_replicas_to_write_ends_the_lead_of_a_partition(
+    sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]  # noqa: F811
+) -> None:
+    """Redis' own setting: a primary whose replica does not answer takes no lock."""
+    primary = servers("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")
+    replica = replica_of(servers, primary)
+    store = RedisStatusStore(primary.url, lease=LEASE)
+    client, recorder = party.connected(status_store=store)
+    replica.pause()
+    try:
+        recorder.wait_for("on_disconnected")
+        assert "NOREPLICAS" in str(recorder.errors[-1].details) and not store.leads
+    finally:
+        replica.go_on()
+    recorder.wait_for("on_connected", 2)
