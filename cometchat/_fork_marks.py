@@ -17,6 +17,13 @@ logger = SafeLog(logging.getLogger("cometchat.client"))
 _WIPE_ON_FORK = 18
 
 
+def process_name() -> str:
+    """Return ``host:pid``, without a space."""
+    import socket  # here, so that importing the package is light
+
+    return f"{socket.gethostname() or 'localhost'}:{os.getpid()}".replace(" ", "-")
+
+
 class Mark(Protocol):
     """``mark[0]`` is true in the process that made it, and false in a child of that."""
 

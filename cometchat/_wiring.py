@@ -167,6 +167,7 @@ class Core(_fork.ForkSafeDefaults):
         sharing: Optional[SharedConnection] = None
         if settings.status_store is not None:
             sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)
+        self.sharing = sharing
         self.taps = Taps(name)
         router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps)
         thread_name = f"cometchat-{{}}-{self._number}"

@@ -219,6 +219,7 @@ class Client(Listening, Sending):
             mode=account.mode if session else None,
             failed_in=state.failed_in.value if state.failed_in else None,
             last_error=state.last_error,
+            leader=self._core.sharing.leader if self._core.sharing is not None else None,
         )
 
     def stats(self) -> Stats:
@@ -230,6 +231,7 @@ class Client(Listening, Sending):
             dropped=core.events.dropped,
             dead_letters=core.outbox_delivery.dead_letters,
             rate_limit_remaining=core.account.rate_limit_remaining,
+            leads=core.sharing.leads if core.sharing is not None else None,
         )
 
     # --- end

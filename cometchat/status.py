@@ -45,6 +45,7 @@ class Stats:
         that are kept.
     :ivar rate_limit_remaining: requests that the service still took in the minute of its newest answer; None if no
         answer has said it.
+    :ivar leads: whether this process holds the connection that processes share; None without a ``status_store``.
     """
 
     attempts: int
@@ -64,6 +65,7 @@ class Stats:
     last_errors: Tuple[PastError, ...]
     dead_letters: int = 0
     rate_limit_remaining: Optional[int] = None
+    leads: Optional[bool] = None
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class ConnectionInfo:
     :ivar mode: the service's ``MODE``; None before the login.
     :ivar failed_in: the phase of the newest error: ``"opening"`` (TCP, TLS, upgrade), ``"authenticating"``,
         ``"renewing"`` (the jwt), ``"online"`` or ``"throttled"``; None where there was none since ``connect()``.
+    :ivar leader: ``host:pid`` of the process that holds the connection that processes share (``status_store``); None if
+        it is not known, or if each process has a connection of its own.
     """
 
     admin_url: str
@@ -87,3 +91,4 @@ class ConnectionInfo:
     mode: Optional[str]
     failed_in: Optional[str]
     last_error: Optional[CometChatException]
+    leader: Optional[str] = None

@@ -20,11 +20,13 @@ class SharedStatus:
     :ivar status: the string of a CometChatWSState.
     :ivar failures: how many errors it has had since it leads.
     :ivar error: the newest of them, or None.
+    :ivar leader: ``host:pid`` of its process; None if the store does not say.
     """
 
     status: str
     failures: int = 0
     error: Optional[CometChatException] = None
+    leader: Optional[str] = None
 
 
 class Member(Protocol):

@@ -310,6 +310,7 @@ HOOKS = frozenset({"text_factory"})
 SHARED = (
     "cometchat._environment",
     "cometchat._fork",
+    "cometchat._fork_marks",
     "cometchat._log",
     "cometchat._runtime._threads",
     "cometchat._tap",
@@ -317,9 +318,9 @@ SHARED = (
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:
-    """``cli``, ``sandbox`` and ``contrib`` import what the package, ``sandbox`` and ``cli`` export."""
+    """``cli``, ``sandbox`` and ``contrib`` import what the package, ``sandbox``, ``cli`` and ``contrib.redis`` export."""
     exported = {"cometchat.cli": {"main"}}
-    for name in ("", "sandbox", "cli"):
+    for name in ("", "sandbox", "cli", "contrib.redis"):
         package = next((module for module in tree.modules if module.name == name), None)
         exported.setdefault(f"cometchat.{name}".rstrip("."), set()).update(_exports(package) or () if package else ())
     for module in tree.modules:

@@ -77,6 +77,7 @@ class Counters:
         dropped: int,
         dead_letters: int = 0,
         rate_limit_remaining: Optional[int] = None,
+        leads: Optional[bool] = None,
     ) -> Stats:
         """Return all counts, with those of the inbox, the queue, the outbox and the account."""
         return Stats(
@@ -97,6 +98,7 @@ class Counters:
             last_errors=tuple(self._errors),
             dead_letters=dead_letters,
             rate_limit_remaining=rate_limit_remaining,
+            leads=leads,
         )
 
     def _count_error(self, step: Step, error: CometChatException) -> None:

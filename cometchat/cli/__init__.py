@@ -18,7 +18,7 @@ from typing import Iterator, List, NoReturn, Optional, Sequence, TextIO
 
 from cometchat import CometChatException, InvalidArgumentException, __version__
 
-from . import _demo, _doctor, _sandbox, _send, _watch
+from . import _demo, _doctor, _redis, _sandbox, _send, _watch
 from ._errors import Failed, UsageError
 from ._screen import hide, one_line
 
@@ -26,7 +26,7 @@ __all__ = ["main"]
 
 FINE, FAILED, WRONG_USAGE = 0, 1, 2
 
-_COMMANDS = (_demo, _doctor, _watch, _send, _sandbox)
+_COMMANDS = (_demo, _doctor, _watch, _send, _sandbox, _redis)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

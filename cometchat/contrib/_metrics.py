@@ -258,5 +258,12 @@ METRICS: Tuple[Metric, ...] = (
         "Requests that the service still takes in this minute, by its newest answer.",
         _one(lambda s: s.rate_limit_remaining),
     ),
+    Metric(
+        "cometchat.connection.leads",
+        LEVEL,
+        "",
+        "1 in the process that holds the connection that processes share, else 0.",
+        _one(lambda s: None if s.leads is None else float(s.leads)),
+    ),
     Metric("cometchat.last_error.timestamp", VALUE, "s", "Unix time of the newest error.", _one(_last_error)),
 )

@@ -92,7 +92,7 @@ def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pyte
         (["wach"], ", did you mean watch?"),
         (["doktor"], ", did you mean doctor?"),
         (["watch", "--until", "conected"], ", did you mean connected?"),
-        (["it's"], "no such choice (choose from demo, doctor, watch, send, sandbox)"),
+        (["it's"], "no such choice (choose from demo, doctor, watch, send, sandbox, redis)"),
     ],
 )
 def test_a_misspelt_word_is_answered_with_the_nearest(

@@ -218,6 +218,7 @@ def test_what_has_not_happened_is_left_out(party: Party, registry: CollectorRegi
         "cometchat_ping_round_trip_mean_seconds",
         "cometchat_last_error_timestamp_seconds",
         "cometchat_rate_limit_remaining",
+        "cometchat_connection_leads",
     }
 
 

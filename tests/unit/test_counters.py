@@ -67,6 +67,7 @@ def test_nothing_has_happened_yet(counted: Counted) -> None:
         **dict.fromkeys(("messages_fetched", "events_queued", "events_dropped", "dead_letters", "pings"), 0),
         **dict.fromkeys(("failures", "drops", "close_codes"), {}),
         **{"ping_round_trip": None, "ping_round_trip_mean": None, "last_errors": (), "rate_limit_remaining": None},
+        "leads": None,
     }
 
 

@@ -349,5 +349,5 @@ def test_a_follower_hears_of_an_outage_once_what_it_heard_is_old(house: House) -
 def test_the_keys_of_a_line_are_its_own() -> None:
     """Of prefix, app and user; on one node of a cluster."""
     keys = Keys.of("p", "app", "u1")
-    assert len(set(keys)) == 5 and all(key.startswith("p:{app:u1}:") for key in keys)
+    assert len(set(keys)) == 6 and all(key.startswith("p:{app:u1}:") for key in keys)
     assert not set(keys) & set(Keys.of("p", "app", "u2"))

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Callable, Optional, Protocol
 
+from ..._fork_marks import process_name
 from ..._protocol import MODE_DEFAULT, CometChatWSState, readdress
 from ..._transport import Socket, SocketFactory
 from ...exceptions import CometChatException
@@ -78,6 +79,15 @@ class SharedConnection:
         """This process makes the connection."""
         membership = self._membership
         return membership is not None and membership.role.leads
+
+    @property
+    def leader(self) -> Optional[str]:
+        """``host:pid`` of the process that makes the connection; None if it is not known."""
+        membership = self._membership
+        if membership is None:
+            return None
+        role = membership.role
+        return process_name() if role.leads else role.status.leader if role.status is not None else None
 
     def enter(self, generation: int, wake: Wakeup) -> Membership:
         """Return the membership of the logged-in user; join the store if there is none yet."""

@@ -198,7 +198,7 @@ class _Calls(_Sends, CallListener):
 
 class _Assistants(_Sends, AIAssistantListener):
     def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
-        self._send(signals.ai_assistant_event_received, event=event)
+        self._send(signals.ai_assistant_event_received, assistant_event=event)
 
 
 class _Conversations(_Sends, ConversationListener):

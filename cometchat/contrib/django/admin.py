@@ -134,7 +134,9 @@ def _lasted(since: Optional[datetime]) -> Optional[str]:
 def _facts(client: Client, info: ConnectionInfo) -> List[Tuple[str, object]]:
     asked = f"{os.getpid()} on {socket.gethostname()}"
     expires = info.jwt_expires_at
+    leader = [("Leader of the shared connection", info.leader or "unknown")] if client.settings.status_store else []
     return [
+        *leader,
         ("Process", asked if _process.started() else f"{asked}, which makes no connection"),
         ("App", client.app_id),
         ("User", info.uid or "not logged in"),

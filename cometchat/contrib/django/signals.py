@@ -68,7 +68,7 @@ group_changed = Signal()
 #: A call came, was accepted, rejected, cancelled, or ended. ``event``: ``"on_incoming_call_received"``, ...; ``call``.
 call_changed = Signal()
 
-#: An event of an AI assistant's run. ``event``: an AIAssistantEvent.
+#: An event of an AI assistant's run. ``assistant_event``: an AIAssistantEvent.
 ai_assistant_event_received = Signal()
 
 #: The user pinned a conversation, or unpinned it. ``conversation``; ``pinned``: True or False.

@@ -9,7 +9,8 @@ from __future__ import annotations
 from .._extras import naming_the_extra
 
 with naming_the_extra("redis"):
+    from ._lines import Group, Line
     from ._store import RedisStatusStore
     from ._streams import EventStream
 
-__all__ = ["EventStream", "RedisStatusStore"]
+__all__ = ["EventStream", "Group", "Line", "RedisStatusStore"]

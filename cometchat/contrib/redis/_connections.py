@@ -11,9 +11,10 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
+from ..._fork_marks import process_name
 from ..._log import SafeLog
 from .._arguments import wrong
-from ._wire import process_name, shut
+from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 

@@ -14,12 +14,14 @@ import threading
 import time
 import uuid
 from collections import deque
+from dataclasses import replace
 from typing import Any, Callable, Deque, Dict, Iterator, List, Optional
 
 import redis
 
 from cometchat import ConnectionException, Member, SharedStatus
 
+from ..._fork_marks import process_name
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
 from .._retry import wait_after
@@ -40,7 +42,6 @@ from ._wire import (
     encode_frame,
     encode_state,
     encode_up,
-    process_name,
     run,
     shut,
     unreachable,
@@ -103,7 +104,8 @@ class RedisSeat:
         self._clock = clock
         self._jitter = jitter
         own = uuid.uuid4().hex
-        self._name = f"{process_name()}:{own}"  # the value of the lock
+        self._process = process_name()
+        self._name = f"{self._process}:{own}"  # the value of the lock
         self._own_name = own
         self._confirmations = keys.confirmations(own)
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
@@ -332,7 +334,8 @@ class RedisSeat:
         if began >= self._until:
             self._lose_lead()
             return
-        keys, said = self.keys, encode_state(State(self._token, self._sent, self._status))
+        status = replace(self._status, leader=self._process)
+        keys, said = self.keys, encode_state(State(self._token, self._sent, status))
         arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down, int(again))
         if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
             late = self._clock() >= self._until

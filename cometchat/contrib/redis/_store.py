@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any, Callable, Dict, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Union
 
 import redis
 
@@ -11,6 +11,7 @@ from cometchat import ConnectionException, Member, Seat
 
 from .._arguments import wrong
 from ._connections import Connections
+from ._lines import Line, read_lines
 from ._seat import RedisSeat
 from ._wire import Keys, process_of, shut, unreachable
 
@@ -107,6 +108,20 @@ class RedisStatusStore:
         finally:
             shut(client)
         return None if holder is None else process_of(holder.decode("utf-8", "replace"))
+
+    def lines(self) -> List[Line]:
+        """Ask Redis which processes share connections, and how far their streams are. Makes calls, and waits for them.
+
+        :returns: one :class:`Line` for each user of an app under this prefix. ``cometchat redis`` prints them.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
+        """
+        client = self.connection()
+        try:
+            return read_lines(client, self.prefix)
+        except (redis.RedisError, OSError) as error:
+            raise unreachable(self.address, error) from error
+        finally:
+            shut(client)
 
     def connection(self, timeout: float = LEASE) -> Any:
         """Return a client of the redis library with a pool of its own.

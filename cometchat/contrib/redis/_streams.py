@@ -104,7 +104,7 @@ class EventStream:
         self.group = group
         self.consumer = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         #: The stream's key, and that of its dead letters.
-        self.key = f"{store.prefix}:{{{client.app_id}:{user.uid}}}:events"
+        self.key = Keys.of(store.prefix, client.app_id, user.uid).events
         self.dead_letters = f"{self.key}:dead"
         self._store = store
         self._claim_after = claim_after

@@ -8,8 +8,6 @@ and a follower ignores a token that is lower than the newest it knows.
 from __future__ import annotations
 
 import json
-import os
-import socket
 from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import redis
@@ -84,6 +82,7 @@ class Keys(NamedTuple):
     state: str
     down: str
     up: str
+    events: str
 
     def confirmations(self, name: str) -> str:
         """The channel on which a leader confirms the frames of one follower."""
@@ -93,7 +92,7 @@ class Keys(NamedTuple):
     def of(cls, prefix: str, app_id: str, uid: str) -> Keys:
         """Of the line of an app's user."""
         base = f"{prefix}:{{{app_id}:{uid}}}"
-        return cls(f"{base}:lock", f"{base}:token", f"{base}:state", f"{base}:down", f"{base}:up")
+        return cls(f"{base}:lock", f"{base}:token", f"{base}:state", f"{base}:down", f"{base}:up", f"{base}:events")
 
 
 class State(NamedTuple):
@@ -123,6 +122,7 @@ def encode_state(state: State) -> bytes:
         "token": state.token,
         "number": state.number,
         "status": status.status,
+        "leader": status.leader,
         "failures": status.failures,
     }
     if error is not None:
@@ -180,13 +180,10 @@ def _state(fields: Dict[str, Any], free: bool) -> State:
         error = ConnectionException(
             str(error_fields["code"]), str(error_fields["message"]), details=None if details is None else str(details)
         )
-    status = SharedStatus(CometChatWSState(fields["status"]).value, int(fields["failures"]), error)
+    leader = fields.get("leader")
+    name = leader if isinstance(leader, str) else None
+    status = SharedStatus(CometChatWSState(fields["status"]).value, int(fields["failures"]), error, name)
     return State(int(fields["token"]), int(fields["number"]), status, free)
-
-
-def process_name() -> str:
-    """``host:pid``, for the lock and for the names of connections, in which Redis allows no space."""
-    return f"{socket.gethostname() or 'localhost'}:{os.getpid()}".replace(" ", "-")
 
 
 def process_of(holder: str) -> str:

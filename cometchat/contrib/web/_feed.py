@@ -26,7 +26,7 @@ from cometchat._fork import ForkSafeDefaults, Layer, register
 from .._arguments import wrong
 from .._fork_lock import ForkLock
 from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer, StreamSlots
-from ._report import UP, AnyClient, report_of, user_and_error, without_details
+from ._report import UP, AnyClient, report_of, user_error_and_leader, without_details
 
 #: Maximum number of streams in a process whose server does not tell how many threads it has. Each holds a thread.
 DEFAULT_MAX_STREAMS = 2
@@ -81,7 +81,7 @@ class StatusFeed(ForkSafeDefaults):
         self._status = client.get_connection_status()
         self._since = time.time()
         # The newest error when the connection was last up: it is not the reason of a later loss.
-        self._past = user_and_error(client)[1] if self._status in UP else None
+        self._past = user_error_and_leader(client)[1] if self._status in UP else None
         self._login_error: Optional[CometChatException] = None
         # A status that a stream read before the listener was called with it: that call then brings no change.
         self._read_early: Optional[CometChatWSState] = None
@@ -210,7 +210,7 @@ class StatusFeed(ForkSafeDefaults):
         """
         status = self._client.get_connection_status()
         if status in UP and (status is not self._status or reported is status):
-            self._past = user_and_error(self._client)[1]
+            self._past = user_error_and_leader(self._client)[1]
         with self._lock:
             if status is not self._status:
                 self._status, self._since = status, time.time()

@@ -22,7 +22,8 @@ def status_report(client: AnyClient, since: Optional[float] = None) -> Dict[str,
     :param client: a Client, or CometChat, also before ``init``.
     :param since: Unix seconds of the last change, if they are known: a :class:`StatusFeed` knows them.
     :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: None, or while the connection is down the
-        newest error's ``code`` and ``message``; ``user``: the uid, or None.
+        newest error's ``code`` and ``message``; ``user``: the uid, or None; ``leader``: ``host:pid`` of the process
+        that holds the connection, where processes share one, or None.
     """
     return report_of(client, since)
 
@@ -39,28 +40,30 @@ def report_of(
     :param login_error: the reason if no user is logged in and the client has no newer error.
     """
     status = client.get_connection_status()
-    user, error = user_and_error(client)
+    user, error, leader = user_error_and_leader(client)
     reason = None
     if error is None or error is past:
         error = login_error if user is None else None
     if error is not None and status not in UP:
         reason = {"code": error.code, "message": error.message}
-    return {"status": status.value, "since": _iso(since), "reason": reason, "user": user}
+    return {"status": status.value, "since": _iso(since), "reason": reason, "user": user, "leader": leader}
 
 
 def without_details(report: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return what every visitor may see of a report: no message, which may name hosts and files, and no uid."""
+    """Return what every visitor may see of a report: no uid, and no names of hosts and files."""
     reason = report["reason"]
-    return {**report, "reason": None if reason is None else {"code": reason["code"]}, "user": None}
+    return {**report, "reason": None if reason is None else {"code": reason["code"]}, "user": None, "leader": None}
 
 
-def user_and_error(client: AnyClient) -> Tuple[Optional[str], Optional[CometChatException]]:
-    """The uid of the user and the newest error. If the client is closed or not yet made, that is the error."""
+def user_error_and_leader(
+    client: AnyClient,
+) -> Tuple[Optional[str], Optional[CometChatException], Optional[str]]:
+    """The uid, the newest error and the leader. If the client is closed or not yet made, that is the error."""
     try:
         info = client.connection_info()
-        return info.uid, info.last_error
+        return info.uid, info.last_error, info.leader
     except CometChatException as closed_or_not_made:
-        return None, closed_or_not_made
+        return None, closed_or_not_made, None
 
 
 def _iso(seconds: Optional[float]) -> Optional[str]:

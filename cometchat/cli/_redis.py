@@ -1,0 +1,64 @@
+"""redis: show which processes share connections over a Redis, who leads, and how far the streams' workers are
+
+It only reads. The address may contain a password: put it into the variable COMETCHAT_REDIS_URL instead of the command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+from dataclasses import asdict
+from typing import TYPE_CHECKING, List
+
+from ._errors import UsageError
+from ._screen import Screen, one_line
+
+if TYPE_CHECKING:
+    from cometchat.contrib.redis import Line
+
+#: The exit code after Ctrl-C: not all was shown.
+INTERRUPTED = 1
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The options of this command."""
+    parser.add_argument("url", nargs="?", metavar="URL", help="of Redis (default: $COMETCHAT_REDIS_URL)")
+    parser.add_argument("--prefix", default="cometchat", help="of the keys in Redis (default: cometchat)")
+    parser.add_argument("--json", action="store_true", help="print one JSON array")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print each line of processes. Returns 1 if one of them has no leader."""
+    from cometchat.contrib.redis import RedisStatusStore
+
+    url = options.url or os.environ.get("COMETCHAT_REDIS_URL")
+    if not url:
+        raise UsageError("give the address of Redis, or set COMETCHAT_REDIS_URL")
+    store = RedisStatusStore(url, prefix=options.prefix)
+    lines = store.lines()
+    if options.json:
+        print(json.dumps([asdict(line) for line in lines]))
+    else:
+        _show(Screen(plain=options.no_color), store.address, lines)
+    return int(any(line.leader is None for line in lines))
+
+
+def _show(screen: Screen, address: str, lines: List[Line]) -> None:
+    if not lines:
+        screen.line(f"No process shares a connection over Redis at {one_line(address)}.")
+    for line in lines:
+        screen.line((one_line(f"app {line.app_id}, user {line.uid}"), "title"))
+        if line.leader is None:
+            screen.line(("  leader      none: no process holds the connection", "bad"))
+        else:
+            screen.line(f"  leader      {one_line(line.leader)} ({line.status or 'connecting'})")
+        screen.line(f"  followers   {line.followers}")
+        if line.events is not None:
+            letters = f", {line.dead_letters} dead letters" if line.dead_letters else ""
+            screen.line((f"  stream      {line.events} events{letters}", "warn" if letters else ""))
+        for group in line.groups:
+            lag = "unknown" if group.lag is None else str(group.lag)
+            lost = f", {group.lost} lost in Redis" if group.lost else ""
+            text = f"{group.name}: lag {lag}, {group.pending} in work, {group.workers} workers{lost}"
+            screen.line((f"  group       {one_line(text)}", "bad" if lost else ""))

@@ -1,0 +1,83 @@
+"""cometchat redis: who leads, who follows, and how far the streams are."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from typing import Any, Dict
+
+import pytest
+from contrib.redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
+from integration.conftest import (  # noqa: F401 - fixtures
+    OTHER_UID,
+    UID,
+    Party,
+    eventually,
+    no_thread_left,
+    party,
+    plain_environment,
+    sandbox,
+)
+
+from cometchat import MessageListener
+from cometchat.cli import main
+from cometchat.sandbox import Sandbox
+
+pytest.importorskip("redis")
+
+from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
+
+
+def test_it_shows_who_leads_and_how_far_the_workers_are(
+    sandbox: Sandbox,  # noqa: F811
+    party: Party,  # noqa: F811
+    redis_server: RedisServer,  # noqa: F811
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """For people, and as JSON. 1 if a line has no leader."""
+    redis_server.flush()
+    assert main(["redis", redis_server.url]) == 0
+    assert "No process shares a connection" in capsys.readouterr().out
+    me = f"{socket.gethostname()}:{os.getpid()}"
+    client, _ = party.connected(status_store=RedisStatusStore(redis_server.url, lease=1))
+    follower, _ = party.connected(status_store=RedisStatusStore(redis_server.url, lease=1))
+    monkeypatch.setenv("COMETCHAT_REDIS_URL", redis_server.url)
+
+    def shown(code: int = 0) -> Dict[str, Any]:
+        assert main(["redis", "--json"]) == code
+        (line,) = json.loads(capsys.readouterr().out)
+        return dict(line)
+
+    with EventStream(client, redis_server.url, group="bots") as stream:
+        stream.listen(MessageListener())
+        sandbox.send_message(OTHER_UID, UID, "text")
+        group = {"name": "bots", "lag": 0, "pending": 0, "workers": 1, "lost": 0}
+        assert eventually(lambda: shown()["groups"] == [group], DEADLINE), shown()
+        expected = {"app_id": sandbox.app_id, "uid": UID, "leader": me, "status": "connected", "followers": 1}
+        assert shown() == {**expected, "events": 1, "dead_letters": 0, "groups": [group]}
+        assert main(["redis"]) == 0
+        said = capsys.readouterr().out
+        assert f"leader      {me} (connected)" in said and "bots: lag 0, 0 in work, 1 workers" in said
+    for each in (client, follower):
+        assert each.connection_info().leader == me
+    assert sorted(str(each.stats().leads) for each in (client, follower)) == ["False", "True"]
+    client.close()
+    follower.close()
+    assert eventually(lambda: shown(1)["leader"] is None, DEADLINE)
+    assert main(["redis"]) == 1
+    assert "no process holds the connection" in capsys.readouterr().out
+
+
+def test_a_redis_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the host, without the password."""
+    monkeypatch.delenv("COMETCHAT_REDIS_URL", raising=False)
+    assert main(["redis", "redis://:not-to-be-shown@127.0.0.1:1/0"]) == 1
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "127.0.0.1:1" in said and "not-to-be-shown" not in said
+    assert main(["redis"]) == 2
+    assert "COMETCHAT_REDIS_URL" in capsys.readouterr().err
