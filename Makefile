@@ -82,7 +82,7 @@ debian:  ## run the unit and integration tests in a Debian chroot, with Debian's
 # The figures of docs/reliability.rst: the same tests as in `make test`, longer, one after the other, and a table.
 soak: export COMETCHAT_SOAK = 1
 soak: $(SOAK)/.ready  ## run the long form of the tests for bad days (an hour), and print its figures
-	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py tests/contrib/test_redis_processes.py tests/contrib/test_redis_chaos.py)
+	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py tests/contrib/test_redis_processes.py tests/contrib/test_redis_chaos.py tests/contrib/test_redis_stream_chaos.py)
 
 # The figures of docs/performance.rst: on a machine that does nothing else. ARGS=--write-docs renews that page.
 bench: $(BENCH)/.ready  ## measure the SDK and its peers on the same stream: a table, a plot, JSON (a quarter of an hour)

@@ -235,12 +235,15 @@ class Cluster:
         """Bring it to this size; everybody is connected, and has nothing else to tell."""
         self.members = [member for member in self.members if member.alive]
         for _ in range(count - len(self.members)):
-            self.members.append(Member(self.sandbox, self.redis.url, self.lease, **self._more))
+            self.members.append(self.new_member())
         self.agree(CONNECTED)
         for member in self.members:
             member.ask("status", "status")  # it has come so far that it answers
             member.clear()
         return self.members
+
+    def new_member(self) -> Member:
+        return Member(self.sandbox, self.redis.url, self.lease, **self._more)
 
     def agree(self, status: str) -> float:
         """Wait until all have been told this status: the monotonic time at which the last one was."""
