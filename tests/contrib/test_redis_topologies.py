@@ -22,6 +22,7 @@ from integration.conftest import (  # noqa: F401 - fixtures
 )
 
 from cometchat import CometChatException, MessageListener, TextMessage
+from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
 from .redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
@@ -88,6 +89,43 @@ def test_a_password_that_changed_is_asked_for_again(
     assert eventually(lambda: store.leads and not store.leader("other", "other"), DEADLINE)
     assert client.get_connection_status() == "connected"
     assert eventually(lambda: store.leader(client.app_id, UID), DEADLINE)
+
+
+def test_the_documented_rights_are_enough_and_not_more(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]  # noqa: F811
+) -> None:
+    """Leading, following, a stream and the command work; a stolen password ends no connection of others."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "redis_operators.rst").read_text("utf-8")
+    rules = page.partition("ACL SETUSER cometchat ")[2].partition("\n\n")[0].replace(">PASSWORD", ">word").split()
+    redis_server.flush()
+    with redis_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "cometchat", *rules)
+        admin.acl_log_reset()
+        url = redis_server.url.replace("redis://", "redis://cometchat:word@")
+        (client, _), (other, _) = [
+            party.connected(status_store=RedisStatusStore(url, lease=LEASE, min_replicas=0)) for _ in range(2)
+        ]
+        with EventStream(client, url, maxlen=10) as stream:
+            worker = Worker()
+            stream.listen(worker)
+            for number in range(250):
+                sandbox.send_message(OTHER_UID, UID, str(number))
+            assert eventually(lambda: len(worker.texts) == 250, DEADLINE)
+            assert stream.lag() == 0 and stream.lost() == 0
+        assert main(["redis", url]) == 0
+        other.send_transient_message(OTHER_UID, "user", {"x": 1})
+        for seat in [*client.settings.status_store._seats.values(), *other.settings.status_store._seats.values()]:
+            assert eventually(lambda: not seat.unconfirmed._waiting, DEADLINE) and not seat.unconfirmed.lost
+        client.close()
+        other.close()
+        assert admin.acl_log() == []
+        for command in ("WAIT 1 1", "XCLAIM cometchat:x workers me 0 0-1 JUSTID"):  # not needed above
+            assert admin.execute_command("ACL", "DRYRUN", "cometchat", *command.split()) == b"OK"
+        with redis.Redis.from_url(url) as stolen:
+            for command in ("CLIENT KILL TYPE normal", "CLIENT PAUSE 1000", "FLUSHALL", "CONFIG GET *", "KEYS *"):
+                with pytest.raises(redis.exceptions.NoPermissionError):
+                    stolen.execute_command(*command.split())
+        admin.execute_command("ACL", "DELUSER", "cometchat")
 
 
 def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:  # noqa: F811

@@ -46,6 +46,9 @@ _LONGEST = 0.5
 _IDLE = 60.0
 _LOOK = 5.0
 
+#: Minimum time, in seconds, between two reports of the same trouble.
+_REPORTS = 60.0
+
 #: Number of messages asked for at once.
 _PAGE = 100
 
@@ -141,6 +144,7 @@ class Capture:
         self._look_at = 0.0
         self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
         self._count = 0
+        self._removed, self._report_at = 0, 0.0  # entries that no group will get, since the newest report
 
     def start(self) -> None:
         """Start the thread, and take events.
@@ -270,8 +274,10 @@ class Capture:
         if count < self._count:
             logger.warning("Redis has lost the stream of events: what its workers had not taken is lost.")
         self._count = count
-        if lost:
-            logger.error("The stream is full: %d events were removed before all groups had finished them.", lost)
+        self._removed += lost
+        if self._removed and self._clock() >= self._report_at:
+            count, self._removed, self._report_at = self._removed, 0, self._clock() + _REPORTS
+            logger.error("The stream is full: %d events were removed before all groups had finished them.", count)
 
     def _look(self, client: Any) -> None:
         """Ask which of the kept events the leader has added."""

@@ -16,7 +16,8 @@ from __future__ import annotations
 #: ("": only remember its key) and the seconds for which it is known. Returns the count, and how many events were
 #: removed before all groups had finished them.
 #:
-#: Entries beyond the length are removed once all groups have finished them; beyond twice the length in any case.
+#: Entries beyond the length are removed once all groups have finished them, by the hundred; those beyond twice the
+#: length, and at least 1,000 beyond it, in any case.
 ADD = """
 local count = tonumber(redis.call('HGET', KEYS[2], 'count')) or 0
 local before = count
@@ -59,8 +60,9 @@ if extra > 0 then
     redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', longest)
   else
     redis.call('XTRIM', KEYS[1], 'MINID', '~', least, 'LIMIT', extra)
-    if redis.call('XLEN', KEYS[1]) > 2 * longest then
-      lost = redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', 2 * longest)
+    local most = math.max(2 * longest, longest + 1000)
+    if redis.call('XLEN', KEYS[1]) > most then
+      lost = redis.call('XTRIM', KEYS[1], 'MAXLEN', '~', most)
     end
   end
 end

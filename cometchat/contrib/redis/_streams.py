@@ -69,7 +69,7 @@ class EventStream:
     :param group: of workers that share the events. A new group starts with the oldest event in the stream.
     :param consumer: this worker's name, unlike all others'. Default: made of host and process.
     :param maxlen: about how many events (1 to 10,000,000) the stream holds. Beyond it the oldest go that all groups
-        have finished; beyond twice as many the oldest go in any case, and count as lost.
+        have finished; beyond twice as many (and at least 1,000 more) the oldest go in any case, and count as lost.
     :param claim_after: seconds (1 to 86,400) after which an event of a worker that is gone, or whose callback raised,
         is another's. A callback that runs keeps its event.
     :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
