@@ -233,6 +233,28 @@ def test_a_new_leader_fetches_what_came_while_no_process_ran(
     assert client.hget(f"{KEY}:record", "id") == b"299" and not second._is_behind
 
 
+def test_a_redis_that_goes_away_at_the_start_loses_nothing(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The position is known to the process before it is in Redis: what came since the start is fetched."""
+    service = Service(1, 2)
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=1, service=service)
+        capture.received(text(2))
+        capture.opened()
+        broken = SimpleNamespace(hmget=lambda *args: (None, None), hset=_refuse)
+        with pytest.raises(redis.ConnectionError):
+            capture._catch_up(broken)
+        service.stored += [3, 4]
+        while capture._is_behind or capture._queue.waits:
+            capture._turn(link)
+    assert [event.args[0].id for event in in_stream(client)] == ["2", "3", "4"]
+
+
+def _refuse(*args: Any) -> None:
+    raise redis.ConnectionError("gone")
+
+
 def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
     """Redis recognizes a message for an hour. An older one that the overlap brings is in the stream already."""
     service = Service(8, 9)

@@ -170,8 +170,9 @@ def test_sentinel_changes_the_primary(
         assert eventually(knows_a_replica, DEADLINE)
         store = RedisStatusStore(make_client, lease=LEASE)
         client, recorder = party.connected(status_store=store)
-        other, _ = party.connected(status_store=RedisStatusStore(make_client, lease=LEASE))
-        with EventStream(client, store) as stream:
+        other_store = RedisStatusStore(make_client, lease=LEASE)
+        other, _ = party.connected(status_store=other_store)
+        with EventStream(client, store) as stream, EventStream(other, other_store):  # which adds if it leads
             worker = Worker()
             stream.listen(worker)
             sandbox.send_message(OTHER_UID, UID, "before")
@@ -198,7 +199,7 @@ def cluster(servers: Callable[..., RedisServer], tmp_path: Path) -> List[RedisSe
     for number in range(3):
         folder = tmp_path / str(number)
         folder.mkdir()
-        nodes.append(servers("--cluster-enabled", "yes", "--dir", str(folder)))
+        nodes.append(servers("--cluster-enabled", "yes", "--dir", str(folder), "--cluster-port", str(free_port())))
     addresses = [f"127.0.0.1:{node.port}" for node in nodes]
     subprocess.run(
         [program, "--cluster", "create", *addresses, "--cluster-yes"],

@@ -321,7 +321,8 @@ class Capture:
         known, floor = client.hmget(self._record, "id", "floor")
         position = known.decode() if known is not None else self._position
         if position is None:
-            position = self._source.newest_message_id()
+            position = self._first_position()
+        self._position = position  # also if Redis fails now
         if known is None:
             client.hset(self._record, "floor", position)
             self._write(client, (), position)
@@ -341,6 +342,12 @@ class Capture:
             if end <= after or any(self._kept.is_after(kept_at_gap, str(each)) for each in ids):
                 return
             after = end
+
+    def _first_position(self) -> str:
+        """Return the id from which the first leader of all asks: of the oldest message that came live, if one did."""
+        newest = self._source.newest_message_id()
+        live = [each.message_id or "" for each in self._kept.all()]
+        return min([newest, *filter(str.isdecimal, live)], key=int) if newest.isdecimal() else newest
 
     def _is_known(self, received: Received, position: int) -> bool:
         """Return True if a message is in the stream for so long that Redis may not recognize it any more."""

@@ -212,7 +212,7 @@ def unreachable(address: str, cause: Exception) -> ConnectionException:
 
     :param address: without a password.
     """
-    if isinstance(cause, redis.exceptions.MovedError):
+    if isinstance(cause, redis.exceptions.MovedError) or str(cause).startswith("MOVED "):  # redis-py 5 has no class
         hint = (
             " This is a Redis Cluster: give RedisStatusStore a function that returns a redis.RedisCluster, in place of"
             " an address."
