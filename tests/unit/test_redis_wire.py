@@ -249,6 +249,22 @@ def test_a_lead_that_could_not_be_published_is_taken_again(house: House) -> None
     assert house.member.told == [("lead", None)]
 
 
+def test_a_member_hears_of_a_lead_that_replicas_confirmed_late(house: House) -> None:
+    """It has taken the lead for lost by then."""
+    house.try_to_lead()
+    house.now += 2.0
+
+    def wait(replicas: int, timeout: int) -> int:
+        house.now += 0.9
+        return replicas
+
+    house.redis.wait = wait  # type: ignore[attr-defined]
+    house.seat._min_replicas = 1
+    del house.member.told[:]
+    house.seat._renew(house.redis)
+    assert house.seat.leads and house.member.told == [("lead", None)]
+
+
 def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
     """Not before, and at some chance after it; until then it follows what Redis keeps."""
     house.redis.answers[wire.ACQUIRE] = -1500

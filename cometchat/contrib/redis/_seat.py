@@ -338,8 +338,8 @@ class RedisSeat:
         keys, said = self.keys, encode_state(State(self._token, self._sent, status))
         arguments = (self._name, int(self._lease * 1000), self._token, said, keys.down, int(again))
         if run(client, RENEW, (keys.lock, keys.token, keys.state), *arguments):
-            late = self._clock() >= self._until
             self._await_replicas(client)
+            late = self._clock() >= self._until
             self._prolong(began)
             if late and self.leads:
                 self._member.lead()  # it took the lead for lost
