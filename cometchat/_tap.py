@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 from ._protocol import ServerEvent
 from ._runtime.connection import Received, Tap
@@ -16,6 +16,11 @@ class EventSource:
 
     def __init__(self, client: Client) -> None:
         self._core = client._core
+
+    @property
+    def uid(self) -> Optional[str]:
+        """The logged-in user; None if no user is."""
+        return self._core.account.me.uid
 
     def add(self, tap: Tap) -> None:
         """Let a tap get the live events from now on."""

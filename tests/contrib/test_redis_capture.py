@@ -61,6 +61,8 @@ class Service:
         self.asked: List[str] = []
         self.refuses = False
 
+    uid = ME.uid
+
     def add(self, tap: Any) -> None:
         """The test calls the capture."""
 
@@ -290,6 +292,19 @@ def test_while_the_service_does_not_answer_live_events_go_first(
         capture._turn(link)
     assert [event.args[0].id for event in in_stream(client)] == ["3", "2"]
     assert client.hget(f"{KEY}:record", "id") == b"3"
+
+
+def test_the_events_of_another_user_are_not_added(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+    """The client has logged in as another user: neither live events nor the history are this stream's."""
+    service = Service(1, 2, 3)
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=1, service=service)
+        service.uid = "other"
+        capture.opened()
+        capture.received(Received(_message(body_of(4)), Self("mine", "other"), b"", 1))
+        capture.received(text(5))
+        capture._turn(link)
+    assert [event.args[0].id for event in in_stream(client)] == ["5"] and service.asked == []
 
 
 def test_a_follower_keeps_exactly_what_is_not_in_the_stream() -> None:

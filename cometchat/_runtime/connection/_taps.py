@@ -34,6 +34,11 @@ class Received:
         self.is_stored = EVENT_KINDS.get(event.type) is EventKind.STORED
 
     @property
+    def uid(self) -> Optional[str]:
+        """The user whose event it is."""
+        return self._me.uid
+
+    @property
     def key(self) -> Optional[str]:
         """What identifies the event in every process that receives it; None if nothing does."""
         if not self.is_stored:

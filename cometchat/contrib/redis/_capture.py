@@ -65,6 +65,10 @@ _LONGEST_ASKING = 30.0
 class Source(Protocol):
     """The client's events: see :class:`cometchat._tap.EventSource`."""
 
+    @property
+    def uid(self) -> Optional[str]:
+        """The logged-in user."""
+
     def add(self, tap: Tap) -> None:
         """Let a tap get the live events."""
 
@@ -114,6 +118,7 @@ class Capture:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
+        self._uid = source.uid  # a client may log in as another user: those events are not this stream's
         self._connect = connect
         self._stream = stream
         self._record = f"{stream}:record"
@@ -174,6 +179,8 @@ class Capture:
 
     def received(self, received: Received) -> None:
         """Take an event. See :class:`cometchat._tap.Tap`."""
+        if received.uid != self._uid:
+            return
         key = received.key
         if key is not None:
             # The leader's own too: it may lose its lead, and get it back, before Redis has them.
@@ -219,7 +226,7 @@ class Capture:
     def _turn(self, client: Any) -> None:
         """Wait for something to do, and do it."""
         now = self._clock()
-        asks = self._is_behind and self._leads()
+        asks = self._is_behind and self._leads() and self._source.uid == self._uid
         if asks and now >= self._ask_at and not self._stopped.is_set():
             self._catch_up(client)
             return
