@@ -215,6 +215,23 @@ def test_what_finds_no_room_is_fetched_from_the_service(
     assert big.dropped == 24
 
 
+def test_while_too_much_comes_the_queue_is_emptied_first(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+    """Asking the service takes time, in which the queue would stay full. It is asked once half of it is free."""
+    service = Service()
+    client.hset(f"{KEY}:record", mapping={"id": "0", "floor": "0"})
+    with redis.Redis.from_url(redis_server.url) as link:
+        capture = capture_of(lambda: link, most=1, service=service)
+        for number in range(1, MAX_WAITING + 2):
+            capture.received(text(number))
+        asked_at = []
+        while capture._queue.waits:
+            before = len(service.asked)
+            waits = capture._queue.waits
+            capture._turn(link)
+            asked_at += [waits] * (len(service.asked) > before)
+    assert asked_at and max(asked_at) <= MAX_WAITING // 2
+
+
 def test_a_new_leader_fetches_what_came_while_no_process_ran(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:

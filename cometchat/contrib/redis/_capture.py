@@ -27,7 +27,7 @@ from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
 from ._kept import KeptEvents
-from ._queue import SeatQueue
+from ._queue import MAX_WAITING, SeatQueue
 from ._scripts import ADD
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -227,6 +227,8 @@ class Capture:
         """Wait for something to do, and do it."""
         now = self._clock()
         asks = self._is_behind and self._leads() and self._source.uid == self._uid
+        if self._queue.waits > MAX_WAITING // 2:
+            asks = False  # more than Redis takes: to ask the service now would only fill the queue further
         if asks and now >= self._ask_at and not self._stopped.is_set():
             self._catch_up(client)
             return
