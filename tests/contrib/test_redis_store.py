@@ -124,6 +124,33 @@ def test_what_a_follower_sends_is_confirmed_or_counted(
     assert eventually(lambda: store.frames_lost == 3, DEADLINE), store.frames_lost
 
 
+def test_the_outbox_of_a_follower_keeps_a_receipt_until_the_service_has_it(
+    sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Redis is away, and with it the leader: the receipt is pending, and arrives once the connection is back."""
+    clients = share(party, redis_server, 2)
+    leader = leader_of(clients)
+    ((follower, recorder),) = [each for each in clients if each is not leader]
+    read: List[Any] = []
+    with Client(sandbox.app_id, sandbox.settings()) as peer:
+        peer.add_message_listener(MessageListener(on_messages_read=lambda receipt: read.append(receipt.message_id)))
+        peer.login(OTHER_UID, sandbox.auth_key)
+        peer.connect(DEADLINE)
+        messages: List[TextMessage] = []
+        follower.add_message_listener(MessageListener(on_text_message_received=messages.append))
+        sandbox.send_message(OTHER_UID, UID, "text")
+        assert eventually(lambda: messages, DEADLINE)
+        redis_server.kill()
+        try:
+            recorder.wait_for("on_disconnected")
+            follower.outbox.mark_as_read(messages[0])
+            assert follower.outbox.pending() == 1 and read == []
+        finally:
+            redis_server.start()
+        assert eventually(lambda: read == [messages[0].id], DEADLINE), read
+        assert eventually(lambda: follower.outbox.pending() == 0, DEADLINE)
+
+
 def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
     """A leader that logs out, and in as another user, gives its lead up, and has one of the other line."""
     clients = share(party, redis_server, 2)
