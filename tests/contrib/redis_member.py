@@ -65,7 +65,7 @@ class Messages(MessageListener):
 
 def main() -> None:
     told: Dict[str, Any] = json.loads(os.environ["MEMBER"])
-    store = RedisStatusStore(told["redis"], lease=told["lease"])
+    store = RedisStatusStore(told["redis"], lease=told["lease"], min_replicas=told.get("min_replicas", 0))
     wait = tenacity.wait_random(0, told["wait"]) if "wait" in told else None
     settings = AppSettings(admin_host=told["url"], client_host=told["url"], status_store=store, reconnect_wait=wait)
     client = Client(told["app_id"], settings)

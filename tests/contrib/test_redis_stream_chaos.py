@@ -44,7 +44,7 @@ class Workers:
     """Three processes that share a connection and a stream. Those that end are replaced; what each handled is kept."""
 
     def __init__(self, sandbox: Sandbox, redis_server: RedisServer, chance: random.Random) -> None:  # noqa: F811
-        more = {"group": "workers", "claim_after": CLAIM_AFTER, "wait": 0.5}
+        more = {"group": "workers", "claim_after": CLAIM_AFTER, "wait": 0.5, "min_replicas": 1}
         self.cluster = Cluster(sandbox, redis_server, LEASE, **more)
         self.all: List[Member] = []
         self.killed = 0
@@ -73,7 +73,7 @@ class Workers:
         return Counter(text for member in self.all for text in member.values("handled"))
 
 
-def happenings(workers: Workers, chance: random.Random) -> Dict[str, Callable[[], object]]:
+def happenings(workers: Workers, replica: RedisServer, chance: random.Random) -> Dict[str, Callable[[], object]]:
     cluster = workers.cluster
 
     def stand_still() -> None:
@@ -103,6 +103,11 @@ def happenings(workers: Workers, chance: random.Random) -> Dict[str, Callable[[]
             for key in client.scan_iter(match="*:events"):
                 client.xtrim(key, maxlen=1, approximate=False)
 
+    def partition() -> None:
+        replica.pause()
+        eventually(lambda: False, chance.choice([0.3, 2.5]))
+        replica.go_on()
+
     def all_are_killed() -> None:
         for member in cluster.living:
             workers.kill(member)
@@ -117,6 +122,7 @@ def happenings(workers: Workers, chance: random.Random) -> Dict[str, Callable[[]
         "redis is slow": redis_is_slow,
         "connections to redis end": connections_end,
         "trim": is_trimmed,
+        "partition": partition,
     }
 
 
@@ -126,6 +132,7 @@ def test_each_event_is_handled_whatever_happens(sandbox: Sandbox, redis_server: 
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))
     chance = random.Random(seed)
     redis_server.flush()
+    replica = RedisServer("", "--replicaof", "127.0.0.1", str(redis_server.port))
     workers = Workers(sandbox, redis_server, chance)
     happened: List[str] = []
     store = RedisStatusStore(redis_server.url)
@@ -140,7 +147,7 @@ def test_each_event_is_handled_whatever_happens(sandbox: Sandbox, redis_server: 
         ends = time.monotonic() + LONG
         try:
             while time.monotonic() < ends:
-                acts = happenings(workers, chance)
+                acts = happenings(workers, replica, chance)
                 happened.append(chance.choice(sorted(acts)))
                 print(f"{time.monotonic():.2f} {happened[-1]}", file=sys.stderr)
                 acts[happened[-1]]()
@@ -161,3 +168,4 @@ def test_each_event_is_handled_whatever_happens(sandbox: Sandbox, redis_server: 
         raise
     finally:
         workers.cluster.close()
+        replica.kill()
