@@ -306,7 +306,7 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 #: Attributes by which a library takes a callable: sqlite3 has no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: What floor 5 may use beside public names: one protocol for forks, one table of variables, one log, one tap, one backoff.
+#: What floor 5 may use beside public names. Each of them exists once: forks, variables, logs, taps, backoff.
 SHARED = (
     "cometchat._environment",
     "cometchat._fork",
@@ -318,7 +318,7 @@ SHARED = (
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:
-    """``cli``, ``sandbox`` and ``contrib`` import what the package, ``sandbox``, ``cli`` and ``contrib.redis`` export."""
+    """``cli``, ``sandbox`` and ``contrib`` import what the package and the packages below export."""
     exported = {"cometchat.cli": {"main"}}
     for name in ("", "sandbox", "cli", "contrib.redis"):
         package = next((module for module in tree.modules if module.name == name), None)
