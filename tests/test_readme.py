@@ -4,24 +4,18 @@ from __future__ import annotations
 
 import re
 import textwrap
+import threading
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from cometchat import AppSettings, CometChat
+from cometchat import AppSettings, CometChat, MessageListener, TextMessage
 from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.rst").read_text(encoding="utf-8")
-
-#: What stands in for the reader's own account: text of the README -> expression.
-STAND_INS = {
-    '"APP_ID"': "sandbox.app_id",
-    '"AUTH_KEY"': "sandbox.auth_key",
-    'AppSettings(region="us")': "sandbox.settings()",
-}
 
 
 def blocks(language: str) -> List[str]:
@@ -34,11 +28,18 @@ PROGRAMS = blocks("python")
 
 
 @pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
+def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """A sandbox, whose account is in the environment as ``python -m cometchat sandbox`` prints it."""
     with Sandbox() as running:
+        monkeypatch.setenv("COMETCHAT_APP_ID", running.app_id)
+        monkeypatch.setenv("COMETCHAT_UID", "cometchat-uid-1")
+        monkeypatch.setenv("COMETCHAT_AUTH_KEY", running.auth_key)
+        for name in ("ADMIN_HOST", "CLIENT_HOST"):
+            monkeypatch.setenv(f"COMETCHAT_{name}", running.url)
         yield running
-        CometChat.remove_connection_listener("light")
-        CometChat.remove_message_listener("echo")
+        for kind in ("connection", "message"):
+            for listener_id in list(CometChat._registry._entries.get(kind, ())):
+                CometChat._registry.remove(kind, listener_id)
         CometChat.close()
         CometChat._client = None
 
@@ -49,40 +50,42 @@ def run(program: str, **names: Any) -> Dict[str, Any]:
     return namespace
 
 
-def test_your_own_code(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first program is green with the sandbox's account in place of the reader's, and takes a dozen lines."""
+def answers(sandbox: Sandbox) -> List[str]:
+    return [message["data"]["text"] for message in sandbox.messages if message["sender"] == "cometchat-uid-1"]
+
+
+def test_your_own_code(sandbox: Sandbox) -> None:
+    """The first program has about ten lines, keeps running, is green, answers, and ends with its client."""
     program = PROGRAMS[0]
-    assert len([line for line in program.splitlines() if line.strip()]) <= 15
-    for text, stand_in in STAND_INS.items():
-        assert text in program
-        program = program.replace(text, stand_in)
-    names = run(program, sandbox=sandbox)
-    assert names["AppSettings"] is AppSettings
-    assert CometChat.get_connection_status() == "connected"
-    CometChat.disconnect()
+    assert len([line for line in program.splitlines() if line.strip()]) <= 10
+    printed: List[str] = []
+    running = threading.Thread(target=run, args=(program,), kwargs={"print": printed.append}, daemon=True)
+    running.start()
+    assert sandbox.wait_for_connections(1, 10)
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
+    assert sandbox.wait_until(lambda: answers(sandbox) == ["Hello"], 10)
+    assert printed == ["green"] and running.is_alive()
     CometChat.close()
-    assert capsys.readouterr().out.splitlines() == ["green", "red"]
+    running.join(10)
+    assert not running.is_alive()
 
 
 def test_messages_come_and_go(sandbox: Sandbox) -> None:
-    """The second program, run behind the first, answers what it gets, and what it missed."""
-    first = PROGRAMS[0]
-    for text, stand_in in STAND_INS.items():
-        first = first.replace(text, stand_in)
-    run(f"{first}\n{PROGRAMS[1]}", sandbox=sandbox)
-    assert sandbox.wait_for_connections(1)
-
-    def answers() -> List[str]:
-        return [message["data"]["text"] for message in sandbox.messages if message["sender"] == "cometchat-uid-1"]
-
-    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
-    assert sandbox.wait_until(lambda: answers() == ["Hello"], 10)
+    """The second program answers what it gets, and what it missed, and looks at edits."""
+    run(PROGRAMS[1], CometChat=CometChat, MessageListener=MessageListener, TextMessage=TextMessage)
+    CometChat.init(sandbox.app_id, AppSettings.from_env())
+    CometChat.login("cometchat-uid-1", sandbox.auth_key)
+    CometChat.connect(timeout=10)
+    sent = sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "Hello")
+    assert sandbox.wait_until(lambda: answers(sandbox) == ["Hello"], 10)
     sandbox.refuse_connections()
     sandbox.drop_connections()
     assert CometChat.wait_for_status("connecting", timeout=10)
     sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "meanwhile")
     sandbox.accept_connections()
-    assert sandbox.wait_until(lambda: answers() == ["Hello", "meanwhile"], 10)
+    assert sandbox.wait_until(lambda: answers(sandbox) == ["Hello", "meanwhile"], 10)
+    sandbox.edit_message(sent["id"], "Hello!")
+    assert sandbox.wait_until(lambda: "reactions" in sandbox.messages[0]["data"], 10)
 
 
 def test_with_faults() -> None:

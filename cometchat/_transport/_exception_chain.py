@@ -20,7 +20,7 @@ def exception_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def shorten(error: BaseException) -> None:
-    """Let a traceback print one line of an error of a library: without its frames, and without what it came from.
+    """Let a traceback print one line of a library's error, without its frames and the errors that it came from.
 
     These stay reachable, by ``__context__`` and for :func:`exception_chain`.
     """
