@@ -15,7 +15,8 @@ import pytest
 import cometchat
 from cometchat import CometChatException, TextMessage
 from cometchat._log import ClientLog
-from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner, _store
+from cometchat._runtime import _sqlite_file
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, OutboxDelivery, OutboxStore, Owner
 from cometchat.outbox import Outbox
 
 DEADLINE = 10.0
@@ -195,7 +196,7 @@ def test_put_at_any_line(name: str, path: Optional[Callable[[int], str]]) -> Non
 @pytest.mark.parametrize("name, where", CASES[:-1])
 def test_close_at_any_line(name: str, path: Optional[Callable[[int], str]], monkeypatch: Any) -> None:
     """It never hangs; the interrupted call works or says that the client is closed, and the file is released."""
-    monkeypatch.setattr(_store, "_CLOSE", 0.01)
+    monkeypatch.setattr(_sqlite_file, "_CLOSE", 0.01)
     for yard, interruption, error in each_line(name, path, lambda yard: yard.close()):
         assert interruption.error is None
         if not interruption.place:

@@ -18,8 +18,9 @@ import pytest
 
 from cometchat import CometChatException
 from cometchat._log import ClientLog
-from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, Owner, _file_lock, _store
-from cometchat._runtime.outbox._file_lock import FileLock
+from cometchat._runtime import _file_lock, _sqlite_file
+from cometchat._runtime._file_lock import FileLock
+from cometchat._runtime.outbox import MESSAGE, RECEIPT, Item, OutboxStore, Owner, _store
 
 ME = Owner("app", "u1")
 OTHER = Owner("app", "u2")
@@ -670,7 +671,7 @@ def test_in_memory_there_is_no_turn():
 def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
     """The file was removed while this one waited: the lock that counts is the one on the new file."""
     path = tmp_path / "lock"
-    lock = FileLock(str(path), threading.RLock())
+    lock = FileLock(str(path), threading.RLock(), "outbox", "ERR_OUTBOX_STORE")
     real, calls = _file_lock._lock, []
 
     def late(descriptor: int, wait: bool) -> None:
@@ -688,7 +689,7 @@ def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
 def test_a_lock_that_can_not_be_made(tmp_path):
     """No folder for the lock's file: ERR_OUTBOX_STORE."""
     with pytest.raises(CometChatException) as caught:
-        FileLock(str(tmp_path / "no" / "lock"), threading.RLock()).acquire()
+        FileLock(str(tmp_path / "no" / "lock"), threading.RLock(), "outbox", "ERR_OUTBOX_STORE").acquire()
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
@@ -756,7 +757,7 @@ def hold(store: OutboxStore) -> Callable[[], None]:
 
 def test_a_fork_does_not_wait_for_ever(monkeypatch):
     """Where a statement of another thread does not end, the fork goes on after a while, and nothing stays locked."""
-    monkeypatch.setattr(_store, "_PAUSE", 0.01)
+    monkeypatch.setattr(_sqlite_file, "_PAUSE", 0.01)
     store = open_store()
     release = hold(store)
     store.pause_for_fork()
@@ -819,8 +820,8 @@ def test_the_child_of_a_fork_releases_its_copy_only(tmp_path):
     assert lock.acquire()
     copy = os.dup(lock._descriptor)  # as a fork makes one
     child = open_store(store.path)
-    child._delivering = FileLock(store.path, threading.RLock())
-    child._delivering._descriptor = copy
+    child._owned = FileLock(store.path, threading.RLock(), "outbox", "ERR_OUTBOX_STORE")
+    child._owned._descriptor = copy
     child.release_after_fork()
     assert not child.delivery_lock(ME).acquire()  # still the parent's
     lock.release()
@@ -842,7 +843,7 @@ def test_pauses_of_one_thread_are_all_undone(store):
 
 def test_two_threads_that_fork_at_once(store, monkeypatch):
     """The one that could not wait does not take from the other what that one has to give back."""
-    monkeypatch.setattr(_store, "_PAUSE", 0.01)
+    monkeypatch.setattr(_sqlite_file, "_PAUSE", 0.01)
     put(store, 1)
     store.pause_for_fork()
 
@@ -907,7 +908,7 @@ def test_close_within_a_call_of_the_same_thread(store):
 
 def test_close_while_another_thread_uses_it(store, monkeypatch):
     """close() waits for a moment; then the other thread closes the file when it is done."""
-    monkeypatch.setattr(_store, "_CLOSE", 0.01)
+    monkeypatch.setattr(_sqlite_file, "_CLOSE", 0.01)
     put(store, 1)
     release = hold(store)
     store.close()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from .._sqlite_file import Owner
 from ._delivery import OutboxDelivery, receipt_of, thing_of
-from ._store import MESSAGE, RECEIPT, DeadItem, Item, OutboxStore, Owner
+from ._store import MESSAGE, RECEIPT, DeadItem, Item, OutboxStore
 
 __all__ = [
     "DeadItem",

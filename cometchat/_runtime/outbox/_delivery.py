@@ -25,8 +25,9 @@ from ...exceptions import (
     exception_for,
 )
 from ...models import BaseMessage, MessageReceipt, User
+from .._sqlite_file import Owner
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
-from ._store import MESSAGE, RECEIPT, Item, OutboxStore, Owner
+from ._store import MESSAGE, RECEIPT, Item, OutboxStore
 
 #: Maximum number of items read at once.
 _BATCH = 50

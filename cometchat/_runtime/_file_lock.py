@@ -9,7 +9,7 @@ import threading
 from types import TracebackType
 from typing import Optional, Type
 
-from ...exceptions import ERR_OUTBOX_STORE, exception_for
+from ..exceptions import exception_for
 
 if sys.platform == "win32":  # pragma: no cover
     import msvcrt
@@ -28,11 +28,17 @@ class FileLock:
 
     :param path: of the lock's own file.
     :param changing: held while the file is opened or closed.
+    :param what: is locked, for errors.
+    :param code: of the errors.
     """
 
-    def __init__(self, path: str, changing: threading.RLock) -> None:  # type: ignore[valid-type,unused-ignore]
+    def __init__(
+        self, path: str, changing: threading.RLock, what: str, code: str  # type: ignore[valid-type,unused-ignore]
+    ) -> None:
         self._path = path
         self._changing = changing
+        self._what = what
+        self._code = code
         self._descriptor: Optional[int] = None
 
     def acquire(self, wait: bool = False) -> bool:
@@ -40,7 +46,7 @@ class FileLock:
 
         :param wait: wait for another process to release it.
         :returns: False if another process holds it and this call was not to wait.
-        :raises CometChatException: ``ERR_OUTBOX_STORE``: the lock's file can't be made.
+        :raises CometChatException: with the code of the lock: its file can't be made.
         :raises OSError: this call was to wait, and the system can't lock the file.
         """
         while True:
@@ -49,7 +55,7 @@ class FileLock:
                     descriptor = self._descriptor = os.open(self._path, _FLAGS, 0o600)
                 _make_private(descriptor)
             except OSError as error:
-                raise exception_for(ERR_OUTBOX_STORE, f"The outbox's lock can't be used: {error}.") from error
+                raise exception_for(self._code, f"The {self._what}'s lock can't be used: {error}.") from error
             try:
                 _lock(descriptor, wait)
             except OSError:

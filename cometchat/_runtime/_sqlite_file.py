@@ -1,0 +1,272 @@
+"""A file of this SDK in SQLite, which several processes may share, or memory. Any thread.
+
+An SQLite connection does one thing at a time. The file's lock is held for the time of a statement, and while the file
+is opened; only a file lock is taken under it. The lock is an RLock, so that a call in a signal handler finds out that
+it interrupted a call of the same thread: it raises then, where a plain lock would hang.
+
+This process never opens the database file by itself while SQLite may have it open: closing any descriptor of a file
+drops all POSIX locks that the process holds on it, SQLite's too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+from .._log import ClientLog
+from .._paths import make_folder
+from ..exceptions import ERR_CLIENT_CLOSED, exception_for
+from ._file_lock import FileLock
+
+#: Maximum wait of a fork for a statement to end, in seconds.
+_PAUSE = 1.0
+
+#: Maximum wait of close() for a call of another thread, in seconds.
+_CLOSE = 0.1
+
+
+class Owner(NamedTuple):
+    """The user whose rows these are."""
+
+    app_id: str
+    uid: str
+
+
+class SqliteFile:
+    """One connection to a file.
+
+    :param path: of the file; None keeps the rows in memory.
+    :param log: the client's.
+    :param what: the file is, for errors and records.
+    :param code: of the errors.
+    :param schema: statements that make what is missing.
+    :param durable: a commit waits until it is on the disk.
+    :param busy: maximum wait of a statement for another process to release the file, in seconds.
+    """
+
+    def __init__(
+        self, path: Optional[str], *, log: ClientLog, what: str, code: str, schema: str, durable: bool, busy: float
+    ) -> None:
+        self.path = path
+        self._log = log
+        self._what = what
+        self._code = code
+        self._schema = schema
+        self._durable = durable
+        self._busy = busy
+        self._lock = threading.RLock()
+        self._connection: Optional[sqlite3.Connection] = None
+        self._closed = False
+        #: The database and its WAL, with device and inode, as this connection has them open.
+        self._files: Dict[str, Tuple[int, int]] = {}
+        self._version: Optional[int] = None
+        self._changing = threading.RLock()
+        self._opening: Optional[FileLock] = None
+        self._owned: Optional[FileLock] = None
+        #: The locks that each thread took for a fork.
+        self._paused: Dict[int, List[Any]] = {}
+
+    def owner_lock(self, owner: Owner) -> FileLock:
+        """Return the lock of the one process that works on this owner's rows. For one thread."""
+        digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:16]
+        path = f"{os.path.realpath(self.path or '')}.{digest}.lock"
+        self._owned = FileLock(path, self._changing, self._what, self._code)
+        return self._owned
+
+    def check_open(self) -> None:
+        """Check that the file can be used.
+
+        :raises CometChatException: ``ERR_CLIENT_CLOSED``.
+        """
+        if self._closed:
+            raise exception_for(ERR_CLIENT_CLOSED, f"This client is closed: its {self._what} takes nothing any more.")
+
+    def close(self) -> None:
+        """Release the file; no-op when called twice. Never waits for a call that a signal handler interrupted."""
+        self._closed = True
+        self._release_if_closed()
+
+    # --- forks
+
+    def pause_for_fork(self) -> None:
+        """Close the file, and keep all threads from it until :meth:`resume_after_fork` on this thread.
+
+        SQLite keeps a process's locks on a file in its memory: a child would believe in those of its parent.
+        """
+        inside = _is_held_here(self._lock)  # a signal handler that forks: the interrupted call still uses the file
+        taken = self._paused.setdefault(threading.get_ident(), [])
+        wait = _PAUSE
+        for lock in (self._lock, self._changing):
+            if lock.acquire(timeout=wait):
+                taken.append(lock)
+            else:
+                wait = 0.0  # both together may not take longer
+        if self.path is not None and not inside and self._lock in taken:
+            with contextlib.suppress(sqlite3.Error):  # the connection is dropped all the same
+                self._release_file()
+
+    def resume_after_fork(self) -> None:
+        """Release what this thread took, in the parent. The file is opened again when it is needed."""
+        for lock in reversed(self._paused.pop(threading.get_ident(), [])):
+            lock.release()
+
+    def release_after_fork(self) -> None:
+        """Close the copies of the parent's file locks, in the child. The store is not used there any more."""
+        for lock in (self._opening, self._owned):
+            if lock is not None:
+                lock.release_after_fork()
+
+    # --- the connection
+
+    @contextlib.contextmanager
+    def _turn(self) -> Iterator[sqlite3.Connection]:
+        if _is_held_here(self._lock):
+            raise exception_for(
+                self._code,
+                f"The {self._what} was called in a signal handler that interrupted an {self._what} call of the same"
+                " thread: call it from another thread.",
+            )
+        replaced = False
+        try:
+            with self._lock:
+                self.check_open()
+                try:
+                    replaced = self._connection is not None and not self._is_in_place()
+                    if replaced:
+                        self._release_file()
+                    if self._connection is None:
+                        self._connection, self._version = self._open(), None
+                    yield self._connection
+                except (sqlite3.Error, OSError) as error:
+                    where = self.path or "in memory"
+                    raise exception_for(self._code, f"The {self._what} ({where}) can't be used: {error}.") from error
+        finally:
+            self._release_if_closed()
+            if replaced:
+                self._log.warning(
+                    "The %s's file %s was deleted or replaced while it was in use: what it held is lost.",
+                    self._what,
+                    self.path,
+                )
+
+    def _release_if_closed(self) -> None:
+        """Release the file of a closed store. Another thread that uses it just now does so when it is done."""
+        if self._closed and not _is_held_here(self._lock) and self._lock.acquire(timeout=_CLOSE):
+            try:
+                self._release_file()
+            finally:
+                self._lock.release()
+
+    def _release_file(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def _is_in_place(self) -> bool:
+        """Whether the files of the connection are still those that the next process would open."""
+        return all(_identity(path) == identity for path, identity in self._files.items())
+
+    def _open(self) -> sqlite3.Connection:
+        if self.path is None:
+            return self._connect(":memory:")
+        path = os.path.realpath(self.path)
+        make_folder(os.path.dirname(path))
+        # SQLite does not wait if two processes make the file at once.
+        self._opening = FileLock(f"{path}.lock", self._changing, self._what, self._code)
+        with self._opening as turn:
+            turn.acquire(wait=True)
+            _make_private(path)
+            before = _identity(self.path)  # of what it links to
+            connection = self._connect(path)
+            files = {self.path: before, f"{path}-wal": _identity(f"{path}-wal")}
+            if before != _identity(self.path):
+                connection.close()
+                raise OSError(errno.ESTALE, "the file was replaced while it was opened", path)
+            self._files = {name: identity for name, identity in files.items() if identity is not None}
+            return connection
+
+    def _connect(self, path: str) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, timeout=self._busy, isolation_level=None, check_same_thread=False)
+        try:
+            connection.text_factory = _decoded
+            select(connection, "PRAGMA journal_mode = WAL")
+            change(connection, f"PRAGMA synchronous = {'FULL' if self._durable else 'NORMAL'}")
+            connection.executescript(self._schema).close()
+            select(connection, "SELECT count(*) FROM sqlite_master")  # opens the WAL
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+def select(connection: sqlite3.Connection, query: str, values: Any = ()) -> List[Tuple[Any, ...]]:
+    """All rows of a query. The cursor is closed: one that waits for the garbage collector keeps the file locked."""
+    with closing(connection.execute(query, values)) as cursor:
+        return cursor.fetchall()
+
+
+def change(connection: sqlite3.Connection, statement: str, values: Any = ()) -> int:
+    """Run a statement, and return how many rows it changed."""
+    with closing(connection.execute(statement, values)) as cursor:
+        return cursor.rowcount
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    change(connection, "BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        change(connection, "ROLLBACK")
+        raise
+    change(connection, "COMMIT")
+
+
+def _is_held_here(lock: Any) -> bool:
+    """Whether this thread holds an RLock."""
+    return bool(lock._is_owned())
+
+
+def _identity(path: str) -> Optional[Tuple[int, int]]:
+    """The device and inode of a file; None if it has no link of this name any more."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if found.st_nlink else None
+
+
+def _make_private(path: str) -> None:
+    """Make the database file where it is missing, readable by its owner only; so are those that SQLite adds to it."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for each in (path, f"{path}-wal", f"{path}-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(each, follow_symlinks=False)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file", each)
+            if os.name == "posix":
+                _check_owner(each, found)
+
+
+def _check_owner(path: str, found: os.stat_result) -> None:
+    me = os.geteuid()
+    if me != 0 and found.st_uid not in (me, 0):
+        raise PermissionError(errno.EPERM, "the file belongs to another user", path)
+    if found.st_uid == me and stat.S_IMODE(found.st_mode) & 0o077:
+        os.chmod(path, 0o600)
+
+
+def _decoded(raw: bytes) -> Any:
+    """SQLite's text; as bytes if it is damaged, where sqlite3 would raise for the whole query."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
