@@ -25,6 +25,7 @@ from ._runtime._network_watch import NETWORK
 from ._runtime._registry import ListenerRegistry
 from ._runtime._running import run_until
 from ._runtime._sender import Sender
+from ._runtime._sqlite_file import SqliteFile
 from ._runtime._threads import Wakeup, on_service_thread
 from ._runtime.connection import (
     Channel,
@@ -36,7 +37,7 @@ from ._runtime.connection import (
     ReconnectPolicy,
     Taps,
 )
-from ._runtime.delivery import Dispatcher, EventQueue, Inbox
+from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection
 from ._transport.http import RequestsRest
@@ -121,14 +122,22 @@ class Core(_fork.ForkSafeDefaults):
         """From an event to the listeners."""
         settings, registry, name = self._settings, self._registry, self._name
         self.events = EventQueue(registry, settings.max_queued_events)
-        self.dispatcher = Dispatcher(registry, self.events, f"cometchat-dispatcher-{self._number}", name)
+        self.inbox_store, journal = self._journal()
         self.inbox = Inbox(
             registry,
             self.events,
             self.account,
+            journal=journal,
             enabled=settings.fetch_missed_messages,
             name=f"cometchat-missed-{self._number}",
             client_name=name,
+        )
+        self.dispatcher = Dispatcher(
+            registry,
+            self.events,
+            f"cometchat-dispatcher-{self._number}",
+            name,
+            inbox=None if journal is None else self.inbox,
         )
 
     def _assemble_outbox(self) -> None:
@@ -195,6 +204,15 @@ class Core(_fork.ForkSafeDefaults):
             name=thread_name,
             client_name=name,
         )
+
+    def _journal(self) -> Tuple[Optional[InboxStore], Optional[Journal]]:
+        """Return the file of a durable inbox, and what writes to it."""
+        path = self._settings.inbox_path
+        if path is None:
+            return None, None
+        log = ClientLog(logging.getLogger("cometchat.messages"), self._name)
+        store = InboxStore(path, log=log)
+        return store, Journal(store, self._app_id, log=log)
 
     def _outbox_stores(self, log: ClientLog) -> Tuple[OutboxStore, OutboxStore]:
         """Return where items are put, and where the outbox thread takes them: the same store if it is in memory."""
@@ -276,16 +294,21 @@ class Core(_fork.ForkSafeDefaults):
             )
             _fork.after_unnoticed_fork()
 
+    def _stores(self) -> List[SqliteFile]:
+        return [self.outbox_store] if self.inbox_store is None else [self.outbox_store, self.inbox_store]
+
     def pause_for_fork(self) -> None:
         """See :class:`ForkSafe`."""
         self._paused = self._registry.lock.acquire(timeout=1.0)
-        self.outbox_store.pause_for_fork()
+        for store in self._stores():
+            store.pause_for_fork()
         self.outbox_delivery.pause_for_fork()
 
     def resume_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
         self.outbox_delivery.resume_after_fork()
-        self.outbox_store.resume_after_fork()
+        for store in self._stores():
+            store.resume_after_fork()
         if self._paused:
             self._registry.lock.release()
 
@@ -295,9 +318,10 @@ class Core(_fork.ForkSafeDefaults):
         wanted = self._settings.connect_after_fork and self.connection.state.wanted
         self._connects_after_fork = wanted and not on_service_thread()  # a child that a callback forks ends with it
         # Not even the garbage collector may touch the parent's: it would end the parent's connection.
-        _left_alone.extend([account, self.rest, self.connection, self.outbox_store, self.outbox_delivery])
+        _left_alone.extend([account, self.rest, self.connection, *self._stores(), self.outbox_delivery])
         self.connection.release_after_fork()
-        self.outbox_store.release_after_fork()
+        for store in self._stores():
+            store.release_after_fork()
         self.outbox_delivery.release_after_fork()
         self._registry.reset_after_fork()
         self._assemble()

@@ -115,6 +115,9 @@ class AppSettings:
     :param session_store: where the login is kept. Default: in memory.
     :param status_store: shares one connection among processes: ``cometchat.contrib.redis.RedisStatusStore``. Default:
         each client has its own.
+    :param inbox_path: file of the durable inbox, made where it is missing: it records which messages the callbacks have
+        handled, so that after a restart or a ``kill -9`` none is skipped, and only the one in progress is repeated.
+        Default: none; a new process begins with the newest message. Needs ``fetch_missed_messages``.
     :param outbox_path: file of ``Client.outbox``, made where it is missing; several processes may share it. Default: in
         memory.
     :param outbox_max_items: how many items (1 to 2147483647) of a user the outbox takes.
@@ -146,6 +149,7 @@ class AppSettings:
     client_cert: Union[str, Tuple[str, str], None]
     session_store: Optional[SessionStore]
     status_store: Optional[StatusStore]
+    inbox_path: Optional[str]
     outbox_path: Optional[str]
     outbox_max_items: int
 
@@ -176,6 +180,7 @@ class AppSettings:
         client_cert: Union[str, Tuple[str, str], None] = None,
         session_store: Optional[SessionStore] = None,
         status_store: Optional[StatusStore] = None,
+        inbox_path: Union[str, os.PathLike[str], None] = None,
         outbox_path: Union[str, os.PathLike[str], None] = None,
         outbox_max_items: int = DEFAULT_OUTBOX_MAX_ITEMS,
     ) -> None:
@@ -374,6 +379,13 @@ def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
     return value
 
 
+def _check_inbox(path: Optional[str], outbox_path: Optional[str], fetches: bool) -> None:
+    if path is not None and not fetches:
+        raise invalid_value("inbox_path", "leave fetch_missed_messages True, or inbox_path out", path)
+    if path is not None and outbox_path is not None and os.path.realpath(path) == os.path.realpath(outbox_path):
+        raise invalid_value("inbox_path", "give another file than that of outbox_path", path)
+
+
 def _seconds_or_zero(name: str, value: object) -> float:
     return _seconds(name, value, zero=True)
 
@@ -406,6 +418,7 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "status_store": lambda name, value: _store(
         name, value, ("join",), "join(app_id, uid, member), such as cometchat.contrib.redis.RedisStatusStore(url)"
     ),
+    "inbox_path": lambda name, value: checked_path(name, value),
     "outbox_path": lambda name, value: checked_path(name, value),
     "outbox_max_items": lambda name, value: _whole(name, value, "a number of items", 1),
 }
@@ -416,4 +429,5 @@ def _checked(given: Mapping[str, Any]) -> Dict[str, Any]:
     values = {name: check(name, given[name]) for name, check in _CHECKS.items()}
     values["roles"] = _roles(given["roles"], given["subscription_type"])
     values["region"] = _region(given["region"], required=not (given["admin_host"] and given["client_host"]))
+    _check_inbox(values["inbox_path"], values["outbox_path"], values["fetch_missed_messages"])
     return values

@@ -14,8 +14,9 @@ from cometchat._protocol import Delivery, Self
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Backoff, Wakeup
 from cometchat._runtime.delivery import EventQueue, Inbox
+from cometchat._runtime.delivery import _catch_up as catch_up_module
 from cometchat._runtime.delivery import _inbox as inbox_module
-from cometchat._runtime.delivery._inbox import HELD, HELD_BYTES, OVERLAP, PAGE
+from cometchat._runtime.delivery._catch_up import HELD, HELD_BYTES, OVERLAP, PAGE
 from cometchat._runtime.delivery._queue import Event
 
 DEADLINE = 10.0
@@ -821,7 +822,7 @@ def test_a_login_that_can_not_be_renewed(house: House) -> None:
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages come while the answer that nothing was missed is on its way: what finds no room then is asked for."""
-    monkeypatch.setattr(inbox_module, "HELD", 1)
+    monkeypatch.setattr(catch_up_module, "HELD", 1)
     house = House(newest=1)
     house.up()
     right = house.history.messages_after

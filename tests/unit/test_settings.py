@@ -89,6 +89,7 @@ WRONG = {
         *("h", None, 5, [5], [""], ["https://h"], ["h:443"], ["h/path"], ["a b"], ["-h"], ["u@h"], {"h": "h"}),
         *([".h"], ["h" * 254]),
     ],
+    "inbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_path": [5, "", "/", b"/o", "a\0b", []],
     "outbox_max_items": [0, -1, 2**31, 1.5, "5", True, None],
     "session_store": [5, "file", MemorySessionStore, FileSessionStore, NoStore(), object(), {}],
@@ -164,6 +165,7 @@ def test_the_defaults_are_those_of_the_contract():
         "connect_after_fork": True,
         "allow_insecure_socket": False,
         "allowed_hosts": (),
+        "inbox_path": None,
         "outbox_path": None,
         "outbox_max_items": 100_000,
     }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from ._dispatcher import Dispatcher
 from ._inbox import Inbox
+from ._inbox_store import InboxStore
+from ._journal import Journal
 from ._queue import Ephemeral, EventQueue, Stored
 
-__all__ = ["Dispatcher", "Ephemeral", "EventQueue", "Inbox", "Stored"]
+__all__ = ["Dispatcher", "Ephemeral", "EventQueue", "Inbox", "InboxStore", "Journal", "Stored"]

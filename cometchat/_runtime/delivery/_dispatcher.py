@@ -6,13 +6,13 @@ import logging
 import threading
 import time
 from operator import attrgetter, length_hint
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Iterator, List, Optional, Protocol, Sequence, Tuple
 
 from ..._fork_marks import process_mark
 from ..._log import ClientLog
 from .._registry import CONNECTION, Entry, ListenerRegistry
 from .._threads import ServiceThread, Wakeup
-from ._queue import Event, EventQueue
+from ._queue import Event, EventQueue, Stored
 
 logger = logging.getLogger("cometchat.listeners")
 
@@ -23,12 +23,26 @@ _FEW = 3
 _SLOW = 5.0
 
 
+class DurableInbox(Protocol):
+    """What the dispatcher needs of an inbox that records what is handled. On the dispatcher thread."""
+
+    def addressed(self, event: Event) -> Optional[Event]:
+        """Return the event as the listeners are to hear it; None if it has to wait for a listener."""
+
+    def handled(self, stored: Stored) -> None:
+        """Note that the callbacks of a message have returned."""
+
+    def close(self) -> None:
+        """Note that no callback follows."""
+
+
 class Dispatcher:
     """Owns the thread: started on first use, ended by :meth:`close`.
 
     :param name: the thread's.
     :param client_name: returns how log records name the client.
     :param clock: monotonic seconds.
+    :param inbox: is told which messages were handled; None if it does not record that.
     """
 
     def __init__(
@@ -38,11 +52,13 @@ class Dispatcher:
         name: str,
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
+        inbox: Optional[DurableInbox] = None,
     ) -> None:
         self._registry = registry
         self._lock = registry.lock
         self._events = events
         self._name = name
+        self._inbox = inbox
         self._clock = clock
         self._log = ClientLog(logger, client_name)
         self._thread: Optional[ServiceThread] = None
@@ -88,6 +104,8 @@ class Dispatcher:
         if not self._closed.is_set():
             self._closed.set()
             self._events.end()
+            if self._thread is None and self._inbox is not None:
+                self._inbox.close()
 
     def join(self, timeout: float) -> None:
         """Wait for the thread's end, for at most ``timeout`` seconds. No-op on the thread itself."""
@@ -138,20 +156,37 @@ class Dispatcher:
             # What an exception left in hand goes first.
             while self._in_hand:
                 item = self._in_hand[-1]
+                handled: Optional[Stored] = None
                 if isinstance(item, Wakeup):
                     item.set()
+                elif item.stored is not None and self._inbox is not None:
+                    handled = self._deliver_stored(item, self._inbox)
                 else:
                     self._deliver(item)
                 if not self._mark[0]:
                     return  # a callback forked, and this is the child: the events are the parent's
                 self._in_hand.pop()
+                if handled is not None and self._inbox is not None:
+                    self._inbox.handled(handled)
             taken = self._events.take()
             if taken:
                 self._in_hand.extend(reversed(taken))
             elif self._events.caught_up():
                 self._report_end()
             elif not self._events.wait():
+                if self._inbox is not None:
+                    self._inbox.close()
                 return
+
+    def _deliver_stored(self, event: Event, inbox: DurableInbox) -> Optional[Stored]:
+        """Deliver a message, if there is a listener. Returns what was handled."""
+        if self._delivering is None:
+            addressed = inbox.addressed(event)
+            if addressed is None:
+                return None
+            event = self._in_hand[-1] = addressed
+        self._deliver(event)
+        return event.stored
 
     def _report_end(self) -> None:
         """Log the end of an overflow. One that was over before its warning, and that dropped nothing, is not logged."""

@@ -9,6 +9,10 @@ beyond the limit on their number; beyond the limit in bytes the inbox keeps the 
 
 A message is *known* once it is in the queue. If ``disconnect()`` discards it there, it becomes unknown again, and the
 next connection asks for it.
+
+A *durable* inbox has a journal of what the callbacks have handled. It delivers nothing before it knows from the journal
+where it stands, and asks from there. Messages wait at the service while there is no listener, and live ones never go
+before missed ones.
 """
 
 from __future__ import annotations
@@ -16,114 +20,39 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import OrderedDict, deque
-from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
+from collections import OrderedDict
+from typing import Any, Callable, Dict, FrozenSet, List, Optional
 
-from ..._fields import number
+from ..._fields import mapping, number, text
 from ..._log import ClientLog
-from ..._protocol import Delivery, ErrorKind, Self, deliver_message, id_of, kind_of, newer, older, rank
+from ..._protocol import Delivery, ErrorKind, EventKind, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
 from .._registry import ListenerRegistry
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
-from ._queue import EventQueue, Stored
+from ._catch_up import CatchUp, Held, History, asked_from, changed_id, is_final, is_older, overlapped, own_id
+from ._journal import Journal
+from ._queue import Event, EventQueue, Stored
 
 logger = logging.getLogger("cometchat.messages")
-
-#: Number of messages asked for at once: the vendor's documented size of a page.
-PAGE = 100
-
-#: Maximum number of live messages that wait for a catch-up, and their maximum size in bytes. The service stores the
-#: others, and the catch-up asks for them too.
-HELD = 1000
-HELD_BYTES = 32 * 1024 * 1024
 
 #: Maximum number of ids that are remembered, so that no message is delivered twice.
 REMEMBERED = 20_000
 
-#: Number of ids by which a catch-up asks back: a message with a lower id may have been stored, and not yet pushed, when
-#: the connection broke.
-OVERLAP = 50
+#: Seconds between two attempts to become the client that delivers, while another one is.
+TURN = 1.0
+
+#: The event of a message that no listener is told of. A durable inbox queues it: the position passes it in its turn.
+_NOTHING = Delivery("nothing", "", (), EventKind.STORED)
 
 #: Seconds that live messages wait for missed ones while asking for them fails.
 PATIENCE = 5.0
 
 
-class History(Protocol):
-    """What the inbox needs of the account: the messages that the service stores, and who listens."""
-
-    @property
-    def me(self) -> Self:
-        """Who listens: messages that this connection has sent are not news."""
-
-    @property
-    def rate_limit_remaining(self) -> Optional[int]:
-        """How many requests the service takes in the current minute; None if unknown."""
-
-    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        """Return the messages after one, oldest first."""
-
-    def newest_message_id(self) -> str:
-        """Return the id of the newest message, or ``"0"`` if there is none."""
-
-    def message(self, message_id: str) -> Dict[str, Any]:
-        """Return one message as it is now."""
-
-    def renew(self) -> None:
-        """Renew a login that was refused."""
-
-
-class _Held:
-    """Live messages that wait for a catch-up.
-
-    :ivar skipped: how many found no room since the last question.
-    """
-
-    def __init__(self) -> None:
-        self.messages: Deque[Tuple[Dict[str, Any], int]] = deque()
-        self.skipped = 0
-        self._bytes = 0
-
-    def add(self, body: Dict[str, Any], size: int) -> bool:
-        """Keep a message. Returns False if there is no room."""
-        if len(self.messages) >= HELD or self._bytes + size > HELD_BYTES:
-            return False
-        self.messages.append((body, size))
-        self._bytes += size
-        return True
-
-    def keep(self, wanted: Callable[[Dict[str, Any]], bool]) -> None:
-        """Drop the messages that are not wanted."""
-        self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
-        self._bytes = sum(size for _, size in self.messages)
-
-
-class CatchUp:
-    """One catch-up, with its thread.
-
-    :ivar after: the newest known id; None if nothing is known, and only the newest id is asked for.
-    :ivar limit: number of messages asked for at once.
-    :ivar room: set when there may be room for a page, and when the catch-up is stopped.
-    :ivar continues: a connection has come and gone since; what came after the newest id is asked for too.
-    """
-
-    def __init__(self, generation: int, after: Optional[str]) -> None:
-        self.generation = generation
-        self.after = after
-        self.limit = PAGE
-        self.stopped = Wakeup()
-        self.room = Wakeup()
-        self.released = self.renewed = self.continues = False
-
-    def stop(self) -> None:
-        """End the catch-up's waits."""
-        self.stopped.set()
-        self.room.set()
-
-
 class Inbox:
     """One client's inbox. The connection thread calls :meth:`begin`, :meth:`take` and :meth:`lost`; any the rest.
 
+    :param journal: of a durable inbox.
     :param enabled: ask for messages that came while the connection was down.
     :param name: of the thread that asks.
     :param clock: monotonic seconds.
@@ -139,6 +68,7 @@ class Inbox:
         events: EventQueue,
         history: History,
         *,
+        journal: Optional[Journal] = None,
         enabled: bool,
         name: str,
         client_name: Callable[[], str],
@@ -151,6 +81,8 @@ class Inbox:
         self._lock = registry.lock
         self._events = events
         self._history = history
+        self._journal = journal
+        self._resources: FrozenSet[str] = frozenset()  # of this user's connections that had the same journal
         self._enabled = enabled
         self._name = name
         self._log = ClientLog(logger, client_name)
@@ -166,7 +98,7 @@ class Inbox:
         self._up = False
         self._task: Optional[CatchUp] = None
         self._unfinished: Optional[str] = None  # where a catch-up stands that has not come to its end
-        self._held: Optional[_Held] = None
+        self._held: Optional[Held] = None
         self._refused_before = False
         self.fetched = 0
 
@@ -195,12 +127,16 @@ class Inbox:
         with self._lock:
             if generation != self._events.generation:
                 return False
-            if own:
+            if self._journal is not None and self._known is None and self._held is None:
+                return True  # there is no listener yet: the service is asked once there is one
+            if own and self._journal is None:
                 self._note(id_of(body))
+            elif own:
+                self._take_own(generation, body)
             elif self._held is not None:
                 self._hold(self._held, body, size)
-            elif self._known is None or self._events.has_room(fetchable=_own_id(body) is not None):
-                self._changes.pop(_changed_id(body) or "", None)  # an older change of the same message
+            elif self._known is None or self._events.has_room(fetchable=own_id(body) is not None):
+                self._changes.pop(changed_id(body) or "", None)  # an older change of the same message
                 self._post(generation, body, size)
             else:
                 task = self._open_gap(generation, body, size)
@@ -236,8 +172,8 @@ class Inbox:
             for stored in self._events.discard_old():
                 if stored.message_id is not None:
                     self._seen.pop(stored.message_id, None)
-                    self._known = older(_asked_from(stored), self._known)
-                    self._floor = older(_asked_from(stored), self._floor)
+                    self._known = older(asked_from(stored), self._known)
+                    self._floor = older(asked_from(stored), self._floor)
                 elif stored.body is not None:
                     changes.append(stored.body)
             if self._generation != self._events.generation:
@@ -249,45 +185,74 @@ class Inbox:
     def forget(self) -> None:
         """Forget everything: the user is another one, or none."""
         with self._lock:
-            self._stop()
-            self._known = self._floor = self._unfinished = self._held = None
+            self._stop_listening()
             self._seen.clear()
-            self._changes.clear()
+
+    # --- the dispatcher thread, of a durable inbox
+
+    def addressed(self, event: Event) -> Optional[Event]:
+        """See :class:`DurableInbox`. A message that no listener has heard is news to one that was added later."""
+        with self._lock:
+            if not self._registry.has_listeners(MESSAGE_KINDS):
+                self._events.discard_messages()
+                self._stop_listening()
+                return None
+            entries = self._registry.audience(event.kind).entries
+            if all(entry.since > event.number for entry in entries):
+                return event._replace(number=self._registry.last_number)
+            return event
+
+    def handled(self, stored: Stored) -> None:
+        """See :class:`DurableInbox`."""
+        if self._journal is not None:
+            self._journal.handled(stored)
+
+    def close(self) -> None:
+        """See :class:`DurableInbox`."""
+        with self._lock:
+            self._stop()
+        if self._journal is not None:
+            self._journal.close()
 
     # --- the caller holds the lock
 
     def _prepare(self) -> Optional[CatchUp]:
         if not self._registry.has_listeners(MESSAGE_KINDS):
             # No listener: a message that passes from here on is not missed.
-            self._stop()
-            self._known = self._floor = self._unfinished = self._held = None
-            self._changes.clear()
+            self._stop_listening()
             return None
         if self._known is None and self._task is not None and self._task.generation == self._generation:
             # An earlier connection asked, and has no answer yet. A new question would take missed messages for known.
             self._task.continues = True
-            self._held = _Held()
+            self._held = Held()
             return None
         self._stop()
         # A discard may have moved what is known to before the place where a catch-up stood.
         after = older(self._unfinished, self._known)
         self._task = CatchUp(self._generation, after)
+        if after is None and self._journal is not None and self._held is None:
+            self._held = Held()
         if after is not None:
             if self._floor is None:  # a message came before the newest id was known, and it is known now
                 self._floor = after
             self._unfinished = after
-            self._task.after = _overlapped(after, self._floor)
+            self._task.after = overlapped(after, self._floor)
             if self._held is None:
-                self._held = _Held()
+                self._held = Held()
         return self._task
+
+    def _stop_listening(self) -> None:
+        self._stop()
+        self._known = self._floor = self._unfinished = self._held = None
+        self._changes.clear()
 
     def _stop(self) -> None:
         if self._task is not None:
             self._task.stop()
             self._task = None
 
-    def _hold(self, held: _Held, body: Dict[str, Any], size: int) -> None:
-        is_change = _changed_id(body) is not None
+    def _hold(self, held: Held, body: Dict[str, Any], size: int) -> None:
+        is_change = changed_id(body) is not None
         if is_change and self._changes:
             self._keep_change(body)  # behind those that are kept
         elif not held.add(body, size):
@@ -299,12 +264,12 @@ class Inbox:
     def _discard_held(self) -> List[Dict[str, Any]]:
         """Discard the messages that wait: the service is asked for them later. Returns the changes, oldest first."""
         held, self._held = self._held, None
-        return [body for body, _ in held.messages if _own_id(body) is None] if held is not None else []
+        return [body for body, _ in held.messages if own_id(body) is None] if held is not None else []
 
     def _open_gap(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
         """From this message on, the service is asked once there is room."""
-        self._held = _Held()
-        if _changed_id(body) is not None:
+        self._held = Held()
+        if changed_id(body) is not None:
             self._keep_change(body)
         else:
             self._held.add(body, size)
@@ -342,25 +307,54 @@ class Inbox:
         self._release(task.generation)
 
     def _release(self, generation: int) -> None:
-        if generation != self._events.generation:
+        if generation != self._events.generation or (self._journal is not None and self._known is None):
             self._keep_older_changes(self._discard_held())
         held, self._held = self._held, None
         for body, size in held.messages if held is not None else ():
             self._post(generation, body, size)
 
+    def _take_own(self, generation: int, body: Dict[str, Any]) -> None:
+        if self._held is None:
+            self._queue(generation, id_of(body), _NOTHING, 0)
+        self._remember(id_of(body))  # if it waits for a catch-up, that comes to it
+
     def _post(self, generation: int, body: Dict[str, Any], size: int, fetched: bool = False) -> None:
         """Queue a message, unless it was queued before."""
-        message_id = id_of(body) if fetched else _own_id(body)
+        message_id = id_of(body) if fetched else own_id(body)
         if message_id in self._seen:
             return
         delivery = self._delivery_of(body, fetched)
         if delivery is not None:
-            stored = Stored(message_id, self._known, body if message_id is None else None)
-            if not self._events.post_stored(delivery, generation, size, stored):
-                return
-            self.fetched += fetched
-        if message_id is not None:
+            kept = body if message_id is None else None
+            if self._queue(generation, message_id, delivery, size, kept, fetched):
+                self.fetched += fetched
+        elif self._journal is not None:
+            self._queue(generation, message_id, _NOTHING, 0, None, fetched)
+        else:
             self._note(message_id)
+
+    def _queue(
+        self,
+        generation: int,
+        message_id: Optional[str],
+        delivery: Delivery,
+        size: int,
+        body: Optional[Dict[str, Any]] = None,
+        fetched: bool = False,
+    ) -> bool:
+        stored = Stored(message_id, self._known, body)
+        if self._journal is not None:
+            stored = stored._replace(uid=self._history.me.uid, position=self._position_after(message_id, fetched))
+        queued = self._events.post_stored(delivery, generation, size, stored)
+        if queued:
+            self._note(message_id)
+        return queued
+
+    def _position_after(self, message_id: Optional[str], fetched: bool) -> Optional[str]:
+        """Return the id up to which all messages are handled once this one is."""
+        if fetched and self._task is not None:
+            return newer(message_id, self._task.after)
+        return newer(message_id, self._known) if self._unfinished is None else self._unfinished
 
     def _note(self, message_id: Optional[str]) -> None:
         self._remember(message_id)
@@ -373,6 +367,8 @@ class Inbox:
                 self._seen.popitem(last=False)
 
     def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
+        if self._resources and text(mapping(body, "data"), "resource") in self._resources:
+            return None  # this program has sent it
         try:
             return deliver_message(body, self._history.me, fetched=fetched)
         except Exception:  # a message cannot end a thread; failing to read it is a mistake of this SDK
@@ -424,7 +420,7 @@ class Inbox:
                 return
             if kind_of(error) is ErrorKind.CREDENTIAL and self._renew(task):
                 continue
-            if _is_final(error):
+            if is_final(error):
                 self._refused(task, error)
                 return
             if error.code == ERR_BAD_RESPONSE:  # the answer may have been too long
@@ -452,12 +448,12 @@ class Inbox:
                 self._held.skipped = 0
             for body, size in page:
                 message_id = id_of(body)
-                if not _is_older(message_id, self._floor):
+                if not is_older(message_id, self._floor):
                     self._post(task.generation, body, size, fetched=True)
                 task.after = newer(message_id, task.after)
             if self._held is not None:
                 # Now, while their ids are remembered.
-                self._held.keep(lambda body: _own_id(body) not in self._seen)
+                self._held.keep(lambda body: own_id(body) not in self._seen)
             self._unfinished = task.after
             # A server may ignore the size of a page; a page that brings nothing new is the end.
             if task.after != before or skipped:
@@ -468,11 +464,50 @@ class Inbox:
                 return True
             # The changes that found no room came after what waits; what comes now waits for them.
             self._release(task.generation)
-            self._held = _Held()
+            self._held = Held()
         self._deliver_changes(task)
         return False
 
+    def _load(self, journal: Journal, task: CatchUp) -> bool:
+        """Learn from the journal where to go on. Returns False: the history is asked from there."""
+        me = self._history.me
+        if me.uid is None:
+            return True  # the login has just ended
+        if not journal.hold(me.uid):
+            self._wait(task.stopped, TURN)
+            return False
+        # What was queued before may be in a callback still, and is recorded only after it.
+        task.room.clear()
+        self._events.passed(task.room)
+        if not task.stopped.is_set():
+            task.room.wait()
+        if task.stopped.is_set():
+            return True
+        progress = journal.load(me.uid, me.resource)
+        position = progress.position
+        if position is None:
+            position = self._before_held(self._history.newest_message_id())
+            journal.start(me.uid, position)
+        with self._lock:
+            if self._task is task:
+                self._seen = OrderedDict.fromkeys(progress.handled)
+                self._resources = progress.resources
+                self._known = self._unfinished = position
+                self._floor = progress.floor or position
+                task.after = overlapped(position, self._floor)
+        return False
+
+    def _before_held(self, newest: str) -> str:
+        """Return the newest id, or the one before the oldest live message that waits."""
+        with self._lock:
+            for body, _ in self._held.messages if self._held is not None else ():
+                if rank(own_id(body) or "") > 0:
+                    newest = older(newest, str(rank(own_id(body) or "") - 1)) or newest
+        return newest
+
     def _ask_newest(self, task: CatchUp) -> bool:
+        if self._journal is not None:
+            return self._load(self._journal, task)
         newest = self._history.newest_message_id()
         with self._lock:
             if self._task is task:
@@ -504,7 +539,7 @@ class Inbox:
         try:
             return {**body, **self._history.message(message_id)}
         except CometChatException as error:
-            if not _is_final(error):
+            if not is_final(error):
                 raise
             self._log.info("the edited message %s can't be fetched: %s", message_id, error)
             return body
@@ -524,6 +559,9 @@ class Inbox:
     def _refused(self, task: CatchUp, error: CometChatException) -> None:
         report = self._log.info if self._refused_before else self._log.warning
         self._refused_before = True
+        with self._lock:
+            if self._journal is not None and self._known is None and self._task is task:
+                self._known = "0"  # nothing can be asked for, so the live messages are all there is
         report("The service does not give missed messages, live ones go on: %s", error)
         self._finish(task, unfinished=task.after)  # the next connection asks from there
 
@@ -535,38 +573,7 @@ class Inbox:
             if self._task is not task or not self._events.has_room():
                 return
             task.released = True
-            self._release(task.generation)
-        self._log.warning(
-            "Missed messages could not be fetched for %.0f s, live ones go before them: %s", waited, error
-        )
-
-
-def _own_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return a live message's id; None if it changes an older message, whose id it bears."""
-    return None if number(body, "editedAt") or number(body, "deletedAt") else id_of(body)
-
-
-def _changed_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return the id of the older message that a live message changes; None if it changes none."""
-    return id_of(body) if _own_id(body) is None else None
-
-
-def _is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
-    return message_id is not None and floor is not None and 0 <= rank(message_id) <= rank(floor)
-
-
-def _overlapped(after: str, floor: str) -> str:
-    """Return the id from which to ask: a little before the newest known one, and not before the first one."""
-    start = rank(after)
-    return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))
-
-
-def _is_final(error: CometChatException) -> bool:
-    """Return True if another question brings the same answer."""
-    return kind_of(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
-
-
-def _asked_from(stored: Stored) -> Optional[str]:
-    """Return the id to ask from so that a message comes again: it may have come when newer ones were known."""
-    number_of = rank(stored.message_id or "")
-    return stored.known_before if number_of < 1 else older(stored.known_before, str(number_of - 1))
+            if self._journal is None:
+                self._release(task.generation)
+        order = "go before them" if self._journal is None else "wait for them"
+        self._log.warning("Missed messages could not be fetched for %.0f s, live ones %s: %s", waited, order, error)

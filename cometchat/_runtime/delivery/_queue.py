@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import queue
 from collections import deque
-from typing import Any, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ..._protocol import Delivery
 from .._registry import CONNECTION, ListenerRegistry
@@ -33,11 +33,15 @@ class Stored(NamedTuple):
     :ivar message_id: None if the event has no id of its own (it changes an older message).
     :ivar known_before: the newest id that was known before this one.
     :ivar body: the message, if it cannot be fetched by its id.
+    :ivar uid: whose durable inbox it is for; None without one.
+    :ivar position: the id up to which all messages are handled once this one is.
     """
 
     message_id: Optional[str]
     known_before: Optional[str]
     body: Optional[dict[str, Any]] = None
+    uid: Optional[str] = None
+    position: Optional[str] = None
 
 
 class Event(NamedTuple):
@@ -161,9 +165,9 @@ class EventQueue:
             elif wakeup not in self._wanted_room:
                 self._wanted_room.append(wakeup)
 
-    def passed(self) -> Wakeup:
-        """Return an event that is set when all that waits now was delivered."""
-        marker = Wakeup()
+    def passed(self, marker: Optional[Wakeup] = None) -> Wakeup:
+        """Return an event that is set when all that waits now was delivered: the given one, or a new one."""
+        marker = Wakeup() if marker is None else marker
         with self._lock:
             self._keep(self._next_number(), marker)
         self._ring()
@@ -173,19 +177,16 @@ class EventQueue:
         """Discard the events of older generations. Returns the stored ones, oldest first."""
         with self._lock:
             self._oldest = self.generation
-            discarded: List[Stored] = []
-            kept: Deque[Tuple[int, _Kept]] = deque()
-            for number, item in self._kept:
-                if isinstance(item, Wakeup) or not self.is_discarded(item):
-                    kept.append((number, item))
-                elif item.stored is not None:
-                    self._forget_stored(item)
-                    discarded.append(item.stored)
-            self._kept = kept
+            discarded = self._discard(self.is_discarded)
             self._ephemeral = deque(event for event in self._ephemeral if not self.is_discarded(event))
             self._ephemeral_bytes = sum(event.size for event in self._ephemeral)
             self._registry.changes += 1  # the dispatcher looks again before it goes on to the next listener
         return discarded
+
+    def discard_messages(self) -> None:
+        """Discard the messages that have an id: the service is asked for them again."""
+        with self._lock:
+            self._discard(lambda event: event.stored is not None and event.stored.message_id is not None)
 
     def add_producer(self) -> None:
         """Keep the dispatcher running until :meth:`remove_producer`: a thread still posts results of its work."""
@@ -244,6 +245,19 @@ class EventQueue:
 
     def _keep(self, number: int, item: _Kept) -> None:
         self._kept.append((number, item))
+
+    def _discard(self, unwanted: Callable[[Event], bool]) -> List[Stored]:
+        """Discard events that wait, unless they are ephemeral. Returns the stored ones, oldest first."""
+        discarded: List[Stored] = []
+        kept: Deque[Tuple[int, _Kept]] = deque()
+        for number, item in self._kept:
+            if isinstance(item, Wakeup) or not unwanted(item):
+                kept.append((number, item))
+            elif item.stored is not None:
+                self._forget_stored(item)
+                discarded.append(item.stored)
+        self._kept = kept
+        return discarded
 
     def _take_ephemeral(self, before: Optional[int]) -> List[Event]:
         ephemeral = self._ephemeral

@@ -1,0 +1,127 @@
+"""What a catch-up works with: its own state, the live messages that wait for it, and the order of ids."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
+
+from ..._fields import number
+from ..._protocol import ErrorKind, Self, id_of, kind_of, older, rank
+from ...exceptions import CometChatException
+from .._threads import Wakeup
+from ._queue import Stored
+
+#: Number of messages asked for at once: the vendor's documented size of a page.
+PAGE = 100
+
+#: Maximum number of live messages that wait for a catch-up, and their maximum size in bytes. The service stores the
+#: others, and the catch-up asks for them too.
+HELD = 1000
+HELD_BYTES = 32 * 1024 * 1024
+
+#: Number of ids by which a catch-up asks back: a message with a lower id may have been stored, and not yet pushed, when
+#: the connection broke.
+OVERLAP = 50
+
+
+class History(Protocol):
+    """What the inbox needs of the account: the messages that the service stores, and who listens."""
+
+    @property
+    def me(self) -> Self:
+        """Who listens: messages that this connection has sent are not news."""
+
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        """How many requests the service takes in the current minute; None if unknown."""
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        """Return the messages after one, oldest first."""
+
+    def newest_message_id(self) -> str:
+        """Return the id of the newest message, or ``"0"`` if there is none."""
+
+    def message(self, message_id: str) -> Dict[str, Any]:
+        """Return one message as it is now."""
+
+    def renew(self) -> None:
+        """Renew a login that was refused."""
+
+
+class Held:
+    """Live messages that wait for a catch-up.
+
+    :ivar skipped: how many found no room since the last question.
+    """
+
+    def __init__(self) -> None:
+        self.messages: Deque[Tuple[Dict[str, Any], int]] = deque()
+        self.skipped = 0
+        self._bytes = 0
+
+    def add(self, body: Dict[str, Any], size: int) -> bool:
+        """Keep a message. Returns False if there is no room."""
+        if len(self.messages) >= HELD or self._bytes + size > HELD_BYTES:
+            return False
+        self.messages.append((body, size))
+        self._bytes += size
+        return True
+
+    def keep(self, wanted: Callable[[Dict[str, Any]], bool]) -> None:
+        """Drop the messages that are not wanted."""
+        self.messages = deque(entry for entry in self.messages if wanted(entry[0]))
+        self._bytes = sum(size for _, size in self.messages)
+
+
+class CatchUp:
+    """One catch-up, with its thread.
+
+    :ivar after: the newest known id; None if nothing is known, and only the newest id is asked for.
+    :ivar limit: number of messages asked for at once.
+    :ivar room: set when there may be room for a page, and when the catch-up is stopped.
+    :ivar continues: a connection has come and gone since; what came after the newest id is asked for too.
+    """
+
+    def __init__(self, generation: int, after: Optional[str]) -> None:
+        self.generation = generation
+        self.after = after
+        self.limit = PAGE
+        self.stopped = Wakeup()
+        self.room = Wakeup()
+        self.released = self.renewed = self.continues = False
+
+    def stop(self) -> None:
+        """End the catch-up's waits."""
+        self.stopped.set()
+        self.room.set()
+
+
+def own_id(body: Dict[str, Any]) -> Optional[str]:
+    """Return a live message's id; None if it changes an older message, whose id it bears."""
+    return None if number(body, "editedAt") or number(body, "deletedAt") else id_of(body)
+
+
+def changed_id(body: Dict[str, Any]) -> Optional[str]:
+    """Return the id of the older message that a live message changes; None if it changes none."""
+    return id_of(body) if own_id(body) is None else None
+
+
+def is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
+    return message_id is not None and floor is not None and 0 <= rank(message_id) <= rank(floor)
+
+
+def overlapped(after: str, floor: str) -> str:
+    """Return the id from which to ask: a little before the newest known one, and not before the first one."""
+    start = rank(after)
+    return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))
+
+
+def is_final(error: CometChatException) -> bool:
+    """Return True if another question brings the same answer."""
+    return kind_of(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
+
+
+def asked_from(stored: Stored) -> Optional[str]:
+    """Return the id to ask from so that a message comes again: it may have come when newer ones were known."""
+    number_of = rank(stored.message_id or "")
+    return stored.known_before if number_of < 1 else older(stored.known_before, str(number_of - 1))

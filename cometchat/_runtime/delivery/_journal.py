@@ -1,0 +1,162 @@
+"""The durable inbox's record of what the callbacks have handled; see :mod:`._inbox_store`.
+
+A file that can't be written stops no delivery. What could not be written is kept, and written with a later message: one
+warning says so. If the process is killed before that, the messages of that time are delivered again.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Callable, Dict, List, Optional, Protocol, Sequence, TypeVar
+
+from ..._log import ClientLog
+from ..._protocol import newer
+from ...exceptions import ERR_CLIENT_CLOSED, CometChatException
+from .._sqlite_file import Owner
+from ._inbox_store import Handled, Progress
+from ._queue import Stored
+
+T = TypeVar("T")
+
+#: Seconds between two attempts to write to a file that could not be written.
+RETRY = 1.0
+
+#: Maximum number of messages that wait to be recorded. The oldest ones are given up.
+MAX_WAITING = 20_000
+
+
+class Store(Protocol):
+    """What the journal needs of its file. Each method raises ``ERR_INBOX_STORE`` if the file can't be used."""
+
+    def hold(self, owner: Owner) -> bool:
+        """Take the owner's lock. Returns False if another client holds it."""
+
+    def load(self, owner: Owner, resource: str) -> Progress:
+        """Return where an owner's inbox stands."""
+
+    def start(self, owner: Owner, floor: str) -> None:
+        """Begin with the messages after ``floor``."""
+
+    def add(self, handled: Sequence[Handled]) -> None:
+        """Record messages, all or none of them."""
+
+    def close(self) -> None:
+        """Release the file and the lock."""
+
+
+class Journal:
+    """Records for one client. :meth:`handled` and :meth:`close` are the dispatcher's, the rest is the catch-up's.
+
+    :param app_id: of the client.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, store: Store, app_id: str, *, log: ClientLog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._store = store
+        self._app_id = app_id
+        self._log = log
+        self._clock = clock
+        self._waiting: List[Handled] = []
+        self._positions: Dict[Owner, str] = {}
+        self._retry_at: Optional[float] = None  # while the file can't be written
+        self._unreadable = self._waits_for_other = False
+
+    # --- the catch-up
+
+    def hold(self, uid: str) -> bool:
+        """Become the one client that handles the user's messages. Returns False if another one is that.
+
+        :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
+        """
+        if self._reading(lambda: self._store.hold(self._owner(uid))):
+            if self._waits_for_other:
+                self._waits_for_other = False
+                self._log.info("the other client has ended: this one delivers the messages of %s now", uid)
+            return True
+        if not self._waits_for_other:
+            self._waits_for_other = True
+            self._log.warning(
+                "Another client, of this process or another one, handles the messages of %s with the same inbox_path:"
+                " this one delivers none until that one ends. A bot that shall run twice needs a user or a file for"
+                " each.",
+                uid,
+            )
+        return False
+
+    def load(self, uid: str, resource: str) -> Progress:
+        """Return where the user's inbox stands. What could not be written counts.
+
+        :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
+        """
+        owner = self._owner(uid)
+        progress = self._reading(lambda: self._store.load(owner, resource))
+        waiting = [each for each in list(self._waiting) if each.owner == owner]
+        if waiting:
+            ids = (*progress.handled, *(each.message_id for each in waiting))
+            progress = progress._replace(position=newer(waiting[-1].position, progress.position), handled=ids)
+        if progress.position is not None:
+            self._positions[owner] = progress.position
+        return progress
+
+    def start(self, uid: str, floor: str) -> None:
+        """Begin with the messages after ``floor``: this user's first start with this file.
+
+        :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
+        """
+        self._reading(lambda: self._store.start(self._owner(uid), floor))
+
+    # --- the dispatcher
+
+    def handled(self, stored: Stored) -> None:
+        """Record a message whose callbacks have returned. Never raises."""
+        if stored.message_id is None or stored.position is None or stored.uid is None:
+            return  # a change of an older message, which can't be asked for again
+        owner = self._owner(stored.uid)
+        position = newer(stored.position, self._positions.get(owner)) or stored.position
+        self._positions[owner] = position
+        self._waiting.append(Handled(owner, stored.message_id, position))
+        if self._retry_at is None or self._clock() >= self._retry_at:
+            self._write()
+
+    def close(self) -> None:
+        """Write what waits, and release the file."""
+        if self._waiting:
+            self._write()
+        self._store.close()
+
+    def _write(self) -> None:
+        try:
+            self._store.add(self._waiting)
+        except CometChatException as error:
+            if self._retry_at is None:
+                self._log.warning(
+                    "The inbox can't record what is handled, and goes on without: if the process is killed before the"
+                    " file can be written again, messages since then are delivered again: %s",
+                    error,
+                )
+            self._retry_at = self._clock() + RETRY
+            del self._waiting[:-MAX_WAITING]
+            return
+        self._waiting = []
+        if self._retry_at is not None:
+            self._retry_at = None
+            self._log.info("the inbox can record again, and has recorded what waited")
+
+    def _owner(self, uid: str) -> Owner:
+        return Owner(self._app_id, uid.lower())
+
+    def _reading(self, step: Callable[[], T]) -> T:
+        """Do a step without which nothing can be delivered; log once if it fails."""
+        try:
+            result = step()
+        except CometChatException as error:
+            if not self._unreadable and error.code != ERR_CLIENT_CLOSED:
+                self._unreadable = True
+                self._log.error(
+                    "The inbox's file can't be used. Messages wait at the service until it can: %s", error
+                )
+            raise
+        self._unreadable = False
+        return result
