@@ -1,4 +1,4 @@
-"""The durable inbox, with real processes: ``kill -9``, drops and down times. ``COMETCHAT_SOAK=1`` runs the long form."""
+"""The durable inbox, with processes that are killed and connections that drop. ``COMETCHAT_SOAK=1``: the long form."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
-from typing import Iterator, List, Tuple
+from typing import Any, Callable, Iterator, List, Tuple
 
 import pytest
 
-from cometchat import Client, FileSessionStore
+from cometchat import BaseMessage, Client, FileSessionStore, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, OTHER_UID, UID
+from .conftest import DEADLINE, OTHER_UID, UID, Party
 
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 
@@ -163,3 +163,150 @@ def _has_begun(path: Path) -> bool:
             return connection.execute("SELECT count(*) FROM starts").fetchone()[0] == 1
         except sqlite3.OperationalError:  # the bot has not made the table yet
             return False
+
+
+# In one process.
+
+
+class Reader(MessageListener):
+    """Keeps what it hears. ``hook`` is called inside the callback."""
+
+    def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
+        self.heard: List[str] = []
+        self._hook = hook
+        self._changed = threading.Condition()
+
+    def on_text_message_received(self, message: TextMessage) -> None:
+        self._note(str(message.text))
+
+    def on_message_edited(self, message: BaseMessage) -> None:
+        self._note(f"edited {message.id}")
+
+    def on_message_deleted(self, message: BaseMessage) -> None:
+        self._note(f"deleted {message.id}")
+
+    def _note(self, what: str) -> None:
+        self._hook()
+        with self._changed:
+            self.heard.append(what)
+            self._changed.notify_all()
+
+    def wait_for(self, *heard: str) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.heard) >= len(heard), DEADLINE)
+            assert self.heard == list(heard)
+
+
+def listening(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **settings: Any) -> Client:
+    """A client that is connected, and delivers from the file."""
+    client = party.client(inbox_path=path, **settings)
+    client.add_message_listener("reader", reader)
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    return client
+
+
+def begun(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **settings: Any) -> Client:
+    """The same, once the file says where to begin."""
+    client = listening(party, sandbox, path, reader, **settings)
+    assert sandbox.wait_until(lambda: _has_begun(path), DEADLINE)
+    return client
+
+
+def send(sandbox: Sandbox, *texts: str) -> List[str]:
+    """Send to the bot. Returns the ids."""
+    return [str(sandbox.send_message(OTHER_UID, UID, text)["id"]) for text in texts]
+
+
+def test_a_logout_and_a_login(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """What came in between is delivered, also if another user was logged in with the same file."""
+    reader = Reader()
+    client = begun(party, sandbox, tmp_path / "inbox.db", reader)
+    send(sandbox, "one")
+    reader.wait_for("one")
+    client.logout()
+    send(sandbox, "two")
+    client.login("cometchat-uid-5", sandbox.auth_key)
+    client.connect(DEADLINE)
+    send(sandbox, "three")
+    client.login(UID, sandbox.auth_key)
+    client.connect(DEADLINE)
+    send(sandbox, "four")
+    reader.wait_for("one", "two", "three", "four")
+
+
+def test_a_callback_that_ends_its_client(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """The message counts as handled once the callback returns; the next client goes on after it."""
+    clients: List[Client] = []
+    first = Reader(lambda: clients[0].close())
+    clients.append(begun(party, sandbox, tmp_path / "inbox.db", first))
+    send(sandbox, "one", "two")
+    first.wait_for("one")
+    second = Reader()
+    listening(party, sandbox, tmp_path / "inbox.db", second)
+    second.wait_for("two")
+
+
+def test_two_clients_with_one_file(
+    sandbox: Sandbox, party: Party, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One of them delivers; the other one says that it waits, and goes on when the first one ends."""
+    one, two = Reader(), Reader()
+    first = begun(party, sandbox, tmp_path / "inbox.db", one)
+    listening(party, sandbox, tmp_path / "inbox.db", two)
+    send(sandbox, "one")
+    one.wait_for("one")
+    assert sandbox.wait_until(lambda: "this one delivers none" in caplog.text, DEADLINE)
+    first.close()
+    send(sandbox, "two")
+    two.wait_for("two")
+    one.wait_for("one")
+
+
+def test_edits_and_deletions_while_it_is_down(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """They have places of their own in the history. A message that was deleted is not delivered as new."""
+    first, second = Reader(), Reader()
+    client = begun(party, sandbox, tmp_path / "inbox.db", first)
+    (edited,) = send(sandbox, "one")
+    first.wait_for("one")
+    client.close()
+    (deleted,) = send(sandbox, "two")
+    sandbox.edit_message(edited, "other")
+    sandbox.delete_message(deleted)
+    listening(party, sandbox, tmp_path / "inbox.db", second)
+    send(sandbox, "three")
+    second.wait_for(f"deleted {deleted}", f"edited {edited}", f"deleted {deleted}", "three")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_the_child_of_a_fork_holds_nothing(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """Another client takes over when the parent's has ended, while the child lives."""
+    first, second = Reader(), Reader()
+    client = begun(party, sandbox, tmp_path / "inbox.db", first, connect_after_fork=False)
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write_end)
+        os.read(read_end, 1)  # until the parent closes the other end
+        os._exit(0)
+    try:
+        client.close()
+        send(sandbox, "one")
+        listening(party, sandbox, tmp_path / "inbox.db", second)
+        second.wait_for("one")
+    finally:
+        os.close(write_end)
+        os.close(read_end)
+        assert os.waitpid(child, 0)[1] == 0
+
+
+def test_a_bot_that_answers_itself_would_not_stop(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
+    """What an earlier process has sent is not delivered to the next one."""
+    first, second = Reader(), Reader()
+    client = begun(party, sandbox, tmp_path / "inbox.db", first)
+    client.send_message(TextMessage(text="own", receiver_id=OTHER_UID, receiver_type="user"))
+    client.close()
+    listening(party, sandbox, tmp_path / "inbox.db", second)
+    send(sandbox, "two")
+    second.wait_for("two")

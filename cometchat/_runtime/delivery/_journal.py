@@ -92,6 +92,7 @@ class Journal:
         """
         owner = self._owner(uid)
         progress = self._reading(lambda: self._store.load(owner, resource))
+        self._unreadable = False
         waiting = [each for each in list(self._waiting) if each.owner == owner]
         if waiting:
             ids = (*progress.handled, *(each.message_id for each in waiting))
@@ -150,7 +151,7 @@ class Journal:
     def _reading(self, step: Callable[[], T]) -> T:
         """Do a step without which nothing can be delivered; log once if it fails."""
         try:
-            result = step()
+            return step()
         except CometChatException as error:
             if not self._unreadable and error.code != ERR_CLIENT_CLOSED:
                 self._unreadable = True
@@ -158,5 +159,3 @@ class Journal:
                     "The inbox's file can't be used. Messages wait at the service until it can: %s", error
                 )
             raise
-        self._unreadable = False
-        return result

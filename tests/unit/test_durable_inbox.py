@@ -1,0 +1,755 @@
+"""The durable inbox: it records what the callbacks have handled, and the next process goes on from there."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence, Set
+
+import pytest
+
+from cometchat import AppSettings, CometChatException, ConnectionException, RateLimitException
+from cometchat._log import ClientLog
+from cometchat._protocol import Self
+from cometchat._runtime._registry import ListenerRegistry
+from cometchat._runtime._sqlite_file import Owner
+from cometchat._runtime._threads import Backoff, Wakeup
+from cometchat._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal, _inbox_store, _journal
+from cometchat._runtime.delivery._inbox import PATIENCE, TURN
+from cometchat._runtime.delivery._inbox_store import Handled, Progress
+
+DEADLINE = 10.0
+LOG = ClientLog(logging.getLogger("cometchat.messages"), lambda: "client 7, amy")
+ME = Owner("app", "amy")
+
+_numbers = itertools.count(1)
+
+
+def text_message(number: int, **more: Any) -> Dict[str, Any]:
+    data = {"text": f"text {number}", "resource": "other", **more.pop("data", {})}
+    return {"id": str(number), "category": "message", "type": "text", "sender": "u2", "data": data, **more}
+
+
+class FakeStore:
+    """The file, in memory. It outlives the process that a House stands for."""
+
+    def __init__(self) -> None:
+        self.rows: List[Handled] = []
+        self.floors: Dict[Owner, str] = {}
+        self.resources: Set[str] = set()
+        self.failures: Dict[str, int] = {}  # how often a method is to fail
+        self.held_by_other = 0
+        self.closed = 0
+
+    def _may_fail(self, method: str) -> None:
+        if self.failures.get(method):
+            self.failures[method] -= 1
+            raise CometChatException("ERR_INBOX_STORE", "the disk is full")
+
+    def hold(self, owner: Owner) -> bool:
+        self._may_fail("hold")
+        self.held_by_other -= self.held_by_other > 0
+        return not self.held_by_other
+
+    def load(self, owner: Owner, resource: str) -> Progress:
+        self._may_fail("load")
+        self.resources.add(resource)
+        rows = [row for row in self.rows if row.owner == owner]
+        floor = self.floors.get(owner)
+        position = rows[-1].position if rows else floor
+        return Progress(position, floor, tuple(row.message_id for row in rows), frozenset(self.resources))
+
+    def start(self, owner: Owner, floor: str) -> None:
+        self.floors[owner] = floor
+
+    def add(self, handled: Sequence[Handled]) -> None:
+        self._may_fail("add")
+        self.rows += handled
+
+    def close(self) -> None:
+        self.closed += 1
+
+    @property
+    def handled(self) -> List[int]:
+        return [int(row.message_id) for row in self.rows]
+
+    @property
+    def positions(self) -> List[int]:
+        return [int(row.position) for row in self.rows]
+
+
+class History:
+    """What the service stores. ``errors`` are raised first, one a question."""
+
+    def __init__(self, numbers: Sequence[int], uid: str, resource: str) -> None:
+        self.messages = [text_message(number) for number in numbers]
+        self.errors: List[Exception] = []
+        self.asked: List[str] = []
+        self.me = Self(resource, uid)
+        self.rate_limit_remaining: Optional[int] = None
+
+    def _ask(self, question: str) -> None:
+        self.asked.append(question)
+        if self.errors:
+            raise self.errors.pop(0)
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        self._ask(message_id)
+        return [message for message in list(self.messages) if int(message["id"]) > int(message_id)][:limit]
+
+    def newest_message_id(self) -> str:
+        self._ask("newest")
+        newest: str = self.messages[-1]["id"] if self.messages else "0"
+        return newest
+
+    def message(self, message_id: str) -> Dict[str, Any]:
+        raise ConnectionException("FAILED_TO_FETCH", "not asked for here")
+
+    def renew(self) -> None:
+        raise ConnectionException("FAILED_TO_FETCH", "not asked for here")
+
+
+class Listener:
+    """Keeps the numbers of the messages. ``hook`` is called inside the callback."""
+
+    def __init__(self, hook: Callable[[int], object] = lambda number: None) -> None:
+        self.numbers: List[int] = []
+        self._hook = hook
+        self._changed = threading.Condition()
+
+    def on_text_message_received(self, message: Any) -> None:
+        self._hook(int(message.id))
+        with self._changed:
+            self.numbers.append(int(message.id))
+            self._changed.notify_all()
+
+    def wait_for(self, *numbers: int) -> None:
+        """Wait until so many messages came, and compare."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self.numbers) >= len(numbers), DEADLINE)
+            assert self.numbers == list(numbers)
+
+
+class House:
+    """A process with a durable inbox: its queue, dispatcher and thread are real, its store and history are not."""
+
+    def __init__(
+        self, store: Any, *stored: int, uid: str = "amy", hook: Callable[[int], object] = lambda number: None
+    ) -> None:
+        self.number = next(_numbers)
+        self.store = store
+        self.history = History(stored, uid, f"resource-{self.number}")
+        self.registry = ListenerRegistry()
+        self.events = EventQueue(self.registry, 1000)
+        self.now = 0.0
+        self.waits: List[float] = []
+        self.journal = Journal(store, "app", log=LOG, clock=lambda: self.now)
+        self.inbox = Inbox(
+            self.registry,
+            self.events,
+            self.history,
+            journal=self.journal,
+            enabled=True,
+            name=f"test-missed-{self.number}",
+            client_name=lambda: "client 7, amy",
+            clock=lambda: self.now,
+            new_backoff=lambda: Backoff(jitter=lambda: 1.0),
+            wait=self._wait,
+        )
+        self.dispatcher = Dispatcher(
+            self.registry, self.events, f"test-dispatcher-{self.number}", lambda: "client 7, amy", inbox=self.inbox
+        )
+        self.listener = Listener(hook)
+        self.generation = self.events.advance()
+
+    def _wait(self, event: Wakeup, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+    def listen(self, listener_id: str = "id", listener: Optional[Listener] = None) -> None:
+        self.registry.add("message", listener_id, listener or self.listener)
+        self.inbox.listeners_changed()
+
+    def begin(self) -> None:
+        self.dispatcher.start()
+        self.inbox.begin(self.generation)
+
+    def up(self) -> None:
+        """Connect with a listener, and wait until nothing is missed."""
+        self.registry.add("message", "id", self.listener)
+        self.begin()
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for the end of the catch-up, then of the callbacks."""
+        for thread in threading.enumerate():
+            if thread.name == f"test-missed-{self.number}":
+                thread.join(DEADLINE)
+                assert not thread.is_alive()
+        assert self.events.passed().wait(DEADLINE)
+
+    def live(self, *numbers: int, store: bool = True, own: bool = False, **more: Any) -> None:
+        for number in numbers:
+            body = text_message(number, **more)
+            if store:
+                self.history.messages.append(body)
+            assert self.inbox.take(self.generation, body, own, 100)
+
+    def disconnect(self) -> None:
+        self.generation = self.events.advance()
+        self.inbox.discard_old()
+
+    def close(self) -> None:
+        self.disconnect()
+        self.dispatcher.close()
+        self.dispatcher.join(DEADLINE)
+
+
+@pytest.fixture
+def build() -> Iterator[Callable[..., House]]:
+    houses: List[House] = []
+
+    def make(*args: Any, **options: Any) -> House:
+        houses.append(House(*args, **options))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.close()
+
+
+Build = Callable[..., House]
+
+
+# What is delivered.
+
+
+def test_the_first_start_begins_with_the_newest_message(build: Build) -> None:
+    """The history before it is not delivered, not even the ids of the overlap."""
+    store = FakeStore()
+    house = build(store, *range(1, 41))
+    house.up()
+    house.live(41, 42)
+    house.settle()
+    house.listener.wait_for(41, 42)
+    assert (store.floors, store.handled, store.positions) == ({ME: "40"}, [41, 42], [41, 42])
+
+
+def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
+    """It came over the connection, and the newest id is its own: it is delivered, and so it would be after a kill."""
+    store = FakeStore()
+    house = build(store, 1, 2)
+    gate, ask = threading.Event(), house.history.newest_message_id
+
+    def newest() -> str:
+        assert gate.wait(DEADLINE)
+        return ask()
+
+    house.history.newest_message_id = newest  # type: ignore[method-assign]
+    house.listen()
+    house.begin()
+    house.live(3)
+    gate.set()
+    house.settle()
+    house.listener.wait_for(3)
+    assert store.floors == {ME: "2"}
+
+
+def test_the_next_process_goes_on(build: Build) -> None:
+    """It delivers what came in between, in order, before the live ones, and repeats nothing."""
+    store = FakeStore()
+    first = build(store, 1)
+    first.up()
+    first.live(2, 3)
+    first.settle()
+    second = build(store, *range(1, 300))
+    second.listen()
+    second.begin()
+    second.live(300)
+    second.settle()
+    second.listener.wait_for(*range(4, 301))
+
+
+def test_a_kill_repeats_only_the_message_in_progress(build: Build) -> None:
+    """While a callback runs, all messages before it are recorded, and it is not."""
+    store, seen = FakeStore(), []
+    house = build(store, 1, hook=lambda number: seen.append((number, list(store.handled))))
+    house.up()
+    house.live(2, 3, 4)
+    house.settle()
+    assert seen == [(2, []), (3, [2]), (4, [2, 3])]
+
+
+def test_a_message_of_a_lower_id_that_comes_late(build: Build) -> None:
+    """It was not handled, so the next process delivers it; those around it are not repeated."""
+    store = FakeStore()
+    first = build(store, 1)
+    first.up()
+    first.live(5, 7, 6)
+    first.settle()
+    assert (store.handled, store.positions) == ([5, 7, 6], [5, 7, 7])
+    second = build(store, 1, 4, 5, 6, 7, 8)
+    second.up()
+    second.listener.wait_for(4, 8)
+
+
+def test_a_callback_that_raises_has_handled_its_message(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """A message that always raises would stop the bot for ever."""
+    store = FakeStore()
+
+    def fail(number: int) -> None:
+        raise ValueError("of the callback")
+
+    house = build(store, 1, hook=fail)
+    house.up()
+    house.live(2)
+    house.settle()
+    assert store.handled == [2]
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+
+
+def test_it_is_recorded_after_the_last_of_several_listeners(build: Build) -> None:
+    """Each of them has heard it by then."""
+    store, seen = FakeStore(), []
+    house = build(store, 1)
+    second = Listener(lambda number: seen.append((list(house.listener.numbers), list(store.handled))))
+    house.registry.add("message", "second", second)
+    house.registry.add("message", "id", house.listener)
+    house.up()
+    house.live(2)
+    house.settle()
+    assert (second.numbers, house.listener.numbers, store.handled) == ([2], [2], [2])
+    assert [handled for _, handled in seen] == [[]]
+
+
+def test_an_edit_is_a_change_and_moves_no_position(build: Build) -> None:
+    """It has no id of its own."""
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    house.live(2)
+    house.live(2, store=False, editedAt=5)
+    house.settle()
+    assert store.handled == [2]
+
+
+# Listeners that come and go.
+
+
+def test_messages_wait_for_the_first_listener(build: Build) -> None:
+    """A client that is connected before it has a listener skips nothing."""
+    store = FakeStore()
+    store.floors[ME] = "3"
+    house = build(store, 3, 4)
+    house.begin()
+    house.live(5, 6)
+    house.settle()
+    assert store.rows == []
+    house.listen()
+    house.settle()
+    house.listener.wait_for(4, 5, 6)
+
+
+def test_a_queue_that_outlives_its_listener(build: Build) -> None:
+    """What no callback has handled waits for the next listener, in order."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house = build(store, 1, hook=hold)
+    house.up()
+    house.live(2, 3, 4)
+    assert reached.wait(DEADLINE)
+    house.registry.remove("message", "id")
+    gate.set()
+    house.settle()
+    assert store.handled == [2]
+    other = Listener()
+    house.listen("other", other)
+    house.live(5)
+    house.settle()
+    other.wait_for(3, 4, 5)
+
+
+def test_a_listener_in_the_place_of_another(build: Build) -> None:
+    """What was queued for the first one goes to the second."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house = build(store, 1, hook=hold)
+    house.up()
+    house.live(2, 3, 4)
+    assert reached.wait(DEADLINE)
+    other = Listener()
+    house.listen("id", other)
+    gate.set()
+    house.settle()
+    other.wait_for(3, 4)
+    assert store.handled == [2, 3, 4]
+
+
+# Disconnects and logins.
+
+
+def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
+    """The position does not pass what was discarded, and the next connection delivers it."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house = build(store, 1, hook=hold)
+    house.up()
+    house.live(2, 3, 4)
+    assert reached.wait(DEADLINE)
+    house.disconnect()
+    gate.set()
+    house.settle()
+    assert store.positions == [2]
+    house.begin()
+    house.settle()
+    house.listener.wait_for(2, 3, 4)
+
+
+def test_a_login_waits_for_the_callback_of_the_one_before(build: Build) -> None:
+    """The message in it is recorded before the file is read, so that it is not delivered twice."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house = build(store, 1, hook=hold)
+    house.up()
+    house.live(2)
+    assert reached.wait(DEADLINE)
+    house.disconnect()
+    house.inbox.forget()  # a logout, and a login of the same user
+    house.begin()
+    gate.set()
+    house.settle()
+    house.live(3)
+    house.settle()
+    house.listener.wait_for(2, 3)
+
+
+def test_each_user_has_a_position(build: Build) -> None:
+    """Another user's first start begins with the newest message."""
+    store = FakeStore()
+    build(store, 1).up()
+    bob = build(store, 1, 2, 3, uid="Bob")
+    bob.up()
+    amy = build(store, 1, 2, 3)
+    amy.up()
+    assert store.floors == {ME: "1", Owner("app", "bob"): "3"}
+    assert (bob.listener.numbers, amy.listener.numbers) == ([], [2, 3])
+
+
+def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> None:
+    """The bot's answers are in the history, under the name of a connection that has ended."""
+    store = FakeStore()
+    first = build(store, 1)
+    first.up()
+    second = build(store, 1)
+    answer = text_message(2, data={"resource": first.history.me.resource})
+    elsewhere = text_message(3, sender="amy", data={"resource": "a phone"})
+    second.history.messages += [answer, elsewhere]
+    second.up()
+    second.listener.wait_for(3)
+    assert store.positions == [2, 3]
+
+
+def test_own_messages_move_the_position(build: Build) -> None:
+    """A bot that only sends does not ask for all of it at the next start."""
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    house.live(2, own=True)
+    house.settle()
+    assert (store.positions, house.listener.numbers, house.inbox.fetched) == ([2], [], 0)
+
+
+# Failures.
+
+
+def test_a_full_disk_stops_no_delivery(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning; no attempt for RETRY seconds; then all that waited is written at once."""
+    caplog.set_level(logging.INFO, "cometchat.messages")
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    store.failures["add"] = 2
+    house.live(2, 3)
+    house.settle()
+    assert (store.handled, store.failures["add"]) == ([], 1)
+    house.now += _journal.RETRY
+    house.live(4)
+    house.settle()
+    assert (store.handled, store.failures["add"]) == ([], 0)
+    house.now += _journal.RETRY
+    house.live(5)
+    house.settle()
+    house.listener.wait_for(2, 3, 4, 5)
+    assert store.handled == [2, 3, 4, 5]
+    levels = [record.levelname for record in caplog.records if "record" in record.getMessage()]
+    assert levels == ["WARNING", "INFO"]
+
+
+def test_what_could_not_be_written_counts_in_the_process(build: Build) -> None:
+    """A new login in the same process repeats nothing; and close() tries once more."""
+    store = FakeStore()
+    house = build(store, 1)
+    house.up()
+    store.failures["add"] = 1
+    house.live(2)
+    house.settle()
+    house.inbox.forget()
+    house.begin()
+    house.settle()
+    house.live(3)
+    house.settle()
+    house.listener.wait_for(2, 3)
+    house.close()
+    assert (store.handled, store.closed) == ([2, 3], 1)
+
+
+@pytest.mark.parametrize("method", ["hold", "load"])
+def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixture, method: str) -> None:
+    """Messages wait, one error says so, and they are delivered once the file can be read."""
+    store = FakeStore()
+    store.floors[ME], store.failures[method] = "1", 3
+    house = build(store, 1, 2)
+    house.up()
+    house.listener.wait_for(2)
+    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    assert len(house.waits) == 3
+
+
+def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """One warning that says what to do; it is tried again, and goes on when the other one has ended."""
+    store = FakeStore()
+    store.floors[ME], store.held_by_other = "1", 4
+    house = build(store, 1, 2)
+    house.up()
+    house.listener.wait_for(2)
+    assert house.waits == [TURN] * 3
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and "this one delivers none" in record.getMessage()
+
+
+def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    """However long the history is away: one warning says so after a while."""
+    store = FakeStore()
+    store.floors[ME] = "1"
+    house = build(store, 1, 2)
+    house.history.errors = [ConnectionException("FAILED_TO_FETCH", "away")] * 9
+    house.listen()
+    house.begin()
+    house.live(3, store=False)
+    house.settle()
+    assert house.now > PATIENCE
+    house.listener.wait_for(2, 3)
+    assert [record.getMessage().partition(": ")[0][-13:] for record in caplog.records] == ["wait for them"]
+
+
+def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
+    """Live messages go on. The next process asks for what was refused, and repeats nothing."""
+    store = FakeStore()
+    store.floors[ME] = "1"
+    first = build(store, 1, 2)
+    first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
+    first.up()
+    first.live(3, 4)
+    first.settle()
+    first.listener.wait_for(3, 4)
+    assert store.positions == [1, 1]
+    second = build(store, 1, 2, 3, 4, 5)
+    second.up()
+    second.listener.wait_for(2, 5)
+
+
+def test_a_refused_first_start(build: Build) -> None:
+    """Live messages are all there is, and the next process goes on after them."""
+    store = FakeStore()
+    first = build(store, 1)
+    first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
+    first.up()
+    first.live(2)
+    first.settle()
+    first.listener.wait_for(2)
+    second = build(store, 1, 2, 3)
+    second.up()
+    second.listener.wait_for(3)
+
+
+def test_a_rate_limit_at_the_start(build: Build) -> None:
+    """It is waited for as long as the service asks."""
+    store = FakeStore()
+    house = build(store, 1)
+    error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slower")
+    error.retry_after = 7.0
+    house.history.errors = [error]
+    house.up()
+    assert house.waits[0] >= 7.0 and store.floors == {ME: "1"}
+
+
+def test_the_file_is_released_by_the_last_callback(build: Build) -> None:
+    """Not before: another process would deliver the message that is in progress."""
+    store, gate, reached = FakeStore(), threading.Event(), threading.Event()
+
+    def hold(number: int) -> None:
+        reached.set()
+        assert gate.wait(DEADLINE)
+
+    house = build(store, 1, hook=hold)
+    house.up()
+    house.live(2)
+    assert reached.wait(DEADLINE)
+    house.dispatcher.close()
+    assert store.closed == 0
+    gate.set()
+    house.dispatcher.join(DEADLINE)
+    assert (store.handled, store.closed) == ([2], 1)
+
+
+def test_a_client_that_never_ran_releases_the_file(build: Build) -> None:
+    """Its dispatcher has no thread that could."""
+    store = FakeStore()
+    build(store).dispatcher.close()
+    assert store.closed == 1
+
+
+# The file.
+
+
+def test_the_file_keeps_its_progress(tmp_path: Path) -> None:
+    """What one connection has written is there for the next one."""
+    path = str(tmp_path / "new folder" / "inbox.db")
+    with closing(InboxStore(path, log=LOG)) as store:
+        assert store.load(ME, "one") == Progress(None, None, (), frozenset({"one"}))
+        store.start(ME, "7")
+        assert store.load(ME, "one") == Progress("7", "7", (), frozenset({"one"}))
+        store.add([Handled(ME, "9", "9")])
+        store.add([Handled(ME, "8", "9"), Handled(Owner("app", "bob"), "20", "20")])
+    with closing(InboxStore(path, log=LOG)) as store:
+        assert store.load(ME, "two") == Progress("9", "7", ("9", "8"), frozenset({"one", "two"}))
+        assert store.load(Owner("other app", "amy"), "two").position is None
+
+
+def test_a_message_is_recorded_without_its_process(tmp_path: Path) -> None:
+    """Another connection sees it at once: a kill -9 of the writer loses nothing."""
+    path = str(tmp_path / "inbox.db")
+    with closing(InboxStore(path, log=LOG)) as store, closing(InboxStore(path, log=LOG)) as other:
+        store.add([Handled(ME, "9", "9")])
+        assert other.load(ME, "two").position == "9"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="other systems have other rights")
+def test_the_file_is_private(tmp_path: Path) -> None:
+    """0600 for all that is there, 0700 for a new folder."""
+    folder = tmp_path / "new"
+    with closing(InboxStore(str(folder / "inbox.db"), log=LOG)) as store:
+        assert store.hold(ME)
+        modes = {stat.S_IMODE(each.stat().st_mode) for each in folder.iterdir()}
+        assert (modes, stat.S_IMODE(folder.stat().st_mode), len(list(folder.iterdir()))) == ({0o600}, 0o700, 5)
+
+
+def test_one_client_holds_an_owner(tmp_path: Path) -> None:
+    """The other one gets it after close(); another owner is free."""
+    path = str(tmp_path / "inbox.db")
+    bob = Owner("app", "bob")
+    with closing(InboxStore(path, log=LOG)) as one, closing(InboxStore(path, log=LOG)) as two:
+        assert one.hold(ME) and one.hold(ME)
+        assert not two.hold(ME) and two.hold(bob)
+        assert one.hold(ME) and not one.hold(bob)  # it has released its own for that
+        assert two.hold(ME)
+        two.close()
+        assert one.hold(ME)
+
+
+def test_a_closed_file_holds_nothing(tmp_path: Path) -> None:
+    """A catch-up that comes late gets ERR_CLIENT_CLOSED."""
+    store = InboxStore(str(tmp_path / "inbox.db"), log=LOG)
+    assert store.hold(ME)
+    store.close()
+    with pytest.raises(CometChatException) as caught:
+        store.hold(ME)
+    assert caught.value.code == "ERR_CLIENT_CLOSED"
+    with closing(InboxStore(str(tmp_path / "inbox.db"), log=LOG)) as other:
+        assert other.hold(ME)
+
+
+def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file does not grow for ever, and the newest rows and names stay."""
+    monkeypatch.setattr(_inbox_store, "_KEPT", 10)
+    monkeypatch.setattr(_inbox_store, "_PRUNE", 5)
+    monkeypatch.setattr(_inbox_store, "_RESOURCES", 3)
+    path = tmp_path / "inbox.db"
+    with closing(InboxStore(str(path), log=LOG)) as store:
+        for number in range(1, 41):
+            store.add([Handled(ME, str(number), str(number))])
+            progress = store.load(ME, f"resource {number}")
+        assert progress.resources == {"resource 38", "resource 39", "resource 40"}
+        assert progress.handled == tuple(map(str, range(31, 41)))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT count(*) FROM handled").fetchone() == (10,)
+        assert connection.execute("SELECT count(*) FROM resources").fetchone() == (3,)
+
+
+def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+    """ERR_INBOX_STORE, with its path; it is left as it is."""
+    path = tmp_path / "inbox.db"
+    path.write_text("not a database, but long enough to be looked at" * 20)
+    before = path.read_bytes()
+    with closing(InboxStore(str(path), log=LOG)) as store, pytest.raises(CometChatException) as caught:
+        store.load(ME, "one")
+    assert caught.value.code == "ERR_INBOX_STORE" and str(path) in caught.value.message
+    assert path.read_bytes() == before
+
+
+def test_a_locked_file_is_waited_for_briefly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks wait that long at most: ERR_INBOX_STORE."""
+    monkeypatch.setattr(_inbox_store, "_BUSY", 0.01)
+    path = tmp_path / "inbox.db"
+    with closing(InboxStore(str(path), log=LOG)) as store:
+        store.start(ME, "1")
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(CometChatException) as caught:
+                store.add([Handled(ME, "2", "2")])
+            other.execute("ROLLBACK")
+        assert caught.value.code == "ERR_INBOX_STORE" and "locked" in caught.value.message
+        store.add([Handled(ME, "2", "2")])
+
+
+# The setting.
+
+
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        ({"fetch_missed_messages": False}, "fetch_missed_messages"),
+        ({"outbox_path": "link.db"}, "another file"),
+    ],
+)
+def test_settings_that_contradict_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: Dict[str, Any], expected: str
+) -> None:
+    """INVALID_INBOX_PATH says which. A link to the same file is the same file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link.db").symlink_to(tmp_path / "inbox.db")
+    with pytest.raises(CometChatException) as caught:
+        AppSettings(region="us", inbox_path="inbox.db", **more)
+    assert caught.value.code == "INVALID_INBOX_PATH" and expected in caught.value.message
