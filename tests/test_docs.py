@@ -159,6 +159,34 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
     assert answered["data"]["text"] == "There are 1 messages before this one"
 
 
+def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The program of docs/inbox.rst answers what came before its second start, and each message once."""
+    monkeypatch.chdir(tmp_path)
+    texts: List[str] = []
+
+    def answers() -> List[str]:
+        return [message["data"]["text"] for message in sandbox.messages if message["sender"] == ME]
+
+    def wait() -> None:
+        client = names["client"]
+        client.connect(10)
+        if not texts:
+            assert sandbox.wait_until(lambda: client._core.inbox._floor is not None, 10)
+        texts.append(f"during {len(texts)}")
+        sandbox.send_message(OTHER, ME, texts[-1])
+        assert sandbox.wait_until(lambda: len(answers()) == len(texts), 10)
+        assert client.outbox.flush(10)
+
+    names: Dict[str, Any] = {"sandbox": sandbox, "wait": wait}
+    text = program("inbox.rst", **{'region="us"': "admin_host=sandbox.url, client_host=sandbox.url"})
+    exec(text, names)
+    texts.append("between")
+    sandbox.send_message(OTHER, ME, "between")
+    exec(text, names)
+    assert texts == ["during 0", "between", "during 2"]
+    assert answers() == [f"You said {each}" for each in texts]
+
+
 def test_the_program_of_the_outbox(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

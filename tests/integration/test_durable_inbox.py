@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,6 +16,7 @@ from cometchat import BaseMessage, Client, FileSessionStore, MessageListener, Te
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party
+from .inbox_bot import has_begun
 
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 
@@ -52,7 +51,7 @@ class Bot:
             if word == "run":
                 runs.append([])
             elif word == "begin":
-                runs[-1].append(int(number))
+                runs[-1].append(int(number.split()[0]))
         return runs
 
 
@@ -138,7 +137,7 @@ def test_a_bot_through_kills_and_drops(sandbox: Sandbox, tmp_path: Path) -> None
     bot = Bot(sandbox, tmp_path)
     dropped: List[int] = []
     first = bot.start()  # it learns where to begin
-    assert sandbox.wait_until(lambda: _has_begun(tmp_path / "inbox.db"), DEADLINE)
+    assert sandbox.wait_until(lambda: has_begun(tmp_path / "inbox.db"), DEADLINE)
     with Background(messages(sandbox)), Background(drops(sandbox, dropped)):
         first.kill()
         first.wait(DEADLINE)
@@ -153,16 +152,6 @@ def test_a_bot_through_kills_and_drops(sandbox: Sandbox, tmp_path: Path) -> None
     assert repeats <= kills + 1
     assert done
     assert answers(sandbox) == [f"re {number}" for number in range(COUNT)]
-
-
-def _has_begun(path: Path) -> bool:
-    if not path.exists():
-        return False
-    with contextlib.closing(sqlite3.connect(path, timeout=DEADLINE)) as connection:
-        try:
-            return connection.execute("SELECT count(*) FROM starts").fetchone()[0] == 1
-        except sqlite3.OperationalError:  # the bot has not made the table yet
-            return False
 
 
 # In one process.
@@ -209,7 +198,7 @@ def listening(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **sett
 def begun(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **settings: Any) -> Client:
     """The same, once the file says where to begin."""
     client = listening(party, sandbox, path, reader, **settings)
-    assert sandbox.wait_until(lambda: _has_begun(path), DEADLINE)
+    assert sandbox.wait_until(lambda: has_begun(path), DEADLINE)
     return client
 
 

@@ -734,6 +734,27 @@ def test_a_locked_file_is_waited_for_briefly(tmp_path: Path, monkeypatch: pytest
         store.add([Handled(ME, "2", "2")])
 
 
+@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+def test_a_file_that_is_removed_while_it_is_used(
+    build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One warning; the next message is recorded in a new file, and the next process goes on after it."""
+    path = tmp_path / "new" / "inbox.db"
+    first = build(InboxStore(str(path), log=LOG), 1)
+    first.up()
+    first.live(2)
+    first.settle()
+    for file in path.parent.iterdir():
+        file.unlink()
+    first.live(3)
+    first.settle()
+    first.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    second = build(InboxStore(str(path), log=LOG), 1, 2, 3, 4)
+    second.up()
+    second.listener.wait_for(4)
+
+
 # The setting.
 
 
