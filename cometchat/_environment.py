@@ -45,6 +45,7 @@ VARIABLES: Dict[str, Variable] = {
     "SUBSCRIPTION_TYPE": Variable("subscription_type", str),
     "ROLES": Variable("roles", _names),
     "SESSION_PATH": Variable("session_store", FileSessionStore),
+    "INBOX_PATH": Variable("inbox_path", str),
     "OUTBOX_PATH": Variable("outbox_path", str),
 }
 

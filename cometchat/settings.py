@@ -194,8 +194,8 @@ class AppSettings:
 
         ``COMETCHAT_REGION``, ``_ADMIN_HOST``, ``_CLIENT_HOST``, ``_CA_CERTS``, ``_CONNECT_TIMEOUT``, ``_AUTH_TIMEOUT``,
         ``_PING_INTERVAL`` and ``_PONG_TIMEOUT`` (seconds) are those that the command line reads too. Programs alone
-        read ``COMETCHAT_SUBSCRIPTION_TYPE``, ``_ROLES`` (names with commas between them), ``_OUTBOX_PATH``, and
-        ``_SESSION_PATH``: the file of a :class:`FileSessionStore`.
+        read ``COMETCHAT_SUBSCRIPTION_TYPE``, ``_ROLES`` (names with commas between them), ``_INBOX_PATH``,
+        ``_OUTBOX_PATH``, and ``_SESSION_PATH``: the file of a :class:`FileSessionStore`.
 
         ::
 

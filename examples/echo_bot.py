@@ -7,8 +7,9 @@ COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY say who
     python examples/play.py examples/echo_bot.py Hello
 
 An answer's muid is made from the message's id: however often the bot is killed and repeats itself, the service stores
-the answer once. COMETCHAT_OUTBOX_PATH names a file that keeps the answers until the service has taken them. The user's
-own messages, from another device, get no answer.
+the answer once. COMETCHAT_INBOX_PATH names a file that records what was answered, so that a bot that starts again first
+answers what came in between. COMETCHAT_OUTBOX_PATH names one that keeps the answers until the service has taken them.
+The user's own messages, from another device, get no answer.
 """
 
 import os

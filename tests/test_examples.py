@@ -198,6 +198,23 @@ def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> Non
     assert sandbox.messages[-1]["muid"] == f"echo-{asked['id']}"
 
 
+def test_echo_bot_answers_what_came_while_it_was_down(  # type: ignore[no-untyped-def]
+    start, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """With COMETCHAT_INBOX_PATH a killed bot goes on where it was, and answers nothing twice."""
+    files = {f"COMETCHAT_{name}_PATH": str(tmp_path / f"{name.lower()}.db") for name in ("INBOX", "OUTBOX")}
+    bot = start("echo_bot.py", **files)
+    assert sandbox.wait_until(lambda: any(each.path == "/messages" for each in sandbox.requests), DEADLINE)
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "one")
+    assert sandbox.wait_until(lambda: len(answers(sandbox)) == 1, DEADLINE)
+    bot.kill()
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "two")
+    start("echo_bot.py", **files)
+    sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", "three")
+    assert sandbox.wait_until(lambda: len(answers(sandbox)) >= 3, DEADLINE), answers(sandbox)
+    assert [text for _, text in answers(sandbox)] == ["one", "two", "three"]
+
+
 def test_command_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
     """Its commands, a file that it sends, one that it gets, and a service that refuses."""
     bot = start("command_bot.py")

@@ -35,6 +35,7 @@ def test_each_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         "SUBSCRIPTION_TYPE": "ROLES",
         "ROLES": "teacher, pupil,",
         "SESSION_PATH": str(tmp_path / "session.json"),
+        "INBOX_PATH": str(tmp_path / "inbox.db"),
         "OUTBOX_PATH": str(tmp_path / "outbox.db"),
     }
     assert set(given) == set(VARIABLES)
@@ -57,6 +58,7 @@ def test_each_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
         subscription_type="ROLES",
         roles=["teacher", "pupil"],
         session_store=store,
+        inbox_path=tmp_path / "inbox.db",
         outbox_path=tmp_path / "outbox.db",
     )
     assert settings == expected
