@@ -28,6 +28,7 @@ FLOORS: Dict[str, float] = {
     "_log": 0,
     "_fork": 0.01,
     "_fork_marks": 0.01,
+    "_turns": 0.02,
     "_paths": 0.1,
     "models": 0.1,
     "listeners": 0.2,

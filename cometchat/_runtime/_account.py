@@ -49,6 +49,7 @@ from ..version import __version__
 from . import _arguments as arguments
 from ._redaction import Secrets
 from ._session import LONGEST_TOKEN, Session, is_token, is_uid
+from ._shared_settings import SETTINGS
 
 logger = logging.getLogger("cometchat.session")
 
@@ -95,6 +96,7 @@ class Account:
     :param number: of the client, for log records.
     :param token_died: ends the login of a session whose token the service does not know any more. Returns False if that
         is not the login.
+    :param clock: monotonic seconds.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
     """
@@ -109,6 +111,7 @@ class Account:
         lock: threading.RLock,
         number: int,
         token_died: Callable[[Session, CometChatException], bool] = lambda session, error: False,
+        clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
         new_uuid: Callable[[], object] = uuid.uuid4,
     ) -> None:
@@ -116,6 +119,7 @@ class Account:
         self._settings = settings
         self._rest = rest
         self._store = store
+        self._clock = clock
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
         # Where the login is. Its answer says where all other calls go.
@@ -309,11 +313,29 @@ class Account:
 
         :param refreshes: whether to replace a refused token. The handshake does that itself.
         """
-        session = self.require()
-        data = self._call_as(session, "GET", f"{self.endpoints.client}/settings", refreshes=refreshes)
+        session, base, asked_at = self.require(), self.endpoints.client, self._clock()
+        data = self._call_as(session, "GET", f"{base}/settings", refreshes=refreshes)
         inner = data.get("settings")
         settings = inner if isinstance(inner, dict) else data
+        SETTINGS.put(self._app_id, base, asked_at, settings)
         self._warn_of_hosts(settings)
+        self._use_settings(session, settings)
+
+    def share_settings(self, since: Optional[float]) -> bool:
+        """Use the settings that another client of this process has asked for.
+
+        :param since: monotonic seconds; older ones do not count. None: none count.
+        :returns: whether there were some.
+        """
+        session = self.session
+        if since is None or session is None:
+            return False
+        settings = SETTINGS.get(self._app_id, self.endpoints.client, since)
+        if settings is not None:
+            self._use_settings(session, settings)
+        return settings is not None
+
+    def _use_settings(self, session: Session, settings: Mapping[str, Any]) -> None:
         with self.lock:
             if self.session is not None and self._is_current(session):
                 # Into the login as it is now: a renewal may have ended while the call was under way.

@@ -17,6 +17,7 @@ from typing import Callable, Dict, List, Optional, Tuple
 from .. import _fork
 from .._log import SafeLog
 from .._transport import Address, LookUp, look_up
+from .._turns import TURNS
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 
@@ -69,11 +70,14 @@ class AddressBook(_fork.ForkSafeDefaults):
             known = self._known.get(key)
         look = None if known is None else self._begin(key)
         if known is None or look is None:
-            found = self._look_up(host, port)
+            with TURNS.lent():
+                found = self._look_up(host, port)
             self._keep(key, found)
             return found
         # A lookup that hangs already is not waited for as long again.
-        if look.done.wait(max(0.0, look.began + PATIENCE - self._clock())):
+        with TURNS.lent():
+            is_done = look.done.wait(max(0.0, look.began + PATIENCE - self._clock()))
+        if is_done:
             if look.error is None:
                 return look.found
             if not _is_passing(look.error):

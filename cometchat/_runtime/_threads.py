@@ -12,6 +12,7 @@ import time
 from typing import Callable, Optional
 
 from .._log import ClientLog
+from .._turns import TURNS
 from ..exceptions import ERR_INTERNAL, exception_for
 
 logger = logging.getLogger("cometchat.client")
@@ -78,7 +79,11 @@ class Wakeup:
         end = None if timeout is None else self._clock() + timeout
         while not self._is_set:
             left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
-            if not self._gate.acquire(timeout=left):
+            had_turn = TURNS.give_back()
+            passed = self._gate.acquire(timeout=left)
+            if had_turn:
+                TURNS.take()
+            if not passed:
                 return self._is_set
             if self.is_set():
                 self._open()

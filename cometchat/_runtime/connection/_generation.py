@@ -32,6 +32,7 @@ class Generation:
     :param lock: the client's lock. It guards the heartbeat and the ping waiters.
     :ivar wake: ends the wait between two attempts.
     :ivar settings_known: set when no request for the settings is under way.
+    :ivar lost_at: monotonic seconds of the newest loss; None if no connection of this generation was lost.
     :ivar refresh_at: monotonic seconds of the next request for the settings; None if there is none.
     :ivar jwt_suspect: the last attempt broke off while it waited for the answer to ``auth``: the jwt may be why.
     :ivar jwt_is_fresh: the jwt was fetched for this attempt.
@@ -48,6 +49,7 @@ class Generation:
         self.socket: Optional[Socket] = None
         self.credentials: Optional[Credentials] = None
         self.heartbeat: Optional[Heartbeat] = None
+        self.lost_at: Optional[float] = None
         self.refresh_at: Optional[float] = None
         self.jwt_suspect = False
         self.jwt_is_fresh = False

@@ -14,6 +14,7 @@ from typing import Any, Callable, Dict, Optional
 from ..._log import ClientLog
 from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
 from ..._transport import SocketFactory, drop_frames
+from ..._turns import TURNS
 from ...exceptions import (
     ERR_INSECURE_SOCKET,
     ERR_INTERNAL,
@@ -132,6 +133,7 @@ class ConnectionThread:
             self._state.fail(generation, _unexpected(cause, "connecting"))
             raise
         finally:
+            TURNS.give_back()
             self._release(generation)
             if self._sharing is not None and not self._state.is_current(generation):
                 self._sharing.leave(generation.number)
@@ -143,12 +145,18 @@ class ConnectionThread:
             step = None if phase is None else self._steps.get(phase)
             if step is None:
                 return
+            if phase in UP:
+                TURNS.give_back()
+            elif retry_state.attempt_number > 1 or generation.lost_at is not None:
+                TURNS.take()  # after a failure: a thousand others may reconnect in this moment
             try:
                 if not step(generation):
                     return
             except CometChatException as error:
+                TURNS.take()
                 self._failed(generation, retry_state, error)
             except BaseException as cause:
+                TURNS.take()
                 # A mistake of this SDK, or of a callable that it was given (SystemExit too): reported, and survived.
                 assert phase is not None
                 self._log.exception("Unexpected error while %s", phase.value)
@@ -166,7 +174,7 @@ class ConnectionThread:
         if not self._state.is_current(generation):  # it ended before there was a socket to interrupt
             return False
         self._handshake.open(socket, credentials)
-        if self._account.take_new_settings():
+        if self._account.take_new_settings() or self._account.share_settings(generation.lost_at):
             generation.settings_known.set()
         else:
             self._refresh_settings(generation)
@@ -259,6 +267,7 @@ class ConnectionThread:
         self._publish(error)
         self._warn_operator(generation, error)
         if signal is Signal.LOST:
+            generation.lost_at = self._clock()
             self._inbox.lost()
         elif phase is Phase.OPENING and retry_state.attempt_number % _ASK_AGAIN == 0:
             self._refresh_settings(generation)

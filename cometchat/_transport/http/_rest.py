@@ -18,6 +18,7 @@ import requests
 import requests.adapters
 
 from ..._log import SafeLog
+from ..._turns import TURNS
 from ...exceptions import (
     ERR_BAD_RESPONSE,
     ERR_PRESIGNED_URL_EXPIRED,
@@ -211,7 +212,8 @@ class RequestsRest:
         else:
             request = _Request(method, url, headers, _encode(body), _is_repeatable(method, url, body), timeout)
         host = _host(url)
-        status, answered, payload = self._fetch(request, host)
+        with TURNS.lent():
+            status, answered, payload = self._fetch(request, host)
         remaining = answered.get("x-rate-limit-remaining", "").strip()
         if remaining.isascii() and remaining.isdigit():
             self.rate_limit_remaining = int(remaining[:9])

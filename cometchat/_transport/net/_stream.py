@@ -22,6 +22,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
+from ..._turns import TURNS
 from ._tls import tls_ended
 
 T = TypeVar("T")
@@ -364,7 +365,11 @@ def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional
         poller.register(descriptor, select.POLLOUT)
     # Rounded up: waking a millisecond early would only mean to wait again.
     milliseconds = None if timeout is None else int(timeout * 1000) + 1 if timeout else 0
-    return [descriptor for descriptor, _ in poller.poll(milliseconds)]
+    had_turn = milliseconds != 0 and TURNS.give_back()
+    ready = [descriptor for descriptor, _ in poller.poll(milliseconds)]
+    if had_turn:
+        TURNS.take()
+    return ready
 
 
 def _discard(raw: Any) -> None:

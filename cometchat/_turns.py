@@ -1,0 +1,78 @@
+"""Turns: how many threads of this SDK reconnect at the same moment.
+
+A server that drops a thousand connections wakes a thousand threads. A thread that waits for Python's global lock asks
+for it each 5 ms. With some 600 such threads the process does little else, and the attempts time out. So a thread that
+reconnects waits for a turn first, and gives it back while it waits for the network.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from typing import Iterator
+
+from . import _fork
+
+#: Maximum threads that have a turn, without those that wait for the network.
+_MOST = 2
+
+#: Seconds after which a thread goes on without a turn: one that has a turn may be held up, such as by a log's handler.
+_PATIENCE = 10.0
+
+
+class Turns(_fork.ForkSafeDefaults):
+    """Gives turns to threads. Any thread; a thread has one turn at the most.
+
+    :param count: how many turns there are.
+    :param patience: seconds.
+    """
+
+    def __init__(self, count: int = _MOST, patience: float = _PATIENCE) -> None:
+        self._count = count
+        self._patience = patience
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: the threads that had a turn are not here."""
+        self._mine = threading.local()
+        self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
+        for _ in range(self._count):
+            self._free.put(None)
+
+    def take(self) -> None:
+        """Wait for a turn. No-op if this thread has one. Goes on without a turn after some seconds."""
+        if getattr(self._mine, "has_turn", False):
+            return
+        try:
+            self._free.get(timeout=self._patience)
+        except queue.Empty:
+            return
+        self._mine.has_turn = True
+
+    def give_back(self) -> bool:
+        """Give this thread's turn to another thread. Never waits.
+
+        :returns: False if this thread has no turn.
+        """
+        if not getattr(self._mine, "has_turn", False):
+            return False
+        self._mine.has_turn = False
+        self._free.put(None)
+        return True
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """Give this thread's turn back for the time of a wait, if it has one."""
+        had_turn = self.give_back()
+        try:
+            yield
+        finally:
+            if had_turn:
+                self.take()
+
+
+#: Of this process.
+TURNS = Turns()
+
+_fork.register(_fork.Layer.PROCESS, TURNS)
