@@ -84,7 +84,7 @@ IMPURE = frozenset(
 PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: The parts that may start threads; every other part may hold a lock.
-THREADED = ("_runtime", "sandbox", "cli", "contrib")
+THREADED = ("_turns", "_runtime", "sandbox", "cli", "contrib")
 LOCKS = frozenset({"Lock", "RLock", "get_ident"})
 
 #: Modules that users name; every other one that is not a package starts with an underscore.

@@ -35,7 +35,7 @@ from .._protocol import (
     rank,
     websocket_url,
 )
-from .._transport import Form, Rest, exception_chain, has_no_address
+from .._transport import Form, Rest, has_no_address
 from ..exceptions import (
     ERR_BAD_RESPONSE,
     ERR_TOKEN_REFRESH,
@@ -55,9 +55,6 @@ logger = logging.getLogger("cometchat.session")
 
 #: Seconds before its end at which a jwt counts as expired: it has to reach the server before that.
 _EXPIRY_MARGIN = 5.0
-
-#: Maximum length, in characters, of a text that the server put into an error.
-_LONGEST_TEXT = 1000
 
 Refresh = Callable[[], str]
 
@@ -450,25 +447,7 @@ class Account:
 
     def scrub_error(self, error: CometChatException) -> None:
         """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
-        for each in exception_chain(error):
-            if isinstance(each, CometChatException):
-                self._scrub_one(each)
-        cause = error.__cause__
-        if cause is not None and self._quotes(cause):
-            error.__cause__ = error.__context__ = None  # a library quotes what the server said, and that was a secret
-
-    def _scrub_one(self, error: CometChatException) -> None:
-        for name in ("code", "name", "message", "details"):
-            text = getattr(error, name)
-            if text is not None:
-                # A secret that begins before the cut ends before the first one.
-                setattr(error, name, _cut(self._secrets.scrub(_writable(text[: _LONGEST_TEXT + LONGEST_TOKEN]))))
-        error.args = (error.code, error.message)
-
-    def _quotes(self, error: BaseException) -> bool:
-        """Return True if the error, or what it wraps, shows a secret."""
-        texts = (text for each in exception_chain(error) for text in (str(each), repr(each), repr(each.args)))
-        return any(self._secrets.scrub(text) != text for text in texts)
+        self._secrets.scrub_error(error)
 
     def _authorize(self, auth_token: str, device_id: str) -> Session:
         url = f"{self._login_endpoints.client}/me"
@@ -595,15 +574,6 @@ class Account:
 
 def _is_stored(session: Session, stored: Optional[Mapping[str, Any]]) -> bool:
     return isinstance(stored, Mapping) and stored.get("auth_token") == session.auth_token
-
-
-def _writable(text: str) -> str:
-    """Escape halves of surrogate pairs, which terminals and logs cannot write."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}..."
 
 
 def _lacks(key: str) -> CometChatException:

@@ -9,6 +9,10 @@ import threading
 import weakref
 from typing import Any, Collection, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
+from .._transport import exception_chain
+from ..exceptions import CometChatException
+from ._session import LONGEST_TOKEN
+
 #: Minimum length, in characters, of a piece of a secret that is hidden: shorter ones may be ordinary words.
 SHORTEST_PIECE = 20
 
@@ -20,6 +24,9 @@ _WINDOW = SHORTEST_PIECE // 2
 
 #: Maximum number of secrets that are remembered: those of a few logins, so that a logout does not make them public.
 _REMEMBERED = 16
+
+#: Maximum length, in characters, of a text that the server put into an error.
+_LONGEST_TEXT = 1000
 
 
 class Secrets:
@@ -59,6 +66,34 @@ class Secrets:
     def scrub(self, text: str) -> str:
         """Return the text, of the same length, with asterisks in place of each secret or piece of one."""
         return _scrubbed(text, self._windows, self._pieces, self._short)
+
+    def scrub_error(self, error: CometChatException) -> None:
+        """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
+        for each in exception_chain(error):
+            if isinstance(each, CometChatException):
+                self._scrub_one(each)
+        cause = error.__cause__
+        if cause is not None and self._are_in(cause):
+            error.__cause__ = error.__context__ = None  # a library quotes what the server said, and that was a secret
+
+    def _scrub_one(self, error: CometChatException) -> None:
+        for name in ("code", "name", "message", "details"):
+            text = getattr(error, name)
+            if text is not None:
+                # A secret that begins before the cut ends before the first one.
+                text = self.scrub(writable(text[: _LONGEST_TEXT + LONGEST_TOKEN]))
+                setattr(error, name, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}...")
+        error.args = (error.code, error.message)
+
+    def _are_in(self, error: BaseException) -> bool:
+        """Return True if the error, or what it wraps, shows a secret."""
+        texts = (text for each in exception_chain(error) for text in (str(each), repr(each), repr(each.args)))
+        return any(self.scrub(text) != text for text in texts)
+
+
+def writable(text: str) -> str:
+    """Escape halves of surrogate pairs, which terminals, logs and SQLite cannot write."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _all: weakref.WeakSet[Secrets] = weakref.WeakSet()

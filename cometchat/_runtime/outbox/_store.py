@@ -15,6 +15,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 from ..._log import ClientLog
 from ...exceptions import ERR_OUTBOX_FULL, ERR_OUTBOX_STORE, CometChatException, exception_for, unusable
 from .._file_lock import FileLock
+from .._redaction import writable
 from .._sqlite_file import Owner, SqliteFile, change, select, transaction
 
 #: The kinds of items.
@@ -171,7 +172,7 @@ class OutboxStore(SqliteFile):
         :returns: how many older dead letters were discarded for it.
         """
         now = self._wall_clock()
-        texts = [_writable(text) for text in (error.code, error.message, error.details)]
+        texts = [text and writable(text) for text in (error.code, error.message, error.details)]
         with self._turn() as connection, transaction(connection):
             change(connection, _BURY, (item.muid, now, *texts, item.id))
             change(connection, "DELETE FROM items WHERE id = ?", (item.id,))
@@ -298,8 +299,3 @@ def _text_of(value: object) -> str:
 
 def _number(value: object) -> float:
     return float(value) if isinstance(value, (int, float)) else 0.0
-
-
-def _writable(text: Optional[str]) -> Optional[str]:
-    """A text without half surrogate pairs, which SQLite refuses."""
-    return text.encode("utf-8", "backslashreplace").decode() if isinstance(text, str) else text
