@@ -115,7 +115,8 @@ def test_a_flood_before_a_listener_that_stands_still(sandbox: Sandbox, figures: 
         assert heard["events"][-QUEUED:] == list(range(flood.events - QUEUED, flood.events))
         assert heard["events"] == sorted(set(heard["events"]))
         assert len(heard["events"]) + after["events_dropped"] == flood.events
-        assert log_of(client) == ["WARNING", "INFO"]
+        log = log_of(client)  # what is fetched later may fill the queue again, and is told again
+        assert log == ["WARNING", "INFO"] * (len(log) // 2) and log
         assert "ERR_PONG_TIMEOUT" not in after["drops"]
         figures(
             frames=after["frames_received"],

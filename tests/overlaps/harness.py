@@ -23,6 +23,7 @@ from integration import conftest
 import cometchat._wiring as wiring
 from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener
 from cometchat._runtime._threads import Wakeup
+from cometchat._turns import TURNS
 from cometchat.exceptions import (
     WS_CONNECTION_FAIL,
     AuthenticationException,
@@ -359,6 +360,8 @@ class World:
         service, scheduler = self.service, self.scheduler
         monkeypatch.setattr(wiring, "RequestsRest", lambda **_: FakeRest(service))
         monkeypatch.setattr(wiring, "socket_factory", lambda *_: lambda: FakeSocket(service))
+        # The fakes do not lend a turn while they are cut.
+        monkeypatch.setattr(TURNS, "take", lambda: None)
         real_wait = Wakeup.wait
 
         def wait(wakeup: Wakeup, timeout: Optional[float] = None) -> bool:
