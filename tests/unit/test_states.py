@@ -182,7 +182,7 @@ def test_promise_2_connected_is_true(choices):
     for machine, signal, step in walk(choices):
         if signal is Signal.ACCEPTED:
             accepted = True
-        elif signal in (Signal.LOST, Signal.DISCONNECT, Signal.CLOSE):
+        elif signal in (Signal.LOST, Signal.LOGGED_OUT, Signal.DISCONNECT, Signal.CLOSE):
             accepted = False
         assert (machine.status.value in ("connected", "featureThrottled")) == accepted
         if "on_connected" in methods(step):
