@@ -1,16 +1,27 @@
-"""gevent and eventlet, which put green threads and their own sockets under the SDK."""
+"""gevent and eventlet, which put green threads and their own sockets under the SDK; alone, and as pools of Celery."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 from pathlib import Path
+from typing import List
 
 import pytest
 
 from cometchat.sandbox import Sandbox
 
+from .programs.running import Server
+
 DEADLINE = 10.0
+
+#: Seconds until a worker has started and handles tasks, on a busy machine too.
+START = 20.0
+
+CELERY = [
+    *(sys.executable, "-m", "celery", "-A", "celery_green_app", "worker", "-c", "4"),
+    *("--without-gossip", "--without-mingle", "--without-heartbeat", "--pool"),
+]
 PROGRAM = Path(__file__).parent / "programs" / "green_threads.py"
 
 
@@ -38,3 +49,27 @@ def test_a_patched_program_keeps_its_connection(sandbox: Sandbox, library: str) 
         finally:
             process.kill()
     assert sandbox.close_codes.count(1000) == 2
+
+
+@pytest.mark.parametrize("pool", ["gevent", "eventlet", "threads"])
+def test_a_celery_pool_that_does_not_fork_has_one_client(sandbox: Sandbox, pool: str) -> None:
+    """A message becomes a task, which sends the answer, before and after a drop. A warm shutdown says goodbye."""
+    for library in {"celery", pool} - {"threads"}:
+        pytest.importorskip(library)
+    with Server(sandbox, [*CELERY, pool], ping_interval=0.3, reconnect_wait=0.1) as worker:
+        assert sandbox.wait_for_connections(1, START), worker.log()
+        for number, text in enumerate(["one", "two"], 1):
+            sandbox.send_message("cometchat-uid-2", "cometchat-uid-1", text)
+            assert sandbox.wait_until(lambda: texts_of(sandbox, "cometchat-uid-1")[number - 1 :], START), worker.log()
+            if number == 1:
+                sandbox.drop_connections()
+                assert sandbox.wait_until(lambda: len(sandbox.attempts) == 2 and sandbox.connections == 1, DEADLINE)
+        assert texts_of(sandbox, "cometchat-uid-1") == ["one back", "two back"]
+        worker.terminate()
+        assert sandbox.wait_for_connections(0, DEADLINE)
+    assert sandbox.close_codes == [1000] and sandbox.violations == []
+
+
+def texts_of(sandbox: Sandbox, uid: str) -> List[str]:
+    """Return the texts of the messages that a user has sent."""
+    return [message["data"]["text"] for message in sandbox.messages if message["sender"] == uid]
