@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import stat
 import sys
@@ -70,6 +72,8 @@ class FileLock:
     def release(self) -> None:
         """Release the lock; no-op if it is not held."""
         with self._changing:
+            if self._descriptor is not None:
+                _unlock(self._descriptor)
             self.release_after_fork()
 
     def release_after_fork(self) -> None:
@@ -102,7 +106,19 @@ def _make_private(descriptor: int) -> None:
 
 
 def _lock(descriptor: int, wait: bool) -> None:
-    if sys.platform == "win32":  # pragma: no cover - where it waits for 10 s
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+    if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
+        while True:
+            try:
+                return msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+            except OSError as error:
+                if error.errno != errno.EDEADLK:  # LK_LOCK gives up after ten attempts, one a second
+                    raise
     else:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unlock(descriptor: int) -> None:
+    """Unlock the file on Windows, which asks for this before the file is closed. Elsewhere closing it is enough."""
+    if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
+        with contextlib.suppress(OSError):  # it was not locked
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
