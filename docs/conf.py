@@ -49,8 +49,8 @@ nitpick_ignore_regex = [
     (r"py:(class|exc)", r"None|True|bool|bytes|dict|float|int|list|object|str|tuple|type|\w+Error|KeyboardInterrupt"),
     (r"py:exc", r"ImproperlyConfigured"),
     (r"py:obj", r"typing\.Callable\[.*"),
-    # What a constructor of contrib takes that users do not call.
-    (r"py:class", r"cometchat\.contrib\._\w+\.\w+"),
+    # What constructors and methods of contrib take that users do not call.
+    (r"py:class", r"cometchat\.contrib\.(\w+\.)?_\w+\.\w+"),
     # Type variables of the sandbox and of send_message.
     (r"py:(class|obj)", r"cometchat\.(\w+\.)*(M|T)"),
 ]
