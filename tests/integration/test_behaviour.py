@@ -25,6 +25,7 @@ from cometchat import (
     MessageListener,
     TextMessage,
 )
+from cometchat._turns import TURNS
 from cometchat.sandbox import Sandbox
 
 from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Peer, RawServer, Recorder, eventually
@@ -902,3 +903,17 @@ def test_a_login_in_an_unknown_region_names_the_known_ones(
         with pytest.raises(CometChatException, match="DNS: no address for app.api") as caught:
             client.login("me", auth_key="a-key")
     assert ("CometChat names the regions us, eu, in, not 'usa'" in str(caught.value)) is is_told
+
+
+def test_the_users_strategies_have_no_turn(sandbox: Sandbox, party: Party) -> None:
+    """A slow one holds up no other client that reconnects."""
+    had_turn: List[bool] = []
+
+    def wait(state: Any) -> float:
+        had_turn.append(TURNS.give_back())
+        return 0.01
+
+    _, heard = party.connected(reconnect_wait=wait)
+    sandbox.drop_connections()
+    heard.wait_for("on_connected", 2)
+    assert had_turn == [False]

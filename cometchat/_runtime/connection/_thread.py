@@ -276,6 +276,7 @@ class ConnectionThread:
             # If another process holds the connection, or none may, the service has not failed this process.
             elsewhere = self._sharing is not None and not self._sharing.leads
             count_loss(retry_state, step.lived, step.restart_count or elsewhere)
+        TURNS.give_back()  # the strategies are the user's code
         raise error
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
