@@ -103,7 +103,7 @@ def drop(sandbox: Sandbox, client: Program) -> None:
 
 
 def log_of(client: Program) -> List[str]:
-    """The levels of what the client's log has said of its listeners; nothing else was a warning."""
+    """The levels of what the client's log has said of floods; besides that, a callback may have taken 5 s."""
     records = client.call("heard")["log"]
     assert {name for name, _, _ in records} <= {"cometchat.listeners"}, records
-    return [level for _, level, _ in records]
+    return [level for _, level, text in records if "Too many events" in text or "caught up" in text]
