@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import threading
 from typing import Any, Dict, Iterator, List, Set
 
@@ -113,6 +114,45 @@ def test_each_method_is_a_class_method_with_the_same_signature() -> None:
 
 def result(method: Any) -> Any:
     return inspect.signature(method).return_annotation
+
+
+def test_each_method_says_what_the_clients_says() -> None:
+    """Editors show CometChat's own docstrings: the texts are Client's, word for word, but for what differs."""
+    texts = {name: (words(getattr(CometChat, name)), expected_words(name)) for name in SHARED}
+    assert {name: both for name, both in texts.items() if both[0] != both[1]} == {}
+
+
+#: What differs in single methods' texts: Client's words, and CometChat's.
+OTHER_WORDS = {
+    "close": ("the object is done.", ":meth:`init` may be called again."),
+    "run_forever": ("Raises nothing.", "An :meth:`init` that closes the client ends it, too."),
+    "get_connection_status": ("The status, now.", "The status, now; before :meth:`init`: ``disconnected``."),
+}
+#: The other methods for listeners refer to these.
+EXPLAIN_LISTENERS = {"connection_listener", "add_connection_listener", "remove_connection_listener"}
+RAISES = ":raises CometChatException:"
+
+
+def words(method: Any) -> str:
+    return " ".join((method.__doc__ or "").split())
+
+
+def expected_words(name: str) -> str:
+    theirs, ours = OTHER_WORDS.get(name, ("", ""))
+    text = words(getattr(Client, name))
+    assert theirs in text, name
+    text = re.sub(r"\bclient\.(?=\w+\()", "CometChat.", text.replace(theirs, ours, 1))
+    if name in EXPLAIN_LISTENERS:
+        lead, rest = re.split(r"(?= ::| :raises)", text.replace(", ``ERR_CLIENT_CLOSED``", ""), maxsplit=1)
+        return f"{lead} May come before :meth:`init`.{rest}"
+    if name not in WANT_A_CLIENT:
+        return text
+    if RAISES not in text:
+        return f"{text} {RAISES} ``COMETCHAT_INITIALIZATION_NOT_DONE``."
+    lead, rest = text.split(RAISES)
+    if not rest.startswith(" as :meth:"):
+        rest = rest.replace("``", "``COMETCHAT_INITIALIZATION_NOT_DONE``, ``", 1)
+    return lead + RAISES + rest
 
 
 def test_each_method_raises_before_init() -> None:

@@ -1,0 +1,182 @@
+"""The listener methods of CometChat: Client's, which may also be called before ``init``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ContextManager, Optional, Union
+
+from ._listening import add_listener, checked_listener
+from ._runtime import _arguments as arguments
+from ._runtime._registry import ListenerRegistry, ScopedListener
+from .listeners import (
+    AIAssistantListener,
+    CallListener,
+    ConnectionListener,
+    ConversationListener,
+    EventListener,
+    GroupListener,
+    LoginListener,
+    MessageListener,
+    OutboxListener,
+    UserListener,
+)
+
+if TYPE_CHECKING:
+    from .client import Client
+
+
+class SharedListening:
+    """Adds and removes the shared client's listeners: a part of :class:`CometChat`. They outlive the client."""
+
+    _client: Optional[Client]
+    _registry: ListenerRegistry
+
+    @classmethod
+    def add_connection_listener(
+        cls, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None
+    ) -> str:
+        """Register a listener. It hears of what happens to the connection from now on, on the dispatcher thread.
+        May come before :meth:`init`.
+
+        ::
+
+            CometChat.add_connection_listener(ConnectionListener(on_connected=lambda: print("green")))
+
+        :param listener_id: a name of your own, or the listener alone: then an id is made. If a listener has this id
+            already, the new one takes its place, and a warning is logged.
+        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_connection_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
+        return cls._add("connection", listener_id, listener)
+
+    @classmethod
+    def remove_connection_listener(cls, listener_id: str) -> None:
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
+        cls._registry.remove("connection", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_login_listener(
+        cls, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
+    ) -> str:
+        """Register a listener for logins and logouts; see :meth:`add_connection_listener`."""
+        return cls._add("login", listener_id, listener)
+
+    @classmethod
+    def remove_login_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("login", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_user_listener(
+        cls, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
+    ) -> str:
+        """Register a listener for the presence of users; see :meth:`add_connection_listener`."""
+        return cls._add("user", listener_id, listener)
+
+    @classmethod
+    def remove_user_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("user", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_group_listener(
+        cls, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
+    ) -> str:
+        """Register a listener for the members of groups; see :meth:`add_connection_listener`."""
+        return cls._add("group", listener_id, listener)
+
+    @classmethod
+    def remove_group_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("group", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_message_listener(
+        cls, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
+    ) -> str:
+        """Register a listener for messages and what goes with them; see :meth:`add_connection_listener`."""
+        return cls._add("message", listener_id, listener)
+
+    @classmethod
+    def remove_message_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("message", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_call_listener(
+        cls, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
+    ) -> str:
+        """Register a listener for the signalling of calls; see :meth:`add_connection_listener`."""
+        return cls._add("call", listener_id, listener)
+
+    @classmethod
+    def remove_call_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("call", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_ai_assistant_listener(
+        cls, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
+    ) -> str:
+        """Register a listener for the streams of AI assistants; see :meth:`add_connection_listener`."""
+        return cls._add("ai_assistant", listener_id, listener)
+
+    @classmethod
+    def remove_ai_assistant_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("ai_assistant", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_conversation_listener(
+        cls, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
+    ) -> str:
+        """Register a listener for pinned conversations; see :meth:`add_connection_listener`."""
+        return cls._add("conversation", listener_id, listener)
+
+    @classmethod
+    def remove_conversation_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("conversation", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_event_listener(
+        cls, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
+    ) -> str:
+        """Register a listener for every frame without a callback of its own; see :meth:`add_connection_listener`."""
+        return cls._add("event", listener_id, listener)
+
+    @classmethod
+    def remove_event_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("event", arguments.listener_id(listener_id))
+
+    @classmethod
+    def add_outbox_listener(
+        cls, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
+    ) -> str:
+        """Register a listener for what becomes of the outbox's items; see :meth:`add_connection_listener`."""
+        return cls._add("outbox", listener_id, listener)
+
+    @classmethod
+    def remove_outbox_listener(cls, listener_id: str) -> None:
+        """End a registration; see :meth:`remove_connection_listener`."""
+        cls._registry.remove("outbox", arguments.listener_id(listener_id))
+
+    @classmethod
+    def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
+        """Register a listener for the time of a ``with`` block. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``.
+        """
+        return ScopedListener(cls._registry, "connection", checked_listener("connection", listener))
+
+    @classmethod
+    def _add(cls, kind: str, listener_id: object, listener: object) -> str:
+        name = add_listener(cls._registry, kind, listener_id, listener)
+        client = cls._client
+        if client is not None:
+            client._listeners_changed(kind)
+        return name
