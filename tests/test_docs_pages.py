@@ -8,6 +8,8 @@ import logging
 import os
 import queue
 import re
+import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,12 +106,18 @@ class Shell(code.InteractiveConsole):
         assert not wanted, block
 
 
+def account_of_the_tutorial() -> str:
+    """The block with the reader's account: what is above it is pasted into a shell, what is below is a file."""
+    (program,) = (block for block in programs("tutorial.rst") if '"APP_ID"' in block)
+    return program
+
+
 def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each block, pasted into Python's shell, prints what stands below it, and nothing else is printed."""
     monkeypatch.setattr(sys, "displayhook", lambda value: None)
     page = blocks("tutorial.rst")
-    with_account = page.pop()
-    assert "APP_ID" in with_account[1] and len(page) >= 20
+    page = page[: page.index(("python", account_of_the_tutorial()))]
+    assert len(page) >= 20
     printed = Printed()
     shell = Shell({"print": printed, "__name__": "__console__"})
     try:
@@ -127,12 +135,94 @@ def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
                 getattr(shell.locals[name], "close" if name == "client" else "stop")()
 
 
-def test_the_end_of_the_tutorial(sandbox: Sandbox) -> None:
-    """With an account's names in it, the last block connects."""
+def test_the_account_of_the_tutorial(sandbox: Sandbox) -> None:
+    """With an account's names in it, the block connects."""
     names: Dict[str, Any] = {"sandbox": sandbox}
-    exec(with_stand_ins(programs("tutorial.rst")[-1], ('AppSettings(region="us")', "sandbox.settings()")), names)
+    exec(with_stand_ins(account_of_the_tutorial(), ('AppSettings(region="us")', "sandbox.settings()")), names)
     assert names["client"].get_connection_status() == "connected"
     names["client"].close()
+
+
+class Terminal:
+    """A shell in a process of its own, into which a reader pastes blocks; what its programs print can be waited for."""
+
+    def __init__(self, directory: Path, env: Dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            ["bash", "--norc"],
+            cwd=directory,
+            env=env,
+            text=True,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,  # where the shell itself says what was killed
+            start_new_session=True,
+        )
+        self._lines: "queue.SimpleQueue[str]" = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read, name="test-terminal", daemon=True)
+        self._reader.start()
+
+    def paste(self, block: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(block.replace(".venv/bin/python", shlex.quote(sys.executable)))
+        self._process.stdin.flush()
+
+    def line(self) -> str:
+        return self._lines.get(timeout=2 * DEADLINE)
+
+    def close(self) -> None:
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        for stream in (self._process.stdin, self._process.stdout):
+            assert stream is not None
+            stream.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.put(line.rstrip("\n"))
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
+def test_the_bot_of_the_tutorial(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A bot that is killed prints after its next start what came in between, and each message has one answer."""
+    (tmp_path / "bot.py").write_text(programs("tutorial.rst")[-1], encoding="utf-8")
+    page = blocks("tutorial.rst")
+    commands = page[page.index(("python", programs("tutorial.rst")[-1])) + 1 :]
+    assert [language for language, _ in commands] == ["sh", "text", "sh", "text", "sh", "sh", "text"]
+    # As the lines that the sandbox prints do it; the developer's own account and outbox stay out of it.
+    account = {"APP_ID": sandbox.app_id, "UID": ME, "AUTH_KEY": sandbox.auth_key}
+    account.update(ADMIN_HOST=sandbox.url, CLIENT_HOST=sandbox.url)
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COMETCHAT_")}
+    env.update({f"COMETCHAT_{name}": value for name, value in account.items()})
+    env.update(XDG_STATE_HOME=str(tmp_path / "state"), PYTHONPATH=str(DOCS.parent))
+    terminal = Terminal(tmp_path, env)
+    printed: List[str] = []
+    try:
+        for number, (language, block) in enumerate(commands):
+            if language == "text":
+                continue
+            terminal.paste(block)
+            following = commands[number + 1] if number + 1 < len(commands) else ("", "")
+            expected = following[1].splitlines() if following[0] == "text" else []
+            sends = block.count(" send ")
+            lines = [terminal.line() for _ in range(len(expected) + sends)]
+            # Between the print of the first message and its record is a moment, in which a kill has it repeated.
+            if f"{OTHER} says Hello" in lines and f"{OTHER} says Hello" in printed:
+                lines = [*(line for line in lines if line != f"{OTHER} says Hello"), terminal.line()]
+            assert [line for line in lines if not line.startswith("id ")] == expected, lines
+            printed += lines
+        answers = ["Hello", "Are you there?"]
+        assert sandbox.wait_until(lambda: [each["data"]["text"] for each in of_bot(sandbox)] == answers, DEADLINE)
+        connections = sandbox.connections
+        terminal.paste("kill $!\n")
+        assert connections == 1 and sandbox.wait_until(lambda: sandbox.close_codes[-1:] == [1000], DEADLINE)
+    finally:
+        terminal.close()
+
+
+def of_bot(sandbox: Sandbox) -> List[Dict[str, Any]]:
+    return [message for message in sandbox.messages if message["sender"] == ME]
 
 
 def test_the_front_page(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
