@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import code
+import importlib.metadata
 import json
 import logging
 import os
@@ -358,6 +359,80 @@ def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_each_block_of_the_scripts_page_is_run() -> None:
     """The tests above name each of them."""
     assert len(programs("howto/scripts.rst")) == 6
+
+
+# Testing
+
+
+#: A site around the page's view: what its reader has already.
+SITE = """
+import django
+from django.conf import settings
+
+settings.configure(
+    ALLOWED_HOSTS=["*"],
+    INSTALLED_APPS=["cometchat.contrib.django"],
+    ROOT_URLCONF="site_urls",
+    SECRET_KEY="of-the-tests",
+)
+django.setup()
+"""
+URLS = """
+from django.urls import path
+from views import ship
+
+urlpatterns = [path("ship/<uid>", ship)]
+"""
+
+
+def run_tests_of_the_page(
+    directory: Path, name: str, *changes: Tuple[str, str]
+) -> "subprocess.CompletedProcess[str]":
+    """Write each block, with the changes, to the file that its first line names; run the tests of one file."""
+    for program in programs("howto/testing.rst"):
+        for old, new in changes:
+            program = program.replace(old, new)
+        (directory / program.splitlines()[0][2:]).write_text(program, encoding="utf-8")
+    if name == "test_views.py":
+        (directory / "conftest.py").write_text(SITE, encoding="utf-8")
+        (directory / "site_urls.py").write_text(URLS, encoding="utf-8")
+    found = importlib.metadata.distributions(name="cometchat", path=[str(DOCS.parent), *sys.path])
+    installed = any(entry.group == "pytest11" for distribution in found for entry in distribution.entry_points)
+    plugin = [] if installed else ["-p", "cometchat.pytest_plugin"]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *plugin, "--rootdir", str(directory)]
+    env = {key: value for key, value in os.environ.items() if not key.startswith(("COMETCHAT_", "DJANGO_"))}
+    return subprocess.run(
+        [*command, str(directory / name)],
+        cwd=directory,
+        env={**env, "PYTHONPATH": str(DOCS.parent)},
+        capture_output=True,
+        text=True,
+        timeout=6 * DEADLINE,
+    )
+
+
+TESTED = {"test_bot.py": (None, 2), "test_views.py": ("django", 1), "test_app.py": ("flask", 1)}
+
+
+@pytest.mark.parametrize("name", TESTED)
+def test_the_tests_of_the_page(name: str, tmp_path: Path) -> None:
+    """They pass; and fail, with what is stored, once the program says something else."""
+    package, count = TESTED[name]
+    if package is not None:
+        pytest.importorskip(package)
+    done = run_tests_of_the_page(tmp_path, name)
+    assert done.returncode == 0 and f"{count} passed" in done.stdout, done.stdout + done.stderr
+    mistakes = [('(f"You said', '(f"You say'), ('send_text("Your', 'send_text("Her')]
+    hasty = ('receiver="cometchat-uid-2")', 'receiver="cometchat-uid-2", timeout=1)')
+    done = run_tests_of_the_page(tmp_path, name, *mistakes, hasty)
+    assert f"{count} failed" in done.stdout, done.stdout + done.stderr
+    assert "AssertionError: no message (text='You" in done.stdout
+
+
+def test_each_file_of_the_testing_page_is_run() -> None:
+    """The test above names each file with tests, and their programs are on the page."""
+    files = {program.splitlines()[0] for program in programs("howto/testing.rst")}
+    assert files == {"# bot.py", "# views.py", "# app.py", *(f"# {name}" for name in TESTED)}
 
 
 # Celery

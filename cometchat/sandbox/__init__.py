@@ -14,6 +14,7 @@ except ImportError as error:
 
 from ._certificates import make_certificate
 from ._journal import Attempt, Request
+from ._player import Player
 from ._sandbox import Sandbox
 
-__all__ = ["Attempt", "Request", "Sandbox", "make_certificate"]
+__all__ = ["Attempt", "Player", "Request", "Sandbox", "make_certificate"]

@@ -16,6 +16,7 @@ from ._certificates import make_certificate
 from ._journal import Attempt, Journal, Request
 from ._listener import WILDCARDS, Listener
 from ._loop_thread import LoopThread
+from ._player import Player, fits, report
 from ._service import Service
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
@@ -283,6 +284,41 @@ class Sandbox(FaultControls, ChatControls):
     ) -> Optional[Dict[str, Any]]:
         """Return the first frame of a client that fits the predicate, old ones too; None after ``timeout`` seconds."""
         return self.wait_until(lambda: next((frame for _, frame in self.frames if predicate(frame)), None), timeout)
+
+    # For tests that read well.
+
+    def play(self, uid: str) -> Player:
+        """Return the user as a player, who writes, types and reads: ``other = sandbox.play("cometchat-uid-2")``.
+
+        :raises KeyError: the user does not exist.
+        """
+        return Player(self, self._known(uid))
+
+    def expect_message(
+        self,
+        text: Optional[str] = None,
+        *,
+        sender: Optional[str] = None,
+        receiver: Optional[str] = None,
+        timeout: float = 5.0,
+    ) -> Dict[str, Any]:
+        """Wait until a message is stored that has what is given; return the first one, which may be an old one.
+
+        Group actions, edits, deletions and calls do not count.
+
+        :param text: the whole text. :param sender: a uid. :param receiver: a uid or guid.
+        :param timeout: in seconds.
+        :raises AssertionError: there is none in time; its text lists what is stored.
+        """
+        __tracebackhide__ = True  # pytest then shows the line of the test
+        uids = {"sender": sender, "receiver": receiver}
+        wanted = {key: value.lower() for key, value in uids.items() if value is not None}
+        if text is not None:
+            wanted = {"text": text, **wanted}
+        found = self.wait_until(lambda: next((each for each in self.messages if fits(each, wanted)), None), timeout)
+        if found is None:
+            raise AssertionError(report(wanted, self.messages, timeout))
+        return found
 
     # Inside.
 

@@ -1,0 +1,99 @@
+"""The helpers for tests: a message that is waited for, and a user who is played."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any, Dict, Iterator, List
+
+import pytest
+
+from cometchat.sandbox import Sandbox
+
+ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+
+
+def test_a_message_that_is_there_is_returned_at_once(sandbox: Sandbox) -> None:
+    """The first that has the text, the sender and the receiver; a uid counts in lower case, as the service has it."""
+    other = sandbox.play(OTHER)
+    other.say("Hello", to="cometchat-uid-3")
+    sent = other.say("Hello", to=ME)
+    other.say("Hello", to=ME)
+    assert sandbox.expect_message(text="Hello", sender=OTHER.upper(), receiver=ME, timeout=0) == sent
+    assert sandbox.expect_message("Hello", receiver=ME, timeout=0) == sent
+    assert sandbox.expect_message(timeout=0)["id"] == "1"
+
+
+def test_a_message_is_waited_for() -> None:
+    """One that another thread sends after the first look ends the wait."""
+    looked = threading.Event()
+
+    class Looked(Sandbox):
+        @property
+        def messages(self) -> List[Dict[str, Any]]:
+            found = super().messages
+            looked.set()
+            return found
+
+    def write() -> None:
+        assert looked.wait(10)
+        sandbox.play(OTHER).say("Late", to=ME)
+
+    with Looked() as sandbox:
+        writer = threading.Thread(target=write, name="test-writer", daemon=True)
+        writer.start()
+        assert sandbox.expect_message(text="Late", timeout=10)["receiver"] == ME
+        writer.join(10)
+
+
+def test_the_error_lists_what_is_stored(sandbox: Sandbox) -> None:
+    """One line a message, so that the reader of the test's report sees what came instead."""
+    sandbox.play(OTHER).say("Hullo", to=ME)
+    sandbox.call(OTHER, ME)
+    with pytest.raises(AssertionError) as caught:
+        sandbox.expect_message(text="Hello", sender=OTHER, timeout=0)
+    assert str(caught.value).splitlines() == [
+        "no message (text='Hello', sender='cometchat-uid-2') within 0 s; stored: 2",
+        "  1 cometchat-uid-2 -> cometchat-uid-1, message text: 'Hullo'",
+        "  2 cometchat-uid-2 -> cometchat-uid-1, call audio",
+    ]
+
+
+def test_the_error_lists_the_newest_of_many(sandbox: Sandbox) -> None:
+    """Twenty lines, not thousands."""
+    other = sandbox.play(OTHER)
+    for number in range(25):
+        other.say(f"text {number}", to=ME)
+    with pytest.raises(AssertionError) as caught:
+        sandbox.expect_message(text="Hello", timeout=0)
+    head, *lines = str(caught.value).splitlines()
+    assert head == "no message (text='Hello') within 0 s; stored: 25, the newest 20"
+    assert len(lines) == 20 and lines[-1].endswith("'text 24'")
+
+
+def test_actions_and_calls_are_not_messages(sandbox: Sandbox) -> None:
+    """An edit is stored as an action with the new text; the message that it changed is what counts."""
+    sent = sandbox.play(OTHER).say("Hello", to=ME)
+    sandbox.edit_message(sent["id"], "Hello again")
+    assert sandbox.expect_message(text="Hello again", timeout=0)["id"] == sent["id"]
+    sandbox.call("cometchat-uid-3", ME)
+    with pytest.raises(AssertionError, match="no message"):
+        sandbox.expect_message(sender="cometchat-uid-3", timeout=0)
+
+
+def test_a_player_acts_for_one_user(sandbox: Sandbox) -> None:
+    """Texts, to a user and to a group, and reading; the repr is the uid."""
+    sandbox.add_group("group", "Group", members=[OTHER])
+    other = sandbox.play(OTHER.upper())
+    assert repr(other) == "<Player cometchat-uid-2>" and other.uid == OTHER
+    assert other.say("All", to="group", receiver_type="group")["receiverType"] == "group"
+    for message in (sandbox.send_message(ME, OTHER, "One"), sandbox.send_message(ME, OTHER, "Two")["id"]):
+        other.read(message)
+    assert all("readAt" in message for message in sandbox.messages[1:])
+    with pytest.raises(KeyError, match="no user 'nonesuch'"):
+        sandbox.play("nonesuch")
