@@ -51,6 +51,8 @@ nitpick_ignore_regex = [
     (r"py:obj", r"typing\.Callable\[.*"),
     # What constructors and methods of contrib take that users do not call.
     (r"py:class", r"cometchat\.contrib\.(\w+\.)?_\w+\.\w+"),
+    # What the sandbox's helpers are made from.
+    (r"py:class", r"cometchat\.sandbox\.(\w+\.)?_\w+\.\w+"),
     # Type variables of the sandbox and of send_message.
     (r"py:(class|obj)", r"cometchat\.(\w+\.)*(M|T)"),
 ]
