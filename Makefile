@@ -21,10 +21,10 @@ export PIP_USE_PEP517 = 1
 
 EXTRAS_demo := sandbox,cli
 CONTRIB := django,flask,redis,prometheus,opentelemetry
-EXTRAS_test := sandbox,cli,speed,$(CONTRIB),test
+EXTRAS_test := sandbox,cli,completion,speed,$(CONTRIB),test
 EXTRAS_oldest := $(EXTRAS_test)
-EXTRAS_soak := sandbox,cli,speed,$(CONTRIB),test,soak
-EXTRAS_lint := sandbox,cli,speed,$(CONTRIB),lint
+EXTRAS_soak := sandbox,cli,completion,speed,$(CONTRIB),test,soak
+EXTRAS_lint := sandbox,cli,completion,speed,$(CONTRIB),lint
 EXTRAS_bench := sandbox,speed,bench
 EXTRAS_docs := sandbox,cli,$(CONTRIB),docs
 REQUIRES_package := build twine check-wheel-contents

@@ -71,6 +71,7 @@ THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "multidict": ("sandbox.*",),  # aiohttp's own headers
     "cryptography": ("sandbox.*",),
     "rich": ("cli.*",),
+    "argcomplete": ("cli",),
     "pytest": ("pytest_plugin",),
 }
 

@@ -98,7 +98,18 @@ def _parse(argv: List[str]) -> argparse.Namespace:
         _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace what stands before the command
         sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
         sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED)
+    _complete(parser)
     return parser.parse(argv)
+
+
+def _complete(parser: argparse.ArgumentParser) -> None:
+    """Answer a shell that asks how its line may go on, and end the process; return if no shell asks."""
+    if "_ARGCOMPLETE" not in os.environ:  # spares every other start the import
+        return
+    with contextlib.suppress(ImportError):
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
 
 
 def _add_no_color(parser: argparse.ArgumentParser, default: object) -> None:

@@ -92,7 +92,8 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
     wanted = bounds(config["options"]["install_requires"])
-    for extra in ("sandbox", "cli", "speed", "django", "flask", "redis", "prometheus", "opentelemetry", "test"):
+    command_line, contrib = ("cli", "completion"), ("django", "flask", "redis", "prometheus", "opentelemetry")
+    for extra in ("sandbox", *command_line, "speed", *contrib, "test"):
         wanted.update(bounds(extras[extra]))
     pinned = bounds(Path(__file__).with_name("oldest.txt").read_text(encoding="utf-8"))
     assert {name: pinned.get(name) for name in wanted} == wanted
@@ -128,7 +129,7 @@ def the_dependencies_are_three(built: Built) -> None:
     assert plain == {"websocket-client<2,>=1.8", "requests>=2.28", "tenacity>=8.2.3"}
     extras = set(metadata(built).get_all("Provides-Extra", []))
     contrib = {"django", "flask", "redis", "prometheus", "opentelemetry"}
-    assert extras == {"sandbox", "cli", "socks", "speed", "test", "soak", "lint", "bench", "docs"} | contrib
+    assert extras == {"sandbox", "cli", "completion", "socks", "speed", "test", "soak", "lint", "bench", "docs"} | contrib
 
 
 def the_metadata(built: Built) -> None:
