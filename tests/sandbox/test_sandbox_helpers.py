@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import threading
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, List
 
 import pytest
 
 from cometchat.sandbox import Sandbox
 
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
-
-
-@pytest.fixture
-def sandbox() -> Iterator[Sandbox]:
-    with Sandbox() as running:
-        yield running
 
 
 def test_a_message_that_is_there_is_returned_at_once(sandbox: Sandbox) -> None:
@@ -97,3 +91,13 @@ def test_a_player_acts_for_one_user(sandbox: Sandbox) -> None:
     assert all("readAt" in message for message in sandbox.messages[1:])
     with pytest.raises(KeyError, match="no user 'nonesuch'"):
         sandbox.play("nonesuch")
+
+
+def test_a_player_types(client: Any, sandbox: Sandbox) -> None:
+    """The receiver hears that it starts, and that it stops."""
+    socket = client.connect(ME)
+    other = sandbox.play(OTHER)
+    other.typing(to=ME)
+    other.typing(to=ME, started=False)
+    frames = [client.receive(socket) for _ in range(2)]
+    assert [(frame["sender"], frame["body"]["action"]) for frame in frames] == [(OTHER, "started"), (OTHER, "ended")]
