@@ -13,17 +13,20 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Attempt:
     """One WebSocket upgrade request, accepted or not. ``time`` is ``time.monotonic()`` on its arrival."""
 
     time: float
     path: str
     #: Case-insensitive. Not in the repr: it may hold credentials.
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
+
+    def __repr__(self) -> str:
+        return f"<Attempt {self.path}>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Request:
     """One HTTP request. ``time`` is ``time.monotonic()`` on its arrival; ``status`` is 0 if it is never answered."""
 
@@ -33,9 +36,12 @@ class Request:
     path: str
     status: int
     #: Case-insensitive. Not in the repr: it holds credentials.
-    headers: Mapping[str, str] = field(repr=False)
+    headers: Mapping[str, str]
     #: The query's parameters, decoded; of a repeated one, the first.
     query: Mapping[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.path} {self.status}>"
 
 
 class Journal:

@@ -101,3 +101,14 @@ def test_a_player_types(client: Any, sandbox: Sandbox) -> None:
     other.typing(to=ME, started=False)
     frames = [client.receive(socket) for _ in range(2)]
     assert [(frame["sender"], frame["body"]["action"]) for frame in frames] == [(OTHER, "started"), (OTHER, "ended")]
+
+
+def test_records_have_a_short_repr(client: Any, sandbox: Sandbox) -> None:
+    """What pytest prints of a record that differs: the call and its status, without times and credentials."""
+    client.create_token(ME)
+    client.create_token("nonesuch")
+    client.connect(ME)
+    assert repr(sandbox.requests) == (
+        "[<Request POST /users/cometchat-uid-1/auth_tokens 200>, <Request POST /users/nonesuch/auth_tokens 404>]"
+    )
+    assert repr(sandbox.attempts) == "[<Attempt />]"
