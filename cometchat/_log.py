@@ -15,7 +15,7 @@ class SafeLog:
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         #: Records that were lost because a handler, a filter or a formatter raised.
-        self.failures = 0
+        self.failures: int = 0
         #: The newest exception of a handler, a filter or a formatter; for a debugger.
         self.last_failure: Optional[Exception] = None
 

@@ -47,7 +47,7 @@ class Client(Listening, Sending):
         from ._wiring import Core
 
         _check_settings(settings)
-        self.app_id = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
+        self.app_id: str = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
         self._registry = _registry or ListenerRegistry()
         self._core = Core(self.app_id, settings, self._registry)

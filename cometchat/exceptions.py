@@ -76,7 +76,7 @@ class CometChatException(Exception):
         super().__init__(code, message)
         self.code = code
         self.message = message
-        self.name = code if name is None else name
+        self.name: str = code if name is None else name
         self.details = details
         self.retry_after = retry_after
 

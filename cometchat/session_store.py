@@ -16,7 +16,7 @@ from ._log import SafeLog
 from ._paths import A_FILE, checked_path, make_folder
 from .exceptions import missing
 
-logger = SafeLog(logging.getLogger("cometchat.session"))
+logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
 
 #: What ``tempfile`` puts into the name of a file that is being written, after the name of the session file.
 _HALF = re.compile(r"[a-z0-9_]{8}\.half")
@@ -62,7 +62,7 @@ class FileSessionStore:
     def __init__(self, path: Union[str, os.PathLike[str]]) -> None:
         if path is None or (isinstance(path, str) and not path):
             raise missing("path", A_FILE)
-        self.path = str(checked_path("path", path, folder=True))
+        self.path: str = str(checked_path("path", path, folder=True))
 
     def __repr__(self) -> str:
         return f"FileSessionStore({self.path!r})"

@@ -66,10 +66,10 @@ class ListenerRegistry:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.RLock()
+        self.lock: threading.RLock = threading.RLock()
         self.last_number = 0
-        self.last_transition = "on_disconnected"
-        self.changes = 0
+        self.last_transition: str = "on_disconnected"
+        self.changes: int = 0
         self._entries: Dict[str, Dict[str, Entry]] = {}
         self._audiences: Dict[str, Audience] = {}
         self._ids = itertools.count(1)

@@ -9,8 +9,8 @@ messages, conversations and calls do and keep, ``faults`` the faults on demand.
 
 try:
     import aiohttp as _aiohttp  # noqa: F401
-except ImportError as error:
-    raise ImportError("the sandbox needs aiohttp: pip install 'cometchat[sandbox]'") from error
+except ImportError as _error:
+    raise ImportError("the sandbox needs aiohttp: pip install 'cometchat[sandbox]'") from _error
 
 from ._certificates import make_certificate
 from ._journal import Attempt, Request

@@ -45,7 +45,7 @@ class App:
         self.region = region
         self.faults = faults
         self.journal = journal
-        self.chat = Chat(app_id, network)
+        self.chat: Chat = Chat(app_id, network)
 
     @property
     def parameters(self) -> Dict[str, Any]:

@@ -69,7 +69,7 @@ class Sandbox(FaultControls, ChatControls):
         if (certfile is None) != (keyfile is None):
             raise ValueError("certfile and keyfile: give both or neither")
         self.app_id = app_id
-        self.auth_key = secrets.token_hex(20) if auth_key is None else auth_key
+        self.auth_key: str = secrets.token_hex(20) if auth_key is None else auth_key
         self.region = region
         self.host = host
         self._origins = tuple(origins)

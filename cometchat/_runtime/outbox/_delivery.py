@@ -143,7 +143,7 @@ class OutboxDelivery:
         self._wait = wait
         self._clock = clock
         #: Items that this object has made dead letters.
-        self.dead_letters = 0
+        self.dead_letters: int = 0
         self._thread = ServiceThread(name, self._work, wanted=self._is_open, wait=self._wait_for_end)
         self._closing = Wakeup()
         self._wake = Wakeup()  # there may be something to send

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 from django.db import models
 
 
@@ -10,6 +12,6 @@ class Connection(models.Model):
 
     class Meta:
         managed = False
-        default_permissions = ()
+        default_permissions: Tuple[()] = ()
         verbose_name = "connection"
         verbose_name_plural = "connection"

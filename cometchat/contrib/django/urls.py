@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from typing import List
+
+from django.urls import URLPattern, path
 
 from . import views
 
 app_name = "cometchat"
 
-urlpatterns = [
+urlpatterns: List[URLPattern] = [
     path("status", views.status, name="status"),
     path("events", views.events, name="events"),
     path("health", views.health, name="health"),

@@ -12,11 +12,11 @@ from cometchat import Client, CometChatException, CometChatWSState, ConnectionLi
 
 from ..._log import SafeLog
 
-logger = SafeLog(logging.getLogger("cometchat.web"))
+logger: SafeLog = SafeLog(logging.getLogger("cometchat.web"))
 
 #: Sent at each change, on the client's dispatcher thread: ``receiver(app, status, error)``. ``error`` is None, or the
 #: reason why an attempt failed or a connection broke.
-status_changed = blinker.signal("cometchat-status-changed")
+status_changed: blinker.NamedSignal = blinker.signal("cometchat-status-changed")
 
 
 class Signals(ConnectionListener):

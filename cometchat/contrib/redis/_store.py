@@ -63,7 +63,7 @@ class RedisStatusStore:
             raise wrong("events", "give True or False")
         if isinstance(min_replicas, bool) or not isinstance(min_replicas, int) or not 0 <= min_replicas <= 100:
             raise wrong("min_replicas", "give a whole number from 0 to 100")
-        self.lease = float(lease)
+        self.lease: float = float(lease)
         self.prefix = prefix
         self.events = events
         self.min_replicas = min_replicas

@@ -102,10 +102,10 @@ class EventStream:
         _check("claim_after", claim_after, 1, 86_400)
         _check("retries", retries, 0, 1000, whole=True)
         self.group = group
-        self.consumer = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.consumer: str = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         #: The stream's key, and that of its dead letters.
-        self.key = Keys.of(store.prefix, client.app_id, user.uid).events
-        self.dead_letters = f"{self.key}:dead"
+        self.key: str = Keys.of(store.prefix, client.app_id, user.uid).events
+        self.dead_letters: str = f"{self.key}:dead"
         self._store = store
         self._claim_after = claim_after
         self._retries = retries

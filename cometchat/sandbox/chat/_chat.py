@@ -21,17 +21,17 @@ class Chat:
 
     def __init__(self, app_id: str, network: Network) -> None:
         saved: Saved = {}
-        self.users = Users(network.is_online)
-        self.credentials = Credentials()
-        self.history = History()
-        self.reactions = Reactions()
+        self.users: Users = Users(network.is_online)
+        self.credentials: Credentials = Credentials()
+        self.history: History = History()
+        self.reactions: Reactions = Reactions()
         views = Views(self.history, self.reactions, saved)
-        self.publisher = Publisher(app_id, self.history, views, network)
-        self.groups = Groups(self.users, self.publisher, network.is_online)
-        self.conversations = Conversations(self.users, self.groups, self.history, self.publisher)
-        self.receipts = Receipts(self.users, self.conversations, self.history, self.publisher)
-        self.transient = Transient(self.users, self.conversations, self.receipts, self.publisher)
-        self.messages = Messages(
+        self.publisher: Publisher = Publisher(app_id, self.history, views, network)
+        self.groups: Groups = Groups(self.users, self.publisher, network.is_online)
+        self.conversations: Conversations = Conversations(self.users, self.groups, self.history, self.publisher)
+        self.receipts: Receipts = Receipts(self.users, self.conversations, self.history, self.publisher)
+        self.transient: Transient = Transient(self.users, self.conversations, self.receipts, self.publisher)
+        self.messages: Messages = Messages(
             self.users,
             self.groups,
             self.conversations,
@@ -40,5 +40,5 @@ class Chat:
             saved,
             self.publisher,
         )
-        self.streams = Streams(self.users, self.conversations, self.messages, self.publisher)
-        self.calls = Calls(self.users, self.conversations, self.history, self.publisher)
+        self.streams: Streams = Streams(self.users, self.conversations, self.messages, self.publisher)
+        self.calls: Calls = Calls(self.users, self.conversations, self.history, self.publisher)

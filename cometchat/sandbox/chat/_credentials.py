@@ -49,7 +49,7 @@ class Credentials:
     def __init__(self) -> None:
         self.tokens: Dict[str, Token] = {}
         #: Lifetime of a jwt issued from now on, in seconds; one with a negative lifetime has expired already.
-        self.jwt_lifetime = JWT_LIFETIME
+        self.jwt_lifetime: float = JWT_LIFETIME
         self._jwts: Dict[str, Jwt] = {}
         self._key = secrets.token_bytes(32)
 

@@ -94,7 +94,7 @@ class ApiError(Exception):
         self.status = status
         self.code = code
         self.message = message
-        self.details = dict(details or {})
+        self.details: Dict[str, List[str]] = dict(details or {})
 
     @property
     def envelope(self) -> Dict[str, Dict[str, Any]]:

@@ -40,10 +40,10 @@ class ApiRequest:
         address: Address,
     ) -> None:
         self.method = method
-        self.path = bare_path(raw_path)
+        self.path: str = bare_path(raw_path)
         self.headers = headers
         self.query = query
-        self.resource = headers.get("resource", "")
+        self.resource: str = headers.get("resource", "")
         self.address = address
         self.form = form
         self._text = text

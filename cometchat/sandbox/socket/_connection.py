@@ -46,7 +46,7 @@ class Connection:
         self._closing: Optional[asyncio.Future[Any]] = None
         #: Set by an accepted ``auth``, not before.
         self.uid: Optional[str] = None
-        self.device_id = ""
+        self.device_id: str = ""
         self._subscription: Optional[str] = None
         self._roles: List[str] = []
 
