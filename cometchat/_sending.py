@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, Mapping, Optional, TypeVar, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Iterator, Literal, Mapping, Optional, TypeVar, Union
 
 from ._runtime import _arguments as arguments
 from .exceptions import invalid, missing, unusable
@@ -211,7 +211,10 @@ class Sending:
         return self._core.messages.history(history_path(uid, guid, parent), part)
 
     def start_typing(
-        self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+        self,
+        receiver_id: str,
+        receiver_type: Literal["user", "group"] = "user",
+        metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
         """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
 
@@ -225,20 +228,25 @@ class Sending:
         self._typing(receiver_id, receiver_type, metadata, True)
 
     def end_typing(
-        self, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+        self,
+        receiver_id: str,
+        receiver_type: Literal["user", "group"] = "user",
+        metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
         """Tell that the user types no longer; see :meth:`start_typing`."""
         self._typing(receiver_id, receiver_type, metadata, False)
 
-    def send_transient_message(self, receiver_id: str, receiver_type: str, data: Mapping[str, Any]) -> None:
+    def send_transient_message(
+        self, receiver_id: str, receiver_type: Literal["user", "group"], data: Mapping[str, Any]
+    ) -> None:
         """Send a message that is not stored: it reaches who is connected now.
 
         :param data: a JSON object.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_DATA``.
         """
         self._check_open()
-        receiver_id, receiver_type = arguments.receiver(receiver_id, receiver_type)
-        self._core.sender.transient_message(receiver_id, receiver_type, arguments.json_object("data", data))
+        receiver, kind = arguments.receiver(receiver_id, receiver_type)
+        self._core.sender.transient_message(receiver, kind, arguments.json_object("data", data))
 
     def mark_as_delivered(self, message: BaseMessage) -> None:
         """Tell the sender that a message was delivered.

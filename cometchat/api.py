@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterator, Mapping, Optional, Union
+from typing import TYPE_CHECKING, Any, BinaryIO, Callable, Iterator, Literal, Mapping, Optional, Union
 
 from . import _fork
 from ._protocol._states import CometChatWSState
@@ -346,7 +346,10 @@ class CometChat(SharedListening):
 
     @classmethod
     def start_typing(
-        cls, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+        cls,
+        receiver_id: str,
+        receiver_type: Literal["user", "group"] = "user",
+        metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
         """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
 
@@ -361,7 +364,10 @@ class CometChat(SharedListening):
 
     @classmethod
     def end_typing(
-        cls, receiver_id: str, receiver_type: str = "user", metadata: Optional[Mapping[str, Any]] = None
+        cls,
+        receiver_id: str,
+        receiver_type: Literal["user", "group"] = "user",
+        metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
         """Tell that the user types no longer; see :meth:`start_typing`.
 
@@ -370,7 +376,9 @@ class CometChat(SharedListening):
         cls._shared().end_typing(receiver_id, receiver_type, metadata)
 
     @classmethod
-    def send_transient_message(cls, receiver_id: str, receiver_type: str, data: Mapping[str, Any]) -> None:
+    def send_transient_message(
+        cls, receiver_id: str, receiver_type: Literal["user", "group"], data: Mapping[str, Any]
+    ) -> None:
         """Send a message that is not stored: it reaches who is connected now.
 
         :param data: a JSON object.
@@ -406,7 +414,11 @@ class CometChat(SharedListening):
         return core.state.status if core.mark[0] else client.get_connection_status()
 
     @classmethod
-    def wait_for_status(cls, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
+    def wait_for_status(
+        cls,
+        status: Union[CometChatWSState, Literal["connected", "connecting", "disconnected", "featureThrottled"]],
+        timeout: Optional[float] = None,
+    ) -> bool:
         """Wait until the connection has a status, if only for a moment.
 
         :param status: a CometChatWSState or its string.

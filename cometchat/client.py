@@ -7,7 +7,7 @@ import sys
 import time
 import warnings
 from types import TracebackType
-from typing import TYPE_CHECKING, Callable, Optional, Type, Union, cast
+from typing import TYPE_CHECKING, Callable, Literal, Optional, Type, Union, cast
 
 from . import _fork
 from ._fork_marks import warn_where_threads_stand_still
@@ -188,7 +188,11 @@ class Client(Listening, Sending):
             core.check_process()
         return core.state.status
 
-    def wait_for_status(self, status: Union[CometChatWSState, str], timeout: Optional[float] = None) -> bool:
+    def wait_for_status(
+        self,
+        status: Union[CometChatWSState, Literal["connected", "connecting", "disconnected", "featureThrottled"]],
+        timeout: Optional[float] = None,
+    ) -> bool:
         """Wait until the connection has a status, if only for a moment.
 
         :param status: a CometChatWSState or its string.

@@ -5,7 +5,20 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Callable, Dict, Iterator, Mapping, Optional, Protocol, Sequence, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    Iterator,
+    Literal,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Union,
+)
 from urllib.parse import urlsplit
 
 from ._environment import name_variable, read_fields
@@ -125,7 +138,7 @@ class AppSettings:
     """
 
     region: Optional[str]
-    subscription_type: str
+    subscription_type: Literal["ALL_USERS", "FRIENDS", "ROLES", "NONE"]
     roles: Tuple[str, ...]
     auto_establish_socket_connection: bool
     admin_host: Optional[str]
@@ -157,7 +170,7 @@ class AppSettings:
         self,
         *,
         region: Optional[str] = None,
-        subscription_type: str = "NONE",
+        subscription_type: Literal["ALL_USERS", "FRIENDS", "ROLES", "NONE"] = "NONE",
         roles: Sequence[str] = (),
         auto_establish_socket_connection: bool = True,
         admin_host: Optional[str] = None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import threading
-from typing import Any, Dict, Iterator, List, Set
+from typing import Any, Dict, Iterator, List, Set, Tuple
 
 import pytest
 import tenacity
@@ -26,6 +26,7 @@ from cometchat import (
     OutboxListener,
     UserListener,
 )
+from cometchat.settings import SUBSCRIPTION_TYPES
 
 #: What CometChat has beside Client's methods, and what only an object needs.
 ONLY_COMETCHAT = {"init"}
@@ -153,6 +154,24 @@ def expected_words(name: str) -> str:
     if not rest.startswith(" as :meth:"):
         rest = rest.replace("``", "``COMETCHAT_INITIALIZATION_NOT_DONE``, ``", 1)
     return lead + RAISES + rest
+
+
+@pytest.mark.parametrize(
+    "function, parameter, values",
+    [
+        (Client.start_typing, "receiver_type", ("user", "group")),
+        (Client.end_typing, "receiver_type", ("user", "group")),
+        (Client.send_transient_message, "receiver_type", ("user", "group")),
+        (Client.wait_for_status, "status", tuple(str(status) for status in CometChatWSState)),
+        (AppSettings.__init__, "subscription_type", SUBSCRIPTION_TYPES),
+    ],
+)
+def test_an_editor_offers_the_values_of_a_choice(function: Any, parameter: str, values: Tuple[str, ...]) -> None:
+    """The annotation lists the strings that are accepted at run time."""
+    annotation = inspect.signature(function).parameters[parameter].annotation
+    offered = re.search(r"Literal\[(.*?)\]", annotation)
+    assert offered is not None, annotation
+    assert set(re.findall(r"[\"'](\w+)[\"']", offered[1])) == set(values)
 
 
 def test_each_method_raises_before_init() -> None:

@@ -14,8 +14,8 @@ class CometChatConfig(AppConfig):
 
     name = "cometchat.contrib.django"
     label = "cometchat"
-    verbose_name = "CometChat"
-    default_auto_field = "django.db.models.BigAutoField"
+    verbose_name: str = "CometChat"
+    default_auto_field: str = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
         """Register the checks, and start the connection where this process serves.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, TypeVar
+from typing import Any, Callable, Dict, List, Literal, Mapping, Optional, Sequence, TypeVar
 
 from ._chat import Chat
 from ._errors import ApiError
@@ -61,7 +61,7 @@ class ChatControls(ABC):
         receiver: str,
         text: Optional[str] = None,
         *,
-        receiver_type: str = "user",
+        receiver_type: Literal["user", "group"] = "user",
         category: str = "message",
         type: str = "text",
         data: Optional[Mapping[str, Any]] = None,
@@ -183,7 +183,9 @@ class ChatControls(ABC):
         """
         self._react(id, uid, reaction, added=False)
 
-    def moderate(self, id: str, status: str) -> Dict[str, Any]:
+    def moderate(
+        self, id: str, status: Literal["pending", "approved", "disapproved", "unmoderated"]
+    ) -> Dict[str, Any]:
         """Set the moderation status of a message and tell its sender; return the message as it is now.
 
         :param status: ``"pending"``, ``"approved"``, ``"disapproved"`` or ``"unmoderated"``.
@@ -214,7 +216,9 @@ class ChatControls(ABC):
         """Take the saving of a message back. Arguments and errors as :meth:`save`."""
         self._act(lambda: self._chat.messages.save(id, self._uid(uid), SANDBOX_RESOURCE, saved=False))
 
-    def pin_conversation(self, uid: str, other: str, pinned: bool = True, receiver_type: str = "user") -> None:
+    def pin_conversation(
+        self, uid: str, other: str, pinned: bool = True, receiver_type: Literal["user", "group"] = "user"
+    ) -> None:
         """Tell a user's sockets that the user's conversation was pinned or unpinned; the pin is not kept.
 
         :param other: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
@@ -241,7 +245,9 @@ class ChatControls(ABC):
         """
         self._act(lambda: self._chat.receipts.enhance(enabled))
 
-    def typing(self, sender: str, receiver: str, started: bool = True, receiver_type: str = "user") -> None:
+    def typing(
+        self, sender: str, receiver: str, started: bool = True, receiver_type: Literal["user", "group"] = "user"
+    ) -> None:
         """Tell the receiver that the sender starts or stops typing, unless the ``MODE`` stops that.
 
         :param receiver: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
@@ -344,7 +350,9 @@ class ChatControls(ABC):
 
     # Calls: their signalling.
 
-    def call(self, caller: str, receiver: str, type: str = "audio", receiver_type: str = "user") -> str:
+    def call(
+        self, caller: str, receiver: str, type: str = "audio", receiver_type: Literal["user", "group"] = "user"
+    ) -> str:
         """Ring; return the session id of the call.
 
         :param receiver: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.

@@ -12,7 +12,7 @@ from django.utils.safestring import SafeString
 
 from ...web import status_tag
 
-register = template.Library()
+register: template.Library = template.Library()
 
 
 @register.simple_tag(takes_context=True)
