@@ -62,7 +62,7 @@ class CometChat(SharedListening):
             old = cls._client
             if old is not None and not old._core.lifecycle.closed and (old.app_id, old.settings) == (app_id, settings):
                 return
-            new = Client(app_id, settings, _registry=cls._registry, _start=False)
+            new = Client._idle(app_id, settings, cls._registry)
             cls._client = new
             if old is not None:
                 old.close()

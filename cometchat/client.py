@@ -40,20 +40,27 @@ class Client(Listening, Sending):
     :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
     """
 
-    def __init__(
-        self, app_id: str, settings: AppSettings, *, _registry: Optional[ListenerRegistry] = None, _start: bool = True
-    ) -> None:
+    def __init__(self, app_id: str, settings: AppSettings) -> None:
+        self._assemble(app_id, settings, ListenerRegistry())
+        self._resume()
+
+    @classmethod
+    def _idle(cls, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> Client:
+        """Make a client with these listeners, whose stored session waits for :meth:`_resume`."""
+        client = cls.__new__(cls)
+        client._assemble(app_id, settings, registry)
+        return client
+
+    def _assemble(self, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> None:
         # Here, so that importing the package does not load requests, websocket-client, tenacity and sqlite3.
         from ._wiring import Core
 
         _check_settings(settings)
         self.app_id: str = arguments.app_id(app_id, not (settings.admin_host and settings.client_host))
         self.settings = settings
-        self._registry = _registry or ListenerRegistry()
+        self._registry = registry
         self._core = Core(self.app_id, settings, self._registry)
         warn_where_threads_stand_still()
-        if _start:
-            self._resume()
 
     def _resume(self) -> None:
         """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""

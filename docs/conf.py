@@ -177,11 +177,9 @@ def find_public_name(
 def shorten_signature(
     app: Sphinx, what: str, name: str, obj: object, options: Any, signature: str, returned: str
 ) -> Any:
-    """Leave out what is listed below the signature, or is nobody's business."""
+    """Leave out the fields that are listed below the signature."""
     if what == "class" and name.rpartition(".")[2] in WITHOUT_SIGNATURE:
         return "", returned
-    if what == "class" and signature:
-        return re.sub(r", \*, _\w+: .*\)$", ")", signature), returned
     return None
 
 

@@ -7,6 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional
 from urllib.parse import urlencode, urlsplit
 
 from cometchat import AppSettings, Client, CometChatException, MemorySessionStore, TextMessage
+from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime.delivery._catch_up import PAGE
 from cometchat.exceptions import ERR_BAD_RESPONSE, exception_for
 
@@ -106,7 +107,7 @@ def one_input(data: bytes) -> None:
         fields = {"format": 1, "app_id": "app", "uid": "u", "auth_token": "t", "device_id": "d", "user": {"uid": "u"}}
         store.save(draw.good(fields) if draw.byte() % 4 else draw.value())
     settings = AppSettings(region="us", session_store=store, auto_establish_socket_connection=False)
-    with LoudLog() as log, contextlib.closing(Client("app", settings, _start=False)) as client:
+    with LoudLog() as log, contextlib.closing(Client._idle("app", settings, ListenerRegistry())) as client:
         client._core.account._rest = FakeRest(draw)
         client._resume()
         if not restored:

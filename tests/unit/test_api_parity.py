@@ -10,6 +10,7 @@ from typing import Any, Dict, Iterator, List, Set, Tuple
 import pytest
 import tenacity
 
+import cometchat
 from cometchat import (
     AppSettings,
     CallListener,
@@ -154,6 +155,22 @@ def expected_words(name: str) -> str:
     if not rest.startswith(" as :meth:"):
         rest = rest.replace("``", "``COMETCHAT_INITIALIZATION_NOT_DONE``, ``", 1)
     return lead + RAISES + rest
+
+
+def test_no_signature_shows_a_private_parameter() -> None:
+    """What users call has public parameters only: the classes of the package, and their methods."""
+    classes = [value for value in map(vars(cometchat).get, cometchat.__all__) if inspect.isclass(value)]
+    callables = [member for cls in classes for member in [cls, *(getattr(cls, name) for name in methods(cls))]]
+    assert len(callables) > 100
+    shown = {f"{each.__qualname__}({name})" for each in callables for name in names_of(each) if name.startswith("_")}
+    assert shown == set()
+
+
+def names_of(function: Any) -> List[str]:
+    try:
+        return list(inspect.signature(function).parameters)
+    except ValueError:  # made in C
+        return []
 
 
 @pytest.mark.parametrize(
