@@ -123,6 +123,7 @@ class Sending:
 
         :param message: a stored TextMessage or MediaMessage: returned by ``send_...()`` or :meth:`get_messages`, or got
             by a listener.
+        :param text: the new text, or the new caption.
         :returns: the message as it is now.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
             ``INVALID_TEXT``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's own code, such as
@@ -160,7 +161,13 @@ class Sending:
         return self._core.messages.react(stored, emoji, added=True)  # type: ignore[return-value]
 
     def remove_reaction(self, message: M, reaction: str) -> M:
-        """Take a reaction of one's own back; see :meth:`add_reaction`."""
+        """Take a reaction of one's own back. Makes one HTTP call. The others hear ``on_message_reaction_removed``.
+
+        :param message: a stored message; see :meth:`edit_message`.
+        :param reaction: an emoji.
+        :returns: the message as it is now, with its ``reactions``.
+        :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
+        """
         self._check_open()
         stored, emoji = arguments.stored_message(message), arguments.reaction(reaction)
         return self._core.messages.react(stored, emoji, added=False)  # type: ignore[return-value]
@@ -233,7 +240,13 @@ class Sending:
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell that the user types no longer; see :meth:`start_typing`."""
+        """Tell a user or group that the user types no longer.
+
+        :param receiver_id: uid or guid.
+        :param receiver_type: ``"user"`` or ``"group"``.
+        :param metadata: a JSON object for the receiver.
+        :raises CometChatException: as :meth:`start_typing`.
+        """
         self._typing(receiver_id, receiver_type, metadata, False)
 
     def send_transient_message(
@@ -241,6 +254,8 @@ class Sending:
     ) -> None:
         """Send a message that is not stored: it reaches who is connected now.
 
+        :param receiver_id: uid or guid.
+        :param receiver_type: ``"user"`` or ``"group"``.
         :param data: a JSON object.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_DATA``.
         """
@@ -257,7 +272,11 @@ class Sending:
         self._receipt(message, "delivered")
 
     def mark_as_read(self, message: BaseMessage) -> None:
-        """Tell the sender that a message was read; see :meth:`mark_as_delivered`."""
+        """Tell the sender that a message was read.
+
+        :param message: as a MessageListener got it.
+        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
+        """
         self._receipt(message, "read")
 
     def _typing(

@@ -273,6 +273,7 @@ class CometChat(SharedListening):
 
         :param message: a stored TextMessage or MediaMessage: returned by ``send_...()`` or :meth:`get_messages`, or got
             by a listener.
+        :param text: the new text, or the new caption.
         :returns: the message as it is now.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
             ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``, ``INVALID_TEXT``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``,
@@ -303,9 +304,12 @@ class CometChat(SharedListening):
 
     @classmethod
     def remove_reaction(cls, message: M, reaction: str) -> M:
-        """Take a reaction of one's own back; see :meth:`add_reaction`.
+        """Take a reaction of one's own back. Makes one HTTP call. The others hear ``on_message_reaction_removed``.
 
-        :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
+        :param message: a stored message; see :meth:`edit_message`.
+        :param reaction: an emoji.
+        :returns: the message as it is now, with its ``reactions``.
+        :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
         """
         return cls._shared().remove_reaction(message, reaction)
 
@@ -369,9 +373,12 @@ class CometChat(SharedListening):
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell that the user types no longer; see :meth:`start_typing`.
+        """Tell a user or group that the user types no longer.
 
-        :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
+        :param receiver_id: uid or guid.
+        :param receiver_type: ``"user"`` or ``"group"``.
+        :param metadata: a JSON object for the receiver.
+        :raises CometChatException: as :meth:`start_typing`.
         """
         cls._shared().end_typing(receiver_id, receiver_type, metadata)
 
@@ -381,6 +388,8 @@ class CometChat(SharedListening):
     ) -> None:
         """Send a message that is not stored: it reaches who is connected now.
 
+        :param receiver_id: uid or guid.
+        :param receiver_type: ``"user"`` or ``"group"``.
         :param data: a JSON object.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_DATA``.
         """
@@ -397,9 +406,10 @@ class CometChat(SharedListening):
 
     @classmethod
     def mark_as_read(cls, message: BaseMessage) -> None:
-        """Tell the sender that a message was read; see :meth:`mark_as_delivered`.
+        """Tell the sender that a message was read.
 
-        :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
+        :param message: as a MessageListener got it.
+        :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
         """
         cls._shared().mark_as_read(message)
 
