@@ -40,6 +40,8 @@ class Listening:
     def connection_listener(self, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
         """Register a listener for the time of a ``with`` block.
 
+        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :returns: a context manager; its ``as`` name is the listener.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
@@ -73,91 +75,181 @@ class Listening:
     def add_login_listener(
         self, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
     ) -> str:
-        """Register a listener for logins and logouts; see :meth:`add_connection_listener`."""
+        """Register a listener for logins and logouts.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a LoginListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_login_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("login", listener_id, listener)
 
     def remove_login_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("login", listener_id)
 
     def add_user_listener(
         self, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
     ) -> str:
-        """Register a listener for the presence of users; see :meth:`add_connection_listener`."""
+        """Register a listener for the presence of users.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a UserListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_user_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("user", listener_id, listener)
 
     def remove_user_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("user", listener_id)
 
     def add_group_listener(
         self, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
     ) -> str:
-        """Register a listener for the members of groups; see :meth:`add_connection_listener`."""
+        """Register a listener for the members of groups.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a GroupListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_group_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("group", listener_id, listener)
 
     def remove_group_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("group", listener_id)
 
     def add_message_listener(
         self, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
     ) -> str:
-        """Register a listener for messages and what goes with them; see :meth:`add_connection_listener`."""
+        """Register a listener for messages and what goes with them.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a MessageListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_message_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("message", listener_id, listener)
 
     def remove_message_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("message", listener_id)
 
     def add_call_listener(
         self, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
     ) -> str:
-        """Register a listener for the signalling of calls; see :meth:`add_connection_listener`."""
+        """Register a listener for the signalling of calls.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a CallListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_call_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("call", listener_id, listener)
 
     def remove_call_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("call", listener_id)
 
     def add_ai_assistant_listener(
         self, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
     ) -> str:
-        """Register a listener for the streams of AI assistants; see :meth:`add_connection_listener`."""
+        """Register a listener for the streams of AI assistants.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an AIAssistantListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_ai_assistant_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("ai_assistant", listener_id, listener)
 
     def remove_ai_assistant_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("ai_assistant", listener_id)
 
     def add_conversation_listener(
         self, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
     ) -> str:
-        """Register a listener for pinned conversations; see :meth:`add_connection_listener`."""
+        """Register a listener for pinned conversations.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a ConversationListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_conversation_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("conversation", listener_id, listener)
 
     def remove_conversation_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("conversation", listener_id)
 
     def add_event_listener(
         self, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
     ) -> str:
-        """Register a listener for every frame without a callback of its own; see :meth:`add_connection_listener`."""
+        """Register a listener for every frame without a callback of its own.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an EventListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_event_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("event", listener_id, listener)
 
     def remove_event_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("event", listener_id)
 
     def add_outbox_listener(
         self, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
     ) -> str:
-        """Register a listener for what becomes of the outbox's items; see :meth:`add_connection_listener`."""
+        """Register a listener for what becomes of the outbox's items.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an OutboxListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_outbox_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
+            ``ERR_CLIENT_CLOSED``.
+        """
         return self._add("outbox", listener_id, listener)
 
     def remove_outbox_listener(self, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         self._remove("outbox", listener_id)
 
     def _add(self, kind: str, listener_id: object, listener: object) -> str:

@@ -61,114 +61,197 @@ class SharedListening:
     def add_login_listener(
         cls, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
     ) -> str:
-        """Register a listener for logins and logouts; see :meth:`add_connection_listener`."""
+        """Register a listener for logins and logouts. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a LoginListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_login_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("login", listener_id, listener)
 
     @classmethod
     def remove_login_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("login", arguments.listener_id(listener_id))
 
     @classmethod
     def add_user_listener(
         cls, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
     ) -> str:
-        """Register a listener for the presence of users; see :meth:`add_connection_listener`."""
+        """Register a listener for the presence of users. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a UserListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_user_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("user", listener_id, listener)
 
     @classmethod
     def remove_user_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("user", arguments.listener_id(listener_id))
 
     @classmethod
     def add_group_listener(
         cls, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
     ) -> str:
-        """Register a listener for the members of groups; see :meth:`add_connection_listener`."""
+        """Register a listener for the members of groups. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a GroupListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_group_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("group", listener_id, listener)
 
     @classmethod
     def remove_group_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("group", arguments.listener_id(listener_id))
 
     @classmethod
     def add_message_listener(
         cls, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
     ) -> str:
-        """Register a listener for messages and what goes with them; see :meth:`add_connection_listener`."""
+        """Register a listener for messages and what goes with them. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a MessageListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_message_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("message", listener_id, listener)
 
     @classmethod
     def remove_message_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("message", arguments.listener_id(listener_id))
 
     @classmethod
     def add_call_listener(
         cls, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
     ) -> str:
-        """Register a listener for the signalling of calls; see :meth:`add_connection_listener`."""
+        """Register a listener for the signalling of calls. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a CallListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_call_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("call", listener_id, listener)
 
     @classmethod
     def remove_call_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("call", arguments.listener_id(listener_id))
 
     @classmethod
     def add_ai_assistant_listener(
         cls, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
     ) -> str:
-        """Register a listener for the streams of AI assistants; see :meth:`add_connection_listener`."""
+        """Register a listener for the streams of AI assistants. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an AIAssistantListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_ai_assistant_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("ai_assistant", listener_id, listener)
 
     @classmethod
     def remove_ai_assistant_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("ai_assistant", arguments.listener_id(listener_id))
 
     @classmethod
     def add_conversation_listener(
         cls, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
     ) -> str:
-        """Register a listener for pinned conversations; see :meth:`add_connection_listener`."""
+        """Register a listener for pinned conversations. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: a ConversationListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_conversation_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("conversation", listener_id, listener)
 
     @classmethod
     def remove_conversation_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("conversation", arguments.listener_id(listener_id))
 
     @classmethod
     def add_event_listener(
         cls, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
     ) -> str:
-        """Register a listener for every frame without a callback of its own; see :meth:`add_connection_listener`."""
+        """Register a listener for every frame without a callback of its own. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an EventListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_event_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("event", listener_id, listener)
 
     @classmethod
     def remove_event_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("event", arguments.listener_id(listener_id))
 
     @classmethod
     def add_outbox_listener(
         cls, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
     ) -> str:
-        """Register a listener for what becomes of the outbox's items; see :meth:`add_connection_listener`."""
+        """Register a listener for what becomes of the outbox's items. May come before :meth:`init`.
+
+        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an OutboxListener: an instance of a subclass, or one made from callables.
+        :returns: the id, for :meth:`remove_outbox_listener`.
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
+        """
         return cls._add("outbox", listener_id, listener)
 
     @classmethod
     def remove_outbox_listener(cls, listener_id: str) -> None:
-        """End a registration; see :meth:`remove_connection_listener`."""
+        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+
+        :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
+        """
         cls._registry.remove("outbox", arguments.listener_id(listener_id))
 
     @classmethod
     def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
         """Register a listener for the time of a ``with`` block. May come before :meth:`init`.
 
+        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :returns: a context manager; its ``as`` name is the listener.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``.
         """
         return ScopedListener(cls._registry, "connection", checked_listener("connection", listener))

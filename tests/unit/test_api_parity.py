@@ -130,8 +130,6 @@ OTHER_WORDS = {
     "run_forever": ("Raises nothing.", "An :meth:`init` that closes the client ends it, too."),
     "get_connection_status": ("The status, now.", "The status, now; before :meth:`init`: ``disconnected``."),
 }
-#: The other methods for listeners refer to these.
-EXPLAIN_LISTENERS = {"connection_listener", "add_connection_listener", "remove_connection_listener"}
 RAISES = ":raises CometChatException:"
 
 
@@ -144,8 +142,8 @@ def expected_words(name: str) -> str:
     text = words(getattr(Client, name))
     assert theirs in text, name
     text = re.sub(r"\bclient\.(?=\w+\()", "CometChat.", text.replace(theirs, ours, 1))
-    if name in EXPLAIN_LISTENERS:
-        lead, rest = re.split(r"(?= ::| :raises)", text.replace(", ``ERR_CLIENT_CLOSED``", ""), maxsplit=1)
+    if name.endswith("_listener"):
+        lead, rest = re.split(r"(?= ::| :param| :raises)", text.replace(", ``ERR_CLIENT_CLOSED``", ""), maxsplit=1)
         return f"{lead} May come before :meth:`init`.{rest}"
     if name not in WANT_A_CLIENT:
         return text
