@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping, Sequence, Union
+from typing import Any, Dict, Literal, Mapping, Sequence, Union
 
 from .chat import ChatControls
 
@@ -29,7 +29,9 @@ class Player:
         """
         return self._sandbox.send_message(self.uid, to, text, **options)
 
-    def typing(self, to: str, started: bool = True, receiver_type: str = "user") -> None:
+    def typing(
+        self, to: str, started: bool = True, receiver_type: Literal["user", "group"] = "user"
+    ) -> None:
         """Start typing, or stop it with ``started=False``.
 
         :param to: a uid, or a guid with ``receiver_type="group"``.
