@@ -31,7 +31,7 @@ class EventSource:
         self._core.taps.remove(tap)
 
     def newest_message_id(self) -> str:
-        """Ask the service for the id of the newest message; ``"0"`` if there is no message.
+        """Ask the service for the id of the newest message. Returns ``"0"`` if the user has no message.
 
         :raises CometChatException: as the calls of :class:`Client`.
         """

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
     from ._machine import ConnectionMachine, Step
     from ._message_ids import id_of, newer, older, rank
-    from ._states import STATUS, UP, WITH_ERROR, CometChatWSState, Phase, Signal
+    from ._states import STATUS, UP, CometChatWSState, Phase, Signal
 else:
     #: Loaded when first used, in this order: importing the package takes half of the time without them.
     _HOMES = (
@@ -105,7 +105,6 @@ __all__ = [
     "Signal",
     "Step",
     "UP",
-    "WITH_ERROR",
     "app_hosts",
     "app_info",
     "code_kind",

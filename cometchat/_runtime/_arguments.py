@@ -215,7 +215,7 @@ def count(parameter: str, value: Any) -> Optional[int]:
 
 
 def conversation(uid: Any, guid: Any) -> Tuple[Optional[str], Optional[str]]:
-    """Return uid and guid of which one is given at the most, in lower case."""
+    """Return uid and guid in lower case. At most one of them may be given."""
     if uid is not None:
         uid = _identifier("uid", uid, "give the uid of a user")
     if guid is not None:

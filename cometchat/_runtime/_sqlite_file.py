@@ -118,7 +118,7 @@ class SqliteFile:
             lock.release()
 
     def release_after_fork(self) -> None:
-        """Close the copies of the parent's file locks, in the child. The store is not used there any more."""
+        """In the child of a fork: close the copies of the parent's file locks. The child does not use this store."""
         for lock in (self._opening, self._owned):
             if lock is not None:
                 lock.release_after_fork()

@@ -39,7 +39,7 @@ class History(Protocol):
         """Return the messages after one, oldest first."""
 
     def newest_message_id(self) -> str:
-        """Return the id of the newest message, or ``"0"`` if there is none."""
+        """Return the id of the newest message. Returns ``"0"`` if the user has no message."""
 
     def message(self, message_id: str) -> Dict[str, Any]:
         """Return one message as it is now."""

@@ -128,7 +128,7 @@ class Inbox:
             if generation != self._events.generation:
                 return False
             if self._journal is not None and self._known is None and self._held is None:
-                return True  # there is no listener yet: the service is asked once there is one
+                return True  # without a listener the client does not ask the service yet
             if own and self._journal is None:
                 self._note(id_of(body))
             elif own:

@@ -36,7 +36,7 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 KNOWN = 3600
 KNOWN_CALL = 60
 
-#: Age of a message, in seconds, from which on Redis may not recognize it any more.
+#: Seconds after which Redis may have forgotten the id of a message.
 _OLD = KNOWN - 300
 
 #: Maximum wait between attempts while Redis is away, in seconds.
