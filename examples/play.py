@@ -3,7 +3,7 @@
     python examples/play.py examples/echo_bot.py Hello "Is it you?"
 
 Needs ``pip install ".[sandbox]"``. Starts the bot, sends each text, and prints what the bot sends until it is quiet.
-With ``--kill`` the bot is killed (``kill -9``) after each text, and started again.
+With ``--kill`` the bot is killed (``kill -9``) between two texts, and started again.
 """
 
 import argparse
@@ -48,7 +48,12 @@ def answers(sandbox: Sandbox) -> List[Dict[str, object]]:
 
 def play(sandbox: Sandbox, bot: str, texts: List[str], kill: bool) -> int:
     process = start(bot, sandbox)
-    for text in texts:
+    for number, text in enumerate(texts):
+        if kill and number:
+            process.kill()
+            process.wait()
+            sandbox.wait_for_connections(0)
+            process = start(bot, sandbox)
         before = len(answers(sandbox))
         print(f"{OTHER}: {text}", flush=True)
         sandbox.send_message(OTHER, BOT, text)
@@ -59,11 +64,6 @@ def play(sandbox: Sandbox, bot: str, texts: List[str], kill: bool) -> int:
             sandbox.wait_until(lambda: len(sandbox.requests) > requests, 0.5)
         for message in answers(sandbox)[before:]:
             print(f"{BOT}: {show(message)}", flush=True)
-        if kill:
-            process.kill()
-            process.wait()
-            sandbox.wait_for_connections(0)
-            process = start(bot, sandbox)
     process.send_signal(signal.SIGTERM)
     return process.wait()
 
@@ -72,7 +72,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="Play the other user for a bot.")
     parser.add_argument("bot", help="the bot's program")
     parser.add_argument("texts", nargs="+", metavar="text")
-    parser.add_argument("--kill", action="store_true", help="kill the bot after each text, and start it again")
+    parser.add_argument("--kill", action="store_true", help="kill the bot between two texts, and start it again")
     options = parser.parse_args()
     with Sandbox() as running:
         sys.exit(play(running, options.bot, options.texts, options.kill))

@@ -11,10 +11,11 @@ import threading
 import time
 import uuid
 from dataclasses import replace
+from math import inf
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
-from .._fields import SECRET_KEYS, identifier, plain_text
+from .._fields import SECRET_KEYS, identifier, number, plain_text
 from .._log import ClientLog
 from .._protocol import (
     KNOWN_REGIONS,
@@ -375,14 +376,24 @@ class Account:
         found: Dict[str, Any] = self._call_as(session, "GET", url)
         return found
 
-    def newest_message_id(self) -> str:
-        """Return the newest message's id, or ``"0"`` if there is no message yet."""
-        page = self._messages({"affix": "prepend", "per_page": "1"})
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
+        """Return the newest message's id, or ``"0"`` if there is no message yet.
+
+        :param ago: seconds. What the service stored since then does not count, nor what it stored up to two seconds
+            before: it tells its time in whole seconds. If it does not tell its time, every message counts.
+        """
+        page = self._messages({"affix": "prepend", "per_page": "1" if ago is None else "100"})
+        now = self._rest.service_time
+        until = inf if ago is None or now is None else now - ago
         newest: Optional[str] = None
         for message in page:
-            newest = newer(id_of(message), newest)
+            if number(message, "sentAt") < until:
+                newest = newer(id_of(message), newest)
         if newest is None and page:
-            raise CometChatException(ERR_BAD_RESPONSE, "The newest message of the history has no id.")
+            first = rank(id_of(page[0]) or "")
+            if first < 1:
+                raise CometChatException(ERR_BAD_RESPONSE, "The newest message of the history has no id.")
+            return str(first - 1)
         return newest or "0"
 
     def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:

@@ -17,6 +17,10 @@ class Rest(Protocol):
     def rate_limit_remaining(self) -> Optional[int]:
         """Return how many calls the service allows in this minute, by its newest answer; None if it never said."""
 
+    @property
+    def service_time(self) -> Optional[float]:
+        """Return the service's time in Unix seconds, up to a second early; None if its newest answer did not tell it."""
+
     def call(
         self,
         method: str,

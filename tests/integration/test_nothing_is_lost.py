@@ -7,13 +7,16 @@ import random
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import List
 
 import pytest
 
 from cometchat import Client, FileSessionStore, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
+from cometchat.sandbox.chat import _history as sandbox_history
 
 from .conftest import DEADLINE, OTHER_UID, UID, Party
 
@@ -140,6 +143,30 @@ def test_received_after_a_disconnect(sandbox: Sandbox, party: Party) -> None:
                 client.connect(DEADLINE)
     reader.wait_for(300)
     assert reader.numbers == list(range(300))
+
+
+def test_a_drop_before_the_newest_message_is_known(
+    sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history answers only after a drop: what was stored meanwhile was missed, and what is older was not."""
+    with monkeypatch.context() as clock:
+        a_minute_ago = SimpleNamespace(time=lambda: time.time() - 60)
+        clock.setattr(sandbox_history, "time", a_minute_ago)
+        sandbox.send_message(OTHER_UID, UID, "-1")
+    reader = Reader()
+    client, recorder = party.connected()
+    sandbox.fail_http(503, path="/messages")
+    client.add_message_listener("reader", reader)
+    assert sandbox.wait_until(lambda: [r for r in sandbox.requests if r.path == "/messages"], DEADLINE)
+    sandbox.refuse_connections()
+    sandbox.drop_connections()
+    recorder.wait_for("on_disconnected")
+    sandbox.send_message(OTHER_UID, UID, "1")
+    sandbox.heal()
+    client.connect(DEADLINE)
+    sandbox.send_message(OTHER_UID, UID, "2")
+    reader.wait_for(2)
+    assert reader.numbers == [1, 2]
 
 
 def test_a_history_without_usable_ids(sandbox: Sandbox, party: Party) -> None:

@@ -493,6 +493,20 @@ def test_what_is_left_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None
     assert [*seen, rest.rate_limit_remaining] == [698, 698, 698, 697]
 
 
+def test_the_service_s_time(serve: Serve, new_rest: NewRest) -> None:
+    """It goes on from the Date of the newest answer, by this machine's monotonic clock; no date, no time."""
+    date = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    replies = [answer(200, b'{"data": {}}', headers) for headers in (date, {"Date": "x"}, date)]
+    now = 100.0
+    rest, url = new_rest(clock=lambda: now), http(serve(Asked(*replies)))
+    assert rest.service_time is None
+    get(rest, url)
+    now += 5
+    assert rest.service_time == datetime(2026, 10, 21, 7, 28, 5, tzinfo=timezone.utc).timestamp()
+    get(rest, url)
+    assert rest.service_time is None
+
+
 ERRORS = [
     (400, "ERR_BAD_REQUEST", CometChatException),
     (404, "ERR_UID_NOT_FOUND", CometChatException),

@@ -263,7 +263,7 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
         me = None
         questions = 0
 
-        def newest_message_id(self) -> str:
+        def newest_message_id(self, ago: Optional[float] = None) -> str:
             self.questions += 1
             if self.questions > 10_000:
                 return "5"

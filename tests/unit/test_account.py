@@ -21,11 +21,13 @@ class Answers:
     """The HTTP transport: answers ``PUT /me`` with ``me``, and everything else with ``{}``. Keeps the calls."""
 
     rate_limit_remaining: Optional[int] = None
+    service_time: Optional[float] = None
 
     def __init__(self, **me: Any) -> None:
         self.me: Dict[str, Any] = {"uid": "amy", "jwt": JWT, "settings": {}, **me}
         self.error: Optional[CometChatException] = None
         self.urls: List[str] = []
+        self.messages: List[Dict[str, Any]] = []
 
     def call(self, method: str, url: str, *, headers: Mapping[str, str], **_: Any) -> Any:
         self.urls.append(url)
@@ -33,6 +35,8 @@ class Answers:
             raise self.error
         if url.endswith("/auth_tokens"):
             return {"authToken": "a-token-of-amy"}
+        if "/messages?" in url:
+            return self.messages
         return dict(self.me) if url.endswith("/me") else {}
 
     def forget_connections(self) -> None:
@@ -76,6 +80,28 @@ def test_the_token_for_media_files_leaves_a_store_of_an_earlier_version() -> Non
     stored = {**Session("app", "amy", "a-token-of-amy", "device", {"name": "Amy", "fat": FAT}).to_store()}
     restored = Session.from_store(stored, "app")
     assert restored is not None and dict(restored.user) == {"name": "Amy"}
+
+
+@pytest.mark.parametrize(
+    "time_now, ago, newest",
+    [
+        (1000.0, None, "9"),
+        (1000.0, 7.0, "8"),  # the ninth was stored 7 s ago
+        (1000.0, 20.0, "7"),  # all were stored since: what is older than the first one
+        (None, 20.0, "9"),
+    ],
+)
+def test_the_newest_message_at_an_earlier_time(time_now: Optional[float], ago: Optional[float], newest: str) -> None:
+    rest = Answers()
+    account = logged_in(rest)
+    rest.service_time = time_now
+    rest.messages = [{"id": "9", "sentAt": 993}, {"id": "8", "sentAt": 992}]
+    assert account.newest_message_id(ago) == newest
+
+
+def test_the_newest_message_of_an_empty_history() -> None:
+    account = logged_in(Answers())
+    assert account.newest_message_id() == account.newest_message_id(5.0) == "0"
 
 
 ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.example.org", "CHAT_API_VERSION": "v3"}

@@ -103,7 +103,7 @@ class History:
         self._ask(message_id)
         return [message for message in list(self.messages) if int(message["id"]) > int(message_id)][:limit]
 
-    def newest_message_id(self) -> str:
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
         self._ask("newest")
         newest: str = self.messages[-1]["id"] if self.messages else "0"
         return newest
@@ -247,9 +247,9 @@ def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
     house = build(store, 1, 2)
     gate, ask = threading.Event(), house.history.newest_message_id
 
-    def newest() -> str:
+    def newest(ago: Optional[float] = None) -> str:
         assert gate.wait(DEADLINE)
-        return ask()
+        return ask(ago)
 
     house.history.newest_message_id = newest  # type: ignore[method-assign]
     house.listen()

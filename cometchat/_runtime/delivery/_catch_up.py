@@ -38,8 +38,11 @@ class History(Protocol):
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """Return the messages after one, oldest first."""
 
-    def newest_message_id(self) -> str:
-        """Return the id of the newest message. Returns ``"0"`` if the user has no message."""
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
+        """Return the id of the newest message. Returns ``"0"`` if the user has no message.
+
+        :param ago: seconds. What the service stored since then does not count. None: every message counts.
+        """
 
     def message(self, message_id: str) -> Dict[str, Any]:
         """Return one message as it is now."""
@@ -79,12 +82,14 @@ class CatchUp:
     :ivar after: the newest known id; None if nothing is known, and only the newest id is asked for.
     :ivar limit: number of messages asked for at once.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
-    :ivar continues: a connection has come and gone since; what came after the newest id is asked for too.
+    :ivar began: monotonic seconds.
+    :ivar continues: the connection has broken since; what came after the newest id is asked for too.
     """
 
-    def __init__(self, generation: int, after: Optional[str]) -> None:
+    def __init__(self, generation: int, after: Optional[str], began: float) -> None:
         self.generation = generation
         self.after = after
+        self.began = began
         self.limit = PAGE
         self.stopped = Wakeup()
         self.room = Wakeup()

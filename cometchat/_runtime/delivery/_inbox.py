@@ -149,6 +149,8 @@ class Inbox:
             self._up = False
             if self._task is not None and self._task.after is not None:
                 self._stop()
+            elif self._task is not None:
+                self._task.continues = True
 
     # --- any thread
 
@@ -223,13 +225,12 @@ class Inbox:
             return None
         if self._known is None and self._task is not None and self._task.generation == self._generation:
             # An earlier connection asked, and has no answer yet. A new question would take missed messages for known.
-            self._task.continues = True
             self._held = Held()
             return None
         self._stop()
         # A discard may have moved what is known to before the place where a catch-up stood.
         after = older(self._unfinished, self._known)
-        self._task = CatchUp(self._generation, after)
+        self._task = CatchUp(self._generation, after, self._clock())
         if after is None and self._journal is not None and self._held is None:
             self._held = Held()
         if after is not None:
@@ -486,7 +487,10 @@ class Inbox:
         progress = journal.load(me.uid, me.resource)
         position = progress.position
         if position is None:
-            position = self._before_held(self._history.newest_message_id())
+            newest = self._newest_at_begin(task)
+            if newest is None:
+                return False
+            position = self._before_held(newest)
             journal.start(me.uid, position)
         with self._lock:
             if self._task is task:
@@ -496,6 +500,15 @@ class Inbox:
                 self._floor = progress.floor or position
                 task.after = overlapped(position, self._floor)
         return False
+
+    def _newest_at_begin(self, task: CatchUp) -> Optional[str]:
+        """Return the newest id when the catch-up began. Returns None if the connection broke during the question.
+
+        The answer to that question may count a message that was missed, so the next question is for an earlier time.
+        """
+        continues = task.continues
+        newest = self._history.newest_message_id(self._clock() - task.began if continues else None)
+        return newest if continues == task.continues else None
 
     def _before_held(self, newest: str) -> str:
         """Return the newest id, or the one before the oldest live message that waits."""
@@ -508,13 +521,15 @@ class Inbox:
     def _ask_newest(self, task: CatchUp) -> bool:
         if self._journal is not None:
             return self._load(self._journal, task)
-        newest = self._history.newest_message_id()
+        newest = self._newest_at_begin(task)
+        if newest is None:
+            return False
         with self._lock:
             if self._task is task:
-                # Not newer(): a late answer may count what was stored after the connection broke.
+                # Not newer(): what came over the connection may be older than what it missed.
                 self._known = newest if self._known is None else self._known
                 self._floor = older(newest, self._known) if self._floor is None else self._floor
-                if task.continues or self._changes:
+                if (task.continues and self._up) or self._changes:
                     task.after = self._unfinished = newest
                     return False
         self._finish(task)

@@ -41,6 +41,7 @@ from ..net import (
     Proxy,
     client_context,
     host_and_port,
+    http_date,
     look_up,
     network_reason,
     read_proxy,
@@ -195,6 +196,14 @@ class RequestsRest:
         self._connections = _Connections(self._way)
         #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None: not known.
         self.rate_limit_remaining: Optional[int] = None
+        self._clock = clock
+        self._service_began: Optional[float] = None  # the service's time when this machine's monotonic clock was 0
+
+    @property
+    def service_time(self) -> Optional[float]:
+        """The service's time in Unix seconds, by the ``Date`` of its newest answer; see :class:`.._interfaces.Rest`."""
+        began = self._service_began
+        return None if began is None else began + self._clock()
 
     def call(
         self,
@@ -217,6 +226,8 @@ class RequestsRest:
         remaining = answered.get("x-rate-limit-remaining", "").strip()
         if remaining.isascii() and remaining.isdigit():
             self.rate_limit_remaining = int(remaining[:9])
+        date = http_date(answered.get("date", ""))
+        self._service_began = None if date is None else date.timestamp() - self._clock()
         try:
             return _data_of(host, method, status, answered, payload, expect, self._wall_clock())
         except CometChatException as error:

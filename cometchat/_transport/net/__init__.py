@@ -7,6 +7,7 @@ from ._errors import (
     has_no_address,
     is_timeout,
     network_reason,
+    http_date,
     requested_wait,
     retry_after_seconds,
 )
@@ -53,6 +54,7 @@ __all__ = [
     "dial",
     "has_no_address",
     "host_and_port",
+    "http_date",
     "host_probe_for",
     "is_timeout",
     "is_unanswered",

@@ -110,7 +110,7 @@ def requested_wait(status: int, headers: Mapping[str, str], now: float) -> Optio
     if not (reset.isascii() and reset.isdigit()):
         return None
     # Unix seconds of the server's clock, and so is its Date: this machine's clock may be wrong.
-    date = _http_date(headers.get("date", ""))
+    date = http_date(headers.get("date", ""))
     began = now if date is None else date.timestamp()
     return min(max(float(reset[:15]) - began, 0.0), LONGEST_RETRY_AFTER)
 
@@ -127,14 +127,15 @@ def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
     if value.isascii() and value.isdigit():
         seconds = float(value[:9])
     else:
-        date = _http_date(value)
+        date = http_date(value)
         if date is None:
             return None
         seconds = date.timestamp() - now
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
 
 
-def _http_date(value: str) -> Optional[datetime]:
+def http_date(value: str) -> Optional[datetime]:
+    """Read an HTTP date, as a time with its zone. Returns None for nonsense."""
     try:
         date = parsedate_to_datetime(value)
         # One of the three forms of RFC 9110 names no zone. All are in UTC.
