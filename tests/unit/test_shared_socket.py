@@ -308,6 +308,18 @@ def test_a_lead_that_ran_out_delivers_nothing(house: House) -> None:
     assert house.member.role.error is None
 
 
+def test_the_reason_why_a_lead_ran_out_is_reported_later(house: House) -> None:
+    """The connection thread was first to see the end of the lead, and the store's thread knows why it ended."""
+    socket = house.leader()
+    house.now += 3
+    assert code(socket) == "ERR_STATUS_STORE"
+    house.wake.clear()
+    house.member.away(ERROR)
+    assert house.wake.is_set()
+    with pytest.raises(CometChatException, match="it broke"):
+        house.socket().open("", 5)
+
+
 def test_a_lead_that_is_renewed_in_time_has_not_run_out(house: House) -> None:
     """The look at the clock was early: under the lock it is looked at once more."""
     socket = house.leader()

@@ -113,8 +113,8 @@ class Membership:
             self.wake.set()
 
     def away(self, error: CometChatException) -> None:
-        """See :class:`Member`."""
-        self._take_role(Role(error=error), news=False)
+        """See :class:`Member`. If the lead has lapsed before, the next attempt reports the reason."""
+        self._take_role(Role(error=error), news=self.role.error is not None)
 
     def frame(self, data: bytes) -> None:
         """See :class:`Member`."""
