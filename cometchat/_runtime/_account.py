@@ -387,7 +387,7 @@ class Account:
         until = inf if ago is None or now is None else now - ago
         newest: Optional[str] = None
         for message in page:
-            if number(message, "sentAt") < until:
+            if (number(message, "sentAt") or 0) < until:
                 newest = newer(id_of(message), newest)
         if newest is None and page:
             first = rank(id_of(page[0]) or "")

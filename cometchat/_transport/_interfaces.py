@@ -19,7 +19,7 @@ class Rest(Protocol):
 
     @property
     def service_time(self) -> Optional[float]:
-        """Return the service's time in Unix seconds, up to a second early; None if its newest answer did not tell it."""
+        """Return the service's time in Unix seconds, a second early at most; None if its newest answer has no date."""
 
     def call(
         self,

@@ -25,6 +25,8 @@ JWTS = ["x.eyJleHAiOjFlMzA4fQ.y", "x.bm9uZQ.y", "jwt"]
 class FakeRest:
     """Answers with values out of bytes; what is not of the expected type is an error already, as of the true one."""
 
+    service_time = None
+
     def __init__(self, draw: Draw) -> None:
         self._draw = draw
 

@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import warnings
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 

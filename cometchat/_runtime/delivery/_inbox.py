@@ -279,7 +279,7 @@ class Inbox:
             return None  # it comes to these too
         self._stop()
         self._generation = generation
-        self._task, self._unfinished = CatchUp(generation, self._known), self._known
+        self._task, self._unfinished = CatchUp(generation, self._known, self._clock()), self._known
         return self._task
 
     def _keep_change(self, body: Dict[str, Any]) -> None:
