@@ -137,6 +137,12 @@ class House:
         return [each[1] if len(each) == 2 else () for each in self.seats[-1].asked if each[0] == name]
 
 
+@pytest.fixture(autouse=True)
+def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stores of these tests say at once what they have to say."""
+    monkeypatch.setattr("cometchat._runtime.sharing._membership._REASON", 0.0)
+
+
 @pytest.fixture
 def house() -> House:
     return House()
@@ -308,16 +314,21 @@ def test_a_lead_that_ran_out_delivers_nothing(house: House) -> None:
     assert house.member.role.error is None
 
 
-def test_the_reason_why_a_lead_ran_out_is_reported_later(house: House) -> None:
-    """The connection thread was first to see the end of the lead, and the store's thread knows why it ended."""
+def test_the_reason_why_a_lead_ran_out(house: House) -> None:
+    """The connection thread is first to see the end of the lead, and the store's thread knows why it ended."""
     socket = house.leader()
+    member = house.member
     house.now += 3
-    assert code(socket) == "ERR_STATUS_STORE"
-    house.wake.clear()
-    house.member.away(ERROR)
-    assert house.wake.is_set()
+
+    class Says(Wakeup):
+        def wait(self, timeout: Optional[float] = None) -> bool:
+            assert member.role.error is not None and timeout is not None
+            member.away(ERROR)
+            return True
+
+    member.changed = Says()
     with pytest.raises(CometChatException, match="it broke"):
-        house.socket().open("", 5)
+        socket.receive(house.now)
 
 
 def test_a_lead_that_is_renewed_in_time_has_not_run_out(house: House) -> None:

@@ -28,6 +28,9 @@ MAX_FRAMES = 10_000
 #: waits for it.
 _SEND = 0.1
 
+#: Maximum time, in seconds, for the store's thread to say why a lead has ended.
+_REASON = 0.5
+
 
 class Role:
     """What this process is to the shared connection, from one change to the next. A socket belongs to one role.
@@ -113,8 +116,8 @@ class Membership:
             self.wake.set()
 
     def away(self, error: CometChatException) -> None:
-        """See :class:`Member`. If the lead has lapsed before, the next attempt reports the reason."""
-        self._take_role(Role(error=error), news=self.role.error is not None)
+        """See :class:`Member`."""
+        self._take_role(Role(error=error), news=False)
 
     def frame(self, data: bytes) -> None:
         """See :class:`Member`."""
@@ -156,9 +159,20 @@ class Membership:
         self._ended = True
 
     def lapse(self, role: Role, now: float, error: CometChatException) -> None:
-        """Give up the lead of a role if its time is over, and the store has not said yet what comes after it."""
-        if role is self.role and role.leads and self.seat is not None and now >= self.seat.leads_until():
-            self._take_role(Role(error=error), news=False, only_after=role)
+        """Give up the lead of a role if its time is over, and the store has not said yet what comes after it.
+
+        The store's thread sees the end of that time too, and knows the reason: this waits for it, for a moment.
+        """
+        if role is not self.role or not role.leads or self.seat is None or now < self.seat.leads_until():
+            return
+        lapsed = Role(error=error)
+        self._take_role(lapsed, news=False, only_after=role)
+        with self.lock:
+            if self.role is not lapsed:
+                return
+            self.changed.clear()
+        self.changed.wait(_REASON)
+        self.changed.set()
 
     def why_broken(self, status: Optional[SharedStatus] = None) -> CometChatException:
         """Return why a socket of an earlier role is of no use, or one that this status has ended."""
