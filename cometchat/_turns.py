@@ -50,6 +50,22 @@ class Turns(_fork.ForkSafeDefaults):
             return
         self._mine.has_turn = True
 
+    def take_for_another(self) -> bool:
+        """Wait for a turn of another thread, which calls :meth:`adopt`. Returns False after some seconds."""
+        try:
+            self._free.get(timeout=self._patience)
+        except queue.Empty:
+            return False
+        return True
+
+    def adopt(self) -> None:
+        """Note that another thread has taken a turn for this one, which has none."""
+        self._mine.has_turn = True
+
+    def put_back(self) -> None:
+        """Free a turn that was taken for another thread, which does not need it."""
+        self._free.put(None)
+
     def give_back(self) -> bool:
         """Give this thread's turn to another thread. Never waits.
 

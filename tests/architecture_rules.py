@@ -29,6 +29,7 @@ FLOORS: Dict[str, float] = {
     "_fork": 0.01,
     "_fork_marks": 0.01,
     "_turns": 0.02,
+    "_socket_watch": 0.03,
     "_paths": 0.1,
     "models": 0.1,
     "listeners": 0.2,
@@ -86,7 +87,7 @@ IMPURE = frozenset(
 PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
 #: The parts that may start threads; every other part may hold a lock.
-THREADED = ("_turns", "_runtime", "sandbox", "cli", "contrib")
+THREADED = ("_turns", "_socket_watch", "_runtime", "sandbox", "cli", "contrib")
 LOCKS = frozenset({"Lock", "RLock", "get_ident"})
 
 #: Modules that users name; every other one that is not a package starts with an underscore.

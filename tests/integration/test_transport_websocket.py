@@ -933,7 +933,7 @@ def test_interrupt_wakes_receive(line: Callable[..., Line], tls: bool) -> None:
 def _is_waiting(thread: threading.Thread) -> bool:
     """The thread is in poll()."""
     current = sys._current_frames().get(thread.ident or 0)
-    return current is not None and current.f_code.co_name == "wait_ready"
+    return current is not None and current.f_code.co_name == "_poll"
 
 
 def _interrupted_open(client: WebSocketClientSocket, url: str) -> None:

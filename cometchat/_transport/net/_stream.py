@@ -22,6 +22,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple, TypeVar, Union
 
+from ..._socket_watch import WATCH
 from ..._turns import TURNS
 from ._tls import tls_ended
 
@@ -354,10 +355,32 @@ def _parse_head(raw: bytearray) -> Head:
     return Head(int(status.group(1)), headers)
 
 
+#: Minimum timeout, in seconds, of a wait that the watch may do.
+_LONG = 1.0
+
+
 def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
     """Wait for descriptors; return those that can be read or written, or have failed. Returns [] at the timeout."""
     if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
         return [each for group in select.select(reading, writing, writing, timeout) for each in group]
+    if timeout == 0:
+        return _poll(reading, writing, timeout)
+    had_turn = TURNS.give_back()
+    is_long = timeout is not None and timeout >= _LONG and not writing
+    if is_long and not WATCH.enter_alone():
+        watched = WATCH.wait(reading, timeout or 0.0)
+        if watched is not None:
+            return watched
+    try:
+        return _poll(reading, writing, timeout)
+    finally:
+        if is_long:
+            WATCH.leave_alone()
+        if had_turn:
+            TURNS.take()
+
+
+def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
     poller = select.poll()
     for descriptor in reading:
         poller.register(descriptor, select.POLLIN)
@@ -365,11 +388,7 @@ def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional
         poller.register(descriptor, select.POLLOUT)
     # Rounded up: waking a millisecond early would only mean to wait again.
     milliseconds = None if timeout is None else int(timeout * 1000) + 1 if timeout else 0
-    had_turn = milliseconds != 0 and TURNS.give_back()
-    ready = [descriptor for descriptor, _ in poller.poll(milliseconds)]
-    if had_turn:
-        TURNS.take()
-    return ready
+    return [descriptor for descriptor, _ in poller.poll(milliseconds)]
 
 
 def _discard(raw: Any) -> None:

@@ -1,0 +1,242 @@
+"""The watch over idle sockets: many threads wait, and a few run at the same moment."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+from typing import Any, Iterator, List, Optional, Tuple
+
+import pytest
+
+from cometchat import _socket_watch as module
+from cometchat._socket_watch import SocketWatch
+from cometchat._transport.net import _stream
+from cometchat._turns import Turns
+
+DEADLINE = 10.0
+
+pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="only Linux has epoll")
+
+
+class Crowd:
+    """Threads that wait with a watch, each for a socket of its own. Each one that wakes runs until the test ends it."""
+
+    def __init__(self, watch: SocketWatch, turns: Turns, count: int, timeout: float = DEADLINE) -> None:
+        self._watch, self._turns, self._timeout = watch, turns, timeout
+        self.pairs = [socket.socketpair() for _ in range(count)]
+        self.descriptors = [ours.fileno() for ours, _ in self.pairs]
+        self.results: List[Optional[List[int]]] = [None] * count
+        self.running = threading.Semaphore(0)
+        self.end = threading.Semaphore(0)
+        self.threads = [threading.Thread(target=self._run, args=(n,), name=f"test-watch-{n}") for n in range(count)]
+        for thread in self.threads:
+            thread.start()
+
+    def _run(self, number: int) -> None:
+        self.results[number] = self._watch.wait([self.descriptors[number]], self._timeout)
+        self.running.release()
+        assert self.end.acquire(timeout=DEADLINE)
+        self._turns.give_back()
+
+    def wait_until_watched(self) -> None:
+        for _ in range(int(DEADLINE / 0.001)):
+            if len(self._watch._waiters) == len(self.pairs):
+                return
+            threading.Event().wait(0.001)
+        raise AssertionError("not all are watched")
+
+    def write(self, *numbers: int) -> None:
+        for number in numbers:
+            self.pairs[number][1].send(b"x")
+
+    def close(self) -> None:
+        self.end.release(len(self.threads))
+        for thread in self.threads:
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+        for pair in self.pairs:
+            for each in pair:
+                each.close()
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The thread of a watch ends as soon as no thread waits; none is left after a test."""
+    monkeypatch.setattr(module, "_LINGER", 0.02)
+    yield
+    for thread in threading.enumerate():
+        if thread.name == "cometchat-sockets":
+            thread.join(DEADLINE)
+            assert not thread.is_alive()
+
+
+def new_watch(turns: int = 2, most_alone: int = 0) -> Tuple[SocketWatch, Turns]:
+    made = Turns(turns, DEADLINE)
+    return SocketWatch(made, most_alone), made
+
+
+def test_a_few_threads_run_at_the_same_moment() -> None:
+    """All sockets are ready at once: as many threads wake as there are turns, and each that ends wakes another."""
+    watch, turns = new_watch()
+    crowd = Crowd(watch, turns, 7)
+    crowd.wait_until_watched()
+    crowd.write(*range(7))
+    for _ in range(2):
+        assert crowd.running.acquire(timeout=DEADLINE)
+    for _ in range(5):
+        assert not crowd.running.acquire(timeout=0.01)
+        crowd.end.release()
+        assert crowd.running.acquire(timeout=DEADLINE)
+    crowd.close()
+    assert crowd.results == [[each] for each in crowd.descriptors]
+
+
+def test_a_timeout_wakes_without_a_turn() -> None:
+    watch, turns = new_watch()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert watch.wait([ours.fileno()], 0.01) == []
+    assert not turns.give_back()
+
+
+def test_the_descriptor_that_is_ready() -> None:
+    """Of several it is told which; and the end of the other side is something to read."""
+    watch, turns = new_watch()
+    (one, its_peer), (two, other_peer) = socket.socketpair(), socket.socketpair()
+    with one, two, other_peer:
+        its_peer.close()
+        assert watch.wait([two.fileno(), one.fileno()], DEADLINE) == [one.fileno()]
+        assert turns.give_back()
+        assert watch._waiters == {}
+
+
+def test_what_it_can_not_watch() -> None:
+    """A descriptor that is closed, or that another thread waits for: the caller looks itself, and nothing is left."""
+    watch, turns = new_watch()
+    crowd = Crowd(watch, turns, 1)
+    crowd.wait_until_watched()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        (descriptor,) = crowd.descriptors
+        assert watch.wait([ours.fileno(), descriptor], DEADLINE) is None
+        assert list(watch._waiters) == [descriptor]
+    assert watch.wait([ours.fileno()], DEADLINE) is None
+    crowd.write(0)
+    crowd.close()
+    assert crowd.results == [[descriptor]]
+
+
+def test_a_turn_of_a_thread_that_has_left_is_put_back() -> None:
+    """The thread reached its timeout while the watch waited for a turn: the turn is free for another thread."""
+    watch, turns = new_watch(turns=1)
+    turns.take()
+    crowd = Crowd(watch, turns, 1, timeout=0.05)
+    crowd.write(0)
+    assert crowd.running.acquire(timeout=DEADLINE)
+    assert crowd.results == [[]]
+    turns.give_back()
+    assert turns.take_for_another()
+    turns.put_back()
+    crowd.close()
+
+
+def test_an_exception_during_the_wait_loses_no_turn() -> None:
+    """Such as KeyboardInterrupt: the turn that the watch has taken for the thread can be given back."""
+    watch, turns = new_watch(turns=1)
+    ours, theirs = socket.socketpair()
+
+    class Interrupted:
+        def __init__(self, lock: Any) -> None:
+            self._lock = lock
+            self.release = lock.release
+
+        def acquire(self, timeout: float) -> bool:
+            assert self._lock.acquire(timeout=timeout)
+            raise KeyboardInterrupt
+
+    class Waiter(module._Waiter):
+        def __init__(self, descriptors: Any) -> None:
+            super().__init__(descriptors)
+            self.released = Interrupted(self.released)  # type: ignore[assignment]
+
+    with ours, theirs, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_Waiter", Waiter)
+        theirs.send(b"x")
+        with pytest.raises(KeyboardInterrupt):
+            watch.wait([ours.fileno()], DEADLINE)
+        assert watch._waiters == {} and turns.give_back()
+
+
+def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> None:
+    """Each thread looks itself then; the next wait starts a new watch."""
+
+    class Broken(Turns):
+        def take_for_another(self) -> bool:
+            raise RuntimeError("broken")
+
+    turns = Broken(1, DEADLINE)
+    watch = SocketWatch(turns, 0)
+    crowd = Crowd(watch, turns, 3)
+    crowd.wait_until_watched()
+    crowd.write(1)
+    for _ in range(3):
+        assert crowd.running.acquire(timeout=DEADLINE)
+    crowd.close()
+    assert crowd.results == [[each] for each in crowd.descriptors]
+    assert not watch.is_watching and "Unexpected error of the watch" in caplog.text
+
+
+def test_a_system_without_threads_or_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, _ = new_watch()
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(module.threading, "Thread", refuse)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        assert watch.wait([ours.fileno()], DEADLINE) is None and not watch.is_watching
+        monkeypatch.delattr(module.select, "epoll")
+        assert watch.wait([ours.fileno()], DEADLINE) is None
+
+
+def test_few_threads_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Up to a number; those beyond, and only their long waits to read, go to the watch."""
+    watch, turns = new_watch(most_alone=1)
+    monkeypatch.setattr(_stream, "WATCH", watch)
+    monkeypatch.setattr(_stream, "TURNS", turns)
+    asked: List[List[int]] = []
+    monkeypatch.setattr(watch, "wait", lambda descriptors, timeout: asked.append(list(descriptors)))
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.send(b"x")
+        descriptor = ours.fileno()
+        assert _stream.wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == []
+        watch._alone[0] = None
+        assert _stream.wait_ready([descriptor], [], 0.5) == [descriptor]
+        assert _stream.wait_ready([], [descriptor], DEADLINE) == [descriptor]
+        assert _stream.wait_ready([descriptor], [], 0.0) == [descriptor] and asked == []
+        assert _stream.wait_ready([descriptor], [], DEADLINE) == [descriptor] and asked == [[descriptor]]
+        assert list(watch._alone) == [0]
+
+
+def test_the_child_of_a_fork_has_a_new_watch() -> None:
+    """The parent's threads wait on; the child watches its own descriptors."""
+    watch, turns = new_watch()
+    crowd = Crowd(watch, turns, 2)
+    crowd.wait_until_watched()
+    child = os.fork()
+    if child == 0:
+        try:
+            watch.reset_after_fork()
+            ours, theirs = socket.socketpair()
+            theirs.send(b"x")
+            os._exit(0 if watch.wait([ours.fileno()], DEADLINE) == [ours.fileno()] else 1)
+        finally:
+            os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    crowd.write(0, 1)
+    crowd.close()
+    assert all(crowd.results)
