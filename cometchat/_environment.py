@@ -83,5 +83,5 @@ def _read(variable: Variable, text: str, prefix: str) -> Any:
     except InvalidArgumentException as error:  # of a session file's path
         named = InvalidArgumentException(error.code, error.message, name=variable.field)
     except ValueError:
-        named = invalid_value(variable.field, "give a number of seconds", text)
+        named = invalid_value(variable.field, "a number of seconds", text)
     raise name_variable(named, prefix)

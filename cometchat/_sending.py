@@ -106,13 +106,13 @@ class Sending:
         """
         self._check_open()
         if path_or_file is None or path_or_file == "":
-            raise missing("path_or_file", "give a path, bytes, or a file that is open in binary mode")
+            raise missing("path_or_file", "a path, bytes, or a file opened in binary mode")
         receiver_id, receiver_type = arguments.one_receiver(uid, guid)
         parent = _parent(parent_message_id)
         if caption is not None:
-            caption = arguments.text("caption", caption, "give a text, or None")
+            caption = arguments.text("caption", caption, "a string or None")
         if name is not None:
-            name = arguments.text("name", name, "give the name of the file, or None")
+            name = arguments.text("name", name, "the name of the file or None")
         message = {"receiver": receiver_id, "receiverType": receiver_type, **({"parentId": parent} if parent else {})}
         return self._core.media.send(path_or_file, name, caption, message)  # type: ignore[return-value]
 
@@ -134,8 +134,8 @@ class Sending:
         self._check_open()
         arguments.stored_message(message)
         if not isinstance(message, (TextMessage, MediaMessage)):
-            raise invalid("message", "give a TextMessage or a MediaMessage", message)
-        text = arguments.text("text", text, "give the new text")
+            raise invalid("message", "a TextMessage or a MediaMessage", message)
+        text = arguments.text("text", text, "the new text")
         return self._core.messages.edit(message, text)  # type: ignore[return-value]
 
     def delete_message(self, message: M) -> M:
@@ -208,7 +208,7 @@ class Sending:
         uid, guid = arguments.conversation(uid, guid)
         parent = _parent(parent_message_id)
         if parent is not None and (uid is not None or guid is not None):
-            raise unusable("parent_message_id", "give it alone, without uid and guid")
+            raise unusable("parent_message_id", "parent_message_id alone, without uid and guid")
         edges = [
             None if edge is None else arguments.message_id(name, edge)
             for name, edge in (("before", before), ("after", after))
@@ -292,7 +292,7 @@ class Sending:
 
         self._check_open()
         if not isinstance(message, BaseMessage):
-            raise invalid("message", "give a message that a MessageListener got", message)
+            raise invalid("message", "a message that a MessageListener received", message)
         self._core.sender.receipt(message, action)
 
 

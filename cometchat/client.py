@@ -104,7 +104,7 @@ class Client(Listening, Sending):
         """
         self._check_open()
         uid = arguments.uid(uid)
-        auth_key = arguments.header("auth_key", auth_key, "give the auth key of your CometChat dashboard")
+        auth_key = arguments.header("auth_key", auth_key, "the auth key from your CometChat dashboard")
         return self._login(lambda: self._core.account.login(uid, auth_key))
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
@@ -120,7 +120,7 @@ class Client(Listening, Sending):
             ``ERR_TOKEN_REFRESH``.
         """
         self._check_open()
-        auth_token = arguments.header("auth_token", auth_token, "give an auth token of CometChat's REST API")
+        auth_token = arguments.header("auth_token", auth_token, "an auth token from CometChat's REST API")
         refresh = arguments.refresh(refresh)
         return self._login(lambda: self._core.account.login_with_auth_token(auth_token, refresh))
 
@@ -291,7 +291,7 @@ class Client(Listening, Sending):
 
 
 def _check_settings(settings: object) -> None:
-    expected = 'give AppSettings, such as AppSettings(region="us")'
+    expected = 'an AppSettings object, such as AppSettings(region="us")'
     if settings is None:
         raise missing("settings", expected)
     if not isinstance(settings, AppSettings):

@@ -148,15 +148,15 @@ def exception_for(
     details: Optional[str] = None,
     retry_after: Optional[float] = None,
 ) -> CometChatException:
-    """Make the exception of a code, of the class that :data:`CLASSES` gives it."""
+    """Create the exception for a code, as an instance of the class that :data:`CLASSES` gives."""
     cls = CLASSES.get(code, CometChatException)
     return cls(code, message, name=name, details=details, retry_after=retry_after)
 
 
 def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
-    """Return the class of the service's own error: by its code, then by the HTTP status of the answer.
+    """Return the class of an error of the service, by its code, then by the HTTP status of the answer.
 
-    A code says "authentication" by how it begins. HTTP 403 alone does not: the service answers it for a plan, too.
+    The prefix of a code marks it as an authentication error. HTTP 403 does not: it may also be about the plan.
     """
     if http_status == 429 or code == ERR_TOO_MANY_REQUESTS:
         return RateLimitException
@@ -168,35 +168,35 @@ def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
 
 
 def client_closed() -> CometChatException:
-    """The error of any use after ``close()``."""
-    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
+    """Return the error of a call after ``close()``."""
+    return exception_for(ERR_CLIENT_CLOSED, "This client is closed. Create a new one.")
 
 
 def missing(parameter: str, expected: str) -> InvalidArgumentException:
-    """The error of an argument that is empty or absent."""
-    return InvalidArgumentException(MISSING_PARAMETERS, f"{parameter} is missing: {expected}.", name=parameter)
+    """Return the error of an argument that is empty or absent."""
+    return InvalidArgumentException(MISSING_PARAMETERS, f"Missing {parameter}: expected {expected}.", name=parameter)
 
 
 def invalid(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """An argument of a wrong type or value. Of what was given only the type is shown: it may be a secret."""
+    """Return the error of a wrong argument. It shows the argument's type only: the value may be a secret."""
     return InvalidArgumentException(
         f"INVALID_{parameter.upper()}",
-        f"{parameter} is wrong: {expected}, not {type(got).__name__}.",
+        f"Invalid {parameter}: expected {expected}, got {type(got).__name__}.",
         name=parameter,
     )
 
 
 def unusable(parameter: str, expected: str) -> InvalidArgumentException:
-    """The error of an argument of the right type and a wrong value, which may be a secret and is not shown."""
+    """Return the error of a wrong value of the right type. It does not show the value, which may be a secret."""
     return InvalidArgumentException(
-        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}.", name=parameter
+        f"INVALID_{parameter.upper()}", f"Invalid {parameter}: expected {expected}.", name=parameter
     )
 
 
 def invalid_value(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """The error of an argument of a wrong value that is not a secret, and is shown."""
+    """Return the error of a wrong value. It shows the value, which must not be a secret."""
     return InvalidArgumentException(
-        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}, not {got!r}.", name=parameter
+        f"INVALID_{parameter.upper()}", f"Invalid {parameter}: expected {expected}, got {got!r}.", name=parameter
     )
 
 

@@ -186,7 +186,7 @@ class Outbox:
 
         owner = self._owner()
         if not isinstance(message, BaseMessage):
-            raise invalid("message", "give a message that a MessageListener got", message)
+            raise invalid("message", "a message that a MessageListener received", message)
 
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
@@ -203,4 +203,4 @@ class Outbox:
 
 
 def _muid(value: object) -> str:
-    return arguments.text("muid", value, "give the muid of a dead letter")
+    return arguments.text("muid", value, "the muid of a dead letter")

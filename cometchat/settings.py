@@ -249,9 +249,9 @@ def _shape(value: Any) -> Any:
 def _region(value: object, required: bool) -> Optional[str]:
     if value is None or (isinstance(value, str) and not value):
         if required:
-            raise missing("region", 'give "us", "eu", "in" or another region\'s name, or override both hosts')
+            raise missing("region", '"us", "eu", "in" or another region\'s name (or both hosts overridden)')
         return None
-    expected = 'give "us", "eu", "in" or another region\'s name (letters, digits, hyphens)'
+    expected = '"us", "eu", "in" or another region\'s name (letters, digits, hyphens)'
     if not isinstance(value, str):
         raise invalid("region", expected, value)
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", value):
@@ -262,7 +262,7 @@ def _region(value: object, required: bool) -> Optional[str]:
 def _host(name: str, value: object) -> Optional[str]:
     if value is None:
         return None
-    expected = 'give "host[:port][/path]", or the same after "http://" or "https://"'
+    expected = '"host[:port][/path]", or the same after "http://" or "https://"'
     if not isinstance(value, str):
         raise invalid(name, expected, value)
     try:
@@ -280,7 +280,7 @@ def _host(name: str, value: object) -> Optional[str]:
 
 
 def _host_names(name: str, value: object) -> Tuple[str, ...]:
-    expected = 'give a list of host names such as ["api.example.org"], without scheme, port and path'
+    expected = 'a list of host names without scheme, port and path, such as ["api.example.org"]'
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise invalid(name, expected, value)
     for host in value:
@@ -293,7 +293,7 @@ def _host_names(name: str, value: object) -> Tuple[str, ...]:
 
 
 def _choice(name: str, value: object, choices: Sequence[str]) -> str:
-    expected = "give one of " + ", ".join(f'"{choice}"' for choice in choices)
+    expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
     if not isinstance(value, str):
         raise invalid(name, expected, value)
     if value not in choices:
@@ -302,7 +302,7 @@ def _choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def _roles(value: object, subscription_type: object) -> Tuple[str, ...]:
-    expected = 'give a list of role names, with subscription_type="ROLES" only'
+    expected = 'a list of role names (only with subscription_type="ROLES")'
     if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
         raise invalid("roles", expected, value)
     roles = tuple(sorted(value, key=str)) if isinstance(value, (set, frozenset)) else tuple(value)
@@ -317,13 +317,13 @@ def _roles(value: object, subscription_type: object) -> Tuple[str, ...]:
 
 def _bool(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise invalid(name, "give True or False", value)
+        raise invalid(name, "True or False", value)
     return value
 
 
 def _seconds(name: str, value: object, *, zero: bool = False) -> float:
-    least = "from 0" if zero else "above 0"
-    expected = f"give seconds, {least} and at most {LONGEST:.0f}"
+    least = "from 0 to" if zero else "above 0, up to"
+    expected = f"a number of seconds {least} {LONGEST:.0f}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid(name, expected, value)
     # Written so that NaN fails too, and a whole number too large for a float needs no conversion.
@@ -333,7 +333,7 @@ def _seconds(name: str, value: object, *, zero: bool = False) -> float:
 
 
 def _whole(name: str, value: object, what: str, least: int) -> int:
-    expected = f"give {what}, a whole number from {least} to 2147483647"
+    expected = f"{what}, a whole number from {least} to 2147483647"
     if isinstance(value, bool) or not isinstance(value, int):
         raise invalid(name, expected, value)
     if not least <= value <= 2**31 - 1:
@@ -344,14 +344,14 @@ def _whole(name: str, value: object, what: str, least: int) -> int:
 def _strategy(name: str, value: Any, kind: str) -> Any:
     if value is not None and (not callable(value) or isinstance(value, type)):
         example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
-        raise invalid(name, f"give a tenacity {kind} strategy, such as tenacity.{example}", value)
+        raise invalid(name, f"a tenacity {kind} strategy, such as tenacity.{example}", value)
     return value
 
 
 def _proxies(value: object) -> Optional[Mapping[str, str]]:
     if value is None:
         return None
-    expected = 'give a mapping as requests takes it, such as {"https": "http://proxy:3128"}'
+    expected = 'a mapping in the format of requests, such as {"https": "http://proxy:3128"}'
     if not isinstance(value, Mapping):
         raise invalid("proxies", expected, value)
     if not all(isinstance(key, str) and isinstance(address, str) for key, address in value.items()):
@@ -368,12 +368,12 @@ def _existing(name: str, value: object, expected: str) -> Optional[str]:
 
 def _ca_certs(value: object) -> Optional[str]:
     return _existing(
-        "ca_certs", value, "give the path of a CA bundle that exists: a PEM file, or a folder made by c_rehash"
+        "ca_certs", value, "the path of an existing CA bundle (a PEM file, or a folder prepared by c_rehash)"
     )
 
 
 def _client_cert(value: object) -> Union[str, Tuple[str, str], None]:
-    expected = "give the path of a PEM file with a certificate and its key, or the paths of both"
+    expected = "the path of a PEM file with a certificate and its key, or a pair of paths"
     if not isinstance(value, (tuple, list)):
         return _existing("client_cert", value, expected)
     if len(value) != 2 or None in value:
@@ -388,15 +388,15 @@ def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
         if isinstance(value, (type, str, bytes)) or not all(
             callable(getattr(value, method, None)) for method in methods
         ):
-            raise invalid(name, f"give an object with {expected}", value)
+            raise invalid(name, f"an object with {expected}", value)
     return value
 
 
 def _check_inbox(path: Optional[str], outbox_path: Optional[str], fetches: bool) -> None:
     if path is not None and not fetches:
-        raise invalid_value("inbox_path", "leave fetch_missed_messages True, or inbox_path out", path)
+        raise invalid_value("inbox_path", "no inbox_path with fetch_missed_messages=False", path)
     if path is not None and outbox_path is not None and os.path.realpath(path) == os.path.realpath(outbox_path):
-        raise invalid_value("inbox_path", "give another file than that of outbox_path", path)
+        raise invalid_value("inbox_path", "a different file from outbox_path", path)
 
 
 def _seconds_or_zero(name: str, value: object) -> float:
@@ -429,7 +429,7 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
         name, value, ("load", "save", "clear"), "load(), save(session) and clear()"
     ),
     "status_store": lambda name, value: _store(
-        name, value, ("join",), "join(app_id, uid, member), such as cometchat.contrib.redis.RedisStatusStore(url)"
+        name, value, ("join",), "join(app_id, uid, member), such as a cometchat.contrib.redis.RedisStatusStore"
     ),
     "inbox_path": lambda name, value: checked_path(name, value),
     "outbox_path": lambda name, value: checked_path(name, value),

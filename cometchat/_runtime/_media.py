@@ -180,16 +180,16 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
         except InvalidArgumentException:
             raise
         except (OSError, ValueError) as error:
-            raise unusable("path_or_file", f"give a file that can be read ({error})") from error
+            raise unusable("path_or_file", f"a file that can be read ({error})") from error
         if size <= 0:
-            raise unusable("path_or_file", "give a file that is not empty, at the place from which it is sent")
+            raise unusable("path_or_file", "a file with data after its current position")
         shown = _printable(name or given) or "file"
         mime_type = mimetypes.guess_type(shown)[0] or "application/octet-stream"
         yield Source(file, shown, mime_type, size)
 
 
 def _open(path: Any) -> BinaryIO:
-    expected = "give the path of a file that can be read"
+    expected = "the path of a file that can be read"
     try:
         is_file = stat.S_ISREG(os.stat(path).st_mode)  # reading a pipe may never end
         if is_file:
@@ -197,12 +197,12 @@ def _open(path: Any) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise unusable("path_or_file", f"{expected} ({reason})") from error
-    raise unusable("path_or_file", f"{expected}: this is a folder, a device or a pipe")
+    raise unusable("path_or_file", f"{expected}, got a folder, a device or a pipe")
 
 
 def _check(path_or_file: Any) -> None:
     """Check that it is a path, bytes, or a file in binary mode."""
-    expected = "give a path, bytes, or a file that is open in binary mode, such as open(path, 'rb')"
+    expected = "a path, bytes, or a file opened in binary mode, such as open(path, 'rb')"
     if isinstance(path_or_file, (str, os.PathLike, bytes, bytearray, memoryview)):
         return
     if isinstance(path_or_file, type) or not callable(getattr(path_or_file, "read", None)):
@@ -235,7 +235,7 @@ def _too_large(size: Optional[int], largest: int) -> CometChatException:
     shown = "more" if size is None else str(size)
     return exception_for(
         ERR_FILE_SIZE_EXCEEDED,
-        f"The file is too large: give one of at most {largest} bytes, not {shown}.",
+        f"The file is too large: expected at most {largest} bytes, got {shown}.",
         name="path_or_file",
     )
 

@@ -72,7 +72,7 @@ class Sender:
             if message.sub_type:
                 data["subType"] = message.sub_type
         else:
-            raise invalid("message", "give a TextMessage or a CustomMessage", message)
+            raise invalid("message", "a TextMessage or a CustomMessage", message)
         if message.metadata:
             data["metadata"] = dict(message.metadata)
         body: Dict[str, Any] = {
@@ -128,13 +128,13 @@ class Sender:
         sender = message.sender.uid if isinstance(message.sender, User) else message.sender
         values = {"id": message.id, "sender": sender, "receiver_type": message.receiver_type}
         if not all(values.values()) or message.receiver_type not in ("user", "group"):
-            raise missing("message", "give a message that was received, with its id, sender and receiver_type")
+            raise missing("message", "a received message with its id, sender and receiver_type")
         for name, value in {**values, "receiver_id": message.receiver_id or "-"}.items():
             if not isinstance(value, str) or not is_unicode(value):
-                raise unusable("message", f"give a message that was received: its {name} is not a text")
+                raise unusable("message", f"a received message whose {name} is a string")
         receiver = str((message.receiver_id or "") if message.receiver_type == "group" else sender)
         if receiver in (".", ".."):
-            raise unusable("message", "give a message that was received: its sender or group cannot be")
+            raise unusable("message", "a received message from a possible sender or group")
         return {
             "uid": self._account.require().uid,
             "action": action,

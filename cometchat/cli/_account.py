@@ -87,15 +87,15 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     region = fields.pop("region", None)
     auth_key, auth_token = _credential(options, values)
     if not app_id:
-        raise UsageError("no app id: give --app-id or set COMETCHAT_APP_ID")
+        raise UsageError("missing app id: use --app-id or set COMETCHAT_APP_ID")
     if not region and not ("admin_host" in fields and "client_host" in fields):
-        raise UsageError("no region: give --region or set COMETCHAT_REGION, or give --admin-host and --client-host")
+        raise UsageError("missing region: use --region or set COMETCHAT_REGION, or use --admin-host and --client-host")
     if not auth_key and not auth_token:
         raise UsageError(
-            "no credential: give --auth-token or --auth-key, or set COMETCHAT_AUTH_TOKEN or COMETCHAT_AUTH_KEY"
+            "missing credential: use --auth-token or --auth-key, or set COMETCHAT_AUTH_TOKEN or COMETCHAT_AUTH_KEY"
         )
     if auth_key and not uid:
-        raise UsageError("an auth key needs a user: give --uid or set COMETCHAT_UID")
+        raise UsageError("missing user for the auth key: use --uid or set COMETCHAT_UID")
     return Account(app_id, region, uid, auth_key, auth_token, fields)
 
 

@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
     url = options.url or os.environ.get("COMETCHAT_REDIS_URL")
     if not url:
-        raise UsageError("give the address of Redis, or set COMETCHAT_REDIS_URL")
+        raise UsageError("missing address of Redis: name it, or set COMETCHAT_REDIS_URL")
     store = RedisStatusStore(url, prefix=options.prefix)
     lines = store.lines()
     if options.json:

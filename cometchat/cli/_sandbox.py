@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if (options.certfile is None) != (options.keyfile is None):
-        raise UsageError("--certfile and --keyfile: give both or neither")
+        raise UsageError("--certfile and --keyfile must be used together")
     files = {"certfile": options.certfile, "keyfile": options.keyfile}
     for name, path in files.items():
         _check_readable(f"--{name}", path)

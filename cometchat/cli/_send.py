@@ -117,16 +117,16 @@ def _message(options: argparse.Namespace) -> Union[TextMessage, CustomMessage]:
     if options.to is None:
         receiver = {"receiver_id": options.to_group, "receiver_type": "group"}
     if not receiver["receiver_id"]:
-        raise UsageError("no receiver: give --to UID or --to-group GUID")
+        raise UsageError("missing receiver: use --to UID or --to-group GUID")
     if options.custom_type is None and options.data is None:
         text = _checked(_standard_input() if options.text is None else options.text)
         if not text.strip():
-            raise UsageError("no text: give --text, or write it to standard input")
+            raise UsageError("missing text: use --text, or write it to standard input")
         return TextMessage(text=text, **receiver)
     if options.text is not None:
-        raise UsageError("--text and --custom-type are two kinds of messages: give one of them")
+        raise UsageError("--text and --custom-type can't be combined: use one of them")
     if not options.custom_type or options.data is None:
-        raise UsageError("a custom message needs --custom-type TYPE and --data JSON")
+        raise UsageError("a custom message needs both --custom-type TYPE and --data JSON")
     return CustomMessage(type=_checked(options.custom_type), custom_data=_json_object(options.data), **receiver)
 
 

@@ -1098,7 +1098,7 @@ def test_a_proxy_that_drips(serve: Serve, new_rest: NewRest) -> None:
 def test_a_proxy_that_cannot_be_used(new_rest: NewRest, address: str) -> None:
     """An address of a proxy that can't be read is explained, without any piece of its password."""
     error = failed(new_rest(proxies={"http": address}), "http://unreachable.example/")
-    assert "unreachable.example:80: proxy: " in error.message and "give " in error.message
+    assert "unreachable.example:80: proxy: " in error.message and "expected " in error.message
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text
 

@@ -555,7 +555,7 @@ BAD_PROXIES = [
 def test_a_proxy_that_cannot_be_used(new_socket: NewSocket, address: str) -> None:
     """A scheme that does not do, or an address that can't be read, is explained without any piece of the password."""
     error = refused(new_socket(proxies={"http": address}), "ws://unreachable.example/")
-    assert error.message.startswith("proxy: ") and "give " in error.message
+    assert error.message.startswith("proxy: ") and "expected " in error.message
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text
 

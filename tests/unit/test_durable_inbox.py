@@ -762,7 +762,7 @@ def test_a_file_that_is_removed_while_it_is_used(
     "more, expected",
     [
         ({"fetch_missed_messages": False}, "fetch_missed_messages"),
-        ({"outbox_path": "link.db"}, "another file"),
+        ({"outbox_path": "link.db"}, "a different file"),
     ],
 )
 def test_settings_that_contradict_each_other(

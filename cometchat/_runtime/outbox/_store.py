@@ -243,7 +243,7 @@ def _discard(connection: sqlite3.Connection, owner: Owner, muid: str) -> bool:
 
 
 def _encoded(body: Dict[str, Any]) -> str:
-    expected = f"give data that can be written as JSON, nested at most {MAX_NESTING} deep"
+    expected = f"data that can be written as JSON, nested at most {MAX_NESTING} deep"
     try:
         text = json.dumps(body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -385,7 +385,7 @@ def _encode(body: Optional[Mapping[str, Any]]) -> Optional[bytes]:
     try:
         return json.dumps(body).encode()
     except RecursionError as error:
-        raise unusable("body", "give data that is not nested hundreds of levels deep") from error
+        raise unusable("body", "data that is not nested hundreds of levels deep") from error
 
 
 def _is_repeatable(method: str, url: str, body: Optional[Mapping[str, Any]]) -> bool:

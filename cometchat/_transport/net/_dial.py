@@ -223,7 +223,7 @@ def dial(
         if proxy is None:
             return connector.connect(host, port)
         if proxy.scheme == "https":
-            raise BadProxy(f"{proxy.name} is not usable for a WebSocket: give http://, socks4:// or socks5://")
+            raise BadProxy(f"{proxy.name} can't be used for a WebSocket: expected http://, socks4:// or socks5://")
         stream = connector.connect(proxy.host, proxy.port)
         ask_for_tunnel(stream, proxy, host, port, connector.addresses_of)
         return stream

@@ -137,11 +137,11 @@ def read_proxy(address: str) -> Proxy:
     if not host or "@" in parts.path + parts.query + parts.fragment:
         # Not "from" the ValueError, which quotes what it took for a port.
         raise BadProxy(
-            "the proxy's address can't be read: give scheme://[user:password@]host:port, with special characters of"
-            " the password as %XX"
+            "invalid proxy address: expected scheme://[user:password@]host:port, with special characters of the"
+            " password as %XX"
         ) from None
     if scheme not in ("http", "https") and scheme not in SOCKS:
-        raise BadProxy(f"{scheme}:// is not a scheme of a proxy: give http://, socks4:// or socks5://")
+        raise BadProxy(f"a proxy can't have the scheme {scheme}://: expected http://, socks4:// or socks5://")
     auth = None
     if parts.username:
         auth = (unquote(parts.username), unquote(parts.password or ""))

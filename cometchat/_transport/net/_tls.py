@@ -76,7 +76,7 @@ def _context(path: str, _: int, client_cert: Tuple[str, ...], versions: Tuple[in
 
 
 def _no_passphrase() -> str:
-    raise ValueError("its key has a passphrase: give a key without one")
+    raise ValueError("its key has a passphrase: use a key without one")
 
 
 def _bad_client_cert(files: Tuple[str, ...], error: BaseException) -> BadClientCert:
