@@ -294,7 +294,7 @@ def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: s
 @pytest.mark.parametrize(
     "wrong, code, words",
     [
-        (lambda: CometChatFlask("site"), "INVALID_APP", "expected a Flask application, got str"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask("site"), "INVALID_APP", "a Flask application, got str"),  # type: ignore[arg-type]
         (lambda: CometChatFlask().init_app(None), "INVALID_APP", "got NoneType"),  # type: ignore[arg-type]
         (lambda: CometChatFlask(guard=True), "INVALID_GUARD", "without parameters, got bool"),  # type: ignore[arg-type]
     ],
