@@ -1,4 +1,4 @@
-"""Paths of files: checks of those that users pass in, and folders that are made for them."""
+"""Checks of the paths that users pass in, and the creation of their folders."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def _is_encodable(path: str) -> bool:
 
 
 def make_folder(folder: str) -> None:
-    """Make it, and what is missing above it, with mode 0700: os.makedirs gives that to the last of several only."""
+    """Create a folder and its missing parents with mode 0700. (os.makedirs gives the mode to the last one only.)"""
     if os.path.isdir(folder):
         return
     parent = os.path.dirname(folder)

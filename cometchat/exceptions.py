@@ -1,16 +1,16 @@
-"""Everything that this SDK raises on purpose.
+"""All exceptions that this SDK raises on purpose.
 
 ::
 
     CometChatException                    code, name, message, details
      +-- AuthenticationException          a credential was refused: auth key, auth token, jwt
      +-- ConnectionException              (also ConnectionError) network, HTTP transport, WebSocket
-     |    +-- ConnectionTimeoutException  (also TimeoutError) no answer within a limit
+     |    +-- ConnectionTimeoutException  (also TimeoutError) no answer in time
      +-- InvalidArgumentException         (also ValueError) a wrong argument: names it, says what would be right
      +-- RateLimitException               HTTP 429, with ``retry_after``
 
-The vendor's documented codes are used where one exists, the server's own ``{code, message, details}`` pass
-through unchanged, and codes of this SDK's own start with ``ERR_``. ``__cause__`` is the library's exception.
+Codes are the vendor's documented ones where they exist. The service's own ``{code, message, details}`` pass through
+unchanged. The SDK's own codes start with ``ERR_``. ``__cause__`` is the exception of the library.
 
 This module knows nothing of sockets, threads or HTTP, and imports nothing of the package.
 """
@@ -52,14 +52,14 @@ ERR_TOO_MANY_REQUESTS = "ERR_TOO_MANY_REQUESTS"
 
 
 class CometChatException(Exception):
-    """What every error of this SDK is.
+    """The base class of all errors of this SDK.
 
     :ivar code: a stable string to branch on, such as ``"WS_AUTH_FAIL"``.
-    :ivar message: one sentence for a person: what is wrong, and where it is known, what would be right.
-    :ivar name: the vendor's name of the error; the code where it gives no other.
-    :ivar details: more, such as a close code and its reason; or None.
-    :ivar retry_after: seconds (>= 0) that the server asked to be left alone; None where it did not ask.
-    :ivar http_status: the status of the HTTP answer that this error is; None where there was none.
+    :ivar message: one sentence for people: what is wrong and, where known, what would be right.
+    :ivar name: the vendor's name of the error; the same as ``code`` if the vendor has no other name.
+    :ivar details: more information, such as a close code and its reason; or None.
+    :ivar retry_after: seconds (>= 0) for which the server asked to wait; None if it did not ask.
+    :ivar http_status: the HTTP status of the answer; None if the error was not an HTTP answer.
     """
 
     http_status: Optional[int] = None
@@ -88,18 +88,18 @@ class CometChatException(Exception):
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, details={self.details!r})"
 
     def __reduce__(self) -> Tuple[Callable[..., CometChatException], Tuple[Any, ...], Dict[str, Any]]:
-        # The plain way would call __init__ with args alone, and, for the OSErrors below, lose the rest.
+        # The default would call __init__ with args only, and lose the other fields of the OSErrors below.
         return _rebuild, (type(self), self.code, self.message), dict(self.__dict__)
 
 
 class AuthenticationException(CometChatException):
-    """The service refused a credential: auth key, auth token, or ``jwt``. It will refuse the same one again."""
+    """The service refused a credential: an auth key, an auth token or a ``jwt``. It will refuse it again."""
 
 
 class ConnectionException(CometChatException, ConnectionError):
-    """The network or the server failed: DNS, refused, TLS, proxy, handshake, lost, closed. May pass by itself.
+    """The network or the server failed: DNS, refused, TLS, proxy, handshake, lost, closed. A retry may succeed.
 
-    :ivar close_code: the WebSocket close code that the server sent; None where it sent none.
+    :ivar close_code: the WebSocket close code that the server sent; None if it sent no close code.
     :ivar closed_by_frame: the server sent a close frame, with or without a code.
     """
 
@@ -108,7 +108,7 @@ class ConnectionException(CometChatException, ConnectionError):
 
 
 class ConnectionTimeoutException(ConnectionException, TimeoutError):
-    """No answer came within a limit: connect, ``auth`` or pong."""
+    """No answer came in time: to the connect, to ``auth`` or to a ping."""
 
 
 class InvalidArgumentException(CometChatException, ValueError):
@@ -119,7 +119,7 @@ class RateLimitException(CometChatException):
     """The service answered HTTP 429. ``retry_after`` holds the seconds that it asked for, or None."""
 
 
-#: The class of each code that has one of its own; any other code is a plain :class:`CometChatException`.
+#: Code -> exception class. Any other code is a plain :class:`CometChatException`.
 CLASSES: Dict[str, Type[CometChatException]] = {
     ERR_AUTH_TIMEOUT: ConnectionTimeoutException,
     ERR_BAD_RESPONSE: ConnectionException,

@@ -62,7 +62,7 @@ def _path_part(parameter: str, value: Any, expected: str) -> str:
 
 
 def is_unicode(value: str) -> bool:
-    """Whether UTF-8 can write it: half of a surrogate pair it can't."""
+    """Return whether UTF-8 can write it: half of a surrogate pair it can't."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -79,7 +79,7 @@ def header(parameter: str, value: Any, expected: str) -> str:
 
 
 def fits_header(value: str) -> bool:
-    """Whether it can be the value of an HTTP header as it is."""
+    """Return whether it can be the value of an HTTP header as it is."""
     return value.isascii() and value.isprintable() and value == value.strip()
 
 

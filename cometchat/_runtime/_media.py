@@ -142,7 +142,7 @@ class Media:
         return Form(fields, part, source.name, source.mime_type, source.file, source.size, boundary)
 
     def _is_usable(self, url: str) -> bool:
-        """Whether a file may go to an address: not without TLS if the API has TLS."""
+        """Return whether a file may go to an address: not without TLS if the API has TLS."""
         try:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:

@@ -170,7 +170,7 @@ class SqliteFile:
             connection.close()
 
     def _is_in_place(self) -> bool:
-        """Whether the files of the connection are still those that the next process would open."""
+        """Return whether the files of the connection are still those that the next process would open."""
         return all(_identity(path) == identity for path, identity in self._files.items())
 
     def _open(self) -> sqlite3.Connection:
@@ -230,7 +230,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _is_held_here(lock: Any) -> bool:
-    """Whether this thread holds an RLock."""
+    """Return whether this thread holds an RLock."""
     return bool(lock._is_owned())
 
 

@@ -68,7 +68,7 @@ class Wakeup:
             self._open()
 
     def is_set(self) -> bool:
-        """Whether the event is set."""
+        """Return whether the event is set."""
         return self._is_set
 
     def wait(self, timeout: Optional[float] = None) -> bool:

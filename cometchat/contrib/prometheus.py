@@ -43,7 +43,7 @@ class CometChatCollector(Collector):
         self._clients.remove(name)
 
     def __bool__(self) -> bool:
-        """Whether there are clients."""
+        """Return whether there are clients."""
         return bool(self._clients)
 
     def describe(self) -> List[Family]:

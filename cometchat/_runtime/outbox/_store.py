@@ -254,7 +254,7 @@ def _encoded(body: Dict[str, Any]) -> str:
 
 
 def _is_too_deep(value: Any) -> bool:
-    """Whether a value is nested too deeply; asked level by level, since recursion would fail itself."""
+    """Return whether a value is nested too deeply; asked level by level, since recursion would fail itself."""
     level = [value]
     for _ in range(MAX_NESTING + 1):
         inner: List[Any] = []

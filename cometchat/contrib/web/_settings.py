@@ -96,12 +96,12 @@ class Configuration:
             client.login(self.uid or "", self.auth_key or "")
 
     def is_logged_in(self, client: Client) -> bool:
-        """Whether the wanted user is logged in: a session of SESSION_STORE may have done it."""
+        """Return whether the wanted user is logged in: a session of SESSION_STORE may have done it."""
         user = client.get_logged_in_user()
         return user is not None and self.uid in (None, user.uid)
 
     def renews_sessions(self) -> bool:
-        """Whether the credential gives a new session when the service has refused the old one.
+        """Return whether the credential gives a new session when the service has refused the old one.
 
         A text of ``AUTH_TOKEN`` was refused by then, and so was what ``REFRESH`` returned.
         """
