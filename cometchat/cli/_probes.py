@@ -98,7 +98,7 @@ class HostProbe:
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             raise Problem(f"TLS: {self.name} ended the connection in the handshake") from error
         except ssl.SSLError as error:
-            reason = getattr(error, "reason", None) or "the peer speaks no TLS"
+            reason = getattr(error, "reason", None) or "the peer does not use TLS"
             raise Problem(f"TLS: the handshake with {self.name} failed: {reason}") from error
         except _TIMEOUTS as error:
             raise Problem(f"TLS: timeout: {self.name} did not shake hands within {self._timeout:g} s") from error

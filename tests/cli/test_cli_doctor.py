@@ -414,7 +414,7 @@ def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: 
         (socket.timeout("timed out"), "did not shake hands within 1 s"),
         (ConnectionResetError(104, "Connection reset by peer"), "ended the connection in the handshake"),
         (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "ended the connection in the handshake"),
-        (ssl.SSLError(1, "no protocols available"), "the peer speaks no TLS"),
+        (ssl.SSLError(1, "no protocols available"), "the peer does not use TLS"),
     ],
 )
 def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +438,7 @@ def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
     path = f"{tmp_path}/empty.pem"
     with open(path, "w", encoding="ascii") as file:
         file.write("nothing")
-    for bundle, text in ((path, "can't be read"), (str(tmp_path), "speaks no TLS|handshake|ended")):
+    for bundle, text in ((path, "can't be read"), (str(tmp_path), "does not use TLS|handshake|ended")):
         probe = HostProbe(sandbox.url.replace("http:", "wss:"), bundle, 1.0)
         with pytest.raises(Skipped):
             probe.dns()

@@ -901,7 +901,7 @@ def test_a_stale_connection_of_openssl_3_5(
     monkeypatch.setattr(ssl.SSLSocket, "send", send)
     assert get(rest, url) == {"ok": 1} and left == []
     left.append(1)
-    assert "the peer ended it" in failed(rest, url, method="POST").message
+    assert "the peer closed it" in failed(rest, url, method="POST").message
 
 
 def test_a_patched_library_is_used_for_as_long_as_it_is_patched(
