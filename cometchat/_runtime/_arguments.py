@@ -1,4 +1,4 @@
-"""Checks of what users pass in: each names the argument and says what would be right."""
+"""Checks of the users' arguments. Each error names the argument and its allowed values."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ logger = SafeLog(logging.getLogger("cometchat.client"))
 #: The characters of a uid or guid, as the vendor documents them.
 _ID_CHARACTERS = frozenset(string.ascii_lowercase + string.digits + "-_")
 
-#: One warning a process is enough.
+#: One warning per process is enough.
 _warned_of_characters = False
 
 
 def text(parameter: str, value: Any, expected: str) -> str:
-    """A string that is not empty. A member of a str enum counts as its value."""
+    """Return a string that is not empty. A member of a str enum counts as its value."""
     value = plain_text(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise missing(parameter, expected)
@@ -35,19 +35,19 @@ def text(parameter: str, value: Any, expected: str) -> str:
 
 
 def uid(value: Any) -> str:
-    """A uid, in lower case, as the service has it."""
+    """Return a uid in lower case, like the service."""
     return _identifier("uid", value, "the uid of an existing user")
 
 
 def _identifier(parameter: str, value: Any, expected: str) -> str:
-    """A uid or guid. It is a part of a URL's path, where dots alone are a step to another place."""
+    """Return a uid or guid in lower case. It becomes a part of a URL's path, so "." and ".." are refused."""
     global _warned_of_characters
     name = _path_part(parameter, value, expected).lower()
     unusual = [character for character in name if character not in _ID_CHARACTERS]
     if unusual and not _warned_of_characters:
         _warned_of_characters = True
         logger.warning(
-            "%s contains %r: the service documents a-z, 0-9, - and _ in uids and guids, and may not find this one.",
+            "%s contains %r. The service documents a-z, 0-9, - and _ in uids and guids, and may not find this one.",
             parameter,
             unusual[0],
         )
@@ -62,7 +62,7 @@ def _path_part(parameter: str, value: Any, expected: str) -> str:
 
 
 def is_unicode(value: str) -> bool:
-    """Return whether UTF-8 can write it: half of a surrogate pair it can't."""
+    """Return True if UTF-8 can encode the text. It can't encode a lone surrogate."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -71,7 +71,7 @@ def is_unicode(value: str) -> bool:
 
 
 def header(parameter: str, value: Any, expected: str) -> str:
-    """The same, fit for an HTTP header."""
+    """Return a string that is not empty and fits into an HTTP header."""
     value = text(parameter, value, expected)
     if not fits_header(value):
         raise unusable(parameter, f"{expected}, in printable ASCII without surrounding spaces")
@@ -79,12 +79,12 @@ def header(parameter: str, value: Any, expected: str) -> str:
 
 
 def fits_header(value: str) -> bool:
-    """Return whether it can be the value of an HTTP header as it is."""
+    """Return True if the text can be the value of an HTTP header."""
     return value.isascii() and value.isprintable() and value == value.strip()
 
 
 def app_id(value: Any, in_host_name: bool) -> str:
-    """An app id; part of a host name, where the hosts are not overridden."""
+    """Return an app id. It is a part of the host name, unless the hosts are overridden."""
     value = header("app_id", value, "the app id from your CometChat dashboard")
     if in_host_name and not all(character.isalnum() or character in "-_" for character in value):
         raise invalid_value("app_id", "the app id from your CometChat dashboard (letters and digits)", value)
@@ -92,7 +92,7 @@ def app_id(value: Any, in_host_name: bool) -> str:
 
 
 def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[float]:
-    """Seconds to wait; None for no limit."""
+    """Return a number of seconds to wait; None for no limit."""
     if value is None and none:
         return None
     least = "from 0 to" if zero else "above 0, up to"
@@ -105,7 +105,7 @@ def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[fl
 
 
 def status(value: Any) -> CometChatWSState:
-    """A status, as a member or as its string."""
+    """Return a status, given as a member or its string."""
     expected = "a CometChatWSState or its string: " + ", ".join(f'"{state}"' for state in CometChatWSState)
     if not isinstance(value, str):
         raise invalid("status", expected, value)
@@ -116,7 +116,7 @@ def status(value: Any) -> CometChatWSState:
 
 
 def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
-    """One of several strings."""
+    """Return one of several strings."""
     expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
     value = text(parameter, value, expected)
     if value not in choices:
@@ -125,12 +125,12 @@ def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def listener_id(value: Any) -> str:
-    """The name of a registration."""
+    """Return the id of a listener's registration."""
     return text("listener_id", value, "a string that names this registration")
 
 
 def listener(value: Any, kind: Type[Any]) -> Any:
-    """An instance of a listener class."""
+    """Return an instance of a listener class."""
     if value is None:
         raise missing("listener", f"an instance of {kind.__name__}")
     if not isinstance(value, kind):
@@ -140,14 +140,14 @@ def listener(value: Any, kind: Type[Any]) -> Any:
 
 
 def refresh(value: Any) -> Any:
-    """A callable that gives a new auth token, or None."""
+    """Return a callable that returns a new auth token, or None."""
     if value is not None and not callable(value):
         raise invalid("refresh", "a callable without parameters that returns a new auth token, or None", value)
     return value
 
 
 def message(message: Any) -> None:
-    """A message that can be sent."""
+    """Check a message to send."""
     from ..models import CustomMessage, TextMessage
 
     expected = "a TextMessage or a CustomMessage"
@@ -187,7 +187,7 @@ def stored_message(message: Any) -> Any:
 
 
 def message_id(parameter: str, value: Any) -> str:
-    """Return the id of a message; ``value`` is the id, or the message."""
+    """Return the id of a message. ``value`` is the id or the message."""
     from ..models import BaseMessage
 
     expected = "a stored message or the id of one"
@@ -202,7 +202,7 @@ def message_id(parameter: str, value: Any) -> str:
 
 
 def count(parameter: str, value: Any) -> Optional[int]:
-    """Return a number of things, from 0 on; None for no limit."""
+    """Return a number of items, 0 or more; None for no limit."""
     expected = "a whole number (0 or more) or None"
     if value is None:
         return None
@@ -233,12 +233,12 @@ def one_receiver(uid: Any, guid: Any) -> Tuple[str, str]:
 
 
 def reaction(value: Any) -> str:
-    """An emoji, or another text that stands for a reaction."""
+    """Return a reaction: an emoji or another text."""
     return _path_part("reaction", value, "an emoji")
 
 
 def receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
-    """A receiver: its uid or guid in lower case, and which of them it is."""
+    """Return a receiver: its uid or guid in lower case, and its type."""
     return (
         _identifier("receiver_id", receiver_id, "the uid or guid of the receiver"),
         choice("receiver_type", receiver_type, ("user", "group")),
