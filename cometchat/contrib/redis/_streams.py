@@ -144,7 +144,7 @@ class EventStream:
         worker.
 
         :param listener: such as a MessageListener; any kind but connection, login and outbox, or several in one.
-        :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         if not isinstance(listener, tuple(KINDS.values())):
             raise wrong("listener", "a listener for events of the service, such as a MessageListener")
