@@ -1,6 +1,6 @@
-"""CometChat for Python: the connection that holds, and tells the truth about itself.
+"""CometChat for Python: a real-time client that keeps its connection and reports its true state.
 
-The names below are the SDK's public ones; a module or name with an underscore in front is not.
+The names below are the SDK's public API. Modules and names that start with an underscore are private.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from .settings import AppSettings, SessionStore
 from .version import __version__
 
 if typing.TYPE_CHECKING:
-    # Loaded by __getattr__ when first used: making these classes would be half of the import's time.
+    # Loaded by __getattr__ at first use: creating these classes would take half of the import time.
     from .models import (
         Action,
         AIAssistantEvent,

@@ -1,4 +1,4 @@
-"""The environment's variables for settings: which there are, and how each is read. Programs and commands share them."""
+"""The environment variables for settings, and how each is read. Programs and the command line share them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .session_store import FileSessionStore
 
 
 class Variable(NamedTuple):
-    """One variable.
+    """An environment variable.
 
     :ivar field: of AppSettings.
-    :ivar read: makes the field's value of the text.
+    :ivar read: converts the text to the field's value.
     """
 
     field: str
@@ -27,7 +27,7 @@ def _names(text: str) -> Any:
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-#: What commands read as well: where the service is, and how long to wait for it. By name, without the prefix.
+#: The variables that commands read too: the service's addresses and the timeouts. By name, without the prefix.
 SERVICE: Dict[str, Variable] = {
     "REGION": Variable("region", str),
     "ADMIN_HOST": Variable("admin_host", str),
@@ -39,7 +39,7 @@ SERVICE: Dict[str, Variable] = {
     "PONG_TIMEOUT": Variable("pong_timeout", _number),
 }
 
-#: All. A command must not read the others: it would use the files of a program that runs beside it.
+#: All variables. Commands must not read the others: they would use the files of a running program.
 VARIABLES: Dict[str, Variable] = {
     **SERVICE,
     "SUBSCRIPTION_TYPE": Variable("subscription_type", str),
@@ -83,5 +83,5 @@ def _read(variable: Variable, text: str, prefix: str) -> Any:
     except InvalidArgumentException as error:  # of a session file's path
         named = InvalidArgumentException(error.code, error.message, name=variable.field)
     except ValueError:
-        named = invalid_value(variable.field, "give a number of seconds", text)
+        named = invalid_value(variable.field, "a number of seconds", text)
     raise name_variable(named, prefix)

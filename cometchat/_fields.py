@@ -1,8 +1,8 @@
 """Readers of JSON fields: one for each kind of field, the same for every frame, answer and model.
 
 The service may leave a field out, send null, or send another type than it documents. A reader never raises: in place of
-a value that it can't use, it returns None or an empty container. It takes numbers that arrive as text, ids that arrive
-as numbers, and objects that arrive as JSON text.
+a value that it can't use, it returns None or an empty container. It accepts numbers that arrive as text, ids that
+arrive as numbers, and objects that arrive as JSON text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, Mapping, Optional, Tuple
 
-#: Keys that hold a credential. ``raw`` never has them. (``fat`` is the token for media files.)
+#: Keys that hold a credential. ``raw`` never contains them. (``fat`` is the token for media files.)
 SECRET_KEYS = frozenset({"authToken", "jwt", "fat"})
 
 #: Maximum size of a whole number, in bits: about 100 digits. Python refuses to write thousands of digits.

@@ -1,14 +1,14 @@
 """Forks: the one place that ``os.fork`` calls back.
 
 A child inherits copies of sockets, locks and objects, but only the thread that forked. A lock that another thread held
-would stay locked in the child for ever. So each object that owns locks, threads or descriptors registers here, and a
+would stay locked in the child forever. So each object that owns locks, threads or descriptors registers here, and a
 fork runs one protocol over all of them:
 
 1. *before*, in the parent: ``pause_for_fork`` takes the object's locks, so that the child finds consistent state;
 2. *after*, in the parent: ``resume_after_fork`` for exactly those that were paused;
 3. *after*, in the child: ``reset_after_fork`` for all of them, layer by layer, then ``start_after_fork``.
 
-An object that fails in a step is reported. It does not stop the others.
+An object that fails in a step is logged. It does not stop the others.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ logger = SafeLog(logging.getLogger("cometchat.client"))
 
 
 class Layer(enum.IntEnum):
-    """The order of resets: an object may use what lies in an earlier layer."""
+    """The order of resets. An object may use objects of earlier layers."""
 
     PROCESS = 1  # shared by all clients: host addresses, network watch, remembered secrets, stores
     CLIENT = 2
-    APPLICATION = 3  # what stands on clients: web views, metrics, the process-wide default
+    APPLICATION = 3  # objects that use clients: web views, metrics, the process-wide default
 
 
 class ForkSafe(Protocol):
-    """What an object promises in order to be registered. All methods run on the thread that forks."""
+    """The methods of an object that registers. All of them run on the thread that forks."""
 
     def pause_for_fork(self) -> None:
         """In the parent, before the fork: take the locks. Must not wait for longer than a second."""
@@ -50,7 +50,7 @@ class ForkSafe(Protocol):
 
 
 class ForkSafeDefaults:
-    """The four steps, doing nothing: override those that the object needs."""
+    """The four steps as no-ops. Override the ones that the object needs."""
 
     def pause_for_fork(self) -> None:
         """See :class:`ForkSafe`."""
@@ -118,7 +118,7 @@ class ForkProtocol:
             _run(thing.start_after_fork, "started in the child of a fork")
 
     def after_unnoticed_fork(self) -> None:
-        """Do the same, late, in a child that was made past Python's fork hooks. No-op when called twice."""
+        """Do the same late, in a child that was forked without Python's fork hooks. No-op when called twice."""
         with _unnoticed:
             if self._pid != os.getpid():
                 self.after_in_child()
@@ -139,7 +139,7 @@ def _run(step: Callable[[], None], what: str) -> bool:
     return True
 
 
-#: Threads of a child may find out at once that it was made past Python's hooks.
+#: Several threads of a child may find out at the same time that it was forked without Python's hooks.
 _unnoticed = threading.RLock()
 
 #: Of this process.

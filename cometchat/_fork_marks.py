@@ -1,4 +1,4 @@
-"""Which process this is: a cheap mark of it, and what forking servers need to be told."""
+"""A cheap mark that tells a process from its forked children, and a warning for forking servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._log import SafeLog
 
 logger = SafeLog(logging.getLogger("cometchat.client"))
 
-#: Linux's MADV_WIPEONFORK: whatever forks, the child finds a page of zeros. Python's mmap does not name it.
+#: Linux's MADV_WIPEONFORK: after any fork, the child finds a page of zeros. Python's mmap has no name for it.
 _WIPE_ON_FORK = 18
 
 
@@ -31,7 +31,7 @@ class Mark(Protocol):
 
 
 class _PidMark:
-    """One that asks the system, where it wipes no pages."""
+    """A mark that asks the system for the process id, where the system can't wipe pages."""
 
     def __init__(self) -> None:
         self._pid = os.getpid()
@@ -41,7 +41,7 @@ class _PidMark:
 
 
 def new_mark() -> Mark:
-    """A mark of this process. Reading it takes no system call, where the system can wipe a page for a child."""
+    """Return a mark of this process. Reading it takes no system call if the system can wipe a page in a child."""
     if sys.platform != "linux":
         return _PidMark()
     page: Mark = _PidMark()
@@ -67,7 +67,7 @@ _warned = False
 
 
 def warn_where_threads_stand_still() -> None:
-    """Say, once a process, that uWSGI was started without threads: Python's then run during requests only, or never."""
+    """Warn once if uWSGI runs without threads: Python's threads then run during requests only, or never."""
     global _warned
     if _warned:
         return
@@ -75,6 +75,6 @@ def warn_where_threads_stand_still() -> None:
     # Not its options: since uWSGI 2.0.27 threads are on without them.
     if not getattr(sys.modules.get("uwsgi"), "has_threads", True):
         logger.warning(
-            "uWSGI runs without threads, so that the connection can neither be made nor kept: start it with"
-            " --enable-threads (in an ini file: enable-threads = true)."
+            "uWSGI runs without threads, so the client can't connect. Start it with --enable-threads (in an ini"
+            " file: enable-threads = true)."
         )

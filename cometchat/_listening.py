@@ -1,4 +1,4 @@
-"""The listener methods of a client: ten kinds, added and removed in the same way."""
+"""The listener methods of a client: add and remove, for each kind of listener."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ logger = SafeLog(logging.getLogger("cometchat.listeners"))
 
 
 class Listening:
-    """Adds and removes listeners: a part of :class:`Client`. On any thread; also from inside a callback."""
+    """The part of :class:`Client` that adds and removes listeners. On any thread, callbacks included."""
 
     _registry: ListenerRegistry
 
@@ -38,9 +38,9 @@ class Listening:
         raise NotImplementedError
 
     def connection_listener(self, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
-        """Register a listener for the time of a ``with`` block.
+        """Register a connection listener for the duration of a ``with`` block.
 
-        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: a context manager; its ``as`` name is the listener.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``, ``ERR_CLIENT_CLOSED``.
         """
@@ -50,15 +50,15 @@ class Listening:
     def add_connection_listener(
         self, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None
     ) -> str:
-        """Register a listener. It hears of what happens to the connection from now on, on the dispatcher thread.
+        """Register a connection listener. It gets the connection's events from now on, on the dispatcher thread.
 
         ::
 
             client.add_connection_listener(ConnectionListener(on_connected=lambda: print("green")))
 
-        :param listener_id: a name of your own, or the listener alone: then an id is made. If a listener has this id
-            already, the new one takes its place, and a warning is logged.
-        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name that you choose. Without it, pass the listener alone, and the SDK chooses an id. If
+            another listener has this id, the new one replaces it, and a warning is logged.
+        :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_connection_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -77,8 +77,8 @@ class Listening:
     ) -> str:
         """Register a listener for logins and logouts.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a LoginListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of LoginListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_login_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -97,8 +97,8 @@ class Listening:
     ) -> str:
         """Register a listener for the presence of users.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a UserListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of UserListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_user_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -115,10 +115,10 @@ class Listening:
     def add_group_listener(
         self, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
     ) -> str:
-        """Register a listener for the members of groups.
+        """Register a listener for changes of group members.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a GroupListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of GroupListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_group_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -135,10 +135,10 @@ class Listening:
     def add_message_listener(
         self, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
     ) -> str:
-        """Register a listener for messages and what goes with them.
+        """Register a listener for messages, receipts, reactions and typing indicators.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a MessageListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of MessageListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_message_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -155,10 +155,10 @@ class Listening:
     def add_call_listener(
         self, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
     ) -> str:
-        """Register a listener for the signalling of calls.
+        """Register a listener for call signalling.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a CallListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of CallListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_call_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -175,10 +175,10 @@ class Listening:
     def add_ai_assistant_listener(
         self, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
     ) -> str:
-        """Register a listener for the streams of AI assistants.
+        """Register a listener for the events of AI assistants.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: an AIAssistantListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of AIAssistantListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_ai_assistant_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -197,8 +197,8 @@ class Listening:
     ) -> str:
         """Register a listener for pinned conversations.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a ConversationListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of ConversationListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_conversation_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -215,10 +215,10 @@ class Listening:
     def add_event_listener(
         self, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
     ) -> str:
-        """Register a listener for every frame without a callback of its own.
+        """Register a listener for the frames that have no callback of their own.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: an EventListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of EventListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_event_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.
@@ -235,10 +235,10 @@ class Listening:
     def add_outbox_listener(
         self, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
     ) -> str:
-        """Register a listener for what becomes of the outbox's items.
+        """Register a listener for the results of outbox items.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: an OutboxListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of OutboxListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_outbox_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``,
             ``ERR_CLIENT_CLOSED``.

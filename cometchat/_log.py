@@ -1,4 +1,4 @@
-"""Logs that never raise, although a handler, a filter or a formatter may: on a full disk, or on a closed stream."""
+"""Logs that never raise, even if a handler, filter or formatter does (on a full disk, on a closed stream)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SafeLog:
         self.last_failure: Optional[Exception] = None
 
     def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - the name that logging.Logger gives it
-        """Whether a record of this level would be written. Returns False if the logger fails."""
+        """Return whether a record of this level would be written. Returns False if the logger fails."""
         try:
             return self._logger.isEnabledFor(level)
         except Exception as error:

@@ -1,4 +1,4 @@
-"""Paths of files: checks of those that users pass in, and folders that are made for them."""
+"""Checks of the paths that users pass in, and the creation of their folders."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Optional
 from ._fields import plain_text
 from .exceptions import invalid, invalid_value
 
-#: What would be right for a path that a user passes in.
-A_FILE = "give the path of a file of its own, which need not exist"
+#: Completes "expected ..." in the error of a wrong path.
+A_FILE = "the path of a file, which need not exist"
 
-#: What SQLite or SQLAlchemy would take for something else than a path.
+#: Texts that SQLite or SQLAlchemy would read as a URI.
 _URI = re.compile(r"file:|[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
@@ -20,7 +20,7 @@ def checked_path(name: str, value: object, expected: str = A_FILE, *, folder: bo
     """Check a path that a user passed in, and make it absolute. ``~`` and ``~user`` are expanded.
 
     :param name: of the argument or field.
-    :param expected: what would be right.
+    :param expected: completes "expected ..." in the error.
     :param folder: whether the path may be that of a folder that exists.
     :returns: the path; None if none was given.
     :raises CometChatException: ``INVALID_{NAME}``.
@@ -34,12 +34,12 @@ def checked_path(name: str, value: object, expected: str = A_FILE, *, folder: bo
         raise invalid(name, expected, value)
     given = str(plain_text(given))
     if given == ":memory:":
-        raise invalid_value(name, f"{expected}; leave {name} out to keep it in memory", given)
+        raise invalid_value(name, f"{expected} (leave {name} out to keep the data in memory)", given)
     if _URI.match(given):
-        raise invalid_value(name, f"{expected}, as a plain path and not as a URI", given)
+        raise invalid_value(name, f"{expected} (a plain path, not a URI)", given)
     path = os.path.expanduser(given)
     if path.startswith("~"):
-        raise invalid_value(name, f"{expected}, in the home folder of a user that exists", given)
+        raise invalid_value(name, f"{expected} (after ~, the name of an existing user)", given)
     if not path or "\0" in path or not _is_encodable(path) or (os.path.isdir(path) and not folder):
         raise invalid_value(name, expected, given)
     return os.path.abspath(path)
@@ -54,7 +54,7 @@ def _is_encodable(path: str) -> bool:
 
 
 def make_folder(folder: str) -> None:
-    """Make it, and what is missing above it, with mode 0700: os.makedirs gives that to the last of several only."""
+    """Create a folder and its missing parents with mode 0700. (os.makedirs gives the mode to the last one only.)"""
     if os.path.isdir(folder):
         return
     parent = os.path.dirname(folder)

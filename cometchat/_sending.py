@@ -16,7 +16,7 @@ M = TypeVar("M", bound="BaseMessage")
 
 
 class Sending:
-    """Sends, changes and reads messages: a part of :class:`Client`. On any thread; also from inside a callback."""
+    """The part of :class:`Client` that sends, changes and reads messages. On any thread, callbacks included."""
 
     _core: Core
 
@@ -87,17 +87,17 @@ class Sending:
 
             client.send_media_message("report.pdf", uid="cometchat-uid-2", caption="The report")
 
-        The file is read while it is sent, and not loaded whole. It may have 100 MiB (104857600 bytes), unless the app's
-        settings name another limit. The upload may take as long as it moves: 30 s without progress end it. An app
-        without storage for uploads gets the file with the message, in one call.
+        The file is read while it is sent, and never loaded whole. The maximum size is 100 MiB (104857600 bytes), unless
+        the app's settings name another limit. The upload ends if it makes no progress for 30 s. For an app without
+        storage for uploads, the file goes with the message, in one call.
 
-        :param path_or_file: a path; bytes; or a file that is open in binary mode, which is sent from its present
-            position on, and stays open. One that can't be sought, such as a pipe, is copied to the disk first.
+        :param path_or_file: a path, bytes, or a file opened in binary mode. A file is sent from its current position
+            on, and stays open. A file that can't seek, such as a pipe, is copied to the disk first.
         :param uid: of the receiver, if it is a user.
         :param guid: of the receiver, if it is a group.
         :param caption: a text that is shown with the file.
         :param parent_message_id: the id of the message whose thread this message is a reply in.
-        :param name: the file's name for the receiver, whose ending says what it is: ``.png`` makes an image message.
+        :param name: the file's name for the receiver. Its ending decides the type: ``.png`` makes an image message.
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
@@ -106,23 +106,22 @@ class Sending:
         """
         self._check_open()
         if path_or_file is None or path_or_file == "":
-            raise missing("path_or_file", "give a path, bytes, or a file that is open in binary mode")
+            raise missing("path_or_file", "a path, bytes, or a file opened in binary mode")
         receiver_id, receiver_type = arguments.one_receiver(uid, guid)
         parent = _parent(parent_message_id)
         if caption is not None:
-            caption = arguments.text("caption", caption, "give a text, or None")
+            caption = arguments.text("caption", caption, "a string or None")
         if name is not None:
-            name = arguments.text("name", name, "give the name of the file, or None")
+            name = arguments.text("name", name, "the name of the file or None")
         message = {"receiver": receiver_id, "receiverType": receiver_type, **({"parentId": parent} if parent else {})}
         return self._core.media.send(path_or_file, name, caption, message)  # type: ignore[return-value]
 
     def edit_message(self, message: M, text: str) -> M:
-        """Put another text into a message; into a media message, another caption. Makes one HTTP call.
+        """Replace the text of a message, or the caption of a media message. Makes one HTTP call.
 
-        The other side hears ``on_message_edited``. Users may edit their own messages, and moderators those of a group.
+        The receivers get ``on_message_edited``. Users may edit their own messages, and moderators those of a group.
 
-        :param message: a stored TextMessage or MediaMessage: returned by ``send_...()`` or :meth:`get_messages`, or got
-            by a listener.
+        :param message: a stored TextMessage or MediaMessage, from ``send_...()``, :meth:`get_messages` or a listener.
         :param text: the new text, or the new caption.
         :returns: the message as it is now.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE``,
@@ -134,25 +133,25 @@ class Sending:
         self._check_open()
         arguments.stored_message(message)
         if not isinstance(message, (TextMessage, MediaMessage)):
-            raise invalid("message", "give a TextMessage or a MediaMessage", message)
-        text = arguments.text("text", text, "give the new text")
+            raise invalid("message", "a TextMessage or a MediaMessage", message)
+        text = arguments.text("text", text, "the new text")
         return self._core.messages.edit(message, text)  # type: ignore[return-value]
 
     def delete_message(self, message: M) -> M:
-        """Delete a message for everyone. Makes one HTTP call. The other side hears ``on_message_deleted``.
+        """Delete a message for all users. Makes one HTTP call. The receivers get ``on_message_deleted``.
 
         :param message: a stored message; see :meth:`edit_message`.
-        :returns: what is left of it: its ``deleted_at`` and ``deleted_by``, without its content.
+        :returns: the message with its ``deleted_at`` and ``deleted_by``, and without its content.
         :raises CometChatException: as :meth:`edit_message`.
         """
         self._check_open()
         return self._core.messages.delete(arguments.stored_message(message))  # type: ignore[return-value]
 
     def add_reaction(self, message: M, reaction: str) -> M:
-        """Add a reaction to a message. Makes one HTTP call. The others hear ``on_message_reaction_added``.
+        """Add a reaction to a message. Makes one HTTP call. The other users get ``on_message_reaction_added``.
 
         :param message: a stored message; see :meth:`edit_message`.
-        :param reaction: an emoji. The same one again: nothing.
+        :param reaction: an emoji. Adding the same one again changes nothing.
         :returns: the message as it is now, with its ``reactions``.
         :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
         """
@@ -161,7 +160,7 @@ class Sending:
         return self._core.messages.react(stored, emoji, added=True)  # type: ignore[return-value]
 
     def remove_reaction(self, message: M, reaction: str) -> M:
-        """Take a reaction of one's own back. Makes one HTTP call. The others hear ``on_message_reaction_removed``.
+        """Remove the user's own reaction. Makes one HTTP call. The other users get ``on_message_reaction_removed``.
 
         :param message: a stored message; see :meth:`edit_message`.
         :param reaction: an emoji.
@@ -182,21 +181,21 @@ class Sending:
         after: Optional[Union[BaseMessage, str]] = None,
         limit: Optional[int] = None,
     ) -> Iterator[BaseMessage]:
-        """Read the history, the newest message first; with ``after``, from there on, the oldest first.
+        """Read the history, newest message first. With ``after``: read from there on, oldest message first.
 
         ::
 
             for message in client.get_messages(uid="cometchat-uid-2", limit=20):
                 print(message.sender, message)
 
-        An iterator, which makes one HTTP call for each 100 messages, when they are needed. Edits, deletions, group
-        actions and calls have entries of their own, as the service has them (``Action``, ``Call``).
+        Returns an iterator that makes one HTTP call per 100 messages, when they are needed. The history also has
+        entries for edits, deletions, group actions and calls (``Action``, ``Call``).
 
         :param uid: read the conversation with this user.
-        :param guid: read the conversation of this group. Without either: all conversations.
-        :param parent_message_id: in place of these: read the thread of this message.
-        :param before: a message or its id: only older ones.
-        :param after: a message or its id: only newer ones. ``"0"`` starts with the first message.
+        :param guid: read the conversation of this group. Without uid and guid, all conversations are read.
+        :param parent_message_id: read the thread of this message. Not together with uid or guid.
+        :param before: a message or its id. Only older messages are read.
+        :param after: a message or its id. Only newer messages are read; ``"0"`` starts with the first message.
         :param limit: maximum number of messages.
         :raises CometChatException: here ``USER_NOT_LOGGED_IN``, ``INVALID_UID``, ``INVALID_GUID``,
             ``INVALID_PARENT_MESSAGE_ID``, ``INVALID_BEFORE``, ``INVALID_AFTER``, ``INVALID_LIMIT``,
@@ -208,7 +207,7 @@ class Sending:
         uid, guid = arguments.conversation(uid, guid)
         parent = _parent(parent_message_id)
         if parent is not None and (uid is not None or guid is not None):
-            raise unusable("parent_message_id", "give it alone, without uid and guid")
+            raise unusable("parent_message_id", "parent_message_id alone, without uid and guid")
         edges = [
             None if edge is None else arguments.message_id(name, edge)
             for name, edge in (("before", before), ("after", after))
@@ -223,7 +222,7 @@ class Sending:
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
+        """Tell a user or group that the user is typing. Sent at most once per 5 s and receiver.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -240,7 +239,7 @@ class Sending:
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell a user or group that the user types no longer.
+        """Tell a user or group that the user has stopped typing.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -252,7 +251,7 @@ class Sending:
     def send_transient_message(
         self, receiver_id: str, receiver_type: Literal["user", "group"], data: Mapping[str, Any]
     ) -> None:
-        """Send a message that is not stored: it reaches who is connected now.
+        """Send a message that the service does not store. It reaches only receivers that are connected.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -266,7 +265,7 @@ class Sending:
     def mark_as_delivered(self, message: BaseMessage) -> None:
         """Tell the sender that a message was delivered.
 
-        :param message: as a MessageListener got it.
+        :param message: a message that a MessageListener received.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
         """
         self._receipt(message, "delivered")
@@ -274,7 +273,7 @@ class Sending:
     def mark_as_read(self, message: BaseMessage) -> None:
         """Tell the sender that a message was read.
 
-        :param message: as a MessageListener got it.
+        :param message: a message that a MessageListener received.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
         """
         self._receipt(message, "read")
@@ -292,7 +291,7 @@ class Sending:
 
         self._check_open()
         if not isinstance(message, BaseMessage):
-            raise invalid("message", "give a message that a MessageListener got", message)
+            raise invalid("message", "a message that a MessageListener received", message)
         self._core.sender.receipt(message, action)
 
 

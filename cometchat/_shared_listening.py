@@ -1,4 +1,4 @@
-"""The listener methods of CometChat: Client's, which may also be called before ``init``."""
+"""The listener methods of CometChat. They do the same as Client's, and work before ``init`` too."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SharedListening:
-    """Adds and removes the shared client's listeners: a part of :class:`CometChat`. They outlive the client."""
+    """The part of :class:`CometChat` that adds and removes listeners. They outlive the shared client."""
 
     _client: Optional[Client]
     _registry: ListenerRegistry
@@ -34,16 +34,16 @@ class SharedListening:
     def add_connection_listener(
         cls, listener_id: Union[str, ConnectionListener], listener: Optional[ConnectionListener] = None
     ) -> str:
-        """Register a listener. It hears of what happens to the connection from now on, on the dispatcher thread.
-        May come before :meth:`init`.
+        """Register a connection listener. It gets the connection's events from now on, on the dispatcher thread.
+        Works before :meth:`init`.
 
         ::
 
             CometChat.add_connection_listener(ConnectionListener(on_connected=lambda: print("green")))
 
-        :param listener_id: a name of your own, or the listener alone: then an id is made. If a listener has this id
-            already, the new one takes its place, and a warning is logged.
-        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name that you choose. Without it, pass the listener alone, and the SDK chooses an id. If
+            another listener has this id, the new one replaces it, and a warning is logged.
+        :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_connection_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -51,7 +51,7 @@ class SharedListening:
 
     @classmethod
     def remove_connection_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -61,10 +61,10 @@ class SharedListening:
     def add_login_listener(
         cls, listener_id: Union[str, LoginListener], listener: Optional[LoginListener] = None
     ) -> str:
-        """Register a listener for logins and logouts. May come before :meth:`init`.
+        """Register a listener for logins and logouts. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a LoginListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of LoginListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_login_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -72,7 +72,7 @@ class SharedListening:
 
     @classmethod
     def remove_login_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -82,10 +82,10 @@ class SharedListening:
     def add_user_listener(
         cls, listener_id: Union[str, UserListener], listener: Optional[UserListener] = None
     ) -> str:
-        """Register a listener for the presence of users. May come before :meth:`init`.
+        """Register a listener for the presence of users. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a UserListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of UserListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_user_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -93,7 +93,7 @@ class SharedListening:
 
     @classmethod
     def remove_user_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -103,10 +103,10 @@ class SharedListening:
     def add_group_listener(
         cls, listener_id: Union[str, GroupListener], listener: Optional[GroupListener] = None
     ) -> str:
-        """Register a listener for the members of groups. May come before :meth:`init`.
+        """Register a listener for changes of group members. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a GroupListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of GroupListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_group_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -114,7 +114,7 @@ class SharedListening:
 
     @classmethod
     def remove_group_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -124,10 +124,10 @@ class SharedListening:
     def add_message_listener(
         cls, listener_id: Union[str, MessageListener], listener: Optional[MessageListener] = None
     ) -> str:
-        """Register a listener for messages and what goes with them. May come before :meth:`init`.
+        """Register a listener for messages, receipts, reactions and typing indicators. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a MessageListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of MessageListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_message_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -135,7 +135,7 @@ class SharedListening:
 
     @classmethod
     def remove_message_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -145,10 +145,10 @@ class SharedListening:
     def add_call_listener(
         cls, listener_id: Union[str, CallListener], listener: Optional[CallListener] = None
     ) -> str:
-        """Register a listener for the signalling of calls. May come before :meth:`init`.
+        """Register a listener for call signalling. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a CallListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of CallListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_call_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -156,7 +156,7 @@ class SharedListening:
 
     @classmethod
     def remove_call_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -166,10 +166,10 @@ class SharedListening:
     def add_ai_assistant_listener(
         cls, listener_id: Union[str, AIAssistantListener], listener: Optional[AIAssistantListener] = None
     ) -> str:
-        """Register a listener for the streams of AI assistants. May come before :meth:`init`.
+        """Register a listener for the events of AI assistants. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: an AIAssistantListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of AIAssistantListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_ai_assistant_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -177,7 +177,7 @@ class SharedListening:
 
     @classmethod
     def remove_ai_assistant_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -187,10 +187,10 @@ class SharedListening:
     def add_conversation_listener(
         cls, listener_id: Union[str, ConversationListener], listener: Optional[ConversationListener] = None
     ) -> str:
-        """Register a listener for pinned conversations. May come before :meth:`init`.
+        """Register a listener for pinned conversations. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: a ConversationListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of ConversationListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_conversation_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -198,7 +198,7 @@ class SharedListening:
 
     @classmethod
     def remove_conversation_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -208,10 +208,10 @@ class SharedListening:
     def add_event_listener(
         cls, listener_id: Union[str, EventListener], listener: Optional[EventListener] = None
     ) -> str:
-        """Register a listener for every frame without a callback of its own. May come before :meth:`init`.
+        """Register a listener for the frames that have no callback of their own. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: an EventListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of EventListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_event_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -219,7 +219,7 @@ class SharedListening:
 
     @classmethod
     def remove_event_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -229,10 +229,10 @@ class SharedListening:
     def add_outbox_listener(
         cls, listener_id: Union[str, OutboxListener], listener: Optional[OutboxListener] = None
     ) -> str:
-        """Register a listener for what becomes of the outbox's items. May come before :meth:`init`.
+        """Register a listener for the results of outbox items. Works before :meth:`init`.
 
-        :param listener_id: a name of your own, or the listener alone, as in :meth:`add_connection_listener`.
-        :param listener: an OutboxListener: an instance of a subclass, or one made from callables.
+        :param listener_id: a name, or the listener alone, as in :meth:`add_connection_listener`.
+        :param listener: an instance of OutboxListener: of your subclass, or made from callables.
         :returns: the id, for :meth:`remove_outbox_listener`.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``, ``INVALID_LISTENER``.
         """
@@ -240,7 +240,7 @@ class SharedListening:
 
     @classmethod
     def remove_outbox_listener(cls, listener_id: str) -> None:
-        """End a registration. No-op for an unknown id. May come before :meth:`init`.
+        """End a registration. No-op for an unknown id. Works before :meth:`init`.
 
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER_ID``.
         """
@@ -248,9 +248,9 @@ class SharedListening:
 
     @classmethod
     def connection_listener(cls, listener: ConnectionListener) -> ContextManager[ConnectionListener]:
-        """Register a listener for the time of a ``with`` block. May come before :meth:`init`.
+        """Register a connection listener for the duration of a ``with`` block. Works before :meth:`init`.
 
-        :param listener: a ConnectionListener: an instance of a subclass, or one made from callables.
+        :param listener: an instance of ConnectionListener: of your subclass, or made from callables.
         :returns: a context manager; its ``as`` name is the listener.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_LISTENER``.
         """

@@ -1,4 +1,4 @@
-"""The events of a client before they wait for its listeners: for parts of this package that pass them on."""
+"""Access to a client's events before the listeners get them, for the parts of this package that pass events on."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ class EventSource:
 
     @property
     def uid(self) -> Optional[str]:
-        """The logged-in user; None if no user is."""
+        """The logged-in user, or None."""
         return self._core.account.me.uid
 
     def add(self, tap: Tap) -> None:
-        """Let a tap get the live events from now on."""
+        """Start to hand the live events to a tap."""
         self._core.taps.add(tap)
 
     def remove(self, tap: Tap) -> None:
-        """Let a tap get no more events."""
+        """Stop handing events to a tap."""
         self._core.taps.remove(tap)
 
     def newest_message_id(self) -> str:

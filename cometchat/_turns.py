@@ -1,7 +1,7 @@
-"""Turns: how many threads of this SDK reconnect at the same moment.
+"""Turns limit how many threads of this SDK reconnect at the same time.
 
 A server that drops a thousand connections wakes a thousand threads. A thread that waits for Python's global lock asks
-for it each 5 ms. With some 600 such threads the process does little else, and the attempts time out. So a thread that
+for it every 5 ms. With some 600 such threads the process does little else, and the attempts time out. So a thread that
 reconnects waits for a turn first, and gives it back while it waits for the network.
 """
 
@@ -22,7 +22,7 @@ _PATIENCE = 10.0
 
 
 class Turns(_fork.ForkSafeDefaults):
-    """Gives turns to threads. Any thread; a thread has one turn at the most.
+    """Gives turns to threads. Any thread. A thread has at most one turn.
 
     :param count: how many turns there are.
     :param patience: seconds.
@@ -34,7 +34,7 @@ class Turns(_fork.ForkSafeDefaults):
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the threads that had a turn are not here."""
+        """Take back all turns in the child of a fork, which does not have the threads that held them."""
         self._mine = threading.local()
         self._free: queue.SimpleQueue[None] = queue.SimpleQueue()
         for _ in range(self._count):

@@ -1,6 +1,6 @@
-"""What a client is made of, built by constructors only, from the bottom up.
+"""Builds the parts of a client, by constructors only, from the bottom up.
 
-Apart from ``client``, which loads this only when a client is made: importing the package must not load requests,
+``client`` imports this module only when it creates a client: importing the package must not load requests,
 websocket-client, tenacity and sqlite3.
 """
 
@@ -59,7 +59,7 @@ _JOIN = 0.2
 
 
 class Core(_fork.ForkSafeDefaults):
-    """One client behind its public methods.
+    """The parts of one client, behind its public methods.
 
     :param registry: of the listeners. It outlives the core where an application changes its client.
     """
@@ -77,7 +77,7 @@ class Core(_fork.ForkSafeDefaults):
             self.warn_of_presence()
 
     def _assemble(self) -> None:
-        """Build the parts, from the bottom up: each gets all that it uses through its constructor.
+        """Build the parts, from the bottom up. Each part gets everything that it uses through its constructor.
 
         No thread runs and no file is open after it.
         """
@@ -98,7 +98,7 @@ class Core(_fork.ForkSafeDefaults):
         )
 
     def _assemble_account(self) -> None:
-        """HTTP, and the login."""
+        """Build the HTTP transport and the login."""
         settings = self._settings
         self.rest = RequestsRest(
             proxies=settings.proxies,
@@ -119,7 +119,7 @@ class Core(_fork.ForkSafeDefaults):
         self.log = ClientLog(logger, self._name)
 
     def _assemble_delivery(self) -> None:
-        """From an event to the listeners."""
+        """Build the parts that take an event to the listeners."""
         settings, registry, name = self._settings, self._registry, self._name
         self.events = EventQueue(registry, settings.max_queued_events)
         self.inbox_store, journal = self._journal()
@@ -141,7 +141,7 @@ class Core(_fork.ForkSafeDefaults):
         )
 
     def _assemble_outbox(self) -> None:
-        """What sends: on the connection whose state is built here too, and over HTTP."""
+        """Build the parts that send, over the connection and over HTTP, and the state of the connection."""
         settings, name = self._settings, self._name
         self.counters = Counters()
         self.state = ConnectionState(self._registry, self.events, self.counters, name)
@@ -170,7 +170,7 @@ class Core(_fork.ForkSafeDefaults):
         )
 
     def _assemble_connection(self) -> None:
-        """The connection thread, and what the user's threads do with it."""
+        """Build the connection thread and the part that user threads control it with."""
         settings, account, name = self._settings, self.account, self._name
         new_socket = socket_factory(settings, ADDRESSES.addresses)
         sharing: Optional[SharedConnection] = None
@@ -206,7 +206,7 @@ class Core(_fork.ForkSafeDefaults):
         )
 
     def _journal(self) -> Tuple[Optional[InboxStore], Optional[Journal]]:
-        """Return the file of a durable inbox, and what writes to it."""
+        """Return the file of a durable inbox and its journal."""
         path = self._settings.inbox_path
         if path is None:
             return None, None
@@ -215,17 +215,17 @@ class Core(_fork.ForkSafeDefaults):
         return store, Journal(store, self._app_id, log=log)
 
     def _outbox_stores(self, log: ClientLog) -> Tuple[OutboxStore, OutboxStore]:
-        """Return where items are put, and where the outbox thread takes them: the same store if it is in memory."""
+        """Return the store that puts items and the store of the outbox thread. In memory they are the same."""
         path, max_dead = self._settings.outbox_path, min(self._settings.outbox_max_items, _MAX_DEAD)
         store = OutboxStore(path, log=log, max_dead=max_dead)
         return store, store if path is None else OutboxStore(path, log=log, durable=False, max_dead=max_dead)
 
     def warn_of_presence(self) -> None:
-        """Log, once, that no presence comes for the listener that was added."""
+        """Log once that the added listener will get no presence events."""
         if not self._warned_of_presence:
             self._warned_of_presence = True
             self.log.warning(
-                "A UserListener was added, and no presence is asked for: set"
+                "A UserListener was added, but presence is off: set"
                 ' AppSettings(subscription_type="ALL_USERS"), or "FRIENDS" or "ROLES".'
             )
 
@@ -233,7 +233,7 @@ class Core(_fork.ForkSafeDefaults):
 
     @property
     def running(self) -> bool:
-        """The client has threads."""
+        """Whether the client has started threads."""
         return self.dispatcher.started and not self.lifecycle.closed
 
     def run_forever(self) -> None:
@@ -247,7 +247,7 @@ class Core(_fork.ForkSafeDefaults):
             self.join(time.monotonic() + 2 * _JOIN)
 
     def stop(self, *, at_exit: bool = False) -> None:
-        """Let all threads end. Does not wait. Producers stop before the dispatcher, which delivers what they posted."""
+        """Make all threads end. Does not wait. Producers stop before the dispatcher, which delivers their events."""
         if self.lifecycle.close():
             self._warn_of_unsent_items()
         self.ended.set()
@@ -265,7 +265,7 @@ class Core(_fork.ForkSafeDefaults):
             part.join(max(0.0, min(_JOIN, deadline - time.monotonic())))
 
     def abandon(self) -> None:
-        """Keep the threads' parts: the user has dropped the client without ``close()``."""
+        """Keep the parts that the threads use, although the user dropped the client without ``close()``."""
         _abandoned.add(self)
 
     def _warn_of_unsent_items(self) -> None:
@@ -278,7 +278,7 @@ class Core(_fork.ForkSafeDefaults):
             return
         if unsent:
             self.log.warning(
-                "%d item%s of the outbox end%s with this client: AppSettings(outbox_path=...) keeps them.",
+                "%d item%s of the outbox end%s with this client. AppSettings(outbox_path=...) keeps them.",
                 unsent,
                 *("", "s") if unsent == 1 else ("s", ""),
             )
@@ -286,7 +286,7 @@ class Core(_fork.ForkSafeDefaults):
     # --- forks
 
     def check_process(self) -> None:
-        """Reset at the first use in the child of a fork that Python was not told of, as uWSGI makes them."""
+        """Reset at the first use in a child that was forked without Python's fork hooks, as by uWSGI."""
         if not self.mark[0]:
             self.log.warning(
                 "This process was forked without Python's fork hooks, so that the client is reset only now, at its"
@@ -317,7 +317,7 @@ class Core(_fork.ForkSafeDefaults):
         account, closed = self.account, self.lifecycle.closed
         wanted = self._settings.connect_after_fork and self.connection.state.wanted
         self._connects_after_fork = wanted and not on_service_thread()  # a child that a callback forks ends with it
-        # Not even the garbage collector may touch the parent's: it would end the parent's connection.
+        # The garbage collector must not touch the parent's objects: it would end the parent's connection.
         _left_alone.extend([account, self.rest, self.connection, *self._stores(), self.outbox_delivery])
         self.connection.release_after_fork()
         for store in self._stores():
@@ -337,8 +337,8 @@ class Core(_fork.ForkSafeDefaults):
                 self.log.warning("The child of a fork can't connect by itself: %s", error)
 
 
-#: Cores whose clients were dropped without close(): their threads go on.
+#: Cores whose clients were dropped without close(). Their threads still run.
 _abandoned: set[Core] = set()
 
-#: Objects of the parent, in the child of a fork.
+#: In the child of a fork: the parent's objects.
 _left_alone: List[object] = []

@@ -1,4 +1,4 @@
-"""CometChat: the process-wide default, a class whose methods act on one shared Client."""
+"""CometChat: the process-wide default client, as a class whose methods act on one shared Client."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class _SharedOutbox(Outbox):
-    """The shared client's outbox, looked up at each call: before ``init`` it can be named, and raises when called."""
+    """Stands for the shared client's outbox. It exists before ``init``; its methods raise until then."""
 
     def __init__(self) -> None:
         """None of its own."""
@@ -34,17 +34,17 @@ class _SharedOutbox(Outbox):
 
 
 class CometChat(SharedListening):
-    """The SDK's front door: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
+    """The process-wide default client: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
 
-    Every method is :class:`Client`'s of the same name. Before :meth:`init` it raises
+    Every method does the same as the method of :class:`Client` with that name. Before :meth:`init` it raises
     ``COMETCHAT_INITIALIZATION_NOT_DONE``, except :meth:`get_connection_status` and the methods for listeners.
     """
 
-    # Held by init(), for the short time in which it closes the old client: both have the same listeners, which must not
-    # hear the new connection before the end of the old one.
+    # init() holds it while it closes the old client. Both clients have the same listeners, which must get the last
+    # callback of the old connection before the first one of the new connection.
     _init_turn = threading.RLock()
     _client: Optional[Client] = None
-    # The listeners outlive the client: they may come before init, and stay when the app is changed.
+    # The listeners outlive the client: they can be added before init(), and stay when init() changes the app.
     _registry = ListenerRegistry()
 
     #: See :attr:`Client.outbox`.
@@ -52,10 +52,10 @@ class CometChat(SharedListening):
 
     @classmethod
     def init(cls, app_id: str, settings: AppSettings) -> None:
-        """Make the shared client. With the same arguments again: nothing; with others: the old one is closed first.
+        """Create the shared client. No-op for the same arguments; other arguments close the old client first.
 
-        :param app_id: of your dashboard.
-        :param settings: the rest.
+        :param app_id: from your dashboard.
+        :param settings: everything else.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
         """
         with cls._init_turn:
@@ -70,10 +70,10 @@ class CometChat(SharedListening):
 
     @classmethod
     def close(cls) -> None:
-        """Disconnect and end the threads; :meth:`init` may be called again. Again: nothing.
+        """Disconnect and end the threads. No-op when called twice. You can call :meth:`init` again.
 
-        Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends
-        when the listener or the handshake returns. The stored login stays.
+        Waits up to 0.2 s for each of the two threads. A thread that is in a blocked callback or a hanging handshake
+        ends when the callback or the handshake returns. The stored login stays.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """
@@ -81,7 +81,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def run_forever(cls) -> None:
-        """Block until :meth:`close`, SIGINT or SIGTERM; then close the client and return. For scripts and bots.
+        """Block until :meth:`close`, SIGINT or SIGTERM, then close the client and return. For scripts and bots.
 
         ::
 
@@ -89,11 +89,11 @@ class CometChat(SharedListening):
             CometChat.run_forever()
 
         In the main thread it handles both signals, and restores their handlers before it returns. In another thread
-        only ``close()`` ends it. ``close()`` may be called anywhere: on another thread, in a callback, in a signal
-        handler, and before this call, which then returns at once. A signal ends it within 0.5 s.
-        An :meth:`init` that closes the client ends it, too.
+        only ``close()`` ends it. You can call ``close()`` on another thread, in a callback and in a signal handler.
+        If the client is already closed, this call returns at once. A signal ends it within 0.5 s.
+        An :meth:`init` that closes the client ends it too.
 
-        A refused credential ends the connection, not this call: see ``on_connection_error``.
+        A refused credential ends the connection, but not this call. See ``on_connection_error``.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """
@@ -101,13 +101,13 @@ class CometChat(SharedListening):
 
     @classmethod
     def login(cls, uid: str, auth_key: str) -> User:
-        """Log in as a user, with the app's auth key. Fit for development; on a server of yours, prefer auth tokens.
+        """Log in as a user with the app's auth key. For development; on a server, prefer auth tokens.
 
-        Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode the connection is
-        then started, and not waited for. A login in place of another user's ends that user's connection.
+        Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode this then starts
+        the connection and does not wait for it. A login as another user ends the connection of the previous user.
 
-        :param uid: the user, who has to exist. Capitals count as lower case.
-        :param auth_key: of your dashboard. Kept nowhere.
+        :param uid: the uid of an existing user. Upper and lower case are the same.
+        :param auth_key: from your dashboard. The SDK does not keep it.
         :returns: the logged-in user.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``MISSING_PARAMETERS``, ``INVALID_UID``,
             ``INVALID_AUTH_KEY``, ``LOGIN_IN_PROGRESS``, ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``,
@@ -117,13 +117,14 @@ class CometChat(SharedListening):
 
     @classmethod
     def login_with_auth_token(cls, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
-        """Log in with an auth token, which your server got from CometChat's REST API.
+        """Log in with an auth token that your server got from CometChat's REST API.
 
-        Makes one HTTP call; as for the rest, see :meth:`login`.
+        Makes one HTTP call. Otherwise the same as :meth:`login`.
 
         :param auth_token: the token.
-        :param refresh: returns a new auth token; called once the old one is refused: now on this thread, later on the
-            connection thread. What it raises counts as a failed attempt (``ERR_TOKEN_REFRESH``).
+        :param refresh: returns a new auth token. The SDK calls it when the service refuses the current one: on this
+            thread during this call, later on the connection thread. If it raises, the attempt fails with
+            ``ERR_TOKEN_REFRESH``.
         :returns: the logged-in user.
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
@@ -132,9 +133,9 @@ class CometChat(SharedListening):
 
     @classmethod
     def logout(cls) -> None:
-        """Disconnect, void the auth token, and empty the store. Makes one HTTP call.
+        """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
 
-        Should the call fail, the user is disconnected but still logged in, so that it can be made again.
+        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``,
             ``ERR_CLIENT_CLOSED``, or the server's own code.
@@ -143,7 +144,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def get_logged_in_user(cls) -> Optional[User]:
-        """The logged-in user, or None. Makes no call.
+        """Return the logged-in user, or None. Makes no HTTP call.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``ERR_CLIENT_CLOSED``.
         """
@@ -151,25 +152,25 @@ class CometChat(SharedListening):
 
     @classmethod
     def connect(cls, timeout: Optional[float] = 30.0) -> None:
-        """Connect, and wait for it. The wait for the next attempt ends.
+        """Connect, and wait until the client is connected. Ends a wait between two attempts.
 
-        Five such waits may end early, and one more each 10 s; then the wait lasts. A wait that the server asked for
-        (``Retry-After``) lasts too.
+        It can end five such waits, and one more every 10 s. It never ends a wait that the server asked for
+        (``Retry-After``).
 
-        When it is back, the listeners have heard of it, unless one of them holds the dispatcher thread for over 50 ms.
+        The listeners are called before it returns, unless a callback blocks the dispatcher thread for over 50 ms.
 
-        :param timeout: seconds to wait; 0: not at all; None: without limit.
+        :param timeout: maximum wait, in seconds; 0 does not wait; None waits without limit.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``,
             ``ERR_CLIENT_CLOSED``; what stopped the attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called;
-            or ``ERR_CONNECT_TIMEOUT``: not connected in time (the attempts go on; the newest failure is its cause).
+            or ``ERR_CONNECT_TIMEOUT``: not connected in time (the attempts continue; the cause is the newest failure).
         """
         cls._shared().connect(timeout)
 
     @classmethod
     def disconnect(cls) -> None:
-        """Close the connection, or stop making it; the status is ``disconnected`` from here on.
+        """Close the connection, or stop trying to connect. The status is then ``disconnected``.
 
-        Returns within 0.2 s in every state. Afterwards no callback but the final ``on_disconnected`` arrives.
+        Returns within 0.2 s in every state. After it only the final ``on_disconnected`` is still called.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``ERR_CLIENT_CLOSED``.
         """
@@ -179,7 +180,7 @@ class CometChat(SharedListening):
     def ping(cls, timeout: Optional[float] = None) -> float:
         """Send a ping and wait for the answer.
 
-        :param timeout: seconds; default: the settings' ``pong_timeout``.
+        :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``NO_WEBSOCKET_CONNECTION``,
             ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
@@ -244,17 +245,17 @@ class CometChat(SharedListening):
 
             CometChat.send_media_message("report.pdf", uid="cometchat-uid-2", caption="The report")
 
-        The file is read while it is sent, and not loaded whole. It may have 100 MiB (104857600 bytes), unless the app's
-        settings name another limit. The upload may take as long as it moves: 30 s without progress end it. An app
-        without storage for uploads gets the file with the message, in one call.
+        The file is read while it is sent, and never loaded whole. The maximum size is 100 MiB (104857600 bytes), unless
+        the app's settings name another limit. The upload ends if it makes no progress for 30 s. For an app without
+        storage for uploads, the file goes with the message, in one call.
 
-        :param path_or_file: a path; bytes; or a file that is open in binary mode, which is sent from its present
-            position on, and stays open. One that can't be sought, such as a pipe, is copied to the disk first.
+        :param path_or_file: a path, bytes, or a file opened in binary mode. A file is sent from its current position
+            on, and stays open. A file that can't seek, such as a pipe, is copied to the disk first.
         :param uid: of the receiver, if it is a user.
         :param guid: of the receiver, if it is a group.
         :param caption: a text that is shown with the file.
         :param parent_message_id: the id of the message whose thread this message is a reply in.
-        :param name: the file's name for the receiver, whose ending says what it is: ``.png`` makes an image message.
+        :param name: the file's name for the receiver. Its ending decides the type: ``.png`` makes an image message.
             Default: the name of the path or file.
         :returns: the message as the service has stored it; its ``attachments`` have the address of the file.
         :raises CometChatException: as :meth:`send_text`; ``INVALID_PATH_OR_FILE``, ``INVALID_CAPTION``,
@@ -267,12 +268,11 @@ class CometChat(SharedListening):
 
     @classmethod
     def edit_message(cls, message: M, text: str) -> M:
-        """Put another text into a message; into a media message, another caption. Makes one HTTP call.
+        """Replace the text of a message, or the caption of a media message. Makes one HTTP call.
 
-        The other side hears ``on_message_edited``. Users may edit their own messages, and moderators those of a group.
+        The receivers get ``on_message_edited``. Users may edit their own messages, and moderators those of a group.
 
-        :param message: a stored TextMessage or MediaMessage: returned by ``send_...()`` or :meth:`get_messages`, or got
-            by a listener.
+        :param message: a stored TextMessage or MediaMessage, from ``send_...()``, :meth:`get_messages` or a listener.
         :param text: the new text, or the new caption.
         :returns: the message as it is now.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``,
@@ -283,20 +283,20 @@ class CometChat(SharedListening):
 
     @classmethod
     def delete_message(cls, message: M) -> M:
-        """Delete a message for everyone. Makes one HTTP call. The other side hears ``on_message_deleted``.
+        """Delete a message for all users. Makes one HTTP call. The receivers get ``on_message_deleted``.
 
         :param message: a stored message; see :meth:`edit_message`.
-        :returns: what is left of it: its ``deleted_at`` and ``deleted_by``, without its content.
+        :returns: the message with its ``deleted_at`` and ``deleted_by``, and without its content.
         :raises CometChatException: as :meth:`edit_message`.
         """
         return cls._shared().delete_message(message)
 
     @classmethod
     def add_reaction(cls, message: M, reaction: str) -> M:
-        """Add a reaction to a message. Makes one HTTP call. The others hear ``on_message_reaction_added``.
+        """Add a reaction to a message. Makes one HTTP call. The other users get ``on_message_reaction_added``.
 
         :param message: a stored message; see :meth:`edit_message`.
-        :param reaction: an emoji. The same one again: nothing.
+        :param reaction: an emoji. Adding the same one again changes nothing.
         :returns: the message as it is now, with its ``reactions``.
         :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
         """
@@ -304,7 +304,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def remove_reaction(cls, message: M, reaction: str) -> M:
-        """Take a reaction of one's own back. Makes one HTTP call. The others hear ``on_message_reaction_removed``.
+        """Remove the user's own reaction. Makes one HTTP call. The other users get ``on_message_reaction_removed``.
 
         :param message: a stored message; see :meth:`edit_message`.
         :param reaction: an emoji.
@@ -324,21 +324,21 @@ class CometChat(SharedListening):
         after: Optional[Union[BaseMessage, str]] = None,
         limit: Optional[int] = None,
     ) -> Iterator[BaseMessage]:
-        """Read the history, the newest message first; with ``after``, from there on, the oldest first.
+        """Read the history, newest message first. With ``after``: read from there on, oldest message first.
 
         ::
 
             for message in CometChat.get_messages(uid="cometchat-uid-2", limit=20):
                 print(message.sender, message)
 
-        An iterator, which makes one HTTP call for each 100 messages, when they are needed. Edits, deletions, group
-        actions and calls have entries of their own, as the service has them (``Action``, ``Call``).
+        Returns an iterator that makes one HTTP call per 100 messages, when they are needed. The history also has
+        entries for edits, deletions, group actions and calls (``Action``, ``Call``).
 
         :param uid: read the conversation with this user.
-        :param guid: read the conversation of this group. Without either: all conversations.
-        :param parent_message_id: in place of these: read the thread of this message.
-        :param before: a message or its id: only older ones.
-        :param after: a message or its id: only newer ones. ``"0"`` starts with the first message.
+        :param guid: read the conversation of this group. Without uid and guid, all conversations are read.
+        :param parent_message_id: read the thread of this message. Not together with uid or guid.
+        :param before: a message or its id. Only older messages are read.
+        :param after: a message or its id. Only newer messages are read; ``"0"`` starts with the first message.
         :param limit: maximum number of messages.
         :raises CometChatException: here ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``USER_NOT_LOGGED_IN``, ``INVALID_UID``,
             ``INVALID_GUID``, ``INVALID_PARENT_MESSAGE_ID``, ``INVALID_BEFORE``, ``INVALID_AFTER``, ``INVALID_LIMIT``,
@@ -355,7 +355,7 @@ class CometChat(SharedListening):
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell a user or group that the user types. Sent at most once per 5 s and receiver; more often: nothing.
+        """Tell a user or group that the user is typing. Sent at most once per 5 s and receiver.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -373,7 +373,7 @@ class CometChat(SharedListening):
         receiver_type: Literal["user", "group"] = "user",
         metadata: Optional[Mapping[str, Any]] = None,
     ) -> None:
-        """Tell a user or group that the user types no longer.
+        """Tell a user or group that the user has stopped typing.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -386,7 +386,7 @@ class CometChat(SharedListening):
     def send_transient_message(
         cls, receiver_id: str, receiver_type: Literal["user", "group"], data: Mapping[str, Any]
     ) -> None:
-        """Send a message that is not stored: it reaches who is connected now.
+        """Send a message that the service does not store. It reaches only receivers that are connected.
 
         :param receiver_id: uid or guid.
         :param receiver_type: ``"user"`` or ``"group"``.
@@ -399,7 +399,7 @@ class CometChat(SharedListening):
     def mark_as_delivered(cls, message: BaseMessage) -> None:
         """Tell the sender that a message was delivered.
 
-        :param message: as a MessageListener got it.
+        :param message: a message that a MessageListener received.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
         """
         cls._shared().mark_as_delivered(message)
@@ -408,18 +408,18 @@ class CometChat(SharedListening):
     def mark_as_read(cls, message: BaseMessage) -> None:
         """Tell the sender that a message was read.
 
-        :param message: as a MessageListener got it.
+        :param message: a message that a MessageListener received.
         :raises CometChatException: as :meth:`start_typing`; ``INVALID_MESSAGE``.
         """
         cls._shared().mark_as_read(message)
 
     @classmethod
     def get_connection_status(cls) -> CometChatWSState:
-        """The status, now; before :meth:`init`: ``disconnected``. Never blocks, takes no lock, raises nothing."""
+        """Return the status; ``disconnected`` before :meth:`init`. Never blocks, takes no lock, raises nothing."""
         client = cls._client
         if client is None:
             return CometChatWSState.DISCONNECTED
-        # As the client does it, without a call more: it may be polled.
+        # The same as in Client, without a further call: programs may poll this.
         core = client._core
         return core.state.status if core.mark[0] else client.get_connection_status()
 
@@ -429,11 +429,11 @@ class CometChat(SharedListening):
         status: Union[CometChatWSState, Literal["connected", "connecting", "disconnected", "featureThrottled"]],
         timeout: Optional[float] = None,
     ) -> bool:
-        """Wait until the connection has a status, if only for a moment.
+        """Wait until the connection has a status. A status that lasts for a moment only counts too.
 
         :param status: a CometChatWSState or its string.
-        :param timeout: seconds; None: without limit.
-        :returns: False: the time is over.
+        :param timeout: maximum wait, in seconds; None waits without limit.
+        :returns: False if the time is over.
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``INVALID_STATUS``, ``INVALID_TIMEOUT``,
             ``ERR_CLIENT_CLOSED``.
         """
@@ -441,7 +441,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def connection_info(cls) -> ConnectionInfo:
-        """Where this client is connected, and what went wrong last: for diagnosis. Makes no call.
+        """Return where this client is connected and its newest error, for diagnosis. Makes no HTTP call.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``, ``ERR_CLIENT_CLOSED``.
         """
@@ -449,7 +449,7 @@ class CometChat(SharedListening):
 
     @classmethod
     def stats(cls) -> Stats:
-        """What has happened so far, counted: for metrics and diagnosis. Makes no call; works after ``close()`` too.
+        """Return counts since the client was created, for metrics and diagnosis. Works after ``close()`` too.
 
         :raises CometChatException: ``COMETCHAT_INITIALIZATION_NOT_DONE``.
         """
@@ -466,7 +466,7 @@ class CometChat(SharedListening):
 
 
 class _ForkOfCometChat(_fork.ForkSafeDefaults):
-    """In the child of a fork, another thread of the parent may hold the lock."""
+    """Replaces the lock in the child of a fork: another thread of the parent may have held it."""
 
     def reset_after_fork(self) -> None:
         """See :class:`ForkSafe`."""

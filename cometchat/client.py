@@ -1,4 +1,4 @@
-"""Client: checks arguments, and hands each call to the part that does it."""
+"""Client: checks the arguments of each call and passes it to the part that does the work."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ if TYPE_CHECKING:
 class Client(Listening, Sending):
     """One app, one user, one connection. ``CometChat`` is the same as a process-wide default.
 
-    All methods may be called from any thread, and from inside a listener's callback. A session in the settings' store
-    is taken up again, and in auto mode connected, without waiting.
+    You can call every method on any thread, and inside a callback. If ``session_store`` holds a session, the client
+    resumes it, and in auto mode connects, without waiting.
 
-    :param app_id: of your dashboard.
-    :param settings: the rest.
+    :param app_id: from your dashboard.
+    :param settings: everything else.
     :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
     """
 
@@ -46,7 +46,7 @@ class Client(Listening, Sending):
 
     @classmethod
     def _idle(cls, app_id: str, settings: AppSettings, registry: ListenerRegistry) -> Client:
-        """Make a client with these listeners, whose stored session waits for :meth:`_resume`."""
+        """Create a client with these listeners. :meth:`_resume` then resumes its stored session."""
         client = cls.__new__(cls)
         client._assemble(app_id, settings, registry)
         return client
@@ -63,13 +63,13 @@ class Client(Listening, Sending):
         warn_where_threads_stand_still()
 
     def _resume(self) -> None:
-        """Take up the stored session. Apart from the constructor, so that CometChat can close the old client before."""
+        """Resume the stored session. Not in the constructor: CometChat closes the old client in between."""
         self._core.lifecycle.resume()
 
     def __del__(self) -> None:
         core: Optional[Core] = getattr(self, "_core", None)
         if core is not None and core.running and not sys.is_finalizing():
-            core.abandon()  # its listeners go on to hear, as long as the process lives
+            core.abandon()  # its listeners are still called until the process ends
             warnings.warn(f"unclosed {self!r}: call close()", ResourceWarning, stacklevel=2, source=self)
 
     def __repr__(self) -> str:
@@ -89,13 +89,13 @@ class Client(Listening, Sending):
     # --- login
 
     def login(self, uid: str, auth_key: str) -> User:
-        """Log in as a user, with the app's auth key. Fit for development; on a server of yours, prefer auth tokens.
+        """Log in as a user with the app's auth key. For development; on a server, prefer auth tokens.
 
-        Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode the connection is
-        then started, and not waited for. A login in place of another user's ends that user's connection.
+        Makes two HTTP calls and waits for them, each up to ``connect_timeout`` seconds. In auto mode this then starts
+        the connection and does not wait for it. A login as another user ends the connection of the previous user.
 
-        :param uid: the user, who has to exist. Capitals count as lower case.
-        :param auth_key: of your dashboard. Kept nowhere.
+        :param uid: the uid of an existing user. Upper and lower case are the same.
+        :param auth_key: from your dashboard. The SDK does not keep it.
         :returns: the logged-in user.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_UID``, ``INVALID_AUTH_KEY``,
             ``LOGIN_IN_PROGRESS``,
@@ -104,30 +104,31 @@ class Client(Listening, Sending):
         """
         self._check_open()
         uid = arguments.uid(uid)
-        auth_key = arguments.header("auth_key", auth_key, "give the auth key of your CometChat dashboard")
+        auth_key = arguments.header("auth_key", auth_key, "the auth key from your CometChat dashboard")
         return self._login(lambda: self._core.account.login(uid, auth_key))
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Callable[[], str]] = None) -> User:
-        """Log in with an auth token, which your server got from CometChat's REST API.
+        """Log in with an auth token that your server got from CometChat's REST API.
 
-        Makes one HTTP call; as for the rest, see :meth:`login`.
+        Makes one HTTP call. Otherwise the same as :meth:`login`.
 
         :param auth_token: the token.
-        :param refresh: returns a new auth token; called once the old one is refused: now on this thread, later on the
-            connection thread. What it raises counts as a failed attempt (``ERR_TOKEN_REFRESH``).
+        :param refresh: returns a new auth token. The SDK calls it when the service refuses the current one: on this
+            thread during this call, later on the connection thread. If it raises, the attempt fails with
+            ``ERR_TOKEN_REFRESH``.
         :returns: the logged-in user.
         :raises CometChatException: as :meth:`login`; ``INVALID_AUTH_TOKEN``, ``INVALID_REFRESH``,
             ``ERR_TOKEN_REFRESH``.
         """
         self._check_open()
-        auth_token = arguments.header("auth_token", auth_token, "give an auth token of CometChat's REST API")
+        auth_token = arguments.header("auth_token", auth_token, "an auth token from CometChat's REST API")
         refresh = arguments.refresh(refresh)
         return self._login(lambda: self._core.account.login_with_auth_token(auth_token, refresh))
 
     def logout(self) -> None:
-        """Disconnect, void the auth token, and empty the store. Makes one HTTP call.
+        """Disconnect, void the auth token, and clear the session store. Makes one HTTP call.
 
-        Should the call fail, the user is disconnected but still logged in, so that it can be made again.
+        If the call fails, the user is disconnected but still logged in. You can call ``logout()`` again.
 
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``FAILED_TO_FETCH``, ``ERR_CLIENT_CLOSED``, or the server's
             own code.
@@ -136,7 +137,7 @@ class Client(Listening, Sending):
         self._core.lifecycle.logout()
 
     def get_logged_in_user(self) -> Optional[User]:
-        """The logged-in user, or None. Makes no call.
+        """Return the logged-in user, or None. Makes no HTTP call.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -146,31 +147,31 @@ class Client(Listening, Sending):
 
     @property
     def outbox(self) -> Outbox:
-        """Takes messages and receipts while the connection is down, and sends them once it is up."""
+        """The outbox. It takes messages and receipts at any time, and sends them while the connection is up."""
         return self._core.outbox
 
     # --- connection
 
     def connect(self, timeout: Optional[float] = 30.0) -> None:
-        """Connect, and wait for it. The wait for the next attempt ends.
+        """Connect, and wait until the client is connected. Ends a wait between two attempts.
 
-        Five such waits may end early, and one more each 10 s; then the wait lasts. A wait that the server asked for
-        (``Retry-After``) lasts too.
+        It can end five such waits, and one more every 10 s. It never ends a wait that the server asked for
+        (``Retry-After``).
 
-        When it is back, the listeners have heard of it, unless one of them holds the dispatcher thread for over 50 ms.
+        The listeners are called before it returns, unless a callback blocks the dispatcher thread for over 50 ms.
 
-        :param timeout: seconds to wait; 0: not at all; None: without limit.
+        :param timeout: maximum wait, in seconds; 0 does not wait; None waits without limit.
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``; what stopped the
             attempts; ``NO_WEBSOCKET_CONNECTION``: ``disconnect()`` was called; or ``ERR_CONNECT_TIMEOUT``:
-            not connected in time (the attempts go on; the newest failure is its cause).
+            not connected in time (the attempts continue; the cause is the newest failure).
         """
         self._check_open()
         self._core.lifecycle.connect(arguments.timeout(timeout, zero=True))
 
     def disconnect(self) -> None:
-        """Close the connection, or stop making it; the status is ``disconnected`` from here on.
+        """Close the connection, or stop trying to connect. The status is then ``disconnected``.
 
-        Returns within 0.2 s in every state. Afterwards no callback but the final ``on_disconnected`` arrives.
+        Returns within 0.2 s in every state. After it only the final ``on_disconnected`` is still called.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -180,7 +181,7 @@ class Client(Listening, Sending):
     def ping(self, timeout: Optional[float] = None) -> float:
         """Send a ping and wait for the answer.
 
-        :param timeout: seconds; default: the settings' ``pong_timeout``.
+        :param timeout: maximum wait, in seconds. Default: ``pong_timeout`` of the settings.
         :returns: the round-trip time in seconds.
         :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_PONG_TIMEOUT``, ``INVALID_TIMEOUT``,
             ``ERR_CLIENT_CLOSED``.
@@ -189,7 +190,7 @@ class Client(Listening, Sending):
         return self._core.channel.ping(arguments.timeout(timeout) or self.settings.pong_timeout)
 
     def get_connection_status(self) -> CometChatWSState:
-        """The status, now. Never blocks, takes no lock, raises nothing."""
+        """Return the status. Never blocks, takes no lock, raises nothing."""
         core = self._core
         if not core.mark[0]:
             core.check_process()
@@ -200,18 +201,18 @@ class Client(Listening, Sending):
         status: Union[CometChatWSState, Literal["connected", "connecting", "disconnected", "featureThrottled"]],
         timeout: Optional[float] = None,
     ) -> bool:
-        """Wait until the connection has a status, if only for a moment.
+        """Wait until the connection has a status. A status that lasts for a moment only counts too.
 
         :param status: a CometChatWSState or its string.
-        :param timeout: seconds; None: without limit.
-        :returns: False: the time is over.
+        :param timeout: maximum wait, in seconds; None waits without limit.
+        :returns: False if the time is over.
         :raises CometChatException: ``INVALID_STATUS``, ``INVALID_TIMEOUT``, ``ERR_CLIENT_CLOSED``.
         """
         self._check_open()
         return self._core.connection.wait_for_status(arguments.status(status), arguments.timeout(timeout, zero=True))
 
     def connection_info(self) -> ConnectionInfo:
-        """Where this client is connected, and what went wrong last: for diagnosis. Makes no call.
+        """Return where this client is connected and its newest error, for diagnosis. Makes no HTTP call.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -234,7 +235,7 @@ class Client(Listening, Sending):
         )
 
     def stats(self) -> Stats:
-        """What has happened so far, counted: for metrics and diagnosis. Makes no call; works after ``close()`` too."""
+        """Return counts since the client was created, for metrics and diagnosis. Works after ``close()`` too."""
         core = self._core
         return core.counters.stats(
             fetched=core.inbox.fetched,
@@ -248,7 +249,7 @@ class Client(Listening, Sending):
     # --- end
 
     def run_forever(self) -> None:
-        """Block until :meth:`close`, SIGINT or SIGTERM; then close the client and return. For scripts and bots.
+        """Block until :meth:`close`, SIGINT or SIGTERM, then close the client and return. For scripts and bots.
 
         ::
 
@@ -256,19 +257,19 @@ class Client(Listening, Sending):
             client.run_forever()
 
         In the main thread it handles both signals, and restores their handlers before it returns. In another thread
-        only ``close()`` ends it. ``close()`` may be called anywhere: on another thread, in a callback, in a signal
-        handler, and before this call, which then returns at once. A signal ends it within 0.5 s. Raises nothing.
+        only ``close()`` ends it. You can call ``close()`` on another thread, in a callback and in a signal handler.
+        If the client is already closed, this call returns at once. A signal ends it within 0.5 s. Raises nothing.
 
-        A refused credential ends the connection, not this call: see ``on_connection_error``.
+        A refused credential ends the connection, but not this call. See ``on_connection_error``.
         """
         self._core.check_process()
         self._core.run_forever()
 
     def close(self) -> None:
-        """Disconnect and end the threads; the object is done. Again: nothing.
+        """Disconnect and end the threads. No-op when called twice. The client can't be used after it.
 
-        Waits up to 0.2 s for each of the two threads; one that a blocked listener or a hanging handshake holds ends
-        when the listener or the handshake returns. The stored login stays.
+        Waits up to 0.2 s for each of the two threads. A thread that is in a blocked callback or a hanging handshake
+        ends when the callback or the handshake returns. The stored login stays.
         """
         self._core.check_process()
         self._core.close()
@@ -291,7 +292,7 @@ class Client(Listening, Sending):
 
 
 def _check_settings(settings: object) -> None:
-    expected = 'give AppSettings, such as AppSettings(region="us")'
+    expected = 'an AppSettings object, such as AppSettings(region="us")'
     if settings is None:
         raise missing("settings", expected)
     if not isinstance(settings, AppSettings):
@@ -300,8 +301,8 @@ def _check_settings(settings: object) -> None:
 
 @atexit.register
 def _close_all() -> None:
-    """The interpreter ends: say goodbye to the servers, within half a second for all."""
-    # Not to what a fork past Python's hooks has left of the parent's.
+    """Close every client at the interpreter's exit: half a second for all of them together."""
+    # Not the parent's clients, in the child of a fork that Python's hooks did not see.
     cores = [core for core in cast("list[Core]", _fork.registered(_fork.Layer.CLIENT)) if core.mark[0]]
     for core in cores:
         core.stop(at_exit=True)

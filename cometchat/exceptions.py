@@ -1,16 +1,16 @@
-"""Everything that this SDK raises on purpose.
+"""All exceptions that this SDK raises on purpose.
 
 ::
 
     CometChatException                    code, name, message, details
      +-- AuthenticationException          a credential was refused: auth key, auth token, jwt
      +-- ConnectionException              (also ConnectionError) network, HTTP transport, WebSocket
-     |    +-- ConnectionTimeoutException  (also TimeoutError) no answer within a limit
+     |    +-- ConnectionTimeoutException  (also TimeoutError) no answer in time
      +-- InvalidArgumentException         (also ValueError) a wrong argument: names it, says what would be right
      +-- RateLimitException               HTTP 429, with ``retry_after``
 
-The vendor's documented codes are used where one exists, the server's own ``{code, message, details}`` pass
-through unchanged, and codes of this SDK's own start with ``ERR_``. ``__cause__`` is the library's exception.
+Codes are the vendor's documented ones where they exist. The service's own ``{code, message, details}`` pass through
+unchanged. The SDK's own codes start with ``ERR_``. ``__cause__`` is the exception of the library.
 
 This module knows nothing of sockets, threads or HTTP, and imports nothing of the package.
 """
@@ -52,14 +52,14 @@ ERR_TOO_MANY_REQUESTS = "ERR_TOO_MANY_REQUESTS"
 
 
 class CometChatException(Exception):
-    """What every error of this SDK is.
+    """The base class of all errors of this SDK.
 
     :ivar code: a stable string to branch on, such as ``"WS_AUTH_FAIL"``.
-    :ivar message: one sentence for a person: what is wrong, and where it is known, what would be right.
-    :ivar name: the vendor's name of the error; the code where it gives no other.
-    :ivar details: more, such as a close code and its reason; or None.
-    :ivar retry_after: seconds (>= 0) that the server asked to be left alone; None where it did not ask.
-    :ivar http_status: the status of the HTTP answer that this error is; None where there was none.
+    :ivar message: one sentence for people: what is wrong and, where known, what would be right.
+    :ivar name: the vendor's name of the error; the same as ``code`` if the vendor has no other name.
+    :ivar details: more information, such as a close code and its reason; or None.
+    :ivar retry_after: seconds (>= 0) for which the server asked to wait; None if it did not ask.
+    :ivar http_status: the HTTP status of the answer; None if the error was not an HTTP answer.
     """
 
     http_status: Optional[int] = None
@@ -88,18 +88,18 @@ class CometChatException(Exception):
         return f"{type(self).__name__}(code={self.code!r}, message={self.message!r}, details={self.details!r})"
 
     def __reduce__(self) -> Tuple[Callable[..., CometChatException], Tuple[Any, ...], Dict[str, Any]]:
-        # The plain way would call __init__ with args alone, and, for the OSErrors below, lose the rest.
+        # The default would call __init__ with args only, and lose the other fields of the OSErrors below.
         return _rebuild, (type(self), self.code, self.message), dict(self.__dict__)
 
 
 class AuthenticationException(CometChatException):
-    """The service refused a credential: auth key, auth token, or ``jwt``. It will refuse the same one again."""
+    """The service refused a credential: an auth key, an auth token or a ``jwt``. It will refuse it again."""
 
 
 class ConnectionException(CometChatException, ConnectionError):
-    """The network or the server failed: DNS, refused, TLS, proxy, handshake, lost, closed. May pass by itself.
+    """The network or the server failed: DNS, refused, TLS, proxy, handshake, lost, closed. A retry may succeed.
 
-    :ivar close_code: the WebSocket close code that the server sent; None where it sent none.
+    :ivar close_code: the WebSocket close code that the server sent; None if it sent no close code.
     :ivar closed_by_frame: the server sent a close frame, with or without a code.
     """
 
@@ -108,7 +108,7 @@ class ConnectionException(CometChatException, ConnectionError):
 
 
 class ConnectionTimeoutException(ConnectionException, TimeoutError):
-    """No answer came within a limit: connect, ``auth`` or pong."""
+    """No answer came in time: to the connect, to ``auth`` or to a ping."""
 
 
 class InvalidArgumentException(CometChatException, ValueError):
@@ -119,7 +119,7 @@ class RateLimitException(CometChatException):
     """The service answered HTTP 429. ``retry_after`` holds the seconds that it asked for, or None."""
 
 
-#: The class of each code that has one of its own; any other code is a plain :class:`CometChatException`.
+#: Code -> exception class. Any other code is a plain :class:`CometChatException`.
 CLASSES: Dict[str, Type[CometChatException]] = {
     ERR_AUTH_TIMEOUT: ConnectionTimeoutException,
     ERR_BAD_RESPONSE: ConnectionException,
@@ -148,15 +148,15 @@ def exception_for(
     details: Optional[str] = None,
     retry_after: Optional[float] = None,
 ) -> CometChatException:
-    """Make the exception of a code, of the class that :data:`CLASSES` gives it."""
+    """Create the exception for a code, as an instance of the class that :data:`CLASSES` gives."""
     cls = CLASSES.get(code, CometChatException)
     return cls(code, message, name=name, details=details, retry_after=retry_after)
 
 
 def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
-    """Return the class of the service's own error: by its code, then by the HTTP status of the answer.
+    """Return the class of an error of the service, by its code, then by the HTTP status of the answer.
 
-    A code says "authentication" by how it begins. HTTP 403 alone does not: the service answers it for a plan, too.
+    The prefix of a code marks it as an authentication error. HTTP 403 does not: it may also be about the plan.
     """
     if http_status == 429 or code == ERR_TOO_MANY_REQUESTS:
         return RateLimitException
@@ -168,35 +168,35 @@ def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
 
 
 def client_closed() -> CometChatException:
-    """The error of any use after ``close()``."""
-    return exception_for(ERR_CLIENT_CLOSED, "This client is closed: make a new one.")
+    """Return the error of a call after ``close()``."""
+    return exception_for(ERR_CLIENT_CLOSED, "This client is closed. Create a new one.")
 
 
 def missing(parameter: str, expected: str) -> InvalidArgumentException:
-    """The error of an argument that is empty or absent."""
-    return InvalidArgumentException(MISSING_PARAMETERS, f"{parameter} is missing: {expected}.", name=parameter)
+    """Return the error of an argument that is empty or absent."""
+    return InvalidArgumentException(MISSING_PARAMETERS, f"Missing {parameter}: expected {expected}.", name=parameter)
 
 
 def invalid(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """An argument of a wrong type or value. Of what was given only the type is shown: it may be a secret."""
+    """Return the error of a wrong argument. It shows the argument's type only: the value may be a secret."""
     return InvalidArgumentException(
         f"INVALID_{parameter.upper()}",
-        f"{parameter} is wrong: {expected}, not {type(got).__name__}.",
+        f"Invalid {parameter}: expected {expected}, got {type(got).__name__}.",
         name=parameter,
     )
 
 
 def unusable(parameter: str, expected: str) -> InvalidArgumentException:
-    """The error of an argument of the right type and a wrong value, which may be a secret and is not shown."""
+    """Return the error of a wrong value of the right type. It does not show the value, which may be a secret."""
     return InvalidArgumentException(
-        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}.", name=parameter
+        f"INVALID_{parameter.upper()}", f"Invalid {parameter}: expected {expected}.", name=parameter
     )
 
 
 def invalid_value(parameter: str, expected: str, got: object) -> InvalidArgumentException:
-    """The error of an argument of a wrong value that is not a secret, and is shown."""
+    """Return the error of a wrong value. It shows the value, which must not be a secret."""
     return InvalidArgumentException(
-        f"INVALID_{parameter.upper()}", f"{parameter} is wrong: {expected}, not {got!r}.", name=parameter
+        f"INVALID_{parameter.upper()}", f"Invalid {parameter}: expected {expected}, got {got!r}.", name=parameter
     )
 
 

@@ -1,10 +1,10 @@
-"""The listener classes: subclass one, override what you want to hear of. Every method does nothing by default.
+"""The listener classes. Subclass one and override the methods that you need; by default every method is a no-op.
 
-A listener can be made from callables as well: ``ConnectionListener(on_connected=light.green)``.
+You can also make a listener from callables: ``ConnectionListener(on_connected=light.green)``.
 
-All methods are called one at a time, in order, on the client's dispatcher thread (``cometchat-dispatcher-N``). A method
-that raises is logged with its listener's id; the other listeners and the connection do not notice. A slow method delays
-the other listeners' calls, never the connection. Any method of the SDK may be called from inside.
+All methods are called one at a time, in order, on the client's dispatcher thread (``cometchat-dispatcher-N``). If a
+method raises, the SDK logs the exception with the listener's id; the other listeners and the connection go on. A slow
+method delays the other listeners' calls, never the connection. A method may call any method of the SDK.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ if TYPE_CHECKING:  # importing the package does not load them
 
 
 class _Listener:
-    """What every listener class has.
+    """The base class of all listeners.
 
     :param callbacks: callables in place of methods, by the method's name.
-    :raises CometChatException: ``INVALID_LISTENER``: the class has no such method, or the value can't be called.
+    :raises CometChatException: ``INVALID_LISTENER``: the class has no such method, or the value is not callable.
     """
 
     def __init__(self, **callbacks: Callable[..., object]) -> None:
@@ -59,7 +59,7 @@ class _Listener:
 
 
 class ConnectionListener(_Listener):
-    """Hears of the connection: exactly the transitions that happen, each once, in order, from its registration on.
+    """Gets the connection's transitions: each one that happens after the registration, once, in order.
 
     ::
 
@@ -74,71 +74,71 @@ class ConnectionListener(_Listener):
     """
 
     def on_connecting(self) -> None:
-        """A series of attempts starts: the first time, or after a loss. The status is ``connecting``."""
+        """The SDK starts to connect, for the first time or after a loss. The status is ``connecting``."""
 
     def on_connected(self) -> None:
-        """The server has accepted the authentication; also called when throttling ends. The status is ``connected``."""
+        """The server accepted the authentication, or throttling ended. The status is ``connected``."""
 
     def on_feature_throttled(self) -> None:
-        """The service has switched transient features off (its ``MODE`` is not ``DEFAULT``).
+        """The service limits transient features (its ``MODE`` is not ``DEFAULT``).
 
-        The status is ``featureThrottled``: the connection is up, messages work; typing indicators, receipts, presence
-        and transient messages are limited or off. Called right after :meth:`on_connected`, or later.
+        The status is ``featureThrottled``: the connection is up and messages work. Typing indicators, receipts,
+        presence and transient messages are limited or off. Called right after :meth:`on_connected`, or later.
         """
 
     def on_disconnected(self) -> None:
-        """A connection that was up is gone, or the SDK has stopped trying. The status is ``disconnected``."""
+        """The connection was lost, or the SDK stopped trying to connect. The status is ``disconnected``."""
 
     def on_connection_error(self, error: CometChatException) -> None:
         """An attempt failed, or a connection broke.
 
-        :param error: what happened: its ``code``, ``message`` and ``details``. It comes before the
-            :meth:`on_disconnected` of the same event; a failed attempt that will be repeated gives this call alone.
+        :param error: its ``code``, ``message`` and ``details`` say what happened. After a loss,
+            :meth:`on_disconnected` follows. After a failed attempt that will be repeated, it does not.
         """
 
 
 class LoginListener(_Listener):
-    """Hears of logins and logouts of this client."""
+    """Gets the logins and logouts of this client."""
 
     def login_success(self, user: User) -> None:
-        """A user is logged in.
+        """A user was logged in.
 
-        :param user: that user.
+        :param user: the user.
         """
 
     def login_failure(self, error: CometChatException) -> None:
         """A login failed; the call itself raised the same error.
 
-        :param error: why.
+        :param error: the reason.
         """
 
     def logout_success(self) -> None:
-        """The user is logged out: the connection is closed, the token void, the store empty.
+        """The user was logged out: the connection is closed, the token void, the session store empty.
 
-        By ``logout()``, or since the service does not know the auth token any more, and there is no ``refresh``.
+        The reason is a ``logout()``, or the service no longer knows the auth token and the login has no ``refresh``.
         """
 
     def logout_failure(self, error: CometChatException) -> None:
         """A logout failed; the call itself raised the same error, and the user is still logged in.
 
-        :param error: why.
+        :param error: the reason.
         """
 
 
 class UserListener(_Listener):
-    """Hears of the presence of the users that ``subscription_type`` asks for."""
+    """Gets the presence of the users that ``subscription_type`` selects."""
 
     def on_user_online(self, user: User) -> None:
         """A user came online. ``user.status`` is ``"online"``."""
 
     def on_user_offline(self, user: User) -> None:
-        """A user went offline. ``user.status`` is ``"offline"``, ``user.last_active_at`` says since when."""
+        """A user went offline. ``user.status`` is ``"offline"``; ``user.last_active_at`` is the time."""
 
 
 class GroupListener(_Listener):
-    """Hears of the members of the groups that the logged-in user is in.
+    """Gets the changes of members in the logged-in user's groups.
 
-    A user or group is None where the service did not say who or which.
+    A user or group is None if the service did not name it.
     """
 
     def on_group_member_joined(
@@ -194,11 +194,11 @@ class GroupListener(_Listener):
         user_added: Optional[User],
         added_to: Optional[Group],
     ) -> None:
-        """A user was made a member by another."""
+        """A user made another user a member."""
 
 
 class MessageListener(_Listener):
-    """Hears of messages and of what goes with them. What this very connection has sent does not come back to it."""
+    """Gets messages, receipts, reactions and typing indicators, except those that this connection sent itself."""
 
     def on_text_message_received(self, message: TextMessage) -> None:
         """A text message."""
@@ -219,19 +219,19 @@ class MessageListener(_Listener):
         """An AI assistant's answer, once it is complete."""
 
     def on_ai_tool_result_received(self, message: AIToolResultMessage) -> None:
-        """What a tool returned to an AI assistant."""
+        """A tool returned a result to an AI assistant."""
 
     def on_ai_tool_arguments_received(self, message: AIToolArgumentMessage) -> None:
-        """The tools that an AI assistant calls, with their arguments."""
+        """An AI assistant calls tools; the message has their arguments."""
 
     def on_other_message_received(self, message: BaseMessage) -> None:
         """A stored message of a kind that this SDK does not know: see its ``category``, ``type`` and ``raw``."""
 
     def on_typing_started(self, typing_indicator: TypingIndicator) -> None:
-        """A user has begun to type."""
+        """A user started typing."""
 
     def on_typing_ended(self, typing_indicator: TypingIndicator) -> None:
-        """A user has stopped typing."""
+        """A user stopped typing."""
 
     def on_messages_delivered(self, message_receipt: MessageReceipt) -> None:
         """The messages up to this one were delivered."""
@@ -254,22 +254,22 @@ class MessageListener(_Listener):
         self.on_messages_read(message_receipt)
 
     def on_message_edited(self, message: BaseMessage) -> None:
-        """A message was edited; this is how it reads now."""
+        """A message was edited. ``message`` is its new form."""
 
     def on_message_deleted(self, message: BaseMessage) -> None:
         """A message was deleted."""
 
     def on_message_moderated(self, message: BaseMessage) -> None:
-        """The service has judged a message: see its ``moderation_status``. One's own messages included."""
+        """The service moderated a message, possibly the user's own. See its ``moderation_status``."""
 
     def on_transient_message_received(self, message: TransientMessage) -> None:
-        """A message that is not stored."""
+        """A transient message arrived. The service does not store it."""
 
     def on_message_reaction_added(self, reaction_event: ReactionEvent) -> None:
         """A user reacted to a message."""
 
     def on_message_reaction_removed(self, reaction_event: ReactionEvent) -> None:
-        """A user took a reaction back."""
+        """A user removed a reaction."""
 
     def on_interaction_goal_completed(self, interaction_receipt: InteractionReceipt) -> None:
         """A user completed the goal of an interactive message."""
@@ -278,26 +278,26 @@ class MessageListener(_Listener):
         """A message was pinned to its conversation."""
 
     def on_message_unpinned(self, message: BaseMessage) -> None:
-        """A message is not pinned any more."""
+        """A message was unpinned."""
 
     def on_message_saved(self, message: BaseMessage) -> None:
         """The logged-in user saved a message, on another device."""
 
     def on_message_unsaved(self, message: BaseMessage) -> None:
-        """The logged-in user removed a message from the saved ones, on another device."""
+        """The logged-in user unsaved a message, on another device."""
 
 
 class CallListener(_Listener):
-    """Hears of the signalling of calls. This SDK carries neither sound nor picture."""
+    """Gets call signalling. This SDK does not transport audio or video."""
 
     def on_incoming_call_received(self, call: Call) -> None:
         """A user calls."""
 
     def on_outgoing_call_accepted(self, call: Call) -> None:
-        """A call was accepted. Of a call to a group only the user hears who made it."""
+        """A call was accepted. For a group call, only the caller gets this."""
 
     def on_outgoing_call_rejected(self, call: Call) -> None:
-        """A call was rejected, or the other side is busy. Of a call to a group only the user hears who made it."""
+        """A call was rejected, or the other side is busy. For a group call, only the caller gets this."""
 
     def on_incoming_call_cancelled(self, call: Call) -> None:
         """A call was cancelled, or not answered in time."""
@@ -307,27 +307,27 @@ class CallListener(_Listener):
 
 
 class AIAssistantListener(_Listener):
-    """Hears of an AI assistant's run while it lasts. The complete answer is a message of its own."""
+    """Gets the events of an AI assistant's run while it lasts. The complete answer arrives as a message."""
 
     def on_ai_assistant_event_received(self, event: AIAssistantEvent) -> None:
         """One event of the run: it started, a piece of text arrived, a tool was called, it finished, ..."""
 
 
 class ConversationListener(_Listener):
-    """Hears of the logged-in user's list of conversations."""
+    """Gets changes of the logged-in user's list of conversations."""
 
     def on_conversation_pinned(self, conversation: Conversation) -> None:
         """A conversation was pinned."""
 
     def on_conversation_unpinned(self, conversation: Conversation) -> None:
-        """A conversation is not pinned any more."""
+        """A conversation was unpinned."""
 
 
 class EventListener(_Listener):
-    """Hears of every frame of the server that has no callback of its own."""
+    """Gets every frame of the server that has no callback of its own."""
 
     def on_event(self, type: str, body: Mapping[str, Any]) -> None:
-        """A frame that this SDK has no other callback for.
+        """A frame arrived that has no other callback.
 
         :param type: the frame's type, such as ``"notification_feed_item"``.
         :param body: the frame's body, as the service sent it.
@@ -335,23 +335,23 @@ class EventListener(_Listener):
 
 
 class OutboxListener(_Listener):
-    """Hears of what ``Client.outbox`` took: each item ends in one of these calls, in the process that sent it."""
+    """Gets the results of ``Client.outbox``: one call for each item, in the process that sent it."""
 
     def on_delivered(self, message: Union[BaseMessage, MessageReceipt]) -> None:
-        """The service has taken it.
+        """The service accepted an item.
 
-        :param message: as the service has stored it, its ``muid`` the one that ``put()`` returned; or a receipt.
+        :param message: the message as the service stored it, with the ``muid`` that ``put()`` returned; or a receipt.
         """
 
     def on_failed(self, message: Union[BaseMessage, MessageReceipt], error: CometChatException) -> None:
-        """The service has refused it for good. It is among ``Client.outbox.dead_letters()``, and the rest goes on.
+        """The service refused an item permanently. The item is now a dead letter; the others are still sent.
 
-        :param message: as it was put.
-        :param error: why.
+        :param message: the message that was put.
+        :param error: the reason.
         """
 
 
-#: The kinds for whose listeners the client fetches messages that were missed.
+#: The kinds of listeners that get missed messages. The client fetches them only if one of these is registered.
 MESSAGE_KINDS = ("message", "group", "call")
 
 #: The kinds of listeners, and the class of each.
@@ -375,10 +375,10 @@ _warned: WeakSet[type] = WeakSet()
 def check_listener(listener: object, kind: str) -> Optional[str]:
     """Check the callbacks of a listener that is being registered. Returns a warning to log, at most one for each class.
 
-    The warning names methods that look like callbacks, and that nothing calls: usually typing errors.
+    The warning names methods that look like callbacks but are never called. They are usually typing errors.
 
     :param kind: a key of :data:`KINDS`. The listener is an instance of its class.
-    :raises CometChatException: ``INVALID_LISTENER``: a callback is an ``async def``, or can't be called.
+    :raises CometChatException: ``INVALID_LISTENER``: a callback is an ``async def``, or not callable.
     """
     cls = type(listener)
     known = _callbacks(listener)
@@ -387,17 +387,17 @@ def check_listener(listener: object, kind: str) -> Optional[str]:
         if not callable(callback):
             raise _invalid(f"a callable for {name}", type(callback).__name__)
         if any(map(_is_async, (callback, getattr(callback, "__call__", None)))):
-            raise _invalid(f"a plain function for {name}", "an async one: nothing would await it")
+            raise _invalid(f"a plain function for {name}", "an async function (the SDK would not await it)")
     unknown = _uncalled(listener, kind, known)
     if not unknown or cls in _warned:
         return None
     _warned.add(cls)
     names = ", ".join(f"{name}(){_suggestion(name, known)}" for name in unknown)
-    return f"{cls.__name__} defines what {KINDS[kind].__name__} never calls: {names}."
+    return f"{cls.__name__} has methods that {KINDS[kind].__name__} never calls: {names}."
 
 
 def _callbacks(listener: object) -> Set[str]:
-    """Return the names of the callbacks of a listener: those of each kind that it is."""
+    """Return the names of a listener's callbacks, for all kinds that it is an instance of."""
     kinds = (kind for kind in KINDS.values() if isinstance(listener, kind))
     return {name for kind in kinds for name in vars(kind) if not name.startswith("_")}
 

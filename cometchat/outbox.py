@@ -1,4 +1,4 @@
-"""Outbox: takes messages and receipts at any time, and sends them while the connection is up."""
+"""The outbox takes messages and receipts at any time, and sends them while the connection is up."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Login(Protocol):
 
 
 class Account(Protocol):
-    """What the outbox needs of the client's login."""
+    """The part of the client's login that the outbox uses."""
 
     def require(self) -> Login:
         """Return the login. Raises ``USER_NOT_LOGGED_IN``."""
 
 
 class Bodies(Protocol):
-    """What the outbox needs of the client's sender: the bodies that are sent."""
+    """The part of the client's sender that the outbox uses."""
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
         """Return the body of a message, with a ``muid``."""
@@ -42,11 +42,11 @@ class Bodies(Protocol):
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """An item that can't be sent: the service refused it for good, or it is damaged.
+    """An item that can't be sent: the service refused it permanently, or it is damaged.
 
-    :ivar muid: names it, for ``retry()`` and ``discard()``.
+    :ivar muid: its id, for ``retry()`` and ``discard()``.
     :ivar message: the item as it was put.
-    :ivar error: why.
+    :ivar error: the reason.
     :ivar put_at: Unix seconds; ``failed_at`` too.
     """
 
@@ -58,19 +58,20 @@ class DeadLetter:
 
 
 class Outbox:
-    """``Client.outbox``: sends what it has taken in order, once each, whenever the connection is up.
+    """``Client.outbox`` sends its items in order, each once, while the connection is up.
 
-    With ``AppSettings(outbox_path=...)`` the items are kept in a file (SQLite), which several processes may share: a
-    crash, a ``kill -9`` or a power failure after ``put()`` has returned loses nothing, and the next process that
-    connects as the same user sends them. Without a path they are kept in memory, as long as the client.
+    With ``AppSettings(outbox_path=...)`` the items are kept in a file (SQLite), which several processes may share.
+    After ``put()`` has returned, a crash, a ``kill -9`` or a power failure loses no item: the next process that
+    connects as the same user sends it. Without a path the items are kept in memory, as long as the client lives.
 
-    Each message has a ``muid``, made once: if an answer of the service is lost, the message is sent again, and the
-    service recognizes it. A message that the service refuses for good becomes a dead letter (:meth:`dead_letters`),
-    and the rest goes on. After any other failure the item is tried again, with growing waits. Errors that only the
-    app's operator can solve, such as an expired plan, stop the whole outbox until they are solved.
+    Each message has a fixed ``muid``: if an answer of the service is lost, the outbox sends the message again, and the
+    service recognizes it. A message that the service refuses permanently becomes a dead letter
+    (:meth:`dead_letters`), and the outbox sends the next one. After any other failure it retries the item, with
+    growing waits. Errors that only the app's operator can solve, such as an expired plan, stop the whole outbox until
+    they are solved.
 
-    Any thread may call any method, also in a callback. A signal handler may call :meth:`put`. If the handler
-    interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE``, and has taken nothing.
+    You can call every method on any thread, callbacks included. A signal handler may call :meth:`put`. If the handler
+    interrupted an outbox call of the same thread, ``put()`` raises ``ERR_OUTBOX_STORE`` and stores nothing.
     """
 
     def __init__(
@@ -91,12 +92,12 @@ class Outbox:
         self._limit = limit
 
     def put(self, message: Union[TextMessage, CustomMessage]) -> str:
-        """Take a message. Returns once the message is stored; does not wait for its delivery.
+        """Store a message to send. Returns once it is stored; does not wait for its delivery.
 
-        :param message: as ``Client.send_message`` takes it. One whose ``muid`` already waits here is taken once.
-        :returns: its ``muid``; a new one if it had none.
-        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE`` and what else
-            ``Client.send_message`` says of its argument, ``ERR_OUTBOX_FULL``, ``ERR_OUTBOX_STORE``,
+        :param message: a message that ``Client.send_message`` accepts. No-op if its ``muid`` is already waiting.
+        :returns: its ``muid``; the outbox makes one for a message without ``muid``.
+        :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``MISSING_PARAMETERS``, ``INVALID_MESSAGE`` and the other
+            argument errors of ``Client.send_message``, ``ERR_OUTBOX_FULL``, ``ERR_OUTBOX_STORE``,
             ``ERR_CLIENT_CLOSED``. ``INVALID_MESSAGE`` too if its data is nested more than 500 deep.
         """
         owner = self._owner()
@@ -107,29 +108,29 @@ class Outbox:
         return muid
 
     def mark_as_delivered(self, message: BaseMessage) -> None:
-        """Take a receipt that says that a message was delivered.
+        """Store a receipt to send: the message was delivered.
 
-        :param message: as a MessageListener got it.
+        :param message: a message that a MessageListener received.
         :raises CometChatException: as :meth:`put`.
         """
         self._put_receipt(message, "delivered")
 
     def mark_as_read(self, message: BaseMessage) -> None:
-        """Take a receipt that says that a message was read; see :meth:`mark_as_delivered`."""
+        """Store a receipt to send: the message was read. See :meth:`mark_as_delivered`."""
         self._put_receipt(message, "read")
 
     def pending(self) -> int:
-        """Return how many items of the logged-in user wait, those of other processes too.
+        """Return the number of waiting items of the logged-in user, including those of other processes.
 
         :raises CometChatException: ``USER_NOT_LOGGED_IN``, ``ERR_OUTBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
         return self._store.pending(self._owner(), self._delivery.sent_ids())
 
     def flush(self, timeout: Optional[float] = None) -> bool:
-        """Wait until nothing is pending. It does not connect: while the connection is down, nothing goes out.
+        """Wait until no item is pending. It does not connect: the outbox sends only while the connection is up.
 
-        :param timeout: seconds; None for no limit.
-        :returns: False if the time is over, or the client was closed.
+        :param timeout: maximum wait, in seconds; None waits without limit.
+        :returns: False if the time is over or the client was closed.
         :raises CometChatException: ``INVALID_TIMEOUT``, and as :meth:`pending`.
         """
         limit = arguments.timeout(timeout, zero=True)
@@ -142,7 +143,7 @@ class Outbox:
     def dead_letters(self) -> List[DeadLetter]:
         """Return the items that can't be sent, oldest first.
 
-        The newest 1,000 of a user are kept (or ``outbox_max_items``, if that is less), each for 30 days.
+        The outbox keeps the newest 1,000 of a user (or ``outbox_max_items``, if that is less), each for 30 days.
 
         :raises CometChatException: as :meth:`pending`.
         """
@@ -161,9 +162,9 @@ class Outbox:
         ]
 
     def retry(self, muid: str) -> bool:
-        """Make a dead letter an item again, as the newest one.
+        """Turn a dead letter into an item again, as the newest item.
 
-        :returns: False if no dead letter has this ``muid``, or another item of the same one waits.
+        :returns: False if no dead letter has this ``muid``, or an item with this ``muid`` is already waiting.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_MUID``, and as :meth:`pending`.
         """
         revived = self._store.revive(self._owner(), _muid(muid))
@@ -186,7 +187,7 @@ class Outbox:
 
         owner = self._owner()
         if not isinstance(message, BaseMessage):
-            raise invalid("message", "give a message that a MessageListener got", message)
+            raise invalid("message", "a message that a MessageListener received", message)
 
         self._put(owner, "receipt", f"{action}-{uuid.uuid4()}", self._sender.receipt_body(message, action))
 
@@ -203,4 +204,4 @@ class Outbox:
 
 
 def _muid(value: object) -> str:
-    return arguments.text("muid", value, "give the muid of a dead letter")
+    return arguments.text("muid", value, "the muid of a dead letter")

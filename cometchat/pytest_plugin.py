@@ -1,6 +1,6 @@
 """A pytest plugin: the sandbox, and a client connected to it, as fixtures for your own tests.
 
-Nothing of the sandbox is loaded before a test asks for it, so that pytest runs without ``cometchat[sandbox]`` too.
+The sandbox is loaded only when a test uses it, so that pytest also runs without ``cometchat[sandbox]``.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cometchat_sandbox() -> Iterator[Sandbox]:
-    """A fresh ``Sandbox``, running for the time of one test."""
+    """A new ``Sandbox`` that runs during one test."""
     from cometchat.sandbox import Sandbox
 
     with Sandbox() as sandbox:

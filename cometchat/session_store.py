@@ -1,4 +1,4 @@
-"""Where the logged-in session is kept: in memory, or in a file that survives a restart."""
+"""Stores for the login session: in memory, or in a file that survives a restart."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from .exceptions import missing
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
 
-#: What ``tempfile`` puts into the name of a file that is being written, after the name of the session file.
+#: What ``tempfile`` appends to the session file's name, for a file that is being written.
 _HALF = re.compile(r"[a-z0-9_]{8}\.half")
 
-#: Age, in seconds, of a file that a killed save has left.
+#: Minimum age of the file of an interrupted save, in seconds, before it is removed.
 _STALE = 60.0
 
 #: Maximum size of a session file, in bytes.
@@ -29,7 +29,7 @@ _LONGEST_FILE = 16 * 1024 * 1024
 
 
 class MemorySessionStore:
-    """Keeps the session as long as this object lives. The default."""
+    """The default store: keeps the session in memory, as long as this object lives."""
 
     def __init__(self) -> None:
         self._session: Optional[Mapping[str, Any]] = None
@@ -48,12 +48,12 @@ class MemorySessionStore:
 
 
 class FileSessionStore:
-    """Keeps the session in a file, so that it survives a restart: mode 0600, replaced in one step.
+    """Keeps the session in a file, so that it survives a restart. The file has mode 0600 and is replaced atomically.
 
-    A missing folder is made with mode 0700. A file that can't be read as a session is set aside, under its name with
-    ``.damaged`` behind it, and a warning is logged. A file that belongs to another user, or that other users may write
-    to, is not loaded, and a warning is logged (POSIX; a file of root's is accepted). A symbolic link of the user's own
-    or of root's is followed.
+    A missing folder is created with mode 0700. A damaged session file is renamed to its name plus ``.damaged``, and a
+    warning is logged. A file that belongs to another user or that other users may write to is not loaded, and a
+    warning is logged (POSIX; a file that root owns is accepted). A symbolic link is followed if the user or root owns
+    it.
 
     :param path: the file; ``~`` is the home folder.
     :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_PATH``.
@@ -94,8 +94,8 @@ class FileSessionStore:
         return stored
 
     def save(self, session: Mapping[str, Any]) -> None:
-        """Write the session to a new file, and put that in the old one's place."""
-        import tempfile  # here, since it loads much, and few keep a session in a file
+        """Write the session to a new file that then replaces the old one."""
+        import tempfile  # here, because it is slow to import and few programs need it
 
         target = self._target()
         folder, name = os.path.split(target)
@@ -123,9 +123,9 @@ class FileSessionStore:
             return
 
     def _target(self) -> str:
-        """Return the path of the file itself: a link to it stays where it is.
+        """Return the path of the file itself, so that a link to it is kept.
 
-        :raises OSError: the link belongs to another user, or leads to itself.
+        :raises OSError: the link belongs to another user, or points to itself.
         """
         try:
             found = os.lstat(self.path)
@@ -133,8 +133,8 @@ class FileSessionStore:
             return self.path
         if not stat.S_ISLNK(found.st_mode):
             return self.path
-        if not _is_trusted(found):  # it may lead to a file that this user must not lose
-            raise _Foreign(errno.EPERM, "it is a link of another user", self.path)
+        if not _is_trusted(found):  # it may point to a file that must not be replaced
+            raise _Foreign(errno.EPERM, "it is a link that belongs to another user", self.path)
         target = os.path.realpath(self.path)
         if os.path.islink(target):
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), self.path)
@@ -156,7 +156,7 @@ class FileSessionStore:
 
 
 class _Foreign(PermissionError):
-    """The file, or the link to it, is not the user's own. ``strerror`` is why."""
+    """The file, or the link to it, belongs to another user. ``strerror`` has the reason."""
 
 
 def _is_trusted(found: os.stat_result) -> bool:
@@ -165,12 +165,12 @@ def _is_trusted(found: os.stat_result) -> bool:
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    """Open a file: not a link that has just taken its place, and without waiting for the writer of a pipe."""
+    """Open a file. Does not follow a link that has just replaced it, and does not wait for a pipe's writer."""
     return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
 
 
 def _check(found: os.stat_result, path: str) -> None:
-    """Check the file before it is read: a device may never end, and a session is small."""
+    """Check the file before it is read: a session file is regular and small."""
     if not stat.S_ISREG(found.st_mode):
         raise OSError(errno.EINVAL, "not a file", path)
     if not _is_trusted(found):
@@ -182,7 +182,7 @@ def _check(found: os.stat_result, path: str) -> None:
 
 
 def _sweep(target: str) -> None:
-    """Remove the half files of this file's saves that were killed: they contain tokens."""
+    """Remove the files of interrupted saves: they contain tokens."""
     folder, name = os.path.split(target)
     prefix = f".{name}-"
     with contextlib.suppress(OSError), os.scandir(folder) as entries:

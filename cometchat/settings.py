@@ -1,4 +1,4 @@
-"""AppSettings: what a client needs to know, checked when made."""
+"""AppSettings: the settings of a client, checked at creation."""
 
 from __future__ import annotations
 
@@ -31,43 +31,43 @@ if TYPE_CHECKING:
 
 SUBSCRIPTION_TYPES = ("ALL_USERS", "FRIENDS", "ROLES", "NONE")
 
-#: Bytes. The default cap on one WebSocket message.
+#: Default maximum size of a WebSocket message, in bytes.
 DEFAULT_MAX_MESSAGE_SIZE = 16 * 1024 * 1024
 
-#: The default of how many events wait for slow listeners.
+#: Default maximum number of events that wait for slow listeners.
 DEFAULT_MAX_QUEUED_EVENTS = 10_000
 
-#: The default of how many items the outbox takes.
+#: Default maximum number of items in the outbox.
 DEFAULT_OUTBOX_MAX_ITEMS = 100_000
 
-#: Seconds. The longest time that any setting may name: a day.
+#: Maximum of every setting that is a time, in seconds: one day.
 LONGEST = 86_400.0
 
 
 class SessionStore(Protocol):
-    """Where the logged-in session is kept. ``FileSessionStore`` and ``MemorySessionStore`` are two.
+    """Keeps the login session. ``FileSessionStore`` and ``MemorySessionStore`` implement it.
 
-    Calls come from the thread that logs in or out, and from the connection thread when a token is replaced; never two
-    at once from one client. What a method raises is logged as a warning: a login holds without its store.
+    A client calls it on the thread that logs in or out, and on the connection thread when it replaces a token. It
+    makes one call at a time. If a method raises, the client logs a warning and stays logged in.
     """
 
     def load(self) -> Optional[Mapping[str, Any]]:
-        """The stored session (JSON-able), or None."""
+        """Return the stored session (JSON-serializable), or None."""
 
     def save(self, session: Mapping[str, Any]) -> None:
-        """Keep the session in place of the old one. It holds the auth token: keep it where only the user can read."""
+        """Replace the stored session. It contains the auth token: store it where only the user can read it."""
 
     def clear(self) -> None:
-        """Forget the session."""
+        """Remove the stored session."""
 
 
-#: What tenacity calls to learn how long to wait (seconds) and whether to stop; any of tenacity's own fits.
+#: Strategies that tenacity calls: how long to wait (in seconds), and whether to stop. Tenacity's own strategies fit.
 WaitStrategy = Callable[[Any], float]
 StopStrategy = Callable[[Any], bool]
 
 
 class _FrozenMapping(Mapping[str, str]):
-    """A mapping that stays as it is, and that, unlike ``MappingProxyType``, can be hashed, copied and pickled."""
+    """An immutable mapping that, unlike ``MappingProxyType``, can be hashed, copied and pickled."""
 
     def __init__(self, items: Mapping[str, str]) -> None:
         self._items = dict(items)
@@ -87,54 +87,57 @@ class _FrozenMapping(Mapping[str, str]):
 
 @dataclass(frozen=True, init=False, eq=False)
 class AppSettings:
-    """The settings of a client. Keyword-only, immutable, checked when made.
+    """The settings of a client. Keyword-only, immutable, checked at creation.
 
     :param region: ``"us"``, ``"eu"``, ``"in"`` or another region's name. Required unless both hosts are overridden.
-    :param subscription_type: whose presence is wanted: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or ``"NONE"`` (the
-        vendor's default).
-    :param roles: the roles, with ``"ROLES"`` only.
-    :param auto_establish_socket_connection: True connects at login; False leaves ``connect()`` to you.
-    :param admin_host: in place of the app's admin API; ``host[:port][/path]`` means https, an explicit ``http://`` or
-        ``https://`` is taken as given.
+    :param subscription_type: the users whose presence you get: ``"ALL_USERS"``, ``"FRIENDS"``, ``"ROLES"`` or
+        ``"NONE"`` (the vendor's default).
+    :param roles: names of roles; only with ``subscription_type="ROLES"``.
+    :param auto_establish_socket_connection: True connects at login. False: you call ``connect()``.
+    :param admin_host: replaces the address of the admin API. ``host[:port][/path]`` means https; an explicit
+        ``http://`` or ``https://`` is used as it is.
     :param client_host: the same for the client API.
     :param connect_timeout: seconds (> 0) for TCP, TLS and upgrade, and for each HTTP answer.
     :param auth_timeout: seconds (> 0) for the answer to ``auth``.
     :param ping_interval: seconds (> 0) between heartbeats.
-    :param pong_timeout: seconds (> 0) to wait for the answer to one.
+    :param pong_timeout: seconds (> 0) to wait for the answer to a heartbeat.
     :param reconnect_wait: a tenacity ``wait`` strategy. Default: the first retry after a random 0 to 1 s, then
         exponential with full jitter, at most 30 s.
     :param reconnect_stop: a tenacity ``stop`` strategy. Default: never.
-    :param settings_refresh_interval: seconds (>= 0) between looks at the service's ``MODE`` while connected; 0: none.
-    :param max_message_size: bytes (>= 1024) that one WebSocket message may have; a larger one ends the connection
-        with close code 1009 and ``ERR_PROTOCOL``.
-    :param max_queued_events: how many events (>= 100) wait for listeners that are slow. Beyond it typing indicators,
-        receipts, presence and the like are dropped, the oldest first, and messages are fetched again once there is
-        room; changes of the connection's status are never dropped.
-    :param fetch_missed_messages: True asks the service, after each reconnect, for the messages that came in between,
-        and delivers them before the live ones.
-    :param connect_after_fork: True connects in the child of a fork where the parent was to be connected; False leaves
-        ``connect()`` to the child.
-    :param allow_insecure_socket: False refuses a WebSocket without TLS (``ERR_INSECURE_SOCKET``) where the client API
-        is called with TLS, so that no attacker on the way can take the encryption away. True takes what the service's
-        settings say.
-    :param allowed_hosts: names of your own hosts that the service's settings may name as its API (on-premise). Calls go
-        there after the login. The service's own domains are always allowed; any other host is not used, and warned of.
-    :param proxies: as ``requests`` takes them: ``{"https": "http://proxy:3128"}``. Default: the environment's. The
-        socket goes the same way (``https`` for wss, ``http`` for ws).
-    :param ca_certs: path of a CA bundle file or folder. Default: the environment's (``REQUESTS_CA_BUNDLE``,
-        ``CURL_CA_BUNDLE``), else certifi's.
-    :param client_cert: the client's certificate, for hosts that want one (mutual TLS): the path of a PEM file with the
-        certificate and its key, or the paths of both.
-    :param session_store: where the login is kept. Default: in memory.
+    :param settings_refresh_interval: seconds (>= 0) between requests for the service's ``MODE`` while connected; 0
+        makes no such requests.
+    :param max_message_size: maximum size of a WebSocket message, in bytes (>= 1024). A larger message ends the
+        connection with close code 1009 and ``ERR_PROTOCOL``.
+    :param max_queued_events: maximum number (>= 100) of events that wait for slow listeners. If there are more, the
+        oldest typing indicators, receipts, presence and similar events are dropped. Messages are fetched again when
+        there is room. Changes of the connection's status are never dropped.
+    :param fetch_missed_messages: True fetches, after each reconnect, the messages that the client missed, and delivers
+        them before the live ones.
+    :param connect_after_fork: True connects in the child of a fork if the parent's client was to be connected. False:
+        the child calls ``connect()``.
+    :param allow_insecure_socket: False refuses a WebSocket without TLS (``ERR_INSECURE_SOCKET``) if the client API uses
+        TLS, so that an attacker on the network can't remove the encryption. True accepts the service's settings.
+    :param allowed_hosts: names of your own hosts that the service's settings may name as its API (on-premise). The
+        client calls them after the login. The service's own domains are always allowed. For any other host the client
+        logs a warning and does not use it.
+    :param proxies: in the format of ``requests``: ``{"https": "http://proxy:3128"}``. Default: from the environment.
+        The WebSocket uses the same proxies (``https`` for wss, ``http`` for ws).
+    :param ca_certs: path of a CA bundle file or folder. Default: from the environment (``REQUESTS_CA_BUNDLE``,
+        ``CURL_CA_BUNDLE``), else certifi's bundle.
+    :param client_cert: the client's certificate, for hosts that require mutual TLS: the path of a PEM file with the
+        certificate and its key, or a pair of paths.
+    :param session_store: keeps the login session. Default: in memory.
     :param status_store: shares one connection among processes: ``cometchat.contrib.redis.RedisStatusStore``. Default:
-        each client has its own.
-    :param inbox_path: file of the durable inbox, made where it is missing: it records which messages the callbacks have
-        handled, so that after a restart or a ``kill -9`` none is skipped, and only the one in progress is repeated.
-        Default: none; a new process begins with the newest message. Needs ``fetch_missed_messages``.
-    :param outbox_path: file of ``Client.outbox``, made where it is missing; several processes may share it. Default: in
+        each client has its own connection.
+    :param inbox_path: file of the durable inbox, created if missing. It records which messages the callbacks have
+        handled. After a restart or a ``kill -9`` the client delivers every message that they have not handled, and
+        repeats only the message that was in progress. Default: no file; a new process starts with the newest message.
+        Needs ``fetch_missed_messages``.
+    :param outbox_path: file of ``Client.outbox``, created if missing. Several processes may share it. Default: in
         memory.
-    :param outbox_max_items: how many items (1 to 2147483647) of a user the outbox takes.
-    :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_<FIELD>``, naming the field and what it may be.
+    :param outbox_max_items: maximum number (1 to 2147483647) of a user's items in the outbox.
+    :raises CometChatException: ``MISSING_PARAMETERS`` or ``INVALID_<FIELD>``. The message names the field and its
+        allowed values.
     """
 
     region: Optional[str]
@@ -156,7 +159,7 @@ class AppSettings:
     connect_after_fork: bool
     allow_insecure_socket: bool
     allowed_hosts: Tuple[str, ...]
-    #: Out of the repr: a proxy's address may hold a password.
+    #: Not in the repr: a proxy's address may contain a password.
     proxies: Optional[Mapping[str, str]] = field(repr=False)
     ca_certs: Optional[str]
     client_cert: Union[str, Tuple[str, str], None]
@@ -203,20 +206,20 @@ class AppSettings:
 
     @classmethod
     def from_env(cls, prefix: str = "COMETCHAT_", **overrides: Any) -> AppSettings:
-        """Make settings from the environment's variables; ``overrides`` go before them. An empty variable is not set.
+        """Create settings from environment variables. ``overrides`` take precedence. An empty variable is not set.
 
-        ``COMETCHAT_REGION``, ``_ADMIN_HOST``, ``_CLIENT_HOST``, ``_CA_CERTS``, ``_CONNECT_TIMEOUT``, ``_AUTH_TIMEOUT``,
-        ``_PING_INTERVAL`` and ``_PONG_TIMEOUT`` (seconds) are those that the command line reads too. Programs alone
-        read ``COMETCHAT_SUBSCRIPTION_TYPE``, ``_ROLES`` (names with commas between them), ``_INBOX_PATH``,
-        ``_OUTBOX_PATH``, and ``_SESSION_PATH``: the file of a :class:`FileSessionStore`.
+        The command line reads these too: ``COMETCHAT_REGION``, ``_ADMIN_HOST``, ``_CLIENT_HOST``, ``_CA_CERTS``,
+        ``_CONNECT_TIMEOUT``, ``_AUTH_TIMEOUT``, ``_PING_INTERVAL`` and ``_PONG_TIMEOUT`` (in seconds). Only this method
+        reads ``COMETCHAT_SUBSCRIPTION_TYPE``, ``_ROLES`` (names with commas between them), ``_INBOX_PATH``,
+        ``_OUTBOX_PATH`` and ``_SESSION_PATH`` (the file of a :class:`FileSessionStore`).
 
         ::
 
             client = Client(os.environ["COMETCHAT_APP_ID"], AppSettings.from_env())
 
-        :param prefix: of the variables, in place of ``COMETCHAT_``.
+        :param prefix: of the variables, instead of ``COMETCHAT_``.
         :param overrides: fields of AppSettings.
-        :raises CometChatException: as AppSettings; the message names the variable.
+        :raises CometChatException: as AppSettings. The message names the variable.
         """
         fields = {**read_fields(os.environ, prefix), **overrides}
         try:
@@ -238,7 +241,7 @@ class AppSettings:
 
 
 def _shape(value: Any) -> Any:
-    """What makes two values the same: tenacity's strategies, which do not compare, are what they are made of."""
+    """Return what to compare for a value. Tenacity's strategies do not compare, so their attributes are compared."""
     if isinstance(value, (tuple, list)):
         return tuple(_shape(item) for item in value)
     if type(value).__module__.partition(".")[0] == "tenacity":
@@ -249,9 +252,9 @@ def _shape(value: Any) -> Any:
 def _region(value: object, required: bool) -> Optional[str]:
     if value is None or (isinstance(value, str) and not value):
         if required:
-            raise missing("region", 'give "us", "eu", "in" or another region\'s name, or override both hosts')
+            raise missing("region", '"us", "eu", "in" or another region\'s name (or both hosts overridden)')
         return None
-    expected = 'give "us", "eu", "in" or another region\'s name (letters, digits, hyphens)'
+    expected = '"us", "eu", "in" or another region\'s name (letters, digits, hyphens)'
     if not isinstance(value, str):
         raise invalid("region", expected, value)
     if not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?", value):
@@ -262,7 +265,7 @@ def _region(value: object, required: bool) -> Optional[str]:
 def _host(name: str, value: object) -> Optional[str]:
     if value is None:
         return None
-    expected = 'give "host[:port][/path]", or the same after "http://" or "https://"'
+    expected = '"host[:port][/path]", or the same after "http://" or "https://"'
     if not isinstance(value, str):
         raise invalid(name, expected, value)
     try:
@@ -280,7 +283,7 @@ def _host(name: str, value: object) -> Optional[str]:
 
 
 def _host_names(name: str, value: object) -> Tuple[str, ...]:
-    expected = 'give a list of host names such as ["api.example.org"], without scheme, port and path'
+    expected = 'a list of host names without scheme, port and path, such as ["api.example.org"]'
     if not isinstance(value, (list, tuple, set, frozenset)):
         raise invalid(name, expected, value)
     for host in value:
@@ -293,7 +296,7 @@ def _host_names(name: str, value: object) -> Tuple[str, ...]:
 
 
 def _choice(name: str, value: object, choices: Sequence[str]) -> str:
-    expected = "give one of " + ", ".join(f'"{choice}"' for choice in choices)
+    expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
     if not isinstance(value, str):
         raise invalid(name, expected, value)
     if value not in choices:
@@ -302,7 +305,7 @@ def _choice(name: str, value: object, choices: Sequence[str]) -> str:
 
 
 def _roles(value: object, subscription_type: object) -> Tuple[str, ...]:
-    expected = 'give a list of role names, with subscription_type="ROLES" only'
+    expected = 'a list of role names (only with subscription_type="ROLES")'
     if isinstance(value, (str, bytes)) or not isinstance(value, (list, tuple, set, frozenset)):
         raise invalid("roles", expected, value)
     roles = tuple(sorted(value, key=str)) if isinstance(value, (set, frozenset)) else tuple(value)
@@ -317,23 +320,23 @@ def _roles(value: object, subscription_type: object) -> Tuple[str, ...]:
 
 def _bool(name: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise invalid(name, "give True or False", value)
+        raise invalid(name, "True or False", value)
     return value
 
 
 def _seconds(name: str, value: object, *, zero: bool = False) -> float:
-    least = "from 0" if zero else "above 0"
-    expected = f"give seconds, {least} and at most {LONGEST:.0f}"
+    least = "from 0 to" if zero else "above 0, up to"
+    expected = f"a number of seconds {least} {LONGEST:.0f}"
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid(name, expected, value)
-    # Written so that NaN fails too, and a whole number too large for a float needs no conversion.
+    # This form refuses NaN too, and does not convert a whole number that is too large for a float.
     if not 0 <= value <= LONGEST or (value == 0 and not zero):
         raise invalid_value(name, expected, value)
     return float(value)
 
 
 def _whole(name: str, value: object, what: str, least: int) -> int:
-    expected = f"give {what}, a whole number from {least} to 2147483647"
+    expected = f"{what}, a whole number from {least} to 2147483647"
     if isinstance(value, bool) or not isinstance(value, int):
         raise invalid(name, expected, value)
     if not least <= value <= 2**31 - 1:
@@ -344,14 +347,14 @@ def _whole(name: str, value: object, what: str, least: int) -> int:
 def _strategy(name: str, value: Any, kind: str) -> Any:
     if value is not None and (not callable(value) or isinstance(value, type)):
         example = "wait_random_exponential(max=30)" if kind == "wait" else "stop_after_attempt(10)"
-        raise invalid(name, f"give a tenacity {kind} strategy, such as tenacity.{example}", value)
+        raise invalid(name, f"a tenacity {kind} strategy, such as tenacity.{example}", value)
     return value
 
 
 def _proxies(value: object) -> Optional[Mapping[str, str]]:
     if value is None:
         return None
-    expected = 'give a mapping as requests takes it, such as {"https": "http://proxy:3128"}'
+    expected = 'a mapping in the format of requests, such as {"https": "http://proxy:3128"}'
     if not isinstance(value, Mapping):
         raise invalid("proxies", expected, value)
     if not all(isinstance(key, str) and isinstance(address, str) for key, address in value.items()):
@@ -368,12 +371,12 @@ def _existing(name: str, value: object, expected: str) -> Optional[str]:
 
 def _ca_certs(value: object) -> Optional[str]:
     return _existing(
-        "ca_certs", value, "give the path of a CA bundle that exists: a PEM file, or a folder made by c_rehash"
+        "ca_certs", value, "the path of an existing CA bundle (a PEM file, or a folder prepared by c_rehash)"
     )
 
 
 def _client_cert(value: object) -> Union[str, Tuple[str, str], None]:
-    expected = "give the path of a PEM file with a certificate and its key, or the paths of both"
+    expected = "the path of a PEM file with a certificate and its key, or a pair of paths"
     if not isinstance(value, (tuple, list)):
         return _existing("client_cert", value, expected)
     if len(value) != 2 or None in value:
@@ -384,26 +387,26 @@ def _client_cert(value: object) -> Union[str, Tuple[str, str], None]:
 
 def _store(name: str, value: Any, methods: Sequence[str], expected: str) -> Any:
     if value is not None:
-        # A text has a join() too.
+        # A string has a join() too.
         if isinstance(value, (type, str, bytes)) or not all(
             callable(getattr(value, method, None)) for method in methods
         ):
-            raise invalid(name, f"give an object with {expected}", value)
+            raise invalid(name, f"an object with {expected}", value)
     return value
 
 
 def _check_inbox(path: Optional[str], outbox_path: Optional[str], fetches: bool) -> None:
     if path is not None and not fetches:
-        raise invalid_value("inbox_path", "leave fetch_missed_messages True, or inbox_path out", path)
+        raise invalid_value("inbox_path", "no inbox_path with fetch_missed_messages=False", path)
     if path is not None and outbox_path is not None and os.path.realpath(path) == os.path.realpath(outbox_path):
-        raise invalid_value("inbox_path", "give another file than that of outbox_path", path)
+        raise invalid_value("inbox_path", "a different file from outbox_path", path)
 
 
 def _seconds_or_zero(name: str, value: object) -> float:
     return _seconds(name, value, zero=True)
 
 
-#: Field -> what checks it; ``roles`` and ``region`` depend on other fields.
+#: Field -> its check. ``roles`` and ``region`` depend on other fields, and are not here.
 _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
     "admin_host": _host,
     "client_host": _host,
@@ -429,7 +432,7 @@ _CHECKS: Dict[str, Callable[[str, Any], Any]] = {
         name, value, ("load", "save", "clear"), "load(), save(session) and clear()"
     ),
     "status_store": lambda name, value: _store(
-        name, value, ("join",), "join(app_id, uid, member), such as cometchat.contrib.redis.RedisStatusStore(url)"
+        name, value, ("join",), "join(app_id, uid, member), such as a cometchat.contrib.redis.RedisStatusStore"
     ),
     "inbox_path": lambda name, value: checked_path(name, value),
     "outbox_path": lambda name, value: checked_path(name, value),

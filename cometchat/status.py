@@ -1,4 +1,4 @@
-"""A look at a client from outside: what ``Client.stats()`` and ``Client.connection_info()`` return."""
+"""The results of ``Client.stats()`` and ``Client.connection_info()``."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from .exceptions import CometChatException
 
 @dataclass(frozen=True)
 class PastError:
-    """An error that listeners heard of as ``on_connection_error``.
+    """An error that listeners got in ``on_connection_error``.
 
     :ivar at: Unix seconds.
-    :ivar phase: what was being done: ``"opening"``, ``"authenticating"``, ``"online"``, ...
+    :ivar phase: the phase in which it happened: ``"opening"``, ``"authenticating"``, ``"online"``, ...
     :ivar error: a copy without a traceback.
     """
 
@@ -24,28 +24,29 @@ class PastError:
 
 @dataclass(frozen=True)
 class Stats:
-    """Counts since the client was made; in the child of a fork, since the fork.
+    """Counts since the client was created; in the child of a fork, since the fork.
 
-    :ivar attempts: attempts to connect that were begun.
-    :ivar connects: those whose authentication was accepted.
-    :ivar failures: attempts that failed, by the error's code; beyond 100 codes, those of all others as ``"other"``.
-    :ivar drops: connections that were up and were lost, by the error's code, likewise. ``disconnect()`` does not count.
-    :ivar close_codes: the same that the server ended with a close frame, by the frame's code; beyond 100, others as 0.
-    :ivar frames_received: WebSocket messages of the server, once connected, pongs among them.
-    :ivar bytes_received: of these.
-    :ivar frames_ignored: those that say nothing to this SDK: of an unknown type, or not of the protocol.
-    :ivar messages_fetched: messages that were missed, or that slow listeners left no room for, and asked for later.
+    :ivar attempts: attempts to connect.
+    :ivar connects: attempts whose authentication the service accepted.
+    :ivar failures: failed attempts, by the error's code. Up to 100 codes; all others count as ``"other"``.
+    :ivar drops: lost connections, by the error's code, limited like ``failures``. ``disconnect()`` does not count.
+    :ivar close_codes: connections that the server ended with a close frame, by the frame's code. Up to 100 codes; all
+        others count as 0.
+    :ivar frames_received: WebSocket messages of the server while connected, pongs included.
+    :ivar bytes_received: the size of these messages.
+    :ivar frames_ignored: messages that the SDK does not use: of an unknown type, or not of the protocol.
+    :ivar messages_fetched: messages fetched later, because the client missed them or slow listeners left no room.
     :ivar events_queued: calls that wait for the listeners now.
     :ivar events_dropped: events (typing indicators, receipts, presence, ...) dropped because listeners were slow.
-    :ivar pings: pings that were answered.
-    :ivar ping_round_trip: seconds, of the newest of them; None: none yet.
-    :ivar ping_round_trip_mean: seconds, of all.
-    :ivar last_errors: the newest ten, the newest last.
-    :ivar dead_letters: items of the outbox that this client has made dead letters. ``outbox.dead_letters()`` has those
-        that are kept.
-    :ivar rate_limit_remaining: requests that the service still took in the minute of its newest answer; None if no
-        answer has said it.
-    :ivar leads: whether this process holds the connection that processes share; None without a ``status_store``.
+    :ivar pings: answered pings.
+    :ivar ping_round_trip: round trip of the newest answered ping, in seconds; None before the first one.
+    :ivar ping_round_trip_mean: mean round trip of all answered pings, in seconds.
+    :ivar last_errors: up to ten errors, the newest last.
+    :ivar dead_letters: outbox items that became dead letters since then. ``outbox.dead_letters()`` returns the stored
+        ones.
+    :ivar rate_limit_remaining: requests that the service still accepts in the minute of its newest answer; None if
+        unknown.
+    :ivar leads: whether this process holds the shared connection; None without a ``status_store``.
     """
 
     attempts: int
@@ -70,16 +71,16 @@ class Stats:
 
 @dataclass(frozen=True)
 class ConnectionInfo:
-    """Where a client is connected, and what went wrong last. Holds no secret.
+    """The addresses of a client's connection and its newest error. Contains no secret.
 
-    :ivar websocket_url: what the service named after the login; before that, the usual address of the region. None if
-        the hosts are overridden and there was no login yet, or if the service named no usable address.
-    :ivar jwt_expires_at: Unix seconds; None where there is no jwt, or it does not say.
+    :ivar websocket_url: the address that the service named at login; before that, the region's usual address. None
+        before a login with overridden hosts, or if the service named no usable address.
+    :ivar jwt_expires_at: Unix seconds; None without a jwt, or if the jwt does not say.
     :ivar mode: the service's ``MODE``; None before the login.
     :ivar failed_in: the phase of the newest error: ``"opening"`` (TCP, TLS, upgrade), ``"authenticating"``,
-        ``"renewing"`` (the jwt), ``"online"`` or ``"throttled"``; None where there was none since ``connect()``.
-    :ivar leader: ``host:pid`` of the process that holds the connection that processes share (``status_store``); None if
-        it is not known, or if each process has a connection of its own.
+        ``"renewing"`` (the jwt), ``"online"`` or ``"throttled"``; None without an error since ``connect()``.
+    :ivar leader: ``host:pid`` of the process that holds the shared connection (``status_store``); None if unknown, or
+        if each process has its own connection.
     """
 
     admin_url: str

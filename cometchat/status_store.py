@@ -1,8 +1,8 @@
-"""One connection for many processes: what ``AppSettings(status_store=...)`` takes.
+"""One connection for many processes: the interface for ``AppSettings(status_store=...)``.
 
-A store lets each client of an app's user join one line. One of them leads: it holds the connection. The others follow:
-their status is the leader's, and what the service sends reaches them through the store. ``cometchat.contrib.redis`` has
-one over Redis; another is an object with the methods below.
+The clients of a user join one line in the store. One of them leads and holds the connection. The others follow: they
+have the leader's status, and the store passes on to them what the service sends. ``cometchat.contrib.redis`` has a
+store over Redis. Your own store is an object with the methods below.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from .exceptions import CometChatException
 
 @dataclass(frozen=True)
 class SharedStatus:
-    """What a leader says of its connection.
+    """The state of the leader's connection.
 
     :ivar status: the string of a CometChatWSState.
-    :ivar failures: how many errors it has had since it leads.
-    :ivar error: the newest of them, or None.
+    :ivar failures: number of errors since it leads.
+    :ivar error: the newest error, or None.
     :ivar leader: ``host:pid`` of its process; None if the store does not say.
     """
 
@@ -30,57 +30,57 @@ class SharedStatus:
 
 
 class Member(Protocol):
-    """A client, as its store sees it. Every method may be called on any thread, and returns at once."""
+    """A client, as seen by its store. The store may call every method on any thread. Each returns at once."""
 
     def lead(self) -> None:
-        """Hold the connection from now on: no other process does."""
+        """Hold the connection from now on. No other process holds it."""
 
     def follow(self, status: SharedStatus) -> None:
-        """Take the status of another process, which leads. Called again with each change."""
+        """Take over the status of the leader, another process. Called again at each change."""
 
     def away(self, error: CometChatException) -> None:
-        """Neither lead nor follow: the store does not know who leads, because of this error."""
+        """Neither lead nor follow, since the store does not know the leader because of this error."""
 
     def frame(self, data: bytes) -> None:
-        """Take a frame that the leader got from the service, in order. Called for followers."""
+        """Receive a frame that the leader got from the service, in order. Called for followers."""
 
     def send(self, text: str) -> bool:
         """Send a follower's frame to the service. Called for the leader. Returns False if it was not sent."""
 
 
 class Seat(Protocol):
-    """A client's place in the line. Every method may be called on any thread; only :meth:`wait_left` waits."""
+    """A client's place in the line. Any thread may call every method. Only :meth:`wait_left` waits."""
 
     def publish(self, status: SharedStatus) -> None:
-        """Hand the leader's new status to the followers."""
+        """Pass the leader's new status to the followers."""
 
     def relay(self, data: bytes) -> None:
-        """Hand a frame that the leader got to the followers."""
+        """Pass a frame that the leader got to the followers."""
 
     def send_up(self, text: str) -> None:
-        """Hand a follower's frame to the leader. It is lost, and counted, if the leader does not confirm it."""
+        """Pass a follower's frame to the leader. If the leader does not confirm it, it counts as lost."""
 
     def leads_until(self) -> float:
-        """Return the monotonic seconds until which no other process can lead; 0 if this one does not lead."""
+        """Return the time (monotonic seconds) until which no other process can lead; 0 for a follower."""
 
     def step_down(self) -> None:
-        """Let another process lead, if one can; stay in the line."""
+        """Let another process lead, if possible. Stay in the line."""
 
     def leave(self) -> None:
-        """Leave the line, and the lead with it. The member hears nothing after it."""
+        """Leave the line and give up the lead. The store then calls the member no more."""
 
     def wait_left(self, timeout: float) -> None:
-        """After :meth:`leave`, wait until the others can know, for at most ``timeout`` seconds."""
+        """After :meth:`leave`, wait at most ``timeout`` seconds until the other processes can know."""
 
     def release_after_fork(self) -> None:
-        """In the child of a fork: release the parent's seat without a word on the wire."""
+        """In the child of a fork: release the parent's seat without sending anything."""
 
 
 class StatusStore(Protocol):
-    """Shared by all clients of a process, and by its forks."""
+    """A store. All clients of a process share it, and so do its forks."""
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
-        """Take a place in the line of this app's user. Returns at once; the store then calls the member.
+        """Join the line of this app's user. Returns at once; the store then calls the member.
 
         :param app_id: the app.
         :param uid: the user who is logged in.

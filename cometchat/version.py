@@ -1,3 +1,3 @@
-"""The version, in this one place."""
+"""The version of the package. No other file contains it."""
 
 __version__ = "0.2.0"

@@ -1,7 +1,7 @@
 """The protocol, pure: no I/O, no threads, no clock, no randomness. Time comes in as ``now``.
 
-What is here takes data and returns data, so that all of it can be tested without a socket and without waiting. It must
-not import ``threading``, ``socket``, ``time`` or ``random``, nor anything of the floors above.
+These modules take data and return data, so that tests need neither a socket nor waits. They must not import
+``threading``, ``socket``, ``time`` or ``random``, nor a module of the floors above.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from ._message_ids import id_of, newer, older, rank
     from ._states import STATUS, UP, CometChatWSState, Phase, Signal
 else:
-    #: Loaded when first used, in this order: importing the package takes half of the time without them.
+    #: Loaded at first use, in this order: without them importing the package takes half of the time.
     _HOMES = (
         *("_states", "_machine", "_login_states", "_endpoints", "_error_codes", "_events", "_message_ids"),
         *("_heartbeat", "_frames", "_delivery"),

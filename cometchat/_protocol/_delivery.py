@@ -1,8 +1,8 @@
-"""Which listener's method a server event is for, and with what: a table for each frame type, and nothing else.
+"""Maps a server event to a listener's method and its arguments: one table for each frame type.
 
-Every event is for a method. One that has no callback of its own is for ``EventListener.on_event``, and a stored message
-of an unknown kind for ``MessageListener.on_other_message_received``. Only what this very connection has sent is for
-none.
+Each event calls a method. An event without a callback of its own calls ``EventListener.on_event``; a stored message of
+an unknown kind calls ``MessageListener.on_other_message_received``. Only an echo of a frame that this connection sent
+calls no method.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ class Delivery(NamedTuple):
     """A call to make to the listeners.
 
     :ivar kind: the kind of listener, a key of ``listeners.KINDS``.
-    :ivar event_kind: what may happen to it on its way.
-    :ivar change_of: the id of the older message that this edit, deletion or moderation changes, if the frame has no id
-        of its own.
+    :ivar event_kind: whether it may be dropped or fetched again.
+    :ivar change_of: the id of the older message that this edit, deletion or moderation changes, if the frame itself
+        has no id.
     """
 
     kind: str
@@ -61,14 +61,14 @@ class Delivery(NamedTuple):
 
 
 class Self(NamedTuple):
-    """Who listens: ``resource`` names this connection on the wire, ``uid`` its user."""
+    """The receiver of the events: ``resource`` names this connection on the wire, ``uid`` its user."""
 
     resource: str
     uid: Optional[str]
 
 
 def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
-    """Return the call that an event is for; None for an echo of what this very connection has sent."""
+    """Return the listener call for an event; None for an echo of a frame that this connection sent."""
     kind, body = event[:2]
     if event.device_id == me.resource and kind not in _NEVER_ECHOES:
         return None
@@ -80,10 +80,10 @@ def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
 
 
 def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) -> Optional[Delivery]:
-    """Return the call that a message is for; None as for :func:`deliver`.
+    """Return the listener call for a message, or None as in :func:`deliver`.
 
-    :param fetched: the message comes from the history. There an edited message is still new to the listeners, and a
-        message always has an id of its own.
+    :param fetched: the message comes from the history. There, an edited message is still new to the listeners, and
+        every message has its own id.
     """
     data = body.get("data")
     if type(data) is not dict:
@@ -166,7 +166,7 @@ def _reaction(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
     method = _REACTIONS.get(_action_of(body))
     if method is None:
         return None
-    # The vendor's clients read it flat. Nested is a shape that others have seen.
+    # The vendor's clients read the flat shape. Other sources report the nested one.
     reaction = mapping(body, "reaction") or body
     by = mapping(reaction, "reactedBy")
     happened = ReactionEvent(
@@ -212,7 +212,7 @@ def _stream(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
 
 
 def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
-    """Read a pin or a save. Its action is in the body, in the envelope, or is the type itself."""
+    """Read a pin or a save. The action is in the body or the envelope, or it is the type."""
     action = text(body, "action") or event.action or event.type
     conversation = event.type.startswith("conversation_")
     done = _PINS.get(action.rpartition("_")[2]) if action not in _BARE_PINS else None
@@ -226,7 +226,7 @@ def _pin(event: ServerEvent, body: Dict[str, Any]) -> Optional[Delivery]:
 
 
 def _action(body: Dict[str, Any], data: Mapping[str, Any]) -> Delivery:
-    """An action on a message, which is an edit or a deletion; or on the member of a group."""
+    """Read an action: on a message (an edit or a deletion), or on a member of a group."""
     done = Action.from_dict(body)
     if done.type == "message" and done.action in ("edited", "deleted"):
         changed = changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), done)
@@ -252,14 +252,14 @@ def _call(body: Dict[str, Any], me: Self) -> Delivery:
     in_group = call.receiver_type == "group" or isinstance(call.call_receiver, Group)
     if status == "unanswered" and mine:
         method = "on_outgoing_call_rejected"
-    # This user calls, from another device; or a member of the group answers another member's call.
+    # Either this user calls from another device, or a group member answers another member's call.
     if mine and status == "initiated" or in_group and not mine and status in _ANSWERS and initiator is not None:
         return _unclaimed("message", body)
     return Delivery("call", method, (call,), _STORED)
 
 
 def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
-    """Read a message that is an edit or a deletion of itself, by its marks. Null, zero and empty are not marks."""
+    """Read a message whose fields mark it as edited or deleted. Null, zero and empty values are not marks."""
     if moment(body, "deletedAt"):
         method = "on_message_deleted"
     elif moment(body, "editedAt") and not fetched:
@@ -269,10 +269,10 @@ def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
     return Delivery("message", method, (message_from_dict(body),), _STORED, None if fetched else id_of(body))
 
 
-#: The arguments behind the action itself.
+#: The arguments after the action.
 _Args = Callable[[Action, Entity], Tuple[Any, ...]]
 
-#: The service echoes frames by the resource of the sender. These it sends for other reasons.
+#: The service echoes frames that bear the sender's resource. These it sends for other reasons.
 _NEVER_ECHOES = frozenset({"on_moderation_status_changed", "streamed_message", "notification_feed_item"})
 
 _PRESENCE = {
@@ -310,13 +310,13 @@ _MESSAGES: Dict[Type[BaseMessage], str] = {
     AIToolArgumentMessage: "on_ai_tool_arguments_received",
 }
 
-#: The last word of an action about a pin or a save -> what has happened.
+#: The last word of an action about a pin or a save -> the event.
 _PINS = {
     **{"pin": "pinned", "pinned": "pinned", "unpin": "unpinned", "unpinned": "unpinned"},
     **{"save": "saved", "saved": "saved", "unsave": "unsaved", "unsaved": "unsaved"},
 }
 
-#: These types do not say what has happened.
+#: These types do not name the event.
 _BARE_PINS = frozenset({"message_pin", "message_save", "conversation_pin"})
 
 _CALLS = {
@@ -329,7 +329,7 @@ _CALLS = {
     "ended": "on_call_ended_message_received",
 }
 
-#: What in a group only the user hears who has called.
+#: In a group, only the caller gets these.
 _ANSWERS = frozenset({"ongoing", "rejected", "busy"})
 
 _ACTIONS: Dict[str, Tuple[str, _Args]] = {

@@ -1,4 +1,4 @@
-"""Where the service is: addresses from the app, its region, overrides, and the settings that login brings."""
+"""The service's addresses, from the app, its region, overrides, and the settings that the service sends at login."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ MODE_LIMITED = "LIMITED_TRANSIENT"
 #: Characters of a host's name, as DNS has it.
 LONGEST_HOST = 253
 
-#: The regions that the vendor names. A dedicated region has a name of its own.
+#: The regions that the vendor names. Dedicated regions have other names.
 KNOWN_REGIONS = ("us", "eu", "in")
 
 #: The service's domains. The hosts of every app are below one of these, on port 443.
 HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
 
-#: The version of the API if nothing else is known.
+#: The default version of the API.
 DEFAULT_API_VERSION = "v3.0"
 
 #: Maximum length of the API's version, in characters.
@@ -52,7 +52,7 @@ def http_endpoints(
 
 
 def is_in_clear(base: str) -> bool:
-    """Tell whether what goes to a base can be read on the way: it has no TLS, and leaves this machine."""
+    """Return True if requests to a base can be read on the network: it has no TLS and is on another machine."""
     parts = urlsplit(base)
     host = (parts.hostname or "").rstrip(".")
     loopback = host in ("localhost", "::1") or host.endswith(".localhost")
@@ -63,7 +63,7 @@ def is_in_clear(base: str) -> bool:
 class SettingsEndpoints(NamedTuple):
     """The HTTP bases after login.
 
-    :ivar refused: hosts of the settings that were not taken: each as ``"CLIENT_API_HOST 'evil.example'"``.
+    :ivar refused: hosts in the settings that are not used, each as ``"CLIENT_API_HOST 'evil.example'"``.
     """
 
     endpoints: HttpEndpoints
@@ -77,12 +77,12 @@ def app_hosts(app_id: str, region: str) -> Tuple[str, str, str]:
 
 
 def is_of_unknown_region(url: str, region: Optional[str]) -> bool:
-    """Tell whether a URL's host was made from a region that the vendor does not name."""
+    """Return True if a URL's host contains a region that the vendor does not name."""
     return region is not None and region not in KNOWN_REGIONS and f"-{region}.{HOST_FAMILIES[0]}/" in url
 
 
 def is_allowed_host(host: str, allowed_hosts: Collection[str] = ()) -> bool:
-    """Tell whether a host is the service's own, by its domain, or one of those that the user allows.
+    """Return True if a host is in one of the service's domains, or the user allows it.
 
     :param host: a name, without a port.
     :param allowed_hosts: exact names, in any case.
@@ -98,8 +98,8 @@ def endpoints_from_settings(
 ) -> SettingsEndpoints:
     """Return the bases that the server's settings name: ``ADMIN_API_HOST``, ``CLIENT_API_HOST``, ``CHAT_API_VERSION``.
 
-    A base stays as it is if the settings name no host for it. A host that is not allowed is refused, since the auth
-    token would go to it; so is one without TLS, or with another port than 443.
+    If the settings name no host for a base, the base does not change. A host that is not allowed is refused, since it
+    would get the auth token. A host without TLS, or with a port other than 443, is refused too.
 
     :param current: the bases that the login used.
     :param allowed_hosts: see :func:`is_allowed_host`.
@@ -130,7 +130,7 @@ def _api_host(value: str) -> Optional[str]:
 
 
 def _is_name(value: str, longest: int) -> bool:
-    """Tell whether a text is letters and digits, with dots, hyphens and underscores between them."""
+    """Return True if a text has only letters and digits, with dots, hyphens and underscores between them."""
     plain = value.replace(".", "").replace("-", "").replace("_", "")
     return len(value) <= longest and plain.isascii() and plain.isalnum() and value[0] != "."
 
@@ -148,11 +148,11 @@ def websocket_url(
 ) -> str:
     """Return the WebSocket's address from the server's settings.
 
-    The first host set of ``CHAT_HOST_OVERRIDE``, ``CHAT_HOST_APP_SPECIFIC``, ``CHAT_HOST`` (observed); without any, the
-    live service's usual name (public log). A host that brings its own scheme or port keeps them (not confirmed).
+    It is the first one set of ``CHAT_HOST_OVERRIDE``, ``CHAT_HOST_APP_SPECIFIC`` and ``CHAT_HOST`` (observed), else
+    the live service's usual name (public log). A scheme or port in the setting is used as it is (not confirmed).
 
-    :param insecure_allowed: if False, the address must be one with TLS.
-    :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings hold no usable address; ``ERR_INSECURE_SOCKET``.
+    :param insecure_allowed: if False, the address must have TLS.
+    :raises CometChatException: ``ERR_BAD_RESPONSE``: the settings have no usable address; ``ERR_INSECURE_SOCKET``.
     """
     host = _first_text(settings, "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC", "CHAT_HOST")
     if host is None:
@@ -184,19 +184,19 @@ def websocket_url(
         raise exception_for(
             ERR_INSECURE_SOCKET,
             f"The service's settings ask for a WebSocket without TLS, to {name}:{port}, while its API has TLS."
-            " If that is meant so: AppSettings(allow_insecure_socket=True).",
+            " To allow it, set AppSettings(allow_insecure_socket=True).",
         )
     return f"{'wss' if secure else 'ws'}://{name}:{port}{parts.path or '/'}"
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:
-    """Return the ``MODE`` of the settings; DEFAULT if they have none."""
+    """Return the ``MODE`` in the settings, or DEFAULT if it is missing."""
     mode = settings.get("MODE")
     return mode.upper() if isinstance(mode, str) and mode else MODE_DEFAULT
 
 
 def jwt_expiry(jwt: Optional[str]) -> Optional[float]:
-    """Return the end of a jwt in Unix seconds, by its ``exp`` claim; None if it can't be read. Checks no signature."""
+    """Return the expiry of a jwt (``exp``) in Unix seconds; None if unreadable. Does not check the signature."""
     parts = (jwt or "").split(".")
     if len(parts) != 3:
         return None
@@ -234,7 +234,7 @@ def _is_off(value: object) -> bool:
 
 
 def _bracketed(host: str) -> str:
-    """Put brackets around an IPv6 address that lacks them: its colons do not begin a port."""
+    """Put brackets around an IPv6 address that lacks them, since its colons would look like a port."""
     return f"[{host}]" if host.count(":") > 1 and not host.startswith("[") and "/" not in host else host
 
 
@@ -243,11 +243,11 @@ def _port(settings: Mapping[str, Any], key: str, default: int) -> int:
     if value is None or value == "":
         return default
     if isinstance(value, (str, int)) and not isinstance(value, bool):
-        # Without leading zeros six digits tell enough; int() would refuse thousands of them.
+        # Six digits after the leading zeros are enough to judge; int() would refuse thousands of digits.
         digits = str(value).lstrip("0") if isinstance(value, str) else f"{value:d}"[:6]
         if digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536:
             return int(digits[:6])
-    # Of anything else only the type: its text may be as long and as deep as the server likes.
+    # For other values show only the type: the server may send long and deeply nested values.
     shown = repr(str(value)[:40]) if isinstance(value, (str, int)) else f"of type {type(value).__name__}"
     raise exception_for(ERR_BAD_RESPONSE, f"The server's settings hold no usable port: {key} is {shown}.")
 

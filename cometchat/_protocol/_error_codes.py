@@ -1,4 +1,4 @@
-"""What an error means for those who may try again: one table, code -> kind.
+"""One table that says, for each error code, whether and how to retry.
 
 The code counts before the HTTP status: the service answers 403 for an expired plan, and 400 for a database timeout.
 Only a code that the table does not know is judged by the status.
@@ -13,19 +13,19 @@ from ..exceptions import CometChatException
 
 
 class ErrorKind(enum.Enum):
-    """What to do about an error."""
+    """The kinds of errors, by what to do about them."""
 
     #: The service, its database or the network has trouble: try again.
     TEMPORARY = "temporary"
-    #: Too many requests: try again after the wait that the service asks for.
+    #: Too many requests: try again after the time that the service asks for.
     RATE_LIMIT = "rate_limit"
-    #: The app or its plan: nothing succeeds until an operator acts. Try again at the longest wait.
+    #: A problem of the app or its plan: all requests fail until an operator acts. Try again with the longest wait.
     OPERATOR = "operator"
     #: A credential was refused: a new one may be accepted.
     CREDENTIAL = "credential"
-    #: This one message, user, group or call. Others may succeed, this one won't.
+    #: A problem of one message, user, group or call. Requests about others may succeed.
     MESSAGE = "message"
-    #: The request is wrong, and stays so.
+    #: The request is wrong: a retry fails too.
     INVALID_REQUEST = "invalid_request"
 
 
@@ -46,7 +46,7 @@ def error_kind(code: str, http_status: Optional[int]) -> ErrorKind:
 
 
 def code_kind(code: str) -> Optional[ErrorKind]:
-    """Judge a code by the table, or by how it begins. Returns None if it is unknown."""
+    """Judge a code by the table or by its prefix. Returns None if it is unknown."""
     known = ERROR_KINDS.get(code)
     if known is not None:
         return known
@@ -64,7 +64,7 @@ def _by_status(code: str, status: int) -> ErrorKind:
         return known
     if not 400 <= status < 500:
         return ErrorKind.TEMPORARY
-    # Without a code of the service's own, another may have answered in its place: a proxy, or a wrong host.
+    # An answer without a code may come from a proxy or a wrong host instead of the service.
     has_own_code = bool(code) and code != "ERR_BAD_RESPONSE" and not code.startswith("HTTP_")
     return ErrorKind.INVALID_REQUEST if has_own_code else ErrorKind.TEMPORARY
 
@@ -74,7 +74,7 @@ _STATUSES: Dict[int, ErrorKind] = {
     400: ErrorKind.INVALID_REQUEST,
     401: ErrorKind.CREDENTIAL,
     402: ErrorKind.OPERATOR,
-    407: ErrorKind.OPERATOR,  # the proxy wants a password
+    407: ErrorKind.OPERATOR,  # the proxy requires a password
     408: ErrorKind.TEMPORARY,
     413: ErrorKind.INVALID_REQUEST,
     414: ErrorKind.INVALID_REQUEST,
@@ -151,7 +151,7 @@ ERROR_KINDS: Dict[str, ErrorKind] = {
     for code in codes.split()
 }
 
-#: How the codes of a family begin that are not in the table.
+#: Prefixes of families of codes, for codes that are not in the table.
 _PREFIXES: Dict[str, ErrorKind] = {
     "AUTH_ERR": ErrorKind.CREDENTIAL,
     "ERR_AUTH_TOKEN": ErrorKind.CREDENTIAL,

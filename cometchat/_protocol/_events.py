@@ -1,4 +1,4 @@
-"""What a server frame says, once decoded. Plain values: no callbacks, no models, no I/O."""
+"""Decoded server frames as plain values: no callbacks, no models, no I/O."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ._error_codes import ErrorKind, error_kind
 
 
 class EventKind(enum.Enum):
-    """What may happen to an event on its way to the listeners."""
+    """Whether an event on its way to the listeners may be dropped, or fetched again."""
 
     #: The service stores this event. If the queue has no room for it, the client fetches it later.
     STORED = "stored"
-    #: The service does not keep it. If too many wait, the oldest are dropped and counted.
+    #: The service does not store this event. If too many wait, the oldest are dropped and counted.
     EPHEMERAL = "ephemeral"
 
 
@@ -24,7 +24,7 @@ PIN_TYPES = (
     *("conversation_pin", "conversation_pinned", "conversation_unpinned"),
 )
 
-#: Frame type -> what kind of event it is. A type that is not here is ephemeral, and has no callback of its own.
+#: Frame type -> kind of event. All other types are ephemeral, and have no callback of their own.
 #: (wire-protocol, 3.3 and 3.5. STATE events do not come from frames.)
 EVENT_KINDS: Dict[str, EventKind] = {
     "message": EventKind.STORED,  # with edits, deletions, group actions and calls
@@ -55,16 +55,16 @@ class AuthAnswer(NamedTuple):
 
     @property
     def accepted(self) -> bool:
-        """Accepted: code 200, as text or number; or, without any code, the status OK. (Only ``"200"`` is confirmed.)"""
+        """Whether the server accepted: code 200 (text or number), or status OK. (``"200"`` is confirmed.)"""
         if self.code is None:
             return self.status is not None and self.status.upper() == "OK"
         return self.code == "200"
 
     @property
     def kind(self) -> ErrorKind:
-        """What a refusal means: 5xx, 408 and 429 are the server's trouble; others go by the code. (Not confirmed.)
+        """The kind of a refusal: 5xx, 408 and 429 are server trouble; others are judged by code. (Not confirmed.)
 
-        A code that is absent or unknown means that the server refuses the credential.
+        A missing or unknown code means that the server refuses the credential.
         """
         code = self.code or ""
         if code in ("408", "429") or (len(code) == 3 and code.isdigit() and code[0] == "5"):
@@ -77,9 +77,9 @@ class Pong(NamedTuple):
 
 
 class ServerEvent(NamedTuple):
-    """Something for the listeners: the envelope of wire-protocol 3.3, its ``body`` as it arrived.
+    """An event for the listeners: the envelope of wire-protocol 3.3, with its ``body`` as it arrived.
 
-    :ivar action: the envelope's own ``action``, which only frames about pins and saves have.
+    :ivar action: the envelope's ``action``. Only frames about pins and saves have one.
     """
 
     type: str
@@ -93,7 +93,7 @@ class ServerEvent(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A frame that is not of the protocol. Counted, never fatal."""
+    """A frame that does not follow the protocol. It is counted, and is never fatal."""
 
     reason: str
 

@@ -1,4 +1,4 @@
-"""JSON frames: this SDK's to text, the server's to events. Shapes as recorded from the vendor's client 4.2.0."""
+"""Encodes this SDK's JSON frames and decodes the server's. Shapes as recorded from the vendor's client 4.2.0."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SENT_TYPES = frozenset({"typing_indicator", "transient_message", "receipts"})
 
 
 class Identity(NamedTuple):
-    """Who speaks on a socket.
+    """The identity of a client on its socket.
 
     :ivar resource: names this connection on the wire (``PYTHON-0_1_0-{uuid4}-{epoch_ms}``).
     :ivar device_id: names the stored session (``{app_id}_{uuid4}_{epoch_ms}``).
@@ -36,20 +36,20 @@ class Identity(NamedTuple):
 
 
 def user_agent(sdk_version: str) -> str:
-    """How this SDK names itself."""
+    """Return the name and version of this SDK, for the service."""
     return f"cometchat-python/{sdk_version}"
 
 
 def app_info(sdk_version: str) -> Dict[str, Any]:
-    """The ``appInfo`` of the login's HTTP bodies."""
+    """Return the ``appInfo`` for the login's HTTP bodies."""
     return {"version": sdk_version, "apiVersion": API_VERSION, "userAgent": user_agent(sdk_version)}
 
 
 def encode_auth(identity: Identity, jwt: str, subscription_type: str, roles: Sequence[str], now_ms: int) -> str:
-    """The first frame on a socket (wire-protocol, 3.1).
+    """Encode ``auth``, the first frame on a socket (wire-protocol, 3.1).
 
-    :param jwt: the ``jwt`` of ``PUT /me``. Not the auth token: the live service never answers that.
-    :param subscription_type: one of AppSettings; ``"NONE"`` leaves the key out.
+    :param jwt: the ``jwt`` from ``PUT /me``. Not the auth token: the live service does not answer it.
+    :param subscription_type: as in AppSettings; ``"NONE"`` leaves the key out.
     :param now_ms: Unix time in milliseconds.
     """
     body: Dict[str, Any] = {"auth": jwt, "deviceId": identity.resource}
@@ -76,7 +76,7 @@ def encode_typing(
     started: bool,
     metadata: Optional[Dict[str, Any]] = None,
 ) -> str:
-    """A typing indicator to a user or group (wire-protocol, 3.4)."""
+    """Encode a typing indicator to a user or group (wire-protocol, 3.4)."""
     body = {"action": "started" if started else "ended", "user": user, "metadata": metadata or {}}
     return _dump(_envelope(identity, receiver, receiver_type, "typing_indicator", body))
 
@@ -84,7 +84,7 @@ def encode_typing(
 def encode_transient_message(
     identity: Identity, receiver: str, receiver_type: str, user: Dict[str, Any], data: Dict[str, Any]
 ) -> str:
-    """A message that is not stored (wire-protocol, 3.4)."""
+    """Encode a transient message (wire-protocol, 3.4)."""
     return _dump(_envelope(identity, receiver, receiver_type, "transient_message", {"user": user, "data": data}))
 
 
@@ -98,7 +98,7 @@ def encode_receipt(
     message_id: str,
     message_sender: str,
 ) -> str:
-    """A receipt, ``"delivered"`` or ``"read"``, for a message of ``message_sender`` (wire-protocol, 3.4)."""
+    """Encode a receipt, ``"delivered"`` or ``"read"``, for a message of ``message_sender`` (wire-protocol, 3.4)."""
     frame = _envelope(
         identity, receiver, receiver_type, "receipts", {"action": action, "messageId": message_id, "user": user}
     )
@@ -107,7 +107,7 @@ def encode_receipt(
 
 
 def readdress(data: str, identity: Identity) -> Optional[str]:
-    """Rewrite a frame of another connection of the same user as this one's. Returns None if it must not be sent."""
+    """Convert a frame of the user's other connection to this one's. Returns None if it must not be sent."""
     try:
         frame = json.loads(data)
     except (ValueError, RecursionError):
@@ -121,9 +121,9 @@ def readdress(data: str, identity: Identity) -> Optional[str]:
 
 
 def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
-    """Read one frame of the server. Never raises: what it can't use comes back as :class:`Ignored` with the reason.
+    """Read one frame of the server. Never raises: for an unusable frame it returns :class:`Ignored` with the reason.
 
-    :param loads: reads JSON; raises ValueError or RecursionError where it can't.
+    :param loads: decodes JSON, or raises ValueError or RecursionError.
     """
     try:
         frame = loads(data)
@@ -134,7 +134,7 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
     get = frame.get
     kind, body, action = get("type"), get("body"), get("action")
     if action is not None and isinstance(action, str) and action.lower() == "pong":
-        return _PONG  # whatever the type is
+        return _PONG  # the type does not matter
     if type(kind) is not str or type(body) is not dict or kind in _NO_EVENTS:
         return _other(kind, body)
     sender, receiver, receiver_type, device_id, message_sender = (
@@ -165,7 +165,7 @@ def _other(kind: object, body: object) -> Event:
         return Ignored("neither a type nor a pong")
     if not isinstance(kind, str):
         return Ignored("its type is not text")
-    if kind == "auth":  # without a body, it is an answer all the same, and not an acceptance
+    if kind == "auth":  # an answer without a body is not an acceptance
         answer = body if isinstance(body, dict) else {}
         code = text(answer, "code")
         return AuthAnswer(None if code is None else code[:80], text(answer, "status"), text(answer, "message"))
@@ -188,6 +188,6 @@ def _dump(frame: Dict[str, Any]) -> str:
     dumped = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
     try:
         dumped.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair: as it is, it is not UTF-8, and the server closes (1007)
+    except UnicodeEncodeError:  # a lone surrogate is not valid UTF-8: the server would close the connection (1007)
         return json.dumps(frame, separators=(",", ":"))
     return dumped

@@ -1,7 +1,7 @@
-"""The heartbeat: when to send a ping, and when a missing pong means that the connection is gone.
+"""The heartbeat: decides when to send a ping, and when a missing pong means that the connection is lost.
 
-Recorded from the vendor's client 4.2.0: it sends ``{"action": "ping", "ack": "true"}`` 15 s after the last one, and
-takes the connection for dead if no ``{"action": "pong"}`` arrives within 3 s.
+Recorded from the vendor's client 4.2.0: it sends ``{"action": "ping", "ack": "true"}`` 15 s after the last ping, and
+considers the connection dead if no ``{"action": "pong"}`` arrives within 3 s.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Heartbeat:
         self._timeout = timeout
         self._next_ping = now + interval
         self._expires: Optional[float] = None
-        # A pong carries no number: the oldest ping is the one that it answers.
+        # A pong has no number, so it answers the oldest ping.
         self._unanswered: Deque[float] = deque()
 
     def sent(self, now: float) -> None:
@@ -33,7 +33,7 @@ class Heartbeat:
             self._expires = now + self._timeout
 
     def sent_by_user(self, now: float) -> None:
-        """Note that a ping of ``Client.ping()`` was sent. If it stays unanswered, the connection may still be well."""
+        """Note that a ping of ``Client.ping()`` was sent. Without an answer to it the connection may still be alive."""
         self._unanswered.append(now)
 
     def forget(self, sent_at: float) -> None:
@@ -42,19 +42,19 @@ class Heartbeat:
             self._unanswered.remove(sent_at)
 
     def pong(self) -> Optional[float]:
-        """Note a pong. Returns when the ping was sent that it answers; None if no ping waits for an answer."""
+        """Note a pong. Returns the time at which its ping was sent; None if no ping waits for an answer."""
         self._expires = None
         return self._unanswered.popleft() if self._unanswered else None
 
     def due(self, now: float) -> bool:
-        """Tell whether to send a ping. Not while one is unanswered: that one decides first."""
+        """Return True if it is time to send a ping. False while a ping is unanswered."""
         return self._expires is None and now >= self._next_ping
 
     def expired(self, now: float) -> bool:
-        """Tell whether the pong is overdue."""
+        """Return True if the pong is overdue."""
         return self._expires is not None and now >= self._expires
 
     @property
     def deadline(self) -> float:
-        """Return when to look again, in the seconds of ``now``."""
+        """Return when to check again, on the clock of ``now``."""
         return self._next_ping if self._expires is None else self._expires

@@ -1,8 +1,8 @@
-"""The login as a table: what each call gets in each state, and what follows when it ends.
+"""The login as a table: for each state and call, whether the call runs, waits or is refused, and the next state.
 
-There are calls that take time (login and logout make HTTP calls), and calls that arrive during them. What a call
-promised is true when it returns, whichever calls other threads make. So a call that arrives during another one runs,
-waits for its end, or is refused, as :data:`ON_CALL` says.
+Some calls take time (login and logout make HTTP calls), and other calls may arrive during them. The promise of a call
+must be true when it returns, no matter which calls other threads make. So a call that arrives during another one
+runs, waits for its end, or is refused, as :data:`ON_CALL` says.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from typing import Dict, Tuple
 
 
 class LoginState(enum.Enum):
-    """Whether a user is logged in, and what is under way."""
+    """Whether a user is logged in, and which call is in progress."""
 
     LOGGED_OUT = "logged out"
     LOGGING_IN = "logging in"
     LOGGED_IN = "logged in"
-    SWITCHING = "logging in again"  # a user is logged in, and another login is under way
+    SWITCHING = "logging in again"  # a user is logged in, and another login is in progress
     LOGGING_OUT = "logging out"
     CLOSED = "closed"
 
@@ -31,16 +31,16 @@ class Call(enum.Enum):
 
 
 class Outcome(enum.Enum):
-    """What a call gets."""
+    """The result for a call that arrives."""
 
     RUN = "run"
-    WAIT = "wait for the end of the call that is under way, then look again"
+    WAIT = "wait for the end of the call in progress, then check again"
     REFUSE_BUSY = "LOGIN_IN_PROGRESS"
     REFUSE_LOGGED_OUT = "USER_NOT_LOGGED_IN"
     REFUSE_CLOSED = "ERR_CLIENT_CLOSED"
 
 
-#: (state, call) -> what the call gets. ``disconnect()`` and ``close()`` run in every state and wait for none.
+#: (state, call) -> result for the call. ``disconnect()`` and ``close()`` run in every state, without waiting.
 ON_CALL: Dict[Tuple[LoginState, Call], Outcome] = {
     (LoginState.LOGGED_OUT, Call.LOGIN): Outcome.RUN,
     (LoginState.LOGGED_OUT, Call.LOGOUT): Outcome.REFUSE_LOGGED_OUT,
@@ -69,7 +69,7 @@ DURING: Dict[Tuple[LoginState, Call], LoginState] = {
     (LoginState.LOGGED_IN, Call.LOGOUT): LoginState.LOGGING_OUT,
 }
 
-#: (state, it succeeded) -> the state after it. ``close()`` may have come first: CLOSED stays.
+#: (state, success) -> the next state. If ``close()`` came first, the state stays CLOSED.
 AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
     (LoginState.LOGGING_IN, True): LoginState.LOGGED_IN,
     (LoginState.LOGGING_IN, False): LoginState.LOGGED_OUT,
@@ -81,12 +81,12 @@ AFTER: Dict[Tuple[LoginState, bool], LoginState] = {
     (LoginState.CLOSED, False): LoginState.CLOSED,
 }
 
-#: State -> the state after the service has refused the login's auth token as unknown. A login or logout that is under
-#: way keeps its state: it makes a call with the same token, and handles the refusal.
+#: State -> the next state when the service refuses the login's auth token as unknown. A login or logout in progress
+#: keeps its state: it uses the same token, and handles the refusal.
 ON_DEAD_TOKEN: Dict[LoginState, LoginState] = {
     **{state: state for state in LoginState},
     LoginState.LOGGED_IN: LoginState.LOGGED_OUT,
 }
 
-#: The states in which a call is under way.
+#: The states in which a call is in progress.
 BUSY = frozenset({LoginState.LOGGING_IN, LoginState.SWITCHING, LoginState.LOGGING_OUT})

@@ -1,7 +1,7 @@
-"""The connection's state: walks the tables of :mod:`._states`, and says what follows from each step.
+"""The state machine of the connection: walks the tables of :mod:`._states`, and returns the actions of each step.
 
-It decides; it does nothing. The shell (``_runtime.connection``) calls :meth:`ConnectionMachine.handle` under its lock,
-queues the notifications, and carries out the rest.
+It only decides. The shell (``_runtime.connection``) calls :meth:`ConnectionMachine.handle` under its lock, queues the
+notifications, and carries out the other actions.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import List, Optional, Tuple
 from ..exceptions import CometChatException
 from ._states import CALLBACKS, STATUS, TRANSITIONS, UP, WITH_ERROR, CometChatWSState, Phase, Signal
 
-#: Seconds (monotonic) that a connection has to live for the count of attempts to start again.
+#: Minimum life of a connection, in seconds, after which the count of attempts starts again.
 STABLE_AFTER = 10.0
 
 
 class IllegalSignal(Exception):
-    """A signal that the phase has no row for: a mistake of this SDK. The machine is left as it was."""
+    """The table has no row for this phase and signal: a bug of this SDK. The machine does not change."""
 
 
 @dataclass(frozen=True)
 class Notify:
-    """A call that the listeners are owed: ``method`` of ConnectionListener, with the error where it takes one."""
+    """A call to make to the listeners: a ``method`` of ConnectionListener, and its error if it takes one."""
 
     method: str
     error: Optional[CometChatException] = None
@@ -30,11 +30,11 @@ class Notify:
 
 @dataclass(frozen=True)
 class Step:
-    """What one signal did.
+    """The result of one signal.
 
     :ivar notifications: the listeners' calls, in order.
-    :ivar restart_count: the connection had lived long enough: the count of attempts starts again.
-    :ivar lived: seconds for which the connection that was lost had been up; 0 with any other signal.
+    :ivar restart_count: whether the count of attempts starts again, because the connection lived long enough.
+    :ivar lived: seconds for which the lost connection had been up; 0 for any other signal.
     """
 
     old: Phase
@@ -47,8 +47,8 @@ class Step:
 class ConnectionMachine:
     """One client's connection. Not thread-safe: its owner holds a lock.
 
-    :ivar phase: where it is.
-    :ivar renewed: the jwt has been renewed since the last accepted authentication, so that a second refusal is final.
+    :ivar phase: the current phase.
+    :ivar renewed: whether the jwt was renewed since the last accepted authentication. Then a second refusal is final.
     """
 
     def __init__(self) -> None:
@@ -58,20 +58,20 @@ class ConnectionMachine:
 
     @property
     def status(self) -> CometChatWSState:
-        """What the user sees of the phase."""
+        """The public status of the phase."""
         return STATUS[self.phase]
 
     @property
     def refusal(self) -> Signal:
-        """The signal for a refused jwt: STALE the first time, REFUSED for one that has just been renewed."""
+        """The signal for a refused jwt: STALE the first time, REFUSED for a jwt that was just renewed."""
         return Signal.REFUSED if self.renewed else Signal.STALE
 
     def handle(self, signal: Signal, now: float, error: Optional[CometChatException] = None) -> Step:
         """Take one signal.
 
         :param now: monotonic seconds.
-        :param error: goes with the signals of WITH_ERROR, and with no other.
-        :raises IllegalSignal: the phase has no row for it, or the error is missing or out of place.
+        :param error: required for the signals in WITH_ERROR; None for all others.
+        :raises IllegalSignal: the table has no row for it, or the error is missing or unexpected.
         """
         old = self.phase
         new = TRANSITIONS.get((old, signal))

@@ -1,8 +1,8 @@
-"""The state machine as tables, and nothing else: 9 phases inside, 4 statuses outside.
+"""The state machine as tables: 9 internal phases, 4 public statuses.
 
-The rule of this module: what the connection may do next is said here, once. :mod:`._machine` walks these tables, the
-docs' diagram is drawn from them, and the tests enumerate them: every phase with every signal is either a row here or an
-error that changes nothing.
+Only this module says what the connection may do next. :mod:`._machine` walks these tables, the docs' diagram is drawn
+from them, and the tests enumerate them: each pair of a phase and a signal is either a row here or an error that
+changes nothing.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from typing import Dict, FrozenSet, Tuple
 class CometChatWSState(str, enum.Enum):
     """The status of the connection, as the vendor names it. Each member equals its string."""
 
-    #: The server has accepted the authentication, and answers.
+    #: The server has accepted the authentication.
     CONNECTED = "connected"
-    #: An attempt runs, or the wait for the next one.
+    #: The client makes an attempt, or waits for the next one.
     CONNECTING = "connecting"
-    #: The client has no connection, and makes no attempt.
+    #: The client has no connection and makes no attempt.
     DISCONNECTED = "disconnected"
-    #: Connected, but the service has switched transient features (typing, receipts, presence) partly or wholly off.
+    #: Connected, but the service limits transient features (typing, receipts, presence) or has switched them off.
     FEATURE_THROTTLED = "featureThrottled"
 
     def __str__(self) -> str:
@@ -32,38 +32,38 @@ class CometChatWSState(str, enum.Enum):
 
 
 class Phase(enum.Enum):
-    """Where a connection is, seen from inside."""
+    """The internal phase of a connection."""
 
-    IDLE = "idle"  # not wanted, or given up
+    IDLE = "idle"  # not wanted, or abandoned
     OPENING = "opening"  # TCP, TLS, upgrade; before them the jwt, if it is missing
-    AUTHENTICATING = "authenticating"  # `auth` is sent, its answer not here yet
-    RENEWING = "renewing"  # the jwt was refused: PUT /me for another
+    AUTHENTICATING = "authenticating"  # `auth` was sent, and not yet answered
+    RENEWING = "renewing"  # the jwt was refused: PUT /me for a new one
     ONLINE = "online"
     THROTTLED = "throttled"
-    LOST = "lost"  # just lost, still wanted: here so that a loss reads `disconnected`, then `connecting`
+    LOST = "lost"  # just lost, still wanted: makes a loss show as `disconnected`, then `connecting`
     BACKOFF = "backoff"  # waits for the next attempt
-    CLOSED = "closed"  # for ever
+    CLOSED = "closed"  # final
 
 
 class Signal(enum.Enum):
-    """What can happen to a connection."""
+    """The signals: inputs of the state machine."""
 
     CONNECT = "connect"  # the user, or auto mode, wants it
     OPENED = "opened"  # the upgrade succeeded
     ACCEPTED = "accepted"  # the server accepted `auth`
     STALE = "stale"  # the server refused the jwt, which has not been renewed yet
-    RENEWED = "renewed"  # a new jwt is here
+    RENEWED = "renewed"  # a new jwt has arrived
     FAILED = "failed"  # the attempt failed; the next may succeed
-    REFUSED = "refused"  # a credential was refused: another attempt cannot help
+    REFUSED = "refused"  # a credential was refused: another attempt fails too
     THROTTLED = "throttled"  # MODE became other than DEFAULT
     RESTORED = "restored"  # MODE became DEFAULT again
     LOST = "lost"  # a connection that was up broke
-    RETRY = "retry"  # tenacity says: once more, after a wait
+    RETRY = "retry"  # tenacity decides to retry after a wait
     RETRY_DUE = "retry_due"  # the wait is over
-    GAVE_UP = "gave_up"  # tenacity says: stop
-    LOGGED_OUT = "logged_out"  # the login has ended by itself: no attempt may follow
+    GAVE_UP = "gave_up"  # tenacity decides to stop
+    LOGGED_OUT = "logged_out"  # the service ended the login: no attempt may follow
     DISCONNECT = "disconnect"  # the user wants no connection
-    CLOSE = "close"  # the client ends
+    CLOSE = "close"  # the client is closed
 
 
 _ROWS: Dict[Phase, Dict[Signal, Phase]] = {
@@ -104,10 +104,10 @@ def _complete(rows: Dict[Phase, Dict[Signal, Phase]]) -> Dict[Tuple[Phase, Signa
     return table
 
 
-#: (phase, signal) -> the phase that follows. A pair that is not here is an error of this SDK.
+#: (phase, signal) -> the next phase. Any other pair is a bug of this SDK.
 TRANSITIONS: Dict[Tuple[Phase, Signal], Phase] = _complete(_ROWS)
 
-#: What the user sees of each phase.
+#: Phase -> public status.
 STATUS: Dict[Phase, CometChatWSState] = {
     Phase.IDLE: CometChatWSState.DISCONNECTED,
     Phase.OPENING: CometChatWSState.CONNECTING,
@@ -120,7 +120,7 @@ STATUS: Dict[Phase, CometChatWSState] = {
     Phase.CLOSED: CometChatWSState.DISCONNECTED,
 }
 
-#: (old status, new status) -> the ConnectionListener's method. Nothing else may call one of these: that is promise 1.
+#: (old status, new status) -> the method of ConnectionListener. No other event may call these methods (promise 1).
 CALLBACKS: Dict[Tuple[CometChatWSState, CometChatWSState], str] = {
     (CometChatWSState.DISCONNECTED, CometChatWSState.CONNECTING): "on_connecting",
     (CometChatWSState.CONNECTING, CometChatWSState.CONNECTED): "on_connected",
@@ -131,7 +131,7 @@ CALLBACKS: Dict[Tuple[CometChatWSState, CometChatWSState], str] = {
     (CometChatWSState.FEATURE_THROTTLED, CometChatWSState.DISCONNECTED): "on_disconnected",
 }
 
-#: The signals that carry the error which on_connection_error reports.
+#: The signals with an error, which on_connection_error reports.
 WITH_ERROR: FrozenSet[Signal] = frozenset({Signal.FAILED, Signal.LOGGED_OUT, Signal.LOST, Signal.REFUSED})
 
 #: The phases in which a socket may be used to send.

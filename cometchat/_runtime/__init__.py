@@ -1,7 +1,7 @@
-"""The threads: the connection's and the dispatcher's, and what they share. Only here are threads started."""
+"""The connection thread, the dispatcher thread and their shared parts. Only this package starts threads."""
 
 from __future__ import annotations
 
 from typing import List
 
-__all__: List[str] = []  # its packages and modules export their own
+__all__: List[str] = []  # the packages and modules below have their own exports

@@ -1,7 +1,7 @@
-"""The login: over HTTP, kept in a store, renewed when needed. Any thread.
+"""The login: makes it over HTTP, keeps it in a store, and renews it when needed. Any thread.
 
-No lock is held during an HTTP call. One lock is held during a call of the session store, and serves only that: a store
-is promised that it gets one call at a time, and the newest login last.
+No lock is held during an HTTP call. A call of the session store holds one lock, which has only this purpose: the store
+gets one call at a time, and the newest login last.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ from ._shared_settings import SETTINGS
 
 logger = logging.getLogger("cometchat.session")
 
-#: Seconds before its end at which a jwt counts as expired: it has to reach the server before that.
+#: Seconds before its expiry at which a jwt counts as expired, so that it reaches the server in time.
 _EXPIRY_MARGIN = 5.0
 
 Refresh = Callable[[], str]
 
-#: The service answers this code if it does not know the auth token, or has voided it.
+#: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
 #: The service answers these codes if it refuses the auth token. It may accept a new one. (It answers the second code if
@@ -68,7 +68,7 @@ _REFUSED = (_LOGIN_ENDED, "ERR_AUTHTOKEN_UNAVAILABLE")
 
 
 class Credentials(NamedTuple):
-    """What it takes to open and authenticate a socket."""
+    """The data that a socket needs to open and authenticate."""
 
     url: str
     identity: Identity
@@ -79,7 +79,7 @@ class Credentials(NamedTuple):
 
 
 class Login(NamedTuple):
-    """What a login brings: the session, and the callable that returns a new auth token."""
+    """The result of a login: the session, and the callable that returns a new auth token."""
 
     session: Session
     refresh: Optional[Refresh]
@@ -90,10 +90,10 @@ class Account:
 
     :param lock: the client's lock. It guards the session.
     :param rest: the HTTP transport.
-    :param store: where the session is kept.
+    :param store: stores the session.
     :param number: of the client, for log records.
-    :param token_died: ends the login of a session whose token the service does not know any more. Returns False if that
-        is not the login.
+    :param token_died: ends the login of a session whose token the service no longer knows. Returns False if the
+        session is not the current login.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds.
     :param new_uuid: makes the identifiers of this connection and of a stored session.
@@ -120,7 +120,7 @@ class Account:
         self._clock = clock
         self._wall_clock = wall_clock
         self._new_uuid = new_uuid
-        # Where the login is. Its answer says where all other calls go.
+        # The address for the login. Its answer has the addresses for all other calls.
         self._login_endpoints = http_endpoints(app_id, settings.region, settings.admin_host, settings.client_host)
         self._refused_hosts: Tuple[str, ...] = ()
         version = __version__.replace(".", "_")
@@ -135,26 +135,26 @@ class Account:
         self._secrets = Secrets()
         #: The login, or None. Replaced as a whole; reading takes no lock.
         self.session: Optional[Session] = None
-        # The settings are those of a ``PUT /me`` that no connection has used yet.
+        # Whether the settings came with a ``PUT /me`` and no connection has used them.
         self._settings_are_new = False
-        #: The MODE of the process that holds the connection for this one; None if this one's own counts.
+        #: The MODE of the process that leads this one; None if this process's own MODE counts.
         self.shared_mode: Optional[str] = None
 
     def client_name(self) -> str:
-        """Return how log records name the client."""
+        """Return the client's name for log records."""
         session = self.session
         return f"client {self._number}" if session is None else f"client {self._number}, {session.uid}"
 
     def take_over(self, other: Account) -> None:
-        """In the child of a fork: take the login of the parent's account object."""
-        # Without the jwt, which was given to the parent's connection.
+        """In the child of a fork: take over the login from the parent's account object."""
+        # Without the jwt: the parent's connection used it.
         self.session = other.session and replace(other.session, jwt=None)
         self._refresh = other._refresh
         self._secrets.add(*other._secrets.known())
 
     @property
     def endpoints(self) -> HttpEndpoints:
-        """Where calls go: to the hosts of the service's settings after the login, unless the user overrides them."""
+        """The addresses for calls: after the login the hosts in the service's settings, unless overridden."""
         session = self.session
         return self._endpoints_of((session.settings if session else None) or {}).endpoints
 
@@ -164,48 +164,48 @@ class Account:
         return endpoints_from_settings(self._login_endpoints, kept, self._settings.allowed_hosts)
 
     def _warn_of_hosts(self, settings: Mapping[str, Any]) -> None:
-        """Warn, once, of hosts that are neither the service's nor allowed. No token goes there."""
+        """Warn once about hosts that are neither the service's nor allowed. They get no token."""
         refused = self._endpoints_of(settings).refused
         if refused and refused != self._refused_hosts:
             self._refused_hosts = refused
             self._log.warning(
-                "The service's settings name hosts that are not its own, and they are not used: %s. If they are yours:"
-                " AppSettings(allowed_hosts=[...]).",
+                "The service's settings name hosts outside its domains, so the client does not use them: %s. If"
+                " they are yours, set AppSettings(allowed_hosts=[...]).",
                 ", ".join(refused),
             )
 
     def forget_connections(self) -> None:
-        """Make new HTTP connections from now on: the WebSocket is lost, and the network may be another one."""
+        """Use new HTTP connections from now on, because the WebSocket was lost and the network may have changed."""
         self._rest.forget_connections()
 
     @property
     def rate_limit_remaining(self) -> Optional[int]:
-        """How many requests the service takes in the current minute; None if unknown."""
+        """The number of requests that the service accepts in the current minute; None if unknown."""
         return self._rest.rate_limit_remaining
 
     def take_new_settings(self) -> bool:
-        """Return True, once, if the settings came with a ``PUT /me`` that no connection has used yet."""
+        """Return True once if the settings came with a ``PUT /me`` and no connection has used them."""
         new, self._settings_are_new = self._settings_are_new, False
         return new
 
     def restore(self) -> bool:
-        """Take up the stored session, if there is one of this app. Makes no HTTP call."""
+        """Resume the stored session, if it is of this app. Makes no HTTP call."""
         try:
             with self._store_turn:
                 stored = self._store.load()
         except Exception as error:
             kind = type(error).__name__
-            self._log.warning("The session store can't be read (%s): log in again.", kind, exc_info=True)
+            self._log.warning("The session store can't be read (%s). Log in again.", kind, exc_info=True)
             return False
         if stored is None:
             return False
         self.session = Session.from_store(stored, self._app_id)
         if self.session is None:
-            self._log.warning("The session store holds no session of app %s: log in again.", self._app_id)
+            self._log.warning("The session store has no session of app %s. Log in again.", self._app_id)
         return self.session is not None
 
     def login(self, uid: str, auth_key: str) -> Login:
-        """Get an auth token for the user, then log in with it. The caller hands the result to :meth:`enter`."""
+        """Get an auth token for the user, then log in with it. The caller passes the result to :meth:`enter`."""
         self._warn_of_clear_text()
         device_id = self._new_device_id()
         data = self._call(
@@ -220,7 +220,7 @@ class Account:
         return Login(self._authorize(token, device_id), None)
 
     def login_with_auth_token(self, auth_token: str, refresh: Optional[Refresh]) -> Login:
-        """Log in with an auth token; with a new one of ``refresh``, if that is refused."""
+        """Log in with an auth token. If the service refuses it, use a new one from ``refresh``."""
         device_id = self._new_device_id()
         return Login(self._authorize_or_refresh(auth_token, device_id, refresh), refresh)
 
@@ -229,31 +229,31 @@ class Account:
             return
         self._warned_of_clear_text = True
         self._log.warning(
-            "The auth key is sent to %s without TLS: anyone on the way can read it. Give admin_host an https:// address"
-            " instead.",
+            "The auth key is sent to %s without TLS, so others on the network can read it. Set admin_host to an"
+            " https:// address.",
             self._login_endpoints.admin,
         )
 
     def enter(self, login: Login) -> None:
-        """Make this the login. The caller holds the lock, and calls :meth:`store_session` after it."""
+        """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session, self._refresh = login
         self._settings_are_new = True
 
     def void(self, session: Session) -> None:
-        """Void the token of a session. A token that the service does not know is void already."""
+        """Void the token of a session. No-op if the service does not know the token."""
         try:
             self._call("DELETE", f"{self.endpoints.client}/me", {"authToken": session.auth_token})
         except AuthenticationException as error:
-            self._log.info("The token was void before the logout (%s).", error.code)
+            self._log.info("The token was already void before the logout (%s).", error.code)
 
     def leave(self) -> None:
-        """Forget the login. The caller holds the lock, and calls :meth:`store_session` after it."""
+        """Forget the login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session = self._refresh = None
 
     def store_session(self, ended: Optional[Session] = None) -> None:
-        """Write the login to the store; without a login, clear the store. Logs an exception of the store as a warning.
+        """Write the login to the store, or clear the store without a login. Logs the store's exceptions as warnings.
 
-        :param ended: the login that has ended by itself. A newer one in the store is another process's, and stays.
+        :param ended: the login that the service ended. A newer login in the store is another process's, and is kept.
         """
         what = "written"
         try:
@@ -267,14 +267,14 @@ class Account:
                         self._store.clear()
         except Exception as error:
             self._log.warning(
-                "The session store can't be %s (%s): this login will not survive a restart as it should.",
+                "The session store can't be %s (%s), so this login may not survive a restart.",
                 what,
                 type(error).__name__,
                 exc_info=True,
             )
 
     def renew(self) -> None:
-        """``PUT /me`` again, for a new jwt and settings; with a new auth token if the old one is refused."""
+        """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is refused, use a new one."""
         session, refresh = self.require(), self._refresh
         try:
             renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
@@ -291,23 +291,23 @@ class Account:
             self.store_session()
 
     def holds(self, session: Session) -> bool:
-        """Return True if this is the login still, with the same auth token. The caller holds the lock."""
+        """Return True if this is still the login, with the same auth token. The caller holds the lock."""
         return self._is_current(session) and self.require().auth_token == session.auth_token
 
     @property
     def refreshes(self) -> bool:
-        """The user has given a callable that returns a new auth token."""
+        """Whether the user gave a callable that returns a new auth token."""
         return self._refresh is not None
 
     def logged_out(self, session: Session, error: CometChatException) -> bool:
-        """End the login of this session, as the service has done. Returns False if that is not the login."""
+        """End the login of this session, because the service ended it. Returns False if it is not the current login."""
         ended = self._token_died(session, error)
         if ended:
-            self._log.warning("The service has ended the login of %s: log in again. It said: %s", session.uid, error)
+            self._log.warning("The service ended the login of %s. Log in again. Its answer: %s", session.uid, error)
         return ended
 
     def refresh_settings(self, refreshes: bool = False) -> None:
-        """``GET /settings``: the ``MODE``, and where the WebSocket is.
+        """Get ``/settings``: the ``MODE`` and the address of the WebSocket.
 
         :param refreshes: whether to replace a refused token. The handshake does that itself.
         """
@@ -320,10 +320,10 @@ class Account:
         self._use_settings(session, settings)
 
     def share_settings(self, since: Optional[float]) -> bool:
-        """Use the settings that another client of this process has asked for.
+        """Use the settings that another client of this process fetched.
 
-        :param since: monotonic seconds; older ones do not count. None: none count.
-        :returns: whether there were some.
+        :param since: monotonic seconds. Older settings are not used. None: return False.
+        :returns: False without usable settings.
         """
         session = self.session
         if since is None or session is None:
@@ -336,11 +336,11 @@ class Account:
     def _use_settings(self, session: Session, settings: Mapping[str, Any]) -> None:
         with self.lock:
             if self.session is not None and self._is_current(session):
-                # Into the login as it is now: a renewal may have ended while the call was under way.
+                # Changes the current login, since a renewal may have ended during the call.
                 self.session = replace(self.session, settings=settings)
 
     def send_message(self, body: Mapping[str, Any]) -> Dict[str, Any]:
-        """``POST /messages``, or the thread of the message that this one replies to: the stored message."""
+        """Post to ``/messages``, or to the thread that a reply belongs to. Returns the stored message."""
         session = self.require()
         url = f"{self.endpoints.client}/messages"
         parent = body.get("parentId")
@@ -354,33 +354,33 @@ class Account:
     ) -> Any:
         """Make a call of the client API as the logged-in user.
 
-        :param path: behind the API's base, with its query.
+        :param path: after the API's base, with its query.
         """
         return self._call_as(self.require(), method, f"{self.endpoints.client}{path}", body, expect=expect)
 
     def send_receipt(self, receiver_type: str, receiver_id: str, action: str, message_id: str) -> None:
-        """``POST /users|groups/{id}/conversation/delivered|read``: as the vendor's Android client does it."""
+        """Post to ``/users|groups/{id}/conversation/delivered|read``, like the vendor's Android client."""
         session = self.require()
         kind = "groups" if receiver_type == "group" else "users"
         url = f"{self.endpoints.client}/{kind}/{quote(receiver_id, safe='')}/conversation/{action}"
         self._call_as(session, "POST", url, {"messageId": message_id})
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
-        """``GET /messages``: the messages after one, oldest first."""
+        """Get ``/messages``. Returns the messages after one, oldest first."""
         return self._messages({"affix": "append", "id": message_id, "per_page": str(limit)})
 
     def message(self, message_id: str) -> Dict[str, Any]:
-        """``GET /messages/{id}``: one message as it is now."""
+        """Get ``/messages/{id}``. Returns one message in its current form."""
         session = self.require()
         url = f"{self.endpoints.client}/messages/{quote(message_id, safe='')}"
         found: Dict[str, Any] = self._call_as(session, "GET", url)
         return found
 
     def newest_message_id(self, ago: Optional[float] = None) -> str:
-        """Return the newest message's id, or ``"0"`` if there is no message yet.
+        """Return the newest message's id, or ``"0"`` without messages.
 
-        :param ago: seconds. What the service stored since then does not count, nor what it stored up to two seconds
-            before: it tells its time in whole seconds. If it does not tell its time, every message counts.
+        :param ago: seconds. Messages that the service stored since then do not count, nor those of the two seconds
+            before, because the service's time has whole seconds. Without the service's time every message counts.
         """
         page = self._messages({"affix": "prepend", "per_page": "1" if ago is None else "100"})
         now = self._rest.service_time
@@ -392,7 +392,7 @@ class Account:
         if newest is None and page:
             first = rank(id_of(page[0]) or "")
             if first < 1:
-                raise CometChatException(ERR_BAD_RESPONSE, "The newest message of the history has no id.")
+                raise CometChatException(ERR_BAD_RESPONSE, "The newest message in the history has no id.")
             return str(first - 1)
         return newest or "0"
 
@@ -405,7 +405,7 @@ class Account:
         return sorted(messages, key=lambda message: rank(id_of(message) or ""))
 
     def credentials(self, check_expiry: bool = True) -> Optional[Credentials]:
-        """Return what the socket wants, or None if a :meth:`renew` has to come first: no jwt, or an expired one."""
+        """Return the credentials for the socket; None if :meth:`renew` must come first (no jwt, or an expired one)."""
         session = self.require()
         if session.jwt is None or session.settings is None:
             return None
@@ -424,7 +424,7 @@ class Account:
 
     @property
     def likely_websocket_url(self) -> Optional[str]:
-        """The address that the service has named; before that, the region's usual one. None if neither is usable."""
+        """The address that the service named, or else the region's usual one; None if neither is usable."""
         session = self.session
         settings = session.settings if session is not None else None
         if settings is None and self._settings.client_host is not None:
@@ -435,25 +435,25 @@ class Account:
             return None
 
     def identity(self, session: Session) -> Identity:
-        """Return who the session is, on the wire."""
+        """Return the identity of the session on the wire."""
         return Identity(self._app_id, session.uid, self.resource, session.device_id, __version__)
 
     @property
     def me(self) -> Self:
-        """Who listens on this connection."""
+        """The receiver of this connection's events."""
         session = self.session
         return Self(self.resource, session.uid if session is not None else None)
 
     @property
     def mode(self) -> str:
-        """The service's ``MODE``, by its newest settings."""
+        """The service's ``MODE`` in its newest settings."""
         if self.shared_mode is not None:
             return self.shared_mode
         session = self.session
         return mode_of((session.settings if session else None) or {})
 
     def scrub(self, text: str) -> str:
-        """Return the text without this account's secrets: a server may quote one."""
+        """Return the text without this account's secrets, which a server may quote."""
         return self._secrets.scrub(text)
 
     def scrub_error(self, error: CometChatException) -> None:
@@ -485,7 +485,7 @@ class Account:
             return self._authorize(self._fresh_token(refresh), device_id)
 
     def _is_current(self, session: Session) -> bool:
-        """Return True if this is still the login: its device id is its own. The caller holds the lock."""
+        """Return True if this is still the login, by its device id. The caller holds the lock."""
         return self.session is not None and self.session.device_id == session.device_id
 
     def require(self) -> Session:
@@ -496,7 +496,7 @@ class Account:
         session = self.session
         if session is None:
             raise exception_for(
-                USER_NOT_LOGGED_IN, "No user is logged in: call login() or login_with_auth_token() first."
+                USER_NOT_LOGGED_IN, "No user is logged in. Call login() or login_with_auth_token() first."
             )
         return session
 
@@ -513,7 +513,7 @@ class Account:
             )
         if not arguments.fits_header(token):
             raise AuthenticationException(
-                ERR_TOKEN_REFRESH, "The refresh callable has to return an auth token, in printable ASCII."
+                ERR_TOKEN_REFRESH, "The refresh callable must return an auth token in printable ASCII."
             )
         return str(plain_text(token))
 
@@ -527,7 +527,7 @@ class Account:
         expect: type = dict,
         refreshes: bool = True,
     ) -> Any:
-        """Make a call with a login's token. A refused one is replaced; one that is not known may end the login."""
+        """Make a call with a login's token. Replaces a refused token; an unknown token may end the login."""
         try:
             return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
         except AuthenticationException as error:
@@ -539,12 +539,12 @@ class Account:
         return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)
 
     def _renewed(self, session: Session) -> Session:
-        """Return the same login with another auth token: a new one, unless another thread has replaced it already."""
+        """Return the login with another auth token: from ``refresh``, unless another thread has already replaced it."""
         if self.require().auth_token == session.auth_token:
             self.renew()
         now = self.require()
         if now.device_id != session.device_id:
-            raise exception_for(USER_NOT_LOGGED_IN, "Another login took the place of this one during the call.")
+            raise exception_for(USER_NOT_LOGGED_IN, "Another login replaced this one during the call.")
         return now
 
     def _call(

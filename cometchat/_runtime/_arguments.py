@@ -1,4 +1,4 @@
-"""Checks of what users pass in: each names the argument and says what would be right."""
+"""Checks of the users' arguments. Each error names the argument and its allowed values."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ logger = SafeLog(logging.getLogger("cometchat.client"))
 #: The characters of a uid or guid, as the vendor documents them.
 _ID_CHARACTERS = frozenset(string.ascii_lowercase + string.digits + "-_")
 
-#: One warning a process is enough.
+#: One warning per process is enough.
 _warned_of_characters = False
 
 
 def text(parameter: str, value: Any, expected: str) -> str:
-    """A string that is not empty. A member of a str enum counts as its value."""
+    """Return a string that is not empty. A member of a str enum counts as its value."""
     value = plain_text(value)
     if value is None or (isinstance(value, str) and not value.strip()):
         raise missing(parameter, expected)
     if not isinstance(value, str):
         raise invalid(parameter, expected, value)
     if not is_unicode(value):
-        raise unusable(parameter, f"{expected}, in characters that UTF-8 can write")
+        raise unusable(parameter, f"{expected}, encodable as UTF-8")
     return str(value)
 
 
 def uid(value: Any) -> str:
-    """A uid, in lower case, as the service has it."""
-    return _identifier("uid", value, "give the uid of a user that exists")
+    """Return a uid in lower case, like the service."""
+    return _identifier("uid", value, "the uid of an existing user")
 
 
 def _identifier(parameter: str, value: Any, expected: str) -> str:
-    """A uid or guid. It is a part of a URL's path, where dots alone are a step to another place."""
+    """Return a uid or guid in lower case. It becomes a part of a URL's path, so "." and ".." are refused."""
     global _warned_of_characters
     name = _path_part(parameter, value, expected).lower()
     unusual = [character for character in name if character not in _ID_CHARACTERS]
     if unusual and not _warned_of_characters:
         _warned_of_characters = True
         logger.warning(
-            "%s contains %r: the service documents a-z, 0-9, - and _ in uids and guids, and may not find this one.",
+            "%s contains %r. The service documents a-z, 0-9, - and _ in uids and guids, and may not find this one.",
             parameter,
             unusual[0],
         )
@@ -62,7 +62,7 @@ def _path_part(parameter: str, value: Any, expected: str) -> str:
 
 
 def is_unicode(value: str) -> bool:
-    """Whether UTF-8 can write it: half of a surrogate pair it can't."""
+    """Return True if UTF-8 can encode the text. It can't encode a lone surrogate."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -71,32 +71,32 @@ def is_unicode(value: str) -> bool:
 
 
 def header(parameter: str, value: Any, expected: str) -> str:
-    """The same, fit for an HTTP header."""
+    """Return a string that is not empty and fits into an HTTP header."""
     value = text(parameter, value, expected)
     if not fits_header(value):
-        raise unusable(parameter, f"{expected}, in printable ASCII without spaces around it")
+        raise unusable(parameter, f"{expected}, in printable ASCII without surrounding spaces")
     return str(value)
 
 
 def fits_header(value: str) -> bool:
-    """Whether it can be the value of an HTTP header as it is."""
+    """Return True if the text can be the value of an HTTP header."""
     return value.isascii() and value.isprintable() and value == value.strip()
 
 
 def app_id(value: Any, in_host_name: bool) -> str:
-    """An app id; part of a host name, where the hosts are not overridden."""
-    value = header("app_id", value, "give the app id of your CometChat dashboard")
+    """Return an app id. It is a part of the host name, unless the hosts are overridden."""
+    value = header("app_id", value, "the app id from your CometChat dashboard")
     if in_host_name and not all(character.isalnum() or character in "-_" for character in value):
-        raise invalid_value("app_id", "give the app id of your CometChat dashboard (letters and digits)", value)
+        raise invalid_value("app_id", "the app id from your CometChat dashboard (letters and digits)", value)
     return str(value)
 
 
 def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[float]:
-    """Seconds to wait; None for no limit."""
+    """Return a number of seconds to wait; None for no limit."""
     if value is None and none:
         return None
-    least = "from 0" if zero else "above 0"
-    expected = f"give seconds, {least} and at most {LONGEST:.0f}" + (", or None" if none else "")
+    least = "from 0 to" if zero else "above 0, up to"
+    expected = f"a number of seconds {least} {LONGEST:.0f}" + (", or None" if none else "")
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise invalid("timeout", expected, value)
     if not 0 <= value <= LONGEST or (value == 0 and not zero):
@@ -105,8 +105,8 @@ def timeout(value: Any, *, zero: bool = False, none: bool = True) -> Optional[fl
 
 
 def status(value: Any) -> CometChatWSState:
-    """A status, as a member or as its string."""
-    expected = "give a CometChatWSState or its string: " + ", ".join(f'"{state}"' for state in CometChatWSState)
+    """Return a status, given as a member or its string."""
+    expected = "a CometChatWSState or its string: " + ", ".join(f'"{state}"' for state in CometChatWSState)
     if not isinstance(value, str):
         raise invalid("status", expected, value)
     try:
@@ -116,8 +116,8 @@ def status(value: Any) -> CometChatWSState:
 
 
 def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
-    """One of several strings."""
-    expected = "give one of " + ", ".join(f'"{choice}"' for choice in choices)
+    """Return one of several strings."""
+    expected = "one of " + ", ".join(f'"{choice}"' for choice in choices)
     value = text(parameter, value, expected)
     if value not in choices:
         raise invalid_value(parameter, expected, value)
@@ -125,58 +125,57 @@ def choice(parameter: str, value: Any, choices: Sequence[str]) -> str:
 
 
 def listener_id(value: Any) -> str:
-    """The name of a registration."""
-    return text("listener_id", value, "give a string of your own that names this registration")
+    """Return the id of a listener's registration."""
+    return text("listener_id", value, "a string that names this registration")
 
 
 def listener(value: Any, kind: Type[Any]) -> Any:
-    """An instance of a listener class."""
+    """Return an instance of a listener class."""
     if value is None:
-        raise missing("listener", f"give an instance of a subclass of {kind.__name__}")
+        raise missing("listener", f"an instance of {kind.__name__}")
     if not isinstance(value, kind):
-        given = f"the class {value.__name__}: call it" if isinstance(value, type) else None
-        expected = f"give an instance of a subclass of {kind.__name__}"
-        raise invalid("listener", expected + (f" (this is {given})" if given else ""), value)
+        hint = f" (an object, not the class {value.__name__})" if isinstance(value, type) else ""
+        raise invalid("listener", f"an instance of {kind.__name__}{hint}", value)
     return value
 
 
 def refresh(value: Any) -> Any:
-    """A callable that gives a new auth token, or None."""
+    """Return a callable that returns a new auth token, or None."""
     if value is not None and not callable(value):
-        raise invalid("refresh", "give a callable without arguments that returns a new auth token, or None", value)
+        raise invalid("refresh", "a callable without parameters that returns a new auth token, or None", value)
     return value
 
 
 def message(message: Any) -> None:
-    """A message that can be sent."""
+    """Check a message to send."""
     from ..models import CustomMessage, TextMessage
 
-    expected = "give a TextMessage or a CustomMessage"
+    expected = "a TextMessage or a CustomMessage"
     if message is None:
         raise missing("message", expected)
     if not isinstance(message, (TextMessage, CustomMessage)):
         raise invalid("message", expected, message)
     if message.is_stored:
-        raise unusable("message", "give a new message: this one, or the one that it is a copy of, was sent already")
+        raise unusable("message", "a new message (this one, or its original, has already been sent)")
     receiver(message.receiver_id, message.receiver_type)
     if isinstance(message, TextMessage):
-        text("text", message.text, "give the text of the message")
+        text("text", message.text, "the text of the message")
     else:
-        text("type", message.type, "give the type of your custom message")
+        text("type", message.type, "the type of the custom message")
         json_object("custom_data", message.custom_data)
     json_object("metadata", message.metadata)
     for parameter in ("muid", "parent_message_id", "sub_type"):
         if getattr(message, parameter, None):
-            _path_part(parameter, getattr(message, parameter), "give a string, or None")
+            _path_part(parameter, getattr(message, parameter), "a string or None")
     if not isinstance(message.tags, (tuple, list)) or not all(isinstance(tag, str) for tag in message.tags):
-        raise unusable("tags", "give a tuple of strings")
+        raise unusable("tags", "a tuple of strings")
 
 
 def stored_message(message: Any) -> Any:
     """Return a message that the service has stored."""
     from ..models import BaseMessage
 
-    expected = "give a message as the service has stored it, with its id"
+    expected = "a message that the service has stored, with its id"
     if message is None:
         raise missing("message", expected)
     if not isinstance(message, BaseMessage):
@@ -188,10 +187,10 @@ def stored_message(message: Any) -> Any:
 
 
 def message_id(parameter: str, value: Any) -> str:
-    """Return the id of a message; ``value`` is the id, or the message."""
+    """Return the id of a message. ``value`` is the id or the message."""
     from ..models import BaseMessage
 
-    expected = "give a stored message, or the id of one"
+    expected = "a stored message or the id of one"
     if isinstance(value, BaseMessage):
         value = value.id
     if isinstance(value, int) and not isinstance(value, bool):
@@ -203,8 +202,8 @@ def message_id(parameter: str, value: Any) -> str:
 
 
 def count(parameter: str, value: Any) -> Optional[int]:
-    """Return a number of things, from 0 on; None for no limit."""
-    expected = "give a whole number from 0 on, or None"
+    """Return a number of items, 0 or more; None for no limit."""
+    expected = "a whole number (0 or more) or None"
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int):
@@ -217,11 +216,11 @@ def count(parameter: str, value: Any) -> Optional[int]:
 def conversation(uid: Any, guid: Any) -> Tuple[Optional[str], Optional[str]]:
     """Return uid and guid in lower case. At most one of them may be given."""
     if uid is not None:
-        uid = _identifier("uid", uid, "give the uid of a user")
+        uid = _identifier("uid", uid, "the uid of a user")
     if guid is not None:
-        guid = _identifier("guid", guid, "give the guid of a group")
+        guid = _identifier("guid", guid, "the guid of a group")
     if uid is not None and guid is not None:
-        raise unusable("uid", "give uid for a user, or guid for a group, and not both")
+        raise unusable("uid", "either uid (a user) or guid (a group), got both")
     return uid, guid
 
 
@@ -229,25 +228,25 @@ def one_receiver(uid: Any, guid: Any) -> Tuple[str, str]:
     """Return the receiver that either uid or guid names, and its type."""
     uid, guid = conversation(uid, guid)
     if uid is None and guid is None:
-        raise missing("uid", "give uid=... for a user, or guid=... for a group")
+        raise missing("uid", "uid=... for a user or guid=... for a group")
     return (uid, "user") if uid is not None else (str(guid), "group")
 
 
 def reaction(value: Any) -> str:
-    """An emoji, or another text that stands for a reaction."""
-    return _path_part("reaction", value, "give an emoji")
+    """Return a reaction: an emoji or another text."""
+    return _path_part("reaction", value, "an emoji")
 
 
 def receiver(receiver_id: object, receiver_type: object) -> Tuple[str, str]:
-    """A receiver: its uid or guid in lower case, and which of them it is."""
+    """Return a receiver: its uid or guid in lower case, and its type."""
     return (
-        _identifier("receiver_id", receiver_id, "give the uid or guid of the receiver"),
+        _identifier("receiver_id", receiver_id, "the uid or guid of the receiver"),
         choice("receiver_type", receiver_type, ("user", "group")),
     )
 
 
 def json_object(parameter: str, value: object) -> Dict[str, Any]:
-    expected = "give a mapping that can be written as JSON"
+    expected = "a mapping that can be written as JSON"
     if value is None:
         raise missing(parameter, expected)
     if not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""What happened to a client's connection, counted.
+"""Counts the events of a client's connection.
 
 Transitions are counted under the client's lock, frames and pongs by the connection thread. Reading takes no lock.
 """
@@ -16,17 +16,17 @@ from ..status import PastError, Stats
 #: Maximum number of errors that are remembered.
 ERRORS = 10
 
-#: Maximum number of codes that are counted by themselves. A server may invent more.
+#: Maximum number of error codes with their own count. A server may invent more codes.
 _MOST_CODES = 100
 
-#: What the codes beyond these are counted as.
+#: Keys for the codes beyond the maximum.
 _OTHER, _OTHER_CLOSE_CODE = "other", 0
 
 Code = TypeVar("Code", str, int)
 
 
 class Counters:
-    """One client's.
+    """The counters of one client.
 
     :param wall_clock: Unix seconds.
     """
@@ -48,7 +48,7 @@ class Counters:
         error = step.notifications[0].error if step.notifications else None
         if error is None and step.old is step.new:
             return
-        # With a new jwt it is the same attempt.
+        # A step with a new jwt belongs to the same attempt.
         self._attempts += step.new is Phase.OPENING and step.old not in (Phase.OPENING, Phase.RENEWING)
         self._connects += step.new in UP and step.old is Phase.AUTHENTICATING
         if error is not None:
@@ -60,7 +60,7 @@ class Counters:
         self._bytes += sum(map(len, frames))
 
     def ignored(self) -> None:
-        """Count a frame that says nothing to this SDK."""
+        """Count a frame that the SDK does not use."""
         self._ignored += 1
 
     def pong(self, round_trip: float) -> None:
@@ -79,7 +79,7 @@ class Counters:
         rate_limit_remaining: Optional[int] = None,
         leads: Optional[bool] = None,
     ) -> Stats:
-        """Return all counts, with those of the inbox, the queue, the outbox and the account."""
+        """Return all counts, including those of the inbox, the queue, the outbox and the account."""
         return Stats(
             attempts=self._attempts,
             connects=self._connects,
@@ -109,7 +109,7 @@ class Counters:
         else:
             _count(self._failures, error.code, _OTHER)
         remembered = copy_of(error)
-        remembered.__cause__ = None  # its traceback holds on to a socket, and to what that has read
+        remembered.__cause__ = None  # its traceback would keep a socket and its buffer alive
         self._errors.append(PastError(self._wall_clock(), step.old.value, remembered))
 
 
@@ -118,7 +118,7 @@ def _count(counter: Counter[Code], code: Code, other: Code) -> None:
 
 
 def copy_of(error: CometChatException) -> CometChatException:
-    """Return a copy without a traceback, which grows with each raise and holds on to what its frames held."""
+    """Return a copy without the traceback, which grows with each raise and keeps the frames' objects alive."""
     copy = type(error)(error.code, error.message)
     copy.__dict__.update(error.__dict__)
     copy.__cause__ = error.__cause__

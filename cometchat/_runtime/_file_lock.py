@@ -1,4 +1,4 @@
-"""A lock between processes, on a file of its own."""
+"""A lock between processes, on a separate file."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if sys.platform == "win32":  # pragma: no cover
 else:
     import fcntl
 
-#: A link in the place of a lock file is not followed: in a shared folder, another user may have put it there.
+#: A link instead of a lock file is not followed: in a shared folder another user may have created it.
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
 
 
 class FileLock:
-    """Held by one process at a time. The system releases it when the process ends, however it ends.
+    """A lock that one process holds at a time. The system releases it when the process ends in any way.
 
-    The child of a fork shares the parent's hold, and would keep it after the parent has released it. So the child
-    closes its copy of the descriptor, and must know of it: the descriptor changes only under a lock that a fork takes.
+    The child of a fork inherits the descriptor, and with it the lock, even after the parent has released it. So the
+    child closes its copy. It must know the descriptor, which therefore changes only under a lock that a fork takes.
 
-    :param path: of the lock's own file.
+    :param path: of the lock file.
     :param changing: held while the file is opened or closed.
-    :param what: is locked, for errors.
+    :param what: name of the locked thing, for errors.
     :param code: of the errors.
     """
 
@@ -47,9 +47,9 @@ class FileLock:
         """Take the lock.
 
         :param wait: wait for another process to release it.
-        :returns: False if another process holds it and this call was not to wait.
-        :raises CometChatException: with the code of the lock: its file can't be made.
-        :raises OSError: this call was to wait, and the system can't lock the file.
+        :returns: False if another process holds it and ``wait`` is False.
+        :raises CometChatException: with the code of the lock: its file can't be created.
+        :raises OSError: with ``wait``: the system can't lock the file.
         """
         while True:
             try:
@@ -62,7 +62,7 @@ class FileLock:
                 _lock(descriptor, wait)
             except OSError:
                 self.release()
-                if wait:  # another process's hold is not the reason
+                if wait:  # not because another process holds it
                     raise
                 return False
             if self._is_in_place(descriptor):
@@ -77,7 +77,7 @@ class FileLock:
             self.release_after_fork()
 
     def release_after_fork(self) -> None:
-        """Close the child's copy, in the child of a fork. The parent's hold stays."""
+        """In the child of a fork: close its copy. The parent keeps the lock."""
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is not None:
             os.close(descriptor)
@@ -98,7 +98,7 @@ class FileLock:
 
 
 def _make_private(descriptor: int) -> None:
-    """Take the rights of others on a lock file of this user's, which an older version may have left."""
+    """Remove the rights of other users on this user's lock file. An older version may have created it with them."""
     if os.name == "posix":
         found = os.fstat(descriptor)
         if found.st_uid == os.geteuid() and stat.S_IMODE(found.st_mode) & 0o077:
@@ -111,14 +111,14 @@ def _lock(descriptor: int, wait: bool) -> None:
             try:
                 return msvcrt.locking(descriptor, msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
             except OSError as error:
-                if error.errno != errno.EDEADLK:  # LK_LOCK gives up after ten attempts, one a second
+                if error.errno != errno.EDEADLK:  # LK_LOCK stops after ten attempts, one per second
                     raise
     else:
         fcntl.flock(descriptor, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _unlock(descriptor: int) -> None:
-    """Unlock the file on Windows, which asks for this before the file is closed. Elsewhere closing it is enough."""
+    """Unlock the file on Windows, which requires this before the close. On other systems the close is enough."""
     if sys.platform == "win32":  # pragma: no cover - the tests run a copy of this module, over a stand-in
         with contextlib.suppress(OSError):  # it was not locked
             msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)

@@ -1,7 +1,7 @@
-"""The last known addresses of hosts: a name server that an outage hides must not hold up an attempt.
+"""The last known addresses of hosts, so that an unreachable name server does not delay an attempt.
 
-Nothing can end a lookup of the system. So the lookup of a known host runs on a thread of its own, one for each host,
-and the caller waits a second for it. A host that is not known yet is looked up on the caller's thread.
+A lookup by the system can't be interrupted. So the lookup of a known host runs on a separate thread (one per host), and
+the caller waits a second for it. An unknown host is looked up on the caller's thread.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ logger = SafeLog(logging.getLogger("cometchat.connection"))
 #: Seconds after which the last known addresses are used.
 PATIENCE = 1.0
 
-#: Maximum number of hosts that are remembered.
+#: Maximum number of remembered hosts.
 _MOST = 64
 
 _Key = Tuple[str, int]
 
 
 class _LookUp:
-    """A lookup that is under way."""
+    """A lookup in progress."""
 
     def __init__(self, began: float) -> None:
         self.began = began
@@ -41,7 +41,7 @@ class _LookUp:
 
 
 class AddressBook(_fork.ForkSafeDefaults):
-    """The addresses that were found last. On any thread.
+    """The addresses that the last lookups found. Any thread.
 
     :param addresses_of: asks the system.
     :param clock: monotonic seconds.
@@ -54,14 +54,14 @@ class AddressBook(_fork.ForkSafeDefaults):
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the threads that look up are not here."""
+        """In the child of a fork: forget the lookups, whose threads exist only in the parent."""
         self._lock = threading.Lock()
         self._under_way: Dict[_Key, _LookUp] = {}
 
     def addresses(self, host: str, port: int) -> List[Address]:
-        """Return the host's addresses: new ones, or the last known ones if there is no answer within a second.
+        """Return the host's addresses; the last known ones if the lookup takes longer than a second.
 
-        :raises OSError, UnicodeError: the host has no address, or the name is not one.
+        :raises OSError, UnicodeError: the host has no address, or the name is invalid.
         """
         if _is_address(host):
             return self._look_up(host, port)
@@ -74,7 +74,7 @@ class AddressBook(_fork.ForkSafeDefaults):
                 found = self._look_up(host, port)
             self._keep(key, found)
             return found
-        # A lookup that hangs already is not waited for as long again.
+        # Do not wait again for a lookup that already hangs.
         with TURNS.lent():
             is_done = look.done.wait(max(0.0, look.began + PATIENCE - self._clock()))
         if is_done:
@@ -82,7 +82,7 @@ class AddressBook(_fork.ForkSafeDefaults):
                 return look.found
             if not _is_passing(look.error):
                 raise copy.copy(look.error)  # others may raise it too
-        logger.debug("no name server answers for %s: its last known addresses are tried", host)
+        logger.debug("no name server answers for %s: using its last known addresses", host)
         return known
 
     def _keep(self, key: _Key, found: List[Address]) -> None:
@@ -93,7 +93,7 @@ class AddressBook(_fork.ForkSafeDefaults):
                 del self._known[next(iter(self._known))]
 
     def _begin(self, key: _Key) -> Optional[_LookUp]:
-        """Return the lookup that is under way, or a new one; None if the system gives no thread."""
+        """Return the lookup in progress, or a new one; None if the system can't start a thread."""
         with self._lock:
             look = self._under_way.get(key)
             if look is not None:
@@ -102,7 +102,7 @@ class AddressBook(_fork.ForkSafeDefaults):
         try:
             threading.Thread(target=self._run, args=(key, look), name="cometchat-look-up", daemon=True).start()
         except RuntimeError as error:
-            logger.debug("a name is looked up without a thread: %s", error)
+            logger.debug("looking up a name without a thread: %s", error)
             self._end(key, look)
             return None
         return look
@@ -111,7 +111,7 @@ class AddressBook(_fork.ForkSafeDefaults):
         try:
             look.found = self._look_up(*key)
             self._keep(key, look.found)
-        except Exception as error:  # raised by the threads that wait for it
+        except Exception as error:  # the waiting threads raise it
             look.error = error
         finally:
             self._end(key, look)
@@ -134,7 +134,7 @@ def _is_address(host: str) -> bool:
 
 
 def _is_passing(error: BaseException) -> bool:
-    """Return True if no name server has said that there is no such name."""
+    """Return True unless a name server answered that the name does not exist."""
     return isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
 
 

@@ -1,7 +1,7 @@
-"""Login, logout and connect, on one table: see :mod:`cometchat._protocol._login_states`.
+"""Login, logout and connect, controlled by one table: see :mod:`cometchat._protocol._login_states`.
 
-The login state and the generation of the connection change under one lock. So no ``connect()`` can slip in between a
-``logout()`` that has ended the connection and the end of its HTTP call.
+The login state and the generation of the connection change under one lock. So a ``connect()`` can't run after a
+``logout()`` has ended the connection and before its HTTP call has ended.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ class Lifecycle:
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
         self._busy_thread: Optional[int] = None
-        self._idle = Wakeup()  # set when the call that is under way ends
+        self._idle = Wakeup()  # set when the call in progress ends
 
     def resume(self) -> None:
-        """Take up the stored session, and connect in auto mode. Makes no HTTP call."""
+        """Resume the stored session, and connect in auto mode. Makes no HTTP call."""
         if self._account.restore():
             with self._lock:
                 if self.state is not LoginState.LOGGED_OUT:
@@ -85,7 +85,7 @@ class Lifecycle:
             self._end(False)
             if isinstance(error, CometChatException):
                 self._events.post("login", "login_failure", error)
-                raise error.with_traceback(None)  # the frames below say nothing to the caller
+                raise error.with_traceback(None)  # the internal frames do not help the caller
             raise
         self._account.store_session()
         if number_to_connect is not None:
@@ -103,7 +103,7 @@ class Lifecycle:
             self._dispatcher.start()
             self._connection.disconnect()
             self._account.void(self._account.require())
-            self._connection.join(_CLOSING)  # it has closed its socket by now, as a rule
+            self._connection.join(_CLOSING)  # usually it has closed its socket by now
         except BaseException as error:
             self._end(False)
             if isinstance(error, CometChatException):
@@ -117,10 +117,10 @@ class Lifecycle:
         self._events.post("login", "logout_success")
 
     def token_died(self, session: Session, error: CometChatException) -> bool:
-        """End the login whose auth token the service does not know any more: as logout() does, without its HTTP call.
+        """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
 
-        :param error: what said it. The listeners hear it as ``on_connection_error``, if there was a connection.
-        :returns: False if this is not the login any more, or a call is under way that changes it.
+        :param error: the service's error. Listeners get it in ``on_connection_error`` if there was a connection.
+        :returns: False if this is no longer the login, or another call that changes the login is in progress.
         """
         with self._lock:
             after = ON_DEAD_TOKEN[self.state]
@@ -156,20 +156,20 @@ class Lifecycle:
             self._connection.wait_until_up(deadline, timeout)
 
     def take_over(self, closed: bool) -> None:
-        """In the child of a fork: no call is under way, and the login is the parent's.
+        """In the child of a fork: take over the parent's login. No call is in progress in the child.
 
-        :param closed: the parent was about to close the client.
+        :param closed: whether the parent was closing the client.
         """
         logged_in = LoginState.LOGGED_OUT if self._account.session is None else LoginState.LOGGED_IN
         self.state = LoginState.CLOSED if closed else logged_in
 
     def reconnect_after_fork(self) -> None:
-        """In the child of a fork: connect as the parent was to be connected."""
+        """In the child of a fork: connect if the parent's client was to be connected."""
         if self.state is LoginState.LOGGED_IN:
             self._connection.connect()
 
     def close(self) -> bool:
-        """End for ever. Returns False if it was closed before. Waits for nothing."""
+        """Close. Returns False if it was already closed. Does not wait."""
         with self._lock:
             if self.state is LoginState.CLOSED:
                 return False
@@ -179,11 +179,11 @@ class Lifecycle:
 
     @property
     def closed(self) -> bool:
-        """The client was closed."""
+        """Whether the client is closed."""
         return self.state is LoginState.CLOSED
 
     def _begin(self, call: Call) -> None:
-        """Begin a call that takes time, once the table allows it."""
+        """Begin a call that takes time, when the table allows it."""
         while True:
             with self._lock:
                 outcome = ON_CALL[self.state, call]
@@ -195,7 +195,7 @@ class Lifecycle:
             self._wait_or_refuse(outcome, None)
 
     def _end(self, succeeded: bool) -> None:
-        """End the call that is under way."""
+        """End the call in progress."""
         with self._lock:
             self.state = AFTER[self.state, succeeded]
             self._busy_thread = None
@@ -203,9 +203,9 @@ class Lifecycle:
         idle.set()
 
     def _enter(self, login: Login, number: int) -> Optional[int]:
-        """Make this the login. Returns the number of the generation from which to connect, or None.
+        """Make this the current login. Returns the number of the generation to connect from, or None.
 
-        :param number: of the generation when the call began. A disconnect() that came during the call holds.
+        :param number: of the generation at the beginning of the call. A disconnect() during the call has precedence.
         """
         user = login.session.to_user()
         state, connects = self._connection.state, self._auto_connect
@@ -220,7 +220,7 @@ class Lifecycle:
                 if self.state is LoginState.CLOSED:
                     raise client_closed()
                 if switches and state.wanted:
-                    continue  # another thread has just connected as the user before
+                    continue  # another thread has just connected as the previous user
                 self._account.enter(login)
                 if switches:
                     self._inbox.forget()
@@ -240,15 +240,15 @@ class Lifecycle:
         if outcome is Outcome.REFUSE_CLOSED:
             raise client_closed()
         if outcome is Outcome.REFUSE_LOGGED_OUT:
-            self._account.require()  # raises, unless close() or a login has just come
-            raise exception_for(LOGIN_IN_PROGRESS, "A login of this client is under way: wait for it.")
+            self._account.require()  # raises, unless a close() or login came first
+            raise exception_for(LOGIN_IN_PROGRESS, "A login of this client is already in progress.")
         if outcome is Outcome.REFUSE_BUSY:
-            raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is under way: wait for it.")
+            raise exception_for(LOGIN_IN_PROGRESS, "Another login of this client is already in progress.")
         with self._lock:
             idle, waits = self._idle, self.state in BUSY
             if waits and self._busy_thread == threading.get_ident():
                 raise exception_for(
-                    LOGIN_IN_PROGRESS, "This call came from inside a login or logout of the same client and thread."
+                    LOGIN_IN_PROGRESS, "This call was made inside a login or logout of the same client and thread."
                 )
         if waits and not idle.wait(None if deadline is None else max(0.0, deadline - self._clock())):
-            raise exception_for(ERR_CONNECT_TIMEOUT, "Not connected in time: a logout of this client is under way.")
+            raise exception_for(ERR_CONNECT_TIMEOUT, "Not connected in time: a logout of this client is in progress.")

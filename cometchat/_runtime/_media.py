@@ -1,4 +1,4 @@
-"""Files: uploaded to the service's storage, then sent as a message. Over HTTP, on any thread."""
+"""Uploads files to the service's storage and sends them as messages. Over HTTP, on any thread."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ LARGEST_FILE = 100 * 1024 * 1024
 #: Maximum length of a file's name, in characters.
 _LONGEST_NAME = 255
 
-#: The service answers these codes if the app has no storage to upload to: the file then goes with the message.
+#: The service answers these codes if the app has no storage for uploads. The file then goes with the message.
 _NO_STORAGE = ("ERR_PRESIGNED_URL_MODE_NOT_ENABLED", "ERR_API_NOT_FOUND")
 
 _BLOCK = 1024 * 1024
@@ -45,8 +45,8 @@ _BLOCK = 1024 * 1024
 class Source(NamedTuple):
     """A file to send.
 
-    :ivar file: seekable, at the first byte that is sent.
-    :ivar size: bytes from there on.
+    :ivar file: seekable, positioned at the first byte to send.
+    :ivar size: number of bytes to send.
     """
 
     file: BinaryIO
@@ -107,7 +107,7 @@ class Media:
         return self._sender.send_message(body)
 
     def _upload(self, source: Source, message: Mapping[str, Any]) -> Dict[str, Any]:
-        """Ask for an address, and post the file there. Returns the attachment."""
+        """Get an upload address and post the file to it. Returns the attachment."""
         file_id = str(self._new_uuid())
         described = {"fileId": file_id, "name": source.name, "size": source.size, "mimeType": source.mime_type}
         wanted = {key: message[key] for key in ("receiver", "receiverType")}
@@ -127,7 +127,7 @@ class Media:
         return dict(attachment)
 
     def _send_as_form(self, source: Source, body: Mapping[str, Any]) -> BaseMessage:
-        """Send the message and its file in one call: for apps whose files have no storage of their own."""
+        """Send the message and its file in one call, for apps without storage for uploads."""
         data = {**body["data"], "resource": self._account.resource}
         fields = {key: value for key, value in body.items() if key not in ("data", "parentId")}
         parent = body.get("parentId")
@@ -142,7 +142,7 @@ class Media:
         return Form(fields, part, source.name, source.mime_type, source.file, source.size, boundary)
 
     def _is_usable(self, url: str) -> bool:
-        """Whether a file may go to an address: not without TLS if the API has TLS."""
+        """Return True if a file may be sent to an address: it must have TLS if the API has TLS."""
         try:
             parts = urlsplit(url)
             if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
@@ -152,7 +152,7 @@ class Media:
         return is_in_clear(self._account.endpoints.client) or not is_in_clear(url)
 
     def _largest(self) -> int:
-        """Return the maximum size of a file, in bytes: the app's settings may say it."""
+        """Return the maximum size of a file, in bytes. The app's settings may name it."""
         session = self._account.session
         settings = (session.settings if session else None) or {}
         largest = mapping(settings, "parameters").get("file.size.max")
@@ -161,7 +161,7 @@ class Media:
 
 @contextlib.contextmanager
 def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[Source]:
-    """Open what the user gave. Files of the user's own stay open."""
+    """Open the user's path, bytes or file. A file that the user opened stays open."""
     with contextlib.ExitStack() as stack:
         if isinstance(path_or_file, (str, os.PathLike)):
             path = os.path.expanduser(os.fspath(path_or_file))
@@ -180,16 +180,16 @@ def _opened(path_or_file: Any, name: Optional[str], largest: int) -> Iterator[So
         except InvalidArgumentException:
             raise
         except (OSError, ValueError) as error:
-            raise unusable("path_or_file", f"give a file that can be read ({error})") from error
+            raise unusable("path_or_file", f"a file that can be read ({error})") from error
         if size <= 0:
-            raise unusable("path_or_file", "give a file that is not empty, at the place from which it is sent")
+            raise unusable("path_or_file", "a file with data after its current position")
         shown = _printable(name or given) or "file"
         mime_type = mimetypes.guess_type(shown)[0] or "application/octet-stream"
         yield Source(file, shown, mime_type, size)
 
 
 def _open(path: Any) -> BinaryIO:
-    expected = "give the path of a file that can be read"
+    expected = "the path of a file that can be read"
     try:
         is_file = stat.S_ISREG(os.stat(path).st_mode)  # reading a pipe may never end
         if is_file:
@@ -197,12 +197,12 @@ def _open(path: Any) -> BinaryIO:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise unusable("path_or_file", f"{expected} ({reason})") from error
-    raise unusable("path_or_file", f"{expected}: this is a folder, a device or a pipe")
+    raise unusable("path_or_file", f"{expected}, got a folder, a device or a pipe")
 
 
 def _check(path_or_file: Any) -> None:
     """Check that it is a path, bytes, or a file in binary mode."""
-    expected = "give a path, bytes, or a file that is open in binary mode, such as open(path, 'rb')"
+    expected = "a path, bytes, or a file opened in binary mode, such as open(path, 'rb')"
     if isinstance(path_or_file, (str, os.PathLike, bytes, bytearray, memoryview)):
         return
     if isinstance(path_or_file, type) or not callable(getattr(path_or_file, "read", None)):
@@ -212,7 +212,7 @@ def _check(path_or_file: Any) -> None:
 
 
 def _spooled(file: BinaryIO, largest: int) -> BinaryIO:
-    """Copy a file that can't be sought, such as a pipe, to the disk: the service wants to know its size."""
+    """Copy a file that can't seek, such as a pipe, to the disk, because the service needs its size."""
     copy = tempfile.TemporaryFile()
     left = largest + 1
     try:
@@ -235,7 +235,7 @@ def _too_large(size: Optional[int], largest: int) -> CometChatException:
     shown = "more" if size is None else str(size)
     return exception_for(
         ERR_FILE_SIZE_EXCEEDED,
-        f"The file is too large: give one of at most {largest} bytes, not {shown}.",
+        f"The file is too large: expected at most {largest} bytes, got {shown}.",
         name="path_or_file",
     )
 

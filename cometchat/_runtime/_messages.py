@@ -1,4 +1,4 @@
-"""Stored messages: changed, reacted to, and read page by page. Over HTTP, on any thread."""
+"""Changes stored messages, adds reactions, and reads the history page by page. Over HTTP, on any thread."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ..models._message import changed_message
 from ._account import Account
 from .delivery import Inbox
 
-#: Messages on a page: the maximum that the vendor's clients ask for.
+#: Number of messages on a page: the maximum of the vendor's clients.
 PAGE = 100
 
-#: What an edit leaves to the service.
+#: Fields that an edit does not send.
 _MADE_BY_THE_SERVICE = ("entities", "mentions", "moderation", "reactions", "resource")
 
 
 class Range(NamedTuple):
-    """Which part of a history to read.
+    """The part of a history to read.
 
-    :ivar before: the id of a message; only older ones are read.
-    :ivar after: the same; only newer ones are read.
-    :ivar limit: maximum number of messages; None: all.
+    :ivar before: id of a message; only older messages are read.
+    :ivar after: id of a message; only newer messages are read.
+    :ivar limit: maximum number of messages; None for all.
     """
 
     before: Optional[str] = None
@@ -40,7 +40,7 @@ class Messages:
         self._inbox = inbox
 
     def edit(self, message: BaseMessage, text: str) -> BaseMessage:
-        """Put another text into a message, and keep its other data. Returns the message as it is now."""
+        """Replace the text of a message, and keep its other data. Returns the changed message."""
         data = {key: value for key, value in message.data.items() if key not in _MADE_BY_THE_SERVICE}
         data.update(text=text, resource=self._account.resource)
         if message.metadata:
@@ -48,18 +48,18 @@ class Messages:
         return self._changed(self._account.request("PUT", _path(message), {"data": data}))
 
     def delete(self, message: BaseMessage) -> BaseMessage:
-        """Delete a message for all. Returns what is left of it."""
+        """Delete a message for all users. Returns it without its content."""
         return self._changed(self._account.request("DELETE", _path(message)))
 
     def react(self, message: BaseMessage, reaction: str, *, added: bool) -> BaseMessage:
-        """Add a reaction, or take it back. Returns the message as it is now."""
+        """Add or remove a reaction. Returns the changed message."""
         path = f"{_path(message)}/reactions/{quote(reaction, safe='')}"
         return message_from_dict(self._account.request("POST" if added else "DELETE", path))
 
     def history(self, path: str, part: Range) -> Iterator[BaseMessage]:
         """Read a history: from the newest message back, or from ``part.after`` on.
 
-        :param path: of the history, behind the base of the API.
+        :param path: of the history, after the base of the API.
         """
         forward = part.after is not None
         edge, end = (part.after, part.before) if forward else (part.before, None)
@@ -77,7 +77,7 @@ class Messages:
             left = None if left is None else left - len(page)
 
     def _page(self, path: str, edge: Optional[str], forward: bool, size: int) -> List[Dict[str, Any]]:
-        """Return the next messages beyond the edge, the nearest first. A page may repeat what is known, or be mixed."""
+        """Return the new messages of a page, nearest first. A page may repeat known messages, or be unordered."""
         query = {"affix": "append" if forward else "prepend", "per_page": str(size)}
         if edge is not None:
             query["id"] = edge
@@ -97,7 +97,7 @@ class Messages:
 
 
 def history_path(uid: Optional[str], guid: Optional[str], parent_message_id: Optional[str]) -> str:
-    """Return the path of a conversation's history, of a thread's, or of everything."""
+    """Return the path of the history of a conversation, of a thread, or of all conversations."""
     if uid is not None:
         return f"/users/{quote(uid, safe='')}/messages"
     if guid is not None:

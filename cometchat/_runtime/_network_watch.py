@@ -1,4 +1,4 @@
-"""The network's return ends the waits between two attempts. One thread for the process, while a client waits."""
+"""Ends the waits between two attempts when the network comes back. One thread per process, while clients wait."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Changes(Protocol):
 class Network(_fork.ForkSafeDefaults):
     """The waits that end when this machine's network comes back.
 
-    :param changes: begins to listen to the system; raises OSError if that does not report its network.
+    :param changes: starts to listen for network changes; raises OSError if the system does not report them.
     """
 
     def __init__(self, changes: Callable[[], Changes] = NetworkChanges) -> None:
@@ -35,7 +35,7 @@ class Network(_fork.ForkSafeDefaults):
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: neither the thread nor the waits are here."""
+        """In the child of a fork: forget the thread and the waits, which exist only in the parent."""
         self._lock = threading.Lock()
         self._waiting: List[Callable[[], None]] = []
         self._runs = False
@@ -43,7 +43,7 @@ class Network(_fork.ForkSafeDefaults):
 
     @contextlib.contextmanager
     def watched(self, on_return: Callable[[], None]) -> Iterator[None]:
-        """Call ``on_return`` on this object's thread whenever the network comes back, until the context ends."""
+        """Call ``on_return`` on this object's thread each time the network comes back, until the context ends."""
         self._add(on_return)
         try:
             yield
@@ -52,7 +52,7 @@ class Network(_fork.ForkSafeDefaults):
                 self._waiting.remove(on_return)
                 changes = None if self._waiting else self._changes
             if changes is not None:
-                with contextlib.suppress(OSError):  # it is ending by itself
+                with contextlib.suppress(OSError):  # it is already ending
                     changes.stop()
 
     def _add(self, on_return: Callable[[], None]) -> None:
@@ -64,7 +64,7 @@ class Network(_fork.ForkSafeDefaults):
         try:
             changes = self._new_changes()
         except OSError as error:
-            logger.debug("the network's return is not watched for: %s", error)
+            logger.debug("network changes can't be watched: %s", error)
             with self._lock:
                 self._runs = False
             return
@@ -73,7 +73,7 @@ class Network(_fork.ForkSafeDefaults):
         try:
             threading.Thread(target=self._watch, args=(changes,), name="cometchat-network", daemon=True).start()
         except RuntimeError as error:  # the interpreter ends, or the system has no more threads
-            logger.debug("the network's return is not watched for: %s", error)
+            logger.debug("network changes can't be watched: %s", error)
             with self._lock:
                 self._runs, self._changes = False, None
             changes.close()
@@ -84,7 +84,7 @@ class Network(_fork.ForkSafeDefaults):
                 if changes.wait():
                     self._notify()
         except Exception:
-            logger.exception("The network's return is no longer watched for; the next wait begins to watch again.")
+            logger.exception("Network changes are no longer watched; the next wait starts to watch again.")
         finally:
             with self._lock:
                 if self._changes is changes:  # it raised
@@ -101,7 +101,7 @@ class Network(_fork.ForkSafeDefaults):
     def _notify(self) -> None:
         with self._lock:
             waiting = tuple(self._waiting)
-        logger.debug("the network changed; %d waits end", len(waiting))
+        logger.debug("the network changed: ending %d waits", len(waiting))
         for on_return in waiting:
             on_return()
 

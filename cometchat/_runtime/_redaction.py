@@ -1,4 +1,4 @@
-"""Secrets, and how they are kept out of texts: out of what the server says, and out of a log. On any thread."""
+"""Keeps secrets out of the server's texts and out of logs. Any thread."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from .._transport import exception_chain
 from ..exceptions import CometChatException
 from ._session import LONGEST_TOKEN
 
-#: Minimum length, in characters, of a piece of a secret that is hidden: shorter ones may be ordinary words.
+#: Minimum length of a hidden piece of a secret, in characters. Shorter pieces may be ordinary words.
 SHORTEST_PIECE = 20
 
-#: Minimum length of a secret, in characters. A shorter one is a word of a test; hiding it would garble every text.
+#: Minimum length of a secret, in characters. A shorter one comes from a test, and hiding it would garble every text.
 SHORTEST = 6
 
 #: Every run of SHORTEST_PIECE characters has, at a multiple of this, a window of this many within it.
 _WINDOW = SHORTEST_PIECE // 2
 
-#: Maximum number of secrets that are remembered: those of a few logins, so that a logout does not make them public.
+#: Maximum number of remembered secrets: those of a few logins, so that they stay hidden after a logout.
 _REMEMBERED = 16
 
-#: Maximum length, in characters, of a text that the server put into an error.
+#: Maximum length of a server's text in an error, in characters.
 _LONGEST_TEXT = 1000
 
 
 class Secrets:
     """Remembers the newest secrets and hides them in texts, whole or in part.
 
-    A server may repeat a credential, and may cut it: a close reason has 123 bytes, and a jwt has more. So every piece
-    of :data:`SHORTEST_PIECE` characters counts. The asterisks are as long as what they hide, so that a text can be cut
-    to length after it was scrubbed.
+    A server may quote a credential, and may cut it: a close reason has at most 123 bytes, a jwt is longer. So every
+    piece of :data:`SHORTEST_PIECE` characters is hidden. The text keeps its length, so that it can be cut to length
+    afterwards.
     """
 
     def __init__(self) -> None:
@@ -44,10 +44,10 @@ class Secrets:
         self._short: Tuple[str, ...] = ()
         self._windows: FrozenSet[str] = frozenset()
         self._pieces: FrozenSet[str] = frozenset()
-        _all.add(self)  # now that it is whole: any thread may log
+        _all.add(self)  # now it is complete: any thread may log
 
     def add(self, *secrets: str) -> None:
-        """Remember secrets, in their JSON form too if that differs."""
+        """Remember secrets, and their JSON form if it differs."""
         forms = [form for secret in secrets if len(secret) >= SHORTEST for form in (secret, json.dumps(secret)[1:-1])]
         with self._lock:
             new = dict.fromkeys(form for form in forms if form not in self._known)
@@ -64,7 +64,7 @@ class Secrets:
         return self._known
 
     def scrub(self, text: str) -> str:
-        """Return the text, of the same length, with asterisks in place of each secret or piece of one."""
+        """Return the text with asterisks instead of each secret or piece of a secret. Keeps the length."""
         return _scrubbed(text, self._windows, self._pieces, self._short)
 
     def scrub_error(self, error: CometChatException) -> None:
@@ -74,32 +74,32 @@ class Secrets:
                 self._scrub_one(each)
         cause = error.__cause__
         if cause is not None and self._are_in(cause):
-            error.__cause__ = error.__context__ = None  # a library quotes what the server said, and that was a secret
+            error.__cause__ = error.__context__ = None  # a library quotes the server's text, which contained a secret
 
     def _scrub_one(self, error: CometChatException) -> None:
         for name in ("code", "name", "message", "details"):
             text = getattr(error, name)
             if text is not None:
-                # A secret that begins before the cut ends before the first one.
+                # A secret that begins before the cut ends before the first limit.
                 text = self.scrub(writable(text[: _LONGEST_TEXT + LONGEST_TOKEN]))
                 setattr(error, name, text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}...")
         error.args = (error.code, error.message)
 
     def _are_in(self, error: BaseException) -> bool:
-        """Return True if the error, or what it wraps, shows a secret."""
+        """Return True if the error, or an error that it wraps, shows a secret."""
         texts = (text for each in exception_chain(error) for text in (str(each), repr(each), repr(each.args)))
         return any(self.scrub(text) != text for text in texts)
 
 
 def writable(text: str) -> str:
-    """Escape halves of surrogate pairs, which terminals, logs and SQLite cannot write."""
+    """Escape lone surrogates, which terminals, logs and SQLite can't write."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 _all: weakref.WeakSet[Secrets] = weakref.WeakSet()
 
 
-#: What was known when all were asked last, and the same merged: a process may have a thousand clients.
+#: A cache: the secrets of all clients at the last call, and their merged form. A process may have a thousand clients.
 _merged: Tuple[List[Collection[str]], FrozenSet[str], FrozenSet[str], Tuple[str, ...]] = (
     [],
     frozenset(),
@@ -126,12 +126,12 @@ def _everybody() -> List[Secrets]:
     while True:
         try:
             return list(_all)
-        except RuntimeError:  # another thread makes a client just now; a lock could be held over a fork
+        except RuntimeError:  # another thread is creating a client; a fork could leave a lock held
             continue
 
 
 def _scrubbed(text: str, windows: FrozenSet[str], pieces: FrozenSet[str], short: Sequence[str]) -> str:
-    # One look for each place at the most, whatever the text is: a server must not be able to make this slow.
+    # At most one check per position, for any text, so that a server can't make this slow.
     blots, hidden = [], 0
     for at in range(0, len(text) - _WINDOW + 1 if windows else 0, _WINDOW):
         if text[at : at + _WINDOW] in windows:
@@ -142,7 +142,7 @@ def _scrubbed(text: str, windows: FrozenSet[str], pieces: FrozenSet[str], short:
                     hidden = end
     if blots:
         text = _blotted(text, blots)
-    # Last: a short secret may be part of a long one, and nothing of that may be left.
+    # Last, because a short secret may be part of a long one, of which no piece may remain.
     for secret in short:
         text = text.replace(secret, "*" * len(secret))
     return text
@@ -153,7 +153,7 @@ def _pieces(secrets: Iterable[str], length: int) -> FrozenSet[str]:
 
 
 def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
-    """Return the text with asterisks from each beginning to its end. They are in order, and do not overlap."""
+    """Return the text with asterisks in each span. The spans are sorted, and do not overlap."""
     parts, at = [], 0
     for begin, end in blots:
         parts += [text[at:begin], "*" * (end - begin)]
@@ -161,9 +161,8 @@ def _blotted(text: str, blots: List[Tuple[int, int]]) -> str:
     return "".join([*parts, text[at:]])
 
 
-#: What looks like a jwt: three parts in base64url. The first one begins with ``{"``. The lookahead comes before the
-#: search for that: it is tried once for each run of such characters, so that the time grows with the text, and not with
-#: its square.
+#: Texts that look like a jwt: three parts in base64url, the first of which encodes ``{"``. The lookahead comes first
+#: and runs once per run of such characters, so that the time is linear in the length of the text.
 _JWT = re.compile(r"(?<![\w-])(?=[\w-]+\.[\w-]{5,}\.)([\w-]*?)\beyJ[\w-]{5,}\.[\w-]{5,}\.[\w-]*")
 
 #: A key and its value in JSON, a header, or Python's repr of either.
@@ -174,32 +173,33 @@ _KEYED = re.compile(
 )
 
 
-#: The name of a field that holds a secret.
+#: Names of fields that hold a secret.
 _NAME = re.compile(r"(?:api_?key|auth_?key|auth_?token|authorization|jwt)", re.IGNORECASE)
 
 #: The attributes of a record that ``extra`` has not set.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"taskName"}
 
-#: Maximum depth to which the containers in a field are looked into.
+#: Maximum depth of the containers in a field that are searched.
 _DEEPEST = 5
 
 
 class SecretsFilter(logging.Filter):
-    """Hides auth keys, auth tokens and jwts. For a handler: ``handler.addFilter(SecretsFilter())``.
+    """Hides auth keys, auth tokens and jwts. Add it to a handler: ``handler.addFilter(SecretsFilter())``.
 
-    The records of this SDK contain no secret. A filter on a handler sees those of every library and of your code too.
-    It finds the secrets of all clients of this process, what looks like a jwt, and what is named like a secret: in the
-    text, the traceback, the stack, and the fields of ``extra`` (texts, and dicts, lists and tuples of texts). A record
-    whose traceback holds a secret loses its ``exc_info``; ``exc_text`` has the rewritten traceback.
+    The SDK's own records contain no secret. A filter on a handler also gets the records of other libraries and of your
+    code. It hides the secrets of all clients of this process, texts that look like a jwt, and values that are named
+    like a secret. It searches the text, the traceback, the stack and the fields of ``extra`` (strings, and dicts, lists
+    and tuples of strings). A record with a secret in its traceback loses its ``exc_info``; ``exc_text`` has the
+    rewritten traceback.
     """
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Rewrite the record's text, traceback and fields if they contain a secret. Returns True."""
+        """Hide the secrets in the record's text, traceback and fields. Returns True."""
         for name in vars(record).keys() - _STANDARD:
             setattr(record, name, _scrub_field(name, getattr(record, name)))
         try:
             text = record.getMessage()
-        except Exception:  # the arguments do not fit the text: the handler's to report
+        except Exception:  # the arguments do not match the format: the handler reports it
             return True
         clean = _scrub(text)
         if clean != text:
@@ -209,7 +209,7 @@ class SecretsFilter(logging.Filter):
             trace = logging.Formatter().formatException(record.exc_info)
         if trace:
             clean = _scrub(trace)
-            if clean != trace:  # without exc_info, every formatter takes this
+            if clean != trace:  # without exc_info, every formatter uses this
                 record.exc_text, record.exc_info = clean, None
         if record.stack_info:
             record.stack_info = _scrub(record.stack_info)
@@ -221,7 +221,7 @@ def _scrub(text: str) -> str:
 
 
 def _scrub_field(name: object, value: Any, depth: int = 0) -> Any:
-    """Return the value of a field without secrets; the same object if it has none."""
+    """Return the value of a field without secrets; the same object if it contains no secret."""
     if isinstance(value, str):
         clean = "***" if isinstance(name, str) and _NAME.search(name) else _scrub(value)
         return value if clean == value else clean

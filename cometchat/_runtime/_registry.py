@@ -1,8 +1,8 @@
 """The registered listeners, and the client's lock.
 
-A listener hears of nothing older than its registration. So events and registrations are counted by one number, under
-one lock: the lock of the client. It guards all state of a client that several threads change (the connection, the
-login, the queue, the inbox). It is an RLock, since a signal handler may run inside it, on the thread that holds it.
+A listener gets no event that is older than its registration. So one number counts events and registrations, under one
+lock: the client's. This lock guards all state that several threads of a client change (the connection, the login, the
+queue, the inbox). It is an RLock, because a signal handler may run on the thread that holds it.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ L = TypeVar("L")
 
 logger = SafeLog(logging.getLogger("cometchat.listeners"))
 
-#: The kind of the listeners that hear transitions of the connection.
+#: The kind of the listeners that get the connection's transitions.
 CONNECTION = "connection"
 
 
 class Entry:
     """One registration. ``active`` turns False when it ends, and is read without a lock.
 
-    :ivar since: the number of the first event that the listener hears.
-    :ivar known: the last transition that the listener knows: it was called with it, or could see it when it came.
+    :ivar since: the number of the first event for the listener.
+    :ivar known: the last transition that the listener knows: it was called for it, or it was registered in that state.
         Only the dispatcher changes it.
     """
 
@@ -44,8 +44,8 @@ class Entry:
 class Audience(NamedTuple):
     """The listeners of one kind at this moment, in the order of their registration.
 
-    :ivar listeners: of the entries.
-    :ivar since: all of them hear an event with this number, or with a higher one.
+    :ivar listeners: the entries' listeners.
+    :ivar since: all of them get events with this number or a higher one.
     """
 
     entries: Tuple[Entry, ...]
@@ -75,12 +75,12 @@ class ListenerRegistry:
         self._ids = itertools.count(1)
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: another thread of the parent may hold the lock."""
+        """In the child of a fork: replace the lock, which another thread of the parent may have held."""
         self.lock = threading.RLock()
         self.last_transition = "on_disconnected"
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:
-        """Register a listener. It takes the place of one with the same id, with a warning."""
+        """Register a listener. If another listener has the id, replace it and log a warning."""
         with self.lock:
             known = self.last_transition if self.last_transition == "on_disconnected" else None
             entries = self._entries.setdefault(kind, {})
@@ -91,7 +91,7 @@ class ListenerRegistry:
             self._replace_audience(kind, entries)
         if replaced is not None and replaced.listener is not listener:
             logger.warning(
-                "The %s listener id %r was in use: the new listener takes its place. Give each an id of its own.",
+                "The %s listener id %r was in use. The new listener replaces the old one. Use a different id for each.",
                 kind,
                 listener_id,
             )
@@ -106,7 +106,7 @@ class ListenerRegistry:
                 self._replace_audience(kind, entries)
 
     def new_id(self, prefix: str) -> str:
-        """Return an id that no other registration has."""
+        """Return an unused id."""
         return f"{prefix}-{next(self._ids)}"
 
     def audience(self, kind: str) -> Audience:
@@ -125,7 +125,7 @@ class ListenerRegistry:
 
 
 class ScopedListener(ContextManager[L]):
-    """A registration for the time of a ``with`` block. It may be entered again; inside itself it stays the same one."""
+    """A registration for the duration of a ``with`` block. It can be used again. Nested blocks share it."""
 
     def __init__(self, registry: ListenerRegistry, kind: str, listener: L) -> None:
         self._registry = registry

@@ -1,4 +1,4 @@
-"""What the user sends: messages over HTTP; typing, transient messages and receipts over the socket. On any thread."""
+"""Sends for the user: messages over HTTP; typing, transient messages and receipts over the socket. Any thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ._arguments import is_unicode
 from .connection import Channel
 from .delivery import Inbox
 
-#: Minimum time, in seconds, between two typing indicators to one receiver.
+#: Minimum time between two typing indicators to one receiver, in seconds.
 TYPING_INTERVAL = 5.0
 
 _USER_KEYS = ("uid", "name", "avatar", "role", "status")
@@ -52,18 +52,18 @@ class Sender:
         return self.send_message(self.message_body(message))
 
     def send_message(self, body: Dict[str, Any]) -> BaseMessage:
-        """Send what :meth:`message_body` has made, maybe earlier and in another process. Returns the stored message."""
+        """Send a body from :meth:`message_body`, possibly made earlier or in another process. Returns the message."""
         body = {**body, "data": {**body["data"], "resource": self._account.resource}}
         stored = self._account.send_message(body)
         self.note_sent(id_of(stored))
         return message_from_dict(stored)
 
     def note_sent(self, message_id: Optional[str]) -> None:
-        """Note that a message is this client's: it is not news when the history brings it."""
+        """Note that this client sent a message, so that it is not delivered again from the history."""
         self._inbox.sent(message_id)
 
     def message_body(self, message: BaseMessage) -> Dict[str, Any]:
-        """Return the body of ``POST /messages``. It is made once for a message: its ``muid`` tells a repetition."""
+        """Return the body for ``POST /messages``. It is made once per message: its ``muid`` marks a repetition."""
         data: Dict[str, Any] = {"resource": self._account.resource}
         if isinstance(message, TextMessage):
             kind, data["text"] = "text", message.text
@@ -72,7 +72,7 @@ class Sender:
             if message.sub_type:
                 data["subType"] = message.sub_type
         else:
-            raise invalid("message", "give a TextMessage or a CustomMessage", message)
+            raise invalid("message", "a TextMessage or a CustomMessage", message)
         if message.metadata:
             data["metadata"] = dict(message.metadata)
         body: Dict[str, Any] = {
@@ -90,7 +90,7 @@ class Sender:
         return body
 
     def typing(self, receiver_id: str, receiver_type: str, metadata: Optional[Dict[str, Any]], started: bool) -> None:
-        """Tell that the user types, once per 5 s and receiver, or types no longer. A start after an end goes out."""
+        """Send that the user is typing (once per 5 s and receiver) or stopped. A start after a stop is always sent."""
         self._check_transient("typing")
         key = (receiver_type, receiver_id)
         now = self._clock()
@@ -101,7 +101,7 @@ class Sender:
             if started:
                 self._typing[key] = now
             else:
-                self._typing.pop(key, None)  # the next start is news
+                self._typing.pop(key, None)  # the next start is sent
         identity = self._account.identity(self._account.require())
         frame = encode_typing(identity, receiver_id, receiver_type, self._user(), started=started, metadata=metadata)
         try:
@@ -112,7 +112,7 @@ class Sender:
             raise
 
     def transient_message(self, receiver_id: str, receiver_type: str, data: Dict[str, Any]) -> None:
-        """Send a message that is not stored."""
+        """Send a transient message."""
         self._check_transient("transient")
         identity = self._account.identity(self._account.require())
         frame = encode_transient_message(identity, receiver_id, receiver_type, self._user(), data)
@@ -128,13 +128,13 @@ class Sender:
         sender = message.sender.uid if isinstance(message.sender, User) else message.sender
         values = {"id": message.id, "sender": sender, "receiver_type": message.receiver_type}
         if not all(values.values()) or message.receiver_type not in ("user", "group"):
-            raise missing("message", "give a message that was received, with its id, sender and receiver_type")
+            raise missing("message", "a received message with its id, sender and receiver_type")
         for name, value in {**values, "receiver_id": message.receiver_id or "-"}.items():
             if not isinstance(value, str) or not is_unicode(value):
-                raise unusable("message", f"give a message that was received: its {name} is not a text")
+                raise unusable("message", f"a received message whose {name} is a string")
         receiver = str((message.receiver_id or "") if message.receiver_type == "group" else sender)
         if receiver in (".", ".."):
-            raise unusable("message", "give a message that was received: its sender or group cannot be")
+            raise unusable("message", "a received message from a possible sender or group")
         return {
             "uid": self._account.require().uid,
             "action": action,
@@ -145,7 +145,7 @@ class Sender:
         }
 
     def send_receipt(self, body: Mapping[str, Any]) -> None:
-        """Send a receipt over HTTP, which has an answer: the outbox must know that it arrived."""
+        """Send a receipt over HTTP, whose answer tells the outbox that it arrived."""
         self._account.send_receipt(body["receiverType"], body["receiver"], body["action"], body["messageId"])
 
     def _send_receipt_frame(self, body: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The login: what it is, and what a store keeps of it."""
+"""The login session, and its form in a store."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ LONGEST_TOKEN = 8192
 
 
 def is_uid(value: object) -> bool:
-    """Return True if this can be a uid. It comes from a server or a file."""
+    """Return True if a value from a server or a file can be a uid."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_UID and arguments.is_unicode(value)
 
 
 def is_token(value: object) -> bool:
-    """Return True if this can be an auth token, which goes into a header."""
+    """Return True if a value can be an auth token, which is sent in a header."""
     return isinstance(value, str) and 0 < len(value) <= LONGEST_TOKEN and arguments.fits_header(value)
 
 
 @dataclass(frozen=True)
 class Session:
-    """A login. ``jwt`` and ``settings`` come with ``PUT /me`` and are not stored: a restart asks for them again."""
+    """A login. ``jwt`` and ``settings`` come from ``PUT /me``. They are not stored; a restart requests them again."""
 
     app_id: str
     uid: str
@@ -48,7 +48,7 @@ class Session:
         return User.from_dict({**self.user, "uid": self.uid, "authToken": self.auth_token})
 
     def to_store(self) -> Dict[str, Any]:
-        """Return what a store keeps. It can be written as JSON."""
+        """Return the form for a store, which can be written as JSON."""
         return {
             "format": _FORMAT,
             "app_id": self.app_id,
@@ -60,7 +60,7 @@ class Session:
 
     @classmethod
     def from_store(cls, stored: Mapping[str, Any], app_id: str) -> Optional[Session]:
-        """Read what a store kept. Returns None if it is of another app, or not of this form."""
+        """Read the form from a store. Returns None if it is of another app, or invalid."""
         if not isinstance(stored, Mapping) or stored.get("format") != _FORMAT or stored.get("app_id") != app_id:
             return None
         uid, token, device = (stored.get(key) for key in ("uid", "auth_token", "device_id"))

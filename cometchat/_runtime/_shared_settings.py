@@ -1,4 +1,4 @@
-"""The newest settings of each app: what one client of the process has asked for, the others need not ask for."""
+"""The newest settings of each app, which the clients of a process share instead of each requesting them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, NamedTuple, Optional, Tuple
 
 from .. import _fork
 
-#: Maximum number of apps that are remembered.
+#: Maximum number of remembered apps.
 _MOST = 64
 
 
@@ -17,14 +17,14 @@ class _Known(NamedTuple):
 
 
 class SharedSettings(_fork.ForkSafeDefaults):
-    """The settings by app and API. Any thread."""
+    """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:
         self._known: Dict[Tuple[str, str], _Known] = {}
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the lock may be held by a thread that is not here."""
+        """In the child of a fork: replace the lock, which a thread of the parent may have held."""
         self._lock = threading.Lock()
 
     def put(self, app_id: str, base: str, asked_at: float, settings: Mapping[str, Any]) -> None:
@@ -40,7 +40,7 @@ class SharedSettings(_fork.ForkSafeDefaults):
                 del self._known[next(iter(self._known))]
 
     def get(self, app_id: str, base: str, since: float) -> Optional[Mapping[str, Any]]:
-        """Return the newest settings if a client has asked for them since a moment; else None."""
+        """Return the newest settings if they were requested since a given time; else None."""
         with self._lock:
             known = self._known.get((app_id, base))
         return known.settings if known is not None and known.asked_at >= since else None

@@ -1,11 +1,11 @@
-"""A file of this SDK in SQLite, which several processes may share, or memory. Any thread.
+"""An SQLite file of this SDK, which several processes may share; or SQLite in memory. Any thread.
 
-An SQLite connection does one thing at a time. The file's lock is held for the time of a statement, and while the file
-is opened; only a file lock is taken under it. The lock is an RLock, so that a call in a signal handler finds out that
-it interrupted a call of the same thread: it raises then, where a plain lock would hang.
+An SQLite connection does one thing at a time. Each statement, and the opening of the file, holds the file's lock; under
+it only a file lock is taken. The lock is an RLock, so that a call in a signal handler can detect that it interrupted a
+call of the same thread. It then raises; with a plain lock it would hang.
 
-This process never opens the database file by itself while SQLite may have it open: closing any descriptor of a file
-drops all POSIX locks that the process holds on it, SQLite's too.
+This process never opens the database file except through SQLite: closing any descriptor of a file drops all POSIX
+locks that the process holds on it, including SQLite's.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _CLOSE = 0.1
 
 
 class Owner(NamedTuple):
-    """The user whose rows these are."""
+    """The user who owns the rows."""
 
     app_id: str
     uid: str
@@ -43,11 +43,11 @@ class SqliteFile:
     """One connection to a file.
 
     :param path: of the file; None keeps the rows in memory.
-    :param log: the client's.
-    :param what: the file is, for errors and records.
+    :param log: the client's log.
+    :param what: name of the file, for errors and log records.
     :param code: of the errors.
-    :param schema: statements that make what is missing.
-    :param durable: a commit waits until it is on the disk.
+    :param schema: statements that create missing tables.
+    :param durable: whether a commit waits until it is on the disk.
     :param busy: maximum wait of a statement for another process to release the file, in seconds.
     """
 
@@ -64,17 +64,17 @@ class SqliteFile:
         self._lock = threading.RLock()
         self._connection: Optional[sqlite3.Connection] = None
         self._closed = False
-        #: The database and its WAL, with device and inode, as this connection has them open.
+        #: The device and inode of the open database and its WAL.
         self._files: Dict[str, Tuple[int, int]] = {}
         self._version: Optional[int] = None
         self._changing = threading.RLock()
         self._opening: Optional[FileLock] = None
         self._owned: Optional[FileLock] = None
-        #: The locks that each thread took for a fork.
+        #: The locks that each thread holds for a fork.
         self._paused: Dict[int, List[Any]] = {}
 
     def owner_lock(self, owner: Owner) -> FileLock:
-        """Return the lock of the one process that works on this owner's rows. For one thread."""
+        """Return the lock of the process that works on this owner's rows. For one thread."""
         digest = hashlib.sha256("\0".join(owner).encode()).hexdigest()[:16]
         path = f"{os.path.realpath(self.path or '')}.{digest}.lock"
         self._owned = FileLock(path, self._changing, self._what, self._code)
@@ -96,9 +96,9 @@ class SqliteFile:
     # --- forks
 
     def pause_for_fork(self) -> None:
-        """Close the file, and keep all threads from it until :meth:`resume_after_fork` on this thread.
+        """Close the file, and block all threads until :meth:`resume_after_fork` on this thread.
 
-        SQLite keeps a process's locks on a file in its memory: a child would believe in those of its parent.
+        SQLite keeps a process's file locks in its memory, so a child would assume that it holds its parent's locks.
         """
         inside = _is_held_here(self._lock)  # a signal handler that forks: the interrupted call still uses the file
         taken = self._paused.setdefault(threading.get_ident(), [])
@@ -107,13 +107,13 @@ class SqliteFile:
             if lock.acquire(timeout=wait):
                 taken.append(lock)
             else:
-                wait = 0.0  # both together may not take longer
+                wait = 0.0  # the limit is for both together
         if self.path is not None and not inside and self._lock in taken:
-            with contextlib.suppress(sqlite3.Error):  # the connection is dropped all the same
+            with contextlib.suppress(sqlite3.Error):  # the connection is dropped anyway
                 self._release_file()
 
     def resume_after_fork(self) -> None:
-        """Release what this thread took, in the parent. The file is opened again when it is needed."""
+        """In the parent: release the locks of this thread. The next use opens the file again."""
         for lock in reversed(self._paused.pop(threading.get_ident(), [])):
             lock.release()
 
@@ -151,13 +151,13 @@ class SqliteFile:
             self._release_if_closed()
             if replaced:
                 self._log.warning(
-                    "The %s's file %s was deleted or replaced while it was in use: what it held is lost.",
+                    "The %s's file %s was deleted or replaced while it was in use. Its content is lost.",
                     self._what,
                     self.path,
                 )
 
     def _release_if_closed(self) -> None:
-        """Release the file of a closed store. Another thread that uses it just now does so when it is done."""
+        """Release the file of a closed store. If another thread is using it, that thread releases it."""
         if self._closed and not _is_held_here(self._lock) and self._lock.acquire(timeout=_CLOSE):
             try:
                 self._release_file()
@@ -170,7 +170,7 @@ class SqliteFile:
             connection.close()
 
     def _is_in_place(self) -> bool:
-        """Whether the files of the connection are still those that the next process would open."""
+        """Return True if the connection's files are still the ones that another process would open."""
         return all(_identity(path) == identity for path, identity in self._files.items())
 
     def _open(self) -> sqlite3.Connection:
@@ -178,17 +178,17 @@ class SqliteFile:
             return self._connect(":memory:")
         path = os.path.realpath(self.path)
         make_folder(os.path.dirname(path))
-        # SQLite does not wait if two processes make the file at once.
+        # SQLite does not wait if two processes create the file at the same time.
         self._opening = FileLock(f"{path}.lock", self._changing, self._what, self._code)
         with self._opening as turn:
             turn.acquire(wait=True)
             _make_private(path)
-            before = _identity(self.path)  # of what it links to
+            before = _identity(self.path)  # of the link's target
             connection = self._connect(path)
             files = {self.path: before, f"{path}-wal": _identity(f"{path}-wal")}
             if before != _identity(self.path):
                 connection.close()
-                raise OSError(errno.ESTALE, "the file was replaced while it was opened", path)
+                raise OSError(errno.ESTALE, "the file was replaced while it was being opened", path)
             self._files = {name: identity for name, identity in files.items() if identity is not None}
             return connection
 
@@ -207,13 +207,13 @@ class SqliteFile:
 
 
 def select(connection: sqlite3.Connection, query: str, values: Any = ()) -> List[Tuple[Any, ...]]:
-    """All rows of a query. The cursor is closed: one that waits for the garbage collector keeps the file locked."""
+    """Return all rows of a query. Closes the cursor, which would otherwise keep the file locked."""
     with closing(connection.execute(query, values)) as cursor:
         return cursor.fetchall()
 
 
 def change(connection: sqlite3.Connection, statement: str, values: Any = ()) -> int:
-    """Run a statement, and return how many rows it changed."""
+    """Run a statement. Returns the number of changed rows."""
     with closing(connection.execute(statement, values)) as cursor:
         return cursor.rowcount
 
@@ -230,12 +230,12 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def _is_held_here(lock: Any) -> bool:
-    """Whether this thread holds an RLock."""
+    """Return True if this thread holds an RLock."""
     return bool(lock._is_owned())
 
 
 def _identity(path: str) -> Optional[Tuple[int, int]]:
-    """The device and inode of a file; None if it has no link of this name any more."""
+    """Return the device and inode of a file; None if the name no longer exists."""
     try:
         found = os.stat(path)
     except OSError:
@@ -244,7 +244,7 @@ def _identity(path: str) -> Optional[Tuple[int, int]]:
 
 
 def _make_private(path: str) -> None:
-    """Make the database file where it is missing, readable by its owner only; so are those that SQLite adds to it."""
+    """Create a missing database file, readable by its owner only. SQLite's additional files get the same mode."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     for each in (path, f"{path}-wal", f"{path}-shm"):
@@ -265,7 +265,7 @@ def _check_owner(path: str, found: os.stat_result) -> None:
 
 
 def _decoded(raw: bytes) -> Any:
-    """SQLite's text; as bytes if it is damaged, where sqlite3 would raise for the whole query."""
+    """Return a text from SQLite, or its bytes if it is damaged. (sqlite3 would raise for the whole query.)"""
     try:
         return raw.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The threads of this SDK: how they run, how they wait, and how long they wait after a failure."""
+"""The threads of this SDK: how they run and wait, and how long they wait after a failure."""
 
 from __future__ import annotations
 
@@ -17,32 +17,34 @@ from ..exceptions import ERR_INTERNAL, exception_for
 
 logger = logging.getLogger("cometchat.client")
 
-#: Seconds: a failure after a longer run starts a new series of waits.
+#: Minimum run, in seconds, after which a failure starts a new series of waits.
 _GOOD_RUN = 30.0
 
-#: Share of the wait that a server asked for, which the jitter adds at most.
+#: Maximum jitter, as a share of the wait that a server asked for.
 _SPREAD = 0.25
 
-#: Maximum number of waits in a row that end early.
+#: Maximum number of consecutive waits that end early.
 _EARLY_WAKEUPS = 5
 
 #: Seconds after which one more wait may end early.
 _REFILL = 10.0
 
-#: Requests of the current minute that are left to the user's own calls, and the seconds between two others then.
+#: Requests per minute that are reserved for the user's calls, and the seconds between two other requests at that point.
 _RESERVE, _SLOW = 100, 1.0
 
-#: Maximum number of doublings. The cap is reached long before; 2.0 ** 1025 would overflow a float.
+#: Maximum number of doublings. Waits reach their cap much earlier; 2.0 ** 1025 would overflow a float.
 _MOST_DOUBLINGS = 40
 
 
 class Wakeup:
-    """Like ``threading.Event``, which hangs where a signal handler sets it while its own thread holds its lock.
+    """Like ``threading.Event``, but safe in signal handlers.
 
-    One raw lock is the gate: locked while the event is not set. No thread owns it, and ``set()`` never waits for it.
-    The flag is the truth; the gate only blocks the waiters. A waiter that comes through the gate opens it again for the
-    next one, unless the event was cleared in between: it then leaves the gate locked, and waits again. So with several
-    waiters only one of them may clear it, and the others may miss a set() that is cleared at once.
+    ``threading.Event`` hangs if a signal handler sets it while the interrupted thread holds its lock.
+
+    A raw lock is the gate, which is locked while the event is not set. No thread owns it, and ``set()`` never waits for
+    it. The flag holds the state; the gate only blocks the waiters. A waiter that passes the gate opens it again for the
+    next one, unless the event was cleared in between. In that case it leaves the gate locked, and waits again. So with
+    several waiters only one of them may clear the event, and the others may miss a set() that is cleared at once.
 
     :param clock: monotonic seconds.
     """
@@ -61,14 +63,14 @@ class Wakeup:
         self._open()
 
     def clear(self) -> None:
-        """Let later waiters wait. Never waits."""
+        """Make later calls of :meth:`wait` wait. Does not wait itself."""
         self._is_set = False
         self._gate.acquire(blocking=False)
-        if self._is_set:  # set() came in between, and may have found the gate open
+        if self._is_set:  # set() may have run in between and found the gate open
             self._open()
 
     def is_set(self) -> bool:
-        """Whether the event is set."""
+        """Return whether the event is set."""
         return self._is_set
 
     def wait(self, timeout: Optional[float] = None) -> bool:
@@ -90,28 +92,28 @@ class Wakeup:
         return True
 
     def _open(self) -> None:
-        with contextlib.suppress(RuntimeError):  # it was open
+        with contextlib.suppress(RuntimeError):  # the gate was open
             self._gate.release()
 
 
 def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:
-    """Return the longest wait after so many failures in a row, in seconds: doubled with each, and capped."""
+    """Return the maximum wait after a number of failures, in seconds: doubled with each failure, and capped."""
     return min(first * 2.0 ** min(failures, _MOST_DOUBLINGS), longest)
 
 
 def rate_limit_pause(remaining: Optional[int], jitter: float) -> float:
-    """Return the seconds to wait before a background request: it leaves the rest of the rate limit to the user's calls.
+    """Return the seconds to wait before a background request, to reserve the rate limit for the user's calls.
 
-    :param remaining: requests that the service still takes in this minute; None if unknown.
+    :param remaining: requests that the service still accepts in this minute; None if unknown.
     :param jitter: 0 to 1, at random.
     """
     return _SLOW * (0.5 + jitter) if remaining is not None and remaining < _RESERVE else 0.0
 
 
 class Backoff:
-    """Counts the failures of one series, and says how long to wait before the next try. For one thread.
+    """Counts the failures of one series, and computes the wait before the next try. For one thread.
 
-    :param first: longest wait after the first failure, in seconds. Each further failure doubles it.
+    :param first: maximum wait after the first failure, in seconds. Each further failure doubles it.
     :param longest: Maximum wait, in seconds, unless a server asked for more.
     :param jitter: returns 0 to 1, at random.
     """
@@ -128,8 +130,8 @@ class Backoff:
         """Count a failure.
 
         :param asked: seconds that the server asked for, such as a ``Retry-After``.
-        :returns: seconds to wait: half to the whole of the limit; not less than ``asked`` plus its jitter, so that
-            clients that were all asked for the same wait do not return at the same moment.
+        :returns: seconds to wait: between half of the limit and the limit, but at least ``asked`` plus jitter, so that
+            clients with the same ``Retry-After`` do not return at the same time.
         """
         limit, jitter = limit_after(self._failures, self._first, self._longest), self._jitter()
         self._failures += 1
@@ -139,15 +141,15 @@ class Backoff:
         return max(wait, asked + jitter * max(limit, asked * _SPREAD))
 
     def reset(self) -> None:
-        """End the series: a try succeeded."""
+        """End the series after a success."""
         self._failures = 0
 
 
 class EarlyWakeups:
-    """A budget for waits that end early: 5 at first, and one more each 10 s. Its owner holds a lock.
+    """A budget for waits that end early: 5 at first, and one more every 10 s. Its owner holds a lock.
 
-    Without it, a listener that calls ``connect()`` after each failure, or a network link that goes up and down, would
-    turn the backoff off.
+    Without it, a listener that calls ``connect()`` after each failure, or an unstable network link, would disable the
+    backoff.
 
     :param clock: monotonic seconds.
     """
@@ -158,7 +160,7 @@ class EarlyWakeups:
         self._counted_at = clock()
 
     def take(self) -> bool:
-        """Take one. Returns False if the budget is empty: the wait must last."""
+        """Take one from the budget. Returns False if it is empty: the wait must not end early."""
         now = self._clock()
         self._left = min(self._left + (now - self._counted_at) / _REFILL, float(_EARLY_WAKEUPS))
         self._counted_at = now
@@ -172,14 +174,14 @@ _local = threading.local()
 
 
 def on_service_thread() -> bool:
-    """Return True on a thread of this SDK, such as in a callback. True also in the child of a fork made there."""
+    """Return True on a thread of this SDK, such as in a callback, and in the child of a fork on such a thread."""
     return getattr(_local, "is_service_thread", False)
 
 
 def end_child(error: Optional[BaseException]) -> None:
-    """End the child of a fork, as the end of its only thread should: with the code of SystemExit.
+    """End the child of a fork when its only thread ends, with the code of SystemExit.
 
-    :param error: what its thread raised.
+    :param error: the exception that its thread raised.
     """
     code: object = 0 if error is None else 1
     if isinstance(error, SystemExit):
@@ -194,14 +196,14 @@ def end_child(error: Optional[BaseException]) -> None:
 
 
 class ServiceThread:
-    """Runs ``work`` on a daemon thread, and again if it raised. The thread ends when ``work`` returns.
+    """Runs ``work`` on a daemon thread, and runs it again if it raises. The thread ends when ``work`` returns.
 
-    If a callback forks, the child has this thread only, and nothing for it to do: it ends with the callback.
+    If a callback forks, the child has only this thread, without work for it. The child ends with the callback.
 
-    :param name: the thread's, which names its client.
+    :param name: of the thread. It contains the client's number.
     :param work: the thread's loop.
-    :param wanted: whether ``work`` is to run again after it raised.
-    :param wait: waits so many seconds; returns early if the thread is no longer wanted.
+    :param wanted: returns whether to run ``work`` again after it raised.
+    :param wait: waits a number of seconds; returns early if the thread is no longer wanted.
     :param clock: monotonic seconds.
     """
 
@@ -224,17 +226,17 @@ class ServiceThread:
         self._lock = threading.RLock()
         self._starting = False
         self._thread: Optional[threading.Thread] = None
-        #: What the report of an exception raised last, or the wait after it; for a debugger.
+        #: The newest exception that a report or a wait raised, for a debugger.
         self.last_failure: Optional[BaseException] = None
 
     def start(self) -> None:
-        """Start the thread; no-op while it runs. Any thread; also in a signal handler that interrupted this very call.
+        """Start the thread; no-op while it runs. Any thread, and a signal handler that interrupted this call.
 
-        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         with self._lock:
             if self._starting:
-                return  # this is a signal handler; the call that it interrupted starts the thread
+                return  # in a signal handler: the interrupted call starts the thread
             self._starting = True
             try:
                 if self.alive:
@@ -286,16 +288,16 @@ class ServiceThread:
                     return
 
     def _recover(self, error: BaseException, lived: float) -> None:
-        """Report an exception of ``work`` and wait. Nothing that fails here may end the thread."""
+        """Report an exception of ``work`` and wait. A failure in this method must not end the thread."""
         if lived >= _GOOD_RUN:
             self._backoff.reset()
         seconds = self._backoff.next()
-        self._try(lambda: self._log.error("Unexpected error: it goes on in %.1f s.", seconds, exc_info=error))
+        self._try(lambda: self._log.error("Unexpected error. The thread continues in %.1f s.", seconds, exc_info=error))
         self._try(lambda: self._wait(seconds))
 
     def _end_child(self, error: BaseException) -> None:
         if not isinstance(error, SystemExit):
-            self._try(lambda: self._log.error("A callback forked, and raised in the child.", exc_info=error))
+            self._try(lambda: self._log.error("A callback forked, and then raised in the child.", exc_info=error))
         end_child(error)
 
     def _try(self, step: Callable[[], object]) -> None:

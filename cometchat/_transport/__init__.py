@@ -1,9 +1,9 @@
 """The two ways out: HTTP (``http``, over requests) and the WebSocket (``websocket``, over websocket-client).
 
-I/O, no threads of its own, no decisions. One library per file; its exceptions become this SDK's once, in one place.
-The floors above import what they use from here, and :class:`.http.RequestsRest` and :func:`.websocket.socket_factory`
-from their packages. A name loads its module when it is first used: importing this package loads no socket and no
-library.
+The transports do I/O. They start no threads and make no decisions. Each file uses one library at most, and converts the
+library's exceptions to this SDK's. The floors above import names from here, and :class:`.http.RequestsRest` and
+:func:`.websocket.socket_factory` from their packages. A name loads its module at first use, so importing this package
+loads neither socket nor a library.
 """
 
 from __future__ import annotations

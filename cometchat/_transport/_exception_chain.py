@@ -1,4 +1,4 @@
-"""What an exception wraps. Pure: loads neither socket nor ssl."""
+"""The exceptions that an exception wraps. Pure: loads neither socket nor ssl."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Iterator
 
 
 def exception_chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what it wraps: causes, contexts, and what libraries pass as arguments or ``reason``."""
+    """Yield an error and the errors that it wraps as cause, context, argument or ``reason``."""
     seen = set()
     todo = [error]
     while todo:
@@ -20,9 +20,9 @@ def exception_chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def shorten(error: BaseException) -> None:
-    """Let a traceback print one line of a library's error, without its frames and the errors that it came from.
+    """Shorten a library's error to one line in a traceback, without its frames and its causes.
 
-    These stay reachable, by ``__context__`` and for :func:`exception_chain`.
+    The causes stay reachable, by ``__context__`` and for :func:`exception_chain`.
     """
     drop_frames(error)
     if error.__cause__ is not None:
@@ -32,6 +32,6 @@ def shorten(error: BaseException) -> None:
 
 
 def drop_frames(error: BaseException) -> None:
-    """Drop the frames of an error that is kept, and of its causes: they would keep whole messages alive."""
+    """Drop the frames of an error that is kept, and of its causes. They would keep whole messages alive."""
     for each in exception_chain(error):
         each.__traceback__ = None

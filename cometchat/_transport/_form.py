@@ -1,4 +1,4 @@
-"""A form with a file (``multipart/form-data``), whose file is read while it is sent."""
+"""A form with a file (``multipart/form-data``). The file is read while the form is sent."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import BinaryIO, Iterator, List, Mapping
 
 from ..exceptions import unusable
 
-#: Bytes that are read at once.
+#: Size of one read, in bytes.
 _BLOCK = 65536
 
 
 class Form:
-    """The body of one request. Its file has to be the last part: storage services read the fields before it.
+    """The body of one request. The file is the last part, because storage services read the fields before it.
 
     :param part: the name of the file's part.
-    :param name: the file's.
-    :param file: open in binary mode, and seekable. It is sent from its present position on.
-    :param size: how many bytes of it are sent.
-    :param boundary: a text of letters and digits that occurs nowhere in the file.
+    :param name: of the file.
+    :param file: opened in binary mode, and seekable. It is sent from its current position on.
+    :param size: number of bytes to send.
+    :param boundary: letters and digits that do not occur in the file.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Form:
         return len(self._head) + self._size + len(self._tail)
 
     def __iter__(self) -> Iterator[bytes]:
-        """Yield what :meth:`read` returns. requests knows a stream by this method."""
+        """Yield the blocks that :meth:`read` returns. requests recognizes a stream by this method."""
         while True:
             block = self.read(_BLOCK)
             if not block:
@@ -55,14 +55,14 @@ class Form:
             yield block
 
     def rewind(self) -> None:
-        """Begin again: the next request sends the whole form."""
+        """Rewind, so that the next request sends the whole form."""
         self._sent = 0
         self._file.seek(self._start)
 
     def read(self, size: int = -1) -> bytes:
-        """Return the next bytes of the body; none at its end.
+        """Return the next bytes of the body; ``b""`` at its end.
 
-        :raises InvalidArgumentException: the file can't be read, or has become shorter.
+        :raises InvalidArgumentException: the file can't be read, or was shortened.
         """
         wanted = _BLOCK if size < 0 else size
         if self._sent < len(self._head):
@@ -79,12 +79,12 @@ class Form:
         try:
             block = self._file.read(size)
         except (OSError, ValueError) as error:
-            raise unusable("path_or_file", f"the file can't be read any more ({error})") from error
+            raise unusable("path_or_file", f"a file that stays readable while it is sent ({error})") from error
         if not block:
-            raise unusable("path_or_file", "the file has become shorter while it was sent")
+            raise unusable("path_or_file", "a file that keeps its size while it is sent")
         return bytes(block)
 
 
 def _quoted(text: str) -> str:
-    """Return a text that fits between quotation marks in a part's header, as browsers write it."""
+    """Escape a text for quotation marks in a part's header, as browsers do."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")

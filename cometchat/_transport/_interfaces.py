@@ -1,4 +1,4 @@
-"""What the transports promise to the floors above; their fakes in the tests promise the same."""
+"""The interfaces of the transports. The fakes in the tests implement them too."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from ._form import Form
 
 
 class Rest(Protocol):
-    """HTTP calls to the service. May be used from several threads at once.
+    """HTTP calls to the service. Several threads may use it at the same time.
 
-    A signal handler may call :meth:`close` at any line of the other calls.
+    A signal handler may call :meth:`close` while another method runs.
     """
 
     @property
     def rate_limit_remaining(self) -> Optional[int]:
-        """Return how many calls the service allows in this minute, by its newest answer; None if it never said."""
+        """Return the number of calls that the service still allows in this minute; None if unknown."""
 
     @property
     def service_time(self) -> Optional[float]:
-        """Return the service's time in Unix seconds, a second early at most; None if its newest answer has no date."""
+        """Return the service's time in Unix seconds, up to a second early; None if its newest answer has no date."""
 
     def call(
         self,
@@ -33,39 +33,39 @@ class Rest(Protocol):
     ) -> Any:
         """Make one call and return the ``data`` of its envelope.
 
-        A call that may be repeated (GET, PUT, DELETE, with a ``muid``, to ``auth_tokens``) goes out once more if a kept
-        connection turns out dead.
+        If a kept connection turns out to be dead, a repeatable call (GET, PUT, DELETE, with a ``muid``, or to
+        ``auth_tokens``) is sent again.
 
-        :param body: an object, which goes as JSON; or a form, which goes out once, and may take long: then the timeout
-            holds for each of its blocks.
-        :param timeout: seconds to connect (TCP, a proxy and TLS each), and seconds for the whole answer.
-        :param expect: what ``data`` has to be, dict or list.
+        :param body: an object, sent as JSON; or a form. A form is sent once and may take long, so the timeout is for
+            each of its blocks.
+        :param timeout: seconds to connect (for each of TCP, proxy and TLS), and seconds for the whole answer.
+        :param expect: the type of ``data``, dict or list.
         :raises CometChatException: ``FAILED_TO_FETCH``, ``ERR_TOO_MANY_REQUESTS``, ``ERR_BAD_RESPONSE``, or the
             server's own code.
         """
 
     def upload(self, url: str, form: Form, *, timeout: float) -> None:
-        """Post a form to a storage service, which gets no header of the API and no credential.
+        """Post a form to a storage service, without the API's headers and without credentials.
 
         :raises CometChatException: ``ERR_S3_UPLOAD_FAILED``, ``ERR_PRESIGNED_URL_EXPIRED``, ``FAILED_TO_FETCH``;
-            ``INVALID_PATH_OR_FILE``: the file can't be read any more.
+            ``INVALID_PATH_OR_FILE``: the file is no longer readable.
         """
 
     def forget_connections(self) -> None:
-        """Make later calls use new connections; those under way keep theirs. Does not wait."""
+        """Make later calls use new connections. Calls in progress keep theirs. Does not wait."""
 
     def close(self) -> None:
-        """End the connections; a call under way ends its own. Does not wait; no-op when called twice."""
+        """Close the connections. A call in progress closes its own. Does not wait; no-op when called twice."""
 
 
 class Socket(Protocol):
-    """One WebSocket. :meth:`open`, :meth:`receive` and :meth:`close` on one thread, the rest on any.
+    """One WebSocket. One thread calls :meth:`open`, :meth:`receive` and :meth:`close`; any thread the other methods.
 
-    A signal handler may call :meth:`interrupt` at any line of the other calls.
+    A signal handler may call :meth:`interrupt` while another method runs.
     """
 
     def open(self, url: str, timeout: float) -> None:
-        """TCP, TLS and upgrade.
+        """Connect: TCP, TLS and upgrade.
 
         :param timeout: seconds.
         :raises CometChatException: ``WS_CONNECTION_FAIL``, ``ERR_CONNECT_TIMEOUT``.
@@ -78,7 +78,7 @@ class Socket(Protocol):
         """
 
     def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the next message, with those behind it that have arrived; [] when the deadline is reached.
+        """Return the next message and those that arrived with it; [] when the deadline is reached.
 
         :raises CometChatException: as :meth:`receive`.
         """
@@ -86,22 +86,22 @@ class Socket(Protocol):
     def send(self, text: str, timeout: float) -> None:
         """Send one text frame.
 
-        :param timeout: seconds to find room in the socket.
+        :param timeout: maximum wait for room in the socket, in seconds.
         :raises CometChatException: ``WS_CONNECTION_FAIL``.
         """
 
     def interrupt(self) -> None:
-        """Make :meth:`receive` and :meth:`open` end at once with ``WS_CONNECTION_FAIL``; not a look-up in DNS.
+        """Make :meth:`receive` and :meth:`open` fail at once with ``WS_CONNECTION_FAIL``, unless a DNS lookup runs.
 
         Does not wait. A close frame can still be sent.
         """
 
     def release_after_fork(self) -> None:
-        """Close this process's copy of the descriptors, in the child of a fork: the parent's connection lives on."""
+        """In the child of a fork: close its copies of the descriptors. The parent's connection stays open."""
 
     def close(self, code: int = 1000, reason: str = "") -> None:
-        """Send a close frame if that is possible without waiting, and release the socket. Never raises."""
+        """Send a close frame if possible without waiting, and release the socket. Never raises."""
 
 
-#: Makes a socket that is not open yet.
+#: Creates a socket that is not yet open.
 SocketFactory = Callable[[], Socket]

@@ -1,11 +1,12 @@
-"""JSON from bytes: with orjson where it is installed (``cometchat[speed]``), else with the standard library."""
+"""Decodes JSON from bytes with orjson if it is installed (``cometchat[speed]``), else with the standard library."""
 
 from __future__ import annotations
 
 import json
 from typing import Any, Callable, Tuple, Union
 
-#: Maximum digits of an integer. Python refuses more than 4,300; a peer must not make a whole page unreadable by one.
+#: Maximum number of digits of an integer. Python refuses more than 4,300; one such number must not make a whole page
+#: unreadable.
 _MOST_DIGITS = 4_300
 
 
@@ -16,16 +17,16 @@ def _integer(digits: str) -> Union[int, float]:
         return float(digits)
 
 
-_decoder: Any = json.JSONDecoder(parse_int=_integer)  # of whose methods the type stubs know less than there are
+_decoder: Any = json.JSONDecoder(parse_int=_integer)  # the type stubs lack some of its methods
 _quick: Any = json.JSONDecoder()  # without a call for each integer
 _scan: Callable[[str, int], Tuple[Any, int]] = _quick.scan_once
 
 
 def plain_loads(data: bytes) -> Any:
-    """Return the value, by the standard library.
+    """Decode JSON with the standard library.
 
-    UTF-8 without white space around the value goes straight to its scanner. Any other text goes the whole way, with a
-    look at the encoding and at white space; so does text that is not JSON. The result is the same.
+    UTF-8 without white space around the value goes directly to the scanner. All other input, invalid JSON included,
+    takes the slow path, which checks the encoding and skips white space. The result is the same.
 
     :raises ValueError: it is not JSON, or is nested too deep.
     """
@@ -37,12 +38,12 @@ def plain_loads(data: bytes) -> Any:
             return _loads(data)
         return value if end == len(text) else _loads(data)
     except RecursionError:
-        # Not "from" it: its frames are as many as the levels.
+        # Not "from" it: it has one frame per level.
         raise ValueError("the JSON is nested too deep") from None
 
 
 def _loads(data: bytes) -> Any:
-    """Return the value; an integer of too many digits becomes a float, infinity for most."""
+    """Return the value. An integer with too many digits becomes a float, usually infinity."""
     return _decoder.decode(data.decode(json.detect_encoding(data), "surrogatepass"))
 
 
@@ -60,5 +61,6 @@ else:
         try:
             return orjson.loads(data)
         except ValueError:
-            # The standard library takes more, NaN for one: what is a frame must not depend on what is installed.
+            # The standard library accepts more, such as NaN. Whether a text is a frame must not depend on installed
+            # packages.
             return plain_loads(data)

@@ -1,6 +1,6 @@
-"""The command line: ``python -m cometchat`` or ``cometchat``. A file a command; only the SDK's public names are used.
+"""The command line: ``python -m cometchat`` or ``cometchat``. One file per command; uses only the SDK's public names.
 
-Exit codes: 0 fine, 1 not connected or failed, 2 wrong usage. An error is one line on standard error.
+Exit codes: 0 success, 1 not connected or failed, 2 wrong usage. An error is one line on standard error.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     with _closed_streams_replaced():
         try:
             options = _parse(sys.argv[1:] if argv is None else list(argv))
-        except SystemExit as stop:  # argparse has printed the help (0) or the error (2)
+        except SystemExit as stop:  # argparse printed the help (0) or the error (2)
             return stop.code if isinstance(stop.code, int) else FAILED
         return _run(options)
 
@@ -48,7 +48,7 @@ def _run(options: argparse.Namespace) -> int:
             return int(options.run(options))
         except KeyboardInterrupt:
             return int(options.interrupted)
-        except BrokenPipeError:  # the reader of our output has seen enough
+        except BrokenPipeError:  # the reader of the output closed the pipe
             _forget_output()
             return int(options.interrupted)
         except Exception as error:
@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse with errors of one line, which quote no value: it may be a mistyped option's secret."""
+    """argparse with one-line errors that quote no value, since a mistyped option's value may be a secret."""
 
     def error(self, message: str) -> NoReturn:
         message = re.sub(r"invalid choice: (.+) \(choose from ([^()]*)\)$", _choices, one_line(message))
@@ -73,8 +73,8 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _choices(found: re.Match[str]) -> str:
-    """Name the choices, and the one that looks like what was typed."""
-    typed = found[1][1:].partition(found[1][0])[0]  # it is quoted
+    """Name the choices, and the most similar one."""
+    typed = found[1][1:].partition(found[1][0])[0]  # the message quotes it
     choices = re.findall(r"[\w-]+", found[2])
     alike = difflib.get_close_matches(typed, choices, n=1)
     return f"no such choice{f', did you mean {alike[0]}?' if alike else ''} (choose from {', '.join(choices)})"
@@ -84,7 +84,7 @@ def _parse(argv: List[str]) -> argparse.Namespace:
     parser = _Parser(
         prog="cometchat",
         description="CometChat's real-time service on the command line.",
-        epilog="exit codes: 0 fine, 1 not connected or failed, 2 wrong usage",
+        epilog="exit codes: 0 success, 1 not connected or failed, 2 wrong usage",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"cometchat {__version__}")
@@ -95,7 +95,7 @@ def _parse(argv: List[str]) -> argparse.Namespace:
         summary = (command.__doc__ or "").partition("\n")[0].partition(": ")[2]
         sub = commands.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         command.add_options(sub)
-        _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace what stands before the command
+        _add_no_color(sub, default=argparse.SUPPRESS)  # a default here would replace the option before the command
         sub.add_argument("--debug", action="store_true", help="show the SDK's log and the traceback of an error")
         sub.set_defaults(run=command.run, interrupted=command.INTERRUPTED)
     _complete(parser)
@@ -103,8 +103,8 @@ def _parse(argv: List[str]) -> argparse.Namespace:
 
 
 def _complete(parser: argparse.ArgumentParser) -> None:
-    """Answer a shell that asks how its line may go on, and end the process; return if no shell asks."""
-    if "_ARGCOMPLETE" not in os.environ:  # spares every other start the import
+    """Answer a shell's completion request and exit. Returns if there is no such request."""
+    if "_ARGCOMPLETE" not in os.environ:  # so that other starts need no import
         return
     with contextlib.suppress(ImportError):
         import argcomplete
@@ -132,7 +132,7 @@ def _report(options: argparse.Namespace, error: Exception) -> int:
 
 @contextlib.contextmanager
 def _closed_streams_replaced() -> Iterator[None]:
-    """Discard what is printed on a stream that the shell has closed: Python's name for it is None then."""
+    """Discard the output for a stream that the shell closed. (Python sets such a stream to None.)"""
     with contextlib.ExitStack() as stack:
         if sys.stdout is None:
             stack.enter_context(contextlib.redirect_stdout(stack.enter_context(_nowhere())))
@@ -147,8 +147,8 @@ def _nowhere() -> TextIO:
 
 @contextlib.contextmanager
 def _terminate_like_interrupt() -> Iterator[None]:
-    """SIGTERM ends a command as Ctrl-C does: with its clean-up, and its own exit code."""
-    if threading.current_thread() is not threading.main_thread():  # only there may signals be set
+    """Make SIGTERM end a command like Ctrl-C, with its clean-up and its exit code."""
+    if threading.current_thread() is not threading.main_thread():  # signals can be set only there
         yield
         return
     before = signal.signal(signal.SIGTERM, _interrupt)
@@ -164,7 +164,7 @@ def _interrupt(signum: int, frame: object) -> NoReturn:
 
 @contextlib.contextmanager
 def _log_shown(wanted: bool) -> Iterator[None]:
-    """Show the SDK's log if it is wanted. Else keep its warnings from standard error: the command prints errors."""
+    """Show the SDK's log on request. Otherwise hide its warnings, since the command prints errors itself."""
     logger = logging.getLogger("cometchat")
     level = logger.level
     output: logging.Handler = logging.StreamHandler(sys.stderr) if wanted else logging.NullHandler()
@@ -180,7 +180,7 @@ def _log_shown(wanted: bool) -> Iterator[None]:
 
 
 def _forget_output() -> None:
-    """Keep Python from complaining, at its end, that it can't flush standard output."""
+    """Prevent Python's error at exit about a standard output that can't be flushed."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

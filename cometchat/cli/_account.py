@@ -1,4 +1,4 @@
-"""Who to connect as, and where: from options, else from the environment."""
+"""The account and the addresses for a command, from options, else from the environment."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from cometchat._environment import SERVICE, read_fields
 
 from ._errors import UsageError
 
-#: Of the environment's variables.
+#: Prefix of the environment variables.
 _PREFIX = "COMETCHAT_"
 
 
 def add_account_options(parser: argparse.ArgumentParser) -> None:
-    """Give a command the options that say which account."""
+    """Add the options for the account to a command."""
     group = parser.add_argument_group(
         "account",
-        "An option goes before its environment variable. Other users of the machine can see options in the list of"
-        " processes: prefer the environment for the key and the token.",
+        "An option takes precedence over its environment variable. Other users of the machine can see options in"
+        " the process list: prefer the environment for the key and the token.",
     )
     group.add_argument("--app-id", metavar="ID", help="the app's id ($COMETCHAT_APP_ID)")
     group.add_argument("--region", metavar="REGION", help='"us", "eu", "in", ... ($COMETCHAT_REGION)')
@@ -32,7 +32,7 @@ def add_account_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--admin-host",
         metavar="HOST",
-        help="host[:port][/path] or an address, in place of the app's own ($COMETCHAT_ADMIN_HOST)",
+        help="host[:port][/path] or a URL that replaces the app's admin API ($COMETCHAT_ADMIN_HOST)",
     )
     group.add_argument("--client-host", metavar="HOST", help="the same for the client API ($COMETCHAT_CLIENT_HOST)")
     group.add_argument(
@@ -56,7 +56,7 @@ class Account:
 
     @property
     def secrets(self) -> List[str]:
-        """What must not be printed."""
+        """The texts that must not be printed."""
         return [secret for secret in (self.auth_key, self.auth_token) if secret]
 
     @property
@@ -65,7 +65,7 @@ class Account:
         return "an auth token" if self.auth_token else f"{self.uid}, with an auth key"
 
     def settings(self, **overrides: Any) -> AppSettings:
-        """The settings of a client for this account."""
+        """Return the settings of a client for this account."""
         return AppSettings(region=self.region, **{**self.fields, **overrides})
 
     def login(self, client: Client) -> User:
@@ -76,9 +76,9 @@ class Account:
 
 
 def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str]] = None) -> Account:
-    """The account that options and environment name together.
+    """Return the account from the options and the environment.
 
-    :raises UsageError: something is missing, or an address is wrong; the message names the option and its variable.
+    :raises UsageError: a value is missing or wrong. The message names the option and its variable.
     """
     values = os.environ if environ is None else environ
     app_id = options.app_id or values.get("COMETCHAT_APP_ID")
@@ -87,20 +87,20 @@ def read_account(options: argparse.Namespace, environ: Optional[Mapping[str, str
     region = fields.pop("region", None)
     auth_key, auth_token = _credential(options, values)
     if not app_id:
-        raise UsageError("no app id: give --app-id or set COMETCHAT_APP_ID")
+        raise UsageError("missing app id: use --app-id or set COMETCHAT_APP_ID")
     if not region and not ("admin_host" in fields and "client_host" in fields):
-        raise UsageError("no region: give --region or set COMETCHAT_REGION, or give --admin-host and --client-host")
+        raise UsageError("missing region: use --region or set COMETCHAT_REGION, or use --admin-host and --client-host")
     if not auth_key and not auth_token:
         raise UsageError(
-            "no credential: give --auth-token or --auth-key, or set COMETCHAT_AUTH_TOKEN or COMETCHAT_AUTH_KEY"
+            "missing credential: use --auth-token or --auth-key, or set COMETCHAT_AUTH_TOKEN or COMETCHAT_AUTH_KEY"
         )
     if auth_key and not uid:
-        raise UsageError("an auth key needs a user: give --uid or set COMETCHAT_UID")
+        raise UsageError("missing user for the auth key: use --uid or set COMETCHAT_UID")
     return Account(app_id, region, uid, auth_key, auth_token, fields)
 
 
 def _fields(options: argparse.Namespace, values: Mapping[str, str]) -> Dict[str, Any]:
-    """Return the fields of AppSettings that options and environment name together.
+    """Return the fields of AppSettings from the options and the environment.
 
     :raises UsageError: an address or a timeout is wrong, such as ``--admin-host htp:/bad``.
     """
@@ -111,13 +111,13 @@ def _fields(options: argparse.Namespace, values: Mapping[str, str]) -> Dict[str,
     for name in ("region", "admin_host", "client_host", "ca_certs"):
         if getattr(options, name):
             fields[name] = getattr(options, name)
-    for name in fields.keys() - {"region", "ca_certs"}:  # of these ``doctor`` tells more
+    for name in fields.keys() - {"region", "ca_certs"}:  # ``doctor`` explains these better
         _check_field(name, fields[name], given=getattr(options, name, None))
     return fields
 
 
 def _check_field(name: str, value: Any, given: Optional[str]) -> None:
-    """Let the settings check a value, and say which option or variable gave a wrong one."""
+    """Check a value with AppSettings. The error names the option or variable."""
     try:
         AppSettings(**{"region": "us", name: value})
     except InvalidArgumentException as error:
@@ -127,7 +127,7 @@ def _check_field(name: str, value: Any, given: Optional[str]) -> None:
 
 
 def _credential(options: argparse.Namespace, values: Mapping[str, str]) -> Tuple[Optional[str], Optional[str]]:
-    """(auth key, auth token), one of them None. An option goes before the environment; there the token goes first."""
+    """Return (auth key, auth token), one of them None. Options take precedence, then the environment's token."""
     if options.auth_token:
         return None, str(options.auth_token)
     if options.auth_key:

@@ -1,8 +1,8 @@
 """demo: watch a client log in, connect, lose the connection, come back, be throttled, and leave
 
-Everything on the screen is real: a ``Client`` talks HTTP and WebSocket to a sandbox in this process. The lines with an
-arrow are what the sandbox received, the others what the client's ``ConnectionListener`` was told. A step counts only if
-it was seen, by a deadline; nothing here sleeps.
+Everything on the screen is real: a ``Client`` uses HTTP and WebSocket with a sandbox in this process. The lines with an
+arrow show what the sandbox received; the others are calls of the client's ``ConnectionListener``. The demo waits for
+each step, up to a deadline, and never sleeps.
 """
 
 from __future__ import annotations
@@ -23,31 +23,31 @@ from ._screen import Screen, Span, one_line
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
 
-#: The exit code after Ctrl-C: not every step was seen.
+#: The exit code after Ctrl-C, since not every step was seen.
 INTERRUPTED = 1
 
 _UID = "cometchat-uid-1"
 
-#: Seconds: for one step, and for all of them.
+#: Maximum time for one step, and for all steps, in seconds.
 _STEP_LIMIT, _LIMIT = 6.0, 20.0
 
 _REMARKS = {
     "on_connecting": "the first attempt begins",
     "on_connected": "the server has accepted the jwt: only now is the status connected",
     "on_disconnected": "the status is disconnected",
-    "on_feature_throttled": "connected still; typing indicators and receipts are limited",
+    "on_feature_throttled": "still connected; typing indicators and receipts are limited",
 }
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """This command has no options of its own."""
+    """Add no options: this command has none of its own."""
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show every step; 0 only if all of them were seen."""
+    """Show every step. Returns 0 if all steps were seen."""
     screen = Screen(plain=options.no_color)
     with make_sandbox() as sandbox:
-        # The reconnect strategy is the default one: what is shown is what you get.
+        # The demo uses the default reconnect strategy, like your program.
         settings = sandbox.settings(
             auto_establish_socket_connection=False, settings_refresh_interval=0.4, connect_timeout=3.0, auth_timeout=3.0
         )
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Call(NamedTuple):
-    """One call of a listener's method."""
+    """A call of a listener's method."""
 
     time: float
     method: str
@@ -85,7 +85,7 @@ class _Recorder(ConnectionListener):
 
 
 class _Line(NamedTuple):
-    """A line to come, with the time at which it happened."""
+    """A line to print, with the time at which it happened."""
 
     time: float
     spans: List[Span]
@@ -106,13 +106,13 @@ class _Demo:
     def play(self) -> None:
         """Play all steps.
 
-        :raises Failed: something was not seen.
+        :raises Failed: a step was not seen.
         """
         self._screen.line(
             ("cometchat ", "title"), __version__, " against a local stand-in for the service, ", self._sandbox.url
         )
         self._screen.line(
-            ("Left: seconds. → what the stand-in received. In between: what your listener is told.", "dim")
+            ("Left: seconds. → received by the stand-in. Other lines: calls of your listener.", "dim")
         )
         self._client.add_connection_listener("demo", self._recorder)
         for step in (self._login, self._connect, self._lose, self._return, self._throttle, self._restore, self._leave):
@@ -145,8 +145,8 @@ class _Demo:
         self._lost_at = time.monotonic()
         self._print_step(
             self._expect("on_connection_error", "on_disconnected", "on_connecting"),
-            remark="by itself, after a random 0 to 1 s; longer each time that it fails",
-            wire=False,  # should the first retry be here already, it belongs to the next step
+            remark="automatically, after a random 0 to 1 s; longer after each failure",
+            wire=False,  # if the first retry has already begun, it belongs to the next step
         )
 
     def _return(self) -> None:
@@ -180,7 +180,7 @@ class _Demo:
     # Seeing.
 
     def _expect(self, *methods: str) -> List[_Call]:
-        """The listener's next calls, which have to be these."""
+        """Return the listener's next calls. Raises Failed if they are not the expected ones."""
         calls: List[_Call] = []
         for method in methods:
             try:
@@ -210,7 +210,7 @@ class _Demo:
         return Failed(f"step {self._step}: {reason}")
 
     def _left(self) -> float:
-        """Seconds that the current step may still wait."""
+        """Return the seconds that the current step may still wait."""
         return max(min(_STEP_LIMIT, self._start + _LIMIT - time.monotonic()), 0.01)
 
     # Telling.
@@ -221,9 +221,9 @@ class _Demo:
         self._screen.line((f"{self._step}. {text}", "title"))
 
     def _print_step(self, calls: Sequence[_Call] = (), *, remark: str = "", said: str = "", wire: bool = True) -> None:
-        """Print what this step brought, in the order in which it happened.
+        """Print the events of this step, in their order.
 
-        :param remark: on the last call, in place of the usual one.
+        :param remark: for the last call, instead of the usual remark.
         :param said: a line at the end.
         """
         lines = [_Line(call.time, _spans_of_call(call, remark if call is calls[-1] else "")) for call in calls]
@@ -234,7 +234,7 @@ class _Demo:
             self._screen.line((f"{line.time - self._start:8.3f}  ", "dim"), *line.spans)
 
     def _wire(self) -> List[_Line]:
-        """What the sandbox has received since the last look. Frames have no time: `auth` follows the upgrade."""
+        """Return the lines for what the sandbox received since the last call. (Frames have no time.)"""
         requests = [_Line(r.time, _wire(f"{r.method} {r.path}", str(r.status))) for r in self._new("requests")]
         upgrades = [_Line(a.time, _wire(f"GET {a.path}", "upgrade to WebSocket")) for a in self._new("attempts")]
         after = upgrades[-1].time if upgrades else time.monotonic()
@@ -253,7 +253,7 @@ def _wire(text: str, remark: str) -> List[Span]:
 
 
 def _frame_text(frame: Dict[str, Any]) -> str:
-    """A frame in short; the jwt is not shown."""
+    """Return a short form of a frame, without the jwt."""
     if frame.get("type") == "auth":
         return f'{{"type": "auth", "sender": "{frame.get("sender")}", "body": {{"auth": the jwt, …}}, …}}'
     return json.dumps(frame)

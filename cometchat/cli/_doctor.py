@@ -1,7 +1,7 @@
 """doctor: what works and what does not, step by step, and what to do about it
 
-The steps go from the bottom up, each with its time and verdict. The first failure is explained, and ends it. Only the
-network below the other hosts, as far as they are known, is still looked at.
+It checks the steps from the bottom up, and prints the time and verdict of each. It explains the first failure and then
+stops, after it has checked the network to the other known hosts.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from ._errors import UsageError
 from ._probes import HostProbe, Problem, Skipped
 from ._screen import Screen, hide, one_line
 
-#: The exit code after Ctrl-C: the examination has not come to its end.
+#: The exit code after Ctrl-C, since the checks did not finish.
 INTERRUPTED = 1
 
 _WIDTH = 100
 
-#: The regions that CometChat names. A dedicated region has a name of its own.
+#: The regions that CometChat names. Dedicated regions have other names.
 _REGIONS = ("us", "eu", "in")
 
 
 class _Finding(NamedTuple):
-    """What a step found where it did not fail. ``timed`` is off where the step's time is part of the next one's."""
+    """The result of a step that did not fail. ``timed`` is False if its time is part of the next step's."""
 
     text: str
     style: str = "good"
@@ -41,7 +41,7 @@ class _Finding(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """How a step ended. ``seconds`` is None where the step has no time of its own."""
+    """The verdict of a step. ``seconds`` is None if its time is part of another step's."""
 
     step: str
     verdict: str
@@ -61,7 +61,7 @@ _SIGNS: Mapping[str, Tuple[str, str, str]] = {
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this command."""
+    """Add the options of this command."""
     add_account_options(parser)
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=10.0, help="limit for each step (default: 10)"
@@ -70,7 +70,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine the account's way to the service; 0 if every step passed."""
+    """Check the account's connection to the service. Returns 0 if every step passed."""
     if not 0 < options.timeout <= 3600:
         raise UsageError("--timeout must be a number of seconds above 0, at most 3600")
     account = read_account(options)
@@ -91,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 class _Step(NamedTuple):
-    """A step, and what it looks at: a group of hosts, or the whole client."""
+    """A step for a group of hosts, or for the whole client."""
 
     name: str
     run: Callable[[], _Finding]
@@ -100,9 +100,9 @@ class _Step(NamedTuple):
 
 
 def _walk(steps: List[_Step]) -> Iterator[_Result]:
-    """Do the steps up to the first failure, and then those of other hosts that are known."""
+    """Do the steps up to the first failure, then those of the other known hosts."""
     failed: Set[str] = set()
-    carried = 0.0  # the time of a step that is timed with the next one
+    carried = 0.0  # the time of a step that is measured with the next one
     for name, step, group, is_known in steps:
         if failed and (group in failed or not is_known()):
             yield _Result(name, "not tried")
@@ -174,12 +174,12 @@ def _explain(screen: Screen, title: str, text: str) -> None:
 
 
 def _once(state: Any) -> bool:
-    """The stop strategy of a single attempt."""
+    """Stop after one attempt (a tenacity strategy)."""
     return True
 
 
 class _Examination:
-    """The steps, and what they hand on to each other."""
+    """The steps, and the data that they pass on."""
 
     def __init__(self, account: Account, timeout: float) -> None:
         self._account = account
@@ -191,7 +191,7 @@ class _Examination:
         self._refused: Optional[CometChatException] = None
 
     def steps(self) -> List[_Step]:
-        """All steps in order: (name, what to do)."""
+        """Return all steps in order, as (name, callable)."""
         return [
             _Step("settings", self.settings),
             *self._layers("API", lambda: self._api),
@@ -204,12 +204,12 @@ class _Examination:
         ]
 
     def _layers(self, group: str, probes: Callable[[], List[HostProbe]]) -> Iterator[_Step]:
-        """The network below one group of hosts."""
+        """Return the network steps for one group of hosts."""
         for name, layer in (("DNS", HostProbe.dns), ("TCP", HostProbe.tcp), ("TLS", HostProbe.tls)):
             yield _Step(f"{group}: {name}", partial(self._probe, probes, layer), group, lambda: bool(probes()))
 
     def hosts(self) -> List[str]:
-        """The hosts that the client uses, as ``host:port``, as far as they are known."""
+        """Return the known hosts of the client, as ``host:port``."""
         return list(dict.fromkeys(probe.name for probe in (*self._api, *self._socket)))
 
     def close(self) -> None:
@@ -244,12 +244,12 @@ class _Examination:
         return _Finding(text)
 
     def login(self) -> _Finding:
-        """The HTTP calls of a login."""
+        """Log in, over HTTP."""
         user = self._account.login(self._ready)
         return _Finding(f"{user.name or user.uid} ({user.uid})")
 
     def jwt(self) -> _Finding:
-        """The credential that the WebSocket wants came with the login."""
+        """Check the jwt from the login, which the WebSocket needs."""
         info = self._ready.connection_info()
         self._socket = self._probes([info.websocket_url] if info.websocket_url else [])
         if info.jwt_expires_at is None:
@@ -261,9 +261,9 @@ class _Examination:
         return _Finding(f"present, expires {moment} (in {_span(left)})")
 
     def upgrade(self) -> _Finding:
-        """One attempt to connect. If it failed after the upgrade, the next step says so."""
+        """Make one attempt to connect. The next step reports a failure after the upgrade."""
         try:
-            # Twice each of TCP, TLS, upgrade and `auth`, since a refused jwt is renewed once; and the renewal.
+            # Time for two attempts, since a refused jwt is renewed once, and for the renewal.
             self._ready.connect(timeout=6 * self._timeout)
         except CometChatException as error:
             if self._ready.connection_info().failed_in in (None, "opening"):
@@ -273,7 +273,7 @@ class _Examination:
         return _Finding(f"{url} (timed with the next step)", timed=False)
 
     def authentication(self) -> _Finding:
-        """What the service answered to `auth` in the same attempt."""
+        """Report the answer to `auth` in the same attempt."""
         if self._refused is not None:
             raise self._refused
         mode = self._ready.connection_info().mode
@@ -284,7 +284,7 @@ class _Examination:
         return _Finding("accepted")
 
     def ping(self) -> _Finding:
-        """The heartbeat's round trip."""
+        """Measure the round trip of a heartbeat."""
         return _Finding(f"answered after {self._ready.ping(self._timeout) * 1000:.1f} ms")
 
     @property
@@ -293,12 +293,12 @@ class _Examination:
         return self._client
 
     def _probes(self, urls: List[str]) -> List[HostProbe]:
-        """A probe for each different host."""
+        """Return a probe for each different host."""
         probes = [HostProbe(url, self._ca_certs, self._timeout) for url in urls]
         return list({probe.name: probe for probe in probes}.values())
 
     def _probe(self, probes: Callable[[], List[HostProbe]], layer: Callable[[HostProbe], str]) -> _Finding:
-        """One layer of each host. Skipped where it is for all of them; all that fail are named."""
+        """Check one layer of each host. Skipped if all hosts skip it. Names all hosts that fail."""
         found, failed, skipped = [], [], None
         for probe in probes():
             try:

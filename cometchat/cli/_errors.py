@@ -1,4 +1,4 @@
-"""The two ways in which a command ends badly, each one line on standard error."""
+"""The two errors that end a command. Each is printed as one line on standard error."""
 
 from __future__ import annotations
 
@@ -8,4 +8,4 @@ class UsageError(Exception):
 
 
 class Failed(Exception):
-    """What the command was to do, or to see, did not happen: exit code 1."""
+    """The command did not succeed: exit code 1."""

@@ -1,7 +1,7 @@
-"""What others do, as ``watch --events`` tells it: a line each, or a JSON object.
+"""Formats events for ``watch --events``: a line or a JSON object for each.
 
-The name of an event is that of the listener's method without ``on_``; the outbox's two begin with ``outbox_``. In JSON
-the method's arguments follow under their own names, each model with its fields.
+An event has the name of the listener's method without ``on_``; the two of the outbox begin with ``outbox_``. In JSON
+it also has the method's arguments by name, and each model has its fields.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from cometchat import (
 
 L = TypeVar("L")
 
-#: How deep JSON of others is followed: deeper, it could exhaust the stack.
+#: Maximum depth of other users' JSON. Deeper JSON could exhaust the stack.
 _DEPTH = 40
 
 
 class Event(NamedTuple):
-    """One call of a listener's method."""
+    """A call of a listener's method."""
 
     name: str
     arguments: Dict[str, Any]
 
 
 class Line(NamedTuple):
-    """An event for a person: its kind in one word, and the rest of the line. It may hold control characters."""
+    """An event for people: its kind in one word, and the rest of the line. May contain control characters."""
 
     what: str
     text: str
@@ -60,7 +60,7 @@ Put = Callable[[Event], None]
 
 
 def listen(client: Client, put: Put) -> None:
-    """Hand every event of a client on. ``put`` is called on the client's dispatcher thread."""
+    """Pass on every event of a client. ``put`` is called on the client's dispatcher thread."""
     client.add_user_listener("watch", _feed(UserListener, put))
     client.add_message_listener("watch", _feed(MessageListener, put))
     client.add_group_listener("watch", _feed(GroupListener, put))
@@ -69,23 +69,23 @@ def listen(client: Client, put: Put) -> None:
 
 
 def line_of(event: Event) -> Line:
-    """The event for a person."""
+    """Return the event in a form for people."""
     what, say = _LINES[event.name]
     return Line(what, say(*event.arguments.values()))
 
 
 def record_of(event: Event) -> Dict[str, Any]:
-    """The event for a machine: JSON-able, without ``time``."""
+    """Return the event in a form for JSON, without ``time``."""
     return {"event": event.name, **{name: _plain(value) for name, value in event.arguments.items()}}
 
 
 def error_record(error: CometChatException) -> Dict[str, Any]:
-    """An error for a machine."""
+    """Return an error in a form for JSON."""
     return {"code": error.code, "message": error.message, "details": error.details}
 
 
 def _feed(base: Type[L], put: Put, prefix: str = "") -> L:
-    """A listener whose every method puts an event."""
+    """Return a listener that puts an event in every method."""
 
     def method(name: str, parameters: List[str]) -> Callable[..., None]:
         def happened(self: object, *values: Any) -> None:
@@ -106,7 +106,7 @@ def _feed(base: Type[L], put: Put, prefix: str = "") -> L:
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """JSON-able. Of a model: its fields without those that are empty, without ``raw``, and without credentials."""
+    """Return a value in a form for JSON. Of a model: its non-empty fields, without ``raw`` and credentials."""
     if depth > _DEPTH:
         return "..."
     if isinstance(value, CometChatException):
@@ -125,7 +125,7 @@ def _plain(value: Any, depth: int = 0) -> Any:
 
 
 def _hidden(model: Any) -> Tuple[str, ...]:
-    # A message's data is what its other fields were read from; one of an unknown kind has nothing else.
+    # The other fields of a message come from its data. A message of an unknown kind has only the data.
     double = isinstance(model, BaseMessage) and type(model) is not BaseMessage
     return ("raw", "auth_token", "data") if double else ("raw", "auth_token")
 
@@ -138,14 +138,14 @@ def _is_empty(value: Any) -> bool:
 
 
 def _name(thing: Any) -> str:
-    """A user or a group, by uid or guid."""
+    """Return the uid of a user or the guid of a group."""
     if isinstance(thing, User):
         return thing.uid
     return thing.guid if isinstance(thing, Group) else "?"
 
 
 def _ways(thing: Any) -> str:
-    """From whom to whom."""
+    """Return the sender and the receiver."""
     receiver = thing.receiver_id or "?"
     return f"{_name(thing.sender)} -> " + (f"group {receiver}" if thing.receiver_type == "group" else receiver)
 
@@ -210,16 +210,16 @@ def _failed(sent: Any, error: CometChatException) -> str:
 
 
 def _member(did: str) -> Callable[..., str]:
-    """What users did about their own membership, such as leave."""
+    """Describe a change of the user's own membership, such as leaving."""
     return lambda action, user, group: f"{_name(group)}: {_name(user)} {did}"
 
 
 def _to_member(did: str) -> Callable[..., str]:
-    """What one user did to a member, such as kick."""
+    """Describe an action of a user on a member, such as kicking."""
     return lambda action, user, by, group: f"{_name(group)}: {_name(by)} {did} {_name(user)}"
 
 
-#: Event -> (one word, what makes the rest of the line).
+#: Event -> (one word, function for the rest of the line).
 _LINES: Dict[str, Tuple[str, Callable[..., str]]] = {
     "user_online": ("presence", lambda user: f"{_name(user)} is online"),
     "user_offline": ("presence", lambda user: f"{_name(user)} is offline"),

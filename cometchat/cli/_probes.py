@@ -1,4 +1,4 @@
-"""The network below a client: DNS, TCP, TLS. Plain sockets, so that each layer has a verdict of its own."""
+"""Probes the network below a client, with plain sockets, to judge each layer: DNS, TCP, TLS."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ import requests.utils
 
 _DAY = 86_400.0
 
-#: Up to Python 3.9 ``socket.timeout`` is a class beside ``TimeoutError``.
+#: Up to Python 3.9 ``socket.timeout`` is not a ``TimeoutError``.
 _TIMEOUTS = (TimeoutError, socket.timeout)
 
 
 class Skipped(Exception):
-    """The step does not apply; says why."""
+    """The step does not apply. The text has the reason."""
 
 
 class Problem(Exception):
-    """A layer does not work; says what, in the words of the SDK's own network errors."""
+    """A layer does not work. The text is worded like the SDK's network errors."""
 
 
 class HostProbe:
-    """One host of the service. ``dns``, ``tcp`` and ``tls``, called in this order, return what they found, in words.
+    """One host of the service. Call ``dns``, ``tcp`` and ``tls`` in this order; each returns its result as text.
 
     :param url: ``http``, ``https``, ``ws`` or ``wss``.
-    :param ca_certs: the CA bundle, where one was named.
+    :param ca_certs: the CA bundle, or None.
     :param timeout: seconds for each of TCP and TLS.
     """
 
@@ -49,7 +49,7 @@ class HostProbe:
         self.name = f"{self._host}:{self._port}"
 
     def dns(self) -> str:
-        """Look the name up."""
+        """Look up the name."""
         self._skip_with_proxy()
         numeric = False
         with contextlib.suppress(ValueError):
@@ -83,7 +83,7 @@ class HostProbe:
         raise Problem(reason or f"DNS: no address for {self._host}")
 
     def tls(self) -> str:
-        """Shake hands, and check the certificate as the SDK does."""
+        """Do the TLS handshake, and check the certificate like the SDK."""
         self._skip_with_proxy()
         if not self._secure:
             raise Skipped("plain http" if self._socket is not None else "no TLS here")
@@ -98,7 +98,7 @@ class HostProbe:
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError) as error:
             raise Problem(f"TLS: {self.name} ended the connection in the handshake") from error
         except ssl.SSLError as error:
-            reason = getattr(error, "reason", None) or "the peer speaks no TLS"
+            reason = getattr(error, "reason", None) or "the peer does not use TLS"
             raise Problem(f"TLS: the handshake with {self.name} failed: {reason}") from error
         except _TIMEOUTS as error:
             raise Problem(f"TLS: timeout: {self.name} did not shake hands within {self._timeout:g} s") from error
@@ -125,7 +125,7 @@ class HostProbe:
 
 
 def _route(url: str, ca_certs: Optional[str]) -> Tuple[Optional[str], str]:
-    """(proxy without its password or None, CA bundle) for an address: as requests, and so the SDK, finds them."""
+    """Return (proxy without password, or None; CA bundle) for an address, as requests and the SDK choose them."""
     as_http = url.replace("ws", "http", 1) if url.startswith("ws") else url
     with requests.Session() as session:
         merged = session.merge_environment_settings(as_http, {}, None, ca_certs, None)

@@ -1,6 +1,6 @@
 """redis: show which processes share connections over a Redis, who leads, and how far the streams' workers are
 
-It only reads. The address may contain a password: put it into the variable COMETCHAT_REDIS_URL instead of the command.
+It only reads. The address may contain a password: pass it in the variable COMETCHAT_REDIS_URL, not on the command line.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from ._screen import Screen, one_line
 if TYPE_CHECKING:
     from cometchat.contrib.redis import Line
 
-#: The exit code after Ctrl-C: not all was shown.
+#: The exit code after Ctrl-C, since the output is incomplete.
 INTERRUPTED = 1
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this command."""
-    parser.add_argument("url", nargs="?", metavar="URL", help="of Redis (default: $COMETCHAT_REDIS_URL)")
-    parser.add_argument("--prefix", default="cometchat", help="of the keys in Redis (default: cometchat)")
+    """Add the options of this command."""
+    parser.add_argument("url", nargs="?", metavar="URL", help="address of Redis (default: $COMETCHAT_REDIS_URL)")
+    parser.add_argument("--prefix", default="cometchat", help="prefix of the keys in Redis (default: cometchat)")
     parser.add_argument("--json", action="store_true", help="print one JSON array")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print each line of processes. Returns 1 if one of them has no leader."""
+    """Print each line of processes. Returns 1 if a line has no leader."""
     from cometchat.contrib.redis import RedisStatusStore
 
     url = options.url or os.environ.get("COMETCHAT_REDIS_URL")
     if not url:
-        raise UsageError("give the address of Redis, or set COMETCHAT_REDIS_URL")
+        raise UsageError("missing address of Redis: name it, or set COMETCHAT_REDIS_URL")
     store = RedisStatusStore(url, prefix=options.prefix)
     lines = store.lines()
     if options.json:

@@ -14,14 +14,14 @@ from ._screen import Screen
 if TYPE_CHECKING:
     from cometchat.sandbox import Sandbox
 
-#: The exit code after Ctrl-C and SIGTERM: that is how a sandbox ends.
+#: The exit code after Ctrl-C and SIGTERM, the normal end of a sandbox.
 INTERRUPTED = 0
 
 _USER = "cometchat-uid-1"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this command."""
+    """Add the options of this command."""
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1, this machine only)"
     )
@@ -34,7 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if (options.certfile is None) != (options.keyfile is None):
-        raise UsageError("--certfile and --keyfile: give both or neither")
+        raise UsageError("--certfile and --keyfile must be used together")
     files = {"certfile": options.certfile, "keyfile": options.keyfile}
     for name, path in files.items():
         _check_readable(f"--{name}", path)
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def make_sandbox(*args: Any, **options: Any) -> Sandbox:
-    """A sandbox, not started.
+    """Create a sandbox without starting it.
 
     :raises UsageError: the packages that it needs are not installed.
     """
@@ -92,7 +92,7 @@ def _introduce(screen: Screen, sandbox: Sandbox) -> None:
 
 
 def watch_command(sandbox: Sandbox) -> str:
-    """The shell command that watches a connection to the sandbox."""
+    """Return the shell command that watches a connection to the sandbox."""
     words = [sys.executable, "-m", "cometchat", "watch", "--app-id", sandbox.app_id, "--uid", _USER]
     words += ["--auth-key", sandbox.auth_key, "--admin-host", sandbox.url, "--client-host", sandbox.url]
     if sandbox.ca_certs:
@@ -101,7 +101,7 @@ def watch_command(sandbox: Sandbox) -> str:
 
 
 def shell_lines(sandbox: Sandbox) -> List[str]:
-    """Shell commands that put the sandbox's account into the environment, and use it."""
+    """Return shell commands that export the sandbox's account, and commands that use it."""
     values = {"APP_ID": sandbox.app_id, "UID": _USER, "AUTH_KEY": sandbox.auth_key}
     values.update({"ADMIN_HOST": sandbox.url, "CLIENT_HOST": sandbox.url})
     words = [shlex.quote(f"COMETCHAT_{name}={value}") for name, value in values.items()]
@@ -116,7 +116,7 @@ def shell_lines(sandbox: Sandbox) -> List[str]:
 
 
 def snippet(sandbox: Sandbox) -> List[str]:
-    """The lines of a Python program that connects to the sandbox."""
+    """Return the lines of a Python program that connects to the sandbox."""
     trust = f", ca_certs={sandbox.ca_certs!r}" if sandbox.ca_certs else ""
     return [
         "from cometchat import AppSettings, CometChat",

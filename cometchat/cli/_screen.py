@@ -1,4 +1,4 @@
-"""What a command prints: in colour on a terminal when ``rich`` is there, else plain text; flushed per line."""
+"""Prints the output of a command: in colour on a terminal if ``rich`` is installed, else as plain text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any, Iterable, List, Mapping, Optional, TextIO, Tuple, Union
 
-#: A piece of a line: text as it is, or with the name of a style.
+#: A piece of a line: a text, or a text with the name of a style.
 Span = Union[str, Tuple[str, str]]
 
 STYLES: Mapping[str, str] = {
@@ -29,9 +29,9 @@ _SHORTEST = 6
 class Screen:
     """Writes lines to a stream.
 
-    :param stream: default: standard output as it is now.
-    :param secrets: texts that are never printed: a server's error message may quote a token.
-    :param plain: print no colours, whatever the stream and the environment are.
+    :param stream: default: the current standard output.
+    :param secrets: texts that are never printed, even if a server's error message quotes them.
+    :param plain: print no colours, for any stream and environment.
     """
 
     def __init__(self, stream: Optional[TextIO] = None, secrets: Iterable[str] = (), plain: bool = False) -> None:
@@ -68,7 +68,7 @@ class Screen:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """The text without the secrets. A secret of a few letters is not a real one, and would take words apart."""
+    """Return the text without the secrets. Ignores secrets of a few letters, which would garble words."""
     for secret in sorted(secrets, key=len, reverse=True):
         if len(secret) >= _SHORTEST:
             text = text.replace(secret, HIDDEN)
@@ -76,19 +76,19 @@ def hide(text: str, secrets: Iterable[str]) -> str:
 
 
 def one_line(text: object) -> str:
-    """The text without line breaks and control characters: what a server says must not draw on a terminal."""
+    """Return the text without line breaks and control characters, so that a server can't control the terminal."""
     words: List[str] = "".join(sign if sign.isprintable() else " " for sign in str(text)).split()
     return " ".join(words)
 
 
 def visible(text: str, longest: int = 400) -> str:
-    """What a stranger wrote, for one line of a terminal: what is not printable is escaped, the rest is cut off."""
+    """Return other users' text for one line of a terminal: escaped, and cut to length."""
     signs = (sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:longest])
     return "".join(signs) + ("…" if len(text) > longest else "")
 
 
 def _wants_colour(stream: TextIO) -> bool:
-    """``NO_COLOR`` goes before ``FORCE_COLOR``, and both before the kind of the stream."""
+    """Return whether to print colours: ``NO_COLOR`` decides first, then ``FORCE_COLOR``, then the stream."""
     if os.environ.get("NO_COLOR"):
         return False
     return bool(os.environ.get("FORCE_COLOR")) or stream.isatty()

@@ -1,7 +1,7 @@
 """send: send one message; while there is no connection it waits in a file, and the next send delivers it
 
-The message is put into an outbox (a SQLite file), and leaves from there. Beside the file the login is kept, so that a
-message can be taken while no login is possible. The main thread waits; listeners only put what happened into a queue.
+The message is put into an outbox (an SQLite file) and sent from there. The login is kept beside the file, so that a
+message can be stored while a login is not possible. The main thread waits; listeners only put events into a queue.
 """
 
 from __future__ import annotations
@@ -34,34 +34,34 @@ from ._account import Account, add_account_options, read_account
 from ._errors import Failed, UsageError
 from ._screen import Screen, hide, one_line
 
-#: The exit code after Ctrl-C and SIGTERM: the message was not seen to be delivered.
+#: The exit code after Ctrl-C and SIGTERM, since the delivery was not seen.
 INTERRUPTED = 1
 
-#: Seconds: for the news of what this process has sent itself, once nothing is pending any more.
+#: Maximum wait for the callback about a sent item after the outbox is empty, in seconds.
 _NEWS = 1.0
 
 _LONGEST = 86_400.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this command."""
+    """Add the options of this command."""
     add_account_options(parser)
     receiver = parser.add_mutually_exclusive_group(required=True)
-    receiver.add_argument("--to", metavar="UID", help="the user who gets it")
-    receiver.add_argument("--to-group", metavar="GUID", help="the group that gets it")
+    receiver.add_argument("--to", metavar="UID", help="uid of the receiving user")
+    receiver.add_argument("--to-group", metavar="GUID", help="guid of the receiving group")
     parser.add_argument("--text", help="the text (default: standard input)")
-    parser.add_argument("--custom-type", metavar="TYPE", help="a custom message in place of a text; with --data")
+    parser.add_argument("--custom-type", metavar="TYPE", help="send a custom message instead of a text; with --data")
     parser.add_argument("--data", metavar="JSON", help="its data, a JSON object")
     place = "cometchat/outbox.db in $XDG_STATE_HOME, else in ~/.local/state"
     parser.add_argument("--outbox", metavar="FILE", help=f"where it waits, made if missing (default: {place})")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, default=10.0, help="how long to wait for its delivery (default: 10)"
+        "--timeout", metavar="SECONDS", type=float, default=10.0, help="maximum wait for the delivery (default: 10)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Take the message, and wait until it is delivered; 0 only then."""
+    """Store the message, and wait until it is delivered. Returns 0 if it was."""
     if not 0 <= options.timeout <= _LONGEST:
         raise UsageError("--timeout must be a number of seconds from 0 to 86400")
     account = read_account(options)
@@ -95,15 +95,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 def default_outbox() -> str:
-    """The file in the user's state folder."""
+    """Return the default file, in the user's state folder."""
     folder = os.environ.get("XDG_STATE_HOME", "")
-    if not os.path.isabs(folder):  # as its specification says
+    if not os.path.isabs(folder):  # required by the specification
         folder = os.path.join(os.path.expanduser("~"), ".local", "state")
     return os.path.join(folder, "cometchat", "outbox.db")
 
 
 def session_path(outbox: str, account: Account) -> str:
-    """The file of an account's login: beside the outbox, which all accounts share."""
+    """Return the file of an account's login. It is beside the outbox, which all accounts share."""
     where = (account.region or "", str(account.fields.get("client_host", "")))
     who = (account.app_id, account.auth_token or account.uid or "")
     return f"{outbox}.{hashlib.sha256(chr(0).join(who + where).encode()).hexdigest()[:16]}.session"
@@ -117,16 +117,16 @@ def _message(options: argparse.Namespace) -> Union[TextMessage, CustomMessage]:
     if options.to is None:
         receiver = {"receiver_id": options.to_group, "receiver_type": "group"}
     if not receiver["receiver_id"]:
-        raise UsageError("no receiver: give --to UID or --to-group GUID")
+        raise UsageError("missing receiver: use --to UID or --to-group GUID")
     if options.custom_type is None and options.data is None:
         text = _checked(_standard_input() if options.text is None else options.text)
         if not text.strip():
-            raise UsageError("no text: give --text, or write it to standard input")
+            raise UsageError("missing text: use --text, or write it to standard input")
         return TextMessage(text=text, **receiver)
     if options.text is not None:
-        raise UsageError("--text and --custom-type are two kinds of messages: give one of them")
+        raise UsageError("--text and --custom-type can't be combined: use one of them")
     if not options.custom_type or options.data is None:
-        raise UsageError("a custom message needs --custom-type TYPE and --data JSON")
+        raise UsageError("a custom message needs both --custom-type TYPE and --data JSON")
     return CustomMessage(type=_checked(options.custom_type), custom_data=_json_object(options.data), **receiver)
 
 
@@ -143,7 +143,7 @@ def _standard_input() -> str:
 
 
 def _checked(text: str) -> str:
-    """Text that can be sent: bytes of another encoding come as characters that cannot be sent."""
+    """Return the text if it can be sent. (Bytes of another encoding become characters that can't.)"""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -166,7 +166,7 @@ def _json_object(text: str) -> Dict[str, Any]:
 
 
 class _News(NamedTuple):
-    """What a listener was told. ``what``: ``delivered``, ``refused``, ``error``, ``stopped``, ``empty``, ``broken``."""
+    """A listener's event. ``what``: ``delivered``, ``refused``, ``error``, ``stopped``, ``empty``, ``broken``."""
 
     what: str
     thing: Union[BaseMessage, MessageReceipt, None] = None
@@ -193,7 +193,7 @@ class _Line(ConnectionListener):
         self._was_up = True
 
     def on_disconnected(self) -> None:
-        # After `connected` it is a loss, and another attempt follows; else the SDK has stopped trying.
+        # After `connected` it is a loss, and another attempt follows. Otherwise the SDK has stopped trying.
         if not self._was_up:
             self._news.put(_News("stopped"))
         self._was_up = False
@@ -203,7 +203,7 @@ class _Line(ConnectionListener):
 
 
 class _Post:
-    """One message on its way. ``before`` counts what was delivered before it."""
+    """One message on its way. ``before`` counts the items that were delivered before it."""
 
     def __init__(self, client: Client, account: Account, path: str, deadline: float) -> None:
         self._client = client
@@ -217,7 +217,7 @@ class _Post:
         self.before = 0
 
     def take(self, message: Union[TextMessage, CustomMessage]) -> None:
-        """Put it into the outbox, and begin to connect."""
+        """Put the message into the outbox, and start to connect."""
         self._client.add_outbox_listener("send", _Results(self._news))
         self._client.add_connection_listener("send", _Line(self._news))
         if not self._restored:
@@ -226,10 +226,10 @@ class _Post:
         self._connect()
 
     def wait(self) -> Optional[BaseMessage]:
-        """The stored message; None where another process has delivered it.
+        """Wait for the stored message. Returns None if another process delivered it.
 
         :raises queue.Empty: the time is over.
-        :raises Failed: there is nothing more to wait for.
+        :raises Failed: the message can't be delivered now.
         """
         elsewhere = False
         while True:
@@ -246,7 +246,7 @@ class _Post:
             self._heed(news)
 
     def kept(self, reason: str) -> Failed:
-        """The end, with the message still in the outbox."""
+        """Return the error for a message that is still in the outbox."""
         because = f" ({self._error})" if self._error else ""
         return Failed(
             f"{reason}{because}; the message waits in {self._path}: the next send, or a client with this outbox,"
@@ -270,7 +270,7 @@ class _Post:
     def _refused(self, news: _News) -> None:
         muid = news.thing.muid if isinstance(news.thing, BaseMessage) else None
         if muid == self.muid:
-            self._client.outbox.discard(self.muid)  # the caller has it still, and is told
+            self._client.outbox.discard(self.muid)  # the caller still has the message, and gets the error
             raise Failed(f"refused for good: {news.error}")
         text = hide(one_line(f"something that waited was refused for good: {news.error}"), self._account.secrets)
         print(f"cometchat send: {text}", file=sys.stderr, flush=True)
@@ -289,9 +289,9 @@ class _Post:
             raise Failed(f"the first login needs the service, the message was not taken: {error}") from error
 
     def _log_in_again(self) -> None:
-        """The service does not take the kept login any more; the given credential may be better."""
+        """Log in with the given credential, after the service refused the kept login."""
         if not self._restored:
-            raise self.kept("no further attempt is made")
+            raise self.kept("the client stopped trying")
         self._restored = False
         try:
             self._account.login(self._client)
@@ -309,7 +309,7 @@ class _Post:
             if self._client.outbox.flush():
                 self._news.put(_News("empty"))
         except CometChatException as error:
-            if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void: "stopped" comes too, and another login
+            if error.code != "USER_NOT_LOGGED_IN":  # the kept login was void; "stopped" and another login follow
                 self._news.put(_News("broken", error=error))
 
 

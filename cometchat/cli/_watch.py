@@ -1,7 +1,7 @@
 """watch: the live status of a connection, one line a transition; with --events also messages and all else that comes
 
-The lines are printed by the main thread; the listener and the login (a thread of its own, so that Ctrl-C and the time
-limit hold while the network hangs) only put what happened into a queue.
+The main thread prints the lines. The listener and the login only put events into a queue. The login has a separate
+thread, so that Ctrl-C and the time limit work while the network hangs.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ._errors import Failed, UsageError
 from ._events import Event, error_record, line_of, listen, record_of
 from ._screen import Screen, one_line, visible
 
-#: The exit code after Ctrl-C, SIGTERM, or when the reader of the output has gone: that is how a watch ends.
+#: The exit code after Ctrl-C, SIGTERM or a closed output pipe, the normal ends of a watch.
 INTERRUPTED = 0
 
 _STYLES = {
@@ -36,7 +36,7 @@ _STYLES = {
 
 @dataclass(frozen=True)
 class Entry:
-    """Something that happened: a status, an error, or an event. ``login_failed`` marks the error that ends it all."""
+    """A status, an error or an event. ``login_failed`` marks the error that ends the watch."""
 
     time: float
     status: Optional[CometChatWSState] = None
@@ -69,19 +69,19 @@ class _Feed(ConnectionListener):
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The options of this command."""
+    """Add the options of this command."""
     add_account_options(parser)
     parser.add_argument(
         "--events", action="store_true", help="messages, presence, typing, receipts, reactions, groups, calls, too"
     )
     parser.add_argument(
-        "--outbox", metavar="FILE", help="with --events: deliver what waits in this outbox, and tell what came of it"
+        "--outbox", metavar="FILE", help="with --events: deliver the items in this outbox, and print the results"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, times in UTC")
+    parser.add_argument("--json", action="store_true", help="one JSON object per line, times in UTC")
     statuses = [status.value for status in CometChatWSState]
     parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"end, with 0, at: {', '.join(statuses)}")
     parser.add_argument(
-        "--timeout", metavar="SECONDS", type=float, help="with --until: end, with 1, when it is not reached by then"
+        "--timeout", metavar="SECONDS", type=float, help="with --until: exit with 1 if it is not reached in time"
     )
 
 
@@ -120,13 +120,13 @@ def _login(account: Account, client: Client, entries: queue.SimpleQueue[Entry]) 
         account.login(client)
     except CometChatException as error:
         entries.put(Entry(time.time(), error=error, login_failed=True))
-    except Exception as error:  # whatever it is, a watch that waits for ever would hide it
+    except Exception as error:  # without this, a watch that waits forever would hide the error
         wrapped = CometChatException("ERR_INTERNAL", f"unexpected {type(error).__name__}: {error}")
         entries.put(Entry(time.time(), error=wrapped, login_failed=True))
 
 
 class _Watch:
-    """Prints the entries, and decides at which of them the watch ends."""
+    """Prints the entries, and decides which of them ends the watch."""
 
     def __init__(self, screen: Screen, as_json: bool, until: Optional[str]) -> None:
         self._screen = screen
@@ -137,9 +137,9 @@ class _Watch:
         self._error: Optional[CometChatException] = None
 
     def take(self, entry: Entry) -> bool:
-        """Print the entry. True if it is what --until waits for.
+        """Print the entry. Returns True if --until waits for it.
 
-        :raises Failed: there is nothing more to wait for.
+        :raises Failed: the connection ended for good.
         """
         if entry.event is not None:
             self._print_event(entry.time, entry.event)
@@ -150,7 +150,7 @@ class _Watch:
         if self._as_json:
             self._screen.line(json.dumps(self._as_object(entry, before)))
         elif entry.login_failed:
-            pass  # it is the one line on standard error
+            pass  # it is printed on standard error
         elif entry.error is not None:
             self._print(entry.time, "error", "bad", one_line(entry.error))
         else:
@@ -162,8 +162,8 @@ class _Watch:
             raise self.failure("login failed")
         if entry.status is not None and entry.status.value == self._until:
             return True
-        # A loss is told as `disconnected` after `connected`, and another attempt follows. After `connecting` it means
-        # that the SDK has stopped trying.
+        # `disconnected` after `connected` is a loss, and another attempt follows. After `connecting` it means that the
+        # SDK has stopped trying.
         if entry.status is CometChatWSState.DISCONNECTED and before is CometChatWSState.CONNECTING:
             raise self.failure("no further attempt is made")
         return False
@@ -176,7 +176,7 @@ class _Watch:
         self._print(moment, line.what, "call", visible(line.text))
 
     def failure(self, text: str) -> Failed:
-        """The end, with the last error that was seen."""
+        """Return the error for the end, with the last error that was seen."""
         return Failed(text if self._error is None else f"{text}: {self._error}")
 
     def _print(self, moment: float, what: str, style: str, more: str) -> None:

@@ -1,4 +1,4 @@
-"""The refusal of a wrong argument, in the words that the SDK uses."""
+"""Errors of wrong arguments, worded as in the rest of the SDK."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ from cometchat import InvalidArgumentException
 
 
 def wrong(name: str, expected: str) -> InvalidArgumentException:
-    """``INVALID_<NAME>``, with what would be right."""
-    return InvalidArgumentException(f"INVALID_{name.upper()}", f"{name} is wrong: {expected}.", name=name)
+    """Return the error ``INVALID_<NAME>``; ``expected`` says what would be right."""
+    return InvalidArgumentException(f"INVALID_{name.upper()}", f"Invalid {name}: expected {expected}.", name=name)

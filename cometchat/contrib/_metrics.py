@@ -99,11 +99,11 @@ class Clients:
         :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, no string, or another client's.
         """
         if not isinstance(client, Client) and client is not CometChat:
-            raise wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
+            raise wrong("client", f"a Client or the class CometChat, got {type(client).__name__}")
         if not isinstance(name, str) or not name:
-            raise wrong("name", "give the value of the label 'client', such as \"default\"")
+            raise wrong("name", "a string for the label 'client', such as \"default\"")
         if self._named.setdefault(name, client) is not client:
-            raise wrong("name", f"another client has the name {name!r}: give each its own, or remove that one first")
+            raise wrong("name", f"a name of its own for each client (another client is called {name!r})")
 
     def remove(self, name: str) -> None:
         """Remove a client. No-op if the name is unknown."""

@@ -62,7 +62,7 @@ def instrument(
     """
     provider = get_meter_provider() if meter_provider is None else meter_provider
     if not isinstance(provider, MeterProvider):
-        raise wrong("meter_provider", f"give a MeterProvider, not {type(provider).__name__}")
+        raise wrong("meter_provider", f"a MeterProvider, got {type(provider).__name__}")
     with _lock:
         clients = _clients_of(provider)
         clients.add(name, client)

@@ -43,7 +43,7 @@ class CometChatCollector(Collector):
         self._clients.remove(name)
 
     def __bool__(self) -> bool:
-        """Whether there are clients."""
+        """Return whether there are clients."""
         return bool(self._clients)
 
     def describe(self) -> List[Family]:
@@ -102,7 +102,7 @@ def unregister(name: str = "default", registry: CollectorRegistry = REGISTRY) ->
 
 def _check(registry: object) -> None:
     if not isinstance(registry, CollectorRegistry):
-        raise wrong("registry", f"give prometheus-client's CollectorRegistry, not {type(registry).__name__}")
+        raise wrong("registry", f"prometheus-client's CollectorRegistry, got {type(registry).__name__}")
 
 
 def _is_multiprocess() -> bool:

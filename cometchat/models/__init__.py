@@ -1,4 +1,4 @@
-"""What comes from the service, as frozen dataclasses: liberal in what they read, silent about secrets."""
+"""Frozen dataclasses for the data of the service. They tolerate wrong data, and never show secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What passes by and is not stored: typing, transient messages, receipts, reactions, the assistant's stream."""
+"""Models of events that the service does not store: typing, transient messages, receipts, reactions, AI events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._user import User
 
 @dataclass(frozen=True)
 class TypingIndicator:
-    """A user types, or has stopped. ``receiver_id`` is a uid or guid, by ``receiver_type``."""
+    """A user started or stopped typing. ``receiver_id`` is a uid or guid, depending on ``receiver_type``."""
 
     sender: Optional[User] = None
     receiver_id: Optional[str] = None
@@ -37,7 +37,7 @@ class MessageReceipt:
     """A message was delivered to or read by ``sender``. Times are Unix times in seconds.
 
     :ivar receipt_type: ``"delivered"``, ``"read"``, ``"deliveredToAll"`` or ``"readByAll"``.
-    :ivar timestamp: when; ``delivered_at`` or ``read_at`` has the same time, by ``receipt_type``.
+    :ivar timestamp: the time. ``delivered_at`` or ``read_at`` is the same, depending on ``receipt_type``.
     :ivar message_sender: the uid of the user who sent the message.
     """
 
@@ -52,12 +52,12 @@ class MessageReceipt:
 
     @property
     def delivered_at(self) -> Optional[int]:
-        """When the message was delivered; None for a receipt of another type."""
+        """The time of the delivery; None for a receipt of another type."""
         return self.timestamp if self.receipt_type in ("delivered", "deliveredToAll") else None
 
     @property
     def read_at(self) -> Optional[int]:
-        """When the message was read; None for a receipt of another type."""
+        """The time of the reading; None for a receipt of another type."""
         return self.timestamp if self.receipt_type in ("read", "readByAll") else None
 
 
@@ -100,12 +100,12 @@ class InteractionReceipt:
 
 @dataclass(frozen=True)
 class AIAssistantEvent:
-    """One event of an assistant's run, while the answer is being written.
+    """One event of an AI assistant's run, while it writes its answer.
 
     :ivar type: such as ``"run_started"``, ``"text_message_content"``, ``"tool_call_start"``, ``"card"``,
         ``"run_finished"``.
     :ivar timestamp: as the service sent it.
-    :ivar data: the event's own ``data`` object: ``delta``, ``toolCallId``, ``content``, ``card``, ... by its type.
+    :ivar data: the event's ``data`` object. It depends on the type: ``delta``, ``toolCallId``, ``content``, ...
     """
 
     type: Optional[str] = None
@@ -136,7 +136,7 @@ class AIAssistantEvent:
 
 
 def user_in(body: Mapping[str, Any], sender: Optional[str]) -> Optional[User]:
-    """Read the user of an event's body. Falls back on the envelope's sender."""
+    """Read the user from an event's body, or else from the envelope's sender."""
     inner = body.get("user")
     if isinstance(inner, dict) and _fields.text(inner, "uid"):
         return User.from_dict(inner)
@@ -144,10 +144,10 @@ def user_in(body: Mapping[str, Any], sender: Optional[str]) -> Optional[User]:
 
 
 def present_user(body: Mapping[str, Any], sender: Optional[str], status: str) -> Optional[User]:
-    """Read the user of a presence event. The event's status and time count, whatever the user's object says."""
+    """Read the user of a presence event. The event's status and time override those of the user's object."""
     user = user_in(body, sender)
     if user is not None:
-        said = user.__dict__  # the object is still being made, and frozen only for others
+        said = user.__dict__  # the object is new: no other code has it yet
         said["status"] = status
         at = _fields.moment(body, "timestamp")
         if at is not None:

@@ -10,10 +10,10 @@ from .. import _fields
 
 @dataclass(frozen=True)
 class Group:
-    """A group, with the vendor's field names in snake_case. Times are Unix times in seconds; what is unknown is None.
+    """A group, with the vendor's field names in snake_case. Times are Unix times in seconds. Unknown fields are None.
 
     :ivar type: ``"public"``, ``"private"`` or ``"password"``.
-    :ivar scope: the logged-in user's in the group: ``"admin"``, ``"moderator"`` or ``"participant"``.
+    :ivar scope: the logged-in user's role in the group: ``"admin"``, ``"moderator"`` or ``"participant"``.
     """
 
     guid: str
@@ -38,7 +38,7 @@ class Group:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Group:
-        """Read the service's JSON object. Never raises: what is missing or of another type is None."""
+        """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
         return cls(
             guid=_fields.text(data, "guid") or "",
             name=_fields.text(data, "name"),

@@ -17,7 +17,7 @@ M = TypeVar("M", bound="BaseMessage")
 
 @dataclass(frozen=True)
 class ReactionCount:
-    """How often a message has one reaction. ``reaction`` is the emoji."""
+    """The number of times that a message has one reaction. ``reaction`` is the emoji."""
 
     reaction: Optional[str] = None
     count: Optional[int] = None
@@ -37,23 +37,23 @@ class ReactionCount:
 
 @dataclass(frozen=True)
 class BaseMessage:
-    """What every message has. All fields are given by name. Times are Unix times in seconds.
+    """The base class of all messages. All fields are keyword-only. Times are Unix times in seconds.
 
     A field that the service did not send is None. ``dataclasses.replace()`` keeps ``id`` and ``muid``: the copy of a
     stored message is the same stored message, and can't be sent again.
 
-    :ivar id: the service's number of the message, as text. Grows with time.
-    :ivar muid: made by the sender, so that a repeated sending is recognised.
-    :ivar receiver_id: a uid or guid, by ``receiver_type`` (``"user"`` or ``"group"``).
-    :ivar delivered_at: when it reached its receiver; ``delivered_to_me_at``: when it reached the logged-in user.
-    :ivar read_at: when its receiver read it; ``read_by_me_at``: when the logged-in user did.
+    :ivar id: the service's id of the message, a number as a string. It grows with time.
+    :ivar muid: the sender's id of the message. With it, the service recognizes a message that is sent twice.
+    :ivar receiver_id: a uid or guid, depending on ``receiver_type`` (``"user"`` or ``"group"``).
+    :ivar delivered_at: time of delivery to the receiver; ``delivered_to_me_at``: to the logged-in user.
+    :ivar read_at: time of reading by the receiver; ``read_by_me_at``: by the logged-in user.
     :ivar mentions: the users that the text mentions.
     :ivar reactions: one item for each different reaction.
     :ivar moderation_status: ``"pending"``, ``"approved"``, ``"disapproved"``; None if the message is not moderated.
     :ivar quoted_message: the message that this one quotes. Its own quotes are in its ``raw`` only.
     :ivar pinned_by: a uid, or ``"app_system"``.
-    :ivar data: the message's own ``data`` object.
-    :ivar raw: all that the service sent, unknown fields too.
+    :ivar data: the message's ``data`` object.
+    :ivar raw: everything that the service sent, unknown fields included.
     """
 
     id: Optional[str] = None
@@ -92,16 +92,16 @@ class BaseMessage:
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, hash=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
-    #: The right way to make a message of this class, for the error of a wrong one.
+    #: An example of the constructor's arguments, for an error message.
     _form: ClassVar[str] = 'receiver_id="cometchat-uid-2", receiver_type="user"'
 
     def __new__(cls: Type[M], *values: object, **named: object) -> M:
         unknown = sorted(named.keys() - {each.name for each in fields(cls)})
         if values or unknown:
-            got = "values without names" if values else f"the unknown field {unknown[0]}"
+            got = "positional arguments" if values else f"the unknown field {unknown[0]}"
             raise InvalidArgumentException(
                 "INVALID_MESSAGE",
-                f"Invalid message: expected fields by name, such as {cls.__name__}({cls._form}), got {got}.",
+                f"Invalid message: expected keyword arguments, such as {cls.__name__}({cls._form}), got {got}.",
                 name="message",
             )
         return super().__new__(cls)
@@ -113,12 +113,12 @@ class BaseMessage:
 
     @property
     def is_stored(self) -> bool:
-        """The service has stored this message, and knows it by its ``id``."""
+        """Whether the service has stored this message and given it an ``id``."""
         return self.id is not None
 
     @classmethod
     def from_dict(cls: Type[M], message: Mapping[str, Any]) -> M:
-        """Read the service's JSON object. Never raises: what is missing or of another type is None."""
+        """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
         data = _fields.mapping(message, "data")
         found = data.get("entities")
         entities: Mapping[str, Any] = found if type(found) is dict else _fields.mapping(data, "entities")
@@ -144,14 +144,14 @@ class BaseMessage:
         values["data"] = data
         values["raw"] = _fields.raw(message)
         values.update(cls._own(message, data, entities))
-        # Past the frozen __init__, which would set each of the fields through object.__setattr__.
+        # Not through the frozen __init__, which would call object.__setattr__ for each field.
         model = object.__new__(cls)
         model.__dict__.update(values)
         return model
 
     @classmethod
     def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
-        """Read the fields that a subclass adds, and those that it reads in another way."""
+        """Read the fields that a subclass adds or reads differently."""
         return {}
 
 
@@ -213,9 +213,9 @@ class MediaMessage(BaseMessage):
 
 @dataclass(frozen=True)
 class CustomMessage(BaseMessage):
-    """A message of the app's own kind, category ``custom``: ``type`` and ``custom_data`` are the app's own.
+    """A message of category ``custom``. The app defines its ``type`` and ``custom_data``.
 
-    :ivar conversation_text: what a list of conversations shows for it.
+    :ivar conversation_text: the text that a list of conversations shows for it.
     :ivar update_conversation: whether it counts as the newest message of its conversation.
     :ivar send_notification: whether the service sends a push notification for it.
     """
@@ -241,7 +241,7 @@ class CustomMessage(BaseMessage):
 
 @dataclass(frozen=True)
 class Interaction:
-    """What a user did with one element of an interactive message, and when (Unix seconds)."""
+    """A user's interaction with one element of an interactive message, with its time (Unix seconds)."""
 
     element_id: Optional[str] = None
     interacted_at: Optional[int] = None
@@ -276,7 +276,7 @@ class InteractiveMessage(BaseMessage):
 
 @dataclass(frozen=True)
 class CardMessage(BaseMessage):
-    """Category ``card``. ``text`` is the preview, ``fallback_text`` what to show in place of the card."""
+    """Category ``card``. ``text`` is the preview. A program that can't show cards shows ``fallback_text``."""
 
     text: Optional[str] = None
     card: Mapping[str, Any] = field(default_factory=dict, hash=False)
@@ -304,7 +304,7 @@ class AIAssistantMessage(BaseMessage):
 
 @dataclass(frozen=True)
 class AIToolResultMessage(BaseMessage):
-    """Category ``agentic``, type ``tool-result``: what a tool returned. ``text`` is its result."""
+    """Category ``agentic``, type ``tool-result``. ``text`` is the result that a tool returned."""
 
     text: Optional[str] = None
     run_id: Optional[str] = None

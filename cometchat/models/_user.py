@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, Mapping, Optional, Tuple
 
 from .. import _fields
 
-#: The status of the API, or none -> the status of the socket and of this SDK.
+#: The API's status -> the status of the socket and of this SDK.
 _STATUSES: Dict[Optional[str], str] = {"available": "online", "": "offline", None: "offline"}
 
 _text = _fields.text
@@ -20,8 +20,8 @@ class User:
     Times are Unix times in seconds. A field that the service did not send is None (``metadata`` and ``tags``: empty).
     ``raw`` keeps everything that the service sent, unknown fields too, without credentials.
 
-    :ivar status: ``"online"`` or ``"offline"``. The API's ``"available"`` is read as ``"online"``. A user whom the
-        service describes without a status is offline. None for a user of whom only the uid is known.
+    :ivar status: ``"online"`` or ``"offline"``. The API's ``"available"`` is read as ``"online"``. A user without a
+        status in the service's data is offline. None if only the user's uid is known.
     """
 
     uid: str
@@ -46,7 +46,7 @@ class User:
 
     @property
     def auth_token(self) -> Optional[str]:
-        """The auth token of the login, on the logged-in user only: what ``login_with_auth_token`` takes. A secret.
+        """The auth token of the login, a secret. Only the logged-in user has one. ``login_with_auth_token`` takes it.
 
         Copies, pickles and ``dataclasses.asdict()`` of the user do not have it.
         """
@@ -55,13 +55,13 @@ class User:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> User:
-        """Read the service's JSON object. Never raises: what is missing or of another type is None."""
+        """Read the service's JSON object. Never raises: fields that are missing or of a wrong type are None."""
         values = _NOTHING.copy()
         for key, value in data.items():
             field_and_reader = _READERS.get(key)
             if field_and_reader is not None:
                 name, read = field_and_reader
-                # The fields of most users are texts.
+                # The fields of most users are strings.
                 values[name] = value if read is _text and type(value) is str else read(data, key)
         if "metadata" not in data:
             values["metadata"] = {}
@@ -71,8 +71,8 @@ class User:
         if status in _STATUSES:
             values["status"] = _STATUSES[status]
         values["raw"] = _fields.raw(data)
-        # Past the frozen __init__, which would set each of the fields through object.__setattr__: presence is most of
-        # what arrives, and each event of it has a user.
+        # Not through the frozen __init__, which would call object.__setattr__ for each field: most events are presence,
+        # and each has a user.
         user = object.__new__(cls)
         user.__dict__.update(values)
         return user
@@ -83,11 +83,11 @@ class User:
         return state
 
 
-#: Where a user keeps the auth token. It is not a field, so asdict() does not find it.
+#: The attribute with the auth token. It is not a field, so asdict() does not find it.
 _TOKEN = "_auth_token"  # nosec B105
 
 
-#: The service's key, the field that it goes to, and how it is read.
+#: The service's key, the field, and the reader of the field.
 _READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
     "uid": ("uid", _text),
     "name": ("name", _text),
@@ -110,5 +110,5 @@ _READERS: Dict[str, Tuple[str, Callable[[Mapping[str, Any], str], Any]]] = {
     "authToken": (_TOKEN, _text),
 }
 
-#: A user of whom the service says nothing.
+#: A user about whom the service sent no data.
 _NOTHING: Dict[str, Any] = {**{each.name: None for each in fields(User)}, "tags": ()}

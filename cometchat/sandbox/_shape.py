@@ -20,37 +20,37 @@ _MORE_APP_INFO = ("userAgent", "origin", "resource", "platform", "language", "os
 
 
 def text(value: Any) -> bool:
-    """Whether the value is a text that is not empty."""
+    """Return whether the value is a text that is not empty."""
     return isinstance(value, str) and value != ""
 
 
 def any_text(value: Any) -> bool:
-    """Whether the value is a text."""
+    """Return whether the value is a text."""
     return isinstance(value, str)
 
 
 def number_or_text(value: Any) -> bool:
-    """Whether the value is an id: a number, or a text that is not empty."""
+    """Return whether the value is an id: a number, or a text that is not empty."""
     return text(value) or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def milliseconds(value: Any) -> bool:
-    """Whether the value is a Unix time in milliseconds."""
+    """Return whether the value is a Unix time in milliseconds."""
     return isinstance(value, int) and not isinstance(value, bool) and 10**12 <= value < 10**13
 
 
 def is_object(value: Any) -> bool:
-    """Whether the value is a JSON object."""
+    """Return whether the value is a JSON object."""
     return isinstance(value, dict)
 
 
 def texts(value: Any) -> bool:
-    """Whether the value is a list of texts, not empty."""
+    """Return whether the value is a list of texts, not empty."""
     return isinstance(value, list) and bool(value) and all(text(item) for item in value)
 
 
 def resource(value: Any) -> bool:
-    """Whether the value is a client's name for its connection."""
+    """Return whether the value is a client's name for its connection."""
     return isinstance(value, str) and _RESOURCE.fullmatch(value) is not None
 
 

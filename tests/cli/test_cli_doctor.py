@@ -177,7 +177,7 @@ def test_no_address(examine: Examine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     steps = examine("--admin-host", "nowhere.invalid", fails_at="API: DNS")
     assert "DNS: no address for nowhere.invalid: Name or service not known" in steps["API: DNS"]
-    assert "host override for typing mistakes" in steps[""]
+    assert "host overrides for typing errors" in steps[""]
 
 
 def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:
@@ -185,14 +185,14 @@ def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:
     sandbox.refuse_connections()
     steps = examine(fails_at="API: TCP")
     assert f"connection refused by 127.0.0.1:{sandbox.port}" in steps["API: TCP"]
-    assert "nothing listens" in steps[""]
+    assert "no server listens" in steps[""]
 
 
 def test_tls_where_there_is_none(examine: Examine, sandbox: Sandbox) -> None:
     """An override without a scheme means https: a plain server fails at TLS, and the advice says so."""
     plain = f"127.0.0.1:{sandbox.port}"
     steps = examine("--admin-host", plain, "--client-host", plain, fails_at="API: TLS")
-    assert "an override without http:// means https" in steps[""]
+    assert "An override without http:// means https" in steps[""]
 
 
 def test_two_hosts(examine: Examine, sandbox: Sandbox) -> None:
@@ -218,9 +218,9 @@ def test_a_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "options, code, advice",
     [
-        (["--uid", "nobody"], "ERR_UID_NOT_FOUND", "make the user"),
-        (["--auth-key", "wrong"], "AUTH_ERR_APIKEY_NOT_FOUND", "auth key of this very app"),
-        (["--app-id", "another"], "AUTH_ERR_INVALID_APPID", "an app lives in one region only"),
+        (["--uid", "nobody"], "ERR_UID_NOT_FOUND", "Create the user"),
+        (["--auth-key", "wrong"], "AUTH_ERR_APIKEY_NOT_FOUND", "auth key of this app"),
+        (["--app-id", "another"], "AUTH_ERR_INVALID_APPID", "An app is in one region only"),
     ],
 )
 def test_a_refused_login(options: List[str], code: str, advice: str, examine: Examine) -> None:
@@ -238,7 +238,7 @@ def test_a_void_token(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> N
     sandbox.revoke_tokens()
     assert main(["doctor", *options, "--auth-token", token]) == 1
     output = capsys.readouterr().out
-    assert "AUTH_ERR_AUTH_TOKEN_NOT_FOUND" in output and "Make a new auth token" in output
+    assert "AUTH_ERR_AUTH_TOKEN_NOT_FOUND" in output and "Create a new auth token" in output
     assert token not in output
 
 
@@ -315,7 +315,7 @@ def test_no_websocket_host(examine: Examine, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize(
-    "status, advice", [(403, "forbids the upgrade"), (503, "overloaded"), (404, "not a WebSocket server")]
+    "status, advice", [(403, "refuses the upgrade"), (503, "overloaded"), (404, "not a WebSocket server")]
 )
 def test_a_refused_upgrade(status: int, advice: str, examine: Examine, sandbox: Sandbox) -> None:
     """An HTTP status in place of the upgrade fails at the upgrade."""
@@ -340,8 +340,8 @@ def test_no_answer_to_auth(examine: Examine, sandbox: Sandbox) -> None:
     steps = examine(fails_at="authentication")
     assert "ERR_AUTH_TIMEOUT" in steps["authentication"]
     assert re.search(r" 1\.\d{3} s ", steps["authentication"])
-    assert "The server never answered `auth`" in steps[""]
-    assert "auth token in place of a jwt" in steps[""]
+    assert "the server did not answer `auth`" in steps[""]
+    assert "auth token instead of a jwt" in steps[""]
 
 
 @pytest.mark.parametrize("mode", ["frame", "close"])
@@ -414,7 +414,7 @@ def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: 
         (socket.timeout("timed out"), "did not shake hands within 1 s"),
         (ConnectionResetError(104, "Connection reset by peer"), "ended the connection in the handshake"),
         (ssl.SSLEOFError(8, "EOF occurred in violation of protocol"), "ended the connection in the handshake"),
-        (ssl.SSLError(1, "no protocols available"), "the peer speaks no TLS"),
+        (ssl.SSLError(1, "no protocols available"), "the peer does not use TLS"),
     ],
 )
 def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,7 +438,7 @@ def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
     path = f"{tmp_path}/empty.pem"
     with open(path, "w", encoding="ascii") as file:
         file.write("nothing")
-    for bundle, text in ((path, "can't be read"), (str(tmp_path), "speaks no TLS|handshake|ended")):
+    for bundle, text in ((path, "can't be read"), (str(tmp_path), "does not use TLS|handshake|ended")):
         probe = HostProbe(sandbox.url.replace("http:", "wss:"), bundle, 1.0)
         with pytest.raises(Skipped):
             probe.dns()
@@ -455,7 +455,7 @@ def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
     "code, message, part",
     [
         ("ERR_SUBSCRIPTION_EXPIRED", "", "plan"),
-        ("ERR_NOBODY_KNOWS", "", "Look the code up"),
+        ("ERR_NOBODY_KNOWS", "", "Look up the code"),
         ("ERR_PROTOCOL", "", "max_message_size"),
         ("WS_AUTH_FAIL", "", "deactivated"),
         ("INVALID_REGION", "", "Correct it"),

@@ -94,7 +94,7 @@ def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> N
 def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     """--certfile without --keyfile is wrong usage."""
     assert main(["sandbox", "--certfile", "x"]) == 2
-    assert "give both or neither" in capsys.readouterr().err
+    assert "must be used together" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -118,8 +118,8 @@ def test_a_terminal_is_told_how_to_end(
 @pytest.mark.parametrize(
     "options, reason",
     [
-        (["--text", " "], "no text"),
-        ([], "no text"),
+        (["--text", " "], "missing text"),
+        ([], "missing text"),
         (["--text", "a\udcffb"], "not text in this terminal's encoding"),
         (["--text", "a", "--custom-type", "b"], "--text and --custom-type"),
         (["--custom-type", "b"], "--custom-type TYPE and --data JSON"),

@@ -269,15 +269,15 @@ GOOD: Dict[str, Any] = {"APP_ID": "1234567890abcdef", "REGION": "us", "UID": "me
         ({**GOOD, "APP_ID": 7}, "INVALID_APP_ID", "app_id"),
         ({**GOOD, "REGION": None}, "MISSING_PARAMETERS", "region"),
         ({**GOOD, "PING_INTERVAL": -1}, "INVALID_PING_INTERVAL", "seconds"),
-        ({**GOOD, "UID": None}, "INVALID_COMETCHAT", "uid of a user"),
+        ({**GOOD, "UID": None}, "INVALID_COMETCHAT", "uid of an existing user"),
         ({**GOOD, "AUTH_KEY": None}, "INVALID_COMETCHAT", "AUTH_TOKEN"),
-        ({**GOOD, "AUTH_KEY": 5}, "INVALID_COMETCHAT", "AUTH_KEY is wrong. Give a text"),
+        ({**GOOD, "AUTH_KEY": 5}, "INVALID_COMETCHAT", "Invalid AUTH_KEY. Give a string"),
         ({**GOOD, "AUTH_TOKEN": "secret-token"}, "INVALID_COMETCHAT", "both AUTH_KEY and AUTH_TOKEN"),
         ({**GOOD, "MAX_STREAMS": "many"}, "INVALID_MAX_STREAMS", "whole number"),
         ({**GOOD, "KEEP_ALIVE": 0}, "INVALID_KEEP_ALIVE", "seconds"),
-        ({**GOOD, "START": "yes"}, "INVALID_COMETCHAT", 'START is wrong. Give "auto"'),
+        ({**GOOD, "START": "yes"}, "INVALID_COMETCHAT", 'Invalid START. Give "auto"'),
         ({**GOOD, "AUTO_START": True}, "INVALID_COMETCHAT", "unknown key, 'AUTO_START'"),
-        ({**GOOD, "URL_PREFIX": "chat"}, "INVALID_COMETCHAT", "URL_PREFIX is wrong"),
+        ({**GOOD, "URL_PREFIX": "chat"}, "INVALID_COMETCHAT", "Invalid URL_PREFIX"),
         ({**GOOD, "PING_INTERVAL": -1, "START": 1}, "INVALID_PING_INTERVAL", "START"),
     ],
 )
@@ -294,9 +294,9 @@ def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: s
 @pytest.mark.parametrize(
     "wrong, code, words",
     [
-        (lambda: CometChatFlask("site"), "INVALID_APP", "give a Flask application, not str"),  # type: ignore[arg-type]
-        (lambda: CometChatFlask().init_app(None), "INVALID_APP", "not NoneType"),  # type: ignore[arg-type]
-        (lambda: CometChatFlask(guard=True), "INVALID_GUARD", "without arguments, not bool"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask("site"), "INVALID_APP", "a Flask application, got str"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask().init_app(None), "INVALID_APP", "got NoneType"),  # type: ignore[arg-type]
+        (lambda: CometChatFlask(guard=True), "INVALID_GUARD", "without parameters, got bool"),  # type: ignore[arg-type]
     ],
 )
 def test_wrong_arguments_are_named(wrong: Callable[[], object], code: str, words: str) -> None:

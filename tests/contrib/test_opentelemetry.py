@@ -255,7 +255,7 @@ def test_what_is_wrong_is_named(telemetry: Telemetry, client: Any, name: Any, co
 def test_what_is_no_provider_is_named(telemetry: Telemetry) -> None:
     """A meter in place of its provider is refused."""
     meter: Any = telemetry.provider.get_meter("mine")
-    with pytest.raises(CometChatException, match="not Meter") as refused:
+    with pytest.raises(CometChatException, match="got Meter") as refused:
         instrument(CometChat, meter)
     assert (refused.value.code, refused.value.name) == ("INVALID_METER_PROVIDER", "meter_provider")
 

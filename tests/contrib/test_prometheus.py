@@ -404,7 +404,7 @@ def test_what_is_no_registry_is_named() -> None:
     """Both calls refuse what is no CollectorRegistry."""
     nothing: Any = None
     for call in (lambda: register(CometChat, registry=nothing), lambda: unregister(registry=nothing)):
-        with pytest.raises(CometChatException, match="not NoneType") as refused:
+        with pytest.raises(CometChatException, match="got NoneType") as refused:
             call()
         assert (refused.value.code, refused.value.name) == ("INVALID_REGISTRY", "registry")
 

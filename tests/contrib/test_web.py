@@ -326,7 +326,7 @@ def test_an_attribute_of_the_tag_is_on_or_off() -> None:
 @pytest.mark.parametrize("wrong", ["compact", 5, {5: "x"}, {"text_connected": "x"}])
 def test_attributes_that_are_none_are_refused(wrong: Any) -> None:
     """INVALID_ATTRIBUTES, whatever was given in place of a mapping of names."""
-    with pytest.raises(CometChatException, match="names of lower-case letters") as error:
+    with pytest.raises(CometChatException, match="names have lower-case letters") as error:
         web.status_tag("/e", "/s", wrong)
     assert error.value.code == "INVALID_ATTRIBUTES"
 
@@ -334,7 +334,7 @@ def test_attributes_that_are_none_are_refused(wrong: Any) -> None:
 @pytest.mark.parametrize("wrong", ["client", None, Client])
 def test_a_feed_of_no_client_is_refused(wrong: Any) -> None:
     """INVALID_CLIENT says what would be right, and what was given."""
-    with pytest.raises(CometChatException, match="give a Client or the class CometChat, not ") as error:
+    with pytest.raises(CometChatException, match="expected a Client or the class CometChat, got ") as error:
         web.StatusFeed(wrong)
     assert error.value.code == "INVALID_CLIENT"
 

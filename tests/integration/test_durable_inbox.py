@@ -245,7 +245,7 @@ def test_two_clients_with_one_file(
     listening(party, sandbox, tmp_path / "inbox.db", two)
     send(sandbox, "one")
     one.wait_for("one")
-    assert sandbox.wait_until(lambda: "this one delivers none" in caplog.text, DEADLINE)
+    assert sandbox.wait_until(lambda: "This client delivers no messages" in caplog.text, DEADLINE)
     first.close()
     send(sandbox, "two")
     two.wait_for("two")

@@ -901,7 +901,7 @@ def test_a_stale_connection_of_openssl_3_5(
     monkeypatch.setattr(ssl.SSLSocket, "send", send)
     assert get(rest, url) == {"ok": 1} and left == []
     left.append(1)
-    assert "the peer ended it" in failed(rest, url, method="POST").message
+    assert "the peer closed it" in failed(rest, url, method="POST").message
 
 
 def test_a_patched_library_is_used_for_as_long_as_it_is_patched(
@@ -1098,7 +1098,7 @@ def test_a_proxy_that_drips(serve: Serve, new_rest: NewRest) -> None:
 def test_a_proxy_that_cannot_be_used(new_rest: NewRest, address: str) -> None:
     """An address of a proxy that can't be read is explained, without any piece of its password."""
     error = failed(new_rest(proxies={"http": address}), "http://unreachable.example/")
-    assert "unreachable.example:80: proxy: " in error.message and "give " in error.message
+    assert "unreachable.example:80: proxy: " in error.message and "expected " in error.message
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text
 

@@ -474,9 +474,9 @@ def _through(new_socket: NewSocket, port: int, limit: float = 5, code: str = "WS
 REFUSALS: Dict[str, Tuple[bytes, str]] = {
     "407": (answer(407, headers={"Proxy-Authenticate": "Basic"}), "it answered HTTP 407"),
     "502": (answer(502, b"no way"), "it answered HTTP 502"),
-    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "it speaks no HTTP"),
-    "nothing": (b"", "it ended the connection"),
-    "half a head": (b"HTTP/1.1 200 ok\r\nVia", "it ended the connection"),
+    "no HTTP": (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", "it does not use HTTP"),
+    "nothing": (b"", "it closed the connection"),
+    "half a head": (b"HTTP/1.1 200 ok\r\nVia", "it closed the connection"),
 }
 
 
@@ -555,7 +555,7 @@ BAD_PROXIES = [
 def test_a_proxy_that_cannot_be_used(new_socket: NewSocket, address: str) -> None:
     """A scheme that does not do, or an address that can't be read, is explained without any piece of the password."""
     error = refused(new_socket(proxies={"http": address}), "ws://unreachable.example/")
-    assert error.message.startswith("proxy: ") and "give " in error.message
+    assert error.message.startswith("proxy: ") and "expected " in error.message
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text
 
@@ -591,13 +591,13 @@ def test_through_socks(serve: Serve, new_socket: NewSocket, authority: Authority
 
 SOCKS_REFUSALS: Dict[str, Tuple[str, SocksProxy, str]] = {
     "wrong password": ("socks5://u:pa55@", SocksProxy(user=("u", "p")), "it refused the user name and password"),
-    "no password": ("socks5://", SocksProxy(user=("u", "p")), "it wants a user name and password"),
+    "no password": ("socks5://", SocksProxy(user=("u", "p")), "it requires a user name and password"),
     "host refuses": ("socks5h://", SocksProxy(code=5), "the host refused the connection"),
     "not allowed": ("socks5h://", SocksProxy(code=2), "its rules do not allow it"),
     "unknown": ("socks5h://", SocksProxy(code=77), "it gave no reason"),
     "version 4": ("socks4a://", SocksProxy(code=91), "it refused or failed"),
-    "another protocol": ("socks4a://", SocksProxy(code=0), "it speaks no SOCKS4"),
-    "ends": ("socks5h://", SocksProxy(ends=True), "it ended the connection"),
+    "another protocol": ("socks4a://", SocksProxy(code=0), "it does not use SOCKS4"),
+    "ends": ("socks5h://", SocksProxy(ends=True), "it closed the connection"),
 }
 
 
@@ -883,7 +883,7 @@ def test_an_answer_that_is_no_upgrade(serve: Serve, new_socket: NewSocket, reply
 def test_an_end_before_the_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
     """A connection that ends within the upgrade is called that."""
     server = serve(lambda peer: (peer.read_head(), peer.socket.sendall(reply)))
-    assert "it ended the connection" in refused(new_socket(), server.url()).message
+    assert "it closed the connection" in refused(new_socket(), server.url()).message
 
 
 def _reset(connection: socket.socket) -> None:

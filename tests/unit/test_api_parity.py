@@ -126,9 +126,9 @@ def test_each_method_says_what_the_clients_says() -> None:
 
 #: What differs in single methods' texts: Client's words, and CometChat's.
 OTHER_WORDS = {
-    "close": ("the object is done.", ":meth:`init` may be called again."),
-    "run_forever": ("Raises nothing.", "An :meth:`init` that closes the client ends it, too."),
-    "get_connection_status": ("The status, now.", "The status, now; before :meth:`init`: ``disconnected``."),
+    "close": ("The client can't be used after it.", "You can call :meth:`init` again."),
+    "run_forever": ("Raises nothing.", "An :meth:`init` that closes the client ends it too."),
+    "get_connection_status": ("Return the status.", "Return the status; ``disconnected`` before :meth:`init`."),
 }
 RAISES = ":raises CometChatException:"
 
@@ -144,7 +144,7 @@ def expected_words(name: str) -> str:
     text = re.sub(r"\bclient\.(?=\w+\()", "CometChat.", text.replace(theirs, ours, 1))
     if name.endswith("_listener"):
         lead, rest = re.split(r"(?= ::| :param| :raises)", text.replace(", ``ERR_CLIENT_CLOSED``", ""), maxsplit=1)
-        return f"{lead} May come before :meth:`init`.{rest}"
+        return f"{lead} Works before :meth:`init`.{rest}"
     if name not in WANT_A_CLIENT:
         return text
     if RAISES not in text:

@@ -546,7 +546,7 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
     house.listener.wait_for(2)
     assert house.waits == [TURN] * 3
     (record,) = caplog.records
-    assert record.levelname == "WARNING" and "this one delivers none" in record.getMessage()
+    assert record.levelname == "WARNING" and "This client delivers no messages" in record.getMessage()
 
 
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
@@ -762,7 +762,7 @@ def test_a_file_that_is_removed_while_it_is_used(
     "more, expected",
     [
         ({"fetch_missed_messages": False}, "fetch_missed_messages"),
-        ({"outbox_path": "link.db"}, "another file"),
+        ({"outbox_path": "link.db"}, "a different file"),
     ],
 )
 def test_settings_that_contradict_each_other(

@@ -224,7 +224,7 @@ def test_a_link_of_another_user_is_not_followed(
     another_user(path)
     store = FileSessionStore(path)
     assert store.load() is None
-    assert "a link of another user" in caplog.text and TOKEN not in caplog.text
+    assert "a link that belongs to another user" in caplog.text and TOKEN not in caplog.text
     for act in (lambda: store.save({**STORED, "uid": "other"}), store.clear):
         with pytest.raises(PermissionError):
             act()

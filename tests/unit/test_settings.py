@@ -113,7 +113,7 @@ def test_a_wrong_value_names_its_field(field, value):
         AppSettings(**{"region": "us", field: value})
     error = caught.value
     assert (error.code, error.name) == (f"INVALID_{field.upper()}", field)
-    assert error.message.startswith(f"{field} is wrong: give ")
+    assert error.message.startswith(f"Invalid {field}: expected ")
     assert isinstance(error, ValueError) and isinstance(error, CometChatException)
 
 
@@ -411,7 +411,7 @@ def test_a_wrong_argument_names_itself(check, value, name):
     with pytest.raises(InvalidArgumentException) as caught:
         check(value)
     assert (caught.value.code, caught.value.name) == (f"INVALID_{name.upper()}", name)
-    assert "give " in caught.value.message
+    assert "expected " in caught.value.message
 
 
 @pytest.mark.parametrize("secret", ["s3cret\n", "s3crét", " s3cret"])
@@ -457,7 +457,7 @@ def test_a_missing_listener_is_missing():
 
 def test_a_listener_class_is_told_to_be_called():
     """A class in place of an instance is the commonest mistake: the error says what to do."""
-    with pytest.raises(InvalidArgumentException, match="the class ConnectionListener: call it"):
+    with pytest.raises(InvalidArgumentException, match="not the class ConnectionListener"):
         arguments.listener(ConnectionListener, ConnectionListener)
     listener = ConnectionListener()
     assert arguments.listener(listener, ConnectionListener) is listener

@@ -183,11 +183,11 @@ REASONS = [
     (_verification("expired"), "TLS: the certificate of h:1 is not trusted: expired"),
     (_verification(""), "TLS: the certificate of h:1 is not trusted: verification failed"),
     (CertificateError(OTHER_NAME), f"TLS: the certificate of h:1 is not trusted: {OTHER_NAME}"),
-    (ssl.SSLError(1, "x"), "TLS: the connection to h:1 failed: the peer speaks no TLS"),
-    (ssl.SSLEOFError(8, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
-    (ssl.SSLZeroReturnError(6, "x"), "TLS: the connection to h:1 failed: the peer ended it"),
-    (_tls("SYS", None), "TLS: the connection to h:1 failed: the peer ended it"),
-    (_tls("SSL", "UNEXPECTED_EOF_WHILE_READING"), "TLS: the connection to h:1 failed: the peer ended it"),
+    (ssl.SSLError(1, "x"), "TLS: the connection to h:1 failed: the peer does not use TLS"),
+    (ssl.SSLEOFError(8, "x"), "TLS: the connection to h:1 failed: the peer closed it"),
+    (ssl.SSLZeroReturnError(6, "x"), "TLS: the connection to h:1 failed: the peer closed it"),
+    (_tls("SYS", None), "TLS: the connection to h:1 failed: the peer closed it"),
+    (_tls("SSL", "UNEXPECTED_EOF_WHILE_READING"), "TLS: the connection to h:1 failed: the peer closed it"),
     (_tls("SSL", "WRONG_VERSION_NUMBER"), "TLS: the connection to h:1 failed: WRONG_VERSION_NUMBER"),
     (DialFailed("proxy: p made no tunnel"), "proxy: p made no tunnel"),
     (BadProxy("why"), "proxy: why"),
@@ -287,7 +287,7 @@ def test_status_lines(line):
 @pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/2 200", b" HTTP/1.1 200"])
 def test_lines_that_are_no_status(line):
     """What is no status line of HTTP/1 is no answer."""
-    with pytest.raises(BadAnswer, match="speaks no HTTP"):
+    with pytest.raises(BadAnswer, match="does not use HTTP"):
         read_head(_source(line + b"\r\n\r\n"))
 
 

@@ -1,4 +1,4 @@
-"""The connection: its state, its thread, and what the rest of the client does with it."""
+"""The connection: its state, its thread, and the interface for the other parts of the client."""
 
 from ._channel import Channel
 from ._connection import Connection

@@ -1,4 +1,4 @@
-"""The way out: what can be sent on the connection that is up. On any thread."""
+"""Sends on the connection that is up. Any thread."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
 
 
 class Channel:
-    """Sends on one client's current socket.
+    """Sends on the current socket of one client.
 
     :param clock: monotonic seconds.
     """
@@ -52,7 +52,7 @@ class Channel:
         return ("message",) if status is CometChatWSState.FEATURE_THROTTLED else ()
 
     def check_transient(self, kind: str) -> None:
-        """Check that the service takes a transient frame now.
+        """Check that the service accepts transient frames of a kind now.
 
         :param kind: ``"typing"``, ``"receipt"`` or ``"transient"``.
         :raises CometChatException: ``NO_WEBSOCKET_CONNECTION``, ``ERR_FEATURE_THROTTLED``,
@@ -66,10 +66,10 @@ class Channel:
         if kind == "receipt":
             raise exception_for(
                 RECEIPTS_TEMPORARILY_BLOCKED,
-                "The service has switched receipts off for now: outbox.mark_as_read() keeps them until it takes them.",
+                "The service does not accept receipts now. outbox.mark_as_read() keeps them and sends them later.",
             )
         raise exception_for(
-            ERR_FEATURE_THROTTLED, "The service has switched typing, receipts and transient messages off for now."
+            ERR_FEATURE_THROTTLED, "The service does not accept typing indicators, receipts and transient messages now."
         )
 
     def send(self, text: str, timeout: float) -> None:

@@ -1,4 +1,4 @@
-"""What the user's threads do with the connection: connect, wait, disconnect."""
+"""The connection as seen by user threads: connect, wait, disconnect."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from ._thread import ConnectionThread
 
 logger = logging.getLogger("cometchat.connection")
 
-#: Maximum time, in seconds, that connect() and disconnect() wait for the listeners to hear what happened.
+#: Maximum time that connect() and disconnect() wait for the callbacks, in seconds.
 _PATIENCE = 0.05
 
 
 class Connection:
-    """One client's connection, as the user's threads see it.
+    """One client's connection, as seen by user threads.
 
     :param clock: monotonic seconds.
     """
@@ -60,11 +60,11 @@ class Connection:
     # --- connect
 
     def connect(self) -> None:
-        """Want the connection: start the thread, or end the wait for the next attempt. Does not wait."""
+        """Start to connect: start the thread, or end the wait for the next attempt. Does not wait."""
         self.start(*self.begin())
 
     def begin(self) -> Tuple[Generation, bool]:
-        """Want the connection. The caller may hold the lock, and hands the result to :meth:`start` after it."""
+        """Start to connect. The caller may hold the lock, and afterwards passes the result to :meth:`start`."""
         return self.state.begin()
 
     def start(self, generation: Generation, begins: bool) -> None:
@@ -83,7 +83,7 @@ class Connection:
         phase = self.state.wait_for(UP | {Phase.IDLE, Phase.CLOSED}, rest)
         newest, stopped_by = self.state.why_stopped()
         if phase in UP:
-            # A caller that is back from connect() may expect that the listeners know, if they let it.
+            # After connect() the caller expects that the callbacks were called, unless a listener blocks.
             self._dispatcher.drain(_PATIENCE)
             return
         if phase is None:
@@ -91,24 +91,24 @@ class Connection:
                 ERR_CONNECT_TIMEOUT,
                 f"Not connected within {timeout:g} s; the attempts go on.",
                 details=str(newest) if newest is not None else None,
-            ) from (None if newest is None else copy_of(newest))  # without the frames of the connection thread
+            ) from (None if newest is None else copy_of(newest))  # without the connection thread's frames
         if phase is Phase.CLOSED:
             raise client_closed()
-        message = "The connection was given up, by disconnect(), logout() or another login, while connect() waited."
+        message = "disconnect(), logout() or another login ended the connection while connect() waited."
         raise copy_of(stopped_by or exception_for(NO_WEBSOCKET_CONNECTION, message))
 
     def wait_for_status(self, status: CometChatWSState, timeout: Optional[float]) -> bool:
-        """Wait until the status was ``status``, if only for a moment. Returns False if the client was closed."""
+        """Wait until the status is ``status``, even for a moment only. Returns False if the client was closed."""
         phases = PHASES_OF[status]
         return self.state.wait_for(phases | {Phase.CLOSED}, timeout) in phases
 
     # --- disconnect
 
     def disconnect(self) -> None:
-        """Want no connection. Returns within some milliseconds, in every state and on every thread.
+        """End the connection, or stop trying. Returns within milliseconds, in every state and on every thread.
 
-        What has happened is delivered before this returns, if the listeners let it. Of what is still queued then, only
-        the final ``on_disconnected`` may be delivered.
+        Queued events are delivered before it returns, unless a listener blocks. After that, only the final
+        ``on_disconnected`` is delivered.
         """
         if not self.hand_over_if_interrupted(self.disconnect):
             ended = self.state.end(Signal.DISCONNECT)
@@ -118,8 +118,8 @@ class Connection:
                 self._inbox.discard_old()
 
     def release_refused(self, generation: Generation, error: CometChatException) -> None:
-        """Release what a generation holds that :meth:`ConnectionState.refuse` has ended. Does not wait."""
-        self._log.info("the connection ends with the login: %s", error)
+        """Release the resources of a generation that :meth:`ConnectionState.refuse` ended. Does not wait."""
+        self._log.info("the login ended, so the connection ends: %s", error)
         generation.interrupt()
         generation.release_pings(error)
         if self._sharing is not None:
@@ -127,13 +127,13 @@ class Connection:
             self._sharing.leave(generation.number)
 
     def close(self, *, at_exit: bool = False) -> None:
-        """Want no connection, for ever.
+        """End the connection permanently.
 
-        :param at_exit: the interpreter ends: this waits for nothing.
+        :param at_exit: the interpreter exits, so this must not wait.
         """
         ended = self.state.end(Signal.CLOSE, at_exit=at_exit)
         self._leave_shared()
-        if ended is not None and not at_exit:  # at exit, what is queued is delivered for as long as join() waits
+        if ended is not None and not at_exit:  # at exit, queued events are delivered while join() waits
             self._dispatcher.drain(_PATIENCE)
             self._inbox.discard_old()
 
@@ -146,7 +146,7 @@ class Connection:
             self._sharing.wait_left(timeout)
 
     def release_after_fork(self) -> None:
-        """In the child of a fork: the socket is the parent's. Close the copy without a word on the wire."""
+        """In the child of a fork: close the copy of the parent's socket without sending anything."""
         generation = self.state.newest
         if generation is not None and generation.socket is not None:
             generation.socket.release_after_fork()
@@ -158,11 +158,11 @@ class Connection:
             self._sharing.leave(self.state.number)
 
     def hand_over_if_interrupted(self, call: Callable[[], None]) -> bool:
-        """Hand a call over to another thread if a signal handler makes it that interrupted the holder of the lock.
+        """Pass a call to another thread if a signal handler makes it and interrupted the holder of the lock.
 
         The interrupted thread releases the lock only after the handler returns, so the handler cannot wait for it.
 
-        :returns: True if the call was handed over.
+        :returns: True if the call was passed on.
         """
         if not self._lock._is_owned():
             return False

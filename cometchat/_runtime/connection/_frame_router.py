@@ -1,4 +1,4 @@
-"""From frames to events: messages go to the inbox, everything else to the queue. On the connection thread."""
+"""Routes frames: messages go to the inbox, all other events to the queue. On the connection thread."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ logger = logging.getLogger("cometchat.frames")
 _LONGEST_LOGGED = 2000
 _LONGEST_SECRET = 8192
 
-#: A stored event that is not a message, and has no id to ask for: it is never dropped.
+#: For a stored event that is not a message. It has no id to fetch it by, so it is never dropped.
 _UNFETCHABLE = Stored(None, None)
 
 
 class FrameRouter:
-    """Takes the frames of one client's connections.
+    """Routes the frames of one client's connections.
 
-    :param sharing: relays frames to the processes that share the connection; None if none do.
-    :param taps: get each event before it is queued.
+    :param sharing: relays frames to the processes that share the connection; None without sharing.
+    :param taps: they get each event before it is queued.
     :param clock: monotonic seconds.
     """
 
@@ -68,15 +68,15 @@ class FrameRouter:
         self._taps = taps if taps is not None else Taps(client_name)
 
     def begin(self, generation: Generation) -> None:
-        """Note that a connection is up: what was missed before it has to be fetched."""
+        """Note that a connection is up, so that missed messages are fetched."""
         self._inbox.begin(generation.number)
         self._taps.opened()
 
     def take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
-        """Take frames that came together: their events are queued together.
+        """Route frames that arrived together. Their events are queued together.
 
         :returns: False if the generation is not the current one.
-        :raises CometChatException: ``WS_AUTH_FAIL``: the server takes its acceptance back.
+        :raises CometChatException: ``WS_AUTH_FAIL``: the server withdraws its acceptance.
         """
         self._counters.frames(frames)
         me = self._account.me
@@ -91,7 +91,7 @@ class FrameRouter:
                     if self._taps:
                         self._taps.received(event, me, data)
                     if event.type == "message":
-                        self._post(generation, ephemeral)  # what came before it is delivered before it
+                        self._post(generation, ephemeral)  # events before it are delivered before it
                         own = event.device_id == me.resource
                         current = self._inbox.take(generation.number, event.body, own, len(data))
                     else:
@@ -139,7 +139,7 @@ class FrameRouter:
             code = self._shown(answer.code or "")
             raise ConnectionException(code, "The server refuses this app.", details=said)
         if answer.kind in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT):
-            raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate just now.", details=said)
+            raise exception_for(WS_CONNECTION_FAIL, "The server could not authenticate now.", details=said)
         raise exception_for(WS_AUTH_FAIL, "The server refused the authentication of the WebSocket.", details=said)
 
     def _post(self, generation: Generation, ephemeral: List[Ephemeral]) -> None:
@@ -150,15 +150,15 @@ class FrameRouter:
     def _delivery_of(self, event: ServerEvent, me: Self) -> Optional[Delivery]:
         try:
             return deliver(event, me)
-        except Exception:  # a frame can't end the connection; failing to read it is a mistake of this SDK
+        except Exception:  # a frame must not end the connection; a failure to read it is a bug of this SDK
             self._counters.ignored()
             self._log.exception("A frame of type %s can't be delivered.", event.type)
             return None
 
     def _shown(self, text: str) -> str:
-        """Return the text as it may be logged: without secrets, then cut, so that no piece of one stays."""
+        """Return the text for a log: first without secrets, then cut, so that no piece of a secret remains."""
         if len(text) <= _LONGEST_LOGGED:
             return self._account.scrub(text)
-        # A secret that begins before the cut ends before the second one.
+        # A secret that begins before the cut ends before the second limit.
         shown = self._account.scrub(text[: _LONGEST_LOGGED + _LONGEST_SECRET])[:_LONGEST_LOGGED]
         return f"{shown} ... {len(text)} characters"

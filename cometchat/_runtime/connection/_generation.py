@@ -1,4 +1,4 @@
-"""What belongs to one generation of the connection, from ``connect()`` until it is not wanted any more."""
+"""The resources of one generation of the connection, from ``connect()`` to ``disconnect()``."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ class PingWaiter:
 
 
 class Generation:
-    """The resources of one generation: its thread, its socket, and what waits on them.
+    """The resources of one generation: its thread, its socket, and the waits on them.
 
-    Its number tells whether it is still the current one: see :class:`.ConnectionState`.
+    Its number shows whether it is still the current one: see :class:`.ConnectionState`.
 
     :param number: its number.
     :param lock: the client's lock. It guards the heartbeat and the ping waiters.
     :ivar wake: ends the wait between two attempts.
-    :ivar settings_known: set when no request for the settings is under way.
-    :ivar lost_at: monotonic seconds of the newest loss; None if no connection of this generation was lost.
-    :ivar refresh_at: monotonic seconds of the next request for the settings; None if there is none.
-    :ivar jwt_suspect: the last attempt broke off while it waited for the answer to ``auth``: the jwt may be why.
-    :ivar jwt_is_fresh: the jwt was fetched for this attempt.
-    :ivar warned_of: the code of the newest error, if the operator of the app was warned of it.
+    :ivar settings_known: set when no request for the settings is in progress.
+    :ivar lost_at: monotonic seconds of the newest loss; None without a loss in this generation.
+    :ivar refresh_at: monotonic seconds of the next request for the settings; None without a next request.
+    :ivar jwt_suspect: the last attempt failed during the wait for the answer to ``auth``, possibly because of the jwt.
+    :ivar jwt_is_fresh: whether the jwt was fetched for this attempt.
+    :ivar warned_of: the code of the newest error, if a warning about it was logged for the app's operator.
     """
 
     def __init__(self, number: int, lock: threading.RLock) -> None:
@@ -59,7 +59,7 @@ class Generation:
     def interrupt(self, *, at_exit: bool = False) -> None:
         """End every wait of the thread. Any thread; does not wait itself.
 
-        :param at_exit: the interpreter ends: threads that wait for a pong are left to sleep.
+        :param at_exit: the interpreter exits, so threads that wait for a pong are not woken.
         """
         if at_exit:
             with self._lock:
@@ -71,7 +71,7 @@ class Generation:
             socket.interrupt()
 
     def add_ping(self, now: float) -> Optional[PingWaiter]:
-        """Register a ping of the user's. Returns None if no connection is up."""
+        """Register a user's ping. Returns None if no connection is up."""
         with self._lock:
             if self.heartbeat is None:
                 return None
@@ -81,7 +81,7 @@ class Generation:
             return waiter
 
     def remove_ping(self, waiter: PingWaiter) -> None:
-        """Remove a ping that is not waited for any more."""
+        """Remove a ping whose caller no longer waits."""
         with self._lock:
             if waiter in self._ping_waiters:
                 self._ping_waiters.remove(waiter)
@@ -89,7 +89,7 @@ class Generation:
                     self.heartbeat.forget(waiter.sent_at)
 
     def pong(self, now: float) -> Optional[float]:
-        """Note a pong. Returns the round trip in seconds, or None if there was no ping."""
+        """Note a pong. Returns the round trip in seconds, or None without a ping."""
         with self._lock:
             sent_at = self.heartbeat.pong() if self.heartbeat is not None else None
             for waiter in self._ping_waiters:
@@ -101,9 +101,9 @@ class Generation:
         return None if sent_at is None else now - sent_at
 
     def release_pings(self, error: Optional[CometChatException] = None) -> None:
-        """Wake every ``ping()`` that waits: the connection is gone.
+        """Wake every waiting ``ping()``, because the connection is down.
 
-        :param error: why; None if it was closed on purpose.
+        :param error: the reason; None if it was closed on purpose.
         """
         with self._lock:
             self.heartbeat = None

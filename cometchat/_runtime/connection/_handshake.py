@@ -1,4 +1,4 @@
-"""From a login to an accepted socket: credentials, TCP, TLS, upgrade, ``auth``. On the connection thread."""
+"""Opens and authenticates a socket: credentials, TCP, TLS, upgrade, ``auth``. On the connection thread."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from ._generation import Generation
 
 logger = logging.getLogger("cometchat.connection")
 
-#: A close frame in answer to `auth` refuses the credential, unless its code is one of these: going away, protocol
-#: error, data of a wrong kind or size, the server's own trouble. Another attempt may then succeed. (Not confirmed.)
+#: A close frame in answer to `auth` refuses the credential, except with these codes (going away, protocol error, data
+#: of a wrong kind or size, server trouble). With them, another attempt may succeed. (Not confirmed.)
 PASSING_CLOSE_CODES = frozenset({1001, 1002, 1003, 1007, 1009, 1010, 1011, 1012, 1013, 1014, 1015})
 
 
@@ -54,20 +54,20 @@ class Handshake:
         self._wall_clock = wall_clock
 
     def credentials(self, generation: Generation) -> Credentials:
-        """Return what the socket wants; renew the jwt first if it is missing, expired or suspect."""
+        """Return the credentials for the socket. Renews the jwt first if it is missing, expired or suspect."""
         stored = None if generation.jwt_suspect else self._stored_credentials()
         generation.jwt_is_fresh = False
         if stored is None:
             self._account.renew()
             generation.jwt_suspect, generation.jwt_is_fresh = False, True
-            # A new jwt is taken as it is: an expiry in the past may be this machine's wrong clock.
+            # A new jwt is used even if it seems expired, since this machine's clock may be wrong.
             stored = self._account.credentials(check_expiry=False)
         if stored is None:
-            raise exception_for(USER_NOT_LOGGED_IN, "The user logged out while the connection was being made.")
+            raise exception_for(USER_NOT_LOGGED_IN, "The user logged out during the connection attempt.")
         return stored
 
     def open(self, socket: Socket, credentials: Credentials) -> None:
-        """TCP, TLS, upgrade."""
+        """Open the socket: TCP, TLS, upgrade."""
         self._log.debug("= open %s", credentials.url)
         socket.open(credentials.url, self._settings.connect_timeout)
 
@@ -92,7 +92,7 @@ class Handshake:
                 data = socket.receive(deadline)
             except ConnectionException as error:
                 refusal = _refusal_by_close(error)
-                if refusal is error:  # which must not become its own cause
+                if refusal is error:  # it must not become its own cause
                     raise
                 raise refusal from error
             if data is not None:
@@ -110,13 +110,13 @@ class Handshake:
     def _stored_credentials(self) -> Optional[Credentials]:
         try:
             return self._account.credentials()
-        except ConnectionException as error:  # the settings hold no usable address: new ones may
+        except ConnectionException as error:  # new settings may have a usable address
             self._log.info("%s", error)
             return None
 
 
 def _refusal_by_close(error: ConnectionException) -> CometChatException:
-    # Without a close frame the server has said nothing: the network broke, or the server did.
+    # Without a close frame the reason is the network or a crash of the server.
     if not error.closed_by_frame or error.close_code in PASSING_CLOSE_CODES:
         return error
     return AuthenticationException(

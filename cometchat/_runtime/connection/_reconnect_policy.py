@@ -1,4 +1,4 @@
-"""When to try again: tenacity's strategies, ``Retry-After``, and a wait that can be ended."""
+"""Decides when to try again, by tenacity's strategies and ``Retry-After``, and waits until then."""
 
 from __future__ import annotations
 
@@ -22,33 +22,34 @@ from ._state import ConnectionState
 
 logger = logging.getLogger("cometchat.connection")
 
-#: Minimum time between two attempts, in seconds, if the network's return ends a wait: it may come and go.
+#: Minimum time between two attempts, in seconds, if the network's return ends the wait. An unstable network returns
+#: often.
 SOONEST = 0.5
 
-#: Seconds between two looks for an answer of the host.
+#: Seconds between two checks for an answer of the host.
 LOOK = 0.25
 
 #: Maximum default wait, in seconds.
 LONGEST_WAIT = 30.0
 
-#: Set on tenacity's state, which the user's strategies see.
+#: Attributes for tenacity's state, which the user's strategies get.
 _BEGAN_WITH_LOSS = "cometchat_began_with_loss"
 
-#: While its context lasts, what it is given is called whenever the network comes back.
+#: Takes a callable, and calls it each time the network comes back, while the context lasts.
 NetworkWatch = Callable[[Callable[[], None]], ContextManager[None]]
 
 
 def default_wait() -> WaitStrategy:
-    """A random 0 to 1 s, then exponential with full jitter, capped at 30 s."""
+    """Return the default strategy: a random 0 to 1 s, then exponential with full jitter, at most 30 s."""
     return tenacity.wait_random_exponential(multiplier=1, max=LONGEST_WAIT)
 
 
 class ReconnectPolicy:
-    """The user's strategies, or the defaults. If one of the user's raises, that is logged, and the default is used.
+    """The user's strategies, or the defaults. If a user's strategy raises, the default is used and an error is logged.
 
-    :param jitter: 0 to 1 s at random, on top of a ``Retry-After``, so that many clients do not return at once.
-    :param network_watch: tells when this machine's network comes back.
-    :param host_probe: asks, during a wait, whether the host can be reached again; None if it has answered.
+    :param jitter: a random 0 to 1 s, added to a ``Retry-After``, so that many clients do not return at the same time.
+    :param network_watch: reports when this machine's network comes back.
+    :param host_probe: asks, during a wait, whether the host is reachable again; None if the host has answered.
     :param clock: monotonic seconds.
     """
 
@@ -112,16 +113,16 @@ class RetrySeries:
         return state.outcome is not None and state.outcome.failed and self._state.is_current(self._generation)
 
     def _seconds(self, state: tenacity.RetryCallState) -> float:
-        """Return the strategy's seconds before the next attempt, and not less than the server asked for."""
+        """Return the seconds before the next attempt, by the strategy, but at least those that the server asked for."""
         policy = self._policy
         try:
             seconds = float(policy.wait(_counted(state)))
             if math.isnan(seconds) or seconds < 0:
                 raise ValueError(f"{seconds} is not a number of seconds")
-        except BaseException:  # SystemExit too: it must not end the connection thread
-            policy.log.exception("The reconnect_wait strategy raised; the default one takes its place.")
+        except BaseException:  # includes SystemExit, which must not end the connection thread
+            policy.log.exception("The reconnect_wait strategy raised. The default strategy is used instead.")
             seconds = float(policy.default_wait(_counted(state)))
-        seconds = min(seconds, LONGEST)  # infinity cannot be waited for
+        seconds = min(seconds, LONGEST)  # infinity is not a usable wait
         self._failure = None if state.outcome is None else state.outcome.exception()
         if known_kind(self._failure) is ErrorKind.OPERATOR:
             seconds = max(seconds, LONGEST_WAIT * (0.5 + policy.jitter() / 2))
@@ -133,7 +134,7 @@ class RetrySeries:
         try:
             return bool(self._policy.stop(state))
         except BaseException:
-            self._policy.log.exception("The reconnect_stop strategy raised; the attempts go on.")
+            self._policy.log.exception("The reconnect_stop strategy raised. The attempts continue.")
             return False
 
     def _sleep(self, seconds: float) -> None:
@@ -141,7 +142,7 @@ class RetrySeries:
         self._after_wait()
 
     def _wait(self, seconds: float) -> None:
-        """Wait; not as long if the last attempt got no answer, and the network comes back."""
+        """Wait. If the last attempt got no answer, the network's return ends the wait."""
         policy, wake = self._policy, self._generation.wake
         nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
         failure, self._failure = self._failure, None
@@ -150,7 +151,7 @@ class RetrySeries:
             return
         probe = policy.host_probe(failure)
         if probe is None and not _is_silence(failure):
-            nap(seconds)  # the host has answered: another network changes nothing
+            nap(seconds)  # the host has answered, so another network does not help
             return
         returned = Wakeup()
 
@@ -160,19 +161,19 @@ class RetrySeries:
                 wake.set()
 
         began = policy.clock()
-        if probe is not None:  # the host's own answer counts, not another network of this machine
+        if probe is not None:  # the host's answer counts, not another network of this machine
             self._look(probe, wake, began + seconds, on_return)
         else:
             with policy.network_watch(on_return):
                 nap(seconds)
         if returned.is_set():
             self._state.rearm(self._generation)
-            # Many clients may be on this machine: not all in the same moment.
+            # This machine may have many clients, which must not all try at the same time.
             rest = SOONEST * (1 + policy.jitter()) - (policy.clock() - began)
             nap(max(rest, SOONEST * policy.jitter()))
 
     def _look(self, probe: HostProbe, wake: Wakeup, ends: float, on_return: Callable[[], None]) -> None:
-        """Wait, and ask the host: this machine's network says nothing of an outage farther away."""
+        """Wait, and probe the host, because this machine's network does not report distant outages."""
         clock = self._policy.clock
         nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
         try:
@@ -187,19 +188,19 @@ class RetrySeries:
 
 
 def known_kind(error: Optional[BaseException]) -> Optional[ErrorKind]:
-    """Return the kind of an error of the service; of this SDK's own, only if the code is known. None for the others."""
+    """Return the kind of a service error, or of an SDK error with a known code; None for all others."""
     if not isinstance(error, CometChatException):
         return None
     return code_kind(error.code) if error.http_status is None else kind_of(error)
 
 
 def _is_silence(failure: Optional[BaseException]) -> bool:
-    """Return True if the host did not answer, or answers no longer."""
+    """Return True if the host did not answer, or no longer answers."""
     return getattr(failure, "code", None) == ERR_PONG_TIMEOUT or is_unanswered(failure)
 
 
 def _counted(state: tenacity.RetryCallState) -> tenacity.RetryCallState:
-    """Return the state as a wait strategy sees it: a loss that began the series is its first failure."""
+    """Return the state for a wait strategy, with the loss that began the series as its first failure."""
     if not getattr(state, _BEGAN_WITH_LOSS, False):
         return state
     seen = copy.copy(state)
@@ -208,10 +209,10 @@ def _counted(state: tenacity.RetryCallState) -> tenacity.RetryCallState:
 
 
 def count_loss(state: Any, lived: float, restart: bool) -> None:
-    """Note that a connection that was up is lost: its life is not a time of trying.
+    """Note that a connection was lost. Its life does not count as time of the series.
 
     :param lived: seconds for which it was up.
-    :param restart: it has lived long: the attempts are counted, and measured, from here on.
+    :param restart: whether the count and the time of the attempts start again, because it lived long enough.
     """
     state.start_time += lived
     if restart:

@@ -1,31 +1,31 @@
-"""The state of the connection: the one place that knows which connection is current.
+"""The state of the connection. Only this module knows which connection is current.
 
 How it works
 ------------
 
 A *generation* is the time from ``connect()`` to ``disconnect()``. It has a number, a thread, and at most one socket at
-a time (:class:`.Generation`). Losses and new attempts happen inside it.
+a time (:class:`.Generation`). Losses and new attempts happen inside a generation.
 
-1. ``connect()`` calls :meth:`ConnectionState.begin`: the next number, the phase OPENING, the callback
-   ``on_connecting``.
-2. The connection thread (:mod:`._thread`) opens a socket, authenticates, and reads frames. It reports each result with
-   its generation in hand, by :meth:`ConnectionState.signal` or :meth:`ConnectionState.accept`.
-3. Under the client's lock, the report is checked against the current number. A report of an older generation gets
-   None: its thread ends, and says nothing. Otherwise the state machine (:mod:`cometchat._protocol._machine`) makes a
-   step.
+1. ``connect()`` calls :meth:`ConnectionState.begin`. It takes the next number, sets the phase OPENING, and queues the
+   callback ``on_connecting``.
+2. The connection thread (:mod:`._thread`) opens a socket, authenticates, and reads frames. It reports each result,
+   together with its generation, by :meth:`ConnectionState.signal` or :meth:`ConnectionState.accept`.
+3. Under the client's lock, ConnectionState compares the report's generation with the current number. For an older
+   generation it returns None, and that thread ends silently. For the current one, the state machine
+   (:mod:`cometchat._protocol._machine`) makes a step.
 4. Still under the lock, the step sets ``status``, puts the callbacks into the event queue with the generation's
    number, and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
-5. ``disconnect()`` calls :meth:`ConnectionState.end`: the next number, the phase IDLE, the final ``on_disconnected``.
-   The old socket is interrupted, outside of the lock. The queue refuses what the old thread still posts.
+5. ``disconnect()`` calls :meth:`ConnectionState.end`. It takes the next number, sets the phase IDLE, queues the final
+   ``on_disconnected``, and interrupts the old socket outside of the lock. The queue refuses later events of the old
+   thread.
 
-The number is stored in the event queue, because that is the lowest part that needs it. Only this class changes it, and
-no other variable answers the question which connection is current.
+The number is stored in the event queue, because that is the lowest part that needs it. Only this class changes it. No
+other variable says which connection is current.
 
 ``status`` is one attribute, written under the lock and read without it: reading it never blocks.
 
-Lock order: the client's lock is taken first, and no I/O, no wait and no callback happens under it. A signal handler
-that interrupts the holder of the lock, on the same thread, has its call made by another thread
-(:mod:`._connection`).
+Lock order: the client's lock is taken first. No I/O, no wait and no callback happens under it. If a signal handler
+interrupts the holder of the lock on the same thread, another thread makes the handler's call (:mod:`._connection`).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
 
 
 class PhaseWaiter:
-    """A thread that waits for one of some phases. A phase counts even if it lasts for a moment only."""
+    """A thread that waits for one of several phases. A phase that lasts for a moment only counts too."""
 
     def __init__(self, phases: FrozenSet[Phase]) -> None:
         self._phases = phases
@@ -67,9 +67,9 @@ class PhaseWaiter:
 class ConnectionState:
     """The phase, the status, and the current generation of one client's connection.
 
-    A *generation* begins with ``connect()`` and ends with ``disconnect()``. Its number is kept in the queue, which
-    refuses the events of older ones. A thread asks with its generation in hand; if that is not the current one, the
-    answer is None, and the thread ends.
+    A *generation* begins with ``connect()`` and ends with ``disconnect()``. Its number is in the queue, which refuses
+    the events of older generations. A thread passes its generation to each call. If that is not the current one, the
+    call returns None, and the thread ends.
 
     All fields are written under the client's lock. ``status`` is read without it.
 
@@ -93,7 +93,7 @@ class ConnectionState:
         self._early_wakeups = EarlyWakeups(clock)
         self._waiters: List[PhaseWaiter] = []
         self._stopped_by: Optional[CometChatException] = None
-        #: The newest generation: the current one, or the one that ended last.
+        #: The newest generation, which may have ended.
         self.newest: Optional[Generation] = None
         self.status = CometChatWSState.DISCONNECTED
         self.last_error: Optional[CometChatException] = None
@@ -108,12 +108,12 @@ class ConnectionState:
 
     @property
     def wanted(self) -> bool:
-        """The connection is up, or is being made. Takes no lock."""
+        """Whether the connection is up or being established. Takes no lock."""
         return self._machine.phase not in _UNWANTED
 
     @property
     def closed(self) -> bool:
-        """The client was closed. Takes no lock."""
+        """Whether the client is closed. Takes no lock."""
         return self._machine.phase is Phase.CLOSED
 
     def is_current(self, generation: Generation) -> bool:
@@ -134,9 +134,9 @@ class ConnectionState:
     # --- beginning and ending it
 
     def begin(self) -> Tuple[Generation, bool]:
-        """Want the connection. Returns the generation, and True if it has just begun and needs a thread.
+        """Start to connect. Returns the generation, and True if it is new and needs a thread.
 
-        Ends the wait for the next attempt, unless the server asked for it or too many waits ended early.
+        Ends the wait for the next attempt, unless the server asked for the wait or too many waits ended early.
 
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
@@ -159,10 +159,10 @@ class ConnectionState:
         return generation, begins
 
     def end(self, signal: Signal, *, at_exit: bool = False) -> Optional[Generation]:
-        """Want no connection. Returns the generation that was ended, or None after ``close()``.
+        """End the connection, or stop trying. Returns the ended generation, or None after ``close()``.
 
         :param signal: DISCONNECT or CLOSE.
-        :param at_exit: the interpreter ends. Threads that wait are daemons, and sleep on until it is gone.
+        :param at_exit: the interpreter exits. Waiting threads are daemons, and are not woken.
         """
         with self.lock:
             if self._machine.phase is Phase.CLOSED:
@@ -192,7 +192,7 @@ class ConnectionState:
     ) -> Optional[Step]:
         """Hand a signal to the state machine. Returns None if the generation is not the current one.
 
-        :param only_in: in any other phase this is a no-op.
+        :param only_in: the phase for the signal; no-op in any other phase.
         """
         with self.lock:
             if not self.is_current(generation):
@@ -210,7 +210,7 @@ class ConnectionState:
     def accept(self, generation: Generation, throttled: bool) -> bool:
         """Note that the server has accepted the authentication. Returns False if the generation is not the current one.
 
-        In a throttled app both transitions are one step: no thread sees ``connected`` in between.
+        In a throttled app both transitions are one step, so that no thread sees ``connected`` in between.
         """
         with self.lock:
             if not self.is_current(generation):
@@ -225,7 +225,7 @@ class ConnectionState:
         return True
 
     def fail(self, generation: Generation, error: CometChatException) -> None:
-        """Make the status true after an unexpected error, in any phase: the next attempt follows."""
+        """Correct the status after an unexpected error in any phase. The next attempt follows."""
         with self.lock:
             phase = self.phase(generation)
             if phase in UP:
@@ -237,10 +237,10 @@ class ConnectionState:
                 self.signal(generation, Signal.FAILED, error)
 
     def end_login(self, error: CometChatException) -> Optional[Generation]:
-        """End the attempts or the connection, since the login has ended. Logs nothing: the caller may hold the lock.
+        """End the attempts or the connection, because the login ended. Does not log: the caller may hold the lock.
 
-        :param error: reported as the reason.
-        :returns: the generation that was ended, or None if there was none. The caller interrupts it.
+        :param error: the reason to report.
+        :returns: the ended generation, which the caller interrupts; None without a generation.
         """
         with self.lock:
             generation = self.newest
@@ -251,20 +251,20 @@ class ConnectionState:
             return generation
 
     def rearm(self, generation: Generation) -> None:
-        """Begin a wait for the next attempt, unless ``connect()`` or ``disconnect()`` has ended it already."""
+        """Begin a wait for the next attempt, unless ``connect()`` or ``disconnect()`` has already ended it."""
         with self.lock:
             if self.is_current(generation) and self._machine.phase in (Phase.BACKOFF, Phase.LOST):
                 generation.wake.clear()
 
     def take_early_wakeup(self) -> bool:
-        """Return True if the wait for the next attempt may end early, and count that."""
+        """Return True if the wait for the next attempt may end early, and count it."""
         with self.lock:
             return self._early_wakeups.take()
 
     # --- waiting for it
 
     def wait_for(self, phases: FrozenSet[Phase], timeout: Optional[float]) -> Optional[Phase]:
-        """Wait for one of some phases. Returns it, or None after ``timeout`` seconds."""
+        """Wait for one of several phases. Returns it, or None after ``timeout`` seconds."""
         waiter = PhaseWaiter(phases)
         with self.lock:
             if not waiter.look(self._machine.phase):
@@ -279,33 +279,33 @@ class ConnectionState:
         return waiter.seen
 
     def why_stopped(self) -> Tuple[Optional[CometChatException], Optional[CometChatException]]:
-        """Return the newest error, and the one that ended the attempts."""
+        """Return the newest error, and the error that ended the attempts."""
         with self.lock:
             return self.last_error, self._stopped_by
 
     # --- the caller holds the lock
 
     def _must_wait(self) -> bool:
-        """Return True in a wait for the next attempt that ``connect()`` must not end."""
+        """Return True during a wait for the next attempt that ``connect()`` must not end."""
         if self._machine.phase not in (Phase.BACKOFF, Phase.LOST):
             return False
         return getattr(self.last_error, "retry_after", None) is not None or not self._early_wakeups.take()
 
     def _apply(self, *steps: Step) -> None:
-        """The status first, then the events, then the threads that wait."""
+        """Apply a step: set the status, then queue the events, then wake the waiting threads."""
         self.status = self._machine.status
         for step in steps:
             self._counters.step(step)
             for notify in step.notifications:
                 args: Tuple[Any, ...] = () if notify.error is None else (notify.error,)
-                # A disconnect() discards all others of an older generation. This one is the end of each story.
+                # disconnect() discards the older generation's events, except this one, which must always be delivered.
                 bound = None if notify.method == "on_disconnected" else self._events.generation
                 self._events.post(CONNECTION, notify.method, *args, generation=bound)
                 if notify.error is not None:
                     self.last_error, self.failed_in = notify.error, step.old
         waiting, self._waiters = self._waiters, []
         for waiter in waiting:
-            # Each phase counts, and the waiter wakes when all steps are done.
+            # Each phase counts. The waiters wake after all steps.
             if any([waiter.look(step.new) for step in steps]):
                 waiter.reached.set()
             else:
@@ -318,7 +318,7 @@ class ConnectionState:
             self._log.info("%s -> %s", step.old.value, step.new.value)
 
 
-#: What the user sees of each phase, reversed.
+#: Public status -> its phases.
 PHASES_OF = {
     status: frozenset(phase for phase in Phase if STATUS[phase] is status) for status in CometChatWSState
 }

@@ -1,6 +1,6 @@
-"""Taps: parts that get each event of the service before it waits for the listeners.
+"""Taps: parts that get each event of the service before it is queued for the listeners.
 
-A listener that blocks holds up the other listeners. It does not hold up a tap.
+A listener that blocks delays the other listeners. It does not delay a tap.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ logger = logging.getLogger("cometchat.frames")
 class Received:
     """An event of the service: a frame of the connection, or a message of the history.
 
-    :ivar size: of its frame, in bytes.
-    :ivar is_stored: the service keeps it, or it changes what the service keeps.
+    :ivar size: size of its frame, in bytes.
+    :ivar is_stored: whether the service stores it, or it changes stored data.
     """
 
     __slots__ = ("_event", "_me", "_data", "_fetched", "size", "is_stored")
@@ -35,12 +35,12 @@ class Received:
 
     @property
     def uid(self) -> Optional[str]:
-        """The user whose event it is."""
+        """The user who gets the event."""
         return self._me.uid
 
     @property
     def key(self) -> Optional[str]:
-        """What identifies the event in every process that receives it; None if nothing does."""
+        """The key that identifies the event in every process that receives it; None without such a key."""
         if not self.is_stored:
             return None
         body = self._event.body
@@ -52,7 +52,7 @@ class Received:
 
     @property
     def message_id(self) -> Optional[str]:
-        """The message's id; None if the event changes an older message, or is another one."""
+        """The message's id; None if the event is not a message, or changes an older message."""
         body = self._event.body
         if self._event.type != "message":
             return None
@@ -62,11 +62,11 @@ class Received:
 
     @property
     def sent_at(self) -> Optional[float]:
-        """When the service took the message, in Unix seconds; None if it does not say."""
+        """The time at which the service got the message, in Unix seconds; None if unknown."""
         return number(self._event.body, "sentAt")
 
     def call(self) -> Optional[Tuple[str, str, Tuple[Any, ...]]]:
-        """Return the kind of listeners, their method and its arguments; None if this connection has sent it."""
+        """Return the kind of listeners, the method and its arguments; None if this connection sent the event."""
         if self._fetched:
             delivery = deliver_message(self._event.body, self._me, fetched=True)
         else:
@@ -81,7 +81,7 @@ class Tap(Protocol):
         """Note that a connection is up. Events may have been missed before it. On the connection thread."""
 
     def received(self, received: Received) -> None:
-        """Take an event, in the order of arrival. On the connection thread."""
+        """Receive an event, in the order of arrival. On the connection thread."""
 
 
 class Taps:
@@ -95,11 +95,11 @@ class Taps:
         return bool(self._taps)
 
     def add(self, tap: Tap) -> None:
-        """Let a tap get the events from now on."""
+        """Start to hand the events to a tap."""
         self._taps += (tap,)
 
     def remove(self, tap: Tap) -> None:
-        """Let a tap get no more events. No-op for an unknown one."""
+        """Stop handing events to a tap. No-op for an unknown tap."""
         self._taps = tuple(each for each in self._taps if each is not tap)
 
     def opened(self) -> None:
@@ -116,5 +116,5 @@ class Taps:
     def _try(self, call: Callable[..., None], *args: object) -> None:
         try:
             call(*args)
-        except Exception:  # a tap can't end the connection
+        except Exception:  # a tap must not end the connection
             self._log.exception("A tap raised.")

@@ -1,7 +1,7 @@
-"""The connection thread: open, authenticate, serve, and try again, until the connection is not wanted any more.
+"""The connection thread: opens, authenticates, serves, and tries again, until the generation ends.
 
-It works for one :class:`Generation`. Everything that it reports goes through :class:`ConnectionState`, which answers
-None once that generation is not the current one. Then the thread ends, and says nothing.
+It works for one :class:`Generation`. It reports everything to :class:`ConnectionState`, which answers None when the
+generation is no longer the current one. Then the thread ends silently.
 """
 
 from __future__ import annotations
@@ -40,17 +40,17 @@ from ._state import ConnectionState
 
 logger = logging.getLogger("cometchat.connection")
 
-#: After so many failed attempts the settings are asked for: the service may have moved.
+#: Number of failed attempts after which the settings are requested, because the service may have moved.
 _ASK_AGAIN = 3
 
-#: Maximum time, in seconds, that an accepted connection waits for the service's MODE before it is reported.
+#: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
 _MODE_PATIENCE = 2.0
 
 
 class ConnectionThread:
-    """What the connection threads of one client do. A generation's own things are in its :class:`Generation`.
+    """The work of one client's connection threads. The data of a generation is in its :class:`Generation`.
 
-    :param name: of the client's threads, with ``{}`` for what they do.
+    :param name: of the client's threads, with ``{}`` for their task.
     :param clock: monotonic seconds.
     """
 
@@ -97,7 +97,7 @@ class ConnectionThread:
     def start(self, generation: Generation) -> None:
         """Start the thread of a generation.
 
-        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread. The generation has ended then.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread. The generation has ended then.
         """
         thread = ServiceThread(
             self._name.format("connection"),
@@ -114,9 +114,9 @@ class ConnectionThread:
             raise
 
     def _run(self, generation: Generation) -> None:
-        """Make attempts until the generation ends. What escapes from here is reported, and this is run again."""
+        """Make attempts until the generation ends. If it raises, the thread reports the exception and runs it again."""
         try:
-            self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after such an escape
+            self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)  # after an unexpected exception
             series = RetrySeries(
                 self._policy,
                 self._state,
@@ -139,7 +139,7 @@ class ConnectionThread:
                 self._sharing.leave(generation.number)
 
     def _attempt(self, generation: Generation, retry_state: Any) -> None:
-        """Make one attempt, and live with the connection if it succeeds. Raises what ended it."""
+        """Make one attempt, and serve the connection if it succeeds. Raises the error that ended it."""
         while True:
             phase = self._state.phase(generation)
             step = None if phase is None else self._steps.get(phase)
@@ -148,7 +148,7 @@ class ConnectionThread:
             if phase in UP:
                 TURNS.give_back()
             elif retry_state.attempt_number > 1 or generation.lost_at is not None:
-                TURNS.take()  # after a failure: a thousand others may reconnect in this moment
+                TURNS.take()  # after a failure, when a thousand other clients may reconnect too
             try:
                 if not step(generation):
                     return
@@ -157,7 +157,7 @@ class ConnectionThread:
                 self._failed(generation, retry_state, error)
             except BaseException as cause:
                 TURNS.take()
-                # A mistake of this SDK, or of a callable that it was given (SystemExit too): reported, and survived.
+                # A bug of this SDK or of a user's callable (SystemExit too). It is reported, and the thread goes on.
                 assert phase is not None
                 self._log.exception("Unexpected error while %s", phase.value)
                 self._failed(generation, retry_state, _unexpected(cause, phase.value))
@@ -171,7 +171,7 @@ class ConnectionThread:
         else:
             socket = self._new_socket()
         generation.socket = socket
-        if not self._state.is_current(generation):  # it ended before there was a socket to interrupt
+        if not self._state.is_current(generation):  # the generation ended before the socket existed
             return False
         self._handshake.open(socket, credentials)
         if self._account.take_new_settings() or self._account.share_settings(generation.lost_at):
@@ -228,7 +228,8 @@ class ConnectionThread:
                 self._dispatcher.report_slow_callback()
             elif self._account.shared_mode is not None:
                 self._apply_mode(generation)
-            # What has arrived is read before a missing pong is judged; a flood of other frames does not put it off.
+            # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
+            # delay this check.
             now = self._clock()
             if heartbeat.expired(now - pong_timeout / 4 if frames else now):
                 raise exception_for(
@@ -239,28 +240,28 @@ class ConnectionThread:
     # --- failures and waits
 
     def _failed(self, generation: Generation, retry_state: Any, error: CometChatException) -> None:
-        """Turn an error into the phase's signal. Raises it, unless the attempt goes on with a new jwt."""
+        """Convert an error to the phase's signal. Raises it, unless the attempt continues with a new jwt."""
         phase = self._state.phase(generation)
         if phase is None:
             return
         refused = isinstance(error, AuthenticationException)
-        if error.code != ERR_TOKEN_REFRESH:  # its cause is the user's, who wants to see where it was
+        if error.code != ERR_TOKEN_REFRESH:  # the cause is the user's exception, whose traceback is useful
             drop_frames(error)
         self._account.scrub_error(error)
         generation.jwt_suspect = generation.jwt_suspect or phase is Phase.AUTHENTICATING or (refused and phase in UP)
         signal = self._signal_for(phase, error, generation)
         if signal is Signal.STALE:
-            self._log.info("the server refused the jwt (%s): it is renewed once", error.details or error.code)
+            self._log.info("the server refused the jwt (%s): renewing it once", error.details or error.code)
             self._state.signal(generation, signal)
             return
         if _says_logged_out(error):
             session = self._account.session
             if session is not None and not self._account.refreshes and self._account.logged_out(session, error):
                 return
-            generation.jwt_suspect = True  # PUT /me comes next, and a new token if the old one is refused
+            generation.jwt_suspect = True  # next: PUT /me, with a new token if the old one is refused
         if signal is Signal.LOST:
-            self._account.forget_connections()  # before a listener hears of it, and calls
-        # The status changes first: closing may take its moment, and the connection is known to be lost.
+            self._account.forget_connections()  # before a listener is called, which may call methods
+        # The status changes first, because the connection is known to be lost and the close may take some time.
         step = self._state.signal(generation, signal, error)
         if step is None:
             return
@@ -273,21 +274,21 @@ class ConnectionThread:
             self._refresh_settings(generation)
         self._release(generation, error)
         if signal is Signal.LOST:
-            # If another process holds the connection, or none may, the service has not failed this process.
+            # If another process leads, or no process can, the service has not failed for this process.
             elsewhere = self._sharing is not None and not self._sharing.leads
             count_loss(retry_state, step.lived, step.restart_count or elsewhere)
-        TURNS.give_back()  # the strategies are the user's code
+        TURNS.give_back()  # the strategies are user code
         raise error
 
     def _warn_operator(self, generation: Generation, error: CometChatException) -> None:
-        """Log one warning in a row about an error that only an operator of the app can end."""
+        """Log one warning per series about an error that only the app's operator can solve."""
         if known_kind(error) is not ErrorKind.OPERATOR:
             generation.warned_of = None
         elif generation.warned_of != error.code:
             generation.warned_of = error.code
             self._log.warning(
-                "The service refuses this app: the attempts go on, with long waits. Check the app id, the region and"
-                " the plan in the CometChat dashboard: %s",
+                "The service refuses this app. The attempts continue with long waits. Check the app id, the region"
+                " and the plan in the CometChat dashboard: %s",
                 error,
             )
 
@@ -297,12 +298,12 @@ class ConnectionThread:
         if phase is Phase.AUTHENTICATING:
             if not isinstance(error, AuthenticationException):
                 return Signal.FAILED
-            # A jwt that this attempt has fetched is fresh: another would be refused too.
+            # If this attempt fetched the jwt, another jwt would be refused too.
             return Signal.REFUSED if generation.jwt_is_fresh else self._state.refusal
         return Signal.REFUSED if _is_final(error) else Signal.FAILED
 
     def _before_wait(self, generation: Generation, retry_state: Any) -> None:
-        """Tenacity says: once more."""
+        """Handle tenacity's decision to try again."""
         self._state.rearm(generation)
         if self._sharing is not None:
             self._sharing.wait_while_away(generation.wake)
@@ -315,17 +316,17 @@ class ConnectionThread:
         )
 
     def _after_wait(self, generation: Generation) -> None:
-        # In another phase than BACKOFF, connect() has ended the wait already.
+        # In any phase but BACKOFF, connect() has already ended the wait.
         self._state.signal(generation, Signal.RETRY_DUE, only_in=Phase.BACKOFF)
 
     def _give_up(self, generation: Generation) -> None:
-        """The series is over: tenacity says stop; or it has ended already, since a credential was refused."""
+        """End the series: tenacity stopped it, or a refused credential has already ended it."""
         for phase in (Phase.LOST, Phase.BACKOFF):
             self._state.signal(generation, Signal.GAVE_UP, only_in=phase)
         _, error = self._state.why_stopped()
         if error is not None and generation.number == self._state.number:
-            # A program that waits for messages would wait for ever: it is told, without a listener too.
-            self._log.warning("The connection has ended, and no further attempt is made: %s", error)
+            # A program that waits for messages would wait forever. The warning reaches it even without a listener.
+            self._log.warning("The connection ended, and the client will not try again: %s", error)
 
     def _release(self, generation: Generation, error: Optional[CometChatException] = None) -> None:
         generation.release_pings(error)
@@ -343,9 +344,9 @@ class ConnectionThread:
         generation.refresh_at = self._clock() + interval if interval else None
 
     def _refresh_settings(self, generation: Generation, refreshes: bool = False) -> None:
-        """Ask for the settings on a thread of its own: the socket must not wait for HTTP.
+        """Request the settings on a separate thread, because the socket must not wait for HTTP.
 
-        :param refreshes: whether to replace a refused token: not beside the handshake, which does it too.
+        :param refreshes: whether to replace a refused token. False during the handshake, which does it too.
         """
         if self._account.shared_mode is not None or not generation.settings_known.is_set():
             return
@@ -366,9 +367,9 @@ class ConnectionThread:
         try:
             self._account.refresh_settings(refreshes)
         except CometChatException as error:
-            self._log.info("the settings could not be refreshed, the old ones hold: %s", error)
+            self._log.info("the settings could not be refreshed, the old ones are still used: %s", error)
         except Exception:
-            self._log.exception("Unexpected error while the settings were refreshed.")
+            self._log.exception("Unexpected error while refreshing the settings.")
         finally:
             generation.settings_known.set()
         self._apply_mode(generation)
@@ -383,7 +384,7 @@ class ConnectionThread:
                 self._outbox.retry_now()
 
     def _publish(self, error: Optional[CometChatException] = None) -> None:
-        """Tell the processes that share this connection."""
+        """Notify the processes that share this connection."""
         if self._sharing is not None:
             self._sharing.publish(error)
 
@@ -400,9 +401,9 @@ def _says_logged_out(error: CometChatException) -> bool:
 
 
 def _is_final(error: CometChatException) -> bool:
-    """Return True if another attempt brings the same answer: the service refuses a credential, or a request."""
+    """Return True if another attempt would get the same answer, because the service refuses a credential or request."""
     if error.code == ERR_INSECURE_SOCKET:
-        return True  # this client's own setting forbids it
+        return True  # this client's setting forbids it
     if known_kind(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
         return False
     return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL

@@ -1,4 +1,4 @@
-"""From event to listener: the queue, the dispatcher, and the inbox for messages."""
+"""Delivers events to listeners: the queue, the dispatcher, and the inbox for messages."""
 
 from __future__ import annotations
 

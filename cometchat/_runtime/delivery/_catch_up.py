@@ -1,4 +1,4 @@
-"""What a catch-up works with: its own state, the live messages that wait for it, and the order of ids."""
+"""The state of a catch-up, the live messages that wait for it, and the order of ids."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ...exceptions import CometChatException
 from .._threads import Wakeup
 from ._queue import Stored
 
-#: Number of messages asked for at once: the vendor's documented size of a page.
+#: Number of messages per request: the vendor's documented size of a page.
 PAGE = 100
 
 #: Maximum number of live messages that wait for a catch-up, and their maximum size in bytes. The service stores the
@@ -19,21 +19,21 @@ PAGE = 100
 HELD = 1000
 HELD_BYTES = 32 * 1024 * 1024
 
-#: Number of ids by which a catch-up asks back: a message with a lower id may have been stored, and not yet pushed, when
-#: the connection broke.
+#: Number of ids before the newest known one at which a catch-up starts. When the connection broke, a message with a
+#: lower id may have been stored but not yet pushed.
 OVERLAP = 50
 
 
 class History(Protocol):
-    """What the inbox needs of the account: the messages that the service stores, and who listens."""
+    """The part of the account that the inbox uses: the stored messages, and the receiver of the events."""
 
     @property
     def me(self) -> Self:
-        """Who listens: messages that this connection has sent are not news."""
+        """The receiver of the events. Messages that this connection sent are not delivered."""
 
     @property
     def rate_limit_remaining(self) -> Optional[int]:
-        """How many requests the service takes in the current minute; None if unknown."""
+        """The number of requests that the service accepts in the current minute; None if unknown."""
 
     def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
         """Return the messages after one, oldest first."""
@@ -41,20 +41,20 @@ class History(Protocol):
     def newest_message_id(self, ago: Optional[float] = None) -> str:
         """Return the id of the newest message. Returns ``"0"`` if the user has no message.
 
-        :param ago: seconds. What the service stored since then does not count. None: every message counts.
+        :param ago: seconds. Messages that the service stored since then do not count. None: every message counts.
         """
 
     def message(self, message_id: str) -> Dict[str, Any]:
-        """Return one message as it is now."""
+        """Return one message in its current form."""
 
     def renew(self) -> None:
-        """Renew a login that was refused."""
+        """Renew a refused login."""
 
 
 class Held:
     """Live messages that wait for a catch-up.
 
-    :ivar skipped: how many found no room since the last question.
+    :ivar skipped: number of messages without room since the last request.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Held:
         self._bytes = 0
 
     def add(self, body: Dict[str, Any], size: int) -> bool:
-        """Keep a message. Returns False if there is no room."""
+        """Keep a message. Returns False without room."""
         if len(self.messages) >= HELD or self._bytes + size > HELD_BYTES:
             return False
         self.messages.append((body, size))
@@ -79,11 +79,11 @@ class Held:
 class CatchUp:
     """One catch-up, with its thread.
 
-    :ivar after: the newest known id; None if nothing is known, and only the newest id is asked for.
-    :ivar limit: number of messages asked for at once.
+    :ivar after: the newest known id; None if no id is known, so that only the newest id is requested.
+    :ivar limit: number of messages per request.
     :ivar room: set when there may be room for a page, and when the catch-up is stopped.
     :ivar began: monotonic seconds.
-    :ivar continues: the connection has broken since; what came after the newest id is asked for too.
+    :ivar continues: whether the connection has broken since, so that messages after the newest id are requested too.
     """
 
     def __init__(self, generation: int, after: Optional[str], began: float) -> None:
@@ -102,12 +102,12 @@ class CatchUp:
 
 
 def own_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return a live message's id; None if it changes an older message, whose id it bears."""
+    """Return a live message's id; None if it changes an older message and has that message's id."""
     return None if number(body, "editedAt") or number(body, "deletedAt") else id_of(body)
 
 
 def changed_id(body: Dict[str, Any]) -> Optional[str]:
-    """Return the id of the older message that a live message changes; None if it changes none."""
+    """Return the id of the older message that a live message changes; None for a new message."""
     return id_of(body) if own_id(body) is None else None
 
 
@@ -116,17 +116,17 @@ def is_older(message_id: Optional[str], floor: Optional[str]) -> bool:
 
 
 def overlapped(after: str, floor: str) -> str:
-    """Return the id from which to ask: a little before the newest known one, and not before the first one."""
+    """Return the id to start a request from: a little before the newest known id, but at least the first one."""
     start = rank(after)
     return after if start < 0 else str(max(start - OVERLAP, min(rank(floor), start), 0))
 
 
 def is_final(error: CometChatException) -> bool:
-    """Return True if another question brings the same answer."""
+    """Return True if another request would get the same answer."""
     return kind_of(error) not in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR)
 
 
 def asked_from(stored: Stored) -> Optional[str]:
-    """Return the id to ask from so that a message comes again: it may have come when newer ones were known."""
+    """Return the id to request from so that a message comes again, even if newer messages are known."""
     number_of = rank(stored.message_id or "")
     return stored.known_before if number_of < 1 else older(stored.known_before, str(number_of - 1))

@@ -16,33 +16,33 @@ from ._queue import Event, EventQueue, Stored
 
 logger = logging.getLogger("cometchat.listeners")
 
-#: Maximum number of listeners that are looked at one by one.
+#: Maximum number of listeners that are checked one by one.
 _FEW = 3
 
-#: Seconds after which a callback is reported that others wait for.
+#: Seconds after which a callback that delays others is reported.
 _SLOW = 5.0
 
 
 class DurableInbox(Protocol):
-    """What the dispatcher needs of an inbox that records what is handled. On the dispatcher thread."""
+    """The part of a durable inbox that the dispatcher uses, on its thread."""
 
     def addressed(self, event: Event) -> Optional[Event]:
-        """Return the event as the listeners are to hear it; None if it has to wait for a listener."""
+        """Return the event in the form for the listeners; None if it must wait for a listener."""
 
     def handled(self, stored: Stored) -> None:
         """Note that the callbacks of a message have returned."""
 
     def close(self) -> None:
-        """Note that no callback follows."""
+        """Note that no further callback follows."""
 
 
 class Dispatcher:
-    """Owns the thread: started on first use, ended by :meth:`close`.
+    """Owns the dispatcher thread, which starts at first use and ends after :meth:`close`.
 
-    :param name: the thread's.
-    :param client_name: returns how log records name the client.
+    :param name: of the thread.
+    :param client_name: returns the client's name for log records.
     :param clock: monotonic seconds.
-    :param inbox: is told which messages were handled; None if it does not record that.
+    :param inbox: a durable inbox, which records handled messages; or None.
     """
 
     def __init__(
@@ -64,18 +64,18 @@ class Dispatcher:
         self._thread: Optional[ServiceThread] = None
         self._closed = Wakeup()
         self._in_hand: List[Event | Wakeup] = []
-        # The event that is being delivered: listeners whose turn is still to come, all of them, and since when.
+        # The event in delivery: its remaining listeners, all its listeners, and the start time.
         self._delivering: Optional[Tuple[Iterator[object], Sequence[Entry], float]] = None
         self._mark = process_mark()
         self._on_thread: Optional[int] = None
         self._reported = False
-        self._reported_since = -1.0  # the start of the callback that was reported as slow
+        self._reported_since = -1.0  # start of the callback that was reported as slow
         self._dropped_before = 0
 
     def start(self) -> None:
         """Start the thread. No-op if it runs, and after :meth:`close`.
 
-        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         with self._lock:
             if self._thread is not None or self._closed.is_set():
@@ -89,18 +89,18 @@ class Dispatcher:
 
     @property
     def started(self) -> bool:
-        """The thread was started, and was not closed."""
+        """Whether the thread was started and not closed."""
         return self._thread is not None and not self._closed.is_set()
 
     def drain(self, timeout: float) -> None:
-        """Wait until what is queued now is delivered, for at most ``timeout`` seconds. No-op on the thread itself."""
+        """Wait at most ``timeout`` seconds until the events in the queue are delivered. No-op on the thread itself."""
         thread = self._thread
         if thread is None or not thread.alive or self._on_thread == threading.get_ident():
             return
         self._events.passed().wait(timeout)
 
     def close(self) -> None:
-        """Let the thread end once it has delivered what is queued. Does not wait; no-op when called twice."""
+        """Make the thread end after it has delivered the queue. Does not wait; no-op when called twice."""
         if not self._closed.is_set():
             self._closed.set()
             self._events.end()
@@ -108,18 +108,18 @@ class Dispatcher:
                 self._inbox.close()
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread's end, for at most ``timeout`` seconds. No-op on the thread itself."""
+        """Wait at most ``timeout`` seconds for the thread's end. No-op on the thread itself."""
         thread = self._thread
         if thread is not None:
             thread.join(timeout)
 
     def report_overflow(self) -> None:
-        """Log once that the listeners are too slow, until they have caught up. On any thread, without a lock."""
+        """Log that the listeners are too slow, once until they have caught up. On any thread, without a lock."""
         if self._events.overflowed and not self._reported:
             self._warn_of_overflow()
 
     def report_slow_callback(self) -> None:
-        """Log once that a callback has taken 5 s while events wait. On any thread, without a lock."""
+        """Log once that a callback delays events for 5 s. On any thread, without a lock."""
         delivering = self._delivering
         if delivering is None or not len(self._events):
             return
@@ -153,7 +153,7 @@ class Dispatcher:
     def _run(self) -> None:
         self._on_thread = threading.get_ident()
         while True:
-            # What an exception left in hand goes first.
+            # First finish the event that an exception interrupted.
             while self._in_hand:
                 item = self._in_hand[-1]
                 handled: Optional[Stored] = None
@@ -164,7 +164,7 @@ class Dispatcher:
                 else:
                     self._deliver(item)
                 if not self._mark[0]:
-                    return  # a callback forked, and this is the child: the events are the parent's
+                    return  # a callback forked, and this is the child, without events of its own
                 self._in_hand.pop()
                 if handled is not None and self._inbox is not None:
                     self._inbox.handled(handled)
@@ -179,7 +179,7 @@ class Dispatcher:
                 return
 
     def _deliver_stored(self, event: Event, inbox: DurableInbox) -> Optional[Stored]:
-        """Deliver a message, if there is a listener. Returns what was handled."""
+        """Deliver a message if there is a listener. Returns the handled message."""
         if self._delivering is None:
             addressed = inbox.addressed(event)
             if addressed is None:
@@ -189,7 +189,7 @@ class Dispatcher:
         return event.stored
 
     def _report_end(self) -> None:
-        """Log the end of an overflow. One that was over before its warning, and that dropped nothing, is not logged."""
+        """Log the end of an overflow, unless it ended before its warning and dropped no event."""
         dropped, self._dropped_before = self._events.dropped - self._dropped_before, self._events.dropped
         if dropped and not self._reported:
             self._warn_of_overflow()
@@ -199,14 +199,14 @@ class Dispatcher:
         self._log.info("the listeners have caught up; %d events were dropped", dropped)
 
     def _deliver(self, event: Event) -> None:
-        """Call the listeners. After an exception that is not a listener's, the next call goes on where it stood."""
+        """Call the listeners. After an exception outside a listener, the next call continues with the next listener."""
         number, kind, method, args = event[:4]
-        changes = self._registry.changes  # before the look at what may change
+        changes = self._registry.changes  # before the check of things that may change
         if self._delivering is not None:
             left, entries, _ = self._delivering
             turn = iter(entries[len(entries) - length_hint(left) :])
         elif self._events.is_discarded(event) and event.stored is None:
-            return  # a stored event was taken before the discard, so the inbox counts it as delivered
+            return  # the inbox counts a stored event as delivered if it was taken before the discard
         else:
             entries, listeners, since = self._registry.audience(kind)
             turn = iter(entries)
@@ -214,7 +214,7 @@ class Dispatcher:
                 many = iter(listeners)
                 self._delivering = many, entries, self._clock()
                 self._call_all(many, entries, event, changes)
-                turn = iter(entries[len(entries) - length_hint(many) :])  # those that are left
+                turn = iter(entries[len(entries) - length_hint(many) :])  # the remaining ones
         self._delivering = turn, entries, self._clock()
         called = length_hint(turn) < len(entries)
         for entry in turn:
@@ -225,14 +225,14 @@ class Dispatcher:
             called = True
             try:
                 getattr(entry.listener, method)(*args)
-            except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+            except BaseException:  # includes SystemExit: an error of a listener must not end this thread
                 if not self._mark[0]:
                     raise  # it ends the child of a fork
                 self._log_error(entry, event)
         self._delivering = None
 
     def _call_all(self, turn: Iterator[object], entries: Sequence[Entry], event: Event, changes: int) -> None:
-        """Call all of them, without a look at each, until the audience changes."""
+        """Call all listeners, without a check of each, until the audience changes."""
         registry, args = self._registry, event.args
         methods = map(attrgetter(event.method), turn)
         while length_hint(turn) and registry.changes == changes:
@@ -251,10 +251,10 @@ class Dispatcher:
 
 
 def _is_news(entry: Entry, method: str) -> bool:
-    """Return True if the listener does not know this transition yet."""
+    """Return True if the listener does not yet know this transition."""
     if method == "on_connection_error":
         return True
-    # A discard has removed what was between: a listener that knows of the disconnect is not told again.
+    # A discard removed the events in between. A listener that knows the disconnect is not called again.
     if method == entry.known == "on_disconnected":
         return False
     entry.known = method

@@ -1,18 +1,18 @@
-"""Messages on their way to the listeners: each once, and after a reconnect the missed ones first.
+"""The inbox delivers each message once, and after a reconnect the missed messages first.
 
-The service stores messages. So the inbox can ask for those that came while the connection was down, by the id of the
-newest one that it knows. Live messages wait until the answer is here, which keeps the order.
+The service stores messages. So the inbox can fetch those that it missed while the connection was down, by the id of the
+newest known message. Live messages wait until the missed ones have arrived, which keeps the order.
 
-The inbox asks in the same way for messages that found no room in the queue because the listeners were slow. A change of
-an older message (an edit or a deletion without an id of its own) cannot be asked for by id order. It stays in the queue
-beyond the limit on their number; beyond the limit in bytes the inbox keeps the newest change of each message.
+The inbox fetches in the same way the messages that had no room in the queue because the listeners were slow. A change
+of an older message (an edit or a deletion without its own id) can't be fetched by id order. It may exceed the queue's
+limit on the number of events. Beyond the limit in bytes, the inbox keeps the newest change of each message.
 
 A message is *known* once it is in the queue. If ``disconnect()`` discards it there, it becomes unknown again, and the
 next connection asks for it.
 
-A *durable* inbox has a journal of what the callbacks have handled. It delivers nothing before it knows from the journal
-where it stands, and asks from there. Messages wait at the service while there is no listener, and live ones never go
-before missed ones.
+A *durable* inbox has a journal of the messages that the callbacks have handled. Before its first delivery it reads its
+position from the journal, and it fetches messages from there. Without a listener the messages stay at the service.
+Live messages are never delivered before missed ones.
 """
 
 from __future__ import annotations
@@ -36,30 +36,30 @@ from ._queue import Event, EventQueue, Stored
 
 logger = logging.getLogger("cometchat.messages")
 
-#: Maximum number of ids that are remembered, so that no message is delivered twice.
+#: Maximum number of remembered ids. They prevent that a message is delivered twice.
 REMEMBERED = 20_000
 
-#: Seconds between two attempts to become the client that delivers, while another one is.
+#: Seconds between two attempts to become the delivering client while another client delivers.
 TURN = 1.0
 
-#: The event of a message that no listener is told of. A durable inbox queues it: the position passes it in its turn.
+#: The event of a message that calls no listener. A durable inbox queues it, so that the position passes it in order.
 _NOTHING = Delivery("nothing", "", (), EventKind.STORED)
 
-#: Seconds that live messages wait for missed ones while asking for them fails.
+#: Maximum wait of live messages for missed ones while the requests fail, in seconds.
 PATIENCE = 5.0
 
 
 class Inbox:
-    """One client's inbox. The connection thread calls :meth:`begin`, :meth:`take` and :meth:`lost`; any the rest.
+    """One client's inbox. The connection thread calls :meth:`begin`, :meth:`take` and :meth:`lost`; others the rest.
 
     :param journal: of a durable inbox.
-    :param enabled: ask for messages that came while the connection was down.
-    :param name: of the thread that asks.
+    :param enabled: whether to fetch the messages that arrived while the connection was down.
+    :param name: of the thread that fetches.
     :param clock: monotonic seconds.
-    :param new_backoff: makes the wait between failed questions.
+    :param new_backoff: creates the backoff between failed requests.
     :param jitter: returns 0 to 1, at random.
     :param wait: waits for an event, for at most some seconds.
-    :ivar fetched: number of messages that were asked for and queued.
+    :ivar fetched: number of messages that were fetched and queued.
     """
 
     def __init__(
@@ -91,13 +91,13 @@ class Inbox:
         self._jitter = jitter
         self._wait = wait
         self._known: Optional[str] = None
-        self._floor: Optional[str] = None  # the newest id when this user began to listen
+        self._floor: Optional[str] = None  # the newest id when this user's first listener was added
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._changes: OrderedDict[str, Dict[str, Any]] = OrderedDict()
         self._generation = 0
         self._up = False
         self._task: Optional[CatchUp] = None
-        self._unfinished: Optional[str] = None  # where a catch-up stands that has not come to its end
+        self._unfinished: Optional[str] = None  # the position of an unfinished catch-up
         self._held: Optional[Held] = None
         self._refused_before = False
         self.fetched = 0
@@ -105,7 +105,7 @@ class Inbox:
     # --- the connection thread
 
     def begin(self, generation: int) -> None:
-        """Note that a connection is up: from here on live messages wait until the missed ones are queued."""
+        """Note that a connection is up. From now on live messages wait until the missed ones are queued."""
         with self._lock:
             if self._events.generation != generation:
                 return
@@ -120,7 +120,7 @@ class Inbox:
     def take(self, generation: int, body: Dict[str, Any], own: bool, size: int) -> bool:
         """Take a live message. Returns False if the generation is not the current one.
 
-        :param own: this connection has sent it: it is known, and no listener is told.
+        :param own: whether this connection sent it. Then it becomes known, and no listener is called.
         :param size: of its frame, in bytes.
         """
         task = None
@@ -128,7 +128,7 @@ class Inbox:
             if generation != self._events.generation:
                 return False
             if self._journal is not None and self._known is None and self._held is None:
-                return True  # without a listener the client does not ask the service yet
+                return True  # without a listener the client does not yet fetch messages
             if own and self._journal is None:
                 self._note(id_of(body))
             elif own:
@@ -144,7 +144,7 @@ class Inbox:
         return True
 
     def lost(self) -> None:
-        """Note that the connection is down. What waits goes on waiting, for the next connection."""
+        """Note that the connection is down. Waiting messages wait for the next connection."""
         with self._lock:
             self._up = False
             if self._task is not None and self._task.after is not None:
@@ -155,7 +155,7 @@ class Inbox:
     # --- any thread
 
     def listeners_changed(self) -> None:
-        """Ask for the newest id if the first listener for messages was added: from now on messages can be missed."""
+        """Request the newest id after the first message listener was added. From now on messages can be missed."""
         task = None
         with self._lock:
             if self._up and self._task is None and self._known is None:
@@ -163,12 +163,12 @@ class Inbox:
         self._start(task)
 
     def sent(self, message_id: Optional[str]) -> None:
-        """Note that this client has sent a message: it is not news when the history brings it."""
+        """Note that this client sent a message, so that it is not delivered again from the history."""
         with self._lock:
             self._remember(message_id)
 
     def discard_old(self) -> None:
-        """Discard what waits in the queue for an old generation; its messages become unknown again."""
+        """Discard the queued events of an old generation. Their messages become unknown again."""
         with self._lock:
             changes: List[Dict[str, Any]] = []
             for stored in self._events.discard_old():
@@ -185,7 +185,7 @@ class Inbox:
             self._keep_older_changes(changes)
 
     def forget(self) -> None:
-        """Forget everything: the user is another one, or none."""
+        """Forget everything, because the user logged out or changed."""
         with self._lock:
             self._stop_listening()
             self._seen.clear()
@@ -193,7 +193,7 @@ class Inbox:
     # --- the dispatcher thread, of a durable inbox
 
     def addressed(self, event: Event) -> Optional[Event]:
-        """See :class:`DurableInbox`. A message that no listener has heard is news to one that was added later."""
+        """See :class:`DurableInbox`. A message that no listener got is delivered to a listener that is added later."""
         with self._lock:
             if not self._registry.has_listeners(MESSAGE_KINDS):
                 self._events.discard_messages()
@@ -220,21 +220,22 @@ class Inbox:
 
     def _prepare(self) -> Optional[CatchUp]:
         if not self._registry.has_listeners(MESSAGE_KINDS):
-            # No listener: a message that passes from here on is not missed.
+            # Without a listener, messages that arrive from now on do not count as missed.
             self._stop_listening()
             return None
         if self._known is None and self._task is not None and self._task.generation == self._generation:
-            # An earlier connection asked, and has no answer yet. A new question would take missed messages for known.
+            # An earlier connection sent a request that is not yet answered. A new one would treat missed messages as
+            # known.
             self._held = Held()
             return None
         self._stop()
-        # A discard may have moved what is known to before the place where a catch-up stood.
+        # A discard may have moved the known position to before the catch-up's position.
         after = older(self._unfinished, self._known)
         self._task = CatchUp(self._generation, after, self._clock())
         if after is None and self._journal is not None and self._held is None:
             self._held = Held()
         if after is not None:
-            if self._floor is None:  # a message came before the newest id was known, and it is known now
+            if self._floor is None:  # a message arrived before the newest id was known, and the id is known now
                 self._floor = after
             self._unfinished = after
             self._task.after = overlapped(after, self._floor)
@@ -255,7 +256,7 @@ class Inbox:
     def _hold(self, held: Held, body: Dict[str, Any], size: int) -> None:
         is_change = changed_id(body) is not None
         if is_change and self._changes:
-            self._keep_change(body)  # behind those that are kept
+            self._keep_change(body)  # after the kept ones
         elif not held.add(body, size):
             if is_change:
                 self._keep_change(body)
@@ -263,12 +264,12 @@ class Inbox:
                 held.skipped += 1
 
     def _discard_held(self) -> List[Dict[str, Any]]:
-        """Discard the messages that wait: the service is asked for them later. Returns the changes, oldest first."""
+        """Discard the waiting messages, which are fetched later. Returns the changes, oldest first."""
         held, self._held = self._held, None
         return [body for body, _ in held.messages if own_id(body) is None] if held is not None else []
 
     def _open_gap(self, generation: int, body: Dict[str, Any], size: int) -> Optional[CatchUp]:
-        """From this message on, the service is asked once there is room."""
+        """Note that messages must be fetched from this one on, when there is room."""
         self._held = Held()
         if changed_id(body) is not None:
             self._keep_change(body)
@@ -276,21 +277,21 @@ class Inbox:
             self._held.add(body, size)
         if self._task is not None and self._task.after is not None:
             self._task.released = False
-            return None  # it comes to these too
+            return None  # it fetches these too
         self._stop()
         self._generation = generation
         self._task, self._unfinished = CatchUp(generation, self._known, self._clock()), self._known
         return self._task
 
     def _keep_change(self, body: Dict[str, Any]) -> None:
-        """Keep the newest change of a message without its content, which is asked for later."""
+        """Keep the newest change of a message, without the content, which is fetched later."""
         message_id = id_of(body)
         if message_id is not None:
             self._changes[message_id] = {key: value for key, value in body.items() if key != "data"}
             self._changes.move_to_end(message_id)
 
     def _keep_older_changes(self, bodies: List[Dict[str, Any]]) -> None:
-        """Keep changes that came before all those that are kept."""
+        """Keep changes that are older than all kept ones."""
         newer_ones, self._changes = self._changes, OrderedDict()
         for body in [*bodies, *newer_ones.values()]:
             self._keep_change(body)
@@ -317,7 +318,7 @@ class Inbox:
     def _take_own(self, generation: int, body: Dict[str, Any]) -> None:
         if self._held is None:
             self._queue(generation, id_of(body), _NOTHING, 0)
-        self._remember(id_of(body))  # if it waits for a catch-up, that comes to it
+        self._remember(id_of(body))  # if it waits for a catch-up, the catch-up delivers it
 
     def _post(self, generation: int, body: Dict[str, Any], size: int, fetched: bool = False) -> None:
         """Queue a message, unless it was queued before."""
@@ -352,7 +353,7 @@ class Inbox:
         return queued
 
     def _position_after(self, message_id: Optional[str], fetched: bool) -> Optional[str]:
-        """Return the id up to which all messages are handled once this one is."""
+        """Return the id up to which all messages are handled after this one is handled."""
         if fetched and self._task is not None:
             return newer(message_id, self._task.after)
         return newer(message_id, self._known) if self._unfinished is None else self._unfinished
@@ -369,10 +370,10 @@ class Inbox:
 
     def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
         if self._resources and text(mapping(body, "data"), "resource") in self._resources:
-            return None  # this program has sent it
+            return None  # this program sent it
         try:
             return deliver_message(body, self._history.me, fetched=fetched)
-        except Exception:  # a message cannot end a thread; failing to read it is a mistake of this SDK
+        except Exception:  # a message must not end a thread; a failure to read it is a bug of this SDK
             self._log.exception("A message can't be delivered.")
             return None
 
@@ -390,11 +391,11 @@ class Inbox:
         try:
             thread.start()
         except CometChatException as error:
-            self._log.warning("Missed messages can't be asked for: %s", error)
+            self._log.warning("Missed messages can't be fetched: %s", error)
             self._finish(task, unfinished=task.after)
 
     def _catch_up(self, task: CatchUp) -> None:
-        """Ask until nothing is missed. On a thread of its own: the socket must not wait for HTTP."""
+        """Fetch until no message is missing. On a separate thread, because the socket must not wait for HTTP."""
         backoff = self._new_backoff()
         failing_since: Optional[float] = None
         while not task.stopped.is_set():
@@ -412,8 +413,8 @@ class Inbox:
                 self._slow_down(task)
             except CometChatException as caught:
                 error = caught
-            except Exception as cause:  # a mistake of this SDK: live messages must not wait for it for ever
-                self._log.exception("Unexpected error while missed messages were asked for.")
+            except Exception as cause:  # a bug of this SDK: live messages must not wait forever
+                self._log.exception("Unexpected error while fetching missed messages.")
                 error = ConnectionException(ERR_INTERNAL, f"Unexpected {type(cause).__name__}.")
             else:
                 continue
@@ -431,13 +432,13 @@ class Inbox:
             self._wait(task.stopped, backoff.next(error.retry_after))
 
     def _slow_down(self, task: CatchUp) -> None:
-        """Leave the rest of the rate limit to the user's own calls."""
+        """Wait, to reserve the rest of the rate limit for the user's calls."""
         pause = rate_limit_pause(self._history.rate_limit_remaining, self._jitter())
         if pause:
             self._wait(task.stopped, pause)
 
     def _ask(self, task: CatchUp) -> bool:
-        """Ask the service one question. Returns True when nothing is left to ask."""
+        """Make one request to the service. Returns True when no request is left."""
         if task.after is None:
             return self._ask_newest(task)
         page = [(body, len(str(body))) for body in self._history.messages_after(task.after, task.limit)]
@@ -456,28 +457,28 @@ class Inbox:
                 # Now, while their ids are remembered.
                 self._held.keep(lambda body: own_id(body) not in self._seen)
             self._unfinished = task.after
-            # A server may ignore the size of a page; a page that brings nothing new is the end.
+            # A server may ignore the size of a page. A page without new messages is the end.
             if task.after != before or skipped:
                 return False
             if not self._changes:
-                # Under the same lock: no message may come between the look and the release.
+                # Under the same lock, so that no message arrives between the check and the release.
                 self._end(task, None)
                 return True
-            # The changes that found no room came after what waits; what comes now waits for them.
+            # The changes without room are newer than the waiting messages. Messages that arrive now wait for them.
             self._release(task.generation)
             self._held = Held()
         self._deliver_changes(task)
         return False
 
     def _load(self, journal: Journal, task: CatchUp) -> bool:
-        """Learn from the journal where to go on. Returns False: the history is asked from there."""
+        """Read from the journal where to continue. Returns False: the history is fetched from there."""
         me = self._history.me
         if me.uid is None:
             return True  # the login has just ended
         if not journal.hold(me.uid):
             self._wait(task.stopped, TURN)
             return False
-        # What was queued before may be in a callback still, and is recorded only after it.
+        # An earlier event may still be in a callback, and is recorded only afterwards.
         task.room.clear()
         self._events.passed(task.room)
         if not task.stopped.is_set():
@@ -502,9 +503,9 @@ class Inbox:
         return False
 
     def _newest_at_begin(self, task: CatchUp) -> Optional[str]:
-        """Return the newest id when the catch-up began. Returns None if the connection broke during the question.
+        """Return the newest id when the catch-up began. Returns None if the connection broke during the request.
 
-        The answer to that question may count a message that was missed, so the next question is for an earlier time.
+        The answer to that request may include a missed message, so the next request is for an earlier time.
         """
         continues = task.continues
         newest = self._history.newest_message_id(self._clock() - task.began if continues else None)
@@ -526,7 +527,7 @@ class Inbox:
             return False
         with self._lock:
             if self._task is task:
-                # Not newer(): what came over the connection may be older than what it missed.
+                # Not newer(): live messages may be older than the missed ones.
                 self._known = newest if self._known is None else self._known
                 self._floor = older(newest, self._known) if self._floor is None else self._floor
                 if (task.continues and self._up) or self._changes:
@@ -536,7 +537,7 @@ class Inbox:
         return True
 
     def _deliver_changes(self, task: CatchUp) -> None:
-        """Queue the changes that found no room, while there is some now."""
+        """Queue the kept changes while there is room."""
         while True:
             with self._lock:
                 if not self._is_current(task) or not self._changes or not self._events.has_room():
@@ -544,13 +545,13 @@ class Inbox:
                 message_id, body = next(iter(self._changes.items()))
             changed = body if number(body, "deletedAt") else self._edited(message_id, body)
             with self._lock:
-                # If a newer change has taken its place, that one is next.
+                # If a newer change has replaced it, the newer one is next.
                 if self._is_current(task) and self._changes.get(message_id) is body:
                     del self._changes[message_id]
                     self._post(task.generation, changed, len(str(changed)))
 
     def _edited(self, message_id: str, body: Dict[str, Any]) -> Dict[str, Any]:
-        """Return an edited message as it is now."""
+        """Return an edited message in its current form."""
         try:
             return {**body, **self._history.message(message_id)}
         except CometChatException as error:
@@ -576,13 +577,13 @@ class Inbox:
         self._refused_before = True
         with self._lock:
             if self._journal is not None and self._known is None and self._task is task:
-                self._known = "0"  # nothing can be asked for, so the live messages are all there is
-        report("The service does not give missed messages, live ones go on: %s", error)
-        self._finish(task, unfinished=task.after)  # the next connection asks from there
+                self._known = "0"  # no request is possible, so only the live messages are left
+        report("The service does not give missed messages. Live messages continue: %s", error)
+        self._finish(task, unfinished=task.after)  # the next connection continues there
 
     def _release_after_patience(self, task: CatchUp, error: CometChatException, waited: float) -> None:
         if task.released or waited < PATIENCE:
-            self._log.info("missed messages could not be fetched, it is tried again: %s", error)
+            self._log.info("missed messages could not be fetched, trying again: %s", error)
             return
         with self._lock:
             if self._task is not task or not self._events.has_room():

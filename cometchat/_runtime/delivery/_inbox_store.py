@@ -1,11 +1,11 @@
-"""Which messages the callbacks have handled, in SQLite: the file of ``AppSettings(inbox_path=...)``.
+"""Records in SQLite which messages the callbacks have handled: the file of ``AppSettings(inbox_path=...)``.
 
-A row is written when the callbacks of a message have returned. It is in the system's hands then (WAL, with
-``synchronous=NORMAL``): a ``kill -9`` loses nothing. A power failure may lose the newest rows, and their messages are
-delivered again.
+It writes a row when the callbacks of a message have returned. The row is then in the system's cache (WAL, with
+``synchronous=NORMAL``), so a ``kill -9`` does not lose it. A power failure may lose the newest rows. Their messages
+are then delivered again.
 
-The *position* is the id up to which all messages are handled. Messages above it may be handled too: those that came out
-of order, or that went ahead of missed ones. So each row holds its own message, and the position at its time.
+The *position* is the id up to which all messages are handled. Messages above it may be handled too, if they arrived out
+of order or before missed ones. So each row contains its message and the position at its time.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from ..._log import ClientLog
 from ...exceptions import ERR_INBOX_STORE
 from .._sqlite_file import Owner, SqliteFile, change, select, transaction
 
-#: Minimum number of rows of an owner that are kept: as many ids as the inbox remembers.
+#: Minimum number of an owner's rows to keep: as many as the ids that the inbox remembers.
 _KEPT = 20_000
 
-#: Number of rows after which older ones are removed.
+#: Number of new rows after which older ones are removed.
 _PRUNE = 1_000
 
-#: Number of names of an owner's earlier connections that are kept.
+#: Number of an owner's earlier connections whose names are kept.
 _RESOURCES = 1_000
 
 #: Maximum wait of a statement for another process to release the file, in seconds. Callbacks wait too.
@@ -69,12 +69,12 @@ class Handled(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """Where an owner's inbox stands.
+    """The state of an owner's inbox.
 
-    :ivar position: None if this owner has never begun.
-    :ivar floor: the newest id when this owner began. What is older is not delivered.
+    :ivar position: the id up to which all messages are handled; None before the owner's first start.
+    :ivar floor: the newest id at the owner's first start. Older messages are not delivered.
     :ivar handled: ids of handled messages, oldest first.
-    :ivar resources: the names of the owner's connections that used this file, this one's too.
+    :ivar resources: the names of the owner's connections that used this file, including this one.
     """
 
     position: Optional[str]
@@ -103,7 +103,7 @@ class InboxStore(SqliteFile):
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
         with self._turn():
-            pass  # it makes the folder
+            pass  # it creates the folder
         with self._lock:
             self.check_open()
             if self._holder != owner:
@@ -116,9 +116,9 @@ class InboxStore(SqliteFile):
         return True
 
     def load(self, owner: Owner, resource: str) -> Progress:
-        """Return where an owner's inbox stands.
+        """Return the state of an owner's inbox.
 
-        :param resource: of the connection that will deliver: its own messages are not delivered, in later runs too.
+        :param resource: of the delivering connection. The messages that it sends are not delivered, now or later.
         """
         with self._turn() as connection:
             change(connection, _ADD_RESOURCE, (*owner, resource))
@@ -132,7 +132,7 @@ class InboxStore(SqliteFile):
         return Progress(positions[0] if positions else floor, floor, tuple(ids), resources)
 
     def start(self, owner: Owner, floor: str) -> None:
-        """Begin with the messages after ``floor``."""
+        """Start with the messages after ``floor``."""
         with self._turn() as connection:
             change(connection, "INSERT OR REPLACE INTO starts (app_id, uid, floor) VALUES (?, ?, ?)", (*owner, floor))
 

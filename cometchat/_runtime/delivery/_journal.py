@@ -1,7 +1,7 @@
-"""The durable inbox's record of what the callbacks have handled; see :mod:`._inbox_store`.
+"""Records for the durable inbox which messages the callbacks have handled; see :mod:`._inbox_store`.
 
-A file that can't be written stops no delivery. What could not be written is kept, and written with a later message: one
-warning says so. If the process is killed before that, the messages of that time are delivered again.
+If the file can't be written, delivery continues. The journal keeps the records, writes them with a later message, and
+logs one warning. If the process is killed before that, these messages are delivered again.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ T = TypeVar("T")
 #: Seconds between two attempts to write to a file that could not be written.
 RETRY = 1.0
 
-#: Maximum number of messages that wait to be recorded. The oldest ones are given up.
+#: Maximum number of messages that wait to be recorded. Beyond it the oldest are dropped.
 MAX_WAITING = 20_000
 
 
 class Store(Protocol):
-    """What the journal needs of its file. Each method raises ``ERR_INBOX_STORE`` if the file can't be used."""
+    """The interface of the file. Each method raises ``ERR_INBOX_STORE`` if the file can't be used."""
 
     def hold(self, owner: Owner) -> bool:
         """Take the owner's lock. Returns False if another client holds it."""
 
     def load(self, owner: Owner, resource: str) -> Progress:
-        """Return where an owner's inbox stands."""
+        """Return the state of an owner's inbox."""
 
     def start(self, owner: Owner, floor: str) -> None:
         """Begin with the messages after ``floor``."""
@@ -45,7 +45,7 @@ class Store(Protocol):
 
 
 class Journal:
-    """Records for one client. :meth:`handled` and :meth:`close` are the dispatcher's, the rest is the catch-up's.
+    """The journal of one client. The dispatcher calls :meth:`handled` and :meth:`close`, the catch-up the rest.
 
     :param app_id: of the client.
     :param clock: monotonic seconds.
@@ -66,27 +66,26 @@ class Journal:
     # --- the catch-up
 
     def hold(self, uid: str) -> bool:
-        """Become the one client that handles the user's messages. Returns False if another one is that.
+        """Become the client that handles the user's messages. Returns False if another client does.
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
         if self._reading(lambda: self._store.hold(self._owner(uid))):
             if self._waits_for_other:
                 self._waits_for_other = False
-                self._log.info("the other client has ended: this one delivers the messages of %s now", uid)
+                self._log.info("the other client ended, so this one delivers the messages of %s now", uid)
             return True
         if not self._waits_for_other:
             self._waits_for_other = True
             self._log.warning(
-                "Another client, of this process or another one, handles the messages of %s with the same inbox_path:"
-                " this one delivers none until that one ends. A bot that shall run twice needs a user or a file for"
-                " each.",
+                "Another client handles the messages of %s with the same inbox_path. This client delivers no"
+                " messages until it ends. To run a bot twice, use a different user or file for each.",
                 uid,
             )
         return False
 
     def load(self, uid: str, resource: str) -> Progress:
-        """Return where the user's inbox stands. What could not be written counts.
+        """Return the state of the user's inbox, including the records that are not yet written.
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
@@ -102,7 +101,7 @@ class Journal:
         return progress
 
     def start(self, uid: str, floor: str) -> None:
-        """Begin with the messages after ``floor``: this user's first start with this file.
+        """Start with the messages after ``floor``, at this user's first start with this file.
 
         :raises CometChatException: ``ERR_INBOX_STORE``, ``ERR_CLIENT_CLOSED``.
         """
@@ -113,7 +112,7 @@ class Journal:
     def handled(self, stored: Stored) -> None:
         """Record a message whose callbacks have returned. Never raises."""
         if stored.message_id is None or stored.position is None or stored.uid is None:
-            return  # a change of an older message, which can't be asked for again
+            return  # a change of an older message, which can't be fetched again
         owner = self._owner(stored.uid)
         position = newer(stored.position, self._positions.get(owner)) or stored.position
         self._positions[owner] = position
@@ -122,7 +121,7 @@ class Journal:
             self._write()
 
     def close(self) -> None:
-        """Write what waits, and release the file."""
+        """Write the waiting records, and release the file."""
         if self._waiting:
             self._write()
         self._store.close()
@@ -133,8 +132,8 @@ class Journal:
         except CometChatException as error:
             if self._retry_at is None:
                 self._log.warning(
-                    "The inbox can't record what is handled, and goes on without: if the process is killed before the"
-                    " file can be written again, messages since then are delivered again: %s",
+                    "The inbox can't record handled messages. Delivery continues, but if the process is killed"
+                    " before the file can be written again, the messages since then are delivered again: %s",
                     error,
                 )
             self._retry_at = self._clock() + RETRY
@@ -143,19 +142,19 @@ class Journal:
         self._waiting = []
         if self._retry_at is not None:
             self._retry_at = None
-            self._log.info("the inbox can record again, and has recorded what waited")
+            self._log.info("the inbox can record again, and has written the waiting records")
 
     def _owner(self, uid: str) -> Owner:
         return Owner(self._app_id, uid.lower())
 
     def _reading(self, step: Callable[[], T]) -> T:
-        """Do a step without which nothing can be delivered; log once if it fails."""
+        """Do a step that the delivery needs. Log once if it fails."""
         try:
             return step()
         except CometChatException as error:
             if not self._unreadable and error.code != ERR_CLIENT_CLOSED:
                 self._unreadable = True
                 self._log.error(
-                    "The inbox's file can't be used. Messages wait at the service until it can: %s", error
+                    "The inbox's file can't be used. Messages stay at the service until it can: %s", error
                 )
             raise

@@ -1,13 +1,13 @@
-"""The events that wait for the listeners: in order, and bounded where that loses nothing.
+"""The queue of events for the listeners: in order, with limits that lose no message.
 
-There are three kinds of events. *State* events (transitions of the connection, results of the user's own calls) are
-never dropped. *Stored* events (messages and what changes them) are never lost: the inbox posts one only if
+There are three kinds of events. *State* events (transitions of the connection, results of the user's calls) are never
+dropped. *Stored* events (messages and their changes) are never lost: the inbox posts one only if
 :meth:`EventQueue.has_room`, and fetches the others from the service later. *Ephemeral* events (typing, presence,
-receipts) are dropped, the oldest first, when too many wait. State and stored events share one lane, ephemeral events
-have the other, and a number for each says which is next.
+receipts) are dropped, oldest first, when too many wait. State and stored events share one lane, ephemeral events have
+the other. Each event has a number, which gives the order across the lanes.
 
 Each event of a connection carries its generation. The queue refuses events of an older generation, and
-``disconnect()`` discards those that still wait.
+``disconnect()`` discards the ones that still wait.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..._protocol import Delivery
 from .._registry import CONNECTION, ListenerRegistry
 from .._threads import Wakeup
 
-#: Maximum size of the frames that wait in one lane, in bytes. One event may be as large as a frame.
+#: Maximum total size of the frames in one lane, in bytes. One event may be as large as a frame.
 MAX_BYTES = 64 * 1024 * 1024
 
 #: Maximum number of ephemeral events that the dispatcher takes at once.
@@ -28,13 +28,13 @@ _BATCH = 64
 
 
 class Stored(NamedTuple):
-    """What the inbox has to know of a stored event in order to fetch it again if it is discarded.
+    """Data with which the inbox fetches a stored event again if it is discarded.
 
-    :ivar message_id: None if the event has no id of its own (it changes an older message).
-    :ivar known_before: the newest id that was known before this one.
-    :ivar body: the message, if it cannot be fetched by its id.
-    :ivar uid: whose durable inbox it is for; None without one.
-    :ivar position: the id up to which all messages are handled once this one is.
+    :ivar message_id: None if the event has no id, because it changes an older message.
+    :ivar known_before: the newest known id before this one.
+    :ivar body: the message, if it can't be fetched by its id.
+    :ivar uid: the user of the durable inbox; None without a durable inbox.
+    :ivar position: the id up to which all messages are handled after this one is handled.
     """
 
     message_id: Optional[str]
@@ -47,8 +47,8 @@ class Stored(NamedTuple):
 class Event(NamedTuple):
     """A call of the listeners of one kind.
 
-    :ivar generation: of the connection that it comes from; None if it must be delivered in any case.
-    :ivar size: of the frame, in bytes.
+    :ivar generation: of its connection; None if it must be delivered in any case.
+    :ivar size: size of the frame, in bytes.
     """
 
     number: int
@@ -67,12 +67,12 @@ _Kept = Union[Event, Wakeup]
 
 
 class EventQueue:
-    """One client's events. The dispatcher takes; any thread posts. All state is guarded by the client's lock.
+    """One client's events. Any thread posts, the dispatcher takes. The client's lock guards all state.
 
-    :param limit: maximum number of stored events, and of ephemeral ones.
-    :param max_bytes: maximum size of each, in bytes.
+    :param limit: maximum number of stored events, and of ephemeral events.
+    :param max_bytes: maximum total size of each, in bytes.
     :ivar generation: the number of the current generation. Only the connection changes it, by :meth:`advance`.
-    :ivar dropped: how many ephemeral events were dropped.
+    :ivar dropped: number of dropped ephemeral events.
     """
 
     def __init__(self, registry: ListenerRegistry, limit: int, max_bytes: int = MAX_BYTES) -> None:
@@ -89,11 +89,11 @@ class EventQueue:
         self._idle = False
         self._ended = False
         self._producers = 0
-        # Its put() may be called by a signal handler.
+        # A signal handler may call its put().
         self._bell: queue.SimpleQueue[None] = queue.SimpleQueue()
         self.generation = 0
         self.dropped = 0
-        #: Something did not fit since the queue was empty last.
+        #: An event did not fit since the queue was last empty.
         self.overflowed = False
 
     def __len__(self) -> int:
@@ -149,7 +149,7 @@ class EventQueue:
     def has_room(self, fetchable: bool = True) -> bool:
         """Return True if one more stored event fits.
 
-        :param fetchable: the service can be asked for it later. Others are limited in bytes only.
+        :param fetchable: whether the event can be fetched later. Other events are limited in bytes only.
         """
         with self._lock:
             if self._stored_bytes < self._max_bytes and (self._stored < self._limit or not fetchable):
@@ -166,7 +166,7 @@ class EventQueue:
                 self._wanted_room.append(wakeup)
 
     def passed(self, marker: Optional[Wakeup] = None) -> Wakeup:
-        """Return an event that is set when all that waits now was delivered: the given one, or a new one."""
+        """Return a Wakeup that is set when all events that wait now are delivered: the given one, or a new one."""
         marker = Wakeup() if marker is None else marker
         with self._lock:
             self._keep(self._next_number(), marker)
@@ -180,16 +180,16 @@ class EventQueue:
             discarded = self._discard(self.is_discarded)
             self._ephemeral = deque(event for event in self._ephemeral if not self.is_discarded(event))
             self._ephemeral_bytes = sum(event.size for event in self._ephemeral)
-            self._registry.changes += 1  # the dispatcher looks again before it goes on to the next listener
+            self._registry.changes += 1  # the dispatcher checks again before the next listener
         return discarded
 
     def discard_messages(self) -> None:
-        """Discard the messages that have an id: the service is asked for them again."""
+        """Discard the messages that have an id, so that they are fetched again."""
         with self._lock:
             self._discard(lambda event: event.stored is not None and event.stored.message_id is not None)
 
     def add_producer(self) -> None:
-        """Keep the dispatcher running until :meth:`remove_producer`: a thread still posts results of its work."""
+        """Keep the dispatcher running until :meth:`remove_producer`, because a thread still posts results."""
         with self._lock:
             self._producers += 1
 
@@ -200,7 +200,7 @@ class EventQueue:
         self._bell.put(None)
 
     def end(self) -> None:
-        """Let :meth:`wait` return False once the queue is empty and no producer is left."""
+        """Make :meth:`wait` return False when the queue is empty and no producer is left."""
         self._ended = True
         self._bell.put(None)
 
@@ -211,7 +211,7 @@ class EventQueue:
         return event.generation is not None and event.generation < self._oldest
 
     def take(self) -> Sequence[_Kept]:
-        """Take the next event, or several ephemeral ones. Returns nothing if the queue is empty."""
+        """Take the next event, or several ephemeral ones. Returns () if the queue is empty."""
         with self._lock:
             kept, ephemeral = self._kept, self._ephemeral
             if ephemeral and not (kept and kept[0][0] < ephemeral[0].number):
@@ -232,7 +232,7 @@ class EventQueue:
         return True
 
     def caught_up(self) -> bool:
-        """Return True once after each overflow, when the queue is empty again."""
+        """Return True one time after each overflow, when the queue is empty again."""
         with self._lock:
             overflowed, self.overflowed = self.overflowed, False
             return overflowed
@@ -247,7 +247,7 @@ class EventQueue:
         self._kept.append((number, item))
 
     def _discard(self, unwanted: Callable[[Event], bool]) -> List[Stored]:
-        """Discard events that wait, unless they are ephemeral. Returns the stored ones, oldest first."""
+        """Discard waiting events that are not ephemeral. Returns the stored ones, oldest first."""
         discarded: List[Stored] = []
         kept: Deque[Tuple[int, _Kept]] = deque()
         for number, item in self._kept:
@@ -286,7 +286,7 @@ class EventQueue:
         return self._stored <= self._limit // 2 and self._stored_bytes <= self._max_bytes // 2
 
     def _ring(self) -> None:
-        # Without the lock: _idle is set before the dispatcher waits, and a second ring only makes it look once more.
+        # Without the lock: _idle is set before the dispatcher waits, and a second ring only causes one more check.
         if self._idle:
             self._idle = False
             self._bell.put(None)

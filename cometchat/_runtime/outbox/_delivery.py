@@ -1,11 +1,11 @@
 """The outbox thread: sends the items that wait, in order, while the connection is up.
 
-Messages and receipts go out in the order in which they were put. A receipt that throttling holds back does not hold
-back the messages behind it. One process at a time sends the items of a user. The other processes' items are in the same
-file, and are sent by the process that holds the delivery lock.
+Messages and receipts are sent in the order in which they were put. If throttling delays a receipt, the messages after
+it are still sent. One process at a time sends the items of a user: the holder of the delivery lock. It also sends the
+items that other processes put into the same file.
 
-A sent item is recorded as sent before anything else is done about it: then its ``on_delivered`` is queued, then its row
-is removed. Nothing else is sent until the row is removed, and the delivery lock is held until then.
+After sending an item, the thread first records it as sent, then queues its ``on_delivered``, then removes its row. It
+sends no other item and keeps the delivery lock until the row is removed.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from ._store import MESSAGE, RECEIPT, Item, OutboxStore
 #: Maximum number of items read at once.
 _BATCH = 50
 
-#: Seconds between two looks at the file for what other processes have put.
+#: Seconds between two checks of the file for items of other processes.
 _LOOK = 2.0
 
-#: First and longest wait for another process to release the delivery lock, in seconds.
+#: First and maximum wait for another process to release the delivery lock, in seconds.
 _TURN_WAIT = 0.05, 1.0
 
-#: Seconds between two tries while the app's operator has to act. The longest wait of the backoff, too.
+#: Seconds between two tries while the app's operator must act. Also the maximum wait of the backoff.
 _LONGEST = 30.0
 
-#: What an item's body must have as text.
+#: Fields that an item's body must have as text.
 _TEXTS = {
     MESSAGE: ("receiver", "receiverType", "category", "type", "muid"),
     RECEIPT: ("receiver", "receiverType", "action", "messageId", "messageSender"),
@@ -64,7 +64,7 @@ class Session(Protocol):
 
 
 class Account(Protocol):
-    """What the delivery needs of the client's login."""
+    """The part of the client's login that the delivery uses."""
 
     @property
     def session(self) -> Optional[Session]:
@@ -72,50 +72,50 @@ class Account(Protocol):
 
     @property
     def rate_limit_remaining(self) -> Optional[int]:
-        """How many requests the service takes in the current minute; None if unknown."""
+        """The number of requests that the service accepts in the current minute; None if unknown."""
 
     def renew(self) -> None:
-        """Renew the login, after its auth token was refused. Raises CometChatException."""
+        """Renew the login after its auth token was refused. Raises CometChatException."""
 
 
 class Channel(Protocol):
-    """What the delivery needs of the connection."""
+    """The part of the connection that the delivery uses."""
 
     def sendable(self) -> Tuple[str, ...]:
         """Return the kinds of items that may be sent now. Empty while the connection is down."""
 
 
 class Sender(Protocol):
-    """What sends an item. Each call returns once the service has answered, or raises CometChatException."""
+    """Sends items. Each call returns when the service has answered, or raises CometChatException."""
 
     def send_message(self, body: Dict[str, Any]) -> BaseMessage:
-        """Send a message, and return it as the service has stored it."""
+        """Send a message. Returns it as the service stored it."""
 
     def send_receipt(self, body: Dict[str, Any]) -> None:
         """Send a receipt."""
 
 
 class Events(Protocol):
-    """The queue of what the listeners are owed."""
+    """The queue of calls to the listeners."""
 
     def post(self, kind: str, method: str, *args: Any) -> None:
         """Queue a call of the listeners of a kind."""
 
     def add_producer(self) -> None:
-        """Keep the dispatcher running: results follow."""
+        """Keep the dispatcher running, because results follow."""
 
     def remove_producer(self) -> None:
         """Note that the last result was posted."""
 
 
 class OutboxDelivery:
-    """Owns the thread, which is started on first need and ended by :meth:`close`.
+    """Owns the outbox thread, which starts at first need and ends after :meth:`close`.
 
-    :param store: the items. With a file, a connection of the delivery's own.
-    :param log: the client's.
-    :param name: the thread's.
+    :param store: the items. With a file, a separate connection for this thread.
+    :param log: the client's log.
+    :param name: of the thread.
     :param jitter: returns 0 to 1, at random.
-    :param wait: waits for a Wakeup, at most so many seconds.
+    :param wait: waits for a Wakeup, with a maximum number of seconds.
     :param clock: monotonic seconds.
     """
 
@@ -142,44 +142,44 @@ class OutboxDelivery:
         self._jitter = jitter
         self._wait = wait
         self._clock = clock
-        #: Items that this object has made dead letters.
+        #: Number of items that this object has made dead letters.
         self.dead_letters: int = 0
         self._thread = ServiceThread(name, self._work, wanted=self._is_open, wait=self._wait_for_end)
         self._closing = Wakeup()
         self._wake = Wakeup()  # there may be something to send
         self._retry = Wakeup()  # the wait after a failure is over
         self._flushing: List[Wakeup] = []  # one for each call of wait_until_empty()
-        # The rest belongs to the thread.
-        self._backoff: Optional[Backoff] = None  # of the failures in a row
-        self._operator_code: Optional[str] = None  # the error that the operator was told of
-        #: Items that were sent and whose row is still there, with what is to be reported; None once it is reported.
+        # Only the thread uses the rest.
+        self._backoff: Optional[Backoff] = None  # of consecutive failures
+        self._operator_code: Optional[str] = None  # the error that was logged for the operator
+        #: Sent items with a remaining row, and the message to report; None after the report.
         self._sent: Dict[Tuple[int, str], Optional[Thing]] = {}
-        #: The auth token that the service refused: nothing is tried with it any more.
+        #: The auth token that the service refused. It is not used again.
         self._refused_token: Optional[str] = None
         self._renewed_for: Optional[int] = None  # the item
 
     def wake(self) -> None:
-        """Send what was put. Any thread; does not wait. A signal handler may call it."""
+        """Start to send the items. Any thread; does not wait. A signal handler may call it."""
         if self._closing.is_set():
             return
         self._wake.set()
         try:
             self._thread.start()
         except CometChatException as error:
-            self._log.warning("The outbox keeps its items, and can't send them now: %s", error)
+            self._log.warning("The outbox keeps its items, but can't send them now: %s", error)
 
     def retry_now(self) -> None:
-        """End the wait after a failure: the connection is up. Any thread; does not wait."""
+        """End the wait after a failure, because the connection is up. Any thread; does not wait."""
         if self._store.path is None and not self._thread.alive and not self._wake.is_set():
-            return  # nothing was ever put
+            return  # no item was ever put
         self._refused_token = self._renewed_for = None
         self._retry.set()
         self.wake()
 
     def close(self) -> None:
-        """Begin no new item, and let the thread end; no-op when called twice. Does not wait.
+        """Start no new item, and make the thread end. Does not wait; no-op when called twice.
 
-        The item that is being sent is finished: its HTTP timeout bounds that. It is recorded as sent and reported.
+        The item in progress is finished, within its HTTP timeout. It is recorded as sent and reported.
         """
         self._closing.set()
         self._retry.set()
@@ -191,11 +191,11 @@ class OutboxDelivery:
         self._thread.join(timeout)
 
     def sent_ids(self) -> Tuple[int, ...]:
-        """Return the ids of items that were sent, and whose rows are not removed yet."""
+        """Return the ids of sent items whose rows are not yet removed."""
         return tuple(item_id for item_id, _ in tuple(self._sent))
 
     def wait_until_empty(self, pending: Callable[[], int], timeout: Optional[float]) -> bool:
-        """Wait until nothing is pending. Returns False if the time is over, or the client was closed."""
+        """Wait until no item is pending. Returns False if the time is over or the client was closed."""
         progress = Wakeup()
         end = None if timeout is None else self._clock() + timeout
         self._flushing.append(progress)
@@ -207,7 +207,7 @@ class OutboxDelivery:
                 left = None if end is None else end - self._clock()
                 if left is not None and left <= 0:
                     return False
-                # With a file, another process may be the one that sends.
+                # With a file, another process may be sending.
                 progress.wait(left if self._store.path is None else min(_LOOK, _LOOK if left is None else left))
             return False
         finally:
@@ -244,14 +244,14 @@ class OutboxDelivery:
     def _work(self) -> None:
         self._events.add_producer()
         try:
-            self._wake.set()  # there may be something left from the run that raised
+            self._wake.set()  # the run that raised may have left something
             while not self._closing.is_set():
                 try:
                     self._wait_for_items()
                     self._send_all()
                 except CometChatException as error:
                     if not self._closing.is_set():
-                        self._log.warning("The outbox can't be read or written, and tries again: %s", error)
+                        self._log.warning("The outbox can't be read or written, trying again: %s", error)
                         self._wait_after(error)
                         self._wake.set()
         finally:
@@ -265,7 +265,7 @@ class OutboxDelivery:
         self._wake.clear()
 
     def _look_interval(self) -> Optional[float]:
-        """Other processes may put something into a file. While the connection is down, it need not be known."""
+        """Return the interval of checks for other processes' items; None in memory or while nothing can be sent."""
         return _LOOK if self._store.path is not None and self._channel.sendable() else None
 
     def _send_all(self) -> None:
@@ -288,12 +288,12 @@ class OutboxDelivery:
                 turns = turns or Backoff(*_TURN_WAIT, jitter=self._jitter)
                 self._wait(self._retry, turns.next())
             elif error is not None and self._is_refused():
-                self._log.warning("The outbox stands still until the next login: %s", error)
+                self._log.warning("The outbox stops until the next login: %s", error)
             elif error is not None:
                 self._wait_after(error)
 
     def _send_of(self, owner: Owner) -> Optional[CometChatException]:
-        """Send until nothing is left or something fails. Returns what failed."""
+        """Send until no item is left or an item fails. Returns the failure."""
         while True:
             kinds = self._channel.sendable()
             items = self._store.head(owner, kinds, _BATCH) if kinds else []
@@ -316,13 +316,13 @@ class OutboxDelivery:
                 self._report_progress()
 
     def _slow_down(self) -> None:
-        """Leave the rest of the rate limit to the user's own calls."""
+        """Wait, to reserve the rest of the rate limit for the user's calls."""
         pause = rate_limit_pause(self._account.rate_limit_remaining, self._jitter())
         if pause:
             self._wait(self._closing, pause)
 
     def _send(self, owner: Owner, item: Item) -> Optional[CometChatException]:
-        """Send an item, unless it was sent before. Returns the error if it has to be tried again."""
+        """Send an item, unless it was already sent. Returns the error if it must be tried again."""
         key = item.id, item.muid
         if key not in self._sent:
             try:
@@ -342,7 +342,7 @@ class OutboxDelivery:
         return None
 
     def _remove(self, item: Item) -> bool:
-        """Remove a sent item, as often as it takes. Returns False if the client was closed before that."""
+        """Remove a sent item, with retries. Returns False if the client was closed first."""
         while True:
             try:
                 self._store.remove(item)
@@ -351,12 +351,12 @@ class OutboxDelivery:
                 if self._closing.is_set():
                     return False
                 seconds = self._next_wait(error)
-                self._log.warning("The outbox can't remove a sent item; next try in %.1f s: %s", seconds, error)
+                self._log.warning("The outbox can't remove a sent item. Next try in %.1f s: %s", seconds, error)
                 self._wait(self._closing, seconds)
 
     def _judge(self, owner: Owner, item: Item, error: CometChatException) -> Optional[CometChatException]:
-        """Bury an item if the error is its own. Else returns what to wait for; a refused auth token is renewed."""
-        if error.code == ERR_CLIENT_CLOSED:  # the transport was closed under it: the next client sends it
+        """Make an item a dead letter if the error is about the item. Else return the failure to wait for."""
+        if error.code == ERR_CLIENT_CLOSED:  # the transport was closed during the call; the next client sends the item
             return error
         kind = kind_of(error)
         is_own = kind in (ErrorKind.MESSAGE, ErrorKind.INVALID_REQUEST)
@@ -368,13 +368,13 @@ class OutboxDelivery:
     def _bury(self, owner: Owner, item: Item, error: CometChatException) -> None:
         dropped = self._store.bury(owner, item, error)
         self.dead_letters += 1
-        self._log.warning("An item of the outbox can't be sent, it is a dead letter now: %s", error)
+        self._log.warning("An item of the outbox can't be sent and is now a dead letter: %s", error)
         if dropped:
-            self._log.warning("There are too many dead letters: the %d oldest were discarded.", dropped)
+            self._log.warning("There are too many dead letters. The %d oldest were discarded.", dropped)
         self._events.post("outbox", "on_failed", thing_of(item, owner), error)
 
     def _renew(self, item: Item, error: CometChatException) -> CometChatException:
-        """Renew a refused auth token, once for an item. Returns what failed."""
+        """Renew a refused auth token, once per item. Returns the failure."""
         token = self._token()
         if self._renewed_for == item.id:  # and refused again
             self._refused_token = token
@@ -395,15 +395,15 @@ class OutboxDelivery:
             if self._operator_code != error.code:
                 self._operator_code = error.code
                 self._log.warning(
-                    "The service refuses this app: the outbox keeps its items and tries again about every %.0f s. Check"
-                    " the app id, the region and the plan in the CometChat dashboard: %s",
+                    "The service refuses this app. The outbox keeps its items and tries again about every %.0f s."
+                    " Check the app id, the region and the plan in the CometChat dashboard: %s",
                     _LONGEST,
                     error,
                 )
         else:
             seconds = self._next_wait(error)
             self._log.info("the outbox tries again in %.1f s: %s", seconds, error)
-        # A new connection ends the wait, but not the quiet that the service has asked for.
+        # A new connection ends the wait, unless the service asked for it.
         self._wait(self._closing if error.retry_after else self._retry, seconds)
 
     def _next_wait(self, error: CometChatException, at_least: float = 0.0) -> float:
@@ -428,21 +428,21 @@ class OutboxDelivery:
 
 
 def thing_of(item: Item, owner: Owner) -> Thing:
-    """Return an item as the model that listeners get."""
+    """Return an item as a model for the listeners."""
     if item.kind == RECEIPT:
         return receipt_of(item.body)
     return message_from_dict({**item.body, "sender": owner.uid, "muid": item.muid})
 
 
 def receipt_of(body: Dict[str, Any]) -> MessageReceipt:
-    """Return a receipt of this user's own."""
+    """Return a receipt of this user."""
     get = body.get  # a damaged one has nothing
     user = User(body["uid"]) if get("uid") else None
     return MessageReceipt(get("messageId"), user, get("receiver"), get("receiverType"), get("action"), None, body)
 
 
 def _damage_of(item: Item) -> Optional[str]:
-    """Return what a body lacks that can't be sent without it, or None."""
+    """Return which required field a body lacks, or None."""
     for name in _TEXTS[item.kind]:
         if not isinstance(item.body.get(name), str):
             return f"its {name} is missing"

@@ -1,7 +1,7 @@
-"""The items that wait to be sent, in SQLite: a file that several processes may share, or memory. Any thread.
+"""The items of the outbox in SQLite: in a file that several processes may share, or in memory. Any thread.
 
-A ``put`` that has returned is on the disk: WAL, with ``synchronous=FULL``. The removal of an item need not be: if the
-power fails then, the item is sent once more, and the service recognizes it by its ``muid``.
+When ``put`` returns, the item is on the disk (WAL, with ``synchronous=FULL``). A removal may still be in the cache. If
+the power fails then, the item is sent again, and the service recognizes it by its ``muid``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .._sqlite_file import Owner, SqliteFile, change, select, transaction
 #: The kinds of items.
 MESSAGE, RECEIPT = "message", "receipt"
 
-#: Maximum nesting of an item's body. Far below Python's recursion limit, so that whatever was put can be read again.
+#: Maximum nesting of an item's body. Far below Python's recursion limit, so that every stored item can be read again.
 MAX_NESTING = 500
 
 #: Maximum age of a dead letter, in seconds.
@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS dead_letters (
 );
 """
 
-# The second condition counts, and is evaluated only if the first, which is cheap, can't tell.
+# The second condition is expensive, and is evaluated only if the first one is not conclusive.
 _PUT = """
 INSERT INTO items (app_id, uid, kind, muid, body, put_at)
 SELECT :app_id, :uid, :kind, :muid, :body, :put_at
@@ -55,7 +55,7 @@ WHERE coalesce((SELECT max(id) FROM items) - (SELECT min(id) FROM items) + 1, 0)
 ON CONFLICT (app_id, uid, muid) DO NOTHING
 """
 
-# An item of an unknown kind is damaged, and read so that it does not stay for ever.
+# An item of an unknown kind is damaged. It is read too, so that it does not stay forever.
 _HEAD = """
 SELECT id, kind, muid, body, put_at FROM items
 WHERE app_id = ? AND uid = ? AND (kind IN (?, ?) OR kind NOT IN ('message', 'receipt')) ORDER BY id LIMIT ?
@@ -80,7 +80,7 @@ SELECT app_id, uid, kind, muid, body, put_at FROM dead_letters WHERE app_id = ? 
 
 
 class Item(NamedTuple):
-    """Something that waits to be sent.
+    """An item that waits to be sent.
 
     :ivar put_at: Unix seconds.
     :ivar damage: what is wrong with the stored item; None if it can be read.
@@ -95,7 +95,7 @@ class Item(NamedTuple):
 
 
 class DeadItem(NamedTuple):
-    """An item that was refused for good. Times in Unix seconds."""
+    """An item that the service refused permanently. Times are in Unix seconds."""
 
     item: Item
     failed_at: float
@@ -108,8 +108,8 @@ class OutboxStore(SqliteFile):
     """One connection to the items.
 
     :param path: the file; None keeps the items in memory.
-    :param log: the client's.
-    :param durable: a commit waits until it is on the disk.
+    :param log: the client's log.
+    :param durable: whether a commit waits until it is on the disk.
     :param max_dead: Maximum number of dead letters that a user keeps; the oldest ones are discarded.
     :param wall_clock: Unix seconds.
     """
@@ -130,7 +130,7 @@ class OutboxStore(SqliteFile):
         self._wall_clock = wall_clock
 
     def put(self, owner: Owner, kind: str, muid: str, body: Dict[str, Any], limit: int) -> None:
-        """Add an item; no-op if an item of this ``muid`` waits.
+        """Add an item; no-op if an item with this ``muid`` waits.
 
         :param limit: Maximum number of items of this owner.
         :raises CometChatException: ``ERR_OUTBOX_FULL``, ``ERR_OUTBOX_STORE``, ``INVALID_MESSAGE``.
@@ -156,20 +156,20 @@ class OutboxStore(SqliteFile):
         )
 
     def head(self, owner: Owner, kinds: Sequence[str], count: int) -> List[Item]:
-        """Return the oldest items of these kinds, one or two, and of unknown kinds."""
+        """Return the oldest items of these (one or two) kinds and of unknown kinds."""
         with self._turn() as connection:
             rows = select(connection, _HEAD, (*owner, kinds[0], kinds[-1], count))
         return [_item(row) for row in rows]
 
     def remove(self, item: Item) -> None:
-        """Remove an item that was sent."""
+        """Remove a sent item."""
         with self._turn() as connection:
             change(connection, "DELETE FROM items WHERE id = ?", (item.id,))
 
     def bury(self, owner: Owner, item: Item, error: CometChatException) -> int:
-        """Make an item a dead letter, in one step.
+        """Make an item a dead letter, atomically.
 
-        :returns: how many older dead letters were discarded for it.
+        :returns: number of older dead letters that were discarded for it.
         """
         now = self._wall_clock()
         texts = [text and writable(text) for text in (error.code, error.message, error.details)]
@@ -180,12 +180,12 @@ class OutboxStore(SqliteFile):
             return change(connection, _DROP_OLD_DEAD, {**owner._asdict(), **limits})
 
     def pending(self, owner: Owner, without: Sequence[int] = ()) -> int:
-        """Return how many items wait.
+        """Return the number of waiting items.
 
         :param without: ids of items that are not counted.
         """
         if self.path is None and self._connection is None and not self._closed:
-            return 0  # nothing was ever put, and a client that only asks needs no database
+            return 0  # no item was ever put, and a client that only asks does not need a database
         query = "SELECT count(*) FROM items WHERE app_id = ? AND uid = ?"
         if not without:
             return self._count(query, owner)
@@ -206,9 +206,9 @@ class OutboxStore(SqliteFile):
         ]
 
     def revive(self, owner: Owner, muid: str) -> bool:
-        """Make a dead letter an item again, the newest.
+        """Turn a dead letter into an item again, as the newest item.
 
-        :returns: False if there is no such dead letter, or an item of its ``muid`` waits.
+        :returns: False if there is no such dead letter, or an item with its ``muid`` waits.
         """
         with self._turn() as connection, transaction(connection):
             revived = change(connection, _REVIVE, (*owner, muid)) > 0
@@ -220,7 +220,7 @@ class OutboxStore(SqliteFile):
             return _discard(connection, owner, muid)
 
     def has_changed(self) -> bool:
-        """Whether another connection, of any process, has written to the file since the last call. For one thread."""
+        """Return True if another connection wrote to the file since the last call. For one thread."""
         with self._turn() as connection:
             version = int(select(connection, "PRAGMA data_version")[0][0])
             before, self._version = self._version, version
@@ -243,7 +243,7 @@ def _discard(connection: sqlite3.Connection, owner: Owner, muid: str) -> bool:
 
 
 def _encoded(body: Dict[str, Any]) -> str:
-    expected = f"give data that can be written as JSON, nested at most {MAX_NESTING} deep"
+    expected = f"data that can be written as JSON, nested at most {MAX_NESTING} deep"
     try:
         text = json.dumps(body, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -254,7 +254,7 @@ def _encoded(body: Dict[str, Any]) -> str:
 
 
 def _is_too_deep(value: Any) -> bool:
-    """Whether a value is nested too deeply; asked level by level, since recursion would fail itself."""
+    """Return True if a value is nested too deeply. Checks level by level, because recursion would fail."""
     level = [value]
     for _ in range(MAX_NESTING + 1):
         inner: List[Any] = []
@@ -283,7 +283,7 @@ def _item(row: Sequence[Any]) -> Item:
 
 
 def _read(text: object) -> Optional[Dict[str, Any]]:
-    """A stored body, if it can be read, and written again when it is sent."""
+    """Return a stored body; None if it can't be read and sent."""
     if isinstance(text, str):
         with contextlib.suppress(ValueError, RecursionError):
             body = json.loads(text)

@@ -1,4 +1,4 @@
-"""One connection for many processes: the leader has the socket, and its followers get what it receives."""
+"""One connection for many processes: the leader has the socket, and its followers get the frames it receives."""
 
 from ._membership import Membership
 from ._shared_connection import SharedConnection

@@ -1,4 +1,4 @@
-"""A client's membership among processes that share one connection: what the store says, kept for the socket to read."""
+"""A client's membership among the processes that share a connection: keeps the store's news for the socket."""
 
 from __future__ import annotations
 
@@ -20,28 +20,27 @@ logger = logging.getLogger("cometchat.connection")
 #: The statuses in which a leader's connection is up.
 UP_STATUSES = (CometChatWSState.CONNECTED.value, CometChatWSState.FEATURE_THROTTLED.value)
 
-#: Maximum number of frames that wait in a follower for its connection thread. If there are more, it lags, and asks the
-#: service for what it missed.
+#: Maximum number of frames that wait in a follower for its connection thread. If more arrive, the follower fetches the
+#: missed messages from the service.
 MAX_FRAMES = 10_000
 
-#: Maximum time, in seconds, that a follower's frame may take to find room in the leader's socket: the store's thread
-#: waits for it.
+#: Maximum wait of a follower's frame for room in the leader's socket, in seconds. The store's thread waits for it.
 _SEND = 0.1
 
-#: Maximum time, in seconds, for the store's thread to say why a lead has ended.
+#: Maximum wait for the store's thread to say why a lead ended, in seconds.
 _REASON = 0.5
 
 
 class Role:
-    """What this process is to the shared connection, from one change to the next. A socket belongs to one role.
+    """The role of this process for the shared connection, until the next change. A socket belongs to one role.
 
     :ivar leads: this process holds the connection.
-    :ivar status: the leader's, if this process follows.
-    :ivar error: why neither is known.
-    :ivar accepted: this process leads, and the service has accepted its connection: followers' frames can go out.
-    :ivar failures: number of errors since this process leads; ``newest_error``: the newest.
-    :ivar failed_attempts: of this leader, in a row.
-    :ivar published: what the followers know.
+    :ivar status: the leader's status, if this process follows.
+    :ivar error: the reason, if this process neither leads nor follows.
+    :ivar accepted: this process leads and the service accepted its connection, so it can send followers' frames.
+    :ivar failures: number of errors since this process leads; ``newest_error`` is the newest one.
+    :ivar failed_attempts: number of consecutive failed attempts of this leader.
+    :ivar published: the status that the followers know.
     :ivar reported_failures: number of the leader's errors that this follower has reported.
     """
 
@@ -62,12 +61,12 @@ class Role:
 
 
 class Membership:
-    """One stay among the processes; see :class:`cometchat.status_store.Member`. The store's threads call it.
+    """One membership; see :class:`cometchat.status_store.Member`. The store's threads call it.
 
     :param wake: ends the connection thread's wait for the next attempt.
-    :param as_own: makes a follower's frame one of this process's; returns None if it must not be sent.
-    :ivar lock: guards the rest. Nothing waits under it.
-    :ivar changed: set with each change that a waiting socket has to see.
+    :param as_own: converts a follower's frame to this process's; returns None if it must not be sent.
+    :ivar lock: guards the rest. No code waits under it.
+    :ivar changed: set at each change that matters to a waiting socket.
     :ivar news: counts the changes that make another attempt worthwhile.
     """
 
@@ -82,7 +81,7 @@ class Membership:
         self.changed = Wakeup()
         self.seat: Optional[Seat] = None
         self.role = Role()
-        #: What the leader relays; and a status at the place where its connection broke.
+        #: The frames that the leader relays, and its status at the point where its connection broke.
         self.frames: Deque[Union[bytes, SharedStatus]] = deque()
         self.real: Optional[Socket] = None
         self.news = 0
@@ -107,7 +106,7 @@ class Membership:
             was_up = before.status in UP_STATUSES
             worthwhile = status.status in UP_STATUSES and not was_up
             if was_up and not _is_same_connection(before, status):
-                # It may be up again by the time that the socket looks: what came in between has to be asked for.
+                # The connection may be up again when the socket checks. The messages in between must be fetched.
                 self.frames.append(status)
             role.status = status
             self.news += worthwhile
@@ -127,13 +126,13 @@ class Membership:
                 return
             full = len(self.frames) >= MAX_FRAMES
             if full:
-                error = exception_for(WS_CONNECTION_FAIL, "This process is too slow for what its leader relays.")
+                error = exception_for(WS_CONNECTION_FAIL, "This process is too slow for its leader's frames.")
                 self.frames.clear()
                 self.frames.append(SharedStatus(status.status, status.failures, error))
             self.frames.append(data)
         self.changed.set()
         if full:
-            self._log.warning("%s It asks the service for what it misses.", error)
+            self._log.warning("%s It fetches missed messages from the service.", error)
 
     def send(self, text: str) -> bool:
         """See :class:`Member`."""
@@ -142,26 +141,26 @@ class Membership:
             return False
         own = self._as_own(text)
         if own is None:
-            self._log.warning("Another process wants a frame sent that must not be: it is dropped.")
+            self._log.warning("Dropped a frame of another process that must not be sent.")
             return False
         try:
             real.send(own, _SEND)
         except CometChatException as error:
-            self._log.info("a frame of a follower's could not be sent: %s", error)
+            self._log.info("could not send a frame of a follower: %s", error)
             return False
         return True
 
     # --- the socket's and the connection's calls
 
     def end(self) -> None:
-        """End the membership: the store's later calls are no-ops."""
+        """End the membership. Later calls of the store are no-ops."""
         self._take_role(Role(), news=False)
         self._ended = True
 
     def lapse(self, role: Role, now: float, error: CometChatException) -> None:
-        """Give up the lead of a role if its time is over, and the store has not said yet what comes after it.
+        """End the lead of a role whose time is over, if the store has not yet named the next role.
 
-        The store's thread sees the end of that time too, and knows the reason: this waits for it, for a moment.
+        Wait a moment first, because the store's thread sees the end of that time too, and knows the reason.
         """
         if role is not self.role or not role.leads or self.seat is None or now < self.seat.leads_until():
             return
@@ -175,14 +174,14 @@ class Membership:
         self.changed.set()
 
     def why_broken(self, status: Optional[SharedStatus] = None) -> CometChatException:
-        """Return why a socket of an earlier role is of no use, or one that this status has ended."""
+        """Return why a socket must end: its role is an old one, or this status ended it."""
         role = self.role
         if role.error is not None:
             return copy_of(role.error)
         status = status or role.status
         if status is not None and status.error is not None:
             return copy_of(status.error)
-        return exception_for(WS_CONNECTION_FAIL, "The connection that processes share has gone to another of them.")
+        return exception_for(WS_CONNECTION_FAIL, "Another process took over the shared connection.")
 
     def _take_role(self, role: Role, *, news: bool, only_after: Optional[Role] = None) -> None:
         with self.lock:
@@ -200,5 +199,5 @@ class Membership:
 
 
 def _is_same_connection(old: SharedStatus, new: SharedStatus) -> bool:
-    """Return True if the leader's connection was not lost in between: each loss is one more error."""
+    """Return True if the leader's connection was not lost in between. (Each loss adds an error.)"""
     return new.status in UP_STATUSES and new.failures == old.failures

@@ -1,7 +1,7 @@
-"""One client's share in a connection that processes share: enters and leaves the membership, and speaks to its store.
+"""Lets one client share a connection with other processes: joins and leaves the store's line, and uses the store.
 
-The leader has a real socket, and relays its frames to the store. A follower has a socket that the store feeds. All that
-stands above a socket (phases, heartbeat, listeners, missed messages) is the same in every process.
+The leader has a real socket, and relays its frames to the store. A follower has a socket that the store feeds.
+Everything above the socket (phases, heartbeat, listeners, missed messages) is the same in every process.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from .._threads import Wakeup
 from ._membership import UP_STATUSES, Membership, Role
 from ._shared_socket import SharedSocket
 
-#: After so many failed attempts of a leader in a row, another process may have better luck.
+#: Number of consecutive failed attempts after which a leader lets another process try.
 _ATTEMPTS = 3
 
-#: The MODE of a follower whose leader is throttled: it does not know which MODE that is.
+#: The MODE of a follower whose leader is throttled, since it does not know the leader's MODE.
 _THROTTLED = "SHARED"
 
 
@@ -32,13 +32,13 @@ class HasStatus(Protocol):
 
     @property
     def status(self) -> CometChatWSState:
-        """What the user sees."""
+        """The public status."""
 
 
 class SharedConnection:
-    """One client's share.
+    """One client's part in the shared connection.
 
-    :param new_socket: makes a real socket.
+    :param new_socket: creates a real socket.
     :param clock: monotonic seconds.
     """
 
@@ -59,16 +59,16 @@ class SharedConnection:
         self.new_real_socket = new_socket
         self._client_name = client_name
         self.clock = clock
-        # Held while the membership begins or ends, which waits for nothing. A signal handler may enter it again.
+        # Held while the membership begins or ends, which does not wait. Re-entrant for signal handlers.
         self._moving = threading.RLock()
         self._membership: Optional[Membership] = None
-        self._generation = 0  # that entered last
+        self._generation = 0  # of the newest membership
         self._left: Optional[Seat] = None
         self._seen_news = 0
         self._role: Optional[Role] = None  # of the newest socket
 
     def new_socket(self, generation: int, wake: Wakeup) -> Socket:
-        """Return a socket of either kind: it learns which when it is opened.
+        """Return a socket. It becomes a real or a fed one when it is opened.
 
         :param wake: ends the wait for the next attempt when another is worthwhile.
         """
@@ -76,13 +76,13 @@ class SharedConnection:
 
     @property
     def leads(self) -> bool:
-        """This process makes the connection."""
+        """Whether this process holds the connection."""
         membership = self._membership
         return membership is not None and membership.role.leads
 
     @property
     def leader(self) -> Optional[str]:
-        """``host:pid`` of the process that makes the connection; None if it is not known."""
+        """``host:pid`` of the process that holds the connection; None if unknown."""
         membership = self._membership
         if membership is None:
             return None
@@ -90,7 +90,7 @@ class SharedConnection:
         return process_name() if role.leads else role.status.leader if role.status is not None else None
 
     def enter(self, generation: int, wake: Wakeup) -> Membership:
-        """Return the membership of the logged-in user; join the store if there is none yet."""
+        """Return the logged-in user's membership. Joins the store if needed."""
         uid = self._account.require().uid
         with self._moving:
             self._generation = generation
@@ -111,23 +111,23 @@ class SharedConnection:
                 self._leave()
 
     def wait_left(self, timeout: float) -> None:
-        """After :meth:`leave`, wait until the other processes can know, for at most ``timeout`` seconds."""
+        """After :meth:`leave`, wait at most ``timeout`` seconds until the other processes can know."""
         seat = self._left
         if seat is not None:
             seat.wait_left(timeout)
 
     def release_after_fork(self) -> None:
-        """In the child of a fork: the seat is the parent's."""
+        """In the child of a fork: release the parent's seat."""
         membership = self._membership
         if membership is not None and membership.seat is not None:
             membership.seat.release_after_fork()
 
     def begin_attempt(self, membership: Membership) -> None:
-        """Note that an attempt begins: what is news from now on comes after it."""
+        """Note that an attempt begins. Later news makes another attempt worthwhile."""
         self._seen_news = membership.news
 
     def take_role(self, role: Role) -> None:
-        """Note the role that the newest socket has."""
+        """Note the role of the newest socket."""
         self._role = role
 
     def wait_while_away(self, wake: Wakeup) -> None:
@@ -137,16 +137,16 @@ class SharedConnection:
             wake.wait()
 
     def wake_if_worthwhile(self, wake: Wakeup) -> None:
-        """End the wait for the next attempt if there was news since the last one began.
+        """End the wait for the next attempt if there was news since the last attempt began.
 
-        Such returns need not be spread by chance: of all processes only the leader goes to the service.
+        These returns need no jitter, because only one process, the leader, calls the service.
         """
         membership = self._membership
         if membership is not None and membership.news != self._seen_news:
             wake.set()
 
     def publish(self, error: Optional[CometChatException] = None) -> None:
-        """Tell the followers the status, if this process leads.
+        """Publish the status to the followers, if this process leads.
 
         :param error: that has just been reported.
         """
@@ -156,7 +156,7 @@ class SharedConnection:
         with membership.lock:
             role = membership.role
             if not role.leads or role is not self._role:
-                return  # an error that ends an earlier role is not the leader's
+                return  # an error that ends an older role is not an error of the leader
             status = self._state.status.value
             role.accepted = status in UP_STATUSES
             if error is not None:
@@ -166,18 +166,18 @@ class SharedConnection:
             said = SharedStatus(status, role.failures, role.newest_error)
             if said != role.published:
                 role.published = said
-                membership.seat.publish(said)  # under the lock, for the order; it waits for nothing
+                membership.seat.publish(said)  # under the lock, for the order; it does not wait
         if steps_down:
             membership.seat.step_down()
 
     def relay(self, data: bytes) -> None:
-        """Hand a frame of the service to the followers, if this process leads."""
+        """Pass a frame of the service to the followers, if this process leads."""
         membership = self._membership
         if membership is not None and membership.role.leads and membership.seat is not None:
             membership.seat.relay(data)
 
     def follow_mode(self, status: Optional[SharedStatus]) -> None:
-        """Take the leader's MODE; None: this process's own counts."""
+        """Take over the leader's MODE; None uses this process's own."""
         throttled = status is not None and status.status == CometChatWSState.FEATURE_THROTTLED.value
         self._account.shared_mode = None if status is None else _THROTTLED if throttled else MODE_DEFAULT
 
@@ -201,6 +201,6 @@ class SharedConnection:
             seat.leave()
 
     def _as_own(self, text: str) -> Optional[str]:
-        """The service takes of a connection what bears its device id."""
+        """Convert a follower's frame: the service accepts only frames with the connection's device id."""
         session = self._account.session
         return readdress(text, self._account.identity(session)) if session is not None else None

@@ -1,4 +1,4 @@
-"""The socket of a client that shares its connection: a real one if it leads, else one that the store feeds.
+"""The socket of a client that shares its connection: a real socket for the leader, else one that the store feeds.
 
 A follower's socket is open while the leader's is up. It answers ``auth`` and pings itself, and it breaks when the
 leader's breaks.
@@ -27,7 +27,7 @@ _PONG = b'{"action":"pong"}'
 
 
 class Share(Protocol):
-    """What a socket needs of :class:`.SharedConnection`."""
+    """The part of :class:`.SharedConnection` that a socket uses."""
 
     new_real_socket: SocketFactory
     clock: Callable[[], float]
@@ -42,7 +42,7 @@ class Share(Protocol):
         """Note the role of the newest socket."""
 
     def publish(self, error: Optional[CometChatException] = None) -> None:
-        """Tell the followers."""
+        """Pass a frame to the followers."""
 
     def follow_mode(self, status: Optional[SharedStatus]) -> None:
         """Take the leader's MODE."""
@@ -63,11 +63,11 @@ class SharedSocket:
         self._mode: Optional[str] = None
 
     def open(self, url: str, timeout: float) -> None:
-        """Take the role that the store gives: open the real socket, or wait until the leader's is up."""
+        """Take the role from the store: open the real socket, or wait until the leader's connection is up."""
         membership = self._membership = self._share.enter(self._generation, self._wake)
         self._share.begin_attempt(membership)
         self._await_role(membership, self._share.clock() + timeout)
-        self._share.begin_attempt(membership)  # what has led to this role is not news
+        self._share.begin_attempt(membership)  # the reasons for this role are not news
         if self._real is None:
             return
         self._share.follow_mode(None)
@@ -81,11 +81,11 @@ class SharedSocket:
         self._check_lead(membership)
 
     def receive(self, deadline: float) -> Optional[bytes]:
-        """Return the next message of the service, of the leader's, or an answer of this very socket."""
+        """Return the next message, from the service or the leader, or this socket's own answer."""
         return next(iter(self._receive(deadline, burst=False)), None)
 
     def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the next message, with those behind it that are here already."""
+        """Return the next message and those that arrived with it."""
         return self._receive(deadline, burst=True)
 
     def send(self, text: str, timeout: float) -> None:
@@ -103,7 +103,7 @@ class SharedSocket:
             membership.seat.send_up(text)
             return
         with membership.lock:
-            membership.frames.appendleft(answer)  # the frames that wait are not a reason for a late answer
+            membership.frames.appendleft(answer)  # waiting frames must not delay an answer
         membership.changed.set()
 
     def interrupt(self) -> None:
@@ -152,9 +152,9 @@ class SharedSocket:
             if self._follow(membership, role):
                 return
             if role.status is not None:
-                membership.changed.wait()  # for as long as the leader tries; an interrupt ends it
+                membership.changed.wait()  # while the leader tries; an interrupt ends it
             elif self._share.clock() >= deadline:
-                raise exception_for(ERR_CONNECT_TIMEOUT, "The status store has not said yet which process connects.")
+                raise exception_for(ERR_CONNECT_TIMEOUT, "The status store has not yet named the connecting process.")
             else:
                 membership.changed.wait(max(0.0, deadline - self._share.clock()))
 
@@ -167,7 +167,7 @@ class SharedSocket:
             if status.status in UP_STATUSES:
                 self._mode = status.status
                 self._share.follow_mode(status)
-                membership.frames.clear()  # older than this connection
+                membership.frames.clear()  # from before this connection
                 return True
             if status.error is not None and status.failures > role.reported_failures:
                 role.reported_failures = status.failures
@@ -191,7 +191,7 @@ class SharedSocket:
             membership.changed.wait(rest)
 
     def _take_frames(self, membership: Membership, burst: bool) -> Optional[List[bytes]]:
-        """Under the lock. Returns None if there is nothing yet, and no frames if the leader's MODE has changed."""
+        """Take waiting frames, under the lock. Returns None without any, and [] if the leader's MODE changed."""
         if self._interrupted:
             raise _interrupted()
         role = membership.role
@@ -202,7 +202,7 @@ class SharedSocket:
             item = membership.frames[0]
             if not isinstance(item, bytes):
                 if frames:
-                    break  # they are delivered before it
+                    break  # earlier frames are delivered first
                 membership.frames.popleft()
                 role.reported_failures = item.failures
                 raise membership.why_broken(item)
@@ -217,7 +217,7 @@ class SharedSocket:
         return None
 
     def _receive_real(self, membership: Membership, real: Socket, deadline: float, burst: bool) -> List[bytes]:
-        """Receive, for no longer than no other process can lead."""
+        """Receive while no other process can lead."""
         clock, seat = self._share.clock, membership.seat
         assert seat is not None
         while True:
@@ -230,7 +230,7 @@ class SharedSocket:
                     frames = [] if data is None else [data]
             except CometChatException as error:
                 raise self._reason(membership, error) from error.__cause__
-            self._check_lead(membership)  # what came since it ended is the next leader's to deliver
+            self._check_lead(membership)  # the next leader delivers the messages after its end
             if frames or clock() >= deadline:
                 return frames
 
@@ -242,7 +242,7 @@ class SharedSocket:
             raise self._reason(membership, _lapsed())
 
     def _reason(self, membership: Membership, error: CometChatException) -> CometChatException:
-        """Return why a real socket ended: if the lead has ended, that is the reason."""
+        """Return why a real socket ended. An ended lead is the reason, if so."""
         if self._role is membership.role or self._interrupted:
             return error
         return membership.why_broken()
@@ -250,7 +250,7 @@ class SharedSocket:
 
 def _lapsed() -> CometChatException:
     return exception_for(
-        ERR_STATUS_STORE, "This process could not renew its lead in time; another may hold the connection now."
+        ERR_STATUS_STORE, "This process could not renew its lead in time. Another process may hold the connection now."
     )
 
 

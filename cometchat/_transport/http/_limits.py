@@ -1,7 +1,7 @@
-"""urllib3 with limits: an answer ends in time and in bytes, an idle connection is not trusted for long, TLS is 1.2.
+"""urllib3 with limits: on the time and size of an answer, on the idle time of a connection, and TLS 1.2 or newer.
 
-urllib3 and http.client read some parts of an answer up to their end, wherever that is, and only log some that they
-can't read. A queue of kept connections is replaced because a signal handler could wait for its lock.
+urllib3 and http.client read some parts of an answer without a limit, and only log some parts that they can't read.
+urllib3's queue of kept connections is replaced, because a signal handler could wait for its lock.
 """
 
 from __future__ import annotations
@@ -23,24 +23,24 @@ import urllib3.util.ssl_
 
 from ..net import Connector, LookUp, Proxy, dial, is_timeout
 
-#: Maximum bytes of a body. A longer one is not the protocol's.
+#: Maximum size of a body, in bytes. A longer one does not come from the service.
 MAX_BODY = 16 * 1024 * 1024
 
-#: Maximum bytes of an answer. Its head, and the lengths of its chunks, have room in as many again.
+#: Maximum size of an answer, in bytes: the body, and as much again for the head and the lengths of chunks.
 MAX_ANSWER = 2 * MAX_BODY
 
-#: A connection that was idle for less than this, in seconds, is taken to be alive.
+#: Maximum idle time, in seconds, after which a connection is assumed to be alive.
 _SURELY_ALIVE = 1.0
 
 
 class TooLong(OSError):
-    """An answer over the limit, whatever its parts are."""
+    """The answer, with all its parts, is over the limit."""
 
 
 class Way(NamedTuple):
-    """How the connections of a pool are made.
+    """How the connections of a pool are opened.
 
-    :ivar proxy: one that a tunnel goes through; None: none does.
+    :ivar proxy: the proxy with the tunnel; None without a tunnel.
     """
 
     addresses_of: LookUp
@@ -50,12 +50,13 @@ class Way(NamedTuple):
 
 
 class Attempt:
-    """One try of one call, as its connection sees it.
+    """One try of one call, as seen by its connection.
 
-    :param max_idle: a connection that was idle for so many seconds is not used.
-    :param patience: maximum seconds for the first byte on a connection that was idle; None: the call's own limit.
-    :ivar idle: seconds that the connection was idle; None: it is new.
-    :ivar gave_up: the patience was over.
+    :param max_idle: maximum idle time of a connection to use, in seconds.
+    :param patience: maximum wait for the first byte on a connection that was idle, in seconds; None for the call's
+        own limit.
+    :ivar idle: idle time of the connection, in seconds; None for a new connection.
+    :ivar gave_up: whether the patience was exceeded.
     """
 
     def __init__(self, max_idle: float, patience: Optional[float] = None) -> None:
@@ -65,14 +66,14 @@ class Attempt:
         self.gave_up = False
 
 
-#: The attempt that this thread makes: urllib3 hands nothing of ours from a call to its connection.
+#: The attempt of this thread. (urllib3 passes no object of the caller to the connection.)
 ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("cometchat_attempt", default=None)
 
 
 class IdleConnections:
-    """The kept connections of a pool, the newest first; None stands for one that is not made yet.
+    """The kept connections of a pool, newest first. None means a connection that is not yet created.
 
-    In place of queue.LifoQueue. A deque's calls can't be interrupted halfway, and need no lock.
+    Replaces queue.LifoQueue. A deque's calls are atomic and need no lock.
     """
 
     def __init__(self, maxsize: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -81,7 +82,7 @@ class IdleConnections:
         self._kept: Deque[Tuple[Any, float]] = collections.deque()
 
     def get(self, block: bool = False, timeout: Optional[float] = None) -> Any:
-        """Return a connection. One that was idle for too long is closed: it connects again when it is used."""
+        """Return a connection. One that was idle for too long is closed first, and connects again at its use."""
         try:
             connection, since = self._kept.pop()
         except IndexError:
@@ -103,14 +104,14 @@ class IdleConnections:
         self._kept.append((connection, self._clock()))
 
     def qsize(self) -> int:
-        """Return how many are kept."""
+        """Return the number of kept connections."""
         return len(self._kept)
 
 
 class _DeadlineReader(io.RawIOBase):
-    """The bytes of an answer. The socket's timeout and a limit hold for all of them together, not for each part.
+    """The bytes of an answer. The timeout and the size limit are for the whole answer, not for each part.
 
-    :param attempt: whose patience holds for the first byte.
+    :param attempt: its patience limits the wait for the first byte.
     """
 
     def __init__(self, connection: socket.socket, attempt: Optional[Attempt] = None) -> None:
@@ -163,7 +164,7 @@ class _DeadlineReader(io.RawIOBase):
 
 
 class _Response(http.client.HTTPResponse):
-    """An answer that is whole within the timeout: status line, headers, body, and a proxy's answer to CONNECT."""
+    """An answer that must be complete within the timeout: status line, headers, body; a proxy's answer to CONNECT."""
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
@@ -179,13 +180,13 @@ class _Response(http.client.HTTPResponse):
     def begin(self, *args: Any, **kwargs: Any) -> None:
         """Read the head."""
         super().begin(*args, **kwargs)
-        # What can't be read as a header is dropped: urllib3 would log it as a warning, and it may quote a credential.
+        # Unreadable headers are dropped: urllib3 would log them as a warning, and they may quote a credential.
         self.msg.defects.clear()
         self.msg.set_payload("")
 
 
 class _Connection:
-    """Mixed into urllib3's classes of connections: limited answers, and this SDK's way to the host."""
+    """A mix-in for urllib3's connection classes: limited answers, and this SDK's way to connect."""
 
     response_class = _Response
     way: Way
@@ -194,15 +195,15 @@ class _Connection:
     _dns_host: str
 
     def connect(self) -> Any:
-        """Make a new connection: one that was kept has ended, or none was."""
+        """Open a new connection."""
         attempt = ATTEMPT.get()
         if attempt is not None:
             attempt.idle = None
         return super().connect()  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
-        """In place of urllib3's way to TCP; raises what that raises."""
-        host = self._dns_host.strip("[]")  # urllib3's: as it is to be looked up
+        """Replace urllib3's TCP connect. Raises the same exceptions."""
+        host = self._dns_host.strip("[]")  # urllib3's attribute: the name to look up
         try:
             deadline = self.way.clock() + self.timeout
             connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
@@ -218,12 +219,12 @@ class _Connection:
 
 @functools.lru_cache(maxsize=8)
 def _limited(connection: Any) -> Any:
-    """Return the class of connections with :class:`_Connection` mixed in."""
+    """Return the connection class with :class:`_Connection` mixed in."""
     return type(connection.__name__, (_Connection, connection), {})
 
 
 class _Pool:
-    """Mixed into urllib3's classes of pools.
+    """A mix-in for urllib3's pool classes.
 
     :param way: how to connect.
     """
@@ -242,7 +243,7 @@ class _Pool:
     def ConnectionCls(self) -> Any:
         """Return the class of the connections.
 
-        It is looked up each time: a library that records HTTP for tests replaces urllib3's for a while.
+        It is looked up each time, because a library that records HTTP for tests temporarily replaces urllib3's.
         """
         return _limited(super().ConnectionCls)  # type: ignore[misc]
 
@@ -252,9 +253,9 @@ class _Pool:
         return connection
 
     def close(self) -> None:
-        """End the kept connections.
+        """Close the kept connections.
 
-        urllib3's own close() looks at the queue twice, and fails if a signal handler has closed it in between.
+        urllib3's own close() reads the queue twice, and fails if a signal handler closed it in between.
         """
         kept: Optional[IdleConnections]
         kept, self.pool = self.pool, None
@@ -276,7 +277,7 @@ class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc, over
 
 
 class Pools:
-    """Makes the pools of one adapter. The TLS context is made when the first pool for https needs it.
+    """Creates the pools of one adapter. The first https pool creates the TLS context.
 
     :param way: how they connect.
     """
@@ -286,14 +287,14 @@ class Pools:
         self._context: Optional[ssl.SSLContext] = None
 
     def limit(self, manager: Any) -> None:
-        """Let one of urllib3's pool managers make these pools."""
+        """Make one of urllib3's pool managers use these pools."""
         manager.pool_classes_by_scheme = {"http": self._http, "https": self._https}
 
     @property
     def context(self) -> ssl.SSLContext:
-        """Return a context as strict as the WebSocket's, where urllib3 before 2 is not.
+        """Return a TLS context as strict as the WebSocket's. (urllib3 before 2 is less strict.)
 
-        Whom to trust, requests puts in for each call.
+        requests adds the trusted certificates for each call.
         """
         if self._context is None:  # that takes half a millisecond
             self._context = urllib3.util.ssl_.create_urllib3_context()

@@ -1,4 +1,4 @@
-"""HTTP over requests: one call, one envelope, errors in this SDK's words."""
+"""HTTP calls over requests: one envelope per call, with this SDK's errors."""
 
 from __future__ import annotations
 
@@ -53,22 +53,22 @@ from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, Pools, TooLong, Way
 
 logger = SafeLog(logging.getLogger("cometchat.http"))
 
-#: One call uses one connection; more are kept for calls of several threads at once.
+#: Maximum number of kept connections. Several threads may make calls at the same time.
 _POOL = 4
 
-#: Maximum seconds that a connection may have been idle for the next call to use it.
+#: Maximum idle time of a connection that a call uses, in seconds.
 _MAX_IDLE = 30.0
 
-#: The same for a call that can't be repeated if the connection turns out dead.
+#: The same for a call that can't be repeated if the connection turns out to be dead.
 _MAX_IDLE_ONCE = 5.0
 
-#: Maximum seconds that a call that can be repeated waits for the first byte on a connection that was idle.
+#: Maximum wait of a repeatable call for the first byte on a connection that was idle, in seconds.
 _PATIENCE = 3.0
 
-#: Seconds that an upload may stand still, as with the vendor's client.
+#: Maximum time without progress of an upload, in seconds, as in the vendor's client.
 _STALL = 30.0
 
-#: Maximum proxies for which connections are kept. More than one is only used when the environment changes.
+#: Maximum number of proxies with kept connections. More than one is used only if the environment changes.
 _MOST_SESSIONS = 4
 
 
@@ -76,27 +76,27 @@ _NO_JSON = object()
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
-    """requests' way to urllib3, with this SDK's pools."""
+    """The adapter from requests to urllib3, with this SDK's pools."""
 
     def __init__(self, way: Way, **kwargs: Any) -> None:
         self._pools = Pools(way)
         super().__init__(**kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """For what goes without a proxy, or through a tunnel."""
+        """Create the pools for direct connections and tunnels."""
         super().init_poolmanager(*args, **kwargs)
         self._pools.limit(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """For what is asked of a proxy itself: plain http, and anything by a proxy of https."""
+        """Create the pools for requests that a proxy forwards: plain http, and everything through an https proxy."""
         manager = super().proxy_manager_for(*args, ssl_context=self._pools.context, **kwargs)
         self._pools.limit(manager)
         return manager
 
     def close(self) -> None:
-        """End every connection, also those that a call under way gives back later.
+        """Close every connection, including those that a call in progress returns later.
 
-        urllib3 from 2 on leaves that to the garbage collector.
+        urllib3 2 and later leave these to the garbage collector.
         """
         for manager in (self.poolmanager, *self.proxy_manager.copy().values()):
             for key in list(manager.pools.keys()):
@@ -107,13 +107,13 @@ class _Adapter(requests.adapters.HTTPAdapter):
 
 
 class _Session(requests.Session):
-    """requests' session, which looks at no redirect. It would read the whole body of one, without a limit."""
+    """A session of requests that ignores redirects. requests would read a redirect's body without a limit."""
 
     def __init__(self, way: Way) -> None:
         super().__init__()
-        # The route is chosen for each call; and a ~/.netrc must not add credentials of its own.
+        # Each call chooses its route, and a ~/.netrc must not add credentials.
         self.trust_env = False
-        # A cookie would outlive the logout.
+        # Cookies would outlive the logout.
         self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         adapter = _Adapter(way, pool_connections=_POOL, pool_maxsize=_POOL)
         self.mount("https://", adapter)
@@ -124,7 +124,7 @@ class _Session(requests.Session):
 
 
 class _Connections:
-    """The sessions of the calls, one for each proxy that a tunnel goes through, and how many calls use them."""
+    """The sessions of the calls, one for each tunnelling proxy, and the number of calls that use them."""
 
     def __init__(self, way: Way) -> None:
         self.calls = 0
@@ -133,7 +133,7 @@ class _Connections:
         self._sessions: Dict[Optional[Proxy], _Session] = {}
 
     def session(self, tunnel: Optional[Proxy]) -> _Session:
-        """Return the session whose connections go through this proxy, or through none."""
+        """Return the session for connections through this proxy; for None, without a proxy."""
         session = self._sessions.get(tunnel)
         if session is None:
             session = self._sessions.setdefault(tunnel, _Session(self._way._replace(proxy=tunnel)))
@@ -143,16 +143,16 @@ class _Connections:
         return session
 
     def close(self) -> None:
-        """End every connection. A signal handler may call it at any line, also while it runs."""
+        """Close every connection. A signal handler may call it at any time, even while it runs."""
         for session in list(self._sessions.values()):
             session.close()
 
 
 class _Request(NamedTuple):
-    """What a call asks for.
+    """The request of a call.
 
     :ivar content: the body; a form is read while it is sent.
-    :ivar repeatable: to be asked twice does no harm.
+    :ivar repeatable: sending it twice does no harm.
     :ivar timeout: seconds.
     """
 
@@ -165,7 +165,7 @@ class _Request(NamedTuple):
 
 
 class RequestsRest:
-    """HTTP through ``requests``, whose connections are reused. Usable from several threads.
+    """HTTP over ``requests``, with reused connections. Several threads may use it.
 
     :param proxies: as AppSettings has them.
     :param ca_certs: as AppSettings has them.
@@ -191,13 +191,13 @@ class RequestsRest:
         self._wall_clock = wall_clock
         self._way = Way(addresses_of, clock=clock, wall_clock=wall_clock)
         self._closed = False
-        # Of which calls use which connections. Re-entrant: a signal handler may close this in the middle of a call.
+        # Guards which calls use which connections. Re-entrant: a signal handler may close this object during a call.
         self._lock = threading.RLock()
         self._connections = _Connections(self._way)
-        #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None: not known.
+        #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None if unknown.
         self.rate_limit_remaining: Optional[int] = None
         self._clock = clock
-        self._service_began: Optional[float] = None  # the service's time when this machine's monotonic clock was 0
+        self._service_began: Optional[float] = None  # the service's time at 0 of this machine's monotonic clock
 
     @property
     def service_time(self) -> Optional[float]:
@@ -233,7 +233,7 @@ class RequestsRest:
         except CometChatException as error:
             error.http_status = status
             payload = None
-            # A kept error keeps its frames, and with them the answer, millions of values maybe.
+            # A kept error would keep its frames, and with them the answer, which may have millions of values.
             raise error.with_traceback(None)
 
     def upload(self, url: str, form: Form, *, timeout: float) -> None:
@@ -244,22 +244,22 @@ class RequestsRest:
             raise _storage_error(host, status, payload or b"")
 
     def _fetch(self, request: _Request, host: str) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
-        """Return status, headers and body of an answer; the body is None if it is over the limit."""
+        """Return the status, headers and body of an answer. The body is None if it is over the limit."""
         started = time.monotonic()
         try:
             status, answered, payload = self._exchange(request)
-        except CometChatException:  # of a form whose file can't be read
+        except CometChatException:  # from a form whose file can't be read
             raise
         except requests.exceptions.ContentDecodingError as error:
             raise exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.") from error
-        except Exception as error:  # all of requests, urllib3, ssl and the system
+        except Exception as error:  # every error of requests, urllib3, ssl and the system
             if self._closed:
                 raise client_closed() from error
             if any(isinstance(cause, TooLong) for cause in exception_chain(error)):
                 raise exception_for(
                     ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes."
                 ) from error
-            if isinstance(error, OSError):  # requests' own and the system's; anything else would be a mistake
+            if isinstance(error, OSError):  # errors of requests and the system; any other exception is a bug
                 shorten(error)
             raise exception_for(
                 FAILED_TO_FETCH, f"{request.method} {host}: {self._reason(error, request.url)}."
@@ -268,7 +268,7 @@ class RequestsRest:
         return status, answered, payload
 
     def forget_connections(self) -> None:
-        """Make later calls use new connections: the network may be another one. Those under way keep theirs."""
+        """Make later calls use new connections, because the network may have changed. Calls in progress keep theirs."""
         with self._lock:
             old, self._connections = self._connections, _Connections(self._way)
             old.retired = True
@@ -277,14 +277,14 @@ class RequestsRest:
             old.close()
 
     def close(self) -> None:
-        """End the connections; a call under way ends its own. A signal handler may call it at any line."""
+        """Close the connections. A call in progress closes its own. A signal handler may call it at any time."""
         self._closed = True
         with self._lock:
             connections = self._connections
         connections.close()
 
     def _exchange(self, request: _Request) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
-        """Send a request; once more, on a new connection, if that does no harm and a kept connection was dead."""
+        """Send a request. If a kept connection was dead and a repetition does no harm, send it on a new one."""
         if not request.repeatable:
             return self._send(request, Attempt(_MAX_IDLE_ONCE))
         attempt = Attempt(_MAX_IDLE, min(_PATIENCE, request.timeout / 2))
@@ -303,7 +303,7 @@ class RequestsRest:
         scheme = urlsplit(request.url).scheme
         route = resolve_route(request.url, self._proxies, self._ca_certs)
         proxy = read_proxy(route.proxy) if route.proxy else None
-        if scheme == "https":  # to name what is wrong with them
+        if scheme == "https":  # for a precise error message
             client_context(route.verify, self._client_cert)
         asks_itself = proxy is not None and (proxy.scheme == "https" or (proxy.scheme == "http" and scheme == "http"))
         token = ATTEMPT.set(attempt)
@@ -315,7 +315,7 @@ class RequestsRest:
                     headers={"Accept-Encoding": "gzip", **request.headers},
                     data=request.content,
                     timeout=(request.timeout, request.timeout),
-                    # A redirect would carry the credentials to wherever it points.
+                    # A redirect would send the credentials to any address.
                     allow_redirects=False,
                     stream=True,
                     proxies={scheme: route.proxy} if asks_itself and route.proxy else {},
@@ -329,7 +329,7 @@ class RequestsRest:
 
     @contextlib.contextmanager
     def _session(self, tunnel: Optional[Proxy]) -> Iterator[_Session]:
-        """Lend connections to one call. The last call that uses forgotten ones ends them."""
+        """Lend connections to one call. The last call that uses forgotten connections closes them."""
         with self._lock:
             connections = self._connections
             connections.calls += 1
@@ -339,7 +339,7 @@ class RequestsRest:
             with self._lock:
                 connections.calls -= 1
                 ends = self._closed or (connections.retired and not connections.calls)
-            if ends:  # they must not stay in a pool that no call uses any more
+            if ends:  # they must not stay in an unused pool
                 connections.close()
 
     def _reason(self, error: Exception, url: str) -> str:
@@ -361,12 +361,12 @@ class RequestsRest:
 
 
 def _form_request(url: str, form: Form, headers: Mapping[str, str], timeout: float) -> _Request:
-    """Ask for a form to be taken. It goes out once: a second time may store it twice."""
+    """Return the request for a form. It is sent once: the service might store a repetition twice."""
     return _Request("POST", url, {**headers, "Content-Type": form.content_type}, form, False, max(timeout, _STALL))
 
 
 def _storage_error(host: str, status: int, payload: bytes) -> CometChatException:
-    """Return the error of a storage service that has not taken a file. Its XML names a code."""
+    """Return the error of a storage service that refused a file. Its XML names a code."""
     found = re.search(rb"<Code>([A-Za-z0-9]{1,80})</Code>", payload[:65536])
     reason = f" ({found.group(1).decode()})" if found else ""
     expired = status == 403 and b"Expired" in payload[:65536]
@@ -385,11 +385,11 @@ def _encode(body: Optional[Mapping[str, Any]]) -> Optional[bytes]:
     try:
         return json.dumps(body).encode()
     except RecursionError as error:
-        raise unusable("body", "give data that is not nested hundreds of levels deep") from error
+        raise unusable("body", "data with fewer than hundreds of nested levels") from error
 
 
 def _is_repeatable(method: str, url: str, body: Optional[Mapping[str, Any]]) -> bool:
-    """Return whether a second request does no harm. A message with a ``muid`` is stored once."""
+    """Return True if a second request does no harm. The service stores a message with a ``muid`` once."""
     if method != "POST":
         return method in ("GET", "PUT", "DELETE")
     return (body is not None and bool(body.get("muid"))) or urlsplit(url).path.endswith("/auth_tokens")
@@ -398,12 +398,12 @@ def _is_repeatable(method: str, url: str, body: Optional[Mapping[str, Any]]) -> 
 def _body_of(response: requests.Response) -> Optional[bytes]:
     """Return the body; None if it has more than MAX_BODY bytes.
 
-    urllib3 before 2.6 would unpack 2 KB to gigabytes.
+    (urllib3 before 2.6 would unpack 2 KB to gigabytes.)
     """
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     unpacker = None if encoding in ("", "identity") else zlib.decompressobj(47)  # 47: gzip or zlib, by its head
     if unpacker is not None and encoding not in ("gzip", "x-gzip", "deflate"):
-        raise requests.exceptions.ContentDecodingError("an encoding that was not asked for")
+        raise requests.exceptions.ContentDecodingError("an encoding that was not requested")
     payload = bytearray()
     for chunk in response.raw.stream(65536, decode_content=False):
         if unpacker is not None:
@@ -423,7 +423,7 @@ def _host(url: str) -> str:
 
 
 def _was_dead(error: BaseException) -> bool:
-    """Return whether the connection had ended before the answer began."""
+    """Return True if the connection ended before the answer began."""
     ended = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError)
     return any(isinstance(cause, ended) or tls_ended(cause) for cause in exception_chain(error))
 
@@ -433,13 +433,13 @@ def _data_of(
 ) -> Any:
     """Return the ``data`` of an answer's envelope.
 
-    :param payload: the body; None: it was over the limit.
-    :param expect: what ``data`` has to be, dict or list.
+    :param payload: the body; None if it was over the limit.
+    :param expect: the type of ``data``, dict or list.
     :param now: Unix seconds.
-    :raises CometChatException: the server's own error, or that this is not the protocol's answer.
+    :raises CometChatException: the server's own error, or ``ERR_BAD_RESPONSE`` for an answer without the envelope.
     """
     if method == "DELETE" and 200 <= status < 300 and payload is not None and not payload.strip():
-        return expect()  # deleted, and nothing to say about it
+        return expect()  # deleted, without data
     answer = _parse(payload)
     envelope = answer if isinstance(answer, dict) else {}
     data, error = envelope.get("data"), envelope.get("error")
@@ -487,7 +487,7 @@ def _server_error(error: Dict[str, Any], status: int, retry_after: Optional[floa
 
 
 def _details(error: Dict[str, Any]) -> Optional[str]:
-    """Return ``details``, an object of them as one text; else ``devMessage``, if it says more than ``message``."""
+    """Return ``details`` as one text, or else ``devMessage`` if it differs from ``message``."""
     details = error.get("details")
     if details in (None, "", {}, []):
         more = error.get("devMessage")
@@ -505,7 +505,7 @@ def _text(value: object) -> str:
     if not isinstance(value, str):
         try:
             value = json.dumps(value, ensure_ascii=False)
-        except (RecursionError, ValueError):  # as deep as could just be read
+        except (RecursionError, ValueError):  # too deep to write again
             return "nested too deep to show"
     return printable(value)
 

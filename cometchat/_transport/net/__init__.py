@@ -1,4 +1,4 @@
-"""Bytes between this machine and a host: names, TCP, proxies, TLS, and what is wrong with them in plain words."""
+"""Bytes between this machine and a host: names, TCP, proxies, TLS, and their errors in plain words."""
 
 from ._dial import Connector, LookUp, dial, look_up
 from ._errors import (

@@ -1,8 +1,8 @@
-"""From a host's name to a stream: happy eyeballs (RFC 8305), a new SYN each second, and a proxy if there is one.
+"""Connects to a host: happy eyeballs (RFC 8305), a new SYN every second, and a proxy if there is one.
 
-For the WebSocket and for HTTP alike, so that both take the same way and report its failure in the same words. The
-addresses are tried in turns, IPv6 and IPv4, the last winner first. The next one starts after 250 ms, or at once if one
-has failed; the first that answers wins. If no address answered at all, the error keeps the addresses for
+The WebSocket and HTTP both use it, so that both connect and report failures in the same way. It tries the addresses in
+turn, IPv6 and IPv4, starting with the one that answered last time. The next address starts after 250 ms, or at once
+after a failure. The first address that answers wins. If no address answers, the error keeps the addresses for
 :mod:`._host_probe`.
 """
 
@@ -21,38 +21,38 @@ from ._proxy import BadProxy, Proxy, host_and_port
 from ._stream import BadAnswer, BufferedStream, DeadlineReached, Interrupted, Refused, WakeUp, wait_ready
 from ._tunnel import SocksRefused, ask_for_tunnel
 
-#: Seconds after which the next address starts beside those under way.
+#: Seconds after which the next address starts in parallel.
 STAGGER = 0.25
 
-#: Seconds after which an address that has not answered is sent a new SYN, from a new socket.
+#: Seconds after which an address without an answer gets a new SYN, from a new socket.
 _NEW_SYN = 1.0
 
-#: Maximum sockets that wait for an answer. The oldest makes room.
+#: Maximum number of sockets that wait for an answer. Beyond it the oldest is closed.
 _MOST_SOCKETS = 12
 
-#: Maximum hosts whose last winner is known.
+#: Maximum number of hosts whose last winner is remembered.
 _MOST_WINNERS = 64
 
-#: Finds a host's addresses: its name and a port in, addresses out.
+#: Looks up a host: takes its name and a port, and returns its addresses.
 LookUp = Callable[[str, int], List[Address]]
 
-#: The address of each host that answered last.
+#: Host -> the address that answered last.
 Winners = OrderedDict[Tuple[str, int], Address]
 
 _LAST_WINNERS: Winners = collections.OrderedDict()
 
 
 def look_up(host: str, port: int) -> List[Address]:
-    """Ask the system, which takes the time it takes.
+    """Ask the system. Nothing limits how long this takes.
 
-    :raises OSError, UnicodeError: the system knows no address; it is not a name.
+    :raises OSError, UnicodeError: the host has no address, or the name is invalid.
     """
     found = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)
     return [Address(family, kind, protocol, address) for family, kind, protocol, _, address in found]
 
 
 def in_turns(addresses: Sequence[Address], last_winner: Optional[Address]) -> List[Address]:
-    """Order addresses for trying: the families take turns, in the order of the look-up; the last winner is first."""
+    """Order addresses for trying: families in turn, in the order of the lookup, but the last winner first."""
     if last_winner in addresses:
         addresses = sorted(addresses, key=lambda each: each != last_winner)
     families: Dict[int, List[Address]] = {}
@@ -63,7 +63,7 @@ def in_turns(addresses: Sequence[Address], last_winner: Optional[Address]) -> Li
 
 
 class _Try(NamedTuple):
-    """A socket that is being connected."""
+    """A socket that is connecting."""
 
     raw: socket.socket
     address: Address
@@ -73,7 +73,7 @@ class Connector:
     """Connects to a host once.
 
     :param deadline: monotonic seconds.
-    :param wake: ends the wait; None: only the deadline does.
+    :param wake: ends the wait; None if only the deadline ends it.
     :param addresses_of: looks a name up.
     """
 
@@ -91,15 +91,15 @@ class Connector:
         self._wake = wake
         self._clock = clock
         self._winners = winners
-        self._tries: List[_Try] = []  # the oldest first
+        self._tries: List[_Try] = []  # oldest first
         self._next_syn: Dict[Address, float] = {}  # when an address that has started gets its next SYN
         self._next_start = 0.0  # when the next address starts
         self._failures: List[OSError] = []
 
     def connect(self, host: str, port: int) -> BufferedStream:
-        """Connect; the stream's deadlines are set.
+        """Connect. Returns a stream with the deadline set.
 
-        :raises OSError, UnicodeError: as the system puts it, Interrupted and DeadlineReached among them.
+        :raises OSError, UnicodeError: the system's error, or Interrupted or DeadlineReached.
         """
         addresses = in_turns(self.addresses_of(host, port), self._winners.get((host, port)))
         try:
@@ -118,22 +118,22 @@ class Connector:
         return stream
 
     def release_after_fork(self) -> None:
-        """Close the sockets that are being connected, without a lock."""
+        """Close the sockets that are connecting, without a lock."""
         while self._tries:
             self._tries.pop().raw.close()
 
     def _race(self, waiting: List[Address]) -> Optional[_Try]:
-        """Try the addresses until one answers; return None if all have failed, or the deadline is reached."""
+        """Try the addresses until one answers. Returns None if all failed or the deadline is reached."""
         now = self._clock()
         while (waiting or self._next_syn) and now < self.deadline:
             if waiting and now >= self._next_start:
                 self._next_start = now + STAGGER
                 self._start(waiting.pop(0), now)
-                continue  # it may have failed already
+                continue  # it may already have failed
             for address, due in list(self._next_syn.items()):
-                # A SYN that was lost is sent again by the kernel after 1, 3 and 7 s. A connection that began while the
-                # network was away would stay away long after its return. The earlier ones stay open: an answer may
-                # only be slow.
+                # The kernel repeats a lost SYN after 1, 3 and 7 s. So a socket that started while the network was down
+                # would stay down long after it is back. The earlier sockets stay open, because the answer may only be
+                # slow.
                 if due <= now and now + _NEW_SYN <= self.deadline:
                     self._start(address, now)
             event = min(self._next_event(now), self._next_start if waiting else self.deadline)
@@ -144,7 +144,7 @@ class Connector:
         return None
 
     def _next_event(self, now: float) -> float:
-        """Return when the next SYN is due, or the deadline."""
+        """Return the time of the next SYN, or the deadline."""
         dues = [due for due in self._next_syn.values() if now < due <= self.deadline - _NEW_SYN]
         return min([*dues, self.deadline])
 
@@ -171,7 +171,7 @@ class Connector:
             self._tries.pop(0).raw.close()
 
     def _fail(self, address: Address, error: OSError) -> None:
-        """Drop an address, with all of its sockets. The next one starts at once."""
+        """Drop an address with all its sockets. The next address starts at once."""
         self._next_start = 0.0
         self._failures.append(error)
         self._next_syn.pop(address, None)
@@ -180,7 +180,7 @@ class Connector:
             each.raw.close()
 
     def _first_answer(self, timeout: float) -> Optional[_Try]:
-        """Wait for the first socket that is connected; drop the addresses of those that have failed."""
+        """Wait until a socket is connected. Drops the addresses of sockets that failed."""
         if self._wake is not None and self._wake.rung:
             raise Interrupted("interrupted")
         by_descriptor = {each.raw.fileno(): each for each in self._tries}
@@ -198,7 +198,7 @@ class Connector:
         return None
 
     def _failure(self, addresses: Sequence[Address]) -> OSError:
-        """Return the error of a race without a winner."""
+        """Return the error if no address answered."""
         if self._next_syn or not self._failures:
             self._failures.append(DeadlineReached("timed out"))
         error = self._failures[-1]
@@ -210,11 +210,11 @@ class Connector:
 def dial(
     host: str, port: int, proxy: Optional[Proxy], connector: Connector, now: Callable[[], float]
 ) -> BufferedStream:
-    """Connect to a host, directly or through a proxy; the stream's deadlines are set.
+    """Connect to a host, directly or through a proxy. Returns a stream with the deadline set.
 
     :param now: Unix seconds, for a proxy's Retry-After.
-    :raises DialFailed: with the reason, and the cause attached.
-    :raises Interrupted: the connector's wake-up was rung.
+    :raises DialFailed: with the reason; the cause is attached.
+    :raises Interrupted: the connector's wake-up was set.
     """
     target = host_and_port(host, port)
     peer = target if proxy is None else f"proxy {proxy.name}"
@@ -223,7 +223,7 @@ def dial(
         if proxy is None:
             return connector.connect(host, port)
         if proxy.scheme == "https":
-            raise BadProxy(f"{proxy.name} is not usable for a WebSocket: give http://, socks4:// or socks5://")
+            raise BadProxy(f"{proxy.name} can't be used for a WebSocket: expected http://, socks4:// or socks5://")
         stream = connector.connect(proxy.host, proxy.port)
         ask_for_tunnel(stream, proxy, host, port, connector.addresses_of)
         return stream

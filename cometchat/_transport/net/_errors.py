@@ -1,6 +1,6 @@
-"""Errors of the operating system and of the two libraries, put in this SDK's words: once, here.
+"""Converts errors of the operating system and of the two libraries to this SDK's messages.
 
-The libraries' own texts are not passed on where they may quote headers or bodies: those can hold a credential. The
+A library's message is not passed on if it may quote headers or bodies, since these can contain a credential. The
 exception itself stays attached as ``__cause__``.
 """
 
@@ -18,15 +18,15 @@ from ._proxy import BadProxy
 from ._stream import TIMEOUTS
 from ._tls import BadBundle, BadClientCert, tls_ended
 
-#: Maximum wait that a server may ask for, in seconds. More than this is taken to be this much.
+#: Maximum wait that a server may ask for, in seconds. A longer one is reduced to this.
 LONGEST_RETRY_AFTER = 3600.0
 
 
 class DialFailed(OSError):
     """No connection to the host, or no tunnel through its proxy. The cause is attached.
 
-    :ivar reason: one sentence, with the host and the proxy.
-    :ivar status: of the proxy's HTTP answer.
+    :ivar reason: one sentence that names the host and the proxy.
+    :ivar status: HTTP status of the proxy's answer.
     :ivar retry_after: seconds that the proxy asked for.
     """
 
@@ -40,9 +40,9 @@ class DialFailed(OSError):
 
 
 def network_reason(error: BaseException, host: str) -> str:
-    """Return one sentence on what the network did, such as ``connection refused by localhost:8080``.
+    """Describe a network error in one sentence, such as ``connection refused by localhost:8080``.
 
-    :param error: looked at with all its causes, since libraries wrap the one that tells.
+    :param error: the error. Its causes are searched too, because libraries wrap the informative one.
     :param host: ``name:port``, for the sentence.
     """
     for cause in exception_chain(error):
@@ -53,12 +53,12 @@ def network_reason(error: BaseException, host: str) -> str:
 
 
 def is_timeout(error: BaseException) -> bool:
-    """Return whether the first cause that tells is that no answer came in time."""
+    """Return True if the first informative cause is a timeout."""
     return network_reason(error, "").startswith("timeout")
 
 
 def has_no_address(error: BaseException) -> bool:
-    """Return whether an error comes from a host's name that has no address."""
+    """Return True if the cause is a host name without an address."""
     return any(isinstance(cause, socket.gaierror) for cause in exception_chain(error))
 
 
@@ -66,13 +66,13 @@ def _tls_reason(cause: BaseException, host: str) -> Optional[str]:
     if isinstance(cause, (BadBundle, BadClientCert)):
         return f"TLS: {cause}"
     if isinstance(cause, ssl.SSLCertVerificationError):
-        why = getattr(cause, "verify_message", None)  # OpenSSL's errors have one, those made in Python have not
+        why = getattr(cause, "verify_message", None)  # OpenSSL's errors have one, errors raised in Python do not
         return f"TLS: the certificate of {host} is not trusted: {why or 'verification failed'}"
-    if type(cause).__name__ == "CertificateError":  # of urllib3 1.26, which compares the names by itself
+    if type(cause).__name__ == "CertificateError":  # from urllib3 1.26, which compares the names itself
         return f"TLS: the certificate of {host} is not trusted: {cause}"
     if isinstance(cause, ssl.SSLError):
         ended = tls_ended(cause)
-        why = "the peer ended it" if ended else getattr(cause, "reason", None) or "the peer speaks no TLS"
+        why = "the peer closed it" if ended else getattr(cause, "reason", None) or "the peer does not use TLS"
         return f"TLS: the connection to {host} failed: {why}"
     return None
 
@@ -84,7 +84,7 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
         return f"proxy: {cause}"
     if isinstance(cause, socket.gaierror):
         return f"DNS: no address for {host}: {cause.strerror or 'lookup failed'}"
-    if isinstance(cause, UnicodeError) and ("idna" in str(cause) or "label" in str(cause)):  # by Python's version
+    if isinstance(cause, UnicodeError) and ("idna" in str(cause) or "label" in str(cause)):  # or another text
         return f"DNS: {host} is not the name of a host"
     if isinstance(cause, ConnectionRefusedError):
         return f"connection refused by {host}"
@@ -98,7 +98,7 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
 
 
 def requested_wait(status: int, headers: Mapping[str, str], now: float) -> Optional[float]:
-    """Return the seconds for which a server asks to be left alone; None if it does not ask.
+    """Return the seconds for which a server asks clients to wait; None if it does not ask.
 
     :param headers: of an HTTP answer; ``get`` must find lower-case names.
     :param now: Unix seconds, for a date.
@@ -109,14 +109,14 @@ def requested_wait(status: int, headers: Mapping[str, str], now: float) -> Optio
     reset = headers.get("x-rate-limit-reset", "").strip() if status == 429 else ""
     if not (reset.isascii() and reset.isdigit()):
         return None
-    # Unix seconds of the server's clock, and so is its Date: this machine's clock may be wrong.
+    # Unix seconds of the server's clock. Compared with its Date, because this machine's clock may be wrong.
     date = http_date(headers.get("date", ""))
     began = now if date is None else date.timestamp()
     return min(max(float(reset[:15]) - began, 0.0), LONGEST_RETRY_AFTER)
 
 
 def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
-    """Read a ``Retry-After`` header: seconds or an HTTP date. Return None for nonsense, or without a value.
+    """Read a ``Retry-After`` header: seconds or an HTTP date. Returns None for an invalid or missing value.
 
     :param now: Unix seconds, for a date.
     :returns: seconds, 0 to 3600.
@@ -135,10 +135,10 @@ def retry_after_seconds(value: Optional[str], now: float) -> Optional[float]:
 
 
 def http_date(value: str) -> Optional[datetime]:
-    """Read an HTTP date, as a time with its zone. Returns None for nonsense."""
+    """Read an HTTP date, as a time with its zone. Returns None for an invalid date."""
     try:
         date = parsedate_to_datetime(value)
-        # One of the three forms of RFC 9110 names no zone. All are in UTC.
+        # One of the three formats of RFC 9110 has no zone. All are in UTC.
         date = date if date.tzinfo else date.replace(tzinfo=timezone.utc)
         date.timestamp()
     except (TypeError, ValueError, OverflowError, IndexError):

@@ -1,6 +1,6 @@
-"""Ask whether a host answers again: bare TCP, one SYN a second, without TLS, HTTP or a byte.
+"""Probes whether a host answers again, with TCP only: one SYN per second, and no TLS, no HTTP, no data.
 
-For the wait after an attempt that no address answered. A refusal and a Retry-After are answers.
+Used during the wait after an attempt that no address answered. (A refusal and a Retry-After are answers.)
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ._stream import TIMEOUTS, wait_ready
 #: Seconds between two SYNs to one family of addresses.
 EVERY = 1.0
 
-#: Maximum connections that wait for an answer. The oldest makes room.
+#: Maximum number of connections that wait for an answer. Beyond it the oldest is closed.
 _MOST = 4
 
-#: An answer: of the host, or of a device that speaks for it.
+#: These are answers, from the host or from a device on the way.
 _ANSWERS = frozenset({0, errno.ECONNREFUSED, errno.ECONNRESET})
 
-#: No answer, or the network's own word that it knows no route.
+#: No answer, or the network has no route.
 _SILENCE = frozenset(
     getattr(errno, name)
     for name in "ETIMEDOUT ENETUNREACH EHOSTUNREACH ENETDOWN EHOSTDOWN EADDRNOTAVAIL".split()
@@ -34,7 +34,7 @@ _UNANSWERED = "cometchat_unanswered"
 
 
 class Address(NamedTuple):
-    """Where to connect to: the parts of getaddrinfo's answers that a socket needs."""
+    """An address to connect to: the parts of getaddrinfo's result that a socket needs."""
 
     family: int
     kind: int
@@ -43,12 +43,12 @@ class Address(NamedTuple):
 
 
 def is_silence(error: OSError) -> bool:
-    """Return whether connecting ended without an answer."""
+    """Return True if a connect ended without an answer."""
     return isinstance(error, TIMEOUTS) or error.errno in _SILENCE
 
 
 def is_unanswered(error: Optional[BaseException]) -> bool:
-    """Return whether an attempt ended without an answer: nothing came back, there was no route, or no name server."""
+    """Return True if an attempt got no answer: from the host, because of a missing route, or from a name server."""
     return error is not None and any(
         isinstance(cause, socket.gaierror) or (isinstance(cause, OSError) and is_silence(cause))
         for cause in exception_chain(error)
@@ -56,12 +56,12 @@ def is_unanswered(error: Optional[BaseException]) -> bool:
 
 
 def remember_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
-    """Keep the addresses with the error that ends an attempt: none of them has answered."""
+    """Attach the addresses, which did not answer, to the error that ends an attempt."""
     setattr(error, _UNANSWERED, tuple(addresses))
 
 
 def host_probe_for(error: Optional[BaseException]) -> Optional[HostProbe]:
-    """Return a probe of the addresses that did not answer; None if an address has answered, or none is known."""
+    """Return a probe of the addresses that did not answer; None if one answered, or without addresses."""
     for cause in () if error is None else exception_chain(error):
         addresses = getattr(cause, _UNANSWERED, ())
         if addresses:
@@ -70,9 +70,9 @@ def host_probe_for(error: Optional[BaseException]) -> Optional[HostProbe]:
 
 
 class HostProbe:
-    """Asks a host's addresses whether they answer, each time :meth:`is_back` is called. One thread; nothing here waits.
+    """Asks a host's addresses whether they answer, each time :meth:`is_back` is called. One thread; never waits.
 
-    :param addresses: each second one of each family gets its turn: IPv4 is asked even if IPv6 leads nowhere.
+    :param addresses: each second, one address of each family is probed. So IPv4 is probed even if IPv6 does not work.
     :param clock: monotonic seconds.
     """
 
@@ -85,7 +85,7 @@ class HostProbe:
         self._open: List[socket.socket] = []
 
     def is_back(self) -> bool:
-        """Return whether an address has answered, if only with a refusal. Sends the next SYN when it is due."""
+        """Return True if an address has answered; a refusal counts. Sends the next SYN when it is due."""
         if self._has_answer():
             return True
         now = self._clock()
@@ -111,7 +111,7 @@ class HostProbe:
         return False
 
     def _ask(self, turns: List[Address]) -> bool:
-        """Send a SYN to the address whose turn it is. Return whether it answered at once."""
+        """Send a SYN to the next address. Returns True if it answered at once."""
         address = turns.pop(0)
         turns.append(address)
         try:

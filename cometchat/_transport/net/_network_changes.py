@@ -1,4 +1,4 @@
-"""Changes of links, addresses and routes, as Linux's netlink reports them: the network is back, or is another one."""
+"""Reports changes of links, addresses and routes from Linux's netlink: the network came back, or changed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 
 _NEW_LINK, _NEW_ADDRESS, _NEW_ROUTE = 16, 20, 24
 
-#: The flag of a link that is up, with its cable in.
+#: The flag of a link that is up and has a carrier.
 _RUNNING = 0x40
 
 _HEADER = struct.Struct("=LHHLL")
@@ -41,7 +41,7 @@ class NetworkChanges:
         self._running: Dict[int, bool] = {}
 
     def wait(self) -> bool:
-        """Wait; return True when a link, an address or a route was added, and False when :meth:`stop` was called."""
+        """Wait. Returns True when a link, an address or a route was added, and False after :meth:`stop`."""
         poller = select.poll()
         poller.register(self._netlink, select.POLLIN)
         poller.register(self._bell, select.POLLIN)
@@ -54,7 +54,7 @@ class NetworkChanges:
                 return True
 
     def stop(self) -> None:
-        """End the wait, this one or the next."""
+        """End the current wait, or the next one."""
         self._ring.send(b".")
 
     def close(self) -> None:
@@ -67,12 +67,12 @@ class NetworkChanges:
             data = self._netlink.recv(65_536)
         except BlockingIOError:
             return False
-        except OSError:  # ENOBUFS: more was reported than fits, and is lost
+        except OSError:  # ENOBUFS: the buffer was full, and reports were lost
             return True
         return self.has_return(data)
 
     def has_return(self, data: bytes) -> bool:
-        """Return whether one of these netlink messages reports a link, an address or a route that was added."""
+        """Return True if one of these netlink messages reports that a link, an address or a route was added."""
         found, at = False, 0
         while at + _HEADER.size <= len(data):
             length, kind, _, _, _ = _HEADER.unpack_from(data, at)

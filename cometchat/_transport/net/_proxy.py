@@ -1,6 +1,6 @@
-"""The route to a host: through which proxy, and whom to trust. HTTP and the WebSocket choose it here, for each call.
+"""Chooses the route to a host: the proxy and the trusted certificates. HTTP and the WebSocket use it for each call.
 
-A proxy's address may hold a password: no text made here shows more than scheme, host and port.
+A proxy's address may contain a password, so every text of this module shows only the scheme, host and port.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HTTP_SCHEMES = {"ws": "http", "wss": "https"}
 
 
 class BadProxy(ValueError):
-    """An address that can't be a proxy's. The text does not show the address."""
+    """The address of a proxy is invalid. The text does not show the address."""
 
 
 class Proxy(NamedTuple):
@@ -43,9 +43,9 @@ class Proxy(NamedTuple):
 
 
 class Route(NamedTuple):
-    """How to get to an address.
+    """The route to an address.
 
-    :ivar proxy: its address; None: without a proxy.
+    :ivar proxy: the proxy's address; None without a proxy.
     :ivar verify: path of the CA bundle, or True for certifi's.
     """
 
@@ -54,7 +54,7 @@ class Route(NamedTuple):
 
 
 def host_and_port(host: str, port: int) -> str:
-    """Name a host with its port, as an address has them. The name may come from a server."""
+    """Return ``host:port`` as in a URL. The name may come from a server."""
     host = host if host.isprintable() else printable(host)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
@@ -62,8 +62,8 @@ def host_and_port(host: str, port: int) -> str:
 def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Optional[str]) -> Route:
     """Choose the proxy and the CA bundle for an ``http``, ``https``, ``ws`` or ``wss`` address.
 
-    The arguments go before the environment, which is read at each call. ``no_proxy`` holds for the environment's
-    proxies only. As requests does it, and more exactly: see :func:`bypasses_proxy`.
+    The arguments take precedence over the environment, which is read at each call. ``no_proxy`` applies to the
+    environment's proxies only. This is like requests, but stricter: see :func:`bypasses_proxy`.
     """
     parts = urlsplit(url)
     scheme, host, port = parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme, 0)
@@ -80,13 +80,13 @@ def resolve_route(url: str, proxies: Optional[Mapping[str, str]], ca_certs: Opti
 
 
 def _environment_proxies(scheme: str) -> Dict[str, str]:
-    """Return the environment's proxies for a scheme: what urllib finds, without a look at each variable there is."""
+    """Return the environment's proxies for a scheme, as urllib does, but without reading every variable."""
     if sys.platform in ("darwin", "win32"):  # the system's own settings count too
         return urllib.request.getproxies()
     found: Dict[str, str] = {}
     for name in (scheme, "all"):
         address = os.environ.get(f"{name}_proxy")
-        # In a CGI program HTTP_PROXY is the header "Proxy" of the request.
+        # In a CGI program, HTTP_PROXY is the request's header "Proxy".
         if address is None and not (name == "http" and "REQUEST_METHOD" in os.environ):
             address = os.environ.get(f"{name.upper()}_PROXY")
         if address:
@@ -95,15 +95,15 @@ def _environment_proxies(scheme: str) -> Dict[str, str]:
 
 
 def bypasses_proxy(host: str, port: int, entries: str) -> bool:
-    """Return whether a ``no_proxy`` list names a host.
+    """Return True if a ``no_proxy`` list names a host.
 
-    :param entries: separated by commas: ``*``, a domain (which its subdomains belong to), an address, a network such
-        as ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; each with a port or without.
+    :param entries: separated by commas: ``*``, a domain (with its subdomains), an address, a network such as
+        ``10.0.0.0/8`` or ``fd00::/8``; IPv6 with or without brackets; each with or without a port.
     """
     name = host.lower().rstrip(".")
     if any(_matches(entry.strip().lower(), name, port) for entry in entries.split(",") if entry.strip()):
         return True
-    # The settings of these systems have a list of their own.
+    # These systems have their own list in their settings.
     return sys.platform in ("darwin", "win32") and bool(urllib.request.proxy_bypass(host))
 
 
@@ -124,24 +124,24 @@ def _matches(entry: str, name: str, port: int) -> bool:
 
 
 def read_proxy(address: str) -> Proxy:
-    """Take an address apart, as requests understands it: without a scheme it is http.
+    """Parse an address like requests: http if it has no scheme.
 
-    :raises BadProxy: it has no host, a scheme that no proxy has, or a part that is not where it belongs.
+    :raises BadProxy: the host is missing, the scheme is not one of a proxy, or a part is in the wrong place.
     """
     try:
         parts = urlsplit(address if "://" in address else f"http://{address}")
         scheme, host, port = parts.scheme.lower(), parts.hostname, parts.port
     except ValueError:
         host = None
-    # A password with an unescaped "/", "?" or "#" ends the host too early: the rest of it would be shown as a host.
+    # An unescaped "/", "?" or "#" in a password ends the host too early, and a part of the password would be shown.
     if not host or "@" in parts.path + parts.query + parts.fragment:
-        # Not "from" the ValueError, which quotes what it took for a port.
+        # Not "from" the ValueError, which may quote a part of the password as a port.
         raise BadProxy(
-            "the proxy's address can't be read: give scheme://[user:password@]host:port, with special characters of"
-            " the password as %XX"
+            "invalid proxy address: expected scheme://[user:password@]host:port, with special characters of the"
+            " password as %XX"
         ) from None
     if scheme not in ("http", "https") and scheme not in SOCKS:
-        raise BadProxy(f"{scheme}:// is not a scheme of a proxy: give http://, socks4:// or socks5://")
+        raise BadProxy(f"a proxy can't have the scheme {scheme}://: expected http://, socks4:// or socks5://")
     auth = None
     if parts.username:
         auth = (unquote(parts.username), unquote(parts.password or ""))

@@ -1,10 +1,10 @@
-"""The bytes under a connection: TCP and TLS, a read buffer, deadlines, and a wake-up that any thread can ring.
+"""The bytes of a connection: TCP and TLS, a read buffer, deadlines, and a wake-up that any thread can set.
 
-Also the head of an HTTP answer, which ends before other bytes begin: a proxy's to CONNECT, a server's to the upgrade.
+Also reads the head of an HTTP answer without the bytes behind it: a proxy's to CONNECT, a server's to the upgrade.
 
-websocket-client's parser asks for exactly the bytes that it needs, two to four calls a frame; here they come from a
-buffer that is filled 64 KiB at a time. TLS allows no two calls at once on one connection: waiting happens in ``poll``,
-outside of TLS, and reading and writing take turns.
+websocket-client's parser asks for exactly the bytes that it needs, in two to four calls per frame. It gets them from a
+buffer, which is filled 64 KiB at a time. TLS does not allow two calls at the same time on one connection. So threads
+wait in ``poll``, outside of TLS, and reads and writes take turns.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ T = TypeVar("T")
 
 _CHUNK = 65_536
 
-#: Maximum bytes of one TLS record.
+#: Maximum size of a TLS record, in bytes.
 _RECORD = 16_384
 
-#: Maximum chunks that close() reads and drops, 4 MiB: a peer that sends without end must not hold it up.
+#: Maximum number of chunks that close() reads and drops (4 MiB), so that a peer that keeps sending can't delay it.
 _MOST_DISCARDED = 64
 
-#: Maximum seconds that close() waits for a call on the same descriptor. Such a call never blocks; but its thread may be
-#: inside a signal handler, between that call and the release of the lock.
+#: Maximum wait of close() for a call on the same descriptor, in seconds. Such a call never blocks, but its thread may
+#: be in a signal handler before it releases the lock.
 _TURN_PATIENCE = 0.05
 
-#: Maximum bytes of the head of an HTTP answer, to CONNECT or to the upgrade.
+#: Maximum size of the head of an HTTP answer (to CONNECT or to the upgrade), in bytes.
 MAX_HEAD = 65_536
 
-#: What an eventfd is written: eight bytes.
+#: The eight bytes to write to an eventfd.
 _ONE = (1).to_bytes(8, sys.byteorder)
 
 
@@ -51,7 +51,7 @@ class Interrupted(OSError):
     """Another thread ended the wait."""
 
 
-#: What tells that no answer came in time. Up to Python 3.9 ``socket.timeout`` is a class beside ``TimeoutError``.
+#: The exceptions for a timeout. Up to Python 3.9 ``socket.timeout`` is not a ``TimeoutError``.
 TIMEOUTS = (TimeoutError, socket.timeout)
 
 
@@ -62,7 +62,7 @@ class DeadlineReached(socket.timeout):
 class BadAnswer(Exception):
     """The bytes are not an HTTP answer.
 
-    :ivar ended: the connection ended before the answer was whole.
+    :ivar ended: whether the connection ended before the answer was complete.
     """
 
     def __init__(self, why: str, *, ended: bool = False) -> None:
@@ -81,7 +81,7 @@ class Head(NamedTuple):
 
 
 class Refused(Exception):
-    """An HTTP answer of another status than the one that was asked for."""
+    """An HTTP answer with an unexpected status."""
 
     def __init__(self, head: Head) -> None:
         super().__init__(f"HTTP {head.status}")
@@ -89,17 +89,17 @@ class Refused(Exception):
 
 
 class WakeUp:
-    """Ends the waits of one connection, now and later. Any thread may ring it, and a signal handler at any line.
+    """Ends the waits of one connection, now and later. Any thread and any signal handler may set it.
 
-    An eventfd where the system has it, one descriptor; else a pair of sockets. Shutting the reading half down would
-    need no descriptor, but it wakes a wait on Linux only.
+    It is an eventfd (one descriptor) if the system has it, else a pair of sockets. A shutdown of the reading half would
+    need no descriptor, but ends a wait on Linux only.
     """
 
     def __init__(self) -> None:
         self.rung = False
         self._closed = False
-        # Re-entrant: a signal handler may ring while its own thread rings. Held while the descriptor is written to, so
-        # that it is not closed, and given to another file, in between.
+        # Re-entrant: a signal handler may call ring() while its own thread does. Held while writing to the descriptor,
+        # so that it can't be closed and reused for another file in between.
         self._lock = threading.RLock()
         self._bell: Union[io.FileIO, socket.socket]
         self._button: Union[io.FileIO, socket.socket]
@@ -111,13 +111,13 @@ class WakeUp:
             self._button.setblocking(False)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable once the wake-up was rung; -1 after close()."""
+        """Return the descriptor that becomes readable after :meth:`ring`; -1 after close()."""
         return -1 if self._closed else self._bell.fileno()
 
     def ring(self) -> None:
         """End the waits. Does not wait itself."""
         self.rung = True
-        with self._lock, contextlib.suppress(OSError, ValueError):  # full, or closed: rung before
+        with self._lock, contextlib.suppress(OSError, ValueError):  # full or closed: ring() was called before
             if isinstance(self._button, socket.socket):
                 self._button.send(b"\1")
             else:
@@ -129,17 +129,17 @@ class WakeUp:
             self.release_after_fork()
 
     def release_after_fork(self) -> None:
-        """Close the descriptors without a lock, which a thread of the parent may hold."""
+        """Close the descriptors without the lock, which a thread of the parent may hold."""
         self._closed = self.rung = True
         self._bell.close()
         self._button.close()
 
 
 class BufferedStream:
-    """A TCP connection that TLS can be started on.
+    """A TCP connection, with TLS after :meth:`start_tls`.
 
-    :param raw: a connected TCP socket; this object owns it.
-    :param wake: ends the waits of the reading side; None: only a deadline does.
+    :param raw: a connected TCP socket. This object owns it.
+    :param wake: ends the waits of the reading side; None if only a deadline ends them.
     """
 
     def __init__(
@@ -153,25 +153,26 @@ class BufferedStream:
         self._secured: Optional[ssl.SSLSocket] = None
         self._buffer = b""
         self._position = 0
-        # One call on the descriptor at a time: TLS needs it, and the descriptor must not become another file's.
+        # Allows one call on the descriptor at a time. TLS needs that, and the descriptor must not be reused for another
+        # file.
         self._turn = threading.Lock()
         self._closed = False
-        #: Monotonic seconds at which :meth:`recv` and the TLS handshake raise DeadlineReached; None: never.
+        #: Monotonic seconds at which :meth:`recv` and the TLS handshake raise DeadlineReached; None for never.
         self.read_deadline: Optional[float] = None
         #: The same for :meth:`send`.
         self.write_deadline: Optional[float] = None
 
     def detach(self) -> socket.socket:
-        """Return the socket, plain TCP. This object must not be used any more.
+        """Return the plain TCP socket. This object must not be used after it.
 
-        :raises ConnectionAbortedError: bytes were read ahead, and would be lost.
+        :raises ConnectionAbortedError: the buffer has bytes, which would be lost.
         """
         self._refuse_unread("data came before the request")
         self._closed = True
         return self._raw
 
     def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Shake hands; from here on all bytes are TLS."""
+        """Do the TLS handshake. All later bytes are encrypted."""
         self._refuse_unread("data came before the TLS handshake")
         if self._closed or self._is_interrupted:
             raise Interrupted("interrupted")
@@ -189,9 +190,9 @@ class BufferedStream:
         return chunk
 
     def take(self, parse: Callable[[bytes, int], Tuple[T, int]]) -> T:
-        """Let ``parse`` read the buffer from a place on. It returns its result and the place that it read up to.
+        """Call ``parse`` with the buffer and a position. It returns its result and the new position.
 
-        Waits until the deadline for bytes if the buffer is empty.
+        If the buffer is empty, waits for bytes until the deadline.
         """
         if self._position >= len(self._buffer):
             self._buffer = self._fill()
@@ -201,16 +202,17 @@ class BufferedStream:
 
     @property
     def writable(self) -> bool:
-        """Some bytes can be sent without waiting."""
+        """Return True if some bytes can be sent without waiting."""
         descriptor = self._raw.fileno()
         return descriptor >= 0 and bool(wait_ready([], [descriptor], 0.0))
 
     def send(self, data: bytes) -> None:
-        """Write all bytes; wait for room until the deadline. Any thread, one at a time."""
+        """Write all bytes. Waits for room until the deadline. Any thread, one at a time."""
         left = memoryview(data)
         while left:
             if self._secured is not None:
-                # One record, where there is room: in the middle of a write TLS can't answer what it reads (KeyUpdate).
+                # One record, only if there is room: during a write TLS can't answer the messages that it reads
+                # (KeyUpdate).
                 self._wait_to_send(for_reading=False)
             try:
                 with self._turn:
@@ -232,7 +234,7 @@ class BufferedStream:
                 _shutdown(self._raw)
 
     def release_after_fork(self) -> None:
-        """Close the descriptor without a shutdown, which would end the parent's connection, and without a lock."""
+        """Close the descriptor without a shutdown, which would end the parent's connection, and without the lock."""
         self._closed = True
         self._raw.close()
 
@@ -258,12 +260,12 @@ class BufferedStream:
             raise ConnectionAbortedError(errno.ECONNABORTED, why)
 
     def _fill(self) -> bytes:
-        # Read first, wait only if nothing is there: poll does not see what TLS holds decrypted already, and in a flood
-        # it would be asked in vain.
+        # Read first, and wait only without data: poll does not see the bytes that TLS has already decrypted, and during
+        # a flood it would be called for nothing.
         if self._raw.fileno() < 0:
             raise Interrupted("interrupted")
         data: bytes = self._patiently(self._receive)
-        if not data and self._is_interrupted:  # the end is the one that abandon() made
+        if not data and self._is_interrupted:  # abandon() caused this end
             raise Interrupted("interrupted")
         return data
 
@@ -277,7 +279,7 @@ class BufferedStream:
             raise
 
     def _patiently(self, call: Callable[[], Any]) -> Any:
-        """Repeat a call of the reading side until it has the bytes that it needs."""
+        """Repeat a call of the reading side until it has enough bytes."""
         wake = self._wake
         while True:
             if wake is not None and wake.rung:
@@ -290,13 +292,13 @@ class BufferedStream:
             except (ssl.SSLWantReadError, BlockingIOError):
                 for_reading = True
             except OSError as error:
-                if self._is_interrupted:  # TLS calls the end that abandon() made an error
+                if self._is_interrupted:  # TLS reports the end that abandon() caused as an error
                     raise Interrupted("interrupted") from error
                 raise
             self._wait_to_receive(for_reading=for_reading)
 
     def _wait_to_receive(self, *, for_reading: bool) -> None:
-        """Wait until the socket is ready, or the wake-up was rung."""
+        """Wait until the socket is ready or the wake-up is set."""
         descriptor, deadline = self._raw.fileno(), self.read_deadline
         if descriptor < 0:
             raise Interrupted("interrupted")
@@ -315,13 +317,13 @@ class BufferedStream:
 
 
 def _raise_reset(error: ssl.SSLError) -> None:
-    """Raise the reset that an error of TLS stands for; return if it stands for another failure."""
+    """Raise a reset if this TLS error means one; else return."""
     if tls_ended(error):
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
 
 
 def read_head(recv: Callable[[int], bytes]) -> Head:
-    """Read the head of an HTTP answer, and not a byte more. Interim answers, such as 103 Early Hints, are skipped.
+    """Read the head of an HTTP answer, and no byte after it. Skips interim answers such as 103 Early Hints.
 
     :raises BadAnswer: it is not HTTP, is too long, or ends too early.
     """
@@ -333,7 +335,7 @@ def read_head(recv: Callable[[int], bytes]) -> Head:
                 raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
             byte = recv(1)
             if not byte:
-                raise BadAnswer("it ended the connection", ended=True)
+                raise BadAnswer("it closed the connection", ended=True)
             raw += byte
             left -= 1
         head = _parse_head(raw)
@@ -345,7 +347,7 @@ def _parse_head(raw: bytearray) -> Head:
     first, *lines = raw.decode("latin-1").split("\n")
     status = re.match(r"HTTP/1\.[0-9] +([1-9][0-9]{2})(?:\s|$)", first)
     if status is None:
-        raise BadAnswer("it speaks no HTTP")
+        raise BadAnswer("it does not use HTTP")
     headers: Dict[str, str] = {}
     for line in lines:
         name, separator, value = line.partition(":")
@@ -360,7 +362,7 @@ _LONG = 1.0
 
 
 def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
-    """Wait for descriptors; return those that can be read or written, or have failed. Returns [] at the timeout."""
+    """Wait for descriptors. Returns those that are readable, writable or failed; [] at the timeout."""
     if not hasattr(select, "poll"):  # pragma: no cover - Windows, where a failed connect counts as an exception
         return [each for group in select.select(reading, writing, writing, timeout) for each in group]
     if timeout == 0:
@@ -386,23 +388,23 @@ def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[floa
         poller.register(descriptor, select.POLLIN)
     for descriptor in writing:
         poller.register(descriptor, select.POLLOUT)
-    # Rounded up: waking a millisecond early would only mean to wait again.
+    # Rounded up: a wake-up one millisecond early would only start another wait.
     milliseconds = None if timeout is None else int(timeout * 1000) + 1 if timeout else 0
     return [descriptor for descriptor, _ in poller.poll(milliseconds)]
 
 
 def _discard(raw: Any) -> None:
-    """Read and drop what has arrived, without waiting. With unread bytes TCP ends with a reset.
+    """Read and drop the bytes that have arrived, without waiting.
 
-    The reset would overtake a close frame.
+    With unread bytes TCP would close with a reset, which could overtake a close frame.
     """
     with contextlib.suppress(OSError):
         for _ in range(_MOST_DISCARDED):
-            if not socket.socket.recv(raw, _CHUNK):  # TLS's bytes as they are
+            if not socket.socket.recv(raw, _CHUNK):  # the encrypted bytes
                 return
 
 
 def _shutdown(raw: Any) -> None:
-    with contextlib.suppress(OSError):  # not connected any more: what was wanted has happened
-        # The plain socket's method also for TLS: the TLS one forgets its keys.
+    with contextlib.suppress(OSError):  # already disconnected
+        # Calls the plain socket's method for TLS too: the method of TLS drops the keys.
         socket.socket.shutdown(raw, socket.SHUT_RDWR)

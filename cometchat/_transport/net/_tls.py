@@ -1,4 +1,4 @@
-"""TLS for the WebSocket, as strict as for HTTP: certificates and host names are checked, TLS is 1.2 or newer."""
+"""TLS for the WebSocket, as strict as for HTTP: checks certificates and host names, requires TLS 1.2 or newer."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Optional, Tuple, Union
 
 import certifi
 
-#: A file with the client's certificate and its key, or two files: the certificate and the key.
+#: A file with the client's certificate and key, or a pair of files.
 ClientCert = Union[str, Tuple[str, str]]
 
 
 class BadBundle(ValueError):
-    """A CA bundle that can't be read."""
+    """The CA bundle can't be read."""
 
 
 class BadClientCert(ValueError):
-    """A client certificate that can't be read, or does not fit its key."""
+    """The client certificate can't be read, or does not match its key."""
 
 
 def tls_ended(error: BaseException) -> bool:
-    """Return whether this error means that the connection under TLS has ended, by a reset too.
+    """Return True if this error means that the connection under TLS ended or was reset.
 
-    Which class it has depends on the versions of Python and OpenSSL. From OpenSSL 3.5 on it may be a plain SSLError of
-    the library "SYS", or one whose reason is the unexpected end.
+    Its class depends on the versions of Python and OpenSSL. From OpenSSL 3.5 on it may be a plain SSLError of the
+    library "SYS", or an SSLError whose reason is the unexpected end.
     """
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return True
@@ -38,7 +38,7 @@ def tls_ended(error: BaseException) -> bool:
 
 
 def client_context(verify: Union[bool, str], client_cert: Optional[ClientCert] = None) -> ssl.SSLContext:
-    """Return the context for a CA bundle. It is kept until a file changes: reading certifi's takes some 20 ms.
+    """Return the context for a CA bundle. It is cached until a file changes: reading certifi's bundle takes 20 ms.
 
     :param verify: path of a bundle file or folder; True for certifi's, which comes with requests.
     :raises BadBundle, BadClientCert: it can't be read.
@@ -76,7 +76,7 @@ def _context(path: str, _: int, client_cert: Tuple[str, ...], versions: Tuple[in
 
 
 def _no_passphrase() -> str:
-    raise ValueError("its key has a passphrase: give a key without one")
+    raise ValueError("its key has a passphrase: use a key without one")
 
 
 def _bad_client_cert(files: Tuple[str, ...], error: BaseException) -> BadClientCert:

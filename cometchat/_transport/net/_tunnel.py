@@ -1,4 +1,4 @@
-"""What a proxy is asked for: a tunnel by HTTP's CONNECT, by SOCKS4 or by SOCKS5."""
+"""Asks a proxy for a tunnel, by HTTP CONNECT, SOCKS4 or SOCKS5."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ _SOCKS5_REFUSALS = {
     4: "the host can't be reached",
     5: "the host refused the connection",
     6: "the host did not answer in time",
-    7: "it knows no CONNECT",
-    8: "it knows no addresses of this kind",
+    7: "it does not support CONNECT",
+    8: "it does not support this type of address",
 }
 
 
 class SocksRefused(Exception):
-    """A SOCKS proxy made no tunnel; the text says why."""
+    """A SOCKS proxy did not open a tunnel. The text has the reason."""
 
 
 def ask_for_tunnel(
     stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
 ) -> None:
-    """Ask a proxy, which the stream is connected to, for a tunnel to a host.
+    """Ask the proxy at the other end of the stream for a tunnel to a host.
 
-    :param addresses_of: looks the host's name up, where the proxy does not.
-    :raises Refused, BadAnswer, SocksRefused: it made none.
+    :param addresses_of: looks up the host's name if the proxy does not.
+    :raises Refused, BadAnswer, SocksRefused: the proxy did not open a tunnel.
     """
     if proxy.scheme in SOCKS:
         _ask_socks(stream, proxy, host, port, addresses_of)
@@ -56,12 +56,12 @@ def _ask_http(stream: BufferedStream, proxy: Proxy, target: str) -> None:
 def _ask_socks(
     stream: BufferedStream, proxy: Proxy, host: str, port: int, addresses_of: Callable[[str, int], List[Address]]
 ) -> None:
-    """Ask for a tunnel by SOCKS4 or SOCKS5 (RFC 1928, 1929). The proxy looks the name up if it is 4a or 5h."""
+    """Ask for a tunnel by SOCKS4 or SOCKS5 (RFC 1928, 1929). With 4a and 5h the proxy looks up the name."""
     if proxy.scheme in ("socks4", "socks5"):
         found = addresses_of(host, port)
         usable = [each for each in found if proxy.scheme == "socks5" or each.family == socket.AF_INET]
         if not usable:
-            raise SocksRefused(f"{host} has no IPv4 address, and SOCKS4 knows no other")
+            raise SocksRefused(f"{host} has no IPv4 address, and SOCKS4 supports no other")
         host = str(usable[0].address[0]).partition("%")[0]
     if proxy.scheme.startswith("socks4"):
         _ask_socks4(stream, proxy, host, port)
@@ -77,7 +77,7 @@ def _ask_socks4(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> N
     stream.send(b"\4\1" + port.to_bytes(2, "big") + address + user + b"\0" + name)
     answer = _read(stream, 8)
     if answer[0] != 0 or answer[1] != 90:
-        raise SocksRefused(_SOCKS4_REFUSALS.get(answer[1], "it speaks no SOCKS4"))
+        raise SocksRefused(_SOCKS4_REFUSALS.get(answer[1], "it does not use SOCKS4"))
 
 
 def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> None:
@@ -85,7 +85,7 @@ def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> N
     stream.send(bytes([5, len(methods)]) + methods)
     version, method = _read(stream, 2)
     if version != 5:
-        raise SocksRefused("it speaks no SOCKS5")
+        raise SocksRefused("it does not use SOCKS5")
     if method == 2 and proxy.auth:
         user, password = (part.encode()[:255] for part in proxy.auth)
         stream.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
@@ -93,7 +93,7 @@ def _ask_socks5(stream: BufferedStream, proxy: Proxy, host: str, port: int) -> N
             raise SocksRefused("it refused the user name and password")
     elif method != 0:
         raise SocksRefused(
-            "it wants another way of authentication" if proxy.auth else "it wants a user name and password"
+            "it requires another method of authentication" if proxy.auth else "it requires a user name and password"
         )
     packed = _packed(host)
     if packed is None:
@@ -121,6 +121,6 @@ def _read(stream: BufferedStream, size: int) -> bytes:
     while len(data) < size:
         more = stream.recv(size - len(data))
         if not more:
-            raise BadAnswer("it ended the connection", ended=True)
+            raise BadAnswer("it closed the connection", ended=True)
         data += more
     return bytes(data)

@@ -1,9 +1,9 @@
-"""The WebSocket over websocket-client: open, receive, send, interrupt, close; errors in this SDK's words.
+"""The WebSocket over websocket-client: open, receive, send, interrupt, close, with this SDK's errors.
 
-websocket-client does the framing. Added here: the handshake, a limit on a message's length (it would take 2^63 bytes),
-the stricter rules of RFC 6455, and an answer to PING that never waits. Most messages are one whole frame: those that
-the buffer holds are read in one go, and only the rest goes through websocket-client's parser. The way to the host is
-:func:`..net.dial`; deadlines and the wake-up are :mod:`..net._stream`'s.
+websocket-client does the framing. This module adds the handshake, a limit on the length of a message (the library
+would accept 2^63 bytes), the stricter rules of RFC 6455, and an answer to PING that never waits. Most messages are one
+frame. If the buffer has several whole frames, they are read at once; all other frames go through websocket-client's
+parser. :func:`..net.dial` connects; :mod:`..net._stream` has the deadlines and the wake-up.
 """
 
 from __future__ import annotations
@@ -68,19 +68,19 @@ MESSAGE_TOO_BIG = 1009
 #: The first byte of a text frame that is a whole message, without reserved bits.
 _TEXT = 0x81
 
-#: The second byte of a frame: from here on it is not a length. It says how long the length is, or that the frame is
-#: masked.
+#: From this value on, the second byte of a frame is not a length: it gives the size of the length, or marks a masked
+#: frame.
 _LONGER = 126
 
 _DATA_OPCODES = (websocket.ABNF.OPCODE_TEXT, websocket.ABNF.OPCODE_BINARY, websocket.ABNF.OPCODE_CONT)
 
-#: RFC 6455, 1.3: what is hashed with the key.
+#: RFC 6455, 1.3: hashed together with the key.
 _ACCEPT = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-#: Maximum wait of a close frame for room in the socket, in seconds. It is a courtesy: nothing waits for it.
+#: Maximum wait of a close frame for room in the socket, in seconds. The frame is optional.
 _CLOSE_PATIENCE = 0.05
 
-#: Seconds between two looks for room for a PONG.
+#: Seconds between two checks for room for a PONG.
 _PONG_RETRY = 0.05
 
 
@@ -93,10 +93,10 @@ class _Ended(Exception):
 
 
 class _FrameBuffer(websocket.frame_buffer):
-    """websocket-client's parser, strict where it is lenient.
+    """websocket-client's parser, made stricter.
 
-    The limit is checked once a frame's length is known, before its bytes are read. The rules of RFC 6455 for the header
-    are checked before anything that follows it is waited for.
+    It checks the limit as soon as it knows a frame's length, before it reads the bytes. It checks the rules of RFC 6455
+    for the header before it waits for the rest of the frame.
     """
 
     header: Any
@@ -107,7 +107,7 @@ class _FrameBuffer(websocket.frame_buffer):
         # The JSON decoder checks UTF-8 itself.
         super().__init__(recv, True)
         self._limit = limit
-        self.taken = 0  # bytes of the message's earlier fragments
+        self.taken = 0  # size of the message's earlier fragments, in bytes
 
     def recv_header(self) -> None:
         super().recv_header()
@@ -121,7 +121,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
     @property
     def between_frames(self) -> bool:
-        """Return whether no byte of the next frame was taken yet."""
+        """Return True if no byte of the next frame has been read."""
         return self.header is None and not self.recv_buffer
 
     def recv_length(self) -> None:
@@ -133,7 +133,7 @@ class _FrameBuffer(websocket.frame_buffer):
 
 
 class WebSocketClientSocket:
-    """One WebSocket's life; see :class:`.._interfaces.Socket`.
+    """One WebSocket; see :class:`.._interfaces.Socket`.
 
     :param proxies: as AppSettings has them.
     :param ca_certs: as AppSettings has them.
@@ -141,7 +141,7 @@ class WebSocketClientSocket:
     :param user_agent: for the handshake.
     :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
-    :param randomness: so many random bytes.
+    :param randomness: returns a number of random bytes.
     """
 
     def __init__(
@@ -166,14 +166,14 @@ class WebSocketClientSocket:
         self._clock = clock
         self._wall_clock = wall_clock
         self._host = ""
-        self._interrupted = False  # also before there is a wake-up
+        self._interrupted = False  # true even before the wake-up exists
         self._upgraded = False
         self._wake: Optional[WakeUp] = None
         self._connector: Optional[Connector] = None  # while it connects
         self._stream: Optional[BufferedStream] = None
         self._sending = threading.Lock()  # one frame at a time, with its deadline
         self._pong: Optional[bytes] = None  # the payload of a PONG that is due
-        self._broken: Optional[str] = None  # why the stream was abandoned
+        self._broken: Optional[str] = None  # the reason for abandoning the stream
         self._frames = _FrameBuffer(self._recv, max_message_size)
         self._max_message_size = max_message_size
         self._fragments: Optional[bytearray] = None
@@ -186,7 +186,7 @@ class WebSocketClientSocket:
         proxy = None
         try:
             wake = self._wake = WakeUp()
-            if self._interrupted:  # before there was a wake-up
+            if self._interrupted:  # before the wake-up existed
                 wake.ring()
             route = resolve_route(url, self._proxies, self._ca_certs)
             proxy = read_proxy(route.proxy) if route.proxy else None
@@ -200,7 +200,7 @@ class WebSocketClientSocket:
                 stream.start_tls(context, host.rstrip("."))
             self._shake_hands(stream, url)
             self._upgraded = True
-        except Exception as error:  # every exception of the library, of ssl and of the system ends here, named
+        except Exception as error:  # every exception of the library, ssl and the system is converted here
             self.close()
             cause = error.__cause__ if isinstance(error, DialFailed) and error.__cause__ is not None else error
             if self._interrupted:
@@ -208,13 +208,13 @@ class WebSocketClientSocket:
             raise self._open_error(error, timeout, proxy) from cause
 
     def receive(self, deadline: float) -> Optional[bytes]:
-        """Return the next message's bytes, or None at the deadline (monotonic seconds)."""
+        """Return the bytes of the next message, or None at the deadline (monotonic seconds)."""
         return next(iter(self._receive(deadline, self._one)), None)
 
     def receive_burst(self, deadline: float) -> List[bytes]:
-        """Return the next message's bytes, with those of the messages behind it in the buffer; [] at the deadline.
+        """Return the bytes of the next message and of those after it in the buffer; [] at the deadline.
 
-        A lone message is returned at once.
+        A single message is returned at once.
         """
         return self._receive(deadline, self._all_here)
 
@@ -225,13 +225,13 @@ class WebSocketClientSocket:
         try:
             while True:
                 self._send_pong()
-                # Where there is no room for the PONG yet, it is looked for again soon.
+                # If there is not yet room for the PONG, check again soon.
                 stream.read_deadline = deadline if self._pong is None else min(deadline, self._clock() + _PONG_RETRY)
                 with contextlib.suppress(DeadlineReached):
                     messages = look(stream)
                     if messages:
                         return messages
-                if self._clock() >= deadline:  # control frames and fragments must not put it off
+                if self._clock() >= deadline:  # control frames and fragments must not delay the deadline
                     return []
         except _TooBig as error:
             raise self._protocol_error(
@@ -242,7 +242,7 @@ class WebSocketClientSocket:
         except CometChatException:
             raise
         except Exception as error:
-            # After an interrupt a close frame can still be sent; elsewhere no peer is left to read it.
+            # After an interrupt a close frame can still be sent; after any other error the peer is gone.
             self._upgraded = isinstance(error, Interrupted) and self._broken is None
             raise self._lost_because(error) from error
 
@@ -251,7 +251,7 @@ class WebSocketClientSocket:
         return [] if message is None else [message]
 
     def _all_here(self, stream: BufferedStream) -> List[bytes]:
-        """Read whole messages of one frame each; leave any other frame to the library's parser."""
+        """Read messages of one frame each. Leave any other frame to the library's parser."""
         if self._fragments is None and self._frames.between_frames:
             messages = stream.take(self._whole_texts)
             if messages:
@@ -267,11 +267,11 @@ class WebSocketClientSocket:
         if stream is None:
             raise self._lost("the socket is not open")
         self._send(stream, text.encode("utf-8", "surrogatepass"), websocket.ABNF.OPCODE_TEXT, timeout)
-        with contextlib.suppress(CometChatException):  # this frame is out; receive() will tell
+        with contextlib.suppress(CometChatException):  # this frame was sent; receive() will report the error
             self._send_pong()
 
     def interrupt(self) -> None:
-        """End the waits of the owner's thread, now and later. A signal handler may call it at any line."""
+        """End the waits of the owner's thread, now and later. A signal handler may call it at any time."""
         self._interrupted = True
         wake = self._wake
         if wake is not None:
@@ -301,10 +301,10 @@ class WebSocketClientSocket:
             wake.close()
 
     def _shake_hands(self, stream: BufferedStream, url: str) -> None:
-        """Ask for the upgrade, and read the head of the answer; a body could drip for ever, and would be of no use.
+        """Request the upgrade, and read the head of the answer. Ignores a body, which could be endless.
 
-        websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
-        without a limit.
+        (websocket-client would follow redirects, keep cookies for all clients of the process, and read byte by byte
+        without a limit.)
         """
         parts, key = urlsplit(url), base64.b64encode(self._randomness(16)).decode()
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -340,7 +340,7 @@ class WebSocketClientSocket:
         return data
 
     def _take(self, frame: Any) -> Optional[bytes]:
-        """Handle one frame; return a message that it completes, or None."""
+        """Handle one frame. Returns the message that it completes, or None."""
         opcode = frame.opcode
         if opcode in _DATA_OPCODES:
             return self._assemble(frame)
@@ -365,7 +365,7 @@ class WebSocketClientSocket:
             self._fragments = bytearray()
         self._fragments += frame.data
         if not frame.fin:
-            # One byte each at the least: empty fragments without end must reach the limit too.
+            # At least one byte each, so that endless empty fragments reach the limit too.
             self._frames.taken += len(frame.data) or 1
             return None
         message, self._fragments = bytes(self._fragments), None
@@ -378,15 +378,15 @@ class WebSocketClientSocket:
             raise self._lost(f"no room to send within {timeout:g} s")
         try:
             if stream is not self._stream and opcode != websocket.ABNF.OPCODE_CLOSE:
-                raise self._lost("it was closed")  # while this waited for its turn
-            if self._broken is not None:  # TLS would call it a mistake of its own
+                raise self._lost("it was closed")  # while this thread waited
+            if self._broken is not None:  # TLS would report its own error
                 raise self._lost(self._broken)
             self._write(stream, payload, opcode, deadline)
         finally:
             self._sending.release()
 
     def _send_pong(self) -> None:
-        """Answer the newest PING if that needs no wait. A thread that is sending just now answers it afterwards."""
+        """Answer the newest PING if possible without waiting. If another thread is sending, that thread answers it."""
         stream = self._stream
         while self._pong is not None and stream is not None and stream.writable:
             if not self._sending.acquire(blocking=False):
@@ -404,7 +404,7 @@ class WebSocketClientSocket:
             stream.send(websocket.ABNF(1, 0, 0, 0, opcode, 1, payload).format())
         except DeadlineReached as error:
             self._broken = "no room to send within the time limit"
-            stream.abandon()  # half a frame may be out: nothing may follow it
+            stream.abandon()  # part of a frame may be sent: no other frame may follow
             raise self._lost(self._broken) from error
         except OSError as error:
             raise self._lost_because(error) from error
@@ -428,7 +428,7 @@ class WebSocketClientSocket:
         return exception_for(ERR_PROTOCOL, f"{self._host} sent {why}.", details=f"closed with code {code}")
 
     def _open_error(self, error: Exception, timeout: float, proxy: Optional[Proxy]) -> CometChatException:
-        """Return what stopped the socket from being opened."""
+        """Return the error that prevented the connection."""
         handshake = f"handshake: {self._host} made no WebSocket upgrade"
         if isinstance(error, Refused):
             status, headers = error.head
@@ -448,12 +448,12 @@ class WebSocketClientSocket:
 
 
 def whole_texts(buffer: bytes, place: int, limit: int) -> Tuple[List[bytes], int]:
-    """Return the payloads of the whole text frames from ``place`` on, and the place behind them. Pure.
+    """Return the payloads of the whole text frames from ``place`` on, and the position after them. Pure.
 
-    Any other frame ends the row: a control frame, a fragment, a frame that is masked, over the limit or not complete.
-    It is left to websocket-client's parser, with its checks.
+    It stops at any other frame: a control frame, a fragment, or a frame that is masked, over the limit or incomplete.
+    websocket-client's parser reads and checks these.
 
-    :param limit: bytes of a payload.
+    :param limit: maximum size of a payload, in bytes.
     """
     found: List[bytes] = []
     end = len(buffer)
@@ -472,7 +472,7 @@ def whole_texts(buffer: bytes, place: int, limit: int) -> Tuple[List[bytes], int
 
 
 def close_code(data: bytes) -> Tuple[Optional[int], str, bool]:
-    """Return the code and the reason of a close frame's payload, and whether the reason is UTF-8, as it must be."""
+    """Return the code and the reason in a close frame's payload, and whether the reason is valid UTF-8."""
     if len(data) < 2:
         return None, "", True
     code = int.from_bytes(data[:2], "big")
@@ -483,7 +483,7 @@ def close_code(data: bytes) -> Tuple[Optional[int], str, bool]:
 
 
 def socket_factory(settings: AppSettings, addresses_of: LookUp = look_up) -> Callable[[], WebSocketClientSocket]:
-    """Return a maker of a client's sockets.
+    """Return a factory for a client's sockets.
 
     :param addresses_of: looks a name up.
     """

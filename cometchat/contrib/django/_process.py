@@ -39,12 +39,12 @@ def start() -> Client:
 
 
 def started() -> bool:
-    """Whether :func:`start` was called in this process."""
+    """Return whether :func:`start` was called in this process."""
     return serving.started
 
 
 def login_error() -> Optional[CometChatException]:
-    """Why the newest login failed; None if none has failed, or one has succeeded since."""
+    """Return why the newest login failed; None if none has failed, or one has succeeded since."""
     return serving.login_error
 
 

@@ -55,7 +55,7 @@ def arrange(configuration: Configuration) -> None:
 
 
 def by_a_server() -> bool:
-    """Whether Django is being set up for a WSGI or ASGI application, where no checks are run."""
+    """Return whether Django is being set up for a WSGI or ASGI application, where no checks are run."""
     loading = loading_modules()
     return "django.core.management" not in loading and not _APPLICATIONS.isdisjoint(loading)
 

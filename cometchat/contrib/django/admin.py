@@ -169,7 +169,7 @@ def _tables(stats: Stats) -> List[Tuple[str, List[Tuple[object, int]]]]:
 
 
 def _addresses() -> Optional[Dict[str, str]]:
-    """Where the site has the views: the page then shows the live indicator too."""
+    """Return where the site has the views: the page then shows the live indicator too."""
     try:
         return {name: reverse(f"cometchat:{name}") for name in ("events", "status", "script")}
     except NoReverseMatch:

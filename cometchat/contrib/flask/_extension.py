@@ -44,7 +44,7 @@ class CometChatFlask:
 
     def __init__(self, app: Optional[Flask] = None, *, guard: Optional[Callable[[], Any]] = None) -> None:
         if guard is not None and not callable(guard):
-            raise wrong("guard", f"give a function without arguments, not {type(guard).__name__}")
+            raise wrong("guard", f"a function without parameters, got {type(guard).__name__}")
         self._guard = guard
         self._app: Optional[Flask] = None
         if app is not None:
@@ -61,9 +61,9 @@ class CometChatFlask:
             right. ``INVALID_APP``: no Flask application, or one that has the extension.
         """
         if not isinstance(app, Flask):
-            raise wrong("app", f"give a Flask application, not {type(app).__name__}")
+            raise wrong("app", f"a Flask application, got {type(app).__name__}")
         if "cometchat" in app.extensions:
-            raise wrong("app", "it has this extension already: call init_app(app) once for each application")
+            raise wrong("app", "an application without this extension (call init_app(app) once for each application)")
         configuration, problems = examine(app.config.get(NAME), _OPTIONS, _MISSING)
         if configuration is None:
             raise refusal(problems)

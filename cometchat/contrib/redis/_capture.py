@@ -154,7 +154,7 @@ class Capture:
     def start(self) -> None:
         """Start the thread, and take events.
 
-        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         self._thread.start()
         self._source.add(self)

@@ -22,7 +22,7 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 _read_url: Callable[[str], Dict[str, Any]] = parse_url
 
 _EXPECTED = (
-    'give an address such as "redis://localhost:6379/0", "rediss://..." or "unix://...", or a function that returns a'
+    'an address such as "redis://localhost:6379/0", "rediss://..." or "unix://...", or a function that returns a'
     " new client of the redis library"
 )
 
@@ -52,7 +52,7 @@ class Connections:
         if callable(self._source):
             client: Any = self._source()
             if client is self._newest():
-                raise wrong("url", "give a function that returns a new client each time")
+                raise wrong("url", "a function that returns a new client each time")
             self._bind(client, timeout)
             self._newest = weakref.ref(client)
             return client

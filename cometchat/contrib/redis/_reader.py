@@ -55,7 +55,7 @@ class Reader:
 
         :param timeout: seconds.
         :raises redis.RedisError: Redis does not answer, or refuses.
-        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         self._pubsub.subscribe(*self._channels)
         self._thread.start()

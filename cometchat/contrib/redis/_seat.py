@@ -135,7 +135,7 @@ class RedisSeat:
     def start(self) -> None:
         """Start the thread.
 
-        :raises CometChatException: ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         ServiceThread(
             f"cometchat-redis-{self._number}",

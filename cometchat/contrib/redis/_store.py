@@ -56,13 +56,13 @@ class RedisStatusStore:
         min_replicas: int = 0,
     ) -> None:
         if isinstance(lease, bool) or not isinstance(lease, (int, float)) or not 1 <= lease <= 60:
-            raise wrong("lease", "give seconds, from 1 to 60")
+            raise wrong("lease", "a number of seconds from 1 to 60")
         if not isinstance(prefix, str) or not prefix or "{" in prefix:
-            raise wrong("prefix", "give a text without '{', such as \"cometchat\"")
+            raise wrong("prefix", "a string without '{', such as \"cometchat\"")
         if not isinstance(events, bool):
-            raise wrong("events", "give True or False")
+            raise wrong("events", "True or False")
         if isinstance(min_replicas, bool) or not isinstance(min_replicas, int) or not 0 <= min_replicas <= 100:
-            raise wrong("min_replicas", "give a whole number from 0 to 100")
+            raise wrong("min_replicas", "a whole number from 0 to 100")
         self.lease: float = float(lease)
         self.prefix = prefix
         self.events = events

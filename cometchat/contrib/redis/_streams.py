@@ -91,11 +91,11 @@ class EventStream:
     ) -> None:
         user = client.get_logged_in_user() if isinstance(client, Client) else None
         if user is None:
-            raise wrong("client", "give a Client that is logged in")
+            raise wrong("client", "a Client that is logged in")
         if isinstance(store, str):
             store = RedisStatusStore(store)
         if not isinstance(store, RedisStatusStore):
-            raise wrong("store", "give the RedisStatusStore of the settings, or an address")
+            raise wrong("store", "the RedisStatusStore of the client's settings, or an address")
         _check_text("group", group)
         _check_text("consumer", consumer or "-")
         _check("maxlen", maxlen, 1, 10_000_000, whole=True)
@@ -144,10 +144,10 @@ class EventStream:
         worker.
 
         :param listener: such as a MessageListener; any kind but connection, login and outbox, or several in one.
-        :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system gives no thread.
+        :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         if not isinstance(listener, tuple(KINDS.values())):
-            raise wrong("listener", "give a listener of the service's events, such as a MessageListener")
+            raise wrong("listener", "a listener for events of the service, such as a MessageListener")
         before = self._listeners
         self._listeners = (*before, listener)
         if self._stopped.is_set():
@@ -368,17 +368,17 @@ def _leads(client: Client, uid: str) -> Callable[[], bool]:
     if store is None:
         return lambda: True
     if not isinstance(store, RedisStatusStore):
-        raise wrong("client", "give one whose status_store is a RedisStatusStore, or none")
+        raise wrong("client", "a client whose status_store is None or a RedisStatusStore")
     keys = Keys.of(store.prefix, client.app_id, uid)
     return lambda: store.leads_line(keys)
 
 
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value:
-        raise wrong(name, "give a text")
+        raise wrong(name, "a string")
 
 
 def _check(name: str, value: Any, least: int, most: int, whole: bool = False) -> None:
     fits = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not fits or not least <= value <= most:
-        raise wrong(name, f"give a {'whole ' if whole else ''}number from {least} to {most}")
+        raise wrong(name, f"a {'whole ' if whole else ''}number from {least} to {most}")

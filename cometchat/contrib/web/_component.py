@@ -31,7 +31,7 @@ def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[st
     """
     more = {} if attributes is None else attributes
     if not isinstance(more, Mapping) or not all(re.fullmatch(r"[a-z][a-z0-9-]*", str(name)) for name in more):
-        expected = "give names of lower-case letters, digits and hyphens, each with its value"
+        expected = "a mapping whose names have lower-case letters, digits and hyphens"
         raise wrong("attributes", expected)
     shown = []
     for name, value in {"src": src_events, "status-src": src_status, **more}.items():

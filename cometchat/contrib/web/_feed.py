@@ -64,15 +64,15 @@ class StatusFeed(ForkSafeDefaults):
         details: bool = False,
     ) -> None:
         if not isinstance(client, Client) and client is not CometChat:
-            raise wrong("client", f"give a Client or the class CometChat, not {type(client).__name__}")
+            raise wrong("client", f"a Client or the class CometChat, got {type(client).__name__}")
         self._client = client
         self._keep_alive = _seconds("keep_alive", keep_alive)
         self._alive = f"event: alive\ndata: {self._keep_alive:g}\n\n"
         self._max_age = _seconds("max_age", max_age)
         if isinstance(max_streams, bool) or not isinstance(max_streams, int) or max_streams < 0:
-            raise wrong("max_streams", "give a whole number from 0")
+            raise wrong("max_streams", "a whole number, 0 or more")
         if not isinstance(details, bool):
-            raise wrong("details", "give True or False")
+            raise wrong("details", "True or False")
         self._max_streams = max_streams
         self._details = details
         self._closed = False
@@ -174,7 +174,7 @@ class StatusFeed(ForkSafeDefaults):
         :raises CometChatException: ``INVALID_PROBE``.
         """
         if probe not in ("live", "ready"):
-            raise wrong("probe", 'give "live" or "ready"')
+            raise wrong("probe", '"live" or "ready"')
         report = self.public_report()
         status, reason = report["status"], report["reason"]
         grade = {"connected": "pass", "featureThrottled": "warn"}.get(status, "fail")
@@ -276,5 +276,5 @@ class _LoginListener(LoginListener):
 
 def _seconds(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 86_400:
-        raise wrong(name, "give seconds, above 0 and at most 86400")
+        raise wrong(name, "a number of seconds above 0, up to 86400")
     return float(value)

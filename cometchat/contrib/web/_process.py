@@ -53,7 +53,7 @@ def server_role(loading: Collection[str], uwsgi: Optional[Any]) -> Role:
 
 
 def is_reloaders_child(environ: Mapping[str, str]) -> bool:
-    """Whether Django's or Werkzeug's reloader has started this process, to serve."""
+    """Return whether Django's or Werkzeug's reloader has started this process, to serve."""
     return "true" in (environ.get("RUN_MAIN"), environ.get("WERKZEUG_RUN_MAIN"))
 
 

@@ -96,12 +96,12 @@ class Configuration:
             client.login(self.uid or "", self.auth_key or "")
 
     def is_logged_in(self, client: Client) -> bool:
-        """Whether the wanted user is logged in: a session of SESSION_STORE may have done it."""
+        """Return whether the wanted user is logged in: a session of SESSION_STORE may have done it."""
         user = client.get_logged_in_user()
         return user is not None and self.uid in (None, user.uid)
 
     def renews_sessions(self) -> bool:
-        """Whether the credential gives a new session when the service has refused the old one.
+        """Return whether the credential gives a new session when the service has refused the old one.
 
         A text of ``AUTH_TOKEN`` was refused by then, and so was what ``REFRESH`` returned.
         """
@@ -221,16 +221,16 @@ def _credential(value: Mapping[str, Any]) -> List[Problem]:
     problems = []
     if not (callable(secret) and name == "AUTH_TOKEN") and not _fits_header(secret):
         more = ", or a callable that returns one" if name == "AUTH_TOKEN" else ""
-        hint = f"Give a text in printable ASCII without spaces around it{more}."
-        problems.append(Problem("E004", f"{NAME}: {name} is wrong.", hint))
+        hint = f"Give a string in printable ASCII without surrounding spaces{more}."
+        problems.append(Problem("E004", f"{NAME}: Invalid {name}.", hint))
     if value.get("REFRESH") is not None and not (callable(value["REFRESH"]) and token and not callable(token)):
-        hint = "Give a callable that returns a new token, beside an AUTH_TOKEN that is a text."
-        problems.append(Problem("E004", f"{NAME}: REFRESH is wrong.", hint))
+        hint = "Give a callable that returns a new token. It needs an AUTH_TOKEN that is a string."
+        problems.append(Problem("E004", f"{NAME}: Invalid REFRESH.", hint))
     if key and not (isinstance(uid, str) and uid.strip()):
-        hint = "Give the uid of a user that exists, a text."
+        hint = "Give the uid of an existing user, as a string."
         problems.append(Problem("E005", f"{NAME}: AUTH_KEY needs UID.", hint))
     elif uid is not None and not isinstance(uid, str):
-        problems.append(Problem("E005", f"{NAME}: UID is wrong.", "Give a text, or leave it out."))
+        problems.append(Problem("E005", f"{NAME}: Invalid UID.", "Give a string, or leave UID out."))
     return problems
 
 
@@ -241,18 +241,18 @@ def _fits_header(value: object) -> bool:
 def _own(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
     problems = []
     if value.get("START", "auto") not in STARTS:
-        hint = 'Give "auto" (when the process starts to serve), "request" (with its first request) or "never".'
-        problems.append(Problem("E007", f"{NAME}: START is wrong.", hint))
+        hint = 'Give "auto" (when the process starts to serve), "request" (at its first request) or "never".'
+        problems.append(Problem("E007", f"{NAME}: Invalid START.", hint))
     for key, option in options.items():
         if key in value and not option.is_right(value[key]):
-            problems.append(Problem("E007", f"{NAME}: {key} is wrong.", option.hint))
+            problems.append(Problem("E007", f"{NAME}: Invalid {key}.", option.hint))
     for key in ("MAX_STREAMS", "KEEP_ALIVE", "DETAILS"):
         if value.get(key) is None:
             continue
         arguments: Dict[str, Any] = {key.lower(): value[key]}
         try:
-            StatusFeed(CometChat, **arguments).close()  # whose rules they are
+            StatusFeed(CometChat, **arguments).close()  # checks them
         except CometChatException as error:
             right = error.message.partition(": ")[2]
-            problems.append(Problem("E007", f"{NAME}: {key} is wrong.", right[:1].upper() + right[1:], error.code))
+            problems.append(Problem("E007", f"{NAME}: Invalid {key}.", right[:1].upper() + right[1:], error.code))
     return problems

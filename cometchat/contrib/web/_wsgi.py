@@ -24,12 +24,12 @@ _STREAMS_WITHOUT_POOL = 100
 
 
 def is_concurrent(environ: Mapping[str, Any]) -> bool:
-    """Whether the server answers other requests beside a stream."""
+    """Return whether the server answers other requests beside a stream."""
     return bool(environ.get("wsgi.multithread")) or _has_greenlets(environ)
 
 
 def max_streams(environ: Mapping[str, Any]) -> Optional[int]:
-    """How many streams the server bears: half of its threads. None if their number is unknown."""
+    """Return how many streams the server bears: half of its threads. None if their number is unknown."""
     if _has_greenlets(environ) or _starts_threads(environ):
         return _STREAMS_WITHOUT_POOL
     threads = _number_of_threads(environ)

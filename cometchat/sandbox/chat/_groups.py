@@ -75,7 +75,7 @@ class Group:
         return self.members[uid]
 
     def moderates(self, uid: str) -> bool:
-        """Whether the user is a moderator or an admin of the group."""
+        """Return whether the user is a moderator or an admin of the group."""
         return uid in self.members and SCOPES.index(self.members[uid].scope) >= _MODERATOR
 
     def check_entry(self, password: Any) -> None:

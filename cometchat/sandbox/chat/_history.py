@@ -115,7 +115,7 @@ class History:
         return changed
 
     def sees(self, uid: str, message_id: str) -> bool:
-        """Whether a user may see a message.
+        """Return whether a user may see a message.
 
         :raises ApiError: it does not exist.
         """

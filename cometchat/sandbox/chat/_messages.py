@@ -207,7 +207,7 @@ class Messages:
             subscribers.discard(uid)
 
     def is_subscribed(self, message_id: str, uid: str) -> bool:
-        """Whether a user is subscribed to the thread of a message."""
+        """Return whether a user is subscribed to the thread of a message."""
         return uid in self._subscribers.get(message_id, ())
 
     def seen(self, message_id: str, uid: str) -> Message:

@@ -30,7 +30,7 @@ class Network(Protocol):
     """The way to the users' sockets."""
 
     def is_online(self, uid: str) -> bool:
-        """Whether a user has an accepted connection."""
+        """Return whether a user has an accepted connection."""
 
     def deliver(self, outgoing: Outgoing) -> None:
         """Send a frame to the sockets that it is for."""
@@ -48,7 +48,7 @@ class Views:
         self._saved = saved
 
     def differ(self, message: Message) -> bool:
-        """Whether users see different fields of this message."""
+        """Return whether users see different fields of this message."""
         own = "reactions" in message["data"] or "replyCount" in message or message["id"] in self._saved
         return own or _is_change(message)
 
@@ -121,5 +121,5 @@ class Publisher:
 
 
 def _is_change(message: Message) -> bool:
-    """Whether the message is the action of an edit or a deletion, with the changed message in it."""
+    """Return whether the message is the action of an edit or a deletion, with the changed message in it."""
     return bool(message["category"] == "action" and message["type"] == "message")

@@ -110,7 +110,7 @@ class Users:
             friend.friends.add(user.uid)
 
     def divided(self, one: str, other: str) -> bool:
-        """Whether one of two users has blocked the other."""
+        """Return whether one of two users has blocked the other."""
         return other in self.get(one).blocked or one in self.get(other).blocked
 
     def shown(self, user: User, viewer: Optional[User] = None) -> Dict[str, Any]:

@@ -53,7 +53,7 @@ class HttpFailure:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def fits(self, path: str) -> bool:
-        """Whether the failure is for a request to this path."""
+        """Return whether the failure is for a request to this path."""
         return self.left != 0 and (self.path is None or fnmatch.fnmatchcase(path, self.path))
 
 
@@ -95,7 +95,7 @@ class Faults:
         vars(self).update(vars(Faults()))
 
     def stops(self, frame_type: str) -> bool:
-        """Whether the ``MODE`` in force keeps a type of frames from going out."""
+        """Return whether the ``MODE`` in force keeps a type of frames from going out."""
         return frame_type in STOPPED.get(str(self.settings.get("MODE")), ())
 
     def take_auth_refusal(self) -> Optional[Refusal]:

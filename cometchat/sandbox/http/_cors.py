@@ -32,7 +32,7 @@ def cors_headers(method: str, headers: Mapping[str, str], origins: Collection[st
 
 
 def _is_local(origin: str) -> bool:
-    """Whether the origin is a page that this machine serves itself."""
+    """Return whether the origin is a page that this machine serves itself."""
     try:
         host = urlsplit(origin).hostname or ""
     except ValueError:

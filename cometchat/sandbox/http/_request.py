@@ -115,7 +115,7 @@ class ApiRequest:
         return self.query.get("searchKey", "").lower()
 
     def flag(self, name: str) -> bool:
-        """Whether a parameter of the query is set."""
+        """Return whether a parameter of the query is set."""
         return self.query.get(name) in ("1", "true")
 
     def texts(self, *names: str) -> FrozenSet[str]:

@@ -65,12 +65,12 @@ def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
 
 
 def fits_tags(item: Dict[str, Any], wanted: FrozenSet[str]) -> bool:
-    """Whether an item has one of the wanted tags, if there are any."""
+    """Return whether an item has one of the wanted tags, if there are any."""
     return not wanted or not wanted.isdisjoint(item.get("tags", ()))
 
 
 def fits_status(user: Dict[str, Any], wanted: Optional[str]) -> bool:
-    """Whether a user has the wanted status, if there is one. The query says ``online`` for ``available``."""
+    """Return whether a user has the wanted status, if there is one. The query says ``online`` for ``available``."""
     return wanted is None or user["status"] == {"online": "available"}.get(wanted, wanted)
 
 

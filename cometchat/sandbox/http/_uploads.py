@@ -70,7 +70,7 @@ class Uploads:
         return self._files.get(path)
 
     def expects(self, path: str) -> bool:
-        """Whether a path is an upload's address."""
+        """Return whether a path is an upload's address."""
         return path in self._expected
 
     def prepare(self, files: Mapping[str, Any], url: str, limits: Limits, now: float) -> Dict[str, Any]:

@@ -27,7 +27,7 @@ TRANSIENT_TYPES = ("typing_indicator", "transient_message", "receipts")
 
 
 def of_browser(name: str) -> bool:
-    """Whether a resource names a browser's tab: tabs share a stored jwt, each under a resource of its own."""
+    """Return whether a resource names a browser's tab: tabs share a stored jwt, each under a resource of its own."""
     return name.startswith("WEB-")
 
 

@@ -21,7 +21,7 @@ class Peer(Protocol):
         """Send a frame."""
 
     def wants_presence(self, about: User) -> bool:
-        """Whether it asked for this user's presence."""
+        """Return whether it asked for this user's presence."""
 
 
 class Hub:
@@ -38,7 +38,7 @@ class Hub:
         return sum(len(peers) for peers in list(self._by_uid.values()))
 
     def is_online(self, uid: str) -> bool:
-        """Whether a user has an accepted connection."""
+        """Return whether a user has an accepted connection."""
         return bool(self._by_uid.get(uid))
 
     def join(self, uid: str, peer: Peer) -> bool:
