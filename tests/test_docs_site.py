@@ -19,7 +19,7 @@ from cometchat.listeners import KINDS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
-PAGES = [*DOCS.glob("*.rst"), *DOCS.glob("howto/*.rst")]
+PAGES = [*DOCS.glob("*.rst"), *DOCS.glob("api/*.rst"), *DOCS.glob("howto/*.rst")]
 
 #: Files outside of docs/ that have a page of the site, which shows them.
 SHOWN = {"../CHANGELOG.rst": "changes", "../examples/README.rst": "examples"}
@@ -38,23 +38,27 @@ def menu() -> List[str]:
     return [entry for block in found for entry in block.split()]
 
 
+def links() -> List[str]:
+    """The pages that the front page links to in its lists."""
+    found = re.findall(r"^\* `[^`]+ <([^>]+)>`_", page("index.rst"), re.MULTILINE)
+    return [SHOWN.get(link, link[: -len(".rst")]) for link in found]
+
+
+def groups(pattern: str) -> List[str]:
+    """The names of the front page's groups."""
+    return re.findall(pattern, page("index.rst"), re.MULTILINE)
+
+
 def test_every_page_is_in_the_menu() -> None:
-    """Each page of the docs is an entry of one toctree, or fits a starred one; each entry without a star is a page."""
+    """Each page of the docs is an entry of one toctree, and each entry is a page."""
     pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in PAGES} - {"index"}
-    entries = menu()
-    assert len(entries) == len(set(entries)) >= 20
-    plain = {entry for entry in entries if "*" not in entry}
-    assert plain - pages == set()
-    stars = [entry.rstrip("*") for entry in entries if "*" in entry]
-    assert [name for name in sorted(pages - plain) if not name.startswith(tuple(stars))] == []
+    assert sorted(menu()) == sorted(pages)
 
 
-def test_the_front_page_links_to_what_is_in_the_menu() -> None:
-    """A reader on the code host, who sees no menu, finds the same pages as links, in the same order."""
-    links = re.findall(r"^\* `[^`]+ <([^>]+)>`_", page("index.rst"), re.MULTILINE)
-    linked = [SHOWN.get(link, link[: -len(".rst")]) for link in links]
-    entries = [entry for entry in menu() if "*" not in entry]
-    assert [name for name in linked if name in entries] == entries
+def test_the_front_page_links_every_page() -> None:
+    """A reader on the code host, who sees no menu, finds the same groups and pages, in the same order."""
+    assert links() == menu()
+    assert groups(r"^(.+)\n-{3,}$") == groups(r"^   :caption: (.+)$") != []
 
 
 # The vendor's calls.
