@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Set, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Set, Tuple
 
 import pytest
 
@@ -132,6 +132,41 @@ def test_the_table_leaves_nothing_of_this_sdk_out() -> None:
     ]
     assert len(wanted) > 60
     assert [name for name in wanted if f"``{name}``" not in text] == []
+
+
+# Performance.
+
+#: What the beginning of the page says -> a row of its table, and what the measured figure has to be.
+GAINS: List[Tuple[str, str, Callable[[float], bool]]] = [
+    ("more than 50,000 events a second", "cometchat", lambda measured: measured > 50_000),
+    (
+        "over 4 times as many as ``WebSocketApp``",
+        "presence events/s, standard library JSON: to WebSocketApp",
+        lambda measured: measured > 4,
+    ),
+    (
+        "over 1.5 times as many as ``WebSocketApp`` with ``skip_utf8_validation``",
+        "presence events/s, standard library JSON: to WebSocketApp with skip_utf8_validation",
+        lambda measured: measured > 1.5,
+    ),
+    ("in less than 0.25 ms (median)", "cometchat, p50", lambda measured: measured < 250),
+    ("as fast as in a bare loop", "latency at 500/s, p50: to the bare loop", lambda measured: measured < 1.05),
+    ("about half a second (median)", "reconnect after a drop, p50", lambda measured: 0.4 < measured < 0.6),
+    ("wakes once per heartbeat", "idle client: wake-ups in a ping interval", lambda measured: measured == 1),
+    ("less than 3 % of a core", "CPU at 1000 idle clients, 15 s ping", lambda measured: measured < 3),
+    ("less than 150 KiB each", "memory per further client, at 1000 clients", lambda measured: measured < 150),
+]
+
+
+def test_the_gains_are_what_was_measured() -> None:
+    """Each figure at the beginning of docs/performance.rst follows from the page's own table."""
+    text = page("performance.rst")
+    beginning = " ".join(text.partition("Method\n---")[0].split())
+    for words, row, holds in GAINS:
+        assert words in beginning, words
+        measured = re.search(rf"^     - {re.escape(row)}\n(?:     - [<>]= .*\n)?     - ([\d.,]+)", text, re.MULTILINE)
+        measured = measured or re.search(rf"^   \* - {re.escape(row)}\n     - .*\n     - ([\d.,]+)", text, re.MULTILINE)
+        assert measured and holds(float(measured[1].replace(",", ""))), (words, measured)
 
 
 # Errors.
