@@ -1,4 +1,5 @@
-// A "Copy" button at each code block. It copies what you type, without prompts and without output.
+// 1. Each code block has a "Copy" button. It copies the input, without prompts and without output.
+// 2. Long names in tables break between their words.
 (function () {
   "use strict";
 
@@ -36,6 +37,17 @@
         setTimeout(() => (button.textContent = "Copy"), 2000);
       });
       block.appendChild(button);
+    }
+    for (const name of document.querySelectorAll("table.docutils code.literal span.pre")) {
+      const parts = name.textContent.split(/(?<=[_.,(\/])|(?<=[a-z])(?=[A-Z])/);
+      name.replaceChildren(
+        ...parts.flatMap((part) => {
+          const whole = document.createElement("span");
+          whole.style.whiteSpace = "nowrap";
+          whole.textContent = part;
+          return [whole, document.createElement("wbr")];
+        }),
+      );
     }
   });
 })();
