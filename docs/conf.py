@@ -70,6 +70,7 @@ html_theme = "furo"
 html_title = f"cometchat {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_js_files = ["site.js"]
 html_copy_source = False
 html_show_sourcelink = False
 html_show_sphinx = False
@@ -80,11 +81,6 @@ pygments_dark_style = "monokai"
 #: Files outside of docs/ that have a page here, which shows them.
 PAGES_OF_OTHERS = {"README.rst": "index", "CHANGELOG.rst": "changes", "examples/README.rst": "examples"}
 
-#: What users import from ``cometchat.contrib``, as far as it is here.
-CONTRIB = [
-    *("django", "django.signals", "flask", "opentelemetry", "prometheus", "redis", "web"),
-]
-
 #: Classes whose fields are listed below them, so that the signature would say it again; and what users don't make.
 WITHOUT_SIGNATURE = {
     *cometchat.models.__all__,
@@ -94,7 +90,6 @@ WITHOUT_SIGNATURE = {
 
 def setup(app: Sphinx) -> Dict[str, Any]:
     """Called by Sphinx."""
-    app.connect("source-read", complete)
     # Before Sphinx collects what a page links to (500).
     app.connect("doctree-read", link_pages, priority=400)
     app.connect("doctree-read", link_names, priority=401)
@@ -181,21 +176,3 @@ def shorten_signature(
     if what == "class" and name.rpartition(".")[2] in WITHOUT_SIGNATURE:
         return "", returned
     return None
-
-
-def complete(app: Sphinx, docname: str, source: List[str]) -> None:
-    """Fit the menu and the API reference to what there is: to starred pages, and to the modules of ``contrib``."""
-    if docname == "index":
-        lines = source[0].splitlines()
-        source[0] = "\n".join(line for line in lines if not re.fullmatch(r"   \w+\*", line) or pages_of(line)) + "\n"
-    elif docname == "api":
-        for name in CONTRIB:
-            path = ROOT / "cometchat" / "contrib" / name.replace(".", "/")
-            if path.with_suffix(".py").exists() or (path / "__init__.py").exists():
-                title = f"cometchat.contrib.{name}"
-                source[0] += f"\n{title}\n{'~' * len(title)}\n\n.. automodule:: {title}\n"
-
-
-def pages_of(entry: str) -> List[Path]:
-    """The pages that a starred entry stands for."""
-    return list(DOCS.glob(f"{entry.strip()}.rst"))

@@ -1,0 +1,110 @@
+"""The first steps of docs/django.rst and docs/flask.rst, done as they stand there: the light is green."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import textwrap
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+import pytest
+
+from cometchat.sandbox import Sandbox
+
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
+
+#: Seconds for each step.
+DEADLINE = 30.0
+
+
+@pytest.fixture
+def service() -> Iterator[Tuple[Sandbox, Dict[str, str]]]:
+    """A sandbox, and an environment with nothing but what its ``export`` lines set."""
+    others = ("COMETCHAT_", "DJANGO_", "FLASK_")
+    env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    env["PYTHONPATH"] = str(DOCS.parent)
+    with Sandbox() as sandbox:
+        env.update(COMETCHAT_APP_ID=sandbox.app_id, COMETCHAT_UID=ME, COMETCHAT_AUTH_KEY=sandbox.auth_key)
+        env.update(COMETCHAT_ADMIN_HOST=sandbox.url, COMETCHAT_CLIENT_HOST=sandbox.url)
+        yield sandbox, env
+
+
+def write_files(page: str, folder: Path) -> List[str]:
+    """Write each block of a page to the file that its first line names; settings are added to those of the project."""
+    text = (DOCS / page).read_text(encoding="utf-8")
+    names = []
+    for block in re.findall(r"^\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", text, re.MULTILINE):
+        block = textwrap.dedent(block)
+        name = re.match(r"(?:#|<!--) (\S+\.(?:py|html))\b", block)
+        if name:
+            names.append(name[1])
+            (folder / name[1]).parent.mkdir(exist_ok=True)
+            with (folder / name[1]).open("a" if name[1].endswith("settings.py") else "w", encoding="utf-8") as file:
+                file.write(block)
+    return names
+
+
+def test_the_light_of_a_new_django_project(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
+    """After ``startproject`` the page's blocks are enough."""
+    pytest.importorskip("django")
+    start = [sys.executable, "-m", "django", "startproject", "mysite", "."]
+    subprocess.run(start, cwd=tmp_path, env=service[1], check=True, timeout=DEADLINE)
+    names = write_files("django.rst", tmp_path)
+    assert names == ["mysite/settings.py", "mysite/urls.py", "mysite/templates/index.html"]
+    port = unused_port()
+    the_light_is_green(service, [sys.executable, "manage.py", "runserver", "--noreload", str(port)], port, tmp_path)
+
+
+def test_the_light_of_a_new_flask_application(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
+    """One file is enough."""
+    pytest.importorskip("flask")
+    assert write_files("flask.rst", tmp_path) == ["app.py"]
+    port = unused_port()
+    the_light_is_green(service, [sys.executable, "-m", "flask", "run", "--port", str(port)], port, tmp_path)
+
+
+def the_light_is_green(service: Tuple[Sandbox, Dict[str, str]], command: List[str], port: int, folder: Path) -> None:
+    """The server's first page has the light, whose source says ``connected``."""
+    sandbox, env = service
+    site = f"http://127.0.0.1:{port}"
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
+    try:
+        # The server may listen before or after its client connects: each look makes a change to look at again.
+        served = sandbox.wait_until(lambda: answer(f"{site}/") or sandbox.typing(OTHER, ME), DEADLINE)
+        assert served, (folder / "log").read_text()
+        source = re.search(r'<cometchat-status [^>]*status-src="([^"]+)"', answer(f"{site}/"))
+        assert source is not None
+        assert sandbox.wait_until(
+            lambda: json.loads(answer(f"{site}{source[1]}"))["status"] == "connected" or sandbox.typing(OTHER, ME),
+            DEADLINE,
+        )
+    finally:
+        process.kill()
+        process.wait(DEADLINE)
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def answer(address: str) -> str:
+    """What a GET of the address answers; nothing while the server does not listen yet."""
+    try:
+        with urllib.request.urlopen(address, timeout=DEADLINE) as response:
+            return str(response.read().decode())
+    except urllib.error.URLError as error:
+        if isinstance(error, urllib.error.HTTPError):
+            raise
+        return ""
