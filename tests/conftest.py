@@ -29,6 +29,15 @@ except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Measure no coverage in the processes that tests start: that would slow each of them, and the whole by a third.
+
+    The processes of pytest-xdist are started like these, and are measured.
+    """
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses", None):
+        os.environ.pop("COVERAGE_PROCESS_CONFIG", None)
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Let a test that is marked ``alone`` wait for the tests of the other processes to end, and those wait for it.

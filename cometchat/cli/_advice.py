@@ -57,7 +57,8 @@ _BY_CODE = {
     "ERR_CONNECT_TIMEOUT": Advice(
         "TCP, TLS and upgrade to the WebSocket host took too long. If the steps above passed, the upgrade got no"
         " answer. That is typical of a proxy or firewall that inspects traffic and does not support WebSocket.",
-        "Try from another network, or allow WebSocket (Upgrade) to this host. If the network is slow, raise connect_timeout.",
+        "Try from another network, or allow WebSocket (Upgrade) to this host. If the network is slow, raise"
+        " connect_timeout.",
     ),
 }
 

@@ -69,7 +69,12 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
         (without(REFRESH=lambda: "t"), ["E004 COMETCHAT: Invalid REFRESH"]),
         (
             {"APPID": "app", "UID": 7},
-            ["E002 COMETCHAT has an", "E003 COMETCHAT: Missing app_id", "E004 COMETCHAT", "E006 COMETCHAT: Missing region"],
+            [
+                "E002 COMETCHAT has an",
+                "E003 COMETCHAT: Missing app_id",
+                "E004 COMETCHAT",
+                "E006 COMETCHAT: Missing region",
+            ],
         ),
     ],
 )
