@@ -134,10 +134,10 @@ def test_the_docs_have_the_table():
     titles = {
         T: "Temporary",
         R: "Rate limit",
-        O: "An operator must act",
-        C: "A credential was refused",
-        M: "This one message, user, group or call",
-        I: "The request is wrong",
+        O: "Work for the operator",
+        C: "Refused credential",
+        M: "Single message, user, group or call",
+        I: "Wrong request",
     }
     for kind, title in titles.items():
         section = re.split(r"\n.*\n~~~", text.partition(f"\n{title}\n~~~")[2])[0]
