@@ -61,6 +61,18 @@ def test_the_front_page_links_every_page() -> None:
     assert groups(r"^(.+)\n-{3,}$") == groups(r"^   :caption: (.+)$") != []
 
 
+# The API reference.
+
+
+def test_each_public_name_is_in_the_reference() -> None:
+    """The pages in docs/api describe each class that users import from ``cometchat``, and each once."""
+    text = "".join(path.read_text(encoding="utf-8") for path in sorted((DOCS / "api").glob("*.rst")))
+    described = re.findall(r"^\.\. auto(?:class|exception|function):: cometchat\.(\w+)$", text, re.MULTILINE)
+    assert len(described) == len(set(described))
+    public = {name for name in cometchat.__all__ if inspect.isclass(getattr(cometchat, name))}
+    assert public - set(described) == set()
+
+
 # The vendor's calls.
 
 
