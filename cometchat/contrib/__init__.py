@@ -1,8 +1,8 @@
-"""What the SDK provides for other libraries. ``import cometchat`` loads none of it.
+"""Integrations with other libraries. ``import cometchat`` does not load them.
 
-``django``, ``flask``, ``redis``, ``prometheus`` and ``opentelemetry`` are named after the library that they import,
-which an extra of the same name installs (``pip install 'cometchat[django]'``). ``web`` contains what web applications
-of any framework share.
+``django``, ``flask``, ``redis``, ``prometheus`` and ``opentelemetry`` are named after the library that they import. An
+extra with that name installs it (``pip install 'cometchat[django]'``). ``web`` contains the code that web applications
+of all frameworks share.
 """
 
 from __future__ import annotations

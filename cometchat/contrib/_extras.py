@@ -1,4 +1,4 @@
-"""An error that says which extra to install."""
+"""An error that names the extra to install."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def naming_the_extra(extra: str) -> Iterator[None]:
-    """Import third-party modules within this: an error for one that is not installed says what to install.
+    """A context for imports of third-party modules. If a module is missing, the error says what to install.
 
-    :param extra: of ``pip install 'cometchat[extra]'``, which is also the name of the package in ``contrib``.
-    :raises ModuleNotFoundError: in place of the one that names only the missing module.
+    :param extra: as in ``pip install 'cometchat[extra]'``; also the name of the package in ``contrib``.
+    :raises ModuleNotFoundError: with the extra's name, instead of Python's error with the module's name only.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A lock that a fork can't leave locked in the child."""
+"""A lock that is never left locked in the child of a fork."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Callable, Optional, Type
 
 from cometchat._fork import ForkSafeDefaults, Layer, register
 
-#: Maximum time that a fork waits for the lock, in seconds. Nothing slow runs under it.
+#: Maximum wait of a fork for the lock, in seconds. Only fast code runs under the lock.
 _PATIENCE = 0.2
 
 
 class ForkLock(ForkSafeDefaults):
     """A reentrant lock with a condition. A fork waits until no other thread holds it.
 
-    The child then finds the protected state as a whole, and the lock free. If another thread does not release the lock
-    in time, the child gets a new one.
+    So the child finds consistent state and a free lock. If another thread does not release the lock in time, the child
+    gets a new one.
     """
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class ForkLock(ForkSafeDefaults):
         self._condition.notify_all()
 
     def pause_for_fork(self) -> None:
-        """Take the lock, if that is possible in a short time."""
+        """Take the lock if possible in a short time."""
         self._is_paused = self._condition.acquire(timeout=_PATIENCE)
 
     def resume_after_fork(self) -> None:

@@ -1,7 +1,7 @@
-"""What is measured of a client: one table, which Prometheus and OpenTelemetry both read.
+"""One table of a client's metrics, for Prometheus and OpenTelemetry.
 
-This module knows neither library, asks a client only for its status and ``stats()``, and takes
-no lock of its own: a slow or stuck reader of metrics holds nothing that a connection waits for.
+This module uses neither library. It asks a client only for its status and ``stats()``, and has no lock, so that a slow
+or stuck reader of metrics can't block a connection.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from cometchat import Client, CometChat, CometChatException, CometChatWSState, S
 
 from ._arguments import wrong
 
-#: Whose numbers they are: a client, or the class of the shared one.
+#: A client, or the class of the shared client.
 Source = Union[Client, Type[CometChat]]
 
-#: Codes that are there with 0 from the start, so that the first failure is an increase. Others come when they happen.
+#: Codes that start with the count 0, so that the first failure is an increase. Other codes appear when they happen.
 FAILURES = (
     "ERR_AUTH_TIMEOUT",
     "ERR_BAD_RESPONSE",
@@ -27,9 +27,9 @@ FAILURES = (
     "WS_CONNECTION_FAIL",
 )
 DROPS = ("ERR_PONG_TIMEOUT", "ERR_PROTOCOL", "WS_CONNECTION_FAIL")
-CLOSES = ("1000", "1001", "1008", "1011", "1012", "1013")  # those of RFC 6455 and its registry that a server gives
+CLOSES = ("1000", "1001", "1008", "1011", "1012", "1013")  # the codes of RFC 6455 and its registry that servers send
 
-#: Different codes of one metric; a server makes codes up as it likes, so that what comes later is counted as OTHER.
+#: Maximum number of codes of one metric. A server may invent codes; further ones count as OTHER.
 MAX_CODES = 50
 MAX_CODE_LENGTH = 64
 OTHER = "other"
@@ -57,15 +57,15 @@ NOTHING = Stats(
 
 
 class Kind(enum.Enum):
-    """How a number behaves."""
+    """The behaviour of a number."""
 
     COUNTER = "counter"  # only grows, from 0
-    LEVEL = "level"  # goes up and down; those of several clients may be added up
+    LEVEL = "level"  # goes up and down; the sum over several clients is meaningful
     VALUE = "value"  # goes up and down; a sum has no meaning
 
 
 class Reading(NamedTuple):
-    """What a client reported at one moment."""
+    """The numbers of a client at one moment."""
 
     status: CometChatWSState
     stats: Stats
@@ -74,8 +74,8 @@ class Reading(NamedTuple):
 class Metric(NamedTuple):
     """One number, or one for each value of its label.
 
-    :ivar name: with dots, without a unit and without ``_total``: each library adds what is its custom.
-    :ivar unit: of UCUM; in braces what is counted.
+    :ivar name: with dots, without a unit and without ``_total``. Each library adds its usual suffixes.
+    :ivar unit: of UCUM; the counted thing in braces.
     :ivar read: value of the label (``""`` where there is no label) -> number. Empty: no value yet.
     """
 
@@ -88,15 +88,15 @@ class Metric(NamedTuple):
 
 
 class Clients:
-    """Clients by the names that their series carry. A change is one operation on a dict, so that no thread waits."""
+    """Clients by the names of their series. Each change is one operation on a dict, so that threads need no lock."""
 
     def __init__(self) -> None:
         self._named: Dict[str, Source] = {}
 
     def add(self, name: str, client: Source) -> None:
-        """Add a client. No-op when it has this name already.
+        """Add a client. No-op if the client already has this name.
 
-        :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, no string, or another client's.
+        :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: not a non-empty string, or in use.
         """
         if not isinstance(client, Client) and client is not CometChat:
             raise wrong("client", f"a Client or the class CometChat, got {type(client).__name__}")
@@ -110,7 +110,7 @@ class Clients:
         self._named.pop(name, None)
 
     def read(self) -> List[Tuple[str, Reading]]:
-        """Read each of them once."""
+        """Read each client once."""
         return [(name, look(client)) for name, client in list(self._named.items())]
 
     def __bool__(self) -> bool:
@@ -146,7 +146,7 @@ def _by_code(
 
 
 def bounded(counted: Mapping[str, int], known: Iterable[str] = ()) -> Dict[str, float]:
-    """The counts by code, not too many of them. None ever shrinks: the codes keep the order in which they came."""
+    """Return the counts by code, up to a maximum. Counts never decrease, because codes keep their order."""
     counts: Dict[str, float] = dict.fromkeys(known, 0)
     for code, count in counted.items():
         label = code[:MAX_CODE_LENGTH]
@@ -176,7 +176,7 @@ COUNTER, LEVEL, VALUE = Kind.COUNTER, Kind.LEVEL, Kind.VALUE
 
 METRICS: Tuple[Metric, ...] = (
     Metric(
-        "cometchat.connection.status", LEVEL, "", "1 for the status that it has, 0 for the others.", _status, "status"
+        "cometchat.connection.status", LEVEL, "", "1 for the current status, 0 for the others.", _status, "status"
     ),
     Metric("cometchat.connect.attempts", COUNTER, "{attempt}", "Attempts to connect.", _one(lambda s: s.attempts)),
     Metric("cometchat.connects", COUNTER, "{connection}", "Connections made.", _one(lambda s: s.connects)),
@@ -219,7 +219,7 @@ METRICS: Tuple[Metric, ...] = (
         "cometchat.messages.fetched",
         COUNTER,
         "{message}",
-        "Messages that were missed, and asked for later.",
+        "Missed messages that were fetched later.",
         _one(lambda s: s.messages_fetched),
     ),
     Metric(
@@ -255,14 +255,14 @@ METRICS: Tuple[Metric, ...] = (
         "cometchat.rate_limit.remaining",
         VALUE,
         "{request}",
-        "Requests that the service still takes in this minute, by its newest answer.",
+        "Requests that the service still accepts in this minute, by its newest answer.",
         _one(lambda s: s.rate_limit_remaining),
     ),
     Metric(
         "cometchat.connection.leads",
         LEVEL,
         "",
-        "1 in the process that holds the connection that processes share, else 0.",
+        "1 in the process that holds the shared connection, else 0.",
         _one(lambda s: None if s.leads is None else float(s.leads)),
     ),
     Metric("cometchat.last_error.timestamp", VALUE, "s", "Unix time of the newest error.", _one(_last_error)),

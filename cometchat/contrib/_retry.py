@@ -14,9 +14,9 @@ def wait_after(failures: int, jitter: float) -> float:
 
 
 def obey(retry_after: float, jitter: float) -> float:
-    """Seconds to wait where a server said how many: never less, and up to a quarter (a second at least) more.
+    """Return the seconds to wait after a server named a time: that time, plus up to a quarter (at least a second).
 
-    Without the difference all clients would come back in the same moment.
+    Without the addition all clients would return at the same time.
 
     :param jitter: 0 to 1, at random.
     """

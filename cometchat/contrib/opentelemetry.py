@@ -1,7 +1,7 @@
 """OpenTelemetry metrics (``pip install 'cometchat[opentelemetry]'``): a client's numbers as observable instruments.
 
-This module uses the API package only. Your program chooses the SDK, the exporter and the interval;
-without an SDK it costs nothing. Each collection asks a client for its status and ``stats()``, on the reader's thread.
+This module uses the API package only. Your program chooses the SDK, the exporter and the interval. Without an SDK it
+has no cost. Each collection asks a client for its status and ``stats()``, on the reader's thread.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ with naming_the_extra("opentelemetry"):
 
 __all__ = ["Instrumentation", "instrument"]
 
-#: Of the meter: the scope that an SDK's views and backends see.
+#: Name of the meter: the scope in an SDK's views and backends.
 SCOPE = "cometchat"
 
 
 class Instrumentation:
-    """The handle that :func:`instrument` returns. It is also a context manager, which calls :meth:`close`."""
+    """The handle that :func:`instrument` returns. It is also a context manager that calls :meth:`close`."""
 
     def __init__(self, clients: Any, name: str) -> None:
-        # Any: the signature is in the reference, where the class of an inner module has no place.
+        # Any, because the API reference shows this signature, and should not show an internal class.
         self._clients: Optional[Clients] = clients
         self._name = name
 
@@ -51,13 +51,13 @@ def instrument(
 ) -> Instrumentation:
     """Report a client's numbers at each collection, until the returned handle is closed. Any thread.
 
-    If the same client has the same name already, nothing changes, and either handle ends it. You need not keep the
-    handle. Close it with the client, or its last numbers stay. ``CometChat`` may be given before ``init``.
+    If the client already has this name, nothing changes, and either handle ends it. You need not keep the handle. Close
+    it together with the client, otherwise its last numbers stay. You can pass ``CometChat`` before ``init``.
 
     :param client: a ``Client``, or the class ``CometChat``.
-    :param meter_provider: default: the global one, which may be set later.
-    :param name: the value of the attribute ``client``, which distinguishes several clients of a process.
-    :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or another client's;
+    :param meter_provider: default: the global provider, which may be set later.
+    :param name: the value of the attribute ``client``, which distinguishes the clients of a process.
+    :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or used for another client;
         ``INVALID_METER_PROVIDER``.
     """
     provider = get_meter_provider() if meter_provider is None else meter_provider
@@ -70,11 +70,11 @@ def instrument(
 
 
 def _clients_of(provider: MeterProvider) -> Clients:
-    """The clients that the provider's instruments report. It would ignore more instruments of the same name."""
+    """Return the clients that the provider's instruments report. (It ignores further instruments with equal names.)"""
     global _globals
     clients = _providers.get(provider)
     if clients is None and provider is get_meter_provider():
-        # The global provider was set after it was used: the instruments have moved to it.
+        # The global provider was set after its first use, and the instruments moved to it.
         clients = _globals
     if clients is None:
         clients = Clients()
@@ -108,7 +108,7 @@ def _observer(metric: Metric, clients: Clients) -> Callable[[CallbackOptions], I
     return observe
 
 
-#: An instrument can't be removed: each provider has one set, made once. No value may refer to its provider.
+#: An instrument can't be removed, so each provider has one set, created once. No value may refer to its provider.
 _providers: weakref.WeakKeyDictionary[MeterProvider, Clients] = weakref.WeakKeyDictionary()
 _globals: Optional[Clients] = None
 _lock = ForkLock()

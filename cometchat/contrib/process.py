@@ -1,4 +1,4 @@
-"""What a process of a web application does, under the name that the documentation has had for it."""
+"""The old, documented name of :mod:`cometchat.contrib.web._process`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Prometheus, through prometheus-client (``pip install 'cometchat[prometheus]'``): a client's numbers at each scrape.
 
-This module counts nothing, and runs nothing between scrapes. Each scrape asks a client for its
-status and ``stats()``, on the thread that answers the scrape.
+This module does nothing between scrapes. Each scrape asks a client for its status and ``stats()``, on the thread that
+answers the scrape.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ __all__ = ["CometChatCollector", "register", "unregister"]
 
 Family = Union[CounterMetricFamily, GaugeMetricFamily]
 
-#: UCUM -> the word that Prometheus' names end with. What is counted has none.
+#: UCUM unit -> suffix of a Prometheus name. Counted things have no suffix.
 _UNITS = {"By": "bytes", "s": "seconds"}
 
 
 class CometChatCollector(Collector):
-    """The clients of one registry. :func:`register` makes it; make it yourself only if that does not fit."""
+    """The clients of one registry. :func:`register` creates it; create it yourself only for special cases."""
 
     def __init__(self) -> None:
         self._clients = Clients()
 
     def add(self, client: Source, name: str = "default") -> None:
-        """As :func:`register`, for this collector."""
+        """Add a client to this collector, like :func:`register`."""
         self._clients.add(name, client)
 
     def remove(self, name: str = "default") -> None:
-        """As :func:`unregister`, for this collector."""
+        """Remove a client from this collector, like :func:`unregister`."""
         self._clients.remove(name)
 
     def __bool__(self) -> bool:
@@ -47,11 +47,11 @@ class CometChatCollector(Collector):
         return bool(self._clients)
 
     def describe(self) -> List[Family]:
-        """The names that this collector takes in a registry; called by ``CollectorRegistry.register``."""
+        """Return the collector's names. ``CollectorRegistry.register`` calls it."""
         return [_family(metric, ()) for metric in METRICS]
 
     def collect(self) -> Iterable[Family]:
-        """The current numbers; called by the registry at each scrape, on the scrape's thread."""
+        """Return the current numbers. The registry calls it at each scrape, on the scrape's thread."""
         readings = self._clients.read()
         return [_family(metric, readings) for metric in METRICS]
 
@@ -59,22 +59,22 @@ class CometChatCollector(Collector):
 def register(client: Source, name: str = "default", registry: CollectorRegistry = REGISTRY) -> None:
     """Show a client's numbers in a registry, until :func:`unregister`. Any thread.
 
-    No-op when the same client has the same name already. The registry keeps the client: unregister one that is closed,
-    or its last numbers stay. ``CometChat`` may be registered before ``init``.
+    No-op if the client already has this name. The registry keeps the client: unregister a closed client, otherwise its
+    last numbers stay. You can register ``CometChat`` before ``init``.
 
     :param client: a ``Client``, or the class ``CometChat``.
-    :param name: the value of the label ``client``, which distinguishes several clients of a process.
-    :param registry: prometheus-client's; its multiprocess mode needs one of your own.
-    :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or another client's;
-        ``INVALID_REGISTRY``: not a registry, or the default one in multiprocess mode, where it would show nothing.
-    :raises ValueError: something else in the registry has one of the names.
+    :param name: the value of the label ``client``, which distinguishes the clients of a process.
+    :param registry: a registry of prometheus-client. In its multiprocess mode, use your own registry.
+    :raises CometChatException: ``INVALID_CLIENT``; ``INVALID_NAME``: empty, or used for another client;
+        ``INVALID_REGISTRY``: not a registry, or the default registry in multiprocess mode, which shows no collector.
+    :raises ValueError: another collector in the registry uses one of the names.
     """
     _check(registry)
     if registry is REGISTRY and _is_multiprocess():
         raise wrong(
             "registry",
-            "PROMETHEUS_MULTIPROC_DIR is set, and prometheus-client's multiprocess mode leaves out what is asked for "
-            "at a scrape; give a CollectorRegistry of this process's own, served on its own port",
+            "a separate CollectorRegistry for this process, on its own port (PROMETHEUS_MULTIPROC_DIR is set, and"
+            " prometheus-client's multiprocess mode does not show collectors)",
         )
     with _lock:
         collector = _collectors.get(registry) or CometChatCollector()
@@ -106,7 +106,7 @@ def _check(registry: object) -> None:
 
 
 def _is_multiprocess() -> bool:
-    # Both spellings are prometheus-client's.
+    # prometheus-client accepts both spellings.
     return any(os.environ.get(name) for name in ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"))
 
 
@@ -120,6 +120,6 @@ def _family(metric: Metric, readings: Sequence[Tuple[str, Reading]]) -> Family:
     return family
 
 
-#: Each registry has one collector: two would have metrics of the same name.
+#: Each registry has one collector, because two would have metrics with the same name.
 _collectors: weakref.WeakKeyDictionary[CollectorRegistry, CometChatCollector] = weakref.WeakKeyDictionary()
 _lock = ForkLock()

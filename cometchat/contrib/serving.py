@@ -1,4 +1,4 @@
-"""The client of a process that serves, under the name that the documentation has had for it."""
+"""The old, documented name of :mod:`cometchat.contrib.web._serving`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The setting ``COMETCHAT`` of a web application, under the name that the documentation has had for it."""
+"""The old, documented name of :mod:`cometchat.contrib.web._settings`."""
 
 from __future__ import annotations
 

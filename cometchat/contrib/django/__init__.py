@@ -1,11 +1,11 @@
-"""A Django app: one connection for each process that serves, as Django knows settings, signals, checks and views.
+"""A Django app: one connection per serving process, with Django's settings, signals, checks and views.
 
 ::
 
     INSTALLED_APPS = [..., "cometchat.contrib.django"]
     COMETCHAT = {"APP_ID": "...", "REGION": "us", "UID": "...", "AUTH_KEY": os.environ["COMETCHAT_AUTH_KEY"]}
 
-The functions below act on the one client of this process. :mod:`cometchat.contrib.django.signals` has the signals,
+The functions below use the client of this process. :mod:`cometchat.contrib.django.signals` has the signals,
 ``cometchat.contrib.django.urls`` the views.
 """
 

@@ -1,4 +1,4 @@
-"""System checks of the setting ``COMETCHAT``: reported by ``manage.py check`` and every command that checks."""
+"""System checks of the setting ``COMETCHAT``, for ``manage.py check`` and every other command that runs checks."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def register() -> None:
 
 
 def check_setting(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
-    """``cometchat.E001`` to ``E007``: an error for each thing that is wrong."""
+    """Return an error, ``cometchat.E001`` to ``E007``, for each problem of the setting."""
     _, problems = _conf.examine(_conf.given())
     return [checks.Error(one.message, hint=one.hint, id=f"cometchat.{one.number}") for one in problems]
 
 
 def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> List[checks.CheckMessage]:
-    """``cometchat.W001``, with ``--deploy``: a credential is in the settings file, where version control has it."""
+    """Return ``cometchat.W001``, with ``--deploy``, if a credential is in the settings file, under version control."""
     value = _conf.given()
     if not isinstance(value, dict):
         return []

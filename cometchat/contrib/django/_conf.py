@@ -1,4 +1,4 @@
-"""The setting ``COMETCHAT`` as Django has it: see :mod:`cometchat.contrib.web`."""
+"""The setting ``COMETCHAT`` in Django's settings; see :mod:`cometchat.contrib.web`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..web._settings import examine as examine_setting
 
 __all__ = ["FIELDS", "NAME", "OPTIONS", "complaint", "examine", "given", "read"]
 
-#: The keys that Flask's extension does not have.
+#: The keys for Django only.
 OPTIONS: Mapping[str, Option] = {
     "CELERY": Option(False, lambda value: isinstance(value, bool), "Give True or False."),
 }
@@ -23,7 +23,7 @@ _MISSING = f'Add {NAME} = {{"APP_ID": ..., "REGION": "us", "UID": ..., "AUTH_KEY
 def read() -> Configuration:
     """Return the site's configuration.
 
-    :raises ImproperlyConfigured: it is wrong; the message names everything that is.
+    :raises ImproperlyConfigured: the setting is wrong. The message names every problem.
     """
     configuration, problems = examine(given())
     if configuration is None:
@@ -32,10 +32,10 @@ def read() -> Configuration:
 
 
 def given() -> object:
-    """The setting, or None if it is missing."""
+    """Return the setting, or None if it is missing."""
     return getattr(django_settings, NAME, None)
 
 
 def examine(value: object) -> Tuple[Optional[Configuration], List[Problem]]:
-    """The configuration, or None and what is wrong with it."""
+    """Return the configuration and no problems, or None and the problems."""
     return examine_setting(value, OPTIONS, _MISSING)

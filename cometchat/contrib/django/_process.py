@@ -1,4 +1,4 @@
-"""What a process of a site has one of: see :mod:`cometchat.contrib.web`."""
+"""The client and the feed of a site's process; see :mod:`cometchat.contrib.web`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ from ..web._feed import StatusFeed
 from ..web._serving import Serving
 from . import _conf, _relay
 
-#: Receivers, and what AUTH_TOKEN may call, are there once every app is.
+#: Receivers, and the code that AUTH_TOKEN may call, exist when all apps are loaded.
 serving = Serving(_conf.read, on_made=_relay.register, ready=apps.ready_event.wait)
 
 
 def get_client() -> Client:
-    """The client of this process, the same at each call. Any thread; does not wait.
+    """Return the client of this process, the same at each call. Any thread; does not wait.
 
-    In a process that serves it is logged in and connected, or about to be. In any other process it is neither, until
-    :func:`start` is called there.
+    In a serving process it is logged in and connected, or will be soon. In any other process, call :func:`start` first.
 
     :raises ImproperlyConfigured: the setting ``COMETCHAT`` is wrong.
     """
@@ -30,9 +29,9 @@ def get_client() -> Client:
 def start() -> Client:
     """Log this process's client in, in the background, and connect it. No-op when called twice. Any thread.
 
-    For scripts, commands and workers of your own. Processes that serve call it by themselves.
+    For your scripts, commands and workers. Serving processes call it automatically.
 
-    :returns: the client: ``start().wait_for_status("connected", timeout=10)`` waits.
+    :returns: the client. To wait: ``start().wait_for_status("connected", timeout=10)``.
     :raises ImproperlyConfigured: the setting ``COMETCHAT`` is wrong.
     """
     return serving.start()
@@ -44,20 +43,20 @@ def started() -> bool:
 
 
 def login_error() -> Optional[CometChatException]:
-    """Return why the newest login failed; None if none has failed, or one has succeeded since."""
+    """Return the error of the newest login; None if it succeeded, or before the first login."""
     return serving.login_error
 
 
 def stop() -> None:
-    """End the connection and the client's threads, within half a second. No-op if nothing was started.
+    """End the connection and the client's threads, within half a second. No-op without a client.
 
-    The end of the process does it by itself. Afterwards :func:`get_client` and :func:`start` make a new client.
+    The end of the process does this too. Afterwards :func:`get_client` and :func:`start` create a new client.
     """
     serving.stop()
 
 
 def get_feed() -> StatusFeed:
-    """What the views answer from: the status of this process's client, and a stream of its changes.
+    """Return the feed of the views: the status of this process's client, and a stream of its changes.
 
     :raises ImproperlyConfigured: the setting ``COMETCHAT`` is wrong.
     """

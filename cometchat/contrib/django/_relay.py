@@ -1,4 +1,4 @@
-"""Listeners that send Django's signals. All of it runs on the client's dispatcher thread."""
+"""Listeners that send Django signals, on the client's dispatcher thread."""
 
 from __future__ import annotations
 
@@ -34,16 +34,16 @@ from cometchat import (
 
 from . import signals
 
-#: The name of the registrations.
+#: The id of the registrations.
 LISTENER_ID = "cometchat.django.signals"
 
 
 def register(client: Client) -> None:
-    """Send the signals for a client from now on."""
+    """Start to send the signals for a client."""
     client.add_connection_listener(LISTENER_ID, _Connection(client))
     client.add_login_listener(LISTENER_ID, _Login(client))
     client.add_message_listener(LISTENER_ID, _Messages(client))
-    if client.settings.subscription_type != "NONE":  # else no presence comes, and the client warns
+    if client.settings.subscription_type != "NONE":  # otherwise no presence arrives, and the client warns
         client.add_user_listener(LISTENER_ID, _Users(client))
     client.add_group_listener(LISTENER_ID, _Groups(client))
     client.add_call_listener(LISTENER_ID, _Calls(client))
@@ -53,7 +53,7 @@ def register(client: Client) -> None:
 
 
 def send(signal: Signal, sender: type, client: Client, **arguments: Any) -> None:
-    """Call the receivers. ``django.dispatch`` logs what one raises, and the others are still called."""
+    """Call the receivers. If one raises, ``django.dispatch`` logs it, and the others are still called."""
     if not signal.has_listeners(sender):
         return
     close_old_connections()

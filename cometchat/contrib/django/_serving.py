@@ -1,8 +1,8 @@
-"""Which process of a site serves, and so has a connection; and when it makes it.
+"""Decides which processes of a site serve, and therefore connect, and when.
 
-A process serves where it asks Django for its WSGI or ASGI application, or is runserver's child. Commands such as
-``migrate`` and ``test``, ``runserver``'s reloader, scripts and Celery's workers do not. A server that has loaded the
-site before it forks (gunicorn's ``--preload``, uWSGI) does not either: its workers do.
+A process serves if it asks Django for its WSGI or ASGI application, or is runserver's child. Commands such as
+``migrate`` and ``test``, ``runserver``'s reloader, scripts and Celery's workers do not serve. A server that loads the
+site before it forks (gunicorn's ``--preload``, uWSGI) does not serve either, but its workers do.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def role(argv: Sequence[str], environ: Mapping[str, str], loading: Collection[st
     :param argv: its arguments.
     :param environ: its environment.
     :param loading: names of the modules that are setting Django up.
-    :param uwsgi: uWSGI's module, where it runs the process.
+    :param uwsgi: uWSGI's module, if uWSGI runs the process.
     """
     if "django.core.management" in loading:
         command = argv[1] if len(argv) > 1 else ""
@@ -43,7 +43,7 @@ def role(argv: Sequence[str], environ: Mapping[str, str], loading: Collection[st
 
 
 def arrange(configuration: Configuration) -> None:
-    """Give this process a connection if it serves. Called once, while Django is set up."""
+    """Start a connection if this process serves. Called once, during Django's setup."""
     if configuration.options["CELERY"]:
         _follow_celery()
     if configuration.start == "never":
@@ -55,13 +55,13 @@ def arrange(configuration: Configuration) -> None:
 
 
 def by_a_server() -> bool:
-    """Return whether Django is being set up for a WSGI or ASGI application, where no checks are run."""
+    """Return True if Django is being set up for a WSGI or ASGI application, without checks."""
     loading = loading_modules()
     return "django.core.management" not in loading and not _APPLICATIONS.isdisjoint(loading)
 
 
 def _on_request(sender: Any, **kwargs: Any) -> None:
-    """The first request shows that a process serves, whatever it looked like; the test client's requests do not."""
+    """Start at the first request, which shows that the process serves. Ignores requests of the test client."""
     if not (isinstance(sender, type) and issubclass(sender, (WSGIHandler, ASGIHandler))) or under_test():
         return
     _process.start()
@@ -69,12 +69,12 @@ def _on_request(sender: Any, **kwargs: Any) -> None:
 
 
 def under_test() -> bool:
-    """Django's test runner, or pytest-django, has prepared this process: it has taken the outgoing mail over."""
+    """Return True if Django's test runner or pytest-django prepared this process: it replaced the outgoing mail."""
     return hasattr(mail, "outbox")
 
 
 def _follow_celery() -> None:
-    """A process of the prefork pool, or the one process of the other pools."""
+    """Start in Celery's workers: the processes of the prefork pool, or the one process of the other pools."""
     from celery import signals
 
     def on_process(**kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""The admin's page: the connection of the process that answers. For all members of the staff; it shows no secret."""
+"""The admin's page about the connection of the answering process. For all staff members. It shows no secrets."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from cometchat import Client, ConnectionInfo, Stats
 from . import _process
 from .models import Connection
 
-#: Figure -> how it is called, and its unit.
+#: Figure -> its label and unit.
 _FIGURES: Mapping[str, Tuple[str, str]] = {
     "attempts": ("Attempts to connect", ""),
     "connects": ("Connections made", ""),
     "frames_received": ("Frames received", ""),
     "bytes_received": ("Received", "bytes"),
-    "frames_ignored": ("Frames without use", ""),
+    "frames_ignored": ("Unused frames", ""),
     "messages_fetched": ("Missed messages fetched", ""),
     "events_queued": ("Events that wait for receivers", ""),
     "events_dropped": ("Events dropped, receivers too slow", ""),
@@ -35,7 +35,7 @@ _FIGURES: Mapping[str, Tuple[str, str]] = {
     "ping_round_trip_mean": ("Mean round trip", "s"),
 }
 
-#: Figures that are counted by code.
+#: Figures with a count per code.
 _TABLES: Mapping[str, str] = {
     "failures": "Failed attempts",
     "drops": "Connections lost",
@@ -50,37 +50,37 @@ else:  # Django's class takes no parameter
 
 @admin.register(Connection)
 class ConnectionAdmin(_ModelAdmin):
-    """A page in place of a list."""
+    """A page instead of a list."""
 
     def get_urls(self) -> List[URLPattern]:
-        """One address, under the name that the admin's index links to."""
+        """Return one URL, with the name that the admin's index links to."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_changelist"
         return [path("", self.admin_site.admin_view(self.changelist_view), name=name)]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """The staff."""
+        """Allow staff members."""
         return _is_staff(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """The staff."""
+        """Allow staff members."""
         return _is_staff(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """No user."""
+        """Allow no user."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """No user."""
+        """Allow no user."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Optional[Connection] = None) -> bool:
-        """No user."""
+        """Allow no user."""
         return False
 
     def changelist_view(
         self, request: HttpRequest, extra_context: Optional[Mapping[str, Any]] = None
     ) -> TemplateResponse:
-        """The page."""
+        """Answer with the page."""
         context = {
             **self.admin_site.each_context(request),
             "title": "CometChat: connection",
@@ -96,7 +96,7 @@ def _is_staff(request: HttpRequest) -> bool:
 
 
 def report() -> Dict[str, Any]:
-    """What the page shows. Makes no call.
+    """Return the page's data. Makes no HTTP call.
 
     :raises ImproperlyConfigured: the setting ``COMETCHAT`` is wrong.
     """
@@ -169,7 +169,7 @@ def _tables(stats: Stats) -> List[Tuple[str, List[Tuple[object, int]]]]:
 
 
 def _addresses() -> Optional[Dict[str, str]]:
-    """Return where the site has the views: the page then shows the live indicator too."""
+    """Return the addresses of the views if the site has them. The page then shows the live indicator too."""
     try:
         return {name: reverse(f"cometchat:{name}") for name in ("events", "status", "script")}
     except NoReverseMatch:

@@ -18,11 +18,11 @@ class CometChatConfig(AppConfig):
     default_auto_field: str = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Register the checks, and start the connection where this process serves.
+        """Register the checks, and start the connection if this process serves.
 
-        Commands that run checks report wrong settings. A server runs no checks, and must not start with them.
+        Commands that run checks report wrong settings. A server runs no checks, and must not start with wrong settings.
 
-        :raises ImproperlyConfigured: in a process that serves: the setting ``COMETCHAT`` is wrong.
+        :raises ImproperlyConfigured: in a serving process: the setting ``COMETCHAT`` is wrong.
         """
         from . import _checks, _conf, _serving
 
@@ -36,7 +36,7 @@ class CometChatConfig(AppConfig):
 
 
 def _on_setting_changed(*, setting: str, **kwargs: Any) -> None:
-    """``override_settings`` of a test: what was made with the old settings is ended."""
+    """After ``override_settings`` in a test: end the client and the feed with the old settings."""
     from . import _conf, _process
 
     if setting == _conf.NAME:

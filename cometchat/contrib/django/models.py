@@ -1,4 +1,4 @@
-"""A model without a table: the admin needs one for a page."""
+"""A model without a table, because a page of the admin needs a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.db import models
 
 
 class Connection(models.Model):
-    """The connection of the process that answers. It has no table."""
+    """The connection of the answering process. It has no table."""
 
     class Meta:
         managed = False

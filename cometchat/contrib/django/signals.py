@@ -1,4 +1,4 @@
-"""Django signals: what a client's listeners receive, for receivers in any app.
+"""Django signals for the events of a client's listeners, for receivers in any app.
 
 ::
 
@@ -6,18 +6,18 @@
     def answer(sender, message, client, **kwargs): ...
 
 A receiver gets ``signal``, ``sender`` and ``client``, and the arguments below. Receivers run one after the other on the
-client's dispatcher thread (``cometchat-dispatcher-N``), in every process that serves: ten workers call it ten times.
-``django.dispatch`` logs what one raises, and the others are still called. A slow one delays the others' calls,
-never the connection. Database connections are released after each signal, as Django does after each request.
+client's dispatcher thread (``cometchat-dispatcher-N``), in every serving process: with ten workers it is called ten
+times. If a receiver raises, ``django.dispatch`` logs it, and the others are still called. A slow receiver delays the
+others, but never the connection. Database connections are released after each signal, like after a request.
 
-The sender is the class of the message for the signals of messages, else :class:`cometchat.Client`.
+The sender is the message's class for signals about messages, else :class:`cometchat.Client`.
 """
 
 from __future__ import annotations
 
 from django.dispatch import Signal
 
-#: The connection's status changed. ``status``: a CometChatWSState, the one of this change; by now a later one may hold.
+#: The connection's status changed. ``status``: a CometChatWSState, the new status; it may have changed again since.
 connection_status_changed: Signal = Signal()
 
 #: An attempt to connect failed, or a connection broke. ``error``: a CometChatException.
@@ -32,25 +32,25 @@ login_failed: Signal = Signal()
 #: A message of any kind arrived. ``message``: its class says which kind; the signal's sender is that class.
 message_received: Signal = Signal()
 
-#: A message was edited. ``message``: as it reads now.
+#: A message was edited. ``message``: its new form.
 message_edited: Signal = Signal()
 
 #: A message was deleted. ``message``.
 message_deleted: Signal = Signal()
 
-#: The service has judged a message. ``message``: see its ``moderation_status``.
+#: The service moderated a message. ``message``: see its ``moderation_status``.
 message_moderated: Signal = Signal()
 
-#: A message was pinned, or is not pinned any more. ``message``; ``pinned``: True or False.
+#: A message was pinned or unpinned. ``message``; ``pinned``: True or False.
 pin_changed: Signal = Signal()
 
-#: The user saved a message on another device, or removed it from the saved ones. ``message``; ``saved``: True or False.
+#: The user saved or unsaved a message on another device. ``message``; ``saved``: True or False.
 save_changed: Signal = Signal()
 
-#: A message that is not stored came. ``message``: a TransientMessage.
+#: A transient message arrived. ``message``: a TransientMessage.
 transient_message_received: Signal = Signal()
 
-#: A reaction to a message came or went. ``reaction_event``; ``added``: True or False.
+#: A reaction was added or removed. ``reaction_event``; ``added``: True or False.
 reaction_changed: Signal = Signal()
 
 #: A user started or stopped typing. ``typing_indicator``; ``typing``: True or False.
@@ -65,7 +65,8 @@ presence_changed: Signal = Signal()
 #: A group's members changed. ``event``: the listener's method, such as ``"on_group_member_joined"``; ``action``.
 group_changed: Signal = Signal()
 
-#: A call came, was accepted, rejected, cancelled, or ended. ``event``: ``"on_incoming_call_received"``, ...; ``call``.
+#: A call arrived, was accepted, rejected, cancelled, or ended. ``event``: ``"on_incoming_call_received"``, ...;
+#: ``call``.
 call_changed: Signal = Signal()
 
 #: An event of an AI assistant's run. ``assistant_event``: an AIAssistantEvent.
@@ -74,5 +75,5 @@ ai_assistant_event_received: Signal = Signal()
 #: The user pinned a conversation, or unpinned it. ``conversation``; ``pinned``: True or False.
 conversation_pin_changed: Signal = Signal()
 
-#: A frame came that has no signal of its own. ``type``: the frame's, such as ``"notification_feed_item"``; ``body``.
+#: A frame without its own signal arrived. ``type``: such as ``"notification_feed_item"``; ``body``.
 event_received: Signal = Signal()

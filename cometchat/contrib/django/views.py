@@ -1,6 +1,6 @@
-"""The views: what :mod:`cometchat.contrib.web` answers, as Django's responses. They are open to every visitor.
+"""The views: Django responses with the answers of :mod:`cometchat.contrib.web`. They are open to every visitor.
 
-The site decides who may see the status: ``login_required(views.status)`` in a urlconf of its own.
+To limit who can see the status, use ``login_required(views.status)`` in your urlconf.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ _streams: Optional[Streams] = None
 
 
 def _open(view: V) -> V:
-    """LoginRequiredMiddleware (from Django 5.1 on) lets it through: a load balancer has no login."""
+    """Exempt a view from LoginRequiredMiddleware (Django 5.1 and later): a load balancer has no login."""
     allow: Any = getattr(decorators, "login_not_required", None)
     return view if allow is None else cast(V, allow(view))
 
 
 @require_safe
 def status(request: HttpRequest) -> HttpResponse:
-    """The status as JSON."""
+    """Answer with the status as JSON."""
     return _response(get_feed().status_answer())
 
 
 @require_safe
 def events(request: HttpRequest) -> HttpResponseBase:
-    """Server-sent events: the status, at once and at each change. 204 if the server can't hold a stream."""
+    """Answer with server-sent events: the status now and at each change. 204 if the server can't hold a stream."""
     feed = get_feed()
     limit = serving.configuration.max_streams
     body: Any
@@ -59,13 +59,13 @@ def events(request: HttpRequest) -> HttpResponseBase:
         return _response(Answer(204 if body is None else 200, "text/event-stream", "", headers))
     response = StreamingHttpResponse(body, content_type="text/event-stream")
     _set_headers(response, headers)
-    # GZipMiddleware would hold the events back.
+    # GZipMiddleware would delay the events.
     response.headers["Content-Encoding"] = "identity"
     return response
 
 
 class _Pieces:
-    """A page's stream that holds no thread of Django's."""
+    """A page's stream that does not occupy a thread of Django."""
 
     def __init__(self, page: Page) -> None:
         self._page = page
@@ -81,13 +81,13 @@ class _Pieces:
 
 
 def _release_thread() -> None:
-    """End the thread that Django keeps for what is not asynchronous in this request.
+    """End the thread that Django keeps for the synchronous code of this request.
 
-    Signals, middleware and views have run on it. It would stay as long as the stream does. What needs a thread later
-    (the end of the request) gets a new one. On the event loop, in the context of the request.
+    Signals, middleware and views ran on it. It would stay as long as the stream. The end of the request gets a new
+    thread. Runs on the event loop, in the context of the request.
     """
     context = SyncToAsync.thread_sensitive_context.get(None)
-    if context is None or getattr(context, "_executor", None) is not None:  # not Django's own
+    if context is None or getattr(context, "_executor", None) is not None:  # not Django's
         return
     executor = SyncToAsync.context_to_thread_executor.pop(context, None)
     if executor is not None:
@@ -97,14 +97,14 @@ def _release_thread() -> None:
 @_open
 @require_safe
 def health(request: HttpRequest, probe: str = "ready") -> HttpResponse:
-    """For load balancers and Kubernetes: 200 or 503. ``live`` asks whether a new process would help."""
+    """Answer load balancers and Kubernetes with 200 or 503. ``live`` asks whether a new process would help."""
     return _response(get_feed().health_answer(probe))
 
 
 @_open
 @require_safe
 def script(request: HttpRequest) -> HttpResponse:
-    """The component's JavaScript."""
+    """Answer with the component's JavaScript."""
     return _response(component_answer(request.headers.get("If-None-Match")))
 
 

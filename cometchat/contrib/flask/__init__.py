@@ -1,4 +1,4 @@
-"""CometChat in a Flask application: a client per serving process, views, a light for templates, commands.
+"""A Flask extension: one client per serving process, views, a status light for templates, and commands.
 
 ::
 

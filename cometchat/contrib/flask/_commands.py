@@ -23,13 +23,13 @@ def commands(configuration: Configuration) -> AppGroup:
     @group.command("watch", context_settings=passed_on, add_help_option=False, with_appcontext=False)
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     def watch(args: Tuple[str, ...]) -> None:
-        """Show the live status, one line a transition (see --help)."""
+        """Show the live status, one line per transition (see --help)."""
         sys.exit(run(configuration, ["watch", *args]))
 
     @group.command("doctor", context_settings=passed_on, add_help_option=False, with_appcontext=False)
     @click.argument("args", nargs=-1, type=click.UNPROCESSED)
     def doctor(args: Tuple[str, ...]) -> None:
-        """Try every step from DNS to ping, and explain a failure (see --help)."""
+        """Check every step from DNS to ping, and explain the first failure (see --help)."""
         sys.exit(run(configuration, ["doctor", *args]))
 
     @group.command("status", with_appcontext=False)
@@ -47,7 +47,7 @@ def commands(configuration: Configuration) -> AppGroup:
                 click.echo(str(known), err=True)
                 failed = {"code": known.code, "message": known.message}
             report = status_report(client)
-            report["reason"] = report["reason"] or failed  # the client knows of no login that was refused
+            report["reason"] = report["reason"] or failed  # the client does not know the error of a refused login
         click.echo(json.dumps(report))
         sys.exit(0 if report["status"] in UP else 1)
 

@@ -1,4 +1,4 @@
-"""The extension: what ``CometChatFlask(app)`` does to an application."""
+"""The extension for Flask: ``CometChatFlask(app)``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ._commands import commands
 from ._signals import Signals
 from ._views import blueprint, cometchat_status
 
-#: The keys that Django's app does not have.
+#: The keys for Flask only.
 _OPTIONS: Mapping[str, Option] = {
     "URL_PREFIX": Option(
         "/cometchat",
@@ -36,9 +36,9 @@ _MISSING = f'Set app.config["{NAME}"] = {{"APP_ID": ..., "REGION": "us", "UID": 
 class CometChatFlask:
     """The extension.
 
-    :param app: the application; or call :meth:`init_app` later.
-    :param guard: called before the views of the status, the stream and the health (not of the script). What it
-        returns is answered in their place; None lets them answer.
+    :param app: the application. Without it, call :meth:`init_app` later.
+    :param guard: a function that runs before the views of the status, the stream and the health (not of the script).
+        If it returns a response, that is the answer; None lets the view answer.
     :raises CometChatException: ``INVALID_GUARD``; as :meth:`init_app`.
     """
 
@@ -51,14 +51,14 @@ class CometChatFlask:
             self.init_app(app)
 
     def init_app(self, app: Flask) -> None:
-        """Read ``app.config["COMETCHAT"]``; add the views, the template global and the commands.
+        """Read ``app.config["COMETCHAT"]``, and add the views, the template global and the commands.
 
-        The connection starts where the process serves: in a worker of gunicorn or uWSGI and in ``flask run`` at once,
-        elsewhere with the first request. ``START`` "request" leaves it to that everywhere, "never" to :meth:`start`.
-        While ``app.testing`` is true nothing starts by itself.
+        In a worker of gunicorn or uWSGI and in ``flask run`` the connection starts at once, in other servers at the
+        first request. With ``START`` "request" it always starts at the first request, with "never" only by
+        :meth:`start`. While ``app.testing`` is true, it does not start automatically.
 
-        :raises CometChatException: the setting is missing or wrong; the message has all that is, and what would be
-            right. ``INVALID_APP``: no Flask application, or one that has the extension.
+        :raises CometChatException: the setting is missing or wrong; the message names every problem and its solution.
+            ``INVALID_APP``: not a Flask application, or an application that already has the extension.
         """
         if not isinstance(app, Flask):
             raise wrong("app", f"a Flask application, got {type(app).__name__}")
@@ -78,12 +78,12 @@ class CometChatFlask:
 
     @property
     def client(self) -> Client:
-        """The current application's client in this process; outside of a context, of the last one initialised."""
+        """This process's client for the current application, or for the last initialised one outside of a context."""
         return self._serving.client
 
     @property
     def feed(self) -> StatusFeed:
-        """What the views of the status answer from."""
+        """The feed that the status views use."""
         return self._serving.feed
 
     def start(self) -> Client:
@@ -93,7 +93,7 @@ class CometChatFlask:
         return serving.client
 
     def close(self) -> None:
-        """End the streams and the client of this process. What is asked for afterwards is made again."""
+        """End the streams and the client of this process. A later use creates new ones."""
         self._serving.stop()
 
     @property
@@ -123,7 +123,7 @@ def _arrange(app: Flask, serving: Serving) -> None:
     def start_with_the_first_request() -> None:
         nonlocal requested
         if not requested and not app.testing:
-            requested = True  # the next request does not start again what close() has ended
+            requested = True  # after close(), the next request must not start a client
             serving.start()
 
     if start == "auto" and not app.testing:
@@ -139,7 +139,7 @@ def _role() -> Role:
 
 
 def _is_flask_run_without_reloader() -> bool:
-    """The reloader's parent loads the application as well, and never serves."""
+    """Return True in ``flask run`` without the reloader, whose parent loads the application but never serves."""
     context = click.get_current_context(silent=True)
     if context is None or context.info_name != "run" or os.environ.get("FLASK_RUN_FROM_CLI") != "true":
         return False

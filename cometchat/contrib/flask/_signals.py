@@ -14,8 +14,8 @@ from ..._log import SafeLog
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.web"))
 
-#: Sent at each change, on the client's dispatcher thread: ``receiver(app, status, error)``. ``error`` is None, or the
-#: reason why an attempt failed or a connection broke.
+#: Sent at each change, on the client's dispatcher thread: ``receiver(app, status, error)``. ``error`` is the reason for
+#: a failed attempt or a lost connection, or None.
 status_changed: blinker.NamedSignal = blinker.signal("cometchat-status-changed")
 
 
@@ -29,7 +29,7 @@ class Signals(ConnectionListener):
     def _send(self, status: CometChatWSState, error: Optional[CometChatException] = None) -> None:
         if getattr(status_changed, "is_muted", False):
             return
-        # Not status_changed.send(), where a receiver that raises keeps the others from being called.
+        # Not status_changed.send(), which stops at the first receiver that raises.
         for receiver in list(status_changed.receivers_for(self._app)):
             try:
                 receiver(self._app, status=status, error=error)

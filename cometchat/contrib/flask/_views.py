@@ -1,4 +1,4 @@
-"""The views and the light for templates."""
+"""The views, and the status light for templates."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def _response(answer: Union[Answer, StreamAnswer]) -> Response:
 
 
 def blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprint:
-    """The views of one application.
+    """Return the views of one application.
 
     :param guard: see :class:`CometChatFlask`.
     """
@@ -53,10 +53,10 @@ def blueprint(serving: Serving, guard: Optional[Callable[[], Any]]) -> Blueprint
 
 
 def cometchat_status(**attributes: object) -> Markup:
-    """The light, for templates: ``{{ cometchat_status() }}``. Needs a request or ``SERVER_NAME``, as ``url_for`` does.
+    """Render the light: ``{{ cometchat_status() }}``. Needs a request or ``SERVER_NAME``, like ``url_for``.
 
-    :param attributes: of the tag, with underscores for hyphens: ``text_connected="Verbunden"``; True: without a
-        value; False: not at all.
+    :param attributes: of the tag, with underscores for hyphens: ``text_connected="Verbunden"``. True sets an attribute
+        without a value; False leaves it out.
     :raises CometChatException: ``INVALID_ATTRIBUTES``.
     """
     given = {name.replace("_", "-"): value for name, value in attributes.items()}

@@ -1,4 +1,4 @@
-"""What ``{% load %}`` finds."""
+"""The tags for ``{% load %}``."""
 
 from __future__ import annotations
 

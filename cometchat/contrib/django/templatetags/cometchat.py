@@ -17,12 +17,12 @@ register: template.Library = template.Library()
 
 @register.simple_tag(takes_context=True)
 def cometchat_status(context: template.Context, **attributes: Any) -> SafeString:
-    """The indicator. The page asks the views for the status: the template itself waits for nothing.
+    """Render the indicator. The page then asks the views for the status, so the template does not wait.
 
-    The script has the nonce of the page's content security policy, if ``csp_nonce`` or ``request.csp_nonce`` has one.
+    The script has the nonce of the page's content security policy from ``csp_nonce`` or ``request.csp_nonce``.
 
-    :param attributes: of the tag, underscores for hyphens: ``{% cometchat_status text_connected="Online" %}``; True:
-        without a value; False: not at all.
+    :param attributes: of the tag, with underscores for hyphens: ``{% cometchat_status text_connected="Online" %}``.
+        True sets an attribute without a value; False leaves it out.
     :raises ImproperlyConfigured: the urlconf lacks the views.
     """
     try:
@@ -35,7 +35,7 @@ def cometchat_status(context: template.Context, **attributes: Any) -> SafeString
     words: Mapping[str, object] = {name.replace("_", "-"): value for name, value in attributes.items()}
     nonce = _nonce(context)
     head = format_html('<script type="module" src="{}"{}></script>', script, nonce)
-    # status_tag escapes what it is given.
+    # status_tag escapes its arguments.
     return SafeString(f"{head}{status_tag(events, status, words)}")  # nosec B703
 
 

@@ -1,4 +1,4 @@
-"""A module a command."""
+"""One module per command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``manage.py cometchat watch|doctor|status``: the SDK's command line, as the user of the site's settings.
+"""``manage.py cometchat watch|doctor|status``: the SDK's command line, with the account of the site's settings.
 
 The commands run in this process, so that ``ps`` shows no credential.
 """
@@ -17,22 +17,22 @@ from ... import _conf
 
 
 class Command(BaseCommand):
-    """Each action logs in and connects by itself, without the running site."""
+    """Each action logs in and connects separately from the running site."""
 
     help = "Watch the connection, test each step of it, or test whether it can be made, with the site's settings."
     requires_system_checks: List[str] = []
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """The actions, with the options of the SDK's own."""
+        """Add the actions, with the options of the SDK's command line."""
         actions = parser.add_subparsers(metavar="ACTION", dest="action", required=True)
-        watch = actions.add_parser("watch", help="the live status, one line a transition")
+        watch = actions.add_parser("watch", help="the live status, one line per transition")
         watch.add_argument(
             "--events", action="store_true", help="messages, presence, typing, receipts and the rest, too"
         )
-        watch.add_argument("--json", action="store_true", help="one JSON object a line, times in UTC")
-        watch.add_argument("--until", metavar="STATUS", help="end, with 0, at: connected, connecting, ...")
+        watch.add_argument("--json", action="store_true", help="one JSON object per line, times in UTC")
+        watch.add_argument("--until", metavar="STATUS", help="exit with 0 at this status: connected, connecting, ...")
         watch.add_argument(
-            "--timeout", metavar="SECONDS", help="with --until: end, with 1, when it is not reached by then"
+            "--timeout", metavar="SECONDS", help="with --until: exit with 1 if it is not reached in time"
         )
         doctor = actions.add_parser("doctor", help="each step from DNS to ping; explains the first failure")
         doctor.add_argument("--timeout", metavar="SECONDS", help="limit for each step (default: 10)")
@@ -53,7 +53,7 @@ class Command(BaseCommand):
 
 
 def _arguments(options: Mapping[str, Any]) -> List[str]:
-    """As the SDK's own command line has them."""
+    """Return the arguments for the SDK's command line."""
     action = options["action"]
     arguments = ["watch", "--until=connected"] if action == "status" else [action]
     arguments += [f"--{name}" for name in ("events", "json") if options.get(name)]
