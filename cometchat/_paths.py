@@ -22,7 +22,7 @@ def checked_path(name: str, value: object, expected: str = A_FILE, *, folder: bo
     :param name: of the argument or field.
     :param expected: completes "expected ..." in the error.
     :param folder: whether the path may be that of a folder that exists.
-    :returns: the path; None if none was given.
+    :returns: the path; None if the value is None.
     :raises CometChatException: ``INVALID_{NAME}``.
     """
     if value is None:

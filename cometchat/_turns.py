@@ -17,7 +17,8 @@ from . import _fork
 #: Maximum threads that have a turn, without those that wait for the network.
 _MOST = 2
 
-#: Seconds after which a thread goes on without a turn: one that has a turn may be held up, such as by a log's handler.
+#: Seconds after which a thread continues without a turn, because the holder of a turn may hang, such as in a log
+#: handler.
 _PATIENCE = 10.0
 
 
@@ -41,7 +42,7 @@ class Turns(_fork.ForkSafeDefaults):
             self._free.put(None)
 
     def take(self) -> None:
-        """Wait for a turn. No-op if this thread has one. Goes on without a turn after some seconds."""
+        """Wait for a turn. No-op if this thread has one. Continues without a turn after some seconds."""
         if getattr(self._mine, "has_turn", False):
             return
         try:

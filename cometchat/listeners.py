@@ -3,8 +3,8 @@
 You can also make a listener from callables: ``ConnectionListener(on_connected=light.green)``.
 
 All methods are called one at a time, in order, on the client's dispatcher thread (``cometchat-dispatcher-N``). If a
-method raises, the SDK logs the exception with the listener's id; the other listeners and the connection go on. A slow
-method delays the other listeners' calls, never the connection. A method may call any method of the SDK.
+method raises, the SDK logs the exception with the listener's id; the other listeners and the connection continue. A
+slow method delays the other listeners' calls, never the connection. A method may call any method of the SDK.
 """
 
 from __future__ import annotations

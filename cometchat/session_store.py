@@ -18,7 +18,7 @@ from .exceptions import missing
 
 logger: SafeLog = SafeLog(logging.getLogger("cometchat.session"))
 
-#: What ``tempfile`` appends to the session file's name, for a file that is being written.
+#: The suffix that ``tempfile`` adds to the session file's name, for a file that is being written.
 _HALF = re.compile(r"[a-z0-9_]{8}\.half")
 
 #: Minimum age of the file of an interrupted save, in seconds, before it is removed.

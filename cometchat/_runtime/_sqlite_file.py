@@ -86,7 +86,7 @@ class SqliteFile:
         :raises CometChatException: ``ERR_CLIENT_CLOSED``.
         """
         if self._closed:
-            raise exception_for(ERR_CLIENT_CLOSED, f"This client is closed: its {self._what} takes nothing any more.")
+            raise exception_for(ERR_CLIENT_CLOSED, f"This client is closed: its {self._what} can't be used.")
 
     def close(self) -> None:
         """Release the file; no-op when called twice. Never waits for a call that a signal handler interrupted."""

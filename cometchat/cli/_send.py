@@ -109,7 +109,7 @@ def session_path(outbox: str, account: Account) -> str:
     return f"{outbox}.{hashlib.sha256(chr(0).join(who + where).encode()).hexdigest()[:16]}.session"
 
 
-# What to send.
+# The message.
 
 
 def _message(options: argparse.Namespace) -> Union[TextMessage, CustomMessage]:

@@ -89,7 +89,7 @@ class Connection:
         if phase is None:
             raise exception_for(
                 ERR_CONNECT_TIMEOUT,
-                f"Not connected within {timeout:g} s; the attempts go on.",
+                f"Not connected within {timeout:g} s; the attempts continue.",
                 details=str(newest) if newest is not None else None,
             ) from (None if newest is None else copy_of(newest))  # without the connection thread's frames
         if phase is Phase.CLOSED:

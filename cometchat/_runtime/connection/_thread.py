@@ -157,7 +157,7 @@ class ConnectionThread:
                 self._failed(generation, retry_state, error)
             except BaseException as cause:
                 TURNS.take()
-                # A bug of this SDK or of a user's callable (SystemExit too). It is reported, and the thread goes on.
+                # A bug of this SDK or of a user's callable (SystemExit too). It is reported, and the thread continues.
                 assert phase is not None
                 self._log.exception("Unexpected error while %s", phase.value)
                 self._failed(generation, retry_state, _unexpected(cause, phase.value))

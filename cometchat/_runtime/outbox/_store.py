@@ -152,7 +152,7 @@ class OutboxStore(SqliteFile):
                     f"The outbox is full: {limit} items wait. Wait with flush(), or raise outbox_max_items.",
                 )
         raise exception_for(
-            ERR_OUTBOX_STORE, f"The outbox ({self.path}) is being deleted or replaced: nothing was put into it."
+            ERR_OUTBOX_STORE, f"The outbox ({self.path}) is being deleted or replaced. The item was not stored."
         )
 
     def head(self, owner: Owner, kinds: Sequence[str], count: int) -> List[Item]:

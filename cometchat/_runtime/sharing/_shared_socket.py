@@ -67,7 +67,7 @@ class SharedSocket:
         membership = self._membership = self._share.enter(self._generation, self._wake)
         self._share.begin_attempt(membership)
         self._await_role(membership, self._share.clock() + timeout)
-        self._share.begin_attempt(membership)  # the reasons for this role are not news
+        self._share.begin_attempt(membership)  # the causes of this role do not start another attempt
         if self._real is None:
             return
         self._share.follow_mode(None)

@@ -1,8 +1,8 @@
-"""What a web application of any framework needs: the client of a process, its login, and what the pages ask for.
+"""Code for web applications of all frameworks: the client of a process, its login, and the answers for pages.
 
-Knows no framework. :class:`Serving` holds the client of a process and logs it in, :class:`StatusFeed` answers the
-requests for the status, and :func:`examine` checks the setting ``COMETCHAT``. Django's app and Flask's extension are
-made of these.
+It uses no framework. :class:`Serving` holds the client of a process and logs it in, :class:`StatusFeed` answers the
+requests for the status, and :func:`examine` checks the setting ``COMETCHAT``. Django's app and Flask's extension use
+these.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What to answer to a request, before a framework turns it into a response of its own."""
+"""Answers to requests, which a framework converts to its responses."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from ._component import COMPONENT_ETAG, component_script
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
-#: Headers of an answer that is only true now.
+#: Headers of an answer that must not be cached.
 NO_STORE = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
-#: Headers of a stream: proxies must not hold its events back.
+#: Headers of a stream, so that proxies do not delay its events.
 STREAM_HEADERS = {**NO_STORE, "X-Accel-Buffering": "no"}
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What to answer to a request."""
+    """The answer to a request."""
 
     status: int
     content_type: str
@@ -30,7 +30,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class StreamAnswer:
-    """The same, with a body that comes in pieces.
+    """An answer whose body comes in pieces.
 
     Call ``close()`` of the body when the browser has closed the connection, even if nothing was taken from it.
     """
@@ -42,7 +42,7 @@ class StreamAnswer:
 
 
 def component_answer(if_none_match: Optional[str] = None) -> Answer:
-    """Answer with the script of the light, or with 304 to a browser that has it.
+    """Answer with the light's script, or with 304 if the browser already has it.
 
     :param if_none_match: the request's header of this name.
     """
@@ -53,7 +53,7 @@ def component_answer(if_none_match: Optional[str] = None) -> Answer:
 
 
 class StreamSlots:
-    """How many streams are open. Any thread. The child of a fork starts with none."""
+    """Counts the open streams. Any thread. Starts with 0 in the child of a fork."""
 
     def __init__(self) -> None:
         self._open: Set[Slot] = set()
@@ -79,23 +79,23 @@ class StreamSlots:
         )
 
     def reset_after_fork(self) -> None:
-        """Forget the parent's streams: the child has none of their threads."""
+        """Forget the parent's streams, whose threads exist only in the parent."""
         self._open = set()
 
 
 class Slot:
-    """The right to hold one stream open. :meth:`release` gives it back; no-op when called twice."""
+    """The right to hold one stream open. :meth:`release` returns it; no-op when called twice."""
 
     def __init__(self, taken: Set[Slot]) -> None:
         self._taken = taken
 
     def release(self) -> None:
-        """Let another stream open. Takes no lock: the garbage collector may call it on any thread."""
+        """Free the slot. Takes no lock, because the garbage collector may call it on any thread."""
         self._taken.discard(self)
 
 
 class CountedStream(Iterator[str]):
-    """The pieces of a stream. It holds a slot until it ends, is closed or is garbage."""
+    """The pieces of a stream. It holds a slot until it ends, is closed or is garbage-collected."""
 
     def __init__(self, pieces: Iterator[str], slot: Slot) -> None:
         self._pieces = pieces
@@ -104,7 +104,7 @@ class CountedStream(Iterator[str]):
     def __next__(self) -> str:
         try:
             return next(self._pieces)
-        except BaseException:  # StopIteration too
+        except BaseException:  # includes StopIteration
             self._slot.release()
             raise
 

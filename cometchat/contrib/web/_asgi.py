@@ -1,7 +1,7 @@
-"""The stream of events under ASGI: many pages, one thread, and an event loop that is never blocked.
+"""The stream of events under ASGI: many pages, one thread, and no blocking of the event loop.
 
-The feed's stream is an iterator that waits. One thread takes from it while there are pages, and hands each piece to all
-of them; a new page gets the newest status first.
+The feed's stream is an iterator that waits. While there are pages, one thread reads it and passes each piece to all
+pages. A new page gets the newest status first.
 """
 
 from __future__ import annotations
@@ -24,16 +24,15 @@ from ._process import server_is_ending
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
-#: Maximum age of a page's stream, in seconds. The browser then opens the next: a server can stop in between.
+#: Maximum age of a page's stream, in seconds. The browser then opens the next one. In between, a server can stop.
 _MAX_AGE = 25.0
 
-#: Maximum number of pages of a process, where the settings say nothing. A page costs memory, and where the site has
-#: middleware that is not asynchronous, a thread.
+#: Default maximum number of pages per process. A page costs memory, and with synchronous middleware also a thread.
 DEFAULT_MAX_PAGES = 100
 
 
 class Page:
-    """One page's stream: an asynchronous iterable. It may be made on any thread, and is iterated on its event loop.
+    """One page's stream, an asynchronous iterable. Created on any thread, and iterated on its event loop.
 
     :param streams: all pages.
     :param slot: of the feed; released at the end.
@@ -46,13 +45,13 @@ class Page:
         self._pieces: Optional[asyncio.Queue[Optional[str]]] = None
 
     def put(self, piece: Optional[str]) -> None:
-        """Hand a piece over. Any thread. None: it was the last one."""
+        """Pass a piece to the page; None ends the stream. Any thread."""
         loop, pieces = self._loop, self._pieces
         if loop is None or pieces is None:
             return
         try:
             loop.call_soon_threadsafe(pieces.put_nowait, piece)
-        except RuntimeError as closed:  # the server has closed its loop before the page's stream
+        except RuntimeError as closed:  # the server closed its loop before the page's stream
             logger.debug("A page's event loop is closed: %s", closed)
 
     def __aiter__(self) -> AsyncIterator[str]:
@@ -75,7 +74,7 @@ class Page:
             self.close()
 
     def close(self) -> None:
-        """End the stream, even if nothing was taken from it. No-op when called twice."""
+        """End the stream, even if it was never iterated. No-op when called twice."""
         self._streams.remove(self)
         self._slot.release()
 
@@ -84,7 +83,7 @@ class Page:
 
 
 class Streams(ForkSafeDefaults):
-    """All pages that a feed has under ASGI in this process.
+    """All pages of a feed under ASGI in this process.
 
     :param jitter: 0 to 1, at random.
     :param wait: waits for so many seconds.
@@ -106,7 +105,7 @@ class Streams(ForkSafeDefaults):
         register(Layer.APPLICATION, self)
 
     def reset_after_fork(self) -> None:
-        """In the child: the pages and the thread are the parent's."""
+        """In the child: forget the pages and the thread, which exist only in the parent."""
         self._pages, self._thread, self._first = [], None, []
 
     def open(self, max_pages: Optional[int] = None) -> Optional[Page]:
@@ -115,9 +114,9 @@ class Streams(ForkSafeDefaults):
         return None if slot is None else Page(self, slot)
 
     def add(self, page: Page) -> None:
-        """Hand pieces to a page from now on.
+        """Start to pass pieces to a page.
 
-        :raises RuntimeError: the system has no thread for it.
+        :raises RuntimeError: the system can't start a thread.
         """
         with self._lock:
             if self._thread is None:
@@ -130,7 +129,7 @@ class Streams(ForkSafeDefaults):
                 page.put(piece)
 
     def remove(self, page: Page) -> None:
-        """Hand no more pieces to a page."""
+        """Stop passing pieces to a page."""
         with self._lock:
             if page in self._pages:
                 self._pages.remove(page)
@@ -148,11 +147,11 @@ class Streams(ForkSafeDefaults):
                 failures += 1
 
     def _take(self) -> bool:
-        """Hand on one stream of the feed. Returns whether another must follow."""
+        """Pass on one stream of the feed. Returns True if another must follow."""
         is_ending, given = server_is_ending(), 0
         for given, piece in enumerate(self.feed.events(is_ending), 1):
             with self._lock:
-                # How a stream starts, and the newest status: what a new page needs.
+                # The start of a stream and the newest status, for a new page.
                 self._first = (
                     [piece] if given == 1 else [self._first[0], piece] if "event: status" in piece else self._first
                 )

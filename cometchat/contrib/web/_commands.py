@@ -1,6 +1,6 @@
-"""The SDK's command line with the account of a web application's settings, in the same process.
+"""Runs the SDK's command line with the account of a web application's settings, in the same process.
 
-A credential is in the environment during that time, never among the arguments, where ``ps`` would show it.
+The credential is passed in the environment, not in the arguments, which ``ps`` would show.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The script and the tag of the light. Everything in the tag is escaped here."""
+"""The script and the tag of the light. This module escapes everything in the tag."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .._arguments import wrong
 
 
 def component_script() -> str:
-    """The source of ``<cometchat-status>``, one file without dependencies."""
+    """Return the source of ``<cometchat-status>``, one file without dependencies."""
     return (Path(__file__).parent / "cometchat-status.js").read_text(encoding="utf-8")
 
 
@@ -21,12 +21,12 @@ COMPONENT_ETAG = f'"{hashlib.sha256(component_script().encode("utf-8")).hexdiges
 
 
 def status_tag(src_events: str, src_status: str, attributes: Optional[Mapping[str, object]] = None) -> str:
-    """The HTML tag, escaped.
+    """Return the HTML tag, escaped.
 
     :param src_events: the address of the stream.
     :param src_status: the address of the JSON.
-    :param attributes: more of them, such as words in another language: ``{"text-connected": "Verbunden"}``. True is
-        the name without a value; False and None leave it out.
+    :param attributes: further attributes, such as texts in another language: ``{"text-connected": "Verbunden"}``. True
+        sets a name without a value; False and None leave it out.
     :raises CometChatException: ``INVALID_ATTRIBUTES``: not a mapping, or a name that HTML does not allow.
     """
     more = {} if attributes is None else attributes

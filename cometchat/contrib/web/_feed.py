@@ -1,6 +1,6 @@
 """The status of a client for any number of pages: as JSON, as a stream of its changes, and as a health check.
 
-Knows no framework. The packages for frameworks turn an :class:`Answer` into a response of their own and decide nothing.
+It uses no framework. The packages for frameworks convert an :class:`Answer` to their response, without decisions.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from .._fork_lock import ForkLock
 from ._answers import NO_STORE, STREAM_HEADERS, Answer, CountedStream, Slot, StreamAnswer, StreamSlots
 from ._report import UP, AnyClient, report_of, user_error_and_leader, without_details
 
-#: Maximum number of streams in a process whose server does not tell how many threads it has. Each holds a thread.
+#: Maximum number of streams in a process, if the number of the server's threads is unknown. Each occupies a thread.
 DEFAULT_MAX_STREAMS = 2
 
-#: Maximum age of a stream, in seconds; the browser then opens the next. Below the 30 s that gunicorn gives a worker.
+#: Maximum age of a stream, in seconds; the browser then opens the next one. Less than gunicorn's 30 s for a worker.
 DEFAULT_MAX_AGE = 25.0
 
-#: Interval in which a stream reads the status itself, in seconds: the call of its listener may be late.
+#: Interval in which a stream reads the status itself, in seconds, because the listener may be called late.
 _LOOK = 0.5
 
-#: Time after which a browser without the component opens a stream again, in milliseconds.
+#: Time after which a browser without the component reopens a stream, in milliseconds.
 _RETRY = 1000
 
 
 class StatusFeed(ForkSafeDefaults):
     """The status of a client for any number of pages: one listener on the client, one feed per process.
 
-    Any thread may call any method. In the child of a fork the feed works on, without the parent's streams.
+    Any thread may call any method. In the child of a fork the feed still works, without the parent's streams.
 
     :param client: a Client, or CometChat. The feed never closes it.
     :param keep_alive: seconds (> 0) between signs of life on a stream.
@@ -80,10 +80,10 @@ class StatusFeed(ForkSafeDefaults):
         self._slots = StreamSlots()
         self._status = client.get_connection_status()
         self._since = time.time()
-        # The newest error when the connection was last up: it is not the reason of a later loss.
+        # The newest error when the connection was last up. It is not the reason for a later loss.
         self._past = user_error_and_leader(client)[1] if self._status in UP else None
         self._login_error: Optional[CometChatException] = None
-        # A status that a stream read before the listener was called with it: that call then brings no change.
+        # A status that a stream read before the listener's call with it. That call is then not a change.
         self._read_early: Optional[CometChatWSState] = None
         self._version = 0
         self._registration = contextlib.ExitStack()
@@ -94,33 +94,33 @@ class StatusFeed(ForkSafeDefaults):
         register(Layer.APPLICATION, self)
 
     def reset_after_fork(self) -> None:
-        """In the child: the streams are the parent's. The lock resets itself."""
+        """In the child: forget the parent's streams. The lock resets itself."""
         self._slots.reset_after_fork()
 
     def report(self) -> Dict[str, Any]:
-        """Return what :func:`status_report` does, with the time of the last change and without outdated errors.
+        """Return :func:`status_report` with the time of the last change and without outdated errors.
 
-        For your own eyes: visitors get :meth:`public_report`.
+        Not for visitors: they get :meth:`public_report`.
         """
         return report_of(self._client, self._look()[1], self._past, self._login_error)
 
     def public_report(self) -> Dict[str, Any]:
-        """Return what visitors may see: of an error the code alone, and no uid, unless ``details`` is True."""
+        """Return the report for visitors: only an error's code, and no uid, unless ``details`` is True."""
         return self.report() if self._details else without_details(self.report())
 
     def status_answer(self) -> Answer:
-        """Answer with the public report as JSON, not to be cached."""
+        """Answer with the public report as JSON, without caching."""
         return Answer(200, "application/json", json.dumps(self.public_report()), dict(NO_STORE))
 
     def events(self, gone: Optional[Callable[[], bool]] = None) -> Iterator[str]:
-        """Return a stream of server-sent events: the status now, then the status at each change.
+        """Return a stream of server-sent events: the status now and at each change.
 
-        Events: ``status``, whose data is the public report as JSON; ``alive``, whose data is the seconds to the next
-        sign of life (a page can't see comments). It ends at :meth:`close`, at its maximum age, and when it is closed.
-        The thread that takes from it waits in between.
+        Events: ``status`` has the public report as JSON; ``alive`` has the seconds to the next sign of life (a page
+        can't see comments). The stream ends at :meth:`close`, at its maximum age, and when it is closed. The thread
+        that iterates it waits in between.
 
-        :param gone: asked every half second: has the browser closed the connection? Without it the server notices
-            when it writes the second piece after that.
+        :param gone: returns True if the browser closed the connection. Called every half second. Without it the server
+            notices a closed connection only when it writes the second piece.
         """
         yield f"retry: {_RETRY}\n" + self._alive
         yield from self._reports(time.monotonic() + self._max_age * random.uniform(0.8, 1.0), gone)  # nosec B311
@@ -140,9 +140,9 @@ class StatusFeed(ForkSafeDefaults):
                 self._wait(version, min(_LOOK, next_alive - time.monotonic(), end - time.monotonic()))
 
     def take_slot(self, max_streams: Optional[int] = None) -> Optional[Slot]:
-        """Return the right to hold a stream open, or None if there are too many. Release it when the stream ends.
+        """Return the right to hold a stream open; None if there are too many. Release it when the stream ends.
 
-        :param max_streams: in place of the feed's own, if the server is known to bear more or fewer.
+        :param max_streams: replaces the feed's maximum, if the server can handle more or fewer.
         """
         limit = self._max_streams if max_streams is None else max_streams
         with self._lock:
@@ -154,9 +154,9 @@ class StatusFeed(ForkSafeDefaults):
     def events_answer(
         self, concurrent: bool, max_streams: Optional[int] = None, gone: Optional[Callable[[], bool]] = None
     ) -> Union[Answer, StreamAnswer]:
-        """Answer with the stream, or with 204 if the component should poll the JSON instead.
+        """Answer with the stream, or with 204 if the component should poll the JSON.
 
-        :param concurrent: the server can answer other requests beside a stream: WSGI's ``wsgi.multithread``.
+        :param concurrent: whether the server can answer other requests during a stream (WSGI's ``wsgi.multithread``).
         :param max_streams: as in :meth:`take_slot`.
         :param gone: as in :meth:`events`.
         """
@@ -169,8 +169,8 @@ class StatusFeed(ForkSafeDefaults):
     def health_answer(self, probe: str = "ready") -> Answer:
         """Answer a load balancer or Kubernetes: 200 or 503, as ``application/health+json``.
 
-        :param probe: ``"ready"``: 200 while the connection is up, throttled or not. ``"live"``: 503 once the client is
-            closed or its threads are gone, which a new process cures; an outage it does not.
+        :param probe: ``"ready"``: 200 while the connection is up, throttled or not. ``"live"``: 503 if the client is
+            closed or its threads have ended, so that a new process helps. An outage is not such a case.
         :raises CometChatException: ``INVALID_PROBE``.
         """
         if probe not in ("live", "ready"):
@@ -206,7 +206,7 @@ class StatusFeed(ForkSafeDefaults):
     def _look(self, reported: Optional[CometChatWSState] = None, *, error: bool = False) -> Tuple[int, float]:
         """Read the status. Returns the number of the last change and its time.
 
-        :param reported: the status that the listener was called with. The client may have a later one by now.
+        :param reported: the status of the listener's call. The client may already have a later one.
         """
         status = self._client.get_connection_status()
         if status in UP and (status is not self._status or reported is status):
@@ -229,17 +229,17 @@ class StatusFeed(ForkSafeDefaults):
             self._lock.wait_for(lambda: self._closed or self._version != version, max(0.0, timeout))
 
     def notice(self, reported: Optional[CometChatWSState]) -> None:
-        """Take in a call of the client's listener: of a status, or None for an error or a login."""
+        """Handle a call of the client's listener: a status, or None for an error or a login."""
         self._look(reported, error=reported is None)
 
     def notice_login(self, error: Optional[CometChatException]) -> None:
-        """Take in that a login failed, or None: that one succeeded."""
+        """Note the error of a failed login; None for a successful login."""
         self._login_error = error
         self.notice(None)
 
 
 class _StatusListener(ConnectionListener):
-    """Runs on the dispatcher thread, and only wakes the streams."""
+    """Wake the streams. Runs on the dispatcher thread."""
 
     def __init__(self, feed: StatusFeed) -> None:
         self._feed = feed

@@ -1,7 +1,7 @@
-"""The login of a process that serves: in the background, again and again, so that no page waits for the service.
+"""The login of a serving process: in the background, with retries, so that no page waits for the service.
 
-The thread lives until the login has succeeded or is ended. From then on the client keeps the connection, until the
-service refuses the session: then, with a credential that gives a new session, the login starts again.
+The thread runs until the login succeeds or is ended. Then the client keeps the connection. If the service refuses the
+session later, and the credential can give a new session, the login starts again.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from ._settings import Configuration, token_error
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
 
-#: Wait after a refusal, in seconds: only a person at the dashboard can cure it.
+#: Wait after a refusal, in seconds. Only an operator can solve it, in the dashboard.
 _REFUSED = 300.0
 
 
 class SiteClient(Client):
-    """The client of a site. Its ``connection_info()`` also says why the site could not log in."""
+    """The client of a site. Its ``connection_info()`` also has the error of a failed login."""
 
-    #: Why the newest login failed; None once one has succeeded.
+    #: The error of the newest login; None after a success.
     login_error: Optional[CometChatException] = None
 
     def connection_info(self) -> ConnectionInfo:
@@ -44,11 +44,11 @@ class SiteClient(Client):
 
 
 class Login:
-    """Logs a client in. Any thread may call any method; none waits.
+    """Logs a client in. Any thread may call any method. No method waits.
 
-    :param client: whom.
-    :param configuration: as whom.
-    :param ready: called on the login's thread before its first attempt: waits until the application is complete.
+    :param client: the client.
+    :param configuration: the account.
+    :param ready: called on the login's thread before its first attempt. Waits until the application is complete.
     :param jitter: 0 to 1, at random.
     """
 
@@ -69,20 +69,20 @@ class Login:
         client.add_connection_listener("cometchat-login", _RefusalListener(self))
 
     def reset_after_fork(self) -> None:
-        """In the child: the thread is the parent's."""
+        """In the child: forget the thread, which exists only in the parent."""
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._thread: Optional[threading.Thread] = None
         self._wanted = False
 
     def start(self) -> None:
-        """Start the thread, or let the one that runs log in once more when it is done."""
+        """Start the thread. If it already runs, make it log in once more afterwards."""
         with self._lock:
             self._wanted = True
             self._start_thread()
 
     def ensure_started(self) -> None:
-        """Start the thread if it is wanted and could not be started before: the system may have threads again."""
+        """Start the thread if an earlier start failed because the system had no threads."""
         if self._wanted and self._thread is None:
             with self._lock:
                 self._start_thread()
@@ -94,22 +94,22 @@ class Login:
             thread = threading.Thread(target=self._run, name="cometchat-login", daemon=True)
             self._thread = thread
             thread.start()
-        except Exception:  # no thread or no memory is left
+        except Exception:  # the system has no thread or memory left
             self._thread = None
             logger.exception("The thread of the login can't be started; the next request tries again.")
 
     def log_in_again(self) -> None:
         """Get a new session after the service refused the old one, if the credential can give one."""
         if self._configuration.renews_sessions():
-            self._failures += 1  # so that a service that gives sessions and refuses them is not hammered
+            self._failures += 1  # so that a service that gives sessions and refuses them gets few requests
             self.start()
 
     def succeeded(self) -> None:
-        """Take in that the connection is up: the waits are short again."""
+        """Note that the connection is up, so that the waits are short again."""
         self._failures = 0
 
     def end(self) -> None:
-        """Make no further attempt. One that is in progress ends by itself, within the settings' timeouts."""
+        """Make no further attempt. An attempt in progress ends within the settings' timeouts."""
         self._ended.set()
 
     def _run(self) -> None:
@@ -118,7 +118,7 @@ class Login:
                 self._until_done()
             except Exception:
                 self._failures += 1
-                logger.exception("Unexpected error of the login; it is tried again.")
+                logger.exception("Unexpected error of the login. Trying again.")
                 with self._lock:
                     self._wanted = True
                 self._ended.wait(wait_after(self._failures, self._jitter()))
@@ -161,7 +161,7 @@ class Login:
         return wait
 
     def _report(self, known: CometChatException, cause: Optional[Exception], wait: float) -> None:
-        """Log a warning, which the console shows, for the first failure of a kind. Repetitions are for debugging."""
+        """Log a warning for the first failure of a kind, and debug messages for repetitions."""
         if known.code == self._logged:
             logger.debug("The login failed again; the next attempt follows in %.1f s: %s", wait, known)
             return
@@ -180,7 +180,7 @@ class Login:
 
 
 class _RefusalListener(ConnectionListener):
-    """Runs on the dispatcher thread. A refused session ends the client's attempts: error, then disconnected."""
+    """Detect a refused session: an error, then disconnected. Runs on the dispatcher thread."""
 
     def __init__(self, login: Login) -> None:
         self._login = login

@@ -1,6 +1,6 @@
-"""What a process of a web application does: it serves, it forks those that serve, or neither; and whether it is ending.
+"""The role of a web application's process: it serves, forks serving processes, or neither. Detects its end too.
 
-Knows the servers, and no framework: each framework knows which of its own commands serve.
+This module knows the servers but no framework. Each framework knows which of its commands serve.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from ._serving import Serving
 
 
 class Role(enum.Enum):
-    """What a process is, as far as it can be known while its application is loaded."""
+    """The role of a process, as far as it is known while the application is loaded."""
 
     OTHER = "other"
     SERVES = "serves"
-    #: It forks the processes that serve.
+    #: It forks the serving processes.
     FORKS = "forks"
 
 
 def loading_modules() -> Set[str]:
-    """Names of the modules that are loading the application: those of the call stack, and gunicorn's.
+    """Return the names of the modules that are loading the application: those on the call stack, and gunicorn's.
 
-    gunicorn may have been started by the application's own program: then it is not on the stack.
+    If the application's program starts gunicorn, gunicorn is not on the stack.
     """
     names = set()
     frame = inspect.currentframe()
@@ -40,10 +40,10 @@ def loading_modules() -> Set[str]:
 
 
 def server_role(loading: Collection[str], uwsgi: Optional[Any]) -> Role:
-    """Return the role that the server gives the process; ``OTHER`` if no known server forks.
+    """Return the role of the process in its server; ``OTHER`` if no known server forks.
 
     :param loading: see :func:`loading_modules`.
-    :param uwsgi: uWSGI's module, where it runs the process.
+    :param uwsgi: uWSGI's module, if uWSGI runs the process.
     """
     if uwsgi is not None:
         return Role.FORKS if uwsgi.worker_id() == 0 else Role.SERVES
@@ -53,12 +53,12 @@ def server_role(loading: Collection[str], uwsgi: Optional[Any]) -> Role:
 
 
 def is_reloaders_child(environ: Mapping[str, str]) -> bool:
-    """Return whether Django's or Werkzeug's reloader has started this process, to serve."""
+    """Return True if Django's or Werkzeug's reloader started this process to serve."""
     return "true" in (environ.get("RUN_MAIN"), environ.get("WERKZEUG_RUN_MAIN"))
 
 
 def act(serving: Serving, role: Role) -> None:
-    """Give each process that serves a connection: this one, or those that it forks."""
+    """Start a connection in each serving process: in this one, or in those that it forks."""
     uwsgi = sys.modules.get("uwsgi")
     if role is Role.SERVES:
         serving.start()
@@ -69,7 +69,7 @@ def act(serving: Serving, role: Role) -> None:
 
 
 def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
-    """Use uWSGI's own hook: it need not run Python's."""
+    """Use uWSGI's fork hook, because uWSGI may not run Python's."""
     before: Optional[Callable[[], None]] = getattr(uwsgi, "post_fork_hook", None)
 
     def after_fork() -> None:
@@ -81,11 +81,11 @@ def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
 
 
 def told_to_end() -> object:
-    """The object whose method SIGTERM calls: gunicorn's worker, uvicorn's server."""
+    """Return the object whose method handles SIGTERM: gunicorn's worker or uvicorn's server."""
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
 
 def server_is_ending() -> Callable[[], bool]:
-    """Return a function that says whether the server is ending: it would wait for the streams. False if unknown."""
+    """Return a function that returns True if the server is stopping and would wait for the streams."""
     server = told_to_end()
     return lambda: not getattr(server, "alive", True) or bool(getattr(server, "should_exit", False))

@@ -1,4 +1,4 @@
-"""The status of a client as JSON-able data."""
+"""The status of a client as data for JSON."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Dict, Mapping, Optional, Tuple, Type, Union
 
 from cometchat import Client, CometChat, CometChatException, CometChatWSState
 
-#: What has the public methods: a client, or the class of the process's shared one.
+#: A client, or the class of the process's shared client.
 AnyClient = Union[Client, Type[CometChat]]
 
 #: The statuses of a connection that is up.
@@ -15,15 +15,15 @@ UP = (CometChatWSState.CONNECTED, CometChatWSState.FEATURE_THROTTLED)
 
 
 def status_report(client: AnyClient, since: Optional[float] = None) -> Dict[str, Any]:
-    """Return the status with all that is known about it. It contains no secret. Any thread; makes no call.
+    """Return the status with its details, without secrets. Any thread; makes no HTTP call.
 
-    For your own eyes: messages of errors name hosts, ports and files. :class:`StatusFeed` shows visitors the code only.
+    Not for visitors: error messages name hosts, ports and files. :class:`StatusFeed` shows visitors the code only.
 
     :param client: a Client, or CometChat, also before ``init``.
-    :param since: Unix seconds of the last change, if they are known: a :class:`StatusFeed` knows them.
-    :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: None, or while the connection is down the
-        newest error's ``code`` and ``message``; ``user``: the uid, or None; ``leader``: ``host:pid`` of the process
-        that holds the connection, where processes share one, or None.
+    :param since: Unix seconds of the last change, if known. A :class:`StatusFeed` knows it.
+    :returns: ``status``; ``since`` (ISO 8601, UTC, or None); ``reason``: while the connection is down the newest
+        error's ``code`` and ``message``, else None; ``user``: the uid, or None; ``leader``: ``host:pid`` of the process
+        that holds a shared connection, or None.
     """
     return report_of(client, since)
 
@@ -34,9 +34,9 @@ def report_of(
     past: Optional[CometChatException] = None,
     login_error: Optional[CometChatException] = None,
 ) -> Dict[str, Any]:
-    """As :func:`status_report`.
+    """Return the same as :func:`status_report`.
 
-    :param past: the newest error when the connection was last up: it is not the reason of a later loss.
+    :param past: the newest error when the connection was last up. It is not the reason for a later loss.
     :param login_error: the reason if no user is logged in and the client has no newer error.
     """
     status = client.get_connection_status()
@@ -50,7 +50,7 @@ def report_of(
 
 
 def without_details(report: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return what every visitor may see of a report: no uid, and no names of hosts and files."""
+    """Return a report for visitors, without the uid and without names of hosts and files."""
     reason = report["reason"]
     return {**report, "reason": None if reason is None else {"code": reason["code"]}, "user": None, "leader": None}
 
@@ -58,7 +58,7 @@ def without_details(report: Mapping[str, Any]) -> Dict[str, Any]:
 def user_error_and_leader(
     client: AnyClient,
 ) -> Tuple[Optional[str], Optional[CometChatException], Optional[str]]:
-    """The uid, the newest error and the leader. If the client is closed or not yet made, that is the error."""
+    """Return the uid, the newest error and the leader. For a closed or missing client, the error says so."""
     try:
         info = client.connection_info()
         return info.uid, info.last_error, info.leader

@@ -1,7 +1,7 @@
-"""What a process of a web application has one of: the client, its login, and the feed of its status for pages.
+"""The client of a web application's process, its login, and the feed of its status for pages.
 
-Nothing is made before it is asked for or the process starts to serve: not while the application is only imported, and
-not in a parent that only starts workers. Nothing here waits for the network.
+They are created at first use, or when the process starts to serve: not while the application is only imported, and not
+in a parent that only starts workers. This module never waits for the network.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ logger = SafeLog(logging.getLogger("cometchat.web"))
 
 
 class Serving(ForkSafeDefaults):
-    """The parts, each made once, at its first use. Any thread.
+    """The parts, each created once, at its first use. Any thread.
 
     :param read: returns the settings; called at the first use, and again after :meth:`stop`.
-    :param on_made: called with the client when it is made, before it logs in, on the thread that needs it.
-    :param ready: called on the login's thread before its first attempt: waits until the application is complete.
+    :param on_made: called with the new client before it logs in, on the thread that needs it.
+    :param ready: called on the login's thread before its first attempt. Waits until the application is complete.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Serving(ForkSafeDefaults):
 
     @property
     def client(self) -> Client:
-        """The client; made, but not logged in."""
+        """The client, created but not logged in."""
         return self._made()
 
     @property
@@ -74,12 +74,12 @@ class Serving(ForkSafeDefaults):
 
     @property
     def login_error(self) -> Optional[CometChatException]:
-        """Why the newest login failed; None if none has failed, or one has succeeded since."""
+        """The error of the newest login; None if it succeeded, or before the first login."""
         client = self._client
         return None if client is None else client.login_error
 
     def start(self) -> Client:
-        """Log in, in the background. No-op when called twice."""
+        """Start the login in the background. No-op when called twice."""
         with self._lock:
             client = self._made()
             if self._login is None:
@@ -88,18 +88,18 @@ class Serving(ForkSafeDefaults):
             return client
 
     def start_after_forks(self) -> None:
-        """This process only forks others: each of them calls :meth:`start`."""
+        """Make each forked process call :meth:`start`, in a process that only forks others."""
         self._starts_after_fork = True
 
     def start_in_child(self) -> None:
-        """As :meth:`start`, in a place where an error would only be printed: it is logged."""
+        """Do the same as :meth:`start`, but log an error instead of raising it."""
         try:
             self.start()
         except Exception:
             logger.exception("The connection of this worker can't be started.")
 
     def stop(self) -> None:
-        """End everything. What is asked for afterwards is made again."""
+        """End everything. A later use creates new parts."""
         with self._lock:
             client, feed, login = self._client, self._feed, self._login
             self._client = self._feed = self._login = self._configuration = None

@@ -1,6 +1,6 @@
-"""The setting ``COMETCHAT`` of a web application: what may be in it, and everything that is wrong with it at once.
+"""Checks the setting ``COMETCHAT`` of a web application, and reports all its problems at once.
 
-Knows no framework. The setting is a mapping of upper-case names, as frameworks have them. A message quotes only
+It uses no framework. The setting is a mapping with upper-case names, as is usual for frameworks. A message quotes only
 values that can't be secret.
 """
 
@@ -18,7 +18,7 @@ from ._feed import StatusFeed
 #: The setting's name.
 NAME = "COMETCHAT"
 
-#: What ``START`` may be: when a process makes its connection.
+#: The values of ``START``: when a process connects.
 STARTS = ("auto", "request", "never")
 
 #: Key -> field of AppSettings.
@@ -32,10 +32,10 @@ _CREDENTIALS = "give UID and AUTH_KEY, or AUTH_TOKEN"
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with the setting.
+    """A problem of the setting.
 
     :ivar number: of the check: ``"E003"``.
-    :ivar code: of the exception for it: the one of the SDK's part that refuses the value, else ``INVALID_COMETCHAT``.
+    :ivar code: the code of the SDK's error for the value, else ``INVALID_COMETCHAT``.
     """
 
     number: str
@@ -46,11 +46,11 @@ class Problem:
 
 @dataclass(frozen=True)
 class Option:
-    """A key that one framework has.
+    """A key for one framework.
 
-    :ivar default: its value if it is not given.
-    :ivar is_right: judges a value.
-    :ivar hint: what would be right.
+    :ivar default: the value of a missing key.
+    :ivar is_right: returns True for a valid value.
+    :ivar hint: describes a valid value.
     """
 
     default: Any
@@ -62,13 +62,13 @@ class Option:
 class Configuration:
     """The setting, checked.
 
-    :ivar auth_token: a token, or what returns a new one at each call.
-    :ivar refresh: what returns a new token once ``auth_token`` is refused.
+    :ivar auth_token: a token, or a callable that returns a new token at each call.
+    :ivar refresh: a callable that returns a new token when ``auth_token`` is refused.
     :ivar start: ``"auto"``, ``"request"`` or ``"never"``.
     :ivar max_streams: maximum number of streams of events in this process; None: half of the server's threads.
     :ivar keep_alive: seconds between signs of life on a stream.
-    :ivar details: visitors may see messages of errors and the uid.
-    :ivar options: the framework's own keys, each with a value.
+    :ivar details: whether visitors see error messages and the uid.
+    :ivar options: the framework's keys, with their values.
     """
 
     app_id: str
@@ -111,11 +111,11 @@ class Configuration:
 def examine(
     value: object, options: Mapping[str, Option], missing: str
 ) -> Tuple[Optional[Configuration], List[Problem]]:
-    """Return the configuration, or None and everything that is wrong with it. Makes no call.
+    """Return the configuration, or None and all problems. Makes no HTTP call.
 
     :param value: the setting; None if it is missing.
-    :param options: the framework's own keys.
-    :param missing: the hint if the setting is missing.
+    :param options: the framework's keys.
+    :param missing: the hint for a missing setting.
     """
     if value is None:
         return None, [Problem("E001", f"The setting {NAME} is missing.", missing, "MISSING_PARAMETERS")]
@@ -147,17 +147,17 @@ def examine(
 
 
 def complaint(problems: Sequence[Problem]) -> str:
-    """Everything that is wrong, in one text."""
+    """Return all problems as one text."""
     return " ".join(f"{problem.message} {problem.hint}" for problem in problems)
 
 
 def refusal(problems: Sequence[Problem]) -> CometChatException:
-    """The same as an exception, with the code of the first."""
+    """Return all problems as one exception, with the code of the first."""
     return InvalidArgumentException(problems[0].code, complaint(problems), name=NAME)
 
 
 def token_error(error: Exception) -> CometChatException:
-    """Return the error of a login. Of what the site's own function raised it names the class alone.
+    """Return the error of a login. For an exception of the site's function it names only the class.
 
     That exception's message may contain a secret.
     """
@@ -179,7 +179,7 @@ def _unknown_keys(value: Mapping[str, Any], options: Mapping[str, Option]) -> Li
 
 
 def _app_settings(value: Mapping[str, Any]) -> Tuple[Optional[AppSettings], List[Problem]]:
-    """AppSettings names one wrong field at a time: leave it out, and check the rest."""
+    """Create the AppSettings. They report one wrong field at a time, so leave it out and check the rest."""
     fields: Dict[str, Any] = {name: value[key] for key, name in FIELDS.items() if key in value}
     problems = []
     for _ in range(len(FIELDS)):
@@ -188,10 +188,10 @@ def _app_settings(value: Mapping[str, Any]) -> Tuple[Optional[AppSettings], List
         except CometChatException as error:
             hint = f"The key is {error.name.upper()}."
             problems.append(Problem("E006", f"{NAME}: {error.message}", hint, error.code))
-            if error.name not in fields:  # missing: the fields after it can't be reached
+            if error.name not in fields:  # missing, so the later fields can't be checked
                 break
             del fields[error.name]
-            if error.name in ("region", "roles", "subscription_type"):  # what depends on it would be called wrong
+            if error.name in ("region", "roles", "subscription_type"):  # fields that depend on it would be reported too
                 break
         else:
             return (None, problems) if problems else (made, [])
@@ -199,14 +199,14 @@ def _app_settings(value: Mapping[str, Any]) -> Tuple[Optional[AppSettings], List
 
 
 def _app_id(value: Mapping[str, Any], settings: Optional[AppSettings]) -> List[Problem]:
-    """The client checks it: it may be part of a host's name."""
+    """Check the app id, by creating a client: it may be a part of a host name."""
     plain = AppSettings(region="us")
     if settings is not None:
         plain = AppSettings(region=settings.region, admin_host=settings.admin_host, client_host=settings.client_host)
     try:
         Client(value.get("APP_ID") or "", plain).close()
     except CometChatException as error:
-        hint = "The key is APP_ID; the dashboard of CometChat shows the app's id."
+        hint = "The key is APP_ID. CometChat's dashboard shows the app id."
         return [Problem("E003", f"{NAME}: {error.message}", hint, error.code)]
     return []
 

@@ -1,7 +1,7 @@
-"""What a WSGI server says about itself in ``environ``: how many streams it bears, and whether a stream must end.
+"""Finds out from a WSGI server's ``environ`` how many streams it can handle, and whether a stream must end.
 
-WSGI has no word for a browser that has closed its connection, nor for the number of threads; the keys and objects of
-gunicorn, Werkzeug, Waitress, uWSGI, mod_wsgi and gevent are read if they are there.
+WSGI does not define how to detect a closed connection or the number of threads. This module reads the keys and objects
+of gunicorn, Werkzeug, Waitress, uWSGI, mod_wsgi and gevent.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _STREAMS_WITHOUT_POOL = 100
 
 
 def is_concurrent(environ: Mapping[str, Any]) -> bool:
-    """Return whether the server answers other requests beside a stream."""
+    """Return True if the server can answer other requests during a stream."""
     return bool(environ.get("wsgi.multithread")) or _has_greenlets(environ)
 
 
 def max_streams(environ: Mapping[str, Any]) -> Optional[int]:
-    """Return how many streams the server bears: half of its threads. None if their number is unknown."""
+    """Return the maximum number of streams: half of the server's threads. None if their number is unknown."""
     if _has_greenlets(environ) or _starts_threads(environ):
         return _STREAMS_WITHOUT_POOL
     threads = _number_of_threads(environ)
@@ -37,7 +37,7 @@ def max_streams(environ: Mapping[str, Any]) -> Optional[int]:
 
 
 def _has_greenlets(environ: Mapping[str, Any]) -> bool:
-    """gevent's server, or a worker of gunicorn that uses it. Unpatched threads would block all of its greenlets."""
+    """Return True for gevent's server, or gunicorn with gevent. Unpatched threads would block all its greenlets."""
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return False
@@ -46,7 +46,7 @@ def _has_greenlets(environ: Mapping[str, Any]) -> bool:
 
 
 def _starts_threads(environ: Mapping[str, Any]) -> bool:
-    """A server of development. Django's runserver is the second one."""
+    """Return True for a development server that starts a thread per request (Werkzeug's, Django's runserver)."""
     return str(environ.get("SERVER_SOFTWARE", "")).startswith(("Werkzeug", "WSGIServer"))
 
 
@@ -67,15 +67,15 @@ def _number_of_threads(environ: Mapping[str, Any]) -> Optional[int]:
 
 
 def _waitress_channel(environ: Mapping[str, Any]) -> object:
-    """The object whose method is in ``environ``."""
+    """Return Waitress's channel, whose method is in ``environ``."""
     return getattr(environ[_WAITRESS], "__self__", None)
 
 
 def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
-    """Return a function that says whether a stream must end: its browser closed the connection, or its server stops.
+    """Return a function that returns True if a stream must end: the browser disconnected, or the server stops.
 
-    A worker of gunicorn that stops waits for its answers, up to ``graceful_timeout``. If neither can be known, the
-    function returns False.
+    (A stopping worker of gunicorn waits for its answers, up to ``graceful_timeout``.) The function returns False if
+    this is unknown.
     """
     has_ended, is_ending = _gone(environ), server_is_ending()
     return lambda: is_ending() or has_ended()
@@ -84,7 +84,7 @@ def gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
 def events_answer(
     feed: StatusFeed, environ: Mapping[str, Any], limit: Optional[int] = None
 ) -> Union[Answer, StreamAnswer]:
-    """Answer a request with the feed's stream, if its server bears one.
+    """Answer a request with the feed's stream, if its server can handle one.
 
     See :meth:`cometchat.contrib.web.StatusFeed.events_answer`.
 
@@ -103,14 +103,14 @@ def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
         return lambda: bool(is_closed()) or getattr(threads, "stop_count", 0) > 0
     for name in _SOCKETS:
         connection = environ.get(name)
-        # A look at TLS would take what it looks at.
+        # With TLS, a check would consume data.
         if isinstance(connection, socket.socket) and not isinstance(connection, ssl.SSLSocket):
             return lambda: _has_ended(connection)
     return lambda: False
 
 
 def _has_ended(connection: socket.socket) -> bool:
-    """Whether the other side has closed or reset it. Does not wait, and takes nothing of what it may have sent."""
+    """Whether the other side closed or reset the connection. Does not wait, and does not consume data."""
     if not hasattr(select, "poll"):
         return False
     try:

@@ -1,0 +1,185 @@
+"""No habit of :data:`HABITS` is in the prose: docstrings, comments, messages and pages.
+
+Each habit makes a reader start a sentence again. ``docs/contributing.rst`` has the rules of which these are the worst
+breaches.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from pathlib import Path
+from typing import Iterator, List, NamedTuple, Set, Tuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Habit(NamedTuple):
+    """A bad habit, and the cure.
+
+    :ivar pattern: finds the habit in text without quoted code.
+    :ivar instead: what to write instead.
+    :ivar example: a sentence with the habit.
+    """
+
+    pattern: str
+    instead: str
+    example: str
+
+
+HABITS = [
+    Habit(r"(?i:\b(some|no|any)body\b|\bwho(m)?ever\b)", "name the actor", "Nobody waits for it."),
+    Habit(
+        r"(?<!here )\b(is|are|was|were|has|have|had|if) none\b(?! of)",
+        "repeat the noun: 'without a user', 'returns None if'",
+        "The id, or None if it has none.",
+    ),
+    Habit(r"(?<!here )\b(is|are|was|were) no (?!longer|more)\w+", "'is not a ...'", "What is no number is refused."),
+    Habit(
+        r"\b(anew|afresh|forsak\w+|lest|hence|there(of|by|upon)|where(upon|of)|meanwhile|shall|for ever|in vain|of late)\b",
+        "'again', 'release', 'so', 'must', 'forever', 'without result'",
+        "It begins anew.",
+    ),
+    Habit(r"\blets? go\b", "'release', 'drop'", "The lock is let go."),
+    Habit(
+        r"\bwhat (has|have|had) (come|become|been|gone)\b|\bwhat (becomes|came|comes) of\b|\bsuch an? one\b"
+        r"|\b(that|those) which\b|\bthe ones? (that|who|which) (is|are|was|were|has|have)\b",
+        "repeat the noun",
+        "It asks for what has come in between.",
+    ),
+    Habit(
+        r"(^|[.!?] )(What|Who|Whose|Whom) [^.!?]*[.:](?= |$)",
+        "begin with the noun: 'Messages that ...', 'The user who ...'",
+        "What it can't read is dropped.",
+    ),
+    Habit(r"[:;] nothing\b(?! to\b)", "'no-op if ...', 'has no effect'", "Called again: nothing."),
+    Habit(
+        r"\b(is|are|was|were|be) (told|owed)\b|\btold of\b|\b(hear|hears|heard) of\b|\b(is|are) (not )?news\b",
+        "'calls', 'gets', 'is notified'",
+        "A listener is told of it.",
+    ),
+    Habit(r"\bany more\b", "'no longer'", "It is not wanted any more."),
+    Habit(r"\bstands? (in|on|above|below|beside|behind|between|there)\b", "'is'", "The rule stands in the table."),
+    Habit(r"\b([Gg]o|[Gg]oes|went) on\b(?! and\b)", "'continue'", "The attempts go on."),
+]
+
+#: Sentences in which no habit may be found.
+PLAIN = [
+    "There is no room. It is no longer there, and none of them is.",
+    "Returns None if the user has no session.",
+    "What does it cost? Who calls it?",
+    "It says what happened, and who did it.",
+    "The number of items; nothing to do if it is 0.",
+]
+
+#: What the pages quote, and roles: code, not prose.
+QUOTED = re.compile(r"``.+?``|:\w+:`[^`]*`", re.DOTALL)
+
+Piece = Tuple[int, str]
+
+
+def found(text: str) -> List[Tuple[str, str]]:
+    """Return the habits in a text, each with what to write instead."""
+    text = re.sub(r"\s+", " ", QUOTED.sub("X", text)).strip()
+    hits = []
+    for habit in HABITS:
+        match = re.search(habit.pattern, text)
+        if match:
+            hits.append((match[0].strip(" .")[:60], habit.instead))
+    return hits
+
+
+def comments(source: str) -> Iterator[Piece]:
+    """Yield the comments. The lines of a block are one text."""
+    block: List[str] = []
+    first, last, column = 0, 0, 0
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type != tokenize.COMMENT:
+            continue
+        line, at = token.start
+        if block and (line, at) != (last + 1, column):
+            yield first, " ".join(block)
+            block = []
+        if not block:
+            first = line
+        block.append(token.string.lstrip("#:").strip())
+        last, column = line, at
+    if block:
+        yield first, " ".join(block)
+
+
+def strings(source: str) -> Iterator[Piece]:
+    """Yield the docstrings, and the strings that contain a space. Each paragraph is one text."""
+    tree = ast.parse(source)
+    inner: Set[int] = set()
+    for node in ast.walk(tree):
+        text = ""
+        if isinstance(node, ast.JoinedStr):
+            inner.update(id(part) for part in node.values)
+            text = "".join(str(part.value) if isinstance(part, ast.Constant) else "X" for part in node.values)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in inner:
+            text = node.value
+        if " " in text.strip():
+            for paragraph in re.split(r"\n\s*\n|\n(?=\s*:\w+)", text):
+                yield node.lineno, re.sub(r"^\s*:[^:]+:", "", paragraph)
+
+
+def paragraphs(page: str) -> Iterator[Piece]:
+    """Yield the paragraphs of a page, without titles and literal blocks."""
+    literal = -1
+    block: List[str] = []
+    lines = [*page.split("\n"), ""]
+    for number, line in enumerate(lines, 1):
+        indent = len(line) - len(line.lstrip())
+        if literal >= 0 and (not line.strip() or indent > literal):
+            continue
+        literal = -1
+        text = line.strip()
+        if not text or re.fullmatch(r"[=~^\"' -]{3,}", text) or re.match(r"([-*]|\d+\.|\.\.) ", text):
+            is_title = bool(text) and len(block) == 1 and set(text) <= set("=~-^")
+            if block and not is_title:
+                yield number - len(block), " ".join(block)
+            block = []
+        if re.match(r"\.\. [\w-]+::", text) or text.endswith("::"):
+            literal = indent
+        if text and not re.match(r"\.\. |[=~-]{3,}", text):
+            block.append(text)
+
+
+def habits_in(path: Path) -> List[str]:
+    """Return a line for each habit in a file."""
+    text = path.read_text(encoding="utf-8")
+    pieces = paragraphs(text) if path.suffix == ".rst" else [*strings(text), *comments(text)]
+    return [
+        f"{path.relative_to(ROOT)}:{line}: {phrase!r}. Write {instead}."
+        for line, piece in pieces
+        for phrase, instead in found(piece)
+    ]
+
+
+def test_the_table_of_habits() -> None:
+    """Each habit is found in its example, and in no plain sentence."""
+    assert [habit.example for habit in HABITS if habit.instead not in dict(map(reversed, found(habit.example)))] == []
+    assert [(sentence, found(sentence)) for sentence in PLAIN if found(sentence)] == []
+
+
+def test_each_kind_of_text_is_read() -> None:
+    """Comments of several lines, docstrings, f-strings and paragraphs are read; literal blocks are not."""
+    source = 'def f():\n    """Is\n    nobody."""\n    # has\n    # none\n    raise X(f"{x} is told")\n'
+    assert [line for line, text in [*strings(source), *comments(source)] if found(text)] == [2, 6, 4]
+    page = "What stays\n==========\n\nIt is\ntold.\n\n::\n\n    nobody\n\n- It goes on.\n"
+    assert [line for line, text in paragraphs(page) if found(text)] == [4, 11]
+
+
+@pytest.mark.parametrize("folder", ["cometchat", "examples", "."])
+def test_no_bad_habit(folder: str) -> None:
+    """No habit is in the package, the examples, the README and the changelog."""
+    top = ROOT / folder
+    files = [*top.glob("*.rst")] if folder == "." else [*top.rglob("*.py"), *top.rglob("*.rst")]
+    assert files
+    lines = [line for file in sorted(files) for line in habits_in(file)]
+    assert not lines, "\n".join(["", *lines])
