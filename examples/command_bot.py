@@ -2,8 +2,8 @@
 
     python examples/command_bot.py
 
-It answers /help, /count, /log (the conversation as a file) and /forget, and says what it was sent if that is a file.
-COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY say who it is. Without an account:
+It answers /help, /count, /log (sends the conversation as a file) and /forget, and names the files that it receives.
+COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY name its account. Without an account:
 
     python examples/play.py examples/command_bot.py Hello /count /log
 """
@@ -17,11 +17,11 @@ ME = os.environ["COMETCHAT_UID"]
 
 
 class Bot(MessageListener):
-    """Callbacks run one at a time: while one command works, the next message waits, and nothing is lost."""
+    """Callbacks run one at a time. While a command runs, the next message waits and is not lost."""
 
     def __init__(self, client: Client) -> None:
         self.client = client
-        self.answers: Dict[str, TextMessage] = {}  # the newest to each user
+        self.answers: Dict[str, TextMessage] = {}  # uid -> the newest answer
         self.commands: Dict[str, Callable[[TextMessage], None]] = {
             "/help": self.help,
             "/count": self.count,
@@ -37,7 +37,7 @@ class Bot(MessageListener):
         try:
             self.client.add_reaction(message, "👀")
             command(message)
-        except CometChatException as error:  # the service's own, such as ERR_BLOCKED_SENDER: the bot goes on
+        except CometChatException as error:  # from the service, such as ERR_BLOCKED_SENDER: the bot continues
             print(f"{message.text!r} of {message.sender.uid}: {error}", flush=True)
 
     def on_media_message_received(self, message: MediaMessage) -> None:

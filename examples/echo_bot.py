@@ -2,14 +2,14 @@
 
     python examples/echo_bot.py
 
-COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY say who the bot is. Without an account:
+COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY name the bot's account. Without an account:
 
     python examples/play.py examples/echo_bot.py Hello
 
-An answer's muid is made from the message's id: however often the bot is killed and repeats itself, the service stores
-the answer once. COMETCHAT_INBOX_PATH names a file that records what was answered, so that a bot that starts again first
-answers what came in between. COMETCHAT_OUTBOX_PATH names one that keeps the answers until the service has taken them.
-The user's own messages, from another device, get no answer.
+COMETCHAT_INBOX_PATH names a file that records the answered messages. After a restart the bot first answers the messages
+that arrived in between. COMETCHAT_OUTBOX_PATH names a file that keeps the answers until the service has stored them.
+The answer's muid contains the message's id, so the service stores the answer once, even if the bot repeats it after a
+kill. The bot does not answer its own messages from other devices.
 """
 
 import os

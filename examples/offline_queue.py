@@ -2,9 +2,9 @@
 
     python examples/offline_queue.py
 
-With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY set, it sends one each half second to the
-user COMETCHAT_TO, or else to cometchat-uid-2: pull the plug. Without them it runs against a sandbox, which is then cut
-off (``pip install ".[sandbox]"``). It ends once all of them are delivered.
+With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY set, it sends a message every half second
+to the user COMETCHAT_TO (default: cometchat-uid-2). Switch off your network to see it work. Without these variables it
+runs against a sandbox, whose network it cuts (``pip install ".[sandbox]"``). It ends when all messages are delivered.
 """
 
 import contextlib
@@ -39,7 +39,7 @@ class Line(ConnectionListener):
 
 
 def send(client: Client, receiver: str, between: Callable[[int], object]) -> bool:
-    """Put the messages; True once all are delivered. ``between`` is called before each, with its number."""
+    """Put the messages. Returns True when all are delivered. Calls ``between(number)`` before each message."""
     client.add_outbox_listener("results", Results())
     client.add_connection_listener("line", Line())
     for number in range(1, COUNT + 1):
@@ -52,7 +52,7 @@ def send(client: Client, receiver: str, between: Callable[[int], object]) -> boo
 def with_account() -> None:
     env = os.environ
     hosts = {"admin_host": env.get("COMETCHAT_ADMIN_HOST"), "client_host": env.get("COMETCHAT_CLIENT_HOST")}
-    # In a file, so that a message outlives this process too: the next run delivers what this one has left.
+    # In a file, so that messages outlive this process: the next run delivers the rest.
     outbox = os.path.expanduser("~/.local/state/cometchat/example-outbox.db")
     settings = AppSettings(region=env.get("COMETCHAT_REGION"), outbox_path=outbox, **hosts)
     with Client(env["COMETCHAT_APP_ID"], settings) as client:

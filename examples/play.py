@@ -1,9 +1,9 @@
-"""Play the other user for a bot, against a sandbox of its own: no account is needed.
+"""Play the other user for a bot, in a sandbox. It needs no account.
 
     python examples/play.py examples/echo_bot.py Hello "Is it you?"
 
-Needs ``pip install ".[sandbox]"``. Starts the bot, sends each text, and prints what the bot sends until it is quiet.
-With ``--kill`` the bot is killed (``kill -9``) between two texts, and started again.
+Needs ``pip install ".[sandbox]"``. Starts the bot, sends each text, and prints the bot's answers until it is quiet.
+With ``--kill`` it kills the bot (``kill -9``) between two texts, and starts it again.
 """
 
 import argparse
@@ -59,7 +59,7 @@ def play(sandbox: Sandbox, bot: str, texts: List[str], kill: bool) -> int:
         sandbox.send_message(OTHER, BOT, text)
         sandbox.wait_until(lambda: len(answers(sandbox)) > before, 10)
         requests = -1
-        while requests != len(sandbox.requests):  # until half a second goes by without another request of the bot
+        while requests != len(sandbox.requests):  # until the bot makes no request for half a second
             requests = len(sandbox.requests)
             sandbox.wait_until(lambda: len(sandbox.requests) > requests, 0.5)
         for message in answers(sandbox)[before:]:

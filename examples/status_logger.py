@@ -2,9 +2,9 @@
 
     python examples/status_logger.py
 
-With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY set, it logs that user's connection, until
-Ctrl-C. Without them it runs against a sandbox (``pip install ".[sandbox]"``), which breaks the connection, refuses one,
-and throttles; then it ends.
+With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY set, it logs that user's connection until
+Ctrl-C. Without them it runs against a sandbox (``pip install ".[sandbox]"``), which breaks the connection, refuses a
+connection, and throttles. Then it ends.
 """
 
 import logging
@@ -17,7 +17,7 @@ logger = logging.getLogger("status")
 
 
 class StatusLogger(ConnectionListener):
-    """One line a transition. An error comes right before the transition that it causes, if it causes one."""
+    """Logs one line per transition. An error comes just before the transition that it causes, if any."""
 
     def on_connecting(self) -> None:
         logger.info("connecting")
@@ -74,7 +74,7 @@ def with_sandbox() -> None:
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s")
-    logging.getLogger("cometchat").setLevel(logging.ERROR)  # the SDK's own log has the same and more
+    logging.getLogger("cometchat").setLevel(logging.ERROR)  # the SDK's log has the same information and more
     if "COMETCHAT_APP_ID" in os.environ:
         with_account()
     else:

@@ -1,4 +1,4 @@
-"""What the page's buttons do, by their words: run.py fills it where the site runs against a sandbox."""
+"""The page's buttons: label -> action. run.py fills it if the site runs against a sandbox."""
 
 from typing import Callable, Dict
 

@@ -4,7 +4,7 @@
 
 Needs ``pip install ".[django,sandbox]"``. With COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY
 set it shows that user's connection. Without them it runs against a sandbox in this process, and the page has buttons
-that break the connection. The admin's user is ``admin``, its password too: the database is gone with the process.
+that break the connection. The admin's user and password are ``admin``. The database ends with the process.
 """
 
 import os
@@ -17,7 +17,7 @@ ADDRESS = f"127.0.0.1:{sys.argv[1] if len(sys.argv) > 1 else 8000}"
 
 
 def serve() -> None:
-    """Django's own server, without its reloader: it would run this file twice, each time with a sandbox."""
+    """Run Django's server without its reloader, which would run this file twice, each time with a sandbox."""
     import django
 
     from cometchat.contrib.django import start
@@ -26,7 +26,7 @@ def serve() -> None:
     call_command("migrate", verbosity=0)
     os.environ["DJANGO_SUPERUSER_PASSWORD"] = "admin"
     call_command("createsuperuser", username="admin", email="admin@example.com", interactive=False, verbosity=0)
-    # The commands above need no connection, and nothing tells the app that this process goes on to serve.
+    # The commands above do not connect, so start the connection here, before the server.
     start()
     print(f"http://{ADDRESS}/ has the page, http://{ADDRESS}/admin/cometchat/connection/ the admin's", flush=True)
     execute_from_command_line([sys.argv[0], "runserver", "--noreload", ADDRESS])

@@ -1,4 +1,4 @@
-"""The site's settings: what the app needs is INSTALLED_APPS and COMETCHAT; the rest is Django's usual."""
+"""The site's settings. The app needs INSTALLED_APPS and COMETCHAT; the rest is usual for Django."""
 
 import os
 

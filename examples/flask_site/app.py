@@ -16,7 +16,7 @@ cometchat = CometChatFlask()
 
 
 def create_app(settings: Optional[Mapping[str, Any]] = None) -> Flask:
-    """The application; its account is of the settings, else of the environment."""
+    """Create the application. The account comes from the settings, else from the environment."""
     app = Flask(__name__)
     names = ("APP_ID", "REGION", "UID", "AUTH_KEY")
     app.config["COMETCHAT"] = settings or {name: os.environ.get(f"COMETCHAT_{name}") for name in names}

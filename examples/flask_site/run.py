@@ -1,4 +1,4 @@
-"""Runs the site against a sandbox of its own, with buttons for what can go wrong: python examples/flask_site/run.py"""
+"""Run the site against a sandbox, with buttons that break the connection: python examples/flask_site/run.py"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cometchat.sandbox import Sandbox
 
 
 def faults(sandbox: Sandbox) -> Blueprint:
-    """What the buttons of the page do to the service."""
+    """Return the actions of the page's buttons."""
 
     def refuse() -> None:
         sandbox.refuse_connections()
@@ -25,7 +25,7 @@ def faults(sandbox: Sandbox) -> Blueprint:
     def back() -> None:
         sandbox.heal()
         sandbox.set_mode("DEFAULT", push=cometchat.client.get_connection_status() == "featureThrottled")
-        cometchat.client.connect(0)  # at once, in place of the next attempt
+        cometchat.client.connect(0)  # at once, instead of the next attempt
 
     acts: Dict[str, Callable[[], Any]] = {
         "drop": sandbox.drop_connections,

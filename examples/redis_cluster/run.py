@@ -2,9 +2,9 @@
 
     python examples/redis_cluster/run.py
 
-It starts a Redis (``redis-server`` has to be installed), a sandbox in place of the service, and the processes, each a
-``worker.py``. It shows what each says, kills the one that holds the connection, shows how another takes over, stops
-Redis, starts it again, and ends. ``pip install ".[sandbox,redis]"``. Another number of processes: ``run.py 5``.
+It starts Redis (``redis-server`` must be installed), a sandbox and the processes, each a ``worker.py``, and shows their
+output. It kills the process that holds the connection, shows how another process takes over, stops Redis, starts it
+again, and ends. ``pip install ".[sandbox,redis]"``. For another number of processes: ``run.py 5``.
 """
 
 import os
@@ -21,12 +21,12 @@ from cometchat.sandbox import Sandbox
 
 WORKER = Path(__file__).with_name("worker.py")
 
-#: Seconds: the longest wait for what has to happen.
+#: Maximum wait for an expected event, in seconds.
 PATIENCE = 30.0
 
 
 class Worker:
-    """A process, and its status as it has told it last."""
+    """A process, with its last reported status."""
 
     def __init__(self, number: int, env: Dict[str, str], show: "Show") -> None:
         self.number = number
@@ -62,7 +62,7 @@ class Worker:
 
 
 class Show:
-    """Prints, with the time, and lets the program wait for what comes."""
+    """Prints lines with the time, and waits for events."""
 
     def __init__(self) -> None:
         self._began = time.monotonic()
@@ -76,7 +76,7 @@ class Show:
     def until(self, predicate) -> None:  # type: ignore[no-untyped-def]
         with self._changed:
             if not self._changed.wait_for(predicate, PATIENCE):
-                raise SystemExit("what was waited for did not come")
+                raise SystemExit("an expected event did not happen")
 
 
 def start_redis(port: int) -> "subprocess.Popen[bytes]":
@@ -117,7 +117,7 @@ def main(count: int) -> None:
             redis.kill()
             redis.wait()
             show.until(lambda: all(worker.status == "disconnected" for worker in workers))
-            show.line("--- nobody knows who leads: all say so. Redis returns, empty")
+            show.line("--- no process knows the leader, and all report it. Redis restarts, empty")
             redis = start_redis(port)
             show.until(lambda: all(worker.connected for worker in workers))
             show.line(f"--- all are connected again; the service sees {sandbox.connections} connection")

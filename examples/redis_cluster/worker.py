@@ -1,10 +1,10 @@
-"""One process of many that share a connection: says, a line each, what its status is and what it hears.
+"""One of many processes that share a connection. Prints a line for each status change and each text.
 
     python examples/redis_cluster/worker.py
 
 COMETCHAT_APP_ID, COMETCHAT_REGION, COMETCHAT_UID and COMETCHAT_AUTH_KEY name the account, REDIS_URL the Redis
 (``pip install ".[redis]"``). Start it as often as you like, on as many machines: the service sees one connection.
-``run.py`` does so by itself.
+``run.py`` does all this in one command.
 """
 
 import os
@@ -15,7 +15,7 @@ from cometchat.contrib.redis import RedisStatusStore
 
 env = os.environ
 
-# The five lines: the store, in the settings of every process. All else is as without it.
+# The store, in the settings of every process. All other code is the same as without it.
 store = RedisStatusStore(env.get("REDIS_URL", "redis://localhost:6379/0"))
 hosts = {"admin_host": env.get("COMETCHAT_ADMIN_HOST"), "client_host": env.get("COMETCHAT_CLIENT_HOST")}
 settings = AppSettings(region=env.get("COMETCHAT_REGION"), status_store=store, **hosts)

@@ -206,8 +206,8 @@ def test_what_finds_no_room_is_fetched_from_the_service(
             capture._turn(link)
     found = [event.args[0].id for event in in_stream(client)]
     assert sorted(found, key=int) == [str(number) for number in range(1, 12_001)], "each once, none missing"
-    assert len([record for record in caplog.records if "no room for more" in record.message]) == 1
-    assert len([record for record in caplog.records if "2001 events found no room" in record.message]) == 1
+    assert len([record for record in caplog.records if "Too many events wait for Redis" in record.message]) == 1
+    assert len([record for record in caplog.records if "2001 events had no room" in record.message]) == 1
     big = capture_of(lambda: None)
     for number in range(40):
         big.received(text(number, 2**20))

@@ -39,8 +39,8 @@ def check_secrets(app_configs: Optional[Sequence[AppConfig]], **kwargs: Any) -> 
         for key in ("AUTH_KEY", "AUTH_TOKEN"):
             secret = value.get(key)
             if isinstance(secret, str) and secret and repr(secret)[1:-1] in source:
-                message = f"{_conf.NAME}: {key} stands in {module.__name__}."
-                hint = f'Take it from the environment: os.environ["COMETCHAT_{key}"].'
+                message = f"{_conf.NAME}: {key} is in the source of {module.__name__}."
+                hint = f'Read it from the environment: os.environ["COMETCHAT_{key}"].'
                 found.append(checks.Warning(message, hint=hint, id="cometchat.W001"))
     return found
 

@@ -1,7 +1,7 @@
 """One connection for many processes on many machines, over Redis: ``pip install 'cometchat[redis]'``.
 
-``AppSettings(status_store=RedisStatusStore(url))`` in each process: one of them holds the connection, the others follow
-it. :class:`EventStream` hands each event to one worker of a group, for work that must not be done twice.
+With ``AppSettings(status_store=RedisStatusStore(url))`` in each process, one process holds the connection and the
+others follow it. :class:`EventStream` gives each event to one worker of a group, for work that must not be done twice.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""What a client receives, added to a stream in Redis: by the process that holds the connection, each event once.
+"""Adds a client's events to a stream in Redis, each once, in the process that holds the connection.
 
-Events come here before they wait for the listeners: a listener that blocks does not hold up the stream. Every process
-keeps what it has received until it knows that it is in the stream. The leader adds. A new leader adds what it has kept,
-and asks the service for the messages after the newest that is in the stream: what came while no process ran is among
-them. Redis recognizes an event by its key. Typing, presence and receipts have no key of their own: the leader makes
-one, so that a call that is repeated because its answer was late adds nothing twice.
+Events get here before they are queued for the listeners, so a listener that blocks does not delay the stream. Every
+process keeps its events until it knows that they are in the stream. Only the leader adds events. A new leader adds its
+kept events, and fetches from the service the messages after the newest one in the stream, including those sent while no
+process ran. Redis recognizes an event by its key. Typing, presence and receipts have no key, so the leader makes one.
+Then a call that is repeated because of a late answer adds no event twice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from ._scripts import ADD
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
-#: Time for which Redis recognizes a stored event, and one without a key of its own, in seconds.
+#: Time for which Redis recognizes a stored event, and an event without its own key, in seconds.
 KNOWN = 3600
 KNOWN_CALL = 60
 
@@ -42,23 +42,23 @@ _OLD = KNOWN - 300
 #: Maximum wait between attempts while Redis is away, in seconds.
 _LONGEST = 0.5
 
-#: Maximum wait of the thread for an event, in seconds; and while it keeps events that the leader may have added.
+#: Maximum wait of the thread for an event, in seconds; the second is for a process with kept events.
 _IDLE = 60.0
 _LOOK = 5.0
 
 #: Minimum time, in seconds, between two reports of the same trouble.
 _REPORTS = 60.0
 
-#: Number of messages asked for at once.
+#: Number of messages per request.
 _PAGE = 100
 
-#: Number of ids by which the service is asked back: a message with a lower id may be stored later than the newest.
+#: Number of ids before the newest one at which a request starts. A message with a lower id may be stored later.
 _OVERLAP = 50
 
-#: Seconds that live events wait for missed messages while asking for them fails.
+#: Maximum wait of live events for missed messages while the requests fail, in seconds.
 _PATIENCE = 5.0
 
-#: Maximum wait between questions to the service, in seconds.
+#: Maximum wait between requests to the service, in seconds.
 _LONGEST_ASKING = 30.0
 
 
@@ -70,10 +70,10 @@ class Source(Protocol):
         """The logged-in user."""
 
     def add(self, tap: Tap) -> None:
-        """Let a tap get the live events."""
+        """Start to hand the live events to a tap."""
 
     def remove(self, tap: Tap) -> None:
-        """Let a tap get no more events."""
+        """Stop handing events to a tap."""
 
     def newest_message_id(self) -> str:
         """Ask the service for the id of the newest message."""
@@ -83,7 +83,7 @@ class Source(Protocol):
 
 
 class _Addition(NamedTuple):
-    """An event as it is added. ``data`` is empty if only its key is to be remembered."""
+    """An event in the form for the stream. ``data`` is empty if Redis should only remember the key."""
 
     key: str
     data: bytes
@@ -92,12 +92,12 @@ class _Addition(NamedTuple):
 
 
 class Capture:
-    """One client's. Its thread, ``cometchat-stream-add-N``, talks to Redis and asks the service.
+    """Captures the events of one client. Its thread, ``cometchat-stream-add-N``, calls Redis and the service.
 
     :param source: of the events.
-    :param connect: makes a client of the redis library.
+    :param connect: creates a client of the redis library.
     :param stream: the key.
-    :param leads: whether this process is the one that adds.
+    :param leads: returns whether this process leads, and so adds events.
     :param name: the thread's.
     :param clock: monotonic seconds.
     :param wall: Unix seconds.
@@ -118,7 +118,7 @@ class Capture:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._source = source
-        self._uid = source.uid  # a client may log in as another user: those events are not this stream's
+        self._uid = source.uid  # a client may log in as another user, whose events do not belong to this stream
         self._connect = connect
         self._stream = stream
         self._record = f"{stream}:record"
@@ -128,18 +128,18 @@ class Capture:
         self._wall = wall
         self._jitter = jitter
         self._name = uuid.uuid4().hex
-        self._made_keys = 0  # of events without a key of their own
+        self._made_keys = 0  # of events without their own key
         self._kept = KeptEvents(clock)
         self._queue = SeatQueue()
         self._stopped = threading.Event()
         self._thread = ServiceThread(
             name, self._main, wanted=lambda: not self._stopped.is_set(), wait=self._stopped.wait
         )
-        #: Events that found no room in the queue. The messages among them are fetched from the service.
+        #: Events without room in the queue. The messages among them are fetched from the service.
         self.dropped = 0
-        self._gaps = 0  # that were opened: by a connection, or by an event that found no room
+        self._gaps = 0  # opened gaps: by a connection, or by an event without room
         self._kept_at_gap = 0  # the number of the newest event before the newest gap
-        # The rest belongs to the thread.
+        # Only the thread uses the rest.
         self._closed_gaps = 0
         self._reported_drops = 0
         self._batch: List[_Addition] = []
@@ -149,19 +149,19 @@ class Capture:
         self._look_at = 0.0
         self._position: Optional[str] = None  # the newest message in the stream, as far as this process knows
         self._count = 0
-        self._removed, self._report_at = 0, 0.0  # entries that no group will get, since the newest report
+        self._removed, self._report_at = 0, 0.0  # entries that no group will get, since the last report
 
     def start(self) -> None:
-        """Start the thread, and take events.
+        """Start the thread and the capture.
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
         self._thread.start()
         self._source.add(self)
-        self.opened()  # what came while no process ran
+        self.opened()  # fetches the messages sent while no process ran
 
     def close(self) -> None:
-        """Take no more events. What waits is added if Redis answers."""
+        """Stop the capture. Waiting events are added if Redis answers."""
         self._source.remove(self)
         self._stopped.set()
         self._queue.put("stop")
@@ -173,24 +173,24 @@ class Capture:
     # --- on the client's connection thread
 
     def opened(self) -> None:
-        """Fetch what was missed before this connection, if this process leads."""
+        """Fetch the messages missed before this connection, if this process leads."""
         self._open_gap()
         self._queue.put("opened")
 
     def received(self, received: Received) -> None:
-        """Take an event. See :class:`cometchat._tap.Tap`."""
+        """Receive an event. See :class:`cometchat._tap.Tap`."""
         if received.uid != self._uid:
             return
         key = received.key
         if key is not None:
-            # The leader's own too: it may lose its lead, and get it back, before Redis has them.
+            # The leader keeps its events too: it may lose its lead and get it back before Redis has them.
             self._kept.add(key, received)
         if self._leads() and not self._queue.offer("event", received, received.size):
             if key is not None:
                 self._open_gap()
             self.dropped += 1
             if self.dropped == self._reported_drops + 1:
-                logger.warning("Events wait for Redis, and there is no room for more: typing and the like is dropped.")
+                logger.warning("Too many events wait for Redis. Typing indicators and similar events are dropped.")
 
     def _open_gap(self) -> None:
         self._kept_at_gap = self._kept.last
@@ -212,23 +212,23 @@ class Capture:
                 except Exception as error:
                     link.drop()
                     if isinstance(error, (redis.RedisError, OSError)):
-                        logger.info("Events could not be put into the stream yet: %s", error)
+                        logger.info("Events can't be put into the stream yet: %s", error)
                     else:
-                        logger.exception("Unexpected error of the stream; it continues.")
+                        logger.exception("Unexpected error of the stream. It continues.")
                     self._failures += 1
                     if self._stopped.wait(min(_LONGEST, wait_after(self._failures, self._jitter()))):
                         left = len(self._batch) + self._queue.waits
-                        logger.warning("Redis is away: %d events are not in the stream.", left)
+                        logger.warning("Redis is not reachable: %d events are not in the stream.", left)
                         return
         finally:
             link.drop()
 
     def _turn(self, client: Any) -> None:
-        """Wait for something to do, and do it."""
+        """Wait for a task, and do it."""
         now = self._clock()
         asks = self._is_behind and self._leads() and self._source.uid == self._uid
         if self._queue.waits > MAX_WAITING // 2:
-            asks = False  # more than Redis takes: to ask the service now would only fill the queue further
+            asks = False  # more than Redis takes: more messages from the service would only fill the queue
         if asks and now >= self._ask_at and not self._stopped.is_set():
             self._catch_up(client)
             return
@@ -244,16 +244,16 @@ class Capture:
         self._report_drops()
 
     def _newest_of(self, batch: Sequence[_Addition]) -> str:
-        """Return the newest message's id, if all before it are in the stream; else an empty text."""
+        """Return the newest message's id if all messages before it are in the stream; else ``""``."""
         if self._is_behind:
             return ""
         ids = [each.received.message_id for each in batch]
         return max((each for each in ids if each is not None and each.isdecimal()), key=int, default="")
 
     def _additions(self, received: Received) -> List[_Addition]:
-        """Return an event as it is added; nothing if it can't be, or need not be."""
+        """Return an event in the form for the stream; [] if it can't or need not be added."""
         key, call = received.key, received.call()
-        if call is None:  # this connection has sent it
+        if call is None:  # this connection sent it
             return [] if key is None else [_Addition(key, b"", KNOWN, received)]
         try:
             data = encode(Event(*call))
@@ -268,10 +268,10 @@ class Capture:
     def _write(self, client: Any, batch: Sequence[_Addition], position: str) -> None:
         """Add a batch in one call.
 
-        :param position: the id of the newest message that is in the stream with all before it; "": as it was.
+        :param position: the id of the newest message that is in the stream with all before it; "" for no change.
         """
         newest = next((each.key for each in reversed(batch) if each.received.is_stored), "")
-        live = newest if batch is self._batch else ""  # the copies are in the order of the connection
+        live = newest if batch is self._batch else ""  # the copies keep the order of the connection
         keys, arguments = [self._stream, self._record], [self._maxlen, position, live]
         for each in batch:
             keys.append(f"{self._stream}:{each.key}")
@@ -281,7 +281,7 @@ class Capture:
             self._kept.note_added(live)
         self._position = position or self._position
         if count < self._count:
-            logger.warning("Redis has lost the stream of events: what its workers had not taken is lost.")
+            logger.warning("Redis lost the stream of events. Events that the workers had not taken are lost.")
         self._count = count
         self._removed += lost
         if self._removed and self._clock() >= self._report_at:
@@ -289,7 +289,7 @@ class Capture:
             logger.error("The stream is full: %d events were removed before all groups had finished them.", count)
 
     def _look(self, client: Any) -> None:
-        """Ask which of the kept events the leader has added."""
+        """Ask Redis which of the kept events the leader has added."""
         self._look_at = self._clock() + _LOOK
         position, key = client.hmget(self._record, "id", "key")
         if position is not None:
@@ -300,12 +300,12 @@ class Capture:
     def _report_drops(self) -> None:
         if self.dropped != self._reported_drops and not self._queue.waits and not self._is_behind:
             count, self._reported_drops = self.dropped - self._reported_drops, self.dropped
-            logger.warning("%d events found no room; the messages among them were fetched from the service.", count)
+            logger.warning("%d events had no room. The messages among them were fetched from the service.", count)
 
     # --- what was missed
 
     def _catch_up(self, client: Any) -> None:
-        """Add what the service has stored since the newest message in the stream, and what this process has kept."""
+        """Add the messages that the service stored since the newest one in the stream, then the kept events."""
         gaps, kept_at_gap = self._gaps, self._kept_at_gap
         try:
             self._fetch(client, kept_at_gap)
@@ -326,16 +326,16 @@ class Capture:
             self._kept.note_added(additions[-1].key)
 
     def _fetch(self, client: Any, kept_at_gap: int) -> None:
-        """Add the messages that the service has, up to one that came live after the gap: those after it come too."""
+        """Add the service's messages, up to the first one that arrived live after the gap."""
         known, floor = client.hmget(self._record, "id", "floor")
         position = known.decode() if known is not None else self._position
         if position is None:
             position = self._first_position()
-        self._position = position  # also if Redis fails now
+        self._position = position  # even if Redis fails now
         if known is None:
             client.hset(self._record, "floor", position)
             self._write(client, (), position)
-            self._add_kept(client)  # what came before the service was asked
+            self._add_kept(client)  # the events before the request to the service
         if not position.isdecimal():
             return
         newest, least = int(position), int(position if floor is None else floor)
@@ -353,28 +353,28 @@ class Capture:
             after = end
 
     def _first_position(self) -> str:
-        """Return the id from which the first leader of all asks: of the oldest message that came live, if one did."""
+        """Return the start id for the very first leader: that of the oldest live message, if there is one."""
         newest = self._source.newest_message_id()
         live = [each.message_id or "" for each in self._kept.all()]
         return min([newest, *filter(str.isdecimal, live)], key=int) if newest.isdecimal() else newest
 
     def _is_known(self, received: Received, position: int) -> bool:
-        """Return True if a message is in the stream for so long that Redis may not recognize it any more."""
+        """Return True if a message was added so long ago that Redis may no longer recognize it."""
         message_id, sent_at = received.message_id or "", received.sent_at
         is_older = message_id.isdecimal() and int(message_id) <= position
         return is_older and (sent_at is None or sent_at < self._wall() - _OLD)
 
     def _ask_later(self, client: Any, error: CometChatException) -> None:
-        """Let the live events wait for the missed ones at first; then add them before."""
+        """Make the live events wait for the missed messages for a limited time; then add the live events first."""
         now = self._clock()
         if self._failing_since is None:
             self._failing_since = now
         self._ask_failures += 1
         pause = max(min(_LONGEST_ASKING, wait_after(self._ask_failures, self._jitter())), error.retry_after or 0.0)
         if now - self._failing_since < _PATIENCE:
-            logger.info("Missed messages could not be fetched for the stream, it is tried again: %s", error)
+            logger.info("Missed messages could not be fetched for the stream, trying again: %s", error)
             self._stopped.wait(min(pause, _PATIENCE))
             return
-        logger.warning("Missed messages can't be fetched for the stream, live ones go before them: %s", error)
+        logger.warning("Missed messages can't be fetched for the stream. Live ones are added before them: %s", error)
         self._add_kept(client)
         self._ask_at = self._clock() + pause

@@ -1,7 +1,7 @@
-"""Events as JSON: a call of a listener's method, with the SDK's models in it. Pure.
+"""Encodes events as JSON: a call of a listener's method, with the SDK's models. Pure.
 
-What comes back is one of the models below or plain JSON, whatever is in Redis: no other class is loaded by its name. A
-login's auth token is never written.
+Decoding creates only the models below and plain JSON, for any data in Redis. It loads no other class by its name. A
+login's auth token is never encoded.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ KINDS: Dict[str, Type[Any]] = {
     "event": EventListener,
 }
 
-#: Kind -> the methods that it has.
+#: Kind -> its methods.
 METHODS: Dict[str, Tuple[str, ...]] = {
     kind: tuple(name for name in vars(listener) if name.startswith("on_")) for kind, listener in KINDS.items()
 }
@@ -79,7 +79,7 @@ class Event(NamedTuple):
 
     @property
     def key(self) -> Optional[str]:
-        """What identifies the event in every process; None if nothing does."""
+        """The key that identifies the event in every process; None without such a key."""
         message = self.args[0] if self.args else None
         if not isinstance(message, BaseMessage) or not message.id:
             return None
@@ -87,7 +87,7 @@ class Event(NamedTuple):
 
 
 def encode(event: Event) -> bytes:
-    """Return the event as it is stored in Redis.
+    """Return the event in the form for Redis.
 
     :raises ValueError: it is nested too deeply.
     """
@@ -98,9 +98,9 @@ def encode(event: Event) -> bytes:
 
 
 def decode(data: bytes) -> Event:
-    """Read what :func:`encode` of this or another version of the SDK has made.
+    """Read the result of :func:`encode`, of this or another version of the SDK.
 
-    :raises ValueError: this version does not know it.
+    :raises ValueError: this version can't read it.
     """
     try:
         kind, method, args = json.loads(data)
@@ -112,7 +112,7 @@ def decode(data: bytes) -> Event:
 
 
 def _encoded(value: Any) -> Any:
-    """A model is ["Name", {fields}], a tuple ["tuple", [items]], a list ["list", [items]]; an object stays one."""
+    """Encode a model as ["Name", {fields}], a tuple as ["tuple", [items]], a list as ["list", [items]]."""
     if type(value) in _MODELS:
         fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
         kept = {name: _encoded(each) for name, each in fields.items() if name not in _SECRETS and each is not None}

@@ -1,4 +1,4 @@
-"""Clients of the redis library: made from an address, or by a function of the application."""
+"""Creates clients of the redis library: from an address, or by a function of the application."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
-#: The redis library gives it no types.
+#: The redis library has no types for it.
 _read_url: Callable[[str], Dict[str, Any]] = parse_url
 
 _EXPECTED = (
@@ -28,10 +28,10 @@ _EXPECTED = (
 
 
 class Connections:
-    """Makes clients of the redis library.
+    """Creates clients of the redis library.
 
-    :param source: an address, or a function without arguments. The function is called for each connection, so that it
-        can give a password that has changed.
+    :param source: an address, or a function without parameters. The function is called for each connection, so that it
+        can use a changed password.
     :raises CometChatException: ``INVALID_URL``.
     """
 
@@ -41,11 +41,11 @@ class Connections:
         if callable(source):
             self.address = getattr(source, "__qualname__", type(source).__qualname__) + "()"
         else:
-            kwargs = self.make(1.0).connection_pool.connection_kwargs  # opens nothing, and reads the address
+            kwargs = self.make(1.0).connection_pool.connection_kwargs  # checks the address without connecting
             self.address = str(kwargs.get("path") or f"{kwargs.get('host', 'localhost')}:{kwargs.get('port', 6379)}")
 
     def make(self, timeout: float) -> Any:
-        """Return a client with a pool of its own. One of an address is not yet connected.
+        """Return a client with its own pool. A client from an address is not yet connected.
 
         :param timeout: seconds for each call.
         """
@@ -60,21 +60,21 @@ class Connections:
             raise wrong("url", _EXPECTED)
         try:
             options = {"client_name": _client_name(), **_read_url(self._source), **_fixed(timeout)}
-            options["protocol"] = 2  # with 3 redis-py 5 writes published messages to standard error
+            options["protocol"] = 2  # with protocol 3 redis-py 5 prints published messages on standard error
             if str(options.get("ssl_cert_reqs")) != "none" and _is_tls(options):
-                options["ssl_check_hostname"] = True  # before redis-py 6.0 the default was not to
-            # Not from_url(), where the address' own options win: a lease rests on these.
+                options["ssl_check_hostname"] = True  # not the default before redis-py 6.0
+            # Not from_url(), in which the address's options take precedence: the lease depends on these options.
             return redis.Redis(connection_pool=redis.ConnectionPool(**options))
         except (ValueError, TypeError):
             raise wrong("url", _EXPECTED) from None  # the library's message may contain the password
 
     def _bind(self, client: Any, timeout: float) -> None:
-        """Set what the store rests on, in a client that the application has made. It must be a new one."""
+        """Set the options that the store needs, in a new client from the application."""
         pool, nodes = getattr(client, "connection_pool", None), getattr(client, "nodes_manager", None)
         if pool is not None:
             pools = [pool]
             all_kwargs = [pool.connection_kwargs]
-        elif nodes is not None:  # a Cluster, which has asked a node for the others already
+        elif nodes is not None:  # a Cluster, which has already asked a node for the other nodes
             pools = [node.redis_connection.connection_pool for node in client.get_nodes() if node.redis_connection]
             all_kwargs = [nodes.connection_kwargs, *(each.connection_kwargs for each in pools)]
         else:
@@ -83,13 +83,13 @@ class Connections:
             kwargs["client_name"] = kwargs.get("client_name") or _client_name()
             kwargs.update(_fixed(timeout))
         for each in pools:
-            each.disconnect()  # made with other options
+            each.disconnect()  # created with other options
 
 
 class Link:
-    """One thread's client of the redis library, made when it is needed.
+    """One thread's client of the redis library, created when it is needed.
 
-    :param make: makes one.
+    :param make: creates a client.
     """
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -103,13 +103,13 @@ class Link:
         return self._client
 
     def drop(self) -> None:
-        """Close a client that failed: the next one may have another address, or another password. Raises nothing."""
+        """Close a failed client. The next one may have another address or password. Never raises."""
         client, self._client = self._client, None
         if client is not None:
             try:
                 shut(client)
             except Exception as error:
-                logger.debug("A client of Redis could not be closed: %s", error)
+                logger.debug("Could not close a client of Redis: %s", error)
 
 
 def _fixed(timeout: float) -> Dict[str, Any]:

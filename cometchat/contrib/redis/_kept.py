@@ -1,4 +1,4 @@
-"""What a process has received, and does not know to be in the stream yet: a new leader adds it."""
+"""The events that a process received and that may not yet be in the stream. A new leader adds them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Callable, Deque, Dict, List, NamedTuple
 from ..._tap import Received
 from ._queue import MAX_WAITING, MAX_WAITING_BYTES
 
-#: Time, in seconds, for which an event is kept that is in the stream already: a Redis that comes back without its data
-#: has lost the stream as well.
+#: Time for which an event in the stream is still kept, in seconds, because a Redis that restarts without its data loses
+#: the stream.
 KEPT = 60.0
 
-#: Maximum time, in seconds, for which an event is kept. Redis recognizes it for longer.
+#: Maximum time for which an event is kept, in seconds. Redis recognizes it for longer.
 LONGEST_KEPT = 3000.0
 
 
@@ -25,7 +25,7 @@ class _Kept(NamedTuple):
 
 
 class KeptEvents:
-    """One process's events, bounded in number and bytes. Any thread.
+    """One process's events, limited in number and bytes. Any thread.
 
     :param clock: monotonic seconds.
     """
@@ -47,7 +47,7 @@ class KeptEvents:
         return self._last
 
     def is_after(self, number: int, key: str) -> bool:
-        """Return True if an event with this key is kept, and has a higher number."""
+        """Return True if a kept event has this key and a higher number."""
         return self._numbers.get(key, 0) > number
 
     def add(self, key: str, received: Received) -> None:
@@ -61,7 +61,7 @@ class KeptEvents:
             self._remove(now)
 
     def note_added(self, key: str) -> None:
-        """Note that this event and all before it are in the stream. No-op for an event that is not kept."""
+        """Note that this event and all events before it are in the stream. No-op if the event is not kept."""
         now = self._clock()
         with self._lock:
             self._added = max(self._added, self._numbers.get(key, 0))
@@ -75,7 +75,7 @@ class KeptEvents:
             return [each.received for each in self._events]
 
     def _remove(self, now: float) -> None:
-        """Remove what is too much, too old, or in the stream. The caller holds the lock."""
+        """Remove events that are over the limit, too old, or in the stream. The caller holds the lock."""
         events = self._events
         while events and (
             (events[0].at < now - KEPT and events[0].number <= self._added)

@@ -1,4 +1,4 @@
-"""What Redis knows of the processes that share connections, for operators."""
+"""Redis's data about the processes that share connections, for operators."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ._wire import Keys, decode, process_of, run
 class Group:
     """A group of workers of one stream.
 
-    :ivar lag: events that no worker has taken; None if Redis does not know it (before 7.0).
-    :ivar pending: events that workers have taken and not finished.
-    :ivar workers: consumers, those that are gone included until they are removed.
-    :ivar lost: events that went missing in Redis; None if it can't be known now.
+    :ivar lag: events that no worker has taken; None if Redis does not know (before 7.0).
+    :ivar pending: events that workers have taken but not finished.
+    :ivar workers: consumers, including ended ones until they are removed.
+    :ivar lost: events lost in Redis; None if unknown now.
     """
 
     name: str
@@ -33,11 +33,11 @@ class Group:
 class Line:
     """The processes of one app's user.
 
-    :ivar leader: ``host:pid`` of the process that holds the connection; None if no process does.
-    :ivar status: of its connection; None if it is not known.
-    :ivar followers: number of clients that follow.
-    :ivar events: that the stream holds; None without a stream.
-    :ivar dead_letters: of the stream.
+    :ivar leader: ``host:pid`` of the process that holds the connection; None without a leader.
+    :ivar status: status of its connection; None if unknown.
+    :ivar followers: number of followers.
+    :ivar events: number of events in the stream; None without a stream.
+    :ivar dead_letters: number of the stream's dead letters.
     """
 
     app_id: str

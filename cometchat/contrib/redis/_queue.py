@@ -1,4 +1,4 @@
-"""What waits for the thread of a seat: bounded in bytes, because one frame may have a megabyte."""
+"""The queue of a seat's thread: limited in bytes, because one frame may have a megabyte."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import queue
 import threading
 from typing import Any, List, NamedTuple, Optional
 
-#: Maximum size of the frames that wait, in bytes.
+#: Maximum total size of the waiting frames, in bytes.
 MAX_WAITING_BYTES = 16 * 2**20
 
-#: Maximum number of frames that wait.
+#: Maximum number of waiting frames.
 MAX_WAITING = 10_000
 
-#: Maximum number of items that are taken at once, and the maximum size of their frames, in bytes. Redis ends the
-#: subscription of a process that has not read 32 MiB (client-output-buffer-limit), and sends a batch without a pause.
+#: Maximum number of items to take at once, and the maximum total size of their frames, in bytes. Redis ends the
+#: subscription of a process with 32 MiB of unread data (client-output-buffer-limit), and sends a batch without a pause.
 BATCH = 500
 BATCH_BYTES = 4 * 2**20
 
 
 class Item(NamedTuple):
-    """What to do, and with what."""
+    """A task and its data."""
 
     kind: str
     value: Any
@@ -37,15 +37,15 @@ class SeatQueue:
 
     @property
     def waits(self) -> int:
-        """How many items wait."""
+        """The number of waiting items."""
         return self._items.qsize()
 
     def put(self, kind: str, value: Any = None) -> None:
-        """Add something small that must not be lost. Takes no lock."""
+        """Add a small item that must not be lost. Takes no lock."""
         self._items.put(Item(kind, value))
 
     def offer(self, kind: str, value: Any, size: int) -> bool:
-        """Add a frame. Returns False if too much waits already; the frame is then dropped."""
+        """Add a frame. Returns False and drops the frame if the queue is full."""
         with self._lock:
             if self._bytes + size > MAX_WAITING_BYTES or self._items.qsize() >= MAX_WAITING:
                 return False
@@ -54,7 +54,7 @@ class SeatQueue:
         return True
 
     def take(self, wait: float) -> List[Item]:
-        """Wait for an item, at most so many seconds. Returns it and those that follow, up to a batch."""
+        """Wait for an item, at most some seconds. Returns it and the following items, up to a batch."""
         items: List[Item] = []
         size = 0
         item = self._next(wait)

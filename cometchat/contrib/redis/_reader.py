@@ -1,4 +1,4 @@
-"""The thread that receives what other processes publish over Redis."""
+"""The thread that receives the messages of other processes over Redis."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
-#: Maximum time that one read waits, in seconds. Without a limit some versions of the redis library take that of the
-#: connection.
+#: Maximum wait of one read, in seconds. Without it, some versions of the redis library use the connection's timeout.
 _READ = 60.0
 
 
 class Reader:
     """A subscription: puts ``("message", (channel, data))`` onto a queue, and ``("broken", error)`` when it ends.
 
-    A message that the queue has no room for is dropped: the numbers of the frames show the gap.
+    If the queue is full, a message is dropped. The numbers of the frames show the gap.
 
-    :param client: of the redis library, for this thread alone; closed with it.
+    :param client: of the redis library, for this thread only; closed with it.
     :param number: for the thread's name.
     """
 
@@ -47,7 +46,7 @@ class Reader:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the thread is gone."""
+        """Whether the thread has ended."""
         return not self._thread.alive
 
     def start(self, timeout: float) -> None:
@@ -60,24 +59,24 @@ class Reader:
         self._pubsub.subscribe(*self._channels)
         self._thread.start()
         if not self._answered.wait(timeout):
-            raise redis.TimeoutError("it does not answer a subscription")
+            raise redis.TimeoutError("it does not answer a SUBSCRIBE")
         if self._refusal is not None:
             raise self._refusal
 
     def stop(self) -> None:
         """End the thread and its connection."""
         self._stopped = True
-        with contextlib.ExitStack() as stack:  # each step is made, whatever another raises
+        with contextlib.ExitStack() as stack:  # each step runs, even if another one raises
             stack.callback(shut, self._client)
             stack.callback(self._pubsub.close)
             stack.callback(self._thread.join, 1.0)
             connection = self._pubsub.connection
             if connection is not None:
-                stack.callback(connection.disconnect)  # which ends the read
+                stack.callback(connection.disconnect)  # this ends the read
 
     def _main(self) -> None:
         if self._has_run:
-            return  # the report of its end raised
+            return  # reporting the end raised
         self._has_run = True
         error: BaseException = redis.ConnectionError("the subscription ended")
         try:

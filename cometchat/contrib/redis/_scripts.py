@@ -1,12 +1,12 @@
-"""What is done to the stream in Redis: each script is one step for all processes.
+"""The Lua scripts for the stream in Redis. Each script is atomic for all processes.
 
-Beside the stream there is a hash, its *record*:
+The stream has a hash, its *record*:
 
-- ``id``: of the newest message that is in the stream with all before it. A new leader asks the service from there.
-- ``floor``: the newest message when the stream was made. No message up to it is added.
-- ``key``: of the newest event that was added. Every process may drop its copies up to that event.
-- ``count``: events that were ever added. Each entry of the stream has its number.
-- ``base:GROUP``: the number before the first event that the group could get; ``acked:GROUP``: events that it finished.
+- ``id``: the newest message that is in the stream with all before it. A new leader fetches messages from there on.
+- ``floor``: the newest message when the stream was created. Messages up to it are not added.
+- ``key``: the newest added event. Every process may drop its copies up to that event.
+- ``count``: number of events ever added. Each entry of the stream has its number.
+- ``base:GROUP``: the number before the group's first possible event; ``acked:GROUP``: number of its finished events.
 """
 
 from __future__ import annotations

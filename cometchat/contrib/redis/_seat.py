@@ -1,8 +1,8 @@
-"""A seat in a line: a thread that takes, renews and releases the lock, and talks to Redis for its member.
+"""A seat in a line: a thread that takes, renews and releases the lock, and uses Redis for its member.
 
-This one thread, ``cometchat-redis-N``, decides everything; what it has to do waits on a queue. Another thread,
-``cometchat-redis-reader-N``, adds to the queue what other processes publish. Both end with :meth:`RedisSeat.leave`.
-Whatever is raised on the thread is reported, and it continues.
+One thread, ``cometchat-redis-N``, makes all decisions. It gets its tasks from a queue. Another thread,
+``cometchat-redis-reader-N``, adds the messages of other processes to the queue. Both end with :meth:`RedisSeat.leave`.
+The thread logs every exception and continues.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ _CONNECTING = SharedStatus("connecting")
 #: the subscription is made again.
 _UNHEARD = 2
 
-_GAP = "What the leader relayed was lost on the way over Redis; the missed messages are fetched."
+_GAP = "Frames of the leader were lost in Redis. Missed messages are fetched."
 
-#: The part of the lease that a leader does not count on, because clocks differ in speed and Redis takes time to answer.
+#: The share of the lease that a leader does not use, because clocks differ in speed and Redis takes time to answer.
 _MARGIN = 0.1
 
 #: Maximum wait between attempts to reach Redis, in seconds.
@@ -68,9 +68,9 @@ class RedisSeat:
     """See :class:`cometchat.Seat`.
 
     :param connect: makes a client of the redis library, whose calls take at most so many seconds.
-    :param address: where Redis is, for messages.
-    :param lease: seconds that the lock lives.
-    :param min_replicas: of Redis, which must have the lock before it counts.
+    :param address: the address of Redis, for messages.
+    :param lease: lifetime of the lock, in seconds.
+    :param min_replicas: minimum number of Redis's replicas that must have the lock.
     :param number: for the threads' names.
     :param on_end: called when the seat has ended.
     :param clock: monotonic seconds.
@@ -111,7 +111,7 @@ class RedisSeat:
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
         self._to_confirm: Dict[str, List[int]] = {}  # by follower
         self._queue = SeatQueue()
-        self._batch: Deque[Item] = deque()  # taken from the queue, and not done
+        self._batch: Deque[Item] = deque()  # taken from the queue, but not done
         self._ended = threading.Event()
         self._leaving = False
         self._until = 0.0  # the end of this seat's lead
@@ -123,13 +123,13 @@ class RedisSeat:
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen: Optional[int] = None  # the number of the newest frame that was received
         self._status = _CONNECTING
-        self._is_away = False  # the member was told that Redis can't be used
-        self._served = False  # Redis did what was asked, since the last failure
+        self._is_away = False  # the member knows that Redis can't be used
+        self._served = False  # Redis has done a task since the last failure
         self._failures = 0  # in a row
 
     @property
     def leads(self) -> bool:
-        """Whether it holds the lock, as far as this process knows."""
+        """Whether this seat holds the lock, as far as this process knows."""
         return self._clock() < self._until
 
     def start(self) -> None:
@@ -176,7 +176,7 @@ class RedisSeat:
         self._ended.wait(timeout)
 
     def release_after_fork(self) -> None:
-        """See :class:`cometchat.Seat`: the threads are the parent's, and the redis library knows of forks."""
+        """See :class:`cometchat.Seat`. The threads exist only in the parent, and the redis library handles forks."""
         self._leaving = True
         self._until = 0.0
         self._on_end()
@@ -188,30 +188,30 @@ class RedisSeat:
             while not self._leaving:
                 self._turn()
         finally:
-            if self._leaving:  # else the thread goes on
+            if self._leaving:  # otherwise the thread continues
                 self._until = 0.0
                 self._ended.set()
                 self._on_end()
 
     def _turn(self) -> None:
-        """Serve until something fails, then wait. Raises nothing."""
+        """Serve until a step fails, then wait. Never raises."""
         try:
             self._serve()
             self._failures = 0
         except Exception as error:
             if not isinstance(error, (redis.RedisError, OSError)):
-                logger.exception("Unexpected error of the status store; it continues.")
-            # A Redis that answers but refuses (a replica, one without memory) can't be used either.
+                logger.exception("Unexpected error of the status store. It continues.")
+            # A Redis that refuses commands (a replica, or without memory) can't be used either.
             self._failures = 0 if self._served else self._failures + 1
             self._served = False
             pause = min(_LONGEST, wait_after(self._failures, self._jitter()))
             try:
                 self._wait_for_redis(error, pause)
             except Exception:
-                logger.exception("Unexpected error of the status store; it continues.")
+                logger.exception("Unexpected error of the status store. It continues.")
 
     def _serve(self) -> None:
-        """As long as Redis answers and the member stays."""
+        """Do tasks while Redis answers and the member stays."""
         with contextlib.ExitStack() as stack:
             client = self._connect(self._lease / 3)
             stack.callback(shut, client)
@@ -228,10 +228,10 @@ class RedisSeat:
             self._release(client, SharedStatus("disconnected", self._status.failures, self._status.error))
 
     def _resume(self, client: Any) -> None:
-        """Redis answers: continue with what still holds."""
+        """Continue with the state that is still valid, after Redis answers again."""
         self._unheard = 0
         if self._is_away:
-            logger.info("Redis at %s is back", self._address)
+            logger.info("Redis at %s is reachable again", self._address)
             self._is_away = False
             self._token = 0
         if self.leads:
@@ -241,7 +241,7 @@ class RedisSeat:
             self._try(client)
 
     def _due(self) -> float:
-        """Seconds until the lock must be renewed or tried for."""
+        """Return the seconds until the next renewal of the lock, or the next attempt to take it."""
         due = self._renew_at if self._until else self._try_at
         return max(0.0, due - self._clock())
 
@@ -251,7 +251,7 @@ class RedisSeat:
             if kind in ("relay", "skip"):
                 self._number_frame(value, frames)
                 continue
-            self._relay(client, frames)  # in the order in which they came
+            self._relay(client, frames)  # in the order of arrival
             if kind == "publish":
                 self._status = value
                 if self._until:
@@ -275,20 +275,20 @@ class RedisSeat:
             self._try(client)
 
     def _items(self, wait: float) -> Iterator[Item]:
-        """Yield what waits. What follows an item that raised is yielded the next time."""
+        """Yield the waiting items. If an item raises, the next call yields the items after it."""
         if not self._batch:
             self._batch.extend(self._queue.take(wait))
         while self._batch:
             yield self._batch.popleft()
 
     def _send_up(self, client: Any, text: str) -> None:
-        if self._until:  # it leads by now
+        if self._until:  # it leads now
             self.unconfirmed.lose(0 if self._member.send(text) else 1)
         else:
             client.publish(self.keys.up, encode_up(UpFrame(self._own_name, self.unconfirmed.add(), text)))
 
     def _confirm(self, client: Any) -> None:
-        """Tell the followers which of their frames were sent."""
+        """Confirm to the followers which of their frames were sent."""
         while self._to_confirm:
             name, numbers = self._to_confirm.popitem()
             client.publish(self.keys.confirmations(name), ",".join(map(str, numbers)))
@@ -300,7 +300,7 @@ class RedisSeat:
         self._try_at = self._clock() + self._lease
 
     def _try(self, client: Any) -> None:
-        """Take the lock, or learn how long another process holds it."""
+        """Take the lock, or find out how long another process holds it."""
         began = self._clock()
         keys = self.keys
         answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
@@ -311,7 +311,7 @@ class RedisSeat:
             try:
                 self._renew(client)
             except BaseException:
-                self._until = 0.0  # the member was not told of this lead
+                self._until = 0.0  # the member does not know this lead
                 raise
             if self._until:
                 logger.info("this process holds the connection from now on (lead %d)", self._token)
@@ -342,12 +342,12 @@ class RedisSeat:
             late = self._clock() >= self._until
             self._prolong(began)
             if late and self.leads:
-                self._member.lead()  # it took the lead for lost
+                self._member.lead()  # it considered the lead lost
         else:
             self._lose_lead()
 
     def _await_replicas(self, client: Any) -> None:
-        """Wait until the lock is on enough replicas: one that becomes the primary then knows it."""
+        """Wait until enough replicas have the lock, so that a new primary has it too."""
         if self._min_replicas:
             have = int(client.wait(self._min_replicas, int(self._lease * 200)))
             if have < self._min_replicas:
@@ -358,7 +358,7 @@ class RedisSeat:
         self._renew_at = began + self._lease / 3
 
     def _lose_lead(self) -> None:
-        logger.warning("This process lost its lead: Redis did not answer in time, or the process was stopped.")
+        logger.warning("This process lost its lead: Redis did not answer in time, or the process was paused.")
         self._until = 0.0
         self._try_at = self._clock()
         self._follow(_CONNECTING)
@@ -372,7 +372,7 @@ class RedisSeat:
 
     def _number_frame(self, data: Optional[bytes], frames: List[bytes]) -> None:
         self._sent += 1
-        if data is not None:  # None leaves a gap, which the followers notice
+        if data is not None:  # None leaves a gap that the followers notice
             frames.append(encode_frame(Frame(self._token, self._sent, data)))
 
     def _relay(self, client: Any, frames: List[bytes]) -> None:
@@ -403,12 +403,12 @@ class RedisSeat:
             self._member.frame(frame.data)
 
     def _receive_state(self, state: State, kept: bool = False) -> None:
-        """Take in the state of a leader.
+        """Handle the state of a leader.
 
-        :param kept: it is the copy that Redis keeps, so it does not prove that messages arrive.
+        :param kept: whether it is the copy in Redis, which does not prove that messages arrive.
         """
         if state.token < self._token or state.token == self._own:
-            return  # of an older lead, or the echo of this seat's own
+            return  # of an older lead, or an echo of this seat
         now = self._clock()
         if state.token > self._token:
             self._token, self._seen = state.token, None
@@ -431,8 +431,8 @@ class RedisSeat:
             self._try_at = max(self._try_at, now + self._lease * (1 + self._jitter() * _MARGIN))
 
     def _find_gap(self) -> None:
-        """Frames may have been lost on the way: the member's connection breaks, and the next one fetches them."""
-        logger.info("Frames of the leader may have been lost on the way over Redis.")
+        """Detect lost frames. Then the member's connection breaks, and the next one fetches the missed messages."""
+        logger.info("Frames of the leader may have been lost in Redis.")
         before, error = self._status, ConnectionException("WS_CONNECTION_FAIL", _GAP)
         self._member.follow(SharedStatus("connecting", before.failures, error))
         self._member.follow(before)
@@ -444,7 +444,7 @@ class RedisSeat:
     # --- without Redis
 
     def _wait_for_redis(self, error: Exception, pause: float) -> None:
-        """Wait. The member is told only if Redis stays away for longer than what it last heard is valid."""
+        """Wait. Notifies the member only if Redis is unreachable for longer than the last news is valid."""
         valid_until = self._until or (self._received_at + self._lease if self._received_at is not None else 0.0)
         ends = self._clock() + pause
         while not self._leaving:

@@ -1,4 +1,4 @@
-"""RedisStatusStore: checked when made, shared by a process's clients; each seat has its own connections."""
+"""RedisStatusStore: checked at creation, shared by a process's clients. Each seat has its own connections."""
 
 from __future__ import annotations
 
@@ -17,31 +17,30 @@ from ._wire import Keys, process_of, shut, unreachable
 
 _numbers = itertools.count(1)
 
-#: Seconds: the default of how long a lock lives without being renewed.
+#: Default lifetime of a lock without renewal, in seconds.
 LEASE = 2.5
 
 
 class RedisStatusStore:
-    """Shares one connection among all processes that have the same Redis, app and user.
+    """Shares one connection among all processes with the same Redis, app and user.
 
-    One of them leads: it holds the connection, and a lock in Redis that lives ``lease`` seconds and is renewed three
-    times in that time. The others follow: their ``get_connection_status()`` and listeners show the leader's connection,
-    read from memory. When the leader ends, another process takes over at once; when it is killed, after the lock has
-    expired. Without Redis no process knows which one leads: every client is ``disconnected``, with
-    ``ERR_STATUS_STORE``, until Redis is back.
+    One process leads. It holds the connection, and a lock in Redis that expires after ``lease`` seconds and is renewed
+    three times in that time. The others follow: their ``get_connection_status()`` and listeners show the leader's
+    connection, from memory. When the leader ends, another process takes over at once. If it is killed, another process
+    takes over after the lock has expired. Without Redis no process knows the leader, so every client is
+    ``disconnected``, with ``ERR_STATUS_STORE``, until Redis is back.
 
     :param url: ``redis://[[user]:password@]host[:port][/db]``, ``rediss://`` for TLS, or ``unix://``. A repr or an
-        error shows the host only. Options behind a ``?`` are the redis library's, but the store decides how long a call
-        may take and what type the answers have. Over ``rediss://`` the name in the certificate is always checked,
-        unless the address has ``ssl_cert_reqs=none``.
-        Or a function that returns a new client of the redis library each time, for Sentinel, a Cluster, or credentials
-        that change. It is called for each connection; the store sets the client's timeouts.
-    :param lease: seconds, 1 to 60. A killed leader is replaced after this, and up to a second more.
+        error shows the host only. Options after a ``?`` are for the redis library, but the store sets the timeouts and
+        the type of the answers. With ``rediss://`` the name in the certificate is always checked, unless the address
+        has ``ssl_cert_reqs=none``.
+        Or a function that returns a new client of the redis library at each call, for Sentinel, a Cluster, or changing
+        credentials. It is called for each connection; the store sets the client's timeouts.
+    :param lease: seconds, 1 to 60. A killed leader is replaced after this time, plus up to a second.
     :param prefix: of the keys in Redis.
-    :param events: True hands what the leader's connection receives to the listeners of all processes; False shares the
-        status only.
-    :param min_replicas: Minimum number of Redis' replicas that must have the lock each time it is taken or renewed. A
-        primary that a partition has cut off from its replicas then has no leader after a lease. Not for a Cluster.
+    :param events: True passes the leader's events to the listeners of all processes; False shares the status only.
+    :param min_replicas: minimum number of Redis's replicas that must have the lock each time it is taken or renewed. A
+        primary that is cut off from its replicas then has no leader after a lease. Not for a Cluster.
     :raises CometChatException: ``INVALID_URL``, ``INVALID_LEASE``, ``INVALID_PREFIX``, ``INVALID_EVENTS``,
         ``INVALID_MIN_REPLICAS``.
     """
@@ -68,16 +67,16 @@ class RedisStatusStore:
         self.events = events
         self.min_replicas = min_replicas
         self._connections = Connections(url)
-        # Used without a lock, which a fork could find taken: each operation is one step of the interpreter.
+        # Used without a lock, which a fork could leave locked. Each operation is atomic.
         self._seats: Dict[int, RedisSeat] = {}
-        self._frames_lost = 0  # by seats that have ended
+        self._frames_lost = 0  # of ended seats
 
     def __repr__(self) -> str:
         return f"<RedisStatusStore {self.address} prefix={self.prefix!r} lease={self.lease:g}>"
 
     @property
     def address(self) -> str:
-        """Where Redis is, without a password; or the name of the function that makes clients of it."""
+        """The address of Redis without a password, or the name of the function that creates clients."""
         return self._connections.address
 
     @property
@@ -87,17 +86,17 @@ class RedisStatusStore:
 
     @property
     def frames_lost(self) -> int:
-        """Typing indicators, receipts and transient messages of followers here that no leader has confirmed."""
+        """Number of this process's typing indicators, receipts and transient messages that no leader confirmed."""
         return self._frames_lost + sum(seat.unconfirmed.lost for seat in list(self._seats.values()))
 
     def leads_line(self, keys: Keys) -> bool:
-        """The same, for one app's user."""
+        """Return whether a client of this process holds the connection of an app's user."""
         return any(seat.leads and seat.keys == keys for seat in list(self._seats.values()))
 
     def leader(self, app_id: str, uid: str) -> Optional[str]:
-        """Ask Redis which process holds the connection of an app's user. Makes a call, and waits for it.
+        """Ask Redis which process holds the connection of an app's user. Makes a call to Redis.
 
-        :returns: ``host:pid``, or None if no process holds it.
+        :returns: ``host:pid``, or None without a leader.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
         client = self.connection()
@@ -110,7 +109,7 @@ class RedisStatusStore:
         return None if holder is None else process_of(holder.decode("utf-8", "replace"))
 
     def lines(self) -> List[Line]:
-        """Ask Redis which processes share connections, and how far their streams are. Makes calls, and waits for them.
+        """Ask Redis which processes share connections, and how far their streams are. Makes calls to Redis.
 
         :returns: one :class:`Line` for each user of an app under this prefix. ``cometchat redis`` prints them.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
@@ -124,7 +123,7 @@ class RedisStatusStore:
             shut(client)
 
     def connection(self, timeout: float = LEASE) -> Any:
-        """Return a client of the redis library with a pool of its own.
+        """Return a client of the redis library with its own pool.
 
         :param timeout: seconds for each call.
         """
@@ -133,7 +132,7 @@ class RedisStatusStore:
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         """See :class:`cometchat.StatusStore`.
 
-        :raises ConnectionException: ``ERR_STATUS_STORE``: the system has no thread left.
+        :raises ConnectionException: ``ERR_STATUS_STORE``: the system can't start a thread.
         """
         number = next(_numbers)
         seat = RedisSeat(

@@ -33,7 +33,7 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 _numbers = itertools.count(1)
 
-#: Maximum time that one read of the stream waits for an event, in seconds; close() waits for it.
+#: Maximum wait of one read for an event, in seconds. close() waits for the read.
 _BLOCK = 0.5
 
 #: Maximum time of a call to Redis, in seconds.
@@ -45,35 +45,36 @@ _LONGEST = 0.5
 #: Maximum time that close() waits, in seconds.
 _ENDS = 1.0
 
-#: Time after which a consumer that reads nothing and holds no event is removed, in seconds; and how often that is done.
+#: Time after which an inactive consumer without events is removed, and the interval of the checks, in seconds.
 _GONE_AFTER = 3600.0
 _TIDY = 60.0
 
-#: Where a search through the pending events starts, and, as Redis' answer, where it has ended.
+#: The start of a search through the pending events; in Redis's answer also its end.
 _FIRST = b"0-0"
 
 
 class EventStream:
-    """Adds what a client receives to a stream in Redis, and hands each event to one worker of each group.
+    """Adds a client's events to a stream in Redis, and gives each event to one worker of each group.
 
-    Make one in every process, after login, and another in the child of a fork. The process that holds the
-    connection adds to the stream (a client without a status store always does, so make it in one process only); every
-    process that calls :meth:`listen` works on it, on a thread of its own.
+    Create one in every process, after the login, and another one in the child of a fork. The process that holds the
+    connection adds events to the stream. (A client without a status store always does, so create it in one process
+    only.) Every process that calls :meth:`listen` works on the events, on a separate thread.
 
-    A message is in the stream once, also where its leader is killed, and where no process ran when it was sent. A
-    worker that is killed while it works on an event leaves it to another, which works on it again after ``claim_after``
-    seconds: at least once in such a case, and once in all others. :meth:`lost` counts what went missing in Redis.
+    A message is in the stream once, even if its leader is killed, or no process ran when it was sent. If a worker is
+    killed while it works on an event, another worker gets the event after ``claim_after`` seconds. So an event is
+    handled at least once in this case, and exactly once otherwise. :meth:`lost` counts the events lost in Redis.
 
-    :param client: logged in.
-    :param store: the RedisStatusStore of its settings, or an address as that takes it.
+    :param client: a logged-in client.
+    :param store: the RedisStatusStore of its settings, or an address in the same format.
     :param group: of workers that share the events. A new group starts with the oldest event in the stream.
-    :param consumer: this worker's name, unlike all others'. Default: made of host and process.
-    :param maxlen: about how many events (1 to 10,000,000) the stream holds. Beyond it the oldest go that all groups
-        have finished; beyond twice as many (and at least 1,000 more) the oldest go in any case, and count as lost.
-    :param claim_after: seconds (1 to 86,400) after which an event of a worker that is gone, or whose callback raised,
-        is another's. A callback that runs keeps its event.
-    :param retries: how often (0 to 1000) an event is handed out again whose callback raised, or whose worker died;
-        then it goes to the stream of dead letters, ``dead_letters``.
+    :param consumer: this worker's name, which must be unique. Default: made from the host and process.
+    :param maxlen: approximate maximum number of events (1 to 10,000,000) in the stream. Beyond it the oldest events
+        that all groups have finished are removed. Beyond twice this number (and at least 1,000 more) the oldest are
+        removed in any case, and count as lost.
+    :param claim_after: seconds (1 to 86,400) after which another worker gets an event whose worker has ended or whose
+        callback raised. A running callback keeps its event.
+    :param retries: maximum number (0 to 1000) of further tries for an event whose callback raised or whose worker died.
+        Then it goes to the stream of dead letters, ``dead_letters``.
     :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
         ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: no user is logged in.
     """
@@ -137,13 +138,13 @@ class EventStream:
         self.close()
 
     def listen(self, listener: object) -> None:
-        """Work on the events from now on: call this listener's methods, one event at a time.
+        """Start to work on the events: call this listener's methods, one event at a time.
 
         They run on the stream's thread, ``cometchat-stream-N``. An event is done when the methods of all listeners have
-        returned. One that raises is logged, and the event is handed out again after ``claim_after`` seconds, to any
-        worker.
+        returned. If a method raises, the exception is logged, and a worker gets the event again after ``claim_after``
+        seconds.
 
-        :param listener: such as a MessageListener; any kind but connection, login and outbox, or several in one.
+        :param listener: such as a MessageListener. It may have several kinds, except connection, login and outbox.
         :raises CometChatException: ``INVALID_LISTENER``; ``ERR_INTERNAL``: the system can't start a thread.
         """
         if not isinstance(listener, tuple(KINDS.values())):
@@ -160,9 +161,9 @@ class EventStream:
             raise
 
     def lag(self) -> Optional[int]:
-        """Ask Redis how many events of the stream the group has not yet taken. Makes a call, and waits for it.
+        """Ask Redis how many events of the stream the group has not yet taken. Makes a call to Redis.
 
-        :returns: the number; None if Redis does not know it: before 7.0, or before a worker of the group listens.
+        :returns: the number; None if Redis does not know (before 7.0, or before a worker of the group listens).
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
         groups = self._ask(lambda client: client.xinfo_groups(self.key)) or ()
@@ -170,18 +171,18 @@ class EventStream:
         return found[0] if found else None
 
     def lost(self) -> Optional[int]:
-        """Ask Redis how many events went missing before the group finished them. Makes a call, and waits for it.
+        """Ask Redis how many events were lost before the group finished them. Makes a call to Redis.
 
-        They were trimmed (see ``maxlen``), or Redis evicted them. A worker looks once a minute too, and logs it.
+        They were trimmed (see ``maxlen``), or Redis evicted them. A worker also checks once a minute, and logs losses.
 
-        :returns: the number since the group was made; None if Redis can't tell now.
+        :returns: the number since the group was created; None if unknown now.
         :raises ConnectionException: ``ERR_STATUS_STORE``: Redis can't be used.
         """
         lost = self._ask(self._count_lost)
         return None if lost is None or lost < 0 else lost
 
     def _ask(self, question: Callable[[Any], Any]) -> Any:
-        """Return an answer of Redis; None if there is no stream yet."""
+        """Return an answer of Redis; None before the stream exists."""
         client: Any = self._connection()
         try:
             return question(client)
@@ -216,7 +217,7 @@ class EventStream:
     # --- on the thread for claims
 
     def _renew_claims(self) -> None:
-        """Keep the event that is worked on from being handed out to another worker."""
+        """Keep the claim on the current event, so that no other worker gets it."""
         link = Link(self._connection)
         last: Optional[bytes] = None
         try:
@@ -227,7 +228,7 @@ class EventStream:
                         run(link.get(), RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
                     except (redis.RedisError, OSError) as error:
                         link.drop()
-                        logger.info("An event is in work, and its claim can't be renewed now: %s", error)
+                        logger.info("The claim of the current event can't be renewed now: %s", error)
                 last = entry
         finally:
             link.drop()
@@ -260,9 +261,9 @@ class EventStream:
 
     def _report(self, error: Exception) -> None:
         if not isinstance(error, (redis.RedisError, OSError)):
-            logger.exception("Unexpected error of the stream of events; it continues.")
+            logger.exception("Unexpected error of the stream of events. It continues.")
         elif not self._failures and not self._stopped.is_set():
-            logger.warning("The stream of events can't be read, it is tried again: %s", error)
+            logger.warning("The stream of events can't be read, trying again: %s", error)
 
     def _work(self) -> None:
         look_at = tidy_at = 0.0
@@ -277,11 +278,11 @@ class EventStream:
                 look_at = 0.0 if left else now + self._claim_after / 4
                 for entry in left:
                     self._handle(client, *entry)
-            block = None if look_at == 0.0 else int(_BLOCK * 1000)  # does not wait where more is left
+            block = None if look_at == 0.0 else int(_BLOCK * 1000)  # does not wait while more events are left
             read = client.xreadgroup(self.group, self.consumer, {self.key: ">"}, count=1, block=block)
             if self._failures:
                 self._failures = 0
-                logger.info("The stream of events is back.")
+                logger.info("The stream of events can be read again.")
             for _, entries in read.items() if isinstance(read, dict) else read or ():
                 for entry in entries[0] if entries and isinstance(entries[0], list) else entries:
                     self._handle(client, *entry)
@@ -290,29 +291,29 @@ class EventStream:
         lost = self._count_lost(client)
         if lost > self._reported_lost:
             logger.error(
-                "%d events went missing in Redis before the group %r had finished them: it evicted or trimmed them.",
+                "Redis evicted or trimmed %d events before the group %r had finished them.",
                 lost - self._reported_lost,
                 self.group,
             )
         self._reported_lost = max(lost, self._reported_lost)
 
     def _claim(self, client: Any) -> List[Any]:
-        """Return one event that a worker has taken and not finished, or nothing if there is none."""
+        """Return one event that a worker has taken but not finished; [] without such an event."""
         idle = int(self._claim_after * 1000)
         while not self._stopped.is_set():
-            # Redis looks at ten at a time. The first may be in work, or have their time yet to come.
+            # Redis checks ten at a time. The first ones may be in progress, or not yet due.
             answer = client.xautoclaim(
                 self.key, self.group, self.consumer, min_idle_time=idle, start_id=self._claimed, count=1
             )
             self._claimed = answer[0]
             for entry, fields in answer[1]:
-                if not fields:  # trimmed; Redis 7.0 takes it from the worker by itself
+                if not fields:  # trimmed; Redis 7.0 removes it from the worker
                     client.xack(self.key, self.group, entry)
                     continue
                 pending = client.xpending_range(self.key, self.group, min=entry, max=entry, count=1)
                 if not pending or pending[0]["times_delivered"] <= self._retries + 1:
                     return [(entry, fields)]
-                self._bury(client, entry, fields, "it was handed out too often")
+                self._bury(client, entry, fields, "too many tries")
             if self._claimed == _FIRST:
                 break
         return []
@@ -337,15 +338,15 @@ class EventStream:
             return True
         try:
             getattr(listener, event.method)(*event.args)
-        except BaseException:  # SystemExit too: a listener's error is its own, and must not end this thread
+        except BaseException:  # includes SystemExit: an error of a listener must not end this thread
             if os.getpid() != self._process:
                 raise  # it ends the child of a fork
-            logger.exception("A listener of the stream raised in %s(); it is handed out again.", event.method)
+            logger.exception("A listener of the stream raised in %s(). The event will be tried again.", event.method)
             return False
         return True
 
     def _finish(self, entry: Any) -> None:
-        """Acknowledge the event, however long Redis is away: else Redis would hand it out again."""
+        """Acknowledge the event, with retries while Redis is unreachable; otherwise a worker would get it again."""
         while True:
             try:
                 run(self._link.get(), FINISH, (self.key, self._record), self.group, entry)
@@ -354,11 +355,11 @@ class EventStream:
                 self._link.drop()
                 logger.info("An event is done, but can't be acknowledged yet: %s", error)
                 if self._stopped.wait(_LONGEST):
-                    logger.warning("An event is done, but could not be acknowledged: it will be handed out again.")
+                    logger.warning("An event is done, but could not be acknowledged. It will be handled again.")
                     return
 
     def _bury(self, client: Any, entry: Any, fields: Any, why: str) -> None:
-        logger.error("An event goes to the dead letters: %s.", why)
+        logger.error("An event becomes a dead letter: %s.", why)
         client.xadd(self.dead_letters, {**fields, b"why": why.encode()}, maxlen=10_000, approximate=True)
         run(client, FINISH, (self.key, self._record), self.group, entry)
 

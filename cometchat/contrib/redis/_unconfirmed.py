@@ -1,4 +1,4 @@
-"""The frames that a follower has handed to its leader, until the leader confirms that it sent them."""
+"""The frames that a follower passed to its leader, until the leader confirms them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = SafeLog(logging.getLogger("cometchat.redis"))
 
 
 class UnconfirmedFrames:
-    """One seat's. For its thread.
+    """The unconfirmed frames of one seat. For its thread.
 
     :param patience: seconds after which a frame without a confirmation counts as lost.
     :param clock: monotonic seconds.
@@ -32,17 +32,17 @@ class UnconfirmedFrames:
         return self._numbered
 
     def confirm(self, message: bytes) -> None:
-        """Take in a leader's confirmation: numbers with commas between them."""
+        """Handle a leader's confirmation: numbers with commas between them."""
         for number in message.split(b","):
             if number.isdigit():
                 self._waiting.pop(int(number), None)
 
     def lose(self, count: int) -> None:
-        """Count frames that could not be handed to a leader."""
+        """Count frames that could not be passed to a leader."""
         if count:
             self.lost += count
             logger.warning(
-                "%d typing indicators, receipts or transient messages did not go out: no leader has confirmed them.",
+                "%d typing indicators, receipts or transient messages were not confirmed by a leader and are lost.",
                 count,
             )
 

@@ -1,8 +1,8 @@
-"""What processes exchange over Redis: keys, scripts, and messages as bytes. No connection, no thread.
+"""The wire format between processes over Redis: keys, scripts, and messages as bytes. No connection, no thread.
 
-Each lead has a token, the time in milliseconds but more than the lead before's: the fence. (Not a plain count, which
-would start again if Redis comes back empty.) The scripts refuse a process that does not hold the lock,
-and a follower ignores a token that is lower than the newest it knows.
+Each lead has a fencing token: the time in milliseconds, but higher than the previous lead's token. (A plain count would
+start again if Redis loses its data.) The scripts refuse a process that does not hold the lock. A follower ignores
+tokens that are lower than the newest known one.
 """
 
 from __future__ import annotations
@@ -85,20 +85,20 @@ class Keys(NamedTuple):
     events: str
 
     def confirmations(self, name: str) -> str:
-        """The channel on which a leader confirms the frames of one follower."""
+        """Return the channel on which a leader confirms the frames of a follower."""
         return f"{self.up}:{name}"
 
     @classmethod
     def of(cls, prefix: str, app_id: str, uid: str) -> Keys:
-        """Of the line of an app's user."""
+        """Return the keys for the line of an app's user."""
         base = f"{prefix}:{{{app_id}:{uid}}}"
         return cls(f"{base}:lock", f"{base}:token", f"{base}:state", f"{base}:down", f"{base}:up", f"{base}:events")
 
 
 class State(NamedTuple):
-    """What a leader publishes: at each change, and whenever it renews its lock.
+    """The state that a leader publishes at each change and each renewal of its lock.
 
-    :ivar number: of the newest frame that it has relayed.
+    :ivar number: of the newest relayed frame.
     """
 
     token: int
@@ -116,7 +116,7 @@ class Frame(NamedTuple):
 
 
 def encode_state(state: State) -> bytes:
-    """As it is stored and published."""
+    """Return the state in the form for Redis."""
     status, error = state.status, state.status.error
     fields: Dict[str, Any] = {
         "token": state.token,
@@ -131,12 +131,12 @@ def encode_state(state: State) -> bytes:
 
 
 def encode_frame(frame: Frame) -> bytes:
-    """As it is published."""
+    """Return the message in the form for Redis."""
     return b"%s%d:%d:%s" % (_FRAME, frame.token, frame.number, frame.data)
 
 
 class UpFrame(NamedTuple):
-    """A frame that a follower wants sent, and how it is confirmed.
+    """A frame that a follower wants to send, with the data for its confirmation.
 
     :ivar name: of the follower's seat.
     """
@@ -147,12 +147,12 @@ class UpFrame(NamedTuple):
 
 
 def encode_up(frame: UpFrame) -> bytes:
-    """As it is published."""
+    """Return the message in the form for Redis."""
     return f"{frame.name}:{frame.number}:{frame.text}".encode("utf-8", "replace")
 
 
 def decode_up(message: bytes) -> Optional[UpFrame]:
-    """Return the frame in a message; None if it is not one."""
+    """Return the frame in a message; None for another message."""
     name, _, rest = message.decode("utf-8", "replace").partition(":")
     number, colon, text = rest.partition(":")
     return UpFrame(name, int(number), text) if colon and number.isascii() and number.isdecimal() else None
@@ -187,7 +187,7 @@ def _state(fields: Dict[str, Any], free: bool) -> State:
 
 
 def process_of(holder: str) -> str:
-    """The ``host:pid`` in the value of a lock."""
+    """Return the ``host:pid`` in the value of a lock."""
     return holder.rpartition(":")[0] or holder
 
 
@@ -200,9 +200,9 @@ def run(client: Any, script: str, keys: Sequence[str], *arguments: Any) -> int:
 
 
 def shut(client: Any) -> None:
-    """Close a client of the redis library and its connections, which not every version closes with it."""
+    """Close a client of the redis library and its connections. (Some versions do not close these.)"""
     client.close()
-    pool = getattr(client, "connection_pool", None)  # of a Cluster, each node has one, which close() closes
+    pool = getattr(client, "connection_pool", None)  # each node of a Cluster has a pool, which close() closes
     if pool is not None:
         pool.disconnect()
 

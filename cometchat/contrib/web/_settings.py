@@ -96,14 +96,14 @@ class Configuration:
             client.login(self.uid or "", self.auth_key or "")
 
     def is_logged_in(self, client: Client) -> bool:
-        """Return whether the wanted user is logged in: a session of SESSION_STORE may have done it."""
+        """Return True if the right user is logged in, such as by a session in SESSION_STORE."""
         user = client.get_logged_in_user()
         return user is not None and self.uid in (None, user.uid)
 
     def renews_sessions(self) -> bool:
-        """Return whether the credential gives a new session when the service has refused the old one.
+        """Return True if the credential can give a new session after the service refused the old one.
 
-        A text of ``AUTH_TOKEN`` was refused by then, and so was what ``REFRESH`` returned.
+        A string in ``AUTH_TOKEN`` can't: it was refused too, and so was the result of ``REFRESH``.
         """
         return bool(self.auth_key) or callable(self.auth_token)
 

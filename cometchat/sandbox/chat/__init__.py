@@ -1,4 +1,4 @@
-"""What users, groups, messages, conversations and calls do, and what is kept of them. It knows no network."""
+"""Users, groups, messages, conversations and calls: their actions and their data. It does not use the network."""
 
 from ._chat import Chat
 from ._controls import ChatControls

@@ -25,7 +25,7 @@ _NEXT = {
 }
 _STATUSES = frozenset({"initiated", "ended"}) | _NEXT["initiated"]
 
-#: Who sets a status: the caller, or a called user. Either side sets ``ended``.
+#: Statuses that only the caller sets, or only a called user. Either side sets ``ended``.
 _OF_CALLER = frozenset({"cancelled", "unanswered"})
 _OF_CALLED = frozenset({"ongoing", "rejected", "busy"})
 
@@ -63,7 +63,7 @@ class CallSession:
         return {key: value for key, value in fields.items() if value is not None}
 
     def change(self, status: Any, by: str) -> None:
-        """Go on to a status.
+        """Change to a status.
 
         :raises ApiError: it cannot follow, or this user may not set it.
         """

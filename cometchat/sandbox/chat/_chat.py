@@ -17,7 +17,7 @@ from ._users import Users
 
 
 class Chat:
-    """What the app's users do and what is kept of it. The loop thread alone changes it while the sandbox runs."""
+    """The actions of the app's users and their data. Only the loop thread changes it while the sandbox runs."""
 
     def __init__(self, app_id: str, network: Network) -> None:
         saved: Saved = {}

@@ -17,7 +17,7 @@ class ChatControls(ABC):
     """Callable from any thread but the sandbox's own; while it is stopped, acts are stored all the same.
 
     Every method does what the HTTP API would do for that user, with the same checks, except for the content and the
-    size of messages. The sockets of all users concerned hear of it, those of the acting user too.
+    size of messages. The sockets of all users concerned get the event, including those of the acting user.
 
     :raises KeyError: (each method) the user, group, message or call does not exist.
     :raises ValueError: (each method) the service would refuse it; the text has its code.
@@ -47,7 +47,7 @@ class ChatControls(ABC):
         self._act(lambda: self._chat.users.get(uid).block([self._uid(other)]))
 
     def unblock(self, uid: str, other: str) -> None:
-        """Let a user take a block back; nothing happens without one.
+        """Remove a user's block of another user. No-op without a block.
 
         :raises KeyError: one of them does not exist.
         """
@@ -170,14 +170,14 @@ class ChatControls(ABC):
         return self._act(delete)
 
     def react(self, id: str, uid: str, reaction: str) -> None:
-        """Add a user's reaction to a message; nothing happens the second time.
+        """Add a user's reaction to a message. No-op if the user has already added it.
 
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
         """
         self._react(id, uid, reaction, added=True)
 
     def unreact(self, id: str, uid: str, reaction: str) -> None:
-        """Take a user's reaction back; nothing happens without one.
+        """Remove a user's reaction. No-op without it.
 
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
         """
@@ -194,7 +194,7 @@ class ChatControls(ABC):
         return self._act(lambda: copy_of(self._chat.messages.moderate(id, status, SANDBOX_RESOURCE)))
 
     def pin(self, id: str, by: Optional[str] = None) -> None:
-        """Pin a message for its conversation; nothing happens if it is pinned.
+        """Pin a message for its conversation. No-op if it is pinned.
 
         :param by: a uid; None is its sender.
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
@@ -202,11 +202,11 @@ class ChatControls(ABC):
         self._pin(id, by, pinned=True)
 
     def unpin(self, id: str, by: Optional[str] = None) -> None:
-        """Take the pin of a message back; nothing happens without one. Arguments and errors as :meth:`pin`."""
+        """Unpin a message. No-op if it is not pinned. Arguments and errors as :meth:`pin`."""
         self._pin(id, by, pinned=False)
 
     def save(self, id: str, uid: str) -> None:
-        """Save a message for a user, whose sockets hear of it; nothing happens if it is saved.
+        """Save a message for a user, whose sockets get the event. No-op if it is saved.
 
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
         """

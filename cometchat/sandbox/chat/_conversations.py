@@ -60,7 +60,7 @@ class Conversations:
         return frozenset() if divided else frozenset({conversation.receiver})
 
     def audience(self, message: Message) -> FrozenSet[str]:
-        """Return the users who hear of a change of a message. A user who has blocked its sender does not."""
+        """Return the users who get a change of a message: not those who have blocked its sender."""
         if message["receiverType"] == "group":
             return frozenset(self._groups.get(message["receiver"]).members)
         sender, receiver = message["sender"], message["receiver"]

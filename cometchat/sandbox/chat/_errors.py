@@ -125,4 +125,4 @@ def bad_request(field: str, problem: str) -> ApiError:
 def asked_for(status: int, code: Optional[str] = None) -> ApiError:
     """Make the error that a test asked for; an unknown code where it named only the status."""
     known = "ERR_TOO_MANY_REQUESTS" if status == 429 else f"ERR_HTTP_{status}"
-    return ApiError(status, code or known, f"The sandbox was told to answer {status}.")
+    return ApiError(status, code or known, f"The sandbox is set to answer {status}.")

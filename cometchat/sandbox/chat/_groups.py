@@ -328,7 +328,7 @@ class Groups:
             raise refusal("ERR_GROUP_NO_ADMIN_SCOPE", guid=group.guid)
         del self._groups[group.guid]
 
-    # What users do, each with the action that tells of it. ``by`` is the user who acts; None is the owner.
+    # Each call returns the action that reports it. ``by`` is the acting user; None is the owner.
 
     def join(self, guid: str, uid: str, resource: str, password: Any = None, *, checked: bool = True) -> Message:
         """Let a user join; return the action. ``checked`` is whether the group's type and password matter."""

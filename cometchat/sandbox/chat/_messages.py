@@ -22,7 +22,7 @@ from ._publisher import Publisher, Saved
 from ._reactions import Reaction, Reactions
 from ._users import Users
 
-#: What a moderator says of a message.
+#: The results of moderation.
 MODERATION_STATUSES = ("unmoderated", "pending", "approved", "disapproved")
 
 #: Maximum pinned messages of a conversation, and maximum saved messages of a user.

@@ -1,4 +1,4 @@
-"""What users tell each other without a trace: typing, transient messages, receipts of the socket, and presence."""
+"""Events that are not stored: typing, transient messages, receipts over the socket, and presence."""
 
 from __future__ import annotations
 

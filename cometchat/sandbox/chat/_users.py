@@ -8,7 +8,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from ._errors import bad_request, refusal
 
-#: What users change about themselves, beside their name.
+#: Fields that users can change, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
 
 #: The sample users of a new app.

@@ -66,7 +66,7 @@ class FaultControls(ABC):
 
     @abstractmethod
     def _apply_waiting(self, change: Callable[[RunningService], Coroutine[Any, Any, Any]]) -> None:
-        """Run a coroutine function in the loop thread; nothing happens while it is stopped."""
+        """Run a coroutine function in the loop thread. No-op while the sandbox is stopped."""
 
     def heal(self) -> None:
         """Clear every standing fault, and drop the connections that hang. Revoked credentials stay revoked."""

@@ -222,7 +222,7 @@ def _mentioned(request: ApiRequest, me: User) -> Filter:
     return lambda message: not wanted or me.uid in message["data"].get("mentions", ())
 
 
-#: What is not a filter: where the page starts, how long it is, and what depends on the user's marks.
+#: Parameters that are not filters: the start and length of the page, and the ones that depend on the user's marks.
 _PARAMETERS = (
     "affix",
     "id",

@@ -43,7 +43,7 @@ class Route:
 
 
 class Listing(NamedTuple):
-    """A part of a list, and where it stands in the whole."""
+    """A part of a list, with its position in the list."""
 
     data: List[Any]
     meta: Dict[str, Any]

@@ -42,7 +42,7 @@ class Limits(NamedTuple):
 
 
 class _Upload(NamedTuple):
-    """What an upload's address takes.
+    """An address for an upload, with the form that it accepts.
 
     :ivar fields: of the form, beside the file.
     :ivar expires_at: Unix seconds.

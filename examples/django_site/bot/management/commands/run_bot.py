@@ -1,4 +1,4 @@
-"""``manage.py run_bot``: a bot with the site's settings and database, in a process of its own."""
+"""``manage.py run_bot``: a bot with the site's settings and database, in a separate process."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from cometchat.contrib.django import get_client, start
 
 
 def answer(message: TextMessage) -> None:
-    """Tell how many users the site has. Runs on the SDK's thread, which has a connection to the database of its own."""
-    close_old_connections()  # the database may have ended it since the last message
+    """Answer with the number of the site's users. Runs on the SDK's thread, which has its own database connection."""
+    close_old_connections()  # the database may have closed the connection since the last message
     client = get_client()
     if message.receiver_type == "user" and message.sender.uid != client.get_logged_in_user().uid:
         client.send_text(f"This site has {User.objects.count()} users", uid=message.sender.uid)
 
 
 class Command(BaseCommand):
-    """Runs until Ctrl-C or SIGTERM, as a service manager sends it."""
+    """Runs until Ctrl-C or SIGTERM, which a service manager sends."""
 
     help = "Run the bot."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Log in, in the background and as often as it takes, and wait for the end."""
+        """Log in, in the background and with retries, and wait for the end."""
         client = get_client()
         client.add_message_listener(MessageListener(on_text_message_received=answer))
         start()
