@@ -1,11 +1,11 @@
 """One thread that watches the idle sockets of many clients, and wakes their threads a few at a time.
 
-A thread that waits in the system's own poll wakes as soon as its socket is ready. A server that drops five thousand
-connections wakes five thousand threads, and each of them asks for Python's global lock every 5 ms. So where many
-threads wait, each waits for a lock of its own. The watch asks the system about all of their sockets, and releases a
-thread once there is a turn for it; see :mod:`._turns`.
+A thread that waits in the system's poll wakes as soon as its socket is ready. If a server drops five thousand
+connections, five thousand threads wake, and each asks for Python's global lock every 5 ms. So if many threads wait,
+each waits for its own lock instead. The watch asks the system about all their sockets, and releases a thread when it
+has a turn for it; see :mod:`._turns`.
 
-A process with fewer clients than that has no watch, and no such thread. Nor has a system without epoll (it is Linux').
+A process with few clients has neither the watch nor its thread, and neither has a system without epoll (Linux has it).
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from ._turns import TURNS, Turns
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 
-#: Maximum threads that wait in the system's own poll at the same time. Those beyond wait with the watch.
+#: Maximum number of threads that wait in the system's poll at the same time. Further threads wait with the watch.
 MOST_ALONE = 200
 
-#: Seconds for which the thread of the watch goes on without a waiter.
+#: Seconds for which the watch's thread continues without a waiter.
 _LINGER = 5.0
 
-#: Maximum descriptors that one look brings.
+#: Maximum number of descriptors per check.
 _BATCH = 64
 
 
 class _Waiter:
-    """A thread that waits.
+    """A waiting thread.
 
     :ivar released: a lock that is held until the wait is over.
     :ivar ready: the descriptor that is ready; None before, and if the watch has failed.
-    :ivar has_turn: the watch has taken a turn for this thread.
+    :ivar has_turn: whether the watch has taken a turn for this thread.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
@@ -50,8 +50,8 @@ class _Waiter:
 class SocketWatch(_fork.ForkSafeDefaults):
     """Watches descriptors for threads. Any thread.
 
-    :param turns: of the threads that it wakes.
-    :param most_alone: how many threads wait without it.
+    :param turns: the turns of the threads that it wakes.
+    :param most_alone: maximum number of threads that wait without the watch.
     """
 
     def __init__(self, turns: Turns = TURNS, most_alone: int = MOST_ALONE) -> None:
@@ -61,22 +61,22 @@ class SocketWatch(_fork.ForkSafeDefaults):
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
-        """In the child of a fork: the threads that waited are not here."""
+        """In the child of a fork: forget the waiting threads, which exist only in the parent."""
         epoll, self._epoll = self._epoll, None
         if epoll is not None:
             epoll.close()
-        # Re-entrant: a signal handler may have interrupted the main thread in here, and wait itself.
+        # Re-entrant: a signal handler may interrupt the main thread while it holds the lock, and wait itself.
         self._lock = threading.RLock()
         self._alone: Dict[int, None] = {}
         self._waiters: Dict[int, _Waiter] = {}  # by descriptor
 
     @property
     def is_watching(self) -> bool:
-        """The thread of the watch runs."""
+        """Whether the watch's thread runs."""
         return self._epoll is not None
 
     def enter_alone(self) -> bool:
-        """Note that this thread waits without the watch. Returns False if so many do that it should not."""
+        """Note that this thread waits without the watch. Returns False if too many threads already do."""
         if len(self._alone) >= self._most_alone:
             return False
         self._alone[threading.get_ident()] = None
@@ -87,11 +87,11 @@ class SocketWatch(_fork.ForkSafeDefaults):
         self._alone.pop(threading.get_ident(), None)
 
     def wait(self, descriptors: Sequence[int], timeout: float) -> Optional[List[int]]:
-        """Wait until a descriptor can be read, or has failed. This thread has a turn then.
+        """Wait until a descriptor is readable or failed. This thread then has a turn.
 
         :param timeout: seconds.
-        :returns: the descriptor, or all of them if the watch has failed: look yourself then; [] at the timeout; None
-            if the watch can't watch them.
+        :returns: the descriptor; all descriptors if the watch failed, so that the caller must check; [] at the timeout;
+            None if the watch can't watch them.
         """
         waiter = _Waiter(descriptors)
         with self._lock:
@@ -133,7 +133,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
             del self._waiters[descriptor]
             try:
                 self._epoll.unregister(descriptor)
-            except (OSError, ValueError):  # it was closed, and is not watched any more
+            except (OSError, ValueError):  # it was closed, and is no longer watched
                 continue
 
     def _start(self) -> bool:
@@ -143,7 +143,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
             self._epoll = select.epoll()
             threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True).start()
         except (OSError, RuntimeError) as error:
-            logger.debug("each thread watches its own socket: %s", error)
+            logger.debug("no socket watch, each thread watches its own socket: %s", error)
             self._drop()
             return False
         return True
@@ -173,7 +173,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
                     if self._epoll is not epoll:
                         return
         except BaseException:
-            logger.exception("Unexpected error of the watch over sockets: each thread watches its own.")
+            logger.exception("Unexpected error of the socket watch. Each thread watches its own socket.")
             with self._lock:
                 if self._epoll is epoll:
                     self._drop()

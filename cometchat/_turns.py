@@ -60,7 +60,7 @@ class Turns(_fork.ForkSafeDefaults):
         return True
 
     def adopt(self) -> None:
-        """Note that another thread has taken a turn for this one, which has none."""
+        """Note that another thread has taken a turn for this one, which had no turn."""
         self._mine.has_turn = True
 
     def put_back(self) -> None:

@@ -40,7 +40,7 @@ HABITS = [
     ),
     Habit(r"(?<!here )\b(is|are|was|were) no (?!longer|more)\w+", "'is not a ...'", "What is no number is refused."),
     Habit(
-        r"\b(anew|afresh|forsak\w+|lest|hence|there(of|by|upon)|where(upon|of)|meanwhile|shall|for ever|in vain|of late)\b",
+        r"\b(anew|afresh|forsak\w+|lest|hence|there(of|by|upon)|where(upon|of)|shall|for ever|in vain|of late)\b",
         "'again', 'release', 'so', 'must', 'forever', 'without result'",
         "It begins anew.",
     ),
@@ -52,7 +52,7 @@ HABITS = [
         "It asks for what has come in between.",
     ),
     Habit(
-        r"(^|[.!?] )(What|Who|Whose|Whom) [^.!?]*[.:](?= |$)",
+        r"(^|[.!?] )(What|Who|Whose|Whom) [^.!?]*\.(?= |$)",
         "begin with the noun: 'Messages that ...', 'The user who ...'",
         "What it can't read is dropped.",
     ),
@@ -64,7 +64,6 @@ HABITS = [
     ),
     Habit(r"\bany more\b", "'no longer'", "It is not wanted any more."),
     Habit(r"\bstands? (in|on|above|below|beside|behind|between|there)\b", "'is'", "The rule stands in the table."),
-    Habit(r"\b([Gg]o|[Gg]oes|went) on\b(?! and\b)", "'continue'", "The attempts go on."),
 ]
 
 #: Sentences in which no habit may be found.
@@ -171,7 +170,7 @@ def test_each_kind_of_text_is_read() -> None:
     """Comments of several lines, docstrings, f-strings and paragraphs are read; literal blocks are not."""
     source = 'def f():\n    """Is\n    nobody."""\n    # has\n    # none\n    raise X(f"{x} is told")\n'
     assert [line for line, text in [*strings(source), *comments(source)] if found(text)] == [2, 6, 4]
-    page = "What stays\n==========\n\nIt is\ntold.\n\n::\n\n    nobody\n\n- It goes on.\n"
+    page = "What stays\n==========\n\nIt is\ntold.\n\n::\n\n    nobody\n\n- It is told.\n"
     assert [line for line, text in paragraphs(page) if found(text)] == [4, 11]
 
 
