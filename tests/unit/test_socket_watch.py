@@ -185,7 +185,7 @@ def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> No
         assert crowd.running.acquire(timeout=DEADLINE)
     crowd.close()
     assert crowd.results == [[each] for each in crowd.descriptors]
-    assert not watch.is_watching and "Unexpected error of the watch" in caplog.text
+    assert not watch.is_watching and "Unexpected error of the socket watch" in caplog.text
 
 
 def test_a_system_without_threads_or_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
