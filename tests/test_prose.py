@@ -56,14 +56,14 @@ HABITS = [
         "begin with the noun: 'Messages that ...', 'The user who ...'",
         "What it can't read is dropped.",
     ),
-    Habit(r"[:;] nothing\b(?! to\b)", "'no-op if ...', 'has no effect'", "Called again: nothing."),
+    Habit(r"[:;] nothing(?=[.;,)]|$)", "'no-op if ...', 'has no effect'", "Called again: nothing."),
     Habit(
         r"\b(is|are|was|were|be) (told|owed)\b|\btold of\b|\b(hear|hears|heard) of\b|\b(is|are) (not )?news\b",
         "'calls', 'gets', 'is notified'",
         "A listener is told of it.",
     ),
     Habit(r"\bany more\b", "'no longer'", "It is not wanted any more."),
-    Habit(r"\bstands? (in|on|above|below|beside|behind|between|there)\b", "'is'", "The rule stands in the table."),
+    Habit(r"\bstands? (in(?! for)|on|above|below|beside|behind|between|there)\b", "'is'", "The rule stands in the table."),
 ]
 
 #: Sentences in which no habit may be found.
