@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT))
 import cometchat  # noqa: E402
 import cometchat.sandbox  # noqa: E402
 
-# What these modules import for type checkers only, for the reference to resolve.
+# Names that these modules import for type checkers only. The reference needs them.
 for name in ("_sending", "api", "client", "listeners", "outbox", "settings"):
     for public in cometchat.__all__:
         vars(sys.modules[f"cometchat.{name}"]).setdefault(public, getattr(cometchat, public))
@@ -49,9 +49,9 @@ nitpick_ignore_regex = [
     (r"py:(class|exc)", r"None|True|bool|bytes|dict|float|int|list|object|str|tuple|type|\w+Error|KeyboardInterrupt"),
     (r"py:exc", r"ImproperlyConfigured"),
     (r"py:obj", r"typing\.Callable\[.*"),
-    # What constructors and methods of contrib take that users do not call.
+    # Parameters of contrib's constructors and methods that users do not call.
     (r"py:class", r"cometchat\.contrib\.(\w+\.)?_\w+\.\w+"),
-    # What the sandbox's helpers are made from.
+    # The classes behind the sandbox's helpers.
     (r"py:class", r"cometchat\.sandbox\.(\w+\.)?_\w+\.\w+"),
     # Type variables of the sandbox and of send_message.
     (r"py:(class|obj)", r"cometchat\.(\w+\.)*(M|T)"),
@@ -109,7 +109,7 @@ def link_pages(app: Sphinx, doctree: nodes.document) -> None:
             continue
         target = (source_of(reference, doctree).parent / unquote(address.path)).resolve()
         if not target.is_relative_to(ROOT) or not target.is_file():
-            logger.warning("a link to what is no file of this project: %s", address.path, location=reference)
+            logger.warning("a link to a file outside of this project: %s", address.path, location=reference)
             continue
         reference.replace_self(link_to(target, reference, app.env.docname))
 

@@ -48,7 +48,7 @@ def dot() -> str:
 
 
 def digest(text: str) -> str:
-    """What ties the picture to its text."""
+    """Return a digest of the text, which the picture contains too."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

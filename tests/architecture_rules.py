@@ -6,13 +6,11 @@ A check yields findings: texts without line numbers, so that an edit elsewhere i
 from __future__ import annotations
 
 import ast
-import io
 import os
 import re
 import sys
-import tokenize
 from pathlib import Path
-from typing import Callable, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Set, Tuple
+from typing import Callable, Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 PACKAGE = Path(__file__).resolve().parents[1] / "cometchat"
 
@@ -99,16 +97,6 @@ PUBLIC_MODULES = frozenset("""
     contrib.django.templatetags.cometchat
     """.split())
 
-#: Words that send a reader back to the start of the sentence. Checked in comments, strings and documents.
-PLAIN_ENGLISH = re.compile(
-    # Python's None, and "there is no room", are plain.
-    r"\b((?i:somebody|nobody|whoever|anybody|anew|forsaken?|forsakes|meanwhile|lets? go|what has come|what have come)"
-    r"|(?<!here )(?:is|are|was|were) none\b(?! of)|(?<!here )is no (?!longer\b|more\b)\w+)"
-)
-
-#: What a document quotes: a rule may name the words that it forbids.
-QUOTED = re.compile(r"``.+?``", re.DOTALL)
-
 #: Names that architecture.md replaces.
 OLD_NAMES = re.compile(
     r"forsake\w*|\w*begin_anew|unless_after|hurry|poke|disturb\w*|owed|_bear|_tell|go_on|Place(Member)?|keeps|told"
@@ -161,11 +149,10 @@ class Module:
 
 
 class Tree:
-    """All modules of the package, and the documents beside it."""
+    """All modules of the package."""
 
-    def __init__(self, modules: List[Module], documents: Iterable[Tuple[str, str]] = ()) -> None:
+    def __init__(self, modules: List[Module]) -> None:
         self.modules = modules
-        self.documents = list(documents)
         self.names = {module.name for module in modules}
 
     def inner(self, imported: Import) -> Optional[str]:
@@ -184,10 +171,7 @@ def read_tree() -> Tree:
         is_package = parts[-1] == "__init__"
         name = ".".join(parts[:-1] if is_package else parts)
         modules.append(Module(name, path.read_text(encoding="utf-8"), is_package))
-    root = PACKAGE.parent
-    pages = [root / "README.rst", root / "CHANGELOG.rst", *root.glob("docs/**/*.rst"), *root.glob("examples/**/*.rst")]
-    documents = [(str(page.relative_to(root)), page.read_text(encoding="utf-8")) for page in sorted(pages)]
-    return Tree(modules, documents)
+    return Tree(modules)
 
 
 # Floors
@@ -626,25 +610,6 @@ def logs_never_raise(tree: Tree) -> Iterator[str]:
 # Words
 
 
-def plain_english(tree: Tree) -> Iterator[str]:
-    """No word of PLAIN_ENGLISH in a comment, a string or a document, apart from what a document quotes as code."""
-    for module in tree.modules:
-        yield from (f"{module}: {word}" for word in _words("\n".join(_prose(module.source))))
-    for name, text in tree.documents:
-        yield from (f"{name}: {word}" for word in _words(QUOTED.sub("``", text)))
-
-
-def _words(text: str) -> Set[str]:
-    return {re.sub(r"\s+", " ", found[0]).lower() for found in PLAIN_ENGLISH.finditer(re.sub(r"\s+#?\s*", " ", text))}
-
-
-def _prose(source: str) -> Iterator[str]:
-    """The comments and strings of a module."""
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type in (tokenize.COMMENT, tokenize.STRING) or tokenize.tok_name[token.type] == "FSTRING_MIDDLE":
-            yield token.string
-
-
 def vocabulary(tree: Tree) -> Iterator[str]:
     """No name that architecture.md has replaced."""
     for module in tree.modules:
@@ -696,6 +661,5 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     nothing_is_printed: ("client", "print(1)", "client prints"),
     loggers_are_below_cometchat: ("client", "logging.getLogger('x')", "client gets another logger"),
     logs_never_raise: ("client", "x = logging.getLogger('cometchat')\nx.info('')", "client calls x.info"),
-    plain_english: ("client", "# There is none\nx = 'Nobody knows'", "client: nobody"),
     vocabulary: ("client", "def forsake_it(): ...", "client: forsake_it"),
 }
