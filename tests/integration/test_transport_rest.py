@@ -890,7 +890,8 @@ def test_a_stale_connection_of_openssl_3_5(
     """Its plain SSLError is known to be the end of the connection: the call is made once more, and a reset named so."""
     rest, url = new_rest(), http(serve(Asked(), authority.server()), tls=True)
     get(rest, url)
-    name = "_send_with_length" if hasattr(ssl.SSLSocket, "_send_with_length") else "send"  # what sendall() calls on PyPy
+    on_pypy = hasattr(ssl.SSLSocket, "_send_with_length")
+    name = "_send_with_length" if on_pypy else "send"  # what sendall() calls
     original, left = getattr(ssl.SSLSocket, name), [1]
 
     def send(*args: Any, **more: Any) -> Any:
