@@ -1066,6 +1066,9 @@ def test_a_proxy_that_refuses(serve: Serve, new_rest: NewRest, status: int) -> N
 def test_a_proxy_that_is_not_there(new_rest: NewRest) -> None:
     """A proxy that refuses the connection is blamed for it, not the host."""
     assert "connection refused by proxy http://" in _through(new_rest, unused_port()).message
+    plain = new_rest(proxies={"http": f"http://user:pa55w0rd@127.0.0.1:{unused_port()}"})
+    error = failed(plain, "http://unreachable.example/")
+    assert "connection refused by proxy http://127.0.0.1:" in error.message and "pa55" not in whole_text(error)
 
 
 def test_a_proxy_that_hangs(serve: Serve, new_rest: NewRest) -> None:

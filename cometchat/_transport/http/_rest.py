@@ -37,6 +37,7 @@ from .._json_decoder import loads
 from .._printable import printable
 from ..net import (
     ClientCert,
+    DialFailed,
     LookUp,
     Proxy,
     client_context,
@@ -358,8 +359,9 @@ class RequestsRest:
             refused = re.search(r"Tunnel connection failed: (\d+)", str(cause)) if isinstance(cause, OSError) else None
             if refused is not None:  # urllib3's words
                 return f"proxy: {proxy.name} made no tunnel to {host}: it answered HTTP {refused.group(1)}"
-        if isinstance(error, requests.exceptions.ProxyError):
-            return network_reason(error, f"proxy {proxy.name}")
+        if isinstance(error, requests.exceptions.ProxyError):  # plain http: the proxy was dialed as a host is
+            dialed = next((each.__cause__ for each in exception_chain(error) if isinstance(each, DialFailed)), None)
+            return network_reason(dialed or error, f"proxy {proxy.name}")
         return network_reason(error, f"{host} through proxy {proxy.name}")
 
 
