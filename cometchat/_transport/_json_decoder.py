@@ -47,9 +47,9 @@ def plain_loads(data: bytes) -> Any:
             return _loads(data)
         return value if end == len(text) else _loads(data)
     except RecursionError:
-        pass  # its frames are as many as the levels: they are dropped first
+        readable = _cut_below(data, _MOST_LEVELS)
     try:
-        return _loads(_cut_below(data, _MOST_LEVELS))
+        return _loads(readable)  # not in the handler: the error's frames are as many as the levels
     except (RecursionError, ValueError):
         raise ValueError("the JSON is nested too deep") from None
 
