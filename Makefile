@@ -4,6 +4,7 @@
 #   make check                          the loop while you change something: unit and integration tests
 #   make test                           everything, with the coverage floor
 #   make test PYTHON=python3.9          with another interpreter; the environments stand side by side
+#   make check PYTHON=pypy3             with PyPy: without the packages that have no wheel for it
 #   make test ARGS="-k watch"           a part of the tests; the coverage floor is for the whole only
 #   make test COVERAGE=no               a third faster, without a report
 #   make test JOBS=0                    one test after the other, in one process (for a debugger, or a slow machine)
@@ -12,12 +13,15 @@ PYTHON ?= python3
 ARGS ?=
 COVERAGE ?= yes
 
-VERSION := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+# 3.11, or pypy3.9.
+VERSION := $(shell $(PYTHON) -c 'import sys; print(("" if sys.implementation.name == "cpython" else sys.implementation.name) + "%d.%d" % sys.version_info[:2])' 2>/dev/null)
 # Most tests wait for something most of the time: three processes a core.
 JOBS ?= $(shell $(PYTHON) -c 'import os; print(min(12, 3 * (os.cpu_count() or 2)))' 2>/dev/null)
 VENVS := build/venv
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 export PIP_USE_PEP517 = 1
+# An older version with a wheel, rather than a newer one that would have to be compiled: cryptography on PyPy.
+export PIP_PREFER_BINARY = 1
 
 EXTRAS_demo := sandbox,cli
 CONTRIB := django,flask,redis,prometheus,opentelemetry

@@ -32,6 +32,9 @@ _REFILL = 10.0
 #: Requests per minute that are reserved for the user's calls, and the seconds between two other requests at that point.
 _RESERVE, _SLOW = 100, 1.0
 
+#: What ``Thread.join`` may raise once the thread has ended.
+_ENDED_MEANWHILE = (AssertionError, RuntimeError)
+
 #: Maximum number of doublings. Waits reach their cap much earlier; 2.0 ** 1025 would overflow a float.
 _MOST_DOUBLINGS = 40
 
@@ -200,6 +203,10 @@ class ServiceThread:
 
     If a callback forks, the child has only this thread, without work for it. The child ends with the callback.
 
+    Where two threads find at the same moment that a third one has ended, each holds a lock of it for an instant, and
+    expects the other not to. ``Thread.join`` and ``Thread.is_alive`` of PyPy then raise one of ``_ENDED_MEANWHILE``, or
+    call the thread alive; those of CPython up to 3.12 could. So a ServiceThread marks its end itself.
+
     :param name: of the thread. It contains the client's number.
     :param work: the thread's loop.
     :param wanted: returns whether to run ``work`` again after it raised.
@@ -226,6 +233,7 @@ class ServiceThread:
         self._lock = threading.RLock()
         self._starting = False
         self._thread: Optional[threading.Thread] = None
+        self._ended = Wakeup()
         #: The newest exception that a report or a wait raised, for a debugger.
         self.last_failure: Optional[BaseException] = None
 
@@ -241,7 +249,8 @@ class ServiceThread:
             try:
                 if self.alive:
                     return
-                self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
+                self._ended = ended = Wakeup()
+                self._thread = threading.Thread(target=self._run, args=(ended,), name=self.name, daemon=True)
                 self._thread.start()
             except Exception as cause:  # no memory, no descriptors, the interpreter ends, a sub-interpreter, ...
                 self._thread = None
@@ -250,23 +259,30 @@ class ServiceThread:
                 self._starting = False
 
     def join(self, timeout: float) -> None:
-        """Wait for the thread's end, at most ``timeout`` seconds; no-op on the thread itself."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread() and thread.is_alive():
+        """Wait for the thread's end, at most ``timeout`` seconds; no-op on the thread itself. Any number of threads."""
+        thread, ended = self._thread, self._ended
+        if thread is None or thread is threading.current_thread() or (self.alive and not ended.wait(timeout)):
+            return
+        with contextlib.suppress(*_ENDED_MEANWHILE):
             thread.join(timeout)
 
     @property
     def alive(self) -> bool:
         """Whether the thread runs."""
         thread = self._thread
-        return thread is not None and thread.is_alive()
+        if thread is None or self._ended.is_set():
+            return False
+        with contextlib.suppress(*_ENDED_MEANWHILE):
+            return thread.is_alive()
+        return False
 
-    def _run(self) -> None:
+    def _run(self, ended: Wakeup) -> None:
         _local.is_service_thread = True
         try:
             self._run_until_done(os.getpid())
         finally:
             _local.is_service_thread = False
+            ended.set()
 
     def _run_until_done(self, process: int) -> None:
         while True:

@@ -135,6 +135,7 @@ def get(rest: RequestsRest, url: str) -> Any:
     return rest.call("GET", url, headers={}, timeout=5)
 
 
+@pytest.mark.timeout(600)  # PyPy takes six times as long under a trace function
 @pytest.mark.parametrize("calls_before", [0, 1], ids=["new connection", "kept connection"])
 def test_close_at_every_line_of_a_call(server: Tuple[str, Count, Count], calls_before: int) -> None:
     """The call has its answer or ERR_CLIENT_CLOSED; no connection is left, and nothing waits for a lock."""

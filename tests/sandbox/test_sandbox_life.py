@@ -31,11 +31,17 @@ def open_sockets():
     return count
 
 
+def collect():
+    """Close what earlier tests left to the garbage collector. PyPy's takes more than one round."""
+    for _ in range(3):
+        gc.collect()
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/fd"), reason="counts sockets in /proc")
 @pytest.mark.parametrize("tls", [False, True])
 def test_nothing_is_left_after_stop(make_client, tls):
     """stop() ends the thread and closes every socket: idle and hanging HTTP, WebSockets, half-open TLS, listener."""
-    gc.collect()
+    collect()
     before, threads = open_sockets(), threading.active_count()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -56,7 +62,7 @@ def test_nothing_is_left_after_stop(make_client, tls):
             sockets.create_connection(("127.0.0.1", sandbox.port), 1)
         silent.close()
         client.close()
-        gc.collect()
+        collect()
     assert open_sockets() == before
 
 
@@ -184,8 +190,6 @@ def test_tls(make_client):
         settings = client.log_in()["settings"]
         assert settings["CHAT_USE_SSL"] is True and settings["CHAT_WSS_PORT"] == str(sandbox.port)
         socket = client.connect()
-        with pytest.raises(requests.exceptions.SSLError):
-            requests.put(sandbox.url + "/me", timeout=5)
         sandbox.drop_connections()
         with pytest.raises(Exception, match="lost|reset"):
             socket.recv()
@@ -193,6 +197,8 @@ def test_tls(make_client):
         sandbox.restart()
         assert sandbox.ca_certs == certificate
         client.connect()
+        with pytest.raises(requests.exceptions.SSLError):  # the last: PyPy reports it once more for the next TLS error
+            requests.put(sandbox.url + "/me", timeout=5)
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", "my-app.api-in.cometchat.io"])

@@ -84,6 +84,23 @@ def test_what_is_nested_too_deep(loads, opening):
 
 
 @BOTH
+@pytest.mark.parametrize("levels", [1_500, 100_000])
+def test_one_deep_value_of_a_page(loads, levels):
+    """The others are read, and so is what is around it: a peer must not make a page unreadable by one message."""
+    deep = '{"a":[' * levels + '"}"' + "]}" * levels
+    first, second, third = loads(f'[1, {{"id": "2", "x": {deep}, "y": "]}}[\\"{{"}}, [3]]'.encode())
+    assert (first, second["id"], second["y"], third) == (1, "2", ']}[\"{', [3])
+
+
+@BOTH
+def test_a_deep_text_that_is_no_json(loads):
+    """It takes time in proportion to its length: unfinished texts and brackets included."""
+    for tail in (b'"\\"' * 100_000, b'"' + b'\\"' * 100_000, b"]" * 100_000, b"\\" * 100_000):
+        with pytest.raises(ValueError):
+            loads(b"[" * 5_000 + tail)
+
+
+@BOTH
 def test_encodings_and_white_space(loads):
     """As the standard library reads bytes."""
     for text in ('{"a": "grüße"}', ' {"a": "grüße"} '):

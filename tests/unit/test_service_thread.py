@@ -12,7 +12,7 @@ import pytest
 
 from cometchat import CometChatException
 from cometchat._runtime import _threads
-from cometchat._runtime._threads import ServiceThread
+from cometchat._runtime._threads import ServiceThread, Wakeup
 
 DEADLINE = 10.0
 
@@ -162,7 +162,7 @@ def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
     work = Work(SystemExit(0))
     work.is_wanted = False
     with pytest.raises(SystemExit):
-        work.thread._run()
+        work.thread._run(Wakeup())
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
@@ -232,3 +232,55 @@ def test_start_in_a_signal_handler() -> None:
         if left[0] > 0:
             return
     pytest.fail("more lines than expected")
+
+
+@pytest.mark.parametrize("error", [AssertionError(), RuntimeError("cannot release un-acquired lock")], ids=repr)
+@pytest.mark.parametrize("method", ["join", "is_alive"])
+def test_the_end_is_found_by_two_threads_at_once(
+    monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
+) -> None:
+    """PyPy's Thread raises for one of two threads that find a third one ended. The thread has ended for both."""
+    go = threading.Event()
+    thread = ServiceThread("test-race", lambda: go.wait(DEADLINE), wanted=lambda: False, wait=lambda seconds: None)
+    thread.start()
+    plain = getattr(threading.Thread, method)
+
+    def find_the_end(of: threading.Thread, *limit: float) -> Any:
+        found = plain(of, *limit)
+        if of.name != "test-race" or (method == "is_alive" and found):
+            return found
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, method, find_the_end)
+        assert thread.alive
+        go.set()
+        thread.join(DEADLINE)
+        assert not thread.alive
+    assert not thread.alive
+
+
+def test_many_threads_join_it() -> None:
+    """Threads that wait for the same end all learn of it, and none of them gets an exception."""
+    failures: List[BaseException] = []
+
+    def join(thread: ServiceThread, ready: threading.Barrier) -> None:
+        try:
+            ready.wait(DEADLINE)
+            thread.join(DEADLINE)
+            assert not thread.alive
+        except BaseException as failure:
+            failures.append(failure)
+
+    for _ in range(100):
+        ready = threading.Barrier(5)
+        thread = ServiceThread(
+            "test-joined", lambda: ready.wait(DEADLINE), wanted=lambda: False, wait=lambda seconds: None
+        )
+        thread.start()
+        joining = [threading.Thread(target=join, args=(thread, ready), name="test-joining") for _ in range(4)]
+        for each in joining:
+            each.start()
+        for each in joining:
+            each.join(DEADLINE)
+    assert failures == []

@@ -37,6 +37,7 @@ from .._json_decoder import loads
 from .._printable import printable
 from ..net import (
     ClientCert,
+    DialFailed,
     LookUp,
     Proxy,
     client_context,
@@ -250,22 +251,25 @@ class RequestsRest:
             status, answered, payload = self._exchange(request)
         except CometChatException:  # from a form whose file can't be read
             raise
-        except requests.exceptions.ContentDecodingError as error:
-            raise exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.") from error
         except Exception as error:  # every error of requests, urllib3, ssl and the system
-            if self._closed:
-                raise client_closed() from error
-            if any(isinstance(cause, TooLong) for cause in exception_chain(error)):
-                raise exception_for(
-                    ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes."
-                ) from error
-            if isinstance(error, OSError):  # errors of requests and the system; any other exception is a bug
-                shorten(error)
-            raise exception_for(
-                FAILED_TO_FETCH, f"{request.method} {host}: {self._reason(error, request.url)}."
-            ) from error
-        logger.debug("%s %s %s in %.3f s", request.method, host, status, time.monotonic() - started)
-        return status, answered, payload
+            cause = error
+        else:
+            logger.debug("%s %s %s in %.3f s", request.method, host, status, time.monotonic() - started)
+            return status, answered, payload
+        # Not in the handler: PyPy would give the cause its frames back.
+        raise self._failure(request, host, cause) from cause
+
+    def _failure(self, request: _Request, host: str, cause: Exception) -> CometChatException:
+        """Return what a call without an answer raises, and shorten its cause."""
+        if isinstance(cause, requests.exceptions.ContentDecodingError):
+            return exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer that can't be decoded.")
+        if self._closed:
+            return client_closed()
+        if any(isinstance(each, TooLong) for each in exception_chain(cause)):
+            return exception_for(ERR_BAD_RESPONSE, f"{host} sent an answer of more than {MAX_ANSWER} bytes.")
+        if isinstance(cause, OSError):  # errors of requests and the system; any other exception is a bug
+            shorten(cause)
+        return exception_for(FAILED_TO_FETCH, f"{request.method} {host}: {self._reason(cause, request.url)}.")
 
     def forget_connections(self) -> None:
         """Make later calls use new connections, because the network may have changed. Calls in progress keep theirs."""
@@ -355,8 +359,9 @@ class RequestsRest:
             refused = re.search(r"Tunnel connection failed: (\d+)", str(cause)) if isinstance(cause, OSError) else None
             if refused is not None:  # urllib3's words
                 return f"proxy: {proxy.name} made no tunnel to {host}: it answered HTTP {refused.group(1)}"
-        if isinstance(error, requests.exceptions.ProxyError):
-            return network_reason(error, f"proxy {proxy.name}")
+        if isinstance(error, requests.exceptions.ProxyError):  # plain http: the proxy was dialed as a host is
+            dialed = next((each.__cause__ for each in exception_chain(error) if isinstance(each, DialFailed)), None)
+            return network_reason(dialed or error, f"proxy {proxy.name}")
         return network_reason(error, f"{host} through proxy {proxy.name}")
 
 
