@@ -23,8 +23,7 @@ from integration.conftest import DEADLINE, OTHER_UID, UID, Recorder, eventually
 from machine import clock
 
 from cometchat import Client, CometChatException, CometChatWSState
-from cometchat._protocol._machine import ConnectionMachine, IllegalSignal
-from cometchat._protocol._states import WITH_ERROR, Signal
+from cometchat._protocol._states import WITH_ERROR, ConnectionMachine, IllegalSignal, Signal
 from cometchat.sandbox import Sandbox
 
 from . import matrix_witness

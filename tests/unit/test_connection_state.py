@@ -10,7 +10,7 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
-from cometchat._protocol._machine import IllegalSignal
+from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup

@@ -9,8 +9,7 @@ from typing import Any, List
 import pytest
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol._machine import ConnectionMachine
-from cometchat._protocol._states import Signal
+from cometchat._protocol._states import ConnectionMachine, Signal
 from cometchat._runtime._counters import ERRORS, Counters, copy_of
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
