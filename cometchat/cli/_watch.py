@@ -165,7 +165,7 @@ class _Watch:
         # `disconnected` after `connected` is a loss, and another attempt follows. After `connecting` it means that the
         # SDK has stopped trying.
         if entry.status is CometChatWSState.DISCONNECTED and before is CometChatWSState.CONNECTING:
-            raise self.failure("no further attempt is made")
+            raise self.failure("the client stopped trying")
         return False
 
     def _print_event(self, moment: float, event: Event) -> None:

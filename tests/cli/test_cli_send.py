@@ -316,7 +316,7 @@ def test_a_refused_jwt_leaves_it_waiting(
     assert main([*to_other, "--text", "first", "--timeout", "30"]) == 1
     assert time.monotonic() - started < 15
     error = one_line(capsys.readouterr().err)
-    assert error.startswith("cometchat send: no further attempt is made (WS_AUTH_FAIL: ")
+    assert error.startswith("cometchat send: the client stopped trying (WS_AUTH_FAIL: ")
     sandbox.heal()
     assert waiting(sandbox, outbox) == 1
 

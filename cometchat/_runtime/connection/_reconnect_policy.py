@@ -103,13 +103,13 @@ class RetrySeries:
                 sleep=self._sleep,
                 wait=self._seconds,
                 stop=self._stops,
-                retry=self._goes_on,
+                retry=self._should_retry,
                 before_sleep=self._before_wait,
                 reraise=True,
             )
         )
 
-    def _goes_on(self, state: tenacity.RetryCallState) -> bool:
+    def _should_retry(self, state: tenacity.RetryCallState) -> bool:
         return state.outcome is not None and state.outcome.failed and self._state.is_current(self._generation)
 
     def _seconds(self, state: tenacity.RetryCallState) -> float:
