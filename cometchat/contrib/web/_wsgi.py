@@ -110,7 +110,7 @@ def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
 
 
 def _has_ended(connection: socket.socket) -> bool:
-    """Whether the other side closed or reset the connection. Does not wait, and does not consume data."""
+    """Return True if the other side closed or reset the connection. Does not wait, and does not consume data."""
     if not hasattr(select, "poll"):
         return False
     try:
