@@ -79,7 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line, times in UTC")
     statuses = [status.value for status in CometChatWSState]
-    parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"end, with 0, at: {', '.join(statuses)}")
+    parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"exit with 0 at: {', '.join(statuses)}")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, help="with --until: exit with 1 if it is not reached in time"
     )

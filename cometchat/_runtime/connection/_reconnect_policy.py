@@ -32,7 +32,7 @@ LOOK = 0.25
 #: Maximum default wait, in seconds.
 LONGEST_WAIT = 30.0
 
-#: Attributes for tenacity's state, which the user's strategies get.
+#: Attribute that marks tenacity's state of a series that began with a loss. The user's strategies get the state.
 _BEGAN_WITH_LOSS = "cometchat_began_with_loss"
 
 #: Takes a callable, and calls it each time the network comes back, while the context lasts.
