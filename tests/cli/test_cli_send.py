@@ -32,7 +32,7 @@ def outbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def to_other(account: List[str], outbox: Path) -> List[str]:
-    """``send`` to somebody, with the sandbox's account; without the message."""
+    """Return the command ``send`` with the sandbox's account and a receiver, without the message."""
     return ["send", "--to", OTHER, *account]
 
 

@@ -93,7 +93,7 @@ class Connection:
         self.transport.write(data)
 
     def wants_presence(self, about: User) -> bool:
-        """Whether it asked for this user's presence. Users who have blocked each other get no presence."""
+        """Return True if it asked for this user's presence. Users who have blocked each other get no presence."""
         if self.uid is None or self._app.chat.users.divided(self.uid, about.uid):
             return False
         if self._subscription == "FRIENDS":
