@@ -184,10 +184,10 @@ def test_reacted_by_me_is_about_the_viewer(client, sandbox, say):
         ("/messages?savedOnly=1", "savedOnly"),
         ("/messages?polling=1&id=1", "polling"),
         ("/messages/1?x=1", "x"),
-        ("/users?sortBy=name", "sortBy"),
+        ("/users?onlyDead=1", "onlyDead"),
         ("/groups?sortBy=name", "sortBy"),
         (f"/users/{B}/conversation?withTags=1", "withTags"),
-        ("/conversations?tags=a", "tags"),
+        ("/conversations?archived=1", "archived"),
         ("/me?a=1", "a"),
     ],
 )

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
+from ._content import check_tags
 from ._errors import ApiError, refusal
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher
 from ._users import Users, conversation_of_users
+
+#: Maximum pinned conversations of a user.
+MOST_PINNED = 5
 
 
 class Conversation(NamedTuple):
@@ -31,6 +35,9 @@ class Conversations:
         self._groups = groups
         self._history = history
         self._publisher = publisher
+        #: By uid and conversation: what the user has put on it.
+        self._tags: Dict[Tuple[str, str], List[str]] = {}
+        self._pinned_at: Dict[Tuple[str, str], int] = {}
 
     def of(self, uid: str, receiver: str, receiver_type: str) -> Conversation:
         """Return the conversation that a user wants to read.
@@ -82,19 +89,48 @@ class Conversations:
             raise refusal("ERR_CONVERSATION_NOT_ACCESSIBLE", id=conversation.receiver)
         return shown
 
-    def pin(self, uid: str, other: str, receiver_type: str, resource: str, pinned: bool) -> None:
-        """Tell a user's sockets that the user's conversation was pinned or unpinned.
+    def pin(self, uid: str, conversation: Conversation, resource: str, *, pinned: bool) -> Dict[str, Any]:
+        """Pin a conversation for a user or take the pin back, and tell the user's sockets; return it as it is now.
 
-        :raises ApiError: the conversation does not exist, or has no message yet.
+        A repetition changes nothing.
+
+        :raises ApiError: it has no message yet, or the user has pinned too many.
         """
-        conversation = self.of(uid, other, receiver_type)
+        key = (uid, conversation.id)
         shown = self.get(uid, conversation)
-        if pinned:
-            shown.update(pinnedAt=int(time.time()), pinnedBy=uid)
+        if pinned == (key in self._pinned_at):
+            return shown
+        if not pinned:
+            del self._pinned_at[key]
+        elif sum(user == uid for user, _ in self._pinned_at) >= MOST_PINNED:
+            raise refusal("ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED", limit=str(MOST_PINNED))
+        else:
+            self._pinned_at[key] = int(time.time())
+        shown = self.get(uid, conversation)
         body = {"action": f"conversation_{'pinned' if pinned else 'unpinned'}", "conversation": shown}
         kind, receiver = conversation.receiver_type, conversation.receiver
         frame = self._publisher.frame("conversation_pin", uid, receiver, kind, resource, body=body)
         self._publisher.send(frame, [uid], uid, resource)
+        return shown
+
+    def tag(self, uid: str, conversation: Conversation, tags: Any) -> Dict[str, Any]:
+        """Put tags of a user on a conversation, in place of the old ones; return it as it is now.
+
+        :raises ApiError: it has no message yet, or the tags are wrong.
+        """
+        self.get(uid, conversation)
+        self._tags[uid, conversation.id] = check_tags(tags)
+        return self.get(uid, conversation)
+
+    def delete(self, uid: str, conversation: Conversation) -> None:
+        """Remove a conversation and its messages from what a user sees; the other users keep it.
+
+        :raises ApiError: it has no message yet.
+        """
+        self.get(uid, conversation)
+        self._history.forget(uid, conversation.id)
+        for marks in (self._tags, self._pinned_at):
+            marks.pop((uid, conversation.id), None)
 
     def shown(self, uid: str, conversation: str) -> Optional[Dict[str, Any]]:
         """Return a conversation as a user sees it; None if it has no message, or its group was deleted."""
@@ -120,6 +156,10 @@ class Conversations:
         }
         if read:
             fields["lastReadMessageId"] = str(read)
+        if (uid, conversation) in self._tags:
+            fields["tags"] = self._tags[uid, conversation]
+        if (uid, conversation) in self._pinned_at:
+            fields.update(pinnedAt=self._pinned_at[uid, conversation], pinnedBy=uid)
         return fields
 
     def _find(self, uid: str, receiver: str, receiver_type: str, not_in_it: str) -> Conversation:

@@ -65,6 +65,7 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_WRONG_MESSAGE_THREAD_CATEGORY": (400, "An action and a call have no replies."),
     "ERR_PINNED_MESSAGES_LIMIT_EXCEEDED": (400, "A conversation has {limit} pinned messages at most."),
     "ERR_SAVED_MESSAGES_LIMIT_EXCEEDED": (400, "A user has {limit} saved messages at most."),
+    "ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED": (400, "A user has {limit} pinned conversations at most."),
     "ERR_CONVERSATION_NOT_ACCESSIBLE": (404, "Your conversation with {id} has no message yet."),
     # Calls.
     "ERR_CALLING_SELF": (400, "You cannot call yourself."),

@@ -165,6 +165,11 @@ class History:
         """Return the oldest message of a conversation that a user may see. It must have one."""
         return self._messages[self._feeds[uid, conversation][0] - 1]
 
+    def forget(self, uid: str, conversation: str) -> None:
+        """Remove all messages of a conversation from what a user may see."""
+        forgotten = set(self._feeds.pop((uid, conversation), ()))
+        self._feeds[uid, _ALL] = [number for number in self._feeds.get((uid, _ALL), ()) if number not in forgotten]
+
     # How far a user has received and read.
 
     def mark(self, action: str, uid: str, conversation: str) -> int:

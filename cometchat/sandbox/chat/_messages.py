@@ -106,7 +106,8 @@ class Messages:
         check_size(body)
         kept = {key: value for key, value in message["data"].items() if key in _KEPT}
         mentioned = mentions(data.get("text"), self._users)
-        changed = {**data, **kept, **({} if mentioned is None else {"mentions": mentioned})}
+        new = {key: value for key, value in data.items() if key != "mentions"}
+        changed = {**new, **kept, **({} if mentioned is None else {"mentions": mentioned})}
         tags = {"tags": check_tags(body["tags"])} if "tags" in body else {}
         return self._change(message_id, by, resource, "edited", data=changed, **tags)
 

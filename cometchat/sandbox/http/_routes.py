@@ -82,5 +82,5 @@ def with_tags(request: ApiRequest, items: List[Dict[str, Any]]) -> List[Dict[str
 
 
 def without_tags(item: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a user or group without its tags."""
+    """Return a user, a group or a conversation without its tags."""
     return {key: value for key, value in item.items() if key != "tags"}

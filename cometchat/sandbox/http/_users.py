@@ -10,7 +10,20 @@ from ..chat._users import User
 from ._request import ApiRequest
 from ._routes import PAGE, Listing, Route, fits_status, fits_tags, numbered_page, with_tags
 
-_SEARCH = (*PAGE, "searchKey", "searchIn", "status", "role", "roles", "uids", "tags", "withTags", "hideBlockedUsers")
+_SEARCH = (
+    *PAGE,
+    "searchKey",
+    "searchIn",
+    "status",
+    "role",
+    "roles",
+    "uids",
+    "tags",
+    "withTags",
+    "hideBlockedUsers",
+    "sortBy",
+    "sortOrder",
+)
 
 
 class UserRoutes:
@@ -59,7 +72,7 @@ class UserRoutes:
         if request.flag("hideBlockedUsers"):
             shown = [user for user in shown if not user["blockedByMe"]]
         tagged = [user for user in shown if fits_tags(user, request.texts("tags"))]
-        return numbered_page(request, with_tags(request, tagged))
+        return numbered_page(request, with_tags(request, _sorted(request, tagged)))
 
     def _blocked(self, request: ApiRequest, me: User) -> Listing:
         wanted, word = request.query.get("direction", "both"), request.word
@@ -97,6 +110,18 @@ def _uids(request: ApiRequest) -> List[str]:
     if not isinstance(uids, list) or not all(isinstance(uid, str) for uid in uids):
         raise bad_request("blockedUids", "is missing, or not a list of texts")
     return uids
+
+
+def _sorted(request: ApiRequest, users: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
+    """Return the users by name or by status, those who are available first; in their own order if not asked for one."""
+    by, order = request.query.get("sortBy"), request.query.get("sortOrder", "asc")
+    if by not in (None, "name", "status"):
+        raise bad_request("sortBy", "must be name or status")
+    if order not in ("asc", "desc"):
+        raise bad_request("sortOrder", "must be asc or desc")
+    if by is None:
+        return users
+    return sorted(users, key=lambda user: str(user[by]).lower(), reverse=order == "desc")
 
 
 def _matches(user: User, word: str, places: AbstractSet[str]) -> bool:
