@@ -38,10 +38,18 @@ class App:
     """One app of the service, with its users, its standing faults and the records of what the sandbox saw."""
 
     def __init__(
-        self, app_id: str, auth_key: str, region: str, faults: Faults, journal: Journal, network: Network
+        self,
+        app_id: str,
+        auth_key: str,
+        api_key: str,
+        region: str,
+        faults: Faults,
+        journal: Journal,
+        network: Network,
     ) -> None:
         self.app_id = app_id
         self.auth_key = auth_key
+        self.api_key = api_key
         self.region = region
         self.faults = faults
         self.journal = journal

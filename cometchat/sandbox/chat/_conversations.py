@@ -165,7 +165,7 @@ class Conversations:
     def _find(self, uid: str, receiver: str, receiver_type: str, not_in_it: str) -> Conversation:
         if receiver_type == "group":
             group = self._groups.get(receiver)
-            if uid not in group.members:
+            if not group.admits(uid):
                 raise refusal(not_in_it, uid=uid, guid=group.guid)
             return Conversation(group.conversation, group.guid, "group", frozenset(group.members))
         if receiver_type != "user":

@@ -103,9 +103,9 @@ class Credentials:
         self._jwts[jwt_id] = Jwt(uid, resource, device_id)
         return f"{signed}.{self._signature(signed)}"
 
-    def expire_jwts(self) -> int:
-        """Void every jwt issued so far; return how many."""
-        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void]
+    def expire_jwts(self, uid: Optional[str] = None) -> int:
+        """Void every jwt issued so far, of one user or of all; return how many."""
+        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void and uid in (None, jwt.uid)]
         for jwt in expired:
             jwt.void = True
         return len(expired)

@@ -18,6 +18,8 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_AUTHTOKEN_UNAVAILABLE": (403, "The auth token belongs to another device."),
     "ERR_NO_AUTH": (401, "The jwt is wrong or has expired."),
     "ERR_SETTINGS_HASH_OUTDATED": (400, "The settings have changed."),
+    "AUTH_ERR_NO_ACCESS": (403, "The API key may not do that: it is an auth key."),
+    "ERR_AUTH_TOKEN_NOT_FOUND": (404, "The user has no auth token {token}."),
     # Users.
     "ERR_UID_NOT_FOUND": (404, "The user {uid} does not exist."),
     "ERR_BLOCKED_RECEIVER": (403, "You have blocked the user {uid}."),
@@ -81,6 +83,7 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_TOO_MANY_REQUESTS": (429, "The app has sent too many requests in this minute."),
     "ERR_MISSION_FAILED": (500, "The sandbox failed; its log has the traceback."),
     # Not published.
+    "ERR_UID_ALREADY_EXISTS": (409, "The user {uid} exists already."),
     "ERR_GUID_ALREADY_EXISTS": (409, "The group {guid} exists already."),
     "ERR_OWNER_EXIT_FORBIDDEN": (403, "You own the group {guid}, and cannot leave it."),
     "ERR_GROUP_NOT_THE_OWNER": (403, "Only the owner of the group {guid} may do that."),

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from ._errors import refusal
+from ._users import APP
 
 Message = Dict[str, Any]
 
@@ -82,7 +83,8 @@ class History:
         stored = {"id": str(number), **message, "sentAt": now, "updatedAt": now}
         self._messages.append(stored)
         self._sent_at.append(now)
-        for uid in viewers:
+        # The app itself sees everything.
+        for uid in {*viewers, APP}:
             for conversation in (_ALL, message["conversationId"]):
                 self._feeds.setdefault((uid, conversation), []).append(number)
         if "parentId" in message:

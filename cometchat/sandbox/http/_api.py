@@ -8,6 +8,8 @@ from typing import Any, List, Tuple
 from .._app import App
 from ..chat import ApiError
 from ..chat._errors import refusal
+from ._admin import AdminRoutes
+from ._callers import Callers
 from ._calls import CallRoutes
 from ._conversations import ConversationRoutes
 from ._device import header_problems
@@ -26,10 +28,12 @@ class Api:
 
     def __init__(self, app: App, uploads: Uploads) -> None:
         self._app = app
+        self._callers = Callers(app)
         self._login = LoginRoutes(app)
         self._routes: List[Route] = [
             *self._login.routes,
             *UserRoutes(app.chat).routes,
+            *AdminRoutes(app.chat).routes,
             *ConversationRoutes(app.chat).routes,
             *MessageRoutes(app.chat).routes,
             *GroupRoutes(app.chat).routes,
@@ -48,18 +52,15 @@ class Api:
         return json.dumps({"data": data})
 
     def _data(self, request: ApiRequest) -> Any:
-        app_id = request.headers.get("appId", "")
+        app_id = request.headers.get("appId", self._app.app_id if request.is_of_back_end else "")
         if not app_id:
             raise refusal("AUTH_ERR_EMPTY_APPID")
         if app_id != self._app.app_id:
             raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
-        if request.path != PING:
+        if request.path != PING and not request.is_of_back_end:
             self._login.violations(request, header_problems(request))
         route, parts = self._find(request)
-        if route.public:
-            request.check_query(route.query)
-            return route.answer(request, *parts)
-        user = self._login.user(request)
+        user = self._callers.find(request, route.audience)
         request.check_query(route.query)
         return route.answer(request, user, *parts)
 

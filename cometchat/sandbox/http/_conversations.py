@@ -7,7 +7,7 @@ from typing import Any, Callable, Dict, List, Tuple
 
 from ..chat import Chat
 from ..chat._errors import bad_request
-from ..chat._users import User
+from ..chat._users import APP, User
 from ._request import ApiRequest
 from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, without_tags
 
@@ -126,7 +126,7 @@ def _by_agent(request: ApiRequest, me: User) -> Filter:
 
 
 def _by_pin(request: ApiRequest, me: User) -> Filter:
-    pinners = {"me": me.uid, "system": "app_system"}
+    pinners = {"me": me.uid, "system": APP}
     wanted = {pinners.get(name, name) for name in request.texts("pinnedBy")}
     return lambda conversation: not wanted or conversation.get("pinnedBy") in wanted
 

@@ -7,7 +7,8 @@ from typing import Any, Dict, List, Optional, Union
 from ..chat import Chat
 from ..chat._errors import bad_request
 from ..chat._history import DEFAULT_PAGE, Message, PageQuery, other_side
-from ..chat._users import User
+from ..chat._users import APP, User
+from ._callers import FOR_BOTH
 from ._filters import FILTERS, Filter
 from ._request import ApiRequest
 from ._routes import Listing, Route
@@ -29,24 +30,24 @@ class MessageRoutes:
         message, reaction = "/messages/{id}", "/messages/{id}/reactions/{reaction}"
         history, listed = (*_PARAMETERS, *FILTERS), ("affix", "id", "limit")
         return [
-            Route("POST", "/messages", self._post),
-            Route("GET", "/messages", self._history, (*history, "uid", "guid")),
-            Route("GET", "/users/{uid}/messages", self._history_with, history),
-            Route("GET", "/groups/{guid}/messages", self._history_of, history),
-            Route("GET", message, self._get, ("withThreadSubscribed",)),
-            Route("PUT", message, self._edit),
-            Route("DELETE", message, self._delete),
-            Route("GET", message + "/thread", self._thread, history),
-            Route("POST", message + "/thread", self._reply),
+            Route("POST", "/messages", self._post, audience=FOR_BOTH),
+            Route("GET", "/messages", self._history, (*history, "uid", "guid"), audience=FOR_BOTH),
+            Route("GET", "/users/{uid}/messages", self._history_with, history, audience=FOR_BOTH),
+            Route("GET", "/groups/{guid}/messages", self._history_of, history, audience=FOR_BOTH),
+            Route("GET", message, self._get, ("withThreadSubscribed",), audience=FOR_BOTH),
+            Route("PUT", message, self._edit, audience=FOR_BOTH),
+            Route("DELETE", message, self._delete, audience=FOR_BOTH),
+            Route("GET", message + "/thread", self._thread, history, audience=FOR_BOTH),
+            Route("POST", message + "/thread", self._reply, audience=FOR_BOTH),
             Route("POST", message + "/thread/subscription", self._subscribe),
             Route("DELETE", message + "/thread/subscription", self._subscribe),
             Route("PATCH", message + "/interacted", self._interact),
-            Route("POST", message + "/pin", self._pin),
-            Route("DELETE", message + "/pin", self._pin),
+            Route("POST", message + "/pin", self._pin, audience=FOR_BOTH),
+            Route("DELETE", message + "/pin", self._pin, audience=FOR_BOTH),
             Route("POST", message + "/save", self._save),
             Route("DELETE", message + "/save", self._save),
-            Route("GET", message + "/reactions", self._reactions, listed),
-            Route("GET", reaction, self._reactions, listed),
+            Route("GET", message + "/reactions", self._reactions, listed, audience=FOR_BOTH),
+            Route("GET", reaction, self._reactions, listed, audience=FOR_BOTH),
             Route("POST", reaction, self._react),
             Route("DELETE", reaction, self._react),
         ]
@@ -120,6 +121,8 @@ class MessageRoutes:
         return self._page(request, me, request.query.get("conversationId", ""))
 
     def _history_with(self, request: ApiRequest, me: User, other: str) -> Page:
+        if me.uid == APP:  # which has no conversation of its own in mind, and wants all of that user
+            return self._page(request, self._chat.users.get(other), "")
         return self._page(request, me, self._chat.conversations.of(me.uid, other, "user").id)
 
     def _history_of(self, request: ApiRequest, me: User, guid: str) -> Page:

@@ -6,6 +6,7 @@ import re
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 from urllib.parse import unquote
 
+from ._callers import FOR_USERS
 from ._request import ApiRequest
 
 #: Items on a numbered page when the client does not ask for a number.
@@ -18,18 +19,24 @@ class Route:
     """A method, a path and the function that answers.
 
     :param path: with ``{uid}``, ``{guid}`` or ``{id}`` for parts of it; uids and guids are lowercased.
-    :param answer: called with the request, the logged-in user unless the route is public, and the parts.
+    :param answer: called with the request, the user who acts, and the parts.
     :param query: the parameters of the query that it implements.
-    :param public: whether it answers without an auth token.
+    :param audience: the kinds of callers whom it answers.
     """
 
     def __init__(
-        self, method: str, path: str, answer: Callable[..., Any], query: Iterable[str] = (), *, public: bool = False
+        self,
+        method: str,
+        path: str,
+        answer: Callable[..., Any],
+        query: Iterable[str] = (),
+        *,
+        audience: FrozenSet[str] = FOR_USERS,
     ) -> None:
         self.method = method
         self.answer = answer
         self.query: FrozenSet[str] = frozenset(query)
-        self.public = public
+        self.audience = audience
         self._names: List[str] = re.findall(r"{(\w+)}", path)
         self._pattern = re.compile(re.sub(r"{\w+}", "([^/]+)", path))
 
