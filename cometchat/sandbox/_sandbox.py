@@ -262,6 +262,11 @@ class Sandbox(FaultControls, ChatControls):
         """The messages stored so far, oldest first, with group actions and calls."""
         return self._chat.history.messages
 
+    @property
+    def reports(self) -> List[Dict[str, Any]]:
+        """What users have reported, oldest first: ``messageId``, ``uid``, the reason's ``id``, ``remark``, time."""
+        return [dict(report) for report in list(self._chat.reports)]
+
     def clear_records(self) -> None:
         """Drop attempts, requests, frames, violations and close codes."""
         self._journal.clear()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict, List
+
 from ._calls import Calls
 from ._conversations import Conversations
 from ._credentials import Credentials
@@ -12,6 +14,7 @@ from ._publisher import Network, Publisher, Saved, Views
 from ._reactions import Reactions
 from ._receipts import Receipts
 from ._streams import Streams
+from ._threads import Threads
 from ._transient import Transient
 from ._users import Users
 
@@ -31,14 +34,18 @@ class Chat:
         self.conversations: Conversations = Conversations(self.users, self.groups, self.history, self.publisher)
         self.receipts: Receipts = Receipts(self.users, self.conversations, self.history, self.publisher)
         self.transient: Transient = Transient(self.users, self.conversations, self.receipts, self.publisher)
+        self.threads: Threads = Threads(self.history)
         self.messages: Messages = Messages(
             self.users,
             self.groups,
             self.conversations,
             self.history,
             self.reactions,
+            self.threads,
             saved,
             self.publisher,
         )
+        #: What users have reported: message, user, reason, remark and time of each.
+        self.reports: List[Dict[str, Any]] = []
         self.streams: Streams = Streams(self.users, self.conversations, self.messages, self.publisher)
         self.calls: Calls = Calls(self.users, self.conversations, self.history, self.publisher)

@@ -153,6 +153,11 @@ class History:
         """Return the replies to a message."""
         return [self._messages[number - 1] for number in self._threads.get(message_id, [])]
 
+    @property
+    def parents(self) -> List[Message]:
+        """The messages that have replies."""
+        return [self.get(message_id) for message_id in self._threads]
+
     def conversations(self, uid: str) -> List[str]:
         """Return the ids of a user's conversations, the one with the latest message first."""
         latest = {key[1]: feed[-1] for key, feed in self._feeds.items() if key[0] == uid and key[1] != _ALL}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
 from ._content import (
     CATEGORIES,
@@ -20,6 +20,7 @@ from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher, Saved
 from ._reactions import Reaction, Reactions
+from ._threads import Threads
 from ._users import APP, Users
 
 #: The results of moderation.
@@ -42,6 +43,7 @@ class Messages:
         conversations: Conversations,
         history: History,
         reactions: Reactions,
+        threads: Threads,
         saved: Saved,
         publisher: Publisher,
     ) -> None:
@@ -50,10 +52,9 @@ class Messages:
         self._conversations = conversations
         self._history = history
         self._reactions = reactions
+        self._threads = threads
         self._saved = saved
         self._publisher = publisher
-        #: By the id of a message: the uids that are subscribed to its thread.
-        self._subscribers: Dict[str, Set[str]] = {}
 
     def send(
         self,
@@ -93,7 +94,7 @@ class Messages:
         if parent_id is not None:
             self._history.replace(parent_id, replyCount=len(self._history.replies(parent_id)))
             # Replying subscribes to the thread, and so does being mentioned in it.
-            self._subscribers.setdefault(parent_id, set()).update({sender}, stored["data"].get("mentions", ()))
+            self._threads.subscribe(parent_id, {sender, *stored["data"].get("mentions", ())})
         return stored
 
     def edit(self, message_id: str, body: Mapping[str, Any], by: str, resource: str) -> Message:
@@ -197,19 +198,6 @@ class Messages:
             body = {"action": action, "message": self._publisher.views.of(message, uid)}
             self._send_frame(message, "message_save", uid, resource, [uid], body=body)
         return message
-
-    def subscribe(self, message_id: str, uid: str, *, subscribed: bool) -> None:
-        """Subscribe a user to the thread of a message, or end that; a repetition changes nothing."""
-        self.seen(message_id, uid)
-        subscribers = self._subscribers.setdefault(message_id, set())
-        if subscribed:
-            subscribers.add(uid)
-        else:
-            subscribers.discard(uid)
-
-    def is_subscribed(self, message_id: str, uid: str) -> bool:
-        """Return whether a user is subscribed to the thread of a message."""
-        return uid in self._subscribers.get(message_id, ())
 
     def seen(self, message_id: str, uid: str) -> Message:
         """Return a message that the user may see."""

@@ -15,10 +15,12 @@ from ._conversations import ConversationRoutes
 from ._device import header_problems
 from ._files import FileRoutes
 from ._groups import GroupRoutes
-from ._login import PING, LoginRoutes
+from ._login import HEADLESS, LoginRoutes
 from ._messages import MessageRoutes
+from ._reports import ReportRoutes
 from ._request import ApiRequest
 from ._routes import Listing, Route
+from ._threads import ThreadRoutes
 from ._uploads import Uploads
 from ._users import UserRoutes
 
@@ -36,6 +38,8 @@ class Api:
             *AdminRoutes(app.chat).routes,
             *ConversationRoutes(app.chat).routes,
             *MessageRoutes(app.chat).routes,
+            *ThreadRoutes(app.chat).routes,
+            *ReportRoutes(app).routes,
             *GroupRoutes(app.chat).routes,
             *CallRoutes(app.chat).routes,
             *FileRoutes(app, uploads).routes,
@@ -57,10 +61,12 @@ class Api:
             raise refusal("AUTH_ERR_EMPTY_APPID")
         if app_id != self._app.app_id:
             raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
-        if request.path != PING and not request.is_of_back_end:
+        if not request.path.endswith(HEADLESS) and not request.is_of_back_end:
             self._login.violations(request, header_problems(request))
         route, parts = self._find(request)
         user = self._callers.find(request, route.audience)
+        if route.feature is not None and not self._app.parameters.get(route.feature):
+            raise refusal("ERR_FEATURE_NOT_ACCESSIBLE", feature=route.feature)
         request.check_query(route.query)
         return route.answer(request, user, *parts)
 

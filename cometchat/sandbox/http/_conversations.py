@@ -14,6 +14,8 @@ from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, without_tag
 #: Looks at a conversation as the user who asks sees it.
 Filter = Callable[[Dict[str, Any]], bool]
 
+_PINS = "features.ux.conversations.pinned.enabled"
+
 #: The role of users who are AI agents.
 AGENT_ROLE = "@agentic"
 
@@ -38,8 +40,8 @@ class ConversationRoutes:
                 Route("GET", path, partial(self._get, kind)),
                 Route("PUT", path, partial(self._tag, kind)),
                 Route("DELETE", path, partial(self._delete, kind)),
-                Route("POST", path + "/pin", partial(self._pin, kind)),
-                Route("DELETE", path + "/pin", partial(self._pin, kind)),
+                Route("POST", path + "/pin", partial(self._pin, kind), feature=_PINS),
+                Route("DELETE", path + "/pin", partial(self._pin, kind), feature=_PINS),
                 Route("POST", path + "/delivered", partial(self._receipt, kind, "delivered")),
                 Route("POST", path + "/read", partial(self._receipt, kind, "read")),
                 Route("DELETE", path + "/read", partial(self._mark_unread, kind)),

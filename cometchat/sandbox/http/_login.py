@@ -15,8 +15,8 @@ from ._device import device_problems
 from ._request import ApiRequest
 from ._routes import Route
 
-#: Sent to ``ANALYTICS_HOST`` of the settings, without the headers that go with every other request.
-PING = "/ping"
+#: The ends of paths on other hosts of the service, for which clients send a jwt and not the usual headers.
+_PING, _ONLINE = HEADLESS = ("/ping", "/online-members")
 
 
 class LoginRoutes:
@@ -37,7 +37,9 @@ class LoginRoutes:
             Route("GET", "/settings", self._settings),
             Route("POST", "/user_sessions", self._user_session, audience=FOR_ALL),
             Route("POST", "/me/user_sessions", self._user_session, audience=FOR_ALL),
-            Route("POST", PING, self._ping),
+            Route("POST", _PING, self._ping),
+            Route("POST", "/me/jwt", self._jwt_of_call),
+            Route("POST", "/api/{version}" + _ONLINE, self._online, audience=FOR_ALL),
         ]
 
     def violations(self, request: ApiRequest, wrong: List[str]) -> None:
@@ -102,12 +104,27 @@ class LoginRoutes:
 
     def _ping(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         """Check the client's jwt and settings; the vendor's clients ask once a minute."""
-        try:
-            jwt = self._credentials.read_jwt(request.headers.get("Authorization", "").rpartition(" ")[2])
-        except RefusedJwt:
-            raise refusal("ERR_NO_AUTH") from None
-        if jwt.uid != me.uid:
+        if self._uid_of_jwt(request) != me.uid:
             raise refusal("ERR_NO_AUTH")
         if request.headers.get("settingsHash") != self._app.settings(request.address)["settingsHash"]:
             raise refusal("ERR_SETTINGS_HASH_OUTDATED")
         return {"success": True}
+
+    def _jwt_of_call(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        """Make the token with which the vendor's clients enter a call; it opens no socket."""
+        return {"token": self._credentials.issue_call_token(me.uid, request.fields.get("passthrough"))}
+
+    def _online(self, request: ApiRequest, me: User, version: str) -> Dict[str, Any]:
+        """Count the users who are online or, with ``groups``, the members of each."""
+        self._uid_of_jwt(request)
+        users, groups = self._app.chat.users, self._app.chat.groups
+        if "groups" not in request.fields:
+            return {"onlineUsersCount": sum(users.shown(user)["status"] == "available" for user in users.all)}
+        seen = [groups.get(guid) for guid in request.list_of_texts("groups")]
+        return {"groups": {group.guid: groups.shown(group)["onlineMembersCount"] for group in seen}}
+
+    def _uid_of_jwt(self, request: ApiRequest) -> str:
+        try:
+            return self._credentials.read_jwt(request.headers.get("Authorization", "").rpartition(" ")[2]).uid
+        except RefusedJwt:
+            raise refusal("ERR_NO_AUTH") from None

@@ -29,6 +29,7 @@ class MessageRoutes:
         """The routes."""
         message, reaction = "/messages/{id}", "/messages/{id}/reactions/{reaction}"
         history, listed = (*_PARAMETERS, *FILTERS), ("affix", "id", "limit")
+        pinned, saved = (f"features.ux.messages.{what}.enabled" for what in ("pinned", "saved"))
         return [
             Route("POST", "/messages", self._post, audience=FOR_BOTH),
             Route("GET", "/messages", self._history, (*history, "uid", "guid"), audience=FOR_BOTH),
@@ -39,13 +40,11 @@ class MessageRoutes:
             Route("DELETE", message, self._delete, audience=FOR_BOTH),
             Route("GET", message + "/thread", self._thread, history, audience=FOR_BOTH),
             Route("POST", message + "/thread", self._reply, audience=FOR_BOTH),
-            Route("POST", message + "/thread/subscription", self._subscribe),
-            Route("DELETE", message + "/thread/subscription", self._subscribe),
             Route("PATCH", message + "/interacted", self._interact),
-            Route("POST", message + "/pin", self._pin, audience=FOR_BOTH),
-            Route("DELETE", message + "/pin", self._pin, audience=FOR_BOTH),
-            Route("POST", message + "/save", self._save),
-            Route("DELETE", message + "/save", self._save),
+            Route("POST", message + "/pin", self._pin, audience=FOR_BOTH, feature=pinned),
+            Route("DELETE", message + "/pin", self._pin, audience=FOR_BOTH, feature=pinned),
+            Route("POST", message + "/save", self._save, feature=saved),
+            Route("DELETE", message + "/save", self._save, feature=saved),
             Route("GET", message + "/reactions", self._reactions, listed, audience=FOR_BOTH),
             Route("GET", reaction, self._reactions, listed, audience=FOR_BOTH),
             Route("POST", reaction, self._react),
@@ -57,7 +56,7 @@ class MessageRoutes:
         shown = self._chat.publisher.views.of(message, me.uid)
         if request is None or not request.flag("withThreadSubscribed"):
             return shown
-        return {**shown, "threadSubscribed": self._messages.is_subscribed(message["id"], me.uid)}
+        return {**shown, "threadSubscribed": self._chat.threads.is_subscribed(message["id"], me.uid)}
 
     def _post(self, request: ApiRequest, me: User) -> Message:
         return self._shown(self._messages.send(me.uid, request.body, request.resource), me)
@@ -76,10 +75,6 @@ class MessageRoutes:
 
     def _interact(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
         self._messages.interact(message_id, me.uid, request.fields.get("interactions"), request.resource)
-        return {"success": True}
-
-    def _subscribe(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
-        self._messages.subscribe(message_id, me.uid, subscribed=request.method == "POST")
         return {"success": True}
 
     def _pin(self, request: ApiRequest, me: User, message_id: str) -> Message:

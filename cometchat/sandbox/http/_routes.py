@@ -22,6 +22,7 @@ class Route:
     :param answer: called with the request, the user who acts, and the parts.
     :param query: the parameters of the query that it implements.
     :param audience: the kinds of callers whom it answers.
+    :param feature: the parameter of the settings that switches it on and off.
     """
 
     def __init__(
@@ -32,11 +33,13 @@ class Route:
         query: Iterable[str] = (),
         *,
         audience: FrozenSet[str] = FOR_USERS,
+        feature: Optional[str] = None,
     ) -> None:
         self.method = method
         self.answer = answer
         self.query: FrozenSet[str] = frozenset(query)
         self.audience = audience
+        self.feature = feature
         self._names: List[str] = re.findall(r"{(\w+)}", path)
         self._pattern = re.compile(re.sub(r"{\w+}", "([^/]+)", path))
 
