@@ -165,3 +165,28 @@ def test_those_who_are_online_are_counted(client, sandbox):
     assert code(ask(jwt, {"groups": ["none"]})) == (404, "ERR_GUID_NOT_FOUND")
     assert code(ask("x", {})) == (401, "ERR_NO_AUTH") and code(ask(jwt, {"groups": "g"})) == (400, "ERR_BAD_REQUEST")
     assert sandbox.violations == []
+
+
+# Receipts.
+
+
+def test_a_message_shows_its_receipts(sandbox, say):
+    """GET of a message shows who has received and read it, and when; to these users their own receipt as well."""
+    sandbox.add_group("g", "G", owner=A, members=[B, C])
+    for text in ("1", "2"):
+        sandbox.send_message(A, "g", text, receiver_type="group")
+    assert "receipts" not in data(say(A, "GET", "/messages/2"))
+    sandbox.mark_read("2", B)
+    sandbox.mark_delivered("1", C)
+
+    def receipts(message_id):
+        found = data(say(A, "GET", f"/messages/{message_id}"))["receipts"]["data"]
+        return [(each["recipient"]["uid"], "deliveredAt" in each, "readAt" in each) for each in found]
+
+    assert receipts("1") == [(B, True, True), (C, True, False)] and receipts("2") == [(B, True, True)]
+    assert set(data(say(B, "GET", "/messages/2"))["myReceipt"]) == {"deliveredAt", "readAt"}
+    assert set(data(say(C, "GET", "/messages/1"))["myReceipt"]) == {"deliveredAt"}
+    assert all("myReceipt" not in data(say(uid, "GET", "/messages/2")) for uid in (A, C))
+    read_at = data(say(B, "GET", "/messages/1"))["myReceipt"]["readAt"]
+    say(B, "DELETE", "/groups/g/conversation/read", {"messageId": "2"})
+    assert receipts("2") == [(B, True, False)] and data(say(B, "GET", "/messages/1"))["myReceipt"]["readAt"] == read_at

@@ -60,8 +60,8 @@ class History:
         self._feeds: Dict[Tuple[str, str], List[int]] = {}
         #: By the id of the parent: the ids of the replies.
         self._threads: Dict[str, List[int]] = {}
-        #: By action (``delivered``, ``read``), uid and conversation: the id of the message up to which it holds.
-        self._marks: Dict[Tuple[str, str, str], int] = {}
+        #: By action (``delivered``, ``read``), uid and conversation: up to which message it holds since when. It grows.
+        self._marks: Dict[Tuple[str, str, str], List[Tuple[int, int]]] = {}
         #: By sender and muid: the message's id.
         self._muids: Dict[Tuple[str, str], str] = {}
 
@@ -181,11 +181,23 @@ class History:
 
     def mark(self, action: str, uid: str, conversation: str) -> int:
         """Return the id of the message up to which a user has received or read a conversation; 0 if nothing."""
-        return self._marks.get((action, uid, conversation), 0)
+        marks = self._marks.get((action, uid, conversation))
+        return marks[-1][0] if marks else 0
+
+    def marked_at(self, action: str, uid: str, conversation: str, number: int) -> Optional[int]:
+        """Return when a user has received or read a message, in Unix seconds; None if that has not happened."""
+        marks = self._marks.get((action, uid, conversation), [])
+        return next((since for up_to, since in marks if up_to >= number), None)
+
+    def marked_by(self, conversation: str) -> List[str]:
+        """Return the users who have received something in a conversation."""
+        return sorted({uid for _, uid, marked in self._marks if marked == conversation})
 
     def set_mark(self, action: str, uid: str, conversation: str, number: int) -> None:
         """Put the mark of a conversation to a message, forwards or backwards."""
-        self._marks[action, uid, conversation] = number
+        marked_at = self.marked_at(action, uid, conversation, number)
+        kept = [mark for mark in self._marks.get((action, uid, conversation), ()) if mark[0] < number]
+        self._marks[action, uid, conversation] = [*kept, (number, int(time.time()) if marked_at is None else marked_at)]
 
     def unread(self, uid: str, conversation: str) -> List[Message]:
         """Return the messages of others that a user has not read. Actions and calls do not count."""

@@ -65,7 +65,14 @@ class MessageRoutes:
         return self._shown(self._messages.send(me.uid, request.body, request.resource, message_id), me)
 
     def _get(self, request: ApiRequest, me: User, message_id: str) -> Message:
-        return self._shown(self._messages.seen(message_id, me.uid), me, request)
+        message = self._messages.seen(message_id, me.uid)
+        receipts = self._chat.receipts.shown(message)
+        mine = {} if message["sender"] == me.uid else self._chat.receipts.of(message, me.uid)
+        return {
+            **self._shown(message, me, request),
+            **({"receipts": {"data": receipts}} if receipts else {}),
+            **({"myReceipt": mine} if mine else {}),
+        }
 
     def _edit(self, request: ApiRequest, me: User, message_id: str) -> Message:
         return self._shown(self._messages.edit(message_id, request.fields, me.uid, request.resource), me)
