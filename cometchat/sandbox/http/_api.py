@@ -32,7 +32,7 @@ class Api:
         self._app = app
         self._callers = Callers(app)
         self._login = LoginRoutes(app)
-        self._routes: List[Route] = [
+        self.routes: List[Route] = [
             *self._login.routes,
             *UserRoutes(app.chat).routes,
             *AdminRoutes(app.chat).routes,
@@ -71,7 +71,7 @@ class Api:
         return route.answer(request, user, *parts)
 
     def _find(self, request: ApiRequest) -> Tuple[Route, Tuple[str, ...]]:
-        for route in self._routes:
+        for route in self.routes:
             parts = route.match(request.method, request.path)
             if parts is not None:
                 return route, parts

@@ -36,6 +36,7 @@ class Route:
         feature: Optional[str] = None,
     ) -> None:
         self.method = method
+        self.path = path
         self.answer = answer
         self.query: FrozenSet[str] = frozenset(query)
         self.audience = audience
