@@ -38,9 +38,13 @@ def spoken(sandbox, say):
     sandbox.cancel_call(session)
 
 
-def ids(answer):
+def data(answer):
     assert answer.status_code == 200, answer.text
-    return " ".join(message["id"] for message in answer.json()["data"])
+    return answer.json()["data"]
+
+
+def ids(answer):
+    return " ".join(message["id"] for message in data(answer))
 
 
 @pytest.mark.parametrize(
@@ -103,8 +107,7 @@ def test_pinned_and_saved_messages_are_listed(sandbox, say, spoken):
 
 
 def names(answer):
-    assert answer.status_code == 200, answer.text
-    return [each["conversationWith"]["name"] for each in answer.json()["data"]]
+    return [each["conversationWith"]["name"] for each in data(answer)]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +144,7 @@ def test_users_are_sorted(client, say):
     """By name or by status, up or down; anything else is refused."""
 
     def listed(query):
-        return [user["uid"] for user in say(A, "GET", f"/users?{query}").json()["data"]]
+        return [user["uid"] for user in data(say(A, "GET", f"/users?{query}"))]
 
     client.connect(C, presence=None)
     assert listed("sortBy=name&sortOrder=desc&per_page=2") == [D, C]
@@ -155,8 +158,11 @@ def test_members_are_searched(sandbox, say):
     sandbox.add_group("g", "G", owner=A, members=[B, C])
 
     def listed(query):
-        return [user["uid"] for user in say(A, "GET", f"/groups/g/members?{query}").json()["data"]]
+        return [user["uid"] for user in data(say(A, "GET", f"/groups/g/members?{query}"))]
 
     assert listed("searchKey=george") == [B] and listed("searchKey=none") == []
     assert listed("scopes=admin,moderator") == [A] and listed("scopes=participant&searchKey=nancy") == [C]
+    sandbox.ban("g", C)
+    banned = [data(say(A, "GET", f"/groups/g/bannedusers?scopes={scope}")) for scope in ("participant", "admin")]
+    assert [len(found) for found in banned] == [1, 0]
     assert listed("status=offline&per_page=1&page=2") == [B] and listed("status=available") == []

@@ -27,7 +27,7 @@ class GroupRoutes:
     def routes(self) -> List[Route]:
         """The routes."""
         group, member, banned = "/groups/{guid}", "/groups/{guid}/members/{uid}", "/groups/{guid}/bannedusers/{uid}"
-        members, banned_users = (*PAGE, "searchKey", "scopes", "status"), (*PAGE, "searchKey")
+        members, banned_users = (*PAGE, "searchKey", "scopes", "status"), (*PAGE, "searchKey", "scopes")
         listed = (*PAGE, "searchKey", "hasJoined", "type", "types", "tags", "withTags")
         return [
             Route("GET", "/groups", self._list, listed, audience=FOR_BOTH),
@@ -102,13 +102,13 @@ class GroupRoutes:
         return numbered_page(request, found)
 
     def _banned(self, request: ApiRequest, me: User, guid: str) -> Listing:
-        group, word = self._groups.get(guid), request.word
+        group, word, scopes = self._groups.get(guid), request.word, request.texts("scopes")
         group.check_moderator(me.uid)
         # With the scope that they would come back with: the vendor's client shows them as members.
         banned = [
             {**self._users.shown(self._users.get(uid)), "scope": "participant", "bannedAt": since}
             for uid, since in group.banned.items()
-            if uid in self._users
+            if uid in self._users and (not scopes or "participant" in scopes)
         ]
         return numbered_page(request, [user for user in banned if word in user["name"].lower()])
 
