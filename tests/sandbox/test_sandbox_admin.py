@@ -24,16 +24,6 @@ def ask(sandbox):
     return call
 
 
-@pytest.fixture
-def say(client, sandbox):
-    """A maker of a client's calls: the whole answer."""
-
-    def call(uid, method, path, body=None):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
-
-    return call
-
-
 def code(answer):
     return answer.status_code, answer.json()["error"]["code"]
 
@@ -144,6 +134,22 @@ def test_users_are_read_and_changed(client, sandbox, ask):
     by_client = client.call("PUT", f"/users/{A}", headers={"apiKey": sandbox.auth_key}, body=body)
     assert data(by_client)["name"] == "Andrew"
     assert code(ask("PUT", "/users/nobody", {})) == (404, "ERR_UID_NOT_FOUND")
+
+
+def test_private_metadata_is_for_back_ends(client, ask, say):
+    """What is under @private in a user's metadata is in no answer to a client and in no frame."""
+    metadata = {"team": "red", "@private": {"email": "a@example.org"}}
+    for answer in (ask("PUT", f"/users/{A}", {"metadata": metadata}), ask("GET", f"/users/{A}")):
+        assert data(answer)["metadata"] == metadata
+    assert data(say(B, "GET", f"/users/{A}"))["metadata"] == {"team": "red"}
+    socket = client.connect(B, presence=None)
+    sent = data(ask("POST", "/messages", text_to(B), by=A))
+    assert "a@example.org" not in str([sent, client.receive(socket), data(say(A, "GET", "/me"))])
+
+
+def test_lists_come_page_by_page(ask):
+    """A back end asks for pages with perPage."""
+    assert [user["uid"] for user in data(ask("GET", "/users?perPage=2&page=2"))] == [C, "cometchat-uid-4"]
 
 
 def test_users_are_deactivated_and_come_back(client, sandbox, ask, say):

@@ -10,16 +10,6 @@ import pytest
 A, B, C = (f"cometchat-uid-{number}" for number in range(1, 4))
 
 
-@pytest.fixture
-def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
-
-    def call(uid, method, path, body=None):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
-
-    return call
-
-
 def code(answer):
     return answer.status_code, answer.json()["error"]["code"]
 

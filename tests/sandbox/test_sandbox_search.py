@@ -10,16 +10,6 @@ A, B, C, D = (f"cometchat-uid-{number}" for number in range(1, 5))
 
 
 @pytest.fixture
-def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
-
-    def call(uid, method, path, body=None):
-        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
-
-    return call
-
-
-@pytest.fixture
 def spoken(sandbox, say):
     """A history with one of everything: 1 to 6 are messages, 7 to 10 actions and calls."""
 

@@ -15,6 +15,9 @@ APP = "app_system"
 #: Fields that users can change, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
 
+#: The key in a user's metadata of what only back ends see.
+_PRIVATE = "@private"
+
 #: By field: the check of what a back end gives, and what would be right. The limits are the vendor's.
 _CHECKS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "uid": (
@@ -206,6 +209,8 @@ class Users:
     def shown(self, user: User, viewer: Optional[User] = None) -> Dict[str, Any]:
         """Return a user's fields as the API shows them to the viewer: the status is ``available`` or ``offline``."""
         fields = self._fields(user, "available" if self._is_online(user.uid) else "offline")
+        if viewer is self.app and _PRIVATE in user.details.get("metadata", ()):
+            fields["metadata"] = user.details["metadata"]
         if viewer is None or viewer is user or viewer is self.app:
             return fields
         fields["conversationId"] = conversation_of_users(user.uid, viewer.uid)
@@ -235,8 +240,13 @@ class Users:
             "hasBlockedMe": False,
             "blockedByMe": False,
             **({} if user.deactivated_at is None else {"deactivatedAt": user.deactivated_at}),
-            **user.details,
+            **{key: _public(value) for key, value in user.details.items()},
         }
+
+
+def _public(detail: Any) -> Any:
+    """Return a user's detail as other users see it."""
+    return {key: value for key, value in detail.items() if key != _PRIVATE} if isinstance(detail, dict) else detail
 
 
 def conversation_of_users(one: str, other: str) -> str:

@@ -38,11 +38,11 @@ class AdminRoutes:
     def _create(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         body = request.fields
         user = self._users.create(body)
-        shown = self._users.shown(user)
+        shown = self._users.shown(user, me)
         return {**shown, "authToken": self._credentials.issue_token(user.uid)} if body.get("withAuthToken") else shown
 
     def _change(self, request: ApiRequest, me: User, uid: str) -> Dict[str, Any]:
-        return self._users.shown(self._users.change(uid, request.fields))
+        return self._users.shown(self._users.change(uid, request.fields), me)
 
     def _delete(self, request: ApiRequest, me: User, uid: str) -> Dict[str, Any]:
         user = self._users.get(uid)

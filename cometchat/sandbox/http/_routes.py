@@ -12,7 +12,8 @@ from ._request import ApiRequest
 #: Items on a numbered page when the client does not ask for a number.
 DEFAULT_ITEMS = 100
 
-PAGE = ("page", "per_page")
+#: The parameters of a numbered page: clients send per_page, back ends perPage.
+PAGE = ("page", "per_page", "perPage")
 
 
 class Route:
@@ -62,7 +63,7 @@ class Listing(NamedTuple):
 
 def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
     """Return the page of a list that ``page`` and ``per_page`` ask for. The vendor's client counts the pages."""
-    size = request.limit("per_page", DEFAULT_ITEMS)
+    size = request.limit("perPage" if "perPage" in request.query else "per_page", DEFAULT_ITEMS)
     page = max(request.number("page") or 1, 1)
     found = items[(page - 1) * size : page * size]
     pages = {
