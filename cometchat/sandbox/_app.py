@@ -5,36 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import Any, Dict, List, Mapping, NamedTuple
+from typing import Any, Dict, Mapping, NamedTuple
 
 from ._journal import Journal
 from .chat import Chat
-from .chat._conversations import MOST_PINNED as MOST_PINNED_CONVERSATIONS
-from .chat._messages import MOST_PINNED, MOST_SAVED
+from .chat._features import Features
 from .chat._publisher import Network
 from .faults import Faults
-
-#: The vendor's defaults, with every feature that the sandbox has switched on: clients show its menus then.
-_PARAMETERS: Mapping[str, Any] = {
-    "file.size.max": 100 * 1024 * 1024,
-    "file.count.max": 10,
-    "features.ux.messages.pinned.enabled": True,
-    "features.ux.messages.pinned.limit": MOST_PINNED,
-    "features.ux.messages.saved.enabled": True,
-    "features.ux.messages.saved.limit": MOST_SAVED,
-    "features.ux.conversations.pinned.enabled": True,
-    "features.ux.conversations.pinned.limit": MOST_PINNED_CONVERSATIONS,
-}
-
-#: Why users may report a message.
-_FLAG_REASONS = [
-    {"id": reason, "name": reason.capitalize(), "description": text, "createdAt": 0, "updatedAt": 0, "default": True}
-    for reason, text in (
-        ("spam", "It is advertising, or was sent to many."),
-        ("harassment", "It insults or threatens a person."),
-        ("other", "Another reason."),
-    )
-]
 
 
 class Address(NamedTuple):
@@ -74,18 +51,11 @@ class App:
         self.region = region
         self.faults = faults
         self.journal = journal
-        self.chat: Chat = Chat(app_id, network)
+        self.features = Features(self._changed_settings)
+        self.chat: Chat = Chat(app_id, self.features, network)
 
-    @property
-    def parameters(self) -> Dict[str, Any]:
-        """What the settings tell of limits and features."""
-        return {**_PARAMETERS, **self.faults.settings.get("parameters", {})}
-
-    @property
-    def flag_reasons(self) -> List[Dict[str, Any]]:
-        """Why users may report a message, as the settings tell it."""
-        reasons: List[Dict[str, Any]] = self.faults.settings.get("flagReasons", _FLAG_REASONS)
-        return reasons
+    def _changed_settings(self) -> Mapping[str, Any]:
+        return self.faults.settings
 
     def settings(self, address: Address) -> Dict[str, Any]:
         """Return the settings that the service sends at login, with this sandbox in the place of every host."""
@@ -115,10 +85,10 @@ class App:
             "DENY_FALLBACK_TO_POLLING": True,
             "EXTENSION_DOMAIN": address.netloc,
             "extensions": [],
-            "flagReasons": self.flag_reasons,
+            "flagReasons": self.features.flag_reasons,
         }
         settings.update(self.faults.settings)
-        settings["parameters"] = self.parameters
+        settings["parameters"] = self.features.parameters
         text = json.dumps(settings, sort_keys=True)
         settings["settingsHash"] = hashlib.sha256(text.encode()).hexdigest()[:32]
         settings["settingsHashReceivedAt"] = int(time.time() * 1000)

@@ -289,6 +289,8 @@ def test_the_app_sends_messages(client, sandbox, ask, say):
     assert reply["parentId"] == "1"
     assert code(ask("POST", "/messages", text_to("nobody"))) == (404, "ERR_UID_NOT_FOUND")
     assert code(ask("POST", "/messages", {**text_to(B), "data": {}})) == (400, "ERR_EMPTY_MESSAGE_TEXT")
+    several = {**text_to(B), "multipleReceivers": {"uids": [C]}}
+    assert code(ask("POST", "/messages", several)) == (400, "ERR_BAD_REQUEST")
 
 
 def test_a_back_end_sends_on_behalf_of_a_user(client, sandbox, ask):

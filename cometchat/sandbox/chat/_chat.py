@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 from ._calls import Calls
 from ._conversations import Conversations
 from ._credentials import Credentials
+from ._features import Features
 from ._groups import Groups
 from ._history import History
 from ._messages import Messages
@@ -22,7 +23,7 @@ from ._users import Users
 class Chat:
     """The actions of the app's users and their data. Only the loop thread changes it while the sandbox runs."""
 
-    def __init__(self, app_id: str, network: Network) -> None:
+    def __init__(self, app_id: str, features: Features, network: Network) -> None:
         saved: Saved = {}
         self.users: Users = Users(network.is_online)
         self.credentials: Credentials = Credentials()
@@ -31,7 +32,9 @@ class Chat:
         views = Views(self.history, self.reactions, saved)
         self.publisher: Publisher = Publisher(app_id, self.history, views, network)
         self.groups: Groups = Groups(self.users, self.publisher, network.is_online)
-        self.conversations: Conversations = Conversations(self.users, self.groups, self.history, self.publisher)
+        self.conversations: Conversations = Conversations(
+            self.users, self.groups, self.history, features, self.publisher
+        )
         self.receipts: Receipts = Receipts(self.users, self.conversations, self.history, self.publisher)
         self.transient: Transient = Transient(self.users, self.conversations, self.receipts, self.publisher)
         self.threads: Threads = Threads(self.history)
@@ -42,6 +45,7 @@ class Chat:
             self.history,
             self.reactions,
             self.threads,
+            features,
             saved,
             self.publisher,
         )

@@ -7,13 +7,11 @@ from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 from ._content import check_tags
 from ._errors import ApiError, refusal
+from ._features import Features
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher
 from ._users import Users, conversation_of_users
-
-#: Maximum pinned conversations of a user.
-MOST_PINNED = 5
 
 
 class Conversation(NamedTuple):
@@ -30,10 +28,13 @@ class Conversation(NamedTuple):
 class Conversations:
     """The app's conversations."""
 
-    def __init__(self, users: Users, groups: Groups, history: History, publisher: Publisher) -> None:
+    def __init__(
+        self, users: Users, groups: Groups, history: History, features: Features, publisher: Publisher
+    ) -> None:
         self._users = users
         self._groups = groups
         self._history = history
+        self._features = features
         self._publisher = publisher
         #: By uid and conversation: what the user has put on it.
         self._tags: Dict[Tuple[str, str], List[str]] = {}
@@ -96,14 +97,14 @@ class Conversations:
 
         :raises ApiError: it has no message yet, or the user has pinned too many.
         """
-        key = (uid, conversation.id)
+        key, limit = (uid, conversation.id), self._features.limit("conversations.pinned")
         shown = self.get(uid, conversation)
         if pinned == (key in self._pinned_at):
             return shown
         if not pinned:
             del self._pinned_at[key]
-        elif sum(user == uid for user, _ in self._pinned_at) >= MOST_PINNED:
-            raise refusal("ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED", limit=str(MOST_PINNED))
+        elif sum(user == uid for user, _ in self._pinned_at) >= limit:
+            raise refusal("ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED", limit=str(limit))
         else:
             self._pinned_at[key] = int(time.time())
         shown = self.get(uid, conversation)

@@ -16,6 +16,7 @@ from ._content import (
 )
 from ._conversations import Conversation, Conversations
 from ._errors import bad_request, refusal
+from ._features import Features
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher, Saved
@@ -25,9 +26,6 @@ from ._users import APP, Users
 
 #: The results of moderation.
 MODERATION_STATUSES = ("unmoderated", "pending", "approved", "disapproved")
-
-#: Maximum pinned messages of a conversation, and maximum saved messages of a user.
-MOST_PINNED = MOST_SAVED = 100
 
 #: The parts of a message's data that an edit leaves alone, and that a deletion leaves behind.
 _KEPT = ("entities", "reactions", "resource", "moderation")
@@ -44,6 +42,7 @@ class Messages:
         history: History,
         reactions: Reactions,
         threads: Threads,
+        features: Features,
         saved: Saved,
         publisher: Publisher,
     ) -> None:
@@ -53,6 +52,7 @@ class Messages:
         self._history = history
         self._reactions = reactions
         self._threads = threads
+        self._features = features
         self._saved = saved
         self._publisher = publisher
 
@@ -188,8 +188,9 @@ class Messages:
         message = self.seen(message_id, uid)
         savers = self._saved.setdefault(message_id, {})
         if saved != (uid in savers):
-            if saved and sum(uid in users for users in self._saved.values()) >= MOST_SAVED:
-                raise refusal("ERR_SAVED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_SAVED))
+            limit = self._features.limit("messages.saved")
+            if saved and sum(uid in users for users in self._saved.values()) >= limit:
+                raise refusal("ERR_SAVED_MESSAGES_LIMIT_EXCEEDED", limit=str(limit))
             if saved:
                 savers[uid] = int(time.time())
             else:
@@ -298,8 +299,9 @@ class Messages:
 
     def _check_room(self, uid: str, conversation: str) -> None:
         messages = self._history.between(uid, conversation, 0, self._history.count)
-        if sum("pinnedAt" in message for message in messages) >= MOST_PINNED:
-            raise refusal("ERR_PINNED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_PINNED))
+        limit = self._features.limit("messages.pinned")
+        if sum("pinnedAt" in message for message in messages) >= limit:
+            raise refusal("ERR_PINNED_MESSAGES_LIMIT_EXCEEDED", limit=str(limit))
 
     def _send_frame(
         self, message: Message, kind: str, by: str, resource: str, uids: "FrozenSet[str] | List[str]", **fields: Any

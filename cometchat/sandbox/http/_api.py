@@ -65,7 +65,7 @@ class Api:
             self._login.violations(request, header_problems(request))
         route, parts = self._find(request)
         user = self._callers.find(request, route.audience)
-        if route.feature is not None and not self._app.parameters.get(route.feature):
+        if route.feature is not None and not self._app.features.parameters.get(route.feature):
             raise refusal("ERR_FEATURE_NOT_ACCESSIBLE", feature=route.feature)
         request.check_query(route.query)
         return route.answer(request, user, *parts)

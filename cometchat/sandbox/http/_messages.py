@@ -59,6 +59,8 @@ class MessageRoutes:
         return {**shown, "threadSubscribed": self._chat.threads.is_subscribed(message["id"], me.uid)}
 
     def _post(self, request: ApiRequest, me: User) -> Message:
+        if "multipleReceivers" in request.fields:
+            raise bad_request("multipleReceivers", "is not implemented by the sandbox")
         return self._shown(self._messages.send(me.uid, request.body, request.resource), me)
 
     def _reply(self, request: ApiRequest, me: User, message_id: str) -> Message:

@@ -26,7 +26,7 @@ class ReportRoutes:
     def _flag(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
         self._app.chat.messages.seen(message_id, me.uid)
         reason, remark = request.fields.get("id"), request.fields.get("remark", "")
-        known = [each["id"] for each in self._app.flag_reasons]
+        known = [each["id"] for each in self._app.features.flag_reasons]
         if reason not in known:
             raise bad_request("id", f"must be one of {', '.join(known)}")
         if not isinstance(remark, str):
