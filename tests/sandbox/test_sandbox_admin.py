@@ -190,7 +190,8 @@ def test_users_are_deleted(client, sandbox, ask, say):
     sandbox.add_group("g", "G", members=[B])
     sandbox.send_message(B, "g", "hello", receiver_type="group")
     assert data(ask("DELETE", f"/users/{B}", {"permanent": True}))["success"] is True
-    assert code(ask("DELETE", f"/users/{B}")) == (404, "ERR_UID_NOT_FOUND")
+    for uid in (B, "nobody", "app_system"):
+        assert code(ask("DELETE", f"/users/{uid}")) == (404, "ERR_UID_NOT_FOUND")
     assert data(ask("GET", "/users?onlyDeactivated=1")) == [] and data(ask("GET", "/groups/g"))["membersCount"] == 1
     assert data(say(A, "GET", "/groups/g/messages"))[0]["sender"] == B
     data(ask("POST", "/users", {"uid": B, "name": "Another"}))

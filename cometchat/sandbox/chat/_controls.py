@@ -223,7 +223,7 @@ class ChatControls(ABC):
 
         :param other: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :raises KeyError: the user or group does not exist, or the conversation has no message yet.
-        :raises ValueError: the user has pinned five conversations.
+        :raises ValueError: the user has pinned as many conversations as the app allows.
         """
 
         def pin() -> None:

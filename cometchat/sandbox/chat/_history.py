@@ -187,7 +187,8 @@ class History:
     def marked_at(self, action: str, uid: str, conversation: str, number: int) -> Optional[int]:
         """Return when a user has received or read a message, in Unix seconds; None if that has not happened."""
         marks = self._marks.get((action, uid, conversation), [])
-        return next((since for up_to, since in marks if up_to >= number), None)
+        at = bisect_left(marks, (number,))
+        return marks[at][1] if at < len(marks) else None
 
     def marked_by(self, conversation: str) -> List[str]:
         """Return the users who have received something in a conversation."""
@@ -195,9 +196,9 @@ class History:
 
     def set_mark(self, action: str, uid: str, conversation: str, number: int) -> None:
         """Put the mark of a conversation to a message, forwards or backwards."""
-        marked_at = self.marked_at(action, uid, conversation, number)
-        kept = [mark for mark in self._marks.get((action, uid, conversation), ()) if mark[0] < number]
-        self._marks[action, uid, conversation] = [*kept, (number, int(time.time()) if marked_at is None else marked_at)]
+        before = self.marked_at(action, uid, conversation, number)
+        marks = self._marks.setdefault((action, uid, conversation), [])
+        marks[bisect_left(marks, (number,)) :] = [(number, int(time.time()) if before is None else before)]
 
     def unread(self, uid: str, conversation: str) -> List[Message]:
         """Return the messages of others that a user has not read. Actions and calls do not count."""

@@ -63,7 +63,7 @@ class UserRoutes:
         # Not confirmed: that the user who asks is not in it.
         states = next((states for name, states in _STATES.items() if request.flag(name)), ("active",))
         others = [user for state in states for user in self._users.in_state(state)]
-        others = [user for user in others if user not in (me, self._users.app)]
+        others = [user for user in others if user is not me and user is not self._users.app]
         if request.flag("friendsOnly"):
             others = [user for user in others if user.uid in me.friends]
         return self._search(request, me, others)
