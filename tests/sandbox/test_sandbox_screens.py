@@ -112,6 +112,26 @@ def test_features_are_switched_off(sandbox, say, feature, path):
     assert say(A, "DELETE", path).status_code == 200
 
 
+def test_conversations_are_updated_by_every_message(sandbox, say):
+    """The settings say that calls, group actions, custom messages and replies are last messages; and they are."""
+    parameters = data(say(A, "GET", "/settings"))["parameters"]
+    updates = [value for name, value in parameters.items() if name.startswith("core.conversations.updateOn")]
+    assert updates == [True] * 4
+    sandbox.send_message(A, B, "hello")
+    acts = [
+        lambda: sandbox.send_message(A, B, "reply", parent_id="1"),
+        lambda: sandbox.send_message(A, B, category="custom", type="x", data={"customData": {}}),
+        lambda: sandbox.call(A, B),
+    ]
+    for act in acts:
+        act()
+        last = data(say(B, "GET", f"/users/{A}/conversation"))["lastMessage"]
+        assert last["id"] == sandbox.messages[-1]["id"]
+    sandbox.add_group("g", "G", owner=A)
+    sandbox.join("g", B)
+    assert data(say(A, "GET", "/groups/g/conversation"))["lastMessage"]["category"] == "action"
+
+
 # Calls, and who is online.
 
 

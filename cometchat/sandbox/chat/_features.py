@@ -14,6 +14,11 @@ _PARAMETERS: Mapping[str, Any] = {
     "features.ux.messages.saved.limit": 100,
     "features.ux.conversations.pinned.enabled": True,
     "features.ux.conversations.pinned.limit": 5,
+    # The last message of a conversation is the latest one here, of any kind.
+    "core.conversations.updateOnCallActivity": True,
+    "core.conversations.updateOnCustomMessage": True,
+    "core.conversations.updateOnGroupActions": True,
+    "core.conversations.updateOnReplies": True,
 }
 
 #: Why users may report a message.
