@@ -36,7 +36,7 @@ class Threads:
         self._subscribers.get(message_id, set()).discard(uid)
 
     def is_subscribed(self, message_id: str, uid: str) -> bool:
-        """Whether a user is subscribed to the thread of a message."""
+        """Return whether a user is subscribed to the thread of a message."""
         return uid in self._subscribers.get(message_id, ())
 
     def of(self, uid: str, conversation: Optional[str], *, subscribed: bool) -> List[MessageThread]:

@@ -78,7 +78,7 @@ class ApiRequest:
 
     @property
     def is_of_back_end(self) -> bool:
-        """Whether it has an API key and not the headers of an SDK: then the app's id is in the host's name."""
+        """Return whether a back end sent it: with an API key, and without an SDK's headers. Its host names the app."""
         return "apiKey" in self.headers and not any(name in self.headers for name in ("sdk", "resource"))
 
     def check_query(self, known: FrozenSet[str]) -> None:
