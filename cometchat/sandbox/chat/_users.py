@@ -107,10 +107,14 @@ class Users:
     def __init__(self, is_online: Callable[[str], bool]) -> None:
         self._is_online = is_online
         self._users: Dict[str, User] = {}
-        #: The app itself, which is in no list.
-        self.app: User = self.add(APP, "System")
+        self.add(APP, "System")
         for uid, name in SAMPLE_USERS.items():
             self.add(uid, name)
+
+    @property
+    def app(self) -> User:
+        """The app itself, which is in no list."""
+        return self._users[APP]
 
     @property
     def all(self) -> List[User]:
