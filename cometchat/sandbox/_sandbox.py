@@ -264,7 +264,7 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def reports(self) -> List[Dict[str, Any]]:
-        """What users have reported, oldest first: ``messageId``, ``uid``, the reason's ``id``, ``remark``, time."""
+        """The users' reports, oldest first: ``messageId``, ``uid``, the reason's ``id``, ``remark``, ``reportedAt``."""
         return [dict(report) for report in list(self._chat.reports)]
 
     def clear_records(self) -> None:

@@ -49,7 +49,7 @@ class Chat:
             saved,
             self.publisher,
         )
-        #: What users have reported: message, user, reason, remark and time of each.
+        #: The users' reports: message, user, reason, remark and time of each.
         self.reports: List[Dict[str, Any]] = []
         self.streams: Streams = Streams(self.users, self.conversations, self.messages, self.publisher)
         self.calls: Calls = Calls(self.users, self.conversations, self.history, self.publisher)

@@ -219,7 +219,7 @@ class ChatControls(ABC):
     def pin_conversation(
         self, uid: str, other: str, pinned: bool = True, receiver_type: Literal["user", "group"] = "user"
     ) -> None:
-        """Pin or unpin a user's conversation, and tell the user's sockets; nothing happens if it is so already.
+        """Pin or unpin a user's conversation, and notify the user's sockets. No-op if it is already so.
 
         :param other: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :raises KeyError: the user or group does not exist, or the conversation has no message yet.

@@ -36,7 +36,7 @@ class Conversations:
         self._history = history
         self._features = features
         self._publisher = publisher
-        #: By uid and conversation: what the user has put on it.
+        #: By uid and conversation: the user's tags, and the time of the user's pin.
         self._tags: Dict[Tuple[str, str], List[str]] = {}
         self._pinned_at: Dict[Tuple[str, str], int] = {}
 
@@ -91,9 +91,9 @@ class Conversations:
         return shown
 
     def pin(self, uid: str, conversation: Conversation, resource: str, *, pinned: bool) -> Dict[str, Any]:
-        """Pin a conversation for a user or take the pin back, and tell the user's sockets; return it as it is now.
+        """Pin or unpin a conversation for a user, whose sockets get the event; return it as it is now.
 
-        A repetition changes nothing.
+        No-op if it is already so.
 
         :raises ApiError: it has no message yet, or the user has pinned too many.
         """
@@ -124,7 +124,7 @@ class Conversations:
         return self.get(uid, conversation)
 
     def delete(self, uid: str, conversation: Conversation) -> None:
-        """Remove a conversation and its messages from what a user sees; the other users keep it.
+        """Remove a conversation and its messages from what a user sees. The other users keep it.
 
         :raises ApiError: it has no message yet.
         """

@@ -103,7 +103,7 @@ class Credentials:
         return self._sign(claims)
 
     def issue_call_token(self, uid: str, passthrough: Any) -> str:
-        """Make a jwt for a call of a user, good for an hour; ``passthrough`` is what the client wants in it."""
+        """Make a jwt for a call of a user, good for an hour; ``passthrough`` is a part of its content."""
         now = int(time.time())
         return self._sign({"sub": uid, "iat": now, "exp": now + 3600, "passthrough": passthrough})
 

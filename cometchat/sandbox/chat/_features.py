@@ -33,7 +33,7 @@ _FLAG_REASONS = [
 
 
 class Features:
-    """What one app may do.
+    """The features of one app.
 
     :param changed: returns the fields of the settings that a test has changed.
     """

@@ -28,11 +28,11 @@ class Threads:
         self._subscribers: Dict[str, Set[str]] = {}
 
     def subscribe(self, message_id: str, uids: Iterable[str]) -> None:
-        """Subscribe users to the thread of a message; a repetition changes nothing."""
+        """Subscribe users to the thread of a message. No-op for those who are subscribed."""
         self._subscribers.setdefault(message_id, set()).update(uids)
 
     def unsubscribe(self, message_id: str, uid: str) -> None:
-        """End a user's subscription; nothing happens without one."""
+        """End a user's subscription. No-op without one."""
         self._subscribers.get(message_id, set()).discard(uid)
 
     def is_subscribed(self, message_id: str, uid: str) -> bool:

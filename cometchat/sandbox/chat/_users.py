@@ -15,10 +15,10 @@ APP = "app_system"
 #: Fields that users can change, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
 
-#: The key in a user's metadata of what only back ends see.
+#: The key of the part of a user's metadata that only back ends see.
 _PRIVATE = "@private"
 
-#: By field: the check of what a back end gives, and what would be right. The limits are the vendor's.
+#: By field: the check of a value from a back end, and the right values. The limits are the vendor's.
 _CHECKS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "uid": (
         lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value) is not None,
@@ -147,7 +147,7 @@ class Users:
         return user
 
     def change(self, uid: str, fields: Mapping[str, Any]) -> User:
-        """Change what a back end may change about a user; the fields that ``unset`` names are removed.
+        """Change fields of a user for a back end, and remove those that ``unset`` names.
 
         :raises ApiError: the user does not exist, or a field is wrong.
         """
@@ -197,7 +197,7 @@ class Users:
             friend.friends.add(user.uid)
 
     def separate(self, uid: str, others: List[str]) -> None:
-        """End a user's friendships; nothing happens to users who are no friends.
+        """End a user's friendships. No-op for users who are not friends.
 
         :raises ApiError: the user does not exist.
         """

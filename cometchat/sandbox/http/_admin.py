@@ -1,4 +1,4 @@
-"""The routes for back ends: users and their auth tokens. What else a back end does, it does by the clients' routes."""
+"""The routes for back ends only: users and their auth tokens. For the rest, back ends call the clients' routes."""
 
 from __future__ import annotations
 

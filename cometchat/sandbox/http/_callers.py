@@ -17,7 +17,7 @@ from ._request import ApiRequest
 #: The kinds of callers.
 USER, THE_APP, AUTH_KEY, NO_ONE = "user", "app", "auth key", "no one"
 
-#: What routes are for: users, the app, both, every API key, or all the world.
+#: The audiences of routes: users, the app, both, every API key, or all callers.
 FOR_USERS: FrozenSet[str] = frozenset({USER})
 FOR_APP: FrozenSet[str] = frozenset({THE_APP})
 FOR_BOTH: FrozenSet[str] = FOR_USERS | FOR_APP
@@ -28,7 +28,7 @@ FOR_ALL: FrozenSet[str] = FOR_BOTH | FOR_KEYS | {NO_ONE}
 class Caller(NamedTuple):
     """Who makes a request.
 
-    :ivar kinds: what the caller counts as. A back end that acts as a user is the app as well.
+    :ivar kinds: the kinds of this caller. A back end that acts as a user is of two kinds.
     :ivar user: who acts: a user, or the app itself.
     """
 
@@ -62,7 +62,7 @@ class Callers:
         caller = self._caller(request)
         if caller.kinds & audience:
             return caller.user
-        (kind,) = caller.kinds  # who counts as two may call everything
+        (kind,) = caller.kinds  # a caller of two kinds may call everything
         if kind == THE_APP:
             raise bad_request("onBehalfOf", "is missing: only users can do that")
         raise refusal(_REFUSALS[kind, USER in audience])

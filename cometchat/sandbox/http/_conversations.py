@@ -133,7 +133,7 @@ def _by_pin(request: ApiRequest, me: User) -> Filter:
     return lambda conversation: not wanted or conversation.get("pinnedBy") in wanted
 
 
-#: What narrows the list down. Without the parameter, each but the blocks lets everything through.
+#: The filters of the list. Without its parameter, each but the one for blocks accepts every conversation.
 _FILTERS: Tuple[Callable[[ApiRequest, User], Filter], ...] = (
     _by_type,
     _by_word,

@@ -91,7 +91,7 @@ def _was_changed(message: Message) -> bool:
     return "editedAt" in message or "deletedAt" in message
 
 
-#: By parameter: what makes its filter. A parameter that stands neither here nor with the routes is refused.
+#: By parameter: the maker of its filter. The sandbox refuses a parameter that is neither here nor with the routes.
 FILTERS: Dict[str, _Maker] = {
     "category": _in("category", "category", "categories"),
     "categories": _in("category", "category", "categories"),
@@ -103,7 +103,7 @@ FILTERS: Dict[str, _Maker] = {
     "searchKey": _by_word,
     "fromTimestamp": _time("fromTimestamp", "sentAt", lambda sent, wanted: sent >= wanted),
     "toTimestamp": _time("toTimestamp", "sentAt", lambda sent, wanted: sent <= wanted),
-    # Of that second too: a client that goes on from the last one has an id as well, which excludes what it knows.
+    # Includes that second: a client that asks for the next page sends an id too, which excludes the known messages.
     "updatedAt": _time("updatedAt", "updatedAt", lambda updated, wanted: updated >= wanted),
     "onlyUpdates": _has("onlyUpdates", _was_changed),
     "hideReplies": _has("hideReplies", lambda message: "parentId" not in message),
