@@ -48,6 +48,7 @@ class Sandbox(FaultControls, ChatControls):
     :param tls: https and wss, with a certificate of its own; its path is ``ca_certs``.
     :param certfile: with ``keyfile``, PEM files of a certificate to use instead; turns TLS on.
     :param auth_key: None makes a new one for each sandbox.
+    :param api_key: of the admin API, for back ends; None makes a new one.
     :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
     :raises ValueError: one of ``certfile`` and ``keyfile`` without the other.
@@ -63,6 +64,7 @@ class Sandbox(FaultControls, ChatControls):
         keyfile: Union[None, str, os.PathLike[str]] = None,
         app_id: str = "sandbox-app",
         auth_key: Optional[str] = None,
+        api_key: Optional[str] = None,
         region: str = "us",
         origins: Sequence[str] = (),
     ) -> None:
@@ -70,13 +72,14 @@ class Sandbox(FaultControls, ChatControls):
             raise ValueError("certfile and keyfile: give both or neither")
         self.app_id = app_id
         self.auth_key: str = secrets.token_hex(20) if auth_key is None else auth_key
+        self.api_key: str = secrets.token_hex(20) if api_key is None else api_key
         self.region = region
         self.host = host
         self._origins = tuple(origins)
         self._faults = Faults()
         self._journal = Journal()
         self._hub = Hub(self._faults, self._journal)
-        self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub)
+        self._app = App(app_id, self.auth_key, self.api_key, region, self._faults, self._journal, self._hub)
         self._chat = self._app.chat
         self._uploads = Uploads()
         self._listener = Listener(host, port)
@@ -258,6 +261,11 @@ class Sandbox(FaultControls, ChatControls):
     def messages(self) -> List[Dict[str, Any]]:
         """The messages stored so far, oldest first, with group actions and calls."""
         return self._chat.history.messages
+
+    @property
+    def reports(self) -> List[Dict[str, Any]]:
+        """The users' reports, oldest first: ``messageId``, ``uid``, the reason's ``id``, ``remark``, ``reportedAt``."""
+        return [dict(report) for report in list(self._chat.reports)]
 
     def clear_records(self) -> None:
         """Drop attempts, requests, frames, violations and close codes."""

@@ -97,7 +97,7 @@ class Connection:
         if self.uid is None or self._app.chat.users.divided(self.uid, about.uid):
             return False
         if self._subscription == "FRIENDS":
-            return about.uid in self._app.chat.users.get(self.uid).friends
+            return about.uid in self._app.chat.users.known(self.uid).friends
         return self._subscription == "ALL_USERS" or (self._subscription == "ROLES" and about.role in self._roles)
 
     async def _write(self) -> None:
@@ -192,6 +192,9 @@ class Connection:
         except RefusedJwt:
             self._refuse(self._app.faults.bad_jwt)
             return
+        if jwt.uid not in self._app.chat.users:
+            self._refuse(self._app.faults.bad_jwt)
+            return
         sender = frame.get("sender", jwt.uid)
         if not isinstance(sender, str) or sender.lower() != jwt.uid:
             self._violation("auth.sender is not the jwt's user")
@@ -224,7 +227,7 @@ class Connection:
         self.post(json.dumps({"type": "auth", "body": {"code": "200", "status": "OK"}}), before=join)
 
     def _leave(self) -> None:
-        if self._hub.leave(self.uid, self):
+        if self._hub.leave(self.uid, self) and self.uid in self._app.chat.users:
             self._app.chat.transient.announce(str(self.uid), self.device_id, online=False)
 
     def _violation(self, what: str) -> None:
