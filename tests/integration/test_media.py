@@ -301,7 +301,9 @@ class Broken(io.BytesIO):
         raise OSError(5, "Input/output error")
 
 
-@pytest.mark.parametrize("file, reason", [(Shrinking(b"content"), "keeps its size"), (Broken(b"content"), "Input/output")])
+@pytest.mark.parametrize(
+    "file, reason", [(Shrinking(b"content"), "keeps its size"), (Broken(b"content"), "Input/output")]
+)
 def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbox: Sandbox) -> None:
     """The file is blamed, not the network, and the next call works."""
     error = code_of(lambda: me.send_media_message(file, uid=OTHER_UID))
