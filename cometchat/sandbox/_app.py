@@ -1,4 +1,4 @@
-"""The app that a sandbox serves: what outlives a stop and a start."""
+"""The app that a sandbox serves. It keeps its data when the sandbox stops and starts again."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A user of the sandbox, played by a test; and how a message looks in a report."""
+"""A user of the sandbox, played by a test, and the form of a message in a report."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def fits(message: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
 
 
 def report(wanted: Mapping[str, str], messages: Sequence[Mapping[str, Any]], timeout: float) -> str:
-    """Say which message did not come, and which are stored, one a line."""
+    """Return a report on a missing message, with the stored messages, one per line."""
     what = ", ".join(f"{name}={value!r}" for name, value in wanted.items()) or "any"
     head = f"no message ({what}) within {timeout:g} s; stored: {len(messages)}"
     listed = messages[-_LISTED:]

@@ -1,4 +1,4 @@
-"""Sandbox: the stand-in for the service, as its users see it. It owns the thread."""
+"""Sandbox: the public class of the local stand-in for the service. It owns the thread."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ DEADLINE = 5.0
 
 
 class Sandbox(FaultControls, ChatControls):
-    """A local stand-in for CometChat's service: HTTP and WebSocket on one port, in a thread of its own.
+    """A local stand-in for CometChat's service: HTTP and WebSocket on one port, in a separate thread.
 
     ::
 
@@ -44,11 +44,11 @@ class Sandbox(FaultControls, ChatControls):
     The users ``cometchat-uid-1`` to ``-5`` exist. All state outlives ``stop()`` and ``start()``, on the same port.
     Every method may be called from any thread.
 
-    :param port: 0 takes a free one.
-    :param tls: https and wss, with a certificate of its own; its path is ``ca_certs``.
+    :param port: 0 chooses a free port.
+    :param tls: True uses https and wss, with a new certificate; its path is ``ca_certs``.
     :param certfile: with ``keyfile``, PEM files of a certificate to use instead; turns TLS on.
-    :param auth_key: None makes a new one for each sandbox.
-    :param api_key: of the admin API, for back ends; None makes a new one.
+    :param auth_key: None creates a new key for each sandbox.
+    :param api_key: of the admin API, for back ends. None creates a new key.
     :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
     :raises ValueError: one of ``certfile`` and ``keyfile`` without the other.
@@ -69,7 +69,7 @@ class Sandbox(FaultControls, ChatControls):
         origins: Sequence[str] = (),
     ) -> None:
         if (certfile is None) != (keyfile is None):
-            raise ValueError("certfile and keyfile: give both or neither")
+            raise ValueError("certfile and keyfile must be used together")
         self.app_id = app_id
         self.auth_key: str = secrets.token_hex(20) if auth_key is None else auth_key
         self.api_key: str = secrets.token_hex(20) if api_key is None else api_key
@@ -106,7 +106,7 @@ class Sandbox(FaultControls, ChatControls):
     # Start and stop.
 
     def start(self) -> Sandbox:
-        """Accept connections from now on; return the sandbox itself. Does nothing while it runs.
+        """Start to accept connections. Returns the sandbox itself. No-op while it runs.
 
         :raises OSError: the port is taken.
         """
@@ -154,19 +154,19 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def running(self) -> bool:
-        """Whether it is between ``start()`` and ``stop()``."""
+        """Whether the sandbox runs."""
         return self._service is not None
 
     # Its address and its users.
 
     @property
     def port(self) -> int:
-        """The TCP port: without one of your choice 0 before the first ``start()``, and always the same afterwards."""
+        """The TCP port. If you chose none, it is 0 before the first ``start()``, and the same after it."""
         return self._listener.port
 
     @property
     def url(self) -> str:
-        """``http(s)://host:port``, as a client on this machine reaches it.
+        """``http(s)://host:port``, for clients on this machine.
 
         :raises RuntimeError: the port is not known before the first start.
         """
@@ -181,7 +181,7 @@ class Sandbox(FaultControls, ChatControls):
         return None if self._certificate is None else self._certificate[0]
 
     def settings(self, **overrides: Any) -> AppSettings:
-        """Return ``AppSettings`` that lead a client here; ``overrides`` are fields of it."""
+        """Return ``AppSettings`` for a client of this sandbox. ``overrides`` are fields of AppSettings."""
         from cometchat import AppSettings
 
         fields: Dict[str, Any] = {"region": self.region, "admin_host": self.url, "client_host": self.url}
@@ -190,18 +190,18 @@ class Sandbox(FaultControls, ChatControls):
         return AppSettings(**{**fields, **overrides})
 
     def add_user(self, uid: str, name: str, *, role: str = "default", avatar: Optional[str] = None) -> None:
-        """Create a user, or replace the one of that uid."""
+        """Create a user, or replace the user with that uid."""
         self._chat.users.add(uid, name, role, avatar)
 
     def auth_token(self, uid: str) -> str:
-        """Make an auth token of a user without HTTP, as an app's own back end gets it.
+        """Create an auth token for a user without HTTP, like an app's server.
 
         :raises KeyError: the user does not exist.
         """
         return self._chat.credentials.issue_token(self._known(uid))
 
     def jwt(self, uid: str, lifetime: Optional[float] = None) -> str:
-        """Make a jwt of a user without HTTP, good for ``lifetime`` seconds (default: ``jwt_lifetime``).
+        """Create a jwt for a user without HTTP, valid for ``lifetime`` seconds (default: ``jwt_lifetime``).
 
         :raises KeyError: the user does not exist.
         """
@@ -209,7 +209,7 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def jwt_lifetime(self) -> float:
-        """Lifetime of a jwt issued from now on, in seconds; with a negative one it has expired already.
+        """Lifetime of later jwts, in seconds. With a negative value they have already expired.
 
         60 days, until set; ``heal()`` sets it back.
         """
@@ -223,23 +223,23 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def connections(self) -> int:
-        """How many authenticated WebSockets are up."""
+        """The number of authenticated WebSockets that are up."""
         return self._hub.count
 
     @property
     def sockets(self) -> int:
-        """How many WebSockets are up, authenticated or not."""
+        """The number of WebSockets that are up, authenticated or not."""
         service = self._service
         return 0 if service is None else len(service.connections)
 
     @property
     def attempts(self) -> List[Attempt]:
-        """Every WebSocket upgrade request, with its time; refused and hanging ones too."""
+        """Every WebSocket upgrade request with its time, including refused and hanging ones."""
         return self._journal.attempts
 
     @property
     def requests(self) -> List[Request]:
-        """Every HTTP request, in the order of the answers; preflights too."""
+        """Every HTTP request, including preflights, in the order of the answers."""
         return self._journal.requests
 
     @property
@@ -249,12 +249,12 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def violations(self) -> List[str]:
-        """Everything that clients sent against the protocol, without credentials."""
+        """Every breach of the protocol by a client, without credentials."""
         return self._journal.violations
 
     @property
     def close_codes(self) -> List[int]:
-        """How clients ended their WebSockets: the code, 1005 for a close without one, 1006 without a close."""
+        """The close codes of ended WebSockets: 1005 for a close without a code, 1006 without a close frame."""
         return self._journal.close_codes
 
     @property
@@ -310,13 +310,13 @@ class Sandbox(FaultControls, ChatControls):
         receiver: Optional[str] = None,
         timeout: float = 5.0,
     ) -> Dict[str, Any]:
-        """Wait until a message is stored that has what is given; return the first one, which may be an old one.
+        """Wait until a message with these values is stored. Returns the first one, which may be an old one.
 
         Group actions, edits, deletions and calls do not count.
 
         :param text: the whole text. :param sender: a uid. :param receiver: a uid or guid.
         :param timeout: in seconds.
-        :raises AssertionError: there is none in time; its text lists what is stored.
+        :raises AssertionError: no such message is stored in time. The text lists the stored messages.
         """
         __tracebackhide__ = True  # pytest then shows the line of the test
         uids = {"sender": sender, "receiver": receiver}

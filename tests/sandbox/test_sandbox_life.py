@@ -220,7 +220,7 @@ def test_a_certificate_of_ones_own(tmp_path, make_client):
     with Sandbox(certfile=certfile, keyfile=keyfile) as sandbox:
         assert sandbox.ca_certs == certfile
         make_client(sandbox).connect()
-    with pytest.raises(ValueError, match="both or neither"):
+    with pytest.raises(ValueError, match="must be used together"):
         Sandbox(certfile=certfile)
 
 

@@ -148,7 +148,7 @@ class Journal:
         return Owner(self._app_id, uid.lower())
 
     def _reading(self, step: Callable[[], T]) -> T:
-        """Do a step that the delivery needs. Log once if it fails."""
+        """Run a step that must succeed before messages can be delivered. Log once if it fails."""
         try:
             return step()
         except CometChatException as error:
