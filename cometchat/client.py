@@ -201,7 +201,7 @@ class Client(Listening, Sending):
         status: Union[CometChatWSState, Literal["connected", "connecting", "disconnected", "featureThrottled"]],
         timeout: Optional[float] = None,
     ) -> bool:
-        """Wait until the connection has a status. A status that lasts for a moment only counts too.
+        """Wait until the connection has a status. A short moment in this status is enough.
 
         :param status: a CometChatWSState or its string.
         :param timeout: maximum wait, in seconds; None waits without limit.

@@ -50,7 +50,7 @@ _UNWANTED = frozenset({Phase.IDLE, Phase.CLOSED})
 
 
 class PhaseWaiter:
-    """A thread that waits for one of several phases. A phase that lasts for a moment only counts too."""
+    """A thread that waits for one of several phases. A short moment in the phase is enough."""
 
     def __init__(self, phases: FrozenSet[Phase]) -> None:
         self._phases = phases
