@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 import time
 from typing import Any, Dict, NamedTuple
 
+from ._answers import Answers
 from ._journal import Journal
 from .chat import Chat
 from .chat._publisher import Network
@@ -29,6 +31,15 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def domain(self) -> str:
+        """The domain of the extensions' hosts: an IP address has no names below it, ``localhost`` has."""
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return self.netloc
+        return f"localhost:{self.port}"
+
+    @property
     def url(self) -> str:
         """``http(s)://host:port``."""
         return f"http{'s' if self.tls else ''}://{self.netloc}"
@@ -45,6 +56,7 @@ class App:
         self.region = region
         self.faults = faults
         self.journal = journal
+        self.answers = Answers(app_id, region)
         self.chat: Chat = Chat(app_id, network)
 
     @property
@@ -78,8 +90,8 @@ class App:
             "ANALYTICS_PING_DISABLED": False,
             "POLLING_ENABLED": False,
             "DENY_FALLBACK_TO_POLLING": True,
-            "EXTENSION_DOMAIN": address.netloc,
-            "extensions": [],
+            "EXTENSION_DOMAIN": address.domain,
+            "extensions": [{"id": name, "name": name} for name in self.answers.extensions],
         }
         settings.update(self.faults.settings)
         settings["parameters"] = self.parameters

@@ -216,6 +216,15 @@ class Sandbox(FaultControls, ChatControls):
     def jwt_lifetime(self, seconds: float) -> None:
         self._chat.credentials.jwt_lifetime = seconds
 
+    def answer(self, method: str, path: str, data: Any) -> None:
+        """Set a canned answer: of an extension, or of a path of the API that the sandbox does not implement.
+
+        :param path: ``"polls/v2/create"``, an extension and its endpoint; or ``"/ai/smart-replies/*"``, a path of the
+            API without the version prefix. ``*`` stands for anything; the newest answer that fits counts.
+        :param data: the ``data`` of the success envelope, as JSON takes it.
+        """
+        self._run(lambda: self._app.answers.set(method, path, data))
+
     # Its records. Each answer is a copy.
 
     @property
@@ -363,7 +372,9 @@ class Sandbox(FaultControls, ChatControls):
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
         hosts = [] if self.host in WILDCARDS else [self.host]
-        return make_certificate(directory, [*hosts, *apis])
+        # Each by its name: browsers do not take a wildcard directly below localhost.
+        extensions = self._app.answers.hosts("localhost")
+        return make_certificate(directory, [*hosts, *apis, *extensions])
 
 
 async def _as_coroutine(function: Callable[[], T]) -> T:

@@ -206,7 +206,8 @@ class Service:
         else:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url
-        return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address)
+        extension = self._app.answers.extension_of(_host_name(request.headers.get("Host", "")))
+        return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address, extension)
 
     async def _upgrade(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = CIMultiDict(request.headers)

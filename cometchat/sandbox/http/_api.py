@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Tuple
+from typing import Any, List, Optional, Tuple
 
 from .._app import App
 from ..chat import ApiError
@@ -55,7 +55,13 @@ class Api:
             raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
         if request.path != PING:
             self._login.violations(request, header_problems(request))
-        route, parts = self._find(request)
+        if request.extension is not None:
+            self._login.user(request)
+            return self._app.answers.of_extension(request.extension, request.method, request.path.lstrip("/"))
+        found = self._find(request)
+        if found is None:
+            return self._canned(request)
+        route, parts = found
         if route.public:
             request.check_query(route.query)
             return route.answer(request, *parts)
@@ -63,11 +69,18 @@ class Api:
         request.check_query(route.query)
         return route.answer(request, user, *parts)
 
-    def _find(self, request: ApiRequest) -> Tuple[Route, Tuple[str, ...]]:
+    def _find(self, request: ApiRequest) -> Optional[Tuple[Route, Tuple[str, ...]]]:
         for route in self._routes:
             parts = route.match(request.method, request.path)
             if parts is not None:
                 return route, parts
+        return None
+
+    def _canned(self, request: ApiRequest) -> Any:
+        canned = self._app.answers.find(request.method, request.path)
+        if canned is not None:
+            self._login.user(request)
+            return canned.data
         raise refusal("ERR_API_NOT_FOUND", method=request.method, path=request.path)
 
 
