@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import logging
 import shlex
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
 from ._errors import Failed, UsageError
 from ._screen import Screen
@@ -29,6 +31,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="https and wss, with a self-signed certificate made for it")
     parser.add_argument("--certfile", metavar="FILE", help="PEM certificate to use instead; with --keyfile")
     parser.add_argument("--keyfile", metavar="FILE", help="its PEM key")
+    parser.add_argument(
+        "--webhook", metavar="URL", help="post the service's webhook events there; user:password@ for Basic Auth"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,18 +43,38 @@ def run(options: argparse.Namespace) -> int:
     files = {"certfile": options.certfile, "keyfile": options.keyfile}
     for name, path in files.items():
         _check_readable(f"--{name}", path)
-    sandbox = make_sandbox(options.host, options.port, tls=options.tls, **files)
+    try:
+        sandbox = make_sandbox(
+            options.host, options.port, tls=options.tls, webhook_url=options.webhook, **files
+        )
+    except ValueError as error:
+        raise UsageError(str(error).replace("webhook_url", "--webhook")) from None
     try:
         sandbox.start()
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Failed(f"can't serve on {options.host}, port {options.port}: {reason}") from error
-    try:
-        _introduce(Screen(plain=options.no_color), sandbox)
-        sandbox.serve_forever()
-    finally:
-        sandbox.stop()
+    with _warnings_shown(already=options.debug):
+        try:
+            _introduce(Screen(plain=options.no_color), sandbox)
+            sandbox.serve_forever()
+        finally:
+            sandbox.stop()
     return 0
+
+
+@contextlib.contextmanager
+def _warnings_shown(already: bool) -> Iterator[None]:
+    """Print the sandbox's warnings, such as an event that the webhook's receiver did not take."""
+    logger, output = logging.getLogger("cometchat.sandbox"), logging.StreamHandler(sys.stderr)
+    output.setLevel(logging.WARNING)
+    output.setFormatter(logging.Formatter("cometchat sandbox: %(message)s"))
+    if not already:
+        logger.addHandler(output)
+    try:
+        yield
+    finally:
+        logger.removeHandler(output)
 
 
 def make_sandbox(*args: Any, **options: Any) -> Sandbox:

@@ -16,5 +16,6 @@ from ._certificates import make_certificate
 from ._journal import Attempt, Request
 from ._player import Player
 from ._sandbox import Sandbox
+from ._webhook import Delivery
 
-__all__ = ["Attempt", "Player", "Request", "Sandbox", "make_certificate"]
+__all__ = ["Attempt", "Delivery", "Player", "Request", "Sandbox", "make_certificate"]

@@ -10,6 +10,7 @@ from typing import Any, Dict, NamedTuple
 
 from ._answers import Answers
 from ._journal import Journal
+from ._webhook import Webhook
 from .chat import Chat
 from .chat._publisher import Network
 from .faults import Faults
@@ -49,15 +50,23 @@ class App:
     """One app of the service, with its users, its standing faults and the records of what the sandbox saw."""
 
     def __init__(
-        self, app_id: str, auth_key: str, region: str, faults: Faults, journal: Journal, network: Network
+        self,
+        app_id: str,
+        auth_key: str,
+        region: str,
+        faults: Faults,
+        journal: Journal,
+        network: Network,
+        webhook: Webhook,
     ) -> None:
         self.app_id = app_id
         self.auth_key = auth_key
         self.region = region
         self.faults = faults
         self.journal = journal
+        self.webhook = webhook
         self.answers = Answers(app_id, region)
-        self.chat: Chat = Chat(app_id, network)
+        self.chat: Chat = Chat(app_id, network, webhook.trigger)
 
     @property
     def parameters(self) -> Dict[str, Any]:

@@ -18,6 +18,7 @@ from ._listener import WILDCARDS, Listener
 from ._loop_thread import LoopThread
 from ._player import Player, fits, report
 from ._service import Service
+from ._webhook import Delivery, Webhook
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
 from .http import Uploads
@@ -50,7 +51,9 @@ class Sandbox(FaultControls, ChatControls):
     :param auth_key: None makes a new one for each sandbox.
     :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
-    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other.
+    :param webhook_url: where the sandbox posts the service's webhook events, in order and each once; with
+        ``user:password@`` for Basic Auth. What became of each is in ``deliveries``.
+    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, or the URL is not one of HTTP.
     """
 
     def __init__(
@@ -65,6 +68,7 @@ class Sandbox(FaultControls, ChatControls):
         auth_key: Optional[str] = None,
         region: str = "us",
         origins: Sequence[str] = (),
+        webhook_url: Optional[str] = None,
     ) -> None:
         if (certfile is None) != (keyfile is None):
             raise ValueError("certfile and keyfile: give both or neither")
@@ -76,7 +80,8 @@ class Sandbox(FaultControls, ChatControls):
         self._faults = Faults()
         self._journal = Journal()
         self._hub = Hub(self._faults, self._journal)
-        self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub)
+        webhook = Webhook(webhook_url, app_id, region, self._journal.add_delivery)
+        self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub, webhook)
         self._chat = self._app.chat
         self._uploads = Uploads()
         self._listener = Listener(host, port)
@@ -268,8 +273,13 @@ class Sandbox(FaultControls, ChatControls):
         """The messages stored so far, oldest first, with group actions and calls."""
         return self._chat.history.messages
 
+    @property
+    def deliveries(self) -> List[Delivery]:
+        """The events that were posted to the webhook, failed ones too; an event that waits is not in it."""
+        return self._journal.deliveries
+
     def clear_records(self) -> None:
-        """Drop attempts, requests, frames, violations and close codes."""
+        """Drop attempts, requests, frames, violations, close codes and deliveries."""
         self._journal.clear()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float = 5.0) -> Optional[T]:

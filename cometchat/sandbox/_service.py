@@ -82,6 +82,7 @@ class Service:
     async def open(self) -> None:
         """Accept connections, unless a fault refuses them."""
         self._server = TcpServer(self._handle, access_log=None, logger=logger)
+        self._app.webhook.open()
         if not self._app.faults.refusing_connections:
             await self.accept()
 
@@ -109,6 +110,7 @@ class Service:
         for _ in range(3):  # in these turns of the loop, connections accepted just before are made and ended
             await asyncio.sleep(0)
         await self._server.wait_empty(CLOSE_TIMEOUT)
+        await self._app.webhook.close(CLOSE_TIMEOUT)
 
     def drop(self, reset: bool) -> int:
         """End the TCP connection of every WebSocket and of every upgrade that hangs; return how many."""

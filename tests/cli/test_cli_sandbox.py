@@ -97,6 +97,30 @@ def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     assert "must be used together" in capsys.readouterr().err
 
 
+def test_a_webhook_that_nothing_answers(start: Start) -> None:
+    """--webhook posts events; one that fails is a line on standard error, without the password, and not the end."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    serving = start("sandbox", "--webhook", f"http://user:secret@127.0.0.1:{port}/webhook")
+    lines = _printed(serving)
+    watch = next(line for line in lines if " watch " in line)
+    watching = start.program([*shlex.split(watch), "--until", "connected", "--timeout", "15"])
+    assert watching.end() == 0
+    serving.send(signal.SIGINT)
+    assert serving.end() == 0
+    errors = serving.errors()
+    assert f"cometchat sandbox: webhook http://127.0.0.1:{port}/webhook: user_connection_status_changed " in errors
+    assert "was not delivered" in errors and "secret" not in errors
+
+
+def test_a_webhook_that_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage, in one line that does not repeat it."""
+    assert main(["sandbox", "--webhook", "secret@example"]) == 2
+    assert capsys.readouterr().err == (
+        "cometchat sandbox: --webhook: give a URL such as http://localhost:8000/webhook\n"
+    )
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """TLS needs one package more than the rest: where it is missing, the line says so."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from ._errors import bad_request, refusal
+from ._triggers import Trigger, of_block
 
 #: Fields that users can change, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
@@ -48,26 +49,17 @@ class User:
         self.details.update({key: changes[key] for key in DETAILS if key in changes})
         self.updated_at = int(time.time())
 
-    def block(self, uids: List[str]) -> None:
-        """Block other users; an earlier block keeps its time."""
-        now = int(time.time())
-        for uid in uids:
-            self.blocked.setdefault(uid, now)
-
-    def unblock(self, uids: List[str]) -> None:
-        """Take blocks back."""
-        for uid in uids:
-            self.blocked.pop(uid, None)
-
 
 class Users:
     """The app's users. Their ids are lowercase, and are found in any case.
 
     :param is_online: whether a user has an accepted connection.
+    :param trigger: tells the webhook.
     """
 
-    def __init__(self, is_online: Callable[[str], bool]) -> None:
+    def __init__(self, is_online: Callable[[str], bool], trigger: Trigger) -> None:
         self._is_online = is_online
+        self._trigger = trigger
         self._users: Dict[str, User] = {}
         for uid, name in SAMPLE_USERS.items():
             self.add(uid, name)
@@ -109,6 +101,19 @@ class Users:
             user.friends.add(friend.uid)
             friend.friends.add(user.uid)
 
+    def block(self, user: User, uids: List[str]) -> None:
+        """Let a user block others; an earlier block keeps its time."""
+        now = int(time.time())
+        for uid in uids:
+            user.blocked.setdefault(uid, now)
+        self._tell_of_blocks(user, uids, blocked=True)
+
+    def unblock(self, user: User, uids: List[str]) -> None:
+        """Let a user take blocks back."""
+        for uid in uids:
+            user.blocked.pop(uid, None)
+        self._tell_of_blocks(user, uids, blocked=False)
+
     def divided(self, one: str, other: str) -> bool:
         """Return whether one of two users has blocked the other."""
         return other in self.get(one).blocked or one in self.get(other).blocked
@@ -132,6 +137,11 @@ class Users:
     def entity(self, uid: str) -> Dict[str, Any]:
         """Return a user as messages show them."""
         return {"entity": self.shown(self.get(uid)), "entityType": "user"}
+
+    def _tell_of_blocks(self, by: User, uids: List[str], *, blocked: bool) -> None:
+        others = {user.uid: self.shown(user) for user in self._users.values() if user.uid in uids}
+        if others:
+            self._trigger(*of_block(self.shown(by), others, blocked=blocked))
 
     def _fields(self, user: User, status: str) -> Dict[str, Any]:
         return {

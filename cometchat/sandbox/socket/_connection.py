@@ -6,12 +6,14 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from aiohttp import WSMsgType, web
 
 from .._app import App
 from ..chat._credentials import Jwt, RefusedJwt
+from ..chat._triggers import of_connection
 from ..chat._users import User
 from ..faults import Refusal
 from ._frames import PINGS, TRANSIENT_TYPES, auth_problems, of_browser, transient_problems
@@ -49,6 +51,8 @@ class Connection:
         self.device_id: str = ""
         self._subscription: Optional[str] = None
         self._roles: List[str] = []
+        self._platform = ""
+        self._connected_at = 0
 
     async def serve(self) -> None:
         """Serve the connection until one of its sides ends it."""
@@ -215,17 +219,38 @@ class Connection:
         self._subscription = body.get("presenceSubscription")
         roles = body.get("roles")
         self._roles = roles if isinstance(roles, list) else []
+        self._platform = str(params.get("platform", "")) if isinstance(params, dict) else ""
 
         def join() -> None:
             self.uid = jwt.uid
-            if self._hub.join(jwt.uid, self):
-                self._app.chat.transient.announce(jwt.uid, self.device_id, online=True)
+            self._connected_at = _milliseconds()
+            self._announce(jwt.uid, self._hub.join(jwt.uid, self), online=True)
 
         self.post(json.dumps({"type": "auth", "body": {"code": "200", "status": "OK"}}), before=join)
 
     def _leave(self) -> None:
-        if self._hub.leave(self.uid, self):
-            self._app.chat.transient.announce(str(self.uid), self.device_id, online=False)
+        last = self._hub.leave(self.uid, self)
+        if self.uid is not None:
+            self._announce(self.uid, last, online=False)
+
+    def _announce(self, uid: str, presence_changed: bool, *, online: bool) -> None:
+        """Tell the webhook of this connection, and users of another presence."""
+        if presence_changed:
+            self._app.chat.transient.announce(uid, self.device_id, online=online)
+        users = self._app.chat.users
+        event = of_connection(
+            users.on_socket(users.get(uid), online),
+            self._platform,
+            self._connected_at,
+            _milliseconds(),
+            online=online,
+            presence_changed=presence_changed,
+        )
+        self._app.webhook.trigger(*event)
 
     def _violation(self, what: str) -> None:
         self._app.journal.add_violation(f"socket: {what}")
+
+
+def _milliseconds() -> int:
+    return int(time.time() * 1000)
