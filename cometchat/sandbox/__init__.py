@@ -15,7 +15,8 @@ except ImportError as _error:
 from ._certificates import make_certificate
 from ._journal import Attempt, Request
 from ._player import Player
+from ._sample import SAMPLE
 from ._sandbox import Sandbox
 from ._webhook import Delivery
 
-__all__ = ["Attempt", "Delivery", "Player", "Request", "Sandbox", "make_certificate"]
+__all__ = ["Attempt", "Delivery", "Player", "Request", "SAMPLE", "Sandbox", "make_certificate"]

@@ -9,7 +9,20 @@ import ssl
 import tempfile
 import threading
 import weakref
-from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Coroutine,
+    Dict,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+    Union,
+)
 
 from ._app import Address, App
 from ._certificates import make_certificate
@@ -26,6 +39,8 @@ from .socket import Hub
 
 if TYPE_CHECKING:
     from cometchat import AppSettings
+
+    from ._store import Parts, Store
 
 T = TypeVar("T")
 
@@ -53,7 +68,11 @@ class Sandbox(FaultControls, ChatControls):
         ``"https://app.example"``.
     :param webhook_url: where the sandbox posts the service's webhook events, in order and each once; with
         ``user:password@`` for Basic Auth. What became of each is in ``deliveries``.
-    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, or the URL is not one of HTTP.
+    :param data: a folder that keeps the state while the sandbox runs, through a restart and a kill of the process:
+        users, groups, messages, files, receipts, tokens and the auth key, but neither faults nor records.
+    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, the URL is not one of HTTP, or the folder
+        holds a state that cannot be read.
+    :raises OSError: the folder cannot be made, or another sandbox is using it.
     """
 
     def __init__(
@@ -69,10 +88,14 @@ class Sandbox(FaultControls, ChatControls):
         region: str = "us",
         origins: Sequence[str] = (),
         webhook_url: Optional[str] = None,
+        data: Union[None, str, os.PathLike[str]] = None,
     ) -> None:
         if (certfile is None) != (keyfile is None):
             raise ValueError("certfile and keyfile: give both or neither")
         self.app_id = app_id
+        self._store = None if data is None else _open_store(data)
+        if auth_key is None and self._store is not None:
+            auth_key = self._store.get("auth_key")
         self.auth_key: str = secrets.token_hex(20) if auth_key is None else auth_key
         self.region = region
         self.host = host
@@ -84,12 +107,10 @@ class Sandbox(FaultControls, ChatControls):
         self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub, webhook)
         self._chat = self._app.chat
         self._uploads = Uploads()
+        if self._store is not None:
+            self._store.load(self._parts(), auth_key=self.auth_key)
         self._listener = Listener(host, port)
-        self._certificate: Optional[Tuple[str, str]] = None
-        if certfile is not None and keyfile is not None:
-            self._certificate = os.fspath(certfile), os.fspath(keyfile)
-        elif tls:
-            self._certificate = self._make_certificate()
+        self._certificate = self._find_certificate(tls, certfile, keyfile)
         self._thread = LoopThread()
         self._service: Optional[Service] = None
         self._lifecycle = threading.RLock()
@@ -110,16 +131,19 @@ class Sandbox(FaultControls, ChatControls):
     def start(self) -> Sandbox:
         """Accept connections from now on; return the sandbox itself. Does nothing while it runs.
 
-        :raises OSError: the port is taken.
+        :raises OSError: the port is taken, or another sandbox has changed or is using the folder of the data.
         """
         with self._lifecycle:
             if self._service is not None:
                 return self
             self._listener.bind()
             try:
+                if self._store is not None:
+                    self._store.open()
                 self._thread.start()
                 self._service = self._thread.call(self._open(self._tls_context()), DEADLINE)
             except BaseException:
+                self._close_store()
                 self._listener.close()
                 self._thread.stop(DEADLINE)
                 raise
@@ -137,6 +161,7 @@ class Sandbox(FaultControls, ChatControls):
                 self._thread.call(service.close(), DEADLINE)
             finally:
                 self._thread.stop(DEADLINE)
+                self._close_store()
                 self._listener.close()
                 self._stopped.set()
                 self._journal.changed()
@@ -193,7 +218,32 @@ class Sandbox(FaultControls, ChatControls):
 
     def add_user(self, uid: str, name: str, *, role: str = "default", avatar: Optional[str] = None) -> None:
         """Create a user, or replace the one of that uid."""
-        self._chat.users.add(uid, name, role, avatar)
+        self._run(lambda: self._chat.users.add(uid, name, role, avatar))
+
+    def fill(self, seed: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+        """Fill users, groups and history, unless the folder of the data held a state already; return whether it did so.
+
+        :param seed: ``users``, ``groups`` and ``messages``, in this order: of each a list of objects, with the
+            parameters of :meth:`add_user`, :meth:`add_group` and :meth:`send_message`.
+        :raises KeyError: a user, group or message does not exist. :raises ValueError: a field is wrong.
+        """
+        if self._store is not None and not self._store.is_new:
+            return False
+        acts: Dict[str, Callable[..., Any]] = {
+            "users": self.add_user,
+            "groups": self.add_group,
+            "messages": self.send_message,
+        }
+        unknown = sorted(set(seed) - set(acts))
+        if unknown:
+            raise ValueError(f"{unknown[0]}: give users, groups or messages")
+        for name, act in acts.items():
+            for entry in seed.get(name, ()):
+                try:
+                    act(**entry)
+                except TypeError as error:
+                    raise ValueError(f"{name}: {error}") from error
+        return True
 
     def auth_token(self, uid: str) -> str:
         """Make an auth token of a user without HTTP, as an app's own back end gets it.
@@ -342,19 +392,40 @@ class Sandbox(FaultControls, ChatControls):
     # Inside.
 
     async def _open(self, tls: Optional[ssl.SSLContext]) -> Service:
-        service = Service(self._app, self._hub, self._listener, self.host, tls, self._origins, self._uploads)
+        app, uploads, save = self._app, self._uploads, self._save
+        service = Service(app, self._hub, self._listener, self.host, tls, self._origins, uploads, save)
         await service.open()
         return service
+
+    def _parts(self) -> Parts:
+        """What is kept, apart from the faults and the records."""
+        chat = self._chat
+        parts: Dict[str, Tuple[object, Tuple[str, ...]]] = {
+            name: (part, ()) for name, part in vars(chat).items() if part is not chat.publisher
+        }
+        return {**parts, "history": (chat.history, ("_messages",)), "uploads": (self._uploads, ("_files",))}
+
+    def _save(self) -> None:
+        if self._store is not None:
+            self._store.save()
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
 
     def _run(self, act: Callable[[], T]) -> T:
         return self._apply(lambda service: act())
 
     def _apply(self, change: Callable[[Optional[RunningService]], T]) -> T:
+        def act() -> T:
+            try:
+                return change(service)
+            finally:
+                self._save()
+
         with self._lifecycle:
             service = self._service
-            result = (
-                change(None) if service is None else self._thread.call(_as_coroutine(lambda: change(service)), DEADLINE)
-            )
+            result = act() if service is None else self._thread.call(_as_coroutine(act), DEADLINE)
         self._journal.changed()
         return result
 
@@ -376,6 +447,16 @@ class Sandbox(FaultControls, ChatControls):
         context.load_cert_chain(*self._certificate)
         return context
 
+    def _find_certificate(
+        self,
+        tls: bool,
+        certfile: Union[None, str, os.PathLike[str]],
+        keyfile: Union[None, str, os.PathLike[str]],
+    ) -> Optional[Tuple[str, str]]:
+        if certfile is not None and keyfile is not None:
+            return os.fspath(certfile), os.fspath(keyfile)
+        return self._make_certificate() if tls else None
+
     def _make_certificate(self) -> Tuple[str, str]:
         directory = tempfile.mkdtemp(prefix="cometchat-sandbox-")
         # It stays over stops and starts, for clients that have its path, and is removed with this object.
@@ -385,6 +466,12 @@ class Sandbox(FaultControls, ChatControls):
         # Each by its name: browsers do not take a wildcard directly below localhost.
         extensions = self._app.answers.hosts("localhost")
         return make_certificate(directory, [*hosts, *apis, *extensions])
+
+
+def _open_store(folder: Union[str, os.PathLike[str]]) -> Store:
+    from ._store import Store  # sqlite3 is loaded for those alone who keep their state
+
+    return Store(folder)
 
 
 async def _as_coroutine(function: Callable[[], T]) -> T:

@@ -7,7 +7,7 @@ import json
 import logging
 import ssl
 import time
-from typing import Collection, Dict, List, NamedTuple, Optional, Union
+from typing import Callable, Collection, Dict, List, NamedTuple, Optional, Union
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -63,6 +63,7 @@ class Service:
         tls: Optional[ssl.SSLContext],
         origins: Collection[str],
         uploads: Uploads,
+        save: Callable[[], None],
     ) -> None:
         self._app = app
         self._hub = hub
@@ -73,6 +74,7 @@ class Service:
         self._api = Api(app, uploads)
         self._limiter = RateLimiter(app.faults)
         self._uploads = uploads
+        self._save = save
         #: Every WebSocket, authenticated or not.
         self.connections: List[Connection] = []
         self._hanging: List[asyncio.Transport] = []
@@ -139,6 +141,7 @@ class Service:
             self._record(request, 0, arrival)
             return await self._hang(request)
         answer = await self._answer(request)
+        self._save()
         await asyncio.sleep(self._app.faults.latency)
         self._record(request, answer.status, arrival)
         headers = {**answer.headers, **cors_headers(request.method, request.headers, self._origins)}
@@ -231,7 +234,7 @@ class Service:
             await websocket.prepare(request)
         except ConnectionError:
             return web.Response()  # the client has gone while it was prepared
-        connection = Connection(websocket, transport, self._app, self._hub)
+        connection = Connection(websocket, transport, self._app, self._hub, self._save)
         self.connections.append(connection)
         try:
             await connection.serve()

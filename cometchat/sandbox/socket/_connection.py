@@ -32,13 +32,21 @@ _Outgoing = Tuple[float, Union[str, bytes], Callable[[], None]]
 class Connection:
     """Reads and judges the client's frames, and sends frames in the order in which they were posted."""
 
-    def __init__(self, websocket: web.WebSocketResponse, transport: asyncio.Transport, app: App, hub: Hub) -> None:
+    def __init__(
+        self,
+        websocket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        app: App,
+        hub: Hub,
+        save: Callable[[], None],
+    ) -> None:
         self._websocket = websocket
         #: The TCP or TLS transport that carries it.
         self.transport = transport
         self._raw = transport.get_extra_info("socket")
         self._app = app
         self._hub = hub
+        self._save = save
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[_Outgoing] = asyncio.Queue()
         self._auth_seen = False
@@ -124,6 +132,7 @@ class Connection:
             message = await self._websocket.receive()
             if message.type is WSMsgType.TEXT:
                 self._take(message.data)
+                self._save()
             elif message.type is WSMsgType.BINARY:
                 self._violation("a binary message")
             elif message.type is WSMsgType.CLOSE:
