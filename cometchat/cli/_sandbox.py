@@ -126,7 +126,7 @@ def make_sandbox(*args: Any, **options: Any) -> Sandbox:
 
 
 def _introduce(screen: Screen, sandbox: Sandbox, data: Optional[str]) -> None:
-    screen.line("The sandbox listens on ", (sandbox.url, "title"), ", HTTP and WebSocket alike. Ctrl-C ends it.")
+    screen.line("The sandbox listens on ", (sandbox.url, "title"), ", HTTP, WebSocket and a page. Ctrl-C ends it.")
     screen.line()
     screen.line("  app id     ", (sandbox.app_id, "call"))
     screen.line("  auth key   ", (sandbox.auth_key, "call"))

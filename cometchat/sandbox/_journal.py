@@ -58,6 +58,7 @@ class Journal:
         self._violations: List[str] = []
         self._close_codes: List[int] = []
         self._deliveries: List[Delivery] = []
+        self._listeners: List[Callable[[], None]] = []
 
     @property
     def attempts(self) -> List[Attempt]:
@@ -106,6 +107,19 @@ class Journal:
         with self._condition:
             self._changes += 1
             self._condition.notify_all()
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call a function on every change too, in the thread that makes the change; it must not raise."""
+        with self._condition:
+            self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Call the function no more."""
+        with self._condition:
+            self._listeners.remove(listener)
 
     def clear(self) -> None:
         """Drop all records."""

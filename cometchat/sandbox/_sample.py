@@ -15,7 +15,7 @@ SAMPLE: Dict[str, List[Dict[str, Any]]] = {
     "messages": [
         {"sender": _GEORGE, "receiver": _ANDREW, "text": "Good morning! Is the release out?"},
         {"sender": _ANDREW, "receiver": _GEORGE, "text": "Since nine. The notes are in the wiki."},
-        {"sender": _GEORGE, "receiver": _ANDREW, "text": "Thank you 👍"},
+        {"sender": _GEORGE, "receiver": _ANDREW, "text": "Thank you!"},
         {"sender": _NANCY, "receiver": "hiking", "receiver_type": "group", "text": "Who joins on Saturday?"},
         {"sender": _SUSAN, "receiver": "hiking", "receiver_type": "group", "text": "I do. At eight, at the station?"},
         {"sender": _ANDREW, "receiver": "hiking", "receiver_type": "group", "text": f"Me too, and <@uid:{_GEORGE}>."},

@@ -31,6 +31,7 @@ from .http import (
     error_text,
     retry_headers,
 )
+from .page import Page
 from .socket import Connection, Hub
 
 logger = logging.getLogger("cometchat.sandbox")
@@ -79,6 +80,7 @@ class Service:
         self.connections: List[Connection] = []
         self._hanging: List[asyncio.Transport] = []
         self._server: Optional[TcpServer] = None
+        self._page = Page(app, self, "http" if tls is None else "https", host)
         self._healed = asyncio.Event()
 
     async def open(self) -> None:
@@ -94,11 +96,12 @@ class Service:
         await self._listener.listen(self._server, self._tls)
 
     async def refuse(self) -> None:
-        """Stop listening, and end every TCP connection without a WebSocket."""
+        """Stop listening, and end every TCP connection without a WebSocket, apart from those of the page."""
         assert self._server is not None
         await self._listener.pause()
         self._listener.refuse()
-        self._server.abort(kept=[connection.transport for connection in self.connections])
+        kept = [connection.transport for connection in self.connections]
+        self._server.abort(kept=[*kept, *self._page.transports])
 
     async def close(self) -> None:
         """Stop listening, and end every TCP connection."""
@@ -136,6 +139,10 @@ class Service:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._upgrade(request)
+        page = await self._page.answer(request)
+        if page is not None:
+            self._save()
+            return page
         arrival = time.monotonic()
         if self._app.faults.hanging_http:
             self._record(request, 0, arrival)
