@@ -6,8 +6,6 @@ import fnmatch
 import re
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
-from .chat._errors import refusal
-
 #: A picture that needs no server.
 _STICKER = (
     "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 9 9'%3E"
@@ -74,19 +72,10 @@ class Answers:
             return None
         return match[1]
 
-    def find(self, method: str, path: str) -> Optional[Canned]:
-        """Return the answer for a path: ``extension/endpoint``, or one of the API that begins with a slash."""
+    def find(self, method: str, path: str, extension: Optional[str]) -> Optional[Canned]:
+        """Return the answer for a path, which begins with a slash, or None."""
+        path = path if extension is None else extension + path
         for (wanted, pattern), data in self._answers.items():
             if wanted == method and fnmatch.fnmatchcase(path, pattern):
                 return Canned(data)
         return None
-
-    def of_extension(self, extension: str, method: str, endpoint: str) -> Any:
-        """Return the data of an extension's answer.
-
-        :raises ApiError: it has no answer for that.
-        """
-        canned = self.find(method, f"{extension}/{endpoint}")
-        if canned is None:
-            raise refusal("ERR_EXTENSION_NOT_FOUND", extension=extension, method=method, endpoint=endpoint)
-        return canned.data

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 import time
 from typing import Any, Dict, NamedTuple
 
 from ._answers import Answers
 from ._journal import Journal
+from ._listener import is_ip
 from ._webhook import Webhook
 from .chat import Chat
 from .chat._publisher import Network
@@ -34,11 +34,7 @@ class Address(NamedTuple):
     @property
     def domain(self) -> str:
         """The domain of the extensions' hosts: an IP address has no names below it, ``localhost`` has."""
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return self.netloc
-        return f"localhost:{self.port}"
+        return f"localhost:{self.port}" if is_ip(self.host) else self.netloc
 
     @property
     def url(self) -> str:

@@ -8,14 +8,13 @@ import logging
 import ssl
 import time
 from typing import Callable, Collection, Dict, List, NamedTuple, Optional, Union
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from ._app import Address, App
 from ._journal import Attempt, Request
-from ._listener import WILDCARDS, Listener
+from ._listener import WILDCARDS, Listener, host_name
 from ._tcp_server import TcpServer
 from .chat import ApiError
 from .chat._errors import asked_for, bad_request, refusal
@@ -218,7 +217,7 @@ class Service:
         else:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url
-        extension = self._app.answers.extension_of(_host_name(request.headers.get("Host", "")))
+        extension = self._app.answers.extension_of(host_name(request.headers.get("Host", "")))
         return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address, extension)
 
     async def _upgrade(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -261,7 +260,7 @@ class Service:
         if host in WILDCARDS:
             # Bound to every interface: the client can reach the one that it has just reached. A name of the real
             # service that a tester has mapped to here means this machine.
-            asked = _host_name(request.headers.get("Host", ""))
+            asked = host_name(request.headers.get("Host", ""))
             host = "127.0.0.1" if not asked or asked.endswith(".cometchat.io") else asked
         return Address(host, self._listener.port, self._tls is not None)
 
@@ -289,11 +288,3 @@ def _retry_headers(status: int, retry_after: Union[None, int, float, str], now: 
         return {}
     headers = retry_headers(retry_after, now) if status == 429 and isinstance(retry_after, (int, float)) else {}
     return {**headers, "Retry-After": str(retry_after)}
-
-
-def _host_name(address: str) -> str:
-    """Return the name in a Host header, without its port; empty if it cannot be read."""
-    try:
-        return urlsplit(f"//{address}").hostname or ""
-    except ValueError:
-        return ""

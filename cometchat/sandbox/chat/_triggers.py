@@ -6,6 +6,7 @@ has joined a call, is left out.
 
 from __future__ import annotations
 
+import time
 from typing import Any, Callable, Dict, Iterator, Mapping, Tuple
 
 #: Called with the name of an event and its data.
@@ -52,22 +53,10 @@ def of_frame(frame: Mapping[str, Any]) -> Iterator[_Event]:
             yield _MODERATED[status], {"message": body}
 
 
-def of_block(by: Dict[str, Any], users: Mapping[str, Dict[str, Any]], *, blocked: bool) -> _Event:
-    """Return the event of a user who blocks others, or takes that back."""
-    return "user_blocked" if blocked else "user_unblocked", {"users": dict(users), "by": by}
-
-
-def of_connection(
-    user: Dict[str, Any], platform: str, connected_at: int, now: int, *, online: bool, presence_changed: bool
-) -> _Event:
-    """Return the event of a connection made or lost; the times are Unix milliseconds."""
-    current = {
-        "action": "connected" if online else "disconnected",
-        "platform": platform,
-        "connectedAt": connected_at,
-    }
+def of_connection(user: Dict[str, Any], current: Dict[str, Any], presence_changed: bool) -> _Event:
+    """Return the event of a connection made or lost, with its ``action``, ``platform`` and ``connectedAt``."""
     data = {
-        "timestamp": now,
+        "timestamp": int(time.time() * 1000),
         "user": {name: user[name] for name in ("uid", "name", "status", "role")},
         "status": user["status"],
         "currentConnection": current,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set
 
 from ._errors import bad_request, refusal
-from ._triggers import Trigger, of_block
+from ._triggers import Trigger
 
 #: Fields that users can change, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
@@ -106,13 +106,13 @@ class Users:
         now = int(time.time())
         for uid in uids:
             user.blocked.setdefault(uid, now)
-        self._tell_of_blocks(user, uids, blocked=True)
+        self._tell_of_blocks("user_blocked", user, uids)
 
     def unblock(self, user: User, uids: List[str]) -> None:
         """Let a user take blocks back."""
         for uid in uids:
             user.blocked.pop(uid, None)
-        self._tell_of_blocks(user, uids, blocked=False)
+        self._tell_of_blocks("user_unblocked", user, uids)
 
     def divided(self, one: str, other: str) -> bool:
         """Return whether one of two users has blocked the other."""
@@ -138,10 +138,10 @@ class Users:
         """Return a user as messages show them."""
         return {"entity": self.shown(self.get(uid)), "entityType": "user"}
 
-    def _tell_of_blocks(self, by: User, uids: List[str], *, blocked: bool) -> None:
-        others = {user.uid: self.shown(user) for user in self._users.values() if user.uid in uids}
+    def _tell_of_blocks(self, event: str, by: User, uids: List[str]) -> None:
+        others = {uid: self.shown(self.get(uid)) for uid in uids if uid in self}
         if others:
-            self._trigger(*of_block(self.shown(by), others, blocked=blocked))
+            self._trigger(event, {"users": others, "by": self.shown(by)})
 
     def _fields(self, user: User, status: str) -> Dict[str, Any]:
         return {

@@ -55,10 +55,7 @@ class Api:
             raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
         if request.path != PING:
             self._login.violations(request, header_problems(request))
-        if request.extension is not None:
-            self._login.user(request)
-            return self._app.answers.of_extension(request.extension, request.method, request.path.lstrip("/"))
-        found = self._find(request)
+        found = self._find(request) if request.extension is None else None
         if found is None:
             return self._canned(request)
         route, parts = found
@@ -77,11 +74,13 @@ class Api:
         return None
 
     def _canned(self, request: ApiRequest) -> Any:
-        canned = self._app.answers.find(request.method, request.path)
-        if canned is not None:
-            self._login.user(request)
-            return canned.data
-        raise refusal("ERR_API_NOT_FOUND", method=request.method, path=request.path)
+        extension, method, path = request.extension, request.method, request.path
+        canned = self._app.answers.find(method, path, extension)
+        if canned is None:
+            code = "ERR_API_NOT_FOUND" if extension is None else "ERR_EXTENSION_NOT_FOUND"
+            raise refusal(code, method=method, path=path, extension=extension or "")
+        self._login.user(request)
+        return canned.data
 
 
 def error_text(error: ApiError) -> str:

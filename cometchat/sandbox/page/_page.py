@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 from pathlib import Path
-from typing import Any, Awaitable, Callable, Dict, List, Mapping, Optional
-from urllib.parse import urlsplit
+from typing import Any, Awaitable, Callable, Dict, List, Optional
 from weakref import WeakSet
 
 from aiohttp import web
 
 from .._app import App
+from .._listener import host_name, is_ip
 from ..chat import ApiError
 from ..chat._history import Message
 from ..faults import RunningService
@@ -52,22 +51,18 @@ class Page:
         self._refusal: Optional[asyncio.Future[None]] = None
         #: The TCP connections of browsers that show it.
         self.transports: WeakSet[Any] = WeakSet()
-        self._faults: Mapping[str, Callable[[], Awaitable[str]]] = {
-            "drop": self._drop,
-            "refuse": self._refuse,
-            "throttle": self._throttle,
-            "revoke": self._revoke,
-            "silence": self._silence,
-            "latency": self._delay,
-            "heal": self._heal,
-        }
+        acts = (self._drop, self._refuse, self._throttle, self._revoke, self._silence, self._latency, self._heal)
+        self._acts: Dict[str, Callable[[], Awaitable[str]]] = {act.__name__[1:]: act for act in acts}
 
     async def answer(self, request: web.BaseRequest) -> Optional[web.StreamResponse]:
         """Answer a request for the page; return None for any other."""
         path = request.rel_url.raw_path
         if path != "/" and not path.startswith("/page/"):
             return None
-        if not self._is_own(request.headers.get("Host", "")):
+        address = request.headers.get("Host", "")
+        name = host_name(address)
+        # A foreign name may be made to lead here (DNS rebinding), an IP address may not.
+        if name not in (self._host, "localhost") and not is_ip(name):
             return _text(403, "Open this page by an IP address, as localhost, or by the sandbox's own host name.")
         self.transports.add(request.transport)
         if request.method == "GET" and path in _FILES:
@@ -76,26 +71,15 @@ class Page:
             return web.Response(body=file.read_bytes(), headers=headers)
         if request.method == "GET" and path == "/page/events":
             return await self._stream(request)
-        act = self._faults.get(path.rpartition("/")[2])
+        act = self._acts.get(path.removeprefix("/page/faults/"))
         if request.method != "POST" or act is None:
             return None
         # A page of another origin can post, but not without telling its origin.
-        if request.headers.get("Origin") != f"{self._scheme}://{request.headers['Host']}":
+        if request.headers.get("Origin") != f"{self._scheme}://{address}":
             return _text(403, "Only the sandbox's own page may do that.")
         text = await act()
         self._app.journal.changed()
         return _text(200, text)
-
-    def _is_own(self, address: str) -> bool:
-        """Whether a Host header is the sandbox's: a foreign name may be made to lead here, an IP address may not."""
-        try:
-            name = urlsplit(f"//{address}").hostname or ""
-            if name in (self._host, "localhost"):
-                return True
-            ipaddress.ip_address(name)
-        except ValueError:
-            return False
-        return True
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
         """Send the state now and after each change, until the browser goes."""
@@ -163,7 +147,7 @@ class Page:
         except ApiError:
             return identifier  # deleted
 
-    # The buttons. Each returns what the page is to say.
+    # The buttons, by their names. Each returns what the page is to say.
 
     async def _drop(self) -> str:
         return f"Dropped {self._service.drop(reset=True)} connections."
@@ -194,7 +178,7 @@ class Page:
         self._app.faults.ignoring_pings = not self._app.faults.ignoring_pings
         return "Sends no pongs." if self._app.faults.ignoring_pings else "Sends pongs again."
 
-    async def _delay(self) -> str:
+    async def _latency(self) -> str:
         self._app.faults.latency = 0.0 if self._app.faults.latency else LATENCY
         return f"Answers {self._app.faults.latency:g} s late."
 

@@ -59,8 +59,8 @@ class Connection:
         self.device_id: str = ""
         self._subscription: Optional[str] = None
         self._roles: List[str] = []
-        self._platform = ""
-        self._connected_at = 0
+        #: As webhooks are told of it.
+        self._current: Dict[str, Any] = {}
 
     async def serve(self) -> None:
         """Serve the connection until one of its sides ends it."""
@@ -228,11 +228,11 @@ class Connection:
         self._subscription = body.get("presenceSubscription")
         roles = body.get("roles")
         self._roles = roles if isinstance(roles, list) else []
-        self._platform = str(params.get("platform", "")) if isinstance(params, dict) else ""
+        platform = params.get("platform", "") if isinstance(params, dict) else ""
 
         def join() -> None:
             self.uid = jwt.uid
-            self._connected_at = _milliseconds()
+            self._current = {"platform": platform, "connectedAt": int(time.time() * 1000)}
             self._announce(jwt.uid, self._hub.join(jwt.uid, self), online=True)
 
         self.post(json.dumps({"type": "auth", "body": {"code": "200", "status": "OK"}}), before=join)
@@ -247,19 +247,9 @@ class Connection:
         if presence_changed:
             self._app.chat.transient.announce(uid, self.device_id, online=online)
         users = self._app.chat.users
-        event = of_connection(
-            users.on_socket(users.get(uid), online),
-            self._platform,
-            self._connected_at,
-            _milliseconds(),
-            online=online,
-            presence_changed=presence_changed,
-        )
+        current = {"action": "connected" if online else "disconnected", **self._current}
+        event = of_connection(users.on_socket(users.get(uid), online), current, presence_changed)
         self._app.webhook.trigger(*event)
 
     def _violation(self, what: str) -> None:
         self._app.journal.add_violation(f"socket: {what}")
-
-
-def _milliseconds() -> int:
-    return int(time.time() * 1000)
