@@ -398,12 +398,11 @@ class Sandbox(FaultControls, ChatControls):
         return service
 
     def _parts(self) -> Parts:
-        """What is kept, apart from the faults and the records."""
-        chat = self._chat
-        parts: Dict[str, Tuple[object, Tuple[str, ...]]] = {
-            name: (part, ()) for name, part in vars(chat).items() if part is not chat.publisher
-        }
-        return {**parts, "history": (chat.history, ("_messages",)), "uploads": (self._uploads, ("_files",))}
+        """What is kept: every part of the chat, and the files."""
+        chat, parts = self._chat, {**vars(self._chat), "chat": self._chat}
+        del parts["publisher"]
+        kept: Parts = {name: (part, ()) for name, part in parts.items() if hasattr(part, "__dict__")}
+        return {**kept, "history": (chat.history, ("_messages",)), "uploads": (self._uploads, ("_files",))}
 
     def _save(self) -> None:
         if self._store is not None:

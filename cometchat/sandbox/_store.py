@@ -1,8 +1,8 @@
 """The state of an app in one SQLite file, so that it outlives the process, also one that is killed.
 
-A part of the state is an object whose plain attributes (dicts, lists, sets, texts, numbers) are what it keeps; its
-collaborators are not plain. Messages and files have a row each, every other part has one row. A save writes the rows
-that have changed since the one before, in one transaction.
+A part of the state is an object whose plain attributes (dicts, lists, sets, texts, numbers, records) are what it
+keeps; its collaborators are not plain. Messages and files have a row each, every other part has one row. A save writes
+the rows that have changed since the one before, in one transaction.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _plain(part: object) -> Iterator[Tuple[str, Any]]:
     for name, value in vars(part).items():
         if isinstance(value, (dict, list, set)):
             yield name, value.copy()
-        elif isinstance(value, _PLAIN):
+        elif isinstance(value, _PLAIN) or dataclasses.is_dataclass(value):
             yield name, value
 
 

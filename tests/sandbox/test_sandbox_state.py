@@ -54,11 +54,12 @@ def plain(value: Any) -> Any:
 
 def state(sandbox: Sandbox) -> Dict[str, Any]:
     """What is kept: every plain attribute of every part of the chat, and the files."""
-    parts = {**vars(sandbox._chat), "uploads": sandbox._uploads}
+    parts = {**vars(sandbox._chat), "chat": sandbox._chat, "uploads": sandbox._uploads}
     data = (dict, list, set, str, bytes, int, float, bool, type(None))
     return {
         f"{name}.{attribute}": plain(value)
         for name, part in parts.items()
+        if hasattr(part, "__dict__")
         for attribute, value in vars(part).items()
         if isinstance(value, data)
     }

@@ -239,7 +239,7 @@ class Connection:
 
     def _leave(self) -> None:
         last = self._hub.leave(self.uid, self)
-        if self.uid is not None:
+        if self.uid is not None and self.uid in self._app.chat.users:
             self._announce(self.uid, last, online=False)
 
     def _announce(self, uid: str, presence_changed: bool, *, online: bool) -> None:
