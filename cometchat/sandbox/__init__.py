@@ -4,7 +4,7 @@
 load it. It shares no code with the client but the public names, so that a mistake in one shows against the other.
 
 ``http`` has the routes and envelopes, ``socket`` the WebSocket connections and frames, ``chat`` what users, groups,
-messages, conversations and calls do and keep, ``faults`` the faults on demand.
+messages, conversations and calls do and keep, ``faults`` the faults on demand, ``page`` the page in a browser.
 """
 
 try:

@@ -239,6 +239,12 @@ def test_a_phone_can_read_it(open_page: Callable[..., Any], sandbox: Sandbox, sc
     assert [each.text_content() for each in page.get_by_role("heading").all()][0] == "CometChat sandbox"
 
 
+def test_a_browser_finds_the_extensions(open_page: Callable[..., Any], sandbox: Sandbox) -> None:
+    """The name of an extension's host leads to the sandbox, without a name server: its refusal comes."""
+    answer = open_page().goto(f"http://polls-us.localhost:{sandbox.port}/v2/vote")
+    assert answer.json()["error"]["code"] == "AUTH_ERR_EMPTY_APPID"
+
+
 def test_it_says_when_the_sandbox_is_gone(open_page: Callable[..., Any], sandbox: Sandbox) -> None:
     """After a stop the page has no contact; after a start it is live again by itself."""
     page = open_page()
