@@ -9,20 +9,7 @@ import ssl
 import tempfile
 import threading
 import weakref
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Callable,
-    Coroutine,
-    Dict,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Tuple,
-    TypeVar,
-    Union,
-)
+from typing import TYPE_CHECKING, Any, Callable, Coroutine, Dict, List, Optional, Sequence, Tuple, TypeVar, Union
 
 from ._app import Address, App
 from ._certificates import make_certificate
@@ -220,7 +207,7 @@ class Sandbox(FaultControls, ChatControls):
         """Create a user, or replace the one of that uid."""
         self._run(lambda: self._chat.users.add(uid, name, role, avatar))
 
-    def fill(self, seed: Mapping[str, Sequence[Mapping[str, Any]]]) -> bool:
+    def fill(self, seed: Dict[str, List[Dict[str, Any]]]) -> bool:
         """Fill users, groups and history, unless the folder of the data held a state already; return whether it did so.
 
         :param seed: ``users``, ``groups`` and ``messages``, in this order: of each a list of objects, with the

@@ -142,6 +142,9 @@ class Service:
         if page is not None:
             self._save()
             return page
+        if self._app.faults.refusing_connections and isinstance(request.transport, asyncio.Transport):
+            request.transport.abort()  # one that the page has kept, and that its browser uses for others too
+            return web.Response()
         arrival = time.monotonic()
         if self._app.faults.hanging_http:
             self._record(request, 0, arrival)

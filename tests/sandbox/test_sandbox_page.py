@@ -84,27 +84,35 @@ def test_drop_and_revoke(sandbox: Sandbox, client: Any) -> None:
 
 
 def test_refuse_ends_by_itself(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """New connections are refused for a time, the page's own stays; then they are accepted again, at the latest."""
-    monkeypatch.setattr(_page, "REFUSAL", 0.2)
-    with requests.Session() as browser:
-        url = f"{sandbox.url}/page/faults/refuse"
-        assert browser.post(url, headers={"Origin": sandbox.url}, timeout=TIMEOUT).status_code == 200
-        with pytest.raises(requests.ConnectionError):
-            requests.get(sandbox.url, timeout=TIMEOUT)
-        assert browser.get(sandbox.url, timeout=TIMEOUT).status_code == 200
+    """After its time, connections are accepted again."""
+    monkeypatch.setattr(_page, "REFUSAL", 0.05)
+    assert post(sandbox, "refuse").status_code == 200
     assert sandbox.wait_until(lambda: not sandbox._faults.refusing_connections)
     assert requests.get(sandbox.url, timeout=TIMEOUT).status_code == 200
 
 
-def test_heal_ends_a_refusal_at_once(sandbox: Sandbox) -> None:
-    """Over the connection that the page has; what was to end it later is cancelled, and does not end another one."""
+def test_only_the_page_gets_through_a_refusal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The page's connection stays, for the page alone; heal ends the refusal, and cancels what was to end it later."""
+    monkeypatch.setattr(_page, "REFUSAL", 600.0)
     with requests.Session() as browser:
-        for fault in ("refuse", "heal"):
+
+        def press(fault: str) -> int:
             url = f"{sandbox.url}/page/faults/{fault}"
-            assert browser.post(url, headers={"Origin": sandbox.url}, timeout=TIMEOUT).status_code == 200
+            return browser.post(url, headers={"Origin": sandbox.url}, timeout=TIMEOUT).status_code
+
+        assert press("refuse") == 200
+        assert sandbox._service is not None
+        first = sandbox._service._page._refusal
+        assert browser.get(sandbox.url, timeout=TIMEOUT).status_code == 200
+        with pytest.raises(requests.ConnectionError):
+            requests.get(sandbox.url, timeout=TIMEOUT)
+        assert press("heal") == press("refuse") == 200
+        with pytest.raises(requests.ConnectionError):
+            browser.get(f"{sandbox.url}/settings", timeout=TIMEOUT)
+    assert first is not None and first.cancelled()
+    assert sandbox.requests == []
+    sandbox.heal()
     assert requests.get(sandbox.url, timeout=TIMEOUT).status_code == 200
-    assert sandbox._service is not None and sandbox._service._page._refusal is not None
-    assert sandbox._service._page._refusal.cancelled()
 
 
 @pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "http://localhost:3000", "https://127.0.0.1"])
