@@ -32,11 +32,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="https and wss, with a self-signed certificate made for it")
     parser.add_argument("--certfile", metavar="FILE", help="PEM certificate to use instead; with --keyfile")
     parser.add_argument("--keyfile", metavar="FILE", help="its PEM key")
-    parser.add_argument("--data", metavar="FOLDER", help="keep the state there, through restarts (default: in memory)")
+    parser.add_argument("--data", metavar="FOLDER", help="keep the state here, through restarts (default: in memory)")
     parser.add_argument("--sample", action="store_true", help="fill a new state with groups and a history")
     parser.add_argument("--seed", metavar="FILE", help="fill a new state from JSON: users, groups and messages")
     parser.add_argument(
-        "--webhook", metavar="URL", help="post the service's webhook events there; user:password@ for Basic Auth"
+        "--webhook", metavar="URL", help="URL that gets the service's webhook events; user:password@ for Basic Auth"
     )
 
 
@@ -81,7 +81,7 @@ def _prepare(options: argparse.Namespace) -> Sandbox:
         try:
             sandbox.fill(seed)
         except (KeyError, ValueError) as error:
-            raise UsageError(f"--seed: {options.seed}: {error.args[0]}") from error
+            raise UsageError(f"{options.seed}: {error.args[0]}") from error
     return sandbox
 
 
@@ -91,9 +91,9 @@ def _read_seed(path: str) -> Any:
         with open(path, encoding="utf-8") as file:
             seed = json.load(file)
     except ValueError as error:
-        raise UsageError(f"--seed: {path} is not JSON: {error}") from error
+        raise UsageError(f"{path} is not JSON: {error}") from error
     if not isinstance(seed, dict):
-        raise UsageError(f"--seed: {path}: give an object with users, groups and messages")
+        raise UsageError(f"{path} must be a JSON object with users, groups and messages")
     return seed
 
 

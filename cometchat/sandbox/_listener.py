@@ -24,7 +24,7 @@ def host_name(address: str) -> str:
 
 
 def is_ip(name: str) -> bool:
-    """Whether a host is an IP address."""
+    """Return whether a host is an IP address."""
     with contextlib.suppress(ValueError):
         return bool(ipaddress.ip_address(name))
     return False

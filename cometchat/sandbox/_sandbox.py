@@ -223,13 +223,13 @@ class Sandbox(FaultControls, ChatControls):
         }
         unknown = sorted(set(seed) - set(acts))
         if unknown:
-            raise ValueError(f"{unknown[0]}: give users, groups or messages")
+            raise ValueError(f"Invalid seed: expected users, groups and messages, got {unknown[0]!r}")
         for name, act in acts.items():
             for entry in seed.get(name, ()):
                 try:
                     act(**entry)
                 except TypeError as error:
-                    raise ValueError(f"{name}: {error}") from error
+                    raise ValueError(f"Invalid {name} of a seed: {error}") from error
         return True
 
     def auth_token(self, uid: str) -> str:

@@ -142,5 +142,5 @@ def _without_password(url: str) -> str:
     except ValueError:
         host = port = None
     if not host or parts.scheme not in ("http", "https"):
-        raise ValueError("webhook_url: give a URL such as http://localhost:8000/webhook")
+        raise ValueError("Invalid webhook_url: expected a URL such as http://localhost:8000/webhook")
     return f"{parts.scheme}://{host}{'' if port is None else f':{port}'}{parts.path}"

@@ -118,7 +118,7 @@ def test_a_webhook_that_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong usage, in one line that does not repeat it."""
     assert main(["sandbox", "--webhook", "secret@example"]) == 2
     assert capsys.readouterr().err == (
-        "cometchat sandbox: --webhook: give a URL such as http://localhost:8000/webhook\n"
+        "cometchat sandbox: Invalid --webhook: expected a URL such as http://localhost:8000/webhook\n"
     )
 
 
@@ -161,8 +161,8 @@ def test_a_seed_fills_it(
     "text, problem",
     [
         ("{", "is not JSON"),
-        ("[]", "give an object with users, groups and messages"),
-        ('{"user": []}', "user: give users, groups or messages"),
+        ("[]", "must be a JSON object with users, groups and messages"),
+        ('{"user": []}', "expected users, groups and messages, got 'user'"),
         ('{"messages": [{"sender": "x", "receiver": "y"}]}', "ERR_UID_NOT_FOUND"),
         ('{"users": [{"uid": "x"}]}', "missing 1 required positional argument: 'name'"),
     ],
@@ -172,7 +172,7 @@ def test_a_seed_that_is_wrong(text: str, problem: str, tmp_path: Path, capsys: p
     (tmp_path / "seed.json").write_text(text)
     assert main(["sandbox", "--seed", str(tmp_path / "seed.json")]) == 2
     error = capsys.readouterr().err
-    assert f"--seed: {tmp_path / 'seed.json'}" in error and problem in error and error.count("\n") == 1
+    assert f"sandbox: {tmp_path / 'seed.json'}" in error and problem in error and error.count("\n") == 1
 
 
 def test_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -316,6 +316,6 @@ def test_events_of_a_stopped_sandbox_wait(receiver: Receiver) -> None:
 @pytest.mark.parametrize("url", ["localhost:80", "ftp://secret@host/", "http://", "http://[secret", "http://secret:x"])
 def test_a_url_that_is_none(url: str) -> None:
     """Refused at once; the text says what would be right, and does not repeat the URL."""
-    with pytest.raises(ValueError, match="give a URL such as") as caught:
+    with pytest.raises(ValueError, match="expected a URL such as") as caught:
         Sandbox(webhook_url=url)
     assert "secret" not in str(caught.value)
