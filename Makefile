@@ -1,11 +1,11 @@
-# Each target sets up a virtual environment of its own on first use, in build/venv/TARGET-VERSION, and again only when
-# setup.cfg changes. Nothing else is needed but Python, make, and the package registry that pip is set up for.
+# Each target sets up its own virtual environment at first use, in build/venv/TARGET-VERSION, and again when setup.cfg
+# changes. You need only Python, make, and a package index for pip.
 #
-#   make check                          the loop while you change something: unit and integration tests
+#   make check                          the tests for every change: unit and integration
 #   make test                           everything, with the coverage floor
-#   make test PYTHON=python3.9          with another interpreter; the environments stand side by side
+#   make test PYTHON=python3.9          with another interpreter, in another environment
 #   make check PYTHON=pypy3             with PyPy: without the packages that have no wheel for it
-#   make test ARGS="-k watch"           a part of the tests; the coverage floor is for the whole only
+#   make test ARGS="-k watch"           a part of the tests, without the coverage floor
 #   make test COVERAGE=no               a third faster, without a report
 #   make test JOBS=0                    one test after the other, in one process (for a debugger, or a slow machine)
 
@@ -56,14 +56,14 @@ LOOP := tests/unit tests/integration
 help:  ## show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 20
 
-demo: $(DEMO)/.ready  ## watch a real client log in, connect, lose the connection, come back, be throttled, leave
+demo: $(DEMO)/.ready  ## watch a client log in, connect, lose the connection, reconnect, be throttled, and log out
 	@$(DEMO)/bin/python -m cometchat demo
 
 check: $(TEST)/.ready  ## run the unit and integration tests (a minute)
 	$(TEST)/bin/python -m pytest $(PARALLEL) $(if $(ARGS),$(ARGS),$(LOOP))
 
 # Old versions of urllib3 and aiohttp leave sockets to the garbage collector.
-check-oldest: $(OLDEST)/.ready  ## the same with the oldest versions of all dependencies
+check-oldest: $(OLDEST)/.ready  ## run them with the oldest versions of all dependencies
 	$(OLDEST)/bin/python -m pytest $(PARALLEL) -W ignore::pytest.PytestUnraisableExceptionWarning $(if $(ARGS),$(ARGS),$(LOOP))
 
 # The pytest plugin of the package loads cometchat before a plugin for coverage could watch. So coverage runs pytest.
@@ -85,11 +85,11 @@ debian:  ## run the unit and integration tests in a Debian chroot, with Debian's
 
 # The figures of docs/reliability.rst: the same tests as in `make test`, longer, one after the other, and a table.
 soak: export COMETCHAT_SOAK = 1
-soak: $(SOAK)/.ready  ## run the long form of the tests for bad days (an hour), and print its figures
+soak: $(SOAK)/.ready  ## run the long form of the fault tests (an hour), and print the figures
 	$(SOAK)/bin/python -m pytest --timeout 3600 $(if $(ARGS),$(ARGS),tests/faults tests/integration/test_nothing_is_lost.py tests/contrib/test_redis_processes.py tests/contrib/test_redis_chaos.py tests/contrib/test_redis_stream_chaos.py)
 
 # The figures of docs/performance.rst: on a machine that does nothing else. ARGS=--write-docs renews that page.
-bench: $(BENCH)/.ready  ## measure the SDK and its peers on the same stream: a table, a plot, JSON (a quarter of an hour)
+bench: $(BENCH)/.ready  ## measure the SDK and its peers, and write a table, a plot and JSON (a quarter of an hour)
 	@$(BENCH)/bin/python -m benchmarks $(ARGS)
 
 # AUDIT=optional: go on where the database of advisories cannot be reached. It is said in any case.
@@ -112,13 +112,13 @@ package: $(PACKAGE)/.ready  ## build the sdist and the wheel into dist, and chec
 	$(PACKAGE)/bin/twine check --strict dist/*
 	$(PACKAGE)/bin/check-wheel-contents dist/*.whl
 
-clean:  ## delete what make and the tools have written; an environment of your own, such as .venv, stays
+clean:  ## delete the files of make and the tools, but not your environments such as .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build
 	find benchmarks cometchat docs examples tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENVS)/%-$(VERSION)/.ready: setup.cfg setup.py tests/packaging/oldest.txt
-	@test -n "$(VERSION)" || { echo "make: '$(PYTHON)' does not run: give one that does, as in 'make PYTHON=python3.11'" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: Python 3.9 or newer is needed, and '$(PYTHON)' is Python $(VERSION): give another one, as in 'make PYTHON=python3.11'" >&2; exit 1; }
+	@test -n "$(VERSION)" || { echo "make: '$(PYTHON)' does not run. Use another interpreter: make PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 9))' || { echo "make: Python 3.9 or newer is required, but '$(PYTHON)' is Python $(VERSION). Use another interpreter: make PYTHON=python3.11" >&2; exit 1; }
 	@echo "Setting up $(@D) (once; it takes half a minute) ..."
 	@$(PYTHON) -m venv --clear $(@D) > /dev/null || { echo "make: '$(PYTHON) -m venv' does not work: install it (Debian, Ubuntu: apt-get install python3-venv)" >&2; exit 1; }
 	@$(@D)/bin/python -m pip install -qq $(or $(REQUIRES_$*),-e '.[$(EXTRAS_$*)]') $(CONSTRAINTS_$*)

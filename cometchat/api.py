@@ -25,7 +25,7 @@ class _SharedOutbox(Outbox):
     """Stands for the shared client's outbox. It exists before ``init``; its methods raise until then."""
 
     def __init__(self) -> None:
-        """None of its own."""
+        """Create it without its own items."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # tools that look at objects must not need a client

@@ -147,13 +147,13 @@ class Outbox:
 
         :raises CometChatException: as :meth:`pending`.
         """
-        from ._runtime.outbox import thing_of
+        from ._runtime.outbox import model_of
 
         owner = self._owner()
         return [
             DeadLetter(
                 dead.item.muid,
-                thing_of(dead.item, owner),
+                model_of(dead.item, owner),
                 exception_for(dead.code, dead.message, details=dead.details),
                 dead.item.put_at,
                 dead.failed_at,

@@ -75,6 +75,9 @@ PLAIN = [
     "The number of items; nothing to do if it is 0.",
 ]
 
+#: First words of a function's docstring that is not an imperative.
+NOUNS = {"A", "All", "An", "Everything", "How", "None", "One", "The", "This", "What", "Where", "Whether", "Who", "Why"}
+
 #: What the pages quote, and roles: code, not prose.
 QUOTED = re.compile(r"``.+?``|:\w+:`[^`]*`", re.DOTALL)
 
@@ -183,3 +186,22 @@ def test_no_bad_habit(folder: str) -> None:
     assert files
     lines = [line for file in sorted(files) for line in habits_in(file)]
     assert not lines, "\n".join(["", *lines])
+
+
+def test_docstrings_begin_with_an_imperative() -> None:
+    """A function's docstring begins with "Return the status", not with "The status".
+
+    Properties and fixtures have the docstring of a value, and callbacks that of an event.
+    """
+    found_nouns = []
+    for file in sorted((ROOT / "cometchat").rglob("*.py")):
+        if file.name == "listeners.py":
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                continue
+            is_value = any(re.search("property|fixture", ast.unparse(each)) for each in node.decorator_list)
+            first = (ast.get_docstring(node) or "").split(" ")[0]
+            if first in NOUNS and not is_value:
+                found_nouns.append(f"{file.relative_to(ROOT)}:{node.lineno}: {node.name}")
+    assert found_nouns == []

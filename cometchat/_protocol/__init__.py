@@ -31,31 +31,36 @@ if TYPE_CHECKING:
         websocket_url,
     )
     from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of
-    from ._events import EVENT_KINDS, AuthAnswer, Event, EventKind, Ignored, Pong, ServerEvent
     from ._frames import (
+        EVENT_KINDS,
         PING,
         PLATFORM,
+        AuthAnswer,
+        Event,
+        EventKind,
+        Heartbeat,
         Identity,
+        Ignored,
+        Pong,
+        ServerEvent,
         app_info,
         decode,
         encode_auth,
         encode_receipt,
         encode_transient_message,
         encode_typing,
+        id_of,
+        newer,
+        older,
+        rank,
         readdress,
         user_agent,
     )
-    from ._heartbeat import Heartbeat
     from ._login_states import AFTER, BUSY, DURING, ON_CALL, ON_DEAD_TOKEN, Call, LoginState, Outcome
-    from ._machine import ConnectionMachine, Step
-    from ._message_ids import id_of, newer, older, rank
-    from ._states import STATUS, UP, CometChatWSState, Phase, Signal
+    from ._states import STATUS, UP, CometChatWSState, ConnectionMachine, Phase, Signal, Step
 else:
     #: Loaded at first use, in this order: without them importing the package takes half of the time.
-    _HOMES = (
-        *("_states", "_machine", "_login_states", "_endpoints", "_error_codes", "_events", "_message_ids"),
-        *("_heartbeat", "_frames", "_delivery"),
-    )
+    _HOMES = ("_states", "_login_states", "_endpoints", "_error_codes", "_frames", "_delivery")
 
     def __getattr__(name: str) -> object:
         if name in __all__:

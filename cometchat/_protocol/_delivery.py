@@ -35,8 +35,7 @@ from ..models import (
 )
 from ..models._events import present_user, user_in
 from ..models._message import Entity, changed_message, message_from_dict
-from ._events import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent
-from ._message_ids import id_of
+from ._frames import EVENT_KINDS, PIN_TYPES, EventKind, ServerEvent, id_of
 
 _STORED, _EPHEMERAL = EventKind.STORED, EventKind.EPHEMERAL
 

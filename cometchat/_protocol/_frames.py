@@ -1,13 +1,114 @@
-"""Encodes this SDK's JSON frames and decodes the server's. Shapes as recorded from the vendor's client 4.2.0."""
+"""Encodes this SDK's JSON frames and decodes the server's; the events in them, the ids of messages, the heartbeat.
+
+Shapes and times are as recorded from the vendor's client 4.2.0. It sends ``{"action": "ping", "ack": "true"}`` 15 s
+after the last one, and takes the connection for dead if no ``{"action": "pong"}`` arrives within 3 s. Message ids are
+numbers that grow with time, as text or not. (That they are numbers is not confirmed.)
+"""
 
 from __future__ import annotations
 
+import enum
 import json
-from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence
+from collections import deque
+from typing import Any, Callable, Deque, Dict, Mapping, NamedTuple, Optional, Sequence, Union
 
-from .._fields import text, text_of
+from .._fields import identifier, text, text_of
 from ._endpoints import DEFAULT_API_VERSION as API_VERSION
-from ._events import AuthAnswer, Event, Ignored, Pong, ServerEvent
+from ._error_codes import ErrorKind, error_kind
+
+
+class EventKind(enum.Enum):
+    """Whether an event on its way to the listeners may be dropped, or fetched again."""
+
+    #: The service stores this event. If the queue has no room for it, the client fetches it later.
+    STORED = "stored"
+    #: The service does not store this event. If too many wait, the oldest are dropped and counted.
+    EPHEMERAL = "ephemeral"
+
+
+#: The frames about pinned and saved messages, and about pinned conversations.
+PIN_TYPES = (
+    *("message_pin", "message_pinned", "message_unpinned", "pin"),
+    *("message_save", "message_saved", "message_unsaved", "save"),
+    *("conversation_pin", "conversation_pinned", "conversation_unpinned"),
+)
+
+#: Frame type -> kind of event. All other types are ephemeral, and have no callback of their own.
+#: (wire-protocol, 3.3 and 3.5. STATE events do not come from frames.)
+EVENT_KINDS: Dict[str, EventKind] = {
+    "message": EventKind.STORED,  # with edits, deletions, group actions and calls
+    "on_moderation_status_changed": EventKind.STORED,
+    **dict.fromkeys(
+        (
+            "presence",
+            "typing_indicator",
+            "transient_message",
+            "receipts",
+            "reaction",
+            "interaction_completed",
+            "streamed_message",
+            "notification_feed_item",
+            *PIN_TYPES,
+        ),
+        EventKind.EPHEMERAL,
+    ),
+}
+
+
+class AuthAnswer(NamedTuple):
+    """The answer to ``auth``. ``code`` is ``"200"`` if the server accepted it."""
+
+    code: Optional[str]
+    status: Optional[str]
+    message: Optional[str]
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the server accepted: code 200 (text or number), or status OK. (``"200"`` is confirmed.)"""
+        if self.code is None:
+            return self.status is not None and self.status.upper() == "OK"
+        return self.code == "200"
+
+    @property
+    def kind(self) -> ErrorKind:
+        """The kind of a refusal: 5xx, 408 and 429 are server trouble; others are judged by code. (Not confirmed.)
+
+        A missing or unknown code means that the server refuses the credential.
+        """
+        code = self.code or ""
+        if code in ("408", "429") or (len(code) == 3 and code.isdigit() and code[0] == "5"):
+            return ErrorKind.TEMPORARY
+        return error_kind(code, 401)
+
+
+class Pong(NamedTuple):
+    """The answer to a ping."""
+
+
+class ServerEvent(NamedTuple):
+    """An event for the listeners: the envelope of wire-protocol 3.3, with its ``body`` as it arrived.
+
+    :ivar action: the envelope's ``action``. Only frames about pins and saves have one.
+    """
+
+    type: str
+    body: Dict[str, Any]
+    sender: Optional[str]
+    receiver: Optional[str]
+    receiver_type: Optional[str]
+    device_id: Optional[str]
+    message_sender: Optional[str] = None
+    action: Optional[str] = None
+
+
+class Ignored(NamedTuple):
+    """A frame that does not follow the protocol. It is counted, and is never fatal."""
+
+    reason: str
+
+
+Event = Union[AuthAnswer, Pong, ServerEvent, Ignored]
+
 
 PLATFORM = "python"
 
@@ -191,3 +292,85 @@ def _dump(frame: Dict[str, Any]) -> str:
     except UnicodeEncodeError:  # a lone surrogate is not valid UTF-8: the server would close the connection (1007)
         return json.dumps(frame, separators=(",", ":"))
     return dumped
+
+
+#: Maximum length of an id, in characters: the client remembers thousands of ids.
+LONGEST = 100
+
+
+def id_of(body: Mapping[str, Any]) -> Optional[str]:
+    """Return a message's id as text; None without a usable id."""
+    value = identifier(body, "id")
+    if value is None or len(value) > LONGEST:
+        return None
+    # An address can't contain a lone surrogate.
+    return None if any("\ud800" <= each <= "\udfff" for each in value) else value
+
+
+def rank(message_id: str) -> int:
+    """Return an id as a number; -1 if it is not a number."""
+    return int(message_id) if message_id.isdecimal() and len(message_id) < 40 else -1
+
+
+def newer(one: Optional[str], other: Optional[str]) -> Optional[str]:
+    """Return the newer of two ids, which is the larger number; the first one if they are not numbers."""
+    if one is None or other is None:
+        return one if other is None else other
+    return other if rank(other) > rank(one) else one
+
+
+def older(one: Optional[str], other: Optional[str]) -> Optional[str]:
+    """Return the older of two ids, which is the smaller number; the first one if they are not numbers."""
+    if one is None or other is None:
+        return one if other is None else other
+    return other if rank(other) < rank(one) else one
+
+
+class Heartbeat:
+    """The heartbeat of one socket. Not thread-safe: the connection thread owns it.
+
+    :param interval: seconds between pings.
+    :param timeout: seconds to wait for a pong.
+    """
+
+    def __init__(self, interval: float, timeout: float, now: float) -> None:
+        self._interval = interval
+        self._timeout = timeout
+        self._next_ping = now + interval
+        self._expires: Optional[float] = None
+        # A pong has no number, so it answers the oldest ping.
+        self._unanswered: Deque[float] = deque()
+
+    def sent(self, now: float) -> None:
+        """Note that a ping of the heartbeat was sent."""
+        self._unanswered.append(now)
+        self._next_ping = now + self._interval
+        if self._expires is None:
+            self._expires = now + self._timeout
+
+    def sent_by_user(self, now: float) -> None:
+        """Note that a ping of ``Client.ping()`` was sent. Without an answer to it the connection may still be alive."""
+        self._unanswered.append(now)
+
+    def forget(self, sent_at: float) -> None:
+        """Forget a ping whose caller has stopped waiting. A later pong must not be matched with it."""
+        if sent_at in self._unanswered:
+            self._unanswered.remove(sent_at)
+
+    def pong(self) -> Optional[float]:
+        """Note a pong. Returns the time at which its ping was sent; None if no ping waits for an answer."""
+        self._expires = None
+        return self._unanswered.popleft() if self._unanswered else None
+
+    def due(self, now: float) -> bool:
+        """Return True if it is time to send a ping. False while a ping is unanswered."""
+        return self._expires is None and now >= self._next_ping
+
+    def expired(self, now: float) -> bool:
+        """Return True if the pong is overdue."""
+        return self._expires is not None and now >= self._expires
+
+    @property
+    def deadline(self) -> float:
+        """Return when to check again, on the clock of ``now``."""
+        return self._next_ping if self._expires is None else self._expires

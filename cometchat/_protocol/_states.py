@@ -1,14 +1,20 @@
-"""The state machine as tables: 9 internal phases, 4 public statuses.
+"""The state machine: its tables, and what walks them. 9 phases inside, 4 statuses outside.
 
-Only this module says what the connection may do next. :mod:`._machine` walks these tables, the docs' diagram is drawn
-from them, and the tests enumerate them: each pair of a phase and a signal is either a row here or an error that
-changes nothing.
+The rule of this module: what the connection may do next is said here, once. :class:`ConnectionMachine` walks these
+tables, the docs' diagram is drawn from them, and the tests enumerate them: every phase with every signal is either a
+row here or an error that changes nothing.
+
+The machine decides, and does nothing. The shell (``_runtime.connection``) calls :meth:`ConnectionMachine.handle` under
+its lock, queues the notifications, and carries out the rest.
 """
 
 from __future__ import annotations
 
 import enum
-from typing import Dict, FrozenSet, Tuple
+from dataclasses import dataclass
+from typing import Dict, FrozenSet, List, Optional, Tuple
+
+from ..exceptions import CometChatException
 
 
 class CometChatWSState(str, enum.Enum):
@@ -136,3 +142,92 @@ WITH_ERROR: FrozenSet[Signal] = frozenset({Signal.FAILED, Signal.LOGGED_OUT, Sig
 
 #: The phases in which a socket may be used to send.
 UP: FrozenSet[Phase] = frozenset({Phase.ONLINE, Phase.THROTTLED})
+
+
+#: Minimum life of a connection, in seconds, after which the count of attempts starts again.
+STABLE_AFTER = 10.0
+
+
+class IllegalSignal(Exception):
+    """The table has no row for this phase and signal: a bug of this SDK. The machine does not change."""
+
+
+@dataclass(frozen=True)
+class Notify:
+    """A call to make to the listeners: a ``method`` of ConnectionListener, and its error if it takes one."""
+
+    method: str
+    error: Optional[CometChatException] = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """The result of one signal.
+
+    :ivar notifications: the listeners' calls, in order.
+    :ivar restart_count: whether the count of attempts starts again, because the connection lived long enough.
+    :ivar lived: seconds for which the lost connection had been up; 0 for any other signal.
+    """
+
+    old: Phase
+    new: Phase
+    notifications: Tuple[Notify, ...]
+    restart_count: bool = False
+    lived: float = 0.0
+
+
+class ConnectionMachine:
+    """One client's connection. Not thread-safe: its owner holds a lock.
+
+    :ivar phase: the current phase.
+    :ivar renewed: whether the jwt was renewed since the last accepted authentication. Then a second refusal is final.
+    """
+
+    def __init__(self) -> None:
+        self.phase = Phase.IDLE
+        self.renewed = False
+        self._online_since: Optional[float] = None
+
+    @property
+    def status(self) -> CometChatWSState:
+        """The public status of the phase."""
+        return STATUS[self.phase]
+
+    @property
+    def refusal(self) -> Signal:
+        """The signal for a refused jwt: STALE the first time, REFUSED for a jwt that was just renewed."""
+        return Signal.REFUSED if self.renewed else Signal.STALE
+
+    def handle(self, signal: Signal, now: float, error: Optional[CometChatException] = None) -> Step:
+        """Take one signal.
+
+        :param now: monotonic seconds.
+        :param error: required for the signals in WITH_ERROR; None for all others.
+        :raises IllegalSignal: the table has no row for it, or the error is missing or unexpected.
+        """
+        old = self.phase
+        new = TRANSITIONS.get((old, signal))
+        if new is None:
+            raise IllegalSignal(f"{signal.name} in phase {old.name}")
+        if (error is not None) != (signal in WITH_ERROR):
+            raise IllegalSignal(f"{signal.name} {'without an' if error is None else 'with an'} error")
+        notifications: List[Notify] = []
+        if error is not None:
+            notifications.append(Notify("on_connection_error", error))
+        if STATUS[old] is not STATUS[new]:
+            notifications.append(Notify(CALLBACKS[STATUS[old], STATUS[new]]))
+        lived = 0.0 if signal is not Signal.LOST or self._online_since is None else now - self._online_since
+        self.phase = new
+        self._remember(signal, new, now)
+        return Step(old, new, tuple(notifications), lived >= STABLE_AFTER, lived)
+
+    def _remember(self, signal: Signal, new: Phase, now: float) -> None:
+        if signal is Signal.ACCEPTED:
+            self._online_since = now
+            self.renewed = False
+        elif signal is Signal.RENEWED:
+            self.renewed = True
+        elif new is Phase.IDLE:
+            self.renewed = False
+        if new not in UP:
+            self._online_since = None

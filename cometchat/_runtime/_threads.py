@@ -32,7 +32,7 @@ _REFILL = 10.0
 #: Requests per minute that are reserved for the user's calls, and the seconds between two other requests at that point.
 _RESERVE, _SLOW = 100, 1.0
 
-#: What ``Thread.join`` may raise once the thread has ended.
+#: Exceptions that ``Thread.join`` may raise once the thread has ended.
 _ENDED_MEANWHILE = (AssertionError, RuntimeError)
 
 #: Maximum number of doublings. Waits reach their cap much earlier; 2.0 ** 1025 would overflow a float.

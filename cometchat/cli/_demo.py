@@ -192,7 +192,7 @@ class _Demo:
         return calls
 
     def _expect_silence(self) -> None:
-        self._check(self._recorder.calls.empty(), "a listener's method was called after the goodbye")
+        self._check(self._recorder.calls.empty(), "a listener's method was called after the logout")
 
     def _check_request(self, method: str, path: str) -> None:
         seen = any(r.method == method and r.path.endswith(path) and r.status == 200 for r in self._sandbox.requests)

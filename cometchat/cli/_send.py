@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--custom-type", metavar="TYPE", help="send a custom message instead of a text; with --data")
     parser.add_argument("--data", metavar="JSON", help="its data, a JSON object")
     place = "cometchat/outbox.db in $XDG_STATE_HOME, else in ~/.local/state"
-    parser.add_argument("--outbox", metavar="FILE", help=f"where it waits, made if missing (default: {place})")
+    parser.add_argument("--outbox", metavar="FILE", help=f"file in which it waits (default: {place})")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, default=10.0, help="maximum wait for the delivery (default: 10)"
     )

@@ -79,7 +79,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per line, times in UTC")
     statuses = [status.value for status in CometChatWSState]
-    parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"end, with 0, at: {', '.join(statuses)}")
+    parser.add_argument("--until", metavar="STATUS", choices=statuses, help=f"exit with 0 at: {', '.join(statuses)}")
     parser.add_argument(
         "--timeout", metavar="SECONDS", type=float, help="with --until: exit with 1 if it is not reached in time"
     )
@@ -165,7 +165,7 @@ class _Watch:
         # `disconnected` after `connected` is a loss, and another attempt follows. After `connecting` it means that the
         # SDK has stopped trying.
         if entry.status is CometChatWSState.DISCONNECTED and before is CometChatWSState.CONNECTING:
-            raise self.failure("no further attempt is made")
+            raise self.failure("the client stopped trying")
         return False
 
     def _print_event(self, moment: float, event: Event) -> None:

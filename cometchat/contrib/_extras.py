@@ -8,7 +8,7 @@ from typing import Iterator
 
 @contextlib.contextmanager
 def naming_the_extra(extra: str) -> Iterator[None]:
-    """A context for imports of third-party modules. If a module is missing, the error says what to install.
+    """Import third-party modules in this context. If a module is missing, the error says what to install.
 
     :param extra: as in ``pip install 'cometchat[extra]'``; also the name of the package in ``contrib``.
     :raises ModuleNotFoundError: with the extra's name, instead of Python's error with the module's name only.

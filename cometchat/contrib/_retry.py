@@ -13,7 +13,7 @@ def wait_after(failures: int, jitter: float) -> float:
     return limit_after(failures) * (0.5 + jitter / 2)
 
 
-def obey(retry_after: float, jitter: float) -> float:
+def wait_as_asked(retry_after: float, jitter: float) -> float:
     """Return the seconds to wait after a server named a time: that time, plus up to a quarter (at least a second).
 
     Without the addition all clients would return at the same time.

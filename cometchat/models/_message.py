@@ -143,14 +143,14 @@ class BaseMessage:
         values["receiver"] = entity(entities, "receiver")
         values["data"] = data
         values["raw"] = _fields.raw(message)
-        values.update(cls._own(message, data, entities))
+        values.update(cls._extra(message, data, entities))
         # Not through the frozen __init__, which would call object.__setattr__ for each field.
         model = object.__new__(cls)
         model.__dict__.update(values)
         return model
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         """Read the fields that a subclass adds or reads differently."""
         return {}
 
@@ -164,7 +164,7 @@ class TextMessage(BaseMessage):
     _form: ClassVar[str] = f'text="Hello", {BaseMessage._form}'
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {"text": _fields.text(data, "text")}
 
 
@@ -203,7 +203,7 @@ class MediaMessage(BaseMessage):
     attachments: Tuple[Attachment, ...] = ()
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {
             "url": _fields.text(data, "url"),
             "caption": _fields.text(data, "text") or _fields.text(data, "caption"),
@@ -229,7 +229,7 @@ class CustomMessage(BaseMessage):
     _form: ClassVar[str] = f'type="location", custom_data={{"lat": 50.1}}, {BaseMessage._form}'
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {
             "custom_data": _fields.mapping(data, "customData"),
             "sub_type": _fields.text(data, "subType"),
@@ -265,7 +265,7 @@ class InteractiveMessage(BaseMessage):
     allow_sender_interaction: Optional[bool] = None
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {
             "interactive_data": _fields.mapping(data, "interactiveData"),
             "interaction_goal": _fields.mapping(data, "interactionGoal"),
@@ -283,7 +283,7 @@ class CardMessage(BaseMessage):
     fallback_text: Optional[str] = None
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         card = _fields.mapping(data, "card")
         return {"text": _fields.text(data, "text"), "card": card, "fallback_text": _fields.text(card, "fallbackText")}
 
@@ -298,7 +298,7 @@ class AIAssistantMessage(BaseMessage):
     elements: Tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {**_run(data), "text": _fields.text(data, "text"), "elements": _fields.mappings(data, "elements")}
 
 
@@ -312,7 +312,7 @@ class AIToolResultMessage(BaseMessage):
     tool_call_id: Optional[str] = None
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {
             **_run(data),
             "text": _fields.text(data, "text"),
@@ -332,7 +332,7 @@ class AIToolArgumentMessage(BaseMessage):
     tool_calls: Tuple[Mapping[str, Any], ...] = field(default=(), hash=False)
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         return {**_run(data), "tool_calls": _fields.mappings(data, "toolCalls")}
 
 
@@ -353,7 +353,7 @@ class Action(BaseMessage):
     new_scope: Optional[str] = None
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         scope = _fields.mapping(_fields.mapping(data, "extras"), "scope")
         by, where = entity(entities, "by"), entity(entities, "for")
         return {
@@ -388,7 +388,7 @@ class Call(BaseMessage):
     joined_at: Optional[int] = None
 
     @classmethod
-    def _own(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
+    def _extra(cls, message: Mapping[str, Any], data: Mapping[str, Any], entities: Mapping[str, Any]) -> Dict[str, Any]:
         call = _fields.mapping(_fields.mapping(entities, "on"), "entity")
         call_data = _fields.mapping(call, "data")
         call_entities = _fields.mapping(call_data, "entities")

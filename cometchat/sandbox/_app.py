@@ -5,18 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, Mapping, NamedTuple
 
 from ._answers import Answers
 from ._journal import Journal
 from ._listener import is_ip
 from ._webhook import Webhook
 from .chat import Chat
+from .chat._features import Features
 from .chat._publisher import Network
 from .faults import Faults
-
-#: The vendor's defaults.
-_PARAMETERS = {"file.size.max": 100 * 1024 * 1024, "file.count.max": 10}
 
 
 class Address(NamedTuple):
@@ -49,6 +47,7 @@ class App:
         self,
         app_id: str,
         auth_key: str,
+        api_key: str,
         region: str,
         faults: Faults,
         journal: Journal,
@@ -57,17 +56,17 @@ class App:
     ) -> None:
         self.app_id = app_id
         self.auth_key = auth_key
+        self.api_key = api_key
         self.region = region
         self.faults = faults
         self.journal = journal
         self.webhook = webhook
         self.answers = Answers(app_id, region)
-        self.chat: Chat = Chat(app_id, network, webhook.trigger)
+        self.features = Features(self._changed_settings)
+        self.chat: Chat = Chat(app_id, self.features, network, webhook.trigger)
 
-    @property
-    def parameters(self) -> Dict[str, Any]:
-        """The limits that the settings tell: the size of a file, in bytes, and how many files a message may have."""
-        return {**_PARAMETERS, **self.faults.settings.get("parameters", {})}
+    def _changed_settings(self) -> Mapping[str, Any]:
+        return self.faults.settings
 
     def settings(self, address: Address) -> Dict[str, Any]:
         """Return the settings that the service sends at login, with this sandbox in the place of every host."""
@@ -97,9 +96,10 @@ class App:
             "DENY_FALLBACK_TO_POLLING": True,
             "EXTENSION_DOMAIN": address.domain,
             "extensions": [{"id": name, "name": name} for name in self.answers.extensions],
+            "flagReasons": self.features.flag_reasons,
         }
         settings.update(self.faults.settings)
-        settings["parameters"] = self.parameters
+        settings["parameters"] = self.features.parameters
         text = json.dumps(settings, sort_keys=True)
         settings["settingsHash"] = hashlib.sha256(text.encode()).hexdigest()[:32]
         settings["settingsHashReceivedAt"] = int(time.time() * 1000)

@@ -47,7 +47,7 @@ class Player:
 
 
 def fits(message: Mapping[str, Any], wanted: Mapping[str, str]) -> bool:
-    """Whether a message, other than an action or a call, has these values of ``text``, ``sender`` and ``receiver``."""
+    """Return True if a message (not an action or a call) has these values of ``text``, ``sender`` and ``receiver``."""
     has = {"text": message["data"].get("text"), "sender": message["sender"], "receiver": message["receiver"]}
     return message["category"] not in ("action", "call") and all(has[key] == value for key, value in wanted.items())
 

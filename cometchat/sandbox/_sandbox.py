@@ -51,12 +51,13 @@ class Sandbox(FaultControls, ChatControls):
     :param tls: https and wss, with a certificate of its own; its path is ``ca_certs``.
     :param certfile: with ``keyfile``, PEM files of a certificate to use instead; turns TLS on.
     :param auth_key: None makes a new one for each sandbox.
+    :param api_key: of the admin API, for back ends; None makes a new one.
     :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
     :param webhook_url: where the sandbox posts the service's webhook events, in order and each once; with
         ``user:password@`` for Basic Auth. What became of each is in ``deliveries``.
     :param data: a folder that keeps the state while the sandbox runs, through a restart and a kill of the process:
-        users, groups, messages, files, receipts, tokens and the auth key, but neither faults nor records.
+        users, groups, messages, files, receipts, tokens and both keys, but neither faults nor records.
     :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, the URL is not one of HTTP, or the folder
         holds a state that cannot be read.
     :raises OSError: the folder cannot be made, or another sandbox is using it.
@@ -72,6 +73,7 @@ class Sandbox(FaultControls, ChatControls):
         keyfile: Union[None, str, os.PathLike[str]] = None,
         app_id: str = "sandbox-app",
         auth_key: Optional[str] = None,
+        api_key: Optional[str] = None,
         region: str = "us",
         origins: Sequence[str] = (),
         webhook_url: Optional[str] = None,
@@ -81,9 +83,8 @@ class Sandbox(FaultControls, ChatControls):
             raise ValueError("certfile and keyfile: give both or neither")
         self.app_id = app_id
         self._store = None if data is None else _open_store(data)
-        if auth_key is None and self._store is not None:
-            auth_key = self._store.get("auth_key")
-        self.auth_key: str = secrets.token_hex(20) if auth_key is None else auth_key
+        self.auth_key: str = self._find_key("auth_key", auth_key)
+        self.api_key: str = self._find_key("api_key", api_key)
         self.region = region
         self.host = host
         self._origins = tuple(origins)
@@ -91,11 +92,12 @@ class Sandbox(FaultControls, ChatControls):
         self._journal = Journal()
         self._hub = Hub(self._faults, self._journal)
         webhook = Webhook(webhook_url, app_id, region, self._journal.add_delivery)
-        self._app = App(app_id, self.auth_key, region, self._faults, self._journal, self._hub, webhook)
+        keys = self.auth_key, self.api_key
+        self._app = App(app_id, *keys, region, self._faults, self._journal, self._hub, webhook)
         self._chat = self._app.chat
         self._uploads = Uploads()
         if self._store is not None:
-            self._store.load(self._parts(), auth_key=self.auth_key)
+            self._store.load(self._parts(), auth_key=self.auth_key, api_key=self.api_key)
         self._listener = Listener(host, port)
         self._certificate = self._find_certificate(tls, certfile, keyfile)
         self._thread = LoopThread()
@@ -315,6 +317,11 @@ class Sandbox(FaultControls, ChatControls):
         """The events that were posted to the webhook, failed ones too; an event that waits is not in it."""
         return self._journal.deliveries
 
+    @property
+    def reports(self) -> List[Dict[str, Any]]:
+        """The users' reports, oldest first: ``messageId``, ``uid``, the reason's ``id``, ``remark``, ``reportedAt``."""
+        return [dict(report) for report in list(self._chat.reports)]
+
     def clear_records(self) -> None:
         """Drop attempts, requests, frames, violations, close codes and deliveries."""
         self._journal.clear()
@@ -432,6 +439,12 @@ class Sandbox(FaultControls, ChatControls):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*self._certificate)
         return context
+
+    def _find_key(self, name: str, given: Optional[str]) -> str:
+        """Return the given key, else the one that is kept, else a new one."""
+        if given is None and self._store is not None:
+            given = self._store.get(name)
+        return secrets.token_hex(20) if given is None else given
 
     def _find_certificate(
         self,

@@ -216,7 +216,7 @@ class Service:
         address = self._address(request)
         text, form = "", None
         if request.content_type == "multipart/form-data":
-            form = await self._uploads.read(request, address.url, Limits.of(self._app.parameters))
+            form = await self._uploads.read(request, address.url, Limits.of(self._app.features.parameters))
         else:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url

@@ -261,7 +261,7 @@ def test_the_outbox_is_delivered_and_told(sandbox: Sandbox, watch: Callable[...,
 
 
 def test_outbox_needs_events(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """--outbox without --events is wrong usage: nobody would be told."""
+    """--outbox without --events is wrong usage, since no listener would get the results."""
     assert main(["watch", "--outbox", "x", *account]) == 2
     assert "--outbox FILE needs --events" in capsys.readouterr().err
 

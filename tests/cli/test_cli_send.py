@@ -32,7 +32,7 @@ def outbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def to_other(account: List[str], outbox: Path) -> List[str]:
-    """``send`` to somebody, with the sandbox's account; without the message."""
+    """Return the command ``send`` with the sandbox's account and a receiver, without the message."""
     return ["send", "--to", OTHER, *account]
 
 
@@ -316,7 +316,7 @@ def test_a_refused_jwt_leaves_it_waiting(
     assert main([*to_other, "--text", "first", "--timeout", "30"]) == 1
     assert time.monotonic() - started < 15
     error = one_line(capsys.readouterr().err)
-    assert error.startswith("cometchat send: no further attempt is made (WS_AUTH_FAIL: ")
+    assert error.startswith("cometchat send: the client stopped trying (WS_AUTH_FAIL: ")
     sandbox.heal()
     assert waiting(sandbox, outbox) == 1
 

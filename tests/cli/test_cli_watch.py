@@ -101,7 +101,7 @@ def test_a_refused_jwt_ends_it(account: List[str], sandbox: Sandbox, capsys: pyt
     assert main(["watch", *account]) == 1
     captured = capsys.readouterr()
     assert [line.split()[2] for line in captured.out.splitlines()] == ["connecting", "error", "disconnected"]
-    assert captured.err.startswith("cometchat watch: no further attempt is made: WS_AUTH_FAIL: ")
+    assert captured.err.startswith("cometchat watch: the client stopped trying: WS_AUTH_FAIL: ")
 
 
 def test_an_unexpected_login_error_ends_it(

@@ -123,7 +123,7 @@ def test_right_settings_pass(value: Dict[str, Any]) -> None:
             if key in value and key not in ("ROLES",):
                 assert getattr(client.settings, name) == value[key]
     with override_settings(COMETCHAT=GOOD):
-        assert get_client() is not client, "the old settings' client is let go"
+        assert get_client() is not client, "the client with the old settings is released"
         stop()
 
 

@@ -272,7 +272,7 @@ def application(environ, start_response):
 
 
 def scraped(port: int) -> str:
-    """What a worker's port says; empty where nobody listens, or somebody who does not speak HTTP."""
+    """Return the answer of a worker's port; empty if no server listens, or it does not use HTTP."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE) as answer:
             return str(answer.read().decode())

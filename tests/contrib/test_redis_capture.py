@@ -1,4 +1,4 @@
-"""How a client's events get into the stream in Redis: in batches, once, and whatever fails."""
+"""How a client's events get into the stream in Redis: in batches, once, and after every failure."""
 
 from __future__ import annotations
 

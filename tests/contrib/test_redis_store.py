@@ -180,7 +180,7 @@ def test_another_login_without_logout_changes_the_line(
 def test_messages_of_a_failover_reach_everybody_once(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Five leaders in a row close while messages arrive: whoever is left has heard each message once, in order."""
+    """Five leaders in a row close while messages arrive: the remaining clients get each message once, in order."""
     clients = share(party, redis_server, 6)
     heard = {}
     for client, _ in clients:

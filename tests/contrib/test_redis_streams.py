@@ -1,4 +1,4 @@
-"""EventStream over a real Redis: each event is worked on by one worker, whoever is killed."""
+"""EventStream over a real Redis: one worker works on each event, even if another one is killed."""
 
 from __future__ import annotations
 

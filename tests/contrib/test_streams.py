@@ -110,7 +110,7 @@ def test_half_of_the_servers_threads_may_hold_a_stream(
     environ: Dict[str, Any], worker: Any, modules: Dict[str, Any], streams: Optional[int], monkeypatch: Any
 ) -> None:
     """The server's own objects say how many it has; None: they do not."""
-    monkeypatch.setattr(_wsgi, "told_to_end", lambda: worker)
+    monkeypatch.setattr(_wsgi, "signalled_server", lambda: worker)
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
     assert _wsgi.max_streams(environ) == streams

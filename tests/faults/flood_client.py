@@ -29,7 +29,7 @@ from cometchat import (
 
 UID = "cometchat-uid-1"
 
-#: Seconds. A listener that is held longer than this is let go, so that no process stays.
+#: Seconds after which a blocked listener is released, so that no process stays.
 DEADLINE = 900.0
 
 

@@ -101,7 +101,7 @@ def visit(client: Client) -> None:
 
 
 def one_input(data: bytes) -> None:
-    """Whatever the service says, and whatever is in the store: CometChatExceptions, and no mistake in the log."""
+    """For any answer of the service and any content of the store: only CometChatExceptions, and no bug in the log."""
     draw = Draw(data)
     store = MemorySessionStore()
     restored = draw.byte() % 4 == 3

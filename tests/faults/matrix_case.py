@@ -37,7 +37,7 @@ class TooSlow(AssertionError):
 class Arena:
     """What the cases of a phase share.
 
-    :ivar silent: a listening socket whose connections nobody takes.
+    :ivar silent: a listening socket that accepts no connection.
     :ivar blackhole: a port that never answers SYN.
     :ivar sockets: how many sockets there are without a client.
     """
@@ -80,9 +80,9 @@ class Case:
         self.others: List[Any] = []
         #: The listener of the calls that come from callbacks.
         self.misbehaving: Any = None
-        #: What has to be let go before anything is waited for.
+        #: Released before the first wait.
         self.releases: List[Callable[[], object]] = []
-        #: What is checked once it is let go, and all is told.
+        #: Checked after the release, when all callbacks have been made.
         self.later: List[Callable[[], object]] = []
         #: What the listeners' errors in the log are to begin with; None: there are to be none.
         self.loud: Optional[str] = None

@@ -89,7 +89,7 @@ def blackhole() -> Iterator[int]:
 
 @contextlib.contextmanager
 def silent() -> Iterator[socket.socket]:
-    """A listening socket that the kernel makes connections for, and that nobody reads from: TLS hangs there."""
+    """A listening socket that no thread reads from. The kernel accepts connections, and TLS hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         listener.setblocking(False)
         yield listener

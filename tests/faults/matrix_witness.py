@@ -10,8 +10,7 @@ from typing import Any, Iterable, List, NamedTuple, Optional, Set, Tuple
 from integration.conftest import Call
 
 from cometchat import Client, CometChatWSState
-from cometchat._protocol._machine import Step
-from cometchat._protocol._states import CALLBACKS, Signal
+from cometchat._protocol._states import CALLBACKS, Signal, Step
 
 from .model_contract import Contract
 

@@ -22,7 +22,7 @@ LONG_LIFE = 10.0
 class Contract:
     """One client's connection.
 
-    :ivar wanted: somebody has asked for it, and nothing has ended that.
+    :ivar wanted: the user has asked for it, and it has not been ended.
     :ivar step: where an attempt is: ``"opening"``, ``"auth"``, ``"renewing"``; None: none runs.
     :ivar waiting: the next attempt has its time.
     :ivar up: the authentication was accepted, and nothing says that the connection is gone.

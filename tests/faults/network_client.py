@@ -88,7 +88,7 @@ class Program:
             self._client = None
 
     def _watch(self) -> None:
-        """What get_connection_status() says, whenever it says something else, with nobody's help."""
+        """What get_connection_status() says, whenever it changes, without a call of the user."""
         assert self._client is not None
         newest = None
         while not self._ended.wait(LOOK):

@@ -126,7 +126,7 @@ class Hosts:
         run("ip", "-n", self._names[CLIENT], "link", "set", DEVICE, "up")
 
     def drop(self, *receivers: str, fraction: float = 1.0) -> None:
-        """Drop what arrives at a host, or some of it: nobody is told. Nothing of it can be seen from the client."""
+        """Drop what arrives at a host, or some of it: no side is notified, and the client sees nothing."""
         code = DROP_ALL if fraction >= 1 else DROP_SOME.format(limit=int((1 - fraction) * 2**32))
         for receiver in receivers:
             name = self._names[receiver]

@@ -73,7 +73,7 @@ class Case(NamedTuple):
     before: Callable[[Sandbox], object] = lambda sandbox: None
     #: The same, set once the program has logged in; its next line is waited for then.
     midway: Optional[Callable[[Sandbox], object]] = None
-    #: What the sandbox has to have seen before the program is let go, or gets its signal.
+    #: The sandbox must see this before the program continues, or gets its signal.
     seen: Callable[[Sandbox], object] = lambda sandbox: True
     #: In place of a line to its standard input.
     signal: Optional[int] = None

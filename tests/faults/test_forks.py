@@ -58,7 +58,7 @@ def served(command: List[str], processes: int, **settings: Any) -> Iterator[Tupl
 
 
 def each_has_its_own(sandbox: Sandbox, processes: Set[int]) -> bool:
-    """Every process holds one WebSocket, and nobody else holds it."""
+    """Every process holds one WebSocket, which no other process holds."""
     held = list(owners(sandbox, processes).values())
     return all(len(pids) == 1 for pids in held) and {pid for pids in held for pid in pids} == processes
 

@@ -190,7 +190,7 @@ def _quick(backoff: Backoff, asked: Optional[float] = None) -> float:
 def test_hostile_answers_behind_a_connection_harm_it_not(
     service: Service, new_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, no_thread_dies: ThreadWatch
 ) -> None:
-    """GET /settings and GET /messages, which nobody waits for: the connection stays, and messages come."""
+    """GET /settings and GET /messages, which run in the background: the connection stays, and messages arrive."""
     monkeypatch.setattr(Backoff, "next", _quick)
     service.history = [{"id": "5"}]
     client = new_client(settings_refresh_interval=0.05, connect_timeout=SHORT)

@@ -35,7 +35,7 @@ def cases(phase: str, tls: bool) -> List[Tuple[str, str]]:
 
 @pytest.fixture
 def arena(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
-    """A sandbox, and the ports where nobody answers."""
+    """A sandbox, and the ports that do not answer."""
     with blackhole() as hole, silent() as listener:
         yield Arena(sandbox, Switchboard(monkeypatch), listener, hole, open_sockets())
 

@@ -23,8 +23,7 @@ from integration.conftest import DEADLINE, OTHER_UID, UID, Recorder, eventually
 from machine import clock
 
 from cometchat import Client, CometChatException, CometChatWSState
-from cometchat._protocol._machine import ConnectionMachine, IllegalSignal
-from cometchat._protocol._states import WITH_ERROR, Signal
+from cometchat._protocol._states import WITH_ERROR, ConnectionMachine, IllegalSignal, Signal
 from cometchat.sandbox import Sandbox
 
 from . import matrix_witness
@@ -231,7 +230,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_status_is_permitted(self) -> None:
-        """The status is the model's; and nobody is connected who does not want to be, or is not logged in."""
+        """The status is the model's; and no client is connected that was disconnected, or has no login."""
         assert eventually(
             lambda: str(self._status()) == self.replay.status()
         ), f"{self._status()}, not {self.replay.status()}"
@@ -296,7 +295,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(3600 if SOAK else 180)
 def test_any_life_keeps_the_promises(sandbox: Sandbox, figures: Callable[..., None], caplog: Any) -> None:
-    """Whatever users and faults do in whatever order: legal callbacks, permitted statuses, and back once healed."""
+    """For any order of calls and faults: legal callbacks, permitted statuses, and a connection after healing."""
     caplog.set_level(logging.CRITICAL, "cometchat.listeners")
     counts = {"lives": 0, "calls": 0, "faults": 0, "signals": 0}
     life = type("Life", (Life,), {"sandbox": sandbox, "count": counts})

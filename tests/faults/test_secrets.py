@@ -53,7 +53,7 @@ def leaks(text: str) -> List[str]:
 
 
 def shown(error: BaseException) -> str:
-    """Everything that somebody could print of an error, and of what it wraps."""
+    """Every text that a program could print of an error and the errors that it wraps."""
     texts = ["".join(traceback.format_exception(type(error), error, error.__traceback__))]
     for each in causes(error):
         texts += [str(each), repr(each), repr(each.args)]

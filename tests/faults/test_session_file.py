@@ -131,7 +131,7 @@ def test_whatever_is_in_the_session_files_place_a_client_is_made_and_logs_in(
 @posix
 @pytest.mark.skipif(os.name == "posix" and os.geteuid() == 0, reason="root may read everything")
 def test_a_session_file_that_may_not_be_read(service: Service, path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A warning, nobody is logged in, and the file stays."""
+    """A warning is logged, no user is logged in, and the file stays."""
     path.write_text(json.dumps(STORED))
     path.chmod(0)
     with Client("app", service.settings(session_store=FileSessionStore(path))) as client:

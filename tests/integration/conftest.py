@@ -443,7 +443,7 @@ _ports = itertools.count(os.getpid() % 200 * 100)
 
 
 def unused_port() -> int:
-    """A TCP port of the loopback on which nobody listens."""
+    """A TCP port of the loopback on which no server listens."""
     while True:
         port = 10_000 + next(_ports) % 20_000
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

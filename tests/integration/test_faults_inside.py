@@ -270,7 +270,7 @@ def test_settings_inside_of_settings(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_settings_of_an_old_login_do_not_count(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer that comes after the logout is for nobody."""
+    """An answer that arrives after the logout is discarded."""
     client = party.client(**MANUAL)
     client.login(UID, sandbox.auth_key)
     account = client._core.account
@@ -310,7 +310,7 @@ def test_no_refresh_of_the_settings_where_none_is_wanted(sandbox: Sandbox, party
     ],
 )
 def test_an_answer_that_lacks_something(sandbox: Sandbox, party: Party, path: str, data: Any, lacks: str) -> None:
-    """``ERR_BAD_RESPONSE``, naming what is missing; nobody is logged in, and the login listener hears of it."""
+    """``ERR_BAD_RESPONSE`` names the missing field; no user is logged in, and the login listener gets the error."""
     client = party.client()
     logins = LoginRecorder()
     client.add_login_listener("logins", logins)
@@ -582,7 +582,7 @@ def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:
 
 
 def test_a_refresh_that_disconnects_before_there_is_a_socket(sandbox: Sandbox, party: Party) -> None:
-    """The jwt has to be renewed before the first attempt: no socket is opened for a connection that nobody wants."""
+    """The jwt has to be renewed before the first attempt: no socket is opened after the end."""
     client = party.client(**MANUAL)
     heard = party.heard(client)
     done = threading.Event()
@@ -603,7 +603,7 @@ def test_a_refresh_that_disconnects_before_there_is_a_socket(sandbox: Sandbox, p
 
 
 def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
-    """The user is gone: no attempt is made, and nobody is logged in again by the token that comes back."""
+    """The user has logged out: no attempt is made, and the token that arrives later logs no user in."""
     clients: List[Client] = []
     ready, done = threading.Event(), threading.Event()
 

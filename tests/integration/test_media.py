@@ -195,7 +195,7 @@ def test_the_limit(me: Client, sandbox: Sandbox, tmp_path: Path, party: Party) -
     with open(path, "wb") as file:
         file.truncate(100 * 1024 * 1024 + 1)
     error = code_of(lambda: me.send_media_message(path, uid=OTHER_UID))
-    assert error.code == "ERR_FILE_SIZE_EXCEEDED" and "104857600 bytes, not 104857601" in error.message
+    assert error.code == "ERR_FILE_SIZE_EXCEEDED" and "expected at most 104857600 bytes, got 104857601" in error.message
     assert isinstance(error, InvalidArgumentException)
     assert sandbox.requests == []
     sandbox.override_settings(parameters={"file.size.max": 5})
@@ -301,7 +301,9 @@ class Broken(io.BytesIO):
         raise OSError(5, "Input/output error")
 
 
-@pytest.mark.parametrize("file, reason", [(Shrinking(b"content"), "shorter"), (Broken(b"content"), "Input/output")])
+@pytest.mark.parametrize(
+    "file, reason", [(Shrinking(b"content"), "keeps its size"), (Broken(b"content"), "Input/output")]
+)
 def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbox: Sandbox) -> None:
     """The file is blamed, not the network, and the next call works."""
     error = code_of(lambda: me.send_media_message(file, uid=OTHER_UID))

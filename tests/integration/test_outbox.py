@@ -223,7 +223,7 @@ def test_receipts(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_each_user_has_an_outbox(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """What one user has put waits for that user, whoever else logs in with the same file."""
+    """The items of one user wait for that user, even if another user logs in with the same file."""
     client = offline(sandbox, party, outbox_path=tmp_path / "o.db")
     client.outbox.put(text("of the first"))
     client.logout()
@@ -356,7 +356,7 @@ CALLS: List[Callable[[Client], Any]] = [
 
 @pytest.mark.parametrize("number", range(len(CALLS)))
 def test_before_the_login(party: Party, number: int) -> None:
-    """Without a user there is nobody whose outbox it is."""
+    """Without a logged-in user the outbox has no owner."""
     with pytest.raises(CometChatException) as caught:
         CALLS[number](party.client())
     assert caught.value.code == "USER_NOT_LOGGED_IN"

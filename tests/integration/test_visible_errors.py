@@ -151,4 +151,4 @@ client.run_forever()
     )
     assert ended.returncode == 0
     (line,) = ended.stdout.splitlines()
-    assert "no further attempt is made: WS_" in line and "cometchat-uid-1" in line
+    assert "the client will not try again: WS_" in line and "cometchat-uid-1" in line

@@ -175,6 +175,16 @@ def client(sandbox: Sandbox, make_client: Callable[[Sandbox], RawClient]) -> Raw
     return make_client(sandbox)
 
 
+@pytest.fixture
+def say(client: RawClient, sandbox: Sandbox) -> Callable[..., requests.Response]:
+    """A maker of calls in a user's name: the whole answer."""
+
+    def call(uid: str, method: str, path: str, body: Any = None) -> requests.Response:
+        return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
+
+    return call
+
+
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
     """Every test ends without a thread of the sandbox."""

@@ -121,7 +121,11 @@ KINDS: Mapping[str, Mapping[str, str]] = {
         "pinnedBy": "text",
         "savedAt": "seconds",
         "threadSubscribed": "flag",
+        "receipts": "receipts",
+        "myReceipt": "message_receipt",
     },
+    "receipts": {"data": "[message_receipt]!"},
+    "message_receipt": {"recipient": "user", "deliveredAt": "seconds", "readAt": "seconds"},
     "message_data": {
         "text": "text",
         "resource": "text",

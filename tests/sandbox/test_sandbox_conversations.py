@@ -130,6 +130,9 @@ def test_unread_messages_are_counted(say, spoken):
         ("GET", f"/users/{B}/conversation"),
         ("POST", f"/users/{B}/conversation/read"),
         ("DELETE", "/groups/g/conversation/read"),
+        ("PUT", "/groups/g/conversation"),
+        ("DELETE", f"/users/{B}/conversation"),
+        ("POST", f"/users/{B}/conversation/pin"),
         ("POST", "/groups/g/conversation/delivered"),
     ],
 )
@@ -149,3 +152,62 @@ def test_conversations_are_searched_by_tags(say, spoken):
     query = "userTags=vip&groupTags=none&withUserAndGroupTags=true&withTags=true"
     (user,) = say(A, "GET", f"/conversations?{query}").json()["data"]
     assert user["conversationWith"]["tags"] == ["vip"]
+
+
+def test_a_conversation_is_deleted_for_one_user(sandbox, say, spoken):
+    """DELETE takes a conversation and its messages from the user alone; a new message begins it again."""
+    assert say(A, "DELETE", f"/users/{B}/conversation").json()["data"]["success"] is True
+    assert [found["conversationId"] for found in say(A, "GET", "/conversations").json()["data"]] == ["group_g"]
+    assert say(A, "GET", f"/users/{B}/messages").json()["data"] == []
+    assert [message["id"] for message in say(A, "GET", "/messages").json()["data"]] == ["5"]
+    assert len(say(B, "GET", f"/users/{A}/messages").json()["data"]) == 4
+    assert code(say(A, "DELETE", f"/users/{B}/conversation")) == (404, "ERR_CONVERSATION_NOT_ACCESSIBLE")
+    sandbox.send_message(B, A, "again")
+    assert [message["id"] for message in say(A, "GET", f"/users/{B}/messages").json()["data"]] == ["6"]
+    assert say(A, "DELETE", "/groups/g/conversation").status_code == 200
+    assert [found["conversationId"] for found in say(A, "GET", "/conversations").json()["data"]] == [WITH_B]
+
+
+def test_a_conversation_has_tags(say, spoken):
+    """PUT puts tags on a conversation for the user alone; lists show them if asked for."""
+    answer = say(A, "PUT", "/groups/g/conversation", {"tags": ["work"]}).json()["data"]
+    assert (answer["conversationId"], answer["tags"]) == ("group_g", ["work"])
+    listed, *_ = say(A, "GET", "/conversations?withTags=1&tags=work,play").json()["data"]
+    assert listed["tags"] == ["work"]
+    assert "tags" not in say(A, "GET", "/conversations?tags=work").json()["data"][0]
+    assert "tags" not in say(B, "GET", "/groups/g/conversation").json()["data"]
+    for body in ({}, {"tags": "work"}, {"tags": ["x"] * 26}):
+        assert code(say(A, "PUT", "/groups/g/conversation", body)) == (400, "ERR_BAD_REQUEST")
+    assert code(say(A, "PUT", f"/users/{C}/conversation", {"tags": []})) == (404, "ERR_CONVERSATION_NOT_ACCESSIBLE")
+
+
+def test_a_conversation_is_pinned(client, make_client, sandbox, say, spoken):
+    """POST and DELETE of a pin answer with the conversation; the user's other sockets hear of it, once."""
+    mine, theirs = make_client(sandbox).connect(A, presence=None), client.connect(B, presence=None)
+    for method, action in (("POST", "conversation_pinned"), ("DELETE", "conversation_unpinned")):
+        for _ in range(2):  # the second time nothing happens
+            answer = say(A, method, f"/users/{B}/conversation/pin").json()["data"]
+            assert answer.get("pinnedBy") == (A if method == "POST" else None)
+            assert say(A, "GET", f"/users/{B}/conversation").json()["data"] == answer
+        frame = client.receive(mine)
+        assert (frame["type"], frame["sender"], frame["receiver"]) == ("conversation_pin", A, B)
+        assert frame["body"] == {"action": action, "conversation": answer}
+    assert say(A, "POST", "/groups/g/conversation/pin").json()["data"]["pinnedAt"]
+    assert client.receive(mine)["receiverType"] == "group"
+    assert client.hears_nothing(mine, 0.05) and client.hears_nothing(theirs, 0.05)
+    assert code(say(A, "POST", f"/users/{C}/conversation/pin")) == (404, "ERR_CONVERSATION_NOT_ACCESSIBLE")
+
+
+def test_pinned_conversations_have_a_limit(sandbox, say):
+    """A user pins five conversations; a deleted one does not count."""
+    for number in range(6):
+        sandbox.add_user(f"u{number}", f"U{number}")
+        sandbox.send_message(A, f"u{number}", "hello")
+    for number in range(5):
+        sandbox.pin_conversation(A, f"u{number}")
+    refused = say(A, "POST", "/users/u5/conversation/pin")
+    assert code(refused) == (400, "ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED")
+    with pytest.raises(ValueError, match="ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED"):
+        sandbox.pin_conversation(A, "u5")
+    say(A, "DELETE", "/users/u0/conversation")
+    assert say(A, "POST", "/users/u5/conversation/pin").status_code == 200

@@ -184,10 +184,10 @@ def test_reacted_by_me_is_about_the_viewer(client, sandbox, say):
         ("/messages?savedOnly=1", "savedOnly"),
         ("/messages?polling=1&id=1", "polling"),
         ("/messages/1?x=1", "x"),
-        ("/users?sortBy=name", "sortBy"),
+        ("/users?onlyDead=1", "onlyDead"),
         ("/groups?sortBy=name", "sortBy"),
         (f"/users/{B}/conversation?withTags=1", "withTags"),
-        ("/conversations?tags=a", "tags"),
+        ("/conversations?archived=1", "archived"),
         ("/me?a=1", "a"),
     ],
 )
@@ -434,7 +434,7 @@ def test_messages_are_pinned_and_saved(client, sandbox, say):
 
 
 def test_pins_have_a_limit(sandbox):
-    """A conversation has 100 pinned messages, a user 100 saved ones."""
+    """A conversation has 100 pinned messages, a user 100 saved ones; the settings may say other limits."""
     for number in range(1, 102):
         sandbox.send_message(A, B, str(number))
     for number in range(1, 101):
@@ -445,6 +445,8 @@ def test_pins_have_a_limit(sandbox):
     with pytest.raises(ValueError, match="ERR_SAVED_MESSAGES_LIMIT_EXCEEDED"):
         sandbox.save("101", A)
     sandbox.save("101", B)
+    sandbox.override_settings(parameters={"features.ux.messages.pinned.limit": 101})
+    sandbox.pin("101")
 
 
 def test_moderation_is_played(client, sandbox):

@@ -26,7 +26,7 @@ FRAMES = {
 ENVELOPE = {"appId", "receiver", "receiverType", "deviceId", "sender", "type", "body"}
 
 #: Fields of the table that the sandbox does not send.
-NEVER_SENT = {("user", "deactivatedAt"), ("socket_user", "deactivatedAt"), ("conversation", "tags")}
+NEVER_SENT = {("socket_user", "deactivatedAt")}
 
 
 class Oracle:
@@ -140,6 +140,8 @@ def test_every_answer_and_frame_has_the_shapes_of_the_service(client, make_clien
     say(B, "PATCH", f"/messages/{first}/interacted", {"interactions": ["button"]})
     sandbox.moderate(first, "approved")
     one("message", A, "GET", f"/messages/{first}?withThreadSubscribed=true")
+    one("message", B, "GET", f"/messages/{first}")
+    one("conversation", A, "PUT", "/groups/g/conversation", {"tags": ["work"]})
     one("message_action", A, "PUT", f"/messages/{first}", {"data": {"text": "edited"}})
     one("message_action", A, "DELETE", f"/messages/{first}")
 
@@ -180,6 +182,10 @@ def test_every_answer_and_frame_has_the_shapes_of_the_service(client, make_clien
     one("user", C, "GET", f"/users/{B}")
     refused = client.call("GET", "/messages?affix=sideways", headers={"authToken": tokens[A]}).json()
     oracle.check("error", refused["error"])
+    back_end = {"apiKey": sandbox.api_key}
+    client.call("DELETE", "/users", headers=back_end, body={"uidsToDeactivate": [C]})
+    (deactivated,) = client.call("GET", "/users?onlyDeactivated=1", headers=back_end).json()["data"]
+    oracle.check("user", deactivated)
 
     for socket in sockets:
         socket.send(json.dumps({"action": "ping", "ack": "true"}))

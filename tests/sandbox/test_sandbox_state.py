@@ -114,6 +114,34 @@ def test_everything_outlives_a_restart(tmp_path: Path, make_client: Callable[[Sa
         assert again.send_message(ONE, TWO, "New")["id"] == str(len(again.messages))
 
 
+def test_what_a_back_end_does_outlives_a_restart(tmp_path: Path, make_client: Callable[[Sandbox], Any]) -> None:
+    """Deactivated users, tags, pins, reports, subscriptions and the API key are kept; the app stays one user."""
+    with Sandbox(data=tmp_path) as sandbox:
+        live(sandbox)
+        client = make_client(sandbox)
+        token = {"authToken": sandbox.auth_token(ONE)}
+        key = {"apiKey": sandbox.api_key}
+        asked = [
+            client.call("PUT", f"/users/{TWO}/conversation", headers=token, body={"tags": ["old"]}),
+            client.call("POST", f"/users/{TWO}/conversation/pin", headers=token),
+            client.call("POST", "/messages/1/flagged", headers=token, body={"id": "spam"}),
+            client.call("POST", "/messages/1/thread/subscription", headers=token),
+            client.call("POST", "/users", headers=key, body={"uid": "bob", "name": "Bob", "metadata": {"a": 1}}),
+            client.call("DELETE", "/users", headers=key, body={"uidsToDeactivate": ["bob"]}),
+        ]
+        assert [(answer.status_code, answer.text) for answer in asked if answer.status_code != 200] == []
+        kept = state(sandbox)
+    with Sandbox(data=tmp_path) as again:
+        assert state(again) == kept
+        assert again.api_key == sandbox.api_key
+        assert again.reports == sandbox.reports != []
+        assert "bob" not in again._chat.users
+        other = make_client(again)
+        body = {"receiver": ONE, "receiverType": "user", "category": "message", "type": "text", "data": {"text": "Hi"}}
+        message = other.call("POST", "/messages", headers={"apiKey": again.api_key}, body=body).json()["data"]
+        assert message["sender"] == "app_system"
+
+
 SERVE = """
 import sys
 from cometchat.sandbox import Sandbox

@@ -10,7 +10,7 @@ import pytest
 
 from cometchat import CometChatException, ConnectionException
 from cometchat._protocol import STATUS, UP, Heartbeat, Phase, Signal
-from cometchat._protocol._machine import IllegalSignal
+from cometchat._protocol._states import IllegalSignal
 from cometchat._runtime._counters import Counters
 from cometchat._runtime._registry import ListenerRegistry
 from cometchat._runtime._threads import Wakeup
@@ -98,7 +98,7 @@ def test_a_generation_begins_once(house: House) -> None:
 
 
 def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) -> None:
-    """So that whatever comes in between belongs to neither."""
+    """So that an event in between belongs to neither."""
     numbers = []
     for _ in range(3):
         numbers.append(house.state.begin()[0].number)
@@ -535,7 +535,7 @@ def test_a_connect_that_must_wait_changes_nothing(house: House) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.LOST, Phase.BACKOFF], ids=str)
 def test_connect_does_not_cut_a_retry_after_short(house: House, phase: Phase) -> None:
-    """The server asked for quiet: whoever calls ``connect()`` waits for as long as the connection thread does."""
+    """The server asked clients to wait: ``connect()`` waits for as long as the connection thread."""
     generation = house.in_phase(Phase.ONLINE if phase is Phase.LOST else Phase.OPENING)
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=60.0)
     house.state.signal(generation, Signal.LOST if phase is Phase.LOST else Signal.FAILED, error)

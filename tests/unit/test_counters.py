@@ -9,8 +9,7 @@ from typing import Any, List
 import pytest
 
 from cometchat import CometChatException, ConnectionException
-from cometchat._protocol._machine import ConnectionMachine
-from cometchat._protocol._states import Signal
+from cometchat._protocol._states import ConnectionMachine, Signal
 from cometchat._runtime._counters import ERRORS, Counters, copy_of
 from cometchat.exceptions import (
     ERR_AUTH_TIMEOUT,
@@ -207,7 +206,7 @@ def test_a_remembered_error_is_a_copy_that_holds_nothing(counted: Counted) -> No
 
 
 def test_an_error_that_is_raised_again_has_its_cause() -> None:
-    """A copy for whoever waits for the connection: it says why."""
+    """A copy of the reason, for a thread that waits for the connection."""
     error = failure()
     error.__cause__ = OSError("cable")
     assert copy_of(error).__cause__ is error.__cause__

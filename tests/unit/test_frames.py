@@ -184,7 +184,7 @@ def test_what_an_answer_to_auth_means(body, accepted, kind):
 
 @pytest.mark.parametrize("frame", ['{"type":"auth"}', '{"type":"auth","body":null}', '{"type":"auth","body":"200"}'])
 def test_an_answer_to_auth_without_a_body_is_no_acceptance(frame):
-    """The server has answered, and has not accepted: nobody has to wait for the time limit."""
+    """The server has answered without accepting, so the client need not wait for the time limit."""
     answer = frames.decode(frame)
     assert isinstance(answer, AuthAnswer) and not answer.accepted and answer.kind is ErrorKind.CREDENTIAL
 

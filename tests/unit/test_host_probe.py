@@ -122,7 +122,7 @@ def test_a_connection_is_an_answer_and_is_closed(sockets: List[socket.socket]) -
 
 
 def test_silence_and_then_an_answer(silence: Silence) -> None:
-    """Not back while nobody answers; back with the first SYN that somebody does answer."""
+    """Not back while no address answers; back after the first answered SYN."""
     clock = Clock()
     probe = HostProbe([silence.address], clock)
     for _ in range(10):

@@ -476,7 +476,7 @@ def test_a_second_login_is_refused_at_once(uid: Optional[str]) -> None:
 
 
 def test_a_logout_during_a_login_waits_and_then_logs_out(waiting: threading.Semaphore) -> None:
-    """When it is back nobody is logged in, whichever of the two was first."""
+    """When it returns, no user is logged in, whichever of the two was first."""
     house = House()
     held, login = held_login(house)
     logout = Running(house.lifecycle.logout)
@@ -501,7 +501,7 @@ def test_a_logout_during_a_login_that_fails_has_nobody(waiting: threading.Semaph
 
 
 def test_connect_during_a_first_login_has_no_user() -> None:
-    """It does not wait: nobody is logged in, and the login connects by itself in auto mode."""
+    """It does not wait: no user is logged in, and in auto mode the login connects."""
     house = House()
     held, login = held_login(house)
     assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
@@ -595,7 +595,7 @@ def test_no_lock_is_held_during_an_http_call() -> None:
 
 @pytest.mark.parametrize("uid", [None, "u1"], ids=["first", "in place of another's"])
 def test_a_close_during_a_login_enters_nothing(uid: Optional[str]) -> None:
-    """``ERR_CLIENT_CLOSED``: nobody is entered, stored or connected, and a listener hears of a failure."""
+    """``ERR_CLIENT_CLOSED``: no login is entered, stored or connected, and a listener gets the failure."""
     house = House(uid=uid)
     assert code_of(lambda: house.login("u2", lambda: (house.lifecycle.close(), None)[1])) == "ERR_CLIENT_CLOSED"
     assert house.state is LoginState.CLOSED and house.lifecycle.closed

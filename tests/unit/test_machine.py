@@ -9,8 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, CometChatWSState
-from cometchat._protocol._machine import STABLE_AFTER, ConnectionMachine, IllegalSignal, Notify
-from cometchat._protocol._states import TRANSITIONS, WITH_ERROR, Phase, Signal
+from cometchat._protocol._states import (
+    STABLE_AFTER,
+    TRANSITIONS,
+    WITH_ERROR,
+    ConnectionMachine,
+    IllegalSignal,
+    Notify,
+    Phase,
+    Signal,
+)
 
 ERROR = CometChatException("ERR_TEST", "For a test.")
 

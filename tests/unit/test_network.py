@@ -102,7 +102,7 @@ class FakeChanges:
 
 
 def test_all_who_wait_are_told_on_one_thread_that_ends_with_the_last() -> None:
-    """Two that wait share the listening; without any it ends, and the next one begins it anew."""
+    """Two that wait share the listening; without any it ends, and the next one starts it again."""
     made: List[FakeChanges] = []
 
     def new() -> FakeChanges:
@@ -427,7 +427,7 @@ def test_nobody_is_asked_where_the_server_asked_for_quiet_or_the_wait_is_short()
 
 
 def test_what_asks_is_made_of_the_last_failure() -> None:
-    """An answer in between, and nobody is asked any more: what one attempt has left is not another one's."""
+    """After an answer in between, no address is probed: one attempt does not use the addresses of another."""
     failures = [ValueError("silence"), KeyError("an answer"), None]
     seen: List[Any] = []
     wake = FakeWake()

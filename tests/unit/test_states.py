@@ -10,8 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cometchat import CometChatException, CometChatWSState, ConnectionListener
-from cometchat._protocol._machine import ConnectionMachine, IllegalSignal, Step
-from cometchat._protocol._states import CALLBACKS, STATUS, TRANSITIONS, UP, WITH_ERROR, Phase, Signal
+from cometchat._protocol._states import (
+    CALLBACKS,
+    STATUS,
+    TRANSITIONS,
+    UP,
+    WITH_ERROR,
+    ConnectionMachine,
+    IllegalSignal,
+    Phase,
+    Signal,
+    Step,
+)
 
 # The table of architecture.md, written out by hand. The last row of it (DISCONNECT, CLOSE, CONNECT) is added below.
 ROWS = {

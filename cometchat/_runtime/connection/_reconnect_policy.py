@@ -32,7 +32,7 @@ LOOK = 0.25
 #: Maximum default wait, in seconds.
 LONGEST_WAIT = 30.0
 
-#: Attributes for tenacity's state, which the user's strategies get.
+#: Attribute that marks tenacity's state of a series that began with a loss. The user's strategies get the state.
 _BEGAN_WITH_LOSS = "cometchat_began_with_loss"
 
 #: Takes a callable, and calls it each time the network comes back, while the context lasts.
@@ -103,13 +103,13 @@ class RetrySeries:
                 sleep=self._sleep,
                 wait=self._seconds,
                 stop=self._stops,
-                retry=self._goes_on,
+                retry=self._should_retry,
                 before_sleep=self._before_wait,
                 reraise=True,
             )
         )
 
-    def _goes_on(self, state: tenacity.RetryCallState) -> bool:
+    def _should_retry(self, state: tenacity.RetryCallState) -> bool:
         return state.outcome is not None and state.outcome.failed and self._state.is_current(self._generation)
 
     def _seconds(self, state: tenacity.RetryCallState) -> float:

@@ -12,7 +12,7 @@ a time (:class:`.Generation`). Losses and new attempts happen inside a generatio
    together with its generation, by :meth:`ConnectionState.signal` or :meth:`ConnectionState.accept`.
 3. Under the client's lock, ConnectionState compares the report's generation with the current number. For an older
    generation it returns None, and that thread ends silently. For the current one, the state machine
-   (:mod:`cometchat._protocol._machine`) makes a step.
+   (:mod:`cometchat._protocol._states`) makes a step.
 4. Still under the lock, the step sets ``status``, puts the callbacks into the event queue with the generation's
    number, and wakes the threads that wait for a phase. So status, callbacks and waits agree, in one order.
 5. ``disconnect()`` calls :meth:`ConnectionState.end`. It takes the next number, sets the phase IDLE, queues the final

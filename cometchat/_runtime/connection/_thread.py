@@ -254,7 +254,7 @@ class ConnectionThread:
             self._log.info("the server refused the jwt (%s): renewing it once", error.details or error.code)
             self._state.signal(generation, signal)
             return
-        if _says_logged_out(error):
+        if _ends_login(error):
             session = self._account.session
             if session is not None and not self._account.refreshes and self._account.logged_out(session, error):
                 return
@@ -395,7 +395,7 @@ def _unexpected(cause: BaseException, doing: str) -> CometChatException:
     return error
 
 
-def _says_logged_out(error: CometChatException) -> bool:
+def _ends_login(error: CometChatException) -> bool:
     """Return True if the server closed the socket with the vendor's reason for the end of a login."""
     return bool(re.fullmatch(r"close code \d+: USER_LOGGED_OUT", error.details or ""))
 

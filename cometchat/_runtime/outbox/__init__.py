@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._sqlite_file import Owner
-from ._delivery import OutboxDelivery, receipt_of, thing_of
+from ._delivery import OutboxDelivery, model_of, receipt_of
 from ._store import MESSAGE, RECEIPT, DeadItem, Item, OutboxStore
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "Owner",
     "RECEIPT",
     "receipt_of",
-    "thing_of",
+    "model_of",
 ]

@@ -47,7 +47,7 @@ _TEXTS = {
     RECEIPT: ("receiver", "receiverType", "action", "messageId", "messageSender"),
 }
 
-Thing = Union[BaseMessage, MessageReceipt]
+ItemModel = Union[BaseMessage, MessageReceipt]
 
 
 class Session(Protocol):
@@ -153,7 +153,7 @@ class OutboxDelivery:
         self._backoff: Optional[Backoff] = None  # of consecutive failures
         self._operator_code: Optional[str] = None  # the error that was logged for the operator
         #: Sent items with a remaining row, and the message to report; None after the report.
-        self._sent: Dict[Tuple[int, str], Optional[Thing]] = {}
+        self._sent: Dict[Tuple[int, str], Optional[ItemModel]] = {}
         #: The auth token that the service refused. It is not used again.
         self._refused_token: Optional[str] = None
         self._renewed_for: Optional[int] = None  # the item
@@ -371,7 +371,7 @@ class OutboxDelivery:
         self._log.warning("An item of the outbox can't be sent and is now a dead letter: %s", error)
         if dropped:
             self._log.warning("There are too many dead letters. The %d oldest were discarded.", dropped)
-        self._events.post("outbox", "on_failed", thing_of(item, owner), error)
+        self._events.post("outbox", "on_failed", model_of(item, owner), error)
 
     def _renew(self, item: Item, error: CometChatException) -> CometChatException:
         """Renew a refused auth token, once per item. Returns the failure."""
@@ -427,7 +427,7 @@ class OutboxDelivery:
             waiting.set()
 
 
-def thing_of(item: Item, owner: Owner) -> Thing:
+def model_of(item: Item, owner: Owner) -> ItemModel:
     """Return an item as a model for the listeners."""
     if item.kind == RECEIPT:
         return receipt_of(item.body)

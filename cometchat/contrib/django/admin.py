@@ -119,7 +119,7 @@ def report() -> Dict[str, Any]:
 
 
 def _lasted(since: Optional[datetime]) -> Optional[str]:
-    """How long ago, in two units at the most."""
+    """Return the time since then, in at most two units."""
     if since is None:
         return None
     seconds = max(0, int((datetime.now(timezone.utc) - since).total_seconds()))

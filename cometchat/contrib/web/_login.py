@@ -22,7 +22,7 @@ from cometchat import (
 )
 
 from ..._log import SafeLog
-from .._retry import obey, wait_after
+from .._retry import wait_after, wait_as_asked
 from ._settings import Configuration, token_error
 
 logger = SafeLog(logging.getLogger("cometchat.web"))
@@ -173,9 +173,9 @@ class Login:
 
     def _wait(self, error: Optional[CometChatException]) -> float:
         if error is not None and error.retry_after is not None:
-            return obey(error.retry_after, self._jitter())
+            return wait_as_asked(error.retry_after, self._jitter())
         if isinstance(error, (AuthenticationException, InvalidArgumentException)):
-            return obey(_REFUSED, self._jitter())
+            return wait_as_asked(_REFUSED, self._jitter())
         return wait_after(self._failures - 1, self._jitter()) if self._failures else 0.0
 
 

@@ -35,7 +35,7 @@ def loading_modules() -> Set[str]:
         frame = frame.f_back
     if "gunicorn.arbiter" in sys.modules:
         names.add("gunicorn.arbiter")
-        names.update(cls.__module__ for cls in type(told_to_end()).__mro__)
+        names.update(cls.__module__ for cls in type(signalled_server()).__mro__)
     return names
 
 
@@ -80,12 +80,12 @@ def _follow_uwsgi(uwsgi: Any, serving: Serving) -> None:
     uwsgi.post_fork_hook = after_fork
 
 
-def told_to_end() -> object:
+def signalled_server() -> object:
     """Return the object whose method handles SIGTERM: gunicorn's worker or uvicorn's server."""
     return getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
 
 
 def server_is_ending() -> Callable[[], bool]:
     """Return a function that returns True if the server is stopping and would wait for the streams."""
-    server = told_to_end()
+    server = signalled_server()
     return lambda: not getattr(server, "alive", True) or bool(getattr(server, "should_exit", False))

@@ -127,7 +127,7 @@ def examine(
         return None, [Problem("E001", f"The setting {NAME} is not a dictionary of names and values.", hint)]
     problems = _unknown_keys(value, options)
     settings, wrong_fields = _app_settings(value)
-    problems += [*_app_id(value, settings), *_credential(value), *wrong_fields, *_own(value, options)]
+    problems += [*_app_id(value, settings), *_credential(value), *wrong_fields, *_other_problems(value, options)]
     if problems or settings is None:
         return None, problems
     configuration = Configuration(
@@ -238,7 +238,7 @@ def _fits_header(value: object) -> bool:
     return isinstance(value, str) and value.isascii() and value.isprintable() and value == value.strip()
 
 
-def _own(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
+def _other_problems(value: Mapping[str, Any], options: Mapping[str, Option]) -> List[Problem]:
     problems = []
     if value.get("START", "auto") not in STARTS:
         hint = 'Give "auto" (when the process starts to serve), "request" (at its first request) or "never".'

@@ -14,7 +14,7 @@ from typing import Any, Callable, Mapping, Optional, Union
 
 from ._answers import Answer, StreamAnswer
 from ._feed import StatusFeed
-from ._process import server_is_ending, told_to_end
+from ._process import server_is_ending, signalled_server
 
 _WAITRESS = "waitress.client_disconnected"
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
@@ -41,7 +41,7 @@ def _has_greenlets(environ: Mapping[str, Any]) -> bool:
     monkey = sys.modules.get("gevent.monkey")
     if monkey is None or not monkey.is_module_patched("threading"):
         return False
-    worker = type(told_to_end()).__module__
+    worker = type(signalled_server()).__module__
     return str(environ.get("SERVER_SOFTWARE", "")).startswith("gevent/") or worker == "gunicorn.workers.ggevent"
 
 
@@ -53,7 +53,7 @@ def _starts_threads(environ: Mapping[str, Any]) -> bool:
 def _number_of_threads(environ: Mapping[str, Any]) -> Optional[int]:
     found: Any = None
     if "gunicorn.socket" in environ:
-        found = getattr(getattr(told_to_end(), "cfg", None), "threads", None)
+        found = getattr(getattr(signalled_server(), "cfg", None), "threads", None)
     elif _WAITRESS in environ:
         found = getattr(getattr(_waitress_channel(environ), "adj", None), "threads", None)
     elif "uwsgi.version" in environ:
@@ -110,7 +110,7 @@ def _gone(environ: Mapping[str, Any]) -> Callable[[], bool]:
 
 
 def _has_ended(connection: socket.socket) -> bool:
-    """Whether the other side closed or reset the connection. Does not wait, and does not consume data."""
+    """Return True if the other side closed or reset the connection. Does not wait, and does not consume data."""
     if not hasattr(select, "poll"):
         return False
     try:

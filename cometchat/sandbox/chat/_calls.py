@@ -116,8 +116,7 @@ class Calls:
             raise refusal("ERR_CALLING_SELF")
         if conversation.receiver_type == "user":
             self._check_blocks(caller, conversation.receiver)
-        if body["type"] not in TYPES:
-            raise bad_request("type", f"must be one of {', '.join(TYPES)}")
+        _check_type(body["type"])
         session = CallSession(
             secrets.token_hex(12),
             body["type"],
@@ -135,20 +134,40 @@ class Calls:
         :param by: None is the caller who cancels or ends, and the called user who answers.
         :raises ApiError: the call does not exist, or the status is not allowed.
         """
-        session = self._sessions.get(session_id)
-        if session is None:
-            raise refusal("ERR_CALL_SESSION_NOT_FOUND", id=session_id)
+        session = self._session(session_id)
         if by is None:
             answers = status in _OF_CALLED and session.receiver_type == "user"
             by = session.receiver if answers else session.initiator
         by = by.lower()
-        if session.receiver_type == "user" and by not in (session.initiator, session.receiver):
-            raise refusal("ERR_CALL_NOT_A_PART", id=session_id)
-        # In a group the user who acts has to be in it; the caller may have left.
-        speaker = by if session.receiver_type == "group" else session.initiator
-        conversation = self._conversations.to(speaker, session.receiver, session.receiver_type)
+        conversation = self._conversation(session, by)
         session.change(status, by)
         return self._record(session, conversation, by, resource)
+
+    def change_type(self, session_id: str, kind: Any, by: str) -> Dict[str, Any]:
+        """Make an audio call a video call, or the other way round; return the call.
+
+        :raises ApiError: the call does not exist, is over, or is not the user's; or the type is unknown.
+        """
+        session = self._session(session_id)
+        self._conversation(session, by)
+        _check_type(kind)
+        if session.status not in _NEXT:
+            raise refusal("ERR_CALL_TERMINATED", id=session_id)
+        session.kind = kind
+        return session.fields
+
+    def _session(self, session_id: str) -> CallSession:
+        if session_id not in self._sessions:
+            raise refusal("ERR_CALL_SESSION_NOT_FOUND", id=session_id)
+        return self._sessions[session_id]
+
+    def _conversation(self, session: CallSession, by: str) -> Conversation:
+        """Return the conversation of a call in which the user has a part."""
+        if session.receiver_type == "user" and by not in (session.initiator, session.receiver):
+            raise refusal("ERR_CALL_NOT_A_PART", id=session.session_id)
+        # In a group the user who acts has to be in it; the caller may have left.
+        speaker = by if session.receiver_type == "group" else session.initiator
+        return self._conversations.to(speaker, session.receiver, session.receiver_type)
 
     def _check_blocks(self, caller: str, called: str) -> None:
         if called in self._users.get(caller).blocked:
@@ -190,3 +209,8 @@ class Calls:
         if isinstance(muid, str):
             message["muid"] = muid
         return self._publisher.store(message, conversation.uids, resource)
+
+
+def _check_type(kind: Any) -> None:
+    if kind not in TYPES:
+        raise bad_request("type", f"must be one of {', '.join(TYPES)}")

@@ -219,12 +219,18 @@ class ChatControls(ABC):
     def pin_conversation(
         self, uid: str, other: str, pinned: bool = True, receiver_type: Literal["user", "group"] = "user"
     ) -> None:
-        """Tell a user's sockets that the user's conversation was pinned or unpinned; the pin is not kept.
+        """Pin or unpin a user's conversation, and notify the user's sockets. No-op if it is already so.
 
         :param other: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :raises KeyError: the user or group does not exist, or the conversation has no message yet.
+        :raises ValueError: the user has pinned as many conversations as the app allows.
         """
-        self._act(lambda: self._chat.conversations.pin(self._uid(uid), other, receiver_type, SANDBOX_RESOURCE, pinned))
+
+        def pin() -> None:
+            conversations, pinner = self._chat.conversations, self._uid(uid)
+            conversations.pin(pinner, conversations.of(pinner, other, receiver_type), SANDBOX_RESOURCE, pinned=pinned)
+
+        self._act(pin)
 
     def mark_delivered(self, id: str, uid: str) -> None:
         """Let a user receive everything up to a message; its sender gets the receipt.

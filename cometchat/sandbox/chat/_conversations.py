@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional
+from typing import Any, Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
+from ._content import check_tags
 from ._errors import ApiError, refusal
+from ._features import Features
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher
@@ -26,11 +28,17 @@ class Conversation(NamedTuple):
 class Conversations:
     """The app's conversations."""
 
-    def __init__(self, users: Users, groups: Groups, history: History, publisher: Publisher) -> None:
+    def __init__(
+        self, users: Users, groups: Groups, history: History, features: Features, publisher: Publisher
+    ) -> None:
         self._users = users
         self._groups = groups
         self._history = history
+        self._features = features
         self._publisher = publisher
+        #: By uid and conversation: the user's tags, and the time of the user's pin.
+        self._tags: Dict[Tuple[str, str], List[str]] = {}
+        self._pinned_at: Dict[Tuple[str, str], int] = {}
 
     def of(self, uid: str, receiver: str, receiver_type: str) -> Conversation:
         """Return the conversation that a user wants to read.
@@ -82,19 +90,48 @@ class Conversations:
             raise refusal("ERR_CONVERSATION_NOT_ACCESSIBLE", id=conversation.receiver)
         return shown
 
-    def pin(self, uid: str, other: str, receiver_type: str, resource: str, pinned: bool) -> None:
-        """Tell a user's sockets that the user's conversation was pinned or unpinned.
+    def pin(self, uid: str, conversation: Conversation, resource: str, *, pinned: bool) -> Dict[str, Any]:
+        """Pin or unpin a conversation for a user, whose sockets get the event; return it as it is now.
 
-        :raises ApiError: the conversation does not exist, or has no message yet.
+        No-op if it is already so.
+
+        :raises ApiError: it has no message yet, or the user has pinned too many.
         """
-        conversation = self.of(uid, other, receiver_type)
+        key, limit = (uid, conversation.id), self._features.limit("conversations.pinned")
         shown = self.get(uid, conversation)
-        if pinned:
-            shown.update(pinnedAt=int(time.time()), pinnedBy=uid)
+        if pinned == (key in self._pinned_at):
+            return shown
+        if not pinned:
+            del self._pinned_at[key]
+        elif sum(user == uid for user, _ in self._pinned_at) >= limit:
+            raise refusal("ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED", limit=str(limit))
+        else:
+            self._pinned_at[key] = int(time.time())
+        shown = self.get(uid, conversation)
         body = {"action": f"conversation_{'pinned' if pinned else 'unpinned'}", "conversation": shown}
         kind, receiver = conversation.receiver_type, conversation.receiver
         frame = self._publisher.frame("conversation_pin", uid, receiver, kind, resource, body=body)
         self._publisher.send(frame, [uid], uid, resource)
+        return shown
+
+    def tag(self, uid: str, conversation: Conversation, tags: Any) -> Dict[str, Any]:
+        """Put tags of a user on a conversation, in place of the old ones; return it as it is now.
+
+        :raises ApiError: it has no message yet, or the tags are wrong.
+        """
+        self.get(uid, conversation)
+        self._tags[uid, conversation.id] = check_tags(tags)
+        return self.get(uid, conversation)
+
+    def delete(self, uid: str, conversation: Conversation) -> None:
+        """Remove a conversation and its messages from what a user sees. The other users keep it.
+
+        :raises ApiError: it has no message yet.
+        """
+        self.get(uid, conversation)
+        self._history.forget(uid, conversation.id)
+        for marks in (self._tags, self._pinned_at):
+            marks.pop((uid, conversation.id), None)
 
     def shown(self, uid: str, conversation: str) -> Optional[Dict[str, Any]]:
         """Return a conversation as a user sees it; None if it has no message, or its group was deleted."""
@@ -120,12 +157,16 @@ class Conversations:
         }
         if read:
             fields["lastReadMessageId"] = str(read)
+        if (uid, conversation) in self._tags:
+            fields["tags"] = self._tags[uid, conversation]
+        if (uid, conversation) in self._pinned_at:
+            fields.update(pinnedAt=self._pinned_at[uid, conversation], pinnedBy=uid)
         return fields
 
     def _find(self, uid: str, receiver: str, receiver_type: str, not_in_it: str) -> Conversation:
         if receiver_type == "group":
             group = self._groups.get(receiver)
-            if uid not in group.members:
+            if not group.admits(uid):
                 raise refusal(not_in_it, uid=uid, guid=group.guid)
             return Conversation(group.conversation, group.guid, "group", frozenset(group.members))
         if receiver_type != "user":

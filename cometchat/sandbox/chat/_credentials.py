@@ -99,13 +99,17 @@ class Credentials:
             "exp": int(now + (self.jwt_lifetime if lifetime is None else lifetime)),
             "jti": jwt_id,
         }
-        signed = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
         self._jwts[jwt_id] = Jwt(uid, resource, device_id)
-        return f"{signed}.{self._signature(signed)}"
+        return self._sign(claims)
 
-    def expire_jwts(self) -> int:
-        """Void every jwt issued so far; return how many."""
-        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void]
+    def issue_call_token(self, uid: str, passthrough: Any) -> str:
+        """Make a jwt for a call of a user, good for an hour; ``passthrough`` is a part of its content."""
+        now = int(time.time())
+        return self._sign({"sub": uid, "iat": now, "exp": now + 3600, "passthrough": passthrough})
+
+    def expire_jwts(self, uid: Optional[str] = None) -> int:
+        """Void every jwt issued so far, of one user or of all; return how many."""
+        expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void and uid in (None, jwt.uid)]
         for jwt in expired:
             jwt.void = True
         return len(expired)
@@ -118,12 +122,18 @@ class Credentials:
         signed, _, signature = text.rpartition(".")
         if text.count(".") != 2 or not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
             raise RefusedJwt("the signature is wrong")
-        # A signed text was issued here: from now on it can be trusted to be well-formed and known.
+        # A signed text was issued here: from now on it can be trusted to be well-formed.
         claims = _decode_json(signed.partition(".")[2])
+        if "jti" not in claims:
+            raise RefusedJwt("it is for a call")
         jwt = self._jwts[claims["jti"]]
         if jwt.void or claims["exp"] <= time.time():
             raise RefusedJwt("it has expired")
         return jwt
+
+    def _sign(self, claims: Dict[str, Any]) -> str:
+        signed = f"{_encode_json({'alg': 'HS256', 'typ': 'JWT'})}.{_encode_json(claims)}"
+        return f"{signed}.{self._signature(signed)}"
 
     def _signature(self, signed: str) -> str:
         return _encode(hmac.new(self._key, signed.encode(), hashlib.sha256).digest())

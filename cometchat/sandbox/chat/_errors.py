@@ -18,6 +18,8 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_AUTHTOKEN_UNAVAILABLE": (403, "The auth token belongs to another device."),
     "ERR_NO_AUTH": (401, "The jwt is wrong or has expired."),
     "ERR_SETTINGS_HASH_OUTDATED": (400, "The settings have changed."),
+    "AUTH_ERR_NO_ACCESS": (403, "The API key may not do that: it is an auth key."),
+    "ERR_AUTH_TOKEN_NOT_FOUND": (404, "The user has no auth token {token}."),
     # Users.
     "ERR_UID_NOT_FOUND": (404, "The user {uid} does not exist."),
     "ERR_BLOCKED_RECEIVER": (403, "You have blocked the user {uid}."),
@@ -65,6 +67,7 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_WRONG_MESSAGE_THREAD_CATEGORY": (400, "An action and a call have no replies."),
     "ERR_PINNED_MESSAGES_LIMIT_EXCEEDED": (400, "A conversation has {limit} pinned messages at most."),
     "ERR_SAVED_MESSAGES_LIMIT_EXCEEDED": (400, "A user has {limit} saved messages at most."),
+    "ERR_PINNED_CONVERSATIONS_LIMIT_EXCEEDED": (400, "A user has {limit} pinned conversations at most."),
     "ERR_CONVERSATION_NOT_ACCESSIBLE": (404, "Your conversation with {id} has no message yet."),
     # Calls.
     "ERR_CALLING_SELF": (400, "You cannot call yourself."),
@@ -76,11 +79,13 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_CALL_INVALID_INIT": (400, "A call that rings can be accepted, rejected, cancelled, busy or unanswered."),
     # All of the API.
     "ERR_EXTENSION_NOT_FOUND": (404, "The extension {extension} has no {method} {path} here."),
+    "ERR_FEATURE_NOT_ACCESSIBLE": (403, "The app does not have the feature {feature}."),
     "ERR_API_NOT_FOUND": (404, "The API has no {method} {path}."),
     "ERR_BAD_REQUEST": (400, "The request has wrong fields or parameters."),
     "ERR_TOO_MANY_REQUESTS": (429, "The app has sent too many requests in this minute."),
     "ERR_MISSION_FAILED": (500, "The sandbox failed; its log has the traceback."),
     # Not published.
+    "ERR_UID_ALREADY_EXISTS": (409, "The user {uid} exists already."),
     "ERR_GUID_ALREADY_EXISTS": (409, "The group {guid} exists already."),
     "ERR_OWNER_EXIT_FORBIDDEN": (403, "You own the group {guid}, and cannot leave it."),
     "ERR_GROUP_NOT_THE_OWNER": (403, "Only the owner of the group {guid} may do that."),

@@ -13,7 +13,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Tuple
 from ._errors import ApiError, bad_request, refusal
 from ._history import Message
 from ._publisher import Publisher
-from ._users import Users
+from ._users import APP, Users
 
 TYPES = ("public", "private", "password")
 
@@ -66,17 +66,23 @@ class Group:
         return f"group_{self.guid}"
 
     def member(self, uid: str) -> Member:
-        """Return the membership of the user who acts.
+        """Return the membership of the user who acts; the app may do what an admin may, without being in the group.
 
         :raises ApiError: the user is not in the group.
         """
+        if uid == APP:
+            return Member("admin", self.created_at)
         if uid not in self.members:
             raise refusal("ERR_GROUP_NOT_JOINED", guid=self.guid)
         return self.members[uid]
 
     def moderates(self, uid: str) -> bool:
-        """Return whether the user is a moderator or an admin of the group."""
-        return uid in self.members and SCOPES.index(self.members[uid].scope) >= _MODERATOR
+        """Return whether the user is a moderator or an admin of the group, or the app."""
+        return self.admits(uid) and SCOPES.index(self.member(uid).scope) >= _MODERATOR
+
+    def admits(self, uid: str) -> bool:
+        """Return whether the user may speak and read in the group: its members may, and the app."""
+        return uid in self.members or uid == APP
 
     def check_entry(self, password: Any) -> None:
         """Check whether a user may join with this password.
@@ -186,7 +192,7 @@ class Group:
         :raises ApiError: the user is not a member, or owns it already, or ``by`` does not own it.
         """
         self.member(by)
-        if by != self.owner:
+        if by not in (self.owner, APP):
             raise refusal("ERR_GROUP_NOT_THE_OWNER", guid=self.guid)
         if uid == by:
             raise refusal("ERR_GROUP_NO_SELF_ACTION", guid=self.guid)
@@ -251,7 +257,7 @@ class Groups:
 
     def seen_by(self, uid: str) -> List[Group]:
         """Return the groups that the user may know of: private ones only as a member."""
-        return [group for group in self._groups.values() if group.type != "private" or uid in group.members]
+        return [group for group in self._groups.values() if group.type != "private" or group.admits(uid)]
 
     def shown(self, group: Group, viewer: Optional[str] = None) -> Dict[str, Any]:
         """Return the group's fields as the API shows them, with the viewer's own membership."""
@@ -299,7 +305,8 @@ class Groups:
         now = int(time.time())
         details = {key: body[key] for key in DETAILS if key in body}
         group = Group(guid, body["name"], kind, owner, password, details, now, now)
-        group.enter(owner, "admin")
+        if owner != APP:
+            group.enter(owner, "admin")
         for uid in uids:
             group.enter(uid)
         self._groups[guid] = group
@@ -354,6 +361,12 @@ class Groups:
             raise refusal("ERR_GROUP_NO_ADMIN_SCOPE", guid=group.guid)
         del self._groups[group.guid]
         self._publisher.trigger("group_deleted", {"group": {**self.shown(group), "updatedBy": by}})
+
+    def remove_everywhere(self, uid: str) -> None:
+        """Remove a user who was deleted from all groups, without telling the members."""
+        for group in self._groups.values():
+            group.members.pop(uid, None)
+            group.banned.pop(uid, None)
 
     # Each call returns the action that reports it. ``by`` is the acting user; None is the owner.
 

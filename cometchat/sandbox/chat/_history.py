@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ._errors import refusal
+from ._users import APP
 
 Message = Dict[str, Any]
 
@@ -59,8 +60,8 @@ class History:
         self._feeds: Dict[Tuple[str, str], List[int]] = {}
         #: By the id of the parent: the ids of the replies.
         self._threads: Dict[str, List[int]] = {}
-        #: By action (``delivered``, ``read``), uid and conversation: the id of the message up to which it holds.
-        self._marks: Dict[Tuple[str, str, str], int] = {}
+        #: By action (``delivered``, ``read``), uid and conversation: up to which message it holds since when. It grows.
+        self._marks: Dict[Tuple[str, str, str], List[Tuple[int, int]]] = {}
         #: By sender and muid: the message's id.
         self._muids: Dict[Tuple[str, str], str] = {}
 
@@ -82,7 +83,8 @@ class History:
         stored = {"id": str(number), **message, "sentAt": now, "updatedAt": now}
         self._messages.append(stored)
         self._sent_at.append(now)
-        for uid in viewers:
+        # The app itself sees everything.
+        for uid in {*viewers, APP}:
             for conversation in (_ALL, message["conversationId"]):
                 self._feeds.setdefault((uid, conversation), []).append(number)
         if "parentId" in message:
@@ -155,6 +157,11 @@ class History:
         """Return the replies to a message."""
         return [self._messages[number - 1] for number in self._threads.get(message_id, [])]
 
+    @property
+    def parents(self) -> List[Message]:
+        """The messages that have replies."""
+        return [self.get(message_id) for message_id in self._threads]
+
     def conversations(self, uid: str) -> List[str]:
         """Return the ids of a user's conversations, the one with the latest message first."""
         latest = {key[1]: feed[-1] for key, feed in self._feeds.items() if key[0] == uid and key[1] != _ALL}
@@ -169,15 +176,33 @@ class History:
         """Return the oldest message of a conversation that a user may see. It must have one."""
         return self._messages[self._feeds[uid, conversation][0] - 1]
 
+    def forget(self, uid: str, conversation: str) -> None:
+        """Remove all messages of a conversation from what a user may see."""
+        forgotten = set(self._feeds.pop((uid, conversation), ()))
+        self._feeds[uid, _ALL] = [number for number in self._feeds.get((uid, _ALL), ()) if number not in forgotten]
+
     # How far a user has received and read.
 
     def mark(self, action: str, uid: str, conversation: str) -> int:
         """Return the id of the message up to which a user has received or read a conversation; 0 if nothing."""
-        return self._marks.get((action, uid, conversation), 0)
+        marks = self._marks.get((action, uid, conversation))
+        return marks[-1][0] if marks else 0
+
+    def marked_at(self, action: str, uid: str, conversation: str, number: int) -> Optional[int]:
+        """Return when a user has received or read a message, in Unix seconds; None if that has not happened."""
+        marks = self._marks.get((action, uid, conversation), [])
+        at = bisect_left(marks, (number,))
+        return marks[at][1] if at < len(marks) else None
+
+    def marked_by(self, conversation: str) -> List[str]:
+        """Return the users who have received something in a conversation."""
+        return sorted({uid for _, uid, marked in self._marks if marked == conversation})
 
     def set_mark(self, action: str, uid: str, conversation: str, number: int) -> None:
         """Put the mark of a conversation to a message, forwards or backwards."""
-        self._marks[action, uid, conversation] = number
+        before = self.marked_at(action, uid, conversation, number)
+        marks = self._marks.setdefault((action, uid, conversation), [])
+        marks[bisect_left(marks, (number,)) :] = [(number, int(time.time()) if before is None else before)]
 
     def unread(self, uid: str, conversation: str) -> List[Message]:
         """Return the messages of others that a user has not read. Actions and calls do not count."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Set
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
 from ._content import (
     CATEGORIES,
@@ -16,17 +16,16 @@ from ._content import (
 )
 from ._conversations import Conversation, Conversations
 from ._errors import bad_request, refusal
+from ._features import Features
 from ._groups import Groups
 from ._history import History, Message, other_side
 from ._publisher import Publisher, Saved
 from ._reactions import Reaction, Reactions
-from ._users import Users
+from ._threads import Threads
+from ._users import APP, Users
 
 #: The results of moderation.
 MODERATION_STATUSES = ("unmoderated", "pending", "approved", "disapproved")
-
-#: Maximum pinned messages of a conversation, and maximum saved messages of a user.
-MOST_PINNED = MOST_SAVED = 100
 
 #: The parts of a message's data that an edit leaves alone, and that a deletion leaves behind.
 _KEPT = ("entities", "reactions", "resource", "moderation")
@@ -42,6 +41,8 @@ class Messages:
         conversations: Conversations,
         history: History,
         reactions: Reactions,
+        threads: Threads,
+        features: Features,
         saved: Saved,
         publisher: Publisher,
     ) -> None:
@@ -50,10 +51,10 @@ class Messages:
         self._conversations = conversations
         self._history = history
         self._reactions = reactions
+        self._threads = threads
+        self._features = features
         self._saved = saved
         self._publisher = publisher
-        #: By the id of a message: the uids that are subscribed to its thread.
-        self._subscribers: Dict[str, Set[str]] = {}
 
     def send(
         self,
@@ -93,7 +94,7 @@ class Messages:
         if parent_id is not None:
             self._history.replace(parent_id, replyCount=len(self._history.replies(parent_id)))
             # Replying subscribes to the thread, and so does being mentioned in it.
-            self._subscribers.setdefault(parent_id, set()).update({sender}, stored["data"].get("mentions", ()))
+            self._threads.subscribe(parent_id, {sender, *stored["data"].get("mentions", ())})
         return stored
 
     def edit(self, message_id: str, body: Mapping[str, Any], by: str, resource: str) -> Message:
@@ -106,7 +107,8 @@ class Messages:
         check_size(body)
         kept = {key: value for key, value in message["data"].items() if key in _KEPT}
         mentioned = mentions(data.get("text"), self._users)
-        changed = {**data, **kept, **({} if mentioned is None else {"mentions": mentioned})}
+        new = {key: value for key, value in data.items() if key != "mentions"}
+        changed = {**new, **kept, **({} if mentioned is None else {"mentions": mentioned})}
         tags = {"tags": check_tags(body["tags"])} if "tags" in body else {}
         return self._change(message_id, by, resource, "edited", data=changed, **tags)
 
@@ -141,7 +143,7 @@ class Messages:
 
     def shown(self, reaction: Reaction) -> Dict[str, Any]:
         """Return a reaction as the API shows it."""
-        return {**reaction.fields, "reactedBy": self._users.shown(self._users.get(reaction.uid))}
+        return {**reaction.fields, "reactedBy": self._users.shown(self._users.known(reaction.uid))}
 
     def interact(self, message_id: str, uid: str, elements: Any, resource: str) -> None:
         """Tell a message's sender which of its elements the user has used."""
@@ -186,8 +188,9 @@ class Messages:
         message = self.seen(message_id, uid)
         savers = self._saved.setdefault(message_id, {})
         if saved != (uid in savers):
-            if saved and sum(uid in users for users in self._saved.values()) >= MOST_SAVED:
-                raise refusal("ERR_SAVED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_SAVED))
+            limit = self._features.limit("messages.saved")
+            if saved and sum(uid in users for users in self._saved.values()) >= limit:
+                raise refusal("ERR_SAVED_MESSAGES_LIMIT_EXCEEDED", limit=str(limit))
             if saved:
                 savers[uid] = int(time.time())
             else:
@@ -196,19 +199,6 @@ class Messages:
             body = {"action": action, "message": self._publisher.views.of(message, uid)}
             self._send_frame(message, "message_save", uid, resource, [uid], body=body)
         return message
-
-    def subscribe(self, message_id: str, uid: str, *, subscribed: bool) -> None:
-        """Subscribe a user to the thread of a message, or end that; a repetition changes nothing."""
-        self.seen(message_id, uid)
-        subscribers = self._subscribers.setdefault(message_id, set())
-        if subscribed:
-            subscribers.add(uid)
-        else:
-            subscribers.discard(uid)
-
-    def is_subscribed(self, message_id: str, uid: str) -> bool:
-        """Return whether a user is subscribed to the thread of a message."""
-        return uid in self._subscribers.get(message_id, ())
 
     def seen(self, message_id: str, uid: str) -> Message:
         """Return a message that the user may see."""
@@ -269,9 +259,14 @@ class Messages:
         return {**{key: value for key, value in quoted.items() if key != "quotedMessage"}, "data": data}
 
     def _changeable(self, message_id: str, by: str) -> Message:
-        """Return a message that the user may edit and delete: an own one, or one in a group that the user moderates."""
+        """Return a message that the user may edit and delete: an own one, or one in a group that the user moderates.
+
+        The app may change every message.
+        """
         message = self._history.get(message_id)
-        moderated = message["receiverType"] == "group" and self._groups.get(message["receiver"]).moderates(by)
+        moderated = by == APP or (
+            message["receiverType"] == "group" and self._groups.get(message["receiver"]).moderates(by)
+        )
         if not moderated and self.seen(message_id, by)["sender"] != by:
             raise refusal("ERR_MESSAGE_NOT_A_SENDER", id=message_id)
         if message["category"] in ("action", "call") or "deletedAt" in message:
@@ -304,8 +299,9 @@ class Messages:
 
     def _check_room(self, uid: str, conversation: str) -> None:
         messages = self._history.between(uid, conversation, 0, self._history.count)
-        if sum("pinnedAt" in message for message in messages) >= MOST_PINNED:
-            raise refusal("ERR_PINNED_MESSAGES_LIMIT_EXCEEDED", limit=str(MOST_PINNED))
+        limit = self._features.limit("messages.pinned")
+        if sum("pinnedAt" in message for message in messages) >= limit:
+            raise refusal("ERR_PINNED_MESSAGES_LIMIT_EXCEEDED", limit=str(limit))
 
     def _send_frame(
         self, message: Message, kind: str, by: str, resource: str, uids: "FrozenSet[str] | List[str]", **fields: Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Collection, Dict, List, Optional
+from typing import Any, Collection, Dict, List, Optional
 
 from ._conversations import Conversation, Conversations
 from ._errors import refusal
@@ -51,6 +51,18 @@ class Receipts:
         if message["sender"] != uid:
             self._send(uid, conversation, action, message, self._conversations.listeners(uid, conversation), resource)
         self.mark(uid, conversation, action, message, resource)
+
+    def of(self, message: Message, uid: str) -> Dict[str, int]:
+        """Return when a user has received and read a message, as far as that has happened."""
+        number, conversation = int(message["id"]), message["conversationId"]
+        times = {_FIELDS[action]: self._history.marked_at(action, uid, conversation, number) for action in _FIELDS}
+        return {field: at for field, at in times.items() if at is not None}
+
+    def shown(self, message: Message) -> List[Dict[str, Any]]:
+        """Return the receipts of all users who have received a message."""
+        uids = [uid for uid in self._history.marked_by(message["conversationId"]) if uid != message["sender"]]
+        found = [(uid, self.of(message, uid)) for uid in uids if self._history.sees(uid, message["id"])]
+        return [{"recipient": self._users.shown(self._users.known(uid)), **times} for uid, times in found if times]
 
     def find(self, uid: str, conversation: Conversation, message_id: str) -> Message:
         """Return a message of the conversation that the user sees.

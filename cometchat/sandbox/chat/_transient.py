@@ -24,15 +24,16 @@ class Transient:
         self._publisher = publisher
 
     def route(self, uid: str, frame: Frame, resource: str) -> None:
-        """Bring a client's frame to its receiver's sockets. One to an unknown receiver is dropped.
+        """Bring a client's frame to its receiver's sockets. One of a deactivated user or to an unknown one is dropped.
 
         A frame to a group goes to its members' sockets, the sender's others too; it must be of a member.
         """
         try:
+            user = self._users.get(uid)
             conversation = self._conversations.to(uid, frame["receiver"], frame["receiverType"])
         except ApiError:
             return
-        body = {**frame["body"], "user": self._users.on_socket(self._users.get(uid))}
+        body = {**frame["body"], "user": self._users.on_socket(user)}
         if frame["type"] == "receipts":
             body.update(messageId=str(body["messageId"]), timestamp=int(time.time()))
         routed = {**frame, "sender": uid, "receiver": conversation.receiver, "body": body}

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Set
+from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from ._errors import bad_request, refusal
 from ._triggers import Trigger
 
+#: Who acts in calls of a back end that names no user.
+APP = "app_system"
+
 #: Fields that users can change, beside their name.
 DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
+
+#: The key of the part of a user's metadata that only back ends see.
+_PRIVATE = "@private"
+
+#: By field: the check of a value from a back end, and the right values. The limits are the vendor's.
+_CHECKS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
+    "uid": (
+        lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value) is not None,
+        "must be a text of 1 to 100 letters, digits, - and _",
+    ),
+    "name": (lambda value: isinstance(value, str) and 0 < len(value) <= 100, "must be a text of 1 to 100 characters"),
+    "avatar": (lambda value: isinstance(value, str) and len(value) <= 3000, "must be a text of up to 3000 characters"),
+    "link": (lambda value: isinstance(value, str) and len(value) <= 3000, "must be a text of up to 3000 characters"),
+    "role": (lambda value: isinstance(value, str) and value != "", "must be a text"),
+    "metadata": (lambda value: isinstance(value, dict), "must be an object"),
+    "tags": (lambda value: isinstance(value, list) and len(value) <= 25, "must be a list of up to 25 texts"),
+    "statusMessage": (lambda value: isinstance(value, str), "must be a text"),
+}
 
 #: The sample users of a new app.
 SAMPLE_USERS = {
@@ -36,6 +58,9 @@ class User:
     #: By uid: since when the user has blocked them.
     blocked: Dict[str, int] = field(default_factory=dict)
     friends: Set[str] = field(default_factory=set)
+    #: ``active``, ``deactivated`` or ``deleted``. Messages and groups may still name a user who is not active.
+    state: str = "active"
+    deactivated_at: Optional[int] = None
 
     def update(self, changes: Mapping[str, Any]) -> None:
         """Change name and details, as far as they are given.
@@ -50,8 +75,21 @@ class User:
         self.updated_at = int(time.time())
 
 
+def check_fields(fields: Mapping[str, Any], required: Tuple[str, ...] = ()) -> None:
+    """Check the fields that a back end gives for a user.
+
+    :raises ApiError: one of them is missing or wrong.
+    """
+    for name in required:
+        if name not in fields:
+            raise bad_request(name, "is missing")
+    for name, (check, right) in _CHECKS.items():
+        if name in fields and not check(fields[name]):
+            raise bad_request(name, right)
+
+
 class Users:
-    """The app's users. Their ids are lowercase, and are found in any case.
+    """The app's users. Their ids are lowercase, and are found in any case. A user who is not active does not exist.
 
     :param is_online: whether a user has an accepted connection.
     :param trigger: tells the webhook.
@@ -61,13 +99,23 @@ class Users:
         self._is_online = is_online
         self._trigger = trigger
         self._users: Dict[str, User] = {}
+        self.add(APP, "System")
         for uid, name in SAMPLE_USERS.items():
             self.add(uid, name)
 
     @property
+    def app(self) -> User:
+        """The app itself, which is in no list."""
+        return self._users[APP]
+
+    @property
     def all(self) -> List[User]:
-        """The users in the order of their creation."""
-        return list(self._users.values())
+        """The active users in the order of their creation."""
+        return [user for user in self.in_state("active") if user is not self.app]
+
+    def in_state(self, state: str) -> List[User]:
+        """Return the users in a state in the order of their creation."""
+        return [user for user in list(self._users.values()) if user.state == state]
 
     def add(self, uid: str, name: str, role: str = "default", avatar: Optional[str] = None) -> User:
         """Create the user, or replace the one of that uid."""
@@ -77,8 +125,43 @@ class Users:
         self._users[user.uid] = user
         return user
 
+    def create(self, fields: Mapping[str, Any]) -> User:
+        """Create the user whom a back end describes.
+
+        :raises ApiError: a field is missing or wrong, or there is one of that uid already.
+        """
+        check_fields(fields, ("uid", "name"))
+        before = self._users.get(fields["uid"].lower())
+        if before is not None and before.state != "deleted":
+            raise refusal("ERR_UID_ALREADY_EXISTS", uid=before.uid)
+        user = self.add(fields["uid"], fields["name"], fields.get("role", "default"))
+        user.update(fields)
+        return user
+
+    def change(self, uid: str, fields: Mapping[str, Any]) -> User:
+        """Change fields of a user for a back end, and remove those that ``unset`` names.
+
+        :raises ApiError: the user does not exist, or a field is wrong.
+        """
+        user = self.get(uid)
+        check_fields(fields)
+        user.update(fields)
+        user.role = fields.get("role", user.role)
+        for name in fields.get("unset") or ():
+            user.details.pop(name, None)
+        return user
+
+    def set_state(self, uid: str, old: str, new: str) -> Optional[User]:
+        """Deactivate, reactivate or delete a user; return the user, or None if there is none in the old state."""
+        user = self._users.get(uid.lower())
+        if user is None or user.state != old or user is self.app:
+            return None
+        user.state = new
+        user.deactivated_at = None if new == "active" else int(time.time())
+        return user
+
     def __contains__(self, uid: object) -> bool:
-        return isinstance(uid, str) and uid.lower() in self._users
+        return isinstance(uid, str) and uid.lower() in self._users and self._users[uid.lower()].state == "active"
 
     def get(self, uid: str) -> User:
         """Return the user.
@@ -88,6 +171,10 @@ class Users:
         if uid not in self:
             raise refusal("ERR_UID_NOT_FOUND", uid=uid)
         return self._users[uid.lower()]
+
+    def known(self, uid: str) -> User:
+        """Return a user who is or was active."""
+        return self._users[uid]
 
     def befriend(self, uid: str, others: List[str]) -> None:
         """Make users friends of each other.
@@ -114,14 +201,26 @@ class Users:
             user.blocked.pop(uid, None)
         self._tell_of_blocks("user_unblocked", user, uids)
 
+    def separate(self, uid: str, others: List[str]) -> None:
+        """End a user's friendships. No-op for users who are not friends.
+
+        :raises ApiError: the user does not exist.
+        """
+        user = self.get(uid)
+        for friend in [self.known(other) for other in user.friends.intersection(map(str.lower, others))]:
+            user.friends.discard(friend.uid)
+            friend.friends.discard(user.uid)
+
     def divided(self, one: str, other: str) -> bool:
         """Return whether one of two users has blocked the other."""
-        return other in self.get(one).blocked or one in self.get(other).blocked
+        return other in self.known(one).blocked or one in self.known(other).blocked
 
     def shown(self, user: User, viewer: Optional[User] = None) -> Dict[str, Any]:
         """Return a user's fields as the API shows them to the viewer: the status is ``available`` or ``offline``."""
         fields = self._fields(user, "available" if self._is_online(user.uid) else "offline")
-        if viewer is None or viewer is user:
+        if viewer is self.app and _PRIVATE in user.details.get("metadata", ()):
+            fields["metadata"] = user.details["metadata"]
+        if viewer is None or viewer is user or viewer is self.app:
             return fields
         fields["conversationId"] = conversation_of_users(user.uid, viewer.uid)
         if viewer.uid in user.blocked:
@@ -136,7 +235,7 @@ class Users:
 
     def entity(self, uid: str) -> Dict[str, Any]:
         """Return a user as messages show them."""
-        return {"entity": self.shown(self.get(uid)), "entityType": "user"}
+        return {"entity": self.shown(self.known(uid)), "entityType": "user"}
 
     def _tell_of_blocks(self, event: str, by: User, uids: List[str]) -> None:
         others = {uid: self.shown(self.get(uid)) for uid in uids if uid in self}
@@ -154,8 +253,14 @@ class Users:
             "updatedAt": user.updated_at,
             "hasBlockedMe": False,
             "blockedByMe": False,
-            **user.details,
+            **({} if user.deactivated_at is None else {"deactivatedAt": user.deactivated_at}),
+            **{key: _public(value) for key, value in user.details.items()},
         }
+
+
+def _public(detail: Any) -> Any:
+    """Return a user's detail as other users see it."""
+    return {key: value for key, value in detail.items() if key != _PRIVATE} if isinstance(detail, dict) else detail
 
 
 def conversation_of_users(one: str, other: str) -> str:

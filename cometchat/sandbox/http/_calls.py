@@ -23,6 +23,7 @@ class CallRoutes:
             Route("POST", "/calls", self._start),
             Route("PUT", "/calls/{id}", self._change),
             Route("PATCH", "/calls/{id}", self._change),
+            Route("PATCH", "/calls/{id}/type", self._change_type),
         ]
 
     def _start(self, request: ApiRequest, me: User) -> Dict[str, Any]:
@@ -30,3 +31,6 @@ class CallRoutes:
 
     def _change(self, request: ApiRequest, me: User, session_id: str) -> Dict[str, Any]:
         return self._calls.change(session_id, request.fields.get("status"), me.uid, request.resource)
+
+    def _change_type(self, request: ApiRequest, me: User, session_id: str) -> Dict[str, Any]:
+        return self._calls.change_type(session_id, request.fields.get("type"), me.uid)

@@ -32,4 +32,4 @@ class FileRoutes:
             raise bad_request("files", "is missing, or not an object of files by their ids")
         if "receiver" in fields:
             self._app.chat.conversations.to(me.uid, fields["receiver"], fields.get("receiverType", "user"))
-        return self._uploads.prepare(files, request.address.url, Limits.of(self._app.parameters), time.time())
+        return self._uploads.prepare(files, request.address.url, Limits.of(self._app.features.parameters), time.time())

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from ..chat import Chat
+from ..chat._errors import bad_request
 from ..chat._groups import ADDING, Group
 from ..chat._history import Message
-from ..chat._users import User
+from ..chat._users import APP, User
+from ._callers import FOR_BOTH
 from ._request import ApiRequest
 from ._routes import PAGE, Listing, Route, fits_status, fits_tags, numbered_page, with_tags
 
@@ -25,28 +27,29 @@ class GroupRoutes:
     def routes(self) -> List[Route]:
         """The routes."""
         group, member, banned = "/groups/{guid}", "/groups/{guid}/members/{uid}", "/groups/{guid}/bannedusers/{uid}"
+        members, banned_users = (*PAGE, "searchKey", "scopes", "status"), (*PAGE, "searchKey", "scopes")
         listed = (*PAGE, "searchKey", "hasJoined", "type", "types", "tags", "withTags")
         return [
-            Route("GET", "/groups", self._list, listed),
-            Route("POST", "/groups", self._create),
-            Route("GET", group, self._get),
-            Route("PUT", group, self._update),
-            Route("DELETE", group, self._delete),
-            Route("PATCH", group + "/owner", self._hand_over),
-            Route("GET", group + "/members", self._members, (*PAGE, "searchKey", "scopes", "status")),
-            Route("POST", group + "/members", self._join_or_add),
-            Route("PUT", group + "/members", self._join_or_add),
+            Route("GET", "/groups", self._list, listed, audience=FOR_BOTH),
+            Route("POST", "/groups", self._create, audience=FOR_BOTH),
+            Route("GET", group, self._get, audience=FOR_BOTH),
+            Route("PUT", group, self._update, audience=FOR_BOTH),
+            Route("DELETE", group, self._delete, audience=FOR_BOTH),
+            Route("PATCH", group + "/owner", self._hand_over, audience=FOR_BOTH),
+            Route("GET", group + "/members", self._members, members, audience=FOR_BOTH),
+            Route("POST", group + "/members", self._join_or_add, audience=FOR_BOTH),
+            Route("PUT", group + "/members", self._join_or_add, audience=FOR_BOTH),
             Route("DELETE", group + "/members", self._leave),
-            Route("PUT", member, self._change_scope),
-            Route("DELETE", member, self._kick),
-            Route("GET", group + "/bannedusers", self._banned, (*PAGE, "searchKey")),
-            Route("POST", banned, self._ban),
-            Route("DELETE", banned, self._unban),
+            Route("PUT", member, self._change_scope, audience=FOR_BOTH),
+            Route("DELETE", member, self._kick, audience=FOR_BOTH),
+            Route("GET", group + "/bannedusers", self._banned, banned_users, audience=FOR_BOTH),
+            Route("POST", banned, self._ban, audience=FOR_BOTH),
+            Route("DELETE", banned, self._unban, audience=FOR_BOTH),
         ]
 
     def _create(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         body = request.fields
-        group = self._groups.create(body, me.uid)
+        group = self._groups.create(body, body.get("owner", APP) if me.uid == APP else me.uid)
         if "members" not in body:
             return self._groups.shown(group, me.uid)
         members = self._groups.fill(group, body["members"])
@@ -90,18 +93,19 @@ class GroupRoutes:
         members = [
             {**self._users.shown(self._users.get(uid)), "scope": member.scope, "joinedAt": member.joined_at}
             for uid, member in group.members.items()
-            if not scopes or member.scope in scopes
+            if uid in self._users and (not scopes or member.scope in scopes)
         ]
         found = [user for user in members if word in user["name"].lower() and fits_status(user, status)]
         return numbered_page(request, found)
 
     def _banned(self, request: ApiRequest, me: User, guid: str) -> Listing:
-        group, word = self._groups.get(guid), request.word
+        group, word, scopes = self._groups.get(guid), request.word, request.texts("scopes")
         group.check_moderator(me.uid)
         # With the scope that they would come back with: the vendor's client shows them as members.
         banned = [
             {**self._users.shown(self._users.get(uid)), "scope": "participant", "bannedAt": since}
             for uid, since in group.banned.items()
+            if uid in self._users and (not scopes or "participant" in scopes)
         ]
         return numbered_page(request, [user for user in banned if word in user["name"].lower()])
 
@@ -110,6 +114,8 @@ class GroupRoutes:
         if any(name in body for name in ADDING):
             return self._groups.add_all(guid, body, me.uid, request.resource)
         # The vendor's client takes the group out of the action.
+        if me.uid == APP:
+            raise bad_request("participants", "is missing")
         action: Message = self._groups.join(guid, me.uid, request.resource, body.get("password"))
         return action
 

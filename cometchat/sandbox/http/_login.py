@@ -10,12 +10,13 @@ from .._app import App
 from ..chat._credentials import RefusedJwt
 from ..chat._errors import refusal
 from ..chat._users import DETAILS, User
+from ._callers import FOR_ALL, FOR_KEYS
 from ._device import device_problems
 from ._request import ApiRequest
 from ._routes import Route
 
-#: Sent to ``ANALYTICS_HOST`` of the settings, without the headers that go with every other request.
-PING = "/ping"
+#: The ends of paths on other hosts of the service, for which clients send a jwt and not the usual headers.
+_PING, _ONLINE = HEADLESS = ("/ping", "/online-members")
 
 
 class LoginRoutes:
@@ -29,42 +30,27 @@ class LoginRoutes:
     def routes(self) -> List[Route]:
         """The routes."""
         return [
-            Route("POST", "/users/{uid}/auth_tokens", self._create_auth_token, public=True),
+            Route("POST", "/users/{uid}/auth_tokens", self._create_auth_token, audience=FOR_KEYS),
             Route("PUT", "/me", self._put_me),
             Route("GET", "/me", self._me),
             Route("DELETE", "/me", self._log_out),
             Route("GET", "/settings", self._settings),
-            Route("POST", "/user_sessions", self._user_session, public=True),
-            Route("POST", "/me/user_sessions", self._user_session, public=True),
-            Route("POST", PING, self._ping),
+            Route("POST", "/user_sessions", self._user_session, audience=FOR_ALL),
+            Route("POST", "/me/user_sessions", self._user_session, audience=FOR_ALL),
+            Route("POST", _PING, self._ping),
+            Route("POST", "/me/jwt", self._jwt_of_call),
+            Route("POST", "/api/{version}" + _ONLINE, self._online, audience=FOR_ALL),
         ]
-
-    def user(self, request: ApiRequest) -> User:
-        """Return the logged-in user.
-
-        :raises ApiError: the auth token is missing, or does not count.
-        """
-        text = request.headers.get("authToken", "")
-        if not text:
-            raise refusal("AUTH_ERR_EMPTY_AUTH_TOKEN")
-        token = self._credentials.token(text, self._app.faults.tokens_that_count)
-        if token is None:
-            raise refusal("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", token=text)
-        return self._app.chat.users.get(token.uid)
 
     def violations(self, request: ApiRequest, wrong: List[str]) -> None:
         """Record the problems of a request as violations."""
         for problem in wrong:
             self._app.journal.add_violation(f"{request.method} {request.path}: {problem}")
 
-    def _create_auth_token(self, request: ApiRequest, uid: str) -> Dict[str, Any]:
-        api_key = request.headers.get("apiKey", "")
-        if not api_key:
-            raise refusal("AUTH_ERR_EMPTY_APIKEY")
-        if not secrets.compare_digest(api_key.encode(), self._app.auth_key.encode()):
-            raise refusal("AUTH_ERR_APIKEY_NOT_FOUND", api_key=api_key)
+    def _create_auth_token(self, request: ApiRequest, me: User, uid: str) -> Dict[str, Any]:
         uid = self._app.chat.users.get(uid).uid
-        self.violations(request, device_problems(request.body))
+        if not request.is_of_back_end:
+            self.violations(request, device_problems(request.body))
         token = self._credentials.issue_token(uid)
         return {"uid": uid, "authToken": token, "createdAt": self._credentials.tokens[token].created_at}
 
@@ -113,17 +99,32 @@ class LoginRoutes:
     def _settings(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         return self._app.settings(request.address)
 
-    def _user_session(self, request: ApiRequest) -> Dict[str, Any]:
+    def _user_session(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         return {"success": True}
 
     def _ping(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         """Check the client's jwt and settings; the vendor's clients ask once a minute."""
-        try:
-            jwt = self._credentials.read_jwt(request.headers.get("Authorization", "").rpartition(" ")[2])
-        except RefusedJwt:
-            raise refusal("ERR_NO_AUTH") from None
-        if jwt.uid != me.uid:
+        if self._uid_of_jwt(request) != me.uid:
             raise refusal("ERR_NO_AUTH")
         if request.headers.get("settingsHash") != self._app.settings(request.address)["settingsHash"]:
             raise refusal("ERR_SETTINGS_HASH_OUTDATED")
         return {"success": True}
+
+    def _jwt_of_call(self, request: ApiRequest, me: User) -> Dict[str, Any]:
+        """Make the token with which the vendor's clients enter a call; it opens no socket."""
+        return {"token": self._credentials.issue_call_token(me.uid, request.fields.get("passthrough"))}
+
+    def _online(self, request: ApiRequest, me: User, version: str) -> Dict[str, Any]:
+        """Count the users who are online or, with ``groups``, the members of each."""
+        self._uid_of_jwt(request)
+        users, groups = self._app.chat.users, self._app.chat.groups
+        if "groups" not in request.fields:
+            return {"onlineUsersCount": sum(users.shown(user)["status"] == "available" for user in users.all)}
+        seen = [groups.get(guid) for guid in request.list_of_texts("groups")]
+        return {"groups": {group.guid: groups.shown(group)["onlineMembersCount"] for group in seen}}
+
+    def _uid_of_jwt(self, request: ApiRequest) -> str:
+        try:
+            return self._credentials.read_jwt(request.headers.get("Authorization", "").rpartition(" ")[2]).uid
+        except RefusedJwt:
+            raise refusal("ERR_NO_AUTH") from None

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Dict, List, Optional, Union
 
 from ..chat import Chat
 from ..chat._errors import bad_request
 from ..chat._history import DEFAULT_PAGE, Message, PageQuery, other_side
-from ..chat._users import User
+from ..chat._users import APP, User
+from ._callers import FOR_BOTH
+from ._filters import FILTERS, Filter
 from ._request import ApiRequest
-from ._routes import Listing, Route, fits_tags
+from ._routes import Listing, Route
 
 #: A page of the history, or the number of unread messages in each conversation if only numbers are asked for.
 Page = Union[Listing, List[Dict[str, Any]]]
-
-Filter = Callable[[Message], bool]
 
 
 class MessageRoutes:
@@ -28,26 +28,25 @@ class MessageRoutes:
     def routes(self) -> List[Route]:
         """The routes."""
         message, reaction = "/messages/{id}", "/messages/{id}/reactions/{reaction}"
-        history, listed = (*_PARAMETERS, *_FILTERS), ("affix", "id", "limit")
+        history, listed = (*_PARAMETERS, *FILTERS), ("affix", "id", "limit")
+        pinned, saved = (f"features.ux.messages.{what}.enabled" for what in ("pinned", "saved"))
         return [
-            Route("POST", "/messages", self._post),
-            Route("GET", "/messages", self._history, (*history, "uid", "guid")),
-            Route("GET", "/users/{uid}/messages", self._history_with, history),
-            Route("GET", "/groups/{guid}/messages", self._history_of, history),
-            Route("GET", message, self._get, ("withThreadSubscribed",)),
-            Route("PUT", message, self._edit),
-            Route("DELETE", message, self._delete),
-            Route("GET", message + "/thread", self._thread, history),
-            Route("POST", message + "/thread", self._reply),
-            Route("POST", message + "/thread/subscription", self._subscribe),
-            Route("DELETE", message + "/thread/subscription", self._subscribe),
+            Route("POST", "/messages", self._post, audience=FOR_BOTH),
+            Route("GET", "/messages", self._history, (*history, "uid", "guid"), audience=FOR_BOTH),
+            Route("GET", "/users/{uid}/messages", self._history_with, history, audience=FOR_BOTH),
+            Route("GET", "/groups/{guid}/messages", self._history_of, history, audience=FOR_BOTH),
+            Route("GET", message, self._get, ("withThreadSubscribed",), audience=FOR_BOTH),
+            Route("PUT", message, self._edit, audience=FOR_BOTH),
+            Route("DELETE", message, self._delete, audience=FOR_BOTH),
+            Route("GET", message + "/thread", self._thread, history, audience=FOR_BOTH),
+            Route("POST", message + "/thread", self._reply, audience=FOR_BOTH),
             Route("PATCH", message + "/interacted", self._interact),
-            Route("POST", message + "/pin", self._pin),
-            Route("DELETE", message + "/pin", self._pin),
-            Route("POST", message + "/save", self._save),
-            Route("DELETE", message + "/save", self._save),
-            Route("GET", message + "/reactions", self._reactions, listed),
-            Route("GET", reaction, self._reactions, listed),
+            Route("POST", message + "/pin", self._pin, audience=FOR_BOTH, feature=pinned),
+            Route("DELETE", message + "/pin", self._pin, audience=FOR_BOTH, feature=pinned),
+            Route("POST", message + "/save", self._save, feature=saved),
+            Route("DELETE", message + "/save", self._save, feature=saved),
+            Route("GET", message + "/reactions", self._reactions, listed, audience=FOR_BOTH),
+            Route("GET", reaction, self._reactions, listed, audience=FOR_BOTH),
             Route("POST", reaction, self._react),
             Route("DELETE", reaction, self._react),
         ]
@@ -57,16 +56,25 @@ class MessageRoutes:
         shown = self._chat.publisher.views.of(message, me.uid)
         if request is None or not request.flag("withThreadSubscribed"):
             return shown
-        return {**shown, "threadSubscribed": self._messages.is_subscribed(message["id"], me.uid)}
+        return {**shown, "threadSubscribed": self._chat.threads.is_subscribed(message["id"], me.uid)}
 
     def _post(self, request: ApiRequest, me: User) -> Message:
+        if "multipleReceivers" in request.fields:
+            raise bad_request("multipleReceivers", "is not implemented by the sandbox")
         return self._shown(self._messages.send(me.uid, request.body, request.resource), me)
 
     def _reply(self, request: ApiRequest, me: User, message_id: str) -> Message:
         return self._shown(self._messages.send(me.uid, request.body, request.resource, message_id), me)
 
     def _get(self, request: ApiRequest, me: User, message_id: str) -> Message:
-        return self._shown(self._messages.seen(message_id, me.uid), me, request)
+        message = self._messages.seen(message_id, me.uid)
+        receipts = self._chat.receipts.shown(message)
+        mine = {} if message["sender"] == me.uid else self._chat.receipts.of(message, me.uid)
+        return {
+            **self._shown(message, me, request),
+            **({"receipts": {"data": receipts}} if receipts else {}),
+            **({"myReceipt": mine} if mine else {}),
+        }
 
     def _edit(self, request: ApiRequest, me: User, message_id: str) -> Message:
         return self._shown(self._messages.edit(message_id, request.fields, me.uid, request.resource), me)
@@ -76,10 +84,6 @@ class MessageRoutes:
 
     def _interact(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
         self._messages.interact(message_id, me.uid, request.fields.get("interactions"), request.resource)
-        return {"success": True}
-
-    def _subscribe(self, request: ApiRequest, me: User, message_id: str) -> Dict[str, Any]:
-        self._messages.subscribe(message_id, me.uid, subscribed=request.method == "POST")
         return {"success": True}
 
     def _pin(self, request: ApiRequest, me: User, message_id: str) -> Message:
@@ -121,6 +125,8 @@ class MessageRoutes:
         return self._page(request, me, request.query.get("conversationId", ""))
 
     def _history_with(self, request: ApiRequest, me: User, other: str) -> Page:
+        if me.uid == APP:  # which has no conversation of its own in mind, and wants all of that user
+            return self._page(request, self._chat.users.get(other), "")
         return self._page(request, me, self._chat.conversations.of(me.uid, other, "user").id)
 
     def _history_of(self, request: ApiRequest, me: User, guid: str) -> Page:
@@ -135,7 +141,7 @@ class MessageRoutes:
         if request.flag("unread") and request.flag("count"):
             asked = [conversation] if conversation else history.conversations(me.uid)
             return [entry for entry in (self._unread(me.uid, each) for each in asked) if entry["count"]]
-        filters = [make(request, me) for name, make in _FILTERS.items() if name in request.query]
+        filters = [make(request, me) for name, make in FILTERS.items() if name in request.query]
         filters += [self._not_marked(me, "read")] if request.flag("unread") else []
         filters += [self._not_marked(me, "delivered")] if request.flag("undelivered") else []
         filters += [] if more is None else [more]
@@ -143,8 +149,8 @@ class MessageRoutes:
             _affix(request, "prepend"),
             request.number("id"),
             request.number("sentAt"),
-            request.limit("per_page", DEFAULT_PAGE),
-            lambda message: all(fits(message) for fits in filters),
+            request.limit("limit" if "limit" in request.query else "per_page", DEFAULT_PAGE),
+            self._fits(filters, me),
         )
         messages = history.page(me.uid, query, conversation)
         # Not confirmed: when the live service leaves which of them out.
@@ -158,6 +164,16 @@ class MessageRoutes:
         elif query.id is not None:
             meta["next"] = {"affix": "append", "id": str(query.id)}
         return Listing([self._shown(message, me, request) for message in messages], meta)
+
+    def _fits(self, filters: List[Filter], me: User) -> Filter:
+        """Make a filter of several, each of which looks at a message as the user sees it."""
+        views = self._chat.publisher.views
+
+        def fits(message: Message) -> bool:
+            shown = views.of(message, me.uid)
+            return all(each(shown) for each in filters)
+
+        return fits
 
     def _not_marked(self, me: User, action: str) -> Filter:
         """Make a filter for the messages of others that the user has not received or read."""
@@ -177,85 +193,24 @@ class MessageRoutes:
         return {"entityType": latest["receiverType"], "entityId": other_side(latest, uid), "count": count}
 
 
-def _in(field: str, *names: str) -> Callable[[ApiRequest, User], Filter]:
-    """Make a filter by a field that has one of the values of these parameters."""
-
-    def make(request: ApiRequest, me: User) -> Filter:
-        wanted = request.texts(*names)
-        return lambda message: not wanted or message.get(field) in wanted
-
-    return make
-
-
-def _has(name: str, found: Filter) -> Callable[[ApiRequest, User], Filter]:
-    """Make a filter that is on if the parameter is set."""
-    return lambda request, me: found if request.flag(name) else lambda message: True
-
-
-def _time(name: str, fits: Callable[[int, int], bool]) -> Callable[[ApiRequest, User], Filter]:
-    """Make a filter by the time of a message, in seconds."""
-
-    def make(request: ApiRequest, me: User) -> Filter:
-        wanted = request.number(name) or 0
-        return lambda message: fits(message["sentAt"], wanted)
-
-    return make
-
-
-def _by_word(request: ApiRequest, me: User) -> Filter:
-    word = request.word
-    return lambda message: word in str(message["data"].get("text", "")).lower()
-
-
-def _not_blocked(request: ApiRequest, me: User) -> Filter:
-    hidden = request.flag("hideMessagesFromBlockedUsers")
-    return lambda message: not (hidden and message["sender"] in me.blocked)
-
-
-def _by_tags(request: ApiRequest, me: User) -> Filter:
-    wanted = request.texts("tags")
-    return lambda message: fits_tags(message, wanted)
-
-
-def _mentioned(request: ApiRequest, me: User) -> Filter:
-    wanted = request.flag("myMentionsOnly")
-    return lambda message: not wanted or me.uid in message["data"].get("mentions", ())
-
-
 #: Parameters that are not filters: the start and length of the page, and the ones that depend on the user's marks.
 _PARAMETERS = (
     "affix",
     "id",
     "sentAt",
     "per_page",
+    "limit",
     "unread",
     "undelivered",
     "count",
     "conversationId",
     "withThreadSubscribed",
+    # These change nothing: tags and the mentioned users are always there. Not confirmed: what withParent adds.
+    "withTags",
+    "withParent",
+    "mentionsWithTagInfo",
+    "mentionsWithBlockedInfo",
 )
-
-#: By parameter: what makes its filter. A parameter that stands neither here nor above is refused.
-_FILTERS: Dict[str, Callable[[ApiRequest, User], Filter]] = {
-    "category": _in("category", "category", "categories"),
-    "categories": _in("category", "category", "categories"),
-    "type": _in("type", "type", "types"),
-    "types": _in("type", "type", "types"),
-    "sender": _in("sender", "sender"),
-    "receiverType": _in("receiverType", "receiverType"),
-    "tags": _by_tags,
-    "searchKey": _by_word,
-    "fromTimestamp": _time("fromTimestamp", lambda sent, wanted: sent >= wanted),
-    "toTimestamp": _time("toTimestamp", lambda sent, wanted: sent <= wanted),
-    "hideReplies": _has("hideReplies", lambda message: "parentId" not in message),
-    "hideDeleted": _has("hideDeleted", lambda message: "deletedAt" not in message),
-    "onlyDeleted": _has("onlyDeleted", lambda message: "deletedAt" in message),
-    "hasAttachments": _has("hasAttachments", lambda message: bool(message["data"].get("attachments"))),
-    "hasMentions": _has("hasMentions", lambda message: bool(message["data"].get("mentions"))),
-    "hasReactions": _has("hasReactions", lambda message: bool(message["data"].get("reactions"))),
-    "myMentionsOnly": _mentioned,
-    "hideMessagesFromBlockedUsers": _not_blocked,
-}
 
 
 def _affix(request: ApiRequest, default: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, FrozenSet, Mapping, Optional
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional
 
 from multidict import MultiMapping
 
@@ -80,6 +80,11 @@ class ApiRequest:
             raise bad_request("body", "is not a JSON object")
         return body
 
+    @property
+    def is_of_back_end(self) -> bool:
+        """Return whether a back end sent it: with an API key, and without an SDK's headers. Its host names the app."""
+        return "apiKey" in self.headers and not any(name in self.headers for name in ("sdk", "resource"))
+
     def check_query(self, known: FrozenSet[str]) -> None:
         """Check that the query has known parameters only.
 
@@ -90,6 +95,16 @@ class ApiRequest:
             error = bad_request(unknown[0], "is not implemented by the sandbox")
             details = {name: [f"The {name} is not implemented by the sandbox."] for name in unknown}
             raise ApiError(error.status, error.code, error.message, details)
+
+    def list_of_texts(self, name: str) -> List[str]:
+        """Return a list in the JSON body.
+
+        :raises ApiError: it is missing, or not a list of texts.
+        """
+        found = self.fields.get(name)
+        if not isinstance(found, list) or not all(isinstance(item, str) for item in found):
+            raise bad_request(name, "is missing, or not a list of texts")
+        return found
 
     def number(self, name: str) -> Optional[int]:
         """Return a whole number of the query; None without one.

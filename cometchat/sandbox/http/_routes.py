@@ -6,30 +6,42 @@ import re
 from typing import Any, Callable, Dict, FrozenSet, Iterable, List, NamedTuple, Optional, Tuple
 from urllib.parse import unquote
 
+from ._callers import FOR_USERS
 from ._request import ApiRequest
 
 #: Items on a numbered page when the client does not ask for a number.
 DEFAULT_ITEMS = 100
 
-PAGE = ("page", "per_page")
+#: The parameters of a numbered page: clients send per_page, back ends perPage.
+PAGE = ("page", "per_page", "perPage")
 
 
 class Route:
     """A method, a path and the function that answers.
 
     :param path: with ``{uid}``, ``{guid}`` or ``{id}`` for parts of it; uids and guids are lowercased.
-    :param answer: called with the request, the logged-in user unless the route is public, and the parts.
+    :param answer: called with the request, the user who acts, and the parts.
     :param query: the parameters of the query that it implements.
-    :param public: whether it answers without an auth token.
+    :param audience: the kinds of callers whom it answers.
+    :param feature: the parameter of the settings that switches it on and off.
     """
 
     def __init__(
-        self, method: str, path: str, answer: Callable[..., Any], query: Iterable[str] = (), *, public: bool = False
+        self,
+        method: str,
+        path: str,
+        answer: Callable[..., Any],
+        query: Iterable[str] = (),
+        *,
+        audience: FrozenSet[str] = FOR_USERS,
+        feature: Optional[str] = None,
     ) -> None:
         self.method = method
+        self.path = path
         self.answer = answer
         self.query: FrozenSet[str] = frozenset(query)
-        self.public = public
+        self.audience = audience
+        self.feature = feature
         self._names: List[str] = re.findall(r"{(\w+)}", path)
         self._pattern = re.compile(re.sub(r"{\w+}", "([^/]+)", path))
 
@@ -51,7 +63,7 @@ class Listing(NamedTuple):
 
 def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
     """Return the page of a list that ``page`` and ``per_page`` ask for. The vendor's client counts the pages."""
-    size = request.limit("per_page", DEFAULT_ITEMS)
+    size = request.limit("perPage" if "perPage" in request.query else "per_page", DEFAULT_ITEMS)
     page = max(request.number("page") or 1, 1)
     found = items[(page - 1) * size : page * size]
     pages = {
@@ -82,5 +94,5 @@ def with_tags(request: ApiRequest, items: List[Dict[str, Any]]) -> List[Dict[str
 
 
 def without_tags(item: Dict[str, Any]) -> Dict[str, Any]:
-    """Return a user or group without its tags."""
+    """Return a user, a group or a conversation without its tags."""
     return {key: value for key, value in item.items() if key != "tags"}

@@ -105,11 +105,11 @@ class Connection:
         self.transport.write(data)
 
     def wants_presence(self, about: User) -> bool:
-        """Whether it asked for this user's presence. Users who have blocked each other get no presence."""
+        """Return True if it asked for this user's presence. Users who have blocked each other get no presence."""
         if self.uid is None or self._app.chat.users.divided(self.uid, about.uid):
             return False
         if self._subscription == "FRIENDS":
-            return about.uid in self._app.chat.users.get(self.uid).friends
+            return about.uid in self._app.chat.users.known(self.uid).friends
         return self._subscription == "ALL_USERS" or (self._subscription == "ROLES" and about.role in self._roles)
 
     async def _write(self) -> None:
@@ -203,6 +203,9 @@ class Connection:
         try:
             jwt = self._app.chat.credentials.read_jwt(credential)
         except RefusedJwt:
+            self._refuse(self._app.faults.bad_jwt)
+            return
+        if jwt.uid not in self._app.chat.users:
             self._refuse(self._app.faults.bad_jwt)
             return
         sender = frame.get("sender", jwt.uid)

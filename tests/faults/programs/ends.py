@@ -219,7 +219,7 @@ NEW_THREADS = not (3, 12) <= sys.version_info < (3, 12, 2)
 
 @case
 def last_thread() -> None:
-    """The main thread ends first; another one goes on, and makes the connection anew."""
+    """The main thread ends first; another one goes on, and connects again."""
     client = joining.joined()
 
     def go_on() -> None:
