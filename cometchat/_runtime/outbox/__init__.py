@@ -14,6 +14,6 @@ __all__ = [
     "OutboxStore",
     "Owner",
     "RECEIPT",
-    "receipt_of",
     "model_of",
+    "receipt_of",
 ]

@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 from ._errors import bad_request, refusal
 from ._triggers import Trigger
 
-#: Who acts in calls of a back end that names no user.
+#: The sender in calls of a back end that names no user.
 APP = "app_system"
 
 #: Fields that users can change, beside their name.

@@ -1,4 +1,4 @@
-"""Who makes a request, by its credentials, and which routes that caller may call.
+"""The callers of requests, known by their credentials, and the routes that each may call.
 
 A client has an auth token of its user. A back end has the app's API key, and acts as the app, or as a user with
 ``onBehalfOf``. The auth key is an API key that may only create and change users, and create their auth tokens.
@@ -26,7 +26,7 @@ FOR_ALL: FrozenSet[str] = FOR_BOTH | FOR_KEYS | {NO_ONE}
 
 
 class Caller(NamedTuple):
-    """Who makes a request.
+    """The sender of a request.
 
     :ivar kinds: the kinds of this caller. A back end that acts as a user is of two kinds.
     :ivar user: who acts: a user, or the app itself.

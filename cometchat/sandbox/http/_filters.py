@@ -75,7 +75,7 @@ def _mentioned(request: ApiRequest, me: User) -> Filter:
 
 
 def _text(message: Message) -> str:
-    """Return the text of a message; empty for an action or a call, which have none."""
+    """Return the text of a message; empty for an action or a call."""
     return str(message["data"].get("text") or "")
 
 
