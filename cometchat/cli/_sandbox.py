@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import json
+import logging
 import shlex
 import ssl
 import sys
-from typing import TYPE_CHECKING, Any, List, Optional
+from typing import TYPE_CHECKING, Any, Iterator, List, Optional
 
 from ._errors import Failed, UsageError
 from ._screen import Screen
@@ -29,27 +32,83 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tls", action="store_true", help="https and wss, with a self-signed certificate made for it")
     parser.add_argument("--certfile", metavar="FILE", help="PEM certificate to use instead; with --keyfile")
     parser.add_argument("--keyfile", metavar="FILE", help="its PEM key")
+    parser.add_argument("--data", metavar="FOLDER", help="keep the state here, through restarts (default: in memory)")
+    parser.add_argument("--sample", action="store_true", help="fill a new state with groups and a history")
+    parser.add_argument("--seed", metavar="FILE", help="fill a new state from JSON: users, groups and messages")
+    parser.add_argument(
+        "--webhook", metavar="URL", help="URL that gets the service's webhook events; user:password@ for Basic Auth"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Serve until Ctrl-C."""
     if (options.certfile is None) != (options.keyfile is None):
         raise UsageError("--certfile and --keyfile must be used together")
-    files = {"certfile": options.certfile, "keyfile": options.keyfile}
-    for name, path in files.items():
-        _check_readable(f"--{name}", path)
-    sandbox = make_sandbox(options.host, options.port, tls=options.tls, **files)
+    sandbox = _prepare(options)
     try:
         sandbox.start()
     except (OSError, ssl.SSLError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Failed(f"can't serve on {options.host}, port {options.port}: {reason}") from error
-    try:
-        _introduce(Screen(plain=options.no_color), sandbox)
-        sandbox.serve_forever()
-    finally:
-        sandbox.stop()
+    with _warnings_shown(already=options.debug):
+        try:
+            _introduce(Screen(plain=options.no_color), sandbox, options.data)
+            sandbox.serve_forever()
+        finally:
+            sandbox.stop()
     return 0
+
+
+def _prepare(options: argparse.Namespace) -> Sandbox:
+    """Make the sandbox, and fill it if its state is new."""
+    files = {"certfile": options.certfile, "keyfile": options.keyfile}
+    for name, path in files.items():
+        _check_readable(f"--{name}", path)
+    seed = None if options.seed is None else _read_seed(options.seed)
+    try:
+        sandbox = make_sandbox(
+            options.host, options.port, tls=options.tls, webhook_url=options.webhook, data=options.data, **files
+        )
+    except ValueError as error:
+        raise UsageError(str(error).replace("webhook_url", "--webhook")) from error
+    except OSError as error:
+        raise Failed(f"--data: {error}") from error
+    if options.sample:
+        from cometchat.sandbox import SAMPLE
+
+        sandbox.fill(SAMPLE)
+    if seed is not None:
+        try:
+            sandbox.fill(seed)
+        except (KeyError, ValueError) as error:
+            raise UsageError(f"{options.seed}: {error.args[0]}") from error
+    return sandbox
+
+
+def _read_seed(path: str) -> Any:
+    _check_readable("--seed", path)
+    try:
+        with open(path, encoding="utf-8") as file:
+            seed = json.load(file)
+    except ValueError as error:
+        raise UsageError(f"{path} is not JSON: {error}") from error
+    if not isinstance(seed, dict):
+        raise UsageError(f"{path} must be a JSON object with users, groups and messages")
+    return seed
+
+
+@contextlib.contextmanager
+def _warnings_shown(already: bool) -> Iterator[None]:
+    """Print the sandbox's warnings, such as an event that the webhook's receiver did not take."""
+    logger, output = logging.getLogger("cometchat.sandbox"), logging.StreamHandler(sys.stderr)
+    output.setLevel(logging.WARNING)
+    output.setFormatter(logging.Formatter("cometchat sandbox: %(message)s"))
+    if not already:
+        logger.addHandler(output)
+    try:
+        yield
+    finally:
+        logger.removeHandler(output)
 
 
 def make_sandbox(*args: Any, **options: Any) -> Sandbox:
@@ -66,14 +125,16 @@ def make_sandbox(*args: Any, **options: Any) -> Sandbox:
         raise UsageError(f'{missing.partition(".")[0]} is not installed: pip install "cometchat[sandbox]"') from error
 
 
-def _introduce(screen: Screen, sandbox: Sandbox) -> None:
-    screen.line("The sandbox listens on ", (sandbox.url, "title"), ", HTTP and WebSocket alike. Ctrl-C ends it.")
+def _introduce(screen: Screen, sandbox: Sandbox, data: Optional[str]) -> None:
+    screen.line("The sandbox listens on ", (sandbox.url, "title"), ", HTTP, WebSocket and a page. Ctrl-C ends it.")
     screen.line()
     screen.line("  app id     ", (sandbox.app_id, "call"))
     screen.line("  auth key   ", (sandbox.auth_key, "call"))
     screen.line("  users      ", ("cometchat-uid-1", "call"), " to ", ("cometchat-uid-5", "call"))
     if sandbox.ca_certs:
         screen.line("  CA file    ", (sandbox.ca_certs, "call"))
+    if data is not None:
+        screen.line("  data       ", (data, "call"), f", {len(sandbox.messages)} messages")
     screen.line()
     screen.line("Watch a connection to it from another terminal:")
     screen.line()

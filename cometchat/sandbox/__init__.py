@@ -4,7 +4,7 @@
 load it. It shares no code with the client but the public names, so that a mistake in one shows against the other.
 
 ``http`` has the routes and envelopes, ``socket`` the WebSocket connections and frames, ``chat`` what users, groups,
-messages, conversations and calls do and keep, ``faults`` the faults on demand.
+messages, conversations and calls do and keep, ``faults`` the faults on demand, ``page`` the page in a browser.
 """
 
 try:
@@ -15,6 +15,8 @@ except ImportError as _error:
 from ._certificates import make_certificate
 from ._journal import Attempt, Request
 from ._player import Player
+from ._sample import SAMPLE
 from ._sandbox import Sandbox
+from ._webhook import Delivery
 
-__all__ = ["Attempt", "Player", "Request", "Sandbox", "make_certificate"]
+__all__ = ["Attempt", "Delivery", "Player", "Request", "SAMPLE", "Sandbox", "make_certificate"]

@@ -7,7 +7,10 @@ import json
 import time
 from typing import Any, Dict, Mapping, NamedTuple
 
+from ._answers import Answers
 from ._journal import Journal
+from ._listener import is_ip
+from ._webhook import Webhook
 from .chat import Chat
 from .chat._features import Features
 from .chat._publisher import Network
@@ -27,6 +30,11 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     @property
+    def domain(self) -> str:
+        """The domain of the extensions' hosts: an IP address has no names below it, ``localhost`` has."""
+        return f"localhost:{self.port}" if is_ip(self.host) else self.netloc
+
+    @property
     def url(self) -> str:
         """``http(s)://host:port``."""
         return f"http{'s' if self.tls else ''}://{self.netloc}"
@@ -44,6 +52,7 @@ class App:
         faults: Faults,
         journal: Journal,
         network: Network,
+        webhook: Webhook,
     ) -> None:
         self.app_id = app_id
         self.auth_key = auth_key
@@ -51,8 +60,10 @@ class App:
         self.region = region
         self.faults = faults
         self.journal = journal
+        self.webhook = webhook
+        self.answers = Answers(app_id, region)
         self.features = Features(self._changed_settings)
-        self.chat: Chat = Chat(app_id, self.features, network)
+        self.chat: Chat = Chat(app_id, self.features, network, webhook.trigger)
 
     def _changed_settings(self) -> Mapping[str, Any]:
         return self.faults.settings
@@ -83,8 +94,8 @@ class App:
             "ANALYTICS_PING_DISABLED": False,
             "POLLING_ENABLED": False,
             "DENY_FALLBACK_TO_POLLING": True,
-            "EXTENSION_DOMAIN": address.netloc,
-            "extensions": [],
+            "EXTENSION_DOMAIN": address.domain,
+            "extensions": [{"id": name, "name": name} for name in self.answers.extensions],
             "flagReasons": self.features.flag_reasons,
         }
         settings.update(self.faults.settings)

@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, TypeVar
 
+from ._webhook import Delivery
+
 T = TypeVar("T")
 
 
@@ -55,6 +57,8 @@ class Journal:
         self._frames: List[Tuple[Optional[str], Dict[str, Any]]] = []
         self._violations: List[str] = []
         self._close_codes: List[int] = []
+        self._deliveries: List[Delivery] = []
+        self._listeners: List[Callable[[], None]] = []
 
     @property
     def attempts(self) -> List[Attempt]:
@@ -76,6 +80,10 @@ class Journal:
     def close_codes(self) -> List[int]:
         return self._copy(self._close_codes)
 
+    @property
+    def deliveries(self) -> List[Delivery]:
+        return self._copy(self._deliveries)
+
     def add_attempt(self, attempt: Attempt) -> None:
         self._add(self._attempts, attempt)
 
@@ -91,16 +99,33 @@ class Journal:
     def add_close_code(self, code: int) -> None:
         self._add(self._close_codes, code)
 
+    def add_delivery(self, delivery: Delivery) -> None:
+        self._add(self._deliveries, delivery)
+
     def changed(self) -> None:
         """Signal a change outside these records that a predicate may look at."""
         with self._condition:
             self._changes += 1
             self._condition.notify_all()
+            listeners = list(self._listeners)
+        for listener in listeners:
+            listener()
+
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call a function on every change too, in the thread that makes the change; it must not raise."""
+        with self._condition:
+            self._listeners.append(listener)
+
+    def unlisten(self, listener: Callable[[], None]) -> None:
+        """Call the function no more."""
+        with self._condition:
+            self._listeners.remove(listener)
 
     def clear(self) -> None:
         """Drop all records."""
         with self._condition:
-            for records in (self._attempts, self._requests, self._frames, self._violations, self._close_codes):
+            lists = (self._attempts, self._requests, self._frames, self._violations, self._close_codes)
+            for records in (*lists, self._deliveries):
                 records.clear()
         self.changed()
 

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import os
 import socket
 import ssl
 from typing import Callable, Optional
+from urllib.parse import urlsplit
 
 #: Hosts that stand for every interface of this machine.
 WILDCARDS = ("", "0.0.0.0", "::")
+
+
+def host_name(address: str) -> str:
+    """Return the name in a Host header, without its port; empty if it cannot be read."""
+    try:
+        return urlsplit(f"//{address}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def is_ip(name: str) -> bool:
+    """Return whether a host is an IP address."""
+    with contextlib.suppress(ValueError):
+        return bool(ipaddress.ip_address(name))
+    return False
 
 
 class Listener:

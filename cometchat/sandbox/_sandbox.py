@@ -18,6 +18,7 @@ from ._listener import WILDCARDS, Listener
 from ._loop_thread import LoopThread
 from ._player import Player, fits, report
 from ._service import Service
+from ._webhook import Delivery, Webhook
 from .chat import ChatControls
 from .faults import FaultControls, Faults, RunningService
 from .http import Uploads
@@ -25,6 +26,8 @@ from .socket import Hub
 
 if TYPE_CHECKING:
     from cometchat import AppSettings
+
+    from ._store import Parts, Store
 
 T = TypeVar("T")
 
@@ -51,7 +54,13 @@ class Sandbox(FaultControls, ChatControls):
     :param api_key: of the admin API, for back ends. None creates a new key.
     :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
-    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other.
+    :param webhook_url: where the sandbox posts the service's webhook events, in order and each once; with
+        ``user:password@`` for Basic Auth. What became of each is in ``deliveries``.
+    :param data: a folder that keeps the state while the sandbox runs, through a restart and a kill of the process:
+        users, groups, messages, files, receipts, tokens and both keys, but neither faults nor records.
+    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, the URL is not one of HTTP, or the folder
+        holds a state that cannot be read.
+    :raises OSError: the folder cannot be made, or another sandbox is using it.
     """
 
     def __init__(
@@ -67,27 +76,30 @@ class Sandbox(FaultControls, ChatControls):
         api_key: Optional[str] = None,
         region: str = "us",
         origins: Sequence[str] = (),
+        webhook_url: Optional[str] = None,
+        data: Union[None, str, os.PathLike[str]] = None,
     ) -> None:
         if (certfile is None) != (keyfile is None):
             raise ValueError("certfile and keyfile must be used together")
         self.app_id = app_id
-        self.auth_key: str = secrets.token_hex(20) if auth_key is None else auth_key
-        self.api_key: str = secrets.token_hex(20) if api_key is None else api_key
+        self._store = None if data is None else _open_store(data)
+        self.auth_key: str = self._find_key("auth_key", auth_key)
+        self.api_key: str = self._find_key("api_key", api_key)
         self.region = region
         self.host = host
         self._origins = tuple(origins)
         self._faults = Faults()
         self._journal = Journal()
         self._hub = Hub(self._faults, self._journal)
-        self._app = App(app_id, self.auth_key, self.api_key, region, self._faults, self._journal, self._hub)
+        webhook = Webhook(webhook_url, app_id, region, self._journal.add_delivery)
+        keys = self.auth_key, self.api_key
+        self._app = App(app_id, *keys, region, self._faults, self._journal, self._hub, webhook)
         self._chat = self._app.chat
         self._uploads = Uploads()
+        if self._store is not None:
+            self._store.load(self._parts(), auth_key=self.auth_key, api_key=self.api_key)
         self._listener = Listener(host, port)
-        self._certificate: Optional[Tuple[str, str]] = None
-        if certfile is not None and keyfile is not None:
-            self._certificate = os.fspath(certfile), os.fspath(keyfile)
-        elif tls:
-            self._certificate = self._make_certificate()
+        self._certificate = self._find_certificate(tls, certfile, keyfile)
         self._thread = LoopThread()
         self._service: Optional[Service] = None
         self._lifecycle = threading.RLock()
@@ -108,16 +120,19 @@ class Sandbox(FaultControls, ChatControls):
     def start(self) -> Sandbox:
         """Start to accept connections. Returns the sandbox itself. No-op while it runs.
 
-        :raises OSError: the port is taken.
+        :raises OSError: the port is taken, or another sandbox has changed or is using the folder of the data.
         """
         with self._lifecycle:
             if self._service is not None:
                 return self
             self._listener.bind()
             try:
+                if self._store is not None:
+                    self._store.open()
                 self._thread.start()
                 self._service = self._thread.call(self._open(self._tls_context()), DEADLINE)
             except BaseException:
+                self._close_store()
                 self._listener.close()
                 self._thread.stop(DEADLINE)
                 raise
@@ -135,6 +150,7 @@ class Sandbox(FaultControls, ChatControls):
                 self._thread.call(service.close(), DEADLINE)
             finally:
                 self._thread.stop(DEADLINE)
+                self._close_store()
                 self._listener.close()
                 self._stopped.set()
                 self._journal.changed()
@@ -191,7 +207,32 @@ class Sandbox(FaultControls, ChatControls):
 
     def add_user(self, uid: str, name: str, *, role: str = "default", avatar: Optional[str] = None) -> None:
         """Create a user, or replace the user with that uid."""
-        self._chat.users.add(uid, name, role, avatar)
+        self._run(lambda: self._chat.users.add(uid, name, role, avatar))
+
+    def fill(self, seed: Dict[str, List[Dict[str, Any]]]) -> bool:
+        """Fill users, groups and history, unless the folder of the data held a state already; return whether it did so.
+
+        :param seed: ``users``, ``groups`` and ``messages``, in this order: of each a list of objects, with the
+            parameters of :meth:`add_user`, :meth:`add_group` and :meth:`send_message`.
+        :raises KeyError: a user, group or message does not exist. :raises ValueError: a field is wrong.
+        """
+        if self._store is not None and not self._store.is_new:
+            return False
+        acts: Dict[str, Callable[..., Any]] = {
+            "users": self.add_user,
+            "groups": self.add_group,
+            "messages": self.send_message,
+        }
+        unknown = sorted(set(seed) - set(acts))
+        if unknown:
+            raise ValueError(f"Invalid seed: expected users, groups and messages, got {unknown[0]!r}")
+        for name, act in acts.items():
+            for entry in seed.get(name, ()):
+                try:
+                    act(**entry)
+                except TypeError as error:
+                    raise ValueError(f"Invalid {name} of a seed: {error}") from error
+        return True
 
     def auth_token(self, uid: str) -> str:
         """Create an auth token for a user without HTTP, like an app's server.
@@ -218,6 +259,15 @@ class Sandbox(FaultControls, ChatControls):
     @jwt_lifetime.setter
     def jwt_lifetime(self, seconds: float) -> None:
         self._chat.credentials.jwt_lifetime = seconds
+
+    def answer(self, method: str, path: str, data: Any) -> None:
+        """Set a canned answer: of an extension, or of a path of the API that the sandbox does not implement.
+
+        :param path: ``"polls/v2/create"``, an extension and its endpoint; or ``"/ai/smart-replies/*"``, a path of the
+            API without the version prefix. ``*`` stands for anything; the newest answer that fits counts.
+        :param data: the ``data`` of the success envelope, as JSON takes it.
+        """
+        self._run(lambda: self._app.answers.set(method, path, data))
 
     # Its records. Each answer is a copy.
 
@@ -263,12 +313,17 @@ class Sandbox(FaultControls, ChatControls):
         return self._chat.history.messages
 
     @property
+    def deliveries(self) -> List[Delivery]:
+        """The events that were posted to the webhook, failed ones too; an event that waits is not in it."""
+        return self._journal.deliveries
+
+    @property
     def reports(self) -> List[Dict[str, Any]]:
         """The users' reports, oldest first: ``messageId``, ``uid``, the reason's ``id``, ``remark``, ``reportedAt``."""
         return [dict(report) for report in list(self._chat.reports)]
 
     def clear_records(self) -> None:
-        """Drop attempts, requests, frames, violations and close codes."""
+        """Drop attempts, requests, frames, violations, close codes and deliveries."""
         self._journal.clear()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float = 5.0) -> Optional[T]:
@@ -331,19 +386,39 @@ class Sandbox(FaultControls, ChatControls):
     # Inside.
 
     async def _open(self, tls: Optional[ssl.SSLContext]) -> Service:
-        service = Service(self._app, self._hub, self._listener, self.host, tls, self._origins, self._uploads)
+        app, uploads, save = self._app, self._uploads, self._save
+        service = Service(app, self._hub, self._listener, self.host, tls, self._origins, uploads, save)
         await service.open()
         return service
+
+    def _parts(self) -> Parts:
+        """What is kept: every part of the chat, and the files."""
+        chat, parts = self._chat, {**vars(self._chat), "chat": self._chat}
+        del parts["publisher"]
+        kept: Parts = {name: (part, ()) for name, part in parts.items() if hasattr(part, "__dict__")}
+        return {**kept, "history": (chat.history, ("_messages",)), "uploads": (self._uploads, ("_files",))}
+
+    def _save(self) -> None:
+        if self._store is not None:
+            self._store.save()
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
 
     def _run(self, act: Callable[[], T]) -> T:
         return self._apply(lambda service: act())
 
     def _apply(self, change: Callable[[Optional[RunningService]], T]) -> T:
+        def act() -> T:
+            try:
+                return change(service)
+            finally:
+                self._save()
+
         with self._lifecycle:
             service = self._service
-            result = (
-                change(None) if service is None else self._thread.call(_as_coroutine(lambda: change(service)), DEADLINE)
-            )
+            result = act() if service is None else self._thread.call(_as_coroutine(act), DEADLINE)
         self._journal.changed()
         return result
 
@@ -365,13 +440,37 @@ class Sandbox(FaultControls, ChatControls):
         context.load_cert_chain(*self._certificate)
         return context
 
+    def _find_key(self, name: str, given: Optional[str]) -> str:
+        """Return the given key, else the one that is kept, else a new one."""
+        if given is None and self._store is not None:
+            given = self._store.get(name)
+        return secrets.token_hex(20) if given is None else given
+
+    def _find_certificate(
+        self,
+        tls: bool,
+        certfile: Union[None, str, os.PathLike[str]],
+        keyfile: Union[None, str, os.PathLike[str]],
+    ) -> Optional[Tuple[str, str]]:
+        if certfile is not None and keyfile is not None:
+            return os.fspath(certfile), os.fspath(keyfile)
+        return self._make_certificate() if tls else None
+
     def _make_certificate(self) -> Tuple[str, str]:
         directory = tempfile.mkdtemp(prefix="cometchat-sandbox-")
         # It stays over stops and starts, for clients that have its path, and is removed with this object.
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
         hosts = [] if self.host in WILDCARDS else [self.host]
-        return make_certificate(directory, [*hosts, *apis])
+        # Each by its name: browsers do not take a wildcard directly below localhost.
+        extensions = self._app.answers.hosts("localhost")
+        return make_certificate(directory, [*hosts, *apis, *extensions])
+
+
+def _open_store(folder: Union[str, os.PathLike[str]]) -> Store:
+    from ._store import Store  # sqlite3 is loaded for those alone who keep their state
+
+    return Store(folder)
 
 
 async def _as_coroutine(function: Callable[[], T]) -> T:

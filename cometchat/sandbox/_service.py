@@ -7,15 +7,14 @@ import json
 import logging
 import ssl
 import time
-from typing import Collection, Dict, List, NamedTuple, Optional, Union
-from urllib.parse import urlsplit
+from typing import Callable, Collection, Dict, List, NamedTuple, Optional, Union
 
 from aiohttp import web
 from multidict import CIMultiDict
 
 from ._app import Address, App
 from ._journal import Attempt, Request
-from ._listener import WILDCARDS, Listener
+from ._listener import WILDCARDS, Listener, host_name
 from ._tcp_server import TcpServer
 from .chat import ApiError
 from .chat._errors import asked_for, bad_request, refusal
@@ -31,6 +30,7 @@ from .http import (
     error_text,
     retry_headers,
 )
+from .page import Page
 from .socket import Connection, Hub
 
 logger = logging.getLogger("cometchat.sandbox")
@@ -63,6 +63,7 @@ class Service:
         tls: Optional[ssl.SSLContext],
         origins: Collection[str],
         uploads: Uploads,
+        save: Callable[[], None],
     ) -> None:
         self._app = app
         self._hub = hub
@@ -73,15 +74,18 @@ class Service:
         self._api = Api(app, uploads)
         self._limiter = RateLimiter(app.faults)
         self._uploads = uploads
+        self._save = save
         #: Every WebSocket, authenticated or not.
         self.connections: List[Connection] = []
         self._hanging: List[asyncio.Transport] = []
         self._server: Optional[TcpServer] = None
+        self._page = Page(app, self, "http" if tls is None else "https", host)
         self._healed = asyncio.Event()
 
     async def open(self) -> None:
         """Accept connections, unless a fault refuses them."""
         self._server = TcpServer(self._handle, access_log=None, logger=logger)
+        self._app.webhook.open()
         if not self._app.faults.refusing_connections:
             await self.accept()
 
@@ -91,11 +95,12 @@ class Service:
         await self._listener.listen(self._server, self._tls)
 
     async def refuse(self) -> None:
-        """Stop listening, and end every TCP connection without a WebSocket."""
+        """Stop listening, and end every TCP connection without a WebSocket, apart from those of the page."""
         assert self._server is not None
         await self._listener.pause()
         self._listener.refuse()
-        self._server.abort(kept=[connection.transport for connection in self.connections])
+        kept = [connection.transport for connection in self.connections]
+        self._server.abort(kept=[*kept, *self._page.transports])
 
     async def close(self) -> None:
         """Stop listening, and end every TCP connection."""
@@ -109,6 +114,7 @@ class Service:
         for _ in range(3):  # in these turns of the loop, connections accepted just before are made and ended
             await asyncio.sleep(0)
         await self._server.wait_empty(CLOSE_TIMEOUT)
+        await self._app.webhook.close(CLOSE_TIMEOUT)
 
     def drop(self, reset: bool) -> int:
         """End the TCP connection of every WebSocket and of every upgrade that hangs; return how many."""
@@ -132,11 +138,19 @@ class Service:
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await self._upgrade(request)
+        page = await self._page.answer(request)
+        if page is not None:
+            self._save()
+            return page
+        if self._app.faults.refusing_connections and isinstance(request.transport, asyncio.Transport):
+            request.transport.abort()  # one that the page has kept, and that its browser uses for others too
+            return web.Response()
         arrival = time.monotonic()
         if self._app.faults.hanging_http:
             self._record(request, 0, arrival)
             return await self._hang(request)
         answer = await self._answer(request)
+        self._save()
         await asyncio.sleep(self._app.faults.latency)
         self._record(request, answer.status, arrival)
         headers = {**answer.headers, **cors_headers(request.method, request.headers, self._origins)}
@@ -206,7 +220,8 @@ class Service:
         else:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url
-        return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address)
+        extension = self._app.answers.extension_of(host_name(request.headers.get("Host", "")))
+        return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address, extension)
 
     async def _upgrade(self, request: web.BaseRequest) -> web.StreamResponse:
         headers = CIMultiDict(request.headers)
@@ -228,7 +243,7 @@ class Service:
             await websocket.prepare(request)
         except ConnectionError:
             return web.Response()  # the client has gone while it was prepared
-        connection = Connection(websocket, transport, self._app, self._hub)
+        connection = Connection(websocket, transport, self._app, self._hub, self._save)
         self.connections.append(connection)
         try:
             await connection.serve()
@@ -248,7 +263,7 @@ class Service:
         if host in WILDCARDS:
             # Bound to every interface: the client can reach the one that it has just reached. A name of the real
             # service that a tester has mapped to here means this machine.
-            asked = _host_name(request.headers.get("Host", ""))
+            asked = host_name(request.headers.get("Host", ""))
             host = "127.0.0.1" if not asked or asked.endswith(".cometchat.io") else asked
         return Address(host, self._listener.port, self._tls is not None)
 
@@ -276,11 +291,3 @@ def _retry_headers(status: int, retry_after: Union[None, int, float, str], now: 
         return {}
     headers = retry_headers(retry_after, now) if status == 429 and isinstance(retry_after, (int, float)) else {}
     return {**headers, "Retry-After": str(retry_after)}
-
-
-def _host_name(address: str) -> str:
-    """Return the name in a Host header, without its port; empty if it cannot be read."""
-    try:
-        return urlsplit(f"//{address}").hostname or ""
-    except ValueError:
-        return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import signal
 import socket
@@ -14,7 +15,7 @@ from cli_processes import Start
 
 from cometchat.cli import _sandbox as command
 from cometchat.cli import main
-from cometchat.sandbox import Sandbox, make_certificate
+from cometchat.sandbox import SAMPLE, Sandbox, make_certificate
 
 
 def _printed(process: object) -> List[str]:
@@ -95,6 +96,93 @@ def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     """--certfile without --keyfile is wrong usage."""
     assert main(["sandbox", "--certfile", "x"]) == 2
     assert "must be used together" in capsys.readouterr().err
+
+
+def test_a_webhook_that_nothing_answers(start: Start) -> None:
+    """--webhook posts events; one that fails is a line on standard error, without the password, and not the end."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    serving = start("sandbox", "--webhook", f"http://user:secret@127.0.0.1:{port}/webhook")
+    lines = _printed(serving)
+    watch = next(line for line in lines if " watch " in line)
+    watching = start.program([*shlex.split(watch), "--until", "connected", "--timeout", "15"])
+    assert watching.end() == 0
+    serving.send(signal.SIGINT)
+    assert serving.end() == 0
+    errors = serving.errors()
+    assert f"cometchat sandbox: webhook http://127.0.0.1:{port}/webhook: user_connection_status_changed " in errors
+    assert "was not delivered" in errors and "secret" not in errors
+
+
+def test_a_webhook_that_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage, in one line that does not repeat it."""
+    assert main(["sandbox", "--webhook", "secret@example"]) == 2
+    assert capsys.readouterr().err == (
+        "cometchat sandbox: Invalid --webhook: expected a URL such as http://localhost:8000/webhook\n"
+    )
+
+
+def test_state_outlives_a_kill(start: Start, tmp_path: Path) -> None:
+    """--data keeps what was sent, and --sample fills a new folder alone; the account that was printed stays good."""
+    options = ["sandbox", "--data", str(tmp_path / "data"), "--sample"]
+    serving = start(*options)
+    lines = _printed(serving)
+    count = len(SAMPLE["messages"])
+    assert f"  data       {tmp_path / 'data'}, {count} messages" in lines
+    exports = " ".join(line.strip()[len("export ") :] for line in lines if line.startswith("  export "))
+    env = {**dict(word.split("=", 1) for word in shlex.split(exports)), "XDG_STATE_HOME": str(tmp_path)}
+    sending = start.program(shlex.split(next(line for line in lines if " send " in line)), env)
+    assert sending.line().startswith(f"id {count + 1}, muid ")
+    serving.send(signal.SIGKILL)
+    serving.end()
+    again = _printed(start(*options))
+    assert f"  data       {tmp_path / 'data'}, {count + 1} messages" in again
+    assert f"  auth key   {env['COMETCHAT_AUTH_KEY']}" in again
+
+
+def test_a_seed_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """--seed takes users, groups and messages, each with the parameters of the Python method."""
+    seed = {
+        "users": [{"uid": "ada", "name": "Ada"}],
+        "groups": [{"guid": "team", "name": "Team", "owner": "ada"}],
+        "messages": [{"sender": "ada", "receiver": "team", "receiver_type": "group", "text": "Hello"}],
+    }
+    (tmp_path / "seed.json").write_text(json.dumps(seed))
+    served: List[Sandbox] = []
+    monkeypatch.setattr(Sandbox, "serve_forever", lambda sandbox: served.append(sandbox))
+    assert main(["sandbox", "--seed", str(tmp_path / "seed.json")]) == 0
+    assert served[0].messages[0]["data"]["text"] == "Hello"
+    assert "messages" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "text, problem",
+    [
+        ("{", "is not JSON"),
+        ("[]", "must be a JSON object with users, groups and messages"),
+        ('{"user": []}', "expected users, groups and messages, got 'user'"),
+        ('{"messages": [{"sender": "x", "receiver": "y"}]}', "ERR_UID_NOT_FOUND"),
+        ('{"users": [{"uid": "x"}]}', "missing 1 required positional argument: 'name'"),
+    ],
+)
+def test_a_seed_that_is_wrong(text: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong usage, in one line that names the file and what is wrong."""
+    (tmp_path / "seed.json").write_text(text)
+    assert main(["sandbox", "--seed", str(tmp_path / "seed.json")]) == 2
+    error = capsys.readouterr().err
+    assert f"sandbox: {tmp_path / 'seed.json'}" in error and problem in error and error.count("\n") == 1
+
+
+def test_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """--data of another sandbox that runs ends it with 1 and one line, an unreadable state with 2."""
+    with Sandbox(data=tmp_path):
+        assert main(["sandbox", "--data", str(tmp_path)]) == 1
+    assert "another sandbox may be using it" in capsys.readouterr().err
+    (tmp_path / "sandbox.db").write_text("not a database" * 100)
+    assert main(["sandbox", "--data", str(tmp_path)]) == 2
+    assert "it is not a file of the sandbox" in capsys.readouterr().err
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

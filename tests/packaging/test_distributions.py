@@ -109,7 +109,8 @@ def the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
     """Every module, py.typed, scripts and templates are in the wheel; tests, docs and tools are not."""
     names = {name for name in wheel_names(built) if ".dist-info/" not in name}
     assert names == built.modules | built.data
-    assert {"cometchat/py.typed", "cometchat/contrib/web/cometchat-status.js"} <= built.data
+    page = {f"cometchat/sandbox/page/{name}" for name in ("index.html", "style.css", "script.js")}
+    assert {"cometchat/py.typed", "cometchat/contrib/web/cometchat-status.js", *page} <= built.data
 
 
 def the_sdist_holds_what_a_packager_needs(built: Built) -> None:

@@ -17,20 +17,21 @@ from ._receipts import Receipts
 from ._streams import Streams
 from ._threads import Threads
 from ._transient import Transient
+from ._triggers import Trigger
 from ._users import Users
 
 
 class Chat:
     """The actions of the app's users and their data. Only the loop thread changes it while the sandbox runs."""
 
-    def __init__(self, app_id: str, features: Features, network: Network) -> None:
+    def __init__(self, app_id: str, features: Features, network: Network, trigger: Trigger) -> None:
         saved: Saved = {}
-        self.users: Users = Users(network.is_online)
+        self.users: Users = Users(network.is_online, trigger)
         self.credentials: Credentials = Credentials()
         self.history: History = History()
         self.reactions: Reactions = Reactions()
         views = Views(self.history, self.reactions, saved)
-        self.publisher: Publisher = Publisher(app_id, self.history, views, network)
+        self.publisher: Publisher = Publisher(app_id, self.history, views, network, trigger)
         self.groups: Groups = Groups(self.users, self.publisher, network.is_online)
         self.conversations: Conversations = Conversations(
             self.users, self.groups, self.history, features, self.publisher

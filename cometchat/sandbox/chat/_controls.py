@@ -44,14 +44,14 @@ class ChatControls(ABC):
 
         :raises KeyError: one of them does not exist.
         """
-        self._act(lambda: self._chat.users.get(uid).block([self._uid(other)]))
+        self._act(lambda: self._chat.users.block(self._chat.users.get(uid), [self._uid(other)]))
 
     def unblock(self, uid: str, other: str) -> None:
         """Remove a user's block of another user. No-op without a block.
 
         :raises KeyError: one of them does not exist.
         """
-        self._act(lambda: self._chat.users.get(uid).unblock([self._uid(other)]))
+        self._act(lambda: self._chat.users.unblock(self._chat.users.get(uid), [self._uid(other)]))
 
     # Messages.
 

@@ -78,6 +78,7 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_CALL_ONGOING_TO_INVALID": (400, "A call that was accepted can only end."),
     "ERR_CALL_INVALID_INIT": (400, "A call that rings can be accepted, rejected, cancelled, busy or unanswered."),
     # All of the API.
+    "ERR_EXTENSION_NOT_FOUND": (404, "The extension {extension} has no {method} {path} here."),
     "ERR_FEATURE_NOT_ACCESSIBLE": (403, "The app does not have the feature {feature}."),
     "ERR_API_NOT_FOUND": (404, "The API has no {method} {path}."),
     "ERR_BAD_REQUEST": (400, "The request has wrong fields or parameters."),

@@ -310,7 +310,33 @@ class Groups:
         for uid in uids:
             group.enter(uid)
         self._groups[guid] = group
+        users = self._users
+        self._publisher.trigger(
+            "group_created",
+            {"group": self.shown(group, owner), "members": {uid: users.shown(users.get(uid)) for uid in group.members}},
+        )
         return group
+
+    def update(self, guid: str, by: str, changes: Mapping[str, Any]) -> Group:
+        """Change name, type, password and details, as far as they are given; return the group.
+
+        :raises ApiError: it does not exist, a field is wrong, or ``by`` may not do that.
+        """
+        group = self.get(guid)
+        group.update(by, changes)
+        self._publisher.trigger("group_updated", {"group": {**self.shown(group), "updatedBy": by}})
+        return group
+
+    def hand_over(self, guid: str, uid: str, by: str) -> str:
+        """Make another member the owner; return the uid.
+
+        :raises ApiError: the group does not exist, the user is not a member, or ``by`` does not own it.
+        """
+        group, owner = self.get(guid), self._users.get(uid).uid
+        group.hand_over(owner, by)
+        shown = {**self.shown(group), "updatedBy": by, "oldOwner": by}
+        self._publisher.trigger("group_owner_transferred", {"group": shown})
+        return owner
 
     def fill(self, group: Group, lists: Mapping[str, Any]) -> Dict[str, Any]:
         """Put its first members into a new group, by the ``members`` of ``POST /groups``; return the result of each."""
@@ -334,6 +360,7 @@ class Groups:
         if group.member(by).scope != "admin":
             raise refusal("ERR_GROUP_NO_ADMIN_SCOPE", guid=group.guid)
         del self._groups[group.guid]
+        self._publisher.trigger("group_deleted", {"group": {**self.shown(group), "updatedBy": by}})
 
     def remove_everywhere(self, uid: str) -> None:
         """Remove a user who was deleted from all groups, without telling the members."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left, bisect_right
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ._errors import refusal
 from ._users import APP
@@ -92,6 +92,10 @@ class History:
         if isinstance(message.get("muid"), str):
             self._muids[message["sender"], message["muid"]] = stored["id"]
         return stored
+
+    def newest(self) -> Iterator[Message]:
+        """Yield the messages themselves, newest first."""
+        return reversed(self._messages)
 
     def get(self, message_id: str) -> Message:
         """Return the message.

@@ -6,6 +6,7 @@ from typing import Any, Collection, Dict, FrozenSet, NamedTuple, Protocol
 
 from ._history import History, Message
 from ._reactions import Reactions
+from ._triggers import Trigger, of_frame, of_message
 from ._users import User
 
 #: Where the sandbox itself plays a user: in the place of the client's resource.
@@ -74,18 +75,21 @@ class Views:
 
 
 class Publisher:
-    """Stores messages of one app, and sends frames to its users."""
+    """Stores messages of one app, sends frames to its users, and tells the webhook of both."""
 
-    def __init__(self, app_id: str, history: History, views: Views, network: Network) -> None:
+    def __init__(self, app_id: str, history: History, views: Views, network: Network, trigger: Trigger) -> None:
         self._app_id = app_id
         self._history = history
         self.views = views
         self._network = network
+        self.trigger = trigger
 
     def store(self, message: Message, uids: Collection[str], resource: str) -> Message:
         """Store a message and send it to the users; return it with its id."""
         stored = self._history.add(message, uids)
         self.send_message(stored, uids, stored["sender"], resource)
+        for name, data in of_message(stored):
+            self.trigger(name, data)
         return stored
 
     def send_message(
@@ -102,6 +106,8 @@ class Publisher:
     def send(self, frame: Frame, uids: Collection[str], by: str, resource: str) -> None:
         """Send a frame to the users' sockets, apart from the one that caused it."""
         self._network.deliver(Outgoing(frame, frozenset(uids), by, resource))
+        for name, data in of_frame(frame):
+            self.trigger(name, data)
 
     def announce(self, frame: Frame, about: User) -> None:
         """Send a presence frame to the sockets that asked for it."""

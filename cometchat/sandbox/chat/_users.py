@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 
 from ._errors import bad_request, refusal
+from ._triggers import Trigger
 
 #: The sender in calls of a back end that names no user.
 APP = "app_system"
@@ -73,17 +74,6 @@ class User:
         self.details.update({key: changes[key] for key in DETAILS if key in changes})
         self.updated_at = int(time.time())
 
-    def block(self, uids: List[str]) -> None:
-        """Block other users; an earlier block keeps its time."""
-        now = int(time.time())
-        for uid in uids:
-            self.blocked.setdefault(uid, now)
-
-    def unblock(self, uids: List[str]) -> None:
-        """Take blocks back."""
-        for uid in uids:
-            self.blocked.pop(uid, None)
-
 
 def check_fields(fields: Mapping[str, Any], required: Tuple[str, ...] = ()) -> None:
     """Check the fields that a back end gives for a user.
@@ -102,10 +92,12 @@ class Users:
     """The app's users. Their ids are lowercase, and are found in any case. A user who is not active does not exist.
 
     :param is_online: whether a user has an accepted connection.
+    :param trigger: tells the webhook.
     """
 
-    def __init__(self, is_online: Callable[[str], bool]) -> None:
+    def __init__(self, is_online: Callable[[str], bool], trigger: Trigger) -> None:
         self._is_online = is_online
+        self._trigger = trigger
         self._users: Dict[str, User] = {}
         self.add(APP, "System")
         for uid, name in SAMPLE_USERS.items():
@@ -196,6 +188,19 @@ class Users:
             user.friends.add(friend.uid)
             friend.friends.add(user.uid)
 
+    def block(self, user: User, uids: List[str]) -> None:
+        """Let a user block others; an earlier block keeps its time."""
+        now = int(time.time())
+        for uid in uids:
+            user.blocked.setdefault(uid, now)
+        self._tell_of_blocks("user_blocked", user, uids)
+
+    def unblock(self, user: User, uids: List[str]) -> None:
+        """Let a user take blocks back."""
+        for uid in uids:
+            user.blocked.pop(uid, None)
+        self._tell_of_blocks("user_unblocked", user, uids)
+
     def separate(self, uid: str, others: List[str]) -> None:
         """End a user's friendships. No-op for users who are not friends.
 
@@ -231,6 +236,11 @@ class Users:
     def entity(self, uid: str) -> Dict[str, Any]:
         """Return a user as messages show them."""
         return {"entity": self.shown(self.known(uid)), "entityType": "user"}
+
+    def _tell_of_blocks(self, event: str, by: User, uids: List[str]) -> None:
+        others = {uid: self.shown(self.get(uid)) for uid in uids if uid in self}
+        if others:
+            self._trigger(event, {"users": others, "by": self.shown(by)})
 
     def _fields(self, user: User, status: str) -> Dict[str, Any]:
         return {

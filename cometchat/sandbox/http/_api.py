@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any, List, Tuple
+from typing import Any, List, Optional, Tuple
 
 from .._app import App
 from ..chat import ApiError
 from ..chat._errors import refusal
 from ._admin import AdminRoutes
-from ._callers import Callers
+from ._callers import FOR_USERS, Callers
 from ._calls import CallRoutes
 from ._conversations import ConversationRoutes
 from ._device import header_problems
@@ -63,19 +63,31 @@ class Api:
             raise refusal("AUTH_ERR_INVALID_APPID", app_id=app_id)
         if not request.path.endswith(HEADLESS) and not request.is_of_back_end:
             self._login.violations(request, header_problems(request))
-        route, parts = self._find(request)
+        found = self._find(request) if request.extension is None else None
+        if found is None:
+            return self._canned(request)
+        route, parts = found
         user = self._callers.find(request, route.audience)
         if route.feature is not None and not self._app.features.parameters.get(route.feature):
             raise refusal("ERR_FEATURE_NOT_ACCESSIBLE", feature=route.feature)
         request.check_query(route.query)
         return route.answer(request, user, *parts)
 
-    def _find(self, request: ApiRequest) -> Tuple[Route, Tuple[str, ...]]:
+    def _find(self, request: ApiRequest) -> Optional[Tuple[Route, Tuple[str, ...]]]:
         for route in self.routes:
             parts = route.match(request.method, request.path)
             if parts is not None:
                 return route, parts
-        raise refusal("ERR_API_NOT_FOUND", method=request.method, path=request.path)
+        return None
+
+    def _canned(self, request: ApiRequest) -> Any:
+        extension, method, path = request.extension, request.method, request.path
+        canned = self._app.answers.find(method, path, extension)
+        if canned is None:
+            code = "ERR_API_NOT_FOUND" if extension is None else "ERR_EXTENSION_NOT_FOUND"
+            raise refusal(code, method=method, path=path, extension=extension or "")
+        self._callers.find(request, FOR_USERS)
+        return canned.data
 
 
 def error_text(error: ApiError) -> str:

@@ -68,19 +68,16 @@ class GroupRoutes:
         return numbered_page(request, with_tags(request, tagged))
 
     def _update(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
-        group = self._groups.get(guid)
-        group.update(me.uid, request.fields)
-        return self._groups.shown(group, me.uid)
+        return self._groups.shown(self._groups.update(guid, me.uid, request.fields), me.uid)
 
     def _delete(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         self._groups.delete(guid, me.uid)
         return _SUCCESS
 
     def _hand_over(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
-        group, owner = self._groups.get(guid), self._users.get(str(request.fields.get("owner", "")))
-        group.hand_over(owner.uid, me.uid)
+        owner = self._groups.hand_over(guid, str(request.fields.get("owner", "")), me.uid)
         # The vendor's client passes the message on.
-        return {**_SUCCESS, "message": f"The group {guid} is owned by {owner.uid}."}
+        return {**_SUCCESS, "message": f"The group {guid} is owned by {owner}."}
 
     def _get(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         group = self._groups.get(guid)

@@ -27,6 +27,7 @@ class ApiRequest:
     """One request, read whole.
 
     :param form: the fields of a multipart body, in place of ``text``.
+    :param extension: the extension that it is for; None is the API.
     """
 
     def __init__(
@@ -38,9 +39,12 @@ class ApiRequest:
         text: str,
         form: Optional[Dict[str, Any]],
         address: Address,
+        extension: Optional[str] = None,
     ) -> None:
         self.method = method
-        self.path: str = bare_path(raw_path)
+        self.extension = extension
+        # The endpoints of extensions have versions of their own.
+        self.path: str = bare_path(raw_path) if extension is None else raw_path
         self.headers = headers
         self.query = query
         self.resource: str = headers.get("resource", "")

@@ -118,12 +118,12 @@ class UserRoutes:
         uids = request.list_of_texts("blockedUids")
         if me.uid in uids:
             raise refusal("ERR_CANNOT_BLOCK_SELF")
-        me.block([uid.lower() for uid in uids if uid in self._users])
+        self._users.block(me, [uid.lower() for uid in uids if uid in self._users])
         return self._results(uids, "blocked")
 
     def _unblock(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         uids = request.list_of_texts("blockedUids")
-        me.unblock([uid.lower() for uid in uids])
+        self._users.unblock(me, [uid.lower() for uid in uids])
         return self._results(uids, "unblocked")
 
     def _results(self, uids: List[str], what: str) -> Dict[str, Any]:

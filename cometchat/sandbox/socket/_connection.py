@@ -6,12 +6,14 @@ import asyncio
 import json
 import socket
 import struct
+import time
 from typing import Any, Callable, Dict, List, Optional, Tuple, Union
 
 from aiohttp import WSMsgType, web
 
 from .._app import App
 from ..chat._credentials import Jwt, RefusedJwt
+from ..chat._triggers import of_connection
 from ..chat._users import User
 from ..faults import Refusal
 from ._frames import PINGS, TRANSIENT_TYPES, auth_problems, of_browser, transient_problems
@@ -30,13 +32,21 @@ _Outgoing = Tuple[float, Union[str, bytes], Callable[[], None]]
 class Connection:
     """Reads and judges the client's frames, and sends frames in the order in which they were posted."""
 
-    def __init__(self, websocket: web.WebSocketResponse, transport: asyncio.Transport, app: App, hub: Hub) -> None:
+    def __init__(
+        self,
+        websocket: web.WebSocketResponse,
+        transport: asyncio.Transport,
+        app: App,
+        hub: Hub,
+        save: Callable[[], None],
+    ) -> None:
         self._websocket = websocket
         #: The TCP or TLS transport that carries it.
         self.transport = transport
         self._raw = transport.get_extra_info("socket")
         self._app = app
         self._hub = hub
+        self._save = save
         self._loop = asyncio.get_running_loop()
         self._outbox: asyncio.Queue[_Outgoing] = asyncio.Queue()
         self._auth_seen = False
@@ -49,6 +59,8 @@ class Connection:
         self.device_id: str = ""
         self._subscription: Optional[str] = None
         self._roles: List[str] = []
+        #: As webhooks are told of it.
+        self._current: Dict[str, Any] = {}
 
     async def serve(self) -> None:
         """Serve the connection until one of its sides ends it."""
@@ -120,6 +132,7 @@ class Connection:
             message = await self._websocket.receive()
             if message.type is WSMsgType.TEXT:
                 self._take(message.data)
+                self._save()
             elif message.type is WSMsgType.BINARY:
                 self._violation("a binary message")
             elif message.type is WSMsgType.CLOSE:
@@ -218,17 +231,28 @@ class Connection:
         self._subscription = body.get("presenceSubscription")
         roles = body.get("roles")
         self._roles = roles if isinstance(roles, list) else []
+        platform = params.get("platform", "") if isinstance(params, dict) else ""
 
         def join() -> None:
             self.uid = jwt.uid
-            if self._hub.join(jwt.uid, self):
-                self._app.chat.transient.announce(jwt.uid, self.device_id, online=True)
+            self._current = {"platform": platform, "connectedAt": int(time.time() * 1000)}
+            self._announce(jwt.uid, self._hub.join(jwt.uid, self), online=True)
 
         self.post(json.dumps({"type": "auth", "body": {"code": "200", "status": "OK"}}), before=join)
 
     def _leave(self) -> None:
-        if self._hub.leave(self.uid, self) and self.uid in self._app.chat.users:
-            self._app.chat.transient.announce(str(self.uid), self.device_id, online=False)
+        last = self._hub.leave(self.uid, self)
+        if self.uid is not None and self.uid in self._app.chat.users:
+            self._announce(self.uid, last, online=False)
+
+    def _announce(self, uid: str, presence_changed: bool, *, online: bool) -> None:
+        """Tell the webhook of this connection, and users of another presence."""
+        if presence_changed:
+            self._app.chat.transient.announce(uid, self.device_id, online=online)
+        users = self._app.chat.users
+        current = {"action": "connected" if online else "disconnected", **self._current}
+        event = of_connection(users.on_socket(users.get(uid), online), current, presence_changed)
+        self._app.webhook.trigger(*event)
 
     def _violation(self, what: str) -> None:
         self._app.journal.add_violation(f"socket: {what}")

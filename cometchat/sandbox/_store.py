@@ -1,0 +1,200 @@
+"""The state of an app in one SQLite file, so that it outlives the process, also one that is killed.
+
+A part of the state is an object whose plain attributes (dicts, lists, sets, texts, numbers, records) are what it
+keeps; its collaborators are not plain. Messages and files have a row each, every other part has one row. A save writes
+the rows that have changed since the one before, in one transaction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import os
+import pickle
+import secrets
+import sqlite3
+from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
+
+#: Changes whenever an older state can no longer be read.
+FORMAT = 1
+
+_FILE = "sandbox.db"
+
+_PLAIN: Tuple[Type[Any], ...] = (dict, list, set, str, bytes, int, float, bool, type(None))
+
+_OPENING = (
+    # One process alone: another one is refused, and SQLite needs no shared memory.
+    "PRAGMA locking_mode=EXCLUSIVE",
+    "PRAGMA journal_mode=WAL",
+    # A killed process loses nothing by this, a machine without power may.
+    "PRAGMA synchronous=OFF",
+    "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
+)
+
+#: By name: an object, and those of its attributes that have a row for each entry: a list or a dict.
+Parts = Mapping[str, Tuple[object, Tuple[str, ...]]]
+
+
+class Store:
+    """The file in a folder. One thread at a time.
+
+    :raises OSError: the folder cannot be made, or another sandbox is using it.
+    :raises ValueError: the file does not hold a state that can be read.
+    """
+
+    def __init__(self, folder: Union[str, os.PathLike[str]]) -> None:
+        os.makedirs(folder, exist_ok=True)
+        self._path = os.path.join(os.fspath(folder), _FILE)
+        self._database: Optional[sqlite3.Connection] = None
+        #: By the name of a row: the entry, or the pickled part, that it holds.
+        self._written: Dict[str, Any] = {}
+        #: What was read, until it is loaded.
+        self._rows: Dict[str, Any] = {}
+        self._parts: Parts = {}
+        self._values: Dict[str, Any] = {}
+        #: Which store has last opened the file.
+        self._owner: Optional[str] = None
+        self._read()
+        #: Whether there was no state yet.
+        self.is_new: bool = not self._rows
+
+    def get(self, name: str) -> Any:
+        """Return a value that was saved on its own, or None."""
+        return self._rows.get(name)
+
+    def load(self, parts: Parts, **values: Any) -> None:
+        """Put the state into the parts, in place: other objects may hold the same containers.
+
+        From now on these parts are saved, and the values on their own.
+        """
+        self._parts, self._values = parts, values
+        for name, (part, listed) in parts.items():
+            for attribute, value in self._rows.get(name, {}).items():
+                if attribute in vars(part):
+                    _restore(part, attribute, value)
+            for attribute in listed:
+                container, prefix = vars(part)[attribute], f"{name}.{attribute}/"
+                entries = {row: value for row, value in self._rows.items() if row.startswith(prefix)}
+                self._written.update(entries)
+                rows = {row[len(prefix) :]: value for row, value in entries.items()}
+                if isinstance(container, list):
+                    container[:] = [rows[key] for key in sorted(rows, key=int)]
+                else:
+                    container.update(rows)
+        self._rows.clear()
+
+    def open(self) -> None:
+        """Take the file, until it is closed.
+
+        :raises OSError: another sandbox is using it, or has changed it since it was read.
+        """
+        database = self._connect()
+        owner = _owner(database)
+        if owner != self._owner:
+            database.close()
+            raise OSError(f"{self._path}: another sandbox has changed it; make a new one")
+        self._owner = secrets.token_hex(8)
+        self._database = database
+        self.save()
+
+    def save(self) -> None:
+        """Write what has changed; does nothing while it is closed.
+
+        :raises sqlite3.Error: it cannot be written.
+        """
+        if self._database is None:
+            return
+        rows = {"format": FORMAT, "owner": self._owner, **self._values}
+        changed = {name: _pickled(value) for name, value in rows.items() if self._written.get(name) != value}
+        for name, (part, listed) in self._parts.items():
+            value = _pickled({key: value for key, value in _plain(part) if key not in listed})
+            if self._written.get(name) != value:
+                rows[name] = changed[name] = value
+            for attribute in listed:
+                for row, entry in _entries(f"{name}.{attribute}/", vars(part)[attribute]):
+                    # By identity: an entry is replaced, and never changed in place.
+                    if self._written.get(row) is not entry:
+                        rows[row], changed[row] = entry, _pickled(entry)
+        if changed:
+            with self._database:
+                self._database.executemany("INSERT OR REPLACE INTO state VALUES (?, ?)", changed.items())
+            self._written.update({name: rows[name] for name in changed})
+
+    def close(self) -> None:
+        """Write the last changes, and release the file. No-op when called twice."""
+        if self._database is not None:
+            self.save()
+            self._database.close()
+            self._database = None
+
+    def _read(self) -> None:
+        database = self._connect()
+        try:
+            self._owner = _owner(database)
+            for name, value in database.execute("SELECT name, value FROM state"):
+                self._rows[name] = _Unpickler(io.BytesIO(value)).load()
+        except (sqlite3.Error, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+            raise ValueError(f"{self._path}: it does not hold a state of the sandbox") from error
+        finally:
+            database.close()
+        if self._rows.get("format", FORMAT) != FORMAT:
+            raise ValueError(f"{self._path}: it holds the state of another version; take another folder")
+
+    def _connect(self) -> sqlite3.Connection:
+        database = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
+        try:
+            for statement in _OPENING:
+                database.execute(statement)
+        except sqlite3.OperationalError as error:
+            database.close()
+            raise OSError(f"{self._path}: {error}; another sandbox may be using it") from error
+        except sqlite3.DatabaseError as error:
+            database.close()
+            raise ValueError(f"{self._path}: it is not a file of the sandbox") from error
+        return database
+
+
+class _Unpickler(pickle.Unpickler):
+    """Makes nothing but the sandbox's own records: a file from elsewhere runs no code."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name) if module.startswith("cometchat.sandbox.") else None
+        if isinstance(found, type) and (dataclasses.is_dataclass(found) or issubclass(found, tuple)):
+            return found
+        raise pickle.UnpicklingError(f"{module}.{name} is not a record of the sandbox")
+
+
+def _owner(database: sqlite3.Connection) -> Optional[str]:
+    row = database.execute("SELECT value FROM state WHERE name = 'owner'").fetchone()
+    return None if row is None else str(_Unpickler(io.BytesIO(row[0])).load())
+
+
+def _pickled(value: Any) -> bytes:
+    return pickle.dumps(value, protocol=4)
+
+
+def _plain(part: object) -> Iterator[Tuple[str, Any]]:
+    """Yield the plain attributes of a part. Containers are copied: other threads may add a token."""
+    for name, value in vars(part).items():
+        if isinstance(value, (dict, list, set)):
+            yield name, value.copy()
+        elif isinstance(value, _PLAIN) or dataclasses.is_dataclass(value):
+            yield name, value
+
+
+def _entries(prefix: str, container: Any) -> Iterator[Tuple[str, Any]]:
+    """Yield the name of the row of each entry, and the entry."""
+    pairs = enumerate(list(container)) if isinstance(container, list) else container.copy().items()
+    for key, entry in pairs:
+        yield f"{prefix}{key}", entry
+
+
+def _restore(part: object, attribute: str, value: Any) -> None:
+    current = vars(part)[attribute]
+    if isinstance(current, (dict, set)):
+        current.clear()
+        current.update(value)
+    elif isinstance(current, list):
+        current[:] = value
+    else:
+        setattr(part, attribute, value)
