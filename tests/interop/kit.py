@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Locator, expect
 from cometchat.sandbox import Sandbox
 
 #: Maximum wait for what the page is to show, in milliseconds.
-DEADLINE = 10_000
+DEADLINE = 30_000
 
 ME, OTHER, THIRD = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 

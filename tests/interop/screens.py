@@ -17,21 +17,12 @@ PNG = base64.b64decode(
 
 GEORGE, NANCY, TEAM = "George Alan", "Nancy Grace", "Design team"
 
-#: What shows the menus to pin, to save and to report.
-FEATURES = {
-    "features.ux.messages.pinned.enabled": True,
-    "features.ux.messages.saved.enabled": True,
-    "features.ux.conversations.pinned.enabled": True,
-}
-REASON = {"id": "spam", "name": "Spam", "description": "Unwanted", "createdAt": 1700000000, "updatedAt": 1700000000}
-
 #: More than one page of the UI Kit, which asks for 30.
 OLD_MESSAGES = 45
 
 
 def fill(sandbox: Sandbox) -> None:
     """Give the sandbox the groups and the history that the screens show."""
-    sandbox.override_settings(parameters=FEATURES, flagReasons=[REASON])
     sandbox.add_group("team", TEAM, members=[ME, OTHER, THIRD])
     sandbox.add_group("open", "Open group", owner=THIRD, members=[THIRD])
     for number in range(OLD_MESSAGES):
@@ -70,12 +61,10 @@ def messages(kit: Kit) -> None:
 
 def older_messages(kit: Kit) -> None:
     kit.open(NANCY)
-    newest = kit.chat.locator(".cometchat-message-bubble").first
-    expect(newest).to_be_visible()
-    kit.chat.locator(".cometchat-message-list__messages").hover()
-    while not kit.chat.get_by_text("Old message 0", exact=True).is_visible():
-        kit.page.mouse.wheel(0, -2000)
-        kit.page.wait_for_function("() => new Promise((done) => requestAnimationFrame(() => done(true)))")
+    expect(kit.chat.get_by_text("One more", exact=True)).to_be_in_viewport()
+    expect(kit.chat.get_by_text("Old message 0", exact=True)).to_have_count(0)
+    kit.chat.locator(".cometchat-message-list__scroll-container").evaluate("(list) => { list.scrollTop = 0; }")
+    expect(kit.chat.get_by_text("Old message 0", exact=True)).to_be_attached()
     expect(kit.conversation(NANCY).locator("[class*=unread]")).to_have_count(0)
 
 
@@ -202,6 +191,7 @@ def search(kit: Kit) -> None:
 
 
 def filters(kit: Kit) -> None:
+    kit.sandbox.send_message(OTHER, "team", "Not read yet", receiver_type="group")
     for name, found in (
         ("Unread", TEAM),
         ("Groups", TEAM),
