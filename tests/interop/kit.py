@@ -6,15 +6,19 @@ import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, List, NamedTuple, Tuple
+from typing import Any, Callable, List, NamedTuple, Tuple
 from urllib.parse import urlencode, urlsplit
 
-from playwright.sync_api import Browser, Locator, expect
+from playwright.sync_api import Browser, Locator, TimeoutError, expect
 
-from cometchat.sandbox import Sandbox
+from cometchat.sandbox import Request, Sandbox
 
 #: Maximum wait for what the page is to show, in milliseconds.
 DEADLINE = 30_000
+#: Maximum wait for a button that shows only while the mouse is there, in milliseconds.
+SOON = 5_000
+#: How often the mouse is moved there.
+ATTEMPTS = 4
 
 ME, OTHER, THIRD = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
@@ -62,7 +66,7 @@ class Kit:
 
     def __init__(self, browser: Browser, sandbox: Sandbox, pages: Pages) -> None:
         self.sandbox = sandbox
-        context = browser.new_context(ignore_https_errors=True, viewport={"width": 1400, "height": 860})
+        context = browser.new_context(viewport={"width": 1400, "height": 860})
         self.page = context.new_page()
         self.page.set_default_timeout(DEADLINE)
         expect.set_options(timeout=DEADLINE)
@@ -88,7 +92,7 @@ class Kit:
     def take_calls(self) -> List[Call]:
         """Return what the page has asked for and sent since the records were cleared, in the sandbox and beyond it."""
         calls = [
-            Call(_endpoint(request.method, request.path), tuple(request.query.items()), request.status)
+            Call(_endpoint(request.method, _whole(request)), tuple(request.query.items()), request.status)
             for request in self.sandbox.requests
             if request.method != "OPTIONS"
         ]
@@ -96,6 +100,14 @@ class Kit:
         calls += self._beyond
         self._beyond.clear()
         return calls
+
+    def asked(self, method: str, ending: str) -> None:
+        """Wait until the page has an answer from the sandbox to a request with this ending of the host and path."""
+        found = self.sandbox.wait_until(
+            lambda: any(call.method == method and _whole(call).endswith(ending) for call in self.sandbox.requests),
+            DEADLINE / 1000,
+        )
+        assert found, f"the page did not ask for {method} {ending}"
 
     def _add_error(self, type: str, text: str) -> None:
         if type == "error" and not text.startswith("Failed to load resource"):
@@ -129,23 +141,40 @@ class Kit:
         self.write(text, where)
         expect(bubble(text, where).locator(".cometchat-receipts-sent")).to_be_visible()
 
-    def options(self, text: str, where: Locator) -> Locator:
-        """Point at a message, so that its buttons show; return it."""
+    def press(self, button: str, text: str, where: Locator) -> None:
+        """Point at a message, and press one of the buttons that show then."""
         found = bubble(text, where)
-        found.locator(".cometchat-message-bubble__body-wrapper").first.hover()
-        return found
+
+        def press() -> None:
+            found.locator(".cometchat-message-bubble__body-wrapper").first.hover()
+            found.get_by_label(button, exact=True).click(timeout=SOON)
+
+        self._until_done(press)
 
     def choose(self, text: str, *items: str) -> None:
         """Choose from the menu of a message, and from the menu in it."""
-        self.options(text, self.chat).get_by_label("More options").click()
-        self.menu(*items)
+
+        def choose() -> None:
+            self.press("More options", text, self.chat)
+            self.menu(*items)
+
+        self._until_done(choose)
 
     def menu(self, *items: str) -> None:
         """Choose from the menu that is open."""
         *submenus, last = items
         for item in submenus:
-            self.page.get_by_role("menuitem", name=item).first.hover()
-        self.page.get_by_role("menuitem", name=last, exact=True).first.click()
+            self.page.get_by_role("menuitem", name=item).first.hover(timeout=SOON)
+        self.page.get_by_role("menuitem", name=last, exact=True).first.click(timeout=SOON)
+
+    def _until_done(self, act: Callable[[], None]) -> None:
+        """Try again if the list has scrolled away under the mouse, which closes a menu."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return act()
+            except TimeoutError:
+                self.page.keyboard.press("Escape")
+        act()
 
     def confirm(self, button: str) -> None:
         """Press a button of the dialog that asks whether to do it."""
@@ -171,6 +200,12 @@ def violated(violation: str) -> str:
     """Return the endpoint that a violation of the sandbox is about."""
     found = re.match(r"([A-Z]+) (/[^:]*):", violation)
     return _endpoint(*found.groups()) if found else FRAMES
+
+
+def _whole(request: Request) -> str:
+    """Return a request's path, after the host if that is one of an extension."""
+    host = request.headers.get("Host", "").partition(":")[0]
+    return f"{host}{request.path}" if host.endswith(".localhost") else request.path
 
 
 def _endpoint(method: str, path: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Callable, Dict
+from urllib.parse import quote
 
 from kit import ME, OTHER, THIRD, Kit, bubble
 from playwright.sync_api import expect
@@ -23,6 +24,13 @@ OLD_MESSAGES = 45
 
 def fill(sandbox: Sandbox) -> None:
     """Give the sandbox the groups and the history that the screens show."""
+    # Answers that a test sets; another extension makes clients fetch their settings again.
+    sandbox.answer(
+        "POST",
+        "message-translation/v2/translate",
+        {"language_original": "de", "translations": [{"language_translated": "en-us", "message_translated": "Noon?"}]},
+    )
+    sandbox.answer("GET", "/ai/conversation-summary/*", {"conversation-summary": "They meet at noon."})
     sandbox.add_group("team", TEAM, members=[ME, OTHER, THIRD])
     sandbox.add_group("open", "Open group", owner=THIRD, members=[THIRD])
     for number in range(OLD_MESSAGES):
@@ -108,7 +116,7 @@ def message_information(kit: Kit) -> None:
 
 def replies(kit: Kit) -> None:
     kit.open(GEORGE)
-    kit.options("Shall we meet", kit.chat).get_by_label("Reply").click()
+    kit.press("Reply", "Shall we meet", kit.chat)
     kit.send("At one", kit.chat)
     expect(bubble("At one", kit.chat)).to_contain_text("Shall we meet at noon?")
 
@@ -129,11 +137,12 @@ def threads(kit: Kit) -> None:
 
 def reactions(kit: Kit) -> None:
     kit.open(GEORGE)
-    kit.options("See you there", kit.chat).get_by_label("React", exact=True).click()
+    kit.press("React", "See you there", kit.chat)
     kit.page.locator(".cometchat-emoji-keyboard__emoji-item").first.click()
     chip = bubble("See you there", kit.chat).locator(".cometchat-reactions__chip")
     expect(chip).to_contain_text("1")
     reaction = chip.locator(".cometchat-reactions__chip-emoji").inner_text()
+    kit.asked("POST", f"/reactions/{quote(reaction)}")
     reacted = next(each for each in kit.sandbox.messages if each["data"].get("text") == "See you there")
     kit.sandbox.react(reacted["id"], OTHER, reaction)
     expect(chip).to_contain_text("2")
@@ -319,6 +328,38 @@ def conversation_menu(kit: Kit) -> None:
     expect(kit.list.get_by_text(NANCY, exact=True)).to_have_count(0)
 
 
+def extensions(kit: Kit) -> None:
+    kit.open(GEORGE)
+    kit.chat.locator(".cometchat-message-composer__sticker-button").click()
+    kit.page.locator(".cometchat-stickers-keyboard__sticker-item").first.click()
+    assert kit.sandbox.wait_until(lambda: kit.sandbox.messages[-1]["type"] == "extension_sticker")
+    kit.chat.locator(".cometchat-message-composer__attachment-button").click()
+    kit.chat.get_by_text("Polls", exact=True).click()
+    kit.page.locator(".cometchat-create-poll__question-input").fill("Lunch?")
+    for number, text in enumerate(("Yes", "No")):
+        kit.page.locator(".cometchat-create-poll__option-input").nth(number).fill(text)
+    kit.page.locator(".cometchat-create-poll__create-button").click()
+    expect(kit.page.locator(".cometchat-create-poll__question-input")).to_have_count(0)
+    for name in ("Document", "Whiteboard"):
+        kit.chat.locator(".cometchat-message-composer__attachment-button").click()
+        kit.chat.get_by_text(f"Collaborative {name}", exact=True).click()
+        kit.asked("POST", f"{name.lower()}-us.localhost/v1/create")
+    kit.choose("Shall we meet", "Translate")
+    kit.says("Noon?")
+
+
+def summary(kit: Kit) -> None:
+    kit.open(GEORGE)
+    kit.chat.locator(".cometchat-message-header__trailing").get_by_role("button").last.click()
+    kit.menu("Conversation summary")
+    kit.says("They meet at noon.")
+
+
+def notification_feed(kit: Kit) -> None:
+    kit.tab("Feed")
+    kit.says("No")
+
+
 def unread_again(kit: Kit) -> None:
     kit.open(GEORGE)
     kit.choose("Bring the charts", "Mark Unread")
@@ -347,6 +388,9 @@ SCREENS: Dict[str, Callable[[Kit], None]] = {
     "pinned messages": pinned_messages,
     "saved messages": saved_messages,
     "reports": reports,
+    "extensions": extensions,
+    "summary": summary,
+    "notification feed": notification_feed,
     "unread again": unread_again,
     "members": members,
     "conversation menu": conversation_menu,

@@ -9,6 +9,7 @@ import {
   CometChatMessageComposer,
   CometChatMessageHeader,
   CometChatMessageList,
+  CometChatNotificationFeed,
   CometChatPinnedMessages,
   CometChatProvider,
   CometChatSavedMessages,
@@ -20,7 +21,7 @@ import {
 } from "@cometchat/chat-uikit-react";
 import "@cometchat/chat-uikit-react/styles";
 
-const LISTS = ["Chats", "Users", "Groups", "Saved", "Search"];
+const LISTS = ["Chats", "Users", "Groups", "Saved", "Search", "Feed"];
 
 const failed = (error) => console.error("onError", error?.code, error?.message);
 
@@ -35,6 +36,7 @@ function List({ tab, open, me }) {
   if (tab === "Users") return <CometChatUsers onItemClick={open} onError={failed} />;
   if (tab === "Groups") return <CometChatGroups onItemClick={open} onError={failed} />;
   if (tab === "Saved") return <CometChatSavedMessages hideCloseButton onItemClick={(it) => open(entity(it, me), it)} />;
+  if (tab === "Feed") return <CometChatNotificationFeed onError={failed} />;
   if (tab === "Search") {
     return (
       <CometChatSearch
