@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from queue import Queue
 from typing import Callable, Dict
 from urllib.parse import quote
 
-from kit import ME, OTHER, THIRD, Kit, bubble
+from kit import DEADLINE, ME, OTHER, THIRD, Kit, bubble
 from playwright.sync_api import expect
 
+from cometchat import Client, MessageListener, TextMessage
 from cometchat.sandbox import Sandbox
 
 #: One green pixel.
@@ -133,6 +135,9 @@ def threads(kit: Kit) -> None:
     expect(bell).to_be_visible()  # the reply has subscribed
     kit.side.locator(".cometchat-thread-header__subscription-button").click()
     expect(bell).to_have_count(0)
+    kit.start()
+    kit.open(GEORGE)
+    expect(bubble("Bring the charts", kit.chat)).to_contain_text("2 Replies")
 
 
 def reactions(kit: Kit) -> None:
@@ -149,6 +154,9 @@ def reactions(kit: Kit) -> None:
     chip.hover()
     expect(kit.page.locator(".cometchat-reactions__info")).to_contain_text(GEORGE)
     chip.click()
+    expect(chip).to_contain_text("1")
+    kit.start()
+    kit.open(GEORGE)
     expect(chip).to_contain_text("1")
 
 
@@ -249,6 +257,24 @@ def presence_and_typing(kit: Kit) -> None:
     expect(header).to_contain_text("Last seen")
 
 
+def a_python_client(kit: Kit) -> None:
+    heard: "Queue[TextMessage]" = Queue()
+    kit.open(GEORGE)
+    with Client(kit.sandbox.app_id, kit.sandbox.settings()) as client:
+        client.add_message_listener(MessageListener(on_text_message_received=heard.put))
+        client.login(OTHER, kit.sandbox.auth_key)
+        client.connect(timeout=DEADLINE / 1000)
+        expect(kit.chat.locator(".cometchat-message-header")).to_contain_text("Online")
+        kit.send("From the UI Kit", kit.chat)
+        message = heard.get(timeout=DEADLINE / 1000)
+        assert message.text == "From the UI Kit", message
+        client.mark_as_read(message)
+        expect(bubble("From the UI Kit", kit.chat).locator(".cometchat-receipts-read")).to_be_visible()
+        client.send_text("From Python", uid=ME)
+        expect(bubble("From Python", kit.chat)).to_be_visible()
+    expect(kit.chat.locator(".cometchat-message-header")).to_contain_text("Last seen")
+
+
 def groups(kit: Kit) -> None:
     kit.tab("Groups")
     expect(kit.list.get_by_text(TEAM, exact=True)).to_be_visible()
@@ -284,6 +310,8 @@ def pinned_messages(kit: Kit) -> None:
     kit.open(GEORGE)
     kit.choose("Shall we meet", "Organize", "Pin message")
     kit.says("Message pinned")
+    kit.start()
+    kit.open(GEORGE)
     kit.chat.locator(".cometchat-message-header__trailing").get_by_role("button").last.click()
     kit.menu("Pinned Messages")
     expect(kit.side).to_contain_text("Shall we meet at noon?")
@@ -318,6 +346,8 @@ def conversation_menu(kit: Kit) -> None:
     kit.menu("Pin conversation")
     first = kit.list.locator(".cometchat-conversations__item").first
     expect(first).to_contain_text(NANCY)
+    kit.start()
+    expect(first).to_contain_text(NANCY)
     kit.conversation(NANCY).get_by_label("More options").click()
     kit.menu("Unpin conversation")
     kit.confirm("Unpin")
@@ -325,6 +355,8 @@ def conversation_menu(kit: Kit) -> None:
     kit.conversation(NANCY).get_by_label("More options").click()
     kit.menu("Delete")
     kit.confirm("Delete")
+    expect(kit.list.get_by_text(NANCY, exact=True)).to_have_count(0)
+    kit.start()
     expect(kit.list.get_by_text(NANCY, exact=True)).to_have_count(0)
 
 
@@ -364,6 +396,8 @@ def unread_again(kit: Kit) -> None:
     kit.open(GEORGE)
     kit.choose("Bring the charts", "Mark Unread")
     expect(kit.conversation(GEORGE).locator("[class*=unread]").first).to_be_visible()
+    kit.start()
+    expect(kit.conversation(GEORGE).locator("[class*=unread]").first).to_be_visible()
 
 
 #: In this order: later screens find what earlier ones have sent.
@@ -384,6 +418,7 @@ SCREENS: Dict[str, Callable[[Kit], None]] = {
     "search in a conversation": search_in_a_conversation,
     "users": users,
     "presence and typing": presence_and_typing,
+    "a Python client": a_python_client,
     "groups": groups,
     "pinned messages": pinned_messages,
     "saved messages": saved_messages,
