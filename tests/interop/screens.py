@@ -27,10 +27,9 @@ OLD_MESSAGES = 45
 def fill(sandbox: Sandbox) -> None:
     """Give the sandbox the groups and the history that the screens show."""
     # Answers that a test sets; another extension makes clients fetch their settings again.
+    translation = {"language_translated": "en-US", "message_translated": "In English"}
     sandbox.answer(
-        "POST",
-        "message-translation/v2/translate",
-        {"language_original": "de", "translations": [{"language_translated": "en-us", "message_translated": "Noon?"}]},
+        "POST", "message-translation/v2/translate", {"language_original": "de", "translations": [translation]}
     )
     sandbox.answer("GET", "/ai/conversation-summary/*", {"conversation-summary": "They meet at noon."})
     sandbox.add_group("team", TEAM, members=[ME, OTHER, THIRD])
@@ -377,7 +376,7 @@ def extensions(kit: Kit) -> None:
         kit.chat.get_by_text(f"Collaborative {name}", exact=True).click()
         kit.asked("POST", f"{name.lower()}-us.localhost/v1/create")
     kit.choose("Shall we meet", "Translate")
-    kit.says("Noon?")
+    kit.says("In English")
 
 
 def summary(kit: Kit) -> None:
@@ -389,7 +388,8 @@ def summary(kit: Kit) -> None:
 
 def notification_feed(kit: Kit) -> None:
     kit.tab("Feed")
-    kit.says("No")
+    expect(kit.list.locator("[class*=notification-feed__empty]").first).to_be_visible()
+    kit.asked("GET", "/campaigns/templates/categories")
 
 
 def unread_again(kit: Kit) -> None:
