@@ -51,7 +51,7 @@ LOOP := tests/unit tests/integration
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo check check-oldest debian test soak bench lint docs package clean
+.PHONY: help demo check check-oldest debian test soak bench lint docs package interop clean
 
 help:  ## show this list
 	@sed -n 's/^\([a-z][a-z-]*\):.*##  *\(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -111,6 +111,10 @@ package: $(PACKAGE)/.ready  ## build the sdist and the wheel into dist, and chec
 	$(PACKAGE)/bin/python -m build --outdir dist .
 	$(PACKAGE)/bin/twine check --strict dist/*
 	$(PACKAGE)/bin/check-wheel-contents dist/*.whl
+
+# Outside CI: npm's packages come and go. ARGS="threads mentions" runs some screens. No code of the vendor is in here.
+interop: $(TEST)/.ready  ## drive the vendor's React UI Kit on the sandbox, and print what it asks for (needs npm, Chromium)
+	@$(TEST)/bin/python tests/interop $(ARGS)
 
 clean:  ## delete the files of make and the tools, but not your environments such as .venv
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .hypothesis docs/_build
