@@ -22,6 +22,8 @@ _DEFAULTS: Dict[Tuple[str, str], Any] = {
     ("POST", "polls/v2/vote"): {"success": True},
     ("POST", "document/v1/create"): {"document_url": "https://document.example/1"},
     ("POST", "whiteboard/v1/create"): {"board_url": "https://whiteboard.example/1"},
+    # The text is in the language that was asked for: a test sets a translation.
+    ("POST", "message-translation/v2/translate"): {"language_original": "en", "translations": []},
     ("GET", "/ai/smart-replies/*"): {
         "smart-replies": {"positive": "Yes, please.", "neutral": "I will think about it.", "negative": "No, thanks."}
     },
@@ -30,6 +32,7 @@ _DEFAULTS: Dict[Tuple[str, str], Any] = {
     ("GET", "/campaigns/notification-feed"): [],
     ("GET", "/campaigns/notification-feed/unread-count"): {"count": 0},
     ("POST", "/campaigns/notification-feed/*"): {"success": True},
+    ("GET", "/campaigns/templates/categories"): [],
 }
 
 #: The first label of the host of an extension: its name, and the region.

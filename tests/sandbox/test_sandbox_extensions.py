@@ -30,6 +30,7 @@ def logged_in(client: Any) -> Any:
         ("stickers", "GET", "v1/fetch", "defaultStickers"),
         ("document", "POST", "v1/create", "document_url"),
         ("whiteboard", "POST", "v1/create", "board_url"),
+        ("message-translation", "POST", "v2/translate", "language_original"),
     ],
 )
 def test_an_extension_has_an_answer(
@@ -57,9 +58,10 @@ def test_ai_and_the_feed_have_an_answer(client: Any, path: str, key: str) -> Non
     assert key in answer.json()["data"]
 
 
-def test_the_feed_is_an_empty_list(client: Any) -> None:
-    """A new app has no notifications."""
-    assert client.call("GET", "/campaigns/notification-feed", headers=logged_in(client)).json() == {"data": []}
+@pytest.mark.parametrize("path", ["notification-feed?limit=20", "templates/categories?limit=50"])
+def test_the_feed_is_empty(client: Any, path: str) -> None:
+    """A new app has neither notifications nor categories of them."""
+    assert client.call("GET", f"/campaigns/{path}", headers=logged_in(client)).json() == {"data": []}
 
 
 def test_a_test_sets_the_answer(sandbox: Sandbox, client: Any) -> None:
