@@ -225,7 +225,7 @@ class Capture:
 
     def _turn(self, client: Any) -> None:
         """Wait for a task, and do it."""
-        now = self._clock()
+        now, gaps = self._clock(), self._gaps
         asks = self._is_behind and self._leads() and self._source.uid == self._uid
         if self._queue.waits > MAX_WAITING // 2:
             asks = False  # more than Redis takes: more messages from the service would only fill the queue
@@ -236,6 +236,8 @@ class Capture:
             wait = max(0.0, self._ask_at - now) if asks else _LOOK if len(self._kept) else _IDLE
             items = self._queue.take(min(wait, _IDLE))
             self._batch = [each for item in items if item.kind == "event" for each in self._additions(item.value)]
+            if self._gaps != gaps:
+                return  # what was missed before a part of the batch goes first
         if self._batch:
             self._write(client, self._batch, self._newest_of(self._batch))
             self._batch = []
