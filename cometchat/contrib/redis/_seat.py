@@ -110,19 +110,16 @@ class RedisSeat:
         self._name = f"{self._process}:{own}"  # the value of the lock
         self._own_name = own
         self._confirmations = keys.confirmations(own)
-        self._down = keys.down.encode()
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
         self._to_confirm: Dict[str, List[int]] = {}  # by follower
         self._queue = SeatQueue()
         self._batch: Deque[Item] = deque()  # taken from the queue, but not done
         self._ended = threading.Event()
         self._leaving = False
-        self._until = 0.0  # the end of this seat's lead
-        self._renew_at = self._try_at = 0.0
+        self._until = self._renew_at = self._try_at = 0.0  # the end of this seat's lead, and the next attempts
         self._received_at: Optional[float] = None
         self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
-        self._token = 0  # of the current lead, of any member
-        self._own = 0  # the token of this seat's newest lead
+        self._token = self._own = 0  # of the current lead, of any member; and of this seat's newest lead
         self._unheard = 0  # attempts to lead since a message arrived
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen: Optional[int] = None  # the number of the newest frame that was received
@@ -193,7 +190,7 @@ class RedisSeat:
 
         A message that the queue has no room for is dropped: the numbers of the frames show the gap.
         """
-        if self._offered == self._handled and data[:1] == FRAME_MARK and channel == self._down:
+        if self._offered == self._handled and data[:1] == FRAME_MARK and channel.decode() == self.keys.down:
             frame = (decode(data) or (None, None))[1]
             if frame is not None and self._is_next(frame):
                 self._member.frame(frame.data)
