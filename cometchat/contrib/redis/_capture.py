@@ -310,13 +310,13 @@ class Capture:
         """Add the messages that the service stored since the newest one in the stream, then the kept events."""
         gaps, kept_at_gap = self._gaps, self._kept_at_gap
         try:
-            self._fetch(client, kept_at_gap)
+            is_complete = self._fetch(client, kept_at_gap)
         except CometChatException as error:
             self._ask_later(client, error)
             return
         self._add_kept(client)
         self._failing_since, self._ask_failures = None, 0
-        if self._leads():
+        if is_complete:
             self._closed_gaps = gaps
 
     def _add_kept(self, client: Any) -> None:
@@ -327,8 +327,11 @@ class Capture:
         if additions and self._leads():
             self._kept.note_added(additions[-1].key)
 
-    def _fetch(self, client: Any, kept_at_gap: int) -> None:
-        """Add the service's messages, up to the first one that arrived live after the gap."""
+    def _fetch(self, client: Any, kept_at_gap: int) -> bool:
+        """Add the service's messages, up to the first one that arrived live after the gap.
+
+        :returns: False if this process lost its lead in between, even for a moment: some may be missing.
+        """
         known, floor = client.hmget(self._record, "id", "floor")
         position = known.decode() if known is not None else self._position
         if position is None:
@@ -339,7 +342,7 @@ class Capture:
             self._write(client, (), position)
             self._add_kept(client)  # the events before the request to the service
         if not position.isdecimal():
-            return
+            return True
         newest, least = int(position), int(position if floor is None else floor)
         after = max(0, min(newest, max(newest - _OVERLAP, least)))
         while self._leads() and not self._stopped.is_set():
@@ -351,8 +354,9 @@ class Capture:
             if additions:
                 self._write(client, additions, str(end) if end > newest else "")
             if end <= after or any(self._kept.is_after(kept_at_gap, str(each)) for each in ids):
-                return
+                return self._leads()
             after = end
+        return False
 
     def _first_position(self) -> str:
         """Return the start id for the very first leader: that of the oldest live message, if there is one."""
