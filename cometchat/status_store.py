@@ -78,14 +78,14 @@ class Seat(Protocol):
 
 @runtime_checkable
 class AsksOnce(Protocol):
-    """What a store may have beside :meth:`StatusStore.join`: after a change of leaders one process asks for all."""
+    """A store that can let one process ask for all after a change of leaders. This is optional."""
 
     def ask_once(self, app_id: str, uid: str, question: str, ask: Callable[[], bytes]) -> bytes:
         """Return the answer to a question that several processes have at the same time. Waits for it.
 
         :param question: the same text in each process.
         :param ask: asks the service. The answer has to be of a call that began after this method was called, in
-            this process or another one. What it raises is raised.
+            this process or another one. Its exceptions are raised here.
         """
 
 

@@ -131,7 +131,7 @@ class Bell:
             self._rings.put(None)
 
     def is_set(self) -> bool:
-        """Whether the event is set."""
+        """Return whether the event is set."""
         return self._is_set
 
     def wait(self, timeout: Optional[float] = None) -> bool:
