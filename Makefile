@@ -29,7 +29,7 @@ EXTRAS_test := sandbox,cli,completion,speed,$(CONTRIB),test
 EXTRAS_oldest := $(EXTRAS_test)
 EXTRAS_soak := sandbox,cli,completion,speed,$(CONTRIB),test,soak
 EXTRAS_lint := sandbox,cli,completion,speed,$(CONTRIB),lint
-EXTRAS_bench := sandbox,speed,bench
+EXTRAS_bench := sandbox,speed,redis,bench
 EXTRAS_docs := sandbox,cli,$(CONTRIB),docs
 REQUIRES_package := build twine check-wheel-contents
 

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Dict, List
 
-from . import calls, connection, idle, outbox, report, stream
+from . import calls, connection, followers, idle, outbox, report, stream
 from .harness import ROOT, RUNS, Context, Result
 
 FIGURES: Dict[str, Any] = {
@@ -16,6 +16,7 @@ FIGURES: Dict[str, Any] = {
     **connection.FIGURES,
     **idle.FIGURES,
     **outbox.FIGURES,
+    **followers.FIGURES,
 }
 
 

@@ -31,6 +31,7 @@ _PACKAGES = (
     "orjson",
     "wsaccel",
     "requests",
+    "redis",
 )
 
 

@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Optional, Tuple
 
-from .dialects import DIALECTS, READY_AT_ONCE, STAMP, Answer, Dialect, dialect_of, encoded, frame
+from .dialects import DIALECTS, READY_AT_ONCE, STAMP, Answer, Dialect, dialect_of, encoded, frame, payload
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -92,6 +92,24 @@ class Server:
         before, after = encoded(peer.dialect, stamped=True).split(STAMP.encode())
         threading.Thread(target=self._pace, args=(peer, before, after, count, 1.0 / rate), daemon=True).start()
         return {}
+
+    def do_publish(self, port: int, channel: str, count: int, rate: float) -> Dict[str, Any]:
+        """Publish the same events in a Redis, as often."""
+        event = payload(stamped=True).encode()
+        command = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(channel), channel.encode(), len(event))
+        before, after = (command + event + b"\r\n").split(STAMP.encode())
+        raw = socket.create_connection(("127.0.0.1", port))
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        peer = Peer(raw, "redis")
+        threading.Thread(target=self._drain, args=(raw,), daemon=True).start()
+        threading.Thread(target=self._pace, args=(peer, before, after, count, 1.0 / rate), daemon=True).start()
+        return {}
+
+    @staticmethod
+    def _drain(raw: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while raw.recv(65536):
+                pass
 
     def do_wait(self, timeout: float = 60.0) -> Dict[str, Any]:
         """Wait for one more client that is ready: one after those that were waited for before."""

@@ -35,16 +35,16 @@ class EventSource:
 
         :raises CometChatException: as the calls of :class:`Client`.
         """
-        return self._core.account.newest_message_id()
+        return self._core.history.newest_message_id()
 
     def messages_after(self, message_id: str, limit: int) -> List[Received]:
         """Ask the service for messages after one, oldest first.
 
         :raises CometChatException: as the calls of :class:`Client`.
         """
-        account = self._core.account
-        me = account.me
+        history = self._core.history
+        me = history.me
         return [
             Received(ServerEvent("message", body, None, None, None, None), me, b"", len(str(body)), fetched=True)
-            for body in account.messages_after(message_id, limit)
+            for body in history.messages_after(message_id, limit)
         ]

@@ -39,13 +39,14 @@ from ._runtime.connection import (
 )
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
-from ._runtime.sharing import SharedConnection
+from ._runtime.sharing import SharedConnection, SharedHistory
 from ._transport.http import RequestsRest
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException
 from .outbox import Outbox
 from .session_store import MemorySessionStore
 from .settings import AppSettings
+from .status_store import AsksOnce
 
 logger = logging.getLogger("cometchat.client")
 
@@ -123,10 +124,12 @@ class Core(_fork.ForkSafeDefaults):
         settings, registry, name = self._settings, self._registry, self._name
         self.events = EventQueue(registry, settings.max_queued_events)
         self.inbox_store, journal = self._journal()
+        store, account = settings.status_store, self.account
+        self.history = SharedHistory(store, self._app_id, account) if isinstance(store, AsksOnce) else account
         self.inbox = Inbox(
             registry,
             self.events,
-            self.account,
+            self.history,
             journal=journal,
             enabled=settings.fetch_missed_messages,
             name=f"cometchat-missed-{self._number}",

@@ -8,7 +8,7 @@ store over Redis. Your own store is an object with the methods below.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Protocol
+from typing import Callable, Optional, Protocol, runtime_checkable
 
 from .exceptions import CometChatException
 
@@ -74,6 +74,19 @@ class Seat(Protocol):
 
     def release_after_fork(self) -> None:
         """In the child of a fork: release the parent's seat without sending anything."""
+
+
+@runtime_checkable
+class AsksOnce(Protocol):
+    """A store that can let one process ask for all after a change of leaders. This is optional."""
+
+    def ask_once(self, app_id: str, uid: str, question: str, ask: Callable[[], bytes]) -> bytes:
+        """Return the answer to a question that several processes have at the same time. Waits for it.
+
+        :param question: the same text in each process.
+        :param ask: asks the service. The answer has to be of a call that began after this method was called, in
+            this process or another one. Its exceptions are raised here.
+        """
 
 
 class StatusStore(Protocol):

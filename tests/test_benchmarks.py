@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any, Dict
@@ -65,6 +66,20 @@ def test_the_payload_is_a_recorded_frame() -> None:
         wire = dialects.encoded(name).decode("latin-1")
         assert (json.dumps(text)[1:-1] if name == "pusher" else text) in wire, name
         assert dialects.STAMP in dialects.encoded(name, stamped=True).decode("latin-1"), name
+
+
+@pytest.mark.timeout(240)
+def test_followers_are_measured_against_plain_subscribers() -> None:
+    """Two followers of a leader over Redis get every event, and so do two processes with redis-py's pub/sub."""
+    from benchmarks import followers
+
+    need("redis")
+    if shutil.which("redis-server") is None:
+        pytest.skip("redis-server is not installed (Debian: apt-get install redis-server)")
+    result = followers.FIGURES["followers-8-500"](quick())
+    assert [row.name.partition(",")[0] for row in result.rows] == ["CPU of a follower", "median latency of followers"]
+    assert all(row.target and row.value > 0 for row in result.rows)
+    assert len(result.numbers) == 4 and all(number.low > 0 for number in result.numbers.values())
 
 
 @pytest.mark.timeout(240)  # a busy machine takes its time, and is no failure

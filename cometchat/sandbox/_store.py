@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
-import pickle
+import pickle  # nosec B403
 import secrets
 import sqlite3
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, Union

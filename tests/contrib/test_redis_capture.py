@@ -157,6 +157,43 @@ def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_ser
     assert methods == ["on_text_message_received", "on_typing_started", "on_typing_started"]
 
 
+def test_an_event_behind_a_new_connection_waits_for_what_was_missed(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The thread waits for events when a connection opens, and one comes over it: the missed ones go first."""
+    service = Service(1, 2, 3, 4)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "0"})
+    capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
+    take = capture._queue.take
+
+    def take_late(wait: float) -> Any:
+        capture._queue.take = take  # type: ignore[method-assign]
+        capture.opened()
+        capture.received(text(4))
+        return take(wait)
+
+    capture._queue.take = take_late  # type: ignore[method-assign]
+    for _ in range(3):
+        capture._turn(client)
+    assert [event.args[0].id for event in in_stream(client)] == ["1", "2", "3", "4"]
+
+
+def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+    """Redis was slow to renew it: what was not fetched then is fetched later, and no live message goes before it."""
+    service = Service(1, 2, 3)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
+    answers = iter([True, False])  # when it looks, and when it is about to ask; then the lead is renewed
+    capture._leads = lambda: next(answers, True)
+    capture.opened()
+    capture._turn(client)
+    assert service.asked == []
+    capture.received(text(4))
+    for _ in range(3):
+        capture._turn(client)
+    assert [event.args[0].id for event in in_stream(client)] == ["2", "3", "4"]
+
+
 ERRORS = [redis.ConnectionError("refused"), OSError(24, "x"), MemoryError(), ValueError("x"), RecursionError()]
 
 

@@ -1,4 +1,7 @@
-"""Workers on one machine that share a connection by Redis, and the file of the durable inbox."""
+"""A fleet of workers that shares a connection by Redis: each message once, in order, whatever is killed.
+
+On one machine the file of the durable inbox keeps the position; for many machines a stream keeps it, in Redis.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def begun(log: Path) -> List[Tuple[int, int]]:
 def test_workers_that_are_killed(
     sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
 ) -> None:
-    """One worker at a time handles messages: each in order, none skipped, only the one in progress repeated."""
+    """One worker at a time handles messages: each in order, none skipped, only the one in progress repeated.
+
+    Once all are killed, and messages arrive while none runs.
+    """
     seed = Client(sandbox.app_id, sandbox.settings(session_store=FileSessionStore(tmp_path / "session.json")))
     seed.login(UID, sandbox.auth_key)
     seed.close()
@@ -61,14 +67,17 @@ def test_workers_that_are_killed(
     workers = [subprocess.Popen(command) for _ in range(WORKERS)]
     try:
         assert eventually(lambda: has_begun(tmp_path / "inbox.db"), DEADLINE)
-        for _ in range(KILLS):
+        for kill in range(KILLS):
             newest = send()
             assert eventually(lambda: begun(log) and begun(log)[-1][0] > newest - 5, DEADLINE), begun(log)
-            (victim,) = [worker for worker in workers if worker.pid == begun(log)[-1][1]]
-            victim.kill()
-            victim.wait(DEADLINE)
+            at_work = [worker for worker in workers if worker.pid == begun(log)[-1][1]]
+            victims = list(workers) if kill == KILLS // 2 else at_work
+            for victim in victims:
+                victim.kill()
+                victim.wait(DEADLINE)
             send()
-            workers[workers.index(victim)] = subprocess.Popen(command)
+            for victim in victims:
+                workers[workers.index(victim)] = subprocess.Popen(command)
         newest = send()
         assert eventually(lambda: len(answers()) == newest + 1, 2 * DEADLINE), answers()
     finally:
@@ -80,3 +89,62 @@ def test_workers_that_are_killed(
     assert [number for number, _ in itertools.groupby(found)] == list(range(newest + 1))
     assert len(found) <= newest + 1 + KILLS
     assert answers() == [f"re {number}" for number in range(newest + 1)]
+
+
+@pytest.mark.timeout(120)
+def test_a_fleet_that_is_killed(
+    sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
+) -> None:
+    """Workers without a common file: each message in order, none skipped, also of the time when no worker runs."""
+    redis_server.flush()
+    log, numbers = tmp_path / "log", itertools.count()
+    program = [sys.executable, str(HERE / "stream_bot.py"), sandbox.url, sandbox.app_id]
+    for machine in range(WORKERS):
+        (tmp_path / str(machine)).mkdir()
+        session = FileSessionStore(tmp_path / str(machine) / "session.json")
+        with Client(sandbox.app_id, sandbox.settings(session_store=session)) as seed:
+            seed.login(UID, sandbox.auth_key)
+
+    def send() -> int:
+        for _ in range(BETWEEN):
+            number = next(numbers)
+            sandbox.send_message(OTHER_UID, UID, str(number))
+        return number
+
+    def answers() -> List[str]:
+        return [message["data"]["text"] for message in sandbox.messages if message["sender"] == UID]
+
+    def ready() -> int:
+        return log.read_text().count("ready") if log.exists() else 0
+
+    def start(machine: int) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([*program, str(tmp_path / str(machine)), str(log), redis_server.url])
+
+    workers = [start(machine) for machine in range(WORKERS)]
+    killed = 0
+    try:
+        assert eventually(lambda: ready() == WORKERS, DEADLINE)
+        send()
+        for kill in range(KILLS):
+            assert eventually(lambda: begun(log) and begun(log)[-1][0] > BETWEEN * kill + 5, DEADLINE), begun(log)
+            at_work = [worker for worker in workers if worker.pid == begun(log)[-1][1]]
+            victims = list(workers) if kill == KILLS // 2 else at_work
+            for victim in victims:
+                victim.kill()
+                victim.wait(DEADLINE)
+            killed += len(victims)
+            send()
+            for victim in victims:
+                machine = workers.index(victim)
+                workers[machine] = start(machine)
+        newest = send()
+        assert eventually(lambda: len(answers()) == newest + 1, 2 * DEADLINE), (len(answers()), begun(log)[-5:])
+    finally:
+        for worker in workers:
+            worker.kill()
+            worker.wait(DEADLINE)
+    found = [number for number, _ in begun(log)]
+    assert len({pid for _, pid in begun(log)}) > KILLS
+    assert [number for number, _ in itertools.groupby(found)] == list(range(newest + 1))
+    assert len(found) <= newest + 1 + killed
+    assert sorted(answers()) == sorted(f"re {number}" for number in range(newest + 1))

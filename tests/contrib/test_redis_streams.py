@@ -387,6 +387,7 @@ def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: Redis
         ({"maxlen": 0}, "INVALID_MAXLEN"),
         ({"claim_after": 0.5}, "INVALID_CLAIM_AFTER"),
         ({"retries": True}, "INVALID_RETRIES"),
+        ({"in_order": 1}, "INVALID_IN_ORDER"),
         ({"client": None}, "INVALID_CLIENT"),
     ],
 )

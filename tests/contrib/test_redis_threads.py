@@ -20,7 +20,7 @@ from cometchat.contrib.redis import RedisStatusStore, _queue, _wire  # noqa: E40
 from cometchat.contrib.redis._queue import BATCH_BYTES, MAX_WAITING_BYTES, Item, SeatQueue  # noqa: E402
 from cometchat.contrib.redis._reader import Reader  # noqa: E402
 from cometchat.contrib.redis._seat import RedisSeat  # noqa: E402
-from cometchat.contrib.redis._wire import Frame, Keys, State, encode_state  # noqa: E402
+from cometchat.contrib.redis._wire import Frame, Keys, State, encode_frame, encode_state  # noqa: E402
 
 from .support import DEADLINE, eventually  # noqa: E402
 
@@ -170,6 +170,10 @@ def exiting_log() -> Iterator[None]:
         log.removeHandler(handler)
 
 
+def ignore(channel: bytes, data: bytes) -> None:
+    """A seat that takes no message."""
+
+
 def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
     """SystemExit of a handler ends a plain thread without a word; the client would stay without its seat."""
     attempts, went_on = [0], threading.Event()
@@ -196,7 +200,7 @@ def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
 def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
     """The seat hears that the subscription ended, and makes another."""
     waiting = SeatQueue()
-    reader = Reader(Subscription({"type": "subscribe"}, SystemExit()), ["down"], waiting, 1)
+    reader = Reader(Subscription({"type": "subscribe"}, SystemExit()), ["down"], ignore, waiting, 1)
     with exiting_log():
         reader.start(DEADLINE)
         items = eventually(lambda: waiting.take(0.0))
@@ -293,6 +297,52 @@ def test_a_follower_that_heard_nothing_yet_takes_a_new_subscription_for_a_gap(he
     assert member.followed == (["connected"] if heard else ["broken", "connected", "connected"])
 
 
+class Hearing(Follower):
+    """Keeps the frames too."""
+
+    def frame(self, data: bytes) -> None:
+        self.followed.append(data.decode())
+
+
+def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
+    """On the reader's thread: the seat's thread has nothing to do for it. What is not next waits for that thread."""
+    member = Hearing()
+    seat = seat_of(lambda timeout: None, Clock(), member)
+    seat._queue = SeatQueue()
+    down = seat.keys.down.encode()
+
+    def frame(number: int, token: int = 5) -> bytes:
+        return encode_frame(Frame(token, number, b"%d" % number))
+
+    def work() -> None:
+        seat._work(None, 0.0)
+
+    seat._try_at = 100.0
+    seat._take_message(down, frame(1))  # of a lead that it does not know
+    assert (member.followed, seat._queue.waits) == ([], 1)
+    work()
+    seat._take_message(down, HeldLine.state)
+    seat._take_message(down, frame(1))  # must not overtake the state
+    assert (member.followed, seat._queue.waits) == ([], 2)
+    work()
+    assert member.followed == ["connecting", "connected", "1"]
+    member.followed.clear()
+    for number in (2, 3):
+        seat._take_message(down, frame(number))
+    assert (member.followed, seat._queue.waits) == (["2", "3"], 0)
+    seat._take_message(down, frame(5))
+    seat._take_message(down, frame(6))
+    assert (member.followed, seat._queue.waits) == (["2", "3"], 2)
+    work()
+    assert member.followed[2:] == ["broken", "connected", "5", "6"], "the gap, then what came behind it"
+    member.followed.clear()
+    seat._until = 100.0
+    seat._renew_at = 100.0
+    seat._take_message(down, frame(7))
+    work()
+    assert member.followed == [], "a leader hears its own connection"
+
+
 def test_frames_that_wait_are_bounded_in_bytes() -> None:
     """Redis does not answer for a while, and 1,500 MiB of frames come: 16 MiB of them wait, the rest is a gap."""
     seat = seat_of(lambda timeout: None, Clock())
@@ -354,7 +404,7 @@ class Subscription:
 def test_a_reader_reports_whatever_ends_it(error: Exception) -> None:
     """The seat hears of it, and makes another subscription."""
     waiting = SeatQueue()
-    reader = Reader(Subscription({"type": "subscribe"}, error), ["down"], waiting, 1)
+    reader = Reader(Subscription({"type": "subscribe"}, error), ["down"], ignore, waiting, 1)
     reader.start(DEADLINE)
     items = eventually(lambda: waiting.take(0.0))
     assert [item.kind for item in items] == ["broken"] and isinstance(items[0].value, redis.RedisError)
@@ -366,7 +416,7 @@ def test_a_reader_reports_whatever_ends_it(error: Exception) -> None:
 def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The seat tries again later; nothing stays open."""
     subscription = Subscription()
-    reader = Reader(subscription, ["down"], SeatQueue(), 1)
+    reader = Reader(subscription, ["down"], ignore, SeatQueue(), 1)
 
     def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError("can't start new thread")

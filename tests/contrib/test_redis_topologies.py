@@ -112,6 +112,11 @@ def test_the_documented_rights_are_enough_and_not_more(
                 sandbox.send_message(OTHER_UID, UID, str(number))
             assert eventually(lambda: len(worker.texts) == 250, DEADLINE)
             assert stream.lag() == 0 and stream.lost() == 0
+        with EventStream(client, url, group="bot", in_order=True) as stream:
+            in_order = Worker()
+            stream.listen(in_order)
+            sandbox.send_message(OTHER_UID, UID, "last")
+            assert eventually(lambda: "last" in in_order.texts, DEADLINE)
         assert main(["redis", url]) == 0
         other.send_transient_message(OTHER_UID, "user", {"x": 1})
         for seat in [*client.settings.status_store._seats.values(), *other.settings.status_store._seats.values()]:

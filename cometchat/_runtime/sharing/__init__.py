@@ -2,6 +2,7 @@
 
 from ._membership import Membership
 from ._shared_connection import SharedConnection
+from ._shared_history import SharedHistory
 from ._shared_socket import SharedSocket
 
-__all__ = ["Membership", "SharedConnection", "SharedSocket"]
+__all__ = ["Membership", "SharedConnection", "SharedHistory", "SharedSocket"]

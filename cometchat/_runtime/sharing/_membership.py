@@ -13,7 +13,7 @@ from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus
 from .._counters import copy_of
-from .._threads import Wakeup
+from .._threads import Bell, Wakeup
 
 logger = logging.getLogger("cometchat.connection")
 
@@ -78,7 +78,7 @@ class Membership:
         self._as_own = as_own
         self._log = ClientLog(logger, client_name)
         self.lock = threading.RLock()
-        self.changed = Wakeup()
+        self.changed = Bell()
         self.seat: Optional[Seat] = None
         self.role = Role()
         #: The frames that the leader relays, and its status at the point where its connection broke.

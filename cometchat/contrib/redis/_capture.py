@@ -225,7 +225,7 @@ class Capture:
 
     def _turn(self, client: Any) -> None:
         """Wait for a task, and do it."""
-        now = self._clock()
+        now, gaps = self._clock(), self._gaps
         asks = self._is_behind and self._leads() and self._source.uid == self._uid
         if self._queue.waits > MAX_WAITING // 2:
             asks = False  # more than Redis takes: more messages from the service would only fill the queue
@@ -236,6 +236,8 @@ class Capture:
             wait = max(0.0, self._ask_at - now) if asks else _LOOK if len(self._kept) else _IDLE
             items = self._queue.take(min(wait, _IDLE))
             self._batch = [each for item in items if item.kind == "event" for each in self._additions(item.value)]
+            if self._gaps != gaps:
+                return  # what was missed before a part of the batch goes first
         if self._batch:
             self._write(client, self._batch, self._newest_of(self._batch))
             self._batch = []
@@ -308,13 +310,13 @@ class Capture:
         """Add the messages that the service stored since the newest one in the stream, then the kept events."""
         gaps, kept_at_gap = self._gaps, self._kept_at_gap
         try:
-            self._fetch(client, kept_at_gap)
+            is_complete = self._fetch(client, kept_at_gap)
         except CometChatException as error:
             self._ask_later(client, error)
             return
         self._add_kept(client)
         self._failing_since, self._ask_failures = None, 0
-        if self._leads():
+        if is_complete:
             self._closed_gaps = gaps
 
     def _add_kept(self, client: Any) -> None:
@@ -325,8 +327,11 @@ class Capture:
         if additions and self._leads():
             self._kept.note_added(additions[-1].key)
 
-    def _fetch(self, client: Any, kept_at_gap: int) -> None:
-        """Add the service's messages, up to the first one that arrived live after the gap."""
+    def _fetch(self, client: Any, kept_at_gap: int) -> bool:
+        """Add the service's messages, up to the first one that arrived live after the gap.
+
+        :returns: False if this process lost its lead in between, even for a moment: some may be missing.
+        """
         known, floor = client.hmget(self._record, "id", "floor")
         position = known.decode() if known is not None else self._position
         if position is None:
@@ -337,7 +342,7 @@ class Capture:
             self._write(client, (), position)
             self._add_kept(client)  # the events before the request to the service
         if not position.isdecimal():
-            return
+            return True
         newest, least = int(position), int(position if floor is None else floor)
         after = max(0, min(newest, max(newest - _OVERLAP, least)))
         while self._leads() and not self._stopped.is_set():
@@ -349,8 +354,9 @@ class Capture:
             if additions:
                 self._write(client, additions, str(end) if end > newest else "")
             if end <= after or any(self._kept.is_after(kept_at_gap, str(each)) for each in ids):
-                return
+                return self._leads()
             after = end
+        return False
 
     def _first_position(self) -> str:
         """Return the start id for the very first leader: that of the oldest live message, if there is one."""

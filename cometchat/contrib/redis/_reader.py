@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
-from typing import Any, Optional, Sequence
+from typing import Any, Callable, Optional, Sequence
 
 import redis
 
@@ -21,16 +21,23 @@ _READ = 60.0
 
 
 class Reader:
-    """A subscription: puts ``("message", (channel, data))`` onto a queue, and ``("broken", error)`` when it ends.
-
-    If the queue is full, a message is dropped. The numbers of the frames show the gap.
+    """A subscription: gives each message to its seat, and puts ``("broken", error)`` onto its queue when it ends.
 
     :param client: of the redis library, for this thread only; closed with it.
+    :param take: gets the channel and the data of each message, on this thread.
     :param number: for the thread's name.
     """
 
-    def __init__(self, client: Any, channels: Sequence[str], items: SeatQueue, number: int) -> None:
+    def __init__(
+        self,
+        client: Any,
+        channels: Sequence[str],
+        take: Callable[[bytes, bytes], object],
+        items: SeatQueue,
+        number: int,
+    ) -> None:
         self._client = client
+        self._take = take
         self._channels = channels
         self._queue = items
         self._pubsub = client.pubsub()
@@ -95,11 +102,10 @@ class Reader:
         subscribed = 0
         while not self._stopped:
             message = self._pubsub.get_message(timeout=_READ)
-            if message is None:
+            if message is None or self._stopped:
                 continue
             if message["type"] == "message":
-                data = message["data"]
-                self._queue.offer("message", (message["channel"], data), len(data))
+                self._take(message["channel"], message["data"])
             elif message["type"] == "subscribe":
                 subscribed += 1
                 if subscribed == len(self._channels):

@@ -1,7 +1,8 @@
 """A seat in a line: a thread that takes, renews and releases the lock, and uses Redis for its member.
 
 One thread, ``cometchat-redis-N``, makes all decisions. It gets its tasks from a queue. Another thread,
-``cometchat-redis-reader-N``, adds the messages of other processes to the queue. Both end with :meth:`RedisSeat.leave`.
+``cometchat-redis-reader-N``, adds the messages of other processes to the queue. Only a frame that is next, while no
+message before it waits, goes from the reader's thread to the member at once. Both end with :meth:`RedisSeat.leave`.
 The thread logs every exception and continues.
 """
 
@@ -30,6 +31,7 @@ from ._reader import Reader
 from ._unconfirmed import UnconfirmedFrames
 from ._wire import (
     ACQUIRE,
+    FRAME_MARK,
     RELAY,
     RELEASE,
     RENEW,
@@ -114,14 +116,14 @@ class RedisSeat:
         self._batch: Deque[Item] = deque()  # taken from the queue, but not done
         self._ended = threading.Event()
         self._leaving = False
-        self._until = 0.0  # the end of this seat's lead
-        self._renew_at = self._try_at = 0.0
+        self._until = self._renew_at = self._try_at = 0.0  # the end of this seat's lead, and the next attempts
         self._received_at: Optional[float] = None
-        self._token = 0  # of the current lead, of any member
-        self._own = 0  # the token of this seat's newest lead
+        self._order = threading.Lock()  # guards what is next: the reader's thread takes frames too
+        self._token = self._own = 0  # of the current lead, of any member; and of this seat's newest lead
         self._unheard = 0  # attempts to lead since a message arrived
         self._sent = 0  # frames that this seat's lead has relayed
         self._seen: Optional[int] = None  # the number of the newest frame that was received
+        self._offered = self._handled = 0  # messages that the reader's thread has put onto the queue, and those done
         self._status = _CONNECTING
         self._is_away = False  # the member knows that Redis can't be used
         self._served = False  # Redis has done a task since the last failure
@@ -181,6 +183,29 @@ class RedisSeat:
         self._until = 0.0
         self._on_end()
 
+    # --- on the reader's thread
+
+    def _take_message(self, channel: bytes, data: bytes) -> None:
+        """Hand the frame that is next to the member; leave any other message to the seat's thread.
+
+        A message that the queue has no room for is dropped: the numbers of the frames show the gap.
+        """
+        if self._offered == self._handled and data[:1] == FRAME_MARK and channel.decode() == self.keys.down:
+            frame = (decode(data) or (None, None))[1]
+            if frame is not None and self._is_next(frame):
+                self._member.frame(frame.data)
+                return
+        if self._queue.offer("message", (channel, data), len(data)):
+            self._offered += 1
+
+    def _is_next(self, frame: Frame) -> bool:
+        with self._order:
+            is_next = self._events and not self._until and frame.token == self._token
+            if not is_next or self._seen is None or frame.number != self._seen + 1:
+                return False
+            self._seen = frame.number
+            return True
+
     # --- on the thread
 
     def _main(self) -> None:
@@ -216,7 +241,8 @@ class RedisSeat:
             client = self._connect(self._lease / 3)
             stack.callback(shut, client)
             channels = self.keys.down, self.keys.up, self._confirmations
-            reader = Reader(self._connect(self._lease / 3), channels, self._queue, self._number)
+            client_of_reader = self._connect(self._lease / 3)
+            reader = Reader(client_of_reader, channels, self._take_message, self._queue, self._number)
             stack.callback(reader.stop)
             reader.start(self._lease / 3)
             self._resume(client)
@@ -305,7 +331,8 @@ class RedisSeat:
         keys = self.keys
         answer = run(client, ACQUIRE, (keys.lock, keys.token, keys.state), self._name, int(self._lease * 1000))
         if answer > 0:
-            self._token, self._own, self._sent, self._seen = answer, answer, 0, None
+            with self._order:
+                self._token, self._own, self._sent, self._seen = answer, answer, 0, None
             self._status = _CONNECTING
             self._prolong(began)
             try:
@@ -382,6 +409,12 @@ class RedisSeat:
         frames.clear()
 
     def _receive(self, channel: bytes, message: bytes) -> None:
+        try:
+            self._decide(channel, message)
+        finally:
+            self._handled += 1
+
+    def _decide(self, channel: bytes, message: bytes) -> None:
         if channel.decode() == self._confirmations:
             self.unconfirmed.confirm(message)
             return
@@ -399,7 +432,8 @@ class RedisSeat:
         elif frame is not None and frame.token == self._token and self._events:
             if self._seen is not None and frame.number != self._seen + 1:
                 self._find_gap()
-            self._seen = frame.number
+            with self._order:
+                self._seen = frame.number
             self._member.frame(frame.data)
 
     def _receive_state(self, state: State, kept: bool = False) -> None:
@@ -411,18 +445,21 @@ class RedisSeat:
             return  # of an older lead, or an echo of this seat
         now = self._clock()
         if state.token > self._token:
-            self._token, self._seen = state.token, None
+            with self._order:
+                self._token, self._seen = state.token, None
             self._follow(_CONNECTING)
         elif self._seen is not None and state.number > self._seen:
             self._find_gap()
-            self._seen = state.number
+            with self._order:
+                self._seen = state.number
         elif kept and self._seen is None and self._events:
             # This lead's second look at the copy, and nothing has arrived since the first. Frames that were lost in
             # between show no gap in the numbers: this seat has no number to compare with.
             self._find_gap()
         if not kept:
             self._unheard = 0
-            self._seen = state.number if self._seen is None else self._seen
+            with self._order:
+                self._seen = state.number if self._seen is None else self._seen
         self._received_at = now
         self._follow(state.status)
         if state.free:
@@ -459,6 +496,8 @@ class RedisSeat:
                     self._number_frame(value, [])
                 elif kind == "publish" and self._until:
                     self._status = value
+                elif kind == "message":
+                    self._handled += 1
                 elif kind == "up":
                     self.unconfirmed.lose(1)
 

@@ -12,6 +12,7 @@ from cometchat import ConnectionException, Member, Seat
 from .._arguments import wrong
 from ._connections import Connections
 from ._lines import Line, read_lines
+from ._questions import SharedQuestion
 from ._seat import RedisSeat
 from ._wire import Keys, process_of, shut, unreachable
 
@@ -128,6 +129,11 @@ class RedisStatusStore:
         :param timeout: seconds for each call.
         """
         return self._connections.make(timeout)
+
+    def ask_once(self, app_id: str, uid: str, question: str, ask: Callable[[], bytes]) -> bytes:
+        """See :class:`cometchat.status_store.AsksOnce`."""
+        keys = Keys.of(self.prefix, app_id, uid)
+        return SharedQuestion(keys, question, ask).answer(lambda: self.connection(self.lease / 3))
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         """See :class:`cometchat.StatusStore`.

@@ -27,6 +27,7 @@ from ._codec import KINDS, Event, decode
 from ._connections import Link
 from ._scripts import FINISH, LOST, MAKE_GROUP, REMOVE, RENEW_CLAIM
 from ._store import RedisStatusStore
+from ._turn import OthersTurn, Turn
 from ._wire import Keys, run, shut, unreachable
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
@@ -75,8 +76,10 @@ class EventStream:
         callback raised. A running callback keeps its event.
     :param retries: maximum number (0 to 1000) of further tries for an event whose callback raised or whose worker died.
         Then it goes to the stream of dead letters, ``dead_letters``.
+    :param in_order: True lets one worker of the group work at a time, on the oldest event that is not finished. If it
+        is killed, another worker takes over after the store's lease. All workers of a group need the same value.
     :raises CometChatException: ``INVALID_STORE``, ``INVALID_GROUP``, ``INVALID_CONSUMER``, ``INVALID_MAXLEN``,
-        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_CLIENT``: no user is logged in.
+        ``INVALID_CLAIM_AFTER``, ``INVALID_RETRIES``, ``INVALID_IN_ORDER``, ``INVALID_CLIENT``: no user is logged in.
     """
 
     def __init__(
@@ -89,6 +92,7 @@ class EventStream:
         maxlen: int = 100_000,
         claim_after: float = 60.0,
         retries: int = 3,
+        in_order: bool = False,
     ) -> None:
         user = client.get_logged_in_user() if isinstance(client, Client) else None
         if user is None:
@@ -99,9 +103,9 @@ class EventStream:
             raise wrong("store", "the RedisStatusStore of the client's settings, or an address")
         _check_text("group", group)
         _check_text("consumer", consumer or "-")
-        _check("maxlen", maxlen, 1, 10_000_000, whole=True)
-        _check("claim_after", claim_after, 1, 86_400)
-        _check("retries", retries, 0, 1000, whole=True)
+        _check_numbers(maxlen, claim_after, retries)
+        if not isinstance(in_order, bool):
+            raise wrong("in_order", "True or False")
         self.group = group
         self.consumer: str = consumer or f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         #: The stream's key, and that of its dead letters.
@@ -110,6 +114,8 @@ class EventStream:
         self._store = store
         self._claim_after = claim_after
         self._retries = retries
+        self._turn = Turn(self.key, group, self.consumer, store.lease) if in_order else None
+        self._renew_every = store.lease / 3 if in_order else claim_after / 4
         self._claimed = _FIRST
         self._failures = 0  # in a row
         self._reported_lost = 0
@@ -217,15 +223,18 @@ class EventStream:
     # --- on the thread for claims
 
     def _renew_claims(self) -> None:
-        """Keep the claim on the current event, so that no other worker gets it."""
+        """Keep the claim on the current event, or the turn, so that no other worker gets it."""
         link = Link(self._connection)
         last: Optional[bytes] = None
         try:
-            while not self._stopped.wait(self._claim_after / 4):
+            while not self._stopped.wait(self._renew_every):
                 entry = self._in_hand
-                if entry is not None and entry == last:  # in work for a while
+                if entry is not None and (entry == last or self._turn is not None):  # in work for a while
                     try:
-                        run(link.get(), RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
+                        if self._turn is not None:
+                            self._turn.prolong(link.get())
+                        else:
+                            run(link.get(), RENEW_CLAIM, (self.key,), self.group, self.consumer, entry)
                     except (redis.RedisError, OSError) as error:
                         link.drop()
                         logger.info("The claim of the current event can't be renewed now: %s", error)
@@ -255,6 +264,8 @@ class EventStream:
     def _leave(self) -> None:
         """Remove this consumer from the group, unless it has an event that is not finished."""
         try:
+            if self._turn is not None:
+                self._turn.release(self._link.get())
             run(self._link.get(), REMOVE, (self.key,), self.group, 0, self.consumer)
         except Exception as error:
             logger.debug("The consumer could not be removed: %s", error)
@@ -273,6 +284,10 @@ class EventStream:
                 tidy_at = now + _TIDY
                 run(client, REMOVE, (self.key,), self.group, int(_GONE_AFTER * 1000), "")
                 self._report_lost(client)
+            if self._turn is not None:
+                self._work_in_turn(client, self._turn)
+                self._note_return()
+                continue
             if now >= look_at:
                 left = self._claim(client)
                 look_at = 0.0 if left else now + self._claim_after / 4
@@ -280,12 +295,27 @@ class EventStream:
                     self._handle(client, *entry)
             block = None if look_at == 0.0 else int(_BLOCK * 1000)  # does not wait while more events are left
             read = client.xreadgroup(self.group, self.consumer, {self.key: ">"}, count=1, block=block)
-            if self._failures:
-                self._failures = 0
-                logger.info("The stream of events can be read again.")
+            self._note_return()
             for _, entries in read.items() if isinstance(read, dict) else read or ():
                 for entry in entries[0] if entries and isinstance(entries[0], list) else entries:
                     self._handle(client, *entry)
+
+    def _work_in_turn(self, client: Any, turn: Turn) -> None:
+        """Work on the next event, if it is this worker's turn."""
+        taken = turn.take(client, _BLOCK)
+        if isinstance(taken, OthersTurn):
+            self._stopped.wait(min(taken.seconds, _BLOCK) * (0.5 + random.random() / 2))  # nosec B311
+        elif taken is None:
+            return
+        elif taken.deliveries > self._retries + 1:
+            self._bury(client, taken.entry, taken.fields, "it was handed out too often")
+        elif not self._handle(client, taken.entry, taken.fields):
+            self._stopped.wait(wait_after(taken.deliveries, random.random()))  # nosec B311
+
+    def _note_return(self) -> None:
+        if self._failures:
+            self._failures = 0
+            logger.info("The stream of events can be read again.")
 
     def _report_lost(self, client: Any) -> None:
         lost = self._count_lost(client)
@@ -318,12 +348,13 @@ class EventStream:
                 break
         return []
 
-    def _handle(self, client: Any, entry: Any, fields: Any) -> None:
+    def _handle(self, client: Any, entry: Any, fields: Any) -> bool:
+        """Call the listeners. Returns False if one raised: the event is not finished."""
         try:
             event = decode(fields[b"event"])
         except (ValueError, KeyError) as error:
             self._bury(client, entry, fields, f"it can't be read: {error}")
-            return
+            return True
         self._in_hand = entry
         try:
             good = all([self._call(listener, event) for listener in self._listeners])
@@ -331,6 +362,7 @@ class EventStream:
             self._in_hand = None
         if good and os.getpid() == self._process:
             self._finish(entry)
+        return good
 
     def _call(self, listener: object, event: Event) -> bool:
         """Call a listener. Returns False if it raised."""
@@ -377,6 +409,12 @@ def _leads(client: Client, uid: str) -> Callable[[], bool]:
 def _check_text(name: str, value: Any) -> None:
     if not isinstance(value, str) or not value:
         raise wrong(name, "a string")
+
+
+def _check_numbers(maxlen: Any, claim_after: Any, retries: Any) -> None:
+    _check("maxlen", maxlen, 1, 10_000_000, whole=True)
+    _check("claim_after", claim_after, 1, 86_400)
+    _check("retries", retries, 0, 1000, whole=True)
 
 
 def _check(name: str, value: Any, least: int, most: int, whole: bool = False) -> None:

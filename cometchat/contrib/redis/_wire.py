@@ -71,7 +71,10 @@ redis.call('PUBLISH', ARGV[2], ARGV[3])
 return 1
 """
 
-_STATE, _FREE, _FRAME = b"s", b"x", b"f"
+_STATE, _FREE = b"s", b"x"
+
+#: The first byte of a message with a frame.
+FRAME_MARK = b"f"
 
 
 class Keys(NamedTuple):
@@ -87,6 +90,11 @@ class Keys(NamedTuple):
     def confirmations(self, name: str) -> str:
         """Return the channel on which a leader confirms the frames of a follower."""
         return f"{self.up}:{name}"
+
+    def question(self, text: str) -> Tuple[str, str, str]:
+        """Return the keys for a question to the service: the count of needs, the answer, and the process that asks."""
+        base = self.lock[: -len("lock")]
+        return f"{base}questions", f"{base}answer:{text}", f"{base}asks:{text}"
 
     @classmethod
     def of(cls, prefix: str, app_id: str, uid: str) -> Keys:
@@ -132,7 +140,7 @@ def encode_state(state: State) -> bytes:
 
 def encode_frame(frame: Frame) -> bytes:
     """Return the message in the form for Redis."""
-    return b"%s%d:%d:%s" % (_FRAME, frame.token, frame.number, frame.data)
+    return b"%s%d:%d:%s" % (FRAME_MARK, frame.token, frame.number, frame.data)
 
 
 class UpFrame(NamedTuple):
@@ -162,7 +170,7 @@ def decode(message: bytes) -> Optional[Tuple[Optional[State], Optional[Frame]]]:
     """Return the state or the frame in a message, or None if this version does not know it."""
     kind, rest = message[:1], message[1:]
     try:
-        if kind == _FRAME:
+        if kind == FRAME_MARK:
             token, number, data = rest.split(b":", 2)
             return None, Frame(int(token), int(number), data)
         if kind in (_STATE, _FREE):

@@ -1,0 +1,73 @@
+"""A process that follows a leader over Redis, and one that does the same with redis-py and json.loads.
+
+``python -m benchmarks.follower sdk|plain|lead REDIS PORT COUNT`` says ``ready``, and once COUNT events have come prints
+a line of JSON: the CPU seconds that they took, and the latency of each in nanoseconds. ``lead`` holds the connection
+until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+from .subjects import PATIENCE, Tally, settings
+
+CHANNEL = "bench"
+
+
+def sdk(address: str, port: int, tally: Tally) -> Any:
+    """A client of the SDK: a follower, if another one leads."""
+    from cometchat import AppSettings, Client, UserListener
+    from cometchat.contrib.redis import RedisStatusStore
+
+    class Listener(UserListener):
+        on_user_online = staticmethod(tally.user)
+
+    store = RedisStatusStore(address, lease=10)
+    client = Client("app", settings(AppSettings, port, status_store=store, subscription_type="ALL_USERS"))
+    client.add_user_listener("bench", Listener())
+    client.login("uid1", "auth-key")
+    client.connect(PATIENCE)
+    return store
+
+
+def plain(address: str, port: int, tally: Tally) -> None:
+    """What a hand-written subscriber does."""
+    import redis
+
+    subscriber = redis.Redis.from_url(address).pubsub()
+    subscriber.subscribe(CHANNEL)
+    subscriber.get_message(timeout=PATIENCE)
+
+    def receive() -> None:
+        loads = json.loads
+        while True:
+            message = subscriber.get_message(timeout=PATIENCE)
+            if message is not None:
+                tally.event(loads(message["data"]))
+
+    threading.Thread(target=receive, daemon=True).start()
+
+
+def main(name: str, address: str, port: int, count: int) -> int:
+    """Run one; 1: too few events came."""
+    tally = Tally(count, stamped=True)
+    store = (plain if name == "plain" else sdk)(address, port, tally)
+    began = time.process_time()
+    print("ready", flush=True)
+    if name == "lead":
+        sys.stdin.read()
+        return 0
+    if not tally.done.wait(PATIENCE):
+        return 1
+    cpu = time.process_time() - began
+    assert store is None or not store.leads, "it is the leader"
+    print(json.dumps({"cpu": cpu, "latencies": sorted(tally.latencies)}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

@@ -1,0 +1,72 @@
+"""The service's history for a client that shares its connection: one process asks a question for all."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Callable, Dict, List, Optional
+
+from ..._protocol import Self
+from ...exceptions import ERR_BAD_RESPONSE, CometChatException
+from ...status_store import AsksOnce
+from .._account import Account
+
+
+class SharedHistory:
+    """Answers as the account does, see :class:`.History`. Any thread.
+
+    :param store: lets one of several processes ask.
+    :param account: asks the service.
+    """
+
+    def __init__(self, store: AsksOnce, app_id: str, account: Account) -> None:
+        self._store = store
+        self._app_id = app_id
+        self._account = account
+
+    @property
+    def me(self) -> Self:
+        """The account's."""
+        return self._account.me
+
+    @property
+    def rate_limit_remaining(self) -> Optional[int]:
+        """The account's."""
+        return self._account.rate_limit_remaining
+
+    def message(self, message_id: str) -> Dict[str, Any]:
+        """Ask for this process alone."""
+        return self._account.message(message_id)
+
+    def renew(self) -> None:
+        """Renew this process's login."""
+        self._account.renew()
+
+    def messages_after(self, message_id: str, limit: int) -> List[Dict[str, Any]]:
+        """Return the messages after one, oldest first."""
+        page = self._answer(
+            f"{limit} after {message_id}", lambda: self._account.messages_after(message_id, limit)
+        )
+        if not isinstance(page, list) or not all(isinstance(message, dict) for message in page):
+            raise _unreadable()
+        return page
+
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
+        """Return the id of the newest message. A question about an earlier time is this process's own."""
+        if ago is not None:
+            return self._account.newest_message_id(ago)
+        newest = self._answer("newest", self._account.newest_message_id)
+        if not isinstance(newest, str):
+            raise _unreadable()
+        return newest
+
+    def _answer(self, question: str, ask: Callable[[], object]) -> Any:
+        uid = self._account.require().uid
+        answer = self._store.ask_once(self._app_id, uid, question, lambda: json.dumps(ask()).encode())
+        try:
+            return json.loads(answer)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable() from error
+
+
+def _unreadable() -> CometChatException:
+    return CometChatException(ERR_BAD_RESPONSE, "The answer that another process got can't be read.")

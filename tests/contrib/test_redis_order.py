@@ -1,0 +1,126 @@
+"""EventStream(in_order=True) over a real Redis: one worker of the group at a time, on the oldest unfinished event."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import List, Tuple
+
+import pytest
+from integration.conftest import OTHER_UID, UID, eventually, no_thread_left, plain_environment, sandbox  # noqa: F401
+
+from cometchat import MessageListener, TextMessage
+from cometchat.sandbox import Sandbox
+
+from .redis_support import DEADLINE, RedisServer, redis_server  # noqa: F401
+from .test_redis_streams import Make, Worker, clients  # noqa: F401
+
+pytest.importorskip("redis")
+
+from cometchat.contrib.redis import EventStream  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
+
+MESSAGES = 200
+
+
+def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
+    """Three workers: the one that works closes twice, with its client, and all messages are finished in order."""
+    texts = [str(number) for number in range(MESSAGES)]
+    handled: List[Tuple[int, str]] = []
+
+    class Noting(MessageListener):
+        def __init__(self, number: int) -> None:
+            self.number = number
+
+        def on_text_message_received(self, message: TextMessage) -> None:
+            handled.append((self.number, message.text or ""))
+
+    pairs = [clients() for _ in range(3)]
+    streams = [EventStream(*pair, in_order=True) for pair in pairs]
+    for number, stream in enumerate(streams):
+        stream.listen(Noting(number))
+    for number, text in enumerate(texts):
+        sandbox.send_message(OTHER_UID, UID, text)
+        if number in (60, 120):
+            assert eventually(lambda: len(handled) > number - 40, DEADLINE)
+            worker = handled[-1][0]
+            streams[worker].close()
+            pairs[worker][0].close()  # it may be the leader, which adds
+    assert eventually(lambda: len(handled) >= MESSAGES, DEADLINE), len(handled)
+    assert [text for _, text in handled] == texts, handled
+    assert len({worker for worker, _ in handled}) > 1
+    for stream in streams:
+        stream.close()
+
+
+def test_what_raises_comes_again_before_the_next(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """It is handed out again before what follows it; beyond the retries it is a dead letter, and the rest goes on."""
+    client, store = clients()
+    with EventStream(client, store, retries=1, in_order=True) as stream:
+        worker = Worker()
+        stream.listen(worker)
+        sandbox.send_message(OTHER_UID, UID, "bad")
+        sandbox.send_message(OTHER_UID, UID, "good")
+        assert eventually(lambda: "good" in worker.texts, DEADLINE), worker.texts
+        with redis_server.client() as redis:
+            assert redis.xlen(stream.dead_letters) == 1
+            assert eventually(lambda: redis.xpending(stream.key, stream.group)["pending"] == 0, DEADLINE)
+        assert worker.texts == ["bad", "bad", "good"]
+
+
+def test_a_callback_that_takes_long_keeps_the_turn(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Longer than the lease: no other worker does the same, nor what follows. After close() another goes on at once."""
+    begun, release = threading.Event(), threading.Event()
+
+    class Long(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            begun.set()
+            release.wait(DEADLINE)
+
+    leader, other_pair = clients(), clients()
+    with EventStream(*other_pair, in_order=True) as first, EventStream(*leader, in_order=True) as second:
+        first.listen(Long())
+        sandbox.send_message(OTHER_UID, UID, "long")
+        assert begun.wait(DEADLINE)
+        other = Worker()
+        second.listen(other)
+        sandbox.send_message(OTHER_UID, UID, "next")
+        with redis_server.client() as redis:
+            turn = f"{first.key}:turn:{first.group}"
+            lives = [1000]
+
+            def renewals() -> int:
+                lives.append(redis.pttl(turn))
+                assert redis.get(turn).decode() == first.consumer
+                return sum(later > earlier for earlier, later in zip(lives, lives[1:]))
+
+            assert eventually(lambda: renewals() >= 6, DEADLINE), "each third of the lease of 1 s: 2 s in all"
+        assert other.texts == []
+        release.set()
+        assert eventually(lambda: first.lag() == 0, DEADLINE)
+        first.close()
+        sandbox.send_message(OTHER_UID, UID, "last")
+        assert eventually(lambda: other.texts == ["last"], DEADLINE), other.texts
+
+
+def test_an_entry_that_was_trimmed_holds_up_nothing(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """A worker is gone, and so is the entry that it had: the next one is handed out, and one counts as lost."""
+    client, store = clients()
+    with EventStream(client, store, in_order=True) as stream, redis_server.client() as redis:
+        redis.xgroup_create(stream.key, stream.group, id="0", mkstream=True)
+        for text in ("first", "second"):
+            sandbox.send_message(OTHER_UID, UID, text)
+        assert eventually(lambda: redis.xlen(stream.key) == 2, DEADLINE)
+        redis.xreadgroup(stream.group, "killed", {stream.key: ">"}, count=1)
+        redis.xtrim(stream.key, maxlen=1, approximate=False)
+        worker = Worker()
+        stream.listen(worker)
+        assert eventually(lambda: worker.texts == ["second"], DEADLINE), worker.texts
+        assert eventually(lambda: stream.lost() == 1, DEADLINE), stream.lost()

@@ -1,0 +1,147 @@
+"""After a change of leaders one process asks the service for all, over a real Redis."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from typing import Any, Callable, Iterator, List
+
+import pytest
+from integration.conftest import OTHER_UID, UID, eventually, plain_environment  # noqa: F401 - a fixture
+
+from cometchat import ConnectionException
+from cometchat.sandbox import Sandbox
+
+from .redis_support import DEADLINE, Cluster, RedisServer, redis_server  # noqa: F401
+
+redis = pytest.importorskip("redis")
+
+from cometchat.contrib.redis import RedisStatusStore  # noqa: E402
+from cometchat.contrib.redis._questions import PATIENCE, SharedQuestion  # noqa: E402
+from cometchat.contrib.redis._wire import Keys  # noqa: E402
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
+
+KEYS = Keys.of("cometchat", "app", "u1")
+
+PROCESSES = 8
+
+
+@pytest.fixture
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox() as running:
+        yield running
+    assert running.violations == []
+
+
+@pytest.fixture
+def connect(redis_server: RedisServer) -> Callable[[], Any]:  # noqa: F811
+    redis_server.flush()
+    return lambda: redis.Redis.from_url(redis_server.url)
+
+
+def question(ask: Callable[[], bytes], **more: Any) -> SharedQuestion:
+    return SharedQuestion(KEYS, "100 after 7", ask, **{"jitter": lambda: 0.0, **more})
+
+
+def test_after_a_change_of_leaders_the_service_is_asked_twice_at_most(
+    sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """Six processes, and the leader is killed: the five that are left hear what they missed, each message once."""
+    redis_server.flush()
+    cluster = Cluster(sandbox, redis_server, 1.0)
+    try:
+        for count in (2, 4, 6):  # a busy machine takes long to start them
+            members = cluster.start(count)
+        sandbox.send_message(OTHER_UID, UID, "before")
+        for member in members:
+            member.wait(lambda: member.values("text") == ["before"], "the first message")
+        leader = cluster.leader()
+        for member in members:
+            member.clear()
+        sandbox.clear_records()
+        leader.end()
+        sandbox.send_message(OTHER_UID, UID, "missed")
+        for member in cluster.living:
+            member.wait(lambda: member.values("text") == ["missed"], "the missed message")
+        cluster.agree("connected")
+        asked = [each.path for each in sandbox.requests if each.method == "GET" and "/messages" in each.path]
+        # One page with the message, and an empty one after it; each may be asked for once more, by the late.
+        assert 2 <= len(asked) <= 4, asked
+    finally:
+        cluster.close()
+
+
+def test_an_answer_counts_only_if_it_was_asked_for_later(connect: Callable[[], Any]) -> None:
+    """What another process has got before is too old: a message may have come since, before this connection."""
+    answers = iter([b"first", b"second"])
+    assert question(lambda: next(answers)).answer(connect) == b"first"
+    assert question(lambda: next(answers)).answer(connect) == b"second"
+
+
+def test_those_that_ask_at_the_same_time_share_an_answer(connect: Callable[[], Any]) -> None:
+    """The one that asks waits until all others have the same question; all get its answer."""
+    asked: List[int] = []
+    need = threading.Barrier(PROCESSES)
+    found: List[bytes] = []
+
+    def ask() -> bytes:
+        asked.append(1)
+        return b"answer"
+
+    def gather(seconds: float) -> None:
+        if seconds == 0.0:  # of the one that asks
+            assert eventually(lambda: int(client.get(KEYS.question("")[0])) == PROCESSES, DEADLINE)
+        else:
+            threading.Event().wait(seconds)
+
+    def process() -> None:
+        need.wait(DEADLINE)
+        found.append(question(ask, wait=gather).answer(connect))
+
+    with connect() as client:
+        threads = [threading.Thread(target=process, name="test-process", daemon=True) for _ in range(PROCESSES)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(DEADLINE)
+    assert found == [b"answer"] * PROCESSES and asked == [1]
+
+
+def test_a_question_that_fails_lets_another_process_ask(connect: Callable[[], Any]) -> None:
+    """What it raises is raised, and the next one need not wait."""
+
+    def fail() -> bytes:
+        raise ConnectionException("FAILED_TO_FETCH", "no network")
+
+    waits: List[float] = []
+    with pytest.raises(ConnectionException):
+        question(fail).answer(connect)
+    assert question(lambda: b"answer", wait=waits.append).answer(connect) == b"answer"
+    assert waits == [0.0]
+
+
+def test_one_that_asks_and_is_killed_holds_up_no_other_for_long(connect: Callable[[], Any]) -> None:
+    """After some seconds each asks for itself."""
+    with connect() as client:
+        client.set(KEYS.question("100 after 7")[2], "killed")
+    now = [0.0]
+
+    def wait(seconds: float) -> None:
+        now[0] += seconds
+
+    asked = question(lambda: b"own", wait=wait, clock=lambda: now[0]).answer(connect)
+    assert asked == b"own" and PATIENCE <= now[0] < PATIENCE + 1
+    with connect() as client:
+        assert client.get(KEYS.question("100 after 7")[2]) == b"killed"
+
+
+def test_without_redis_each_process_asks(redis_server: RedisServer) -> None:  # noqa: F811
+    """A Redis that is away, or that refuses, costs one attempt."""
+    store = RedisStatusStore("redis://127.0.0.1:1", lease=1)
+    assert store.ask_once("app", "u1", "newest", lambda: b"own") == b"own"
+    with redis_server.client() as admin:
+        admin.execute_command("ACL", "SETUSER", "limited", "reset", "on", ">word", "~*", "+get", "+set", "+eval")
+        limited = RedisStatusStore(redis_server.url.replace("redis://", "redis://limited:word@"), lease=1)
+        assert limited.ask_once("app", "u1", "newest", lambda: b"own") == b"own"
+        admin.execute_command("ACL", "DELUSER", "limited")
