@@ -86,7 +86,7 @@ class Turn:
         self._clock = clock
 
     def take(self, client: Any, wait: float) -> Union[Entry, OthersTurn, None]:
-        """Return the next event. Returns None if no event comes within ``wait`` seconds, or the answer came too late."""
+        """Return the next event. Returns None if no event comes within ``wait`` seconds, or the answer is late."""
         began = self._clock()
         keys = self._key, self._stream
         answer = client.eval(_TAKE, len(keys), *keys, self._group, self._consumer, int(self._lease * 1000))
