@@ -160,6 +160,11 @@ class Kit:
 
         self._until_done(choose)
 
+    def choose_in_header(self, item: str) -> None:
+        """Choose from the menu of the open conversation."""
+        self.chat.locator(".cometchat-message-header__trailing").get_by_role("button").last.click()
+        self.menu(item)
+
     def menu(self, *items: str) -> None:
         """Choose from the menu that is open."""
         *submenus, last = items

@@ -225,8 +225,7 @@ def filters(kit: Kit) -> None:
 
 def search_in_a_conversation(kit: Kit) -> None:
     kit.open(GEORGE)
-    kit.chat.locator(".cometchat-message-header__trailing").get_by_role("button").last.click()
-    kit.menu("Search")
+    kit.choose_in_header("Search")
     kit.side.locator("input").fill("plan")
     expect(kit.side.get_by_text("The plan is at")).to_be_visible()
     kit.side.get_by_text("Links", exact=True).click()
@@ -311,8 +310,7 @@ def pinned_messages(kit: Kit) -> None:
     kit.says("Message pinned")
     kit.start()
     kit.open(GEORGE)
-    kit.chat.locator(".cometchat-message-header__trailing").get_by_role("button").last.click()
-    kit.menu("Pinned Messages")
+    kit.choose_in_header("Pinned Messages")
     expect(kit.side).to_contain_text("Shall we meet at noon?")
     kit.choose("Shall we meet", "Organize", "Unpin message")
     kit.confirm("Unpin")
@@ -381,8 +379,7 @@ def extensions(kit: Kit) -> None:
 
 def summary(kit: Kit) -> None:
     kit.open(GEORGE)
-    kit.chat.locator(".cometchat-message-header__trailing").get_by_role("button").last.click()
-    kit.menu("Conversation summary")
+    kit.choose_in_header("Conversation summary")
     kit.says("They meet at noon.")
 
 
