@@ -55,7 +55,7 @@ class Sandbox(FaultControls, ChatControls):
     :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
     :param webhook_url: where the sandbox posts the service's webhook events, in order and each once; with
-        ``user:password@`` for Basic Auth. What became of each is in ``deliveries``.
+        ``user:password@`` for Basic Auth. ``deliveries`` has the outcome of each.
     :param data: a folder that keeps the state while the sandbox runs, through a restart and a kill of the process:
         users, groups, messages, files, receipts, tokens and both keys, but neither faults nor records.
     :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, the URL is not one of HTTP, or the folder
@@ -392,7 +392,7 @@ class Sandbox(FaultControls, ChatControls):
         return service
 
     def _parts(self) -> Parts:
-        """What is kept: every part of the chat, and the files."""
+        """Return the parts that a store keeps: every part of the chat, and the files."""
         chat, parts = self._chat, {**vars(self._chat), "chat": self._chat}
         del parts["publisher"]
         kept: Parts = {name: (part, ()) for name, part in parts.items() if hasattr(part, "__dict__")}
@@ -441,7 +441,7 @@ class Sandbox(FaultControls, ChatControls):
         return context
 
     def _find_key(self, name: str, given: Optional[str]) -> str:
-        """Return the given key, else the one that is kept, else a new one."""
+        """Return the given key, else the key that the store keeps, else a new one."""
         if given is None and self._store is not None:
             given = self._store.get(name)
         return secrets.token_hex(20) if given is None else given

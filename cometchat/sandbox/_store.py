@@ -48,7 +48,7 @@ class Store:
         self._database: Optional[sqlite3.Connection] = None
         #: By the name of a row: the entry, or the pickled part, that it holds.
         self._written: Dict[str, Any] = {}
-        #: What was read, until it is loaded.
+        #: Rows that were read, until they are loaded.
         self._rows: Dict[str, Any] = {}
         self._parts: Parts = {}
         self._values: Dict[str, Any] = {}

@@ -1,7 +1,7 @@
-"""What webhooks are told: the event's name and data for each stored message and for some frames.
+"""Events of webhooks: their names and data for each stored message and for some frames.
 
-The shapes are those of the vendor's published payload examples. What only the service's media servers know, such as who
-has joined a call, is left out.
+The shapes are those of the vendor's published payload examples. They leave out facts that only the service's media
+servers know, such as who has joined a call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _Event = Tuple[str, Dict[str, Any]]
 _RECEIPTS = {"delivered": "message_delivery_receipt", "read": "message_read_receipt"}
 _MODERATED = {"approved": "moderation_engine_approved", "disapproved": "moderation_engine_blocked"}
 
-#: What is left of a deleted message.
+#: The fields that a deleted message keeps.
 _DELETED = ("id", "conversationId", "deletedAt", "deletedBy")
 
 

@@ -59,7 +59,7 @@ class Connection:
         self.device_id: str = ""
         self._subscription: Optional[str] = None
         self._roles: List[str] = []
-        #: As webhooks are told of it.
+        #: The connection as webhooks describe it.
         self._current: Dict[str, Any] = {}
 
     async def serve(self) -> None:
