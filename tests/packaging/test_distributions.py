@@ -75,9 +75,18 @@ def test_the_distributions(built: Built) -> None:
         the_sdist_holds_what_a_packager_needs,
         the_dependencies_are_three,
         the_metadata,
+        the_description_needs_no_other_file,
         the_entry_points_exist,
     ):
         check(built)
+
+
+def the_description_needs_no_other_file(built: Built) -> None:
+    """A package index shows README.rst alone: a relative link or picture would lead nowhere."""
+    description = metadata(built).get_payload()
+    assert isinstance(description, str) and "A first program" in description
+    relative = re.findall(r"<(?!https?:)[^>\s]+>`_|image:: (?!https?:)\S+", description)
+    assert not relative and "Inbox (``docs/inbox.rst``)" in description
 
 
 def bounds(text: str) -> Dict[str, str]:
