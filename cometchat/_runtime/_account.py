@@ -11,7 +11,7 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from math import inf
+from math import floor, inf
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
@@ -384,7 +384,7 @@ class Account:
         """
         page = self._messages({"affix": "prepend", "per_page": "1" if ago is None else "100"})
         now = self._rest.service_time
-        until = inf if ago is None or now is None else now - ago
+        until = inf if ago is None or now is None else floor(now - ago)
         newest: Optional[str] = None
         for message in page:
             if (number(message, "sentAt") or 0) < until:

@@ -229,7 +229,8 @@ def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest
             assert client.wait_for_status("connected", DEADLINE)
             world.service.drop()
             assert eventually(lambda: not failures)
-        assert eventually(lambda: heard.calls and heard.calls[-1] == "connected")
+        times = 2 if part == "_before_wait" else 1
+        assert eventually(lambda: heard.calls.count("connected") >= times)
         assert client.get_connection_status() == "connected"
 
 

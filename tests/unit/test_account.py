@@ -87,6 +87,7 @@ def test_the_token_for_media_files_leaves_a_store_of_an_earlier_version() -> Non
     [
         (1000.0, None, "9"),
         (1000.0, 7.0, "8"),  # the ninth was stored 7 s ago
+        (1000.6, 7.0, "8"),  # it was stored at 993.7 or so
         (1000.0, 20.0, "7"),  # all were stored since: what is older than the first one
         (None, 20.0, "9"),
     ],
