@@ -133,7 +133,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
             del self._waiters[descriptor]
             try:
                 self._epoll.unregister(descriptor)
-            except (OSError, ValueError):  # it was closed, and is no longer watched
+            except (OSError, ValueError):  # it is closed, and the system has dropped it
                 continue
 
     def _start(self) -> bool:

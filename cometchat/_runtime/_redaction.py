@@ -142,7 +142,7 @@ def _scrubbed(text: str, windows: FrozenSet[str], pieces: FrozenSet[str], short:
                     hidden = end
     if blots:
         text = _blotted(text, blots)
-    # Last, because a short secret may be part of a long one, of which no piece may remain.
+    # This comes last. A short secret may be part of a long one, and no piece of the long one may remain.
     for secret in short:
         text = text.replace(secret, "*" * len(secret))
     return text

@@ -41,7 +41,7 @@ class _Finding(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """The verdict of a step. ``seconds`` is None if its time is part of another step's."""
+    """The verdict of a step. ``seconds`` is None if another step's time includes this one."""
 
     step: str
     verdict: str

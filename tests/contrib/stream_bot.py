@@ -1,6 +1,7 @@
 """A worker of a stream that works in order, to be killed at any moment and started again.
 
-Usage: stream_bot.py URL APP_ID FOLDER LOG REDIS. The folder holds the session and the outbox: each machine has its own.
+Usage, in the tests' folder: python -m contrib.stream_bot URL APP_ID FOLDER LOG REDIS. The folder holds the session
+and the outbox. Each machine has its own folder. The bot answers like tests/integration/inbox_bot.py.
 The log gets ``ready PID`` when the worker listens, and ``begin N PID`` when a callback begins with message N.
 """
 
@@ -11,27 +12,10 @@ import sys
 import threading
 
 import tenacity
+from integration.inbox_bot import Bot
 
-from cometchat import AppSettings, Client, FileSessionStore, MessageListener, TextMessage
+from cometchat import AppSettings, Client, FileSessionStore
 from cometchat.contrib.redis import EventStream, RedisStatusStore
-
-
-class Bot(MessageListener):
-    """Answers each message through the outbox."""
-
-    def __init__(self, client: Client, log: int) -> None:
-        self._client = client
-        self._log = log
-
-    def on_text_message_received(self, message: TextMessage) -> None:
-        """The muid comes from the message's id: a message that is handled again is not answered again."""
-        if message.sender is not None and message.sender.uid == "cometchat-uid-1":
-            return  # another worker has sent it
-        os.write(self._log, f"begin {message.text} {os.getpid()}\n".encode())
-        answer = TextMessage(
-            text=f"re {message.text}", receiver_id="cometchat-uid-3", receiver_type="user", muid=f"answer-{message.id}"
-        )
-        self._client.outbox.put(answer)
 
 
 def main(url: str, app_id: str, folder: str, log_path: str, redis: str) -> None:

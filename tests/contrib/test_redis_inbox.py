@@ -40,6 +40,24 @@ def begun(log: Path) -> List[Tuple[int, int]]:
     return [(int(number), int(pid)) for _, number, pid in words]
 
 
+class Talk:
+    """The other user's numbered messages, and what the bot answered."""
+
+    def __init__(self, sandbox: Sandbox) -> None:  # noqa: F811 - a fixture
+        self._sandbox = sandbox
+        self._numbers = itertools.count()
+
+    def send(self) -> int:
+        """Send some messages. Returns the number of the last one."""
+        for _ in range(BETWEEN):
+            number = next(self._numbers)
+            self._sandbox.send_message(OTHER_UID, UID, str(number))
+        return number
+
+    def answers(self) -> List[str]:
+        return [message["data"]["text"] for message in self._sandbox.messages if message["sender"] == UID]
+
+
 @pytest.mark.timeout(120)
 def test_workers_that_are_killed(
     sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
@@ -53,33 +71,24 @@ def test_workers_that_are_killed(
     seed.close()
     program = str(HERE.parent / "integration" / "inbox_bot.py")
     command = [sys.executable, program, sandbox.url, sandbox.app_id, str(tmp_path), redis_server.url]
-    numbers, log = itertools.count(), tmp_path / "log"
-
-    def send() -> int:
-        for _ in range(BETWEEN):
-            number = next(numbers)
-            sandbox.send_message(OTHER_UID, UID, str(number))
-        return number
-
-    def answers() -> List[str]:
-        return [message["data"]["text"] for message in sandbox.messages if message["sender"] == UID]
+    log, talk = tmp_path / "log", Talk(sandbox)
 
     workers = [subprocess.Popen(command) for _ in range(WORKERS)]
     try:
         assert eventually(lambda: has_begun(tmp_path / "inbox.db"), DEADLINE)
         for kill in range(KILLS):
-            newest = send()
+            newest = talk.send()
             assert eventually(lambda: begun(log) and begun(log)[-1][0] > newest - 5, DEADLINE), begun(log)
             at_work = [worker for worker in workers if worker.pid == begun(log)[-1][1]]
             victims = list(workers) if kill == KILLS // 2 else at_work
             for victim in victims:
                 victim.kill()
                 victim.wait(DEADLINE)
-            send()
+            talk.send()
             for victim in victims:
                 workers[workers.index(victim)] = subprocess.Popen(command)
-        newest = send()
-        assert eventually(lambda: len(answers()) == newest + 1, 2 * DEADLINE), answers()
+        newest = talk.send()
+        assert eventually(lambda: len(talk.answers()) == newest + 1, 2 * DEADLINE), talk.answers()
     finally:
         for worker in workers:
             worker.kill()
@@ -88,7 +97,7 @@ def test_workers_that_are_killed(
     assert len({pid for _, pid in begun(log)}) > KILLS
     assert [number for number, _ in itertools.groupby(found)] == list(range(newest + 1))
     assert len(found) <= newest + 1 + KILLS
-    assert answers() == [f"re {number}" for number in range(newest + 1)]
+    assert talk.answers() == [f"re {number}" for number in range(newest + 1)]
 
 
 @pytest.mark.timeout(120)
@@ -97,34 +106,25 @@ def test_a_fleet_that_is_killed(
 ) -> None:
     """Workers without a common file: each message in order, none skipped, also of the time when no worker runs."""
     redis_server.flush()
-    log, numbers = tmp_path / "log", itertools.count()
-    program = [sys.executable, str(HERE / "stream_bot.py"), sandbox.url, sandbox.app_id]
+    log, talk = tmp_path / "log", Talk(sandbox)
+    program = [sys.executable, "-m", "contrib.stream_bot", sandbox.url, sandbox.app_id]
     for machine in range(WORKERS):
         (tmp_path / str(machine)).mkdir()
         session = FileSessionStore(tmp_path / str(machine) / "session.json")
         with Client(sandbox.app_id, sandbox.settings(session_store=session)) as seed:
             seed.login(UID, sandbox.auth_key)
 
-    def send() -> int:
-        for _ in range(BETWEEN):
-            number = next(numbers)
-            sandbox.send_message(OTHER_UID, UID, str(number))
-        return number
-
-    def answers() -> List[str]:
-        return [message["data"]["text"] for message in sandbox.messages if message["sender"] == UID]
-
     def ready() -> int:
         return log.read_text().count("ready") if log.exists() else 0
 
     def start(machine: int) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([*program, str(tmp_path / str(machine)), str(log), redis_server.url])
+        return subprocess.Popen([*program, str(tmp_path / str(machine)), str(log), redis_server.url], cwd=HERE.parent)
 
     workers = [start(machine) for machine in range(WORKERS)]
     killed = 0
     try:
         assert eventually(lambda: ready() == WORKERS, DEADLINE)
-        send()
+        talk.send()
         for kill in range(KILLS):
             assert eventually(lambda: begun(log) and begun(log)[-1][0] > BETWEEN * kill + 5, DEADLINE), begun(log)
             at_work = [worker for worker in workers if worker.pid == begun(log)[-1][1]]
@@ -133,12 +133,13 @@ def test_a_fleet_that_is_killed(
                 victim.kill()
                 victim.wait(DEADLINE)
             killed += len(victims)
-            send()
+            talk.send()
             for victim in victims:
                 machine = workers.index(victim)
                 workers[machine] = start(machine)
-        newest = send()
-        assert eventually(lambda: len(answers()) == newest + 1, 2 * DEADLINE), (len(answers()), begun(log)[-5:])
+        newest = talk.send()
+        all_answered = eventually(lambda: len(talk.answers()) == newest + 1, 2 * DEADLINE)
+        assert all_answered, (len(talk.answers()), begun(log)[-5:])
     finally:
         for worker in workers:
             worker.kill()
@@ -147,4 +148,4 @@ def test_a_fleet_that_is_killed(
     assert len({pid for _, pid in begun(log)}) > KILLS
     assert [number for number, _ in itertools.groupby(found)] == list(range(newest + 1))
     assert len(found) <= newest + 1 + killed
-    assert sorted(answers()) == sorted(f"re {number}" for number in range(newest + 1))
+    assert sorted(talk.answers()) == sorted(f"re {number}" for number in range(newest + 1))

@@ -235,7 +235,7 @@ class Inbox:
         if after is None and self._journal is not None and self._held is None:
             self._held = Held()
         if after is not None:
-            if self._floor is None:  # a message arrived before the newest id was known, and the id is known now
+            if self._floor is None:  # a message arrived before the answer with the newest id
                 self._floor = after
             self._unfinished = after
             self._task.after = overlapped(after, self._floor)
