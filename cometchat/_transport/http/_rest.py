@@ -198,13 +198,14 @@ class RequestsRest:
         #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None if unknown.
         self.rate_limit_remaining: Optional[int] = None
         self._clock = clock
-        self._service_began: Optional[float] = None  # the service's time at 0 of this machine's monotonic clock
+        self._newest_date = ("", 0.0)  # the ``Date`` of the newest answer, and when it arrived
 
     @property
     def service_time(self) -> Optional[float]:
         """The service's time in Unix seconds, by the ``Date`` of its newest answer; see :class:`.._interfaces.Rest`."""
-        began = self._service_began
-        return None if began is None else began + self._clock()
+        text, arrived = self._newest_date
+        date = http_date(text)
+        return None if date is None else date.timestamp() + self._clock() - arrived
 
     def call(
         self,
@@ -227,8 +228,7 @@ class RequestsRest:
         remaining = answered.get("x-rate-limit-remaining", "").strip()
         if remaining.isascii() and remaining.isdigit():
             self.rate_limit_remaining = int(remaining[:9])
-        date = http_date(answered.get("date", ""))
-        self._service_began = None if date is None else date.timestamp() - self._clock()
+        self._newest_date = (answered.get("date", ""), self._clock())
         try:
             return _data_of(host, method, status, answered, payload, expect, self._wall_clock())
         except CometChatException as error:
