@@ -335,12 +335,13 @@ def test_promise_7_nothing_but_on_disconnected_after_disconnect(sandbox: Sandbox
         client.disconnect()
         heard.note("returned")
         assert client.get_connection_status() is CometChatWSState.DISCONNECTED
-        heard.wait_for("on_disconnected")
+        client._core.dispatcher.drain(DEADLINE)
         nothing.wait(0.02)
         names = heard.names
         late = names[names.index("returned") + 1 :]
         assert late in ([], ["on_disconnected"]), names
-        assert names.count("on_disconnected") == 1
+        # On a busy machine disconnect() may discard on_connecting. Then the listener knows of no connection to end.
+        assert names.count("on_disconnected") == names.count("on_connecting"), names
         heard.clear()
 
 
