@@ -17,7 +17,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from . import _fork
 from ._log import SafeLog
-from ._turns import TURNS, Turns
+from ._turns import TURNS, Ticket, Turns
 
 logger = SafeLog(logging.getLogger("cometchat.connection"))
 
@@ -31,20 +31,16 @@ _LINGER = 5.0
 _BATCH = 64
 
 
-class _Waiter:
-    """A waiting thread.
+class _Waiter(Ticket):
+    """A waiting thread, which gets a turn when its descriptor is ready.
 
-    :ivar released: a lock that is held until the wait is over.
     :ivar ready: the descriptor that is ready; None before, and if the watch has failed.
-    :ivar has_turn: whether the watch has taken a turn for this thread.
     """
 
     def __init__(self, descriptors: Sequence[int]) -> None:
+        super().__init__()
         self.descriptors = descriptors
-        self.released = threading.Lock()
-        self.released.acquire()
         self.ready: Optional[int] = None
-        self.has_turn = False
 
 
 class SocketWatch(_fork.ForkSafeDefaults):
@@ -99,13 +95,14 @@ class SocketWatch(_fork.ForkSafeDefaults):
                 return None
         woken = False
         try:
-            woken = waiter.released.acquire(timeout=timeout)
+            woken = waiter.granted.acquire(timeout=timeout)
         finally:
             with self._lock:
                 self._remove(waiter)
-            if waiter.has_turn:
-                self._turns.adopt()
+            if waiter.ready is not None and not woken:
+                self._turns.withdraw(waiter)
         if waiter.ready is not None:
+            self._turns.resume()  # no-op, unless the time ended before its turn came
             return [waiter.ready]
         return list(descriptors) if woken else []
 
@@ -155,7 +152,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
             epoll.close()
         for waiter in set(waiters.values()):
             if waiter.ready is None:
-                waiter.released.release()
+                waiter.granted.release()
 
     # --- on its thread
 
@@ -180,17 +177,11 @@ class SocketWatch(_fork.ForkSafeDefaults):
 
     def _wake(self, descriptor: int) -> None:
         with self._lock:  # or its thread may not be known yet
-            if descriptor not in self._waiters:
-                return
-        has_turn = self._turns.take_for_another()
-        with self._lock:
             waiter = self._waiters.get(descriptor)
-            if waiter is not None and waiter.ready is None:
-                waiter.ready, waiter.has_turn = descriptor, has_turn
-                waiter.released.release()
+            if waiter is None or waiter.ready is not None:
                 return
-        if has_turn:
-            self._turns.put_back()
+            self._turns.request(waiter)
+            waiter.ready = descriptor
 
 
 #: Of this process.

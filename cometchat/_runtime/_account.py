@@ -311,11 +311,13 @@ class Account:
 
         :param refreshes: whether to replace a refused token. The handshake does that itself.
         """
-        session, base, asked_at = self.require(), self.endpoints.client, self._clock()
-        data = self._call_as(session, "GET", f"{base}/settings", refreshes=refreshes)
-        inner = data.get("settings")
-        settings = inner if isinstance(inner, dict) else data
-        SETTINGS.put(self._app_id, base, asked_at, settings)
+        session, key, asked_at = self.require(), self.settings_key, self._clock()
+        try:
+            data = self._call_as(session, "GET", f"{key[1]}/settings", refreshes=refreshes)
+        finally:
+            SETTINGS.release(key)
+        settings = data["settings"] if isinstance(data.get("settings"), dict) else data
+        SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
         self._use_settings(session, settings)
 
@@ -328,10 +330,15 @@ class Account:
         session = self.session
         if since is None or session is None:
             return False
-        settings = SETTINGS.get(self._app_id, self.endpoints.client, since)
+        settings = SETTINGS.get(self.settings_key, since)
         if settings is not None:
             self._use_settings(session, settings)
         return settings is not None
+
+    @property
+    def settings_key(self) -> Tuple[str, str]:
+        """The app and the API whose settings the clients of a process share."""
+        return self._app_id, self.endpoints.client
 
     def _use_settings(self, session: Session, settings: Mapping[str, Any]) -> None:
         with self.lock:

@@ -7,7 +7,7 @@ import logging
 import re
 import threading
 import weakref
-from typing import Any, Collection, FrozenSet, Iterable, List, Optional, Sequence, Tuple
+from typing import Any, Container, FrozenSet, Iterable, List, Optional, Sequence, Tuple
 
 from .._transport import exception_chain
 from ..exceptions import CometChatException
@@ -21,6 +21,10 @@ SHORTEST = 6
 
 #: Every run of SHORTEST_PIECE characters has, at a multiple of this, a window of this many within it.
 _WINDOW = SHORTEST_PIECE // 2
+
+#: Maximum length of a text, multiplied by the length of the secrets, for a search without sets of pieces. The sets need
+#: 50 KiB for the secrets of one login, and a process may have thousands of clients.
+_SEARCHED = 1_000_000
 
 #: Maximum number of remembered secrets: those of a few logins, so that they stay hidden after a logout.
 _REMEMBERED = 16
@@ -42,8 +46,7 @@ class Secrets:
         # Replaced as a whole: reading takes no lock.
         self._known: Tuple[str, ...] = ()
         self._short: Tuple[str, ...] = ()
-        self._windows: FrozenSet[str] = frozenset()
-        self._pieces: FrozenSet[str] = frozenset()
+        self._joined = ""
         _all.add(self)  # now it is complete: any thread may log
 
     def add(self, *secrets: str) -> None:
@@ -56,8 +59,7 @@ class Secrets:
             known = (*self._known, *new)[-_REMEMBERED:]
             self._known = known
             self._short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
-            self._pieces = _pieces(known, SHORTEST_PIECE)
-            self._windows = _pieces(known, _WINDOW)
+            self._joined = "\0".join(known)
 
     def known(self) -> Tuple[str, ...]:
         """Return the remembered secrets."""
@@ -65,7 +67,12 @@ class Secrets:
 
     def scrub(self, text: str) -> str:
         """Return the text with asterisks instead of each secret or piece of a secret. Keeps the length."""
-        return _scrubbed(text, self._windows, self._pieces, self._short)
+        windows: Container[str]
+        pieces: Container[str]
+        windows = pieces = self._joined
+        if len(text) * len(self._joined) > _SEARCHED:  # a server could make a search slow
+            windows, pieces = _pieces(self._known, _WINDOW), _pieces(self._known, SHORTEST_PIECE)
+        return _scrubbed(text, windows, pieces, self._short)
 
     def scrub_error(self, error: CometChatException) -> None:
         """Remove secrets from the texts of an error and its causes, in place, and cut the server's texts to length."""
@@ -100,7 +107,7 @@ _all: weakref.WeakSet[Secrets] = weakref.WeakSet()
 
 
 #: A cache: the secrets of all clients at the last call, and their merged form. A process may have a thousand clients.
-_merged: Tuple[List[Collection[str]], FrozenSet[str], FrozenSet[str], Tuple[str, ...]] = (
+_merged: Tuple[List[Tuple[str, ...]], FrozenSet[str], FrozenSet[str], Tuple[str, ...]] = (
     [],
     frozenset(),
     frozenset(),
@@ -111,18 +118,18 @@ _merged: Tuple[List[Collection[str]], FrozenSet[str], FrozenSet[str], Tuple[str,
 def scrub_all(text: str) -> str:
     """Return the text without the secrets of any client of this process."""
     global _merged
-    everybody = _everybody()
+    clients = _all_clients()
     asked, windows, pieces, short = _merged
-    now: List[Collection[str]] = [part for secrets in everybody for part in (secrets._windows, secrets._short)]
+    now = [secrets.known() for secrets in clients]
     if len(now) != len(asked) or any(new is not old for new, old in zip(now, asked)):
-        windows = frozenset().union(*(secrets._windows for secrets in everybody))
-        pieces = frozenset().union(*(secrets._pieces for secrets in everybody))
-        short = tuple(sorted({s for secrets in everybody for s in secrets._short}, key=len, reverse=True))
+        known = frozenset().union(*now)
+        windows, pieces = _pieces(known, _WINDOW), _pieces(known, SHORTEST_PIECE)
+        short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
         _merged = (now, windows, pieces, short)
     return _scrubbed(text, windows, pieces, short)
 
 
-def _everybody() -> List[Secrets]:
+def _all_clients() -> List[Secrets]:
     while True:
         try:
             return list(_all)
@@ -130,14 +137,14 @@ def _everybody() -> List[Secrets]:
             continue
 
 
-def _scrubbed(text: str, windows: FrozenSet[str], pieces: FrozenSet[str], short: Sequence[str]) -> str:
+def _scrubbed(text: str, windows: Container[str], pieces: Container[str], short: Sequence[str]) -> str:
     # At most one check per position, for any text, so that a server can't make this slow.
     blots, hidden = [], 0
     for at in range(0, len(text) - _WINDOW + 1 if windows else 0, _WINDOW):
         if text[at : at + _WINDOW] in windows:
             for begin in range(max(at - _WINDOW + 1, 0), at + 1):
                 end = begin + SHORTEST_PIECE
-                if text[begin:end] in pieces:
+                if end <= len(text) and text[begin:end] in pieces:
                     blots.append((max(begin, hidden), end))
                     hidden = end
     if blots:

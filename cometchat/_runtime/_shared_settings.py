@@ -10,6 +10,12 @@ from .. import _fork
 #: Maximum number of remembered apps.
 _MOST = 64
 
+#: Seconds after which another client may request the settings, because the answer to the last request did not come.
+_PATIENCE = 10.0
+
+#: An app id and the base of the client API.
+Key = Tuple[str, str]
+
 
 class _Known(NamedTuple):
     asked_at: float
@@ -20,29 +26,46 @@ class SharedSettings(_fork.ForkSafeDefaults):
     """The settings, by app and API. Any thread."""
 
     def __init__(self) -> None:
-        self._known: Dict[Tuple[str, str], _Known] = {}
+        self._known: Dict[Key, _Known] = {}
+        self._claimed: Dict[Key, float] = {}
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
         """In the child of a fork: replace the lock, which a thread of the parent may have held."""
         self._lock = threading.Lock()
+        self._claimed.clear()
 
-    def put(self, app_id: str, base: str, asked_at: float, settings: Mapping[str, Any]) -> None:
+    def put(self, key: Key, asked_at: float, settings: Mapping[str, Any]) -> None:
         """Remember an answer.
 
-        :param base: of the client API.
         :param asked_at: monotonic seconds at which the request began.
         """
         with self._lock:
-            self._known.pop((app_id, base), None)
-            self._known[app_id, base] = _Known(asked_at, settings)
+            self._known.pop(key, None)
+            self._known[key] = _Known(asked_at, settings)
             if len(self._known) > _MOST:
                 del self._known[next(iter(self._known))]
 
-    def get(self, app_id: str, base: str, since: float) -> Optional[Mapping[str, Any]]:
+    def claim(self, key: Key, now: float) -> bool:
+        """Return True if the caller must request the settings; False while another client waits for the answer.
+
+        :param now: monotonic seconds.
+        """
+        with self._lock:
+            if now - self._claimed.get(key, -_PATIENCE) < _PATIENCE:
+                return False
+            self._claimed[key] = now
+            return True
+
+    def release(self, key: Key) -> None:
+        """Note that a request has ended."""
+        with self._lock:
+            self._claimed.pop(key, None)
+
+    def get(self, key: Key, since: float) -> Optional[Mapping[str, Any]]:
         """Return the newest settings if they were requested since a given time; else None."""
         with self._lock:
-            known = self._known.get((app_id, base))
+            known = self._known.get(key)
         return known.settings if known is not None and known.asked_at >= since else None
 
 

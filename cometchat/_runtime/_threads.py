@@ -85,10 +85,10 @@ class Wakeup:
         end = None if timeout is None else self._clock() + timeout
         while not self._is_set:
             left = -1.0 if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
-            had_turn = TURNS.give_back()
+            lends = TURNS.lend()
             passed = self._gate.acquire(timeout=left)
-            if had_turn:
-                TURNS.take()
+            if lends:
+                TURNS.resume()
             if not passed:
                 return self._is_set
             if self.is_set():
@@ -142,14 +142,14 @@ class Bell:
         end = None if timeout is None else self._clock() + timeout
         while not self._is_set:
             left = None if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
-            had_turn = TURNS.give_back()
+            lends = TURNS.lend()
             try:
                 self._rings.get(timeout=left)
             except queue.Empty:
                 return self._is_set
             finally:
-                if had_turn:
-                    TURNS.take()
+                if lends:
+                    TURNS.resume()
             if self.is_set():
                 self._rings.put(None)
         return True

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
@@ -292,6 +293,18 @@ def test_no_refresh_of_the_settings_where_none_is_wanted(sandbox: Sandbox, party
     client, _ = party.connected(settings_refresh_interval=0, ping_interval=0.02)
     assert sandbox.wait_until(lambda: len([f for _, f in sandbox.frames if f.get("action") == "ping"]) >= 5)
     assert [request.path for request in sandbox.requests if request.path.endswith("/settings")] == []
+
+
+def test_one_client_of_a_process_asks_for_the_settings_of_all(sandbox: Sandbox, party: Party) -> None:
+    """Every client learns of a new ``MODE``, with about as many requests as one client makes."""
+    heard = [party.connected(settings_refresh_interval=0.4)[1] for _ in range(8)]
+    sandbox.clear_records()
+    began = time.monotonic()
+    sandbox.set_mode("NO_TRANSIENT")
+    for each in heard:
+        each.wait_for("on_feature_throttled")
+    asked = len([request for request in sandbox.requests if request.path.endswith("/settings")])
+    assert 1 <= asked <= 2 + (time.monotonic() - began) / 0.2
 
 
 # Login and logout.

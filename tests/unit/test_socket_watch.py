@@ -13,7 +13,7 @@ import pytest
 from cometchat import _socket_watch as module
 from cometchat._socket_watch import SocketWatch
 from cometchat._transport.net import _stream
-from cometchat._turns import Turns
+from cometchat._turns import Ticket, Turns
 
 DEADLINE = 10.0
 
@@ -128,18 +128,19 @@ def test_what_it_can_not_watch() -> None:
     assert crowd.results == [[descriptor]]
 
 
-def test_a_turn_of_a_thread_that_has_left_is_put_back() -> None:
-    """The thread reached its timeout while the watch waited for a turn: the turn is free for another thread."""
+def test_a_descriptor_that_is_ready_in_time_is_returned_when_the_turn_comes_later() -> None:
+    """The pong of a server is not missed because other threads have the turns."""
     watch, turns = new_watch(turns=1)
     turns.take()
     crowd = Crowd(watch, turns, 1, timeout=0.05)
     crowd.write(0)
-    assert crowd.running.acquire(timeout=DEADLINE)
-    assert crowd.results == [[]]
+    assert not crowd.running.acquire(timeout=0.2)
     turns.give_back()
-    assert turns.take_for_another()
-    turns.put_back()
+    assert crowd.running.acquire(timeout=DEADLINE)
     crowd.close()
+    assert crowd.results == [crowd.descriptors]
+    turns.take()
+    assert turns.give_back()
 
 
 def test_an_exception_during_the_wait_loses_no_turn() -> None:
@@ -159,7 +160,7 @@ def test_an_exception_during_the_wait_loses_no_turn() -> None:
     class Waiter(module._Waiter):
         def __init__(self, descriptors: Any) -> None:
             super().__init__(descriptors)
-            self.released = Interrupted(self.released)  # type: ignore[assignment]
+            self.granted = Interrupted(self.granted)  # type: ignore[assignment]
 
     with ours, theirs, pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_Waiter", Waiter)
@@ -173,7 +174,7 @@ def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> No
     """Each thread looks itself then; the next wait starts a new watch."""
 
     class Broken(Turns):
-        def take_for_another(self) -> bool:
+        def request(self, ticket: Ticket) -> None:
             raise RuntimeError("broken")
 
     turns = Broken(1, DEADLINE)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from typing import List
+from typing import Callable, List, Optional
 
 import pytest
 
+from cometchat import _turns as module
 from cometchat._runtime._shared_settings import SharedSettings
 from cometchat._runtime._threads import Wakeup
 from cometchat._turns import TURNS, Turns
@@ -44,6 +45,56 @@ class Crowd:
             assert not thread.is_alive()
 
 
+class Clock:
+    """Seconds that only the test changes."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Order:
+    """The order in which threads get their turns. Each thread gives its turn back at once."""
+
+    def __init__(self) -> None:
+        self._threads: List[threading.Thread] = []
+        self._names: List[str] = []
+        self._turns: List[Turns] = []
+
+    def start(self, name: str, call: Callable[[], object]) -> None:
+        """Start a thread that waits in ``call`` for its turn."""
+        thread = threading.Thread(target=self._run, args=(name, call), name=f"test-order-{name}")
+        self._threads.append(thread)
+        thread.start()
+
+    def _run(self, name: str, call: Callable[[], object]) -> None:
+        call()
+        self._names.append(name)
+        self.wait_until(lambda: self._turns != [])
+        self._turns[0].give_back()
+
+    @staticmethod
+    def wait_until(is_so: Callable[[], bool]) -> None:
+        for _ in range(int(DEADLINE / 0.001)):
+            if is_so():
+                return
+            threading.Event().wait(0.001)
+        raise AssertionError("not in time")
+
+    def join(self, turns: Turns, count: Optional[int] = None) -> List[str]:
+        """Let the threads give back their turns. Returns the names of the first threads in order, of all by default."""
+        self._turns = [turns]
+        count = len(self._threads) if count is None else count
+        self.wait_until(lambda: len(self._names) >= count)
+        if count == len(self._threads):
+            for thread in self._threads:
+                thread.join(DEADLINE)
+                assert not thread.is_alive()
+        return self._names[:]
+
+
 def test_so_many_threads_have_a_turn_at_most() -> None:
     """The others follow, each when one gives its turn back."""
     crowd = Crowd(Turns(2, DEADLINE), 7)
@@ -67,20 +118,60 @@ def test_a_thread_has_one_turn() -> None:
     assert turns.give_back()
 
 
-def test_a_turn_that_is_held_up_does_not_hold_up_the_others_for_ever() -> None:
-    """After its patience a thread goes on without a turn, and has none to give back."""
-    turns, went_on = Turns(1, 0.01), Wakeup()
+def test_another_thread_uses_the_turn_of_a_thread_that_hangs() -> None:
+    """The thread that hangs continues without a turn, and has none to give back."""
+    clock = Clock()
+    turns = Turns(1, 0.01, clock)
     turns.take()
-    without: List[bool] = []
-
-    def other() -> None:
-        turns.take()
-        without.append(turns.give_back())
-        went_on.set()
-
-    threading.Thread(target=other, name="test-other", daemon=True).start()
-    assert went_on.wait(DEADLINE) and without == [False]
+    crowd = Crowd(turns, 1)
+    assert not crowd.running.acquire(timeout=0.1)  # the time of a turn is counted from its beginning
+    clock.now = 0.02
+    assert crowd.running.acquire(timeout=DEADLINE)
+    assert not turns.give_back()
+    crowd.end.release()
+    crowd.join()
+    turns.take()
     assert turns.give_back()
+
+
+def test_threads_that_wait_do_not_take_the_turn_of_a_thread_that_works() -> None:
+    """A long queue is not a sign of a thread that hangs: each thread of the queue waits until its turn comes."""
+    turns = Turns(1, 0.001, lambda: 0.0)
+    turns.take()
+    crowd = Crowd(turns, 5)
+    assert not crowd.running.acquire(timeout=0.1)
+    assert turns.give_back()
+    crowd.end.release(5)
+    crowd.join()
+    assert crowd.most == 1
+
+
+def test_a_thread_that_continues_comes_before_the_others_and_a_first_attempt_before_a_repeated_one() -> None:
+    turns, order = Turns(1, DEADLINE), Order()
+    turns.take()
+    order.start("again", turns.take)
+    order.wait_until(lambda: len(turns._others) == 1)
+    order.start("first", lambda: turns.take(is_first=True))
+    order.wait_until(lambda: len(turns._first) == 1)
+    order.start("continues", turns.resume)
+    order.wait_until(lambda: len(turns._continuing) == 1)
+    assert turns.give_back()
+    assert order.join(turns) == ["continues", "first", "again"]
+
+
+def test_only_some_attempts_are_in_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that wait for the network count for a second. Then their server is silent, and others may begin."""
+    monkeypatch.setattr(module, "_MOST_BEGUN", 2)
+    clock = Clock()
+    turns, order = Turns(1, DEADLINE, clock), Order()
+    turns._lent = {-1: 0.0, -2: 0.5}
+    order.start("begins", turns.take)
+    order.wait_until(lambda: len(turns._others) == 1)
+    order.start("continues", turns.resume)
+    assert order.join(turns, 1) == ["continues"]
+    clock.now = 1.0
+    order.start("begins too", turns.take)
+    assert order.join(turns, 3) == ["continues", "begins", "begins too"]
 
 
 def test_a_turn_is_lent_for_the_time_of_a_wait() -> None:
@@ -118,20 +209,33 @@ def test_the_child_of_a_fork_has_all_turns() -> None:
     assert turns.give_back()
 
 
+def test_one_client_requests_the_settings_for_all() -> None:
+    """The others wait for its answer, unless the request ends without one, or takes longer than 10 s."""
+    shared = SharedSettings()
+    assert shared.claim(("app", "https://a"), 5.0)
+    assert not shared.claim(("app", "https://a"), 14.9)
+    assert shared.claim(("other", "https://a"), 5.0) and shared.claim(("app", "https://b"), 5.0)
+    assert shared.claim(("app", "https://a"), 15.0)
+    shared.release(("app", "https://a"))
+    assert shared.claim(("app", "https://a"), 15.1)
+    shared.reset_after_fork()
+    assert shared.claim(("app", "https://a"), 15.2)
+
+
 @pytest.mark.parametrize("since, is_shared", [(9.0, True), (10.0, True), (10.5, False)])
 def test_settings_are_shared_if_they_were_asked_for_since(since: float, is_shared: bool) -> None:
     """A client that lost its connection later asks by itself: the service may have changed its mode in between."""
     shared = SharedSettings()
-    shared.put("app", "https://a", 10.0, {"MODE": "DEFAULT"})
-    assert (shared.get("app", "https://a", since) is not None) is is_shared
-    assert shared.get("other", "https://a", since) is shared.get("app", "https://b", since) is None
+    shared.put(("app", "https://a"), 10.0, {"MODE": "DEFAULT"})
+    assert (shared.get(("app", "https://a"), since) is not None) is is_shared
+    assert shared.get(("other", "https://a"), since) is shared.get(("app", "https://b"), since) is None
 
 
 def test_the_apps_that_are_remembered_are_bounded() -> None:
     shared = SharedSettings()
     for number in range(200):
-        shared.put(f"app{number}", "https://a", float(number), {})
-    kept = [number for number in range(200) if shared.get(f"app{number}", "https://a", 0.0) is not None]
+        shared.put((f"app{number}", "https://a"), float(number), {})
+    kept = [number for number in range(200) if shared.get((f"app{number}", "https://a"), 0.0) is not None]
     assert kept == list(range(136, 200))
     shared.reset_after_fork()
-    assert shared.get("app199", "https://a", 0.0) == {}
+    assert shared.get(("app199", "https://a"), 0.0) == {}

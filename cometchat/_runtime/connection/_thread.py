@@ -28,6 +28,7 @@ from ...exceptions import (
 )
 from ...settings import AppSettings
 from .._account import Account
+from .._shared_settings import SETTINGS
 from .._threads import ServiceThread
 from ..delivery import Dispatcher, Inbox
 from ..outbox import OutboxDelivery
@@ -42,6 +43,9 @@ logger = logging.getLogger("cometchat.connection")
 
 #: Number of failed attempts after which the settings are requested, because the service may have moved.
 _ASK_AGAIN = 3
+
+#: Seconds between two checks for the settings that another client has requested.
+_ANSWER_CHECK = 1.0
 
 #: Maximum wait of an accepted connection for the service's MODE, in seconds, before it is reported.
 _MODE_PATIENCE = 2.0
@@ -145,10 +149,8 @@ class ConnectionThread:
             step = None if phase is None else self._steps.get(phase)
             if step is None:
                 return
-            if phase in UP:
-                TURNS.give_back()
-            elif retry_state.attempt_number > 1 or generation.lost_at is not None:
-                TURNS.take()  # after a failure, when a thousand other clients may reconnect too
+            if phase not in UP:
+                TURNS.take(is_first=retry_state.attempt_number == 1 and generation.lost_at is None)
             try:
                 if not step(generation):
                     return
@@ -217,9 +219,9 @@ class ConnectionThread:
             deadline = heartbeat.deadline
             if generation.refresh_at is not None:
                 if now >= generation.refresh_at:
-                    self._refresh_settings(generation, refreshes=True)
-                    self._schedule_refresh(generation)
+                    self._keep_fresh(generation, now)
                 deadline = min(deadline, generation.refresh_at or deadline)
+            TURNS.give_back()  # of a thread that the socket watch woke
             frames = socket.receive_burst(deadline)
             if frames:
                 if not self._router.take(generation, frames):
@@ -343,6 +345,18 @@ class ConnectionThread:
         interval = self._settings.settings_refresh_interval
         generation.refresh_at = self._clock() + interval if interval else None
 
+    def _keep_fresh(self, generation: Generation, now: float) -> None:
+        """Use settings of at most one interval's age. One client of a process requests them for all clients."""
+        interval = self._settings.settings_refresh_interval
+        if interval and self._account.share_settings(now - interval / 2):
+            self._apply_mode(generation)
+            generation.refresh_at = now + interval / 2
+        elif SETTINGS.claim(self._account.settings_key, now):
+            self._refresh_settings(generation, refreshes=True)
+            self._schedule_refresh(generation)
+        else:
+            generation.refresh_at = now + min(_ANSWER_CHECK, interval / 2)
+
     def _refresh_settings(self, generation: Generation, refreshes: bool = False) -> None:
         """Request the settings on a separate thread, because the socket must not wait for HTTP.
 
@@ -361,6 +375,7 @@ class ConnectionThread:
             thread.start()
         except CometChatException as error:
             generation.settings_known.set()
+            SETTINGS.release(self._account.settings_key)
             self._log.warning("The settings can't be refreshed: %s", error)
 
     def _refresh(self, generation: Generation, refreshes: bool) -> None:
