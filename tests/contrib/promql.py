@@ -1,4 +1,4 @@
-"""PromQL, read roughly: enough to find a typing mistake, an unknown function, and what metrics and labels are named."""
+"""A rough reader of PromQL. It finds typing mistakes and unknown functions, and lists the metrics and labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Selector(NamedTuple):
 
 
 class PromQL:
-    """One expression. Raises ValueError where it is none; ``selectors`` and ``labels`` are what it names."""
+    """One expression.
+
+    Raises ValueError if it is not PromQL. ``selectors`` and ``labels`` are the ones that it names.
+    """
 
     def __init__(self, text: str) -> None:
         self._tokens = list(_tokens(text))
