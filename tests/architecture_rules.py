@@ -495,8 +495,7 @@ def _methods(tree: Tree) -> Set[str]:
 
 
 def _is_callable(value: ast.expr, functions: Set[str], methods: Set[str]) -> bool:
-    """Return whether an expression is a lambda, a partial, a method or a function of the module, if its text shows it.
-    """
+    """Return whether an expression is visibly a lambda, a partial, a method or a function of the module."""
     if isinstance(value, ast.Call):
         return ast.unparse(value.func) in ("partial", "functools.partial")
     if isinstance(value, ast.Attribute):

@@ -326,9 +326,7 @@ def test_all_that_the_feed_registers() -> None:
 
 
 def test_other_lines() -> None:
-    """A receipt that the outbox has sent or lost, a group in place of a sender, and a message without a kind have a
-    line.
-    """
+    """A receipt from the outbox, a group in place of a sender, and a message without a kind have a line."""
     receipt = MessageReceipt(message_id="7", receipt_type="read")
     assert line_of(Event("outbox_delivered", {"message": receipt})).text == "sent: read receipt for #7"
     error = CometChatException("CODE", "why", details="more")

@@ -436,8 +436,7 @@ def test_signals_tell_what_listeners_hear(
 
 
 def test_every_callback_of_a_listener_has_a_signal() -> None:
-    """Every method of the connection, login, message, user, group and call listeners has a signal, except for the
-    logout's.
+    """Every method of the listeners has a signal, except for the logout's.
 
     Receipts of all members of a group call the plain methods, which have a signal.
     """
