@@ -1,4 +1,5 @@
-"""Turns: how many threads reconnect at the same moment, and the settings that clients of one process share."""
+"""Turns: the number of threads that reconnect at the same moment, and the settings that clients of one process share.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ DEADLINE = 10.0
 
 
 class Crowd:
-    """Threads that take a turn, tell so, and give it back when they are told."""
+    """Threads that take a turn, report it, and release it when the test says so."""
 
     def __init__(self, turns: Turns, count: int) -> None:
         self._turns = turns
@@ -45,7 +46,7 @@ class Crowd:
 
 
 def test_so_many_threads_have_a_turn_at_most() -> None:
-    """The others follow, each when one gives its turn back."""
+    """The others follow, each when another one releases its turn."""
     crowd = Crowd(Turns(2, DEADLINE), 7)
     for _ in range(7):
         assert crowd.running.acquire(timeout=DEADLINE)
@@ -58,7 +59,7 @@ def test_so_many_threads_have_a_turn_at_most() -> None:
 
 
 def test_a_thread_has_one_turn() -> None:
-    """Taking it twice is one turn; giving it back twice gives back one."""
+    """Taking it twice is one turn. A second release is a no-op."""
     turns = Turns(1, 0.0)
     turns.take()
     turns.take()
@@ -68,7 +69,7 @@ def test_a_thread_has_one_turn() -> None:
 
 
 def test_a_turn_that_is_held_up_does_not_hold_up_the_others_for_ever() -> None:
-    """After its patience a thread goes on without a turn, and has none to give back."""
+    """After its patience a thread continues without a turn, and has none of them to release."""
     turns, went_on = Turns(1, 0.01), Wakeup()
     turns.take()
     without: List[bool] = []
@@ -84,7 +85,7 @@ def test_a_turn_that_is_held_up_does_not_hold_up_the_others_for_ever() -> None:
 
 
 def test_a_turn_is_lent_for_the_time_of_a_wait() -> None:
-    """Another thread has it then. A thread without a turn gets none by that."""
+    """Another thread has it then. A thread without a turn does not get one by that."""
     turns = Turns(1, DEADLINE)
     turns.take()
     with turns.lent():
@@ -120,7 +121,7 @@ def test_the_child_of_a_fork_has_all_turns() -> None:
 
 @pytest.mark.parametrize("since, is_shared", [(9.0, True), (10.0, True), (10.5, False)])
 def test_settings_are_shared_if_they_were_asked_for_since(since: float, is_shared: bool) -> None:
-    """A client that lost its connection later asks by itself: the service may have changed its mode in between."""
+    """A client that lost its connection later asks itself: the service may have changed its mode in between."""
     shared = SharedSettings()
     shared.put("app", "https://a", 10.0, {"MODE": "DEFAULT"})
     assert (shared.get("app", "https://a", since) is not None) is is_shared
