@@ -110,7 +110,7 @@ def data() -> Dict[str, Any]:
     return found
 
 
-def test_the_page_says_what_was_found() -> None:
+def test_the_page_has_the_results() -> None:
     """The table of docs/performance.rst follows from docs/performance.json, which has a whole run."""
     from benchmarks import __main__ as whole
     from benchmarks import report
@@ -121,7 +121,7 @@ def test_the_page_says_what_was_found() -> None:
     assert report.PLOT.read_bytes().startswith(b"\x89PNG")
 
 
-def test_reached_is_what_the_numbers_say() -> None:
+def test_reached_follows_from_the_numbers() -> None:
     """In the committed data, each row's verdict compares its number with its target. There are at least five runs."""
     assert data()["runs"] >= 5
     rows = [row for figure in data()["figures"].values() for row in figure["rows"] if row["reached"] is not None]

@@ -264,7 +264,7 @@ def test_put_does_not_wait_for_the_network(sandbox: Sandbox, offline: Client, tm
             assert client.outbox.flush(timeout=10)
 
 
-def test_what_ends_with_its_client_is_said(sandbox: Sandbox, offline: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_items_that_end_are_logged(sandbox: Sandbox, offline: Client, caplog: pytest.LogCaptureFixture) -> None:
     """The logger cometchat.client warns of items that end with a client whose outbox is in memory."""
     offline.outbox.put(message("ends here"))
     with caplog.at_level(logging.WARNING, "cometchat"):

@@ -84,7 +84,7 @@ def rows() -> Iterator[Tuple[str, str]]:
             yield left, right
 
 
-def test_what_the_table_names_exists() -> None:
+def test_the_names_of_the_table_exist() -> None:
     """Each row of the vendor's names says "not in this SDK", or begins with a name of this SDK."""
     wrong = []
     for left, right in rows():
@@ -173,7 +173,7 @@ GAINS: List[Tuple[str, str, Callable[[float], bool]]] = [
 ]
 
 
-def test_the_gains_are_what_was_measured() -> None:
+def test_the_gains_follow_from_the_measurement() -> None:
     """Each figure at the beginning of docs/performance.rst follows from the page's own table."""
     text = page("performance.rst")
     beginning = " ".join(text.partition("Method\n---")[0].split())
@@ -207,7 +207,7 @@ def test_every_code_has_symptom_cause_and_cure() -> None:
     assert wrong == []
 
 
-def test_what_the_doctor_knows_is_in_the_page() -> None:
+def test_the_page_has_the_codes_of_the_doctor() -> None:
     """The page explains each code that ``doctor`` explains, with the service's own codes."""
     text = page("troubleshooting.rst")
     assert [code for code in advice._BY_CODE if code not in entries()] == []

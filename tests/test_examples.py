@@ -198,7 +198,7 @@ def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> Non
     assert sandbox.messages[-1]["muid"] == f"echo-{asked['id']}"
 
 
-def test_echo_bot_answers_what_came_while_it_was_down(  # type: ignore[no-untyped-def]
+def test_echo_bot_answers_messages_from_its_down_time(  # type: ignore[no-untyped-def]
     start, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     """With COMETCHAT_INBOX_PATH, a killed bot continues from its place, and answers nothing twice."""

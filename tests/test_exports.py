@@ -67,7 +67,7 @@ def own_methods(cls: type) -> List[str]:
 
 
 @pytest.mark.parametrize("name", SUBMODULES)
-def test_all_is_what_it_says(name: str) -> None:
+def test_all_is_sorted_and_importable(name: str) -> None:
     """``__all__`` is sorted and without doubles, so that a change is one line. ``from cometchat import *`` works."""
     exported = importlib.import_module(name).__all__
     assert list(exported) == sorted(set(exported))
@@ -239,7 +239,7 @@ def test_the_codes_of_wrong_arguments_are_documented(new_client: Callable[[], Cl
     assert wrong == []
 
 
-def test_constructors_that_check_say_what_they_raise() -> None:
+def test_constructors_that_check_document_their_errors() -> None:
     """The class's docstring names the codes for its arguments."""
     for cls in (Client, AppSettings, cometchat.FileSessionStore):
         text = inspect.getdoc(cls) or ""

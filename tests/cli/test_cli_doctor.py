@@ -105,7 +105,7 @@ def test_the_ca_file_may_be_in_the_home_folder(
         assert main(["doctor", *_options(sandbox), "--ca-certs=~/ca.pem"]) == 0, capsys.readouterr().out
 
 
-def test_a_certificate_nobody_trusts(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_untrusted_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     """A self-signed certificate fails at TLS, and the advice is --ca-certs."""
     with Sandbox(tls=True) as sandbox:
         assert main(["doctor", *_options(sandbox)]) == 1
@@ -188,7 +188,7 @@ def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:
     assert "no server listens" in steps[""]
 
 
-def test_tls_where_there_is_none(examine: Examine, sandbox: Sandbox) -> None:
+def test_tls_against_a_plain_server(examine: Examine, sandbox: Sandbox) -> None:
     """An override without a scheme means https. A plain server then fails at TLS, and the advice names the cause."""
     plain = f"127.0.0.1:{sandbox.port}"
     steps = examine("--admin-host", plain, "--client-host", plain, fails_at="API: TLS")
@@ -433,7 +433,7 @@ def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: 
     probe.close()
 
 
-def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
+def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
     """A CA file without a certificate is named. A folder is used as a folder of c_rehash."""
     path = f"{tmp_path}/empty.pem"
     with open(path, "w", encoding="ascii") as file:

@@ -88,7 +88,7 @@ def message_frame(category: str, kind: str, data: Dict[str, Any], **fields: Any)
     return frame("message", {**body, "data": data, **fields})
 
 
-def test_messages_and_what_goes_with_them(watching: Process, sandbox: Sandbox) -> None:
+def test_messages_and_their_events(watching: Process, sandbox: Sandbox) -> None:
     """A text, its edit, reactions and deletion, typing, and presence have one line each, in order."""
     sandbox.presence(OTHER, True)
     sandbox.typing(OTHER, ME)
@@ -201,7 +201,7 @@ def test_json_events(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
     assert typing["typing_indicator"]["sender"]["uid"] == OTHER
 
 
-def test_without_events_only_transitions_are_told(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
+def test_without_events_only_transitions_are_shown(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
     """Without --events, watch shows only transitions, and asks for no history."""
     process = watch()
     sandbox.send_message(OTHER, ME, "Hello")
@@ -253,7 +253,7 @@ def test_odd_json_does_not_end_it(sandbox: Sandbox, watch: Callable[..., Process
     assert events[-1]["message"]["text"] == "still here"
 
 
-def test_the_outbox_is_delivered_and_told(sandbox: Sandbox, watch: Callable[..., Process], tmp_path: Path) -> None:
+def test_the_outbox_is_delivered_and_reported(sandbox: Sandbox, watch: Callable[..., Process], tmp_path: Path) -> None:
     """--outbox FILE delivers the items that wait in the file, and prints a line for each result."""
     outbox = tmp_path / "outbox.db"
     settings = sandbox.settings(outbox_path=outbox, auto_establish_socket_connection=False)

@@ -126,7 +126,7 @@ def test_a_wrong_address_is_wrong_usage(
     assert "--client-host (COMETCHAT_CLIENT_HOST)" in one_line(captured.err)
 
 
-def test_closed_streams_are_no_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
+def test_closed_streams_are_not_an_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
     """If the shell has closed standard output (``>&-``), every command does its work and prints nothing else."""
     run = f"{shlex.quote(sys.executable)} -m cometchat"
     options = " ".join(map(shlex.quote, account))
@@ -170,7 +170,7 @@ def test_no_color_may_stand_on_either_side(
         (["--app-id", "a", "--admin-host", "h", "--auth-token", "t"], "--client-host"),
     ],
 )
-def test_what_is_missing_is_named(
+def test_missing_options_are_named(
     command: List[str], argv: List[str], missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An incomplete account ends with 2 and one line that says how to complete it."""
@@ -325,7 +325,7 @@ def test_the_cli_is_not_loaded_with_the_package() -> None:
     assert subprocess.run([sys.executable, "-c", program], timeout=20).returncode == 0
 
 
-def test_output_gone_at_the_end_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_without_a_descriptor_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """A standard output without a file descriptor cannot be redirected, and causes no error."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
 

@@ -32,7 +32,7 @@ from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
 
-def test_it_shows_who_leads_and_how_far_the_workers_are(
+def test_it_shows_the_leader_and_the_positions_of_the_workers(
     sandbox: Sandbox,  # noqa: F811
     party: Party,  # noqa: F811
     redis_server: RedisServer,  # noqa: F811

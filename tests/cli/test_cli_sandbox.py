@@ -28,7 +28,7 @@ def _printed(process: object) -> List[str]:
 
 @pytest.mark.parametrize("options", [[], ["--tls"]])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_what_it_prints_works(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
+def test_its_printed_lines_work(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
     """The watch command, the shell lines and the Python program connect, and a signal ends the sandbox with 0."""
     serving = start("sandbox", *options)
     lines = _printed(serving)
@@ -73,7 +73,7 @@ def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert error.count("\n") == 1
 
 
-def test_files_that_are_no_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_without_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file without a certificate ends it with 1 and one line. A missing file is wrong usage."""
     nothing, missing = tmp_path / "nothing.pem", tmp_path / "missing.pem"
     nothing.write_text("nothing")
@@ -85,7 +85,7 @@ def test_files_that_are_no_certificate(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "1.5", "", "9" * 5000])
-def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong port is wrong usage, with one line that says what a port is."""
     assert main(["sandbox", f"--port={port}"]) == 2
     error = capsys.readouterr().err
@@ -98,7 +98,7 @@ def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     assert "must be used together" in capsys.readouterr().err
 
 
-def test_a_webhook_that_nothing_answers(start: Start) -> None:
+def test_a_webhook_without_a_receiver(start: Start) -> None:
     """--webhook posts events.
 
     A failed one is a line on standard error without the password, and the sandbox continues.
@@ -117,7 +117,7 @@ def test_a_webhook_that_nothing_answers(start: Start) -> None:
     assert "was not delivered" in errors and "secret" not in errors
 
 
-def test_a_webhook_that_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_webhook_with_a_wrong_url(capsys: pytest.CaptureFixture[str]) -> None:
     """A wrong URL is wrong usage, with one line that does not repeat the URL."""
     assert main(["sandbox", "--webhook", "secret@example"]) == 2
     assert capsys.readouterr().err == (

@@ -106,7 +106,7 @@ def test_the_text_comes_from_standard_input(
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_is_told_how_to_end(
+def test_a_terminal_shows_how_to_end_the_text(
     to_other: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """On a terminal, it prints how to end the text."""
@@ -150,7 +150,7 @@ def test_wrong_usage(
     assert not outbox.parent.exists()
 
 
-def test_an_input_that_is_no_text(
+def test_an_input_that_is_not_text(
     to_other: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Standard input that cannot be decoded ends it with 2 and one line."""
@@ -358,7 +358,7 @@ def test_an_interrupt_keeps_the_message(to_other: List[str], sandbox: Sandbox, o
 def test_a_file_that_can_not_be_used(to_other: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not an outbox, or cannot be created, ends it with 1 and one line. A folder is wrong usage."""
     nothing = tmp_path / "nothing.db"
-    nothing.write_text("this is no database " * 100)
+    nothing.write_text("not a database " * 100)
     assert main([*to_other, "--text", "a", "--outbox", str(nothing)]) == 1
     assert "ERR_OUTBOX_STORE" in one_line(capsys.readouterr().err)
     assert main([*to_other, "--text", "a", "--outbox", str(nothing / "below")]) == 1

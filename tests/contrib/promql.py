@@ -81,7 +81,7 @@ class PromQL:
         elif kind == "name":
             self._selector(value)
         elif kind != "number":
-            raise ValueError(f"{value!r} is no operand")
+            raise ValueError(f"{value!r} is not an operand")
 
     def _grouping(self) -> None:
         if self._is("by", "without"):
@@ -93,7 +93,7 @@ class PromQL:
         while not self._is(")"):
             kind, value = self._next()
             if kind != "name":
-                raise ValueError(f"{value!r} is no label")
+                raise ValueError(f"{value!r} is not a label")
             self.labels.add(value)
             if not self._is(")"):
                 self._take(",")
@@ -128,7 +128,7 @@ class PromQL:
                 operator = self._take("=", "!=", "=~", "!~")
                 value = self._next()
                 if label[0] != "name" or value[0] != "string":
-                    raise ValueError(f"{label[1]!r} {operator} {value[1]!r} is no matcher")
+                    raise ValueError(f"{label[1]!r} {operator} {value[1]!r} is not a matcher")
                 matchers[label[1]] = (operator, value[1][1:-1])
                 if not self._is("}"):
                     self._take(",")
@@ -145,6 +145,6 @@ def _tokens(text: str) -> Iterator[Tuple[str, str]]:
     while at < len(text):
         found = TOKEN.match(text, at)
         if found is None or found.lastgroup is None:
-            raise ValueError(f"{text[at:]!r} is no PromQL")
+            raise ValueError(f"{text[at:]!r} is not PromQL")
         yield found.lastgroup, found[found.lastgroup]
         at = found.end()

@@ -235,7 +235,7 @@ def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> N
     shared.fetch("/disconnect", "POST")
     for page in tabs.pages:
         shows(page, "disconnected", PROMISED / 1000)
-    assert tabs.leader() is third, "a tab that is seen again follows the one that has the stream"
+    assert tabs.leader() is third, "a tab that is visible again follows the tab with the stream"
     shared.fetch("/connect", "POST")
     for page in tabs.pages:
         shows(page, "connected")
@@ -383,7 +383,7 @@ def shows_state(page: Any, state: str) -> None:
     page.locator(f'cometchat-status[status="{state}"]').first.wait_for(state="attached")
 
 
-def test_screen_readers_hear_the_words(page: Any) -> None:
+def test_screen_readers_get_the_words(page: Any) -> None:
     """The light is a polite live region with the role status.
 
     It has words for the dot's colour, also if only the dot is visible.
@@ -399,7 +399,7 @@ def test_screen_readers_hear_the_words(page: Any) -> None:
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_motion_is_for_those_who_want_it(page: Any, motion: str) -> None:
+def test_reduced_motion_is_respected(page: Any, motion: str) -> None:
     """While connecting, the dot turns. It does not turn for users who asked their system for less motion."""
     page.emulate_media(reduced_motion=motion)
     serve(page, EVERY_STATE, ANSWERS)
@@ -461,7 +461,7 @@ def test_words_colours_and_parts_are_the_pages(page: Any) -> None:
     assert page.get_by_role("status").text_content() == "Verbindung: Da"
 
 
-def test_the_page_hears_of_changes(page: Any) -> None:
+def test_the_page_gets_events_of_changes(page: Any) -> None:
     """statuschange is fired at each change, and not for a repeated status. Its detail has the report."""
     answers = iter([report("connecting", reason={"code": "C", "message": "M"}), report("connected", user="u")])
     last = report("connected", user="u")
@@ -479,7 +479,7 @@ def test_the_page_hears_of_changes(page: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", ["<html>Please log in", "[]", '{"status": "wonderful"}'])
-def test_what_is_no_report_is_no_contact(page: Any, answer: str) -> None:
+def test_another_answer_is_not_a_report(page: Any, answer: str) -> None:
     """A login page, another JSON and an unknown status are not accepted as the application's report."""
     serve(page, '<cometchat-status status-src="/s"></cometchat-status>', {"/s": as_json(answer)})
     shows(page, "noContact")
@@ -556,7 +556,7 @@ class _Silent(BaseHTTPRequestHandler):
         """Do not log to standard error."""
 
 
-def test_an_app_that_falls_silent_is_no_contact(page: Any) -> None:
+def test_a_silent_app_is_no_contact(page: Any) -> None:
     """A stream that is open but silent for two and a half times the limit is shown as "no contact"."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent) as server:
         server.daemon_threads = True

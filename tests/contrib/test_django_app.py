@@ -159,7 +159,7 @@ def test_a_refused_credential_is_not_hammered(sandbox: Sandbox, caplog: pytest.L
         assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-login"])
 
 
-def test_a_session_that_the_service_refuses_is_made_anew(site: Sandbox) -> None:
+def test_a_refused_session_is_replaced(site: Sandbox) -> None:
     """With an auth key, a lost session is repaired: the SDK ends its attempts, and the app logs in again."""
     site.revoke_tokens()
     site.expire_jwts()
@@ -360,7 +360,7 @@ def test_the_tag_is_the_indicator_and_its_script(sandbox: Sandbox) -> None:
 
 
 @override_settings(ROOT_URLCONF="django.contrib.auth.urls")
-def test_the_tag_says_what_it_lacks(sandbox: Sandbox) -> None:
+def test_the_tag_names_missing_views(sandbox: Sandbox) -> None:
     """Without the views, the error names the line to add."""
     template = engines["django"].from_string("{% load cometchat %}{% cometchat_status %}")
     with pytest.raises(ImproperlyConfigured, match=r'include\("cometchat.contrib.django.urls"\)'):
@@ -387,7 +387,7 @@ def test_the_newer_kinds_of_listeners_have_signals(site: Sandbox, heard: List[Tu
     assert said[3][1]["type"] == "notification_feed_item" and said[3][1]["body"] == {"id": "7"}
 
 
-def test_signals_tell_what_listeners_hear(
+def test_signals_have_the_events_of_listeners(
     site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The sender is the message's class, or Client.

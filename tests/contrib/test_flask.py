@@ -212,7 +212,7 @@ def test_start_has_the_last_word(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
             assert sandbox.requests == []
 
 
-def test_what_serves_starts_at_once_but_under_test(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_serving_process_starts_at_once_except_under_test(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """"auto" in the reloader's child means before any request, but not while ``app.testing`` is true."""
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
     with made(account(sandbox)) as (app, _):
@@ -252,7 +252,7 @@ def test_two_applications_have_a_client_each(sandbox: Sandbox) -> None:
             extension.close()
 
 
-def test_before_init_app_it_says_what_to_do() -> None:
+def test_before_init_app_the_error_says_what_to_do() -> None:
     """The client of an extension without an application raises an error that says what to do."""
     with pytest.raises(CometChatException, match="init_app") as error:
         CometChatFlask().client
@@ -356,7 +356,7 @@ def test_a_login_goes_on_until_there_is_a_network(sandbox: Sandbox, caplog: pyte
         assert app.test_client().get("/cometchat/status").json["reason"] is None
 
 
-def test_a_refused_login_is_said_and_not_repeated_soon(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_refused_login_is_logged_and_not_repeated_soon(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong key leads to one request in minutes, a line in the log, and the reason in the status."""
     with made(account(sandbox, AUTH_KEY="wrong-secret")) as (app, extension):
         extension.start()

@@ -78,7 +78,7 @@ EXPRESSIONS = [*panel_expressions(), *alert_expressions(), *page_expressions()]
 
 
 @pytest.mark.parametrize("where, text", EXPRESSIONS, ids=[f"{where}-{n}" for n, (where, _) in enumerate(EXPRESSIONS)])
-def test_every_query_is_of_what_is_exported(where: str, text: str) -> None:
+def test_every_query_uses_exported_metrics(where: str, text: str) -> None:
     """Every query can be read. It names exported metrics, their labels, and the four statuses."""
     names = exported()
     query = PromQL(text)

@@ -94,7 +94,7 @@ def telemetry() -> Iterator[Telemetry]:
     made.provider.shutdown()
 
 
-def test_a_collection_tells_what_happened(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
+def test_a_collection_has_all_counts(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
     """After a ping, a reset and a close with a code, every instrument has the numbers of stats()."""
     client, recorder = party.connected()
     instrument(client, telemetry.provider)
@@ -158,7 +158,7 @@ def test_kinds_units_and_descriptions(party: Party, sandbox: Sandbox, telemetry:
     }
 
 
-def test_it_is_told_anew_each_time(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
+def test_each_collection_has_new_numbers(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
     """The numbers are from the time of the collection, and not from instrument()."""
     client, recorder = party.connected()
     instrument(client, telemetry.provider)
@@ -232,7 +232,7 @@ def test_two_providers_are_apart(party: Party, telemetry: Telemetry) -> None:
     other.provider.shutdown()
 
 
-def test_a_provider_is_let_go(party: Party) -> None:
+def test_a_provider_is_released(party: Party) -> None:
     """This module keeps no provider alive."""
     client = party.client()
     provider: Any = MeterProvider([])
@@ -247,7 +247,7 @@ def test_a_provider_is_let_go(party: Party) -> None:
     "client, name, code",
     [(None, "x", "INVALID_CLIENT"), (CometChat(), "x", "INVALID_CLIENT"), (CometChat, "", "INVALID_NAME")],
 )
-def test_what_is_wrong_is_named(telemetry: Telemetry, client: Any, name: Any, code: str) -> None:
+def test_wrong_arguments_are_named(telemetry: Telemetry, client: Any, name: Any, code: str) -> None:
     """An object that is not a client and an empty name are refused, and nothing is reported."""
     with pytest.raises(CometChatException) as refused:
         instrument(client, telemetry.provider, name=name)
@@ -255,7 +255,7 @@ def test_what_is_wrong_is_named(telemetry: Telemetry, client: Any, name: Any, co
     assert telemetry.clients() == []
 
 
-def test_what_is_no_provider_is_named(telemetry: Telemetry) -> None:
+def test_a_wrong_provider_is_named(telemetry: Telemetry) -> None:
     """A meter in place of its provider is refused."""
     meter: Any = telemetry.provider.get_meter("mine")
     with pytest.raises(CometChatException, match="got Meter") as refused:

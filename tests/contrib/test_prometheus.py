@@ -87,7 +87,7 @@ def scrape(registry: CollectorRegistry) -> Scrape:
 # Events.
 
 
-def test_a_scrape_tells_what_happened(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+def test_a_scrape_has_all_counts(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
     """After a ping, a reset and a close with a code, every number equals that of stats() and of the sandbox."""
     client, recorder = party.connected()
     register(client, registry=registry)
@@ -150,7 +150,7 @@ def test_the_status_is_one_of_four(party: Party, sandbox: Sandbox, registry: Col
     assert seen == ["disconnected", "connected", "featureThrottled", "connecting", "disconnected"]
 
 
-def test_failures_are_told_by_code(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+def test_failures_are_counted_by_code(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
     """Refused upgrades and a silent auth are failures with their codes.
 
     A ping without an answer is a separate kind of drop.
@@ -211,7 +211,7 @@ def test_the_codes_that_are_known_are_there_from_the_start(party: Party, registr
     assert seen.by("code", "cometchat_connect_failures_total") == dict.fromkeys(_metrics.FAILURES, 0)
 
 
-def test_what_has_not_happened_is_left_out(party: Party, registry: CollectorRegistry) -> None:
+def test_unknown_values_are_left_out(party: Party, registry: CollectorRegistry) -> None:
     """Round trips and the time of the last error are absent before the first of them: 0 would be wrong."""
     register(party.client(), registry=registry)
     names = {name for name, _ in scrape(registry).samples}
@@ -282,7 +282,7 @@ def test_over_http(party: Party, registry: CollectorRegistry) -> None:
 # Several clients, and no client.
 
 
-def test_two_clients_are_told_apart(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+def test_two_clients_have_separate_numbers(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
     """Two clients in one registry are one metric with two values of the label, each with separate numbers."""
     client, _ = party.connected()
     register(client, "reader", registry)
@@ -398,7 +398,7 @@ def test_a_name_in_use(party: Party, registry: CollectorRegistry) -> None:
     [(None, "x", "INVALID_CLIENT"), (CometChat(), "x", "INVALID_CLIENT"), (CometChat, "", "INVALID_NAME")]
     + [(CometChat, 7, "INVALID_NAME")],
 )
-def test_what_is_wrong_is_named(registry: CollectorRegistry, client: Any, name: Any, code: str) -> None:
+def test_wrong_arguments_are_named(registry: CollectorRegistry, client: Any, name: Any, code: str) -> None:
     """An object that is not a client, and a name that is empty or not a string, are refused.
 
     The registry does not change.
@@ -409,7 +409,7 @@ def test_what_is_wrong_is_named(registry: CollectorRegistry, client: Any, name: 
     assert generate_latest(registry) == b""
 
 
-def test_what_is_no_registry_is_named() -> None:
+def test_a_wrong_registry_is_named() -> None:
     """Both calls refuse an object that is not a CollectorRegistry."""
     nothing: Any = None
     for call in (lambda: register(CometChat, registry=nothing), lambda: unregister(registry=nothing)):
@@ -426,15 +426,15 @@ def test_unregister_leaves_the_others(party: Party, registry: CollectorRegistry)
     unregister("one", registry)
     assert {dict(labels)["client"] for _, labels in scrape(registry).samples} == {"two"}
     with pytest.raises(ValueError, match="cometchat_drops"):
-        Counter("cometchat_drops", "Somebody else's.", registry=registry)
+        Counter("cometchat_drops", "Another collector's.", registry=registry)
     unregister("two", registry)
     unregister("two", registry)
-    Counter("cometchat_drops", "Somebody else's.", registry=registry)
+    Counter("cometchat_drops", "Another collector's.", registry=registry)
 
 
 def test_a_clash_of_names_changes_nothing(party: Party, registry: CollectorRegistry) -> None:
     """If another collector has one of the names, register() raises. It succeeds after that collector is gone."""
-    clash = Counter("cometchat_drops", "Somebody else's.", registry=registry)
+    clash = Counter("cometchat_drops", "Another collector's.", registry=registry)
     client = party.client()
     with pytest.raises(ValueError, match="cometchat_drops"):
         register(client, registry=registry)
@@ -454,7 +454,7 @@ def test_the_default_registry(party: Party) -> None:
     assert "cometchat_connects_total" not in {name for name, _ in scrape(REGISTRY).samples}
 
 
-def test_a_registry_is_let_go(party: Party) -> None:
+def test_a_registry_is_released(party: Party) -> None:
     """This module keeps neither a registry nor the collector in it alive."""
     registry = CollectorRegistry()
     register(party.client(), registry=registry)
@@ -493,7 +493,7 @@ def test_a_scrape_waits_for_no_lock_of_the_connection(party: Party, registry: Co
     assert seen.status == "connected"
 
 
-def test_a_scrape_that_stands_still_holds_nothing(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+def test_an_unread_scrape_blocks_nothing(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
     """A scrape that is begun and not read to its end blocks nothing: pings are answered, and a loss is repaired."""
     client, recorder = party.connected()
     register(client, registry=registry)

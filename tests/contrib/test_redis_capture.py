@@ -160,7 +160,7 @@ def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_ser
     assert methods == ["on_text_message_received", "on_typing_started", "on_typing_started"]
 
 
-def test_an_event_behind_a_new_connection_waits_for_what_was_missed(
+def test_an_event_behind_a_new_connection_waits_for_missed_ones(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """The thread waits for events when a connection opens and an event arrives over it. The missed events go first."""
@@ -232,7 +232,7 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
     assert waits[0] < waits[-1] == max(waits) == _capture._LONGEST
 
 
-def test_what_finds_no_room_is_fetched_from_the_service(
+def test_events_without_room_are_fetched_from_the_service(
     client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
     """10,000 events and 16 MiB wait. One warning says that there is no room, and the messages come from the service."""
@@ -275,7 +275,7 @@ def test_while_too_much_comes_the_queue_is_emptied_first(client: Any, redis_serv
     assert asked_at and max(asked_at) <= MAX_WAITING // 2
 
 
-def test_a_new_leader_fetches_what_came_while_no_process_ran(
+def test_a_new_leader_fetches_messages_from_a_time_without_a_process(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """It begins after the newest message in the stream, which Redis keeps.
@@ -370,7 +370,7 @@ def test_the_events_of_another_user_are_not_added(client: Any, redis_server: Red
     assert [event.args[0].id for event in in_stream(client)] == ["5"] and service.asked == []
 
 
-def test_a_follower_keeps_exactly_what_is_not_in_the_stream() -> None:
+def test_a_follower_keeps_events_that_are_not_in_the_stream() -> None:
     """It keeps old events that are not in the stream.
 
     It also keeps those of the last minute, for a Redis that lost its data.
@@ -390,7 +390,7 @@ def test_a_follower_keeps_exactly_what_is_not_in_the_stream() -> None:
     assert len(kept) == MAX_WAITING
 
 
-def test_an_edit_has_a_key_of_its_own_and_what_this_connection_sent_is_not_added() -> None:
+def test_an_edit_has_its_own_key_and_own_messages_are_not_added() -> None:
     """A message that was missed, and edited since, is the same message."""
     assert text(1).key == "1" and text(1).message_id == "1"
     edit = text(1, editedAt=5)

@@ -54,7 +54,7 @@ def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None
         stream.close()
 
 
-def test_what_raises_comes_again_before_the_next(
+def test_an_event_that_raises_is_repeated_before_the_next(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """The event is handed out again before the next one.

@@ -65,7 +65,7 @@ def test_polling_asks_redis_nothing(cluster: Cluster) -> None:
     assert commands <= 7 * (3 * seconds / LEASE + 2)
 
 
-def test_messages_and_typing_reach_everybody_once(cluster: Cluster) -> None:
+def test_messages_and_typing_reach_all_members_once(cluster: Cluster) -> None:
     """Events that the leader's connection receives reach every process's listeners, once and in order."""
     cluster.start(3)
     texts = [f"message {number}" for number in range(200)]
@@ -104,7 +104,7 @@ def test_throttling_is_seen_everywhere(cluster: Cluster) -> None:
     assert eventually(lambda: cluster.sandbox.connections == 1, DEADLINE)
 
 
-def test_a_lost_connection_is_told_everywhere(cluster: Cluster) -> None:
+def test_a_lost_connection_is_reported_everywhere(cluster: Cluster) -> None:
     """The leader's connection breaks.
 
     All members get the error and the three statuses, and no other process connects.
@@ -188,7 +188,7 @@ def test_a_leader_that_stood_still_gives_up_and_follows(cluster: Cluster) -> Non
         member.wait(lambda: member.values("text") == ["to both", "to all"], "each once")
 
 
-def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
+def test_without_redis_all_are_disconnected(cluster: Cluster) -> None:
     """Redis is killed.
 
     All are disconnected with the reason within a lease and a second. Then it returns without data.
@@ -202,7 +202,7 @@ def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
             for member in cluster.members:
                 assert [code for code, _ in member.values("error")] == ["ERR_STATUS_STORE"]
             assert eventually(lambda: cluster.sandbox.connections == 0, 1)
-            cluster.sandbox.send_message(OTHER_UID, UID, "nobody hears")
+            cluster.sandbox.send_message(OTHER_UID, UID, "sent during the outage")
         finally:
             cluster.redis.start()
         began = time.monotonic()
@@ -210,7 +210,7 @@ def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
     print(f"without Redis after {away:.2f} s, back after {back:.2f} s", file=sys.stderr)
     for member in cluster.members:
         assert member.statuses()[1:] == LOSS
-        member.wait(lambda: member.values("text") == ["nobody hears"], "the message, now")
+        member.wait(lambda: member.values("text") == ["sent during the outage"], "the message, now")
     assert away < LEASE + 1
     assert back < 3
     assert two["seconds"] == 0

@@ -102,7 +102,7 @@ def test_one_connection_and_each_role_disconnects_within_200_ms(
     assert leader_of(clients)[0] is left and sandbox.connections == 1
 
 
-def test_what_a_follower_sends_is_confirmed_or_counted(
+def test_a_followers_frames_are_confirmed_or_counted(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """Transient frames go out through the leader. Frames during an outage of Redis are lost, and counted."""
@@ -177,7 +177,7 @@ def test_another_login_without_logout_changes_the_line(
     assert heard.names == ["on_connecting", "on_connected"]
 
 
-def test_messages_of_a_failover_reach_everybody_once(
+def test_messages_of_a_failover_reach_all_members_once(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """Five leaders in a row close while messages arrive. The remaining clients get each message once, in order."""
@@ -229,7 +229,7 @@ def test_a_follower_that_missed_frames_asks_for_them(
     assert sandbox.connections == 1
 
 
-def test_credentials_that_are_refused_end_everybody(
+def test_refused_credentials_end_all_clients(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """The service refuses every jwt.
@@ -407,7 +407,7 @@ def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
 
 
 @pytest.mark.parametrize("token", ["not ours", "9" * 400, "1e17", "-inf", "nan", None])
-def test_rubbish_in_place_of_the_newest_token_keeps_nobody_from_leading(
+def test_rubbish_in_place_of_the_newest_token_does_not_stop_a_leader(
     sandbox: Sandbox, party: Party, redis_server: RedisServer, token: Optional[str]  # noqa: F811
 ) -> None:
     """A token that is not a number, too large, or a list, does not count. The next lead has a new token."""
@@ -453,7 +453,7 @@ def test_options_in_the_address_change_nothing_that_the_store_rests_on(
 
 
 @pytest.mark.parametrize("rules", [["resetchannels"], ["allchannels", "-eval"]])
-def test_a_user_of_redis_who_may_too_little_is_told_so(
+def test_missing_rights_of_a_user_of_redis_are_reported(
     party: Party, redis_server: RedisServer, rules: List[str]  # noqa: F811
 ) -> None:
     """By default, a user of Redis 7 may use no channel. The refusal is the reason, not the silence after it."""
@@ -544,7 +544,7 @@ def test_wrong_arguments_are_named(arguments: Any, code: str) -> None:
     assert pickle.loads(pickle.dumps(raised.value)).code == code
 
 
-def test_an_address_is_no_store() -> None:
+def test_an_address_is_not_a_store() -> None:
     """A text in place of the store is refused, with the name of the setting."""
     with pytest.raises(CometChatException) as raised:
         AppSettings(region="us", status_store="redis://localhost")  # type: ignore[arg-type]

@@ -130,7 +130,7 @@ def happenings(workers: Workers, replica: RedisServer, chance: random.Random) ->
 
 
 @pytest.mark.timeout(900 if SOAK else 110)
-def test_each_event_is_handled_whatever_happens(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+def test_each_event_is_handled_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
     """Each event is handled at least once, and twice only by a killed worker. Redis counts the lost ones."""
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))
     chance = random.Random(seed)

@@ -187,7 +187,7 @@ def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:  # noqa
     assert typing.sender.uid == OTHER_UID and typing.metadata == {"list": [1, {"a": None}], "deep": "text"}
 
 
-def test_what_raises_comes_again_and_then_goes_to_the_dead(
+def test_an_event_that_raises_is_repeated_and_becomes_a_dead_letter(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
     """A callback that raises is logged, and its event is handed out again.
@@ -223,7 +223,7 @@ def test_many_that_raise_do_not_hold_up_one_another(
         assert worker.texts == texts + texts
 
 
-def test_rubbish_in_the_stream_stops_nobody(
+def test_rubbish_in_the_stream_stops_no_worker(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """Entries that are not events become dead letters, and no object is loaded by a name in Redis."""
@@ -282,7 +282,7 @@ def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, cl
     assert texts == expected
 
 
-def test_what_redis_evicts_is_counted(
+def test_evicted_entries_are_counted(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
     """An entry that is removed before the group had it is lost, and a worker reports it."""
@@ -303,7 +303,7 @@ def test_what_redis_evicts_is_counted(
     assert [record.getMessage()[:26] for record in caplog.records].count("Redis evicted or trimmed 3") == 1
 
 
-def test_the_stream_keeps_what_a_group_has_not_finished(
+def test_the_stream_keeps_unfinished_entries(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
     """Beyond maxlen, entries that all groups have finished are removed.

@@ -230,7 +230,7 @@ def test_a_frame_that_no_leader_confirms_is_counted(caplog: pytest.LogCaptureFix
     assert [record.getMessage()[:2] for record in caplog.records] == ["2 "]
 
 
-def test_a_leader_confirms_what_it_has_sent() -> None:
+def test_a_leader_confirms_sent_frames() -> None:
     """It confirms to the follower that asked, in one message. Frames that the member refused stay unconfirmed."""
 
     class Sending(Member):
@@ -249,7 +249,7 @@ def test_a_leader_confirms_what_it_has_sent() -> None:
     assert sorted(published) == [(f"{seat.keys.up}:one", "1,3"), (f"{seat.keys.up}:two", "1")]
 
 
-def test_what_follows_an_item_that_raised_is_done_later() -> None:
+def test_items_behind_one_that_raised_are_done_later() -> None:
     """A status that waited behind it is not lost. Otherwise the followers would keep the old one."""
     seat = seat_of(lambda timeout: None, Clock())
     seat._batch.extend([Item("broken", redis.ConnectionError("gone")), Item("publish", SharedStatus("connected"))])
@@ -284,7 +284,7 @@ class HeldLine:
 
 
 @pytest.mark.parametrize("heard", [False, True])
-def test_a_follower_that_heard_nothing_yet_takes_a_new_subscription_for_a_gap(heard: bool) -> None:
+def test_for_a_new_follower_a_new_subscription_is_a_gap(heard: bool) -> None:
     """The follower cannot notice the gap by the numbers of the frames, since it has no number to compare with."""
     member = Follower()
     seat = seat_of(lambda timeout: None, Clock(), member)
@@ -401,7 +401,7 @@ class Subscription:
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_a_reader_reports_whatever_ends_it(error: Exception) -> None:
+def test_a_reader_reports_its_end(error: Exception) -> None:
     """The seat is notified, and makes another subscription."""
     waiting = SeatQueue()
     reader = Reader(Subscription({"type": "subscribe"}, error), ["down"], ignore, waiting, 1)
@@ -497,7 +497,7 @@ def test_a_certificate_for_another_name_is_refused(more: str, tls_server: TlsSer
     assert connection.connection_pool.connection_kwargs["ssl_check_hostname"] is True
 
 
-def test_who_trusts_every_certificate_may_do_so(tls_server: TlsServer) -> None:
+def test_every_certificate_may_be_trusted(tls_server: TlsServer) -> None:
     """``ssl_cert_reqs=none`` is an explicit choice, and is still possible."""
     url = f"rediss://:secret-word@127.0.0.1:{tls_server.port}/0?ssl_cert_reqs=none"
     connection = RedisStatusStore(url).connection(DEADLINE)

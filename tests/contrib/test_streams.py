@@ -117,7 +117,7 @@ def test_half_of_the_servers_threads_may_hold_a_stream(
 
 
 @pytest.mark.parametrize("is_patched, code", [(True, 200), (False, 204)])
-def test_gevents_own_server_bears_streams(
+def test_gevents_own_server_can_hold_streams(
     is_patched: bool, code: int, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It says that it has no threads. Its greenlets can wait as well, if the program has patched the threads."""

@@ -114,7 +114,7 @@ def test_a_listener_that_blocks_does_not_make_the_page_lie(
     release.set()
 
 
-def test_what_a_page_saw_first_is_not_told_again(sandbox: Sandbox, client: Client) -> None:
+def test_a_change_is_not_reported_twice(sandbox: Sandbox, client: Client) -> None:
     """The listener's late call is not a second change. A loss and a return that no page saw are one change."""
     release = threading.Event()
 
@@ -144,7 +144,7 @@ def test_what_a_page_saw_first_is_not_told_again(sandbox: Sandbox, client: Clien
         assert until(stream, "connected")[-1]["since"] > seen["since"]
 
 
-def test_an_error_that_is_overcome_is_no_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
+def test_a_past_error_is_not_a_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
     """After a loss, a return, and the application's disconnect(), no reason is named."""
     client.login(UID, sandbox.auth_key)
     assert client.wait_for_status("connected", DEADLINE)
@@ -327,7 +327,7 @@ def test_an_attribute_of_the_tag_is_on_or_off() -> None:
 
 
 @pytest.mark.parametrize("wrong", ["compact", 5, {5: "x"}, {"text_connected": "x"}])
-def test_attributes_that_are_none_are_refused(wrong: Any) -> None:
+def test_wrong_attributes_are_refused(wrong: Any) -> None:
     """INVALID_ATTRIBUTES is raised for anything but a mapping of names."""
     with pytest.raises(CometChatException, match="names have lower-case letters") as error:
         web.status_tag("/e", "/s", wrong)
@@ -382,7 +382,7 @@ def test_a_browser_that_goes_is_seen_at_its_socket(server: str) -> None:
         assert not gone() and ours.recv(3) == b"GET"
 
 
-def test_what_a_server_does_not_tell_is_not_guessed() -> None:
+def test_unknown_facts_of_a_server_are_not_guessed() -> None:
     """Waitress answers the question.
 
     For other servers, no browser counts as gone, and the number of threads is unknown.

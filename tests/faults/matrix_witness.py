@@ -124,7 +124,7 @@ def unheard(witness: Witness, calls: List[Call], *, whole: bool = True) -> Optio
         told = told if call.name == ERROR else call.name
         places = _with_cuts(places, notes, cuts, told)
     if whole and len(notes) not in places:
-        return f"not everything was told; heard {names(calls)}, owed {methods(notes)}"
+        return f"some calls are missing: called {names(calls)}, expected {methods(notes)}"
     return None
 
 

@@ -134,7 +134,7 @@ def ignore_pings(sandbox: Sandbox) -> None:
 
 STATES = {
     "connected": Case("connected"),
-    "connected, and nobody holds the client": Case("nobody_holds_it"),
+    "connected, without a reference to the client": Case("without_a_reference"),
     "connecting, the upgrade hangs": Case("connecting", closes=[], midway=hang_upgrades, seen=attempted),
     "connecting, auth is not answered": Case("connecting", midway=ignore_auth, seen=authenticating),
     "connecting, HTTP hangs": Case("connecting", closes=[], before=expire, midway=hang_http, seen=hanging_request),
@@ -262,7 +262,7 @@ def test_a_process_ends_at_once_over_tls(tmp_path: Path, measured: Measured) -> 
     assert seconds < LIMIT
 
 
-def test_the_listeners_hear_of_the_end(tmp_path: Path) -> None:
+def test_the_listeners_get_the_end(tmp_path: Path) -> None:
     """The final on_disconnected is delivered before the process ends."""
     with Sandbox() as sandbox:
         run_to_the_end(STATES["connected"], sandbox, tmp_path)

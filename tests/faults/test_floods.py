@@ -86,7 +86,7 @@ def let_go(client: Program, flood: Flood, told: int) -> Dict[str, Any]:
     return heard
 
 
-def test_a_flood_before_a_listener_that_stands_still(sandbox: Sandbox, figures: Callable[..., None]) -> None:
+def test_a_flood_before_a_listener_that_blocks(sandbox: Sandbox, figures: Callable[..., None]) -> None:
     """With events, messages and drops, memory holds, the heartbeat continues, and only old events are lost.
 
     Transitions and messages are delivered in order, each once. The newest events are delivered, and the others are

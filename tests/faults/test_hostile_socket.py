@@ -136,7 +136,7 @@ def test_any_bytes_are_messages_and_then_an_error(data: bytes) -> None:
 
 
 @pytest.mark.skipif(not SOAK, reason="an hour's worth: make soak")
-@pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak has it where it can be had")
+@pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak installs it if possible")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", ["fuzz_frames", "fuzz_socket"])
 def test_atheris_finds_nothing(target: str, tmp_path: Path, figures: Callable[..., None]) -> None:
@@ -200,7 +200,7 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("kind", sorted(fuzz_frames.TYPES))
-def test_an_event_with_anything_in_it_harms_nobody(
+def test_an_event_with_any_content_does_no_harm(
     service: Service, joined: Callable[..., Tuple[Client, Recorder, Everything]], kind: str
 ) -> None:
     """Each odd value is the body, a part of it, and a part of the envelope. The connection and the listeners live."""
@@ -239,7 +239,7 @@ def test_an_odd_answer_to_auth_is_a_refusal(service: Service, code: Any) -> None
 BREACHES: Dict[str, bytes] = {
     "a masked frame": frame(1, b"x", masked=True),
     "a reserved bit": frame(1, b"x", rsv=4),
-    "an opcode that is none": frame(11, b""),
+    "a wrong opcode": frame(11, b""),
     "a frame of 2**63 bytes": b"\x81\x7f" + struct.pack("!Q", 2**63),
     "a long ping": frame(9, b"x" * 126),
     "a fragment of nothing": frame(0, b"x"),
@@ -280,7 +280,7 @@ UPGRADES: Dict[str, Callable[[bytes], bytes]] = {
     "zero bytes": lambda good: bytes(70_000),
     "no end": lambda good: good[:-2] + b"X: y\r\n" * 20_000,
     "a redirect": lambda good: answer(302, headers={"Location": "http://localhost/"}),
-    "Retry-After that is none": lambda good: answer(503, headers={"Retry-After": "-1e9, \xff"}),
+    "a wrong Retry-After": lambda good: answer(503, headers={"Retry-After": "-1e9, \xff"}),
     "a redirect without a place": lambda good: answer(301),
 }
 
@@ -356,7 +356,7 @@ def test_a_flood_is_not_kept(
     assert recorder.names == ["on_connecting", "on_connected"]
 
 
-def test_an_error_does_not_keep_what_was_read(service: Service) -> None:
+def test_an_error_does_not_keep_read_bytes(service: Service) -> None:
     """The client and the listeners keep the newest error, without the message of megabytes that it is about."""
     said = json.dumps({"type": "auth", "body": {"code": "401", "message": "m" * (5 * MB)}}).encode()
     service.accept = frame(1, said)

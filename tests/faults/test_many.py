@@ -279,7 +279,7 @@ def works(api: Any, sandbox: Sandbox) -> None:
         assert api.get_connection_status() == "disconnected"
 
 
-def test_a_client_bears_many_threads(sandbox: Sandbox, party: Party, figures: Callable[..., None]) -> None:
+def test_a_client_with_many_threads(sandbox: Sandbox, party: Party, figures: Callable[..., None]) -> None:
     """50 threads log in and out, connect and disconnect, add and remove, without deadlocks and unknown errors."""
     client = party.client()
     hammer = Hammer(calls_of(client, sandbox))
@@ -290,7 +290,7 @@ def test_a_client_bears_many_threads(sandbox: Sandbox, party: Party, figures: Ca
 
 
 @pytest.mark.usefixtures("facade")
-def test_the_facade_bears_many_threads(sandbox: Sandbox, figures: Callable[..., None]) -> None:
+def test_the_facade_with_many_threads(sandbox: Sandbox, figures: Callable[..., None]) -> None:
     """The same holds for ``CometChat``, which is also initialized again, with the same settings and with others."""
     same, other = (sandbox.settings(reconnect_wait=QUICK, ping_interval=interval) for interval in (15.0, 14.0))
     calls = calls_of(CometChat, sandbox)

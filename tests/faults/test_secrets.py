@@ -112,7 +112,7 @@ CALLS: Dict[str, Callable[[Client], object]] = {
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
-def test_a_redirect_of_any_call_carries_nothing_to_anybody(
+def test_a_redirect_of_any_call_is_not_followed(
     service: Service, serve: Serve, new_client: Callable[..., Client], status: int
 ) -> None:
     """Each call with a credential is redirected to another port, host or scheme. No request goes there."""
@@ -137,7 +137,7 @@ def test_a_redirect_of_any_call_carries_nothing_to_anybody(
     assert visited == []
 
 
-def test_a_redirect_of_the_upgrade_carries_no_jwt_to_anybody(
+def test_a_redirect_of_the_upgrade_is_not_followed(
     service: Service, serve: Serve, new_client: Callable[..., Client]
 ) -> None:
     """The WebSocket does not follow a redirect either: the attempt fails, with the status in its error."""
@@ -182,7 +182,7 @@ ECHOES: Dict[str, Callable[[str], bytes]] = {
     "the length of a chunk": _http("HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked", "SECRET\r\n"),
     "half a body": _http("HTTP/1.1 200 ok\r\nContent-Length: 5000", "SECRET"),
     "a body": _http("HTTP/1.1 500 no\r\nConnection: close", "<html>SECRET</html>"),
-    "JSON that is none": _http("HTTP/1.1 200 ok\r\nConnection: close", '{"data": SECRET'),
+    "broken JSON": _http("HTTP/1.1 200 ok\r\nConnection: close", '{"data": SECRET'),
     "an error's code": _error(code="SECRET"),
     "an error's name": _error(code="ERR_X", name="SECRET", message="no"),
     "an error's message": _error(code="ERR_X", message="no SECRET, it is"),
@@ -193,7 +193,7 @@ ECHOES: Dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
-def test_what_http_repeats_is_not_passed_on(
+def test_secrets_in_http_answers_are_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[str], bytes]
 ) -> None:
     """An answer may repeat auth key and auth token in any place: neither error, nor cause, nor log shows them."""
@@ -233,7 +233,7 @@ AUTH_ECHOES: Dict[str, Callable[[str], bytes]] = {
     "a close that refuses": _close(4001),
     "a close that passes": _close(1011),
     "a close with the jwt's middle": lambda secret: frame(8, b"\x0f\xa1" + secret[30:150].encode()),
-    "a frame that is none": lambda secret: frame(1, secret.encode()) + frame(3, secret.encode()),
+    "a wrong frame": lambda secret: frame(1, secret.encode()) + frame(3, secret.encode()),
     "a type": lambda secret: frame(1, b'{"type":"%s","body":{}}' % secret.encode()) + frame(8, b""),
     "the service's trouble": _auth(code="500", message="SECRET"),
 }
@@ -241,7 +241,7 @@ AUTH_ECHOES: Dict[str, Callable[[str], bytes]] = {
 
 @pytest.mark.parametrize("secret", [JWT, TOKEN], ids=["jwt", "auth token"])
 @pytest.mark.parametrize("echo", AUTH_ECHOES.values(), ids=AUTH_ECHOES.keys())
-def test_what_an_answer_to_auth_repeats_is_not_passed_on(
+def test_secrets_in_an_answer_to_auth_are_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[str], bytes], secret: str
 ) -> None:
     """The answer to ``auth``, or a close, may repeat all or a part: neither error, nor cause, nor log shows it."""
@@ -272,7 +272,7 @@ UPGRADE_ECHOES: Dict[str, Callable[[bytes, bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("echo", UPGRADE_ECHOES.values(), ids=UPGRADE_ECHOES.keys())
-def test_what_an_answer_to_the_upgrade_repeats_is_not_passed_on(
+def test_secrets_in_an_answer_to_the_upgrade_are_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[bytes, bytes], bytes]
 ) -> None:
     """The server can know the jwt from before: neither error, nor cause, nor log shows it."""
@@ -419,7 +419,7 @@ WAYS: Dict[str, Callable[[str], object]] = {
     "bytes": lambda secret: logging.getLogger("app").info("got %r", secret.encode()),
     "JSON": lambda secret: logging.getLogger("app").info(json.dumps({"x": json.dumps({"y": secret})})),
     "an address": lambda secret: logging.getLogger("app").info("GET /?token=%s&x=1", secret),
-    "a text that is none": lambda secret: logging.getLogger("app").info(ValueError(secret)),
+    "an exception in place of a text": lambda secret: logging.getLogger("app").info(ValueError(secret)),
     "an exception": _raise,
     "another library": lambda secret: logging.getLogger("urllib3.connectionpool").debug('"PUT /me" {%s}', secret),
     "a piece": lambda secret: logging.getLogger("app").info("got %s", secret[3:40]),
@@ -427,7 +427,7 @@ WAYS: Dict[str, Callable[[str], object]] = {
 }
 
 
-def test_the_filter_blots_out_what_a_client_has_used(client: Client, said: Callable[[], str]) -> None:
+def test_the_filter_removes_secrets_of_clients(client: Client, said: Callable[[], str]) -> None:
     """For every way to log them, the handler writes no piece of them, and the rest of the record stays."""
     wrong = []
     for name, way in WAYS.items():
@@ -453,7 +453,7 @@ STRANGE: List[str] = [
 ]
 
 
-def test_the_filter_blots_out_what_looks_like_a_secret(said: Callable[[], str]) -> None:
+def test_the_filter_removes_texts_that_look_like_secrets(said: Callable[[], str]) -> None:
     """It also removes unknown secrets: a jwt, and values named as a key, a token or a header."""
     for text in STRANGE:
         before = len(said())

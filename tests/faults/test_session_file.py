@@ -84,7 +84,7 @@ FIELDS: Dict[str, Dict[str, Any]] = {
     "a token that is a number": {"auth_token": 5},
     "a user that is a list": {"user": []},
     "a format of tomorrow": {"format": 2},
-    "a device that is none": {"device_id": None},
+    "a missing device": {"device_id": None},
     "another app": {"app_id": "other"},
 }
 for _name, _fields in FIELDS.items():
@@ -108,7 +108,7 @@ def no_more_memory(megabytes: int) -> Iterator[None]:
 
 @posix
 @pytest.mark.parametrize("put", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE.keys())
-def test_whatever_is_in_the_session_files_place_a_client_is_made_and_logs_in(
+def test_a_client_logs_in_with_any_object_in_the_session_files_place(
     service: Service, path: Path, put: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It happens at once, without the memory for the file's content, and with a warning if there was content."""

@@ -188,7 +188,7 @@ def test_a_wrong_certificate_gets_neither_auth_key_nor_jwt(
     assert script.heard == []
 
 
-def test_a_certificate_that_vouches_for_itself_is_nobodys(secure: Sandbox, serve: Serve, authority: Authority) -> None:
+def test_an_untrusted_certificate_is_refused(secure: Sandbox, serve: Serve, authority: Authority) -> None:
     """Both refuse a certificate that is self-signed, or of a CA outside of the bundle, in any environment."""
     script = Listening()
     port = serve(script, authority.server()).port

@@ -71,7 +71,7 @@ def back_end(sandbox: Sandbox) -> BackEnd:
     return BackEnd(sandbox)
 
 
-def test_messages_and_pins_of_a_back_end_are_heard(back_end: BackEnd, party: Party) -> None:
+def test_messages_and_pins_of_a_back_end_arrive(back_end: BackEnd, party: Party) -> None:
     """Messages of the app and of users, pins of both kinds, and saved messages reach their callbacks."""
     client, _ = party.connected()
     ear = Ear()

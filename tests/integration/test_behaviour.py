@@ -630,7 +630,7 @@ def test_ping_ends_with_the_connection(sandbox: Sandbox, party: Party) -> None:
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_frames_of_no_use_harm_nobody(sandbox: Sandbox, party: Party, data: Any) -> None:
+def test_useless_frames_do_no_harm(sandbox: Sandbox, party: Party, data: Any) -> None:
     """The client ignores malformed frames and unknown types. The connection stays open, and answers."""
     client, heard = party.connected()
     assert sandbox.send_raw(data) == 1
@@ -720,7 +720,7 @@ ECHOES: Dict[str, Callable[[Sandbox, str], object]] = {
     "HTTP, too many requests": lambda sandbox, secret: sandbox.fail_http(
         429, body={"error": {"code": "ERR", "message": f"no {secret}"}}
     ),
-    "HTTP that is no JSON": lambda sandbox, secret: sandbox.fail_http(500, body=f"<html>{secret}</html>"),
+    "HTTP without JSON": lambda sandbox, secret: sandbox.fail_http(500, body=f"<html>{secret}</html>"),
 }
 
 
@@ -878,7 +878,7 @@ def test_calls_before_the_login(party: Party) -> None:
     assert client.get_logged_in_user() is None
 
 
-def test_a_peer_reads_what_the_client_sends_first(
+def test_the_first_frame_is_auth(
     sandbox: Sandbox, party: Party, serve: Callable[..., RawServer]
 ) -> None:
     """The first frame on a socket is ``auth`` with the jwt, never the auth token. Nothing is sent before its answer."""

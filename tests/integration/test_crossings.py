@@ -42,7 +42,7 @@ def test_a_close_without_a_code_in_answer_to_auth_is_one_too(sandbox: Sandbox, p
 
 
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
-def test_a_server_that_goes_away_refuses_nobody(sandbox: Sandbox, party: Party, code: int) -> None:
+def test_a_server_that_goes_away_does_not_refuse(sandbox: Sandbox, party: Party, code: int) -> None:
     """A restart of the server in the middle of auth is not a refusal: the client tries again, and succeeds."""
     sandbox.refuse_auth(mode="close", close_code=code, times=2)
     _, heard = party.joined()
@@ -50,7 +50,7 @@ def test_a_server_that_goes_away_refuses_nobody(sandbox: Sandbox, party: Party, 
     assert heard.names == ["on_connecting", "on_connection_error", "on_connection_error", "on_connected"]
 
 
-def test_a_connection_that_breaks_during_auth_refuses_nobody(sandbox: Sandbox, party: Party) -> None:
+def test_a_connection_that_breaks_during_auth_does_not_refuse(sandbox: Sandbox, party: Party) -> None:
     """An end without a close frame says nothing about the jwt, however often it happens."""
     sandbox.ignore_auth()
     _, heard = party.joined()
@@ -80,7 +80,7 @@ def test_a_jwt_that_the_attempt_has_fetched_is_fresh(sandbox: Sandbox, party: Pa
     assert (len(sandbox.attempts), put_requests(sandbox)) == (1, 2)
 
 
-def test_the_life_of_a_connection_is_no_time_of_trying(sandbox: Sandbox, party: Party) -> None:
+def test_the_life_of_a_connection_does_not_count_as_attempts(sandbox: Sandbox, party: Party) -> None:
     """``stop_after_delay`` may be shorter than the life of the connection: after the loss there is still an attempt."""
     client, heard = party.connected(reconnect_stop=tenacity.stop_after_delay(0.3), ping_interval=0.1)
     assert not heard_within(heard, 0.5)
@@ -97,7 +97,7 @@ def heard_within(heard: Any, seconds: float) -> bool:
         return bool(heard._changed.wait_for(lambda: len(heard._calls) > before, seconds))
 
 
-def test_close_says_so_to_who_waits(sandbox: Sandbox, party: Party) -> None:
+def test_close_releases_waiting_calls(sandbox: Sandbox, party: Party) -> None:
     """If ``close()`` is called during ``connect()`` and ``ping()``, these raise ERR_CLIENT_CLOSED."""
     sandbox.ignore_pings()
     client, _ = party.connected()
@@ -144,7 +144,7 @@ def test_a_login_as_another_user_connects(sandbox: Sandbox, party: Party) -> Non
     assert heard.names == ["on_connecting", "on_connected", "on_disconnected", "on_connecting", "on_connected"]
 
 
-def test_nobody_is_told_twice_that_it_is_down(sandbox: Sandbox, party: Party) -> None:
+def test_a_loss_is_reported_once(sandbox: Sandbox, party: Party) -> None:
     """If ``on_disconnected`` of a loss calls ``disconnect()``, there is one ``on_disconnected`` in all."""
     client, heard = party.connected()
     heard.hooks["on_disconnected"] = client.disconnect
@@ -180,7 +180,7 @@ def test_a_with_block_can_be_entered_again(sandbox: Sandbox, party: Party) -> No
     during.__exit__(None, None, None)
 
 
-def test_init_with_strategies_made_anew(sandbox: Sandbox, facade: None) -> None:
+def test_init_with_new_equal_strategies(sandbox: Sandbox, facade: None) -> None:
     """``init`` with equal settings keeps the user logged in and connected."""
 
     def settings() -> AppSettings:

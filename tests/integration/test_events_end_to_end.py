@@ -142,7 +142,7 @@ def test_group_events(
 
 
 @pytest.mark.parametrize("act", ["kick", "ban"])
-def test_the_one_concerned_hears_of_it(sandbox: Sandbox, party: Party, act: str) -> None:
+def test_the_user_concerned_is_notified(sandbox: Sandbox, party: Party, act: str) -> None:
     """A user who is kicked or banned gets that action, and no later action of the group."""
     sandbox.add_group("g", "G", owner=UID, members=[OTHER_UID])
     _, ear = heard(party, sandbox, OTHER_UID)
@@ -343,7 +343,7 @@ def test_an_outgoing_call(sandbox: Sandbox, party: Party, act: str, name: str, s
 # Missed events.
 
 
-def test_what_was_missed_comes_after_the_reconnect(sandbox: Sandbox, party: Party) -> None:
+def test_missed_events_come_after_the_reconnect(sandbox: Sandbox, party: Party) -> None:
     """Messages, group actions and calls from a time without a connection come once, in order, before live ones."""
     sandbox.add_group("g", "G", owner=OTHER_UID, members=[UID])
     client, ear = heard(party, sandbox)

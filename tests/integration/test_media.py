@@ -326,7 +326,7 @@ WRONG: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_what_is_no_file(case: str, me: Client, sandbox: Sandbox) -> None:
+def test_wrong_files(case: str, me: Client, sandbox: Sandbox) -> None:
     """Each is refused before a request."""
     given, code = WRONG[case]
     error = code_of(lambda: me.send_media_message(given, uid=OTHER_UID))

@@ -124,7 +124,7 @@ def test_any_text_is_taken(sandbox: Sandbox, party: Party) -> None:
     assert sandbox.messages[0]["data"]["metadata"] == {"\ud800": ["\udfff", "\x00"]}
 
 
-def test_a_lost_answer_is_no_second_message(sandbox: Sandbox, party: Party) -> None:
+def test_a_lost_answer_makes_no_second_message(sandbox: Sandbox, party: Party) -> None:
     """The service stores a message and its answer is lost. It is sent again with the same muid, and stored once."""
     client, _ = party.connected()
     sandbox.fail_http(503, times=2, path="/messages")
@@ -330,7 +330,7 @@ def test_the_facade_has_it_too(sandbox: Sandbox, facade: None) -> None:
     assert len(heard.results) == 1
 
 
-def test_what_ends_in_memory_is_said(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+def test_items_in_memory_that_end_are_logged(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
     """The close of a client with items in memory logs a warning that says how to keep them. A second close does not."""
     client = offline(sandbox, party)
     client.outbox.put(text("lost"))
@@ -407,7 +407,7 @@ def posts(sandbox: Sandbox) -> int:
     return len([request for request in sandbox.requests if (request.method, request.path) == ("POST", "/messages")])
 
 
-def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_close_reports_a_sent_item(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
     """The client is closed while the answer is on its way. on_delivered has been called when close() returns."""
     stored_there, closing = threading.Event(), threading.Event()
     post, close = Account.send_message, OutboxDelivery.close

@@ -47,7 +47,7 @@ def test_promise_1_a_listener_sees_exactly_the_transitions(sandbox: Sandbox, par
     ]
 
 
-def test_promise_1_a_late_listener_sees_nothing_older(sandbox: Sandbox, party: Party) -> None:
+def test_promise_1_a_late_listener_gets_no_older_events(sandbox: Sandbox, party: Party) -> None:
     """A listener that is added while the connection is up gets only later events."""
     client, _ = party.connected()
     late = Recorder()
@@ -75,7 +75,7 @@ def test_promise_1_a_listener_added_while_callbacks_are_queued_sees_nothing_olde
     assert late.names == ["on_disconnected"]
 
 
-def test_promise_1_a_removed_listener_hears_nothing_more(sandbox: Sandbox, party: Party) -> None:
+def test_promise_1_a_removed_listener_gets_no_more_calls(sandbox: Sandbox, party: Party) -> None:
     """After its removal, a listener is not called, not even for queued events."""
     client = party.client()
     blocking, removed, go_on = Recorder(), Recorder(), threading.Event()
@@ -376,7 +376,7 @@ def test_promise_7_from_inside_a_callback_the_next_listener_is_not_called(sandbo
     assert second.names == ["on_connecting", "on_disconnected"]
 
 
-def test_promise_7_a_new_connection_is_heard_after_an_old_one_was_cut(sandbox: Sandbox, party: Party) -> None:
+def test_promise_7_a_new_connection_is_reported_after_an_old_one_was_cut(sandbox: Sandbox, party: Party) -> None:
     """After ``disconnect()`` and ``connect()``, the old connection is silent, and the new one's events are complete."""
     client, heard = party.connected()
     for _ in range(10):

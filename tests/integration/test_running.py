@@ -381,7 +381,7 @@ def test_a_signal_just_before_the_wait() -> None:
     assert len(waits) == 2 and all(0 < seconds <= 1 for seconds in waits) and closed == [True]
 
 
-def test_a_listener_is_told_at_the_end(party: Party, sandbox: Sandbox) -> None:
+def test_a_listener_gets_the_last_callbacks(party: Party, sandbox: Sandbox) -> None:
     """run_forever() returns after the client's last callbacks."""
     client, _ = party.joined()
     heard: List[str] = []

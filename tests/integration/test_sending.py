@@ -130,7 +130,7 @@ def test_a_custom_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
     assert pair.theirs.wait_for("on_custom_message_received").argument == stored
 
 
-def test_what_a_message_does_not_have_is_not_sent(sandbox: Sandbox, pair: Pair) -> None:
+def test_missing_fields_are_not_sent(sandbox: Sandbox, pair: Pair) -> None:
     """Empty tags, metadata and parents are not sent."""
     pair.me.send_message(text())
     (message,) = sandbox.messages
@@ -336,7 +336,7 @@ HEARD = {
 
 
 @pytest.mark.parametrize("name", sorted(HEARD))
-def test_the_other_user_hears_of_it(sandbox: Sandbox, pair: Pair, name: str) -> None:
+def test_the_other_user_gets_it(sandbox: Sandbox, pair: Pair, name: str) -> None:
     """The other user's listener gets the frame's users and content. One's own and a third user's get nothing."""
     third = listen(pair.as_other("cometchat-uid-3"))
     calls = {**TRANSIENT, "typing_ended": lambda client: client.end_typing(OTHER_UID, metadata={"b": 2})}
@@ -475,7 +475,7 @@ def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party,
     assert heard.names == ["on_connecting", "on_connected", "on_feature_throttled", "on_disconnected"] * 5
 
 
-def test_typing_is_told_once_per_receiver(sandbox: Sandbox, party: Party) -> None:
+def test_typing_is_sent_once_per_receiver(sandbox: Sandbox, party: Party) -> None:
     """Every keystroke may call ``start_typing``: the client sends one frame per receiver.
 
     ``end_typing`` always sends one.
@@ -574,7 +574,7 @@ def test_a_wrong_argument_is_named_and_nothing_is_sent(sandbox: Sandbox, party: 
     ],
     ids=["typing", "transient message"],
 )
-def test_data_in_odd_characters_harms_nobody(
+def test_data_in_odd_characters_does_no_harm(
     sandbox: Sandbox, party: Party, send: Callable[[Client, Any], None]
 ) -> None:
     """Half of a surrogate pair, which UTF-8 cannot express, is sent in JSON's own way or refused.
@@ -656,7 +656,7 @@ class SenderParts:
         return len(self.channel.frames) - before
 
 
-def test_typing_is_told_again_after_five_seconds() -> None:
+def test_typing_is_sent_again_after_five_seconds() -> None:
     """A frame goes out once in 5 s, counted from the last frame that was sent."""
     parts = SenderParts()
     assert TYPING_INTERVAL == 5.0
@@ -667,7 +667,7 @@ def test_typing_is_told_again_after_five_seconds() -> None:
     assert sent == [1, 0, 0, 0, 1, 0, 0, 1, 1]
 
 
-def test_the_first_typing_is_told_whatever_the_clock_shows() -> None:
+def test_the_first_typing_is_sent_at_any_time() -> None:
     """A monotonic clock may begin at 0."""
     for start in (0.0, 0.5, 4.9, 1e9):
         parts = SenderParts()
@@ -682,7 +682,7 @@ def test_each_receiver_has_its_own_five_seconds() -> None:
     assert [parts.typing(receiver="a", receiver_type="group") for _ in range(2)] == [1, 0]
 
 
-def test_typing_that_starts_again_is_told_at_once() -> None:
+def test_typing_that_starts_again_is_sent_at_once() -> None:
     """After start, end and start within five seconds, the receiver gets the second start.
 
     Other receivers are not affected.
@@ -692,7 +692,7 @@ def test_typing_that_starts_again_is_told_at_once() -> None:
     assert [parts.typing(), parts.typing(receiver="b")] == [0, 0]
 
 
-def test_the_end_of_typing_is_always_told() -> None:
+def test_the_end_of_typing_is_always_sent() -> None:
     """``end_typing`` is not throttled."""
     parts = SenderParts()
     assert [parts.typing(False) for _ in range(3)] == [1, 1, 1]
@@ -700,7 +700,7 @@ def test_the_end_of_typing_is_always_told() -> None:
 
 
 @pytest.mark.parametrize("name", ["error", "not_now"])
-def test_typing_that_could_not_be_told_is_told_next_time(name: str) -> None:
+def test_typing_that_could_not_be_sent_is_sent_next_time(name: str) -> None:
     """A frame that could not be sent does not count."""
     parts = SenderParts()
     setattr(parts.channel, name, CometChatException("NO_WEBSOCKET_CONNECTION", "down"))
@@ -719,7 +719,7 @@ def test_receivers_are_forgotten_after_their_time() -> None:
     assert len(parts.sender._typing) <= 6
 
 
-def test_the_user_in_a_frame_is_what_is_known_of_it() -> None:
+def test_the_user_in_a_frame_has_only_known_fields() -> None:
     """A field that is None is not sent, and the uid always is."""
     parts = SenderParts()
     parts.typing()
@@ -748,7 +748,7 @@ def test_the_body_is_a_copy() -> None:
     assert re.fullmatch(r"uuid-\d+", body["muid"])
 
 
-def test_the_recorder_hears_the_connection_too(sandbox: Sandbox, pair: Pair) -> None:
+def test_the_recorder_saw_one_connection(sandbox: Sandbox, pair: Pair) -> None:
     """All tests above used connections that stayed up."""
     assert isinstance(pair.my_connection, Recorder)
     assert pair.my_connection.names == ["on_connecting", "on_connected"]

@@ -158,7 +158,7 @@ def test_interim_answers_are_skipped(serve: Serve, new_rest: NewRest) -> None:
 def test_no_password_file(serve: Serve, new_rest: NewRest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A ~/.netrc for the host adds no credentials."""
     script, netrc = Asked(), tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.write_text("machine 127.0.0.1 login user password word\n")
     monkeypatch.setenv("NETRC", str(netrc))
     get(new_rest(), http(serve(script)))
     assert "authorization" not in headers_of(script.heads[0])
@@ -479,7 +479,7 @@ def test_the_reset_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
         assert failed(rest, url, code="ERR_X").retry_after == seconds
 
 
-def test_what_is_left_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
+def test_the_rest_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
     """The newest X-Rate-Limit-Remaining is known, also from errors. A wrong value changes nothing."""
     replies = [answer(200, b'{"data": {}}', {"X-Rate-Limit-Remaining": text}) for text in ("698", "x", "-1")]
     replies.append(answer(404, b"{}", {"X-Rate-Limit-Remaining": "697"}))
@@ -664,7 +664,7 @@ def test_forgotten_connections_are_ended_and_not_used(serve: Serve, new_rest: Ne
 
 
 @pytest.mark.parametrize("closed_too", [False, True])
-def test_forgetting_cuts_no_call_that_is_under_way(serve: Serve, new_rest: NewRest, closed_too: bool) -> None:
+def test_forgetting_cuts_no_running_call(serve: Serve, new_rest: NewRest, closed_too: bool) -> None:
     """The call gets its answer, and then its connection ends, also if the transport was closed meanwhile."""
     came, go_on, ended = Count(), threading.Event(), Count()
 
@@ -952,7 +952,7 @@ def test_one_retry_and_no_more(serve: Serve, new_rest: NewRest) -> None:
     assert script.methods == ["GET", "GET"]
 
 
-def test_the_second_failure_is_the_one_that_is_told(new_rest: NewRest, serve: Serve) -> None:
+def test_the_second_failure_is_reported(new_rest: NewRest, serve: Serve) -> None:
     """If the second attempt fails for another reason than the first, the error has the second reason."""
     servers: List[RawServer] = []
     rest = new_rest()
@@ -1111,7 +1111,7 @@ def test_a_proxy_that_cannot_be_used(new_rest: NewRest, address: str) -> None:
     assert "pa55" not in text and "w0rd" not in text
 
 
-def test_what_a_cause_is(new_rest: NewRest) -> None:
+def test_the_cause_of_a_failure(new_rest: NewRest) -> None:
     """The cause of a failure is the exception of requests, with the system's in its chain."""
     error = failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")
     assert isinstance(error.__cause__, requests.exceptions.ConnectionError)

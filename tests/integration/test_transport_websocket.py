@@ -278,7 +278,7 @@ def test_a_server_of_tls_1_1(serve: Serve, new_socket: NewSocket, authority: Aut
     assert refused(new_socket(), server.url()).message.startswith("TLS: ")
 
 
-def test_a_name_that_is_none(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+def test_an_impossible_name(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
     """An impossible host name is a failure of the look-up, not a crash."""
     assert refused(new_socket(), f"ws://{'x' * 70}.example/").message.startswith("DNS: ")
 
@@ -454,7 +454,7 @@ def test_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.Monke
     assert script.heads == []
 
 
-def test_an_empty_proxy_is_none(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_proxy_means_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty address in the settings switches the environment's proxy off."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
     assert greeted(new_socket(proxies={"http": ""}), serve(greet).url())
@@ -873,7 +873,7 @@ GARBAGE: Dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE.keys())
-def test_an_answer_that_is_no_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
+def test_an_answer_that_is_not_an_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
     """For an answer that is not HTTP, or a 101 that does not fit the request, the error says so."""
     error = refused(new_socket(), serve(_answering(reply)).url())
     assert error.message.startswith("handshake: ") and "made no WebSocket upgrade" in error.message
@@ -1013,7 +1013,7 @@ def test_a_close_frame(line: Callable[..., Line], payload: bytes, code: Optional
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
-def test_a_close_code_that_is_none(line: Callable[..., Line], code: int) -> None:
+def test_an_invalid_close_code(line: Callable[..., Line], code: int) -> None:
     """An invalid close code is a breach of the protocol."""
     connection = line()
     connection.say(frame(8, struct.pack("!H", code)))
@@ -1044,7 +1044,7 @@ def test_a_reset(line: Callable[..., Line], tls: bool) -> None:
 
 
 def test_an_end_within_a_frame(line: Callable[..., Line]) -> None:
-    """Half a frame is no message."""
+    """Half a frame is not a message."""
     connection = line()
     connection.say(frame(1, b"whole"), frame(1, b"in two")[:4])
     socket.socket.shutdown(connection.peer.socket, socket.SHUT_WR)
@@ -1324,7 +1324,7 @@ def test_a_deadline_in_the_middle_loses_nothing(line: Callable[..., Line], tls: 
     assert connection.peer.read_frame().payload == b"ping"
 
 
-def test_a_deadline_that_is_over_takes_what_is_there(line: Callable[..., Line]) -> None:
+def test_a_past_deadline_returns_available_messages(line: Callable[..., Line]) -> None:
     """With a deadline in the past, receive() does not wait, and returns the available message."""
     connection = line()
     with Stopwatch() as watch:

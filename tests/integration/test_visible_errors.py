@@ -77,7 +77,7 @@ def test_the_causes_stay_reachable(sandbox: Sandbox) -> None:
     assert all(error.__traceback__ is None for error in exception_chain(caught.value.__cause__))
 
 
-def test_what_a_token_callable_raised_is_shown(sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_exception_of_a_token_callable_is_shown(sandbox: Sandbox, tmp_path: Path) -> None:
     """The exception is the user's own, and its lines are in the traceback."""
     ended = script(
         """

@@ -18,7 +18,7 @@ import trustme
 
 from cometchat import CometChatException
 
-from .conftest import DEADLINE, Peer, unused_port  # noqa: F401 - the last for whoever wants no peer
+from .conftest import DEADLINE, Peer, unused_port  # noqa: F401 - the last is for tests without a peer
 
 NAMES = ("127.0.0.1", "localhost")
 

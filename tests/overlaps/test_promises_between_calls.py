@@ -130,7 +130,7 @@ def test_promise_12_a_slow_listener_loses_no_change(world: World, mark: str, cal
         assert client.stats().events_dropped == 0
 
 
-def test_promise_13_close_delivers_what_was_sent(world: World) -> None:
+def test_promise_13_close_reports_a_sent_item(world: World) -> None:
     """If the POST of an item runs while ``close()`` is called, the item is sent, and ``on_delivered`` is called."""
     delivered = threading.Event()
 

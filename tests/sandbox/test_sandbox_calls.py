@@ -96,7 +96,7 @@ def test_an_accepted_call_ends(sandbox, say, uid):
         (B, None, (400, "ERR_BAD_REQUEST")),
     ],
 )
-def test_who_may_do_what(sandbox, say, uid, status, refused):
+def test_permissions(sandbox, say, uid, status, refused):
     """The caller cannot answer, the called user cannot cancel, and a stranger does not see the call.
 
     Nothing is stored.

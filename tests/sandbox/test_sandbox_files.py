@@ -119,7 +119,7 @@ def test_a_wrong_question(client: Any, sandbox: Sandbox) -> None:
     assert code(client.call("POST", "/files/upload-url", body={})) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
 
 
-def test_what_the_storage_refuses(client: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refusals_of_the_storage(client: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other fields, a larger file, no file, no form, and an expired address are refused. The file is not served."""
     prepared = answer(client, sandbox)
     assert put(prepared, b"content", key="files/other")[0] == 403

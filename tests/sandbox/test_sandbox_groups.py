@@ -327,7 +327,7 @@ def test_the_members_are_listed(sandbox, say, group):
         (A, "PATCH", "/owner", None, (404, "ERR_UID_NOT_FOUND")),
     ],
 )
-def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
+def test_permissions(sandbox, say, group, uid, method, path, body, refused):
     """An admin acts on all but the owner, a moderator on participants. A refused action changes nothing."""
     sandbox.add_member("g", D, scope="admin")
     before = sandbox.messages

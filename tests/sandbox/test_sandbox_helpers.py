@@ -48,7 +48,7 @@ def test_a_message_is_waited_for() -> None:
         writer.join(10)
 
 
-def test_the_error_lists_what_is_stored(sandbox: Sandbox) -> None:
+def test_the_error_lists_the_stored_messages(sandbox: Sandbox) -> None:
     """It has one line for each message, so that the reader of the report sees the other messages."""
     sandbox.play(OTHER).say("Hullo", to=ME)
     sandbox.call(OTHER, ME)

@@ -156,7 +156,7 @@ def test_other_hosts(make_client, host, url):
         ("[::1", "127.0.0.1"),
     ],
 )
-def test_on_every_interface_the_client_is_told_the_name_it_used(make_client, asked, told):
+def test_on_every_interface_the_settings_have_the_clients_name(make_client, asked, told):
     """Bound to 0.0.0.0, the settings name the host that the client has reached, and never one of the real service."""
     with Sandbox(host="0.0.0.0") as sandbox:
         answer = make_client(sandbox).me(sandbox.auth_token("cometchat-uid-1"), Host=asked)
@@ -212,7 +212,7 @@ def test_the_certificate_passes_the_strictest_checks(name):
                 assert secure.getpeercert()
 
 
-def test_a_certificate_of_ones_own(tmp_path, make_client):
+def test_a_given_certificate(tmp_path, make_client):
     """certfile and keyfile turn TLS on. One without the other is a ValueError. Only its owner can read the key."""
     certfile, keyfile = make_certificate(tmp_path, hosts=["example.test"])
     assert make_certificate(tmp_path) == (certfile, keyfile)

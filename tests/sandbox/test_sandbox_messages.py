@@ -64,7 +64,7 @@ def test_a_muid_outlives_membership(sandbox, say):
     assert say(B, "POST", "/messages", text_to("g", receiverType="group", muid="m")).json()["data"] == first
 
 
-def test_the_senders_other_sockets_hear_of_a_message(client, make_client, sandbox, say):
+def test_a_message_reaches_the_senders_other_sockets(client, make_client, sandbox, say):
     """A message reaches the receiver's sockets and the sender's others, but not the socket that sent it."""
     another = make_client(sandbox)
     receiver, here, there = client.connect(B), client.connect(A), another.connect(A)
@@ -142,7 +142,7 @@ def test_the_history_is_asked_for_by_affix(say, spoken, query, ids):
     assert numbers(say(B, "GET", f"/messages{query}")) == ids.split()
 
 
-def test_a_page_says_where_it_stands(say, spoken):
+def test_a_page_has_its_position(say, spoken):
     """meta has the page's limit and count, and the ids for the pages before and after."""
     meta = say(B, "GET", "/v3.0/messages?affix=append&id=2&per_page=3").json()["meta"]
     assert meta["current"] == {"limit": 3, "count": 3}
@@ -281,7 +281,7 @@ def test_replies_are_in_a_thread(client, sandbox, say):
 # One message.
 
 
-def test_a_message_is_for_those_who_may_see_it(sandbox, say):
+def test_only_sender_and_receiver_read_a_message(sandbox, say):
     """GET /messages/{id} returns the message to its sender and receiver, and refuses others."""
     stored = sandbox.send_message(A, B, "one")
     for uid in (A, B):
@@ -426,7 +426,7 @@ def test_reactions_are_listed(sandbox, say):
 
 
 @pytest.mark.parametrize("receiver, receiver_type", [(B, "user"), ("g", "group")])
-def test_a_messages_sender_hears_of_interactions(client, make_client, sandbox, say, receiver, receiver_type):
+def test_a_messages_sender_gets_interactions(client, make_client, sandbox, say, receiver, receiver_type):
     """PATCH of interacted reaches only the sockets of the message's sender, with element and time."""
     sandbox.add_group("g", "G", owner=A, members=[B, C])
     sandbox.send_message(A, receiver, "form", receiver_type=receiver_type)
@@ -451,7 +451,7 @@ def test_an_interaction_has_elements(sandbox, say, body):
     assert code(say(C, "PATCH", "/messages/1/interacted", named)) == (403, "ERR_MESSAGE_NO_ACCESS")
 
 
-def test_reactions_are_for_those_who_see_the_message(sandbox, say):
+def test_only_viewers_of_a_message_react(sandbox, say):
     """A stranger cannot react, and neither can a user who has left the group."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     sandbox.send_message(A, "g", "hello", receiver_type="group")

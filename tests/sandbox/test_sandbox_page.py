@@ -136,7 +136,7 @@ def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
     assert sandbox._faults.latency == 0.0
 
 
-def test_the_page_is_no_request_of_the_api(sandbox: Sandbox) -> None:
+def test_the_page_is_not_a_request_of_the_api(sandbox: Sandbox) -> None:
     """It is not in the records, and faults do not affect it. Other paths below /page have no answer."""
     sandbox.fail_http(500)
     answer = requests.get(sandbox.url, timeout=TIMEOUT)

@@ -66,13 +66,13 @@ def ids(answer):
         ({"category": "custom", "type": "x", "data": {"customData": []}}, "ERR_INVALID_CUSTOM_DATA"),
     ],
 )
-def test_what_the_service_refuses_is_refused(sandbox, say, change, refused):
+def test_the_refusals_of_the_service(sandbox, say, change, refused):
     """A message without its content, or above a limit, gets the code of the vendor's list and is not stored."""
     assert code(say(A, "POST", "/messages", {**text_to(B), **change})) == (400, refused)
     assert sandbox.messages == []
 
 
-def test_what_is_just_within_the_limits_is_stored(say):
+def test_the_largest_message_is_stored(say):
     """A message with a text of 65,000 characters, just under 10 KB of metadata, and 25 tags is stored."""
     data = {"text": "x" * 50_000, "metadata": {"a": "x" * 10_000}}
     stored = say(A, "POST", "/messages", text_to(B, data=data, tags=["t" * 100] * 25)).json()["data"]
@@ -87,7 +87,7 @@ def test_the_details_of_a_bad_request_name_the_field(say):
 
 def test_mentions_are_found_in_the_text(say):
     """``mentions`` has the mentioned users by uid, also after an edit, and no unknown users."""
-    stored = say(A, "POST", "/messages", text_to(B, f"<@uid:{B}> and <@uid:nobody>")).json()["data"]
+    stored = say(A, "POST", "/messages", text_to(B, f"<@uid:{B}> and <@uid:unknown>")).json()["data"]
     assert list(stored["data"]["mentions"]) == [B] and stored["data"]["mentions"][B]["name"] == "George Alan"
     assert say(B, "GET", "/conversations").json()["data"][0]["unreadMentionsCount"] == 1
     assert ids(say(B, "GET", "/messages?myMentionsOnly=1")) == ["1"]
@@ -293,7 +293,7 @@ def test_a_block_of_oneself_is_refused(say):
     assert say(A, "GET", "/blockedusers").json()["data"] == []
 
 
-def test_friends_are_heard_of(client, sandbox, say):
+def test_presence_of_friends(client, sandbox, say):
     """The subscription FRIENDS brings the presence of friends alone, and friends are listed."""
     sandbox.add_friends(A, B)
     watcher = client.connect(A, presence="FRIENDS")
@@ -497,7 +497,7 @@ def test_cards_and_agents_are_played(client, sandbox):
 # The frames and headers of other clients.
 
 
-def test_the_forms_of_android_are_no_violation(client, sandbox):
+def test_the_forms_of_android_are_not_violations(client, sandbox):
     """Android has no Accept, another resource or none, userAgent beside appInfo, no sender in auth, a boolean ack."""
     now = int(time.time() * 1000)
     client.resource = f"Android-4_1_8-{'aB3' * 10}-{now}"

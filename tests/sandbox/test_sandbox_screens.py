@@ -48,7 +48,7 @@ def test_threads_are_listed(say, threads):
     assert [each["id"] for each in data(say(C, "GET", "/threads"))] == ["3"]
 
 
-def test_threads_of_ones_own_are_listed(say, threads):
+def test_subscribed_threads_are_listed(say, threads):
     """With participatedByMe, only subscribed threads are listed: after a reply, a mention, or a request."""
     assert [each["id"] for each in data(say(B, "GET", "/threads?participatedByMe=true"))] == ["3", "2", "1"]
     assert data(say(A, "GET", "/threads?participatedByMe=true")) == []
@@ -157,7 +157,7 @@ def test_a_call_has_a_token(client, say):
     assert client.receive(socket)["body"]["code"] == "401"
 
 
-def test_those_who_are_online_are_counted(client, sandbox):
+def test_online_users_are_counted(client, sandbox):
     """With a jwt, and without the usual headers, the answer is the number of online users, or of each group's."""
     client.connect(A, presence=None)
     client.connect(B, presence=None)

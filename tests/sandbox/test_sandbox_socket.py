@@ -177,7 +177,7 @@ def test_auth_without_a_body_is_refused(client, sandbox):
 
 @pytest.mark.parametrize("presence, body", [(None, {}), ("FRIENDS", {}), ("ROLES", {"roles": ["default", "b"]})])
 def test_each_subscription_is_of_the_protocol(client, sandbox, presence, body):
-    """No subscription, FRIENDS, and ROLES with roles are no violation."""
+    """No subscription, FRIENDS, and ROLES with roles are not violations."""
     client.connect(presence=presence, **body)
     assert sandbox.violations == []
 
@@ -197,12 +197,12 @@ def test_binary_is_noted(client, sandbox):
     assert sandbox.wait_until(lambda: sandbox.violations == ["socket: a binary message"])
 
 
-def test_presence_goes_to_those_who_asked(client, sandbox):
+def test_presence_goes_to_subscribers(client, sandbox):
     """Subscribers of ALL_USERS, or of the user's role, get a user's presence. Others do not."""
     sandbox.add_user("boss", "Boss", role="boss")
     everyone = client.connect("cometchat-uid-1")
     bosses = client.connect("cometchat-uid-2", presence="ROLES", roles=["boss"])
-    nobody = client.connect("cometchat-uid-3", presence=None)
+    silent = client.connect("cometchat-uid-3", presence=None)
     for uid in ("cometchat-uid-2", "cometchat-uid-3"):
         assert client.receive(everyone)["sender"] == uid
     boss = client.connect("boss", presence=None)
@@ -215,7 +215,7 @@ def test_presence_goes_to_those_who_asked(client, sandbox):
     offline = client.receive(everyone)
     assert offline == client.receive(bosses)
     assert offline["body"]["action"] == offline["body"]["user"]["status"] == "offline"
-    assert client.hears_nothing(nobody)
+    assert client.hears_nothing(silent)
 
 
 def test_presence_is_of_users_not_of_sockets(client, sandbox):

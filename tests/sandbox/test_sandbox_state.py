@@ -114,7 +114,7 @@ def test_everything_outlives_a_restart(tmp_path: Path, make_client: Callable[[Sa
         assert again.send_message(ONE, TWO, "New")["id"] == str(len(again.messages))
 
 
-def test_what_a_back_end_does_outlives_a_restart(tmp_path: Path, make_client: Callable[[Sandbox], Any]) -> None:
+def test_actions_of_a_back_end_outlive_a_restart(tmp_path: Path, make_client: Callable[[Sandbox], Any]) -> None:
     """Deactivated users, tags, pins, reports, subscriptions and the API key are kept. The app stays one user."""
     with Sandbox(data=tmp_path) as sandbox:
         live(sandbox)
@@ -169,7 +169,7 @@ def killed(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.stdout.close()
 
 
-def test_what_was_answered_outlives_a_kill(
+def test_answered_messages_outlive_a_kill(
     tmp_path: Path, killed: Callable[[], Any], sandbox: Sandbox, make_client: Callable[[Sandbox], Any]
 ) -> None:
     """After kill -9 right after an answer, each answered message exists."""
@@ -209,7 +209,7 @@ def test_a_frame_outlives_a_kill(tmp_path: Path, make_client: Callable[[Sandbox]
         assert again.messages[0]["readAt"]
 
 
-def test_only_what_has_changed_is_written(tmp_path: Path) -> None:
+def test_only_changes_are_written(tmp_path: Path) -> None:
     """A message writes a few rows, for any length of the history. A look writes none of them."""
     with Sandbox(data=tmp_path) as sandbox:
         for number in range(50):

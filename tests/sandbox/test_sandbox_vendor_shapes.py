@@ -102,7 +102,7 @@ def test_typing_without_metadata_is_routed(browser, client, sandbox):
     assert sandbox.violations == []
 
 
-def test_typing_with_metadata_that_is_no_object_is_a_violation(client, sandbox):
+def test_typing_with_wrong_metadata_is_a_violation(client, sandbox):
     """If metadata is present, it must be an object."""
     sender = client.connect("cometchat-uid-1", presence=None)
     body = {"action": "started", "metadata": "text"}

@@ -162,7 +162,7 @@ def has(found: Any, wanted: Any) -> bool:
 
 
 @pytest.mark.parametrize("trigger, act, wanted", MESSAGES, ids=[each[0] for each in MESSAGES])
-def test_what_users_do(told: Sandbox, receiver: Receiver, trigger: str, act: Act, wanted: Any) -> None:
+def test_actions_of_users(told: Sandbox, receiver: Receiver, trigger: str, act: Act, wanted: Any) -> None:
     """An action of a user leads to the last event, in the published shape."""
     act(told)
     assert told.wait_until(lambda: told.deliveries and told.deliveries[-1].trigger == trigger), told.deliveries
@@ -172,7 +172,7 @@ def test_what_users_do(told: Sandbox, receiver: Receiver, trigger: str, act: Act
 
 
 @pytest.mark.parametrize("trigger, act, wanted", GROUPS, ids=[each[0] for each in GROUPS])
-def test_what_happens_in_groups(told: Sandbox, trigger: str, act: Act, wanted: Any) -> None:
+def test_actions_in_groups(told: Sandbox, trigger: str, act: Act, wanted: Any) -> None:
     """The event of a change of a group's members has the group, the members concerned, and the acting user."""
     group(told)
     act(told)
@@ -317,7 +317,7 @@ def test_events_of_a_stopped_sandbox_wait(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "ftp://secret@host/", "http://", "http://[secret", "http://secret:x"])
-def test_a_url_that_is_none(url: str) -> None:
+def test_a_wrong_url(url: str) -> None:
     """A wrong URL is refused at once. The text says what would be right, and does not repeat the URL."""
     with pytest.raises(ValueError, match="expected a URL such as") as caught:
         Sandbox(webhook_url=url)

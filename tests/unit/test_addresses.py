@@ -163,7 +163,7 @@ def test_each_port_is_a_place_of_its_own(names: Names) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
-def test_an_address_is_no_name(names: Names, host: str) -> None:
+def test_an_address_is_not_a_name(names: Names, host: str) -> None:
     """An address needs no name server, and so no thread."""
     book = AddressBook(names)
     book.addresses(host, 443)

@@ -85,7 +85,7 @@ def facade() -> Iterator[None]:
             thread.join(10)
 
 
-def test_each_has_what_the_other_has() -> None:
+def test_both_have_the_same_names() -> None:
     """CometChat's methods are Client's and ``init``. Client's properties exist there as well."""
     assert methods(CometChat) - ONLY_COMETCHAT == set(SHARED)
     assert properties(CometChat) == properties(Client)
@@ -118,7 +118,7 @@ def result(method: Any) -> Any:
     return inspect.signature(method).return_annotation
 
 
-def test_each_method_says_what_the_clients_says() -> None:
+def test_each_method_has_the_clients_docstring() -> None:
     """Editors show CometChat's own docstrings. The texts are Client's, word for word, apart from the differences."""
     texts = {name: (words(getattr(CometChat, name)), expected_words(name)) for name in SHARED}
     assert {name: both for name, both in texts.items() if both[0] != both[1]} == {}
@@ -213,7 +213,7 @@ def test_a_closed_default_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BEFORE_INIT))
-def test_what_may_be_called_before_init(name: str) -> None:
+def test_calls_that_are_allowed_before_init(name: str) -> None:
     """The status is ``disconnected``."""
     assert getattr(CometChat, name)() == BEFORE_INIT[name]
 
@@ -253,7 +253,7 @@ def test_the_context_manager_works_before_init() -> None:
     assert CometChat._registry.audience("connection").entries == ()
 
 
-def test_strategies_written_anew_are_the_same_arguments() -> None:
+def test_new_equal_strategies_are_the_same_arguments() -> None:
     """Tenacity's strategies do not compare.
 
     Two that were made in the same way count as equal, and ``init`` is a no-op.

@@ -36,7 +36,7 @@ def test_ten_thousand_failures() -> None:
     assert all(15.0 <= wait for wait in waits[10:])
 
 
-def test_what_a_server_asks_for_is_the_least() -> None:
+def test_a_servers_wait_is_the_minimum() -> None:
     """Never less than asked, in no failure; and a failure with a wish counts like any other."""
     backoff = Backoff(jitter=random.Random(2).random)
     assert all(backoff.next(7.0) >= 7.0 for _ in range(10_000))

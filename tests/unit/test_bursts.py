@@ -94,7 +94,7 @@ def test_all_else_ends_the_row(other: bytes) -> None:
 # The socket.
 
 
-def test_what_is_here_comes_at_once(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
+def test_complete_frames_come_at_once(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
     """Complete frames are returned together, and the half one behind them once it is complete."""
     client, peer = line
     half = frame(b"late")
@@ -371,7 +371,7 @@ def test_echoes_of_this_connection_are_not_delivered(station: Station) -> None:
     assert station.events_in_queue() == [("on_text_message_received", "text 2")]
 
 
-def test_an_old_generation_is_told_so(station: Station) -> None:
+def test_an_old_generation_is_refused(station: Station) -> None:
     """Nothing of it is queued. The connection thread ends as soon as a message is refused."""
     station.events.advance()
     assert not station.take(presence("a"), message(1))
@@ -405,7 +405,7 @@ def test_a_pong_is_measured(station: Station) -> None:
 
 
 @pytest.mark.parametrize("code, expected", [("401", "WS_AUTH_FAIL"), ("503", "WS_CONNECTION_FAIL")])
-def test_what_came_before_a_refusal_is_delivered(station: Station, code: str, expected: str) -> None:
+def test_frames_before_a_refusal_are_delivered(station: Station, code: str, expected: str) -> None:
     """The server revokes its acceptance in the middle of a burst. Frames behind that are not read."""
     station.account.secrets.add("header.payload.signature")
     refusal = {"type": "auth", "body": {"code": code, "status": "ERROR header.payload.signature"}}
@@ -515,7 +515,7 @@ def failed(caplog: pytest.LogCaptureFixture) -> List[str]:
     return [record.args[2] for record in caplog.records]  # type: ignore[index,misc]
 
 
-def test_all_of_many_hear() -> None:
+def test_all_of_many_listeners_are_called() -> None:
     """Each gets the event once, in the order of their registration."""
     assert Crowd().tell() == list(range(20))
 

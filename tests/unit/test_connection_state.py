@@ -138,7 +138,7 @@ AGES: Dict[str, Callable[[ConnectionState], object]] = {
 
 @pytest.mark.parametrize("age", sorted(AGES))
 @pytest.mark.parametrize("phase", WANTED, ids=str)
-def test_what_an_old_generation_reports_changes_nothing(house: House, phase: Phase, age: str) -> None:
+def test_reports_of_an_old_generation_change_nothing(house: House, phase: Phase, age: str) -> None:
     """Each question is answered with None or False. Its thread ends, and reports nothing."""
     old = house.in_phase(phase)
     AGES[age](house.state)
@@ -305,7 +305,7 @@ def reached(house: House, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
-def test_who_waits_for_the_phase_that_it_is_does_not_wait(house: House, reached: Any, phase: Phase) -> None:
+def test_a_wait_for_the_current_phase_ends_at_once(house: House, reached: Any, phase: Phase) -> None:
     """No other thread has to wake it."""
     reached.action = staticmethod(lambda: pytest.fail("it waits"))
     house.in_phase(phase)
@@ -327,7 +327,7 @@ def test_a_phase_of_a_moment_counts(house: House, reached: Any) -> None:
     assert house.state.phase(generation) is Phase.OPENING
 
 
-def test_in_a_throttled_app_who_waits_does_not_see_connected_alone(house: House, reached: Any) -> None:
+def test_in_a_throttled_app_a_wait_does_not_see_connected_alone(house: House, reached: Any) -> None:
     """Promise 10: both transitions are one step, and the woken thread reads the status ``featureThrottled``."""
     generation = house.in_phase(Phase.AUTHENTICATING)
     reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
@@ -354,7 +354,7 @@ def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -
 
 
 @pytest.mark.parametrize("signal", [Signal.DISCONNECT, Signal.CLOSE], ids=str)
-def test_the_end_wakes_who_waits_for_it(house: House, reached: Any, signal: Signal) -> None:
+def test_the_end_wakes_waiting_threads(house: House, reached: Any, signal: Signal) -> None:
     """A waiting ``connect()`` is notified that its wait has no result, and the status is true by then."""
     house.in_phase(Phase.OPENING)
     reached.action = staticmethod(lambda: house.state.end(signal))
@@ -422,7 +422,7 @@ def test_the_end_is_disconnected_in_each_phase(house: House, phase: Phase) -> No
     assert house.posted() == []
 
 
-def test_at_the_interpreters_end_nobody_is_woken(house: House, reached: Any) -> None:
+def test_at_the_interpreters_end_no_thread_is_woken(house: House, reached: Any) -> None:
     """Waiting daemon threads sleep until the interpreter is gone: a wake-up then may crash it."""
     generation = house.in_phase(Phase.ONLINE)
     generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
@@ -436,7 +436,7 @@ def test_at_the_interpreters_end_nobody_is_woken(house: House, reached: Any) -> 
 # The end by a signal handler, on the thread that it interrupts.
 
 
-def test_a_handler_may_end_what_the_interrupted_thread_waits_for(house: House, reached: Any) -> None:
+def test_a_handler_may_end_the_wait_of_the_interrupted_thread(house: House, reached: Any) -> None:
     """The main thread is inside ``connect()``. The handler's ``disconnect()`` is finished before that continues."""
     generation = house.in_phase(Phase.OPENING)
     reached.action = staticmethod(lambda: house.state.end(Signal.DISCONNECT))

@@ -85,7 +85,7 @@ def test_attempts_and_connects(counted: Counted) -> None:
     assert (counted.stats.attempts, counted.stats.connects) == (3, 2)
 
 
-def test_throttling_is_no_connect(counted: Counted) -> None:
+def test_throttling_is_not_a_connect(counted: Counted) -> None:
     """The connection was up before and after."""
     counted.signal(Signal.CONNECT)
     counted.up()
@@ -163,7 +163,7 @@ def test_frames_and_pings(counted: Counted) -> None:
     assert stats.ping_round_trip == 0.2 and stats.ping_round_trip_mean == pytest.approx(0.2)
 
 
-def test_what_others_count_is_passed_on(counted: Counted) -> None:
+def test_counts_of_other_parts_are_included(counted: Counted) -> None:
     """The inbox counts fetched messages, and the queue waiting and dropped events."""
     stats = counted.counters.stats(fetched=1, queued=2, dropped=3, dead_letters=5, rate_limit_remaining=4)
     assert (stats.messages_fetched, stats.events_queued, stats.events_dropped) == (1, 2, 3)

@@ -168,7 +168,7 @@ def test_each_recorded_frame_reaches_its_method(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
-def test_raw_is_what_came(name: str) -> None:
+def test_raw_is_the_received_object(name: str) -> None:
     """Every event keeps the object that it was read from."""
     body = FRAMES[name]["body"]
     argument = called(FRAMES[name])[2]
@@ -176,7 +176,7 @@ def test_raw_is_what_came(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
-def test_what_this_connection_has_sent_does_not_come_back(name: str) -> None:
+def test_own_frames_do_not_come_back(name: str) -> None:
     """A frame with this connection's own resource is an echo. The same frame from another device is not."""
     assert delivered({**FRAMES[name], "deviceId": RESOURCE}) is None
     assert delivered({**FRAMES[name], "deviceId": RESOURCE + "x", "sender": "uid1"}) is not None
@@ -418,7 +418,7 @@ def test_a_call_of_this_user_from_another_device_does_not_come_in() -> None:
 
 
 @pytest.mark.parametrize("status", sorted(CALLS))
-def test_of_a_call_to_a_group_only_who_called_hears_the_answers(status: str) -> None:
+def test_only_the_caller_gets_the_answers_to_a_call_to_a_group(status: str) -> None:
     """The other members get its start and its end."""
     answer = status in ("ongoing", "rejected", "busy")
     assert unclaimed(call_frame(status, caller="uid3", group=True)) is answer
@@ -487,7 +487,7 @@ def test_a_message_that_was_edited_and_deleted_is_deleted() -> None:
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "yesterday", True, [], {}, "0"])
-def test_a_time_that_is_none_is_no_edit(value: Any) -> None:
+def test_an_empty_time_is_not_an_edit(value: Any) -> None:
     """A message with an empty ``editedAt`` or ``deletedAt`` is a new message."""
     assert called(message_frame("message", "text", editedAt=value, deletedAt=value))[1] == "on_text_message_received"
 
@@ -503,7 +503,7 @@ def test_an_edit_and_a_delete_as_an_action_on_a_message(action: str) -> None:
     assert isinstance(changed, TextMessage) and (changed.id, changed.text) == ("11", "new")
 
 
-def test_a_deleted_message_takes_from_the_action_what_it_lacks() -> None:
+def test_a_deleted_message_takes_missing_fields_from_the_action() -> None:
     """In the published example, the deleted message has only its id and its marks.
 
     The action has the user and the place.
@@ -632,7 +632,7 @@ def test_an_unknown_group_action_is_another_message(action: Any) -> None:
     assert (kind, method, type(told)) == ("message", "on_other_message_received", Action)
 
 
-def test_what_kind_of_event_each_delivery_is() -> None:
+def test_the_kind_of_each_delivery() -> None:
     """The table of frame types has it: the SDK must not drop events that the service stores."""
     for each in EVERY_FRAME:
         delivery = delivered(each)
@@ -739,7 +739,7 @@ def check(delivery: Optional[Delivery]) -> None:
     for way, model in models_in(delivery.args):
         for field in dataclasses.fields(model):
             assert ALLOWED[str(field.type)](getattr(model, field.name)), f"{way}.{field.name}"
-        assert getattr(model, "uid", "x") and getattr(model, "guid", "x"), f"{way} is nobody"
+        assert getattr(model, "uid", "x") and getattr(model, "guid", "x"), f"{way} has no id"
         repr(model), hash(model)
 
 
@@ -800,7 +800,7 @@ def flat(delivery: Delivery) -> Dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
-def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
+def test_a_missing_key_changes_only_its_field(name: str) -> None:
     """If a key is absent, or has a list as its value, its field is None or empty. The others do not change.
 
     A user without a status is offline.
@@ -836,7 +836,7 @@ def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("value", [MISSING, None, [], {}, True], ids=lambda v: "missing" if v is MISSING else repr(v))
-def test_each_field_of_a_message_is_none_where_it_is_missing(key: str, field: str, value: Any) -> None:
+def test_each_missing_field_of_a_message_is_none(key: str, field: str, value: Any) -> None:
     """The message is still delivered, with None in exactly that field."""
     whole = called(FRAMES["message_text"])[2]
     method, received = called(changed(FRAMES["message_text"], ("body", key), value))[1:]

@@ -148,7 +148,7 @@ def test_events_come_in_order_with_their_arguments(hall: Hall) -> None:
     assert listener.calls == [("on_it", number, {"n": number}) for number in range(1000)]
 
 
-def test_what_is_posted_before_the_start_is_delivered(hall: Hall) -> None:
+def test_events_from_before_the_start_are_delivered(hall: Hall) -> None:
     """The thread starts on first use. Events that wait for it are not lost."""
     listener = hall.listen()
     hall.post("on_it")
@@ -386,7 +386,7 @@ def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.Mo
 # Listeners that are added late, and that are removed.
 
 
-def test_a_late_listener_hears_of_nothing_older(hall: Hall) -> None:
+def test_a_late_listener_gets_no_older_events(hall: Hall) -> None:
     """It does not get events from before its registration, even if they are delivered after it."""
     first = hall.listen("first")
     gate = hall.hold(first)
@@ -398,7 +398,7 @@ def test_a_late_listener_hears_of_nothing_older(hall: Hall) -> None:
     assert (first.names, late.names) == (["on_block", "on_two", "on_three"], ["on_three"])
 
 
-def test_a_replaced_listener_hears_nothing_more(hall: Hall) -> None:
+def test_a_replaced_listener_gets_no_more_events(hall: Hall) -> None:
     """It does not get earlier queued events either. The new one gets only events after its registration."""
     old = hall.listen()
     gate = hall.hold(old)
@@ -410,7 +410,7 @@ def test_a_replaced_listener_hears_nothing_more(hall: Hall) -> None:
     assert (old.names, new.names) == (["on_block"], ["on_three"])
 
 
-def test_a_listener_that_is_removed_from_another_thread_hears_nothing_more(hall: Hall) -> None:
+def test_a_listener_that_another_thread_removes_gets_no_more_events(hall: Hall) -> None:
     """It does not even get the event in delivery, if its turn has not come yet."""
     first, second = hall.listen("first"), hall.listen("second")
     gate = hall.hold(first)
@@ -470,7 +470,7 @@ def test_posting_inside_a_callback(hall: Hall) -> None:
 
 
 @pytest.mark.parametrize("listeners", [1, 5])
-def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall: Hall, listeners: int) -> None:
+def test_a_listener_of_a_client_that_is_down_never_gets_a_lone_disconnect(hall: Hall, listeners: int) -> None:
     """It was registered while disconnected.
 
     The end of a short connection, whose other events were discarded, is not for it.
@@ -491,7 +491,7 @@ def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall:
 
 
 @pytest.mark.parametrize("transitions", [["on_connecting"], ["on_connecting", "on_connected"]])
-def test_a_listener_that_saw_a_connection_hears_of_its_end(hall: Hall, transitions: List[str]) -> None:
+def test_a_listener_that_saw_a_connection_gets_its_end(hall: Hall, transitions: List[str]) -> None:
     """It was registered while the status was connecting or connected.
 
     It gets the end, though that event was discarded.
@@ -505,7 +505,7 @@ def test_a_listener_that_saw_a_connection_hears_of_its_end(hall: Hall, transitio
     assert (listener.names, late.names) == (["on_disconnected"], [])
 
 
-def test_each_error_of_the_connection_is_news(hall: Hall) -> None:
+def test_each_error_of_the_connection_is_delivered(hall: Hall) -> None:
     """Errors do not change a listener's knowledge of the connection."""
     listener = hall.listen()
     hall.post("on_connection_error", "on_connection_error", "on_disconnected", "on_connecting", "on_connection_error")
@@ -525,7 +525,7 @@ def test_only_the_connection_has_transitions(hall: Hall) -> None:
 # Draining and discarding.
 
 
-def test_drain_waits_for_what_is_queued(hall: Hall) -> None:
+def test_drain_waits_for_queued_events(hall: Hall) -> None:
     """When it returns, all earlier events have been delivered."""
     listener = hall.listen()
     hall.dispatcher.start()
@@ -544,7 +544,7 @@ def test_drain_waits_no_longer_than_it_may(hall: Hall) -> None:
     gate.open()
 
 
-def test_drain_does_not_wait_where_that_would_be_for_ever(hall: Hall) -> None:
+def test_drain_never_waits_forever(hall: Hall) -> None:
     """Before the start, inside a callback, and after the end it returns at once."""
     spent: List[float] = []
 
@@ -562,7 +562,7 @@ def test_drain_does_not_wait_where_that_would_be_for_ever(hall: Hall) -> None:
     assert len(spent) == 3 and max(spent) < DEADLINE / 2
 
 
-def test_a_discard_drops_what_an_old_connection_has_queued(hall: Hall) -> None:
+def test_a_discard_drops_queued_events_of_an_old_connection(hall: Hall) -> None:
     """Its waiting events are dropped.
 
     Other events, the final ``on_disconnected``, and those of the next one are delivered.
@@ -729,7 +729,7 @@ def test_an_overflow_that_ends_before_its_warning(hall: Hall, notice: Notice) ->
 # The end.
 
 
-def test_close_delivers_what_is_queued(hall: Hall) -> None:
+def test_close_delivers_queued_events(hall: Hall) -> None:
     """The thread ends after it has delivered all earlier events."""
     listener = hall.listen()
     hall.dispatcher.start()

@@ -507,7 +507,7 @@ def test_a_full_disk_stops_no_delivery(build: Build, caplog: pytest.LogCaptureFi
     assert levels == ["WARNING", "INFO"]
 
 
-def test_what_could_not_be_written_counts_in_the_process(build: Build) -> None:
+def test_unwritten_records_count_in_the_process(build: Build) -> None:
     """A new login in the same process repeats no message, and close() tries once more."""
     store = FakeStore()
     house = build(store, 1)
@@ -708,7 +708,7 @@ def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert connection.execute("SELECT count(*) FROM resources").fetchone() == (3,)
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
     """ERR_INBOX_STORE is raised with its path, and the file does not change."""
     path = tmp_path / "inbox.db"
     path.write_text("not a database, but long enough to be looked at" * 20)

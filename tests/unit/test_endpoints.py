@@ -216,7 +216,7 @@ def test_a_jwt_says_when_it_ends(padding):
     ],
     ids=lambda token: str(token)[:20],
 )
-def test_a_jwt_that_does_not_say_is_none(token):
+def test_a_jwt_without_an_end_gives_none(token):
     """Without a token, a claim or a readable number, the result is None, without an exception."""
     assert jwt_expiry(token) is None
 
@@ -351,7 +351,7 @@ def test_any_settings_keep_the_token_with_the_service(server_settings):
         ("http://[::1]:8080", False),
     ],
 )
-def test_what_goes_in_clear_text(base: str, expected: bool) -> None:
+def test_addresses_in_clear_text(base: str, expected: bool) -> None:
     """An address is one of clear text without TLS, on another machine."""
     assert is_in_clear(base) is expected
 

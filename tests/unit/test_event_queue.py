@@ -122,7 +122,7 @@ def test_a_batch_of_ephemeral_events_is_bounded() -> None:
     assert [len(line.queue.take()) for _ in range(4)] == [_BATCH, _BATCH, 1, 0]
 
 
-def test_what_is_posted_after_a_look_comes_later(line: Line) -> None:
+def test_events_posted_after_a_look_come_later(line: Line) -> None:
     """An event that is posted while another one is in hand waits behind the earlier ones."""
     first, event = line.state(), line.ephemeral()
     assert line.take(1) == first
@@ -130,7 +130,7 @@ def test_what_is_posted_after_a_look_comes_later(line: Line) -> None:
     assert line.take() == event + later
 
 
-def test_an_event_is_what_was_posted(line: Line) -> None:
+def test_an_event_has_the_posted_values(line: Line) -> None:
     """It has kind, method, arguments, generation, size, and the inbox's data."""
     item = Stored("7", "6")
     line.queue.post("login", "login_success", "amy", generation=5)
@@ -143,7 +143,7 @@ def test_an_event_is_what_was_posted(line: Line) -> None:
     ]
 
 
-def test_the_length_is_what_waits(line: Line) -> None:
+def test_the_length_counts_waiting_events(line: Line) -> None:
     """It has both lanes, and a marker."""
     line.state()
     line.ephemeral(2)
@@ -153,7 +153,7 @@ def test_the_length_is_what_waits(line: Line) -> None:
     assert len(line.queue) == 3
 
 
-def test_a_marker_stands_between_what_was_posted_before_and_after(line: Line) -> None:
+def test_a_marker_is_between_earlier_and_later_events(line: Line) -> None:
     """passed() comes after all waiting events, also ephemeral ones. Taking it does not set it."""
     before = line.ephemeral(3)
     marker = line.queue.passed()
@@ -287,7 +287,7 @@ def test_there_is_room_for_a_number_of_stored_events(line: Line) -> None:
     assert not line.queue.has_room() and line.queue.overflowed
 
 
-def test_what_can_not_be_fetched_is_not_limited_in_number(line: Line) -> None:
+def test_events_that_can_not_be_fetched_are_not_limited_in_number(line: Line) -> None:
     """Beyond the number, an event fits only if it cannot be fetched. Beyond the bytes, no event fits."""
     line.stored(500)
     assert not line.queue.has_room() and line.queue.has_room(fetchable=False)
@@ -317,7 +317,7 @@ def test_taken_events_make_room(line: Line) -> None:
 # Room, and the end of an overflow.
 
 
-def test_who_waits_for_room_is_woken_when_half_is_free(line: Line) -> None:
+def test_a_wait_for_room_ends_when_half_is_free(line: Line) -> None:
     """It is woken once for each wait, not at each taken event, and not before half of the room is free."""
     line.stored(100)
     wakeup = Wakeup()
@@ -366,7 +366,7 @@ def test_room_that_is_there_wakes_at_once(line: Line) -> None:
     assert not other.is_set()
 
 
-def test_ephemeral_and_state_events_do_not_wake_who_waits_for_room(line: Line) -> None:
+def test_ephemeral_and_state_events_do_not_end_a_wait_for_room(line: Line) -> None:
     """They neither use nor release the room of stored ones."""
     line.ephemeral(3)
     line.state(3)
@@ -377,7 +377,7 @@ def test_ephemeral_and_state_events_do_not_wake_who_waits_for_room(line: Line) -
     assert not wakeup.is_set()
 
 
-def test_caught_up_is_said_once_an_overflow(line: Line) -> None:
+def test_the_end_of_an_overflow_is_reported_once(line: Line) -> None:
     """It is reported once after something did not fit, and not if everything fitted."""
     assert not line.queue.caught_up()
     line.ephemeral(130)
@@ -429,7 +429,7 @@ def test_the_end_is_when_the_queue_is_empty(line: Line) -> None:
     assert not line.queue.wait() and not line.queue.wait()
 
 
-def test_who_waits_is_woken_by_an_event(line: Line) -> None:
+def test_an_event_ends_the_wait(line: Line) -> None:
     """The end wakes it too."""
     seen: List[bool] = []
     assert line.queue.take() == ()
@@ -505,14 +505,14 @@ def test_each_generation_has_the_next_number(line: Line) -> None:
     assert (line.queue.advance(), line.queue.advance(), line.queue.generation) == (before + 1, before + 2, before + 2)
 
 
-def test_what_waits_is_delivered_until_it_is_discarded(line: Line) -> None:
+def test_waiting_events_are_delivered_until_they_are_discarded(line: Line) -> None:
     """A new generation alone drops nothing: ``disconnect()`` lets the listeners get the past events."""
     events = line.stored() + line.ephemeral() + line.state(generation=line.generation)
     line.next_generation()
     assert line.take() == events
 
 
-def test_discarding_takes_exactly_what_is_old(line: Line) -> None:
+def test_discarding_drops_exactly_old_events(line: Line) -> None:
     """Events without a generation and of the current one stay, in their order, and so do markers."""
     line.stored(2)
     always = line.state()

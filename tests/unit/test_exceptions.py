@@ -98,7 +98,7 @@ def test_an_exception_is_every_kind_that_a_caller_might_catch(cls, parents):
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_the_name_is_the_code_where_there_is_no_other(cls):
+def test_the_name_defaults_to_the_code(cls):
     """name falls back on code, and details and retry_after on None."""
     error = cls("CODE", "Message.")
     assert (error.name, error.details, error.retry_after) == ("CODE", None, None)
@@ -154,7 +154,7 @@ def test_a_wrong_argument_is_named_and_not_shown(make, code, secret):
     assert "s3cret" not in repr(vars(error)) + str(error) + repr(error) + repr(error.args)
 
 
-def test_a_wrong_value_that_is_no_secret_is_shown():
+def test_a_wrong_value_that_is_not_a_secret_is_shown():
     """invalid_value shows the wrong value."""
     error = exceptions.invalid_value("region", "give a region", "moon")
     assert (error.code, error.name) == ("INVALID_REGION", "region")

@@ -208,7 +208,7 @@ def test_an_object_that_can_not_be_paused_is_not_resumed(house: House, caplog: p
     assert record.levelno == logging.ERROR and record.exc_info and "paused before a fork" in record.getMessage()
 
 
-def test_what_a_failed_fork_paused_is_not_resumed_by_the_next(house: House) -> None:
+def test_objects_paused_by_a_failed_fork_are_not_resumed_by_the_next(house: House) -> None:
     """Each fork has its own list."""
     thing = house.add(Layer.CLIENT, "client")
     house.parent()
@@ -332,7 +332,7 @@ def test_the_child_does_not_need_the_parents_lock(house: House) -> None:
 # Forks past Python's hooks.
 
 
-def test_a_fork_that_python_was_not_told_of_is_made_up_for_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_past_pythons_hooks_is_handled_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """At the first use in the child all are reset and started. A second use, and the next thread's, are no-ops."""
     house.add(Layer.CLIENT, "client")
     house.protocol.after_unnoticed_fork()
@@ -343,7 +343,7 @@ def test_a_fork_that_python_was_not_told_of_is_made_up_for_once(house: House, mo
     assert house.taken() == ["reset client", "start client"]
 
 
-def test_a_fork_that_python_was_told_of_is_not_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_with_pythons_hooks_is_not_handled_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The child was reset at once. Threads that it has started since must not be discarded."""
     house.add(Layer.CLIENT, "client")
     monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
@@ -352,7 +352,7 @@ def test_a_fork_that_python_was_told_of_is_not_made_up_for(house: House, monkeyp
     assert house.taken() == []
 
 
-def test_a_fork_that_is_made_up_for_is_so_once_for_all_threads(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fork_past_pythons_hooks_is_handled_by_one_thread(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """Threads that come meanwhile wait until all is reset: none of them uses the parent's objects."""
     client = house.add(Layer.CLIENT, "client")
     inside, go_on, back = threading.Event(), threading.Event(), threading.Semaphore(0)

@@ -110,7 +110,7 @@ def test_each_frame_of_the_server_is_read(name, as_bytes):
         )
 
 
-def test_what_the_service_stores_is_told_from_what_passes_by():
+def test_stored_and_ephemeral_frames():
     """Of all frame types only messages and moderation are stored. wire-protocol 3.3 and 3.5 list the others."""
     assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.STORED} == {
         "message",
@@ -175,7 +175,7 @@ def test_any_frame_with_the_action_pong_is_a_pong(action, more):
         ({"code": "5xx"}, False, ErrorKind.CREDENTIAL),
     ],
 )
-def test_what_an_answer_to_auth_means(body, accepted, kind):
+def test_the_meaning_of_an_answer_to_auth(body, accepted, kind):
     """200, or OK without any code, is acceptance. 5xx, 408 and 429 are failures of the server.
 
     The code decides in other cases.
@@ -186,7 +186,7 @@ def test_what_an_answer_to_auth_means(body, accepted, kind):
 
 
 @pytest.mark.parametrize("frame", ['{"type":"auth"}', '{"type":"auth","body":null}', '{"type":"auth","body":"200"}'])
-def test_an_answer_to_auth_without_a_body_is_no_acceptance(frame):
+def test_an_answer_to_auth_without_a_body_is_not_an_acceptance(frame):
     """The server has answered without accepting, so the client does not wait for the time limit."""
     answer = frames.decode(frame)
     assert isinstance(answer, AuthAnswer) and not answer.accepted and answer.kind is ErrorKind.CREDENTIAL
@@ -222,7 +222,7 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_not_of_the_protocol_is_ignored_with_a_reason(data):
+def test_unknown_frames_are_ignored_with_a_reason(data):
     """A senseless frame does not end the connection: it is Ignored, with a short reason."""
     event = frames.decode(data)
     assert isinstance(event, Ignored)

@@ -40,13 +40,13 @@ def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last
     assert heartbeat.due(130.0) and heartbeat.deadline == 130.0
 
 
-def test_a_pong_that_nobody_asked_for_answers_nothing(heartbeat):
+def test_a_pong_without_a_ping_answers_nothing(heartbeat):
     """It has no time to report, and does not move the next ping."""
     assert heartbeat.pong() is None
     assert heartbeat.deadline == 115.0
 
 
-def test_a_users_ping_is_no_proof_against_the_connection(heartbeat):
+def test_a_users_ping_does_not_end_the_connection(heartbeat):
     """An unanswered ping of ping() expires nothing and moves nothing. Its pong returns the time of its sending."""
     heartbeat.sent_by_user(101.0)
     assert not heartbeat.expired(1000.0)
@@ -65,7 +65,7 @@ def test_pongs_answer_the_oldest_ping_first(heartbeat):
 @pytest.mark.parametrize(
     "forgotten, expected", [(110.0, [111.0, None]), (111.0, [110.0, None]), (99.0, [110.0, 111.0])]
 )
-def test_a_forgotten_ping_lends_its_time_to_nobody(heartbeat, forgotten, expected):
+def test_a_forgotten_ping_gives_its_time_to_no_other(heartbeat, forgotten, expected):
     """A ping whose user has stopped waiting is no longer answered. An unknown one is a no-op."""
     heartbeat.sent_by_user(110.0)
     heartbeat.sent_by_user(111.0)

@@ -147,7 +147,7 @@ def test_one_syn_a_second_and_four_open_at_the_most(silence: Silence, sockets: L
     assert {one.fileno() for one in sockets} == {-1}
 
 
-def test_a_network_without_a_way_is_no_answer(monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
+def test_a_network_without_a_way_is_not_an_answer(monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
     """If connect() fails at once, raises, or has no descriptor, the host is not back, and is asked again later."""
     clock = Clock()
     probe = HostProbe([silence.address], clock)
@@ -208,7 +208,7 @@ def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, bool) else repr(value),
 )
-def test_what_is_silence(error: OSError, silent: bool) -> None:
+def test_the_meaning_of_silence(error: OSError, silent: bool) -> None:
     """Neither a refusal nor a lack of this machine counts as silence."""
     assert is_silence(error) is silent
 

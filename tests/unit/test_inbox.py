@@ -228,7 +228,7 @@ def test_the_first_connection_asks_only_where_it_begins() -> None:
     assert house.told() == []
 
 
-def test_what_was_missed_comes_before_what_is_live() -> None:
+def test_missed_messages_come_before_live_ones() -> None:
     """After a reconnect the messages from in between come first, then the live ones, each once."""
     house = House(newest=3)
     house.up()
@@ -267,7 +267,7 @@ def test_an_old_generation_is_not_listened_to(house: House) -> None:
     assert house.history.questions == [] and house.told() == []
 
 
-def test_an_own_message_is_no_news(house: House) -> None:
+def test_an_own_message_is_not_delivered(house: House) -> None:
     """A message that this connection has sent is delivered neither live nor from the history."""
     house.up()
     house.take(1, own=True)
@@ -303,7 +303,7 @@ def test_an_edit_is_delivered_although_its_message_is_known(house: House) -> Non
     ]
 
 
-def test_what_was_edited_while_away_is_a_message_all_the_same() -> None:
+def test_a_message_edited_while_away_is_still_a_message() -> None:
     """A missed message that was edited is delivered as a message, and a deleted one as a deletion, each once."""
     house = House(newest=1)
     house.up()
@@ -436,7 +436,7 @@ def test_a_catch_up_asks_back_a_little() -> None:
     assert house.told() == texts(late, 1200, 1201, 1202)
 
 
-def test_what_is_older_than_the_beginning_is_not_delivered() -> None:
+def test_messages_older_than_the_beginning_are_not_delivered() -> None:
     """A catch-up may ask further back: messages older than the beginning are not delivered."""
     house = House(newest=1000)
     house.up()
@@ -520,7 +520,7 @@ def test_disconnect_at_the_beginning_loses_nothing(newest: int, when: str) -> No
     assert house.told() == texts(newest + 1, newest + 2)
 
 
-def test_what_the_old_connection_still_reads_makes_nothing_known(house: House) -> None:
+def test_late_frames_of_the_old_connection_change_no_position(house: House) -> None:
     """During disconnect(), the old connection reads its own echo, or a message without a listener.
 
     Discarded messages are fetched.
@@ -750,7 +750,7 @@ def test_asking_again_after_a_failure() -> None:
     assert house.told() == texts(2, 3)
 
 
-def test_live_messages_do_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
+def test_live_messages_do_not_wait_forever(caplog: pytest.LogCaptureFixture) -> None:
     """If questions fail for long, live messages go first, with one warning. The missed ones come later."""
     house = House(newest=1)
     house.up()
@@ -817,7 +817,7 @@ def test_an_error_that_is_not_expected(caplog: pytest.LogCaptureFixture) -> None
     assert any("a mistake" in str(record.exc_info) for record in caplog.records)
 
 
-def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
+def test_a_refused_answer_loses_no_missed_message() -> None:
     """After a refusal live messages come. The next connection asks from the old position."""
     house = House(newest=1000)
     house.up()
@@ -914,7 +914,7 @@ def test_the_code_counts_before_the_status(house: House, error: Exception) -> No
 
 
 @pytest.mark.parametrize("error", [coded("ERR_AUTHTOKEN_UNAVAILABLE", 400), coded("AUTH_ERR_NO_ACCESS", 403)])
-def test_a_refused_credential_is_renewed_whatever_the_status_is(house: House, error: Exception) -> None:
+def test_a_refused_credential_is_renewed_for_every_status(house: House, error: Exception) -> None:
     house.up()
     house.history.grow(1)
     house.history.errors = [error]
@@ -999,7 +999,7 @@ def test_a_listener_that_comes_while_the_connection_is_down_asks_nothing(house: 
     assert house.history.questions == ["newest"]
 
 
-def test_what_passes_without_a_listener_is_not_missed() -> None:
+def test_events_without_a_listener_are_not_missed() -> None:
     """All listeners leave, and others are added after a reconnect. Events from in between are not delivered."""
     house = House(newest=1000)
     house.up()
@@ -1143,7 +1143,7 @@ def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest
     assert house.told() == texts(3)
 
 
-def test_what_is_remembered_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_ids_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest ids are forgotten."""
     monkeypatch.setattr(inbox_module, "REMEMBERED", 3)
     house.up()

@@ -113,7 +113,7 @@ def call(number: int) -> Dict[str, Any]:
 # A gap, and its end.
 
 
-def test_what_finds_no_room_is_asked_for_once_there_is(house: Full) -> None:
+def test_messages_without_room_are_fetched_once_there_is_room(house: Full) -> None:
     """Without room there is no question.
 
     Then all come, in order, each once, and live ones continue. So does a second gap.
@@ -163,7 +163,7 @@ def test_more_than_can_be_held_is_asked_for(house: Full) -> None:
     assert house.told() == texts(*range(1, last + 1))
 
 
-def test_a_gap_larger_than_what_is_remembered(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gap_larger_than_the_memory_of_ids(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages that were held at its beginning are not delivered again at its end, after their ids are forgotten."""
     monkeypatch.setattr(inbox_module, "REMEMBERED", PAGE)
     house.fill(*range(1, 5 * PAGE + 1))
@@ -192,7 +192,7 @@ def test_an_own_message_in_a_gap_hides_nothing(house: Full) -> None:
     assert house.told() == texts(1, 2, 4)
 
 
-def test_a_gap_asks_from_what_is_known(house: Full) -> None:
+def test_a_gap_asks_from_the_known_position(house: Full) -> None:
     """The inbox asks for no older message: the connection was up, so all pushed messages have arrived."""
     house.live(*range(1, 201))
     house.fill(201)
@@ -392,7 +392,7 @@ def test_a_deletion_while_an_edit_is_fetched_is_not_lost(old_house: Full) -> Non
     assert old_house.methods()[-1] == "on_message_deleted"
 
 
-def test_a_change_that_goes_before_what_is_kept(old_house: Full) -> None:
+def test_a_change_that_goes_before_kept_ones(old_house: Full) -> None:
     """A newer change of the same message is delivered at once. The older one is not delivered after it."""
     old_house.history.errors = [refused(404)]
     old_house.events.full_of_bytes = True
@@ -481,7 +481,7 @@ def test_the_first_question_is_not_waited_for_where_a_message_is_known() -> None
     assert ("8", PAGE) in house.history.questions
 
 
-def test_switched_off_what_finds_no_room_is_asked_for_all_the_same() -> None:
+def test_switched_off_messages_without_room_are_still_fetched() -> None:
     """``fetch_missed_messages=False`` is about reconnects.
 
     A slow listener loses no message, also not over a reconnect.
@@ -581,7 +581,7 @@ def test_a_disconnect_in_the_middle_of_the_pages(house: Full) -> None:
     assert house.told() == texts(*range(2, 2 * PAGE + 1))
 
 
-def test_a_discard_takes_what_earlier_generations_have_queued(house: Full) -> None:
+def test_a_discard_drops_events_of_earlier_generations(house: Full) -> None:
     """A generation that ended by itself left messages in the queue. They are discarded with the next one's."""
     house.live(1, 2)
     house.connect()
@@ -592,7 +592,7 @@ def test_a_discard_takes_what_earlier_generations_have_queued(house: Full) -> No
     assert house.told() == texts(1, 2, 3)
 
 
-def test_what_was_held_is_not_for_a_listener_that_comes_later(house: Full) -> None:
+def test_held_messages_are_not_for_a_later_listener(house: Full) -> None:
     """All listeners leave during a gap, and the connection breaks. Messages until then are no longer delivered."""
     house.live(1)
     house.fill(2)
@@ -628,7 +628,7 @@ def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(house: Full) -> No
     assert house.waits == [pytest.approx(0.2), pytest.approx(0.4)]
 
 
-def test_a_service_that_gives_no_history_gives_what_is_held(house: Full) -> None:
+def test_a_service_without_a_history_releases_held_messages(house: Full) -> None:
     """After a refusal held messages are delivered, also beyond the room, and so are later ones once there is room."""
     house.history.errors = [refused(404)]
     house.fill(1, 2)

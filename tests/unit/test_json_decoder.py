@@ -47,7 +47,7 @@ def test_any_value(value):
             assert json_decoder.loads(text) == expected
 
 
-def test_what_only_the_standard_library_takes():
+def test_values_that_only_the_standard_library_accepts():
     """NaN and half a surrogate pair are accepted."""
     (number,) = json_decoder.loads(b"[NaN]")
     assert number != number
@@ -55,7 +55,7 @@ def test_what_only_the_standard_library_takes():
 
 
 @pytest.mark.parametrize("text", [b"", b"no", b"{", b"\xff", b"[1,]"])
-def test_what_is_no_json(text):
+def test_wrong_json(text):
     """The error is a ValueError, as from the standard library."""
     with pytest.raises(ValueError):
         json_decoder.loads(text)
@@ -76,7 +76,7 @@ def test_long_integers(loads, digits):
 
 @BOTH
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
-def test_what_is_nested_too_deep(loads, opening):
+def test_json_nested_too_deep(loads, opening):
     """It is a ValueError like any other unreadable text, with few frames attached."""
     with pytest.raises(ValueError) as caught:
         loads(opening * 100_000)
@@ -93,7 +93,7 @@ def test_one_deep_value_of_a_page(loads, levels):
 
 
 @BOTH
-def test_a_deep_text_that_is_no_json(loads):
+def test_a_deep_text_that_is_not_json(loads):
     """The time is proportional to its length, also for unfinished texts and brackets."""
     for tail in (b'"\\"' * 100_000, b'"' + b'\\"' * 100_000, b"]" * 100_000, b"\\" * 100_000):
         with pytest.raises(ValueError):

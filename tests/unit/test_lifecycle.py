@@ -259,7 +259,7 @@ def test_a_failed_login_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), ZeroDivisionError()], ids=repr)
-def test_what_is_not_the_sdks_own_error_comes_out_of_a_login(error: BaseException) -> None:
+def test_an_exception_of_another_kind_comes_out_of_a_login(error: BaseException) -> None:
     """A Ctrl-C on the user's thread is not an event, but it ends the login."""
     house = House(uid="u1")
 
@@ -488,7 +488,7 @@ def test_a_logout_during_a_login_waits_and_then_logs_out(waiting: threading.Sema
     assert house.calls[-1] == "store" and house.account.stored is None
 
 
-def test_a_logout_during_a_login_that_fails_has_nobody(waiting: threading.Semaphore) -> None:
+def test_a_logout_during_a_login_that_fails_has_no_user(waiting: threading.Semaphore) -> None:
     """``USER_NOT_LOGGED_IN`` is raised. After a login in place of another user's, that user is logged out."""
     for uid, code in ((None, USER_NOT_LOGGED_IN), ("u1", None)):
         house = House(uid=uid)

@@ -82,7 +82,7 @@ def test_a_handler_that_raises_is_counted(log: ClientLog, handler: Kept, error: 
     assert [record.getMessage() for record in handler.records] == ["[client 3, u%d] found"]
 
 
-def test_a_wrong_format_is_no_error_of_the_caller(log: ClientLog, handler: Kept) -> None:
+def test_a_wrong_format_does_not_raise(log: ClientLog, handler: Kept) -> None:
     """A handler raises when it formats such a record, which is counted as well."""
 
     class Formatting(logging.Handler):

@@ -71,18 +71,18 @@ def test_a_call_that_fails_leaves_the_login_as_it_was(before: LoginState, call: 
 
 
 @pytest.mark.parametrize("before, call", sorted(DURING, key=str), ids=str)
-def test_a_call_that_succeeds_has_done_what_it_says(before: LoginState, call: Call) -> None:
+def test_a_successful_call_reaches_its_state(before: LoginState, call: Call) -> None:
     """A login ends logged in, and a logout logged out."""
     done = LoginState.LOGGED_IN if call is Call.LOGIN else LoginState.LOGGED_OUT
     assert AFTER[DURING[before, call], True] is done
 
 
-def test_what_waits_waits_for_a_call_that_is_under_way() -> None:
+def test_a_call_waits_only_for_a_running_call() -> None:
     """In a state without a running call, the wait would be endless."""
     assert {state for (state, _), outcome in ON_CALL.items() if outcome is Outcome.WAIT} <= BUSY
 
 
-def test_closed_is_for_ever() -> None:
+def test_closed_is_final() -> None:
     """No call runs or waits, and the end of a call does not leave the state."""
     assert {ON_CALL[LoginState.CLOSED, call] for call in Call} == {Outcome.REFUSE_CLOSED}
     assert {AFTER[LoginState.CLOSED, succeeded] for succeeded in (True, False)} == {LoginState.CLOSED}

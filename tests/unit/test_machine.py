@@ -74,7 +74,7 @@ def test_a_new_machine_is_idle(machine):
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_a_signal_notifies(machine, before, signal, expected):
+def test_the_notifications_of_a_signal(machine, before, signal, expected):
     """Each signal leads to these calls of the listeners, in this order: the error first, then the change."""
     drive(machine, *before)
     assert [notify.method for notify in drive(machine, signal).notifications] == expected
@@ -140,7 +140,7 @@ def test_the_count_restarts_once_a_connection_has_lived_ten_seconds(machine, liv
     assert step.restart_count is restarts
 
 
-def test_the_connections_life_begins_anew_with_each_acceptance(machine):
+def test_the_connections_life_begins_with_each_acceptance(machine):
     """A long life before a loss does not count for the connection after it."""
     drive(machine, "CONNECT", "OPENED", "ACCEPTED", now=0.0)
     drive(machine, "LOST", "CONNECT", "OPENED", "ACCEPTED", now=50.0)

@@ -430,7 +430,7 @@ OFFLINE = {"status": "offline"}  # a user without a status
     ids=repr,
 )
 def test_the_sender_is_the_entity_or_else_the_uid(entity: Any, result: Any) -> None:
-    """If the entity has no usable value, the plain ``sender`` counts. If that has none either, it is None."""
+    """If the entity has no usable value, the plain ``sender`` counts. Without both, it is None."""
     message = {"data": {"entities": {"sender": {"entity": entity}}}}
     assert BaseMessage.from_dict(message).sender == result
     assert BaseMessage.from_dict({**message, "sender": "plain"}).sender == (result or User("plain"))
@@ -522,7 +522,7 @@ def test_two_models_share_nothing(model: Any) -> None:
         assert not isinstance(value, dict) or value is not getattr(other, field.name)
 
 
-def test_what_was_read_can_be_changed_afterwards() -> None:
+def test_the_read_object_can_be_changed_afterwards() -> None:
     """metadata, custom data and raw are the message's own mappings."""
     wire = on_the_wire("custom", "location", customData={"lat": 1})
     message = message_from_dict(wire)

@@ -65,7 +65,7 @@ def test_every_field_is_read():
     assert user.auth_token == "s3cret-token"
 
 
-def test_what_is_missing_is_none():
+def test_missing_fields_are_none():
     """An empty object gives a user without values, who is offline: None, an empty mapping, an empty tuple."""
     assert User.from_dict({}) == User(uid="", status="offline")
     assert (User(uid="").metadata, User(uid="").tags, User(uid="").name) == ({}, (), None)

@@ -66,7 +66,7 @@ def test_which_messages_tell_of_a_return(changes: NetworkChanges) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\0" * 16, b"\x01", message(16), message(16, b"\0" * 3), link(1, 0x40)[:-4], b"\xff" * 64]
 )
-def test_what_is_cut_or_is_no_message_tells_nothing(changes: NetworkChanges, data: bytes) -> None:
+def test_broken_messages_are_ignored(changes: NetworkChanges, data: bytes) -> None:
     """No length in a message leads out of the data."""
     assert not changes.has_return(data)
 
@@ -101,7 +101,7 @@ class FakeChanges:
         self.closed.set()
 
 
-def test_all_who_wait_are_told_on_one_thread_that_ends_with_the_last() -> None:
+def test_all_waits_share_one_thread_that_ends_with_the_last() -> None:
     """Two waiting threads share one listening thread. It ends with the last one, and the next one starts it again."""
     made: List[FakeChanges] = []
 
@@ -157,7 +157,7 @@ def test_a_log_that_raises_does_not_end_the_watch() -> None:
         logger.setLevel(before)
 
 
-def test_a_watch_that_raises_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_watch_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     """The system's socket fails. This watch is over and logged, and the next wait starts another."""
     made: List[FakeChanges] = []
 
@@ -415,7 +415,7 @@ def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
     assert reach.closed and reach.looks < 3
 
 
-def test_nobody_is_asked_where_the_server_asked_for_quiet_or_the_wait_is_short() -> None:
+def test_no_host_is_probed_during_a_servers_wait_or_a_short_one() -> None:
     """Retry-After counts, and a short wait is over soon in any case."""
 
     class Asked(Exception):
@@ -426,7 +426,7 @@ def test_nobody_is_asked_where_the_server_asked_for_quiet_or_the_wait_is_short()
     assert wait_once(policy_with(reach, 0.01), ValueError()) == 0 == reach.looks
 
 
-def test_what_asks_is_made_of_the_last_failure() -> None:
+def test_the_probe_is_that_of_the_last_failure() -> None:
     """After an answer in between, no address is probed: one attempt does not use the addresses of another."""
     failures = [ValueError("silence"), KeyError("an answer"), None]
     seen: List[Any] = []

@@ -161,7 +161,7 @@ def calls(house: House) -> List[Any]:
     ]
 
 
-def test_in_order_and_told(house):
+def test_items_are_sent_in_order_and_reported(house):
     """All items are sent in the order of putting, and the listeners get each result."""
     house.put("a", "b")
     house.put("r", kind=RECEIPT)
@@ -430,7 +430,7 @@ def test_a_new_connection_ends_the_wait(house):
     assert house.flush()
 
 
-def test_no_thread_for_who_does_not_use_it(house):
+def test_an_unused_outbox_has_no_thread(house):
     """A connection alone starts no thread for an unused outbox in memory."""
     house.delivery.retry_now()
     assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
@@ -451,7 +451,7 @@ def test_an_unexpected_error_is_survived(house, error, caplog):
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
 
 
-def test_a_store_that_fails_is_said(house, caplog):
+def test_a_failing_store_is_logged(house, caplog):
     """The store's error is a warning. The thread lives, waits, and tries again."""
     house.put("a")
     right = house.store.head
@@ -483,7 +483,7 @@ def test_close_after_an_unexpected_error(tmp_path):
     house.store.close()
 
 
-def test_no_thread_to_be_had(house, monkeypatch, caplog):
+def test_a_system_without_threads(house, monkeypatch, caplog):
     """If the system starts no thread, there is a warning and no error, and the items are kept."""
 
     def refuse(self: threading.Thread) -> None:
@@ -599,7 +599,7 @@ def test_a_report_that_fails(house):
     assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
 
 
-def test_the_listeners_hear_of_it_before_the_row_is_removed(house):
+def test_the_listeners_are_notified_before_the_row_is_removed(house):
     """A file that is locked for long does not delay the result."""
     seen: List[Any] = []
     real = house.store.remove
@@ -609,7 +609,7 @@ def test_the_listeners_hear_of_it_before_the_row_is_removed(house):
     assert seen == [("on_delivered", "a")]
 
 
-def test_no_other_process_sends_what_could_not_be_removed(tmp_path):
+def test_no_other_process_sends_an_item_that_could_not_be_removed(tmp_path):
     """The process that has sent an item keeps the turn until the row is removed."""
     house = House(str(tmp_path / "o.db"))
     other = OutboxStore(str(tmp_path / "o.db"), log=LOG)
@@ -733,7 +733,7 @@ def test_a_damaged_item_does_not_wait_for_the_end_of_throttling(house):
     assert house.tried == ["a"] and house.store.pending(ME) == 0
 
 
-def test_what_the_sender_refuses_is_buried(house):
+def test_an_item_that_the_sender_refuses_is_buried(house):
     """A wrong argument, found before the sending, is the item's own error."""
     house.answers["a"] = [InvalidArgumentException("INVALID_RECEIVER_TYPE", "no", name="receiver_type")]
     house.put("a", "b")
@@ -881,7 +881,7 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-def test_what_another_process_has_put_and_left(shared):
+def test_items_that_another_process_has_left(shared):
     """An idle, connected process finds another one's items in the file, and sends them."""
     shared.delivery.retry_now()
     until(lambda: shared.delivery._store._version is not None)  # it has looked, and found no item
@@ -909,7 +909,7 @@ def test_no_look_without_need(shared, house):
     assert house.delivery._look_interval() is None
 
 
-def test_a_flush_finds_what_another_process_has_sent(shared):
+def test_a_flush_notices_items_that_another_process_has_sent(shared):
     """flush() ends when another process has sent the last item, though this one is not connected."""
     shared.kinds = ()
     shared.put("a")
@@ -955,7 +955,7 @@ def test_a_logging_handler_that_raises(house, error):
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_no_thread_to_be_had_in_memory(house, monkeypatch, method):
+def test_a_system_without_threads_in_memory(house, monkeypatch, method):
     """The system starts no thread for the first item. The next connection starts it."""
 
     def refuse(*args: Any, **named: Any) -> None:

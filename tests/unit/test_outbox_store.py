@@ -68,7 +68,7 @@ def test_in_the_order_of_putting(store):
     assert store.pending(ME) == 2
 
 
-def test_an_item_is_what_was_put(store):
+def test_an_item_has_the_values_of_its_put(store):
     """It has its kind, muid, body in any characters, and the time."""
     body = {"number": 1, "text": "\u20ac \U0001f600 \x00 \ud800", "inner": [1, {"a": None}]}
     store.put(ME, MESSAGE, "muid-1", body, LIMIT)
@@ -586,7 +586,7 @@ def test_from_many_processes(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no database at all", b"\x00" * 5000], ids=["text", "zeros"])
-def test_a_damaged_file_is_said(tmp_path, content):
+def test_a_damaged_file_is_reported(tmp_path, content):
     """A file that is not a database is ERR_OUTBOX_STORE with its path and cause, and does not change."""
     path = tmp_path / "o.db"
     path.write_bytes(content)
@@ -725,7 +725,7 @@ def test_it_is_not_used_during_a_fork(tmp_path):
     store.close()
 
 
-def test_what_is_in_memory_outlives_a_fork():
+def test_items_in_memory_outlive_a_fork():
     """There is no file to close: the parent's items stay the parent's."""
     store = open_store()
     put(store, 1)
@@ -755,7 +755,7 @@ def hold(store: OutboxStore) -> Callable[[], None]:
     return release
 
 
-def test_a_fork_does_not_wait_for_ever(monkeypatch):
+def test_a_fork_does_not_wait_forever(monkeypatch):
     """If another thread's statement does not end, the fork continues after a while, and no lock stays held."""
     monkeypatch.setattr(_sqlite_file, "_PAUSE", 0.01)
     store = open_store()

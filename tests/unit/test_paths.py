@@ -60,7 +60,7 @@ def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: Any, path
         (os.getcwd(), "the path of a file"),
     ],
 )
-def test_what_is_no_path(value: Any, says: str) -> None:
+def test_wrong_paths(value: Any, says: str) -> None:
     """The error has the name of the field, and the right values."""
     with pytest.raises(CometChatException, match=says) as caught:
         checked_path("outbox_path", value)

@@ -130,7 +130,7 @@ def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
 
 
 @pytest.mark.parametrize("attempt", [12, 64, 1023, 1024, 1025, 5000, 100_000])
-def test_the_default_wait_stays_what_it_is_for_ever(attempt: int) -> None:
+def test_the_default_wait_never_changes(attempt: int) -> None:
     """It holds even after so many attempts that 2 to their power is too large for a float."""
     policy, state = new_policy(None, None), failed(attempt)
     waits = [wait_of(policy, state) for _ in range(200)]
@@ -175,7 +175,7 @@ def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float)
 
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(st.floats(0, 3600), st.floats(0, 3600))
-def test_a_retry_after_is_obeyed_whatever_the_strategy_says(asked: float, strategy: float) -> None:
+def test_a_retry_after_is_obeyed_for_every_strategy(asked: float, strategy: float) -> None:
     """The attempt never comes earlier than the server asked for, and at most 1 s later than both."""
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=asked)
     seconds = wait_of(new_policy(tenacity.wait_fixed(strategy), None), failed(1, error))
@@ -297,7 +297,7 @@ def test_a_wait_that_is_too_long_is_a_day(value: float) -> None:
 
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.floats() | st.integers() | st.none() | st.text(max_size=5) | st.decimals() | st.fractions() | st.booleans())
-def test_whatever_a_strategy_gives_can_be_waited_for(value: Any) -> None:
+def test_every_result_of_a_strategy_is_a_valid_wait(value: Any) -> None:
     """The seconds are a number from 0 to a day."""
     seconds = wait_of(new_policy(broken(value), None), failed())
     assert type(seconds) is float and math.isfinite(seconds) and 0 <= seconds <= LONGEST
@@ -432,7 +432,7 @@ def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
         assert series.waits[5] <= 1
 
 
-def test_after_a_restart_the_stop_strategies_count_anew() -> None:
+def test_after_a_restart_the_stop_strategies_count_again() -> None:
     """``stop_after_attempt(3)`` gives three attempts after the loss, and ``stop_after_attempt(1)`` gives one."""
     series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
     series.before_attempt[3] = restart
@@ -444,7 +444,7 @@ def test_after_a_restart_the_stop_strategies_count_anew() -> None:
     assert len(series.errors) == 1 + 1
 
 
-def test_after_a_restart_the_time_is_measured_anew() -> None:
+def test_after_a_restart_the_time_starts_again() -> None:
     """For ``stop_after_delay``, a connection's life is not a part of the series.
 
     The series starts now, without a sleep.
@@ -460,7 +460,7 @@ def test_after_a_restart_the_time_is_measured_anew() -> None:
     assert not tenacity.stop_after_delay(10)(state)
 
 
-def test_a_short_life_is_no_time_of_trying() -> None:
+def test_a_short_life_does_not_count_as_attempts() -> None:
     """If a connection was too short to start the count again, its seconds still do not count as attempts."""
     state = failed(2)
     state.start_time -= 100

@@ -44,7 +44,7 @@ def test_a_state_comes_back(code: str, message: str, details: Any, free: bool) -
 
 
 @given(st.binary())
-def test_rubbish_is_none(data: bytes) -> None:
+def test_rubbish_is_read_as_none(data: bytes) -> None:
     """No bytes raise. The result is None for a text that this version does not know."""
     for kind in (b"", b"s", b"x", b"f"):
         said = wire.decode(kind + data)
@@ -56,7 +56,7 @@ def test_rubbish_is_none(data: bytes) -> None:
     [b"s[]", b"s1", b's{"token":1e999,"number":1,"status":"connected","failures":0}', b"s" + b"[" * 100_000]
     + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""],
 )
-def test_known_rubbish_is_none(message: bytes) -> None:
+def test_known_rubbish_is_read_as_none(message: bytes) -> None:
     """This holds for wrong types, unknown statuses, infinite numbers, and endless nesting."""
     assert wire.decode(message) is None
 
@@ -101,7 +101,7 @@ def test_a_login_token_is_not_written() -> None:
     + [b'["message","on_typing_started",[["Client",{}]]]', b'["message","on_typing_started",[[1,2,3]]]']
     + [b'["user","on_user_online",[["User",{}]]]', b"[[],[],[]]", b"[" * 100_000],
 )
-def test_rubbish_is_no_event(data: bytes) -> None:
+def test_rubbish_is_not_an_event(data: bytes) -> None:
     """It raises ValueError, and makes no object."""
     with pytest.raises(ValueError):
         decode(data)
@@ -222,7 +222,7 @@ def house() -> House:
     return House()
 
 
-def test_who_gets_the_lock_leads_for_nine_tenths_of_the_lease(house: House) -> None:
+def test_the_lock_gives_a_lead_for_nine_tenths_of_the_lease(house: House) -> None:
     """The time counts from before the call. The state is published before the member is notified."""
     house.try_to_lead()
     assert house.redis.asked == [wire.ACQUIRE, wire.RENEW]
@@ -249,7 +249,7 @@ def test_a_lead_that_could_not_be_published_is_taken_again(house: House) -> None
     assert house.member.told == [("lead", None)]
 
 
-def test_a_member_hears_of_a_lead_that_replicas_confirmed_late(house: House) -> None:
+def test_a_member_is_notified_of_a_lead_that_replicas_confirmed_late(house: House) -> None:
     """By then, it considers the lead lost."""
     house.try_to_lead()
     house.now += 2.0
@@ -265,7 +265,7 @@ def test_a_member_hears_of_a_lead_that_replicas_confirmed_late(house: House) -> 
     assert house.seat.leads and house.member.told == [("lead", None)]
 
 
-def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
+def test_without_the_lock_it_tries_when_the_lease_ends(house: House) -> None:
     """It does not try before, and at a random time after that. Until then it follows the state in Redis."""
     house.redis.answers[wire.ACQUIRE] = -1500
     house.redis.kept = encode_state(State(5, 0, UP))
@@ -274,7 +274,7 @@ def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
     assert house.seat._try_at >= house.now + 1.5
 
 
-def test_an_older_lead_is_not_heard(house: House) -> None:
+def test_an_older_lead_is_ignored(house: House) -> None:
     """After a lead with a higher number, states and frames of a lower one are ignored."""
     assert ("follow", UP) in house.hear(encode_state(State(5, 0, UP)))
     assert house.hear(encode_state(State(4, 0, SharedStatus("disconnected")))) == []
@@ -284,7 +284,7 @@ def test_an_older_lead_is_not_heard(house: House) -> None:
     assert house.hear(encode_state(State(6, 0, UP))) == [("follow", CONNECTING), ("follow", UP)]
 
 
-def test_its_own_echo_is_not_heard(house: House) -> None:
+def test_its_own_echo_is_ignored(house: House) -> None:
     """The seat's own messages as a leader come back to it, and are ignored once it does not lead."""
     house.try_to_lead()
     house.redis.answers[wire.RENEW] = 0
@@ -314,7 +314,7 @@ def test_a_lock_that_is_given_back_is_tried_for_at_once(house: House) -> None:
     assert house.seat._try_at <= house.now + 0.05
 
 
-def test_a_late_renewal_is_told_anew(house: House) -> None:
+def test_a_late_renewal_is_reported_again(house: House) -> None:
     """Redis answered when another process could already lead. The member may have closed its connection."""
     house.try_to_lead()
     original = house.redis.eval
@@ -332,7 +332,7 @@ def test_a_late_renewal_is_told_anew(house: House) -> None:
     assert house.member.told[-1] == ("follow", CONNECTING)
 
 
-def test_who_hears_nothing_subscribes_anew(house: House) -> None:
+def test_a_silent_subscription_is_replaced(house: House) -> None:
     """Another holds the lock, attempt after attempt, and no message comes: the subscription is dead."""
     import redis
 
@@ -344,7 +344,7 @@ def test_who_hears_nothing_subscribes_anew(house: House) -> None:
         house.try_to_lead()
 
 
-def test_a_follower_hears_of_an_outage_once_what_it_heard_is_old(house: House) -> None:
+def test_a_follower_reports_an_outage_after_a_lease_of_silence(house: House) -> None:
     """An outage of Redis is reported once, after a lease without a message."""
     house.hear(encode_state(State(5, 0, UP)))
     del house.member.told[:]

@@ -74,7 +74,7 @@ def test_an_unknown_id_is_nothing() -> None:
     assert ids(registry) == ["id"] and registry.changes == changes
 
 
-def test_a_listener_hears_from_its_registration_on() -> None:
+def test_a_listener_gets_events_from_its_registration_on() -> None:
     """``since`` is the number of the next event."""
     registry = ListenerRegistry()
     assert [numbered(registry) for _ in range(3)] == [1, 2, 3]
@@ -83,7 +83,7 @@ def test_a_listener_hears_from_its_registration_on() -> None:
     assert entry.since == 4 == numbered(registry)
 
 
-def test_the_audience_knows_from_when_on_all_of_it_hears() -> None:
+def test_the_audience_knows_the_first_event_for_all() -> None:
     """``since`` of the audience is that of its newest listener, and falls when that one leaves."""
     registry = ListenerRegistry()
     registry.add("user", "a", object())
@@ -111,7 +111,7 @@ def test_a_replaced_listener_is_no_longer_active(caplog: pytest.LogCaptureFixtur
     assert record.levelname == "WARNING" and "login" in record.getMessage() and "'light'" in record.getMessage()
 
 
-def test_the_same_listener_again_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_second_registration_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
     """A second registration is harmless, and the listener gets events from then on."""
     registry, listener = ListenerRegistry(), object()
     registry.add(CONNECTION, "id", listener)
@@ -130,7 +130,7 @@ def test_a_removed_listener_is_no_longer_active() -> None:
     assert not entry.active
 
 
-def test_what_was_read_does_not_change() -> None:
+def test_an_audience_does_not_change() -> None:
     """An audience does not change when listeners are added and removed: a call uses it without a lock."""
     registry = ListenerRegistry()
     registry.add(CONNECTION, "a", object())

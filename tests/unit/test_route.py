@@ -120,7 +120,7 @@ def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
-def test_a_request_header_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_request_header_is_not_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a CGI program a visitor sends HTTP_PROXY. The lower-case name is the environment's own."""
     url = "http://api.example/"
     monkeypatch.setenv("HTTP_PROXY", "http://evil:1")

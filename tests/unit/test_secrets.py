@@ -135,7 +135,7 @@ def test_the_time_grows_with_the_text_and_not_with_its_square(secrets: Secrets, 
         ("eyJust saying.so.what", "eyJust saying.so.what"),
     ],
 )
-def test_a_jwt_is_found_wherever_it_stands(text: str, clean: str) -> None:
+def test_a_jwt_is_found_in_every_place(text: str, clean: str) -> None:
     """It is found after a hyphen, a dot or a slash too. A text that only begins like one stays."""
     assert filtered(text).getMessage() == clean
 

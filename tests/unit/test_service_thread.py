@@ -167,7 +167,7 @@ def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:
+def test_a_system_without_threads(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:
     """If Thread() or start() raises, the error is ERR_INTERNAL with the cause. A later start() works."""
 
     def refuse(*args: Any, **named: Any) -> None:

@@ -299,7 +299,7 @@ def test_a_save_that_breaks_off_leaves_the_old_session(
     assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
 
 
-def test_what_can_not_be_written_as_json_leaves_the_old_session(path: Path) -> None:
+def test_a_value_outside_of_json_leaves_the_old_session(path: Path) -> None:
     """For a value that JSON cannot express, the old file is whole."""
     store = FileSessionStore(path)
     store.save(STORED)
@@ -507,7 +507,7 @@ def test_saves_at_once_leave_one_whole_session(path: Path) -> None:
 # Valid sessions.
 
 
-def test_a_session_is_stored_without_what_a_restart_asks_for_anew() -> None:
+def test_a_session_is_stored_without_jwt_and_settings() -> None:
     """Neither the jwt nor the settings are stored. The content is JSON, and gives the same session again."""
     made = Session("app", "uid1", TOKEN, "app_0_1", {"uid": "uid1", "name": "Andrew"}, "j.w.t", {"MODE": "DEFAULT"})
     stored = json.loads(json.dumps(made.to_store()))
@@ -533,7 +533,7 @@ def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> 
 
 
 @pytest.mark.parametrize("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)], ids=repr)
-def test_what_is_no_mapping_is_no_session(stored: Any) -> None:
+def test_only_a_mapping_is_a_session(stored: Any) -> None:
     """A user's own store may return anything."""
     assert Session.from_store(stored, "app") is None
 
@@ -553,7 +553,7 @@ JSON = st.recursive(
 
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.fixed_dictionaries({}, optional={key: st.just(value) | JSON for key, value in STORED.items()}) | JSON)
-def test_any_json_is_a_session_or_none(stored: Any) -> None:
+def test_any_json_is_a_session_or_not(stored: Any) -> None:
     """For any content of a store, reading it does not raise, and a resulting session can be used."""
     read = Session.from_store(stored, "app")
     if read is not None:
@@ -570,7 +570,7 @@ def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: P
 
 
 @pytest.mark.parametrize("path", [":memory:", "file:session", "sqlite:///session", "~no-such-user-here/session"])
-def test_what_only_looks_like_a_path_is_refused(path: str) -> None:
+def test_a_text_that_only_looks_like_a_path_is_refused(path: str) -> None:
     """As in the settings, no file with such a name is made."""
     with pytest.raises(InvalidArgumentException) as refused:
         FileSessionStore(path)

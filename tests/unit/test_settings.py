@@ -249,7 +249,7 @@ def test_settings_can_not_be_changed(field):
         delattr(made, field)
 
 
-def test_what_was_passed_in_can_be_changed_without_changing_the_settings():
+def test_changes_of_passed_values_do_not_change_the_settings():
     """Settings keep copies of the given lists and mappings."""
     roles, proxies = ["a"], {"https": "http://p:1"}
     made = AppSettings(region="us", subscription_type="ROLES", roles=roles, proxies=proxies)
@@ -458,7 +458,7 @@ def test_a_missing_listener_is_missing():
     assert caught.value.code == "MISSING_PARAMETERS"
 
 
-def test_a_listener_class_is_told_to_be_called():
+def test_the_error_for_a_listener_class_says_to_call_it():
     """A class in place of an instance is the commonest mistake. The error says what to do."""
     with pytest.raises(InvalidArgumentException, match="not the class ConnectionListener"):
         arguments.listener(ConnectionListener, ConnectionListener)

@@ -157,7 +157,7 @@ def code(socket: SharedSocket) -> str:
 # A follower.
 
 
-def test_a_follower_gets_what_the_leader_relays(house: House) -> None:
+def test_a_follower_gets_relayed_frames(house: House) -> None:
     """Its frames come in order, one at a time or as a burst. None of them uses a socket of its own."""
     socket = house.follower()
     for frame in (b"1", b"2", b"3"):
@@ -193,7 +193,7 @@ def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:
     assert codes == ["WS_CONNECTION_FAIL"]
 
 
-def test_a_followers_ping_is_answered_before_what_waits(house: House) -> None:
+def test_a_followers_ping_is_answered_before_waiting_frames(house: House) -> None:
     """The pong does not wait behind frames for slow listeners."""
     socket = house.follower()
     house.member.frame(b"1")
@@ -202,7 +202,7 @@ def test_a_followers_ping_is_answered_before_what_waits(house: House) -> None:
     assert socket.receive(house.now) == b"1"
 
 
-def test_what_a_follower_sends_goes_to_the_store(house: House) -> None:
+def test_a_followers_frames_go_to_the_store(house: House) -> None:
     """Neither auth nor a ping does. The leader sends all other frames."""
     socket = house.follower()
     socket.send(PING, 1)
@@ -226,7 +226,7 @@ def test_a_loss_that_is_over_is_noticed(house: House) -> None:
     assert again.receive(house.now) is None
 
 
-def test_a_loss_that_nobody_told_of_is_noticed(house: House) -> None:
+def test_an_unreported_loss_is_noticed(house: House) -> None:
     """The leader is up before and after, with one more failure: it has another connection."""
     socket = house.follower()
     house.member.follow(SharedStatus("connected", 1, ERROR))
@@ -242,7 +242,7 @@ def test_the_same_status_again_is_nothing(house: House) -> None:
     assert house.member.news == news
 
 
-def test_each_failure_of_the_leader_is_told_once(house: House) -> None:
+def test_each_failure_of_the_leader_is_reported_once(house: House) -> None:
     """While the leader fails, each of its errors fails one attempt of a follower."""
     house.member.follow(SharedStatus("connecting", 1, ERROR))
     with pytest.raises(CometChatException):
@@ -267,7 +267,7 @@ def test_the_leaders_mode_is_every_ones(house: House) -> None:
     assert house.account.shared_mode == "DEFAULT"
 
 
-def test_a_follower_that_lags_asks_for_what_it_missed(house: House, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_slow_follower_fetches_missed_messages(house: House, caplog: pytest.LogCaptureFixture) -> None:
     """If too many frames wait, the oldest are dropped, the connection breaks, and a warning says so."""
     socket = house.follower()
     for _ in range(MAX_FRAMES + 1):
@@ -342,7 +342,7 @@ def test_a_lead_that_is_renewed_in_time_has_not_run_out(house: House) -> None:
     assert house.member.role.leads and socket.receive(house.now) is None
 
 
-def test_who_is_told_to_follow_ends_its_connection(house: House) -> None:
+def test_a_leader_that_becomes_a_follower_ends_its_connection(house: House) -> None:
     """The real socket is interrupted at once, also by a new lead of the same client, and by an outage."""
     house.leader()
     house.member.follow(CONNECTING)
@@ -355,7 +355,7 @@ def test_who_is_told_to_follow_ends_its_connection(house: House) -> None:
     assert house.reals[2].interrupted and house.member.role.error is ERROR
 
 
-def test_what_took_too_long_to_open_is_not_used(house: House) -> None:
+def test_a_socket_that_opened_too_late_is_not_used(house: House) -> None:
     """The lead runs out while the real socket opens. No frame is sent on it."""
     member = house.member
     house.seats[0].until = house.now + 2
@@ -412,7 +412,7 @@ def test_three_failures_in_a_row_let_another_try(house: House) -> None:
     assert ("step_down",) in house.seats[0].asked
 
 
-def test_only_a_leader_publishes_and_only_what_is_new(house: House) -> None:
+def test_only_a_leader_publishes_and_only_changes(house: House) -> None:
     """Each status is published once, with the count of errors."""
     house.step(Phase.ONLINE)
     house.leader()
@@ -423,7 +423,7 @@ def test_only_a_leader_publishes_and_only_what_is_new(house: House) -> None:
     assert published == [CONNECTING, UP, SharedStatus("connecting", 1, ERROR)]
 
 
-def test_what_ended_with_another_role_is_not_published(house: House) -> None:
+def test_the_end_of_another_role_is_not_published(house: House) -> None:
     """A follower comes to lead. The end of its old connection, with the reason, is not the new leader's."""
     house.follower()
     house.seats[0].until = house.now + 2
@@ -451,7 +451,7 @@ def test_a_place_is_kept_while_a_newer_generation_has_it(house: House) -> None:
     assert house.member is not member and len(house.seats) == 2
 
 
-def test_a_membership_that_has_ended_hears_nothing(house: House) -> None:
+def test_an_ended_membership_gets_no_calls(house: House) -> None:
     """After its end, the store's calls change no role, deliver no frame, and wake no thread."""
     member = house.leader()._membership
     assert member is not None and member.role.leads
@@ -525,7 +525,7 @@ def test_an_open_that_no_store_answers_times_out(house: House) -> None:
     assert raised.value.code == "ERR_CONNECT_TIMEOUT"
 
 
-def test_what_came_before_the_wait_ends_it(house: House) -> None:
+def test_an_earlier_change_ends_the_wait(house: House) -> None:
     """A leader that is up since the attempt began leads to another attempt, and so does one that comes up later."""
     member, wake = house.member, Wakeup()
     house.shared.begin_attempt(member)

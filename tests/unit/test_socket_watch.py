@@ -112,7 +112,7 @@ def test_the_descriptor_that_is_ready() -> None:
         assert watch._waiters == {}
 
 
-def test_what_it_can_not_watch() -> None:
+def test_descriptors_that_it_can_not_watch() -> None:
     """For a closed descriptor, or one of another waiting thread, the caller looks itself, and no entry is left."""
     watch, turns = new_watch()
     crowd = Crowd(watch, turns, 1)

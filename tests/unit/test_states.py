@@ -149,7 +149,7 @@ def test_online_is_entered_by_acceptance_or_the_end_of_throttling_alone():
     assert entries == {"ACCEPTED", "RESTORED"}
 
 
-def test_closed_is_for_ever():
+def test_closed_is_final():
     """No signal leads out of CLOSED."""
     assert not [signal for signal in Signal if (Phase.CLOSED, signal) in TRANSITIONS]
 

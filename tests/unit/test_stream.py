@@ -150,7 +150,7 @@ def test_a_wake_up_that_is_rung_without_end(wake):
     assert stream_module.wait_ready([wake.fileno()], [], 0.0) == [wake.fileno()]
 
 
-def test_what_can_be_sent_afterwards(pair, wake):
+def test_sending_after_a_wake_up(pair, wake):
     """After a wake-up the other end still gets sent bytes. After abandon() it has come to its end."""
     stream, other = pair
     wake.ring()
@@ -214,7 +214,7 @@ def test_an_interrupt_in_the_middle_of_a_read(wake):
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_an_end_with_something_unread_is_no_reset(interrupted, wake):
+def test_an_end_with_unread_bytes_is_not_a_reset(interrupted, wake):
     """A peer that sends while the stream is closed is not cut off before it has read the close frame."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
@@ -236,7 +236,7 @@ def test_an_end_with_something_unread_is_no_reset(interrupted, wake):
         assert other.recv(99) == b"goodbye"
 
 
-def test_the_end_does_not_take_what_never_ends(pair, monkeypatch):
+def test_the_end_does_not_read_an_endless_stream(pair, monkeypatch):
     """close() releases a socket on which more bytes come than it reads."""
     stream, other = pair
     monkeypatch.setattr(stream_module, "_MOST_DISCARDED", 1)
@@ -432,7 +432,7 @@ def test_a_read_that_meets_a_reset(moody, end):
 
 
 @pytest.mark.parametrize("call", ["send", "recv"])
-def test_another_failure_is_no_reset(moody, call):
+def test_another_failure_is_not_a_reset(moody, call):
     """An error of TLS that is not its end is raised unchanged."""
     failure = _plain("SSL", "BAD_LENGTH")
     stream, _ = moody(failure)

@@ -285,7 +285,7 @@ def test_status_lines(line):
 
 
 @pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/2 200", b" HTTP/1.1 200"])
-def test_lines_that_are_no_status(line):
+def test_wrong_status_lines(line):
     """A line that is not a status line of HTTP/1 is an error."""
     with pytest.raises(BadAnswer, match="does not use HTTP"):
         read_head(_source(line + b"\r\n\r\n"))
@@ -404,7 +404,7 @@ def test_the_sockets_of_a_client():
     assert "cometchat" in one._user_agent.lower()
 
 
-def test_deadlines_and_timeouts_are_told_apart():
+def test_deadlines_and_timeouts_differ():
     """A deadline counts as a timeout for all code that knows timeouts. An interrupt does not."""
     assert issubclass(DeadlineReached, socket.timeout) and not issubclass(Interrupted, socket.timeout)
     assert websocket_module.exception_for("ERR_CONNECT_TIMEOUT", "x").__class__ is ConnectionTimeoutException

@@ -68,7 +68,7 @@ def test_a_thread_has_one_turn() -> None:
     assert turns.give_back()
 
 
-def test_a_turn_that_is_held_up_does_not_hold_up_the_others_for_ever() -> None:
+def test_a_blocked_turn_does_not_block_the_others_forever() -> None:
     """After its patience a thread continues without a turn, and has none of them to release."""
     turns, went_on = Turns(1, 0.01), Wakeup()
     turns.take()
@@ -84,7 +84,7 @@ def test_a_turn_that_is_held_up_does_not_hold_up_the_others_for_ever() -> None:
     assert turns.give_back()
 
 
-def test_a_turn_is_lent_for_the_time_of_a_wait() -> None:
+def test_a_turn_is_given_away_during_a_wait() -> None:
     """Another thread has it then. A thread without a turn does not get one by that."""
     turns = Turns(1, DEADLINE)
     turns.take()
@@ -99,7 +99,7 @@ def test_a_turn_is_lent_for_the_time_of_a_wait() -> None:
     assert not turns.give_back()
 
 
-def test_a_wait_for_a_wakeup_lends_the_turn() -> None:
+def test_a_wait_for_a_wakeup_gives_the_turn_away() -> None:
     """The wait between two attempts may last an hour."""
     wake = Wakeup()
     TURNS.take()

@@ -52,7 +52,7 @@ def connected() -> None:
 
 
 @case
-def nobody_holds_it() -> None:
+def without_a_reference() -> None:
     """Use a client only through its listener: no variable of the program refers to it."""
     joining.joined()
     joining.kept.clear()
