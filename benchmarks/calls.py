@@ -70,7 +70,7 @@ def imports(context: Context) -> Result:
 
 def _import(name: str) -> float:
     code = f"import time; a = time.perf_counter(); import {name}; print((time.perf_counter() - a) * 1000)"
-    # Write byte code, whatever this shell's settings are: an installed package has its byte code.
+    # Write byte code for any settings of this shell: an installed package has its byte code.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT, env=environment

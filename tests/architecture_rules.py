@@ -668,5 +668,5 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     nothing_is_printed: ("client", "print(1)", "client prints"),
     loggers_are_below_cometchat: ("client", "logging.getLogger('x')", "client gets another logger"),
     logs_never_raise: ("client", "x = logging.getLogger('cometchat')\nx.info('')", "client calls x.info"),
-    vocabulary: ("client", "def forsake_it(): ...", "client: forsake_it"),
+    vocabulary: ("client", "def hurry(): ...", "client: hurry"),
 }

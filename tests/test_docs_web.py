@@ -72,7 +72,7 @@ def test_the_light_of_a_new_flask_application(service: Tuple[Sandbox, Dict[str, 
 
 
 def the_light_is_green(service: Tuple[Sandbox, Dict[str, str]], command: List[str], port: int, folder: Path) -> None:
-    """The server's first page has the light, whose source says ``connected``."""
+    """Check that the server's first page has the light, and that its source says ``connected``."""
     sandbox, env = service
     site = f"http://127.0.0.1:{port}"
     with (folder / "log").open("w") as log:

@@ -171,7 +171,7 @@ def exiting_log() -> Iterator[None]:
 
 
 def ignore(channel: bytes, data: bytes) -> None:
-    """A seat that accepts no message."""
+    """Do nothing: the seat accepts no message."""
 
 
 def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:

@@ -40,7 +40,7 @@ def secure() -> Iterator[Sandbox]:
 
 
 def both_trusted(sandbox: Sandbox, authority: Authority, folder: Path) -> str:
-    """A bundle with the sandbox's certificate and a CA."""
+    """Return a bundle with the sandbox's certificate and a CA."""
     bundle = folder / "bundle.pem"
     assert sandbox.ca_certs is not None
     bundle.write_text(Path(sandbox.ca_certs).read_text() + Path(authority.bundle).read_text())

@@ -29,7 +29,7 @@ LIMIT = 70_000
 
 
 def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
-    """A server's frame."""
+    """Return a server's frame."""
     length = len(payload)
     if length < 126:
         head = bytes([length])

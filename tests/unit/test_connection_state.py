@@ -456,7 +456,7 @@ def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: H
 
 
 def new_connection(house: House, drained: Callable[[], object] = lambda: None) -> Connection:
-    """The user's side of the state, without threads."""
+    """Return the user's side of the state, without threads."""
     parts: Any = SimpleNamespace(
         thread=SimpleNamespace(start=lambda generation: None),
         inbox=SimpleNamespace(discard_old=lambda: None),

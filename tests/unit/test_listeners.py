@@ -125,11 +125,11 @@ def test_a_method_that_nothing_calls_gives_one_warning_for_its_class() -> None:
 
     class Light(ConnectionListener):
         def on_conected(self) -> None:
-            """A typing error."""
+            """Do nothing: a typing error."""
 
         @staticmethod
         def on_reconnect() -> None:
-            """A name from elsewhere."""
+            """Do nothing: a name from elsewhere."""
 
         def helper(self) -> None:
             """Not a callback by its name."""
@@ -150,7 +150,7 @@ def test_the_methods_of_a_login_listener_begin_otherwise() -> None:
 
     class Login(LoginListener):
         def login_succes(self, user: Any) -> None:
-            """A typing error."""
+            """Do nothing: a typing error."""
 
     warning = check_listener(Login(), "login")
     assert warning is not None and "did you mean login_success?" in warning

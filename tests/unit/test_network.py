@@ -204,7 +204,7 @@ class Watched:
 
 @contextlib.contextmanager
 def unwatched(on_return: Callable[[], None]) -> Iterator[None]:
-    """A network that never returns."""
+    """Never call the function, like a network that stays away."""
     yield
 
 

@@ -50,7 +50,7 @@ class Diary(ConnectionListener):
 
 
 def settings(**overrides: Any) -> AppSettings:
-    """The settings that the environment asks for."""
+    """Return the settings that the environment asks for."""
     url = os.environ["SANDBOX_URL"]
     fields: Dict[str, Any] = {"admin_host": url, "client_host": url, "ca_certs": os.environ.get("SANDBOX_CA")}
     fields.update(json.loads(os.environ.get("SANDBOX_SETTINGS", "{}")))
