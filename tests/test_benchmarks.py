@@ -133,7 +133,7 @@ def test_reached_follows_from_the_numbers() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the figures of idle clients read /proc")
 def test_idle_threads_are_watched() -> None:
-    """A thread that wakes ten times counts as about ten wake-ups, and a sleeping thread as none of them."""
+    """A thread that wakes ten times counts as about ten wake-ups, and a sleeping thread does not count."""
     import threading
 
     from benchmarks.subjects import switches, wakeups_since

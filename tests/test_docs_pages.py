@@ -289,7 +289,7 @@ def test_a_script_that_sends_for_sure(
 def test_a_script_that_runs_for_months(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It logs its events. SIGTERM ends it with a close frame."""
+    """The script logs its events. SIGTERM ends it with a close frame."""
     for name, value in (("APP_ID", sandbox.app_id), ("UID", ME), ("AUTH_KEY", sandbox.auth_key)):
         monkeypatch.setenv(f"COMETCHAT_{name}", value)
     for name in ("ADMIN_HOST", "CLIENT_HOST"):

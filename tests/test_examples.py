@@ -162,7 +162,7 @@ def answers(sandbox: Sandbox) -> List[object]:
 
 
 def test_echo_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """It answers users, but not groups and itself. It also answers after a loss, and ends with 0 on Ctrl-C."""
+    """The bot answers users, but not groups and itself. It also answers after a loss, and ends with 0 on Ctrl-C."""
     sandbox.add_group("chat", "Chat", owner="cometchat-uid-2", members=["cometchat-uid-1"])
     bot = start("echo_bot.py")
     assert sandbox.wait_for_connections(1, DEADLINE)
@@ -251,7 +251,7 @@ def test_command_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untype
 
 @pytest.mark.parametrize("options", [[], ["--kill"]])
 def test_play(options: List[str]) -> None:
-    """It plays the other user for a bot, shows its answers, and ends with the bot's code."""
+    """play.py plays the other user for a bot, shows its answers, and ends with the bot's code."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / "play.py"), *options, str(EXAMPLES / "echo_bot.py")]
     played = subprocess.run(
         [*command, "Hello", "Is it you?"],

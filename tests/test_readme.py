@@ -62,14 +62,14 @@ def lines(program: str) -> int:
 
 
 def test_the_readme_is_short() -> None:
-    """It is short enough for five minutes, and its code fits a narrow window."""
+    """The README is short enough for five minutes, and its code fits a narrow window."""
     assert len(README.split()) <= 600
     code = "".join(block for language in ("python", "shell", "text") for block in blocks(language))
     assert [line for line in code.splitlines() if len(line) > 80] == []
 
 
 def test_the_first_program() -> None:
-    """It has ten lines, runs as it is, prints its messages, keeps running, and ends with its client."""
+    """The first program has ten lines, runs as it is, prints its messages, keeps running, and ends with its client."""
     assert lines(PROGRAMS[0]) == 10
     said, heard = [], threading.Event()
 

@@ -52,7 +52,7 @@ def completions(line: str) -> List[str]:
     ],
 )
 def test_a_line_is_completed(line: str, expected: List[str]) -> None:
-    """A line is completed with commands, options and choices. A word that begins none of them gets no completion."""
+    """A line is completed with commands, options and choices. Any other word gets no completion."""
     assert sorted(completions(line)) == expected
 
 

@@ -52,7 +52,7 @@ def test_its_printed_lines_work(options: List[str], signum: signal.Signals, star
 def test_it_serves_with_a_given_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It serves with --certfile and --keyfile, and stops when serving ends."""
+    """The sandbox serves with --certfile and --keyfile, and stops when serving ends."""
     certfile, keyfile = make_certificate(tmp_path)
     served: List[Sandbox] = []
     monkeypatch.setattr(Sandbox, "serve_forever", lambda sandbox: served.append(sandbox))

@@ -54,7 +54,7 @@ def one_line(text: str) -> str:
 
 
 def test_a_text_is_delivered(to_other: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints the stored message's id and muid, and ends with 0."""
+    """The command prints the stored message's id and muid, and ends with 0."""
     assert main([*to_other, "--text", "Hello"]) == 0
     captured = capsys.readouterr()
     (stored,) = sandbox.messages

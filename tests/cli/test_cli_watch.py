@@ -24,7 +24,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \w+")
 
 
 def test_until_connected(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """It prints one line for each transition, with the local time. --until ends it with 0."""
+    """watch prints one line for each transition, with the local time. --until ends it with 0."""
     assert main(["watch", "--until", "connected", "--timeout", "10", *account]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()

@@ -169,7 +169,7 @@ def test_a_refused_session_is_replaced(site: Sandbox) -> None:
 
 
 def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:
-    """It is called on another thread than the main thread, and again after it has raised.
+    """The callable is called on another thread than the main thread, and again after it has raised.
 
     It gives the app a new session.
     """

@@ -94,7 +94,7 @@ def is_connected(server: Server) -> bool:
 
 @pytest.mark.parametrize("reload", [True, False], ids=["reloader", "noreload"])
 def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
-    """It connects before the first request, and once: the reloader's parent does not connect."""
+    """runserver connects before the first request, and once: the reloader's parent does not connect."""
     port = free_port()
     command = [sys.executable, MANAGE, "runserver", f"127.0.0.1:{port}", *([] if reload else ["--noreload"])]
     with served(command, port, environment(account(sandbox), TEST_DEBUG="1")) as server:
@@ -192,7 +192,7 @@ def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox)
 
 @pytest.mark.parametrize("server_name", ["uvicorn", "daphne"])
 def test_an_asgi_server_is_connected_and_ends_with_open_streams(server_name: str, sandbox: Sandbox) -> None:
-    """It connects when it loads the site, and an open stream does not delay its end."""
+    """An ASGI server connects when it loads the site, and an open stream does not delay its end."""
     pytest.importorskip(server_name, reason=f"{server_name} is not installed")
     port = free_port()
     command = [sys.executable, "-m", server_name, "django_project.asgi:application"]

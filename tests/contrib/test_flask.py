@@ -441,7 +441,7 @@ def test_other_commands_do_not_connect(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
-    """It connects before any request. With the reloader, the parent does not serve and does not connect."""
+    """``flask run`` connects before any request. With the reloader, the parent does not serve and does not connect."""
     port = free_port()
     command = [*FLASK, *debug, "run", "--port", str(port)]
     with served(command, port, plain(SITE_COMETCHAT=json.dumps(account(sandbox)))) as server:

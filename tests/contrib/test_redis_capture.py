@@ -278,7 +278,7 @@ def test_while_too_much_comes_the_queue_is_emptied_first(client: Any, redis_serv
 def test_a_new_leader_fetches_messages_from_a_time_without_a_process(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """It begins after the newest message in the stream, which Redis keeps.
+    """A new leader begins after the newest message in the stream, which Redis keeps.
 
     The very first leader begins with the newest.
     """
@@ -371,7 +371,7 @@ def test_the_events_of_another_user_are_not_added(client: Any, redis_server: Red
 
 
 def test_a_follower_keeps_events_that_are_not_in_the_stream() -> None:
-    """It keeps old events that are not in the stream.
+    """A follower keeps old events that are not in the stream.
 
     It also keeps those of the last minute, for a Redis that lost its data.
     """

@@ -92,7 +92,7 @@ def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None
 
 
 def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
-    """It is None before a worker listens, and then the number of events that no worker has taken."""
+    """The lag is None before a worker listens, and then the number of events that no worker has taken."""
     client, store = clients()
     held, release = threading.Event(), threading.Event()
 

@@ -231,7 +231,7 @@ def test_a_frame_that_no_leader_confirms_is_counted(caplog: pytest.LogCaptureFix
 
 
 def test_a_leader_confirms_sent_frames() -> None:
-    """It confirms to the follower that asked, in one message. Frames that the member refused stay unconfirmed."""
+    """A leader confirms to the follower that asked, in one message. Frames that the member refused stay unconfirmed."""
 
     class Sending(Member):
         def send(self, text: str) -> bool:
@@ -432,7 +432,10 @@ def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monke
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
 def test_a_store_without_a_thread_says_so(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It raises an error that the client's next attempt may not have. No seat is left in the store."""
+    """A store without a thread raises an error that the client's next attempt may not have.
+
+    No seat is left in the store.
+    """
     store = RedisStatusStore("redis://127.0.0.1:1")
 
     def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:

@@ -120,7 +120,10 @@ def test_half_of_the_servers_threads_may_hold_a_stream(
 def test_gevents_own_server_can_hold_streams(
     is_patched: bool, code: int, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says that it has no threads. Its greenlets can wait as well, if the program has patched the threads."""
+    """gevent's server says that it has no threads.
+
+    Its greenlets can wait as well, if the program has patched the threads.
+    """
     monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: is_patched))
     environ = {"SERVER_SOFTWARE": "gevent/25.9 Python/3.11", "wsgi.multithread": False}
     answer = _wsgi.events_answer(feed, environ)

@@ -67,7 +67,7 @@ def test_before_init_the_report_says_so() -> None:
 
 
 def test_the_stream_tells_of_each_change(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
-    """It has the status at once, then each phase, a loss with its reason, and the return without a reason."""
+    """The stream has the status at once, then each phase, a loss with its reason, and the return without a reason."""
     stream = feed.events()
     first = next(stream)
     assert first.startswith("retry: 1000\n") and parsed(first) == ("alive", 0.2)
@@ -267,7 +267,7 @@ def test_health(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
 def test_a_client_without_its_threads_is_not_live(
     sandbox: Sandbox, client: Client, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It reports "connected", but its threads are gone: as after a failed fork."""
+    """The client reports "connected", but its threads are gone, as after a failed fork."""
     client.login(UID, sandbox.auth_key)
     assert client.wait_for_status("connected", DEADLINE)
     assert feed.health_answer("live").status == 200

@@ -240,7 +240,10 @@ def well(server: Server, where: str, count: int) -> bool:
 
 @needs("celery")
 def test_celery_with_prefork_gives_each_process_its_own_connection(figures: Any) -> None:
-    """It holds in the tasks, and in the process in place of a killed one. The main process's connection lives on."""
+    """Each process has its connection in its tasks, and so has the process in place of a killed one.
+
+    The main process's connection lives on.
+    """
     with served(CELERY, 1 + WORKERS) as (sandbox, server):
         assert eventually(lambda: well(server, "task", WORKERS), DEADLINE), server.log()
         everyone = server.workers() | {server.pid}
@@ -360,7 +363,7 @@ def test_a_child_connects_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_child_that_a_callback_forks_ends_with_the_callback(tmp_path: Path) -> None:
-    """It ends by sys.exit with its code, by another exception, which is logged, or by a return.
+    """The child ends by sys.exit with its code, by another exception, which is logged, or by a return.
 
     It never connects by itself.
     """

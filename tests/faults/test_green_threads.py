@@ -27,7 +27,10 @@ PROGRAM = Path(__file__).parent / "programs" / "green_threads.py"
 
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 def test_a_patched_program_keeps_its_connection(sandbox: Sandbox, library: str) -> None:
-    """It connects, returns after a drop, and sends close frames at disconnect() and logout(). No socket stays open."""
+    """The program connects, returns after a drop, and sends close frames at disconnect() and logout().
+
+    No socket stays open.
+    """
     pytest.importorskip(library)
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(PROGRAM), library, sandbox.url, sandbox.app_id, sandbox.auth_key],

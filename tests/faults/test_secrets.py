@@ -454,7 +454,7 @@ STRANGE: List[str] = [
 
 
 def test_the_filter_removes_texts_that_look_like_secrets(said: Callable[[], str]) -> None:
-    """It also removes unknown secrets: a jwt, and values named as a key, a token or a header."""
+    """The filter also removes unknown secrets: a jwt, and values named as a key, a token or a header."""
     for text in STRANGE:
         before = len(said())
         logging.getLogger("app").info("before %s after", text)

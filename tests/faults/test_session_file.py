@@ -111,7 +111,7 @@ def no_more_memory(megabytes: int) -> Iterator[None]:
 def test_a_client_logs_in_with_any_object_in_the_session_files_place(
     service: Service, path: Path, put: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It happens at once, without the memory for the file's content, and with a warning if there was content."""
+    """The client logs in at once, without the memory for the content, and with a warning if there was content."""
     put(path)
     was = path.is_symlink() or path.exists()
     settings = service.settings(session_store=FileSessionStore(path), auto_establish_socket_connection=False)

@@ -433,7 +433,7 @@ def test_disconnect_says_goodbye(sandbox: Sandbox, party: Party) -> None:
 def test_disconnect_at_once_while_the_network_is_silent(
     sandbox: Sandbox, party: Party, serve: Callable[..., RawServer], place: str
 ) -> None:
-    """It also does in a TCP connect or a TLS handshake that hangs.
+    """``disconnect()`` returns at once in a TCP connect or a TLS handshake that hangs.
 
     The thread left behind ends with ``connect_timeout``.
     """
@@ -456,7 +456,7 @@ def test_disconnect_at_once_while_the_network_is_silent(
 
 
 def test_disconnect_at_once_while_a_renewal_hangs(sandbox: Sandbox, party: Party) -> None:
-    """It also does in a ``PUT /me`` that is never answered."""
+    """``disconnect()`` returns at once in a ``PUT /me`` that is never answered."""
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.expire_jwts()
     sandbox.hang_http()
@@ -469,7 +469,7 @@ def test_disconnect_at_once_while_a_renewal_hangs(sandbox: Sandbox, party: Party
 
 
 def test_disconnect_where_nothing_is_connected(party: Party) -> None:
-    """It is a no-op before the login, and when called twice."""
+    """``disconnect()`` is a no-op before the login, and when called twice."""
     client = party.client()
     heard = party.heard(client)
     for _ in range(2):
@@ -510,7 +510,7 @@ def test_disconnect_at_once_from_inside_a_connection_callback(sandbox: Sandbox, 
 
 @pytest.mark.parametrize("callback", ["login_success", "login_failure", "logout_success", "logout_failure"])
 def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party: Party, callback: str) -> None:
-    """It also does in a LoginListener's callbacks."""
+    """``disconnect()`` returns at once in a LoginListener's callbacks."""
     client, _ = party.connected()
     login = LoginRecorder()
     client.add_login_listener("login", login)

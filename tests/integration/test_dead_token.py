@@ -164,7 +164,7 @@ def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(san
 def test_a_code_that_is_not_in_the_table_is_judged_on_a_reconnect_too(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, status: int, code: str, told: bool
 ) -> None:
-    """Its prefix or its status decides: the attempts continue, and one warning says what an operator must do."""
+    """The prefix or the status decides: the attempts continue, and a warning says what an operator must do."""
     client, heard = party.connected()
     heard.clear()
     sandbox.expire_jwts()

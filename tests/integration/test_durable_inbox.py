@@ -256,7 +256,7 @@ def test_two_clients_with_one_file(
 
 
 def test_edits_and_deletions_while_it_is_down(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """They have their own places in the history. A message that was deleted is not delivered as new."""
+    """Edits and deletions have their own places in the history. A message that was deleted is not delivered as new."""
     first, second = Reader(), Reader()
     client = begun(party, sandbox, tmp_path / "inbox.db", first)
     (edited,) = send(sandbox, "one")

@@ -134,7 +134,7 @@ def mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
 def test_an_unexpected_error_in_an_attempt(
     party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, phase: str, method: str, error: BaseException
 ) -> None:
-    """It is a failed attempt with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
+    """The attempt fails with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
     mistakes.make(Handshake, method, error)
     client, heard = party.joined()
     heard.wait_for("on_connected")
@@ -212,7 +212,7 @@ def test_a_wait_strategy_of_no_use_does_not_end_the_attempts(sandbox: Sandbox, p
 
 
 def test_a_stop_strategy_that_raises_does_not_end_the_attempts(sandbox: Sandbox, party: Party) -> None:
-    """It does not end the attempts: the client connects again."""
+    """A strategy that raises does not end the attempts: the client connects again."""
 
     def stop(state: Any) -> bool:
         raise ZeroDivisionError
@@ -331,7 +331,10 @@ def test_a_login_without_settings(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_a_failed_logout_can_be_repeated(sandbox: Sandbox, party: Party) -> None:
-    """It raises, the listener is called, and the user is disconnected and still logged in. The second one succeeds."""
+    """The first logout raises, the listener is called, and the user is disconnected and still logged in.
+
+    The second one succeeds.
+    """
     store = MemorySessionStore()
     client, heard = party.connected(session_store=store)
     logins = LoginRecorder()
@@ -457,7 +460,7 @@ NO_TOKENS: List[Any] = [None, "", 5, b"token", ["token"], "to\nken", "t\u00f6ken
 
 
 def test_a_refused_token_is_refreshed_at_login(sandbox: Sandbox, party: Party) -> None:
-    """It is called once, on the thread that logs in. The new token is the user's and the store's."""
+    """The callable is called once, on the thread that logs in. The new token is the user's and the store's."""
     store = MemorySessionStore()
     client = party.client(session_store=store, **MANUAL)
     new = sandbox.auth_token(UID)
@@ -499,7 +502,7 @@ def test_a_refresh_of_no_use_at_login(sandbox: Sandbox, party: Party, value: Any
 
 
 def test_ctrl_c_in_a_refresh_at_login_comes_out(sandbox: Sandbox, party: Party) -> None:
-    """It is raised as the user's own exception, on the user's own thread. The next login works."""
+    """KeyboardInterrupt is raised as the user's own exception, on the user's own thread. The next login works."""
     client = party.client(**MANUAL)
     with pytest.raises(KeyboardInterrupt):
         client.login_with_auth_token("void", Refresh(KeyboardInterrupt()))
@@ -526,7 +529,7 @@ def expired(sandbox: Sandbox, party: Party) -> Iterator[Callable[..., Any]]:
 
 
 def test_a_token_that_is_void_later_is_refreshed(sandbox: Sandbox, expired: Any) -> None:
-    """It happens on the connection thread. The new token is stored, and the client connects again."""
+    """The refresh runs on the connection thread. The new token is stored, and the client connects again."""
     store = MemorySessionStore()
     refresh = Refresh(lambda: sandbox.auth_token(UID))
     client, heard = expired(refresh, session_store=store)
@@ -540,7 +543,10 @@ def test_a_token_that_is_void_later_is_refreshed(sandbox: Sandbox, expired: Any)
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(5, "x"), SystemExit()], ids=lambda e: type(e).__name__)
 def test_a_refresh_that_raises_later_is_tried_again(sandbox: Sandbox, expired: Any, error: BaseException) -> None:
-    """It is a failed attempt, since the user's own server may be down as well. The next attempt calls it again."""
+    """A raising refresh is a failed attempt, since the user's own server may be down as well.
+
+    The next attempt calls it again.
+    """
     refresh = Refresh(error, lambda: sandbox.auth_token(UID))
     _, heard = expired(refresh)
     heard.wait_for("on_connected")

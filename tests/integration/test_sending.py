@@ -122,7 +122,7 @@ def test_a_text_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
 
 
 def test_a_custom_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
-    """It arrives with its own type, its data and its sub type."""
+    """The message arrives with its own type, its data and its sub type."""
     stored = pair.me.send_message(custom(sub_type="pin", metadata={"a": 1}))
     assert isinstance(stored, CustomMessage)
     assert (stored.category, stored.type, stored.sub_type) == ("custom", "location", "pin")

@@ -494,7 +494,10 @@ def test_the_rest_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_the_service_s_time(serve: Serve, new_rest: NewRest) -> None:
-    """It continues from the Date of the newest answer, by this machine's monotonic clock. Without a date it is None."""
+    """The time continues from the Date of the newest answer, by this machine's monotonic clock.
+
+    Without a date it is None.
+    """
     date = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
     replies = [answer(200, b'{"data": {}}', headers) for headers in (date, {"Date": "x"}, date)]
     now = 100.0
@@ -583,7 +586,7 @@ def test_an_empty_answer_to_a_delete(serve: Serve, new_rest: NewRest, reply: byt
 
 
 def test_a_body_that_is_nested_too_deep(new_rest: NewRest) -> None:
-    """It is a wrong argument, and nothing is sent."""
+    """Such a body is a wrong argument, and nothing is sent."""
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
@@ -719,7 +722,10 @@ def test_calls_that_begin_while_connections_are_forgotten(serve: Serve, new_rest
 def test_a_websocket_that_is_lost_makes_http_forget(
     sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It happens before any listener is notified, and could call. The intended end of a connection is not a loss."""
+    """HTTP forgets its connections before any listener is notified, and could call.
+
+    The intended end of a connection is not a loss.
+    """
     statuses: List[str] = []
     client, heard = party.connected()
     forget = RequestsRest.forget_connections
@@ -890,7 +896,7 @@ class DeadTls(ssl.SSLError):
 def test_a_stale_connection_of_openssl_3_5(
     serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its plain SSLError means the end of the connection: the call is made once more, and the error says reset."""
+    """OpenSSL's plain SSLError is the end of the connection: the call is made once more, and the error says reset."""
     rest, url = new_rest(), http(serve(Asked(), authority.server()), tls=True)
     get(rest, url)
     on_pypy = hasattr(ssl.SSLSocket, "_send_with_length")

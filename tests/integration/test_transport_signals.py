@@ -238,7 +238,7 @@ def test_interrupt_at_every_line_of_a_close() -> None:
 
 
 def test_interrupt_at_every_line_of_a_receive() -> None:
-    """It ends at once, with the message if that was already read. The next one ends too."""
+    """receive() ends at once, with the message if that was already read. The next one ends too."""
 
     def make() -> Made:
         pair = Pair()
@@ -254,7 +254,7 @@ def test_interrupt_at_every_line_of_a_receive() -> None:
 
 
 def test_interrupt_at_every_line_of_an_open(serve: Serve) -> None:
-    """It fails at once, or it was already open and the next receive() ends."""
+    """open() fails at once, or the socket was already open and the next receive() ends."""
     server = serve(lambda peer: (peer.upgrade(), peer.wait_for_end()))
 
     def make() -> Made:

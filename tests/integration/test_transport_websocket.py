@@ -315,7 +315,10 @@ def _client_files(authority: Authority, folder: Path) -> Tuple[str, str, str]:
 
 
 def test_a_client_certificate(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
-    """It works in one file or in two, over the WebSocket and over HTTP. Without a certificate the server refuses."""
+    """A client certificate works in one file or in two, over the WebSocket and over HTTP.
+
+    Without a certificate the server refuses.
+    """
     cert, key, both = _client_files(authority, tmp_path)
     web, api = serve(greet, _wants_client_certificate(authority)), serve(
         api_script, _wants_client_certificate(authority)

@@ -290,7 +290,10 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
 
 
 def test_a_client_that_is_dropped_without_close_warns(world: World) -> None:
-    """Its threads continue, since its listeners may still be wanted. A ResourceWarning informs the developer."""
+    """The client's threads continue, since its listeners may still be wanted.
+
+    A ResourceWarning informs the developer.
+    """
     heard = Recorder()
 
     def drop() -> Any:

@@ -49,7 +49,7 @@ def test_a_message_is_waited_for() -> None:
 
 
 def test_the_error_lists_the_stored_messages(sandbox: Sandbox) -> None:
-    """It has one line for each message, so that the reader of the report sees the other messages."""
+    """The error has one line for each message, so that the reader of the report sees the other messages."""
     sandbox.play(OTHER).say("Hullo", to=ME)
     sandbox.call(OTHER, ME)
     with pytest.raises(AssertionError) as caught:
@@ -62,7 +62,7 @@ def test_the_error_lists_the_stored_messages(sandbox: Sandbox) -> None:
 
 
 def test_the_error_lists_the_newest_of_many(sandbox: Sandbox) -> None:
-    """It has twenty lines, not thousands."""
+    """The error has twenty lines, not thousands."""
     other = sandbox.play(OTHER)
     for number in range(25):
         other.say(f"text {number}", to=ME)

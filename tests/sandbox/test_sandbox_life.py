@@ -91,7 +91,7 @@ def test_a_restart_keeps_port_and_state(client, sandbox):
 
 
 def test_faults_can_be_set_while_stopped(client, sandbox):
-    """A fault set on a stopped sandbox is in force from its start. Actions on connections find none of them."""
+    """A fault set on a stopped sandbox is in force from its start. Actions on connections have no effect."""
     sandbox.stop()
     sandbox.fail_http(503)
     assert sandbox.drop_connections() == sandbox.close_connections() == sandbox.send_raw("x") == 0

@@ -137,7 +137,7 @@ def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
 
 
 def test_the_page_is_not_a_request_of_the_api(sandbox: Sandbox) -> None:
-    """It is not in the records, and faults do not affect it. Other paths below /page have no answer."""
+    """The page is not in the records, and faults do not affect it. Other paths below /page have no answer."""
     sandbox.fail_http(500)
     answer = requests.get(sandbox.url, timeout=TIMEOUT)
     assert answer.status_code == 200 and sandbox.requests == []

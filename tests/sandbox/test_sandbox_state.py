@@ -210,7 +210,7 @@ def test_a_frame_outlives_a_kill(tmp_path: Path, make_client: Callable[[Sandbox]
 
 
 def test_only_changes_are_written(tmp_path: Path) -> None:
-    """A message writes a few rows, for any length of the history. A look writes none of them."""
+    """A message writes a few rows, for any length of the history. A look writes no row."""
     with Sandbox(data=tmp_path) as sandbox:
         for number in range(50):
             sandbox.send_message(ONE, TWO, str(number))

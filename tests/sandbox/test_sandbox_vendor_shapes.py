@@ -92,7 +92,7 @@ def test_a_second_tab_takes_up_the_stored_jwt(browser, sandbox):
 
 
 def test_typing_without_metadata_is_routed(browser, client, sandbox):
-    """A typing indicator of an app without metadata has none of it, and reaches the receiver."""
+    """A typing indicator of an app without metadata reaches the receiver without metadata."""
     receiver = client.connect("cometchat-uid-2", presence=None)
     sender = join(browser)
     browser.send(sender, browser.frame("typing_indicator", "cometchat-uid-1", "cometchat-uid-2", {"action": "ended"}))

@@ -198,7 +198,7 @@ def test_a_group_changed_over_http(told: Sandbox, make_client: Callable[[Sandbox
 
 
 def test_a_deleted_message_keeps_few_fields(told: Sandbox) -> None:
-    """It keeps the published fields: id, conversationId, deletedAt and deletedBy."""
+    """A deleted message keeps the published fields: id, conversationId, deletedAt and deletedBy."""
     told.delete_message(told.send_message(ONE, TWO, "Hi")["id"])
     trigger, data = deliveries(told, 2)[1]
     assert trigger == "message_deleted"

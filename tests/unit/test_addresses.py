@@ -67,7 +67,7 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
 
 def test_the_first_look_up_is_the_systems(names: Names) -> None:
-    """It runs on the asking thread and raises its own error, and afterwards no address is known."""
+    """The first look-up runs on the asking thread and raises its own error, and afterwards no address is known."""
     book = AddressBook(names)
     for error in (again(), socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("label too long")):
         names.error = error

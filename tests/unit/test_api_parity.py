@@ -104,7 +104,7 @@ def test_the_outbox_is_the_shared_clients() -> None:
 
 
 def test_each_method_is_a_class_method_with_the_same_signature() -> None:
-    """It has the same names, order, kinds, defaults and annotations, without an instance."""
+    """Each method has the same names, order, kinds, defaults and annotations, without an instance."""
     assert [name for name in SHARED if parameters(getattr(CometChat, name)) != parameters(getattr(Client, name))] == []
     results = {name: [result(getattr(cls, name)) for cls in (Client, CometChat)] for name in SHARED}
     assert [name for name, (theirs, ours) in results.items() if theirs != ours] == []

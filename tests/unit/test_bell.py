@@ -41,7 +41,7 @@ def test_one_set_wakes_all_waiters() -> None:
 
 
 def test_a_ring_that_is_left_over_wakes_no_waiter_for_good() -> None:
-    """It may come after a clear(): the waiter reads the flag, and waits again."""
+    """A ring may come after a clear(): the waiter reads the flag, and waits again."""
     now = [0.0]
 
     def clock() -> float:

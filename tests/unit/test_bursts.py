@@ -205,7 +205,7 @@ def taken(events: EventQueue) -> List[Any]:
 
 
 def test_events_are_queued_together() -> None:
-    """They keep their place between earlier and later events. If too many wait, only the newest stay."""
+    """Events keep their place between earlier and later events. If too many wait, only the newest stay."""
     events = EventQueue(ListenerRegistry(), 3, max_bytes=100)
     events.post("login", "on_first")
     events.post_ephemeral(owed("a", "b"), 0)
@@ -220,7 +220,7 @@ def test_events_are_queued_together() -> None:
 
 
 def test_one_wake_up_for_all_of_them() -> None:
-    """They ring the bell once, and only for a waiting dispatcher."""
+    """Events ring the bell once, and only for a waiting dispatcher."""
     events = EventQueue(ListenerRegistry(), 100)
     rings: List[None] = []
 
@@ -343,7 +343,7 @@ def test_frames_become_events_in_their_order(station: Station) -> None:
 
 
 def test_an_event_that_is_stored_is_not_dropped() -> None:
-    """It is not a message, but of a kind that the service stores: it keeps its place, and survives a flood."""
+    """The event is not a message, but of a kind that the service stores: it keeps its place, and survives a flood."""
     small = Station(limit=3)
     small.take(presence("a"), moderated(1), *[presence("b")] * 10, moderated(2))
     assert [method for method, _ in small.events_in_queue()] == [
@@ -539,7 +539,7 @@ def test_many_and_some_raise(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the others get the event."""
+    """The missing method is logged, and the others get the event."""
     crowd = Crowd()
     crowd.registry.add("user", "3", object())
     caplog.clear()
@@ -573,7 +573,7 @@ def test_many_and_a_disconnect() -> None:
 
 
 def test_many_and_a_disconnect_after_the_last() -> None:
-    """It affects no call, and the next event is delivered to all."""
+    """The disconnect affects no call, and the next event is delivered to all."""
     crowd = Crowd()
     crowd.hooks[19] = crowd.disconnect
     assert crowd.tell() == list(range(20))

@@ -200,7 +200,7 @@ def test_a_signal_that_fits_one_phase_only_is_a_no_op_in_another(house: House) -
 
 
 def test_a_signal_that_the_phase_has_no_row_for_changes_nothing(house: House) -> None:
-    """It is a mistake of this SDK: it is raised, and the lock is free afterwards."""
+    """Such a signal is a mistake of this SDK: it is raised, and the lock is free afterwards."""
     generation = house.in_phase(Phase.OPENING)
     house.posted()
     with pytest.raises(IllegalSignal):
@@ -225,7 +225,7 @@ def test_the_events_of_a_life_are_posted_in_order(house: House) -> None:
 
 
 def test_the_newest_error_and_its_phase_are_kept(house: House) -> None:
-    """They are kept until the next ``connect()``. ``disconnect()`` keeps the error, and is not affected by it."""
+    """Both are kept until the next ``connect()``. ``disconnect()`` keeps the error, and is not affected by it."""
     generation = house.in_phase(Phase.BACKOFF)
     assert (house.state.last_error, house.state.failed_in) == (ERROR, Phase.OPENING)
     house.state.signal(generation, Signal.GAVE_UP)
@@ -259,7 +259,7 @@ def test_a_wait_is_rearmed_only_while_there_is_one(house: House, phase: Phase) -
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_the_status_is_true_after_an_unexpected_error_in_any_phase(house: House, phase: Phase) -> None:
-    """It is ``connecting``, since the thread continues. The listeners get a loss or a failed attempt, once."""
+    """The status is ``connecting``, since the thread continues. The listeners get a loss or a failed attempt, once."""
     generation = house.in_phase(phase)
     house.posted()
     house.state.fail(generation, REFUSED)
@@ -394,7 +394,10 @@ def test_threads_that_wait_are_woken(house: House) -> None:
 
 
 def test_the_end_interrupts_all_that_the_thread_may_wait_for(house: House) -> None:
-    """It ends the wait for the next attempt, the wait for the settings and the socket. Each ``ping()`` is released."""
+    """The end ends the wait for the next attempt, the wait for the settings and the socket.
+
+    Each ``ping()`` is released.
+    """
     generation = house.in_phase(Phase.ONLINE)
     socket: Any = FakeSocket()
     generation.socket, generation.heartbeat = socket, Heartbeat(15.0, 3.0, house.now)
@@ -409,7 +412,7 @@ def test_the_end_interrupts_all_that_the_thread_may_wait_for(house: House) -> No
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_the_end_is_disconnected_in_each_phase(house: House, phase: Phase) -> None:
-    """It happens at once, without the thread.
+    """The status is ``disconnected`` at once, without the thread.
 
     ``on_disconnected`` comes once, unless the loss has already brought it.
     """
@@ -446,7 +449,7 @@ def test_a_handler_may_end_the_wait_of_the_interrupted_thread(house: House, reac
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: House, phase: Phase) -> None:
-    """Its own thread has the lock. The holder's questions are then answered as for an old generation."""
+    """The handler's own thread has the lock. The holder's questions are then answered as for an old generation."""
     generation = house.in_phase(phase)
     with house.state.lock:
         assert house.state.end(Signal.CLOSE) is generation
@@ -487,7 +490,7 @@ def test_a_disconnect_that_interrupts_the_holder_of_the_lock_is_handed_over(hous
 
 
 def test_a_disconnect_elsewhere_is_done_when_it_is_back(house: House) -> None:
-    """It makes no other thread."""
+    """A disconnect elsewhere makes no other thread."""
     house.in_phase(Phase.ONLINE)
     threads = threading.active_count()
     new_connection(house).disconnect()

@@ -126,7 +126,7 @@ def connect(network: Network, addresses: List[Address], seconds: float = 10.0, w
 
 
 def test_the_families_take_turns() -> None:
-    """They have the order of the look-up, each address once. The last winner, and its family, come first."""
+    """The addresses have the order of the look-up, each address once. The last winner, and its family, come first."""
     found = [v6(1), v6(2), v6(3), v4(1), v4(2), v6(1)]
     assert in_turns(found, None) == [v6(1), v4(1), v6(2), v4(2), v6(3)]
     assert in_turns(found, v4(2)) == [v4(2), v6(1), v4(1), v6(2), v6(3)]
@@ -151,21 +151,21 @@ def test_a_quick_first_address_is_the_only_one_that_is_asked(network: Network) -
 
 
 def test_a_slow_first_address_may_win_late(network: Network) -> None:
-    """It stays in the race while the connector tries the others."""
+    """A slow address stays in the race while the connector tries the others."""
     network.answers = {v6(1): (0.6, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(1)
     assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.5]
 
 
 def test_after_a_failure_the_next_one_starts_at_once(network: Network) -> None:
-    """It does so also while another attempt runs."""
+    """The next attempt starts at once, also while another attempt runs."""
     network.answers = {v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
     assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.26]
 
 
 def test_refusals_one_after_the_other(network: Network) -> None:
-    """They take only their own time."""
+    """Refusals take only their own time."""
     network.answers = {v6(1): (0.01, errno.ECONNREFUSED), v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
     assert [moment for moment, _ in network.syns] == [0.0, 0.01, 0.02]
@@ -262,7 +262,7 @@ def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_wake_up_ends_the_race() -> None:
-    """It ends at once, and every socket is closed."""
+    """The race ends at once, and every socket is closed."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:

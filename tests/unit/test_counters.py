@@ -133,7 +133,7 @@ def test_failures_and_drops_are_counted_by_code(counted: Counted) -> None:
     ],
 )
 def test_close_codes_are_those_of_close_frames(counted: Counted, attributes: Any, counts: Any) -> None:
-    """They come from connections that were up. No frame, or a frame without a code, counts as no code."""
+    """Close codes come from connections that were up. No frame, or a frame without a code, counts as no code."""
     counted.signal(Signal.CONNECT, Signal.OPENED)
     counted.fail(Signal.FAILED, failure(**attributes))
     assert dict(counted.stats.close_codes) == {}
@@ -144,7 +144,7 @@ def test_close_codes_are_those_of_close_frames(counted: Counted, attributes: Any
 
 
 def test_an_authentication_that_is_taken_back_is_a_drop(counted: Counted) -> None:
-    """Its error has no close code, and needs none of them."""
+    """The error has no close code, and does not need one."""
     counted.signal(Signal.CONNECT)
     counted.up()
     counted.fail(Signal.LOST, AuthenticationException(WS_AUTH_FAIL, "no"))
@@ -185,7 +185,10 @@ def test_the_newest_errors_are_remembered(counted: Counted) -> None:
 
 
 def test_a_remembered_error_is_a_copy_that_holds_nothing(counted: Counted) -> None:
-    """It has all of the error's text. But its traceback, and its causes', would hold sockets and received data."""
+    """The copy has all of the error's text.
+
+    But its traceback, and its causes', would hold sockets and received data.
+    """
     try:
         try:
             raise OSError("cable")
@@ -206,7 +209,7 @@ def test_a_remembered_error_is_a_copy_that_holds_nothing(counted: Counted) -> No
 
 
 def test_an_error_that_is_raised_again_has_its_cause() -> None:
-    """It is a copy of the reason, for a thread that waits for the connection."""
+    """The error is a copy of the reason, for a thread that waits for the connection."""
     error = failure()
     error.__cause__ = OSError("cable")
     assert copy_of(error).__cause__ is error.__cause__

@@ -232,7 +232,7 @@ def test_a_receipt_of_all_calls_the_plain_method_by_default() -> None:
 
 
 def test_an_interaction_receipt() -> None:
-    """It is the goal of an interactive message, as a receipt."""
+    """The event is the goal of an interactive message, as a receipt."""
     body = {"action": "interacted", "messageId": "5", "user": ON_THE_WIRE}
     assert called(frame("receipts", body)) == (
         "message",
@@ -274,7 +274,7 @@ def test_a_flat_reaction(change: str) -> None:
 
 
 def test_an_interaction_as_the_vendor_s_client_reads_it() -> None:
-    """It reads the frame type ``interaction_completed``."""
+    """The vendor's client reads the frame type ``interaction_completed``."""
     body = {"messageId": "5", "user": ON_THE_WIRE, "interactions": [{"elementId": "e", "interactedAt": 7}]}
     kind, method, receipt = called(frame("interaction_completed", body))
     assert (kind, method, receipt.message_id, receipt.sender) == ("message", "on_interaction_goal_completed", "5", UID2)
@@ -429,7 +429,7 @@ def test_only_the_caller_gets_the_answers_to_a_call_to_a_group(status: str) -> N
 
 @pytest.mark.parametrize("status", ["brand_new", 5])
 def test_a_call_of_an_unknown_status_is_another_message(status: Any) -> None:
-    """It is stored, and is not lost."""
+    """The call is stored, so it is not lost."""
     kind, method, call = called(call_frame(status))
     assert (kind, method, type(call)) == ("message", "on_other_message_received", Call)
 
@@ -465,7 +465,7 @@ def test_each_category_of_message(category: str, kind: str) -> None:
 
 @pytest.mark.parametrize("category", ["agentic", "brand_new", "", None, 5, ["message"], {"a": 1}])
 def test_a_message_of_an_unknown_kind_does_not_disappear(category: Any) -> None:
-    """It is stored: the listener gets it as a message without its own class."""
+    """The service stores it: the listener gets the message as a message without its own class."""
     kind, method, received = called(message_frame(category, "text"))
     assert (kind, method, type(received)) == ("message", "on_other_message_received", BaseMessage)
     assert received.id == "1" and received.raw["category"] == category
@@ -539,7 +539,7 @@ def test_which_message_an_edit_changes() -> None:
 
 
 def test_an_edited_message_of_the_history_is_a_new_one() -> None:
-    """It was edited before the listeners got it. A deleted one is still a deletion."""
+    """The message was edited before the listeners got it. A deleted one is still a deletion."""
     me, body = Self(RESOURCE, "uid1"), message_frame("message", "text", editedAt=5)["body"]
     new, gone = (deliver_message({**body, **more}, me, fetched=True) for more in ({}, {"deletedAt": 6}))
     assert new is not None and (new.method, new.args[0].edited_at) == ("on_text_message_received", 5)
@@ -627,7 +627,7 @@ def test_no_frame_is_invisible() -> None:
 
 @pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
 def test_an_unknown_group_action_is_another_message(action: Any) -> None:
-    """It is stored, and is not lost."""
+    """The action is stored, so it is not lost."""
     kind, method, told = called(action_frame(action))
     assert (kind, method, type(told)) == ("message", "on_other_message_received", Action)
 
@@ -845,7 +845,7 @@ def test_each_missing_field_of_a_message_is_none(key: str, field: str, value: An
 
 
 def test_a_user_without_a_usable_uid_is_the_sender() -> None:
-    """If the object of a user has no usable uid, the envelope's counts. If that has none of it either, it is None."""
+    """If the object of a user has no usable uid, the envelope's counts. Without both, the uid is None."""
     for user in ({}, {"uid": []}, {"uid": None}, {"uid": ""}, {"uid": True, "name": "x"}, "uid2", 5, None):
         typing = frame("typing_indicator", {"action": "started", "user": user})
         assert called(typing)[2].sender == User("uid2")

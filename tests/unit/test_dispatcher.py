@@ -246,7 +246,10 @@ def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -
 def test_a_listener_that_raises_is_logged_and_harmless(
     hall: Hall, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It may raise any exception. It and the others get this event and the next. The log has kind, id and method."""
+    """A listener may raise any exception.
+
+    It and the others get this event and the next. The log has kind, id and method.
+    """
 
     def fail() -> None:
         raise error
@@ -387,7 +390,7 @@ def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.Mo
 
 
 def test_a_late_listener_gets_no_older_events(hall: Hall) -> None:
-    """It does not get events from before its registration, even if they are delivered after it."""
+    """A late listener does not get events from before its registration, even if they are delivered after it."""
     first = hall.listen("first")
     gate = hall.hold(first)
     hall.post("on_two")
@@ -399,7 +402,10 @@ def test_a_late_listener_gets_no_older_events(hall: Hall) -> None:
 
 
 def test_a_replaced_listener_gets_no_more_events(hall: Hall) -> None:
-    """It does not get earlier queued events either. The new one gets only events after its registration."""
+    """A replaced listener does not get earlier queued events either.
+
+    The new one gets only events after its registration.
+    """
     old = hall.listen()
     gate = hall.hold(old)
     hall.post("on_two")
@@ -411,7 +417,7 @@ def test_a_replaced_listener_gets_no_more_events(hall: Hall) -> None:
 
 
 def test_a_listener_that_another_thread_removes_gets_no_more_events(hall: Hall) -> None:
-    """It does not even get the event in delivery, if its turn has not come yet."""
+    """A removed listener does not even get the event in delivery, if its turn has not come yet."""
     first, second = hall.listen("first"), hall.listen("second")
     gate = hall.hold(first)
     hall.registry.remove(CONNECTION, "second")
@@ -471,7 +477,7 @@ def test_posting_inside_a_callback(hall: Hall) -> None:
 
 @pytest.mark.parametrize("listeners", [1, 5])
 def test_a_listener_of_a_client_that_is_down_never_gets_a_lone_disconnect(hall: Hall, listeners: int) -> None:
-    """It was registered while disconnected.
+    """The listener was registered while disconnected.
 
     The end of a short connection, whose other events were discarded, is not for it.
     """
@@ -492,7 +498,7 @@ def test_a_listener_of_a_client_that_is_down_never_gets_a_lone_disconnect(hall: 
 
 @pytest.mark.parametrize("transitions", [["on_connecting"], ["on_connecting", "on_connected"]])
 def test_a_listener_that_saw_a_connection_gets_its_end(hall: Hall, transitions: List[str]) -> None:
-    """It was registered while the status was connecting or connected.
+    """The listener was registered while the status was connecting or connected.
 
     It gets the end, though that event was discarded.
     """
@@ -563,7 +569,7 @@ def test_drain_never_waits_forever(hall: Hall) -> None:
 
 
 def test_a_discard_drops_queued_events_of_an_old_connection(hall: Hall) -> None:
-    """Its waiting events are dropped.
+    """The old connection's events are dropped.
 
     Other events, the final ``on_disconnected``, and those of the next one are delivered.
     """

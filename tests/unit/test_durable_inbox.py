@@ -242,7 +242,10 @@ def test_the_first_start_begins_with_the_newest_message(build: Build) -> None:
 
 
 def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
-    """It came over the connection, and the newest id is its own. It is delivered, and would be after a kill."""
+    """The message came over the connection, and the newest id is its own.
+
+    It is delivered, and would be after a kill.
+    """
     store = FakeStore()
     house = build(store, 1, 2)
     gate, ask = threading.Event(), house.history.newest_message_id
@@ -262,7 +265,7 @@ def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
 
 
 def test_the_next_process_goes_on(build: Build) -> None:
-    """It delivers the messages from in between, in order, before the live ones, and repeats none of them."""
+    """The next process delivers the messages from in between, in order, before the live ones, each once."""
     store = FakeStore()
     first = build(store, 1)
     first.up()
@@ -287,7 +290,7 @@ def test_a_kill_repeats_only_the_message_in_progress(build: Build) -> None:
 
 
 def test_a_message_of_a_lower_id_that_comes_late(build: Build) -> None:
-    """It was not handled, so the next process delivers it. Messages around it are not repeated."""
+    """The message was not handled, so the next process delivers it. Messages around it are not repeated."""
     store = FakeStore()
     first = build(store, 1)
     first.up()
@@ -329,7 +332,7 @@ def test_it_is_recorded_after_the_last_of_several_listeners(build: Build) -> Non
 
 
 def test_an_edit_is_a_change_and_moves_no_position(build: Build) -> None:
-    """It has no id of its own."""
+    """An edit has no id of its own."""
     store = FakeStore()
     house = build(store, 1)
     house.up()
@@ -550,7 +553,7 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
 
 
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    """They wait for any time without a history. One warning reports it after a while."""
+    """Live messages wait for any time without a history. One warning reports it after a while."""
     store = FakeStore()
     store.floors[ME] = "1"
     house = build(store, 1, 2)
@@ -606,7 +609,7 @@ def test_a_rate_limit_at_the_start(build: Build) -> None:
 
 
 def test_the_file_is_released_by_the_last_callback(build: Build) -> None:
-    """It is not released before: another process would deliver the message in progress."""
+    """The file is not released before: another process would deliver the message in progress."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
     def hold(number: int) -> None:
@@ -625,7 +628,7 @@ def test_the_file_is_released_by_the_last_callback(build: Build) -> None:
 
 
 def test_a_client_that_never_ran_releases_the_file(build: Build) -> None:
-    """Its dispatcher has no thread that could do it."""
+    """The client's dispatcher has no thread that could do it."""
     store = FakeStore()
     build(store).dispatcher.close()
     assert store.closed == 1

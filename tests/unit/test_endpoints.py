@@ -87,7 +87,7 @@ HOSTS = {"CHAT_HOST_OVERRIDE": "o.io", "CHAT_HOST_APP_SPECIFIC": "a.io", "CHAT_H
     ],
 )
 def test_the_websocket_address_comes_from_the_settings(settings, url):
-    """It is the first of the three hosts that is set, with the scheme's port and the host's own parts."""
+    """The address is the first of the three hosts that is set, with the scheme's port and the host's own parts."""
     assert websocket_url(settings, "app1", "us") == url
 
 
@@ -315,7 +315,7 @@ def test_a_host_that_is_not_allowed_is_refused(host):
 
 
 def test_the_host_that_an_override_has_already_is_kept_as_it_is():
-    """It keeps its port and path, and there is no reason for a warning."""
+    """The host keeps its port and path, and there is no reason for a warning."""
     settings = {"CLIENT_API_HOST": "chat.corp", "ADMIN_API_HOST": "chat.corp"}
     assert endpoints_from_settings(OWN, settings) == (OWN, ())
 

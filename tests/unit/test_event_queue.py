@@ -131,7 +131,7 @@ def test_events_posted_after_a_look_come_later(line: Line) -> None:
 
 
 def test_an_event_has_the_posted_values(line: Line) -> None:
-    """It has kind, method, arguments, generation, size, and the inbox's data."""
+    """An event has kind, method, arguments, generation, size, and the inbox's data."""
     item = Stored("7", "6")
     line.queue.post("login", "login_success", "amy", generation=5)
     line.queue.post_stored(Delivery("message", "on_text", ("a",)), line.generation, 12, item)
@@ -144,7 +144,7 @@ def test_an_event_has_the_posted_values(line: Line) -> None:
 
 
 def test_the_length_counts_waiting_events(line: Line) -> None:
-    """It has both lanes, and a marker."""
+    """The length counts both lanes, and a marker."""
     line.state()
     line.ephemeral(2)
     line.queue.passed()
@@ -270,7 +270,7 @@ def test_an_event_larger_than_the_limit_is_delivered(line: Line) -> None:
 
 
 def test_state_and_stored_events_are_never_dropped(line: Line) -> None:
-    """They are posted without a limit. has_room() is for the inbox, which posts stored ones."""
+    """State and stored events are posted without a limit. has_room() is for the inbox, which posts stored ones."""
     events = line.state(500) + line.stored(500, size=50)
     assert line.queue.dropped == 0 and not line.queue.overflowed
     assert line.take() == events
@@ -318,7 +318,7 @@ def test_taken_events_make_room(line: Line) -> None:
 
 
 def test_a_wait_for_room_ends_when_half_is_free(line: Line) -> None:
-    """It is woken once for each wait, not at each taken event, and not before half of the room is free."""
+    """A thread is woken once for each wait, not at each taken event, and not before half of the room is free."""
     line.stored(100)
     wakeup = Wakeup()
     line.queue.when_room(wakeup)
@@ -367,7 +367,7 @@ def test_room_that_is_there_wakes_at_once(line: Line) -> None:
 
 
 def test_ephemeral_and_state_events_do_not_end_a_wait_for_room(line: Line) -> None:
-    """They neither use nor release the room of stored ones."""
+    """These events neither use nor release the room of stored ones."""
     line.ephemeral(3)
     line.state(3)
     line.stored(100)
@@ -378,7 +378,7 @@ def test_ephemeral_and_state_events_do_not_end_a_wait_for_room(line: Line) -> No
 
 
 def test_the_end_of_an_overflow_is_reported_once(line: Line) -> None:
-    """It is reported once after something did not fit, and not if everything fitted."""
+    """The end is reported once after something did not fit, and not if everything fitted."""
     assert not line.queue.caught_up()
     line.ephemeral(130)
     line.take()
@@ -488,7 +488,7 @@ def test_a_dispatcher_that_waits_is_woken_by_the_last_producer(line: Line) -> No
 
 
 def test_an_old_generation_can_post_nothing(line: Line) -> None:
-    """It can post neither stored nor ephemeral events. A future generation cannot post either."""
+    """An old generation can post neither stored nor ephemeral events. A future generation cannot post either."""
     delivery, old = Delivery("message", "on_it", ()), line.generation
     line.next_generation()
     last = line.registry.last_number

@@ -117,7 +117,7 @@ def test_the_child_resets_all_before_it_starts_any(house: House) -> None:
 
 
 def test_within_a_layer_the_order_is_that_of_the_registration(house: House) -> None:
-    """It does not depend on comparisons of the things."""
+    """The order does not depend on comparisons of the things."""
     for number in range(5):
         house.add(Layer.CLIENT, str(number))
     assert house.child()[:5] == [f"reset {number}" for number in range(5)]
@@ -219,7 +219,7 @@ def test_objects_paused_by_a_failed_fork_are_not_resumed_by_the_next(house: Hous
 def test_an_object_that_can_not_be_resumed_does_not_stop_the_others(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They would otherwise stay paused forever. The protocol's own lock is released."""
+    """The others would otherwise stay paused forever. The protocol's own lock is released."""
     house.add(Layer.PROCESS, "bad", "resume")
     house.add(Layer.CLIENT, "good")
     assert house.parent() == ["pause good", "pause bad", "resume good"]
@@ -228,7 +228,7 @@ def test_an_object_that_can_not_be_resumed_does_not_stop_the_others(
 
 
 def test_an_object_that_can_not_be_reset_is_not_started(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """It still has the parent's locks. All others work in the child."""
+    """The object still has the parent's locks. All others work in the child."""
     house.add(Layer.PROCESS, "bad", "reset")
     house.add(Layer.CLIENT, "good")
     assert house.child() == ["reset good", "start good"]
@@ -263,7 +263,7 @@ def broken_log() -> Iterator[None]:
 
 @pytest.mark.usefixtures("broken_log")
 def test_a_log_that_fails_does_not_stop_the_others(house: House) -> None:
-    """It affects no step, and all paused objects are resumed."""
+    """The failing log affects no step, and all paused objects are resumed."""
     house.add(Layer.PROCESS, "bad", "pause", "resume", "reset", "start")
     house.add(Layer.PROCESS, "worse", "resume", "start")
     house.add(Layer.CLIENT, "good")
@@ -321,7 +321,7 @@ def test_the_thread_that_forks_may_register(house: House) -> None:
 
 
 def test_the_child_does_not_need_the_parents_lock(house: House) -> None:
-    """Its holder in the parent does not exist there: the child has another lock, and it is free."""
+    """The holder of the lock does not exist in the child: the child has another lock, and it is free."""
     house.add(Layer.CLIENT, "client")
     before = house.protocol._lock
     assert house.child() == ["reset client", "start client"]
@@ -379,7 +379,7 @@ def test_a_fork_past_pythons_hooks_is_handled_by_one_thread(house: House, monkey
 
 
 def test_a_step_in_the_child_may_use_a_client(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its methods first look for an unnoticed fork. This must neither recurse nor hang."""
+    """A client's methods first look for an unnoticed fork. This must neither recurse nor hang."""
     client = house.add(Layer.CLIENT, "client")
     client.on_step = lambda step: house.protocol.after_unnoticed_fork()
     monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)

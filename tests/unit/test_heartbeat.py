@@ -41,7 +41,7 @@ def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last
 
 
 def test_a_pong_without_a_ping_answers_nothing(heartbeat):
-    """It has no time to report, and does not move the next ping."""
+    """The pong has no time to report, and does not move the next ping."""
     assert heartbeat.pong() is None
     assert heartbeat.deadline == 115.0
 

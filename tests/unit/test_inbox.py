@@ -614,7 +614,7 @@ def test_changes_that_disconnect_discards_at_the_beginning_are_delivered() -> No
 
 @pytest.mark.parametrize("status", [None, 404])
 def test_changes_that_wait_for_a_catch_up_outlive_disconnect(status: Optional[int]) -> None:
-    """They were not even queued at disconnect(), and the service answered, or refused, at that moment."""
+    """The changes were not even queued at disconnect(), and the service answered, or refused, at that moment."""
     house = House(newest=3)
     house.up()
     house.history.gate.clear()

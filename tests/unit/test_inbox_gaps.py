@@ -182,7 +182,7 @@ def test_a_held_message_that_the_history_does_not_have_is_delivered(house: Full)
 
 
 def test_an_own_message_in_a_gap_hides_nothing(house: Full) -> None:
-    """It is known, and not delivered. Messages before it are delivered."""
+    """The own message is known, and not delivered. Messages before it are delivered."""
     house.live(1)
     house.fill(2)
     house.history.grow(3)
@@ -269,7 +269,7 @@ def test_promise_12() -> None:
 
 
 def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: Full) -> None:
-    """It is delivered once there is room: an edited message in its new form, a deleted one without a question."""
+    """Once there is room, an edited message is delivered in its new form, and a deleted one without a question."""
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
     old_house.wait_for_waits()

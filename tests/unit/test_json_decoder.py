@@ -77,7 +77,7 @@ def test_long_integers(loads, digits):
 @BOTH
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
 def test_json_nested_too_deep(loads, opening):
-    """It is a ValueError like any other unreadable text, with few frames attached."""
+    """The error is a ValueError like any other unreadable text, with few frames attached."""
     with pytest.raises(ValueError) as caught:
         loads(opening * 100_000)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None

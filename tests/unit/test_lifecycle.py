@@ -277,7 +277,7 @@ def test_an_exception_of_another_kind_comes_out_of_a_login(error: BaseException)
 
 
 def test_a_login_that_gets_no_dispatcher_does_not_begin() -> None:
-    """It makes no call, since the listeners could not get the result."""
+    """The login makes no call, since the listeners could not get the result."""
     house, made = House(), []
 
     def refuse() -> None:
@@ -323,14 +323,14 @@ def test_a_failed_logout_can_be_repeated() -> None:
 
 
 def test_a_second_login_of_the_same_user_keeps_the_connection() -> None:
-    """It is the same user: the client neither disconnects nor forgets the login."""
+    """For the same user the client neither disconnects nor forgets the login."""
     house = House(uid="u1")
     house.login("u1")
     assert house.calls == ["enter u1", "store", "begin again", "start"]
 
 
 def test_a_login_of_another_user_ends_the_connection_of_the_first() -> None:
-    """It ends before the other user is entered, so that no frame of the first counts as one of the second."""
+    """The connection ends before the other user is entered, so that no frame reaches the wrong user."""
     house = House(uid="u1")
     house.login("u2")
     assert house.calls == ["disconnect", "enter u2", "forget", "store", "begin", "start"]
@@ -435,7 +435,7 @@ def test_the_wait_for_a_logout_counts_as_time_of_connect(waiting: threading.Sema
 
 
 def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphore) -> None:
-    """Its HTTP call begins after that of the logout has ended."""
+    """The login's HTTP call begins after that of the logout has ended."""
     house = House(uid="u1")
     held, logout = held_logout(house)
     login = Running(lambda: house.login("u2", lambda: house.calls.append("act")))
@@ -501,7 +501,7 @@ def test_a_logout_during_a_login_that_fails_has_no_user(waiting: threading.Semap
 
 
 def test_connect_during_a_first_login_has_no_user() -> None:
-    """It does not wait: no user is logged in, and in auto mode the login connects."""
+    """``connect()`` does not wait: no user is logged in, and in auto mode the login connects."""
     house = House()
     held, login = held_login(house)
     assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
@@ -510,7 +510,7 @@ def test_connect_during_a_first_login_has_no_user() -> None:
 
 
 def test_connect_during_a_login_in_place_of_another_users_runs() -> None:
-    """It connects as the old user, who is logged in until the other one is."""
+    """``connect()`` connects as the old user, who is logged in until the other one is."""
     house = House(auto_connect=False, uid="u1")
     held, login = held_login(house, "u2")
     house.lifecycle.connect(None)
@@ -667,7 +667,7 @@ DEAD = CometChatException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
-    """It makes no HTTP call, and gives the connection's listeners the reason."""
+    """This end makes no HTTP call, and gives the connection's listeners the reason."""
     house = House(auto_connect=connected)
     session = house.login()
     number, house.posted = house.connection.state.number, []

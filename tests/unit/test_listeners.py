@@ -88,7 +88,7 @@ async def _async() -> None:
 
 @pytest.mark.parametrize("callback", [_async, functools.partial(_async), Awaitable()], ids=["def", "partial", "object"])
 def test_an_async_callback_is_refused(callback: Any) -> None:
-    """It would return a coroutine that no code awaits."""
+    """Such a callback would return a coroutine that no code awaits."""
     with pytest.raises(InvalidArgumentException, match="on_connected") as caught:
         check_listener(ConnectionListener(on_connected=callback), "connection")
     assert caught.value.code == "INVALID_LISTENER"

@@ -57,7 +57,7 @@ def test_the_state_during_a_call_says_whether_a_user_is_logged_in() -> None:
 @pytest.mark.parametrize("succeeded", [True, False])
 @pytest.mark.parametrize("state", LoginState)
 def test_each_busy_state_ends_in_one_that_is_not(state: LoginState, succeeded: bool) -> None:
-    """It ends if the call succeeds or fails. After ``close()``, the end of a call changes nothing."""
+    """A busy state ends if the call succeeds or fails. After ``close()``, the end of a call changes nothing."""
     if state in BUSY or state is LoginState.CLOSED:
         assert AFTER[state, succeeded] not in BUSY
     else:

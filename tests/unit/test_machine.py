@@ -38,7 +38,7 @@ def machine():
 
 
 def test_a_new_machine_is_idle(machine):
-    """It begins disconnected, and without a renewed jwt."""
+    """A machine begins disconnected, and without a renewed jwt."""
     assert (machine.phase, machine.status) == (Phase.IDLE, CometChatWSState.DISCONNECTED)
     assert not machine.renewed
 

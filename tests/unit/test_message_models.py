@@ -407,7 +407,7 @@ def test_every_field_of_a_group_is_read() -> None:
     ],
 )
 def test_a_message_of_an_unknown_kind_is_still_one(category: Any, kind: Any, cls: Any) -> None:
-    """This holds for an unknown category or type, or one of another JSON type."""
+    """A message may have an unknown category or type, or one of another JSON type."""
     assert type(message_from_dict({"category": category, "type": kind})) is cls
 
 
@@ -449,7 +449,7 @@ def test_the_sender_is_the_entity_or_else_the_uid(entity: Any, result: Any) -> N
     ids=repr,
 )
 def test_a_receiver_is_a_group_or_a_user(entity: Any, result: Any) -> None:
-    """Its fields decide. A receiver without usable fields is None."""
+    """The receiver's fields decide. A receiver without usable fields is None."""
     assert BaseMessage.from_dict({"data": {"entities": {"receiver": {"entity": entity}}}}).receiver == result
 
 
@@ -463,7 +463,7 @@ def test_the_data_of_a_message_may_be_json_text() -> None:
 
 @each
 def test_no_repr_shows_a_secret(model: Any) -> None:
-    """This holds for a model, the models in it, and its text."""
+    """A model, the models in it, and its text show no secret."""
     assert SECRET not in repr(model) + str(model)
 
 

@@ -73,7 +73,7 @@ def test_broken_messages_are_ignored(changes: NetworkChanges, data: bytes) -> No
 
 @needs_netlink
 def test_stop_ends_a_wait(changes: NetworkChanges) -> None:
-    """It works from another thread, and before the wait."""
+    """stop() works from another thread, and before the wait."""
     outcome: List[bool] = []
     thread = threading.Thread(target=lambda: outcome.append(changes.wait()), name="test-wait")
     thread.start()
@@ -330,7 +330,7 @@ def test_an_answer_of_the_host_is_part_of_the_budget() -> None:
 
 
 def test_a_short_wait_is_not_watched() -> None:
-    """It is over soon in any case."""
+    """A short wait is over soon in any case."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(0.01), 0.1, watched)
     assert wait_once(policy, ValueError()) == 0 == watched.count
@@ -395,7 +395,7 @@ def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
 
 
 def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
-    """It ends at once, like any other wait, and no socket stays open."""
+    """The wait ends at once, like any other wait, and no socket stays open."""
     reach, wake, ended = FakeReach(None), Wakeup(), threading.Event()
 
     def attempts() -> None:

@@ -442,7 +442,7 @@ def test_an_unused_outbox_has_no_thread(house):
     ids=repr,
 )
 def test_an_unexpected_error_is_survived(house, error, caplog):
-    """It is logged with its traceback. The item is tried again after a wait, without another wake-up."""
+    """The error is logged with its traceback. The item is tried again after a wait, without another wake-up."""
     house.answers["a"] = [error]
     house.put("a")
     assert house.flush()
@@ -656,7 +656,7 @@ def held(house: House) -> threading.Event:
 
 
 def test_close_while_an_item_is_being_sent(house):
-    """It is finished, reported and removed. The next one is not begun."""
+    """The item is finished, reported and removed. The next one is not begun."""
     go = held(house)
     house.delivery.close()
     house.delivery.close()

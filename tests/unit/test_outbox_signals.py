@@ -174,7 +174,10 @@ def path(where: str, tmp_path: Path) -> Optional[Callable[[int], str]]:
 
 @pytest.mark.parametrize("name, where", CASES)
 def test_put_at_any_line(name: str, path: Optional[Callable[[int], str]]) -> None:
-    """It is accepted, or raises an error that says what to do. It never hangs, and the interrupted call works."""
+    """put() accepts the item, or raises an error that says what to do.
+
+    It never hangs, and the interrupted call works.
+    """
     refused = 0
     for yard, interruption, error in each_line(name, path, lambda yard: yard.put("inner")):
         assert error is None, interruption.place
@@ -195,7 +198,7 @@ def test_put_at_any_line(name: str, path: Optional[Callable[[int], str]]) -> Non
 
 @pytest.mark.parametrize("name, where", CASES[:-1])
 def test_close_at_any_line(name: str, path: Optional[Callable[[int], str]], monkeypatch: Any) -> None:
-    """It never hangs. The interrupted call works or raises ERR_CLIENT_CLOSED, and the file is released."""
+    """close() never hangs. The interrupted call works or raises ERR_CLIENT_CLOSED, and the file is released."""
     monkeypatch.setattr(_sqlite_file, "_CLOSE", 0.01)
     for yard, interruption, error in each_line(name, path, lambda yard: yard.close()):
         assert interruption.error is None

@@ -69,7 +69,7 @@ def test_in_the_order_of_putting(store):
 
 
 def test_an_item_has_the_values_of_its_put(store):
-    """It has its kind, muid, body in any characters, and the time."""
+    """An item has its kind, muid, body in any characters, and the time."""
     body = {"number": 1, "text": "\u20ac \U0001f600 \x00 \ud800", "inner": [1, {"a": None}]}
     store.put(ME, MESSAGE, "muid-1", body, LIMIT)
     item = first(store)
@@ -161,7 +161,7 @@ def test_a_dead_letter_stays_while_its_muid_waits(store):
     ],
 )
 def test_a_damaged_item_can_be_read_and_buried(store, change):
-    """It can be read as a damaged item, with any damage, and becomes a dead letter. The others are unaffected."""
+    """An item with any damage can be read, and becomes a dead letter. The others are unaffected."""
     put(store, 1, 2, 3)
     store._connection.execute(f"UPDATE items SET {change} WHERE muid = 'm2'")
     items = store.head(ME, (MESSAGE,), LIMIT)
@@ -465,7 +465,7 @@ def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
 
 @pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
 def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
-    """It is removed after the item was written and before put() returns. The item is put again."""
+    """The file is removed after the item was written and before put() returns. The item is put again."""
     path = tmp_path / "folder" / "o.db"
     store = open_store(path)
     put(store, 1)
@@ -506,7 +506,7 @@ def test_a_file_that_is_removed_again_and_again(tmp_path, monkeypatch):
 
 
 def test_has_changed(tmp_path):
-    """It returns True once after another connection has written, and not after its own writes."""
+    """has_changed() returns True once after another connection has written, and not after its own writes."""
     one, two = open_store(tmp_path / "o.db"), open_store(tmp_path / "o.db")
     assert one.has_changed()
     assert not one.has_changed()
@@ -886,7 +886,7 @@ def inside(store: OutboxStore, call: Callable[[], Any]) -> None:
 
 
 def test_a_call_within_a_call_of_the_same_thread(store):
-    """It raises an error that says what to do. Otherwise it would hang."""
+    """The inner call raises an error that says what to do. Otherwise it would hang."""
     put(store, 1)
     for call in (lambda: put(store, 2), lambda: store.pending(ME), lambda: store.dead(ME)):
         with pytest.raises(CometChatException, match="signal handler.*call it from another thread") as caught:

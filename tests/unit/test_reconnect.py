@@ -131,7 +131,7 @@ def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
 
 @pytest.mark.parametrize("attempt", [12, 64, 1023, 1024, 1025, 5000, 100_000])
 def test_the_default_wait_never_changes(attempt: int) -> None:
-    """It holds even after so many attempts that 2 to their power is too large for a float."""
+    """The range is the same even after so many attempts that 2 to their power is too large for a float."""
     policy, state = new_policy(None, None), failed(attempt)
     waits = [wait_of(policy, state) for _ in range(200)]
     assert max(waits) <= 30 and max(waits) > 25 and min(waits) < 5
@@ -318,7 +318,7 @@ def test_every_result_of_a_strategy_is_a_valid_wait(value: Any) -> None:
     ids=["1", "4", "either", "both", "any", "all", "a function", "a truthy value"],
 )
 def test_the_series_ends_where_the_stop_strategy_says(stop: Any, attempts: int) -> None:
-    """It ends with the last attempt's error, and without another wait."""
+    """The series ends with the last attempt's error, and without another wait."""
     series = Series(new_policy(tenacity.wait_fixed(1), stop))
     last = series.run(lost)
     assert len(series.errors) == attempts and last is series.errors[-1]
@@ -424,7 +424,7 @@ def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
 
 
 def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
-    """This holds for the default wait too."""
+    """The default wait begins with at most a second again."""
     for _ in range(50):
         series = Series(new_policy(None, None), most=7)
         series.before_attempt[6] = restart

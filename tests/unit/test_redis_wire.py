@@ -26,13 +26,13 @@ CONNECTING = SharedStatus("connecting")
 
 @given(st.integers(0, 2**53), st.integers(0, 2**40), st.binary())
 def test_a_frame_comes_back(token: int, number: int, data: bytes) -> None:
-    """It may have any bytes."""
+    """A frame may have any bytes."""
     assert wire.decode(encode_frame(Frame(token, number, data))) == (None, Frame(token, number, data))
 
 
 @given(st.text(), st.text(), st.one_of(st.none(), st.text()), st.booleans())
 def test_a_state_comes_back(code: str, message: str, details: Any, free: bool) -> None:
-    """Its error has the same code and texts."""
+    """The state's error has the same code and texts."""
     error = ConnectionException(code, message, details=details)
     said = wire.decode(encode_state(State(7, 8, SharedStatus("connecting", 3, error), free)))
     assert said is not None and said[0] is not None
@@ -57,7 +57,7 @@ def test_rubbish_is_read_as_none(data: bytes) -> None:
     + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""],
 )
 def test_known_rubbish_is_read_as_none(message: bytes) -> None:
-    """This holds for wrong types, unknown statuses, infinite numbers, and endless nesting."""
+    """Wrong types, unknown statuses, infinite numbers, and endless nesting are read as None."""
     assert wire.decode(message) is None
 
 
@@ -102,7 +102,7 @@ def test_a_login_token_is_not_written() -> None:
     + [b'["user","on_user_online",[["User",{}]]]', b"[[],[],[]]", b"[" * 100_000],
 )
 def test_rubbish_is_not_an_event(data: bytes) -> None:
-    """It raises ValueError, and makes no object."""
+    """Rubbish raises ValueError, and makes no object."""
     with pytest.raises(ValueError):
         decode(data)
 
@@ -266,7 +266,10 @@ def test_a_member_is_notified_of_a_lead_that_replicas_confirmed_late(house: Hous
 
 
 def test_without_the_lock_it_tries_when_the_lease_ends(house: House) -> None:
-    """It does not try before, and at a random time after that. Until then it follows the state in Redis."""
+    """A seat without the lock does not try before, and at a random time after that.
+
+    Until then it follows the state in Redis.
+    """
     house.redis.answers[wire.ACQUIRE] = -1500
     house.redis.kept = encode_state(State(5, 0, UP))
     house.try_to_lead()
@@ -363,7 +366,7 @@ def test_a_follower_reports_an_outage_after_a_lease_of_silence(house: House) -> 
 
 
 def test_the_keys_of_a_line_are_its_own() -> None:
-    """They depend on prefix, app and user, and are on one node of a cluster."""
+    """The keys depend on prefix, app and user, and are on one node of a cluster."""
     keys = Keys.of("p", "app", "u1")
     assert len(set(keys)) == 6 and all(key.startswith("p:{app:u1}:") for key in keys)
     assert not set(keys) & set(Keys.of("p", "app", "u2"))

@@ -212,7 +212,10 @@ def test_after_a_fork_the_lock_is_a_new_one() -> None:
 
 
 def test_a_scoped_listener_is_registered_for_a_block() -> None:
-    """It gets a new id, and is removed on every way out. Two of them for one listener are two registrations."""
+    """The listener gets a new id, and is removed on every way out.
+
+    Two of them for one listener are two registrations.
+    """
     registry, listener = ListenerRegistry(), object()
     with ScopedListener(registry, CONNECTION, listener) as given, ScopedListener(registry, CONNECTION, listener):
         assert given is listener and len(set(ids(registry))) == 2
@@ -222,7 +225,7 @@ def test_a_scoped_listener_is_registered_for_a_block() -> None:
 
 
 def test_a_scoped_listener_is_registered_on_entry() -> None:
-    """It does not get events between the construction and the ``with``."""
+    """The listener does not get events between the construction and the ``with``."""
     registry = ListenerRegistry()
     manager = ScopedListener(registry, CONNECTION, object())
     assert ids(registry) == []
@@ -247,7 +250,7 @@ def test_a_scoped_listener_may_be_entered_again() -> None:
 
 
 def test_new_ids_differ() -> None:
-    """They differ also for several threads."""
+    """New ids differ also for several threads."""
     registry, made = ListenerRegistry(), []
     in_threads(4, lambda number: made.extend([registry.new_id("with") for _ in range(200)]))
     assert len(set(made)) == 800

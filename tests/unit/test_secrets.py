@@ -136,7 +136,7 @@ def test_the_time_grows_with_the_text_and_not_with_its_square(secrets: Secrets, 
     ],
 )
 def test_a_jwt_is_found_in_every_place(text: str, clean: str) -> None:
-    """It is found after a hyphen, a dot or a slash too. A text that only begins like one stays."""
+    """A jwt is found after a hyphen, a dot or a slash too. A text that only begins like one stays."""
     assert filtered(text).getMessage() == clean
 
 

@@ -78,7 +78,7 @@ def store(request: pytest.FixtureRequest, path: Path) -> Any:
 
 
 def test_a_session_comes_back_as_it_was_saved(store: Any) -> None:
-    """At first there is no session, then the last saved one, then none of them. A second clear() is a no-op."""
+    """At first there is no session, then the last saved one, then no session again. A second clear() is a no-op."""
     assert store.load() is None
     store.save(STORED)
     store.save({**STORED, "uid": "Zo\u00eb \U0001f4ac"})
@@ -134,7 +134,7 @@ def test_a_store_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> No
 
 @posix
 def test_the_file_is_the_users_alone(path: Path, open_umask: None) -> None:
-    """It has mode 0600 in a folder of mode 0700, for any umask."""
+    """The file has mode 0600 in a folder of mode 0700, for any umask."""
     FileSessionStore(path).save(STORED)
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
@@ -251,7 +251,7 @@ def test_a_file_of_another_user_is_not_loaded(
 @posix
 @pytest.mark.parametrize("wide", [0o620, 0o602, 0o666])
 def test_a_file_that_others_may_write_is_not_loaded(path: Path, wide: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Its content may be another user's. A file that others may read is loaded."""
+    """The content may be another user's. A file that others may read is loaded."""
     store = FileSessionStore(path)
     store.save(STORED)
     path.chmod(wide)
@@ -265,7 +265,7 @@ def test_a_file_that_others_may_write_is_not_loaded(path: Path, wide: int, caplo
 def test_a_link_that_takes_the_files_place_is_not_opened(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may appear between the check and the opening: only a plain file is opened."""
+    """A link may appear between the check and the opening: only a plain file is opened."""
     store = FileSessionStore(path)
     store.save(STORED)
     os.rename(path, tmp_path / "moved")
@@ -357,7 +357,10 @@ DAMAGED = {
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """It is not a session. Its content is kept beside it, one warning names both, and the next save works."""
+    """A damaged file is not a session.
+
+    Its content is kept beside it, one warning names both, and the next save works.
+    """
     write(path, content)
     store = FileSessionStore(path)
     with caplog.at_level(logging.WARNING, "cometchat"):
@@ -382,7 +385,7 @@ def test_a_second_damaged_file_takes_the_firsts_place(path: Path) -> None:
 def test_a_damaged_file_that_can_not_be_moved(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It still is not a session, and the warning says that it stays in its place."""
+    """The file still is not a session, and the warning says that it stays in its place."""
     write(path, b"{")
 
     def refuse(*args: Any) -> None:
@@ -520,7 +523,7 @@ WRONG_TYPES: List[Any] = [None, True, 0, 1.5, "", [], {}, ["x"], {"a": 1}]
 
 @pytest.mark.parametrize("key", sorted(STORED))
 def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> None:
-    """It is not a session, except for the user's fields: without them the user is known by its uid."""
+    """Such an object is not a session. But without the user's fields, the user is known by its uid."""
     for value in [..., *WRONG_TYPES]:
         stored = {other: STORED[other] for other in STORED if other != key or value is not ...}
         if value is not ...:

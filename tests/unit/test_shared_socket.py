@@ -158,7 +158,7 @@ def code(socket: SharedSocket) -> str:
 
 
 def test_a_follower_gets_relayed_frames(house: House) -> None:
-    """Its frames come in order, one at a time or as a burst. None of them uses a socket of its own."""
+    """A follower's frames come in order, one at a time or as a burst, without a socket of its own."""
     socket = house.follower()
     for frame in (b"1", b"2", b"3"):
         house.member.frame(frame)
@@ -281,7 +281,7 @@ def test_a_slow_follower_fetches_missed_messages(house: House, caplog: pytest.Lo
 
 
 def test_a_leader_has_a_real_socket_and_relays(house: House) -> None:
-    """It returns its frames, and gives the events among them to the store."""
+    """A leader returns its frames, and gives the events among them to the store."""
     socket = house.leader()
     house.reals[0].frames = [b"1", b"2"]
     assert socket.receive_burst(house.now) == [b"1", b"2"]
@@ -375,7 +375,7 @@ def test_a_socket_that_opened_too_late_is_not_used(house: House) -> None:
 
 
 def test_a_followers_frame_goes_out_as_the_leaders(house: House) -> None:
-    """It is sent after the connection is accepted, only if it is allowed, with the device id of this connection."""
+    """The frame is sent after the acceptance, only if it is allowed, with the device id of this connection."""
     house.leader()
     frame = '{"type":"typing_indicator","sender":"u1","deviceId":"there"}'
     house.member.send(frame)
@@ -399,7 +399,7 @@ def test_other_frames_are_not_sent(text: str) -> None:
 
 
 def test_three_failures_in_a_row_let_another_try(house: House) -> None:
-    """They count over all attempts of one lead. A connection in between starts the count again."""
+    """Failures count over all attempts of one lead. A connection in between starts the count again."""
     house.leader()
     for _ in range(2):
         house.step(Phase.BACKOFF, error=True)
@@ -490,7 +490,7 @@ def test_leaving_twice_asks_the_store_once(house: House) -> None:
 
 
 def test_the_child_of_a_fork_leaves_the_parents_seat(house: House) -> None:
-    """It makes no call of the store, and does not close the parent's socket."""
+    """The child makes no call of the store, and does not close the parent's socket."""
     house.shared.release_after_fork()
     socket = house.leader()
     house.shared.release_after_fork()

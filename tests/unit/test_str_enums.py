@@ -45,13 +45,13 @@ def test_a_member_of_an_enum_counts_as_its_value(name: str) -> None:
 
 
 def test_a_choice_takes_a_member() -> None:
-    """This holds for the receiver's type, too."""
+    """The receiver's type may be a member, too."""
     kind = arguments.receiver("u", Name.USER)[1]
     assert (type(kind), f"{kind}") == (str, "user")
 
 
 def test_the_settings_keep_plain_strings(tmp_path: Path) -> None:
-    """This holds for each field with a string, or strings."""
+    """Each field with a string, or strings, has plain ones."""
     settings = AppSettings(
         region=Name.REGION,
         admin_host=Name.HOST,
@@ -77,7 +77,7 @@ def test_the_client_and_its_store_keep_plain_strings() -> None:
 
 
 def test_tags_and_metadata_are_written_by_their_value() -> None:
-    """This holds in the body of a message."""
+    """The body of a message has the values of members."""
     message = TextMessage(
         text=Name.AMY, receiver_id=Name.AMY, receiver_type=Name.USER, tags=(Name.AMY,), metadata={"a": Name.AMY}
     )

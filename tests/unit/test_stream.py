@@ -136,7 +136,7 @@ def test_a_wake_up_does_not_rely_on_a_shutdown(pair, wake, monkeypatch):
 
 
 def test_a_wake_up_that_is_closed(wake):
-    """It can be rung and closed again, and has no descriptor, whose number may be another file's by now."""
+    """A closed wake-up can be rung and closed again. Its descriptor may belong to another file by now."""
     wake.close()
     wake.ring()
     wake.close()
@@ -386,7 +386,7 @@ def test_writing_that_has_to_read(moody):
 
 
 def test_tls_writes_no_more_than_there_is_room_for(moody):
-    """It writes record by record, after a check for room: a KeyUpdate in the middle would end the connection."""
+    """TLS writes record by record, after a check for room: a KeyUpdate in between would end the connection."""
     stream, waits = moody()
     records = []
 

@@ -69,7 +69,7 @@ def test_a_thread_has_one_turn() -> None:
 
 
 def test_a_blocked_turn_does_not_block_the_others_forever() -> None:
-    """After its patience a thread continues without a turn, and has none of them to release."""
+    """After its patience a thread continues without a turn, and so has no turn to release."""
     turns, went_on = Turns(1, 0.01), Wakeup()
     turns.take()
     without: List[bool] = []

@@ -28,7 +28,7 @@ def ended(thread: threading.Thread) -> bool:
 
 
 def test_set_and_clear() -> None:
-    """It is set until it is cleared. Both calls may be repeated."""
+    """A wakeup is set until it is cleared. Both calls may be repeated."""
     wakeup = Wakeup()
     assert not wakeup.is_set() and not wakeup.wait(0)
     wakeup.set()

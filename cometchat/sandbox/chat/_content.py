@@ -91,7 +91,7 @@ def check_tags(tags: Any) -> List[str]:
 
 
 def mentions(text: Any, users: Users) -> Optional[Dict[str, Any]]:
-    """Return the app's users mentioned in a text, by uid, or None if it mentions none of them."""
+    """Return the app's users mentioned in a text, by uid, or None if the text mentions no user."""
     found = _MENTION.findall(text) if isinstance(text, str) else []
     shown = {users.get(uid).uid: users.shown(users.get(uid)) for uid in found if uid in users}
     return shown or None
