@@ -176,5 +176,5 @@ def encoded(name: str, *, stamped: bool = False) -> bytes:
 
 
 def names() -> List[str]:
-    """Return the dialect with this name."""
+    """Return the names of the dialects."""
     return sorted(DIALECTS)

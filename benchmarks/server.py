@@ -35,13 +35,13 @@ class Peer:
         self.lock = threading.Lock()
 
     def send(self, data: bytes) -> None:
-        """Read this many bytes."""
+        """Send all of these bytes."""
         with self.lock:
             self.raw.sendall(data)
 
 
 class Server:
-    """Send all bytes."""
+    """The server."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -112,7 +112,7 @@ class Server:
                 pass
 
     def do_wait(self, timeout: float = 60.0) -> Dict[str, Any]:
-        """Wait for one more client that is ready, beside those that earlier calls returned."""
+        """Wait for one more client that is ready, beside those of earlier calls."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._newest is not None, timeout):
                 raise RuntimeError("no client is ready")

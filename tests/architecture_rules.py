@@ -211,7 +211,7 @@ def imports_have_no_cycle(tree: Tree) -> Iterator[str]:
 
 
 def cycles(edges: Dict[str, Set[str]]) -> List[List[str]]:
-    """Yield each cycle that a depth-first walk finds."""
+    """Return each cycle that a depth-first walk finds."""
     found: List[List[str]] = []
     done: Set[str] = set()
 
@@ -436,7 +436,7 @@ def one_register_at_fork(tree: Tree) -> Iterator[str]:
 
 
 def _code(module: Module) -> Set[str]:
-    """Yield the names in a module, also those in strings: getattr(os, "register_at_fork")."""
+    """Return the names in a module, also those in strings: getattr(os, "register_at_fork")."""
     found: Set[str] = set()
     for node in module.nodes:
         if isinstance(node, ast.Attribute):

@@ -77,7 +77,7 @@ def test_each_public_name_is_in_the_reference() -> None:
 
 
 def rows() -> Iterator[Tuple[str, str]]:
-    """Return the rows of vendor.rst's tables: the text of both cells."""
+    """Yield the rows of vendor.rst's tables: the text of both cells."""
     for line in page("vendor.rst").splitlines():
         left, right = line[:58].strip(), line[60:].strip()
         if line.startswith("``"):
@@ -109,7 +109,7 @@ def check_row(left: str, right: str) -> None:
 
 
 def resolve(name: str) -> Any:
-    """Return whether the package has this name. An attribute of each ``Client`` counts too."""
+    """Return the object with this name in the package. An attribute of each ``Client`` counts too."""
     first, *rest = name.split(".")
     assert first in cometchat.__all__, name
     target: Any = getattr(cometchat, first)

@@ -85,7 +85,7 @@ def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:
 
 
 def is_connected(server: Server) -> bool:
-    """Wait until a process of the server reports a connection.
+    """Return whether a process of the server reports a connection.
 
     The sandbox counts it a moment before its client does.
     """

@@ -64,7 +64,7 @@ Pairs = List[Tuple[Client, Recorder]]
 
 
 def share(together: Party, server: RedisServer, count: int, **overrides: Any) -> Pairs:
-    """Yield this many clients that share a connection, once all are connected."""
+    """Return this many clients that share a connection, once all are connected."""
     return [
         together.connected(status_store=RedisStatusStore(server.url, lease=LEASE), **overrides) for _ in range(count)
     ]

@@ -40,7 +40,7 @@ class FakeRest:
         timeout: float,
         expect: type = dict,
     ) -> Any:
-        """Make one call."""
+        """Answer one call."""
         for name, value in headers.items():
             assert isinstance(value, str) and len(value) < LONG, f"the header {name} is long"
             value.encode("latin-1")

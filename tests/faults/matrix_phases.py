@@ -197,7 +197,7 @@ def _given_up(case: Case) -> None:
 
 
 def _closing(case: Case) -> None:
-    """Disconnect: it waits for a listener that is in its last callback, and slow."""
+    """Disconnect, while a listener is slow in its last callback."""
     _connected(case)
     told, go_on = threading.Event(), threading.Event()
 

@@ -129,7 +129,7 @@ def unheard(witness: Witness, calls: List[Call], *, whole: bool = True) -> Optio
 
 
 def _with_cuts(places: Set[int], notes: List[Note], cuts: Set[int], told: str) -> Set[int]:
-    """Yield the possible places in the notes after these calls, with cuts."""
+    """Return the possible places in the notes after these calls, with cuts."""
     reached = set(places)
     for cut in sorted(cuts):
         if any(place < cut for place in reached):
@@ -175,7 +175,7 @@ class LoggedErrors(logging.Handler):
 
 
 class WithErrors:
-    """Keep the errors of all "cometchat" loggers within a ``with`` block."""
+    """Keeps the errors of all "cometchat" loggers within a ``with`` block."""
 
     def __init__(self) -> None:
         self._kept = LoggedErrors()

@@ -79,7 +79,7 @@ class Contract:
         return reports + ([REPORTS[self.status]] if self.status != before else [])
 
     def restarts(self, signal: str, now: float) -> bool:
-        """Start the count of attempts again, since the lost connection had lived long enough."""
+        """Return whether the count of attempts starts again: the lost connection had lived long enough."""
         return signal == "LOST" and now - self.up_since >= LONG_LIFE
 
     def _attempt(self) -> None:

@@ -21,7 +21,7 @@ TOLD = 5
 
 
 def cases(phase: str, tls: bool) -> List[Tuple[str, str]]:
-    """Yield the faults and calls of a phase: all pairs, or in the short form each at least once."""
+    """Return the faults and calls of a phase: all pairs, or in the short form each at least once."""
     if SOAK:
         pairs = [(fault, call) for fault in FAULTS for call in CALLS]
         return pairs if tls is PHASES[phase].tls else pairs[::4]  # a quarter of them a second time, through TLS

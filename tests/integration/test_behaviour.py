@@ -347,7 +347,7 @@ def _blackhole() -> Iterator[int]:
 
 
 def _silent_port(serve: Callable[..., RawServer]) -> ContextManager[int]:
-    """Yield a port that accepts TCP connections and sends nothing, so that a TLS handshake hangs."""
+    """Return a context with a port that accepts TCP connections and sends nothing, so that TLS hangs."""
     return contextlib.nullcontext(serve(lambda peer: peer.wait_for_end()).port)
 
 

@@ -136,7 +136,7 @@ def refused(new: WebSocketClientSocket, url: str, code: str = "WS_CONNECTION_FAI
 
 
 def greet(peer: Peer) -> None:
-    """Return the script of a server that sends one message."""
+    """Send one message, as the script of a server."""
     peer.upgrade()
     peer.socket.sendall(frame(1, b"hello"))
     peer.wait_for_end()
@@ -659,7 +659,7 @@ def test_the_environment_is_read_at_each_attempt(
 
 
 def api_script(peer: Peer) -> None:
-    """Return the script of a server that answers every call."""
+    """Answer every call, as the script of a server."""
     while True:
         peer.read_head()
         peer.socket.sendall(answer(200, b'{"data": {"ok": 1}}'))

@@ -152,7 +152,7 @@ def test_promise_13_close_reports_a_sent_item(world: World) -> None:
 
 
 class _BadHandler(logging.Handler):
-    """A full disk."""
+    """A handler with a full disk."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise OSError(28, "No space left on device")
@@ -160,7 +160,7 @@ class _BadHandler(logging.Handler):
 
 @pytest.fixture
 def full_disk() -> Any:
-    """Fails to write every record of the SDK."""
+    """Let the writing of every record of the SDK fail."""
     package, handler = logging.getLogger("cometchat"), _BadHandler()
     package.addHandler(handler)
     level = package.level

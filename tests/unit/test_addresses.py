@@ -62,7 +62,7 @@ def join_all() -> None:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """The maximum time of a look-up, in seconds."""
+    """Sets the maximum time of a look-up, in seconds."""
     return lambda seconds: monkeypatch.setattr(addresses_module, "PATIENCE", seconds)
 
 

@@ -69,7 +69,7 @@ def called(frame: Any) -> Tuple[Any, ...]:
 
 
 def message(cls: Callable[..., Any], message_id: str, **own: Any) -> Any:
-    """Return the common fields of the recorded messages."""
+    """Return a message with the common fields of the recorded ones."""
     common = {"muid": "m1", "conversation_id": "uid1_user_uid2", "sent_at": 1700000001, "updated_at": 1700000001}
     return cls(id=message_id, **{"sender": UID2, **common, **own})
 

@@ -349,7 +349,7 @@ def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
 
 
 class FakeReach:
-    """Returns at the look of the test, or never for None."""
+    """Is back at this look, or never for None."""
 
     def __init__(self, back_at: Optional[int]) -> None:
         self.looks = 0

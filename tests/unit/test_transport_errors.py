@@ -74,7 +74,7 @@ def listener():
 
 @pytest.fixture
 def opened(client, listener, monkeypatch):
-    """Return a socket that believes to be open."""
+    """Return a socket in its state after open()."""
     monkeypatch.setattr(client, "_shake_hands", lambda *args: None)
     client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
     yield client
