@@ -289,7 +289,7 @@ def test_events_without_an_event_loop(site: Sandbox) -> None:
     assert told[0] == "connected"
     answer.close()
     rest: Any = [Browser().get("/cometchat/events", **{"wsgi.multithread": True}) for _ in range(2)]
-    assert [one.status_code for one in rest] == [200, 200], "the closed one is counted no more"
+    assert [one.status_code for one in rest] == [200, 200], "the closed one no longer counts"
     for one in rest:
         one.close()
 

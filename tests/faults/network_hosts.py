@@ -58,7 +58,7 @@ class Hosts:
         if not sys.platform.startswith("linux"):
             raise Unavailable("network namespaces are Linux's")
         if os.geteuid() != 0:
-            raise Unavailable("network namespaces can be made by root only")
+            raise Unavailable("only root can make network namespaces")
         number = f"{os.getpid()}-{next(_numbers)}"
         self._names = {SERVER: f"cometchat-s-{number}", CLIENT: f"cometchat-c-{number}"}
         self._programs: List[Program] = []

@@ -90,7 +90,7 @@ def test_any_value_in_any_answer_or_store_is_used_or_refused(data: bytes) -> Non
     fuzz_answers.one_input(data)
 
 
-@pytest.mark.skipif(not SOAK, reason="an hour's worth: make soak")
+@pytest.mark.skipif(not SOAK, reason="takes an hour: make soak")
 @pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak installs it if possible")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", ["fuzz_http", "fuzz_answers"])

@@ -135,7 +135,7 @@ def test_any_bytes_are_messages_and_then_an_error(data: bytes) -> None:
     fuzz_socket.one_input(data)
 
 
-@pytest.mark.skipif(not SOAK, reason="an hour's worth: make soak")
+@pytest.mark.skipif(not SOAK, reason="takes an hour: make soak")
 @pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak installs it if possible")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", ["fuzz_frames", "fuzz_socket"])

@@ -158,7 +158,7 @@ def world() -> Iterator[World]:
     try:
         made = World()
     except Unavailable as error:
-        pytest.skip(f"no network of its own: {error}")
+        pytest.skip(f"no separate network: {error}")
     yield made
     made.hosts.close()
 

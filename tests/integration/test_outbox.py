@@ -562,7 +562,7 @@ def test_a_process_that_puts_and_dies(sandbox: Sandbox, party: Party, tmp_path: 
     assert sandbox.wait_until(lambda: stored(sandbox) == ["left behind"], DEADLINE)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_while_the_client_runs(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
     """The next process finds the items that are put afterwards."""
     settings = {**in_files(tmp_path), "outbox_path": tmp_path / "outbox" / "o.db"}

@@ -961,7 +961,7 @@ def test_interrupt_wakes_a_tunnel(serve: Serve, new_socket: NewSocket) -> None:
     _interrupted_open(new_socket(proxies=proxies), "ws://unreachable.example/")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere shutdown() does not wake a connect()")
+@pytest.mark.skipif(sys.platform != "linux", reason="on other systems shutdown() does not wake a connect()")
 def test_interrupt_wakes_tcp(new_socket: NewSocket) -> None:
     """An address without an answer is left at once."""
     with SilentAddress() as silent:

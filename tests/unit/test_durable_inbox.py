@@ -737,7 +737,7 @@ def test_a_locked_file_is_waited_for_briefly(tmp_path: Path, monkeypatch: pytest
         store.add([Handled(ME, "2", "2")])
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_while_it_is_used(
     build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -408,7 +408,7 @@ def test_a_pipe_is_refused(tmp_path):
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="links need special rights on other systems")
 def test_a_linked_file_has_one_lock(tmp_path):
     """Two names of one file lead to one database and one delivery lock."""
     (tmp_path / "link.db").symlink_to(tmp_path / "o.db")
@@ -445,7 +445,7 @@ def replace(path: Path) -> None:
     os.replace(path.parent / "copy.db", path)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 @pytest.mark.parametrize("act", [remove_all, remove_database, remove_wal, replace])
 def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
     """The next process finds later items. A warning says that the earlier ones are lost."""
@@ -463,7 +463,7 @@ def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
     store.close()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
     """The file is removed after the item was written and before put() returns. The item is put again."""
     path = tmp_path / "folder" / "o.db"
@@ -487,7 +487,7 @@ def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
     store.close()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_again_and_again(tmp_path, monkeypatch):
     """put() does not return as if the item were stored: ERR_OUTBOX_STORE."""
     path = tmp_path / "folder" / "o.db"
