@@ -38,7 +38,7 @@ Examine = Callable[..., Dict[str, str]]
 
 
 def parse(output: str) -> Dict[str, str]:
-    """name of the step -> its line"""
+    """Return name of the step -> its line."""
     lines = output.splitlines()[: len(STEPS)]
     found = {next(name for name in STEPS if line[3:].startswith(name)): line for line in lines}
     assert list(found) == STEPS

@@ -1,4 +1,4 @@
-"""The models of groups, messages and events accept much, and show no secrets. (User: test_models.)"""
+"""The models of groups, messages and events accept much, and show no secrets (user: test_models)."""
 
 from __future__ import annotations
 
