@@ -1,4 +1,4 @@
-"""``python -m benchmarks [figure ...] [--quick] [--runs N] [--write-docs]``."""
+"""Run the benchmarks: ``python -m benchmarks [figure ...] [--quick] [--runs N] [--write-docs]``."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ FIGURES: Dict[str, Any] = {
     **outbox.FIGURES,
 }
 
-#: Figures that are measured only if they are named: they need a Redis server.
+#: Figures that run only if you name them, since they need a Redis server.
 ON_REQUEST: Dict[str, Any] = followers.FIGURES
 
 
 def main() -> int:
-    """Measure; 1: something could not be measured. A target that was missed is told, and is no failure."""
+    """Measure. Returns 1 if a measurement failed. A missed target is reported, and is not a failure."""
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     names_of_all = f"{', '.join(FIGURES)} (all by default), {', '.join(ON_REQUEST)}"
     parser.add_argument("figures", nargs="*", metavar="figure", help=names_of_all)
-    parser.add_argument("--quick", action="store_true", help="one short run of each: it shows that all of it runs")
+    parser.add_argument("--quick", action="store_true", help="one short run of each, to see that all of them run")
     parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--write-docs", action="store_true", help="renew docs/performance.rst, its plot and its data")
+    parser.add_argument("--write-docs", action="store_true", help="write docs/performance.rst, its plot and its data")
     given = parser.parse_args()
     names = given.figures or list(FIGURES)
     known = {**FIGURES, **ON_REQUEST}
@@ -37,7 +37,7 @@ def main() -> int:
     if unknown:
         parser.error(f"no such figure: {', '.join(unknown)}")
     if given.write_docs and (given.quick or given.figures):
-        parser.error("--write-docs wants a full run of all figures")
+        parser.error("--write-docs needs a full run of all figures")
     runs = 1 if given.quick else given.runs
     results: Dict[str, Result] = {}
     failed: List[str] = []
@@ -46,7 +46,7 @@ def main() -> int:
         report.say(f"{name} ...")
         try:
             results[name] = known[name](Context(runs, given.quick, lambda text: report.say(f"  {text}")))
-        except Exception as error:  # the others are measured all the same
+        except Exception as error:  # the other figures are still measured
             failed.append(name)
             report.say(f"  failed: {error!r}")
         report.say(f"  in {time.monotonic() - began:.0f} s")

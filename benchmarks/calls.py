@@ -1,4 +1,4 @@
-"""Figures of single calls: the status, and the import."""
+"""Figures of single calls: reading the status, and the import."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from .harness import ROOT, Context, Measured, Result, alternate, at_most, ratio
 
 
 class Plain:
-    """An attribute, read through one method call."""
+    """An attribute that one method call reads."""
 
     def __init__(self) -> None:
         self.status = "connected"
 
     def get(self) -> str:
-        """The attribute."""
+        """Return the attribute."""
         return self.status
 
 
 def status(context: Context) -> Result:
-    """``get_connection_status()``, of a client and of the shared one, before it is connected."""
+    """Measure ``get_connection_status()`` of a client and of the shared client, before they are connected."""
     from cometchat import AppSettings, Client, CometChat
 
     number = 2_000 if context.quick else 200_000
@@ -54,10 +54,10 @@ def status(context: Context) -> Result:
 
 
 def imports(context: Context) -> Result:
-    """``import cometchat`` in a new process, and ``import websocket`` alone; without the interpreter's own start."""
+    """Measure ``import cometchat`` and ``import websocket`` in new processes, without the interpreter's own start."""
     names = ["cometchat", "websocket", "requests"]
     millis: Dict[str, List[float]] = {name: [] for name in names}
-    for _ in range(1 if context.quick else 3):  # the first ones write byte code, and warm the disk's cache
+    for _ in range(1 if context.quick else 3):  # the first imports write byte code, and warm the disk's cache
         for name in names:
             _import(name)
     repeats = 1 if context.quick else 5
@@ -70,7 +70,7 @@ def imports(context: Context) -> Result:
 
 def _import(name: str) -> float:
     code = f"import time; a = time.perf_counter(); import {name}; print((time.perf_counter() - a) * 1000)"
-    # Byte code is written, whatever this shell says: an installed package has its own.
+    # Write byte code for any settings of this shell: an installed package has its byte code.
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
     done = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True, cwd=ROOT, env=environment

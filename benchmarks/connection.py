@@ -1,4 +1,4 @@
-"""Figures of a connection's life: reconnecting, disconnecting, logging in."""
+"""Figures of a connection's life: connecting again, disconnecting, logging in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Dict, List
 
 from .harness import Context, Measured, Result, Server, at_most, ratio, start
 
-#: Every state that disconnect() can find, with what the server does to bring it about.
+#: Every state in which disconnect() can be called, with the server's behaviour that leads to it.
 STATES: Dict[str, Dict[str, str]] = {
     "idle": {},
     "opening": {"upgrade": "silent"},
@@ -22,7 +22,7 @@ STATES: Dict[str, Dict[str, str]] = {
 
 
 def probe(server: Server, name: str, **options: Any) -> Dict[str, Any]:
-    """Run one of ``probe``, and drop all connections whenever it asks for that."""
+    """Run one measurement of ``probe``, and drop all connections whenever it asks for that."""
     process = start("benchmarks.probe", name, str(server.port), json.dumps(options), stdin=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     with process, process.stdout, process.stdin:
@@ -36,7 +36,10 @@ def probe(server: Server, name: str, **options: Any) -> Dict[str, Any]:
 
 
 def reconnect(context: Context) -> Result:
-    """After a drop, the server up: with the default waits, and without any wait against a bare connect and auth."""
+    """Measure the time from a drop until the client is back, with and without waits, against bare calls.
+
+    The server stays up. The bare calls are a connect and an auth.
+    """
     with Server() as server:
         clients, rounds = (4, 1) if context.quick else (40, context.runs)
         waits = probe(server, "reconnects", clients=clients, rounds=rounds)["waits"]
@@ -59,7 +62,7 @@ def reconnect(context: Context) -> Result:
 
 
 def disconnect(context: Context) -> Result:
-    """``disconnect()``, in every state that it can find."""
+    """Measure ``disconnect()`` in every state in which it can be called."""
     times = 5 if context.quick else 40
     took: Dict[str, List[List[float]]] = {state: [] for state in STATES}
     with Server() as server:
@@ -89,7 +92,7 @@ def _disconnects(server: Server, state: str, how: Dict[str, str], times: int) ->
     )
     assert process.stdin is not None and process.stdout is not None
     with process, process.stdout, process.stdin:
-        assert process.stdout.readline() == "drop\n"  # it is logged in
+        assert process.stdout.readline() == "drop\n"  # the client is logged in
         server.do("behave", **how)
         process.stdin.write("0\n")
         process.stdin.flush()
@@ -99,7 +102,7 @@ def _disconnects(server: Server, state: str, how: Dict[str, str], times: int) ->
 
 
 def login(context: Context) -> Result:
-    """login, connect, close, of a new client each time; and how many HTTP connections one client opens for many."""
+    """Measure login, connect and close of new clients, and count the HTTP connections of many logins of one client."""
     times = 5 if context.quick else 40
     with Server() as server:
         runs = []
@@ -111,7 +114,7 @@ def login(context: Context) -> Result:
         after = server.do("counts")
     sdk = [statistics.mean(run["sdk"]) * 1000 for run in runs]
     bare = [statistics.mean(run["bare"]) * 1000 for run in runs]
-    # One WebSocket each; what is left is HTTP's.
+    # The server counts one WebSocket for each. The other connections are for HTTP.
     http = after["accepted"] - before["accepted"] - times
     rows = [
         at_most(

@@ -1,7 +1,7 @@
-"""How each protocol greets, and how it wraps the one payload: a presence frame of the service.
+"""The greeting of each protocol, and its envelope for the one payload: a presence frame of the service.
 
-The payload is the same bytes for all of them. A dialect says what the server sends when the socket opens, what it
-answers, with what the client shows that it is ready for the stream, and what one event looks like on the wire.
+All protocols carry the same bytes of payload. A dialect says what the server sends when the socket opens, and what it
+answers. It also says which frame shows that the client is ready for the stream, and how one event looks on the wire.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-#: As recorded (frames.json), with its keys in their order and without spaces.
+#: As recorded (frames.json): with its keys in their order, without spaces.
 PRESENCE: Dict[str, Any] = {
     "appId": "app",
     "receiver": "",
@@ -24,16 +24,16 @@ PRESENCE: Dict[str, Any] = {
     },
 }
 
-#: Stands where the time of sending goes, in nanoseconds of the monotonic clock: as long as that is.
+#: A placeholder for the time of sending, in nanoseconds of the monotonic clock. It has the length of such a time.
 STAMP = "0" * 19
 
 TEXT, BINARY = 1, 2
 
 
 def payload(stamped: bool = False) -> str:
-    """The event's JSON.
+    """Return the event's JSON.
 
-    :param stamped: with :data:`STAMP` as the user's name.
+    :param stamped: use :data:`STAMP` as the user's name.
     """
     event = PRESENCE
     if stamped:
@@ -43,7 +43,7 @@ def payload(stamped: bool = False) -> str:
 
 
 class Answer(NamedTuple):
-    """What the server does with a frame of the client: sends these, and takes it for ready, or not."""
+    """The server's reaction to a frame of the client: the frames that it sends, and whether the client is ready."""
 
     frames: Tuple[bytes, ...] = ()
     ready: bool = False
@@ -52,8 +52,8 @@ class Answer(NamedTuple):
 class Dialect(NamedTuple):
     """One protocol.
 
-    :ivar greeting: sent when the socket is open.
-    :ivar answer: to a frame of the client.
+    :ivar greeting: the frames that the server sends when the socket opens.
+    :ivar answer: returns the reaction to a frame of the client.
     :ivar wrap: puts the payload into the protocol's envelope.
     """
 
@@ -149,18 +149,18 @@ DIALECTS: Dict[str, Dialect] = {
     "mqtt": Dialect((), _mqtt, _mqtt_publish, opcode=BINARY, subprotocol="mqtt"),
 }
 
-#: These never say that they are ready: they are once the socket is open.
+#: These clients never say that they are ready. They are ready once the socket is open.
 READY_AT_ONCE = frozenset({"slack"})
 
 
 def dialect_of(path: str) -> str:
-    """The dialect that is spoken at a path of the server."""
+    """Return the dialect for a path of the server."""
     name = path.split("?")[0].strip("/").split("/")[0] or "cometchat"
     return {"app": "pusher", "socket.io": "socketio"}.get(name, name)
 
 
 def frame(data: bytes, opcode: int = TEXT) -> bytes:
-    """A whole WebSocket frame of a server, unmasked."""
+    """Return a whole WebSocket frame of a server, unmasked."""
     length = len(data)
     if length < 126:
         return bytes([0x80 | opcode, length]) + data
@@ -170,11 +170,11 @@ def frame(data: bytes, opcode: int = TEXT) -> bytes:
 
 
 def encoded(name: str, *, stamped: bool = False) -> bytes:
-    """One event as a frame of a dialect."""
+    """Return one event as a frame of a dialect."""
     dialect = DIALECTS[name]
     return frame(dialect.wrap(payload(stamped)), dialect.opcode)
 
 
 def names() -> List[str]:
-    """Of the dialects."""
+    """Return the names of the dialects."""
     return sorted(DIALECTS)

@@ -1,7 +1,7 @@
-"""A process that follows a leader over Redis, and one that does the same with redis-py and json.loads.
+"""A process that follows a leader over Redis, and a process that does the same with redis-py and json.loads.
 
-``python -m benchmarks.follower sdk|plain|lead REDIS PORT COUNT`` says ``ready``, and once COUNT events have come prints
-a line of JSON: the CPU seconds that they took, and the latency of each in nanoseconds. ``lead`` holds the connection
+``python -m benchmarks.follower sdk|plain|lead REDIS PORT COUNT`` first prints ``ready``. After COUNT events it prints a
+line of JSON with the CPU seconds of the events, and the latency of each in nanoseconds. ``lead`` holds the connection
 until its standard input ends.
 """
 
@@ -19,7 +19,7 @@ CHANNEL = "bench"
 
 
 def sdk(address: str, port: int, tally: Tally) -> Any:
-    """A client of the SDK: a follower, if another one leads."""
+    """Run a client of the SDK. It is a follower if another process leads."""
     from cometchat import AppSettings, Client, UserListener
     from cometchat.contrib.redis import RedisStatusStore
 
@@ -35,7 +35,7 @@ def sdk(address: str, port: int, tally: Tally) -> Any:
 
 
 def plain(address: str, port: int, tally: Tally) -> None:
-    """What a hand-written subscriber does."""
+    """Run a hand-written subscriber."""
     import redis
 
     subscriber = redis.Redis.from_url(address).pubsub()
@@ -53,7 +53,7 @@ def plain(address: str, port: int, tally: Tally) -> None:
 
 
 def main(name: str, address: str, port: int, count: int) -> int:
-    """Run one; 1: too few events came."""
+    """Run one process. Returns 1 if some events did not arrive."""
     tally = Tally(count, stamped=True)
     store = (plain if name == "plain" else sdk)(address, port, tally)
     began = time.process_time()

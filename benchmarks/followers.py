@@ -19,7 +19,7 @@ NAMES = {"sdk": "cometchat", "plain": "redis-py and json.loads"}
 
 @contextlib.contextmanager
 def redis_server() -> Iterator[int]:
-    """Debian's, without persistence. Yields its port."""
+    """Run Debian's Redis without persistence. Yields its port."""
     program = shutil.which("redis-server")
     if program is None:
         raise RuntimeError("redis-server is not installed")
@@ -42,7 +42,7 @@ def redis_server() -> Iterator[int]:
 
 
 class Fleet:
-    """So many processes, and what sends to them."""
+    """A number of following processes, and the sender of their events."""
 
     def __init__(self, server: Server, redis_port: int, count: int) -> None:
         self._server = server
@@ -83,7 +83,7 @@ def _await_ready(process: "subprocess.Popen[str]") -> None:
 
 
 def followers(processes: int, rate: float, context: Context) -> Result:
-    """Paced presence events to a number of processes: the CPU of one, and from the server's send to the callback."""
+    """Measure paced presence events to many processes: the CPU of one, and the time from the server to the callback."""
     processes, count = (2, 200) if context.quick else (processes, int(rate * 4))
     found: Dict[str, List[Dict[str, float]]] = {name: [] for name in NAMES}
     with redis_server() as redis_port, Server() as server:

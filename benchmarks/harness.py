@@ -1,4 +1,6 @@
-"""What all figures share: the server's process, a subject's process, alternating runs, medians with their spread."""
+"""The shared parts of all figures: the server's process, a subject's process, alternating runs, medians with their
+spread.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +15,19 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Ty
 
 ROOT = Path(__file__).resolve().parent.parent
 
-#: Runs of each subject: the median is taken of so many.
+#: Number of runs of each subject. The figure is their median.
 RUNS = 5
 
 
 class Server:
-    """The server's process; a context manager."""
+    """The server's process, as a context manager."""
 
     def __init__(self) -> None:
         self._process = start("benchmarks.server", stdin=subprocess.PIPE)
         self.port: int = self._read()["port"]
 
     def do(self, name: str, **others: Any) -> Dict[str, Any]:
-        """Have the server do something, and return its answer."""
+        """Send the server a command, and return its answer."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"do": name, **others}) + "\n")
         self._process.stdin.flush()
@@ -50,7 +52,7 @@ class Server:
 
 
 def start(module: str, *arguments: str, stdin: Optional[int] = subprocess.DEVNULL) -> subprocess.Popen[str]:
-    """A Python process of this package, whose standard output is read."""
+    """Start a Python process of this package. Its standard output can be read."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": ""}
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments], stdin=stdin, stdout=subprocess.PIPE, text=True, env=environment
@@ -58,7 +60,7 @@ def start(module: str, *arguments: str, stdin: Optional[int] = subprocess.DEVNUL
 
 
 def result_of(process: subprocess.Popen[str], timeout: float = 180.0) -> Dict[str, Any]:
-    """The last line of a process's standard output, once it has ended well."""
+    """Return the last line of a process's standard output after it has ended without an error."""
     try:
         out, _ = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -72,7 +74,7 @@ def result_of(process: subprocess.Popen[str], timeout: float = 180.0) -> Dict[st
 
 
 class Measured(NamedTuple):
-    """One number: the median of some runs, the lowest and the highest of them."""
+    """One number: the median, the minimum and the maximum of some runs."""
 
     median: float
     low: float
@@ -80,18 +82,18 @@ class Measured(NamedTuple):
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Measured:
-        """The median of some runs."""
+        """Return the median of some runs, with its spread."""
         return cls(statistics.median(values), min(values), max(values))
 
 
 class Row(NamedTuple):
     """A target of the issue.
 
-    :ivar name: what is measured.
+    :ivar name: the measured quantity.
     :ivar target: the limit, as a text.
-    :ivar value: what was measured, as a number: mostly a ratio.
-    :ivar shown: that with its unit.
-    :ivar reached: None: there is no target, the row is for comparison.
+    :ivar value: the measured number, mostly a ratio.
+    :ivar shown: the number with its unit.
+    :ivar reached: None if the row has no target and is only for comparison.
     """
 
     name: str
@@ -102,10 +104,10 @@ class Row(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a figure gives.
+    """The result of a figure.
 
-    :ivar rows: what the issue asks for.
-    :ivar numbers: behind them, all in one unit.
+    :ivar rows: the targets of the issue.
+    :ivar numbers: the numbers behind the rows, all in one unit.
     """
 
     rows: List[Row]
@@ -114,10 +116,10 @@ class Result(NamedTuple):
 
 
 class Context(NamedTuple):
-    """How to measure.
+    """The options of a measurement.
 
-    :ivar quick: so little that it shows no more than that it runs.
-    :ivar say: what goes on.
+    :ivar quick: measure so little that it only shows that everything runs.
+    :ivar say: prints progress.
     """
 
     runs: int
@@ -128,7 +130,7 @@ class Context(NamedTuple):
 def alternate(
     subjects: Sequence[str], measure: Callable[[str], float], runs: int, say: Callable[[str], None] = lambda text: None
 ) -> Dict[str, List[float]]:
-    """Measure each in turn, and again, so that a slow minute of the machine hits all of them."""
+    """Measure each in turn, several times, so that a slow minute of the machine affects all of them."""
     values: Dict[str, List[float]] = {name: [] for name in subjects}
     for number in range(runs):
         for name in subjects:
@@ -138,15 +140,15 @@ def alternate(
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Measured:
-    """The ratio, run by run: of two that were measured one after the other."""
+    """Return the ratio, run by run, of two quantities that were measured one after the other."""
     return Measured.of([one / other for one, other in zip(above, below)])
 
 
 def at_least(name: str, target: float, found: float, unit: str = "x") -> Row:
-    """A row whose number has to be as high."""
+    """Return a row whose number must reach the limit."""
     return Row(name, f">= {target:g} {unit}", found, f"{found:.2f} {unit}", found >= target)
 
 
 def at_most(name: str, target: float, found: float, unit: str = "x", digits: int = 2) -> Row:
-    """A row whose number has to be as low."""
+    """Return a row whose number must not exceed the limit."""
     return Row(name, f"<= {target:g} {unit}", found, f"{found:.{digits}f} {unit}", found <= target)

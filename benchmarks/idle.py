@@ -1,4 +1,4 @@
-"""Figures of doing nothing: one idle client, and a thousand in one process."""
+"""Figures of doing nothing: one idle client, and a thousand idle clients in one process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from .connection import probe
 from .harness import Context, Measured, Result, Row, Server, at_most, result_of, start
 from .stream import TITLES
 
-#: Seconds between two pings: the default, which the service's own client has too.
+#: Seconds between two pings: the default, and that of the service's own client.
 PING_INTERVAL = 15
 
 _SUBJECTS = ("cometchat", "pysher", "slack", "signalr", "socketio", "mqtt", "app")
 
 
 def idle(context: Context) -> Result:
-    """One client whose connection is up while nothing comes, for one ping interval a run."""
+    """Measure one connected client without traffic, for one ping interval in each run."""
     names = _SUBJECTS[:1] if context.quick else _SUBJECTS
     seconds = 2 if context.quick else PING_INTERVAL
     found: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
     with Server() as server:
         for _ in range(context.runs):
-            # At once: each is idle, and the time is the same for all.
+            # All at once: each subject is idle, and all share the time.
             running = {}
             for name in names:
                 running[name] = start("benchmarks.subjects", name, str(server.port), str(seconds), "--idle")
@@ -45,7 +45,7 @@ def idle(context: Context) -> Result:
 
 
 def crowd(context: Context) -> Result:
-    """A thousand clients in one process: memory of a further one, and what all of them do while nothing comes."""
+    """Measure a thousand clients in one process: the memory of one more client, and the CPU of all without traffic."""
     options = {"clients": 1000, "windows": context.runs, "seconds": PING_INTERVAL}
     if context.quick:
         options = {"clients": 20, "windows": 1, "seconds": 1}
@@ -69,7 +69,7 @@ def crowd(context: Context) -> Result:
 
 
 def line_through(points: List[Tuple[float, float]]) -> Tuple[float, float]:
-    """The slope of the line of least squares, and r squared."""
+    """Return the slope of the line of least squares, and r squared."""
     count = len(points)
     middle_x = sum(x for x, _ in points) / count
     middle_y = sum(y for _, y in points) / count

@@ -9,7 +9,10 @@ from .harness import ROOT, Context, Measured, Result, Server, at_least, ratio
 
 
 def outbox(context: Context) -> Result:
-    """In a file on the disk that this checkout is on; WAL, a commit an item, each put on the disk before it returns."""
+    """Measure with a file on the disk of this checkout.
+
+    Each put is one commit (WAL), and the disk has it when the put returns.
+    """
     items = 30 if context.quick else 500
     folder = ROOT / "build"
     folder.mkdir(exist_ok=True)

@@ -1,7 +1,7 @@
-"""Measurements of the SDK that need a process of their own: ``python -m benchmarks.probe NAME PORT JSON``.
+"""Measurements of the SDK that need a separate process: ``python -m benchmarks.probe NAME PORT JSON``.
 
-Each prints one line of JSON. What is compared with, a bare websocket-client or requests, is in the same process, and
-takes turns with the SDK.
+Each prints one line of JSON. Its reference, a bare websocket-client or requests, runs in the same process and takes
+turns with the SDK.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from cometchat import AppSettings, Client, CometChatWSState, ConnectionListener,
 
 from .subjects import settings, switches, wakeups_since
 
-#: The `auth` frame of a bare client.
+#: The ``auth`` frame of a bare client.
 _AUTH = json.dumps({"appId": "app", "type": "auth", "sender": "uid1", "body": {"auth": "header.payload.signature"}})
 _AUTH = _AUTH.replace('"type": "auth"', '"type":"auth"')
 
@@ -30,14 +30,14 @@ _USER = "uid1", "auth-key"
 
 
 def client_of(port: int, **others: Any) -> Client:
-    """Logged in."""
+    """Return a client that is logged in."""
     client = Client("app", settings(AppSettings, port, **others))
     client.login(*_USER)
     return client
 
 
 def bare_connect(port: int) -> Any:
-    """websocket-client: connect, `auth`, its answer."""
+    """Open a bare websocket-client: connect, ``auth``, its answer."""
     import websocket
 
     ws = websocket.create_connection(f"ws://127.0.0.1:{port}/cometchat", sockopt=((6, 1, 1),))  # TCP_NODELAY
@@ -47,20 +47,23 @@ def bare_connect(port: int) -> Any:
 
 
 class Ups(ConnectionListener):
-    """Notes when the connection is back."""
+    """Sets an event when the connection is back."""
 
     def __init__(self) -> None:
         self.back = threading.Event()
         self.at = 0.0
 
     def on_connected(self) -> None:
-        """It is up."""
+        """Set the event."""
         self.at = time.monotonic()
         self.back.set()
 
 
 def reconnects(port: int, drop: Callable[[], float], clients: int, rounds: int, **_: Any) -> Dict[str, Any]:
-    """Seconds from a drop to on_connected, with the default waits: of some clients at once, which have lived 10 s."""
+    """Measure the seconds from a drop to on_connected with the default waits, for some clients at once.
+
+    The connections are 10 s old.
+    """
     ups = [Ups() for _ in range(clients)]
     made = [client_of(port) for _ in ups]
     waits = []
@@ -68,7 +71,7 @@ def reconnects(port: int, drop: Callable[[], float], clients: int, rounds: int, 
         client.add_connection_listener("bench", up)
         client.connect()
     for _ in range(rounds):
-        threading.Event().wait(10.5)  # a connection that has lived so long begins its count of attempts anew
+        threading.Event().wait(10.5)  # a connection of this age starts its count of attempts again
         for up in ups:
             up.back.clear()
         dropped = drop()
@@ -81,7 +84,7 @@ def reconnects(port: int, drop: Callable[[], float], clients: int, rounds: int, 
 
 
 def own_share(port: int, drop: Callable[[], float], times: int, **_: Any) -> Dict[str, Any]:
-    """The same without a wait, and a bare connect and auth."""
+    """Measure the same without a wait, and a bare connect and auth."""
     up = Ups()
     client = client_of(port, reconnect_wait=lambda state: 0.0)
     client.add_connection_listener("bench", up)
@@ -101,7 +104,7 @@ def own_share(port: int, drop: Callable[[], float], times: int, **_: Any) -> Dic
 
 
 def disconnects(port: int, drop: Callable[[], float], state: str, times: int, **_: Any) -> Dict[str, Any]:
-    """Seconds that disconnect() takes in one state."""
+    """Measure the seconds of disconnect() in one state."""
     client = client_of(port, reconnect_wait=lambda state: 60.0)
     drop()  # from here on the server behaves as the state needs it
     took = []
@@ -122,7 +125,7 @@ def disconnects(port: int, drop: Callable[[], float], state: str, times: int, **
 
 
 def _reaches(client: Client, phase: str) -> bool:
-    """Wait until the connection is in a phase, and for a moment longer; the public status does not tell them apart."""
+    """Wait until the connection is in a phase, and a moment longer. The public status has fewer values."""
     nap, deadline = threading.Event(), time.monotonic() + 10
     while time.monotonic() < deadline:
         if client._core.state._machine.phase.value.lower() == phase:
@@ -134,7 +137,7 @@ def _reaches(client: Client, phase: str) -> bool:
 
 
 def logins(port: int, times: int, **_: Any) -> Dict[str, Any]:
-    """Seconds of login, connect, close: of a new client each time, and of the same calls written bare."""
+    """Measure the seconds of login, connect and close of new clients, and of the same calls without the SDK."""
     import requests
 
     def sdk() -> None:
@@ -161,7 +164,7 @@ def logins(port: int, times: int, **_: Any) -> Dict[str, Any]:
 
 
 def relogins(port: int, times: int, **_: Any) -> Dict[str, Any]:
-    """One client that logs in again and again: for the count of its HTTP connections."""
+    """Run one client that logs in many times, so that the server counts its HTTP connections."""
     client = client_of(port)
     for _ in range(times):
         client.login(*_USER)
@@ -172,7 +175,7 @@ def relogins(port: int, times: int, **_: Any) -> Dict[str, Any]:
 
 
 def crowd(port: int, clients: int, windows: int, seconds: float, **_: Any) -> Dict[str, Any]:
-    """Memory of further clients in one process, and what all of them do while nothing comes."""
+    """Measure the memory of further clients in one process, and the CPU of all of them without traffic."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
     kept, memory = [], []
@@ -196,13 +199,13 @@ def crowd(port: int, clients: int, windows: int, seconds: float, **_: Any) -> Di
 
 
 def _rss() -> float:
-    """KiB."""
+    """Return the resident memory of this process, in KiB."""
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
 def outbox(port: int, items: int, folder: str, bare_first: bool, **_: Any) -> Dict[str, Any]:
-    """Puts and drained items a second, of the outbox and of sqlite3 with the same commits and the same HTTP calls."""
+    """Measure puts and drained items per second, of the outbox and of sqlite3 with the same commits and HTTP calls."""
     where = tempfile.mkdtemp(prefix="cometchat-bench-", dir=folder or None)
     path, bare_path = os.path.join(where, "outbox.sqlite"), os.path.join(where, "bare.sqlite")
     bare = _bare_outbox(port, items, bare_path) if bare_first else None
@@ -232,7 +235,7 @@ def _bare_outbox(port: int, items: int, path: str) -> "tuple[float, float]":
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    # The same rows: what of whom, once.
+    # The same table as that of the outbox.
     db.execute(
         "CREATE TABLE items (id INTEGER PRIMARY KEY AUTOINCREMENT, app_id TEXT, uid TEXT, kind TEXT, muid TEXT,"
         " body TEXT, put_at REAL, UNIQUE (app_id, uid, muid))"
@@ -275,7 +278,7 @@ PROBES: Dict[str, Callable[..., Dict[str, Any]]] = {
 
 
 def main() -> None:
-    """Run one; a drop is asked for with a line, and answered with one."""
+    """Run one measurement. It asks for a drop by a line, and gets a line as the answer."""
     name, port, options = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 
     def drop() -> float:
@@ -286,7 +289,7 @@ def main() -> None:
     answer = PROBES[name](port, drop=drop, **options)
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # a thousand clients need not be taken down one by one
+    os._exit(0)  # without an orderly end of the thousand clients
 
 
 if __name__ == "__main__":

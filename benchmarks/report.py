@@ -1,4 +1,4 @@
-"""What a run has found: a table, a plot, JSON; and the parts of docs/performance.rst that come from it."""
+"""The report of a run: a table, a plot, JSON, and the generated parts of docs/performance.rst."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGE = ROOT / "docs" / "performance.rst"
 PLOT = ROOT / "docs" / "performance.png"
 DATA = ROOT / "docs" / "performance.json"
 
-#: Between these lines of the page stands what a run has found.
+#: The generated part of the page is between these lines.
 BEGIN, END = ".. begin: written by make bench ARGS=--write-docs", ".. end: written by make bench"
 
 _PACKAGES = (
@@ -36,7 +36,7 @@ _PACKAGES = (
 
 
 def data_of(results: Dict[str, Result], runs: int, quick: bool) -> Dict[str, Any]:
-    """As JSON."""
+    """Return the results as JSON."""
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
@@ -57,14 +57,14 @@ def data_of(results: Dict[str, Result], runs: int, quick: bool) -> Dict[str, Any
 
 
 def table(data: Dict[str, Any]) -> str:
-    """The targets, for a terminal."""
+    """Return the targets as text for a terminal."""
     rows = _rows(data)
     widths = [max(len(row[place]) for row in rows) for place in range(4)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
 def numbers(data: Dict[str, Any]) -> str:
-    """What is behind them."""
+    """Return the numbers behind the targets."""
     lines = []
     for name, figure in data["figures"].items():
         lines.append(f"{name} ({figure['unit'] or 'see each'}): median, lowest and highest of the runs")
@@ -73,14 +73,14 @@ def numbers(data: Dict[str, Any]) -> str:
 
 
 def spread(measured: Dict[str, float]) -> str:
-    """The median, and from where to where the runs went."""
+    """Return the median, with the range of the runs."""
     if measured["low"] == measured["high"]:
         return _short(measured["median"])
     return f"{_short(measured['median'])} ({_short(measured['low'])} to {_short(measured['high'])})"
 
 
 def rst(data: Dict[str, Any]) -> str:
-    """The page's generated part."""
+    """Return the page's generated part."""
     found = ", ".join(f"{name} {version}" for name, version in data["packages"].items())
     lines = [
         f"Measured on {data['date']}: Python {data['python']}, {data['system']}, {data['cores']} cores;",
@@ -102,14 +102,14 @@ def rst(data: Dict[str, Any]) -> str:
 
 
 def write(data: Dict[str, Any], folder: Path) -> None:
-    """The JSON and the plot."""
+    """Write the JSON and the plot."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DATA.name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     plot(data, folder / PLOT.name)
 
 
 def write_docs(data: Dict[str, Any]) -> None:
-    """The page's generated part, its plot, and the JSON that both are from."""
+    """Write the page's generated part, its plot, and the JSON behind both."""
     page = PAGE.read_text(encoding="utf-8")
     before, rest = page.split(BEGIN)
     _, after = rest.split(END)
@@ -118,12 +118,12 @@ def write_docs(data: Dict[str, Any]) -> None:
 
 
 def in_docs() -> str:
-    """What stands on the page now."""
+    """Return the generated part of the page as it is now."""
     return PAGE.read_text(encoding="utf-8").split(BEGIN)[1].split(END)[0].strip()
 
 
 def plot(data: Dict[str, Any], path: Path) -> None:
-    """Bars: events a second, latency, and how far each ratio is from its limit."""
+    """Draw bars: events per second, latency, and the distance of each ratio to its limit."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -180,11 +180,11 @@ def _short(value: float) -> str:
 
 
 def load(path: Path = DATA) -> Dict[str, Any]:
-    """What a run has written."""
+    """Read the results that a run has written."""
     data: Dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return data
 
 
 def say(text: str) -> None:
-    """A line to whoever watches."""
+    """Print a line for the user at the terminal."""
     sys.stderr.write(f"{text}\n")

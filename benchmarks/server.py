@@ -1,7 +1,7 @@
-"""The server side: a process of its own, raw sockets, frames encoded before the clock starts.
+"""The server side: a separate process with raw sockets. It encodes the frames before the clock starts.
 
-One port for all: the HTTP calls of a CometChat login, and a WebSocket whose path says which protocol is spoken there
-(``dialects``). Commands come in as lines of JSON on standard input, answers go out on standard output.
+One port serves the HTTP calls of a CometChat login, and WebSockets whose path names the protocol (``dialects``).
+Commands arrive as lines of JSON on standard input. Answers go to standard output.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .dialects import DIALECTS, READY_AT_ONCE, STAMP, Answer, Dialect, dialect_o
 
 _MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
-#: Bytes that one send call of a flood takes.
+#: Bytes in one send call of a flood.
 _BLOCK = 256 * 1024
 
 _USER = {"uid": "uid1", "name": "UID1", "status": "online", "role": "default"}
@@ -35,13 +35,13 @@ class Peer:
         self.lock = threading.Lock()
 
     def send(self, data: bytes) -> None:
-        """Bytes, whole."""
+        """Send all of these bytes."""
         with self.lock:
             self.raw.sendall(data)
 
 
 class Server:
-    """All of it."""
+    """The server."""
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
@@ -53,13 +53,13 @@ class Server:
         self._accepted = 0
         self._requests = 0
         self._message_id = 100
-        # What a client runs into: "answer", "silent" or "refuse".
+        # The server's reaction to a client: "answer", "silent" or "refuse".
         self._upgrade = self._auth = self._me = "answer"
         self._mode = "DEFAULT"
         self._never = threading.Event()
 
     def serve(self) -> None:
-        """Accept for ever."""
+        """Accept connections until the process ends."""
         while True:
             raw, _ = self._listener.accept()
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -67,12 +67,12 @@ class Server:
             threading.Thread(target=self._talk, args=(raw,), daemon=True).start()
 
     def command(self, line: Dict[str, Any]) -> Dict[str, Any]:
-        """Carry one out."""
+        """Carry out one command."""
         do: Callable[..., Dict[str, Any]] = getattr(self, f"do_{line.pop('do')}")
         return do(**line)
 
     def do_flood(self, count: int) -> Dict[str, Any]:
-        """Send ``count`` events as fast as the client that was waited for takes them; when that began."""
+        """Send ``count`` events as fast as the waiting client takes them. Returns the time of the start."""
         peer = self._peer
         assert peer is not None, "wait for a client first"
         one = encoded(peer.dialect)
@@ -86,7 +86,7 @@ class Server:
         return {"started": started}
 
     def do_pace(self, count: int, rate: float) -> Dict[str, Any]:
-        """Send it events one at a time, ``rate`` a second, each with the time of its sending."""
+        """Send the client events one at a time, ``rate`` per second, each with the time of its sending."""
         peer = self._peer
         assert peer is not None, "wait for a client first"
         before, after = encoded(peer.dialect, stamped=True).split(STAMP.encode())
@@ -94,7 +94,7 @@ class Server:
         return {}
 
     def do_publish(self, port: int, channel: str, count: int, rate: float) -> Dict[str, Any]:
-        """Publish the same events in a Redis, as often."""
+        """Publish the same events in a Redis, at the same rate."""
         event = payload(stamped=True).encode()
         command = b"*3\r\n$7\r\nPUBLISH\r\n$%d\r\n%b\r\n$%d\r\n" % (len(channel), channel.encode(), len(event))
         before, after = (command + event + b"\r\n").split(STAMP.encode())
@@ -112,7 +112,7 @@ class Server:
                 pass
 
     def do_wait(self, timeout: float = 60.0) -> Dict[str, Any]:
-        """Wait for one more client that is ready: one after those that were waited for before."""
+        """Wait for one more client that is ready, beside those of earlier calls."""
         with self._changed:
             if not self._changed.wait_for(lambda: self._newest is not None, timeout):
                 raise RuntimeError("no client is ready")
@@ -124,21 +124,21 @@ class Server:
         with self._changed:
             peers, self._ready = self._ready, []
         for peer in peers:
-            with contextlib.suppress(OSError):  # its client has gone by itself
+            with contextlib.suppress(OSError):  # the client has ended it
                 peer.raw.shutdown(socket.SHUT_RDWR)
         return {"dropped": len(peers), "at": time.monotonic()}
 
     def do_behave(
         self, upgrade: str = "answer", auth: str = "answer", me: str = "answer", mode: str = "DEFAULT"
     ) -> Dict[str, Any]:
-        """From now on."""
+        """React to clients in this way from now on."""
         self._upgrade, self._auth, self._me, self._mode = upgrade, auth, me, mode
-        self._never.set()  # whoever was kept waiting is let go
+        self._never.set()  # releases the waiting clients
         self._never = threading.Event()
         return {}
 
     def do_counts(self) -> Dict[str, Any]:
-        """TCP connections, HTTP requests so far."""
+        """Return the numbers of TCP connections and HTTP requests so far."""
         return {"accepted": self._accepted, "requests": self._requests}
 
     def _pace(self, peer: Peer, before: bytes, after: bytes, count: int, interval: float) -> None:
@@ -267,7 +267,7 @@ class Server:
             self._changed.notify_all()
 
     def say(self, line: Dict[str, Any]) -> None:
-        """A line on standard output."""
+        """Print a line on standard output."""
         sys.stdout.write(json.dumps(line) + "\n")
         sys.stdout.flush()
 

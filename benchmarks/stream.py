@@ -1,4 +1,4 @@
-"""Figures of the stream: events a second, latency, one frame to many listeners."""
+"""Figures of the stream: events per second, latency, one frame to many listeners."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from typing import Any, Dict, List, Sequence
 
 from .harness import Context, Measured, Result, Row, Server, alternate, at_least, at_most, ratio, result_of, start
 
-#: Not installed, as far as the subjects can see: the standard library's JSON, websocket-client as pip brings it.
+#: The subjects act as if these were not installed. They use the standard library's JSON, and websocket-client without
+#: extras.
 PLAIN = ("orjson", "wsaccel")
 
-#: Names for people.
+#: Names for the reader.
 TITLES = {
     "cometchat": "cometchat",
     "app": "WebSocketApp",
@@ -25,13 +26,13 @@ TITLES = {
     "mqtt": "paho-mqtt over WebSocket",
 }
 
-#: Events of a run; a slow subject has fewer, so that a run of each takes about a second.
+#: Events in a run. A slow subject gets fewer, so that each run takes about a second.
 COUNT = 40_000
 FEWER = {"pysher": 6_000, "slack": 5_000, "socketio": 3_000, "app": 15_000, "loop": 15_000, "mqtt": 15_000}
 
 
 def flood(server: Server, name: str, count: int, without: Sequence[str] = ()) -> float:
-    """Events a second of one subject, from the first byte that is sent to the last callback."""
+    """Return the events per second of one subject, from the first sent byte to the last callback."""
     process = start("benchmarks.subjects", name, str(server.port), str(count), *_options(without))
     server.do("wait")
     started = server.do("flood", count=count)["started"]
@@ -39,12 +40,12 @@ def flood(server: Server, name: str, count: int, without: Sequence[str] = ()) ->
 
 
 def events(context: Context) -> Result:
-    """Presence events a second, with the standard library's JSON."""
+    """Measure presence events per second with the standard library's JSON."""
     return _events(context, PLAIN, "standard library JSON")
 
 
 def events_speed(context: Context) -> Result:
-    """The same with what cometchat[speed] brings, and wsaccel for the peers too."""
+    """Measure the same with the packages of cometchat[speed], and with wsaccel for the peers too."""
     return _events(context, (), "orjson, wsaccel")
 
 
@@ -74,7 +75,7 @@ def _events(context: Context, without: Sequence[str], how: str) -> Result:
 
 
 def latency(context: Context) -> Result:
-    """Paced 500 a second: from just before the server's send to the callback."""
+    """Measure 500 events per second: the time from just before the server's send to the callback."""
     names = ["cometchat", "loop"] if context.quick else ["cometchat", "loop", "app", "websockets", "pysher", "slack"]
     count = 100 if context.quick else 1500
     found: Dict[str, List[Dict[str, float]]] = {name: [] for name in names}
@@ -110,7 +111,10 @@ def latency(context: Context) -> Result:
 
 
 def listeners(context: Context) -> Result:
-    """One frame to a hundred listeners: received, decoded and told, against a loop that calls as many bound methods."""
+    """Measure one frame to a hundred listeners.
+
+    The SDK receives, decodes and delivers it. The reference is a loop that calls as many bound methods.
+    """
     names = ["cometchat-100", "loop-100", "loop-trusting-100"]
     count = 500 if context.quick else 8_000
     with Server() as server:
@@ -137,7 +141,7 @@ def listeners(context: Context) -> Result:
 
 
 def _dispatch(context: Context) -> "tuple[List[float], List[float]]":
-    """Microseconds of the dispatcher for an event that is decoded and queued, and of a bare loop."""
+    """Return the dispatcher's microseconds for an event that is decoded and queued, and those of a bare loop."""
     from cometchat import UserListener
     from cometchat._runtime._registry import ListenerRegistry
     from cometchat._runtime.delivery import Dispatcher, EventQueue

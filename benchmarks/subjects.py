@@ -1,8 +1,8 @@
-"""The clients that are measured: the SDK and its peers, each in a process of its own.
+"""The measured clients: the SDK and its peers, each in a separate process.
 
 ``python -m benchmarks.subjects NAME PORT COUNT [--stamped] [--without MODULE ...]`` connects, and prints a line of JSON
-with the result once COUNT events have come; with ``--idle`` it does nothing for COUNT seconds, and prints what that
-cost. Every subject calls the same :class:`Tally` with what its user would get; where the protocol hands over text, the
+with the result after COUNT events. With ``--idle`` it does nothing for COUNT seconds, and prints the cost of that.
+Every subject calls the same :class:`Tally` with the result that its user would get. Where a protocol delivers text, the
 subject decodes it, as its user would have to.
 """
 
@@ -19,14 +19,14 @@ import threading
 import time
 from typing import Any, Callable, Dict, List
 
-#: Seconds. A subject that has not had all of its events by then has lost some.
+#: Maximum time for all events, in seconds. After that, a subject has lost some.
 PATIENCE = 120.0
 
 
 class Tally:
-    """Counts events, on whatever thread they come; the last one stops the clock.
+    """Counts events on the thread on which they arrive. The last one stops the clock.
 
-    :param stamped: the user's name is the time of sending: the latency of each is kept.
+    :param stamped: the user's name is the time of sending, and the tally keeps the latency of each event.
     """
 
     def __init__(self, count: int, stamped: bool) -> None:
@@ -56,7 +56,7 @@ class Tally:
 
 
 def sdk(port: int, tally: Tally) -> None:
-    """This SDK: typed users, on the dispatcher thread, each listener guarded."""
+    """Run this SDK: typed users, on the dispatcher thread, each listener guarded."""
     from cometchat import AppSettings, Client, UserListener
 
     class Listener(UserListener):
@@ -68,22 +68,22 @@ def sdk(port: int, tally: Tally) -> None:
     client.connect()
 
 
-#: Listeners of the subjects with many.
+#: Number of listeners of the subjects with many.
 CROWD = 100
 
 
 class Heard:
-    """What one of many listeners does: it keeps the newest user."""
+    """One of many listeners. It keeps the newest user."""
 
     newest: Any = None
 
     def hear(self, user: Any) -> None:
-        """One event."""
+        """Keep the user."""
         self.newest = user
 
 
 def sdk_crowd(port: int, tally: Tally) -> None:
-    """This SDK with a hundred listeners; the last one counts."""
+    """Run this SDK with a hundred listeners. The last one counts."""
     from cometchat import AppSettings, Client, UserListener
 
     class Listener(UserListener, Heard):
@@ -101,7 +101,7 @@ def sdk_crowd(port: int, tally: Tally) -> None:
 
 
 def loop_crowd(port: int, tally: Tally, **options: Any) -> None:
-    """The hand-written loop with a for loop over a hundred bound methods; the last one counts."""
+    """Run the hand-written loop with a for loop over a hundred bound methods. The last one counts."""
     import websocket
 
     methods = [*(Heard().hear for _ in range(CROWD - 1)), tally.event]
@@ -119,18 +119,18 @@ def loop_crowd(port: int, tally: Tally, **options: Any) -> None:
 
 
 def loop_crowd_trusting(port: int, tally: Tally) -> None:
-    """The same with skip_utf8_validation."""
+    """Run the same with skip_utf8_validation."""
     loop_crowd(port, tally, skip_utf8_validation=True)
 
 
 def settings(cls: Any, port: int, **others: Any) -> Any:
-    """AppSettings for the server at a port."""
+    """Return AppSettings for the server at a port."""
     base = f"http://127.0.0.1:{port}/api"
     return cls(admin_host=base, client_host=base, **{"auto_establish_socket_connection": False, **others})
 
 
 def loop(port: int, tally: Tally, **options: Any) -> None:
-    """websocket-client: create_connection, recv, json.loads, on the thread that calls."""
+    """Run websocket-client: create_connection, recv, json.loads, on the calling thread."""
     import websocket
 
     ws = websocket.create_connection(f"ws://127.0.0.1:{port}/plain", **options)
@@ -139,7 +139,7 @@ def loop(port: int, tally: Tally, **options: Any) -> None:
 
 
 def loop_trusting(port: int, tally: Tally) -> None:
-    """The same with skip_utf8_validation, which its user has to know of; json.loads checks UTF-8 anyhow."""
+    """Run the same with skip_utf8_validation, an option that few users know. json.loads checks UTF-8 in any case."""
     loop(port, tally, skip_utf8_validation=True)
 
 
@@ -150,7 +150,7 @@ def _receive(recv: Callable[[], Any], tally: Tally) -> None:
 
 
 def app(port: int, tally: Tally, **options: Any) -> None:
-    """websocket-client: WebSocketApp with on_message, which is called inline."""
+    """Run websocket-client: WebSocketApp, which calls on_message inline."""
     import websocket
 
     hear, loads = tally.event, json.loads
@@ -163,12 +163,12 @@ def app(port: int, tally: Tally, **options: Any) -> None:
 
 
 def app_trusting(port: int, tally: Tally) -> None:
-    """The same with skip_utf8_validation."""
+    """Run the same with skip_utf8_validation."""
     app(port, tally, skip_utf8_validation=True)
 
 
 def websockets_sync(port: int, tally: Tally) -> None:
-    """websockets' threaded client: recv, json.loads."""
+    """Run websockets' threaded client: recv, json.loads."""
     from websockets.sync.client import connect
 
     def receive() -> None:
@@ -180,7 +180,7 @@ def websockets_sync(port: int, tally: Tally) -> None:
 
 
 def pysher(port: int, tally: Tally) -> None:
-    """Pysher: a Pusher client of threads over WebSocketApp; its data is JSON in a JSON text."""
+    """Run Pysher: a threaded Pusher client over WebSocketApp. Its data is JSON in a JSON text."""
     import pysher as library
 
     hear, loads = tally.event, json.loads
@@ -194,7 +194,7 @@ def pysher(port: int, tally: Tally) -> None:
 
 
 def slack(port: int, tally: Tally) -> None:
-    """slack_sdk's Socket Mode client over WebSocketApp: a queue, and ten workers."""
+    """Run slack_sdk's Socket Mode client over WebSocketApp: a queue, and ten workers."""
     from slack_sdk.socket_mode.websocket_client import SocketModeClient
 
     hear = tally.event
@@ -205,7 +205,7 @@ def slack(port: int, tally: Tally) -> None:
 
 
 def signalr(port: int, tally: Tally) -> None:
-    """signalrcore: a SignalR hub, JSON."""
+    """Run signalrcore: a SignalR hub, JSON."""
     from signalrcore.hub_connection_builder import HubConnectionBuilder
 
     hear = tally.event
@@ -216,7 +216,7 @@ def signalr(port: int, tally: Tally) -> None:
 
 
 def socketio(port: int, tally: Tally) -> None:
-    """python-socketio's threaded client, by WebSocket alone."""
+    """Run python-socketio's threaded client, only by WebSocket."""
     import socketio as library
 
     client = library.Client(reconnection=False, handle_sigint=False)
@@ -225,7 +225,7 @@ def socketio(port: int, tally: Tally) -> None:
 
 
 def mqtt(port: int, tally: Tally) -> None:
-    """paho-mqtt over WebSocket: QoS 0, json.loads."""
+    """Run paho-mqtt over WebSocket: QoS 0, json.loads."""
     from paho.mqtt.client import Client
     from paho.mqtt.enums import CallbackAPIVersion
 
@@ -239,7 +239,7 @@ def mqtt(port: int, tally: Tally) -> None:
     KEPT.append(client)
 
 
-#: What would else be collected while it runs.
+#: Keeps objects from the garbage collector during the run.
 KEPT: List[Any] = []
 
 SUBJECTS: Dict[str, Callable[[int, Tally], None]] = {
@@ -261,8 +261,8 @@ SUBJECTS: Dict[str, Callable[[int, Tally], None]] = {
 
 
 def idle(tally: Tally, seconds: float) -> Dict[str, float]:
-    """What the process's threads, this one aside, do while nothing comes: wake-ups and CPU seconds."""
-    tally.done.wait(2.0)  # what belongs to connecting is over
+    """Return the wake-ups and CPU seconds of the process's threads, except this one, without traffic."""
+    tally.done.wait(2.0)  # the work of connecting is over
     before, cpu = switches(), time.process_time()
     tally.done.wait(seconds)
     return {
@@ -274,7 +274,7 @@ def idle(tally: Tally, seconds: float) -> Dict[str, float]:
 
 
 def switches() -> Dict[str, int]:
-    """How often each thread of this process has stopped waiting so far; not the calling one."""
+    """Return how often each thread of this process, except the calling one, has stopped waiting so far."""
     found = {}
     for task in os.listdir("/proc/self/task"):
         if int(task) == threading.get_native_id():
@@ -285,7 +285,7 @@ def switches() -> Dict[str, int]:
 
 
 def wakeups_since(before: Dict[str, int]) -> int:
-    """How often threads that still run have stopped waiting since then."""
+    """Return how often threads that still run have stopped waiting since then."""
     return sum(count - before.get(task, 0) for task, count in switches().items())
 
 
@@ -310,13 +310,13 @@ def main() -> None:
     if given.idle:
         sys.stdout.write(json.dumps(idle(tally, given.count)) + "\n")
         sys.stdout.flush()
-        os._exit(0)  # some peers' threads are no daemons
+        os._exit(0)  # some peers' threads are not daemons
     if not tally.done.wait(PATIENCE):
-        sys.exit(f"{given.name}: not all of the events have come")
+        sys.exit(f"{given.name}: not all of the events arrived")
     latencies = sorted(latency / 1000 for latency in tally.latencies)
     sys.stdout.write(json.dumps({"last": tally.last, "cpu": time.process_time(), "latencies": latencies}) + "\n")
     sys.stdout.flush()
-    os._exit(0)  # some peers' threads are no daemons
+    os._exit(0)  # some peers' threads are not daemons
 
 
 if __name__ == "__main__":

@@ -52,7 +52,7 @@ def send(client: Client, receiver: str, between: Callable[[int], object]) -> boo
 def with_account() -> None:
     env = os.environ
     hosts = {"admin_host": env.get("COMETCHAT_ADMIN_HOST"), "client_host": env.get("COMETCHAT_CLIENT_HOST")}
-    # In a file, so that messages outlive this process: the next run delivers the rest.
+    # In a file, so that the messages outlive this process. The next run delivers the rest.
     outbox = os.path.expanduser("~/.local/state/cometchat/example-outbox.db")
     settings = AppSettings(region=env.get("COMETCHAT_REGION"), outbox_path=outbox, **hosts)
     with Client(env["COMETCHAT_APP_ID"], settings) as client:

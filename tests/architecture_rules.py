@@ -1,6 +1,7 @@
-"""The rules of the architecture: a table of checks over the syntax trees of the package.
+"""The rules of the architecture: a table of checks of the package's syntax trees.
 
-A check yields findings: texts without line numbers, so that an edit elsewhere in the file changes none of them.
+A check yields findings. They are texts without line numbers, so that an edit elsewhere in the file does not change
+them.
 """
 
 from __future__ import annotations
@@ -55,10 +56,10 @@ FLOORS: Dict[str, float] = {
     "__main__": 5.2,
 }
 
-#: The parts on floor 5: they import the public names of `cometchat`, as a user would.
+#: The parts on floor 5. They import the public names of `cometchat`, like a user.
 GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 
-#: Third-party package -> the modules that may import it; `a.*` is the package `a` and all that is in it.
+#: Third-party package -> the modules that may import it; `a.*` means the package `a` and everything in it.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.*",),  # settings names only the types of the strategies, and needs no import
     "requests": ("_transport.http.*", "cli.*"),
@@ -74,7 +75,7 @@ THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "pytest": ("pytest_plugin",),
 }
 
-#: A contrib imports the library that it is for.
+#: A contrib imports its own library.
 FREE = ("contrib",)
 
 #: I/O, threads, clocks and randomness, which the pure floors must not use.
@@ -84,11 +85,11 @@ IMPURE = frozenset(
 )
 PURE = ("exceptions", "version", "_fields", "models", "listeners", "_protocol")
 
-#: The parts that may start threads; every other part may hold a lock.
+#: The parts that may start threads. Every other part may hold a lock.
 THREADED = ("_turns", "_socket_watch", "_runtime", "sandbox", "cli", "contrib")
 LOCKS = frozenset({"Lock", "RLock", "get_ident"})
 
-#: Modules that users name; every other one that is not a package starts with an underscore.
+#: Modules that users name. Every other one that is not a package starts with an underscore.
 PUBLIC_MODULES = frozenset("""
     __main__ api client exceptions listeners outbox pytest_plugin session_store settings status status_store version
     contrib.opentelemetry contrib.process contrib.prometheus contrib.serving contrib.settings
@@ -104,14 +105,17 @@ OLD_NAMES = re.compile(
 
 
 class Import(NamedTuple):
-    """One imported name, absolute: ``import a.b`` is ("a.b", None), ``from a import b`` is ("a", "b")."""
+    """One imported name, in absolute form: ``import a.b`` is ("a.b", None), ``from a import b`` is ("a", "b")."""
 
     module: str
     name: Optional[str]
 
 
 class Module:
-    """A file of the package. ``name`` is relative to the package: ``client``, ``_protocol.frames``, and ```` itself."""
+    """A file of the package.
+
+    ``name`` is relative to the package: ``client``, ``_protocol.frames``, or an empty text for the package.
+    """
 
     def __init__(self, name: str, source: str, is_package: bool = False) -> None:
         self.name = name
@@ -128,7 +132,7 @@ class Module:
         return self.name or "cometchat"
 
     def _imported(self, node: ast.AST) -> Iterator[Import]:
-        """Also in functions and under TYPE_CHECKING."""
+        """The module's imports, also those in functions and under TYPE_CHECKING."""
         if isinstance(node, ast.Import):
             yield from (Import(alias.name, None) for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -140,7 +144,7 @@ class Module:
             yield from (Import(base, alias.name) for alias in node.names)
 
     def around(self, node: ast.AST) -> str:
-        """The innermost function that holds a node, for the text of a finding."""
+        """Return the name of the innermost function that holds a node, for the text of a finding."""
         line, best = getattr(node, "lineno", 0), ""
         for function in sorted(self.functions, key=lambda each: each.lineno):
             if function.lineno <= line <= (function.end_lineno or 0):
@@ -149,14 +153,14 @@ class Module:
 
 
 class Tree:
-    """All modules of the package."""
+    """Return all modules of the package."""
 
     def __init__(self, modules: List[Module]) -> None:
         self.modules = modules
         self.names = {module.name for module in modules}
 
     def inner(self, imported: Import) -> Optional[str]:
-        """The module of this package that an import is of; None for any other package."""
+        """Return the module of this package that is imported, or None for another package."""
         if imported.module.partition(".")[0] != "cometchat":
             return None
         base = imported.module[len("cometchat.") :]
@@ -178,14 +182,14 @@ def read_tree() -> Tree:
 
 
 def every_part_has_a_floor(tree: Tree) -> Iterator[str]:
-    """No part stands outside of FLOORS, and no row of FLOORS is without its part."""
+    """Every part of the package is in FLOORS, and every row of FLOORS has its part."""
     parts = {module.part for module in tree.modules}
     yield from (f"{part} has no floor" for part in parts - set(FLOORS))
     yield from (f"{part} has a floor and does not exist" for part in set(FLOORS) - parts)
 
 
 def imports_go_down(tree: Tree) -> Iterator[str]:
-    """A part imports itself and lower floors; another part of the same floor is not lower."""
+    """A part imports itself and lower floors. Another part of the same floor is not lower."""
     for module in tree.modules:
         for imported, _ in module.imports:
             target = tree.inner(imported)
@@ -197,7 +201,7 @@ def imports_go_down(tree: Tree) -> Iterator[str]:
 
 
 def imports_have_no_cycle(tree: Tree) -> Iterator[str]:
-    """Deferred imports count too."""
+    """The imports have no cycle, with the imports inside functions."""
     edges: Dict[str, Set[str]] = {}
     for module in tree.modules:
         targets = {tree.inner(imported) for imported, _ in module.imports}
@@ -207,7 +211,7 @@ def imports_have_no_cycle(tree: Tree) -> Iterator[str]:
 
 
 def cycles(edges: Dict[str, Set[str]]) -> List[List[str]]:
-    """Each cycle that a depth-first walk meets."""
+    """Return each cycle that a depth-first walk finds."""
     found: List[List[str]] = []
     done: Set[str] = set()
 
@@ -225,7 +229,7 @@ def cycles(edges: Dict[str, Set[str]]) -> List[List[str]]:
 
 
 def third_party_is_imported_where_the_table_says(tree: Tree) -> Iterator[str]:
-    """No module imports a package that THIRD_PARTY does not allow it, and no row of THIRD_PARTY is unused."""
+    """No module imports a package that THIRD_PARTY does not allow it, and every row of THIRD_PARTY is used."""
     used = set()
     for module in tree.modules:
         for top in _third_party(module):
@@ -256,7 +260,7 @@ def _standard_library() -> FrozenSet[str]:
     names = getattr(sys, "stdlib_module_names", None)
     if names is not None:
         return frozenset(names)
-    # Python 3.9 has no list: take what its folder holds, and what other systems have.
+    # Python 3.9 has no list, so take the content of its folder, and the modules of other systems.
     folder = Path(os.__file__).parent
     found = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     extensions = {path.name.partition(".")[0] for path in (folder / "lib-dynload").glob("*")}
@@ -267,7 +271,7 @@ STANDARD_LIBRARY = _standard_library()
 
 
 def the_pure_floors_are_pure(tree: Tree) -> Iterator[str]:
-    """They import no I/O, thread, clock or randomness, and open no file."""
+    """The pure floors import no I/O, threads, clock or randomness, and open no file."""
     for module in tree.modules:
         if module.part in PURE:
             for imported, _ in module.imports:
@@ -279,7 +283,7 @@ def the_pure_floors_are_pure(tree: Tree) -> Iterator[str]:
 
 
 def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
-    """Below floor 5 threads belong to ``_runtime``; the other parts use locks only."""
+    """Below floor 5 threads belong to ``_runtime``. The other parts use only locks."""
     for module in tree.modules:
         imports = [imported for imported, _ in module.imports if imported.module.partition(".")[0] == "threading"]
         if module.part in THREADED or not imports:
@@ -291,10 +295,10 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
                 yield f"{module} uses threading.{node.attr}"
 
 
-#: Attributes by which a library takes a callable: sqlite3 has no other way.
+#: Attributes through which a library takes a callable: sqlite3 offers no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: What floor 5 may use beside public names. Each of them exists once: forks, variables, logs, taps, backoff.
+#: Names that floor 5 may use beside public names. The package has one of each: forks, variables, logs, taps, backoff.
 SHARED = (
     "cometchat._environment",
     "cometchat._fork",
@@ -306,7 +310,7 @@ SHARED = (
 
 
 def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:
-    """``cli``, ``sandbox`` and ``contrib`` import what the package and the packages below export."""
+    """``cli``, ``sandbox`` and ``contrib`` import only names that the package and the packages below export."""
     exported = {"cometchat.cli": {"main"}}
     for name in ("", "sandbox", "cli", "contrib.redis"):
         package = next((module for module in tree.modules if module.name == name), None)
@@ -327,7 +331,7 @@ def floor_5_uses_public_names(tree: Tree) -> Iterator[str]:
 
 
 def the_sandbox_shares_no_wire_code(tree: Tree) -> Iterator[str]:
-    """The sandbox takes only ``AppSettings`` of the client, so that a mistake in one shows against the other."""
+    """The sandbox takes only ``AppSettings`` from the client, so that a mistake in one shows up against the other."""
     for module in tree.modules:
         if module.part == "sandbox":
             for imported, _ in module.imports:
@@ -341,7 +345,7 @@ def the_sandbox_shares_no_wire_code(tree: Tree) -> Iterator[str]:
 
 
 def modules_are_private_unless_listed(tree: Tree) -> Iterator[str]:
-    """Every module that is not a package starts with an underscore, or stands in PUBLIC_MODULES."""
+    """Every module that is not a package starts with an underscore, or is listed in PUBLIC_MODULES."""
     for module in tree.modules:
         private = any(part.startswith("_") and not part.startswith("__") for part in module.name.split(".")[-1:])
         if not module.is_package and not private and module.name not in PUBLIC_MODULES:
@@ -350,7 +354,7 @@ def modules_are_private_unless_listed(tree: Tree) -> Iterator[str]:
 
 
 def packages_export(tree: Tree) -> Iterator[str]:
-    """Each package's ``__init__`` has a sorted ``__all__`` of names that it holds."""
+    """Each package's ``__init__`` has a sorted ``__all__`` of names that it defines or imports."""
     for module in tree.modules:
         if not module.is_package:
             continue
@@ -359,14 +363,14 @@ def packages_export(tree: Tree) -> Iterator[str]:
             yield f"{module} has no __all__"
             continue
         if names != sorted(set(names)):
-            yield f"{module}: __all__ is not sorted, or has a name twice"
+            yield f"{module}: __all__ is not sorted, or contains a name twice"
         inside = {name for name in tree.names if name.startswith(f"{module.name}.".lstrip("."))}
         held = _held(module) | {name[len(module.name) :].lstrip(".").partition(".")[0] for name in inside}
         yield from (f"{module}: __all__ lists {name}, which it does not hold" for name in set(names) - held)
 
 
 def _exports(module: Module) -> Optional[List[str]]:
-    """``__all__``, without an import: the extra may be missing."""
+    """Return ``__all__`` without an import, since the extra may be missing."""
     for node in module.tree.body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)) and node.value is not None:
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
@@ -396,12 +400,12 @@ def _held(module: Module) -> Set[str]:
 
 
 def modules_are_short(tree: Tree) -> Iterator[str]:
-    """At most MAX_LINES lines."""
+    """A module has at most MAX_LINES lines."""
     yield from (f"{m}: {MAX_LINES} lines" for m in tree.modules if len(m.source.splitlines()) > MAX_LINES)
 
 
 def functions_are_short(tree: Tree) -> Iterator[str]:
-    """At most MAX_FUNCTION_LINES lines, with docstring and decorators."""
+    """A function has at most MAX_FUNCTION_LINES lines, with docstring and decorators."""
     for module in tree.modules:
         for node in module.functions:
             first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -413,7 +417,7 @@ _BRANCHES = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler)
 
 
 def functions_are_simple(tree: Tree) -> Iterator[str]:
-    """At most MAX_COMPLEXITY ways through one function, as flake8 counts them, inner functions included."""
+    """A function has at most MAX_COMPLEXITY ways through it, as flake8 counts them, inner functions included."""
     for module in tree.modules:
         for node in module.functions:
             branches = sum(isinstance(each, _BRANCHES) for each in ast.walk(node))
@@ -425,14 +429,14 @@ def functions_are_simple(tree: Tree) -> Iterator[str]:
 
 
 def one_register_at_fork(tree: Tree) -> Iterator[str]:
-    """Only ``_fork`` calls, or even names, os.register_at_fork."""
+    """Only ``_fork`` calls or names os.register_at_fork."""
     for module in tree.modules:
         if module.name != "_fork" and "register_at_fork" in _code(module):
             yield f"{module}"
 
 
 def _code(module: Module) -> Set[str]:
-    """The names in a module, those in strings too: getattr(os, "register_at_fork")."""
+    """Return the names in a module, also those in strings: getattr(os, "register_at_fork")."""
     found: Set[str] = set()
     for node in module.nodes:
         if isinstance(node, ast.Attribute):
@@ -471,7 +475,7 @@ def no_callable_is_assigned_from_outside(tree: Tree) -> Iterator[str]:
 
 
 def _methods(tree: Tree) -> Set[str]:
-    """The names of methods, without those that are an attribute, a property or a setter somewhere."""
+    """Return the names of methods, without those that are an attribute, a property or a setter in another class."""
     methods: Set[str] = set()
     values: Set[str] = set()
     for module in tree.modules:
@@ -491,7 +495,7 @@ def _methods(tree: Tree) -> Set[str]:
 
 
 def _is_callable(value: ast.expr, functions: Set[str], methods: Set[str]) -> bool:
-    """A lambda, a partial, a method, or a function of the module, as far as the text tells."""
+    """Return whether an expression is visibly a lambda, a partial, a method or a function of the module."""
     if isinstance(value, ast.Call):
         return ast.unparse(value.func) in ("partial", "functools.partial")
     if isinstance(value, ast.Attribute):
@@ -500,7 +504,7 @@ def _is_callable(value: ast.expr, functions: Set[str], methods: Set[str]) -> boo
 
 
 def no_lambda_looks_forward(tree: Tree) -> Iterator[str]:
-    """No lambda uses a variable or attribute that its function assigns only afterwards."""
+    """No lambda uses a variable or attribute that its function assigns only later."""
     for module in tree.modules:
         for function in module.functions:
             assigned = {argument.arg: 0 for argument in ast.walk(function.args) if isinstance(argument, ast.arg)}
@@ -522,7 +526,7 @@ def no_lambda_looks_forward(tree: Tree) -> Iterator[str]:
 
 
 def every_module_has_a_docstring(tree: Tree) -> Iterator[str]:
-    """Its first line says what the module is."""
+    """The first line of a module says what the module is."""
     yield from (f"{module}" for module in tree.modules if not (ast.get_docstring(module.tree) or "").strip())
 
 
@@ -537,7 +541,7 @@ def nothing_sleeps(tree: Tree) -> Iterator[str]:
 
 
 def no_error_is_swallowed(tree: Tree) -> Iterator[str]:
-    """No bare ``except``, no handler whose body is ``pass`` or ``...``, and no ``suppress`` of every exception."""
+    """There is no bare ``except``, no handler with only ``pass`` or ``...``, and no ``suppress`` of every exception."""
     for module in tree.modules:
         for node in module.nodes:
             if isinstance(node, ast.ExceptHandler) and (node.type is None or all(map(_does_nothing, node.body))):
@@ -554,7 +558,10 @@ def _does_nothing(statement: ast.stmt) -> bool:
 
 
 def every_thread_has_a_name(tree: Tree) -> Iterator[str]:
-    """A thread has ``name=`` and ``daemon=``, a pool ``thread_name_prefix=``; there is no Timer, and no subclass."""
+    """A thread has ``name=`` and ``daemon=``, and a pool has ``thread_name_prefix=``.
+
+    There is no Timer and no subclass.
+    """
     for module in tree.modules:
         for name, call in module.calls:
             keywords = {keyword.arg for keyword in call.keywords}
@@ -570,7 +577,7 @@ def every_thread_has_a_name(tree: Tree) -> Iterator[str]:
 
 
 def nothing_is_imported_by_a_star(tree: Tree) -> Iterator[str]:
-    """Every import names what it takes."""
+    """Every import names its objects: there is no ``import *``."""
     yield from (f"{m} imports * from {i.module}" for m in tree.modules for i, _ in m.imports if i.name == "*")
 
 
@@ -582,7 +589,7 @@ def nothing_is_printed(tree: Tree) -> Iterator[str]:
 
 
 def loggers_are_below_cometchat(tree: Tree) -> Iterator[str]:
-    """A user turns the log on and off by one name."""
+    """One name switches the log of the SDK on and off."""
     for module in tree.modules:
         for name, call in module.calls:
             if name == "logging.getLogger" and module.part not in GUESTS:
@@ -592,7 +599,7 @@ def loggers_are_below_cometchat(tree: Tree) -> Iterator[str]:
 
 
 def logs_never_raise(tree: Tree) -> Iterator[str]:
-    """A handler or a filter of the application may raise: only ``SafeLog`` and what is made of it write records."""
+    """Only ``SafeLog`` and its users write records, since a handler or a filter of the application may raise."""
     for module in tree.modules:
         if module.part in ("_log", "cli", "sandbox"):
             continue
@@ -611,7 +618,7 @@ def logs_never_raise(tree: Tree) -> Iterator[str]:
 
 
 def vocabulary(tree: Tree) -> Iterator[str]:
-    """No name that architecture.md has replaced."""
+    """No name is one that architecture.md has replaced."""
     for module in tree.modules:
         names: Set[str] = set()
         for node in module.nodes:
@@ -626,7 +633,7 @@ def vocabulary(tree: Tree) -> Iterator[str]:
 
 Rule = Callable[[Tree], Iterator[str]]
 
-#: Rule -> the name of a module and a source that break it, and the finding that the rule then has.
+#: Rule -> the name of a module and a source that break it, and the finding of the rule.
 RULES: Dict[Rule, Tuple[str, str, str]] = {
     every_part_has_a_floor: ("_attic", "", "_attic has no floor"),
     imports_go_down: ("settings", "from ._runtime import x", "settings imports _runtime"),
@@ -661,5 +668,5 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     nothing_is_printed: ("client", "print(1)", "client prints"),
     loggers_are_below_cometchat: ("client", "logging.getLogger('x')", "client gets another logger"),
     logs_never_raise: ("client", "x = logging.getLogger('cometchat')\nx.info('')", "client calls x.info"),
-    vocabulary: ("client", "def forsake_it(): ...", "client: forsake_it"),
+    vocabulary: ("client", "def hurry(): ...", "client: hurry"),
 }

@@ -1,4 +1,4 @@
-"""What holds for all tests."""
+"""The settings and fixtures of all tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Generator, Iterator, List
 import hypothesis
 import pytest
 
-# How long hypothesis takes for an example, or to make one, depends on the machine. The time limit of a test stays.
+# hypothesis's time for an example, or for making one, depends on the machine. The time limit of a test stays.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -30,7 +30,7 @@ except ImportError:  # Windows
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Measure no coverage in the processes that tests start: that would slow each of them, and the whole by a third.
+    """Measure no coverage in the processes that tests start. It would slow each of them, and the whole run by a third.
 
     The processes of pytest-xdist are started like these, and are measured.
     """
@@ -40,10 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
-    """Let a test that is marked ``alone`` wait for the tests of the other processes to end, and those wait for it.
+    """Let a test that is marked ``alone`` wait for the end of the other processes' tests, and let those wait for it.
 
-    It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so that it holds with
-    each way to distribute tests.
+    It waits here, outside of the test's time limit. The mark needs no option of pytest-xdist, so it works with every
+    distribution of tests.
     """
     with _turn(item.get_closest_marker("alone") is not None):
         return (yield)
@@ -51,13 +51,13 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 
 @contextlib.contextmanager
 def _turn(alone: bool) -> Iterator[None]:
-    """Two locks of all processes of this checkout, on files that are there anyway."""
+    """Two locks of all processes of this checkout, on files that every checkout has."""
     if fcntl is None or "PYTEST_XDIST_WORKER" not in os.environ:
         yield
         return
     kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
     with open(__file__, "rb") as turn:
-        # A test that will be alone waits for its turn with the door shut, so that no other test passes it over.
+        # A test with the mark shuts the door while it waits for its turn, so that no other test passes it.
         with Path(__file__).with_name("machine.py").open("rb") as door:
             fcntl.flock(door, kind)
             fcntl.flock(turn, kind)
@@ -69,7 +69,7 @@ def _turn(alone: bool) -> Iterator[None]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Keep addresses of objects out of the names of tests: with them, no two processes collect the same names."""
+    """Remove addresses of objects from the names of tests. With them, two processes would collect different names."""
     for marker in metafunc.definition.iter_markers("parametrize"):
         ids = marker.kwargs.get("ids")
         if callable(ids):

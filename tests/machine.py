@@ -11,15 +11,15 @@ _PRESSURE = Path("/proc/pressure/cpu")
 
 
 def clock() -> float:
-    """Seconds of a clock that stands still while programs wait for a processor.
+    """Seconds of a clock that stops while programs wait for a processor.
 
-    On an idle machine, and where the system does not count these waits (it is not Linux), this is time.monotonic().
+    On an idle machine, and on systems that do not count these waits (all but Linux), this is time.monotonic().
     """
     return time.monotonic() - waited()
 
 
 def waited() -> float:
-    """Seconds since the machine's start in which some program that could run had to wait."""
+    """Seconds since the machine's start during which a program waited for a processor."""
     with contextlib.suppress(OSError):
         found = re.search(r"some .*total=(\d+)", _PRESSURE.read_text())
         return int(found[1]) / 1e6 if found else 0.0

@@ -1,6 +1,6 @@
-"""The rules of the architecture hold: see architecture_rules.py. Known breaches stand in architecture_known.py.
+"""The rules of the architecture hold: see architecture_rules.py. architecture_known.py lists the known breaches.
 
-``python tests/test_architecture.py`` writes architecture_known.py again, from the breaches that the tree has.
+``python tests/test_architecture.py`` writes architecture_known.py again, from the breaches in the tree.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def findings() -> Dict[str, Set[str]]:
 
 
 def test_the_rules_hold() -> None:
-    """Every rule holds, apart from its known breaches; and each known breach is still there."""
+    """Every rule holds, apart from its known breaches, and each known breach still exists."""
     lines: List[str] = []
     for rule, found in findings().items():
         known = KNOWN.get(rule, set())
@@ -33,7 +33,7 @@ def test_the_rules_hold() -> None:
 
 
 def test_each_rule_can_fail() -> None:
-    """A module that breaks a rule is found."""
+    """Each rule finds a module that breaks it."""
     few = ("", "api", "client", "cli", "sandbox", "_runtime")
     tree = Tree([module for module in read_tree().modules if module.name in few])
     assert cycles({"a": {"b", "c"}, "b": {"d"}, "c": {"d"}, "d": set()}) == []

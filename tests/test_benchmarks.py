@@ -1,4 +1,4 @@
-"""The benchmarks run, and what docs/performance.rst says is what they have found."""
+"""The benchmarks run, and docs/performance.rst has their results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(autouse=True)
 def benchmarks_importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are a package of the checkout, and not installed."""
+    """Make the benchmarks importable: they are a package of the checkout, and not installed."""
     monkeypatch.syspath_prepend(str(ROOT))
 
 
@@ -35,7 +35,7 @@ def need(*modules: str) -> None:
 
 @pytest.mark.parametrize("without", [("orjson", "wsaccel"), ()])
 def test_all_events_of_a_flood_are_counted(without: tuple[str, ...]) -> None:
-    """The SDK takes a short flood from the benchmark's server: a rate comes out, and with it every event came."""
+    """The SDK reads a short flood from the benchmark's server. A rate is returned only if every event arrived."""
     from benchmarks import stream
     from benchmarks.harness import Server
 
@@ -46,7 +46,7 @@ def test_all_events_of_a_flood_are_counted(without: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("name", ["websockets", "pysher", "slack", "signalr", "socketio", "mqtt"])
 def test_each_peer_gets_the_same_events(name: str) -> None:
-    """The server speaks each peer's protocol, well enough for it to count every event."""
+    """The server speaks each peer's protocol well enough for the peer to count every event."""
     from benchmarks import stream
     from benchmarks.harness import Server
 
@@ -56,7 +56,7 @@ def test_each_peer_gets_the_same_events(name: str) -> None:
 
 
 def test_the_payload_is_a_recorded_frame() -> None:
-    """What the server sends is the presence frame that was recorded, and in each envelope it is the same text."""
+    """The server sends the presence frame that was recorded, with the same text in each envelope."""
     from benchmarks import dialects
 
     recorded = json.loads((ROOT / "tests" / "data" / "frames.json").read_text(encoding="utf-8"))
@@ -82,10 +82,10 @@ def test_followers_are_measured_against_plain_subscribers() -> None:
     assert len(result.numbers) == 4 and all(number.low > 0 for number in result.numbers.values())
 
 
-@pytest.mark.timeout(240)  # a busy machine takes its time, and is no failure
+@pytest.mark.timeout(240)  # a busy machine may miss a target, which is not a failure
 @pytest.mark.parametrize("name", ["latency", "listeners", "status", "import", "login", "crowd", "outbox"])
 def test_a_figure_runs(name: str) -> None:
-    """In its short form each figure gives its rows, with a target, and the numbers behind them."""
+    """In its short form each figure returns its rows, with a target, and the numbers behind them."""
     from benchmarks import calls, connection, idle, outbox, stream
 
     figures = {**stream.FIGURES, **calls.FIGURES, **connection.FIGURES, **idle.FIGURES, **outbox.FIGURES}
@@ -95,7 +95,7 @@ def test_a_figure_runs(name: str) -> None:
 
 
 def test_a_line_through_points() -> None:
-    """The slope of a straight line, and how well others are one."""
+    """The function returns the slope of a straight line, and the quality of the fit for other points."""
     from benchmarks.idle import line_through
 
     assert line_through([(1, 5), (2, 7), (3, 9)]) == (2, 1)
@@ -110,8 +110,8 @@ def data() -> Dict[str, Any]:
     return found
 
 
-def test_the_page_says_what_was_found() -> None:
-    """The table of docs/performance.rst is the one that docs/performance.json gives, of a whole run."""
+def test_the_page_has_the_results() -> None:
+    """The table of docs/performance.rst follows from docs/performance.json, which has a whole run."""
     from benchmarks import __main__ as whole
     from benchmarks import report
 
@@ -121,8 +121,8 @@ def test_the_page_says_what_was_found() -> None:
     assert report.PLOT.read_bytes().startswith(b"\x89PNG")
 
 
-def test_reached_is_what_the_numbers_say() -> None:
-    """In the committed data, each row's verdict is its number held against its target; five runs at the least."""
+def test_reached_follows_from_the_numbers() -> None:
+    """In the committed data, each row's verdict compares its number with its target. There are at least five runs."""
     assert data()["runs"] >= 5
     rows = [row for figure in data()["figures"].values() for row in figure["rows"] if row["reached"] is not None]
     assert len(rows) >= 20
@@ -133,7 +133,7 @@ def test_reached_is_what_the_numbers_say() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the figures of idle clients read /proc")
 def test_idle_threads_are_watched() -> None:
-    """A thread that wakes ten times is seen to wake about ten times, and one that sleeps not to."""
+    """A thread that wakes ten times counts as about ten wake-ups, and a sleeping thread does not count."""
     import threading
 
     from benchmarks.subjects import switches, wakeups_since
@@ -153,7 +153,7 @@ def test_idle_threads_are_watched() -> None:
     for _ in range(10):
         turn.release()
         assert woken.acquire(timeout=10)
-        # It waits again: otherwise it would find the next turn without a wait.
+        # It waits again. Otherwise it would find the next turn without a wait.
         assert eventually(lambda: switches()[str(thread.native_id)] > waits)
         waits = switches()[str(thread.native_id)]
     seen = wakeups_since(before)

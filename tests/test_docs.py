@@ -1,4 +1,4 @@
-"""The docs' claims that can be read off the code."""
+"""The docs' claims that follow from the code."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _diagram() -> ModuleType:
 
 
 def test_the_diagram_is_drawn_from_the_table_as_it_is() -> None:
-    """states.dot is what the script makes of the table today, and states.svg was drawn from it."""
+    """states.dot is the script's output for today's table, and states.svg was drawn from it."""
     diagram = _diagram()
     text = diagram.dot()
     assert (DOCS / "states.dot").read_text(encoding="utf-8") == text
@@ -84,13 +84,13 @@ def page(name: str) -> str:
 
 
 def blocks(name: str) -> List[str]:
-    """The Python programs of a page."""
+    """Return the Python programs of a page."""
     found = re.findall(r"^\.\. code-block:: python\n\n((?:    .*\n|\n)+)", page(name), re.MULTILINE)
     return [textwrap.dedent(block) for block in found]
 
 
 def program(name: str, **stand_ins: str) -> str:
-    """The first Python program of a page, with the sandbox's account in place of the reader's."""
+    """Return the first Python program of a page, with the sandbox's account in place of the reader's."""
     text = blocks(name)[0]
     for old, new in {'"APP_ID"': "sandbox.app_id", '"AUTH_KEY"': "sandbox.auth_key", **stand_ins}.items():
         assert old in text
@@ -125,7 +125,7 @@ def test_the_table_of_listeners_is_the_code_s() -> None:
 
 
 def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The program of docs/messages.rst prints who says what."""
+    """The program of docs/messages.rst prints each sender with the text."""
 
     class Printed(threading.Event):
         def show(self, *words: str) -> None:
@@ -144,7 +144,7 @@ def test_the_program_of_messages(sandbox: Sandbox, capsys: pytest.CaptureFixture
 
 
 def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
-    """The second program of docs/messages.rst answers in a thread, reacts, looks back, and edits its answer."""
+    """The second program of docs/messages.rst answers in a thread, reacts, reads the history, and edits its answer."""
     first, second = (sandbox.send_message(OTHER, ME, text) for text in ("Hi", "What is up?"))
     (_, program) = blocks("messages.rst")
     with Client(sandbox.app_id, sandbox.settings()) as client:
@@ -160,7 +160,7 @@ def test_the_verbs_of_messages(sandbox: Sandbox) -> None:
 
 
 def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The program of docs/inbox.rst answers what came before its second start, and each message once."""
+    """The program of docs/inbox.rst answers messages from before its second start, and each message once."""
     monkeypatch.chdir(tmp_path)
     texts: List[str] = []
 
@@ -190,7 +190,7 @@ def test_the_program_of_the_inbox(sandbox: Sandbox, tmp_path: Path, monkeypatch:
 def test_the_program_of_the_outbox(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The program of docs/outbox.rst delivers its message, and is told so."""
+    """The program of docs/outbox.rst delivers its message, and gets the result."""
     monkeypatch.chdir(tmp_path)
     exec(program("outbox.rst", **{'AppSettings(region="us", ': "sandbox.settings("}), {"sandbox": sandbox})
     (stored,) = sandbox.messages
@@ -211,7 +211,7 @@ def test_the_table_of_account_options_is_the_code_s() -> None:
 
 
 def test_every_command_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
-    """docs/cli.rst has a line for each command of --help, and no other."""
+    """docs/cli.rst has a line for each command of --help, and for no other."""
     assert main(["--help"]) == 0
     commands = re.findall(r"^    (\w+) {2,}\S", capsys.readouterr().out, re.MULTILINE)
     assert sorted(re.findall(r"^``(\w+)`` {2,}", page("cli.rst"), re.MULTILINE)) == sorted(commands)
@@ -230,7 +230,7 @@ def offline(sandbox: Sandbox) -> Iterator[Client]:
 
 
 def test_flush_does_not_connect(sandbox: Sandbox, offline: Client) -> None:
-    """flush() waits, and makes no connection by itself."""
+    """flush() waits, and does not connect by itself."""
     offline.outbox.put(message("waits"))
     assert offline.outbox.flush(timeout=0.2) is False
     assert sandbox.attempts == [] and offline.outbox.pending() == 1
@@ -239,7 +239,7 @@ def test_flush_does_not_connect(sandbox: Sandbox, offline: Client) -> None:
 
 
 def test_send_message_goes_past_the_outbox(sandbox: Sandbox, offline: Client) -> None:
-    """send_message does not wait for what is in the outbox."""
+    """send_message does not wait for items in the outbox."""
     offline.outbox.put(message("put first"))
     offline.send_message(message("sent second"))
     offline.connect()
@@ -248,7 +248,7 @@ def test_send_message_goes_past_the_outbox(sandbox: Sandbox, offline: Client) ->
 
 
 def test_put_does_not_wait_for_the_network(sandbox: Sandbox, offline: Client, tmp_path: Path) -> None:
-    """put() returns while a delivery hangs in the network; in memory and with a file."""
+    """put() returns while a delivery hangs in the network, both in memory and with a file."""
     for settings in ({}, {"outbox_path": tmp_path / "outbox.db"}):
         with Client(sandbox.app_id, sandbox.settings(**settings)) as client:
             client.login(ME, sandbox.auth_key)
@@ -264,7 +264,7 @@ def test_put_does_not_wait_for_the_network(sandbox: Sandbox, offline: Client, tm
             assert client.outbox.flush(timeout=10)
 
 
-def test_what_ends_with_its_client_is_said(sandbox: Sandbox, offline: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_items_that_end_are_logged(sandbox: Sandbox, offline: Client, caplog: pytest.LogCaptureFixture) -> None:
     """The logger cometchat.client warns of items that end with a client whose outbox is in memory."""
     offline.outbox.put(message("ends here"))
     with caplog.at_level(logging.WARNING, "cometchat"):
@@ -275,7 +275,7 @@ def test_what_ends_with_its_client_is_said(sandbox: Sandbox, offline: Client, ca
 
 
 def test_the_loggers_are_the_code_s() -> None:
-    """docs/logging.rst names every logger that the SDK has, and no other."""
+    """docs/logging.rst names every logger of the SDK, and no other."""
     import cometchat
 
     sources = Path(cometchat.__file__).parent.rglob("*.py")
@@ -285,7 +285,7 @@ def test_the_loggers_are_the_code_s() -> None:
 
 
 def test_a_catch_up_is_not_kept_for_the_next_process(sandbox: Sandbox) -> None:
-    """What came before a client's first connection is not told, also where an earlier client knew where it was."""
+    """A client delivers no event from before its first connection, even if an earlier client was connected."""
     from cometchat import MessageListener
 
     heard: List[Tuple[int, Any]] = []

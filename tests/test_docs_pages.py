@@ -1,4 +1,4 @@
-"""The programs of the docs' front page, tutorial and how-tos run, and do what their pages say."""
+"""The programs of the docs' front page, tutorial and how-tos run, and have the effect that their pages describe."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ from cometchat.sandbox import Sandbox
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
-#: Seconds that a line may take to be printed, and the like.
+#: Maximum wait for a printed line and the like, in seconds.
 DEADLINE = 10.0
 
 
 def blocks(name: str) -> List[Tuple[str, str]]:
-    """Language and text of each code block of a page."""
+    """Return the language and the text of each code block of a page."""
     text = (DOCS / name).read_text(encoding="utf-8")
     found = re.findall(r"^\.\. code-block:: (\w+)\n\n((?:    .*\n|\n)+)", text, re.MULTILINE)
     return [(language, textwrap.dedent(block).rstrip() + "\n") for language, block in found]
@@ -46,7 +46,7 @@ def programs(name: str) -> List[str]:
 
 
 def with_stand_ins(program: str, *others: Tuple[str, str]) -> str:
-    """The sandbox's account in place of the reader's."""
+    """Return the program with the sandbox's account in place of the reader's."""
     account = [('"APP_ID"', "sandbox.app_id"), ('"AUTH_KEY"', "sandbox.auth_key")]
     for old, new in [*account, *others]:
         assert old in program, old
@@ -61,13 +61,13 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def poll(sandbox: Sandbox) -> bool:
-    """Nothing that the test waits for; but a change of the sandbox, at which it looks again."""
+    """Change the sandbox in a way that no test waits for, so that a waiting test looks again."""
     sandbox.typing(OTHER, ME)
     return False
 
 
 class Printed:
-    """In place of ``print``, for any thread: its lines can be waited for."""
+    """Replaces ``print`` on every thread, and lets a test wait for the lines."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -77,14 +77,14 @@ class Printed:
     def __call__(self, *words: object) -> None:
         line = " ".join(map(str, words))
         with self._changed:
-            # How many attempts fail while the network is away is left to chance, and not on the page.
+            # The number of attempts that fail during the loss is random, and not on the page.
             if not (line.startswith("because of") and self._last.startswith(("yellow", "because of"))):
                 self._lines.append(line)
             self._last = line
             self._changed.notify_all()
 
     def take(self, count: int) -> List[str]:
-        """What was printed since the last time, once it is so many lines."""
+        """Return the lines printed since the last call, as soon as there are this many."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._lines) >= count, DEADLINE)
             lines, self._lines = self._lines, []
@@ -92,7 +92,7 @@ class Printed:
 
 
 class Shell(code.InteractiveConsole):
-    """Python's own shell, into which a reader pastes a block; a mistake in it ends the test."""
+    """Python's own shell. The reader pastes a block into it. A mistake in the block ends the test."""
 
     def write(self, data: str) -> None:
         raise AssertionError(data)
@@ -108,13 +108,16 @@ class Shell(code.InteractiveConsole):
 
 
 def account_of_the_tutorial() -> str:
-    """The block with the reader's account: what is above it is pasted into a shell, what is below is a file."""
+    """Return the block with the reader's account.
+
+    The part above the account is for the shell, the part below is a file.
+    """
     (program,) = (block for block in programs("tutorial.rst") if '"APP_ID"' in block)
     return program
 
 
 def test_the_tutorial(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each block, pasted into Python's shell, prints what stands below it, and nothing else is printed."""
+    """Each block, pasted into Python's shell, prints the lines below it on the page, and no others."""
     monkeypatch.setattr(sys, "displayhook", lambda value: None)
     page = blocks("tutorial.rst")
     page = page[: page.index(("python", account_of_the_tutorial()))]
@@ -145,7 +148,10 @@ def test_the_account_of_the_tutorial(sandbox: Sandbox) -> None:
 
 
 class Terminal:
-    """A shell in a process of its own, into which a reader pastes blocks; what its programs print can be waited for."""
+    """A shell in a separate process.
+
+    The reader pastes blocks into it, and a test can wait for the lines of its programs.
+    """
 
     def __init__(self, directory: Path, env: Dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -155,7 +161,7 @@ class Terminal:
             text=True,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,  # where the shell itself says what was killed
+            stderr=subprocess.DEVNULL,  # for the shell's own messages about killed processes
             start_new_session=True,
         )
         self._lines: "queue.SimpleQueue[str]" = queue.SimpleQueue()
@@ -186,12 +192,12 @@ class Terminal:
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="the commands are for a shell")
 def test_the_bot_of_the_tutorial(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A bot that is killed prints after its next start what came in between, and each message has one answer."""
+    """After a kill and its next start, a bot prints the messages from in between, and each message has one answer."""
     (tmp_path / "bot.py").write_text(programs("tutorial.rst")[-1], encoding="utf-8")
     page = blocks("tutorial.rst")
     commands = page[page.index(("python", programs("tutorial.rst")[-1])) + 1 :]
     assert [language for language, _ in commands] == ["sh", "text", "sh", "text", "sh", "sh", "text"]
-    # As the lines that the sandbox prints do it; the developer's own account and outbox stay out of it.
+    # Like the lines that the sandbox prints. The developer's own account and outbox are not used.
     account = {"APP_ID": sandbox.app_id, "UID": ME, "AUTH_KEY": sandbox.auth_key}
     account.update(ADMIN_HOST=sandbox.url, CLIENT_HOST=sandbox.url)
     env = {name: value for name, value in os.environ.items() if not name.startswith("COMETCHAT_")}
@@ -208,7 +214,8 @@ def test_the_bot_of_the_tutorial(sandbox: Sandbox, tmp_path: Path) -> None:
             expected = following[1].splitlines() if following[0] == "text" else []
             sends = block.count(" send ")
             lines = [terminal.line() for _ in range(len(expected) + sends)]
-            # Between the print of the first message and its record is a moment, in which a kill has it repeated.
+            # There is a moment between the print of the first message and its record. After a kill in that moment, the
+            # bot repeats it.
             if f"{OTHER} says Hello" in lines and f"{OTHER} says Hello" in printed:
                 lines = [*(line for line in lines if line != f"{OTHER} says Hello"), terminal.line()]
             assert [line for line in lines if not line.startswith("id ")] == expected, lines
@@ -254,7 +261,7 @@ def logins(sandbox: Sandbox) -> int:
 
 
 def test_a_script_that_sends(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The first program of the scripts' page sends one message, and makes no WebSocket."""
+    """The first program of the scripts' page sends one message, and opens no WebSocket."""
     exec(with_stand_ins(programs("howto/scripts.rst")[0], SETTINGS), {"sandbox": sandbox})
     (message,) = sandbox.messages
     assert message["data"]["text"] == "Backup done"
@@ -265,7 +272,7 @@ def test_a_script_that_sends(sandbox: Sandbox, capsys: pytest.CaptureFixture[str
 def test_a_script_that_sends_for_sure(
     sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What one run could not send, the next one does, without a login of its own."""
+    """The next run sends a message that one run could not send, without its own login."""
     monkeypatch.chdir(tmp_path)
     program = programs("howto/scripts.rst")[1]
     run = with_stand_ins(program, SETTINGS)
@@ -282,7 +289,7 @@ def test_a_script_that_sends_for_sure(
 def test_a_script_that_runs_for_months(
     sandbox: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It logs what it hears, and SIGTERM ends it, with a close frame."""
+    """The script logs its events. SIGTERM ends it with a close frame."""
     for name, value in (("APP_ID", sandbox.app_id), ("UID", ME), ("AUTH_KEY", sandbox.auth_key)):
         monkeypatch.setenv(f"COMETCHAT_{name}", value)
     for name in ("ADMIN_HOST", "CLIENT_HOST"):
@@ -306,7 +313,7 @@ def test_a_script_that_runs_for_months(
 
 
 def test_the_exit_codes_of_a_script() -> None:
-    """What may pass is 75, whatever its class; a credential 77, a mistake 64, the service's own 70."""
+    """A temporary error is 75 for every class, a wrong credential 77, a mistake 64, and the service's own error 70."""
     names: Dict[str, Any] = {}
     exec(programs("howto/scripts.rst")[3], names)
     codes = {
@@ -321,7 +328,7 @@ def test_the_exit_codes_of_a_script() -> None:
 
 
 def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
-    """The server is asked for a token at the login, and again once the old one is refused."""
+    """The program asks the server for a token at the login, and again after the service has refused the old one."""
     given: List[str] = []
 
     def ask_my_server() -> str:
@@ -344,7 +351,7 @@ def test_auth_tokens_in_a_script(sandbox: Sandbox) -> None:
 
 
 def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
-    """The listener of the scripts' page writes each status where monitoring looks."""
+    """The listener of the scripts' page writes each status into the file that monitoring reads."""
     names: Dict[str, Any] = {}
     exec(programs("howto/scripts.rst")[5], names)
     file = tmp_path / "status"
@@ -357,14 +364,14 @@ def test_the_status_in_a_file(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_each_block_of_the_scripts_page_is_run() -> None:
-    """The tests above name each of them."""
+    """The tests above name each block."""
     assert len(programs("howto/scripts.rst")) == 6
 
 
 # Testing
 
 
-#: A site around the page's view: what its reader has already.
+#: A site around the page's view, for the parts that the reader already has.
 SITE = """
 import django
 from django.conf import settings
@@ -388,7 +395,7 @@ urlpatterns = [path("ship/<uid>", ship)]
 def run_tests_of_the_page(
     directory: Path, name: str, *changes: Tuple[str, str]
 ) -> "subprocess.CompletedProcess[str]":
-    """Write each block, with the changes, to the file that its first line names; run the tests of one file."""
+    """Write each block, with the changes, to the file that its first line names, and run the tests of one file."""
     for program in programs("howto/testing.rst"):
         for old, new in changes:
             program = program.replace(old, new)
@@ -416,7 +423,10 @@ TESTED = {"test_bot.py": (None, 2), "test_views.py": ("django", 1), "test_app.py
 
 @pytest.mark.parametrize("name", TESTED)
 def test_the_tests_of_the_page(name: str, tmp_path: Path) -> None:
-    """They pass; and fail, with what is stored, once the program says something else."""
+    """The page's tests pass.
+
+    They fail, with the stored messages in the report, after the program says something else.
+    """
     package, count = TESTED[name]
     if package is not None:
         pytest.importorskip(package)
@@ -430,7 +440,7 @@ def test_the_tests_of_the_page(name: str, tmp_path: Path) -> None:
 
 
 def test_each_file_of_the_testing_page_is_run() -> None:
-    """The test above names each file with tests, and their programs are on the page."""
+    """The test above names each file with tests, and the page has their programs."""
     files = {program.splitlines()[0] for program in programs("howto/testing.rst")}
     assert files == {"# bot.py", "# views.py", "# app.py", *(f"# {name}" for name in TESTED)}
 
@@ -440,7 +450,7 @@ def test_each_file_of_the_testing_page_is_run() -> None:
 
 @pytest.fixture
 def tasks(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Dict[str, Any]]:
-    """The names of the Celery page's blocks, run one after the other."""
+    """Return the names in the Celery page's blocks, which run one after the other."""
     pytest.importorskip("celery")
     monkeypatch.chdir(tmp_path)
     names: Dict[str, Any] = {"sandbox": sandbox, "__name__": "tasks"}
@@ -453,7 +463,7 @@ def tasks(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_celery_s_tasks_send(sandbox: Sandbox, tasks: Dict[str, Any]) -> None:
-    """The start of a process logs in, a task sends, tries again, and under the same muid sends nothing twice."""
+    """The start of a process logs in. A task sends and tries again, and sends nothing twice under the same muid."""
     from celery.signals import worker_process_init, worker_process_shutdown
 
     exec(with_stand_ins(programs("howto/celery.rst")[0], SETTINGS), tasks)
@@ -470,7 +480,7 @@ def test_celery_s_tasks_send(sandbox: Sandbox, tasks: Dict[str, Any]) -> None:
 
 
 def test_celery_s_outbox_and_listener(sandbox: Sandbox, tasks: Dict[str, Any]) -> None:
-    """What is put goes out; a message becomes a task."""
+    """An item that is put is sent, and a message becomes a task."""
     exec(with_stand_ins(programs("howto/celery.rst")[1], SETTINGS), tasks)
     tasks["notify_some_time"](OTHER, "Hello")
     assert sandbox.wait_until(lambda: texts(sandbox) == ["Hello"], DEADLINE)
@@ -499,7 +509,7 @@ STARTS = {
 
 
 def ask(path: str) -> Dict[str, Any]:
-    """One request over a server's socket."""
+    """Send one request over a server's socket."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(DEADLINE)
         connection.connect(path)
@@ -509,7 +519,7 @@ def ask(path: str) -> Dict[str, Any]:
     return body
 
 
-#: The other worker class that the page names as working.
+#: The other worker class that works according to the page.
 GREEN = [command.replace("gthread --threads 8", "gevent") for command in COMMANDS if "gthread" in command]
 
 
@@ -518,7 +528,10 @@ GREEN = [command.replace("gthread --threads 8", "gevent") for command in COMMAND
     "command", COMMANDS + GREEN, ids=[*(command.split()[0] for command in COMMANDS), "gunicorn-gevent"]
 )
 def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
-    """The page's application under the page's command: each of four workers is connected, and says goodbye."""
+    """The page's application runs under the page's command.
+
+    Each of four workers is connected, and ends its connection.
+    """
     server = command.split()[0]
     pytest.importorskip({"uwsgi": "pyuwsgi"}.get(server, server))
     if command in GREEN:
@@ -527,7 +540,7 @@ def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
     program = programs("howto/gunicorn_uwsgi.rst")[0].replace('AppSettings(region="us"', hosts)
     program = program.replace('"APP_ID"', repr(sandbox.app_id)).replace('"AUTH_KEY"', repr(sandbox.auth_key))
     (tmp_path / "myapp.py").write_text(program, encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="docs-") as short:  # a socket's path has at most some 100 characters
+    with tempfile.TemporaryDirectory(prefix="docs-") as short:  # the path of a socket has at most about 100 characters
         path = os.path.join(short, "socket")
         arguments = [path if argument == ":8000" else argument for argument in command.split()[1:]]
         bind = ["--bind", f"unix:{path}"] if server == "gunicorn" else []
@@ -554,5 +567,5 @@ def test_the_servers(sandbox: Sandbox, tmp_path: Path, command: str) -> None:
 
 
 def test_both_servers_are_on_the_page() -> None:
-    """The test above runs one command of each."""
+    """The test above runs one command for each server."""
     assert sorted(command.split()[0] for command in COMMANDS) == ["gunicorn", "uwsgi"]

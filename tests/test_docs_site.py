@@ -1,6 +1,6 @@
-"""The docs as a whole: the menu of the site, the table of the vendor's calls, and an entry for each error.
+"""The docs as a whole: the site's menu, the table of the vendor's calls, and an entry for each error.
 
-That the site builds without a warning is `make docs`, which .ci/run calls: Sphinx is not among what the tests need.
+`make docs`, which .ci/run calls, checks that the site builds without a warning. The tests do not need Sphinx.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 PAGES = [*DOCS.glob("*.rst"), *DOCS.glob("api/*.rst"), *DOCS.glob("howto/*.rst")]
 
-#: Files outside of docs/ that have a page of the site, which shows them.
+#: Files outside of docs/ that a page of the site includes.
 SHOWN = {"../CHANGELOG.rst": "changes", "../examples/README.rst": "examples"}
 
 
@@ -33,19 +33,19 @@ def page(name: str) -> str:
 
 
 def menu() -> List[str]:
-    """The entries of index.rst's toctrees."""
+    """Return the entries of index.rst's toctrees."""
     found = re.findall(r"^\.\. toctree::\n(?:   :.*\n)+\n((?:   \S+\n)+)", page("index.rst"), re.MULTILINE)
     return [entry for block in found for entry in block.split()]
 
 
 def links() -> List[str]:
-    """The pages that the front page links to in its lists."""
+    """Return the pages that the front page links to in its lists."""
     found = re.findall(r"^\* `[^`]+ <([^>]+)>`_", page("index.rst"), re.MULTILINE)
     return [SHOWN.get(link, link[: -len(".rst")]) for link in found]
 
 
 def groups(pattern: str) -> List[str]:
-    """The names of the front page's groups."""
+    """Return the names of the front page's groups."""
     return re.findall(pattern, page("index.rst"), re.MULTILINE)
 
 
@@ -56,7 +56,7 @@ def test_every_page_is_in_the_menu() -> None:
 
 
 def test_the_front_page_links_every_page() -> None:
-    """A reader on the code host, who sees no menu, finds the same groups and pages, in the same order."""
+    """A reader on the code host, who has no menu, finds the same groups and pages in the same order."""
     assert links() == menu()
     assert groups(r"^(.+)\n-{3,}$") == groups(r"^   :caption: (.+)$") != []
 
@@ -77,15 +77,15 @@ def test_each_public_name_is_in_the_reference() -> None:
 
 
 def rows() -> Iterator[Tuple[str, str]]:
-    """The rows of vendor.rst's tables: the text of both cells."""
+    """Yield the rows of vendor.rst's tables: the text of both cells."""
     for line in page("vendor.rst").splitlines():
         left, right = line[:58].strip(), line[60:].strip()
         if line.startswith("``"):
             yield left, right
 
 
-def test_what_the_table_names_exists() -> None:
-    """Each row of the vendor's names says "not in this SDK", or begins with a name of this one."""
+def test_the_names_of_the_table_exist() -> None:
+    """Each row of the vendor's names says "not in this SDK", or begins with a name of this SDK."""
     wrong = []
     for left, right in rows():
         try:
@@ -98,7 +98,7 @@ def test_what_the_table_names_exists() -> None:
 def check_row(left: str, right: str) -> None:
     if right.startswith("not in this SDK"):
         return
-    last_table = left.startswith("``CometChat.") or "=..." in left  # it has its names on the left
+    last_table = left.startswith("``CometChat.") or "=..." in left  # its own names are on the left
     here = left if last_table else right
     names = re.findall(r"``([A-Z]\w+(?:\.\w+)*)(?:\((.*?)\))?``", here)
     assert names, right
@@ -109,7 +109,7 @@ def check_row(left: str, right: str) -> None:
 
 
 def resolve(name: str) -> Any:
-    """A name of the package; an attribute that each ``Client`` has counts too."""
+    """Return the object with this name in the package. An attribute of each ``Client`` counts too."""
     first, *rest = name.split(".")
     assert first in cometchat.__all__, name
     target: Any = getattr(cometchat, first)
@@ -126,14 +126,17 @@ def resolve(name: str) -> Any:
 
 
 def test_the_rule_for_the_table_can_fail() -> None:
-    """A name that is not there, and an argument that is not, are found."""
+    """A missing name and a missing argument are found."""
     for right in ("``CometChat.make_coffee``", "``AppSettings(colour=...)``", "something"):
         with pytest.raises(AssertionError):
             check_row("``x``", right)
 
 
 def test_the_table_leaves_nothing_of_this_sdk_out() -> None:
-    """Each method of CometChat and of the listeners stands in the table; the outbox's are on a page of their own."""
+    """Each method of CometChat and of the listeners is in the table.
+
+    The methods of the outbox are on their own page.
+    """
     text = page("vendor.rst")
     wanted = [f"CometChat.{name}" for name in vars(CometChat) if not name.startswith("_")]
     wanted += [
@@ -148,7 +151,7 @@ def test_the_table_leaves_nothing_of_this_sdk_out() -> None:
 
 # Performance.
 
-#: What the beginning of the page says -> a row of its table, and what the measured figure has to be.
+#: Text at the beginning of the page -> a row of its table, and the condition for the measured figure.
 GAINS: List[Tuple[str, str, Callable[[float], bool]]] = [
     ("more than 50,000 events a second", "cometchat", lambda measured: measured > 50_000),
     (
@@ -170,7 +173,7 @@ GAINS: List[Tuple[str, str, Callable[[float], bool]]] = [
 ]
 
 
-def test_the_gains_are_what_was_measured() -> None:
+def test_the_gains_follow_from_the_measurement() -> None:
     """Each figure at the beginning of docs/performance.rst follows from the page's own table."""
     text = page("performance.rst")
     beginning = " ".join(text.partition("Method\n---")[0].split())
@@ -187,7 +190,7 @@ CODES = sorted(name for name in dir(exceptions) if name.isupper() and name != "C
 
 
 def entries() -> Dict[str, Dict[str, str]]:
-    """Code -> field -> text."""
+    """Return code -> field -> text."""
     text = page("troubleshooting.rst")
     found: Dict[str, Dict[str, str]] = {}
     for code, body in re.findall(r"^``([A-Z0-9_<>]+)``\n~+\n\n((?:(?::| {4}).*\n)+)", text, re.MULTILINE):
@@ -204,8 +207,8 @@ def test_every_code_has_symptom_cause_and_cure() -> None:
     assert wrong == []
 
 
-def test_what_the_doctor_knows_is_in_the_page() -> None:
-    """Each code that ``doctor`` explains, the service's own among them, is explained here too."""
+def test_the_page_has_the_codes_of_the_doctor() -> None:
+    """The page explains each code that ``doctor`` explains, with the service's own codes."""
     text = page("troubleshooting.rst")
     assert [code for code in advice._BY_CODE if code not in entries()] == []
     codes = re.findall(r"^``([A-Z_]+)`` {2,}", text, re.MULTILINE)

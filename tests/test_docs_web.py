@@ -1,4 +1,4 @@
-"""The first steps of docs/django.rst and docs/flask.rst, done as they stand there: the light is green."""
+"""The first steps of docs/django.rst and docs/flask.rst, exactly as on the pages, lead to a green light."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from cometchat.sandbox import Sandbox
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
-#: Seconds for each step.
+#: Maximum time of each step, in seconds.
 DEADLINE = 30.0
 
 
 @pytest.fixture
 def service() -> Iterator[Tuple[Sandbox, Dict[str, str]]]:
-    """A sandbox, and an environment with nothing but what its ``export`` lines set."""
+    """A sandbox, and an environment with only the variables of its ``export`` lines."""
     others = ("COMETCHAT_", "DJANGO_", "FLASK_")
     env = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     env["PYTHONPATH"] = str(DOCS.parent)
@@ -38,7 +38,7 @@ def service() -> Iterator[Tuple[Sandbox, Dict[str, str]]]:
 
 
 def write_files(page: str, folder: Path) -> List[str]:
-    """Write each block of a page to the file that its first line names; settings are added to those of the project."""
+    """Write each block of a page to the file that its first line names. Settings are added to those of the project."""
     text = (DOCS / page).read_text(encoding="utf-8")
     names = []
     for block in re.findall(r"^\.\. code-block:: \w+\n\n((?:    .*\n|\n)+)", text, re.MULTILINE):
@@ -53,7 +53,7 @@ def write_files(page: str, folder: Path) -> List[str]:
 
 
 def test_the_light_of_a_new_django_project(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
-    """After ``startproject`` the page's blocks are enough."""
+    """After ``startproject``, the page's blocks are enough for a green light."""
     pytest.importorskip("django")
     start = [sys.executable, "-m", "django", "startproject", "mysite", "."]
     subprocess.run(start, cwd=tmp_path, env=service[1], check=True, timeout=DEADLINE)
@@ -64,7 +64,7 @@ def test_the_light_of_a_new_django_project(service: Tuple[Sandbox, Dict[str, str
 
 
 def test_the_light_of_a_new_flask_application(service: Tuple[Sandbox, Dict[str, str]], tmp_path: Path) -> None:
-    """One file is enough."""
+    """One file is enough for a green light."""
     pytest.importorskip("flask")
     assert write_files("flask.rst", tmp_path) == ["app.py"]
     port = unused_port()
@@ -72,13 +72,14 @@ def test_the_light_of_a_new_flask_application(service: Tuple[Sandbox, Dict[str, 
 
 
 def the_light_is_green(service: Tuple[Sandbox, Dict[str, str]], command: List[str], port: int, folder: Path) -> None:
-    """The server's first page has the light, whose source says ``connected``."""
+    """Check that the server's first page has the light, and that its source says ``connected``."""
     sandbox, env = service
     site = f"http://127.0.0.1:{port}"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(command, cwd=folder, env=env, stdout=log, stderr=log)
     try:
-        # The server may listen before or after its client connects: each look makes a change to look at again.
+        # The server may listen before or after its client connects. Each look makes a change of the sandbox that leads
+        # to another look.
         served = sandbox.wait_until(lambda: answer(f"{site}/") or sandbox.typing(OTHER, ME), DEADLINE)
         assert served, (folder / "log").read_text()
         source = re.search(r'<cometchat-status [^>]*status-src="([^"]+)"', answer(f"{site}/"))
@@ -100,7 +101,7 @@ def unused_port() -> int:
 
 
 def answer(address: str) -> str:
-    """What a GET of the address answers; nothing while the server does not listen yet."""
+    """Return the answer to a GET of the address. Empty while the server does not listen yet."""
     try:
         with urllib.request.urlopen(address, timeout=DEADLINE) as response:
             return str(response.read().decode())

@@ -1,4 +1,4 @@
-"""The examples run as a reader runs them: against a sandbox of their own, and with an account from the environment."""
+"""The examples run as a reader runs them: against their own sandbox, and with an account from the environment."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from cometchat.sandbox import Sandbox
 EXAMPLES = Path(__file__).resolve().parents[1] / "examples"
 NAMES = sorted(path.name for path in EXAMPLES.glob("*.py"))
 
-#: Seconds: the longest wait for a line or an end.
+#: Maximum wait for a line or an end, in seconds.
 DEADLINE = 20.0
 
 
 def environment(**more: str) -> Dict[str, str]:
-    """This process's, without an account and proxies of the developer's own."""
+    """Return this process's environment, without the developer's own account and proxies."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -39,7 +39,7 @@ def environment(**more: str) -> Dict[str, str]:
 
 
 def run_alone(name: str) -> "subprocess.CompletedProcess[str]":
-    """Run an example against its own sandbox; it has to end well, and say nothing on standard error but its log."""
+    """Run an example against its own sandbox. It must end with 0, and write only its log to standard error."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / name)]
     ended = subprocess.run(
         command, capture_output=True, text=True, encoding="utf-8", env=environment(), timeout=DEADLINE
@@ -50,7 +50,7 @@ def run_alone(name: str) -> "subprocess.CompletedProcess[str]":
 
 
 class Running:
-    """An example in a process of its own, whose lines can be waited for."""
+    """An example in a separate process, whose lines a test can wait for."""
 
     def __init__(self, name: str, env: Dict[str, str]) -> None:
         self._process = subprocess.Popen(
@@ -131,7 +131,7 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[object]:
 
 
 def test_each_example_is_tested_and_listed() -> None:
-    """There are these five, and their README has a line for each."""
+    """These five examples exist, and their README has a line for each."""
     assert NAMES == ["command_bot.py", "echo_bot.py", "offline_queue.py", "play.py", "status_logger.py"]
     listed = re.findall(r"^``(\w+\.py)``", (EXAMPLES / "README.rst").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(listed) == NAMES
@@ -150,19 +150,19 @@ def test_each_example_says_how_to_run_it() -> None:
 
 
 def test_the_echo_bot_has_ten_lines() -> None:
-    """The bot, imports included, is ten lines of code."""
+    """The bot has ten lines of code, with its imports."""
     bot = (EXAMPLES / "echo_bot.py").read_text(encoding="utf-8").split('"""')[2]
     assert len([line for line in bot.splitlines() if line.strip()]) == 10
 
 
 def answers(sandbox: Sandbox) -> List[object]:
-    """Who got what from the bot."""
+    """Return the receivers and texts of the bot's messages."""
     sent = [message for message in sandbox.messages if message["sender"] == "cometchat-uid-1"]
     return [(message["receiver"], message["data"]["text"]) for message in sent]
 
 
 def test_echo_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """It answers users, not groups and itself, also after a loss, and ends with 0 on Ctrl-C."""
+    """The bot answers users, but not groups and itself. It also answers after a loss, and ends with 0 on Ctrl-C."""
     sandbox.add_group("chat", "Chat", owner="cometchat-uid-2", members=["cometchat-uid-1"])
     bot = start("echo_bot.py")
     assert sandbox.wait_for_connections(1, DEADLINE)
@@ -179,7 +179,7 @@ def test_echo_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-d
 
 
 def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """An answer that a killed bot has put goes out with the next start, once."""
+    """The next start sends an answer that a killed bot has put, once."""
     outbox = {"COMETCHAT_OUTBOX_PATH": str(tmp_path / "outbox.db")}
     bot = start("echo_bot.py", **outbox)
 
@@ -198,10 +198,10 @@ def test_echo_bot_survives_kills(start, sandbox: Sandbox, tmp_path: Path) -> Non
     assert sandbox.messages[-1]["muid"] == f"echo-{asked['id']}"
 
 
-def test_echo_bot_answers_what_came_while_it_was_down(  # type: ignore[no-untyped-def]
+def test_echo_bot_answers_messages_from_its_down_time(  # type: ignore[no-untyped-def]
     start, sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """With COMETCHAT_INBOX_PATH a killed bot goes on where it was, and answers nothing twice."""
+    """With COMETCHAT_INBOX_PATH, a killed bot continues from its place, and answers nothing twice."""
     files = {f"COMETCHAT_{name}_PATH": str(tmp_path / f"{name.lower()}.db") for name in ("INBOX", "OUTBOX")}
     bot = start("echo_bot.py", **files)
     assert sandbox.wait_until(lambda: any(each.path == "/messages" for each in sandbox.requests), DEADLINE)
@@ -216,7 +216,7 @@ def test_echo_bot_answers_what_came_while_it_was_down(  # type: ignore[no-untype
 
 
 def test_command_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """Its commands, a file that it sends, one that it gets, and a service that refuses."""
+    """The bot handles its commands, a file that it sends, a file that it gets, and a service that refuses."""
     bot = start("command_bot.py")
     assert sandbox.wait_for_connections(1, DEADLINE)
 
@@ -251,7 +251,7 @@ def test_command_bot(start, sandbox: Sandbox) -> None:  # type: ignore[no-untype
 
 @pytest.mark.parametrize("options", [[], ["--kill"]])
 def test_play(options: List[str]) -> None:
-    """It plays the other user for a bot, shows its answers, and ends with the bot's code."""
+    """play.py plays the other user for a bot, shows its answers, and ends with the bot's code."""
     command = [sys.executable, "-W", "error", str(EXAMPLES / "play.py"), *options, str(EXAMPLES / "echo_bot.py")]
     played = subprocess.run(
         [*command, "Hello", "Is it you?"],
@@ -272,7 +272,10 @@ DEPLOY = EXAMPLES / "deploy"
 
 
 def test_the_unit_of_systemd(tmp_path: Path) -> None:
-    """systemd finds nothing wrong with it, where there is a systemd; it ends the bot by what run_forever() handles."""
+    """systemd accepts the unit, on systems with systemd.
+
+    The unit ends the bot by a signal that run_forever() handles.
+    """
     text = (DEPLOY / "chat-bot.service").read_text(encoding="utf-8")
     unit = configparser.ConfigParser(strict=False, interpolation=None)
     unit.optionxform = str  # type: ignore[assignment, method-assign]
@@ -293,11 +296,11 @@ def test_the_unit_of_systemd(tmp_path: Path) -> None:
 
 
 def test_the_dockerfile(start, sandbox: Sandbox, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    """What it copies is there, the bot is process 1 of the container, and its command runs with its variables."""
+    """The files that it copies exist, the bot is process 1 of the container, and its command runs."""
     text = (DEPLOY / "Dockerfile").read_text(encoding="utf-8").replace("\\\n", " ")
     steps = [line.split(None, 1) for line in text.splitlines() if line and not line.startswith("#")]
     assert steps[0][0] == "FROM" and steps[-1][0] == "CMD"
-    python, bot = json.loads(steps[-1][1])  # as a list: no shell stands between the signals and the bot
+    python, bot = json.loads(steps[-1][1])  # as a list, so that no shell is between the signals and the bot
     assert (python, bot) == ("python", "/echo_bot.py")
     (copied,) = [rest.split() for step, rest in steps if step == "RUN"]
     assert (EXAMPLES.parent / copied[copied.index("cp") + 1][len("/src/") :]).is_file()
@@ -313,8 +316,11 @@ def test_the_dockerfile(start, sandbox: Sandbox, tmp_path: Path) -> None:  # typ
 
 
 def test_offline_queue_alone() -> None:
-    """Alone it cuts the network after three messages; four wait, and in the end all ten are stored once, in order."""
-    # Behind the time, which is two words.
+    """Without an account, it cuts the network after three messages.
+
+    Four wait, and in the end all ten are stored once, in order.
+    """
+    # Skips the time, which is two words.
     lines = [line.split(" ", 2)[2] for line in run_alone("offline_queue.py").stdout.splitlines()]
     cut, back = lines.index("--- the network is cut"), lines.index("--- the network is back")
     assert [line for line in lines[cut:back] if line.startswith("put")] == [
@@ -326,7 +332,7 @@ def test_offline_queue_alone() -> None:
 
 
 def test_offline_queue_with_an_account(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """With an account, and a network that is really cut, it ends with 0 once all messages are stored in order."""
+    """With an account, and a network that is really cut, it ends with 0 after all messages are stored in order."""
     queueing = start("offline_queue.py")
     queueing.line("delivered 'message 2'")
     sandbox.refuse_connections()
@@ -339,17 +345,20 @@ def test_offline_queue_with_an_account(start, sandbox: Sandbox) -> None:  # type
 
 
 def test_status_logger_alone() -> None:
-    """Alone it shows a loss, a refused attempt, throttling and the end, each error before what it causes."""
+    """Without an account, it shows a loss, a refused attempt, throttling and the end.
+
+    Each error comes before its effect.
+    """
     words = [line.split()[3].rstrip(":") for line in run_alone("status_logger.py").stderr.splitlines()]
     loss = ["WS_CONNECTION_FAIL", "disconnected", "connecting", "WS_CONNECTION_FAIL"]
     assert words[:6] == ["connecting", "connected", *loss]
-    # The second attempt may be refused as well, before the sandbox is healed.
+    # The sandbox may also refuse the second attempt, before it is healed.
     rest = [word for word in words[6:] if word != "WS_CONNECTION_FAIL"]
     assert rest == ["connected", "featureThrottled", "connected", "disconnected"]
 
 
 def test_status_logger_with_an_account(start, sandbox: Sandbox) -> None:  # type: ignore[no-untyped-def]
-    """With an account it logs until Ctrl-C, which is a disconnect, and 0."""
+    """With an account it logs until Ctrl-C, which disconnects and ends it with 0."""
     logger = start("status_logger.py")
     logger.line("INFO    connected")
     sandbox.drop_connections()

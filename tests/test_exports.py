@@ -55,7 +55,7 @@ PUBLIC = [name for name in cometchat.__all__ if name != "__version__"]
 
 
 def own_methods(cls: type) -> List[str]:
-    """The public methods and properties, those of base classes of this package too."""
+    """Return the public methods and properties, with those of base classes of this package."""
     names = {
         name
         for base in cls.__mro__
@@ -67,8 +67,8 @@ def own_methods(cls: type) -> List[str]:
 
 
 @pytest.mark.parametrize("name", SUBMODULES)
-def test_all_is_what_it_says(name: str) -> None:
-    """``__all__`` is sorted, without doubles, so that a change shows in one line; ``from cometchat import *`` works."""
+def test_all_is_sorted_and_importable(name: str) -> None:
+    """``__all__`` is sorted and without doubles, so that a change is one line. ``from cometchat import *`` works."""
     exported = importlib.import_module(name).__all__
     assert list(exported) == sorted(set(exported))
     namespace: Dict[str, Any] = {}
@@ -77,8 +77,8 @@ def test_all_is_what_it_says(name: str) -> None:
 
 
 def test_the_exports_are_complete() -> None:
-    """The contract, all public classes, and all that a call takes, gives or raises; nothing else is public."""
-    lazy = [getattr(cometchat, name) for name in PUBLIC]  # some are loaded by their first use only
+    """The public names are the contract, all public classes, and the types that calls take, return or raise."""
+    lazy = [getattr(cometchat, name) for name in PUBLIC]  # some are loaded only by their first use
     assert all(map(inspect.isclass, lazy))
     held = {
         name
@@ -100,7 +100,7 @@ def test_the_exports_are_complete() -> None:
 
 
 def test_every_public_name_has_a_docstring_of_its_own() -> None:
-    """Classes say what they are (a dataclass's signature does not count), methods what they do."""
+    """Every class says what it is (a dataclass's signature does not count), and every method what it does."""
     wrong = []
     for name in PUBLIC:
         value = getattr(cometchat, name)
@@ -114,23 +114,23 @@ def test_every_public_name_has_a_docstring_of_its_own() -> None:
 
 
 def test_every_status_is_explained_in_the_source() -> None:
-    """Each member of the enum has a comment (``#:``) that says what it means."""
+    """Each member of the enum has a comment (``#:``) with its meaning."""
     source = inspect.getsource(CometChatWSState)
     for state in CometChatWSState:
         assert re.search(rf"#: [^\n]+\n\s+{state.name} = ", source)
 
 
-# What a method raises is what its docstring says.
+# The docstring of a method names the errors that it raises.
 
 
 def documented(name: str, seen: Tuple[str, ...] = ()) -> str:
-    """The docstring of a method of Client, and of those that it points to."""
+    """Return the docstring of a method of Client, with those of the methods that it refers to."""
     text = inspect.getdoc(getattr(Client, name)) or ""
     pointers = [other for other in re.findall(r":meth:`(?:Client\.)?(\w+)`", text) if hasattr(Client, other)]
     return "\n".join([text, *(documented(other, (*seen, name)) for other in pointers if other not in (*seen, name))])
 
 
-#: A right value for each parameter, and for one that is not here, None.
+#: A right value for each parameter. Parameters that are not listed get None.
 RIGHT: Dict[str, Any] = {
     "uid": "cometchat-uid-1",
     "auth_key": "key",
@@ -158,7 +158,7 @@ def right_arguments(name: str) -> Dict[str, Any]:
 
 
 def raised(client: Client, name: str, arguments: Dict[str, Any]) -> Set[str]:
-    """The code that the call raises, if any."""
+    """Return the code that the call raises, or None."""
     member = getattr(Client, name)
     try:
         if isinstance(member, property):
@@ -196,7 +196,7 @@ def undocumented(name: str, codes: Set[str], when: str) -> List[str]:
 
 
 def test_the_codes_before_the_login_are_documented(new_client: Callable[[], Client]) -> None:
-    """What a call with right arguments raises without a login or connection stands in its docstring."""
+    """The docstring names each code that a call with right arguments raises without a login or connection."""
     wrong: List[str] = []
     for name in CLIENT_CALLS:
         if name == "run_forever":  # waits for the end
@@ -207,7 +207,7 @@ def test_the_codes_before_the_login_are_documented(new_client: Callable[[], Clie
 
 
 def test_the_code_after_the_end_is_documented(new_client: Callable[[], Client]) -> None:
-    """``ERR_CLIENT_CLOSED`` stands in the docstring of each method that raises it, and of no method that does not."""
+    """``ERR_CLIENT_CLOSED`` is in the docstring of each method that raises it, and in no other."""
     wrong: List[str] = []
     client = new_client()
     client.close()
@@ -219,7 +219,7 @@ def test_the_code_after_the_end_is_documented(new_client: Callable[[], Client]) 
 
 
 def test_the_codes_of_wrong_arguments_are_documented(new_client: Callable[[], Client]) -> None:
-    """``MISSING_PARAMETERS`` and ``INVALID_{PARAMETER}`` stand in the docstring of each method that raises them."""
+    """``MISSING_PARAMETERS`` and ``INVALID_{PARAMETER}`` are in the docstring of each method that raises them."""
     wrong: List[str] = []
     client = new_client()
     for name in CLIENT_CALLS:
@@ -239,18 +239,18 @@ def test_the_codes_of_wrong_arguments_are_documented(new_client: Callable[[], Cl
     assert wrong == []
 
 
-def test_constructors_that_check_say_what_they_raise() -> None:
-    """The class's docstring names the codes of its arguments."""
+def test_constructors_that_check_document_their_errors() -> None:
+    """The class's docstring names the codes for its arguments."""
     for cls in (Client, AppSettings, cometchat.FileSessionStore):
         text = inspect.getdoc(cls) or ""
         assert ":raises CometChatException:" in text and "``MISSING_PARAMETERS``" in text, cls
 
 
-# What is shipped.
+# The content of the distributions.
 
 
 def test_the_types_are_shipped() -> None:
-    """``py.typed`` is in the package and in what is packed."""
+    """``py.typed`` is in the package and in the distributions."""
     assert (ROOT / "cometchat" / "py.typed").is_file()
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
@@ -270,7 +270,7 @@ def test_every_public_method_is_annotated() -> None:
 
 
 def test_there_is_one_version() -> None:
-    """It stands in version.py, is what the build reads, and stands nowhere else in the package."""
+    """The version is in version.py, where the build reads it, and in no other file of the package."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     assert config["metadata"]["version"] == "attr: cometchat.version.__version__"
@@ -287,7 +287,7 @@ def test_the_changelog_has_the_version() -> None:
 
 
 def test_a_status_is_its_string() -> None:
-    """Each equals the vendor's string, prints as it, and keeps its identity in a pickle."""
+    """Each status equals the vendor's string, prints as it, and keeps its identity in a pickle."""
     for state in CometChatWSState:
         assert state == state.value and f"{state}" == str(state) == state.value
         assert f"{state:>20}" == f"{state.value:>20}"

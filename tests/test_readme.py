@@ -1,4 +1,4 @@
-"""The README's code runs, its demo is the demo, and its links lead somewhere."""
+"""The README's code runs, its demo is the real demo, and its links lead to pages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ README = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 
 def blocks(language: str) -> List[str]:
-    """The code blocks of a language."""
+    """Return the code blocks of a language."""
     found = re.findall(rf"^\.\. code-block:: {language}\n\n((?:    .*\n|\n)+)", README, re.MULTILINE)
     return [textwrap.dedent(block) for block in found]
 
@@ -31,7 +31,7 @@ PROGRAMS = blocks("python")
 
 @pytest.fixture
 def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
-    """A sandbox, whose account is in the environment as ``python -m cometchat sandbox`` prints it."""
+    """A sandbox whose account is in the environment, as ``python -m cometchat sandbox`` prints it."""
     with Sandbox() as running:
         monkeypatch.setenv("COMETCHAT_APP_ID", running.app_id)
         monkeypatch.setenv("COMETCHAT_UID", "cometchat-uid-1")
@@ -57,19 +57,19 @@ def answers(sandbox: Sandbox) -> List[str]:
 
 
 def lines(program: str) -> int:
-    """Return how many lines the program has, without empty ones."""
+    """Return the number of the program's lines, without empty ones."""
     return len([line for line in program.splitlines() if line.strip()])
 
 
 def test_the_readme_is_short() -> None:
-    """It is for five minutes, and its code fits a narrow window."""
+    """The README is short enough for five minutes, and its code fits a narrow window."""
     assert len(README.split()) <= 600
     code = "".join(block for language in ("python", "shell", "text") for block in blocks(language))
     assert [line for line in code.splitlines() if len(line) > 80] == []
 
 
 def test_the_first_program() -> None:
-    """It has ten lines, runs as it stands, says what it gets, keeps running, and ends with its client."""
+    """The first program has ten lines, runs as it is, prints its messages, keeps running, and ends with its client."""
     assert lines(PROGRAMS[0]) == 10
     said, heard = [], threading.Event()
 
@@ -102,7 +102,7 @@ def test_a_bot_of_your_own_app(sandbox: Sandbox) -> None:
 
 
 def test_django() -> None:
-    """The settings and the URLs are those that Django takes: in a project of their own."""
+    """Django accepts the settings and the URLs, in a separate project."""
     pytest.importorskip("django")
     settings, _, urls = PROGRAMS[2].partition("# urls.py\n")
     account = '"APP_ID": "...", "REGION": "us", "UID": "...", "AUTH_KEY": "..."'
@@ -119,7 +119,7 @@ def test_django() -> None:
 
 
 def test_flask() -> None:
-    """The extension takes the settings, and the template has the light."""
+    """The extension accepts the settings, and the template has the light."""
     flask = pytest.importorskip("flask")
     names = run(PROGRAMS[3].replace('"..."', '"x"'))
     app = names["app"]
@@ -129,12 +129,12 @@ def test_flask() -> None:
 
 
 def test_there_is_no_other_program() -> None:
-    """Each Python program of the README is run here."""
+    """These tests run each Python program of the README."""
     assert len(PROGRAMS) == 4
 
 
 def test_the_demo_is_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
-    """The README shows a part of what make demo prints, in its order."""
+    """The README shows a part of the output of make demo, in its order."""
     assert main(["demo"]) == 0
     printed = re.findall(r"^\d\. .*|on_\w+\(\)(?=  )", capsys.readouterr().out, re.MULTILINE)
     shown = re.findall(r"^\d\. .*|on_\w+\(\)(?=  )", blocks("text")[0], re.MULTILINE)
@@ -143,7 +143,7 @@ def test_the_demo_is_the_demo(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_commands_exist() -> None:
-    """Every make target and cometchat command that the README names exists."""
+    """Every make target and cometchat command in the README exists."""
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     for target in set(re.findall(r"\bmake ([a-z]+)\b +#", README)) | {"demo"}:
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
@@ -152,13 +152,13 @@ def test_the_commands_exist() -> None:
 
 
 def test_the_links_lead_somewhere() -> None:
-    """Every file that the README links to is there."""
+    """Every file that the README links to exists."""
     links = re.findall(r"`[^`]+ <([^>:]+)>`_", README)
     assert len(links) >= 7
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-#: The first words of a page that only `make docs` can read: it includes another file, or the docstrings.
+#: The first words of a page that only `make docs` can read, since it includes another file or the docstrings.
 SPHINX_ONLY = ".. sphinx only:"
 
 PAGES = sorted(
@@ -170,10 +170,10 @@ PAGES = sorted(
 
 
 def test_the_texts_are_restructured_text() -> None:
-    """README, CHANGELOG and docs have no mistake of markup: a package index would show them as plain text."""
+    """README, CHANGELOG and docs have no mistake in their markup: a package index would show them as plain text."""
     core = pytest.importorskip("docutils.core")
     rst = pytest.importorskip("docutils.parsers.rst")
-    # The site's menu, on the front page: a code host leaves out what it does not know.
+    # The site's menu, on the front page. A code host leaves out what it does not know.
     menu = type("Menu", (rst.Directive,), {"has_content": True, "option_spec": None, "run": lambda self: []})
     menu.option_spec = {"hidden": str, "glob": str, "caption": str}
     rst.directives.register_directive("toctree", menu)

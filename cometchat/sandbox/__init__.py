@@ -1,10 +1,12 @@
 """The sandbox: a local stand-in for CometChat's service, for tests, demos and work without a network.
 
 ``from cometchat.sandbox import Sandbox``. It needs the extra ``cometchat[sandbox]``, and ``import cometchat`` does not
-load it. It shares no code with the client but the public names, so that a mistake in one shows against the other.
+load it. It shares only the public names with the client's code, so that a mistake in one of them shows up against the
+other.
 
-``http`` has the routes and envelopes, ``socket`` the WebSocket connections and frames, ``chat`` what users, groups,
-messages, conversations and calls do and keep, ``faults`` the faults on demand, ``page`` the page in a browser.
+``http`` has the routes and envelopes, and ``socket`` the WebSocket connections and frames. ``chat`` has the actions and
+the data of users, groups, messages, conversations and calls. ``faults`` has the faults on demand, and ``page`` the page
+in a browser.
 """
 
 try:

@@ -18,7 +18,7 @@ from .faults import Faults
 
 
 class Address(NamedTuple):
-    """The host and port that the client is to connect to, and whether by TLS."""
+    """The host and port that clients connect to, and whether they use TLS."""
 
     host: str
     port: int
@@ -31,7 +31,7 @@ class Address(NamedTuple):
 
     @property
     def domain(self) -> str:
-        """The domain of the extensions' hosts: an IP address has no names below it, ``localhost`` has."""
+        """The domain of the extensions' hosts: ``localhost`` in place of an IP address, which has no subdomains."""
         return f"localhost:{self.port}" if is_ip(self.host) else self.netloc
 
     @property
@@ -41,7 +41,7 @@ class Address(NamedTuple):
 
 
 class App:
-    """One app of the service, with its users, its standing faults and the records of what the sandbox saw."""
+    """One app of the service: its users, its standing faults, and the records of what the sandbox saw."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class App:
         return self.faults.settings
 
     def settings(self, address: Address) -> Dict[str, Any]:
-        """Return the settings that the service sends at login, with this sandbox in the place of every host."""
+        """Return the settings that the service sends at login, with this sandbox in place of every host."""
         host, port, tls = address
         settings: Dict[str, Any] = {
             "CHAT_HOST": host,
@@ -90,7 +90,7 @@ class App:
             "ANALYTICS_HOST": address.netloc,
             "ANALYTICS_VERSION": "v1",
             "ANALYTICS_USE_SSL": tls,
-            # The vendor's clients learn from the ping alone that the jwt or the settings have changed.
+            # The ping is the only way in which the vendor's clients learn that the jwt or the settings have changed.
             "ANALYTICS_PING_DISABLED": False,
             "POLLING_ENABLED": False,
             "DENY_FALLBACK_TO_POLLING": True,

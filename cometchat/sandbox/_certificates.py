@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
 
-#: Every certificate is good for these names and addresses.
+#: Every certificate is valid for these names and addresses.
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 _YEAR = datetime.timedelta(days=365)
 
 
 def make_certificate(directory: Union[str, os.PathLike[str]], hosts: Sequence[str] = ()) -> Tuple[str, str]:
-    """Write ``cert.pem`` and ``key.pem`` (readable by its owner only) into the directory; return their paths.
+    """Write ``cert.pem`` and ``key.pem`` (readable by its owner only) into the directory, and return their paths.
 
-    The certificate is its own authority: a client given ``cert.pem`` as its CA bundle trusts it and nothing else.
-    It is good for a year, for ``localhost``, ``127.0.0.1``, ``::1`` and ``hosts``.
+    The certificate is its own authority: a client with ``cert.pem`` as its CA bundle trusts it and nothing else. It is
+    valid for a year, for ``localhost``, ``127.0.0.1``, ``::1`` and ``hosts``.
 
     :raises ImportError: the package ``cryptography`` is not installed (``pip install cometchat[sandbox]``).
     """
@@ -31,7 +31,7 @@ def make_certificate(directory: Union[str, os.PathLike[str]], hosts: Sequence[st
 
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "cometchat sandbox")])
-    # An hour earlier, for a client whose clock is slow.
+    # An hour earlier, for clients whose clock is slow.
     start = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(hours=1)
     builder = x509.CertificateBuilder(
         issuer_name=name,
@@ -54,7 +54,7 @@ def make_certificate(directory: Union[str, os.PathLike[str]], hosts: Sequence[st
 
 
 def _extensions(public_key: ec.EllipticCurvePublicKey, hosts: Sequence[str]) -> List[Tuple[x509.ExtensionType, bool]]:
-    """Return what OpenSSL's strict checks (the default from Python 3.13) want of a self-signed certificate."""
+    """Return the extensions that OpenSSL's strict checks (the default from Python 3.13) require."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
@@ -91,7 +91,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _write(path: str, content: bytes, mode: int) -> None:
-    # The mode is set when the file is made, so that other users can never read the key.
+    # The mode is set when the file is created, so that other users can never read the key.
     if os.path.exists(path):
         os.unlink(path)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -1,6 +1,6 @@
-"""The records of what the sandbox saw, and waits for more of them.
+"""The records of what the sandbox saw, and waits for new records.
 
-The sandbox's loop thread writes them, any thread reads them.
+The sandbox's loop thread writes them. Any thread reads them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, repr=False)
 class Attempt:
-    """One WebSocket upgrade request, accepted or not. ``time`` is ``time.monotonic()`` on its arrival."""
+    """One WebSocket upgrade request, accepted or refused. ``time`` is ``time.monotonic()`` on its arrival."""
 
     time: float
     path: str
@@ -30,16 +30,16 @@ class Attempt:
 
 @dataclass(frozen=True, repr=False)
 class Request:
-    """One HTTP request. ``time`` is ``time.monotonic()`` on its arrival; ``status`` is 0 if it is never answered."""
+    """One HTTP request. ``time`` is ``time.monotonic()`` on its arrival. ``status`` is 0 without an answer."""
 
     time: float
     method: str
-    #: As in the request, with or without the version prefix, without the query.
+    #: As in the request: with or without the version prefix, without the query.
     path: str
     status: int
     #: Case-insensitive. Not in the repr: it holds credentials.
     headers: Mapping[str, str]
-    #: The query's parameters, decoded; of a repeated one, the first.
+    #: The query's parameters, decoded. The first value of a repeated one.
     query: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -47,7 +47,7 @@ class Request:
 
 
 class Journal:
-    """The records, and one condition that is signalled on every change of the sandbox."""
+    """The records, and one condition that every change of the sandbox notifies."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -103,7 +103,7 @@ class Journal:
         self._add(self._deliveries, delivery)
 
     def changed(self) -> None:
-        """Signal a change outside these records that a predicate may look at."""
+        """Notify the waiting threads of a change outside these records that a predicate may look at."""
         with self._condition:
             self._changes += 1
             self._condition.notify_all()
@@ -112,12 +112,12 @@ class Journal:
             listener()
 
     def listen(self, listener: Callable[[], None]) -> None:
-        """Call a function on every change too, in the thread that makes the change; it must not raise."""
+        """Call a function on every change too, in the thread that makes the change. The function must not raise."""
         with self._condition:
             self._listeners.append(listener)
 
     def unlisten(self, listener: Callable[[], None]) -> None:
-        """Call the function no more."""
+        """Stop calling the function."""
         with self._condition:
             self._listeners.remove(listener)
 
@@ -135,7 +135,8 @@ class Journal:
         while True:
             with self._condition:
                 seen = self._changes
-            # Outside the lock: a slow predicate must not stop the sandbox, and one that calls it must not deadlock.
+            # Outside the lock: a slow predicate must not stop the sandbox, and a predicate that calls the sandbox must
+            # not deadlock.
             value = predicate()
             if value:
                 return value

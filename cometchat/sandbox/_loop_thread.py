@@ -14,7 +14,7 @@ _numbers = itertools.count(1)
 
 
 class LoopThread:
-    """Its owner starts and stops it; in between, any thread may run coroutines in it."""
+    """Its owner starts and stops it. While it runs, any thread may run coroutines in it."""
 
     def __init__(self) -> None:
         self._loop: Optional[asyncio.AbstractEventLoop] = None
@@ -29,9 +29,9 @@ class LoopThread:
         self._thread.start()
 
     def call(self, coroutine: Coroutine[Any, Any, T], timeout: float) -> T:
-        """Run a coroutine in this thread and return its result; the caller waits ``timeout`` seconds at most.
+        """Run a coroutine in this thread and return its result. The caller waits ``timeout`` seconds at most.
 
-        :raises TimeoutError: it was not done by then, and was cancelled.
+        :raises TimeoutError: it took longer, and was cancelled.
         """
         loop = self._loop
         if loop is None or threading.current_thread() is self._thread:
@@ -45,7 +45,7 @@ class LoopThread:
             raise TimeoutError(f"the sandbox did not do it within {timeout:g} s") from None
 
     def stop(self, timeout: float) -> None:
-        """End the loop and the thread, after cancelling its coroutines."""
+        """Cancel the coroutines, and end the loop and the thread."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
@@ -72,6 +72,6 @@ async def _cancel_all() -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    # A closed transport releases its socket in a later turn of the loop, with TLS in two.
+    # A closed transport releases its socket in a later turn of the loop, and with TLS in the turn after that.
     for _ in range(4):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""A user of the sandbox, played by a test, and the form of a message in a report."""
+"""A user of the sandbox whom a test plays, and the form of a message in a report."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Any, Dict, Literal, Mapping, Sequence, Union
 
 from .chat import ChatControls
 
-#: Maximum number of messages that a report lists: the newest.
+#: Maximum number of messages that a report lists. It lists the newest.
 _LISTED = 20
 
 
 class Player:
-    """One user, as ``Sandbox.play(uid)`` returns it. Its methods raise what those of the sandbox raise."""
+    """One user, as ``Sandbox.play(uid)`` returns it. Its methods raise the same exceptions as those of the sandbox."""
 
     def __init__(self, sandbox: ChatControls, uid: str) -> None:
         self._sandbox = sandbox
@@ -22,7 +22,7 @@ class Player:
         return f"<Player {self.uid}>"
 
     def say(self, text: str, to: str, **options: Any) -> Dict[str, Any]:
-        """Send a text message; return it as it is stored.
+        """Send a text message, and return it as it is stored.
 
         :param to: a uid, or a guid with ``receiver_type="group"``.
         :param options: those of ``Sandbox.send_message``.
@@ -39,9 +39,9 @@ class Player:
         self._sandbox.typing(self.uid, to, started, receiver_type)
 
     def read(self, message: Union[str, Mapping[str, Any]]) -> None:
-        """Read everything up to a message; its sender gets the receipt.
+        """Read everything up to a message. Its sender gets the receipt.
 
-        :param message: its id, or the message as the sandbox returns it.
+        :param message: the message's id, or the message as the sandbox returns it.
         """
         self._sandbox.mark_read(message if isinstance(message, str) else str(message["id"]), self.uid)
 

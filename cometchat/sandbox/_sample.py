@@ -6,7 +6,7 @@ from typing import Any, Dict, List
 
 _ANDREW, _GEORGE, _NANCY, _SUSAN, _JOHN = (f"cometchat-uid-{number}" for number in range(1, 6))
 
-#: As ``Sandbox.fill()`` takes it. The users are those of every new sandbox.
+#: For ``Sandbox.fill()``. Every new sandbox has these users.
 SAMPLE: Dict[str, List[Dict[str, Any]]] = {
     "groups": [
         {"guid": "hiking", "name": "Hiking", "owner": _ANDREW, "members": [_GEORGE, _NANCY, _SUSAN]},

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Time that a call from outside waits for the sandbox's thread, in seconds.
+#: Maximum time that a call from outside waits for the sandbox's thread, in seconds.
 DEADLINE = 5.0
 
 
@@ -44,23 +44,24 @@ class Sandbox(FaultControls, ChatControls):
             client = Client(sandbox.app_id, sandbox.settings())
             client.login("cometchat-uid-1", sandbox.auth_key)
 
-    The users ``cometchat-uid-1`` to ``-5`` exist. All state outlives ``stop()`` and ``start()``, on the same port.
-    Every method may be called from any thread.
+    The users ``cometchat-uid-1`` to ``-5`` exist. ``stop()`` and ``start()`` keep all state and the port. Any thread
+    may call every method.
 
     :param port: 0 chooses a free port.
-    :param tls: True uses https and wss, with a new certificate; its path is ``ca_certs``.
-    :param certfile: with ``keyfile``, PEM files of a certificate to use instead; turns TLS on.
+    :param tls: True uses https and wss, with a new certificate. ``ca_certs`` is its path.
+    :param certfile: with ``keyfile``, PEM files of a certificate to use in its place. It turns TLS on.
     :param auth_key: None creates a new key for each sandbox.
-    :param api_key: of the admin API, for back ends. None creates a new key.
-    :param origins: other origins than those of this machine whose pages may call the sandbox from a browser, such as
+    :param api_key: the key of the admin API, for back ends. None creates a new key.
+    :param origins: origins beside this machine's whose pages may call the sandbox from a browser, such as
         ``"https://app.example"``.
-    :param webhook_url: where the sandbox posts the service's webhook events, in order and each once; with
-        ``user:password@`` for Basic Auth. ``deliveries`` has the outcome of each.
-    :param data: a folder that keeps the state while the sandbox runs, through a restart and a kill of the process:
-        users, groups, messages, files, receipts, tokens and both keys, but neither faults nor records.
-    :raises ValueError: one of ``certfile`` and ``keyfile`` without the other, the URL is not one of HTTP, or the folder
-        holds a state that cannot be read.
-    :raises OSError: the folder cannot be made, or another sandbox is using it.
+    :param webhook_url: the sandbox posts the service's webhook events there, in order and each once. ``user:password@``
+        in it adds Basic Auth. ``deliveries`` has the outcome of each.
+    :param data: a folder that keeps the state while the sandbox runs. The state then outlives a restart, and a kill of
+        the process. It has users, groups, messages, files, receipts, tokens and both keys, but neither faults nor
+        records.
+    :raises ValueError: ``certfile`` and ``keyfile`` are not given together, the URL is not an HTTP URL, or the sandbox
+        cannot read the state in the folder.
+    :raises OSError: the sandbox cannot create the folder, or another sandbox is using it.
     """
 
     def __init__(
@@ -120,7 +121,8 @@ class Sandbox(FaultControls, ChatControls):
     def start(self) -> Sandbox:
         """Start to accept connections. Returns the sandbox itself. No-op while it runs.
 
-        :raises OSError: the port is taken, or another sandbox has changed or is using the folder of the data.
+        :raises OSError: another process has the port, or another sandbox is using the folder of the data or has changed
+            it.
         """
         with self._lifecycle:
             if self._service is not None:
@@ -141,7 +143,7 @@ class Sandbox(FaultControls, ChatControls):
         return self
 
     def stop(self) -> None:
-        """End every connection, the listening socket and the thread, and keep the state. No-op when called twice."""
+        """End every connection, the listening socket and the thread. The state stays. No-op when called twice."""
         with self._lifecycle:
             service, self._service = self._service, None
             if service is None:
@@ -161,7 +163,10 @@ class Sandbox(FaultControls, ChatControls):
         self.start()
 
     def serve_forever(self) -> None:
-        """Start, and block until ``stop()`` or, on the main thread, Ctrl-C, which stops it and raises nothing."""
+        """Start, and block until another thread calls ``stop()``.
+
+        On the main thread, Ctrl-C stops it too, and raises nothing.
+        """
         self.start()
         try:
             self._stopped.wait()
@@ -177,23 +182,23 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def port(self) -> int:
-        """The TCP port. If you chose none, it is 0 before the first ``start()``, and the same after it."""
+        """The TCP port. With ``port=0`` it is 0 until the first ``start()``, which chooses the port for good."""
         return self._listener.port
 
     @property
     def url(self) -> str:
         """``http(s)://host:port``, for clients on this machine.
 
-        :raises RuntimeError: the port is not known before the first start.
+        :raises RuntimeError: the sandbox has not started yet, and so has no port.
         """
         if not self.port:
-            raise RuntimeError("start the sandbox first: it takes a free port then")
+            raise RuntimeError("start the sandbox first: the start chooses a free port")
         host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)
         return Address(host, self.port, self._certificate is not None).url
 
     @property
     def ca_certs(self) -> Optional[str]:
-        """Path of the PEM file that makes a client trust this server; None without TLS."""
+        """Path of the PEM file with which a client trusts this server. None without TLS."""
         return None if self._certificate is None else self._certificate[0]
 
     def settings(self, **overrides: Any) -> AppSettings:
@@ -210,9 +215,9 @@ class Sandbox(FaultControls, ChatControls):
         self._run(lambda: self._chat.users.add(uid, name, role, avatar))
 
     def fill(self, seed: Dict[str, List[Dict[str, Any]]]) -> bool:
-        """Fill users, groups and history, unless the folder of the data held a state already; return whether it did so.
+        """Fill in users, groups and history, unless the folder of the data has a state already. Returns whether it did.
 
-        :param seed: ``users``, ``groups`` and ``messages``, in this order: of each a list of objects, with the
+        :param seed: ``users``, ``groups`` and ``messages``, added in this order. Each is a list of objects with the
             parameters of :meth:`add_user`, :meth:`add_group` and :meth:`send_message`.
         :raises KeyError: a user, group or message does not exist. :raises ValueError: a field is wrong.
         """
@@ -250,9 +255,9 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def jwt_lifetime(self) -> float:
-        """Lifetime of later jwts, in seconds. With a negative value they have already expired.
+        """Lifetime of the jwts issued from now on, in seconds. Jwts with a negative lifetime have already expired.
 
-        60 days, until set; ``heal()`` sets it back.
+        The default is 60 days. ``heal()`` restores it.
         """
         return self._chat.credentials.jwt_lifetime
 
@@ -261,11 +266,11 @@ class Sandbox(FaultControls, ChatControls):
         self._chat.credentials.jwt_lifetime = seconds
 
     def answer(self, method: str, path: str, data: Any) -> None:
-        """Set a canned answer: of an extension, or of a path of the API that the sandbox does not implement.
+        """Set a canned answer of an extension, or of a path of the API that the sandbox does not implement.
 
-        :param path: ``"polls/v2/create"``, an extension and its endpoint; or ``"/ai/smart-replies/*"``, a path of the
-            API without the version prefix. ``*`` stands for anything; the newest answer that fits counts.
-        :param data: the ``data`` of the success envelope, as JSON takes it.
+        :param path: an extension and its endpoint, such as ``"polls/v2/create"``; or a path of the API without the
+            version prefix, such as ``"/ai/smart-replies/*"``. ``*`` matches any text. The newest answer that fits wins.
+        :param data: the ``data`` of the success envelope, as a JSON value.
         """
         self._run(lambda: self._app.answers.set(method, path, data))
 
@@ -273,12 +278,12 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def connections(self) -> int:
-        """The number of authenticated WebSockets that are up."""
+        """The number of open WebSockets that are authenticated."""
         return self._hub.count
 
     @property
     def sockets(self) -> int:
-        """The number of WebSockets that are up, authenticated or not."""
+        """The number of open WebSockets, authenticated or not."""
         service = self._service
         return 0 if service is None else len(service.connections)
 
@@ -294,17 +299,17 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def frames(self) -> List[Tuple[Optional[str], Dict[str, Any]]]:
-        """Every frame from a client, with the uid of the connection: None until its ``auth`` was accepted."""
+        """Every frame from a client, with the uid of the connection: None before the sandbox accepts ``auth``."""
         return self._journal.frames
 
     @property
     def violations(self) -> List[str]:
-        """Every breach of the protocol by a client, without credentials."""
+        """Every breach of the protocol by a client. Credentials are left out."""
         return self._journal.violations
 
     @property
     def close_codes(self) -> List[int]:
-        """The close codes of ended WebSockets: 1005 for a close without a code, 1006 without a close frame."""
+        """The close codes of ended WebSockets. 1005 is a close without a code, 1006 an end without a close frame."""
         return self._journal.close_codes
 
     @property
@@ -314,7 +319,7 @@ class Sandbox(FaultControls, ChatControls):
 
     @property
     def deliveries(self) -> List[Delivery]:
-        """The events that were posted to the webhook, failed ones too; an event that waits is not in it."""
+        """The events that the sandbox posted to the webhook, with failed ones, but without waiting ones."""
         return self._journal.deliveries
 
     @property
@@ -327,31 +332,31 @@ class Sandbox(FaultControls, ChatControls):
         self._journal.clear()
 
     def wait_until(self, predicate: Callable[[], T], timeout: float = 5.0) -> Optional[T]:
-        """Return the predicate's first truthy value, or a falsy one after ``timeout`` seconds.
+        """Return the predicate's first truthy value, or None after ``timeout`` seconds.
 
-        It is called in the caller's thread, at once and on every change of the sandbox (a request, an attempt, a frame,
-        a connection more or less). A change of anything else does not wake it.
+        The caller's thread calls the predicate at once, and on every change of the sandbox: a request, an attempt, a
+        frame, a connection that opens or ends. A change of anything else does not wake it.
         """
         return self._journal.wait_until(predicate, timeout)
 
     def wait_for_connections(self, count: int, timeout: float = 5.0) -> bool:
-        """Return whether, within ``timeout`` seconds, exactly ``count`` authenticated WebSockets are up."""
+        """Return whether exactly ``count`` authenticated WebSockets are open within ``timeout`` seconds."""
         return bool(self.wait_until(lambda: self.connections == count, timeout))
 
     def wait_for_attempts(self, count: int, timeout: float = 5.0) -> bool:
-        """Return whether, within ``timeout`` seconds, there were at least ``count`` upgrade requests."""
+        """Return whether at least ``count`` upgrade requests arrived within ``timeout`` seconds."""
         return bool(self.wait_until(lambda: len(self.attempts) >= count, timeout))
 
     def wait_for_frame(
         self, predicate: Callable[[Dict[str, Any]], bool], timeout: float = 5.0
     ) -> Optional[Dict[str, Any]]:
-        """Return the first frame of a client that fits the predicate, old ones too; None after ``timeout`` seconds."""
+        """Return the first frame of a client, old or new, that fits; None after ``timeout`` seconds."""
         return self.wait_until(lambda: next((frame for _, frame in self.frames if predicate(frame)), None), timeout)
 
-    # For tests that read well.
+    # For tests that are easy to read.
 
     def play(self, uid: str) -> Player:
-        """Return the user as a player, who writes, types and reads: ``other = sandbox.play("cometchat-uid-2")``.
+        """Return the user as a player who writes, types and reads: ``other = sandbox.play("cometchat-uid-2")``.
 
         :raises KeyError: the user does not exist.
         """
@@ -365,15 +370,15 @@ class Sandbox(FaultControls, ChatControls):
         receiver: Optional[str] = None,
         timeout: float = 5.0,
     ) -> Dict[str, Any]:
-        """Wait until a message with these values is stored. Returns the first one, which may be an old one.
+        """Wait until a message with these values is stored. Returns the first one, which may be an old message.
 
         Group actions, edits, deletions and calls do not count.
 
         :param text: the whole text. :param sender: a uid. :param receiver: a uid or guid.
         :param timeout: in seconds.
-        :raises AssertionError: no such message is stored in time. The text lists the stored messages.
+        :raises AssertionError: no message with these values is stored in time. The text lists the stored messages.
         """
-        __tracebackhide__ = True  # pytest then shows the line of the test
+        __tracebackhide__ = True  # makes pytest show the line of the test
         uids = {"sender": sender, "receiver": receiver}
         wanted = {key: value.lower() for key, value in uids.items() if value is not None}
         if text is not None:
@@ -383,7 +388,7 @@ class Sandbox(FaultControls, ChatControls):
             raise AssertionError(report(wanted, self.messages, timeout))
         return found
 
-    # Inside.
+    # Internals.
 
     async def _open(self, tls: Optional[ssl.SSLContext]) -> Service:
         app, uploads, save = self._app, self._uploads, self._save
@@ -430,7 +435,7 @@ class Sandbox(FaultControls, ChatControls):
 
     def _known(self, uid: str) -> str:
         if uid not in self._chat.users:
-            raise KeyError(f"no user {uid!r}: add_user() makes one")
+            raise KeyError(f"no user {uid!r}: add_user() creates one")
         return self._chat.users.get(uid).uid
 
     def _tls_context(self) -> Optional[ssl.SSLContext]:
@@ -441,7 +446,7 @@ class Sandbox(FaultControls, ChatControls):
         return context
 
     def _find_key(self, name: str, given: Optional[str]) -> str:
-        """Return the given key, else the key that the store keeps, else a new one."""
+        """Return the given key, or else the key in the store, or else a new one."""
         if given is None and self._store is not None:
             given = self._store.get(name)
         return secrets.token_hex(20) if given is None else given
@@ -458,17 +463,17 @@ class Sandbox(FaultControls, ChatControls):
 
     def _make_certificate(self) -> Tuple[str, str]:
         directory = tempfile.mkdtemp(prefix="cometchat-sandbox-")
-        # It stays over stops and starts, for clients that have its path, and is removed with this object.
+        # It stays while the sandbox is stopped, for clients that have its path. This object's end removes it.
         weakref.finalize(self, shutil.rmtree, directory, ignore_errors=True)
         apis = [f"{self.app_id}.{api}-{self.region}.cometchat.io" for api in ("api", "apiclient")]
         hosts = [] if self.host in WILDCARDS else [self.host]
-        # Each by its name: browsers do not take a wildcard directly below localhost.
+        # One name for each: browsers do not accept a wildcard directly below localhost.
         extensions = self._app.answers.hosts("localhost")
         return make_certificate(directory, [*hosts, *apis, *extensions])
 
 
 def _open_store(folder: Union[str, os.PathLike[str]]) -> Store:
-    from ._store import Store  # sqlite3 is loaded for those alone who keep their state
+    from ._store import Store  # loads sqlite3 only for sandboxes that keep their state
 
     return Store(folder)
 

@@ -1,4 +1,4 @@
-"""The front door: every request and every upgrade comes in here, and meets the standing faults. Loop thread only."""
+"""The front door: every request and every upgrade arrives here, and meets the standing faults. Loop thread only."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _JSON = {"Content-Type": "application/json; charset=utf-8"}
 
 
 class Answer(NamedTuple):
-    """An answer of HTTP, without the headers that go with every answer."""
+    """An HTTP answer, without the headers that every answer has."""
 
     status: int
     content: Union[str, bytes]
@@ -90,12 +90,12 @@ class Service:
             await self.accept()
 
     async def accept(self) -> None:
-        """Listen; does nothing while it listens."""
+        """Listen. No-op while it listens."""
         assert self._server is not None
         await self._listener.listen(self._server, self._tls)
 
     async def refuse(self) -> None:
-        """Stop listening, and end every TCP connection without a WebSocket, apart from those of the page."""
+        """Stop listening, and end every TCP connection that has no WebSocket. The page's connections stay."""
         assert self._server is not None
         await self._listener.pause()
         self._listener.refuse()
@@ -111,13 +111,13 @@ class Service:
             connection.abort(reset=False)
         self._release()
         self._server.end()
-        for _ in range(3):  # in these turns of the loop, connections accepted just before are made and ended
+        for _ in range(3):  # turns of the loop in which connections that were accepted just before are made and ended
             await asyncio.sleep(0)
         await self._server.wait_empty(CLOSE_TIMEOUT)
         await self._app.webhook.close(CLOSE_TIMEOUT)
 
     def drop(self, reset: bool) -> int:
-        """End the TCP connection of every WebSocket and of every upgrade that hangs; return how many."""
+        """End the TCP connection of every WebSocket and of every hanging upgrade. Return their number."""
         count = len(self.connections) + len(self._hanging)
         for connection in list(self.connections):
             connection.abort(reset)
@@ -125,7 +125,7 @@ class Service:
         return count
 
     def heal(self) -> None:
-        """Drop the connections that hang, so that nothing of the fault is left."""
+        """Drop the connections that hang, so that nothing is left of the fault."""
         self._release()
 
     def _release(self) -> None:
@@ -143,7 +143,8 @@ class Service:
             self._save()
             return page
         if self._app.faults.refusing_connections and isinstance(request.transport, asyncio.Transport):
-            request.transport.abort()  # one that the page has kept, and that its browser uses for others too
+            # a connection that the page kept, and that its browser also uses for other requests
+            request.transport.abort()
             return web.Response()
         arrival = time.monotonic()
         if self._app.faults.hanging_http:
@@ -161,7 +162,7 @@ class Service:
 
     async def _answer(self, request: web.BaseRequest) -> Answer:
         if request.method == "OPTIONS":
-            # Never a failure that a test asked for: a browser would not even show its status to the page.
+            # Never a failure that a test has set: a browser would not show its status to the page.
             return Answer(204, "", {})
         path = request.rel_url.raw_path
         file = self._uploads.get(path) if request.method == "GET" else None
@@ -237,12 +238,12 @@ class Service:
             )
         transport = request.transport
         if not isinstance(transport, asyncio.Transport):
-            return web.Response()  # the client has gone, and does not read it
+            return web.Response()  # the client has closed the connection, and does not read the answer
         websocket = web.WebSocketResponse(timeout=CLOSE_TIMEOUT, compress=False, max_msg_size=MAX_MESSAGE_SIZE)
         try:
             await websocket.prepare(request)
         except ConnectionError:
-            return web.Response()  # the client has gone while it was prepared
+            return web.Response()  # the client closed the connection during the upgrade
         connection = Connection(websocket, transport, self._app, self._hub, self._save)
         self.connections.append(connection)
         try:
@@ -256,13 +257,13 @@ class Service:
         if isinstance(request.transport, asyncio.Transport):
             self._hanging.append(request.transport)
         await self._healed.wait()
-        return web.Response(status=503)  # never sent: the connection has been dropped
+        return web.Response(status=503)  # never sent: the connection is dropped before
 
     def _address(self, request: web.BaseRequest) -> Address:
         host = self._host
         if host in WILDCARDS:
-            # Bound to every interface: the client can reach the one that it has just reached. A name of the real
-            # service that a tester has mapped to here means this machine.
+            # Bound to every interface: the client can reach the address that it has just used. If a tester has mapped a
+            # name of the real service to this machine, that name means this machine.
             asked = host_name(request.headers.get("Host", ""))
             host = "127.0.0.1" if not asked or asked.endswith(".cometchat.io") else asked
         return Address(host, self._listener.port, self._tls is not None)
@@ -277,7 +278,7 @@ def _refused(error: ApiError) -> Answer:
 
 
 def _failed(failure: HttpFailure, now: float) -> Answer:
-    """Return the answer that a test asked for."""
+    """Return the answer that a test has set."""
     headers = {**_retry_headers(failure.status, failure.retry_after, now), **failure.headers}
     if isinstance(failure.body, str):
         return Answer(failure.status, failure.body, {"Content-Type": "text/html; charset=utf-8", **headers})
@@ -286,7 +287,7 @@ def _failed(failure: HttpFailure, now: float) -> Answer:
 
 
 def _retry_headers(status: int, retry_after: Union[None, int, float, str], now: float) -> Dict[str, str]:
-    """Return ``Retry-After`` as a test gave it; with seconds and 429, ``X-Rate-Limit-Reset`` too."""
+    """Return ``Retry-After`` as a test has set it. For seconds and the status 429, add ``X-Rate-Limit-Reset``."""
     if retry_after is None:
         return {}
     headers = retry_headers(retry_after, now) if status == 429 and isinstance(retry_after, (int, float)) else {}

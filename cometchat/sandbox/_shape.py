@@ -1,6 +1,6 @@
-"""The parts that checks of client frames and bodies are made of. Data in, a list of problems out.
+"""The parts of the checks of clients' frames and bodies. They take data, and return a list of problems.
 
-Written from the protocol's description alone, not from the client's code, so that each is a check on the other.
+They follow the protocol's description alone and not the client's code, so that each checks the other.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ Check = Callable[[Any], bool]
 Fields = Mapping[str, Check]
 
 _UUID4 = r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
-#: JavaScript's has a uuid, Android's 30 letters and digits.
+#: JavaScript's client sends a uuid, Android's 30 letters and digits.
 _RESOURCE = re.compile(rf"[A-Za-z]+-[0-9A-Za-z]+(_[0-9A-Za-z]+)*-({_UUID4}|[0-9A-Za-z]{{30}})-\d{{13}}")
 
-#: Beside version and apiVersion.
+#: Required beside version and apiVersion.
 _MORE_APP_INFO = ("userAgent", "origin", "resource", "platform", "language", "osVersion", "sid")
 
 
 def text(value: Any) -> bool:
-    """Return whether the value is a text that is not empty."""
+    """Return whether the value is a text and not empty."""
     return isinstance(value, str) and value != ""
 
 
@@ -45,12 +45,12 @@ def is_object(value: Any) -> bool:
 
 
 def texts(value: Any) -> bool:
-    """Return whether the value is a list of texts, not empty."""
+    """Return whether the value is a list of texts and not empty."""
     return isinstance(value, list) and bool(value) and all(text(item) for item in value)
 
 
 def resource(value: Any) -> bool:
-    """Return whether the value is a client's name for its connection."""
+    """Return whether the value is a name that clients give to their connection."""
     return isinstance(value, str) and _RESOURCE.fullmatch(value) is not None
 
 
@@ -84,6 +84,6 @@ def problems(where: str, value: Any, required: Fields, optional: Fields) -> List
 
 
 def app_info(where: str, value: Any, more: Fields) -> List[str]:
-    """Return the problems of an ``appInfo``; ``more`` is required beside version and apiVersion."""
+    """Return the problems of an ``appInfo``. It must have ``more`` beside version and apiVersion."""
     required: Dict[str, Check] = {"version": text, "apiVersion": exactly("v3.0"), **more}
     return problems(where, value, required, {"uts": milliseconds, **dict.fromkeys(_MORE_APP_INFO, any_text)})

@@ -1,8 +1,8 @@
-"""The state of an app in one SQLite file, so that it outlives the process, also one that is killed.
+"""The state of an app in one SQLite file. It outlives the process, also a killed one.
 
-A part of the state is an object whose plain attributes (dicts, lists, sets, texts, numbers, records) are what it
-keeps; its collaborators are not plain. Messages and files have a row each, every other part has one row. A save writes
-the rows that have changed since the one before, in one transaction.
+A part of the state is an object. The store keeps its plain attributes (dicts, lists, sets, texts, numbers, records);
+its collaborators are not plain. Each message and each file has a row, and every other part has one row. A save writes
+the rows that have changed since the last save, in one transaction.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
 
-#: Changes whenever an older state can no longer be read.
+#: Changes when a new version can no longer read older states.
 FORMAT = 1
 
 _FILE = "sandbox.db"
@@ -23,39 +23,39 @@ _FILE = "sandbox.db"
 _PLAIN: Tuple[Type[Any], ...] = (dict, list, set, str, bytes, int, float, bool, type(None))
 
 _OPENING = (
-    # One process alone: another one is refused, and SQLite needs no shared memory.
+    # Only one process may use the file, and SQLite needs no shared memory.
     "PRAGMA locking_mode=EXCLUSIVE",
     "PRAGMA journal_mode=WAL",
-    # A killed process loses nothing by this, a machine without power may.
+    # A killed process loses nothing. A power failure may lose the last changes.
     "PRAGMA synchronous=OFF",
     "CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID",
 )
 
-#: By name: an object, and those of its attributes that have a row for each entry: a list or a dict.
+#: By name: an object, and its attributes (lists or dicts) of which each entry has a row.
 Parts = Mapping[str, Tuple[object, Tuple[str, ...]]]
 
 
 class Store:
-    """The file in a folder. One thread at a time.
+    """The file in a folder. One thread may use it at a time.
 
-    :raises OSError: the folder cannot be made, or another sandbox is using it.
-    :raises ValueError: the file does not hold a state that can be read.
+    :raises OSError: the folder cannot be created, or another sandbox is using it.
+    :raises ValueError: the file does not hold a state that this version can read.
     """
 
     def __init__(self, folder: Union[str, os.PathLike[str]]) -> None:
         os.makedirs(folder, exist_ok=True)
         self._path = os.path.join(os.fspath(folder), _FILE)
         self._database: Optional[sqlite3.Connection] = None
-        #: By the name of a row: the entry, or the pickled part, that it holds.
+        #: By the name of a row: the entry, or the pickled part, that the row holds.
         self._written: Dict[str, Any] = {}
-        #: Rows that were read, until they are loaded.
+        #: Rows that were read, until the parts take them.
         self._rows: Dict[str, Any] = {}
         self._parts: Parts = {}
         self._values: Dict[str, Any] = {}
-        #: Which store has last opened the file.
+        #: The store that opened the file last.
         self._owner: Optional[str] = None
         self._read()
-        #: Whether there was no state yet.
+        #: Whether the file had no state yet.
         self.is_new: bool = not self._rows
 
     def get(self, name: str) -> Any:
@@ -63,9 +63,9 @@ class Store:
         return self._rows.get(name)
 
     def load(self, parts: Parts, **values: Any) -> None:
-        """Put the state into the parts, in place: other objects may hold the same containers.
+        """Put the state into the parts, in place: other objects may share the same containers.
 
-        From now on these parts are saved, and the values on their own.
+        Later saves write these parts, and the values on their own.
         """
         self._parts, self._values = parts, values
         for name, (part, listed) in parts.items():
@@ -84,9 +84,9 @@ class Store:
         self._rows.clear()
 
     def open(self) -> None:
-        """Take the file, until it is closed.
+        """Take the file, until ``close()``.
 
-        :raises OSError: another sandbox is using it, or has changed it since it was read.
+        :raises OSError: another sandbox is using it, or has changed it since this one read it.
         """
         database = self._connect()
         owner = _owner(database)
@@ -98,9 +98,9 @@ class Store:
         self.save()
 
     def save(self) -> None:
-        """Write what has changed; does nothing while it is closed.
+        """Write the changes. No-op while the file is closed.
 
-        :raises sqlite3.Error: it cannot be written.
+        :raises sqlite3.Error: SQLite cannot write the file.
         """
         if self._database is None:
             return
@@ -112,7 +112,7 @@ class Store:
                 rows[name] = changed[name] = value
             for attribute in listed:
                 for row, entry in _entries(f"{name}.{attribute}/", vars(part)[attribute]):
-                    # By identity: an entry is replaced, and never changed in place.
+                    # Compared by identity: an entry is replaced, and never changed in place.
                     if self._written.get(row) is not entry:
                         rows[row], changed[row] = entry, _pickled(entry)
         if changed:
@@ -155,7 +155,7 @@ class Store:
 
 
 class _Unpickler(pickle.Unpickler):
-    """Makes nothing but the sandbox's own records: a file from elsewhere runs no code."""
+    """Creates only the sandbox's own records, so that a file from elsewhere cannot run code."""
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name) if module.startswith("cometchat.sandbox.") else None
@@ -174,7 +174,7 @@ def _pickled(value: Any) -> bytes:
 
 
 def _plain(part: object) -> Iterator[Tuple[str, Any]]:
-    """Yield the plain attributes of a part. Containers are copied: other threads may add a token."""
+    """Yield the plain attributes of a part. Containers are copied, since other threads may add a token."""
     for name, value in vars(part).items():
         if isinstance(value, (dict, list, set)):
             yield name, value.copy()
@@ -183,7 +183,7 @@ def _plain(part: object) -> Iterator[Tuple[str, Any]]:
 
 
 def _entries(prefix: str, container: Any) -> Iterator[Tuple[str, Any]]:
-    """Yield the name of the row of each entry, and the entry."""
+    """Yield each entry with the name of its row."""
     pairs = enumerate(list(container)) if isinstance(container, list) else container.copy().items()
     for key, entry in pairs:
         yield f"{prefix}{key}", entry

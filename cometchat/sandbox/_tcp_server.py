@@ -1,4 +1,4 @@
-"""aiohttp's server with the TCP sockets of its connections, so that each can be ended for certain."""
+"""aiohttp's server that knows the TCP sockets of its connections, so that it can end each for certain."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .http import LARGEST_BODY
 
 
 class TcpServer(web.Server):
-    """Knows every connection, with TLS or without, from its start to its loss."""
+    """Knows every connection, with TLS or without, from its start to its end."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, request_factory=_make_request, **options)
@@ -36,23 +36,23 @@ class TcpServer(web.Server):
             self._empty.set()
 
     def abort(self, kept: Collection[Any] = ()) -> None:
-        """End every TCP connection apart from those of the kept transports."""
+        """End every TCP connection, except those of the kept transports."""
         for protocol, raw in list(self._raw.items()):
             if protocol.transport is not None and protocol.transport in kept:
                 continue
             if isinstance(protocol.transport, asyncio.Transport):
                 protocol.transport.abort()
-            # A TLS transport that is being closed waits for the client, and its abort() may do nothing (Python 3.11).
+            # A TLS transport that is closing waits for the client, and its abort() may have no effect (Python 3.11).
             with suppress(OSError):
                 raw.shutdown(socket.SHUT_RDWR)
 
     def end(self) -> None:
-        """End every TCP connection, also those that were accepted just before and are made only now."""
+        """End every TCP connection, also those that were accepted just before and that asyncio makes only now."""
         self._ended = True
         self.abort()
 
     async def wait_empty(self, timeout: float) -> None:
-        """Wait until every connection is lost, for ``timeout`` seconds at most."""
+        """Wait until every connection has ended, for ``timeout`` seconds at most."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._empty.wait(), timeout)
 

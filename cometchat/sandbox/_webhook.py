@@ -1,4 +1,4 @@
-"""The webhook of an app: events wait in a queue, and one task posts them in order, each once. Loop thread only."""
+"""The webhook of an app. Events wait in a queue, and one task posts them in order, each once. Loop thread only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import aiohttp
 
 logger = logging.getLogger("cometchat.sandbox")
 
-#: Time that a receiver has to answer, in seconds.
+#: Maximum time that a receiver has to answer, in seconds.
 ANSWER_TIMEOUT = 5.0
 #: Maximum events that wait.
 MOST_WAITING = 10_000
@@ -25,15 +25,15 @@ _ID = "sandbox"
 
 @dataclass(frozen=True, repr=False)
 class Delivery:
-    """One event for the webhook, and what became of it."""
+    """One event for the webhook, and the outcome of its delivery."""
 
-    #: Such as ``message_sent``.
+    #: The name of the event, such as ``message_sent``.
     trigger: str
     #: The whole body of the request.
     payload: Mapping[str, Any] = field(repr=False)
-    #: The receiver's HTTP status; 0 without an answer.
+    #: The receiver's HTTP status, or 0 without an answer.
     status: int
-    #: Why it failed; None for a status from 200 to 299.
+    #: The reason of the failure, or None for a status from 200 to 299.
     error: Optional[str] = None
 
     def __repr__(self) -> str:
@@ -46,11 +46,11 @@ class _Event(NamedTuple):
 
 
 class Webhook:
-    """Events of one app on their way to a URL. The vendor publishes no retries and no signature, but Basic Auth.
+    """Events of one app on their way to a URL. The vendor publishes Basic Auth, but neither retries nor a signature.
 
-    :param url: with ``user:password@`` for Basic Auth; None delivers nothing.
-    :param record: called with each delivery, made or failed.
-    :raises ValueError: the URL is not one of HTTP; the text does not repeat it.
+    :param url: may begin with ``user:password@``. None delivers nothing.
+    :param record: called with each delivery, successful or failed.
+    :raises ValueError: the URL is not an HTTP URL. The text does not repeat it.
     """
 
     def __init__(self, url: Optional[str], app_id: str, region: str, record: Callable[[Delivery], None]) -> None:
@@ -58,13 +58,13 @@ class Webhook:
         self._shown = "" if url is None else _without_password(url)
         self._envelope = {"appId": app_id, "region": region, "webhook": _ID}
         self._record = record
-        #: None is the end.
+        #: None ends the task.
         self._waiting: Deque[Optional[_Event]] = deque()
         self._news: Optional[asyncio.Event] = None
         self._task: Optional[asyncio.Future[None]] = None
 
     def trigger(self, name: str, data: Dict[str, Any]) -> None:
-        """Queue an event, as it is now; while the sandbox is stopped, it waits for the next start."""
+        """Queue an event as it is now. While the sandbox is stopped, it waits for the next start."""
         if self._url is None:
             return
         event = _Event(name, json.dumps({"trigger": name, "data": data, **self._envelope}))
@@ -80,7 +80,7 @@ class Webhook:
             self._task = asyncio.ensure_future(self._deliver_all(self._url, self._news))
 
     async def close(self, timeout: float) -> None:
-        """Deliver what waits, for ``timeout`` seconds at most; the rest counts as failed."""
+        """Deliver the waiting events, for ``timeout`` seconds at most. The rest counts as failed."""
         task, self._task = self._task, None
         if task is None:
             return
@@ -100,7 +100,7 @@ class Webhook:
             self._news.set()
 
     async def _deliver_all(self, url: str, news: asyncio.Event) -> None:
-        # A connection for each: a receiver may end an idle one just when the next event is posted.
+        # A connection for each event: a receiver may end an idle connection just when the sandbox posts the next event.
         connector = aiohttp.TCPConnector(force_close=True)
         timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT)
         async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
@@ -121,7 +121,7 @@ class Webhook:
                 status, error = answer.status, None if answer.ok and answer.status < 300 else f"HTTP {answer.status}"
         except asyncio.TimeoutError:
             status, error = 0, f"no answer within {ANSWER_TIMEOUT:g} s"
-        except Exception as failure:  # aiohttp's, and what a resolver or TLS may raise; its text may repeat the URL
+        except Exception as failure:  # errors of aiohttp, a resolver or TLS, whose text may repeat the URL
             status, error = 0, getattr(failure, "strerror", None) or type(failure).__name__
         self._finish(event, status, error)
 
@@ -132,9 +132,9 @@ class Webhook:
 
 
 def _without_password(url: str) -> str:
-    """Return the URL as it may be shown.
+    """Return the URL in a form that logs may show.
 
-    :raises ValueError: it is not one of HTTP.
+    :raises ValueError: it is not an HTTP URL.
     """
     try:
         parts = urlsplit(url)

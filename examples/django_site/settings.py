@@ -1,4 +1,4 @@
-"""The site's settings. The app needs INSTALLED_APPS and COMETCHAT; the rest is usual for Django."""
+"""The site's settings. The app needs INSTALLED_APPS and COMETCHAT. The other settings are usual for Django."""
 
 import os
 

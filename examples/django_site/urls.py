@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST
 from cometchat import TextMessage
 from cometchat.contrib.django.signals import message_received
 
-#: The newest messages; a deque may be changed and read by several threads.
+#: The newest messages. Several threads may change and read a deque.
 newest = deque(maxlen=10)
 
 

@@ -1,4 +1,4 @@
-"""Three processes, one connection; then the process that holds it is killed.
+"""Start three processes that share one connection, and kill the process that holds it.
 
     python examples/redis_cluster/run.py
 

@@ -1,4 +1,4 @@
-"""One of many processes that share a connection. Prints a line for each status change and each text.
+"""One of many processes that share a connection. It prints a line for each status change and each text.
 
     python examples/redis_cluster/worker.py
 

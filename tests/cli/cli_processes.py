@@ -1,4 +1,4 @@
-"""Commands in processes of their own, whose lines can be waited for."""
+"""Commands in separate processes, whose lines a test can wait for."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import sys
 import threading
 from typing import Dict, List, Optional
 
-#: Seconds: the longest wait for a line or an end.
+#: Maximum wait for a line or an end, in seconds.
 DEADLINE = 20.0
 
 
 class Process:
-    """A command in a process of its own."""
+    """A command in a separate process."""
 
     def __init__(self, argv: List[str], env: Optional[Dict[str, str]] = None) -> None:
         self._process = subprocess.Popen(
@@ -31,7 +31,7 @@ class Process:
         self._reader.start()
 
     def line(self, containing: str = "") -> str:
-        """The next line of its output that contains a text."""
+        """Return the next line of its output that contains a text."""
         while True:
             line = self._lines.get(timeout=DEADLINE)
             if containing in line:
@@ -41,7 +41,7 @@ class Process:
         self._process.send_signal(signum)
 
     def end(self) -> int:
-        """Wait for its end; the exit code. One that hangs shows where its threads are."""
+        """Wait for its end, and return the exit code. A command that hangs shows the places of its threads."""
         try:
             return self._process.wait(DEADLINE)
         except subprocess.TimeoutExpired:
@@ -50,7 +50,7 @@ class Process:
             raise AssertionError(f"it does not end:\n{self.errors()}") from None
 
     def errors(self) -> str:
-        """All of its standard error, once it has ended."""
+        """Return its whole standard error, after its end."""
         assert self._process.stderr is not None
         return self._process.stderr.read()
 
@@ -70,7 +70,7 @@ class Process:
 
 
 class Start:
-    """Starts ``python -m cometchat ...``; all of it ends with the test."""
+    """Starts ``python -m cometchat ...``. The command ends with the test."""
 
     def __init__(self) -> None:
         self._started: List[Process] = []

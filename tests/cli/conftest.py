@@ -1,4 +1,4 @@
-"""What the command line's tests share: a sandbox, its account as options."""
+"""The shared parts of the command line's tests: a sandbox, and its account as options."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cometchat.sandbox import Sandbox
 
 @pytest.fixture(autouse=True)
 def no_account_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own account, proxies and colours have no say in these tests."""
+    """The developer's own account, proxies and colours do not affect these tests."""
     for name in list(os.environ):
         if name.startswith("COMETCHAT_") or name.lower().endswith("_proxy") or name in ("NO_COLOR", "FORCE_COLOR"):
             monkeypatch.delenv(name)

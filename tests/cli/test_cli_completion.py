@@ -1,4 +1,4 @@
-"""Tab completion, asked for as a shell asks: by argcomplete's variables, with the answer on file descriptor 8."""
+"""Tab completion. The test asks like a shell: with argcomplete's variables, and the answer on file descriptor 8."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SEPARATOR = "\013"
 
 
 def completions(line: str) -> List[str]:
-    """What the shell is told for a line with the cursor at its end."""
+    """Return the shell's completions for a line with the cursor at its end."""
     env = {
         **os.environ,
         "_ARGCOMPLETE": "1",
@@ -52,14 +52,14 @@ def completions(line: str) -> List[str]:
     ],
 )
 def test_a_line_is_completed(line: str, expected: List[str]) -> None:
-    """Commands, options and choices; nothing for a word that begins none."""
+    """A line is completed with commands, options and choices. Any other word gets no completion."""
     assert sorted(completions(line)) == expected
 
 
 def test_without_argcomplete_the_variable_changes_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A command runs as ever in an environment that still has the variable."""
+    """A command runs as usual in an environment that still has the variable."""
     monkeypatch.setenv("_ARGCOMPLETE", "1")
     monkeypatch.setitem(sys.modules, "argcomplete", None)
     assert main(["--version"]) == 0

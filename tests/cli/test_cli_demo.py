@@ -1,4 +1,4 @@
-"""demo: it ends well only if every step was really seen."""
+"""demo: it ends with 0 only if every step was really seen."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cometchat.sandbox import Sandbox
 
 
 def test_every_step_is_seen(capsys: pytest.CaptureFixture[str]) -> None:
-    """It logs in, connects, loses the connection, comes back, is throttled, recovers and leaves, within 8 s."""
+    """The demo logs in, connects, loses the connection, connects again, is throttled, recovers and leaves in 8 s."""
     started = time.monotonic()
     assert main(["demo"]) == 0
     assert time.monotonic() - started < 8
@@ -56,7 +56,7 @@ def test_times_do_not_go_back(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_step_that_is_not_seen_fails(
     fault: str, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A step that does not happen ends it with 1 and one line that names the step."""
+    """A step that does not happen ends the demo with 1 and one line that names the step."""
     monkeypatch.setattr(demo, "_STEP_LIMIT", 1.5)
     monkeypatch.setattr(Sandbox, fault, lambda *args, **options: 1)
     assert main(["demo"]) == 1
@@ -66,7 +66,7 @@ def test_a_step_that_is_not_seen_fails(
 
 
 def test_another_callback_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """A callback that is not the expected one ends it with 1, and with the error that it brought."""
+    """A wrong callback ends the demo with 1, and with the error of that callback."""
 
     def refuse_too(sandbox: Sandbox, **options: Any) -> int:
         sandbox.refuse_connections()
@@ -80,14 +80,14 @@ def test_another_callback_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_a_wrong_status_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """The status is looked at as well, not only the callbacks."""
+    """The demo checks the status too, not only the callbacks."""
     monkeypatch.setattr(Client, "get_connection_status", lambda client: "connecting")
     assert main(["demo"]) == 1
     assert capsys.readouterr().err == "cometchat demo: step 2: the status is connecting, not connected\n"
 
 
 def test_an_error_of_the_sdk_fails(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the SDK raises ends it with 1 and one line."""
+    """An exception of the SDK ends the demo with 1 and one line."""
     login = Client.login
     monkeypatch.setattr(Client, "login", lambda client, uid, key: login(client, "nobody", key))
     assert main(["demo"]) == 1

@@ -1,4 +1,4 @@
-"""doctor: each step's failure is found at that step, and explained."""
+"""doctor: it finds each failure at its step, and explains it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Examine = Callable[..., Dict[str, str]]
 
 
 def parse(output: str) -> Dict[str, str]:
-    """name of the step -> its line"""
+    """Return name of the step -> its line."""
     lines = output.splitlines()[: len(STEPS)]
     found = {next(name for name in STEPS if line[3:].startswith(name)): line for line in lines}
     assert list(found) == STEPS
@@ -47,7 +47,7 @@ def parse(output: str) -> Dict[str, str]:
 
 @pytest.fixture
 def examine(account: List[str], capsys: pytest.CaptureFixture[str]) -> Examine:
-    """Run the doctor on the sandbox; the steps' lines, and the explanation under ""."""
+    """Run the doctor on the sandbox. Returns the steps' lines, with the explanation under ""."""
 
     def run(*options: str, fails_at: Optional[str] = None) -> Dict[str, str]:
         code = main(["doctor", "--timeout", "1", *account, *options])
@@ -65,7 +65,7 @@ def examine(account: List[str], capsys: pytest.CaptureFixture[str]) -> Examine:
 
 
 def assert_fails_at(steps: Dict[str, str], name: str) -> None:
-    """That step is the first to fail, those behind it were not tried."""
+    """Assert that this step is the first failure, and that the later steps were not tried."""
     position = STEPS.index(name)
     assert steps[name].startswith("✗"), steps
     assert all(steps[before][0] in "✓-!" and "not tried" not in steps[before] for before in STEPS[:position]), steps
@@ -73,7 +73,7 @@ def assert_fails_at(steps: Dict[str, str], name: str) -> None:
 
 
 def test_all_is_well(examine: Examine, sandbox: Sandbox) -> None:
-    """On a service in good health each step has a time and a verdict, and the end is 0."""
+    """On a healthy service each step has a time and a verdict, and the doctor ends with 0."""
     steps = examine()
     assert steps[""] == f"Every step passed. Hosts in use {sandbox.url.partition('//')[2]}"
     timed = [name for name in STEPS if re.search(r" \d+\.\d{3} s ", steps[name])]
@@ -85,7 +85,7 @@ def test_all_is_well(examine: Examine, sandbox: Sandbox) -> None:
 
 
 def test_tls_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
-    """With TLS the version and the certificate's time are told; a name is looked up."""
+    """With TLS the doctor prints the version and the certificate's time, and looks up a name."""
     with Sandbox("localhost", tls=True) as sandbox:
         assert sandbox.ca_certs is not None
         assert main(["doctor", *_options(sandbox), "--ca-certs", sandbox.ca_certs]) == 0
@@ -98,15 +98,15 @@ def test_tls_is_looked_at(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_ca_file_may_be_in_the_home_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A ``~`` that the shell has left in --ca-certs is expanded for the TLS step as well."""
+    """A ``~`` that the shell has left in --ca-certs is expanded for the TLS step too."""
     monkeypatch.setenv("HOME", str(tmp_path))
     with Sandbox(tls=True) as sandbox:
         (tmp_path / "ca.pem").write_bytes(Path(str(sandbox.ca_certs)).read_bytes())
         assert main(["doctor", *_options(sandbox), "--ca-certs=~/ca.pem"]) == 0, capsys.readouterr().out
 
 
-def test_a_certificate_nobody_trusts(capsys: pytest.CaptureFixture[str]) -> None:
-    """A self-signed certificate fails at TLS, and --ca-certs is the advice."""
+def test_an_untrusted_certificate(capsys: pytest.CaptureFixture[str]) -> None:
+    """A self-signed certificate fails at TLS, and the advice is --ca-certs."""
     with Sandbox(tls=True) as sandbox:
         assert main(["doctor", *_options(sandbox)]) == 1
     output = capsys.readouterr().out
@@ -132,7 +132,7 @@ def test_json(sandbox: Sandbox, account: List[str], capsys: pytest.CaptureFixtur
 
 
 def test_an_unknown_region_is_a_warning(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """A region that CometChat does not name is told together with those that it names, and so are the app's hosts."""
+    """For an unknown region the doctor prints the known regions and the app's hosts."""
 
     def unknown(*args: object, **options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -163,7 +163,7 @@ def _options(sandbox: Sandbox) -> List[str]:
 
 
 def test_a_wrong_value_fails_at_settings(examine: Examine) -> None:
-    """A value that can't be right is the first step's failure, and names the field."""
+    """A value that cannot be right fails at the first step, which names the field."""
     steps = examine("--region", "no such place", fails_at="settings")
     assert "region" in steps["settings"]
 
@@ -188,21 +188,21 @@ def test_a_refused_connection(examine: Examine, sandbox: Sandbox) -> None:
     assert "no server listens" in steps[""]
 
 
-def test_tls_where_there_is_none(examine: Examine, sandbox: Sandbox) -> None:
-    """An override without a scheme means https: a plain server fails at TLS, and the advice says so."""
+def test_tls_against_a_plain_server(examine: Examine, sandbox: Sandbox) -> None:
+    """An override without a scheme means https. A plain server then fails at TLS, and the advice names the cause."""
     plain = f"127.0.0.1:{sandbox.port}"
     steps = examine("--admin-host", plain, "--client-host", plain, fails_at="API: TLS")
     assert "An override without http:// means https" in steps[""]
 
 
 def test_two_hosts(examine: Examine, sandbox: Sandbox) -> None:
-    """Where the admin and the client API are on different hosts, both are looked at."""
+    """If the admin and the client API are on different hosts, the doctor checks both."""
     steps = examine("--client-host", f"http://localhost:{sandbox.port}")
     assert "127.0.0.1:" in steps["API: TCP"] and "localhost:" in steps["API: TCP"]
 
 
 def test_a_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Behind a proxy the lower layers are the proxy's: skipped, and its password is not shown."""
+    """Behind a proxy the doctor skips the lower layers, which are the proxy's, and does not show its password."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     monkeypatch.setenv("http_proxy", f"http://user:pass-of-proxy@127.0.0.1:{port}")
@@ -224,14 +224,14 @@ def test_a_proxy(examine: Examine, sandbox: Sandbox, monkeypatch: pytest.MonkeyP
     ],
 )
 def test_a_refused_login(options: List[str], code: str, advice: str, examine: Examine) -> None:
-    """What the service refuses at the login is named and explained."""
+    """A refusal by the service at the login is named and explained."""
     steps = examine(*options, fails_at="login")
     assert code in steps["login"]
     assert advice in steps[""]
 
 
 def test_a_void_token(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """A revoked auth token fails at the login, by the client API alone."""
+    """A revoked auth token fails at the login, with the client API alone."""
     token = sandbox.auth_token("cometchat-uid-1")
     options = ["--app-id", sandbox.app_id, "--admin-host", "http://127.0.0.1:1", "--client-host", sandbox.url]
     assert main(["doctor", *options, "--auth-token", token]) == 0
@@ -257,7 +257,7 @@ def test_not_the_api(examine: Examine, sandbox: Sandbox) -> None:
 
 
 def test_no_http_answer(examine: Examine, sandbox: Sandbox) -> None:
-    """An API that takes the request and never answers fails at the login, within the limit."""
+    """An API that accepts the request and never answers fails at the login, within the limit."""
     sandbox.hang_http()
     started = time.monotonic()
     assert "FAILED_TO_FETCH" in examine(fails_at="login")["login"]
@@ -275,14 +275,14 @@ def test_no_http_answer(examine: Examine, sandbox: Sandbox) -> None:
 def test_the_jwt_s_end(
     lifetime: float, text: str, sandbox: Sandbox, account: List[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """How long the jwt is good for is told; one that has expired is a warning, since the clock may be wrong."""
+    """The doctor prints how long the jwt is valid. An expired jwt is a warning, since the clock may be wrong."""
     sandbox.jwt_lifetime = lifetime
     main(["doctor", "--timeout", "1", *account])
     assert text in parse(capsys.readouterr().out)["jwt"]
 
 
 def test_a_jwt_without_an_end(monkeypatch: pytest.MonkeyPatch, examine: Examine) -> None:
-    """A jwt that does not say when it ends is fine."""
+    """A jwt without an end is fine."""
     info = Client.connection_info
 
     def without_end(client: Client) -> object:
@@ -299,7 +299,7 @@ def test_a_jwt_without_an_end(monkeypatch: pytest.MonkeyPatch, examine: Examine)
 
 
 def test_the_websocket_host_has_its_own_steps(examine: Examine, sandbox: Sandbox) -> None:
-    """A WebSocket host that refuses connections fails at its TCP step, though the API is well."""
+    """A WebSocket host that refuses connections fails at its TCP step, although the API works."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     sandbox.override_settings(CHAT_WS_PORT=port)
@@ -326,7 +326,7 @@ def test_a_refused_upgrade(status: int, advice: str, examine: Examine, sandbox: 
 
 
 def test_no_upgrade(examine: Examine, sandbox: Sandbox) -> None:
-    """An upgrade that is never answered fails at the upgrade, after the limit."""
+    """An upgrade without an answer fails at the upgrade, after the limit."""
     sandbox.hang_upgrades()
     steps = examine(fails_at="upgrade")
     assert "ERR_CONNECT_TIMEOUT" in steps["upgrade"]
@@ -335,7 +335,7 @@ def test_no_upgrade(examine: Examine, sandbox: Sandbox) -> None:
 
 
 def test_no_answer_to_auth(examine: Examine, sandbox: Sandbox) -> None:
-    """Silence after `auth`, the error that costs people days, is named, timed and explained."""
+    """Silence after `auth`, an error that costs people days, is named, timed and explained."""
     sandbox.ignore_auth()
     steps = examine(fails_at="authentication")
     assert "ERR_AUTH_TIMEOUT" in steps["authentication"]
@@ -352,7 +352,7 @@ def test_refused_auth(mode: str, examine: Examine, sandbox: Sandbox) -> None:
 
 
 def test_throttled_is_a_warning(examine: Examine, sandbox: Sandbox) -> None:
-    """A throttled service is connected: a warning, not a failure."""
+    """In a throttled service the doctor connects, with a warning and not a failure."""
     sandbox.set_mode("LIMITED_TRANSIENT")
     steps = examine()
     assert steps["authentication"].startswith("!") and "LIMITED_TRANSIENT" in steps["authentication"]
@@ -368,13 +368,13 @@ def test_no_pong(examine: Examine, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("timeout", ["0", "-1", "nan", "9999"])
 def test_a_wrong_limit(timeout: str, account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """--timeout has to be a time."""
+    """--timeout must be a duration."""
     assert main(["doctor", "--timeout", timeout, *account]) == 2
     assert "--timeout" in capsys.readouterr().err
 
 
 def test_the_client_is_closed(account: List[str], sandbox: Sandbox) -> None:
-    """Nothing stays connected."""
+    """The doctor leaves no connection open."""
     assert main(["doctor", *account]) == 0
     assert sandbox.wait_for_connections(0)
     assert sandbox.violations == []
@@ -395,7 +395,7 @@ def probe(sandbox: Sandbox) -> Iterator[HostProbe]:
     [(socket.timeout("timed out"), "timeout: no answer"), (OSError(101, "Network is unreachable"), "unreachable")],
 )
 def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent and an unreachable host are told apart, and both have an advice."""
+    """The doctor tells a silent host from an unreachable one, and has advice for both."""
 
     def fail(*args: object) -> None:
         raise error
@@ -418,7 +418,7 @@ def test_tcp_failures(error: OSError, text: str, probe: HostProbe, monkeypatch: 
     ],
 )
 def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A handshake that stops, ends or makes no sense is told apart."""
+    """The doctor tells a handshake that stops, one that ends and one that makes no sense apart."""
 
     def fail(*args: object, **options: object) -> None:
         raise error
@@ -433,8 +433,8 @@ def test_tls_failures(error: OSError, text: str, sandbox: Sandbox, monkeypatch: 
     probe.close()
 
 
-def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
-    """A CA file that holds no certificate is named; a folder is taken as one of c_rehash."""
+def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
+    """A CA file without a certificate is named. A folder is used as a folder of c_rehash."""
     path = f"{tmp_path}/empty.pem"
     with open(path, "w", encoding="ascii") as file:
         file.write("nothing")
@@ -473,7 +473,7 @@ def test_a_bundle_that_is_none(sandbox: Sandbox, tmp_path: object) -> None:
     ],
 )
 def test_advice(code: str, message: str, part: str) -> None:
-    """Each kind of error has an advice of its own."""
+    """Each kind of error has its own advice."""
     assert part in advice_for(CometChatException(code, message)).action
 
 

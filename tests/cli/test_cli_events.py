@@ -1,4 +1,4 @@
-"""watch --events: what others do, a line or a JSON object each."""
+"""watch --events: the actions of other users, each as a line or a JSON object."""
 
 from __future__ import annotations
 
@@ -39,7 +39,10 @@ ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
 @pytest.fixture
 def watch(account: List[str], sandbox: Sandbox, start: Start) -> Iterator[Callable[..., Process]]:
-    """Starts ``watch``, and waits until it is connected. Each ends with Ctrl-C, 0, and nothing on standard error."""
+    """Starts ``watch``, and waits until it is connected.
+
+    Each ends with Ctrl-C, with 0, and with an empty standard error.
+    """
     started: List[Process] = []
 
     def starter(*options: str) -> Process:
@@ -58,12 +61,12 @@ def watch(account: List[str], sandbox: Sandbox, start: Start) -> Iterator[Callab
 
 @pytest.fixture
 def watching(watch: Callable[..., Process]) -> Process:
-    """``watch --events``, connected."""
+    """Start ``watch --events``, and wait until it is connected."""
     return watch("--events")
 
 
 def rest(line: str) -> str:
-    """A line without its time."""
+    """Return a line without its time."""
     return line[len("2026-01-01 00:00:00.000  ") :]
 
 
@@ -85,8 +88,8 @@ def message_frame(category: str, kind: str, data: Dict[str, Any], **fields: Any)
     return frame("message", {**body, "data": data, **fields})
 
 
-def test_messages_and_what_goes_with_them(watching: Process, sandbox: Sandbox) -> None:
-    """A text, its edit, reactions and delete, typing, and presence: one line each, in order."""
+def test_messages_and_their_events(watching: Process, sandbox: Sandbox) -> None:
+    """A text, its edit, reactions and deletion, typing, and presence have one line each, in order."""
     sandbox.presence(OTHER, True)
     sandbox.typing(OTHER, ME)
     sandbox.typing(OTHER, ME, started=False)
@@ -110,7 +113,7 @@ def test_messages_and_what_goes_with_them(watching: Process, sandbox: Sandbox) -
 
 
 def test_messages_of_every_kind(watching: Process, sandbox: Sandbox) -> None:
-    """Media, custom, interactive and card messages, receipts, transient messages and goals: one line each."""
+    """Media, custom, interactive and card messages, receipts, transient messages and goals have one line each."""
     url = "https://files.example/a.png"
     media = {"url": url, "text": "look", "attachments": [{"url": url}, {"url": url + "?2"}]}
     for number, sent in enumerate(
@@ -139,7 +142,7 @@ def test_messages_of_every_kind(watching: Process, sandbox: Sandbox) -> None:
 
 
 def test_groups_and_calls(watching: Process, sandbox: Sandbox) -> None:
-    """What happens to a group's members, and the signalling of calls: one line each, in order."""
+    """Changes of a group's members and the signalling of calls have one line each, in order."""
     third = "cometchat-uid-3"
     sandbox.add_group("chat", "Chat", owner=OTHER, members=[ME])
     sandbox.join("chat", third)
@@ -164,7 +167,7 @@ def test_groups_and_calls(watching: Process, sandbox: Sandbox) -> None:
 
 
 def test_missed_messages_come_after_the_return(watching: Process, sandbox: Sandbox) -> None:
-    """What came while the connection was down is shown once it is up again."""
+    """Events that the client missed during a loss are shown when it is back."""
     sandbox.send_message(OTHER, ME, "before")
     watching.line(": before")
     sandbox.refuse_connections()
@@ -177,7 +180,10 @@ def test_missed_messages_come_after_the_return(watching: Process, sandbox: Sandb
 
 
 def test_json_events(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
-    """--json: time, event, and the callback's arguments under their names; no raw, no empty fields, no double data."""
+    """--json prints the time, the event, and the callback's arguments under their names.
+
+    It leaves out raw data, empty fields and repeated data.
+    """
     process = watch("--events", "--json")
     sent = sandbox.send_message(OTHER, ME, "Hëllo", metadata={"k": [1, None]})
     sandbox.typing(OTHER, ME)
@@ -195,8 +201,8 @@ def test_json_events(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
     assert typing["typing_indicator"]["sender"]["uid"] == OTHER
 
 
-def test_without_events_only_transitions_are_told(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
-    """Without --events nothing that others do is shown, and no history is asked for."""
+def test_without_events_only_transitions_are_shown(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
+    """Without --events, watch shows only transitions, and asks for no history."""
     process = watch()
     sandbox.send_message(OTHER, ME, "Hello")
     sandbox.drop_connections()
@@ -209,7 +215,7 @@ def test_without_events_only_transitions_are_told(sandbox: Sandbox, watch: Calla
 def test_a_stranger_s_text_stays_in_its_line(
     options: List[str], sandbox: Sandbox, watch: Callable[..., Process]
 ) -> None:
-    """Escape sequences, line breaks and signs that turn the direction are escaped; a long text does not flood."""
+    """Escape sequences, line breaks and marks that change the direction of text are escaped. A long text is cut."""
     process = watch("--events", *options)
     evil = "\x1b[2J\x1b]0;title\x07\r\n2026 connected\u202eabc\x7f\x9b31m"
     sandbox.send_message(OTHER, ME, evil)
@@ -225,7 +231,7 @@ def test_a_stranger_s_text_stays_in_its_line(
 
 
 def test_odd_json_does_not_end_it(sandbox: Sandbox, watch: Callable[..., Process]) -> None:
-    """JSON nested hundreds deep, numbers that JSON does not have, and half a sign: told, as valid JSON."""
+    """JSON nested hundreds deep, numbers that JSON does not have, and half a surrogate pair are shown as valid JSON."""
     process = watch("--events", "--json")
     deep: Any = "bottom"
     for _ in range(300):
@@ -247,8 +253,8 @@ def test_odd_json_does_not_end_it(sandbox: Sandbox, watch: Callable[..., Process
     assert events[-1]["message"]["text"] == "still here"
 
 
-def test_the_outbox_is_delivered_and_told(sandbox: Sandbox, watch: Callable[..., Process], tmp_path: Path) -> None:
-    """--outbox FILE: what waits in the file is delivered, and each result is a line."""
+def test_the_outbox_is_delivered_and_reported(sandbox: Sandbox, watch: Callable[..., Process], tmp_path: Path) -> None:
+    """--outbox FILE delivers the items that wait in the file, and prints a line for each result."""
     outbox = tmp_path / "outbox.db"
     settings = sandbox.settings(outbox_path=outbox, auto_establish_socket_connection=False)
     with Client(sandbox.app_id, settings) as client:
@@ -274,7 +280,7 @@ LISTENERS = [UserListener, MessageListener, GroupListener, CallListener, OutboxL
     [f"{cls.__name__}.{name}" for cls in LISTENERS for name in vars(cls) if name.startswith("on_")],
 )
 def test_every_callback_has_a_line(method: str) -> None:
-    """Each callback of each listener is told, also where the service has left everything out."""
+    """Each callback of each listener has a line, even if the service has left out every field."""
     kind, _, name = method.partition(".")
     prefix = "outbox_" if kind == "OutboxListener" else ""
     function = vars(next(cls for cls in LISTENERS if cls.__name__ == kind))[name]
@@ -296,11 +302,11 @@ def test_every_callback_has_a_line(method: str) -> None:
 
 
 def test_all_that_the_feed_registers() -> None:
-    """listen() hands every call of every listener on, under its name, with its arguments by name."""
+    """listen() passes every call of every listener on, under its name, with its arguments by name."""
     told: List[Event] = []
 
     class Recorder:
-        """In a client's place: keeps the listeners."""
+        """Stands for a client, and keeps the listeners."""
 
         def __init__(self) -> None:
             self.listeners: List[Any] = []
@@ -320,7 +326,7 @@ def test_all_that_the_feed_registers() -> None:
 
 
 def test_other_lines() -> None:
-    """A receipt that the outbox has sent or lost, a group as a sender's place, a message without a kind."""
+    """A receipt from the outbox, a group in place of a sender, and a message without a kind have a line."""
     receipt = MessageReceipt(message_id="7", receipt_type="read")
     assert line_of(Event("outbox_delivered", {"message": receipt})).text == "sent: read receipt for #7"
     error = CometChatException("CODE", "why", details="more")

@@ -41,7 +41,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_process_arguments_are_the_default(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """main() without arguments takes the process's."""
+    """main() without arguments uses the process's arguments."""
     monkeypatch.setattr(sys, "argv", ["cometchat", "--version"])
     assert main() == 0
     assert "cometchat" in capsys.readouterr().out
@@ -63,7 +63,7 @@ def test_process_arguments_are_the_default(monkeypatch: pytest.MonkeyPatch, caps
     ],
 )
 def test_wrong_usage_is_2_and_one_line(argv: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong usage ends with 2 and one line on standard error that leads to --help."""
+    """Wrong usage ends with 2 and one line on standard error that names --help."""
     assert main(argv) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -81,7 +81,7 @@ def test_wrong_usage_is_2_and_one_line(argv: List[str], capsys: pytest.CaptureFi
     ],
 )
 def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The value of a mistyped option may be a key: no error quotes it."""
+    """No error quotes the value of a mistyped option, since it may be a key."""
     assert main(argv) == 2
     assert SECRET not in capsys.readouterr().err
 
@@ -98,7 +98,7 @@ def test_a_mistyped_option_does_not_show_its_value(argv: List[str], capsys: pyte
 def test_a_misspelt_word_is_answered_with_the_nearest(
     argv: List[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A misspelt command or value is answered with the one that looks like it, if one does."""
+    """For a misspelt command or value, the error names a similar one if there is one."""
     assert main(argv) == 2
     assert expected in one_line(capsys.readouterr().err)
 
@@ -108,7 +108,7 @@ def test_a_misspelt_word_is_answered_with_the_nearest(
 def test_a_misspelt_address_is_wrong_usage(
     option: str, address: str, account: List[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What would be taken for a host with an empty port is refused, and the line says what an address looks like."""
+    """A text that would be a host with an empty port is refused, and the line shows what an address looks like."""
     assert main(["doctor", *account, option, address]) == 2
     error = one_line(capsys.readouterr().err)
     assert option in error and "host[:port][/path]" in error and repr(address) in error
@@ -119,15 +119,15 @@ def test_a_misspelt_address_is_wrong_usage(
 def test_a_wrong_address_is_wrong_usage(
     command: List[str], address: str, account: List[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What the settings do not take as an address is refused by the option's name, without a password in it."""
+    """An address that the settings refuse is an error that names the option, without a password in it."""
     assert main([*command, *account, "--client-host", address]) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and "a-password" not in captured.err
     assert "--client-host (COMETCHAT_CLIENT_HOST)" in one_line(captured.err)
 
 
-def test_closed_streams_are_no_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
-    """With standard output closed by the shell (``>&-``) every command does its work, and says nothing else."""
+def test_closed_streams_are_not_an_error(sandbox: Sandbox, account: List[str], tmp_path: Path) -> None:
+    """If the shell has closed standard output (``>&-``), every command does its work and prints nothing else."""
     run = f"{shlex.quote(sys.executable)} -m cometchat"
     options = " ".join(map(shlex.quote, account))
     for command, code in (
@@ -149,7 +149,7 @@ def test_closed_streams_are_no_error(sandbox: Sandbox, account: List[str], tmp_p
 def test_no_color_may_stand_on_either_side(
     argv: List[str], account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--no-color is an option of every command, and goes before FORCE_COLOR."""
+    """--no-color is an option of every command, and takes precedence over FORCE_COLOR."""
     pytest.importorskip("rich")
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -170,7 +170,7 @@ def test_no_color_may_stand_on_either_side(
         (["--app-id", "a", "--admin-host", "h", "--auth-token", "t"], "--client-host"),
     ],
 )
-def test_what_is_missing_is_named(
+def test_missing_options_are_named(
     command: List[str], argv: List[str], missing: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """An incomplete account ends with 2 and one line that says how to complete it."""
@@ -179,7 +179,7 @@ def test_what_is_missing_is_named(
 
 
 def test_a_wrong_value_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    """A value that the SDK does not take ends with 2, and the line names the field."""
+    """A value that the SDK refuses ends with 2 and a line that names the field."""
     assert main(["watch", "--app-id", "a", "--region", "no such place", "--auth-token", "t"]) == 2
     assert "region" in one_line(capsys.readouterr().err)
 
@@ -187,7 +187,7 @@ def test_a_wrong_value_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> Non
 def test_the_account_comes_from_the_environment(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """App id, region, user and key are taken from the environment where no option gives them."""
+    """Without an option, the app id, region, user and key come from the environment."""
     monkeypatch.setenv("COMETCHAT_APP_ID", sandbox.app_id)
     monkeypatch.setenv("COMETCHAT_REGION", "us")
     monkeypatch.setenv("COMETCHAT_UID", "cometchat-uid-2")
@@ -203,7 +203,7 @@ def test_the_account_comes_from_the_environment(
 def test_the_hosts_come_from_the_environment(
     sandbox: Sandbox, account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Both hosts may come from the environment; an option goes before it."""
+    """Both hosts may come from the environment. An option takes precedence."""
     options = account[: account.index("--admin-host")]
     monkeypatch.setenv("COMETCHAT_ADMIN_HOST", sandbox.url)
     monkeypatch.setenv("COMETCHAT_CLIENT_HOST", sandbox.url)
@@ -217,7 +217,7 @@ def test_the_hosts_come_from_the_environment(
 def test_a_wrong_variable_is_wrong_usage(
     account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Timeouts come from the environment too; the line names a wrong variable."""
+    """Timeouts come from the environment too. For a wrong value, the line names the variable."""
     for text in ("soon", "0"):
         monkeypatch.setenv("COMETCHAT_PONG_TIMEOUT", text)
         assert main(["watch", *account, "--until", "connected", "--timeout", "10"]) == 2
@@ -227,7 +227,7 @@ def test_a_wrong_variable_is_wrong_usage(
 def test_the_files_of_a_bot_are_left_to_it(
     account: List[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A command in a bot's environment uses neither its outbox nor its login."""
+    """In a bot's environment, a command does not use the bot's outbox or login."""
     monkeypatch.setenv("COMETCHAT_OUTBOX_PATH", str(tmp_path / "outbox.db"))
     monkeypatch.setenv("COMETCHAT_SESSION_PATH", str(tmp_path / "session.json"))
     assert main(["watch", *account, "--until", "connected", "--timeout", "10"]) == 0
@@ -237,7 +237,7 @@ def test_the_files_of_a_bot_are_left_to_it(
 def test_the_environment_s_token_is_taken(
     sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An auth token of the environment logs in without a uid and without the admin API; an option goes before it."""
+    """An auth token in the environment logs in without a uid and without the admin API. An option takes precedence."""
     monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", sandbox.auth_token("cometchat-uid-3"))
     hosts = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
     assert main(["watch", "--until", "connected", "--timeout", "10", *hosts]) == 0
@@ -252,7 +252,7 @@ def test_the_environment_s_token_is_taken(
 def test_a_refused_credential_is_not_shown(
     command: List[str], option: str, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The service quotes the credential that it refuses; what the command prints does not."""
+    """The service quotes the credential that it refuses. The command does not print it."""
     hosts = ["--app-id", sandbox.app_id, "--admin-host", sandbox.url, "--client-host", sandbox.url]
     assert main([*command, *hosts, "--uid", "cometchat-uid-1", option, SECRET]) == 1
     captured = capsys.readouterr()
@@ -265,7 +265,7 @@ def test_a_refused_credential_is_not_shown(
 def test_an_interrupt_has_the_commands_own_code(
     command: object, code: int, stop: type, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Ctrl-C, or a reader that goes away, is how a watch ends (0) but leaves an examination unfinished (1)."""
+    """Ctrl-C, or a reader that ends, is the normal end of a watch (0), but an unfinished examination (1)."""
 
     def interrupted(options: object) -> int:
         raise stop
@@ -276,7 +276,7 @@ def test_an_interrupt_has_the_commands_own_code(
 
 
 def test_an_unexpected_error_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """Even a mistake of this package's own is one line and 1; --debug lets the traceback through."""
+    """An unexpected error of this package is one line and 1. With --debug, its traceback is printed."""
 
     def broken(options: object) -> int:
         raise RuntimeError("first\nsecond")
@@ -295,7 +295,7 @@ def test_debug_shows_the_log(account: List[str], capsys: pytest.CaptureFixture[s
 
 
 def test_sigterm_is_handed_back(capsys: pytest.CaptureFixture[str]) -> None:
-    """After main() the process's own way with SIGTERM holds again; off the main thread main() leaves signals alone."""
+    """After main(), the process's own handler of SIGTERM is back. On other threads, main() does not set a handler."""
     before = signal.getsignal(signal.SIGTERM)
     codes: List[int] = []
     thread = threading.Thread(target=lambda: codes.append(main(["watch"])))
@@ -308,7 +308,7 @@ def test_sigterm_is_handed_back(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize("command", ["demo", "sandbox"])
 def test_a_missing_extra_is_named(command: str) -> None:
-    """Without the sandbox's packages the commands that need it say in one line what to install, and end with 2."""
+    """Without the sandbox's packages, the commands that need it print one line that names them, and end with 2."""
     program = (
         f"import sys; sys.modules['aiohttp'] = None; from cometchat.cli import main; sys.exit(main(['{command}']))"
     )
@@ -320,13 +320,13 @@ def test_a_missing_extra_is_named(command: str) -> None:
 
 
 def test_the_cli_is_not_loaded_with_the_package() -> None:
-    """import cometchat loads no command line and no sandbox."""
+    """import cometchat loads neither the command line nor the sandbox."""
     program = "import sys, cometchat; sys.exit(bool({'cometchat.cli', 'cometchat.sandbox'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", program], timeout=20).returncode == 0
 
 
-def test_output_gone_at_the_end_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A standard output without a file below it can't be redirected, and that does not matter."""
+def test_output_without_a_descriptor_is_not_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A standard output without a file descriptor cannot be redirected, and causes no error."""
     monkeypatch.setattr(sys, "stdout", io.StringIO())
 
     def broken(options: object) -> int:

@@ -1,4 +1,4 @@
-"""cometchat redis: who leads, who follows, and how far the streams are."""
+"""cometchat redis: the leader, the followers, and the positions of the streams."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ from cometchat.contrib.redis import EventStream, RedisStatusStore  # noqa: E402
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Redis is not for Windows")
 
 
-def test_it_shows_who_leads_and_how_far_the_workers_are(
+def test_it_shows_the_leader_and_the_positions_of_the_workers(
     sandbox: Sandbox,  # noqa: F811
     party: Party,  # noqa: F811
     redis_server: RedisServer,  # noqa: F811
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """For people, and as JSON. 1 if a line has no leader."""
+    """The command has output for people, and as JSON. It ends with 1 if a line has no leader."""
     redis_server.flush()
     assert main(["redis", redis_server.url]) == 0
     assert "No process shares a connection" in capsys.readouterr().out
@@ -74,7 +74,7 @@ def test_it_shows_who_leads_and_how_far_the_workers_are(
 
 
 def test_a_redis_that_is_away_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the host, without the password."""
+    """If Redis is away, the error is one line with the host, without the password."""
     monkeypatch.delenv("COMETCHAT_REDIS_URL", raising=False)
     assert main(["redis", "redis://:not-to-be-shown@127.0.0.1:1/0"]) == 1
     said = capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""sandbox: it serves in the foreground, and what it prints can be used as it is."""
+"""sandbox: it serves in the foreground, and its printed lines can be used as they are."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cometchat.sandbox import SAMPLE, Sandbox, make_certificate
 
 
 def _printed(process: object) -> List[str]:
-    """Its introduction: everything up to the snippet's last line."""
+    """Return its introduction, up to the snippet's last line."""
     lines = []
     while not lines or "get_connection_status" not in lines[-1]:
         lines.append(process.line())  # type: ignore[attr-defined]
@@ -28,7 +28,7 @@ def _printed(process: object) -> List[str]:
 
 @pytest.mark.parametrize("options", [[], ["--tls"]])
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_what_it_prints_works(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
+def test_its_printed_lines_work(options: List[str], signum: signal.Signals, start: Start, tmp_path: Path) -> None:
     """The watch command, the shell lines and the Python program connect, and a signal ends the sandbox with 0."""
     serving = start("sandbox", *options)
     lines = _printed(serving)
@@ -52,7 +52,7 @@ def test_what_it_prints_works(options: List[str], signum: signal.Signals, start:
 def test_it_serves_with_a_given_certificate(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--certfile and --keyfile are what it serves with; it stops when serving ends."""
+    """The sandbox serves with --certfile and --keyfile, and stops when serving ends."""
     certfile, keyfile = make_certificate(tmp_path)
     served: List[Sandbox] = []
     monkeypatch.setattr(Sandbox, "serve_forever", lambda sandbox: served.append(sandbox))
@@ -64,7 +64,7 @@ def test_it_serves_with_a_given_certificate(
 
 
 def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
-    """A port that is taken ends it with 1 and one line."""
+    """A port in use ends it with 1 and one line."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         assert main(["sandbox", "--port", str(port)]) == 1
@@ -73,8 +73,8 @@ def test_a_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
     assert error.count("\n") == 1
 
 
-def test_files_that_are_no_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A file that holds no certificate ends it with 1 and one line; one that is not there is wrong usage."""
+def test_files_without_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A file without a certificate ends it with 1 and one line. A missing file is wrong usage."""
     nothing, missing = tmp_path / "nothing.pem", tmp_path / "missing.pem"
     nothing.write_text("nothing")
     for path, code in ((nothing, 1), (missing, 2)):
@@ -85,8 +85,8 @@ def test_files_that_are_no_certificate(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize("port", ["abc", "-1", "65536", "1.5", "", "9" * 5000])
-def test_a_port_that_is_none(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong usage, in one line that says what a port is."""
+def test_a_wrong_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong port is wrong usage, with one line that says what a port is."""
     assert main(["sandbox", f"--port={port}"]) == 2
     error = capsys.readouterr().err
     assert "a number from 0 to 65535" in error and error.count("\n") == 1
@@ -98,8 +98,11 @@ def test_half_a_certificate(capsys: pytest.CaptureFixture[str]) -> None:
     assert "must be used together" in capsys.readouterr().err
 
 
-def test_a_webhook_that_nothing_answers(start: Start) -> None:
-    """--webhook posts events; one that fails is a line on standard error, without the password, and not the end."""
+def test_a_webhook_without_a_receiver(start: Start) -> None:
+    """--webhook posts events.
+
+    A failed one is a line on standard error without the password, and the sandbox continues.
+    """
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     serving = start("sandbox", "--webhook", f"http://user:secret@127.0.0.1:{port}/webhook")
@@ -114,8 +117,8 @@ def test_a_webhook_that_nothing_answers(start: Start) -> None:
     assert "was not delivered" in errors and "secret" not in errors
 
 
-def test_a_webhook_that_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong usage, in one line that does not repeat it."""
+def test_a_webhook_with_a_wrong_url(capsys: pytest.CaptureFixture[str]) -> None:
+    """A wrong URL is wrong usage, with one line that does not repeat the URL."""
     assert main(["sandbox", "--webhook", "secret@example"]) == 2
     assert capsys.readouterr().err == (
         "cometchat sandbox: Invalid --webhook: expected a URL such as http://localhost:8000/webhook\n"
@@ -123,7 +126,7 @@ def test_a_webhook_that_is_no_url(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_state_outlives_a_kill(start: Start, tmp_path: Path) -> None:
-    """--data keeps what was sent, and --sample fills a new folder alone; the account that was printed stays good."""
+    """--data keeps the state, and --sample fills only a new folder. The printed account stays valid."""
     options = ["sandbox", "--data", str(tmp_path / "data"), "--sample"]
     serving = start(*options)
     lines = _printed(serving)
@@ -168,7 +171,7 @@ def test_a_seed_fills_it(
     ],
 )
 def test_a_seed_that_is_wrong(text: str, problem: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Wrong usage, in one line that names the file and what is wrong."""
+    """A wrong seed is wrong usage, with one line that names the file and the mistake."""
     (tmp_path / "seed.json").write_text(text)
     assert main(["sandbox", "--seed", str(tmp_path / "seed.json")]) == 2
     error = capsys.readouterr().err
@@ -176,7 +179,7 @@ def test_a_seed_that_is_wrong(text: str, problem: str, tmp_path: Path, capsys: p
 
 
 def test_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """--data of another sandbox that runs ends it with 1 and one line, an unreadable state with 2."""
+    """--data of a running sandbox ends it with 1 and one line, and an unreadable state with 2."""
     with Sandbox(data=tmp_path):
         assert main(["sandbox", "--data", str(tmp_path)]) == 1
     assert "another sandbox may be using it" in capsys.readouterr().err
@@ -186,7 +189,7 @@ def test_a_folder_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """TLS needs one package more than the rest: where it is missing, the line says so."""
+    """TLS needs one more package. If it is missing, the line names it."""
 
     def broken(*args: object, **options: object) -> None:
         raise ModuleNotFoundError("No module named 'cryptography.x509'", name="cryptography.x509")
@@ -199,6 +202,6 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 
 def test_the_snippet_is_python() -> None:
-    """The program compiles, also with TLS."""
+    """The printed program compiles, also with TLS."""
     with Sandbox(tls=True) as sandbox:
         compile("\n".join(command.snippet(sandbox)), "snippet", "exec")

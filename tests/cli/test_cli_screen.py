@@ -1,4 +1,4 @@
-"""What the commands print where."""
+"""The output of the commands on different screens."""
 
 from __future__ import annotations
 
@@ -23,14 +23,17 @@ def colours_possible(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_pipe_gets_plain_text() -> None:
-    """Styles leave no trace on a pipe."""
+    """Styles leave nothing on a pipe."""
     stream = io.StringIO()
     Screen(stream).line(("fine", "good"), " and ", ("bad", "bad"))
     assert stream.getvalue() == "fine and bad\n"
 
 
 def test_a_terminal_gets_colour() -> None:
-    """With rich installed, a terminal gets colours, and the text unwrapped and without markup or highlighting."""
+    """With rich installed, a terminal gets colours.
+
+    The text is not wrapped, and has neither markup nor highlighting.
+    """
     pytest.importorskip("rich")
     stream = Terminal()
     Screen(stream).line(("[bold]fine[/bold] 42 ", "good"), "x" * 300)
@@ -47,7 +50,7 @@ def test_no_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_force_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """FORCE_COLOR gives colours on a pipe; NO_COLOR and ``plain`` go before it."""
+    """FORCE_COLOR gives colours on a pipe. NO_COLOR and ``plain`` take precedence."""
     pytest.importorskip("rich")
     monkeypatch.setenv("FORCE_COLOR", "1")
     forced, plain, refused = io.StringIO(), io.StringIO(), io.StringIO()
@@ -60,7 +63,7 @@ def test_force_color_is_honoured(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    """rich is not needed."""
+    """Without rich, a terminal gets plain text."""
     monkeypatch.setitem(sys.modules, "rich.console", None)
     stream = Terminal()
     Screen(stream).line(("fine", "good"))
@@ -68,14 +71,17 @@ def test_without_rich_a_terminal_gets_plain_text(monkeypatch: pytest.MonkeyPatch
 
 
 def test_secrets_are_hidden() -> None:
-    """A secret is hidden wherever it stands, the longer of two first; what is too short to be one is not."""
+    """A secret is hidden in any text, and the longer of two is hidden first.
+
+    A text too short for a secret is not hidden.
+    """
     stream = io.StringIO()
     Screen(stream, ["secret", "secret-and-more", "", "a"]).line("a secret, ", ("secret-and-more", "bad"))
     assert stream.getvalue() == f"a {HIDDEN}, {HIDDEN}\n"
 
 
 def test_an_encoding_without_arrows() -> None:
-    """Where the encoding has no arrows, the line comes with plain signs instead of an exception."""
+    """In an encoding without arrows, the line has plain signs instead of an exception."""
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="ascii")
     Screen(stream).line("→ ✓ … é")
@@ -83,5 +89,5 @@ def test_an_encoding_without_arrows() -> None:
 
 
 def test_one_line() -> None:
-    """Line breaks and escape sequences of a server's text do not reach the terminal."""
+    """Line breaks and escape sequences in a server's text do not reach the terminal."""
     assert one_line("a\nb\x1b[31m\tc") == "a b [31m c"

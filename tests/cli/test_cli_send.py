@@ -1,4 +1,4 @@
-"""send: delivered, waiting or refused; and what is left in the file."""
+"""send: delivered, waiting or refused, and the items left in the file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def texts(sandbox: Sandbox) -> List[Any]:
 
 
 def waiting(sandbox: Sandbox, outbox: Path) -> int:
-    """How many items of the user are in the file."""
+    """Return the number of the user's items in the file."""
     settings = sandbox.settings(outbox_path=outbox, auto_establish_socket_connection=False)
     with Client(sandbox.app_id, settings) as client:
         client.login_with_auth_token(sandbox.auth_token(ME))
@@ -54,7 +54,7 @@ def one_line(text: str) -> str:
 
 
 def test_a_text_is_delivered(to_other: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """The stored message's id and muid are printed; 0."""
+    """The command prints the stored message's id and muid, and ends with 0."""
     assert main([*to_other, "--text", "Hello"]) == 0
     captured = capsys.readouterr()
     (stored,) = sandbox.messages
@@ -99,17 +99,17 @@ def test_the_text_comes_from_standard_input(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """Without --text standard input is read to its end, and its last line break is none of the text."""
+    """Without --text, it reads standard input to the end. The last line break is not a part of the text."""
     monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
     assert main(to_other) == 0
     assert texts(sandbox) == [text]
     assert capsys.readouterr().err == ""
 
 
-def test_a_terminal_is_told_how_to_end(
+def test_a_terminal_shows_how_to_end_the_text(
     to_other: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who types the text is told how it ends."""
+    """On a terminal, it prints how to end the text."""
     monkeypatch.setattr(sys, "stdin", Terminal("typed\n"))
     assert main(to_other) == 0
     assert capsys.readouterr().err == "The text, then Ctrl-D:\n"
@@ -142,7 +142,7 @@ def test_wrong_usage(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """What can't be a message is 2 and one line, before anything is asked of the service or written."""
+    """A wrong message ends it with 2 and one line, before any request and any write."""
     monkeypatch.setattr(sys, "stdin", None)
     assert main([*to_other, *options]) == 2
     assert reason in one_line(capsys.readouterr().err)
@@ -150,10 +150,10 @@ def test_wrong_usage(
     assert not outbox.parent.exists()
 
 
-def test_an_input_that_is_no_text(
+def test_an_input_that_is_not_text(
     to_other: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Standard input that can't be decoded is 2 and one line."""
+    """Standard input that cannot be decoded ends it with 2 and one line."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="utf-8"))
     assert main(to_other) == 2
     assert "standard input is not text in utf-8" in one_line(capsys.readouterr().err)
@@ -161,7 +161,7 @@ def test_an_input_that_is_no_text(
 
 @pytest.mark.parametrize("receiver", [[], ["--to", "a", "--to-group", "b"], ["--to", ""], ["--to-group", ""]])
 def test_one_receiver(receiver: List[str], account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """Exactly one receiver has to be named."""
+    """The command line must name exactly one receiver."""
     assert main(["send", *receiver, "--text", "a", *account]) == 2
     assert "--to" in one_line(capsys.readouterr().err)
 
@@ -169,7 +169,10 @@ def test_one_receiver(receiver: List[str], account: List[str], capsys: pytest.Ca
 def test_offline_it_waits_and_the_next_send_delivers_it(
     to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Once logged in, it takes a message while the service is away: 1, and where it waits; the next one delivers it."""
+    """With a stored login it accepts a message while the service is away, and ends with 1 and the place of the message.
+
+    The next send delivers it.
+    """
     assert main([*to_other, "--text", "first"]) == 0
     sandbox.stop()
     capsys.readouterr()
@@ -194,7 +197,7 @@ def test_offline_it_waits_and_the_next_send_delivers_it(
 def test_timeout_0_does_not_wait(
     to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--timeout 0 takes the message and leaves it to the next one: 1."""
+    """--timeout 0 accepts the message, and leaves the delivery to the next send. It ends with 1."""
     assert main([*to_other, "--text", "first"]) == 0
     sandbox.stop()
     assert main([*to_other, "--text", "second", "--timeout", "0"]) == 1
@@ -207,7 +210,7 @@ def test_timeout_0_does_not_wait(
 def test_a_client_with_that_outbox_delivers_it(
     account: List[str], to_other: List[str], sandbox: Sandbox, tmp_path: Path
 ) -> None:
-    """--outbox names the file; a client of the same user with that file delivers what waits."""
+    """--outbox names the file. A client of the same user with that file delivers the waiting items."""
     path = tmp_path / "own" / "file.db"
     assert main([*to_other, "--text", "first", "--outbox", str(path)]) == 0
     sandbox.stop()
@@ -223,7 +226,7 @@ def test_a_client_with_that_outbox_delivers_it(
 def test_the_first_login_needs_the_service(
     to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without a login, and without the service, nothing is taken, and one line says so."""
+    """Without a login and without the service, it accepts nothing, and prints one line."""
     sandbox.stop()
     assert main([*to_other, "--text", "Hello", "--timeout", "1"]) == 1
     error = one_line(capsys.readouterr().err)
@@ -232,7 +235,7 @@ def test_the_first_login_needs_the_service(
 
 
 def test_a_refused_login(to_other: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """A wrong key is the service's own code, one line, 1, and not shown."""
+    """A wrong key ends it with 1 and one line with the service's code. The key is not shown."""
     secret = "s3cr3t-of-a-user"
     to_other[to_other.index("--auth-key") + 1] = secret
     assert main([*to_other, "--text", "Hello"]) == 1
@@ -251,7 +254,10 @@ def test_refused_for_good(
     outbox: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A message that the service will never take is 1 and the service's code; it does not stay in the file."""
+    """A message that the service will never accept ends it with 1 and the service's code.
+
+    It does not stay in the file.
+    """
     assert main(["send", *receiver, "--text", "Hello", *account]) == 1
     error = one_line(capsys.readouterr().err)
     assert error.startswith("cometchat send: refused for good: ") and code in error
@@ -261,7 +267,10 @@ def test_refused_for_good(
 def test_something_that_waited_is_refused(
     account: List[str], to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What waited and is refused now is told on standard error, stays a dead letter, and does not hold the new one."""
+    """A waiting item that is now refused is reported on standard error.
+
+    It stays as a dead letter, and does not stop the new one.
+    """
     assert main([*to_other, "--text", "first"]) == 0
     sandbox.stop()
     assert main(["send", "--to", "nobody", "--text", "lost", "--timeout", "0", *account]) == 1
@@ -276,7 +285,7 @@ def test_something_that_waited_is_refused(
 
 
 def test_the_kept_login_is_used(account: List[str], to_other: List[str], sandbox: Sandbox) -> None:
-    """A second send logs in with the stored session: no new auth token is asked for. Another user has their own."""
+    """A second send logs in with the stored session, without a new auth token. Another user has another session."""
     assert main([*to_other, "--text", "first"]) == 0
     assert main([*to_other, "--text", "second"]) == 0
     logins = [request.path for request in sandbox.requests if "auth_tokens" in request.path]
@@ -286,7 +295,7 @@ def test_the_kept_login_is_used(account: List[str], to_other: List[str], sandbox
 
 
 def test_a_kept_login_that_is_void_is_replaced(to_other: List[str], sandbox: Sandbox) -> None:
-    """Where the service has forgotten the stored login, the key logs in again, and the message goes out."""
+    """If the service no longer knows the stored login, the key logs in again, and the message is sent."""
     assert main([*to_other, "--text", "first"]) == 0
     assert sandbox.revoke_tokens() == 1
     assert main([*to_other, "--text", "second"]) == 0
@@ -296,7 +305,7 @@ def test_a_kept_login_that_is_void_is_replaced(to_other: List[str], sandbox: San
 def test_a_kept_login_and_the_credential_are_void(
     to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the new login fails too, the message is kept, and the line has the service's code."""
+    """If the new login fails too, the message is kept, and the line has the service's code."""
     assert main([*to_other, "--text", "first"]) == 0
     sandbox.revoke_tokens()
     to_other[to_other.index("--auth-key") + 1] = "another-key"
@@ -310,7 +319,7 @@ def test_a_kept_login_and_the_credential_are_void(
 def test_a_refused_jwt_leaves_it_waiting(
     to_other: List[str], sandbox: Sandbox, outbox: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where the SDK stops trying right after a login, so does send, at once; the message is kept."""
+    """If the SDK stops trying right after a login, send stops at once. The message is kept."""
     sandbox.refuse_auth()
     started = time.monotonic()
     assert main([*to_other, "--text", "first", "--timeout", "30"]) == 1
@@ -322,7 +331,7 @@ def test_a_refused_jwt_leaves_it_waiting(
 
 
 def test_a_loss_while_it_waits(to_other: List[str], sandbox: Sandbox, start: Start) -> None:
-    """The connection is lost and comes back before the service takes the message: it is delivered all the same."""
+    """If the connection is lost and comes back before the service has accepted the message, it is still delivered."""
     sandbox.fail_http(503, path="/messages")
     process = start(*to_other, "--text", "Hello", "--timeout", "20", "--debug")
     assert sandbox.wait_until(lambda: [r for r in sandbox.requests if r.path.startswith("/messages")], 10)
@@ -334,10 +343,10 @@ def test_a_loss_while_it_waits(to_other: List[str], sandbox: Sandbox, start: Sta
 
 
 def test_an_interrupt_keeps_the_message(to_other: List[str], sandbox: Sandbox, outbox: Path, start: Start) -> None:
-    """Ctrl-C while it waits ends it with 1, and the line says where the message is."""
+    """Ctrl-C during the wait ends it with 1, and the line says where the message is."""
     sandbox.refuse_upgrades(503)
     process = start(*to_other, "--text", "Hello", "--timeout", "600")
-    # The first attempt is under way while the message is still being put.
+    # The first attempt runs while the message is still being put.
     assert sandbox.wait_until(lambda: waiting(sandbox, outbox) == 1 and len(sandbox.attempts) > 1, 20)
     process.send(signal.SIGINT)
     assert process.end() == 1
@@ -347,9 +356,9 @@ def test_an_interrupt_keeps_the_message(to_other: List[str], sandbox: Sandbox, o
 
 
 def test_a_file_that_can_not_be_used(to_other: List[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """An outbox that is no outbox, or can't be made, is 1 and one line; a folder is wrong usage."""
+    """A file that is not an outbox, or cannot be created, ends it with 1 and one line. A folder is wrong usage."""
     nothing = tmp_path / "nothing.db"
-    nothing.write_text("this is no database " * 100)
+    nothing.write_text("not a database " * 100)
     assert main([*to_other, "--text", "a", "--outbox", str(nothing)]) == 1
     assert "ERR_OUTBOX_STORE" in one_line(capsys.readouterr().err)
     assert main([*to_other, "--text", "a", "--outbox", str(nothing / "below")]) == 1
@@ -361,7 +370,7 @@ def test_a_file_that_can_not_be_used(to_other: List[str], tmp_path: Path, capsys
 def test_a_file_that_breaks_while_it_waits(
     to_other: List[str], monkeypatch: pytest.MonkeyPatch, sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An outbox that fails after the message was taken ends it at once, with its error."""
+    """An outbox that fails after it has accepted the message ends send at once, with its error."""
 
     def broken(outbox: object, timeout: object = None) -> bool:
         raise CometChatException("ERR_OUTBOX_STORE", "disk I/O error")
@@ -373,7 +382,7 @@ def test_a_file_that_breaks_while_it_waits(
 
 
 class Elsewhere:
-    """Another process with the same outbox, which delivers what is put there: this one hears of no result."""
+    """Stands for another process with the same outbox. It delivers the items, so that this process gets no result."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(send._Results, "on_delivered", lambda results, message: None)
@@ -383,7 +392,7 @@ class Elsewhere:
 def test_another_process_delivers_it(
     to_other: List[str], sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where another process that shares the file has sent it, the muid is printed, and 0."""
+    """If another process that shares the file has sent it, send prints the muid and ends with 0."""
     Elsewhere(monkeypatch)
     assert main([*to_other, "--text", "Hello"]) == 0
     (stored,) = sandbox.messages
@@ -395,14 +404,14 @@ def test_another_process_delivers_it(
 def test_another_process_is_refused(
     account: List[str], outbox: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Where another process has met the refusal, it is found among the dead letters."""
+    """If another process got the refusal, send finds the item among the dead letters."""
     Elsewhere(monkeypatch)
     assert main(["send", "--to", "nobody", "--text", "Hello", *account]) == 1
     assert one_line(capsys.readouterr().err).startswith("cometchat send: refused for good: ERR_UID_NOT_FOUND: ")
 
 
 def test_files_are_the_user_s_own(to_other: List[str], outbox: Path) -> None:
-    """The folder is made for the user alone, and so is each file in it: outbox, locks, login."""
+    """The folder is for the user alone, and so is each file in it: outbox, locks, login."""
     assert main([*to_other, "--text", "Hello"]) == 0
     assert stat.S_IMODE(outbox.parent.stat().st_mode) == 0o700
     modes: Dict[str, int] = {path.name: stat.S_IMODE(path.stat().st_mode) for path in outbox.parent.iterdir()}
@@ -417,7 +426,7 @@ def test_the_file_may_be_in_the_home_folder(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A ``~`` that the shell has left in --outbox is expanded, as in ``watch``; the login is kept beside the file."""
+    """A ``~`` that the shell has left in --outbox is expanded, as in ``watch``. The login is kept beside the file."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     assert main([*to_other, "--text", "Hello", "--outbox=~/outbox.db"]) == 0
@@ -430,7 +439,7 @@ def test_the_file_may_be_in_the_home_folder(
 
 @pytest.mark.parametrize("home, folder", [("/state", "/state"), ("relative", None), ("", None)])
 def test_the_default_file(home: str, folder: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """It is in $XDG_STATE_HOME where that is an absolute path, else in ~/.local/state."""
+    """The default file is in $XDG_STATE_HOME if that is an absolute path, or else in ~/.local/state."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_STATE_HOME", home)
     expected = folder or str(tmp_path / ".local" / "state")
@@ -438,7 +447,7 @@ def test_the_default_file(home: str, folder: Any, monkeypatch: pytest.MonkeyPatc
 
 
 def test_another_service_has_another_login(sandbox: Sandbox, outbox: Path, account: List[str]) -> None:
-    """The login of one service is not used with another of the same app id."""
+    """The login of one service is not used for another service with the same app id."""
     assert main(["send", "--to", OTHER, "--text", "a", *account]) == 0
     with Sandbox() as second:
         at_second = ["--app-id", second.app_id, "--uid", ME, "--auth-key", second.auth_key]
@@ -450,7 +459,7 @@ def test_another_service_has_another_login(sandbox: Sandbox, outbox: Path, accou
 
 
 def test_two_at_once(to_other: List[str], sandbox: Sandbox, outbox: Path, start: Start) -> None:
-    """Several sends at once share the file: each message is stored once."""
+    """Several sends at once share the file, and each message is stored once."""
     assert main([*to_other, "--text", "0"]) == 0
     processes = [start(*to_other, "--text", str(number), "--timeout", "30") for number in range(1, 5)]
     assert [process.end() for process in processes] == [0, 0, 0, 0]
@@ -459,7 +468,7 @@ def test_two_at_once(to_other: List[str], sandbox: Sandbox, outbox: Path, start:
 
 
 def test_a_message_of_a_client_goes_first(to_other: List[str], sandbox: Sandbox, outbox: Path) -> None:
-    """What a client has left in the file is delivered before the new message."""
+    """Items that a client has left in the file are delivered before the new message."""
     settings = sandbox.settings(outbox_path=outbox, auto_establish_socket_connection=False)
     with Client(sandbox.app_id, settings) as client:
         client.login(ME, sandbox.auth_key)

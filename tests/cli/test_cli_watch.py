@@ -1,4 +1,4 @@
-"""watch: what it prints, when it ends, and with which code."""
+"""watch: its output, its end, and its exit code."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}  \w+")
 
 
 def test_until_connected(account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """One line a transition, with the local time; --until ends it with 0."""
+    """watch prints one line for each transition, with the local time. --until ends it with 0."""
     assert main(["watch", "--until", "connected", "--timeout", "10", *account]) == 0
     captured = capsys.readouterr()
     lines = captured.out.splitlines()
@@ -35,7 +35,7 @@ def test_until_connected(account: List[str], capsys: pytest.CaptureFixture[str])
 
 
 def test_json(account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """--json prints one object a line: time in UTC, event, status, and an error's code."""
+    """--json prints one object per line: time in UTC, event, status, and an error's code."""
     sandbox.refuse_upgrades(503)
     worker = threading.Thread(target=sandbox.wait_for_attempts, args=(1, 10))
     worker.start()
@@ -55,7 +55,7 @@ def test_json(account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixtur
 
 
 def test_throttled_is_reached(account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """--until takes every status; a throttled service is connected first."""
+    """--until accepts every status. In a throttled service the client is connected first."""
     sandbox.set_mode("NO_TRANSIENT")
     assert main(["watch", "--until", "featureThrottled", "--timeout", "10", *account]) == 0
     statuses = [line.split()[2] for line in capsys.readouterr().out.splitlines()]
@@ -76,7 +76,7 @@ def test_not_reached_in_time(account: List[str], sandbox: Sandbox, capsys: pytes
 def test_the_limit_holds_while_the_login_hangs(
     account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """--timeout counts from the start, and does not wait for an HTTP answer that never comes."""
+    """--timeout counts from the start, and does not wait for a missing HTTP answer."""
     sandbox.hang_http()
     started = time.monotonic()
     assert main(["watch", "--until", "connected", "--timeout", "0.5", *account]) == 1
@@ -96,7 +96,7 @@ def test_a_failed_login_ends_it(account: List[str], sandbox: Sandbox, capsys: py
 
 
 def test_a_refused_jwt_ends_it(account: List[str], sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) -> None:
-    """Where the SDK stops trying, so does the watch: 1."""
+    """If the SDK stops trying, the watch ends too, with 1."""
     sandbox.refuse_auth()
     assert main(["watch", *account]) == 1
     captured = capsys.readouterr()
@@ -107,7 +107,7 @@ def test_a_refused_jwt_ends_it(account: List[str], sandbox: Sandbox, capsys: pyt
 def test_an_unexpected_login_error_ends_it(
     account: List[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A mistake in the login is an error too, not a watch that waits for ever."""
+    """An unexpected exception in the login ends it too: it does not wait forever."""
 
     def broken(*args: object) -> None:
         raise RuntimeError("boom")
@@ -119,13 +119,13 @@ def test_an_unexpected_login_error_ends_it(
 
 @pytest.mark.parametrize("options", [["--timeout", "5"], ["--until", "connected", "--timeout", "0"]])
 def test_timeout_needs_until(options: List[str], account: List[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """--timeout without --until, or without a length, is wrong usage."""
+    """--timeout without --until, or with a wrong duration, is wrong usage."""
     assert main(["watch", *options, *account]) == 2
     assert "--timeout needs --until" in capsys.readouterr().err
 
 
 def test_a_terminal_gets_a_heading(account: List[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal the first line says who is watched and how to end it; the key is not in it."""
+    """On a terminal the first line says who is watched and how to end it. The key is not in it."""
 
     class Terminal(io.StringIO):
         def isatty(self) -> bool:
@@ -147,7 +147,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_it_cleanly(signum: signal.Signals, account: List[str], sandbox: Sandbox, start: Start) -> None:
-    """In a pipe each line comes at once; a loss and the return are told; Ctrl-C and SIGTERM end it with 0, silently."""
+    """In a pipe each line arrives at once, with the loss and the return. Ctrl-C and SIGTERM end it with 0, silently."""
     process = start("watch", *account)
     process.line("  connected")
     sandbox.drop_connections()
@@ -172,7 +172,7 @@ def test_a_signal_ends_a_hanging_login(account: List[str], sandbox: Sandbox, sta
 
 
 def test_a_broken_pipe_is_silent(account: List[str], sandbox: Sandbox) -> None:
-    """When the reader of its output has gone, it ends with 0 and says nothing."""
+    """When the reader of its output has ended, it ends with 0 and prints nothing."""
     process = subprocess.Popen(
         [sys.executable, "-m", "cometchat", "watch", *account], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

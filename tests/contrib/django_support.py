@@ -1,4 +1,4 @@
-"""What the tests of the Django app share: Django set up in this process, and the project in processes of its own."""
+"""The shared parts of the Django app's tests: Django set up in this process, and the project in separate processes."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ SETTINGS = "DJANGO_SETTINGS_MODULE"
 
 
 def set_up() -> None:
-    """Django, once in this process; the environment, its time zone too, is left as it was."""
+    """Set Django up, once in this process. The environment and its time zone stay as they are."""
     before = {name: os.environ.get(name) for name in (SETTINGS, "TZ", "TEST_DATABASE")}
     os.environ[SETTINGS] = "django_project.settings"
-    if str(HERE) not in sys.path:  # where the project is; the folder itself is a package of tests
+    if str(HERE) not in sys.path:  # the project's place; the folder itself is a package of tests
         sys.path.append(str(HERE))
-    # A file: Django does not close the connections of a database in memory.
+    # A file, since Django does not close the connections of a database in memory.
     os.environ["TEST_DATABASE"] = str(Path(tempfile.gettempdir()) / f"django-tests-{os.getpid()}.sqlite3")
     atexit.register(Path(os.environ["TEST_DATABASE"]).unlink, missing_ok=True)
     try:
@@ -41,7 +41,7 @@ def set_up() -> None:
 
 
 def environment(setting: Optional[Dict[str, Any]], **more: str) -> Dict[str, str]:
-    """Of a process with the project."""
+    """Return the environment of a process with the project."""
     if setting is not None:
         more["TEST_COMETCHAT"] = json.dumps(setting)
     own = {SETTINGS: "django_project.settings", "PYTHONPATH": str(HERE), "PYTHONUNBUFFERED": "1"}
@@ -51,7 +51,7 @@ def environment(setting: Optional[Dict[str, Any]], **more: str) -> Dict[str, str
 def manage(
     *arguments: str, setting: Optional[Dict[str, Any]] = None, **more: str
 ) -> "subprocess.CompletedProcess[str]":
-    """Run ``manage.py``, to its end."""
+    """Run ``manage.py`` to its end."""
     command = [sys.executable, "-W", "error", MANAGE, *arguments]
     env = environment(setting, **more)
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=DEADLINE)

@@ -1,7 +1,8 @@
 """A program that forks while another thread holds the locks of 25 status feeds.
 
 Usage: feed_fork_program.py URL APP_ID AUTH_KEY. The child prints how many clients are connected, how many listeners
-were told so, and how many feeds report it. The parent prints the child's status and how many of its feeds answer.
+were called for that, and how many feeds report it. The parent prints the child's status, and how many of its feeds
+answer.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main(url: str, app_id: str, auth_key: str) -> None:
     warnings.simplefilter("ignore")  # Python warns of forking with threads
     child = os.fork()
     if child == 0:
-        before = [listener.times for listener in told]  # 1 each, or 2 where the child was quick
+        before = [listener.times for listener in told]  # 1 each, or 2 if the child was quick
         end = time.monotonic() + 20
         while time.monotonic() < end and not all(listener.times == 2 for listener in told):
             time.sleep(0.02)
@@ -71,7 +72,7 @@ def main(url: str, app_id: str, auth_key: str) -> None:
 
 
 def _is_free(feed: StatusFeed) -> bool:
-    """The lock can be taken: else report() would hang."""
+    """Return whether a thread can take the lock. Otherwise report() would hang."""
     if feed._lock.acquire(timeout=0.1):
         feed._lock.release()
         return True

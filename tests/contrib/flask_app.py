@@ -15,7 +15,7 @@ PAGE = """<!doctype html>
 <body>{{ cometchat_status(poll=0.3) }}</body>
 </html>"""
 
-#: As strict as a policy can be, for a page whose script is of its own origin.
+#: The strictest possible policy for a page whose script has its own origin.
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'"

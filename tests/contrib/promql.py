@@ -1,4 +1,4 @@
-"""PromQL, read roughly: enough to find a typing mistake, an unknown function, and what metrics and labels are named."""
+"""A rough reader of PromQL. It finds typing mistakes and unknown functions, and lists the metrics and labels."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ class Selector(NamedTuple):
 
 
 class PromQL:
-    """One expression. Raises ValueError where it is none; ``selectors`` and ``labels`` are what it names."""
+    """One expression.
+
+    Raises ValueError if it is not PromQL. ``selectors`` and ``labels`` are the ones that it names.
+    """
 
     def __init__(self, text: str) -> None:
         self._tokens = list(_tokens(text))
@@ -78,7 +81,7 @@ class PromQL:
         elif kind == "name":
             self._selector(value)
         elif kind != "number":
-            raise ValueError(f"{value!r} is no operand")
+            raise ValueError(f"{value!r} is not an operand")
 
     def _grouping(self) -> None:
         if self._is("by", "without"):
@@ -90,7 +93,7 @@ class PromQL:
         while not self._is(")"):
             kind, value = self._next()
             if kind != "name":
-                raise ValueError(f"{value!r} is no label")
+                raise ValueError(f"{value!r} is not a label")
             self.labels.add(value)
             if not self._is(")"):
                 self._take(",")
@@ -125,7 +128,7 @@ class PromQL:
                 operator = self._take("=", "!=", "=~", "!~")
                 value = self._next()
                 if label[0] != "name" or value[0] != "string":
-                    raise ValueError(f"{label[1]!r} {operator} {value[1]!r} is no matcher")
+                    raise ValueError(f"{label[1]!r} {operator} {value[1]!r} is not a matcher")
                 matchers[label[1]] = (operator, value[1][1:-1])
                 if not self._is("}"):
                     self._take(",")
@@ -142,6 +145,6 @@ def _tokens(text: str) -> Iterator[Tuple[str, str]]:
     while at < len(text):
         found = TOKEN.match(text, at)
         if found is None or found.lastgroup is None:
-            raise ValueError(f"{text[at:]!r} is no PromQL")
+            raise ValueError(f"{text[at:]!r} is not PromQL")
         yield found.lastgroup, found[found.lastgroup]
         at = found.end()

@@ -1,6 +1,6 @@
-"""A process that shares a connection: says on standard output what it hears, and does what standard input asks for.
+"""A process that shares a connection. It prints its events, and carries out commands from standard input.
 
-Each line out is JSON: the monotonic time, and what it was. ``MEMBER`` in the environment is the set-up, as JSON.
+Each line of output is JSON: the monotonic time and the event. ``MEMBER`` in the environment is the set-up, as JSON.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
 
 
 def first(mark: str) -> bool:
-    """Of all processes this one is the first to ask."""
+    """Return whether this process is the first of all to ask."""
     try:
         open(mark, "x").close()
     except FileExistsError:

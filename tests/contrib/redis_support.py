@@ -1,4 +1,4 @@
-"""What the tests of processes that share a connection have in common: a real Redis, and members in processes."""
+"""The shared parts of the tests of processes that share a connection: a real Redis, and members in processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ STATUSES = ("connecting", CONNECTED, "disconnected", "featureThrottled")
 
 
 class RedisServer:
-    """Debian's, without persistence, on a port of its own."""
+    """Debian's Redis without persistence, on a free port."""
 
     def __init__(self, password: str = "", *options: str) -> None:
         program = shutil.which("redis-server")
@@ -44,7 +44,7 @@ class RedisServer:
         return f"redis://{':' + self._password + '@' if self._password else ''}127.0.0.1:{self.port}/0"
 
     def start(self) -> None:
-        """Start it, empty."""
+        """Start it without data."""
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
         if self._password:
             options += ["--requirepass", self._password]
@@ -81,7 +81,7 @@ class RedisServer:
             client.flushall()
 
     def commands(self) -> int:
-        """How many it has had."""
+        """Return the number of commands that it has executed."""
         with self.client() as client:
             stats = client.info("commandstats")
         own = ("cmdstat_info", "cmdstat_client|setinfo", "cmdstat_hello", "cmdstat_client|setname")
@@ -95,14 +95,14 @@ class RedisServer:
 
 @pytest.fixture(scope="module")
 def redis_server() -> Iterator[RedisServer]:
-    """One for the module; each test finds it running."""
+    """One Redis for the module. It runs at the start of each test."""
     server = RedisServer()
     yield server
     server.kill()
 
 
 class Event(NamedTuple):
-    """What a member said."""
+    """A line of a member."""
 
     time: float
     what: str
@@ -150,7 +150,7 @@ class Member:
 
     @property
     def status(self) -> Optional[str]:
-        """As its listeners were told last."""
+        """The last status that its listeners got."""
         return (self.statuses() or [None])[-1]
 
     @property
@@ -158,7 +158,7 @@ class Member:
         return "".join(self._errors)
 
     def clear(self) -> None:
-        """Forget what was said, but for the status."""
+        """Forget the past events, except the status."""
         with self._changed:
             self._events[:] = [event for event in self._events if event.what in STATUSES][-1:]
 
@@ -169,7 +169,7 @@ class Member:
         return value
 
     def wait_for(self, what: str, timeout: float = DEADLINE) -> Event:
-        """The newest of these, once there is one."""
+        """Wait until one of these events has happened, and return the newest."""
         self.wait(lambda: any(event.what == what for event in self._events), what, timeout)
         return [event for event in self.events if event.what == what][-1]
 
@@ -189,7 +189,7 @@ class Member:
         self._process.send_signal(signum)
 
     def end(self, signum: int = signal.SIGKILL) -> None:
-        """With SIGKILL; or ask it to close: then it has to end well."""
+        """End it with SIGKILL, or ask it to close and assert that it ends with 0."""
         if self.alive:
             self.alive = False
             if signum == signal.SIGKILL:
@@ -222,7 +222,7 @@ class Member:
 
 
 class Cluster:
-    """So many members, and the sandbox that they share one connection to. The dead are replaced."""
+    """A number of members, and the sandbox to which they share one connection. Dead members are replaced."""
 
     def __init__(self, sandbox: Sandbox, redis_server: RedisServer, lease: float, **more: Any) -> None:
         self.sandbox = sandbox
@@ -232,13 +232,13 @@ class Cluster:
         self.members: List[Member] = []
 
     def start(self, count: int) -> List[Member]:
-        """Bring it to this size; everybody is connected, and has nothing else to tell."""
+        """Bring it to this size. All members are connected, and have no more events to report."""
         self.members = [member for member in self.members if member.alive]
         for _ in range(count - len(self.members)):
             self.members.append(self.new_member())
         self.agree(CONNECTED)
         for member in self.members:
-            member.ask("status", "status")  # it has come so far that it answers
+            member.ask("status", "status")  # the member is far enough to answer
             member.clear()
         return self.members
 
@@ -246,7 +246,7 @@ class Cluster:
         return Member(self.sandbox, self.redis.url, self.lease, **self._more)
 
     def agree(self, status: str) -> float:
-        """Wait until all have been told this status: the monotonic time at which the last one was."""
+        """Wait until all members have reported this status. Returns the monotonic time of the last report."""
         deadline = time.monotonic() + DEADLINE
         for member in self.living:
             member.wait(lambda: member.status == status, status, max(0.0, deadline - time.monotonic()))
@@ -257,7 +257,7 @@ class Cluster:
         return [member for member in self.members if member.alive]
 
     def leader(self) -> Member:
-        """The only one. A Redis that has lost its data may have two, until the older one's next renewal."""
+        """Return the only leader. After a loss of data, there may be two until the older one's next renewal."""
 
         def one() -> List[Member]:
             leaders = [member for member in self.living if member.ask("leads", "leads")]
@@ -276,7 +276,7 @@ class Cluster:
 
 
 def overlap(sandbox: Sandbox, ends: threading.Event) -> List[float]:
-    """Watch until the event: the longest time, in seconds, for which two were connected at once."""
+    """Watch until the event. Returns the longest time, in seconds, for which two were connected at once."""
     longest, since = 0.0, None
     while not ends.wait(0.005):
         now = time.monotonic()
@@ -290,7 +290,7 @@ def overlap(sandbox: Sandbox, ends: threading.Event) -> List[float]:
 
 @contextlib.contextmanager
 def overlaps(sandbox: Sandbox) -> Iterator[Dict[str, float]]:
-    """Within it: how long two were connected at once, in seconds, under ``"seconds"`` when it ends."""
+    """Yield a dict. At the end, its ``"seconds"`` say how long two were connected at once."""
     ends, found = threading.Event(), {"seconds": 0.0}
 
     def watch() -> None:

@@ -1,8 +1,8 @@
-"""A worker of a stream that works in order, to be killed at any moment and started again.
+"""A worker of a stream that works in order. A test kills it at any moment, and starts it again.
 
-Usage, in the tests' folder: python -m contrib.stream_bot URL APP_ID FOLDER LOG REDIS. The folder holds the session
-and the outbox. Each machine has its own folder. The bot answers like tests/integration/inbox_bot.py.
-The log gets ``ready PID`` when the worker listens, and ``begin N PID`` when a callback begins with message N.
+Usage, in the tests' folder: python -m contrib.stream_bot URL APP_ID FOLDER LOG REDIS. The folder holds the session and
+the outbox. Each machine has a separate folder. The bot answers like tests/integration/inbox_bot.py. The log gets
+``ready PID`` when the worker listens, and ``begin N PID`` when a callback begins with message N.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the tests of web applications share: a sandbox's account, and servers in processes of their own."""
+"""The shared parts of the tests of web applications: a sandbox's account, and servers in separate processes."""
 
 from __future__ import annotations
 
@@ -40,17 +40,20 @@ __all__ = [
 
 HERE = Path(__file__).resolve().parent
 
-#: Seconds: the longest wait for anything, on a slow machine too.
+#: Maximum wait for any event, in seconds, also on a slow machine.
 DEADLINE = 20.0
 
 
 def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE) -> Any:
-    """The predicate's first truthy value, or its last falsy one; seldom enough for requests to a server."""
+    """Return the predicate's first truthy value, or its last falsy one.
+
+    It is called seldom enough for requests to a server.
+    """
     return conftest.eventually(predicate, timeout, pause=0.01)
 
 
 def account(sandbox: Sandbox, **more: Any) -> Dict[str, Any]:
-    """The setting COMETCHAT that leads to a sandbox."""
+    """Return the setting COMETCHAT for a sandbox."""
     return {
         "APP_ID": sandbox.app_id,
         "ADMIN_HOST": sandbox.url,
@@ -62,7 +65,7 @@ def account(sandbox: Sandbox, **more: Any) -> Dict[str, Any]:
 
 
 def plain(**more: str) -> Dict[str, str]:
-    """An environment with nothing of the developer's own account, proxies and settings."""
+    """Return an environment without the developer's own account, proxies and settings."""
     kept = {
         name: value
         for name, value in os.environ.items()
@@ -72,27 +75,27 @@ def plain(**more: str) -> Dict[str, str]:
 
 
 def gunicorn(application: str, port: int, *options: str) -> List[str]:
-    """The command that serves a test's application; a test without gunicorn is skipped."""
+    """Return the command that serves a test's application. Skips the test if gunicorn is missing."""
     pytest.importorskip("gunicorn", reason="gunicorn is not installed: it comes with [test], and not on Windows")
     command = [sys.executable, "-m", "gunicorn", application, "--bind", f"127.0.0.1:{port}", *options]
     return [*command, "--worker-tmp-dir", "/dev/shm"] if os.path.isdir("/dev/shm") else command
 
 
 def uwsgi(port: int, *options: str) -> List[str]:
-    """The command of uWSGI with two workers; a test without it is skipped."""
+    """Return the command of uWSGI with two workers. Skips the test if uWSGI is missing."""
     pytest.importorskip("pyuwsgi", reason="pyuwsgi is not installed")
     command = [sys.executable, "-c", "import sys, pyuwsgi; pyuwsgi.run()", "--http-socket", f"127.0.0.1:{port}"]
     return [*command, "--processes", "2", "--enable-threads", "--die-on-term", "--need-app", *options]
 
 
-#: How uWSGI loads an application: before the fork, or after it.
+#: The time at which uWSGI loads an application: before the fork, or after it.
 UWSGI = pytest.mark.parametrize(
     "options", [[], ["--master"], ["--lazy-apps", "--master"]], ids=["plain", "master", "lazy"]
 )
 
 
 class Server:
-    """A web server in a process of its own, on a port of its own; started again as often as wanted."""
+    """A web server in a separate process, on a free port. A test may start it several times."""
 
     def __init__(self, command: Sequence[str], port: int, env: Dict[str, str]) -> None:
         self.port = port
@@ -112,7 +115,7 @@ class Server:
             text=True,
             env=self._env,
             cwd=str(HERE),
-            start_new_session=True,  # so that no worker can be left behind
+            start_new_session=True,  # so that no worker is left behind
         )
 
         def read() -> None:
@@ -138,7 +141,7 @@ class Server:
         return "".join(self.lines)
 
     def fetch(self, path: str, method: str = "GET") -> Tuple[int, str]:
-        """(status, body) of one request on a connection of its own."""
+        """Return (status, body) of one request on a separate connection."""
         request = urllib.request.Request(self.url + path, method=method)
         try:
             with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
@@ -148,11 +151,11 @@ class Server:
                 return error.code, error.read().decode()
 
     def get(self, path: str) -> Any:
-        """The JSON of an address; of a refusal too."""
+        """Return the JSON of an address, also of a refusal."""
         return json.loads(self.fetch(path)[1])
 
     def wait_until_it_answers(self, path: str) -> Any:
-        """The JSON of an address, once it is there."""
+        """Return the JSON of an address, as soon as it answers."""
 
         def ask() -> Any:
             assert self.process.poll() is None, self.output
@@ -164,7 +167,7 @@ class Server:
         return json.loads(answer[1])
 
     def wait_until_it_listens(self) -> None:
-        """Somebody takes connections, without a request to the application."""
+        """Wait until the server accepts connections, without a request to the application."""
 
         def listens() -> bool:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 0.2):
@@ -174,14 +177,14 @@ class Server:
         assert eventually(listens), self.output
 
     def terminate(self, number: int = signal.SIGTERM) -> float:
-        """Ask it to end; seconds that it took."""
+        """Ask it to end. Returns the seconds that it took."""
         begun = time.monotonic()
         self.process.send_signal(number)
         self.process.wait(DEADLINE)
         return time.monotonic() - begun
 
     def kill(self) -> None:
-        """As a machine that fails: every process of it, at once."""
+        """Kill all of its processes at once, like a failing machine."""
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, signal.SIGKILL)
@@ -194,7 +197,7 @@ class Server:
         self.process.stdout.close()
 
     def close(self) -> None:
-        """End it, well if it can."""
+        """End it, cleanly if possible."""
         if self.process.poll() is None:
             self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -204,7 +207,7 @@ class Server:
 
 @contextlib.contextmanager
 def served(command: Sequence[str], port: int, env: Dict[str, str]) -> Iterator[Server]:
-    """A server that is ended in the end."""
+    """Yield a server, and end it at the end."""
     server = Server(command, port, env)
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""<cometchat-status> in a real Chromium: before a Flask application under gunicorn, and before answers made here."""
+"""<cometchat-status> in a real Chromium: with a Flask application under gunicorn, and with answers of the tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: on Debian, apt-get install chromium")
 
-#: Milliseconds within which the page shows what happens.
+#: Maximum time until the page shows a change, in milliseconds.
 PROMISED = 1000
 
 ORIGIN = "http://app.test"
@@ -40,7 +40,7 @@ WORDS = {
     "noContact": "No contact with the app",
 }
 
-#: Keeps what the page has seen: [milliseconds, status] of each change, and what the policy has forbidden.
+#: Keeps the page's observations: [milliseconds, status] of each change, and the violations of the policy.
 WITNESS = """
 window.seen = []; window.details = []; window.violations = [];
 document.addEventListener("statuschange", (event) => {
@@ -61,7 +61,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def page(browser: Any) -> Iterator[Any]:
-    """A page of its own; an error of a script in it is the test's."""
+    """A separate page. An error of a script in it fails the test."""
     errors: List[str] = []
     context = browser.new_context()
     context.set_default_timeout(DEADLINE * 1000)
@@ -74,23 +74,23 @@ def page(browser: Any) -> Iterator[Any]:
 
 
 def shows(page: Any, status: str, timeout: float = DEADLINE) -> None:
-    """Wait until the light has a status, and its words say so."""
+    """Wait until the light has a status, and its words match."""
     page.locator(f'cometchat-status[status="{status}"]').first.wait_for(state="attached", timeout=timeout * 1000)
     assert page.get_by_role("status").first.text_content() == f"Chat: {WORDS[status]}"
 
 
 def now(page: Any) -> int:
-    """Milliseconds, of the page's clock."""
+    """Return the milliseconds of the page's clock."""
     return int(page.evaluate("Date.now()"))
 
 
 def shown_after(page: Any, begin: int, status: str) -> int:
-    """Milliseconds from ``begin`` until the page showed the status."""
+    """Return the milliseconds from ``begin`` until the page showed the status."""
     shows(page, status)
     return min(int(at) - begin for at, shown in page.evaluate("window.seen") if shown == status and at >= begin)
 
 
-# Before a real application.
+# With a real application.
 
 
 @pytest.fixture(scope="module")
@@ -101,14 +101,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture(scope="module")
 def shared(sandbox: Sandbox) -> Iterator[Server]:
-    # A text of AUTH_TOKEN: with an auth key the site would log in again where the service refuses it.
+    # A text in AUTH_TOKEN. With an auth key the site would log in again after the service's refusal.
     settings = account(sandbox, AUTH_KEY=None, AUTH_TOKEN=sandbox.auth_token(UID), MAX_STREAMS=8)
     with site(settings, "--worker-class", "gthread", "--threads", "12") as running:
         yield running
 
 
 def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
-    """Dropped and refused: connecting. Accepted again: connected. Each is on the page a second later at most."""
+    """After a drop and a refusal it shows "connecting", and after the return "connected", within a second each."""
     page.goto(shared.url)
     shows(page, "connected")
     begin = now(page)
@@ -126,7 +126,7 @@ def test_the_page_shows_loss_and_return_within_a_second(page: Any, shared: Serve
 
 
 def test_the_page_shows_throttling_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
-    """From the moment at which the client is connected again, and has heard of the service's mode."""
+    """The second begins when the client is connected again, and knows the service's mode."""
     page.goto(shared.url)
     shows(page, "connected")
     connects = len(sandbox.attempts)
@@ -140,13 +140,16 @@ def test_the_page_shows_throttling_within_a_second(page: Any, shared: Server, sa
 
 
 def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, shared: Server, sandbox: Sandbox) -> None:
-    """A refused login ends the attempts: disconnected, with the reason. So does disconnect(), without one."""
+    """A refused login ends the attempts: the page shows "disconnected" with the reason.
+
+    After disconnect() there is no reason.
+    """
     page.goto(shared.url)
     shows(page, "connected")
     sandbox.refuse_auth()
     sandbox.drop_connections()
 
-    def refused() -> Any:  # the loss itself is disconnected as well, for a moment
+    def refused() -> Any:  # the loss itself is also shown as disconnected, for a moment
         report = shared.get("/cometchat/status")
         return report["status"] == "disconnected" and (report["reason"] or {}).get("code") == "WS_AUTH_FAIL"
 
@@ -165,7 +168,7 @@ def test_the_page_shows_a_refusal_and_a_disconnect_within_a_second(page: Any, sh
 
 
 class Tabs:
-    """Some tabs of one browser that show the same site, and the streams that they have open."""
+    """Some tabs of one browser that show the same site, and their open streams."""
 
     def __init__(self, context: Any, url: str, count: int) -> None:
         self.streams: List[Any] = []
@@ -183,8 +186,8 @@ class Tabs:
             self.streams.remove(request)
 
     def leader(self) -> Any:
-        """The tab that has the one stream; None where there is none, or another number of them."""
-        self.pages[-1].wait_for_timeout(20)  # hands the events of all tabs over
+        """Return the tab that has the one stream, or None if the number of streams is not one."""
+        self.pages[-1].wait_for_timeout(20)  # passes the events of all tabs on
         return self.streams[0].frame.page if len(self.streams) == 1 else None
 
 
@@ -204,9 +207,9 @@ HIDE = """(away) => {
 
 
 def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> None:
-    """Nine tabs, and six connections that a browser has for a host: each tab shows every change within a second.
+    """A browser has six connections for a host. With nine tabs, each tab still shows every change within a second.
 
-    When the tab that has the stream is hidden or closed, another one opens a stream, and the others go on.
+    When the tab with the stream is hidden or closed, another tab opens a stream, and the others continue.
     """
     tabs = Tabs(context, shared.url, 9)
     for page in tabs.pages:
@@ -223,7 +226,7 @@ def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> N
     first.evaluate(HIDE, True)
     second = eventually(lambda: tabs.leader() not in (None, first) and tabs.leader())
     assert second
-    second.close()  # as a crash: the page has no time to say so
+    second.close()  # like a crash: the page has no time to report it
     tabs.pages.remove(second)
     tabs.streams = [request for request in tabs.streams if request.frame.page is not second]
     third = eventually(lambda: tabs.leader() not in (None, first, second) and tabs.leader())
@@ -232,7 +235,7 @@ def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> N
     shared.fetch("/disconnect", "POST")
     for page in tabs.pages:
         shows(page, "disconnected", PROMISED / 1000)
-    assert tabs.leader() is third, "a tab that is seen again follows the one that has the stream"
+    assert tabs.leader() is third, "a tab that is visible again follows the tab with the stream"
     shared.fetch("/connect", "POST")
     for page in tabs.pages:
         shows(page, "connected")
@@ -240,7 +243,7 @@ def test_the_tabs_of_a_browser_share_a_stream(context: Any, shared: Server) -> N
 
 
 def test_a_browser_without_channels_polls(context: Any, shared: Server) -> None:
-    """A stream for each tab would take all of its connections: it asks for the JSON, and no tab hangs."""
+    """A stream for each tab would take all connections of the browser. So the page polls the JSON, and no tab hangs."""
     context.add_init_script("delete window.BroadcastChannel")
     tabs = Tabs(context, shared.url, 7)
     for page in tabs.pages:
@@ -249,7 +252,10 @@ def test_a_browser_without_channels_polls(context: Any, shared: Server) -> None:
 
 
 def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Server) -> None:
-    """No inline style or script, no eval, no HTML from strings; a style that the test adds is seen as a violation."""
+    """The page has no inline style or script, no eval, and no HTML from strings.
+
+    A style that the test adds is a violation.
+    """
     page.goto(shared.url)
     shows(page, "connected")
     assert page.evaluate("window.violations") == []
@@ -260,7 +266,10 @@ def test_a_strict_policy_has_nothing_to_forbid(page: Any, shared: Server) -> Non
 
 
 def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sandbox) -> None:
-    """kill -9: no contact, within a second. Started again: the page recovers by itself, on a stream."""
+    """After kill -9 the page shows "no contact" within a second.
+
+    After a new start it recovers by itself, on a stream.
+    """
     arguments = ("--worker-class", "gthread", "--threads", "4")
     with site(account(sandbox), *arguments) as own:
         page.goto(own.url)
@@ -274,7 +283,10 @@ def test_an_app_that_is_killed_is_seen_and_its_return_too(page: Any, sandbox: Sa
 
 
 def test_before_sync_workers_the_page_asks_for_the_json(page: Any, sandbox: Sandbox) -> None:
-    """They answer the stream with 204, and other requests go on; a change is seen at the next look, after 0.3 s."""
+    """Sync workers answer the stream with 204, and serve other requests.
+
+    A change is shown at the next poll, after 0.3 s.
+    """
     with site(account(sandbox), "--worker-class", "sync") as own:
         answers: List[Tuple[str, int]] = []
         page.on("response", lambda response: answers.append((response.url.rpartition("/")[2], response.status)))
@@ -287,7 +299,7 @@ def test_before_sync_workers_the_page_asks_for_the_json(page: Any, sandbox: Sand
         assert answers.count(("events", 204)) == 1
 
 
-# Before answers of the tests' own.
+# With answers of the tests.
 
 
 def report(status: str, **more: Any) -> str:
@@ -295,7 +307,10 @@ def report(status: str, **more: Any) -> str:
 
 
 def serve(page: Any, body: str, answers: Dict[str, Callable[[Any], None]]) -> Dict[str, int]:
-    """Open a page with this body; what it asks for is answered from the table. Returns how often what was asked for."""
+    """Open a page with this body, and answer its requests from the table.
+
+    Returns the number of requests for each path.
+    """
     asked: Dict[str, int] = {}
     head = '<meta charset="utf-8"><meta name="color-scheme" content="light dark"><script src="/x.js" defer></script>'
 
@@ -340,14 +355,17 @@ def luminance(color: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """As WCAG 2 counts it: 1 to 21."""
+    """Return the contrast as WCAG 2 defines it, from 1 to 21."""
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_and_dots_have_contrast(page: Any, scheme: str) -> None:
-    """In each state: the words 4.5 to 1 at least, the dot 3 to 1 (WCAG 2 AA); and dark is dark."""
+    """In each state, the words have a contrast of at least 4.5 to 1, and the dot of 3 to 1 (WCAG 2 AA).
+
+    Dark mode is dark.
+    """
     page.emulate_media(color_scheme=scheme)
     serve(page, EVERY_STATE, ANSWERS)
     for state in STATES:
@@ -365,8 +383,11 @@ def shows_state(page: Any, state: str) -> None:
     page.locator(f'cometchat-status[status="{state}"]').first.wait_for(state="attached")
 
 
-def test_screen_readers_hear_the_words(page: Any) -> None:
-    """A polite live region of the role status, with words for what the dot shows, also where only the dot is seen."""
+def test_screen_readers_get_the_words(page: Any) -> None:
+    """The light is a polite live region with the role status.
+
+    It has words for the dot's colour, also if only the dot is visible.
+    """
     serve(page, '<cometchat-status compact status-src="/connected"></cometchat-status>', ANSWERS)
     shows(page, "connected")
     region = page.get_by_role("status")
@@ -378,8 +399,8 @@ def test_screen_readers_hear_the_words(page: Any) -> None:
 
 
 @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
-def test_motion_is_for_those_who_want_it(page: Any, motion: str) -> None:
-    """While connecting the dot turns; not for those who asked their system for less motion."""
+def test_reduced_motion_is_respected(page: Any, motion: str) -> None:
+    """While connecting, the dot turns. It does not turn for users who asked their system for less motion."""
     page.emulate_media(reduced_motion=motion)
     serve(page, EVERY_STATE, ANSWERS)
     shows_state(page, "connecting")
@@ -390,7 +411,7 @@ def test_motion_is_for_those_who_want_it(page: Any, motion: str) -> None:
 
 
 def test_forced_colours_are_kept(page: Any) -> None:
-    """Where the system forces its colours, words, frame and dot are of them, and the dot still is a dot."""
+    """If the system forces its colours, words, frame and dot use them, and the dot is still a dot."""
     page.emulate_media(forced_colors="active", color_scheme="light")
     serve(page, EVERY_STATE, ANSWERS)
     shows_state(page, "connected")
@@ -403,7 +424,7 @@ def test_forced_colours_are_kept(page: Any) -> None:
 
 
 def test_the_reason_is_in_the_tooltip(page: Any) -> None:
-    """A user who points at the light sees why: the code, and a message if the site shows it; nothing once it is up."""
+    """The tooltip has the reason: the code, and a message if the site shows messages. It is empty while connected."""
     answer = {"now": report("disconnected", reason={"code": "AUTH_ERR_APIKEY_NOT_FOUND"})}
     serve(
         page,
@@ -423,7 +444,7 @@ def test_the_reason_is_in_the_tooltip(page: Any) -> None:
 
 
 def test_words_colours_and_parts_are_the_pages(page: Any) -> None:
-    """Words by attributes, colours by custom properties, and any style by parts; nothing of it is taken for HTML."""
+    """Attributes set the words, custom properties the colours, and parts any style. None of it is read as HTML."""
     body = (
         "<style>cometchat-status { --cometchat-status-connected: rgb(1, 2, 3); }"
         "cometchat-status { --cometchat-status-background: rgb(4, 5, 6) }"
@@ -440,8 +461,8 @@ def test_words_colours_and_parts_are_the_pages(page: Any) -> None:
     assert page.get_by_role("status").text_content() == "Verbindung: Da"
 
 
-def test_the_page_hears_of_changes(page: Any) -> None:
-    """statuschange comes at each change, and not where the same is said again; its detail has the report."""
+def test_the_page_gets_events_of_changes(page: Any) -> None:
+    """statuschange is fired at each change, and not for a repeated status. Its detail has the report."""
     answers = iter([report("connecting", reason={"code": "C", "message": "M"}), report("connected", user="u")])
     last = report("connected", user="u")
     serve(
@@ -458,14 +479,14 @@ def test_the_page_hears_of_changes(page: Any) -> None:
 
 
 @pytest.mark.parametrize("answer", ["<html>Please log in", "[]", '{"status": "wonderful"}'])
-def test_what_is_no_report_is_no_contact(page: Any, answer: str) -> None:
-    """A login page, another JSON, a status that there is not: none of it is taken for the application's word."""
+def test_another_answer_is_not_a_report(page: Any, answer: str) -> None:
+    """A login page, another JSON and an unknown status are not accepted as the application's report."""
     serve(page, '<cometchat-status status-src="/s"></cometchat-status>', {"/s": as_json(answer)})
     shows(page, "noContact")
 
 
 def test_a_stream_that_ends_is_opened_again_without_a_word(page: Any) -> None:
-    """Streams end after a while, so that their threads are free; the page does not say that anything is lost."""
+    """Streams end after a while, to free their threads. The page shows no loss then."""
     stream = as_events("event: alive\ndata: 10\n\nevent: status\ndata: " + report("connected") + "\n\n")
     asked = serve(page, '<cometchat-status src="/e" status-src="/s"></cometchat-status>', {"/e": stream})
     shows(page, "connected")
@@ -475,23 +496,23 @@ def test_a_stream_that_ends_is_opened_again_without_a_word(page: Any) -> None:
 
 
 def test_two_lights_of_a_page_share_a_stream(page: Any) -> None:
-    """A stream holds a thread of the server: one for the page, whatever it shows; none once the lights are gone."""
+    """A stream holds a thread of the server, so a page has one for all of its lights, and ends it with them."""
     stream = as_events("event: status\ndata: " + report("connected") + "\n\n")
     held: List[Any] = []
     asked = serve(page, '<cometchat-status src="/e"></cometchat-status>' * 2, {"/e": lambda r: held.append(r) or None})
     assert eventually(lambda: page.evaluate("1") and held)
-    page.wait_for_timeout(300)  # nothing can be waited for: that no second one comes is the fact
+    page.wait_for_timeout(300)  # the fact is that no second stream is opened, and there is no event to wait for
     assert asked["/e"] == 1
     stream(held[0])
     assert eventually(lambda: page.evaluate("document.querySelectorAll('[status=connected]').length")) == 2
     page.evaluate("document.querySelectorAll('cometchat-status').forEach((element) => element.remove())")
     before = asked["/e"]
-    page.wait_for_timeout(600)  # nothing comes, again
+    page.wait_for_timeout(600)  # again, there is no event to wait for
     assert asked["/e"] == before
 
 
 def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
-    """Once the tab is hidden no timer of the light runs; once it is seen again, it looks at once."""
+    """While the tab is hidden, no timer of the light runs. When it is visible again, the light asks at once."""
     page.add_init_script("Object.defineProperty(document, 'hidden', {get: () => window.away === true})")
     serve(page, '<cometchat-status status-src="/connected" poll="0.25"></cometchat-status>', ANSWERS)
     shows(page, "connected")
@@ -507,7 +528,7 @@ def test_a_hidden_page_asks_for_nothing(page: Any) -> None:
 
 
 class _Silent(BaseHTTPRequestHandler):
-    """A page with a light; its stream says once how it is, and then nothing, and never ends."""
+    """A page with a light. Its stream sends the status once, then nothing, and never ends."""
 
     def do_GET(self) -> None:
         if self.path == "/events":
@@ -532,11 +553,11 @@ class _Silent(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *args: Any) -> None:
-        """Not on standard error."""
+        """Do not log to standard error."""
 
 
-def test_an_app_that_falls_silent_is_no_contact(page: Any) -> None:
-    """A stream that stands and brings nothing, two and a half times as long as it should take: no contact."""
+def test_a_silent_app_is_no_contact(page: Any) -> None:
+    """A stream that is open but silent for two and a half times the limit is shown as "no contact"."""
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Silent) as server:
         server.daemon_threads = True
         server.block_on_close = False

@@ -1,4 +1,4 @@
-"""What the console of a site shows when it can't log in, without any logging set-up."""
+"""The console of a site without any logging set-up, after a failed login."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.mark.parametrize("framework", ["django", "flask"])
 def test_a_failed_login_is_on_the_console_once(framework: str) -> None:
-    """However often it is tried; the light's JSON has the code as well, and neither has the key."""
+    """After many attempts, the console still shows the failure once.
+
+    The light's JSON has the code as well. Neither has the key.
+    """
     pytest.importorskip(framework)
     port = free_port()
     with Sandbox() as sandbox:

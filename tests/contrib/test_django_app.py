@@ -60,7 +60,7 @@ OTHER = "cometchat-uid-2"
 
 @pytest.fixture
 def sandbox() -> Iterator[Sandbox]:
-    """The service, and the site's setting that leads there; in the end no thread of the app is left."""
+    """The service, and the site's setting for it. At the end no thread of the app is left."""
     with Sandbox() as running:
         with override_settings(COMETCHAT=account(running, RECONNECT_WAIT=lambda state: 0.05)):
             yield running
@@ -74,7 +74,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def site(sandbox: Sandbox) -> Sandbox:
-    """The same, connected."""
+    """The same site, connected."""
     start()
     assert get_client().wait_for_status("connected", DEADLINE)
     return sandbox
@@ -82,7 +82,7 @@ def site(sandbox: Sandbox) -> Sandbox:
 
 @pytest.fixture
 def heard() -> Iterator[List[Tuple[Any, Dict[str, Any]]]]:
-    """What the signals tell: (signal's name, arguments)."""
+    """The arguments of the signals: (signal's name, arguments)."""
     found: List[Tuple[Any, Dict[str, Any]]] = []
     names = {value: name for name, value in vars(signals).items() if isinstance(value, Signal)}
 
@@ -106,7 +106,7 @@ def get_json(path: str, status: int = 200) -> Any:
 
 
 def test_any_number_of_threads_start_one_connection(sandbox: Sandbox) -> None:
-    """get_client() and start() are one client's, and one login is made, however many call them at once."""
+    """get_client() and start() return one client, and one login is made, for any number of calls at once."""
     together, clients = threading.Barrier(8), []
 
     def call() -> None:
@@ -128,7 +128,7 @@ def test_any_number_of_threads_start_one_connection(sandbox: Sandbox) -> None:
 def test_the_login_is_tried_until_the_service_is_back(
     sandbox: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Meanwhile nothing waits, the status says disconnected and why, and a signal tells of each failure."""
+    """Meanwhile no thread waits, the status is disconnected with the reason, and a signal is sent for each failure."""
     sandbox.fail_http(429, times=1, retry_after=1)
     sandbox.fail_http(503)
     start()
@@ -146,7 +146,7 @@ def test_the_login_is_tried_until_the_service_is_back(
 
 
 def test_a_refused_credential_is_not_hammered(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong key is told of once; the next attempt is minutes away, and stop() ends that wait."""
+    """A wrong key is reported once. The next attempt is minutes later, and stop() ends that wait."""
     with override_settings(COMETCHAT=account(sandbox, AUTH_KEY="a-wrong-key-0123456789")):
         start()
         error = eventually(login_error)
@@ -159,8 +159,8 @@ def test_a_refused_credential_is_not_hammered(sandbox: Sandbox, caplog: pytest.L
         assert eventually(lambda: not [t for t in threading.enumerate() if t.name == "cometchat-login"])
 
 
-def test_a_session_that_the_service_refuses_is_made_anew(site: Sandbox) -> None:
-    """With an auth key a lost session heals by itself: the SDK ends its attempts, the app logs in again."""
+def test_a_refused_session_is_replaced(site: Sandbox) -> None:
+    """With an auth key, a lost session is repaired: the SDK ends its attempts, and the app logs in again."""
     site.revoke_tokens()
     site.expire_jwts()
     site.drop_connections()
@@ -169,7 +169,10 @@ def test_a_session_that_the_service_refuses_is_made_anew(site: Sandbox) -> None:
 
 
 def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:
-    """It is called off the main thread for a token, again after it has raised, and gets the app a new session."""
+    """The callable is called on another thread than the main thread, and again after it has raised.
+
+    It gives the app a new session.
+    """
     calls: List[str] = []
 
     def token() -> str:
@@ -186,7 +189,7 @@ def test_an_auth_token_may_be_a_callable(sandbox: Sandbox) -> None:
 
 
 def test_the_first_request_starts_it_where_nothing_else_has(sandbox: Sandbox) -> None:
-    """A server's request does; the test client's, and any request under a test runner, does not."""
+    """A server's request starts it. Requests of the test client, and requests under a test runner, do not."""
     serving.arrange(dataclasses.replace(conf.read(), start="request"))
     Browser().get("/process")
     assert not started()
@@ -201,14 +204,14 @@ def test_the_first_request_starts_it_where_nothing_else_has(sandbox: Sandbox) ->
 
 
 class Consumer:
-    """What tells that a worker of Celery is ready, as far as it is asked."""
+    """Stands for the part of Celery that says that a worker is ready."""
 
     def __init__(self, pool: object) -> None:
         self.pool = pool
 
 
 def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
-    """Each process of the prefork pool, not the one that forks them; and the one process of another pool."""
+    """Each process of the prefork pool connects, but not their parent. The one process of another pool connects too."""
     celery = pytest.importorskip("celery.signals", reason="celery is not installed")
     prefork = pytest.importorskip("celery.concurrency.prefork")
     serving.arrange(dataclasses.replace(conf.read(), start="never", options={"CELERY": True}))
@@ -225,7 +228,7 @@ def test_celery_connects_where_it_was_asked_to(sandbox: Sandbox) -> None:
 
 
 def test_the_status_is_json(site: Sandbox) -> None:
-    """Status, since when, whose; not to be cached; only for reading."""
+    """The JSON has the status, its time and the user. It must not be cached, and is read-only."""
     answer = Browser().get("/cometchat/status")
     assert answer["Content-Type"] == "application/json" and answer["Cache-Control"] == "no-store"
     report = json.loads(answer.content)
@@ -237,7 +240,7 @@ def test_the_status_is_json(site: Sandbox) -> None:
 
 
 def test_health_says_whether_it_is_up(sandbox: Sandbox) -> None:
-    """503 until it is connected, then 200; a live process needs no connection."""
+    """health is 503 until it is connected, then 200. For a live process, no connection is needed."""
     assert get_json("/cometchat/health", 503)["status"] == "fail"
     assert get_json("/cometchat/health/live")["status"] == "pass"
     start()
@@ -249,7 +252,7 @@ def test_health_says_whether_it_is_up(sandbox: Sandbox) -> None:
 
 
 def test_the_script_is_cached_by_its_tag(sandbox: Sandbox) -> None:
-    """JavaScript, and 304 to who has it."""
+    """The view returns JavaScript, or 304 to a browser that has it."""
     answer = Browser().get("/cometchat/cometchat-status.js")
     assert answer["Content-Type"].startswith("text/javascript") and answer.content
     again = Browser().get("/cometchat/cometchat-status.js", headers={"If-None-Match": answer["ETag"]})
@@ -257,13 +260,16 @@ def test_the_script_is_cached_by_its_tag(sandbox: Sandbox) -> None:
 
 
 def statuses(piece: bytes) -> List[str]:
-    """The statuses in a piece of a stream."""
+    """Return the statuses in a piece of a stream."""
     found = re.findall(rb"^event: status\ndata: (.*)$", piece, re.MULTILINE)
     return [json.loads(data)["status"] for data in found]
 
 
 def test_events_without_an_event_loop(site: Sandbox) -> None:
-    """The status at once, then each change; GZipMiddleware leaves it alone; a closed stream is given back."""
+    """The stream has the status at once, then each change.
+
+    GZipMiddleware does not change it. A closed stream is released.
+    """
     answer: Any = Browser(headers={"Accept-Encoding": "gzip"}).get("/cometchat/events")
     assert answer.status_code == 204, "a server without threads can hold no stream"
     answer = Browser(headers={"Accept-Encoding": "gzip"}).get("/cometchat/events", **{"wsgi.multithread": True})
@@ -273,7 +279,7 @@ def test_events_without_an_event_loop(site: Sandbox) -> None:
     told: List[str] = []
     while not told:
         told += statuses(next(stream))
-    site.refuse_connections()  # a reader that is late must not miss the loss
+    site.refuse_connections()  # a slow reader must not miss the loss
     site.drop_connections()
     while told[-1] != "connecting":
         told += statuses(next(stream))
@@ -283,13 +289,13 @@ def test_events_without_an_event_loop(site: Sandbox) -> None:
     assert told[0] == "connected"
     answer.close()
     rest: Any = [Browser().get("/cometchat/events", **{"wsgi.multithread": True}) for _ in range(2)]
-    assert [one.status_code for one in rest] == [200, 200], "the closed one is counted no more"
+    assert [one.status_code for one in rest] == [200, 200], "the closed one no longer counts"
     for one in rest:
         one.close()
 
 
 def test_events_under_asgi(site: Sandbox) -> None:
-    """Fifty pages have one thread; each hears of every change while the event loop goes on; leaving frees it."""
+    """Fifty pages share one thread. Each gets every change while the event loop runs, and its end frees its place."""
 
     async def page(told: List[str]) -> None:
         answer: Any = await AsyncClient().get("/cometchat/events")
@@ -323,7 +329,7 @@ def test_events_under_asgi(site: Sandbox) -> None:
 
 
 def test_a_stream_under_asgi_ends_with_the_feed(site: Sandbox) -> None:
-    """What stops the connection ends the pages' streams."""
+    """The end of the connection ends the pages' streams."""
 
     async def page() -> bytes:
         answer: Any = await AsyncClient().get("/cometchat/events")
@@ -341,7 +347,7 @@ def test_a_stream_under_asgi_ends_with_the_feed(site: Sandbox) -> None:
 
 
 def test_the_tag_is_the_indicator_and_its_script(sandbox: Sandbox) -> None:
-    """With the views' addresses, the page's words, escaped, and the nonce of a content security policy."""
+    """The tag has the views' addresses, the page's words, escaped, and the nonce of a content security policy."""
     page = Browser().get("/").content.decode()
     assert re.search(r'<script type="module" src="/cometchat/cometchat-status.js"></script><cometchat-status ', page)
     assert 'src="/cometchat/events"' in page and 'status-src="/cometchat/status"' in page
@@ -354,8 +360,8 @@ def test_the_tag_is_the_indicator_and_its_script(sandbox: Sandbox) -> None:
 
 
 @override_settings(ROOT_URLCONF="django.contrib.auth.urls")
-def test_the_tag_says_what_it_lacks(sandbox: Sandbox) -> None:
-    """Without the views it names the line to add."""
+def test_the_tag_names_missing_views(sandbox: Sandbox) -> None:
+    """Without the views, the error names the line to add."""
     template = engines["django"].from_string("{% load cometchat %}{% cometchat_status %}")
     with pytest.raises(ImproperlyConfigured, match=r'include\("cometchat.contrib.django.urls"\)'):
         template.render({})
@@ -365,7 +371,7 @@ def test_the_tag_says_what_it_lacks(sandbox: Sandbox) -> None:
 
 
 def test_the_newer_kinds_of_listeners_have_signals(site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]]) -> None:
-    """AI assistants, pinned conversations, and frames that this SDK has no callback for."""
+    """AI assistants, pinned conversations, and frames without a callback in this SDK have signals."""
     frame = {"appId": "app", "receiver": UID, "receiverType": "user", "sender": OTHER, "deviceId": "another"}
     run = {"type": "run_started", "runId": "1", "threadId": "2"}
     pinned = {"conversation": {"conversationId": "c1", "conversationType": "user"}}
@@ -381,10 +387,13 @@ def test_the_newer_kinds_of_listeners_have_signals(site: Sandbox, heard: List[Tu
     assert said[3][1]["type"] == "notification_feed_item" and said[3][1]["body"] == {"id": "7"}
 
 
-def test_signals_tell_what_listeners_hear(
+def test_signals_have_the_events_of_listeners(
     site: Sandbox, heard: List[Tuple[Any, Dict[str, Any]]], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """By the message's class, or Client, on the dispatcher thread; who raises is logged, and stops nobody."""
+    """The sender is the message's class, or Client.
+
+    It runs on the dispatcher thread. A receiver that raises is logged, and does not stop the others.
+    """
     texts: List[str] = []
     threads: List[str] = []
     mine: List[Any] = []
@@ -427,9 +436,9 @@ def test_signals_tell_what_listeners_hear(
 
 
 def test_every_callback_of_a_listener_has_a_signal() -> None:
-    """No method of the connection, login, message, user, group and call listeners is left out, but for the logout's.
+    """Every method of the listeners has a signal, except for the logout's.
 
-    Receipts of all members of a group call the plain methods, which have one.
+    Receipts of all members of a group call the plain methods, which have a signal.
     """
     left_out = set()
     for cls in (ConnectionListener, UserListener, GroupListener, MessageListener, CallListener):
@@ -440,7 +449,7 @@ def test_every_callback_of_a_listener_has_a_signal() -> None:
 
 
 class Registrations:
-    """A client that is only registered with: kind -> listener."""
+    """Stands for a client, and only registers listeners: kind -> listener."""
 
     def __init__(self) -> None:
         self.listeners: Dict[str, Any] = {}
@@ -453,7 +462,7 @@ class Registrations:
 
 
 def test_every_callback_sends_one_signal(heard: List[Tuple[Any, Dict[str, Any]]]) -> None:
-    """Whatever a listener hears, receivers get, with the callback's own arguments among theirs."""
+    """For every callback of a listener, receivers get a signal, and the callback's own arguments are among theirs."""
     client: Any = Registrations()
     relay.register(client)
     assert set(client.listeners) == set(KINDS) - {"outbox"}
@@ -493,7 +502,7 @@ def admin_page(is_staff: bool) -> Any:
 
 
 def test_the_admin_shows_the_connection(site: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """Status, since when, figures and the last errors, to the staff alone, and no secret."""
+    """The page has the status, its time, figures and the last errors, for the staff alone, without a secret."""
     site.drop_connections()
     client = get_client()
     assert eventually(lambda: client.stats().connects == 2)
@@ -507,7 +516,7 @@ def test_the_admin_shows_the_connection(site: Sandbox, caplog: pytest.LogCapture
 
 
 def test_the_admin_says_that_a_process_does_not_connect(sandbox: Sandbox) -> None:
-    """A process without a connection shows an empty page, no error."""
+    """In a process without a connection, the page is empty and is not an error."""
     page = admin_page(True).content.decode()
     assert "<strong>disconnected</strong>" in page and "makes no connection" in page and "None." in page
 
@@ -526,7 +535,7 @@ def command(*arguments: str) -> Tuple[int, str]:
 
 
 def test_the_commands_use_the_sites_settings(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """doctor and status succeed with the settings' account, whatever the environment says, and leave it as it is."""
+    """doctor and status succeed with the settings' account. They ignore the environment, and do not change it."""
     monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", "of-somebody-else")
     monkeypatch.setenv("COMETCHAT_ADMIN_HOST", "http://127.0.0.1:9")
     code, text = command("doctor")
@@ -539,7 +548,7 @@ def test_the_commands_use_the_sites_settings(sandbox: Sandbox, monkeypatch: pyte
 
 
 def test_the_commands_fail_with_a_code(sandbox: Sandbox) -> None:
-    """1 where it does not connect, 2 where the settings are wrong; one line says why."""
+    """The exit code is 1 if it does not connect, and 2 if the settings are wrong. One line gives the reason."""
     sandbox.refuse_connections()
     code, text = command("status", "--timeout", "0.5")
     assert code == 1 and "refused" in text

@@ -47,7 +47,7 @@ class Visitor:
 
 
 def test_the_example_runs() -> None:
-    """The page shows the light, a message comes by a signal, a button breaks the connection, the admin tells of it."""
+    """The page shows the light, a signal brings a message, a button breaks the connection, and the admin reports it."""
     port = free_port()
     with served([sys.executable, str(RUN), str(port)], port, environment(None, DJANGO_SETTINGS_MODULE="")) as server:
         visitor = Visitor(server.url)
@@ -73,7 +73,7 @@ def test_the_example_runs() -> None:
 
 
 def test_the_bot_of_the_site(tmp_path: Path) -> None:
-    """``manage.py run_bot`` answers with what the site's database says, and SIGTERM ends it with 0."""
+    """``manage.py run_bot`` answers with the data of the site's database, and SIGTERM ends it with 0."""
     with Sandbox() as sandbox:
         env = environment(None, DJANGO_SETTINGS_MODULE="settings", SITE_DATABASE=str(tmp_path / "site.db"))
         for name, value in (("APP_ID", sandbox.app_id), ("UID", "cometchat-uid-1"), ("AUTH_KEY", sandbox.auth_key)):

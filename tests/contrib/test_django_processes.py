@@ -1,4 +1,4 @@
-"""Which processes of a Django site connect: real servers, with the sandbox as the service."""
+"""The processes of a Django site that connect: real servers, with the sandbox as the service."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from . import support  # noqa: E402
 from .django_support import MANAGE, environment  # noqa: E402
 from .support import DEADLINE, UWSGI, Server, account, eventually, free_port, served, uwsgi  # noqa: E402
 
-#: Seconds. On a busy machine gunicorn alone takes three to end; a worker that is held ends after 20 to 30.
+#: Maximum wait, in seconds. On a busy machine gunicorn takes three seconds to end, and a held worker 20 to 30.
 SOON = 10.0
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="this system has no fork")
@@ -37,7 +37,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def test_a_command_makes_no_connection(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Each ends well, without a word to the service; makemigrations finds nothing to make."""
+    """Each command ends with 0, and without a request to the service. makemigrations finds no changes."""
     env = environment(account(sandbox), TEST_DATABASE=str(tmp_path / "db.sqlite3"))
     commands = ["migrate", "makemigrations --check", "test"]
     running = [
@@ -47,19 +47,19 @@ def test_a_command_makes_no_connection(sandbox: Sandbox, tmp_path: Path) -> None
             stderr=subprocess.PIPE,
             text=True,
             env=env,
-            cwd=str(tmp_path),  # where the test runner looks for tests
+            cwd=str(tmp_path),  # the folder in which the test runner looks for tests
         )
         for command in commands
     ]
     for command, process in zip(commands, running):
         _, errors = process.communicate(timeout=DEADLINE)
-        # 5: the test runner found no test, and says so from Python 3.12 on.
+        # 5: the test runner found no test. It returns this code from Python 3.12 on.
         assert process.returncode == 0 or (command, process.returncode) == ("test", 5), errors
     assert (sandbox.requests, sandbox.attempts) == ([], [])
 
 
 def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:
-    """``django.setup()`` and ``get_client()`` connect nothing; ``start()`` does."""
+    """``django.setup()`` and ``get_client()`` do not connect. ``start()`` does."""
     program = (
         "import django; django.setup()\n"
         "from cometchat.contrib.django import get_client, start, started\n"
@@ -85,13 +85,16 @@ def test_a_script_connects_when_it_says_so(sandbox: Sandbox) -> None:
 
 
 def is_connected(server: Server) -> bool:
-    """A process of the server's says so. The sandbox counts a connection a moment before its client does."""
+    """Return whether a process of the server reports a connection.
+
+    The sandbox counts it a moment before its client does.
+    """
     return bool(server.get("/process")["status"] == "connected")
 
 
 @pytest.mark.parametrize("reload", [True, False], ids=["reloader", "noreload"])
 def test_runserver_has_one_connection(reload: bool, sandbox: Sandbox) -> None:
-    """It connects before the first request, and once: the reloader's parent does not."""
+    """runserver connects before the first request, and once: the reloader's parent does not connect."""
     port = free_port()
     command = [sys.executable, MANAGE, "runserver", f"127.0.0.1:{port}", *([] if reload else ["--noreload"])]
     with served(command, port, environment(account(sandbox), TEST_DEBUG="1")) as server:
@@ -119,7 +122,10 @@ def gunicorn(port: int, *options: str) -> List[str]:
 @posix
 @pytest.mark.parametrize("kind", sorted(GUNICORN))
 def test_each_worker_of_gunicorn_is_connected(kind: str, sandbox: Sandbox) -> None:
-    """Two workers, two connections, before any request; every answer says so; SIGTERM ends it soon."""
+    """Two workers have two connections before any request.
+
+    Every answer reports one, and SIGTERM ends the server soon.
+    """
     port = free_port()
     command = gunicorn(port, "--workers", "2", *GUNICORN[kind])
     with served(command, port, environment(account(sandbox))) as server:
@@ -143,7 +149,7 @@ def test_each_worker_of_gunicorn_is_connected(kind: str, sandbox: Sandbox) -> No
 
 @posix
 def test_a_site_starts_while_the_service_is_away(sandbox: Sandbox) -> None:
-    """Pages are answered at once, and say what is; the worker connects by itself when the service is back."""
+    """Pages are answered at once, with the true status. The worker connects by itself when the service is back."""
     sandbox.refuse_connections()
     port = free_port()
     with served(gunicorn(port, "--threads", "4"), port, environment(account(sandbox))) as server:
@@ -162,7 +168,7 @@ def test_a_site_starts_while_the_service_is_away(sandbox: Sandbox) -> None:
 
 
 def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
-    """It runs no checks: so the app says what is wrong."""
+    """A server runs no checks, so the app raises the error."""
     port = free_port()
     wrong = {**account(sandbox), "AUTHKEY": "secret"}
     with served(gunicorn(port), port, environment(wrong)) as server:
@@ -174,7 +180,7 @@ def test_a_server_does_not_start_with_wrong_settings(sandbox: Sandbox) -> None:
 @posix
 @UWSGI
 def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox) -> None:
-    """Two workers, two connections, before any request, whether the site is loaded before the fork or after it."""
+    """Two workers have two connections before any request, if uWSGI loads the site before the fork or after it."""
     port = free_port()
     command = uwsgi(port, "--wsgi-file", "django_project/wsgi.py", *options)
     with served(command, port, environment(account(sandbox))) as server:
@@ -186,7 +192,7 @@ def test_each_worker_of_uwsgi_is_connected(options: List[str], sandbox: Sandbox)
 
 @pytest.mark.parametrize("server_name", ["uvicorn", "daphne"])
 def test_an_asgi_server_is_connected_and_ends_with_open_streams(server_name: str, sandbox: Sandbox) -> None:
-    """It connects as it loads the site, and an open stream does not keep it from ending."""
+    """An ASGI server connects when it loads the site, and an open stream does not delay its end."""
     pytest.importorskip(server_name, reason=f"{server_name} is not installed")
     port = free_port()
     command = [sys.executable, "-m", server_name, "django_project.asgi:application"]
@@ -218,7 +224,7 @@ def read_events(url: str, found: List[Tuple[str, Any]]) -> None:
 
 @posix
 def test_events_come_through_gunicorn(sandbox: Sandbox) -> None:
-    """A stream tells of a loss and of the return, as they happen; a worker without threads gives none, but 204."""
+    """A stream reports a loss and the return at once. A worker without threads has no streams, and answers 204."""
     port = free_port()
     with served(gunicorn(port, "--threads", "4"), port, environment(account(sandbox))) as server:
         server.wait_until_it_answers("/process")

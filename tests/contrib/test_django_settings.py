@@ -1,4 +1,4 @@
-"""The setting COMETCHAT: every mistake has a check, and the roles of processes a table."""
+"""The setting COMETCHAT: every mistake has a check, and a table has the roles of processes."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def without(*keys: str, **more: Any) -> Dict[str, Any]:
     ],
 )
 def test_each_mistake_has_its_check(value: object, expected: List[str]) -> None:
-    """The messages and hints, all at once; and what is asked for says the same."""
+    """All messages and hints come at once. The exception of get_client() has the same text."""
     with override_settings(COMETCHAT=value):
         found = [error for error in checks.run_checks(tags=["cometchat"])]
         told = [f"{str(error.id).partition('.')[2]} {error.msg} {error.hint}" for error in found]
@@ -113,7 +113,7 @@ def test_each_mistake_has_its_check(value: object, expected: List[str]) -> None:
     ],
 )
 def test_right_settings_pass(value: Dict[str, Any]) -> None:
-    """No check complains, and a client can be had, which is not logged in."""
+    """No check complains, and get_client() returns a client that is not logged in."""
     with override_settings(COMETCHAT=value):
         assert checks.run_checks(tags=["cometchat"]) == []
         client = get_client()
@@ -128,7 +128,7 @@ def test_right_settings_pass(value: Dict[str, Any]) -> None:
 
 
 def test_the_checks_are_in_manage_py() -> None:
-    """``manage.py check`` says what is wrong and how to cure it, and fails."""
+    """``manage.py check`` reports the mistake and its cure, and fails."""
     ended = django_support.manage("check", setting={**GOOD, "AUTHKEY": "0123456789"})
     assert ended.returncode == 1
     assert "(cometchat.E002) COMETCHAT has an unknown key, 'AUTHKEY'." in ended.stderr
@@ -137,7 +137,7 @@ def test_the_checks_are_in_manage_py() -> None:
 
 
 def test_a_secret_in_the_settings_file_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With ``--deploy``, where the file of the settings has the value; not where it came from elsewhere."""
+    """``--deploy`` warns if the file of the settings has the value, and not if the value has another source."""
     value = {**GOOD, "AUTH_KEY": "of-the-tests"}  # the file has it, as its SECRET_KEY
     monkeypatch.setattr(settings, "COMETCHAT", value, raising=False)
     with override_settings(COMETCHAT=value):
@@ -152,7 +152,7 @@ def test_a_secret_in_the_settings_file_is_warned_of(monkeypatch: pytest.MonkeyPa
 
 
 class Uwsgi:
-    """uWSGI's module, as far as it is asked."""
+    """Stands for uWSGI's module."""
 
     def __init__(self, worker: int) -> None:
         self._worker = worker
@@ -181,7 +181,7 @@ WSGI = {"django", "django.core.wsgi", "site.wsgi"}
         (["gunicorn"], {}, {"gunicorn.arbiter", "gunicorn.workers.base", *WSGI}, None, "serves"),
         (["gunicorn"], {}, {"gunicorn.arbiter", "gunicorn.app.base", *WSGI}, None, "forks"),
         (["gunicorn"], {}, {"gunicorn.arbiter", "uvicorn.workers", *WSGI}, None, "serves"),
-        (["serve.py"], {}, {"gunicorn.arbiter", "__main__", *WSGI}, None, "forks"),  # gunicorn in a program of its own
+        (["serve.py"], {}, {"gunicorn.arbiter", "__main__", *WSGI}, None, "forks"),  # gunicorn in a separate program
         (["daphne"], {}, {"daphne.cli", "django", "django.core.asgi"}, None, "serves"),
         (["uvicorn"], {}, {"uvicorn.importer", "django", "django.core.asgi"}, None, "serves"),
         (["uwsgi"], {}, WSGI, Uwsgi(0), "forks"),
@@ -192,5 +192,8 @@ WSGI = {"django", "django.core.wsgi", "site.wsgi"}
 def test_the_role_of_a_process(
     argv: List[str], environ: Dict[str, str], callers: Set[str], uwsgi: Optional[Uwsgi], expected: str
 ) -> None:
-    """Who asks for the application serves, but for a server that will fork; a command does not, but for runserver."""
+    """A process that loads the application serves, except a server that will fork.
+
+    A command does not serve, except runserver.
+    """
     assert serving.role(argv, environ, callers, uwsgi).value == expected

@@ -1,4 +1,4 @@
-"""Packages of contrib without the library that they are for."""
+"""Packages of contrib without the libraries that they need."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ except ModuleNotFoundError as error:
     ],
 )
 def test_the_error_says_which_extra_to_install(extra: str, missing: str) -> None:
-    """The reader of the error may not know that Flask brings blinker: the command to install it is in the error."""
+    """The error has the command for the installation: its reader may not know that Flask brings blinker."""
     pytest.importorskip(missing)
     command = [sys.executable, "-c", _PROGRAM, f"cometchat.contrib.{extra}", missing]
     done = subprocess.run(command, capture_output=True, text=True, env=plain(PYTHONPATH=":".join(sys.path)), timeout=50)

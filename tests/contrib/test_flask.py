@@ -1,4 +1,4 @@
-"""The Flask extension: with Flask's own test client and runner, and in the servers that people use."""
+"""The Flask extension, with Flask's own test client and runner, and in common servers."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @contextlib.contextmanager
 def made(settings: Any, *, testing: bool = True, **options: Any) -> Iterator[Tuple[Flask, CometChatFlask]]:
-    """An application of a test's own, as its factory would make it."""
+    """Return an application for one test, as its factory would make it."""
     app = Flask("site")
     app.config.update(TESTING=testing, COMETCHAT=settings)
     extension = CometChatFlask(**options)
@@ -52,7 +52,7 @@ def connected(extension: CometChatFlask) -> bool:
 
 
 def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
-    """JSON, health, and the script; before the start, and when the connection is up."""
+    """JSON, health and the script are right before the start, and while the connection is up."""
     with made(account(sandbox)) as (app, extension):
         browser = app.test_client()
         assert browser.get("/cometchat/status").json["status"] == "disconnected"
@@ -76,7 +76,7 @@ def test_the_views_say_how_it_is(sandbox: Sandbox) -> None:
 
 
 def test_the_stream_is_a_response_piece_by_piece(sandbox: Sandbox) -> None:
-    """A server with threads gets the events as they happen; one without gets 204."""
+    """A server with threads gets each event when it happens. A server without threads gets 204."""
     with made(account(sandbox)) as (app, extension):
         browser = app.test_client()
         threads = {"wsgi.multithread": True}
@@ -107,7 +107,10 @@ _GUARDED = ("status", "events", "health", "health/live", "health/ready")
 
 
 def test_a_guard_keeps_the_status_from_strangers(sandbox: Sandbox) -> None:
-    """What it returns is the answer of status, events and health, also if it is empty; the script contains nothing."""
+    """The guard's result is the answer of status, events and health, also if it is empty.
+
+    The script contains no status.
+    """
     with made(account(sandbox), guard=lambda: ("who are you?", 401)) as (app, _):
         browser = app.test_client()
         codes = {path: browser.get(f"/cometchat/{path}").status_code for path in _GUARDED}
@@ -118,7 +121,7 @@ def test_a_guard_keeps_the_status_from_strangers(sandbox: Sandbox) -> None:
 
 
 def test_a_receiver_that_raises_does_not_stop_the_others(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """Each receiver hears every change, whatever another one raises; the error is logged with its traceback."""
+    """Each receiver gets every change, even if another one raises. The error is logged with its traceback."""
     told: List[CometChatWSState] = []
 
     def fail(sender: Flask, **kwargs: Any) -> None:
@@ -131,7 +134,7 @@ def test_a_receiver_that_raises_does_not_stop_the_others(sandbox: Sandbox, caplo
         told.append(status)
 
     with made(account(sandbox)) as (app, extension), contextlib.ExitStack() as stack:
-        # blinker keeps no order: one of those that hear would be called after the one that fails in most runs.
+        # blinker keeps no order. In most runs, one of the other receivers would be called after the one that fails.
         for receiver in (hear, fail, hear_too):
             stack.enter_context(status_changed.connected_to(receiver, sender=app))
         extension.start()
@@ -142,7 +145,7 @@ def test_a_receiver_that_raises_does_not_stop_the_others(sandbox: Sandbox, caplo
 
 
 def test_changes_are_blinker_signals(sandbox: Sandbox) -> None:
-    """status_changed has the application as its sender, and the status; an error has the error."""
+    """status_changed has the application as its sender, and the status. An error has the error."""
     told: List[Tuple[CometChatWSState, Optional[str]]] = []
     with made(account(sandbox)) as (app, extension):
 
@@ -163,18 +166,21 @@ def test_changes_are_blinker_signals(sandbox: Sandbox) -> None:
     assert [error for _, error in told if error] == ["WS_CONNECTION_FAIL"]
 
 
-# When it begins.
+# The start.
 
 
 def test_an_application_under_test_connects_to_nothing(sandbox: Sandbox) -> None:
-    """TESTING: requests are answered, and none is made."""
+    """With TESTING, requests are answered, and no request goes to the service."""
     with made(account(sandbox)) as (app, _):
         assert app.test_client().get("/cometchat/status").status_code == 200
         assert sandbox.requests == []
 
 
 def test_the_first_request_starts_it_once(sandbox: Sandbox) -> None:
-    """Where nothing tells that this process serves; many at once start it once."""
+    """If the extension cannot know that this process serves, the first request starts it.
+
+    Many at once start it once.
+    """
     app = Flask("site")
     app.config["COMETCHAT"] = account(sandbox)
     extension = CometChatFlask(app)
@@ -194,7 +200,7 @@ def test_the_first_request_starts_it_once(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("start", ["request", "never"])
 def test_start_has_the_last_word(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, start: str) -> None:
-    """In a process that serves: "request": not before the first one. "never": not even then."""
+    """In a process that serves, "request" means not before the first request, and "never" not even then."""
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
     with made(account(sandbox, START=start), testing=False) as (app, extension):
         assert sandbox.requests == [] and not app.extensions["cometchat"].started
@@ -206,8 +212,8 @@ def test_start_has_the_last_word(sandbox: Sandbox, monkeypatch: pytest.MonkeyPat
             assert sandbox.requests == []
 
 
-def test_what_serves_starts_at_once_but_under_test(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """ "auto" in the reloader's child: before any request. Not while ``app.testing`` is true."""
+def test_a_serving_process_starts_at_once_except_under_test(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """"auto" in the reloader's child means before any request, but not while ``app.testing`` is true."""
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
     with made(account(sandbox)) as (app, _):
         assert not app.extensions["cometchat"].started
@@ -216,7 +222,7 @@ def test_what_serves_starts_at_once_but_under_test(sandbox: Sandbox, monkeypatch
 
 
 def test_a_request_after_close_starts_nothing(sandbox: Sandbox) -> None:
-    """close() has the last word; start() begins anew, with a new client."""
+    """After close(), only start() begins again, with a new client."""
     with made(account(sandbox), testing=False) as (app, extension):
         app.test_client().get("/cometchat/status")
         assert connected(extension)
@@ -229,7 +235,7 @@ def test_a_request_after_close_starts_nothing(sandbox: Sandbox) -> None:
 
 
 def test_two_applications_have_a_client_each(sandbox: Sandbox) -> None:
-    """One extension object serves both; the application's context says whose client is meant."""
+    """One extension object serves both. The application's context decides which client is used."""
     apps = [Flask("one"), Flask("two")]
     extension = CometChatFlask()
     for number, app in enumerate(apps, 1):
@@ -246,8 +252,8 @@ def test_two_applications_have_a_client_each(sandbox: Sandbox) -> None:
             extension.close()
 
 
-def test_before_init_app_it_says_what_to_do() -> None:
-    """The client of an extension without an application."""
+def test_before_init_app_the_error_says_what_to_do() -> None:
+    """The client of an extension without an application raises an error that says what to do."""
     with pytest.raises(CometChatException, match="init_app") as error:
         CometChatFlask().client
     assert error.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
@@ -282,7 +288,7 @@ GOOD: Dict[str, Any] = {"APP_ID": "1234567890abcdef", "REGION": "us", "UID": "me
     ],
 )
 def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: str) -> None:
-    """init_app raises, names what is wrong and what would be right, and shows no secret."""
+    """init_app raises an error that names the wrong and the right value, without a secret."""
     with pytest.raises(CometChatException) as error:
         with made(settings):
             raise AssertionError("not reached")
@@ -300,14 +306,20 @@ def test_wrong_settings_are_said_at_the_start(settings: Any, code: str, words: s
     ],
 )
 def test_wrong_arguments_are_named(wrong: Callable[[], object], code: str, words: str) -> None:
-    """At once, with what would be right: no AttributeError, and no 500 at the first request."""
+    """The error is raised at once, and names the right value.
+
+    There is no AttributeError, and no 500 at the first request.
+    """
     with pytest.raises(CometChatException) as error:
         wrong()
     assert (error.value.code, words in error.value.message) == (code, True)
 
 
 def test_an_application_gets_the_extension_once() -> None:
-    """The second init_app is INVALID_APP, in place of Flask's word about a blueprint; the first one's views go on."""
+    """The second init_app is INVALID_APP, and not Flask's message about a blueprint.
+
+    The first one's views still work.
+    """
     with made(GOOD) as (app, extension):
         for again in (extension, CometChatFlask()):
             with pytest.raises(CometChatException, match="once for each application") as error:
@@ -317,7 +329,7 @@ def test_an_application_gets_the_extension_once() -> None:
 
 
 def test_start_returns_the_client(sandbox: Sandbox) -> None:
-    """As Django's start() does: the process's client, at once, and the same one again."""
+    """Like Django's start(), it returns the process's client at once, and the same client again."""
     with made(account(sandbox)) as (_, extension):
         client = extension.start()
         assert client is extension.client and extension.start() is client
@@ -325,7 +337,7 @@ def test_start_returns_the_client(sandbox: Sandbox) -> None:
 
 
 def test_the_account_shows_no_secret() -> None:
-    """Neither key nor token is in its repr."""
+    """Neither the key nor the token is in its repr."""
     configuration, problems = examine(GOOD, {}, "")
     assert problems == [] and GOOD["APP_ID"] in repr(configuration)
     assert "secret" not in repr(configuration)
@@ -335,7 +347,7 @@ def test_the_account_shows_no_secret() -> None:
 
 
 def test_a_login_goes_on_until_there_is_a_network(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A service that answers 503, then not at all, then again: logged in, without anybody's help."""
+    """A service first answers 503, then not at all, then again. The application logs in by itself."""
     sandbox.fail_http(503, times=2)
     with made(account(sandbox)) as (app, extension):
         extension.start()
@@ -344,8 +356,8 @@ def test_a_login_goes_on_until_there_is_a_network(sandbox: Sandbox, caplog: pyte
         assert app.test_client().get("/cometchat/status").json["reason"] is None
 
 
-def test_a_refused_login_is_said_and_not_repeated_soon(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    """A wrong key stays wrong for minutes: one request, a line in the log, and the reason in the status."""
+def test_a_refused_login_is_logged_and_not_repeated_soon(sandbox: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    """A wrong key leads to one request in minutes, a line in the log, and the reason in the status."""
     with made(account(sandbox, AUTH_KEY="wrong-secret")) as (app, extension):
         extension.start()
         assert eventually(lambda: re.search(r"the next attempt follows in 3\d\d\.\d s", caplog.text))
@@ -358,7 +370,7 @@ def test_a_refused_login_is_said_and_not_repeated_soon(sandbox: Sandbox, caplog:
 
 
 def test_an_auth_token_logs_in_too(sandbox: Sandbox) -> None:
-    """AUTH_TOKEN in place of UID and AUTH_KEY."""
+    """AUTH_TOKEN works in place of UID and AUTH_KEY."""
     settings = account(sandbox, AUTH_TOKEN=sandbox.auth_token(UID))
     del settings["AUTH_KEY"], settings["UID"]
     with made(settings) as (_, extension):
@@ -367,7 +379,7 @@ def test_an_auth_token_logs_in_too(sandbox: Sandbox) -> None:
 
 
 def test_close_ends_a_login_that_waits(sandbox: Sandbox) -> None:
-    """The thread that tries again and again is gone with the client."""
+    """The thread that tries again ends with the client."""
     sandbox.refuse_connections()
     configuration, _ = examine(account(sandbox), {}, "")
     assert configuration is not None
@@ -381,7 +393,7 @@ def test_close_ends_a_login_that_waits(sandbox: Sandbox) -> None:
 
 
 def test_flask_cometchat_status(sandbox: Sandbox) -> None:
-    """Connects, prints the report, and ends with 0; with 1 and the error where that fails."""
+    """The command connects, prints the report, and ends with 0. After a failure, it ends with 1 and the error."""
     with made(account(sandbox)) as (app, _):
         run = app.test_cli_runner().invoke(args=["cometchat", "status"])
         assert (run.exit_code, json.loads(run.output)["status"]) == (0, "connected")
@@ -394,7 +406,7 @@ def test_flask_cometchat_status(sandbox: Sandbox) -> None:
 @pytest.mark.parametrize("token, words", [(lambda: {}["secret"], "raised KeyError"), (lambda: 5, "int"), (str, "")])
 @pytest.mark.parametrize("command", ["status", "doctor", "watch"])
 def test_a_function_that_gives_no_token_is_one_line(sandbox: Sandbox, command: str, token: Any, words: str) -> None:
-    """Exit code 1, and what AUTH_TOKEN did: no traceback, and nothing of what it raised."""
+    """The exit code is 1, and the line names AUTH_TOKEN. There is no traceback, and no text of the exception."""
     with made(account(sandbox, AUTH_KEY=None, AUTH_TOKEN=token)) as (app, _):
         run = app.test_cli_runner().invoke(args=["cometchat", command])
     assert run.exit_code == 1 and isinstance(run.exception, SystemExit), run.exception
@@ -402,7 +414,7 @@ def test_a_function_that_gives_no_token_is_one_line(sandbox: Sandbox, command: s
 
 
 def test_flask_cometchat_doctor_and_watch(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The SDK's own commands with the application's account, whatever the environment has, and with their options."""
+    """The SDK's own commands use the application's account and not the environment's, and have their options."""
     monkeypatch.setenv("COMETCHAT_APP_ID", "another")
     monkeypatch.setenv("COMETCHAT_AUTH_TOKEN", "anothers-token")
     with made(account(sandbox)) as (app, _):
@@ -420,7 +432,7 @@ FLASK = [sys.executable, "-m", "flask", "--app", "flask_app:create_app"]
 
 
 def test_other_commands_do_not_connect(sandbox: Sandbox) -> None:
-    """``flask routes``, as any command of the application's own, has the views and makes no request."""
+    """``flask routes``, like any command of the application, has the views and makes no request."""
     env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)))
     ended = subprocess.run([*FLASK, "routes"], cwd=HERE, env=env, capture_output=True, text=True, timeout=DEADLINE)
     assert ended.returncode == 0 and "/cometchat/events" in ended.stdout, ended.stdout + ended.stderr
@@ -429,7 +441,7 @@ def test_other_commands_do_not_connect(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("debug", [[], ["--debug"]])
 def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
-    """Before any request; with the reloader too, whose parent does not serve."""
+    """``flask run`` connects before any request. With the reloader, the parent does not serve and does not connect."""
     port = free_port()
     command = [*FLASK, *debug, "run", "--port", str(port)]
     with served(command, port, plain(SITE_COMETCHAT=json.dumps(account(sandbox)))) as server:
@@ -445,7 +457,10 @@ def test_flask_run_connects_once(sandbox: Sandbox, debug: List[str]) -> None:
 @pytest.mark.parametrize("kind", ["sync", "gthread"])
 @pytest.mark.parametrize("preload", [[], ["--preload"]], ids=["plain", "preload"])
 def test_each_worker_of_gunicorn_has_a_connection(sandbox: Sandbox, kind: str, preload: List[str]) -> None:
-    """Before any request, and no more than that: the master has none. One in place of a killed worker has its own."""
+    """Each worker connects before any request, and the master does not.
+
+    The replacement of a killed worker connects too.
+    """
     threads = ["--threads", "4"] if kind == "gthread" else []
     with site(account(sandbox), "--workers", "2", "--worker-class", kind, *threads, *preload) as running:
         assert sandbox.wait_for_connections(2, DEADLINE), running.output
@@ -463,7 +478,10 @@ def test_each_worker_of_gunicorn_has_a_connection(sandbox: Sandbox, kind: str, p
 
 
 def test_streams_leave_room_for_requests(sandbox: Sandbox) -> None:
-    """More pages than threads: as many streams as are allowed, 204 for the others, and room again once they go."""
+    """With more pages than threads, the allowed number of streams is open, and other pages get 204.
+
+    Closed streams make room.
+    """
     with site(account(sandbox), "--worker-class", "gthread", "--threads", "4") as running:
         assert sandbox.wait_for_connections(1, DEADLINE)
         pages = []
@@ -492,7 +510,7 @@ def test_streams_leave_room_for_requests(sandbox: Sandbox) -> None:
 
 
 def test_an_open_stream_does_not_hold_up_a_restart(sandbox: Sandbox) -> None:
-    """A worker that is to stop ends its streams at once, not when its graceful_timeout is over."""
+    """A stopping worker ends its streams at once, and not at the end of its graceful_timeout."""
     threads = ["--worker-class", "gthread", "--threads", "4", "--graceful-timeout", "30"]
     with site(account(sandbox), *threads) as running:
         page = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
@@ -521,7 +539,10 @@ Site().run()
 
 
 def test_gunicorn_in_a_program_of_the_applications_own(sandbox: Sandbox) -> None:
-    """The application is made before the workers are, by a program that runs gunicorn: each worker connects, it not."""
+    """A program that runs gunicorn makes the application before the workers.
+
+    Each worker connects, but the program does not.
+    """
     pytest.importorskip("gunicorn", reason="gunicorn is not installed: it comes with [test], and not on Windows")
     port = free_port()
     env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)), PYTHONPATH=str(HERE))
@@ -533,7 +554,7 @@ def test_gunicorn_in_a_program_of_the_applications_own(sandbox: Sandbox) -> None
 
 @UWSGI
 def test_each_worker_of_uwsgi_has_a_connection(sandbox: Sandbox, options: List[str]) -> None:
-    """Before any request, whether the application is loaded before the fork or after it."""
+    """Each worker connects before any request, if uWSGI loads the application before the fork or after it."""
     port = free_port()
     command = uwsgi(port, "--pythonpath", str(HERE), "--module", "flask_app:create_app()", *options)
     with served(command, port, plain(SITE_COMETCHAT=json.dumps(account(sandbox)))) as server:

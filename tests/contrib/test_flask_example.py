@@ -13,7 +13,7 @@ RUN = Path(__file__).resolve().parents[2] / "examples" / "flask_site" / "run.py"
 
 
 def test_one_command_runs_the_site() -> None:
-    """The page has light, buttons and policy; each button does what it says; Ctrl-C ends it all with 0."""
+    """The page has light, buttons and policy. Each button has the effect of its label. Ctrl-C ends the site with 0."""
     port = free_port()
     with served([sys.executable, "-W", "error", str(RUN), "--port", str(port)], port, plain()) as server:
 

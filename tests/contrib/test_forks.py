@@ -15,8 +15,11 @@ from .support import HERE, plain
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
 
-def test_every_listener_of_a_child_is_told_although_a_feeds_lock_was_held() -> None:
-    """A thread that the child lacks holds the locks of 25 feeds: all 25 clients connect and tell their listeners."""
+def test_every_listener_of_a_child_is_called_although_a_feeds_lock_was_held() -> None:
+    """At the fork, a thread holds the locks of 25 feeds.
+
+    In the child, all 25 clients connect and call their listeners.
+    """
     with Sandbox() as sandbox:
         command = [sys.executable, str(HERE / "feed_fork_program.py"), sandbox.url, sandbox.app_id, sandbox.auth_key]
         done = subprocess.run(

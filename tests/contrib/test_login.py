@@ -1,4 +1,4 @@
-"""The login of a site in the background: its waits, its log, and what it survives."""
+"""The login of a site in the background: its waits, its log, and the failures that do not end it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTING = {"APP_ID": "app", "REGION": "us", "UID": "cometchat-uid-1", "AUTH_KEY"
 
 
 class Waits:
-    """In place of the event that ends a login: counts the waits, and ends after so many."""
+    """Replaces the event that ends a login. It counts the waits, and ends after this many."""
 
     def __init__(self, most: int) -> None:
         self.seconds: List[float] = []
@@ -37,7 +37,7 @@ class Waits:
 
 
 class FailingConfiguration(Configuration):
-    """Its logins raise what the test wants; an error of None lets one succeed."""
+    """Its logins raise the test's errors. An error of None lets one succeed."""
 
     errors: Iterator[Optional[BaseException]]
 
@@ -64,7 +64,7 @@ def client() -> Iterator[SiteClient]:
 
 
 def run(login: Login, most: int) -> List[float]:
-    """Run the login on this thread, without a wait; returns the seconds that it would have waited."""
+    """Run the login on this thread, without a wait. Returns the seconds that it would have waited."""
     waits = Waits(most)
     login._ended = waits  # type: ignore[assignment]
     login._wanted = True
@@ -73,7 +73,7 @@ def run(login: Login, most: int) -> List[float]:
 
 
 def test_ten_thousand_failures_do_not_end_the_login(client: SiteClient) -> None:
-    """The wait grows to its limit and stays there; 2.0 ** 1025 is never computed. Then it succeeds."""
+    """The wait grows to its limit and stays there, and the code never computes 2.0 ** 1025. Then the login succeeds."""
     failures: List[Optional[BaseException]] = [CometChatException("FAILED_TO_FETCH", "away")] * 10_000
     login = Login(client, configuration(iter([*failures, None])), jitter=lambda: 1.0)
     waits = run(login, 20_000)
@@ -83,7 +83,7 @@ def test_ten_thousand_failures_do_not_end_the_login(client: SiteClient) -> None:
 
 
 def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
-    """Neither of the site's own function, nor of the system, nor of the function that waits for the application."""
+    """Errors of the site's function, of the system, and of the function that waits for the site do not end it."""
     ready = iter([MemoryError(), OSError(24, "too many open files"), *[None] * 9])
 
     def wait_until_ready() -> None:
@@ -98,14 +98,14 @@ def test_errors_of_any_kind_do_not_end_the_login(client: SiteClient) -> None:
 
 
 class Broken(logging.Handler):
-    """On a full disk, say: it does not keep its errors to itself, as handlers of the standard library do."""
+    """A handler with, for example, a full disk. Unlike handlers of the standard library, it raises its errors."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise OSError(28, "No space left on device")
 
 
 def test_a_logging_handler_that_raises_does_not_end_the_login(client: SiteClient) -> None:
-    """The login goes on, and succeeds."""
+    """The login continues, and succeeds."""
     handler = Broken()
     logging.getLogger("cometchat").addHandler(handler)
     try:
@@ -119,7 +119,7 @@ def test_a_logging_handler_that_raises_does_not_end_the_login(client: SiteClient
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
 def test_a_thread_that_cannot_be_started_is_started_later(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a thread or memory left start() does not raise, and the next use of the client tries again."""
+    """Without a thread or memory left, start() does not raise, and the next use of the client tries again."""
     plain, _ = examine(SETTING, {}, "")
     assert plain is not None
     serving = Serving(lambda: configuration(iter([None])))
@@ -140,7 +140,7 @@ def test_a_thread_that_cannot_be_started_is_started_later(method: str, monkeypat
 
 
 def test_waits_that_the_server_dictates_differ(client: SiteClient) -> None:
-    """Retry-After is never cut short, and no two processes come back in the same moment."""
+    """Retry-After is never cut short, and two processes never return in the same moment."""
     told = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow down", retry_after=10.0)
     waits = []
     for jitter in (0.0, 0.5, 1.0):
@@ -153,7 +153,7 @@ def test_waits_that_the_server_dictates_differ(client: SiteClient) -> None:
 
 
 def test_a_failed_login_is_one_line(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:
-    """The first failure of a kind is a warning; repetitions are for debugging only."""
+    """The first failure of a kind is a warning. Repetitions have the level DEBUG."""
     caplog.set_level(logging.DEBUG, "cometchat.web")
     away, refused = CometChatException("FAILED_TO_FETCH", "away"), AuthenticationException("AUTH_ERR_X", "refused")
     login = Login(client, configuration(iter([away, away, away, refused, refused, None])), jitter=lambda: 0.0)

@@ -1,6 +1,6 @@
-"""The example dashboard, the example alerts and docs/metrics.rst name what is exported, and nothing else."""
+"""The example dashboard, the example alerts and docs/metrics.rst name the exported metrics, and no others."""
 
-# The fixtures are imported, and named again by the tests that take them.
+# The fixtures are imported, and named again as arguments of tests.
 # flake8: noqa: F811
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ DASHBOARD = ROOT / "examples" / "grafana" / "dashboard.json"
 ALERTS = ROOT / "examples" / "prometheus" / "alerts.yml"
 PAGE = ROOT / "docs" / "metrics.rst"
 
-#: What Prometheus itself puts on each series.
+#: Labels that Prometheus itself adds to each series.
 TARGET = {"job", "instance"}
 
 
 def exported() -> Dict[str, "str | None"]:
-    """Name of a series, as a scrape has it -> its label beside ``client``."""
+    """Return the name of a series in a scrape -> its label beside ``client``."""
     families = CometChatCollector().describe()
     assert len(families) == len(_metrics.METRICS)
     return {
@@ -69,7 +69,7 @@ def alert_expressions() -> List[Tuple[str, str]]:
 
 
 def page_expressions() -> List[Tuple[str, str]]:
-    """The queries of the page: literal blocks under a line that ends in "PromQL::"."""
+    """Return the queries of the page: literal blocks under a line that ends in "PromQL::"."""
     blocks = re.findall(r"PromQL::\n\n((?:        .*\n|\n)+)", PAGE.read_text(encoding="utf-8"))
     return [("page", line.strip()) for block in blocks for line in block.splitlines() if line.strip()]
 
@@ -78,8 +78,8 @@ EXPRESSIONS = [*panel_expressions(), *alert_expressions(), *page_expressions()]
 
 
 @pytest.mark.parametrize("where, text", EXPRESSIONS, ids=[f"{where}-{n}" for n, (where, _) in enumerate(EXPRESSIONS)])
-def test_every_query_is_of_what_is_exported(where: str, text: str) -> None:
-    """It can be read, each metric is exported, each label is one of its own, each value of a status one of the four."""
+def test_every_query_uses_exported_metrics(where: str, text: str) -> None:
+    """Every query can be read. It names exported metrics, their labels, and the four statuses."""
     names = exported()
     query = PromQL(text)
     assert query.selectors
@@ -113,13 +113,13 @@ def test_every_query_is_of_what_is_exported(where: str, text: str) -> None:
     + ['sum by (a, "b") (x)', "increase(x[5m], 1)", ""],
 )
 def test_a_mistake_is_found(text: str) -> None:
-    """The test above can fail: what is no PromQL is not read."""
+    """The test above can fail: it does not accept a text that is not PromQL."""
     with pytest.raises(ValueError):
         PromQL(text)
 
 
 def test_the_dashboard_is_one() -> None:
-    """What Grafana needs is there: ids once each, queries on the variable data source, panels that do not overlap."""
+    """Grafana can load it: unique ids, queries on the variable data source, no overlapping panels."""
     board = dashboard()
     variables = [variable["name"] for variable in board["templating"]["list"]]
     assert variables == ["datasource", "job", "instance", "client"]
@@ -144,7 +144,7 @@ def test_the_dashboard_is_one() -> None:
 
 
 def test_the_status_panels_name_the_four_statuses() -> None:
-    """Their number is the sum of what the queries give the statuses, and each of the four has its word and colour."""
+    """Their numbers are the sums of the queries, and each of the four statuses has its word and colour."""
     for panel in dashboard()["panels"]:
         if panel["title"] not in ("Status", "Status over time"):
             continue
@@ -159,9 +159,10 @@ def test_the_status_panels_name_the_four_statuses() -> None:
 
 
 def test_each_metric_is_on_the_dashboard() -> None:
-    """All are shown, but three.
+    """The dashboard shows all metrics but three.
 
-    The mean since the start (a panel's own interval tells more), the rate limit's rest, and who leads over Redis.
+    The three are the mean since the start (a panel's own interval is more useful), the rest of the rate limit, and the
+    leader over Redis.
     """
     shown = {selector.metric for _, text in panel_expressions() for selector in PromQL(text).selectors}
     assert set(exported()) - shown == {
@@ -172,7 +173,7 @@ def test_each_metric_is_on_the_dashboard() -> None:
 
 
 def test_every_alert_is_read() -> None:
-    """The file's alerts are all among those that were checked, with a severity and a summary each."""
+    """Each alert of the file is among the checked ones, with a severity and a summary."""
     text = ALERTS.read_text(encoding="utf-8")
     count = len(alert_expressions())
     assert count == len(re.findall(r"\balert:", text)) == 7
@@ -182,7 +183,7 @@ def test_every_alert_is_read() -> None:
 
 @pytest.mark.parametrize("code", sorted({*_metrics.FAILURES, *_metrics.DROPS}))
 def test_the_codes_from_the_start_are_codes(code: str) -> None:
-    """Each is one of the SDK's."""
+    """Each code is one of the SDK's."""
     assert getattr(exceptions, code) == code
 
 
@@ -203,7 +204,7 @@ def test_the_table_of_the_page_is_the_code_s() -> None:
 
 
 def test_the_names_of_both_libraries_are_one() -> None:
-    """By OpenTelemetry's rule for Prometheus, its name and unit give the name that a scrape has."""
+    """By OpenTelemetry's rule for Prometheus, its name and unit give the name in a scrape."""
     words = {"By": "bytes", "s": "seconds"}
     for metric, name in zip(_metrics.METRICS, exported()):
         made = metric.name.replace(".", "_")
@@ -227,7 +228,7 @@ def test_the_table_of_alerts_is_the_file_s() -> None:
 
 
 def programs() -> List[str]:
-    """The Python programs of the page, as a reader copies them."""
+    """Return the Python programs of the page, as a reader copies them."""
     blocks = re.findall(
         r"^( *)\.\. code-block:: python\n\n((?:\1    .*\n|\n)+)", PAGE.read_text(encoding="utf-8"), re.MULTILINE
     )
@@ -258,7 +259,7 @@ def test_the_program_for_prometheus(sandbox: Sandbox, monkeypatch: pytest.Monkey
 
 @pytest.mark.usefixtures("facade")
 def test_the_program_for_opentelemetry() -> None:
-    """The second program of docs/metrics.rst runs, with no SDK set up, and its handle can be closed."""
+    """The second program of docs/metrics.rst runs without an SDK, and its handle can be closed."""
     names: Dict[str, Any] = {}
     exec(programs()[1], names)
     names["handle"].close()
@@ -272,7 +273,7 @@ def application(environ, start_response):
 
 
 def scraped(port: int) -> str:
-    """Return the answer of a worker's port; empty if no server listens, or it does not use HTTP."""
+    """Return the answer of a worker's port. Empty if no server listens, or if it does not use HTTP."""
     try:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=DEADLINE) as answer:
             return str(answer.read().decode())
@@ -282,7 +283,7 @@ def scraped(port: int) -> str:
 
 @pytest.mark.parametrize("multiprocess", [False, True])
 def test_the_program_for_gunicorn(tmp_path: Path, multiprocess: bool) -> None:
-    """By the hook of docs/metrics.rst two real workers of gunicorn serve their numbers, each on a port of its own."""
+    """With the hook of docs/metrics.rst, two real workers of gunicorn serve their numbers, each on a separate port."""
     pytest.importorskip("gunicorn")
     first = unused_port()
     text = programs()[2]
@@ -304,12 +305,12 @@ def test_the_program_for_gunicorn(tmp_path: Path, multiprocess: bool) -> None:
         process.wait(DEADLINE)
 
 
-# The real Prometheus's tool, where it is installed.
+# The real Prometheus's tool, if it is installed.
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: Debian's package prometheus")
 
-#: One process after another falls into what an alert is for; each alert has to fire then, and not before.
+#: One process after another gets into the state of an alert. Each alert must fire then, and not before.
 RULES_TEST = """
 rule_files: [{rules}]
 evaluation_interval: 1m
@@ -361,7 +362,7 @@ tests:
 
 @needs_promtool
 def test_each_alert_fires_when_it_has_to(tmp_path: Path) -> None:
-    """Prometheus's own tool plays an hour to the rules: each alert fires for the process it is meant for, no other."""
+    """Prometheus's own tool runs an hour of the rules. Each alert fires for its process, and for no other."""
     (tmp_path / "test.yml").write_text(textwrap.dedent(RULES_TEST.format(rules=json.dumps(str(ALERTS)))))
     ended = subprocess.run(
         [str(PROMTOOL), "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True, timeout=50

@@ -1,6 +1,6 @@
-"""cometchat.contrib.opentelemetry: what a reader of the real SDK collects, after what really happened."""
+"""cometchat.contrib.opentelemetry: the metrics that a reader of the real SDK collects after real events."""
 
-# The fixtures are imported, and named again by the tests that take them.
+# The fixtures are imported, and named again as arguments of tests.
 # flake8: noqa: F811
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Telemetry:
         data = self.reader.get_metrics_data()
         scopes = [scope for resource in (data.resource_metrics if data else ()) for scope in resource.scope_metrics]
         for scope in scopes:
-            if scope.scope.name.startswith("opentelemetry"):  # some versions of the SDK tell of themselves
+            if scope.scope.name.startswith("opentelemetry"):  # some versions of the SDK report their own metrics
                 continue
             assert (scope.scope.name, scope.scope.version) == ("cometchat", cometchat.__version__)
             for metric in scope.metrics:
@@ -83,7 +83,7 @@ class Telemetry:
         return sorted(dict(attributes)["client"] for attributes in metric.points) if metric else []
 
 
-#: What only a client has that shares its connection with other processes.
+#: Only for a client that shares its connection with other processes.
 SHARED = {"cometchat.connection.leads"}
 
 
@@ -94,8 +94,8 @@ def telemetry() -> Iterator[Telemetry]:
     made.provider.shutdown()
 
 
-def test_a_collection_tells_what_happened(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
-    """After a ping, a reset and a close with a code, every instrument tells what stats() says."""
+def test_a_collection_has_all_counts(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
+    """After a ping, a reset and a close with a code, every instrument has the numbers of stats()."""
     client, recorder = party.connected()
     instrument(client, telemetry.provider)
     client.ping()
@@ -143,7 +143,7 @@ def test_a_collection_tells_what_happened(party: Party, sandbox: Sandbox, teleme
 
 
 def test_kinds_units_and_descriptions(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
-    """What grows is a monotonic sum, what can be added up over clients an up-down counter, the rest gauges."""
+    """A growing number is a monotonic sum, a number that adds up over clients an up-down counter, the rest gauges."""
     client, recorder = party.connected()
     instrument(client, telemetry.provider)
     client.ping()
@@ -158,8 +158,8 @@ def test_kinds_units_and_descriptions(party: Party, sandbox: Sandbox, telemetry:
     }
 
 
-def test_it_is_told_anew_each_time(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
-    """The numbers are those of the collection, not of instrument()."""
+def test_each_collection_has_new_numbers(party: Party, sandbox: Sandbox, telemetry: Telemetry) -> None:
+    """The numbers are from the time of the collection, and not from instrument()."""
     client, recorder = party.connected()
     instrument(client, telemetry.provider)
     assert telemetry.value("cometchat.connects") == 1
@@ -173,7 +173,7 @@ def test_it_is_told_anew_each_time(party: Party, sandbox: Sandbox, telemetry: Te
 
 
 def test_close_ends_it(party: Party, telemetry: Telemetry) -> None:
-    """After close() nothing of that client is told; the others go on; again it is nothing."""
+    """After close(), that client has no metrics, and the others still have theirs. A second close() is a no-op."""
     first = instrument(party.client(), telemetry.provider, name="first")
     instrument(party.client(), telemetry.provider, name="second")
     assert telemetry.clients() == ["first", "second"]
@@ -187,7 +187,7 @@ def test_close_ends_it(party: Party, telemetry: Telemetry) -> None:
 
 
 def test_again_is_nothing_new(party: Party, telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
-    """A client that is instrumented twice, or again after close(), is told once, and the SDK warns of nothing."""
+    """A client that is instrumented twice, or again after close(), is reported once, and the SDK does not warn."""
     client = party.client()
     instrument(client, telemetry.provider)
     instrument(client, telemetry.provider).close()
@@ -198,7 +198,7 @@ def test_again_is_nothing_new(party: Party, telemetry: Telemetry, caplog: pytest
 
 
 def test_a_closed_handle_lets_go_of_the_client(party: Party, telemetry: Telemetry) -> None:
-    """After close() this module keeps the client no more, though the instruments stay."""
+    """After close() this module no longer keeps the client, though the instruments stay."""
     client = cometchat.Client("app", cometchat.AppSettings(region="us"))
     instrument(client, telemetry.provider).close()
     client.close()
@@ -209,7 +209,10 @@ def test_a_closed_handle_lets_go_of_the_client(party: Party, telemetry: Telemetr
 
 @pytest.mark.usefixtures("facade")
 def test_the_shared_client(sandbox: Sandbox, telemetry: Telemetry) -> None:
-    """CometChat before init is disconnected with nothing counted; after init and login its numbers are the client's."""
+    """CometChat before init is disconnected and has counted nothing.
+
+    After init and login it has the client's numbers.
+    """
     with instrument(CometChat, telemetry.provider):
         assert telemetry.value("cometchat.connection.status", status="disconnected") == 1
         assert telemetry.value("cometchat.connect.attempts") == 0
@@ -221,7 +224,7 @@ def test_the_shared_client(sandbox: Sandbox, telemetry: Telemetry) -> None:
 
 
 def test_two_providers_are_apart(party: Party, telemetry: Telemetry) -> None:
-    """Each provider tells of the clients that were given to it."""
+    """Each provider reports the clients that were given to it."""
     other = Telemetry()
     instrument(party.client(), telemetry.provider, name="one")
     instrument(party.client(), other.provider, name="two")
@@ -229,7 +232,7 @@ def test_two_providers_are_apart(party: Party, telemetry: Telemetry) -> None:
     other.provider.shutdown()
 
 
-def test_a_provider_is_let_go(party: Party) -> None:
+def test_a_provider_is_released(party: Party) -> None:
     """This module keeps no provider alive."""
     client = party.client()
     provider: Any = MeterProvider([])
@@ -244,15 +247,15 @@ def test_a_provider_is_let_go(party: Party) -> None:
     "client, name, code",
     [(None, "x", "INVALID_CLIENT"), (CometChat(), "x", "INVALID_CLIENT"), (CometChat, "", "INVALID_NAME")],
 )
-def test_what_is_wrong_is_named(telemetry: Telemetry, client: Any, name: Any, code: str) -> None:
-    """What is no client, and an empty name, is refused; nothing is told."""
+def test_wrong_arguments_are_named(telemetry: Telemetry, client: Any, name: Any, code: str) -> None:
+    """An object that is not a client and an empty name are refused, and nothing is reported."""
     with pytest.raises(CometChatException) as refused:
         instrument(client, telemetry.provider, name=name)
     assert refused.value.code == code
     assert telemetry.clients() == []
 
 
-def test_what_is_no_provider_is_named(telemetry: Telemetry) -> None:
+def test_a_wrong_provider_is_named(telemetry: Telemetry) -> None:
     """A meter in place of its provider is refused."""
     meter: Any = telemetry.provider.get_meter("mine")
     with pytest.raises(CometChatException, match="got Meter") as refused:
@@ -261,7 +264,7 @@ def test_what_is_no_provider_is_named(telemetry: Telemetry) -> None:
 
 
 def test_a_name_in_use(party: Party, telemetry: Telemetry) -> None:
-    """Another client's name is refused until that one's handle is closed."""
+    """The name of another client is refused until that client's handle is closed."""
     handle = instrument(party.client(), telemetry.provider)
     other = party.client()
     with pytest.raises(CometChatException, match="INVALID_NAME"):
@@ -277,7 +280,7 @@ def test_without_an_sdk_it_does_nothing(party: Party) -> None:
 
 
 def run(program: str) -> Any:
-    """What a Python program prints as JSON, in a process of its own: the global provider can be set once."""
+    """Return the JSON that a Python program prints, in a separate process: the global provider can be set only once."""
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(program)], capture_output=True, text=True, timeout=50
     )
@@ -314,12 +317,12 @@ print(json.dumps(sorted(point.attributes["client"] for point in connects.data.da
 
 @pytest.mark.parametrize("early, late", [("None", "None"), ("provider", "None"), ("None", "provider")])
 def test_the_global_provider_may_be_set_later(early: str, late: str) -> None:
-    """Clients given before and after set_meter_provider(), by the global provider or by its name, are all told."""
+    """Clients given before and after set_meter_provider(), by the global provider or by its name, are all reported."""
     assert run(GLOBAL % {"early": early, "late": late}) == ["early", "late", "later"]
 
 
 def test_the_sdk_is_not_imported() -> None:
-    """The module needs opentelemetry-api alone."""
+    """The module needs only opentelemetry-api."""
     program = """
     import json, sys
     import cometchat.contrib.opentelemetry

@@ -1,6 +1,6 @@
-"""cometchat.contrib.prometheus: what a Prometheus server reads, after what really happened against the sandbox."""
+"""cometchat.contrib.prometheus: the numbers that a Prometheus server reads after real events in the sandbox."""
 
-# The fixtures are imported, and named again by the tests that take them.
+# The fixtures are imported, and named again as arguments of tests.
 # flake8: noqa: F811
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Scrape:
 
     @property
     def status(self) -> str:
-        """The one status that is 1."""
+        """Return the one status that is 1."""
         states = self.by("status", "cometchat_connection_status")
         assert sorted(states) == ["connected", "connecting", "disconnected", "featureThrottled"]
         assert sorted(states.values()) == [0, 0, 0, 1]
@@ -84,11 +84,11 @@ def scrape(registry: CollectorRegistry) -> Scrape:
     return Scrape(generate_latest(registry).decode())
 
 
-# What happened.
+# Events.
 
 
-def test_a_scrape_tells_what_happened(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """After a ping, a reset and a close with a code, every number is the one of stats(), and of the sandbox."""
+def test_a_scrape_has_all_counts(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+    """After a ping, a reset and a close with a code, every number equals that of stats() and of the sandbox."""
     client, recorder = party.connected()
     register(client, registry=registry)
     client.ping()
@@ -150,8 +150,11 @@ def test_the_status_is_one_of_four(party: Party, sandbox: Sandbox, registry: Col
     assert seen == ["disconnected", "connected", "featureThrottled", "connecting", "disconnected"]
 
 
-def test_failures_are_told_by_code(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """Refused upgrades and a silent auth are failures of their codes; a ping without an answer is a drop of its own."""
+def test_failures_are_counted_by_code(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+    """Refused upgrades and a silent auth are failures with their codes.
+
+    A ping without an answer is a separate kind of drop.
+    """
     client, recorder = party.connected(auth_timeout=0.2, ping_interval=0.2, pong_timeout=0.2)
     register(client, registry=registry)
     sandbox.ignore_pings()
@@ -171,7 +174,7 @@ def test_failures_are_told_by_code(party: Party, sandbox: Sandbox, registry: Col
 
 
 def test_missed_messages_and_dropped_events(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """A message of the time between two connections is fetched, and events that find no room are dropped: both count."""
+    """A message from between two connections is fetched, and events without room are dropped. Both are counted."""
     heard: List[str] = []
     client, recorder = party.connected(max_queued_events=100)
     register(client, registry=registry)
@@ -208,8 +211,8 @@ def test_the_codes_that_are_known_are_there_from_the_start(party: Party, registr
     assert seen.by("code", "cometchat_connect_failures_total") == dict.fromkeys(_metrics.FAILURES, 0)
 
 
-def test_what_has_not_happened_is_left_out(party: Party, registry: CollectorRegistry) -> None:
-    """Round trips and the time of the last error are absent before the first of them: 0 would be a lie."""
+def test_unknown_values_are_left_out(party: Party, registry: CollectorRegistry) -> None:
+    """Round trips and the time of the last error are absent before the first of them: 0 would be wrong."""
     register(party.client(), registry=registry)
     names = {name for name, _ in scrape(registry).samples}
     assert "cometchat_pings_total" in names
@@ -224,7 +227,7 @@ def test_what_has_not_happened_is_left_out(party: Party, registry: CollectorRegi
 
 @pytest.mark.parametrize("codes", [1, 49, 50, 51, 5000])
 def test_codes_are_bounded(codes: int) -> None:
-    """However many codes a server makes up there are 50 and "other", nothing is lost, and no count ever shrinks."""
+    """If a server invents many codes, there are 50 of them and "other". Nothing is lost, and no count ever shrinks."""
     counted: Dict[str, int] = {}
     before: Dict[str, float] = {}
     for number in [*range(codes), *range(codes)]:
@@ -239,7 +242,7 @@ def test_codes_are_bounded(codes: int) -> None:
 
 
 def test_a_long_code_is_cut() -> None:
-    """A code has 64 characters at the most; two that begin with the same 64 are counted together."""
+    """A code has at most 64 characters. Two codes with the same first 64 are counted together."""
     assert _metrics.bounded({"X" * 65: 1, "X" * 66: 2}) == {"X" * 64: 3}
 
 
@@ -247,7 +250,7 @@ def test_a_long_code_is_cut() -> None:
 
 
 def test_the_openmetrics_format_is_valid(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """The strict OpenMetrics parser takes the exposition: units, suffixes and types are consistent."""
+    """The strict OpenMetrics parser accepts the exposition: units, suffixes and types are consistent."""
     client, _ = party.connected()
     register(client, registry=registry)
     register(party.client(), "other", registry)
@@ -260,7 +263,7 @@ def test_the_openmetrics_format_is_valid(party: Party, sandbox: Sandbox, registr
 
 
 def test_over_http(party: Party, registry: CollectorRegistry) -> None:
-    """prometheus-client's own HTTP server serves it, as it does all else."""
+    """prometheus-client's own HTTP server serves the metrics, like all others."""
     client, _ = party.connected()
     register(client, registry=registry)
     server, thread = start_http_server(0, "127.0.0.1", registry)
@@ -276,11 +279,11 @@ def test_over_http(party: Party, registry: CollectorRegistry) -> None:
         thread.join(DEADLINE)
 
 
-# Several clients, and none.
+# Several clients, and no client.
 
 
-def test_two_clients_are_told_apart(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """Two clients in one registry are one metric with two values of the label, each with its own numbers."""
+def test_two_clients_have_separate_numbers(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+    """Two clients in one registry are one metric with two values of the label, each with separate numbers."""
     client, _ = party.connected()
     register(client, "reader", registry)
     register(party.client(), 'the "bot"\n', registry)
@@ -292,7 +295,10 @@ def test_two_clients_are_told_apart(party: Party, sandbox: Sandbox, registry: Co
 
 @pytest.mark.usefixtures("facade")
 def test_the_shared_client(sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """CometChat before init is disconnected with nothing counted; then it is the client's numbers, anew with another."""
+    """CometChat before init is disconnected and has counted nothing.
+
+    Then it has the client's numbers, and later another client's.
+    """
     register(CometChat, registry=registry)
     seen = scrape(registry)
     assert seen.status == "disconnected" and seen.value("cometchat_connect_attempts_total") == 0
@@ -310,7 +316,7 @@ def test_the_shared_client(sandbox: Sandbox, registry: CollectorRegistry) -> Non
 def test_an_unforeseen_error_of_stats_is_not_hidden(
     registry: CollectorRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only "not initialised" is read as nothing; any other error of stats() fails the scrape, where it is seen."""
+    """Only "not initialised" means no metrics. Any other error of stats() fails the scrape, where it is visible."""
 
     def stats() -> None:
         raise CometChatException("ERR_INTERNAL", "no")
@@ -322,7 +328,7 @@ def test_an_unforeseen_error_of_stats_is_not_hidden(
 
 
 class Followed:
-    """A status store whose leader is another process, connected; and its seat, which has nothing to do."""
+    """A status store whose leader is another process, connected. Its seat does nothing."""
 
     def join(self, app_id: str, uid: str, member: Member) -> Seat:
         member.follow(SharedStatus("connected"))
@@ -332,29 +338,29 @@ class Followed:
         return 0.0
 
     def publish(self, status: SharedStatus) -> None:
-        """Nobody reads it."""
+        """Do nothing: this store has no readers."""
 
     def relay(self, data: bytes) -> None:
-        """Nobody reads it."""
+        """Do nothing: this store has no readers."""
 
     def send_up(self, text: str) -> None:
-        """Nobody reads it."""
+        """Do nothing: this store has no readers."""
 
     def step_down(self) -> None:
-        """There is nobody."""
+        """Do nothing: this store has no members."""
 
     def leave(self) -> None:
-        """There is nobody."""
+        """Do nothing: this store has no members."""
 
     def wait_left(self, timeout: float) -> None:
-        """There is nobody."""
+        """Do nothing: this store has no members."""
 
     def release_after_fork(self) -> None:
-        """There is nobody."""
+        """Do nothing: this store has no members."""
 
 
 def test_a_follower_shows_the_leaders_status(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """With a status store a process that has no connection of its own shows the status of the one that leads."""
+    """With a status store, a process without a connection shows the leader's status."""
     client, _ = party.connected(status_store=Followed())
     register(client, registry=registry)
     assert scrape(registry).status == "connected"
@@ -365,7 +371,7 @@ def test_a_follower_shows_the_leaders_status(party: Party, sandbox: Sandbox, reg
 
 
 def test_again_is_nothing(party: Party, registry: CollectorRegistry) -> None:
-    """The same client under the same name can be registered again, as by an app that is set up twice."""
+    """The same client can be registered again under the same name, like in an app that is set up twice."""
     client = party.client()
     register(client, registry=registry)
     register(client, registry=registry)
@@ -375,7 +381,7 @@ def test_again_is_nothing(party: Party, registry: CollectorRegistry) -> None:
 
 
 def test_a_name_in_use(party: Party, registry: CollectorRegistry) -> None:
-    """Another client's name is refused, and after unregister() it is free."""
+    """The name of another client is refused, and is free after unregister()."""
     register(party.client(), registry=registry)
     other = party.client()
     with pytest.raises(CometChatException) as refused:
@@ -392,16 +398,19 @@ def test_a_name_in_use(party: Party, registry: CollectorRegistry) -> None:
     [(None, "x", "INVALID_CLIENT"), (CometChat(), "x", "INVALID_CLIENT"), (CometChat, "", "INVALID_NAME")]
     + [(CometChat, 7, "INVALID_NAME")],
 )
-def test_what_is_wrong_is_named(registry: CollectorRegistry, client: Any, name: Any, code: str) -> None:
-    """What is no client, and a name that is empty or no string, is refused; the registry is as it was."""
+def test_wrong_arguments_are_named(registry: CollectorRegistry, client: Any, name: Any, code: str) -> None:
+    """An object that is not a client, and a name that is empty or not a string, are refused.
+
+    The registry does not change.
+    """
     with pytest.raises(CometChatException) as refused:
         register(client, name, registry)
     assert refused.value.code == code
     assert generate_latest(registry) == b""
 
 
-def test_what_is_no_registry_is_named() -> None:
-    """Both calls refuse what is no CollectorRegistry."""
+def test_a_wrong_registry_is_named() -> None:
+    """Both calls refuse an object that is not a CollectorRegistry."""
     nothing: Any = None
     for call in (lambda: register(CometChat, registry=nothing), lambda: unregister(registry=nothing)):
         with pytest.raises(CometChatException, match="got NoneType") as refused:
@@ -410,22 +419,22 @@ def test_what_is_no_registry_is_named() -> None:
 
 
 def test_unregister_leaves_the_others(party: Party, registry: CollectorRegistry) -> None:
-    """The others stay; with the last one the names are free for somebody else; an unknown name is nothing."""
+    """The others stay. After the last one, the names are free for other collectors. An unknown name is a no-op."""
     register(party.client(), "one", registry)
     register(party.client(), "two", registry)
     unregister("three", registry)
     unregister("one", registry)
     assert {dict(labels)["client"] for _, labels in scrape(registry).samples} == {"two"}
     with pytest.raises(ValueError, match="cometchat_drops"):
-        Counter("cometchat_drops", "Somebody else's.", registry=registry)
+        Counter("cometchat_drops", "Another collector's.", registry=registry)
     unregister("two", registry)
     unregister("two", registry)
-    Counter("cometchat_drops", "Somebody else's.", registry=registry)
+    Counter("cometchat_drops", "Another collector's.", registry=registry)
 
 
 def test_a_clash_of_names_changes_nothing(party: Party, registry: CollectorRegistry) -> None:
-    """Where somebody else has one of the names, register() says so, and can be called again once that is gone."""
-    clash = Counter("cometchat_drops", "Somebody else's.", registry=registry)
+    """If another collector has one of the names, register() raises. It succeeds after that collector is gone."""
+    clash = Counter("cometchat_drops", "Another collector's.", registry=registry)
     client = party.client()
     with pytest.raises(ValueError, match="cometchat_drops"):
         register(client, registry=registry)
@@ -435,7 +444,7 @@ def test_a_clash_of_names_changes_nothing(party: Party, registry: CollectorRegis
 
 
 def test_the_default_registry(party: Party) -> None:
-    """Without a registry it is prometheus-client's own, beside the process's metrics."""
+    """Without a registry, the metrics are in prometheus-client's own, beside the process's metrics."""
     register(party.client())
     try:
         names = {name for name, _ in scrape(REGISTRY).samples}
@@ -445,8 +454,8 @@ def test_the_default_registry(party: Party) -> None:
     assert "cometchat_connects_total" not in {name for name, _ in scrape(REGISTRY).samples}
 
 
-def test_a_registry_is_let_go(party: Party) -> None:
-    """This module keeps no registry alive, nor the collector in it."""
+def test_a_registry_is_released(party: Party) -> None:
+    """This module keeps neither a registry nor the collector in it alive."""
     registry = CollectorRegistry()
     register(party.client(), registry=registry)
     gone = weakref.ref(registry)
@@ -456,7 +465,7 @@ def test_a_registry_is_let_go(party: Party) -> None:
 
 
 def test_a_collector_by_hand(party: Party, registry: CollectorRegistry) -> None:
-    """CometChatCollector can be registered as any collector is."""
+    """CometChatCollector can be registered like any collector."""
     collector = CometChatCollector()
     registry.register(collector)
     collector.add(party.client(), "mine")
@@ -465,11 +474,11 @@ def test_a_collector_by_hand(party: Party, registry: CollectorRegistry) -> None:
     assert scrape(registry).samples == {}
 
 
-# What a scrape costs.
+# The cost of a scrape.
 
 
 def test_a_scrape_waits_for_no_lock_of_the_connection(party: Party, registry: CollectorRegistry) -> None:
-    """With the client's lock, the outbox's and the session store's turn all held, it ends."""
+    """A scrape ends while other threads hold the client's lock, the outbox's and the session store's turn."""
     client, _ = party.connected()
     register(client, registry=registry)
     core: Any = client._core
@@ -484,8 +493,8 @@ def test_a_scrape_waits_for_no_lock_of_the_connection(party: Party, registry: Co
     assert seen.status == "connected"
 
 
-def test_a_scrape_that_stands_still_holds_nothing(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
-    """A scrape that was begun and is not read on holds nothing up: pings are answered, a loss is mended."""
+def test_an_unread_scrape_blocks_nothing(party: Party, sandbox: Sandbox, registry: CollectorRegistry) -> None:
+    """A scrape that is begun and not read to its end blocks nothing: pings are answered, and a loss is repaired."""
     client, recorder = party.connected()
     register(client, registry=registry)
     stuck = iter(registry.collect())
@@ -497,7 +506,7 @@ def test_a_scrape_that_stands_still_holds_nothing(party: Party, sandbox: Sandbox
 
 
 def test_a_closed_client_keeps_its_last_numbers(party: Party, registry: CollectorRegistry) -> None:
-    """After close() it is disconnected, with what it had counted, until it is unregistered."""
+    """After close() it is disconnected, with its last numbers, until it is unregistered."""
     client, _ = party.connected()
     register(client, registry=registry)
     client.close()
@@ -509,7 +518,7 @@ def test_a_closed_client_keeps_its_last_numbers(party: Party, registry: Collecto
 
 
 def run(program: str, **environment: str) -> Any:
-    """What a Python program prints as JSON, in a process of its own, with warnings as errors."""
+    """Return the JSON that a Python program prints, in a separate process, with warnings as errors."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().startswith("prometheus_")}
     ended = subprocess.run(
         [sys.executable, "-W", "error", "-c", textwrap.dedent(program)],
@@ -548,7 +557,10 @@ print(json.dumps([refused, names(shared), names(own)]))
 
 @pytest.mark.parametrize("variable", ["PROMETHEUS_MULTIPROC_DIR", "prometheus_multiproc_dir"])
 def test_multiprocess_mode_is_refused_plainly(tmp_path: Path, variable: str) -> None:
-    """In prometheus-client's multiprocess mode the default registry is refused with the reason; one's own works."""
+    """In prometheus-client's multiprocess mode the default registry is refused with the reason.
+
+    A separate one works.
+    """
     program = MULTIPROCESS
     if variable.islower():  # deprecated there, with a warning
         program = "import warnings; warnings.simplefilter('ignore')\n" + program
@@ -600,12 +612,12 @@ with Sandbox() as sandbox, Client(sandbox.app_id, sandbox.settings(connect_after
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 def test_the_child_of_a_fork_counts_for_itself() -> None:
-    """A worker forked off after register() shows its own numbers, from 0; no lock of that moment stays locked."""
+    """A worker forked after register() shows its own numbers, from 0, and no lock of that moment stays locked."""
     assert run(FORK) == [1.0, 0.0]
 
 
 @pytest.fixture(autouse=True)
 def default_registry_is_clean() -> Iterator[None]:
-    """No test leaves a client in the default registry."""
+    """Assert that no test leaves a client in the default registry."""
     yield
     assert not [name for name, _ in scrape(REGISTRY).samples if name.startswith("cometchat_")]

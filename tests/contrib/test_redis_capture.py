@@ -1,4 +1,4 @@
-"""How a client's events get into the stream in Redis: in batches, once, and after every failure."""
+"""The way of a client's events into the stream in Redis: in batches, once, and after every failure."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ME = Self("mine", "u1")
 
 
 class Ending:
-    """In place of the event that ends a capture: remembers the waits, and ends after so many."""
+    """Replaces the event that ends a capture. It records the waits, and ends after this many."""
 
     def __init__(self, most: int) -> None:
         self.waits: List[float] = []
@@ -54,7 +54,7 @@ def body_of(number: int, size: int = 1, **more: Any) -> Dict[str, Any]:
 
 
 class Service:
-    """In place of the client's events and history: keeps the messages, and what it was asked for."""
+    """Stands for the client's events and history. It keeps the messages and the questions."""
 
     def __init__(self, *stored: int) -> None:
         self.stored = list(stored)
@@ -64,10 +64,10 @@ class Service:
     uid = ME.uid
 
     def add(self, tap: Any) -> None:
-        """The test calls the capture."""
+        """Do nothing: the test calls the capture."""
 
     def remove(self, tap: Any) -> None:
-        """The test calls the capture."""
+        """Do nothing: the test calls the capture."""
 
     def newest_message_id(self) -> str:
         self.asked.append("newest")
@@ -122,7 +122,7 @@ def in_stream(client: Any) -> List[Event]:
 
 
 def test_events_that_wait_go_to_redis_in_one_call(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
-    """A slow way to Redis costs a round trip for each batch, not for each event; the order is kept."""
+    """A slow way to Redis costs a round trip for each batch, not for each event. The order is kept."""
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url))
     for number in range(1200):
         capture.received(text(number))
@@ -134,7 +134,10 @@ def test_events_that_wait_go_to_redis_in_one_call(client: Any, redis_server: Red
 
 
 def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
-    """Redis did it, and the client gave up waiting: what has no id (typing) is in the stream once as well."""
+    """Redis has executed the call, but the client timed out.
+
+    An event without an id (typing) is in the stream once as well.
+    """
     inner = redis.Redis.from_url(redis_server.url)
     calls: List[int] = []
 
@@ -157,10 +160,10 @@ def test_an_answer_that_comes_too_late_adds_nothing_twice(client: Any, redis_ser
     assert methods == ["on_text_message_received", "on_typing_started", "on_typing_started"]
 
 
-def test_an_event_behind_a_new_connection_waits_for_what_was_missed(
+def test_an_event_behind_a_new_connection_waits_for_missed_ones(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """The thread waits for events when a connection opens, and one comes over it: the missed ones go first."""
+    """The thread waits for events when a connection opens and an event arrives over it. The missed events go first."""
     service = Service(1, 2, 3, 4)
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "0"})
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
@@ -179,11 +182,14 @@ def test_an_event_behind_a_new_connection_waits_for_what_was_missed(
 
 
 def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
-    """Redis was slow to renew it: what was not fetched then is fetched later, and no live message goes before it."""
+    """Redis was slow to renew the lead.
+
+    Events that were not fetched then are fetched later, before any live message.
+    """
     service = Service(1, 2, 3)
     client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
-    answers = iter([True, False])  # when it looks, and when it is about to ask; then the lead is renewed
+    answers = iter([True, False])  # at its check, and just before its question; then the lead is renewed
     capture._leads = lambda: next(answers, True)
     capture.opened()
     capture._turn(client)
@@ -198,7 +204,7 @@ ERRORS = [redis.ConnectionError("refused"), OSError(24, "x"), MemoryError(), Val
 
 
 def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFixture) -> None:
-    """Of whatever kind, of the connection or of a call: the wait grows to its limit, and then the events are added."""
+    """After 10,000 failures of the connection and of calls, the wait is at its limit, and then events are added."""
     caplog.set_level("CRITICAL")
     count = [0]
     added: List[Any] = []
@@ -226,10 +232,10 @@ def test_ten_thousand_failures_do_not_end_a_capture(caplog: pytest.LogCaptureFix
     assert waits[0] < waits[-1] == max(waits) == _capture._LONGEST
 
 
-def test_what_finds_no_room_is_fetched_from_the_service(
+def test_events_without_room_are_fetched_from_the_service(
     client: Any, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
-    """10,000 events and 16 MiB wait. One warning says that there is no room; the messages come from the service."""
+    """10,000 events and 16 MiB wait. One warning says that there is no room, and the messages come from the service."""
     caplog.set_level("INFO")
     service = Service(*range(1, 12_001))
     capture = capture_of(lambda: redis.Redis.from_url(redis_server.url), most=1, service=service)
@@ -253,7 +259,7 @@ def test_what_finds_no_room_is_fetched_from_the_service(
 
 
 def test_while_too_much_comes_the_queue_is_emptied_first(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
-    """Asking the service takes time, in which the queue would stay full. It is asked once half of it is free."""
+    """A question takes time, in which the queue would stay full. The capture asks once half of the queue is free."""
     service = Service()
     client.hset(f"{KEY}:record", mapping={"id": "0", "floor": "0"})
     with redis.Redis.from_url(redis_server.url) as link:
@@ -269,10 +275,13 @@ def test_while_too_much_comes_the_queue_is_emptied_first(client: Any, redis_serv
     assert asked_at and max(asked_at) <= MAX_WAITING // 2
 
 
-def test_a_new_leader_fetches_what_came_while_no_process_ran(
+def test_a_new_leader_fetches_messages_from_a_time_without_a_process(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """From the newest message in the stream on, which Redis keeps; the first leader of all begins with the newest."""
+    """A new leader begins after the newest message in the stream, which Redis keeps.
+
+    The very first leader begins with the newest.
+    """
     service = Service(*range(1, 8))
     with redis.Redis.from_url(redis_server.url) as link:
         first = capture_of(lambda: link, most=1, service=service)
@@ -292,7 +301,7 @@ def test_a_new_leader_fetches_what_came_while_no_process_ran(
 def test_a_redis_that_goes_away_at_the_start_loses_nothing(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """The position is known to the process before it is in Redis: what came since the start is fetched."""
+    """The process knows the position before Redis has it, so it fetches the messages since the start."""
     service = Service(1, 2)
     with redis.Redis.from_url(redis_server.url) as link:
         capture = capture_of(lambda: link, most=1, service=service)
@@ -312,7 +321,7 @@ def _refuse(*args: Any) -> None:
 
 
 def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
-    """Redis recognizes a message for an hour. An older one that the overlap brings is in the stream already."""
+    """Redis recognizes a message for an hour. An older one in the overlap is already in the stream."""
     service = Service(8, 9)
     client.hset(f"{KEY}:record", mapping={"id": "8", "floor": "1"})
     with redis.Redis.from_url(redis_server.url) as link:
@@ -326,7 +335,7 @@ def test_a_message_of_long_ago_is_not_added_again(client: Any, redis_server: Red
 def test_while_the_service_does_not_answer_live_events_go_first(
     client: Any, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """After 5 s. The position in Redis stays before what was missed, so that it still comes."""
+    """After 5 s live events go first. The position in Redis stays before the missed ones, so that they still come."""
     now = [0.0]
     service = Service(1, 2, 3)
     service.refuses = True
@@ -349,7 +358,7 @@ def test_while_the_service_does_not_answer_live_events_go_first(
 
 
 def test_the_events_of_another_user_are_not_added(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
-    """The client has logged in as another user: neither live events nor the history are this stream's."""
+    """The client has logged in as another user. Neither its live events nor its history belong into this stream."""
     service = Service(1, 2, 3)
     with redis.Redis.from_url(redis_server.url) as link:
         capture = capture_of(lambda: link, most=1, service=service)
@@ -361,8 +370,11 @@ def test_the_events_of_another_user_are_not_added(client: Any, redis_server: Red
     assert [event.args[0].id for event in in_stream(client)] == ["5"] and service.asked == []
 
 
-def test_a_follower_keeps_exactly_what_is_not_in_the_stream() -> None:
-    """However long ago it came; and what is in the stream for a minute, for a Redis that comes back empty."""
+def test_a_follower_keeps_events_that_are_not_in_the_stream() -> None:
+    """A follower keeps old events that are not in the stream.
+
+    It also keeps those of the last minute, for a Redis that lost its data.
+    """
     now = [0.0]
     kept = KeptEvents(lambda: now[0])
     for number in range(10):
@@ -378,7 +390,7 @@ def test_a_follower_keeps_exactly_what_is_not_in_the_stream() -> None:
     assert len(kept) == MAX_WAITING
 
 
-def test_an_edit_has_a_key_of_its_own_and_what_this_connection_sent_is_not_added() -> None:
+def test_an_edit_has_its_own_key_and_own_messages_are_not_added() -> None:
     """A message that was missed, and edited since, is the same message."""
     assert text(1).key == "1" and text(1).message_id == "1"
     edit = text(1, editedAt=5)
@@ -393,7 +405,7 @@ def test_an_edit_has_a_key_of_its_own_and_what_this_connection_sent_is_not_added
 
 
 def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServer) -> None:  # noqa: F811
-    """The leader's own listener hangs: workers get every event all the same."""
+    """While the leader's own listener hangs, workers still get every event."""
     redis_server.flush()
     release, texts = threading.Event(), []
 
@@ -423,7 +435,7 @@ def test_a_blocked_listener_does_not_hold_up_the_stream(redis_server: RedisServe
 def test_a_stream_without_a_thread_says_so(
     redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:
-    """EventStream() and listen() raise what the system raises, and leave nothing behind."""
+    """EventStream() and listen() raise the system's error, and leave nothing behind."""
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 

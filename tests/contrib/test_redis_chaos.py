@@ -1,4 +1,4 @@
-"""Whatever happens to processes, Redis and connection, no listener misses a message, or hears one twice."""
+"""After any failure of processes, Redis and connection, no listener misses a message or gets one twice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 class Sender:
-    """Sends numbered messages, until it is closed."""
+    """Sends numbered messages until it is closed."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sent = 0
@@ -87,7 +87,7 @@ def happenings(cluster: Cluster, chance: random.Random) -> Dict[str, Callable[[]
 
 
 def check(member: Member, last: int) -> None:
-    """From the first that it heard on, all of them, in order, each once."""
+    """Assert that a member got all messages since its first one, in order, each once."""
     member.wait(lambda: member.values("text")[-1:] == [str(last)], f"message {last}")
     texts = [int(text) for text in member.values("text")]
     assert texts == list(range(texts[0], last + 1)), _flaws(texts)
@@ -98,12 +98,12 @@ def _flaws(texts: List[int]) -> List[str]:
 
 
 @pytest.mark.timeout(600 if SOAK else 60)
-def test_nothing_is_lost_whatever_happens(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
-    """Kills, closes, stops, drops, outages at random: who lives then has heard each message once, in order."""
+def test_no_message_is_lost_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+    """After kills, closes, stops, drops and outages at random, each living listener has each message once, in order."""
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))
     chance = random.Random(seed)
     print(f"COMETCHAT_SEED={seed}", file=sys.stderr)
-    # A backoff that grows would be long after so many drops in a row.
+    # A growing backoff would be long after so many drops in a row.
     cluster = Cluster(sandbox, redis_server, LEASE, wait=0.5)
     happened: List[str] = []
     try:

@@ -18,7 +18,10 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "redis_cluster"
 
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="redis-server is not installed")
 def test_the_cluster_survives_a_kill_and_an_outage() -> None:
-    """Two processes: one is killed, the other takes over; Redis is killed and returns; the command ends with 0."""
+    """One of two processes is killed, and the other takes over.
+
+    Redis is killed and returns. The command ends with 0.
+    """
     env = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     ended = subprocess.run(
         [sys.executable, "-W", "error", str(EXAMPLE / "run.py"), "2"],

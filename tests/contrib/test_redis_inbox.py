@@ -1,6 +1,6 @@
-"""A fleet of workers that shares a connection by Redis: each message once, in order, whatever is killed.
+"""A fleet of workers that shares a connection by Redis: each message once, in order, after any kill.
 
-On one machine the file of the durable inbox keeps the position; for many machines a stream keeps it, in Redis.
+On one machine, the file of the durable inbox keeps the position. For many machines, a stream in Redis keeps it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ WORKERS, KILLS, BETWEEN = 3, 4, 25
 
 
 def begun(log: Path) -> List[Tuple[int, int]]:
-    """The numbers of the messages with which a callback began, in any worker, and the process ids of the workers."""
+    """Return the numbers of the messages with which a callback began, and the process ids of the workers."""
     lines = log.read_text().splitlines() if log.exists() else []
     words = [line.split() for line in lines if line.startswith("begin")]
     return [(int(number), int(pid)) for _, number, pid in words]
 
 
 class Talk:
-    """The other user's numbered messages, and what the bot answered."""
+    """The other user's numbered messages, and the bot's answers."""
 
     def __init__(self, sandbox: Sandbox) -> None:  # noqa: F811 - a fixture
         self._sandbox = sandbox
@@ -62,9 +62,11 @@ class Talk:
 def test_workers_that_are_killed(
     sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
 ) -> None:
-    """One worker at a time handles messages: each in order, none skipped, only the one in progress repeated.
+    """One worker at a time handles the messages, each in order.
 
-    Once all are killed, and messages arrive while none runs.
+    None is skipped, and only the one in progress is repeated.
+
+    Once in the test, all workers are killed, and messages arrive while no worker runs.
     """
     seed = Client(sandbox.app_id, sandbox.settings(session_store=FileSessionStore(tmp_path / "session.json")))
     seed.login(UID, sandbox.auth_key)
@@ -104,7 +106,10 @@ def test_workers_that_are_killed(
 def test_a_fleet_that_is_killed(
     sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811 - fixtures
 ) -> None:
-    """Workers without a common file: each message in order, none skipped, also of the time when no worker runs."""
+    """Workers without a common file handle each message in order.
+
+    None is skipped, also from the time without a worker.
+    """
     redis_server.flush()
     log, talk = tmp_path / "log", Talk(sandbox)
     program = [sys.executable, "-m", "contrib.stream_bot", sandbox.url, sandbox.app_id]

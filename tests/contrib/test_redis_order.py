@@ -25,7 +25,7 @@ MESSAGES = 200
 
 
 def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
-    """Three workers: the one that works closes twice, with its client, and all messages are finished in order."""
+    """Of three workers, the working one closes twice, with its client. All messages are finished in order."""
     texts = [str(number) for number in range(MESSAGES)]
     handled: List[Tuple[int, str]] = []
 
@@ -46,7 +46,7 @@ def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None
             assert eventually(lambda: len(handled) > number - 40, DEADLINE)
             worker = handled[-1][0]
             streams[worker].close()
-            pairs[worker][0].close()  # it may be the leader, which adds
+            pairs[worker][0].close()  # it may be the leader, which adds events
     assert eventually(lambda: len(handled) >= MESSAGES, DEADLINE), len(handled)
     assert [text for _, text in handled] == texts, handled
     assert len({worker for worker, _ in handled}) > 1
@@ -54,10 +54,13 @@ def test_several_workers_keep_the_order(sandbox: Sandbox, clients: Make) -> None
         stream.close()
 
 
-def test_what_raises_comes_again_before_the_next(
+def test_an_event_that_raises_is_repeated_before_the_next(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """It is handed out again before what follows it; beyond the retries it is a dead letter, and the rest goes on."""
+    """The event is handed out again before the next one.
+
+    After the maximum of retries it is a dead letter, and the rest continues.
+    """
     client, store = clients()
     with EventStream(client, store, retries=1, in_order=True) as stream:
         worker = Worker()
@@ -74,7 +77,10 @@ def test_what_raises_comes_again_before_the_next(
 def test_a_callback_that_takes_long_keeps_the_turn(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Longer than the lease: no other worker does the same, nor what follows. After close() another goes on at once."""
+    """A callback may take longer than the lease: no other worker handles this or a later event.
+
+    After close() another one continues at once.
+    """
     begun, release = threading.Event(), threading.Event()
 
     class Long(MessageListener):
@@ -111,7 +117,7 @@ def test_a_callback_that_takes_long_keeps_the_turn(
 def test_an_entry_that_was_trimmed_holds_up_nothing(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """A worker is gone, and so is the entry that it had: the next one is handed out, and one counts as lost."""
+    """A worker is gone, and so is its entry. The next entry is handed out, and one counts as lost."""
     client, store = clients()
     with EventStream(client, store, in_order=True) as stream, redis_server.client() as redis:
         redis.xgroup_create(stream.key, stream.group, id="0", mkstream=True)

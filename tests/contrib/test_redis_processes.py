@@ -1,4 +1,6 @@
-"""Processes that share one connection over a real Redis: kills, stops, outages. All times are measured from outside."""
+"""Processes that share one connection over a real Redis: kills, stops, outages. The tests measure all times from
+outside.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of a PO
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 KILLS = 15 if SOAK else 1
 
-#: Seconds: the default, as users have it; or one that lets the tests be over sooner.
+#: The lease, in seconds: the default, and a short one for shorter tests.
 LEASE = 2.5 if SOAK else 1.5
 
 LOSS = ["disconnected", "connecting", "connected"]
@@ -44,7 +46,7 @@ def cluster(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Cluster]:  
 
 
 def test_many_processes_have_one_connection(cluster: Cluster) -> None:
-    """Each says connected, and was told so once; the service sees one WebSocket, and one process that leads."""
+    """Each process reports "connected" once. The service sees one WebSocket, and one process leads."""
     cluster.start(3)
     assert cluster.sandbox.connections == 1
     assert [member.ask("status", "status") for member in cluster.members] == [CONNECTED] * 3
@@ -53,18 +55,18 @@ def test_many_processes_have_one_connection(cluster: Cluster) -> None:
 
 
 def test_polling_asks_redis_nothing(cluster: Cluster) -> None:
-    """30,000 calls of get_connection_status() in three processes: Redis has no command more than without them."""
+    """30,000 calls of get_connection_status() in three processes cause no command in Redis."""
     cluster.start(3)
     began, before = time.monotonic(), cluster.redis.commands()
     for member in cluster.members:
         member.ask("poll", "polled")
     commands, seconds = cluster.redis.commands() - before, time.monotonic() - began
-    # The leader's renewals, each one EVAL with its own calls, three in a lease.
+    # The leader's renewals: three EVALs in a lease, each with its own calls.
     assert commands <= 7 * (3 * seconds / LEASE + 2)
 
 
-def test_messages_and_typing_reach_everybody_once(cluster: Cluster) -> None:
-    """What the leader's connection receives, every process' listeners hear, once and in order."""
+def test_messages_and_typing_reach_all_members_once(cluster: Cluster) -> None:
+    """Events that the leader's connection receives reach every process's listeners, once and in order."""
     cluster.start(3)
     texts = [f"message {number}" for number in range(200)]
     for text in texts:
@@ -93,7 +95,7 @@ def test_a_follower_types(cluster: Cluster) -> None:
 
 
 def test_throttling_is_seen_everywhere(cluster: Cluster) -> None:
-    """The MODE that the leader learns of is every process' status, and so is its end."""
+    """The MODE that the leader reads becomes every process's status, and so does its end."""
     cluster.start(3)
     cluster.sandbox.set_mode("LIMITED_TRANSIENT", push=True)
     cluster.agree("featureThrottled")
@@ -102,8 +104,11 @@ def test_throttling_is_seen_everywhere(cluster: Cluster) -> None:
     assert eventually(lambda: cluster.sandbox.connections == 1, DEADLINE)
 
 
-def test_a_lost_connection_is_told_everywhere(cluster: Cluster) -> None:
-    """The leader's connection breaks: all hear the error and the three statuses; nobody else dials."""
+def test_a_lost_connection_is_reported_everywhere(cluster: Cluster) -> None:
+    """The leader's connection breaks.
+
+    All members get the error and the three statuses, and no other process connects.
+    """
     cluster.start(3)
     attempts = len(cluster.sandbox.attempts)
     cluster.sandbox.drop_connections()
@@ -116,7 +121,7 @@ def test_a_lost_connection_is_told_everywhere(cluster: Cluster) -> None:
 
 
 def test_a_killed_leader_is_replaced_within_5_seconds(cluster: Cluster, record_property: Any) -> None:
-    """kill -9: another connects within 5 s, all agree, there are never two, and no message is lost or told twice."""
+    """After kill -9, another connects within 5 s, all agree, never two lead, and each message arrives once."""
     took = []
     for kill in range(KILLS):
         cluster.start(3)
@@ -140,7 +145,7 @@ def test_a_killed_leader_is_replaced_within_5_seconds(cluster: Cluster, record_p
 
 
 def test_a_leader_that_closes_is_replaced_within_2_seconds(cluster: Cluster) -> None:
-    """close() gives the lock back: another is connected within 2 s."""
+    """close() releases the lock, and another process is connected within 2 s."""
     took = []
     for _ in range(KILLS):
         cluster.start(3)
@@ -158,13 +163,13 @@ def test_a_leader_that_closes_is_replaced_within_2_seconds(cluster: Cluster) -> 
 
 
 def test_a_leader_that_stood_still_gives_up_and_follows(cluster: Cluster) -> None:
-    """SIGSTOP beyond the lease, then SIGCONT: it ends its connection at once, tells nothing of it, and follows."""
+    """After SIGSTOP beyond the lease, then SIGCONT, it ends its connection at once and silently, and follows."""
     cluster.start(3)
     old, others = cluster.leader(), cluster.followers()
     old.send(signal.SIGSTOP)
     for member in others:
         member.wait(lambda: member.statuses()[1:] == LOSS, "another leader")
-    assert cluster.sandbox.connections == 2  # the old one's is still open, and nobody reads it
+    assert cluster.sandbox.connections == 2  # the old one's is still open, and has no reader
     cluster.sandbox.send_message(OTHER_UID, UID, "to both")
     for member in others:
         member.wait(lambda: member.values("text") == ["to both"], "the message")
@@ -183,8 +188,11 @@ def test_a_leader_that_stood_still_gives_up_and_follows(cluster: Cluster) -> Non
         member.wait(lambda: member.values("text") == ["to both", "to all"], "each once")
 
 
-def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
-    """Redis is killed: all are disconnected, and say why, within a lease and a second; then it returns empty."""
+def test_without_redis_all_are_disconnected(cluster: Cluster) -> None:
+    """Redis is killed.
+
+    All are disconnected with the reason within a lease and a second. Then it returns without data.
+    """
     cluster.start(3)
     began = time.monotonic()
     with overlaps(cluster.sandbox) as two:
@@ -194,7 +202,7 @@ def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
             for member in cluster.members:
                 assert [code for code, _ in member.values("error")] == ["ERR_STATUS_STORE"]
             assert eventually(lambda: cluster.sandbox.connections == 0, 1)
-            cluster.sandbox.send_message(OTHER_UID, UID, "nobody hears")
+            cluster.sandbox.send_message(OTHER_UID, UID, "sent during the outage")
         finally:
             cluster.redis.start()
         began = time.monotonic()
@@ -202,14 +210,14 @@ def test_without_redis_nobody_is_connected(cluster: Cluster) -> None:
     print(f"without Redis after {away:.2f} s, back after {back:.2f} s", file=sys.stderr)
     for member in cluster.members:
         assert member.statuses()[1:] == LOSS
-        member.wait(lambda: member.values("text") == ["nobody hears"], "the message, now")
+        member.wait(lambda: member.values("text") == ["sent during the outage"], "the message, now")
     assert away < LEASE + 1
     assert back < 3
     assert two["seconds"] == 0
 
 
 def test_a_long_stall_of_redis_is_an_outage(cluster: Cluster) -> None:
-    """Redis stands still for longer than the lease: as if it were away, and its return is one."""
+    """A stall of Redis longer than the lease is like an outage, and its end is like a return."""
     cluster.start(3)
     began = time.monotonic()
     cluster.redis.pause()
@@ -226,7 +234,7 @@ def test_a_long_stall_of_redis_is_an_outage(cluster: Cluster) -> None:
 
 
 def test_a_stopped_follower_catches_up(cluster: Cluster) -> None:
-    """A follower that stood still for longer than two leases has missed nothing, and never says that Redis is away."""
+    """A follower that was stopped for more than two leases misses nothing, and never reports that Redis is away."""
     cluster.start(3)
     follower = cluster.followers()[0]
     follower.send(signal.SIGSTOP)
@@ -243,7 +251,7 @@ def test_a_stopped_follower_catches_up(cluster: Cluster) -> None:
 
 
 def test_the_child_of_a_fork_joins_the_line(cluster: Cluster) -> None:
-    """A fork of the leader follows; the parent leads on, and its connection is not disturbed."""
+    """A fork of the leader follows. The parent still leads, and its connection is not affected."""
     cluster.start(3)
     leader = cluster.leader()
     status, leads = leader.ask("fork", "child is")
@@ -254,7 +262,7 @@ def test_the_child_of_a_fork_joins_the_line(cluster: Cluster) -> None:
 
 
 def test_another_user_has_another_line(cluster: Cluster) -> None:
-    """A process with another user has a connection of its own, and leads it."""
+    """A process with another user has a separate connection, and leads it."""
     cluster.start(2)
     other = Member(cluster.sandbox, cluster.redis.url, LEASE, uid="cometchat-uid-3")
     try:
@@ -269,10 +277,10 @@ def test_another_user_has_another_line(cluster: Cluster) -> None:
 def test_a_short_stall_of_redis_is_not_noticed(
     cluster: Cluster, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Redis stands still for a third of the lease: no process hears of it."""
+    """No process notices a stall of Redis of a third of the lease."""
     cluster.close()
-    lease = 4.0  # of which enough is left after the stall, on a busy machine too
-    uid = "cometchat-uid-4"  # in whose line nobody was killed
+    lease = 4.0  # enough of it is left after the stall, also on a busy machine
+    uid = "cometchat-uid-4"  # a line in which no member was killed
     with contextlib.closing(Cluster(sandbox, redis_server, lease, uid=uid)) as patient:
         patient.start(3)
         redis_server.pause()

@@ -1,4 +1,4 @@
-"""After a change of leaders one process asks the service for all, over a real Redis."""
+"""After a change of leaders, one process asks the service for all, over a real Redis."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def question(ask: Callable[[], bytes], **more: Any) -> SharedQuestion:
 def test_after_a_change_of_leaders_the_service_is_asked_twice_at_most(
     sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Six processes, and the leader is killed: the five that are left hear what they missed, each message once."""
+    """Of six processes, the leader is killed. The other five get the missed messages, each once."""
     redis_server.flush()
     cluster = Cluster(sandbox, redis_server, 1.0)
     try:
@@ -66,21 +66,21 @@ def test_after_a_change_of_leaders_the_service_is_asked_twice_at_most(
             member.wait(lambda: member.values("text") == ["missed"], "the missed message")
         cluster.agree("connected")
         asked = [each.path for each in sandbox.requests if each.method == "GET" and "/messages" in each.path]
-        # One page with the message, and an empty one after it; each may be asked for once more, by the late.
+        # One page with the message, and an empty one after it. Late processes may ask for each once more.
         assert 2 <= len(asked) <= 4, asked
     finally:
         cluster.close()
 
 
 def test_an_answer_counts_only_if_it_was_asked_for_later(connect: Callable[[], Any]) -> None:
-    """What another process has got before is too old: a message may have come since, before this connection."""
+    """An earlier answer of another process is too old: a message may have arrived since, before this connection."""
     answers = iter([b"first", b"second"])
     assert question(lambda: next(answers)).answer(connect) == b"first"
     assert question(lambda: next(answers)).answer(connect) == b"second"
 
 
 def test_those_that_ask_at_the_same_time_share_an_answer(connect: Callable[[], Any]) -> None:
-    """The one that asks waits until all others have the same question; all get its answer."""
+    """The asking process waits until all others have the same question. All get its answer."""
     asked: List[int] = []
     need = threading.Barrier(PROCESSES)
     found: List[bytes] = []
@@ -90,7 +90,7 @@ def test_those_that_ask_at_the_same_time_share_an_answer(connect: Callable[[], A
         return b"answer"
 
     def gather(seconds: float) -> None:
-        if seconds == 0.0:  # of the one that asks
+        if seconds == 0.0:  # of the asking process
             assert eventually(lambda: int(client.get(KEYS.question("")[0])) == PROCESSES, DEADLINE)
         else:
             threading.Event().wait(seconds)
@@ -109,7 +109,7 @@ def test_those_that_ask_at_the_same_time_share_an_answer(connect: Callable[[], A
 
 
 def test_a_question_that_fails_lets_another_process_ask(connect: Callable[[], Any]) -> None:
-    """What it raises is raised, and the next one need not wait."""
+    """The call raises its own error, and the next one does not wait."""
 
     def fail() -> bytes:
         raise ConnectionException("FAILED_TO_FETCH", "no network")
@@ -122,7 +122,7 @@ def test_a_question_that_fails_lets_another_process_ask(connect: Callable[[], An
 
 
 def test_one_that_asks_and_is_killed_holds_up_no_other_for_long(connect: Callable[[], Any]) -> None:
-    """After some seconds each asks for itself."""
+    """After some seconds, each process asks for itself."""
     with connect() as client:
         client.set(KEYS.question("100 after 7")[2], "killed")
     now = [0.0]
@@ -137,7 +137,7 @@ def test_one_that_asks_and_is_killed_holds_up_no_other_for_long(connect: Callabl
 
 
 def test_without_redis_each_process_asks(redis_server: RedisServer) -> None:  # noqa: F811
-    """A Redis that is away, or that refuses, costs one attempt."""
+    """A Redis that is away or refuses costs one attempt."""
     store = RedisStatusStore("redis://127.0.0.1:1", lease=1)
     assert store.ask_once("app", "u1", "newest", lambda: b"own") == b"own"
     with redis_server.client() as admin:

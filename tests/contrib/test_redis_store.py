@@ -1,4 +1,4 @@
-"""RedisStatusStore over a real Redis, with several clients in this process, each with a store of its own."""
+"""RedisStatusStore over a real Redis, with several clients in this process, each with a separate store."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ Pairs = List[Tuple[Client, Recorder]]
 
 
 def share(together: Party, server: RedisServer, count: int, **overrides: Any) -> Pairs:
-    """So many clients that share a connection, once all are connected."""
+    """Return this many clients that share a connection, once all are connected."""
     return [
         together.connected(status_store=RedisStatusStore(server.url, lease=LEASE), **overrides) for _ in range(count)
     ]
@@ -82,7 +82,7 @@ def sockets() -> int:
 def test_one_connection_and_each_role_disconnects_within_200_ms(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """disconnect() of a follower and of the leader returns within 0.2 s; the follower that is left takes over."""
+    """disconnect() of a follower and of the leader returns within 0.2 s, and the remaining follower takes over."""
     clients = share(party, redis_server, 3)
     assert sandbox.connections == 1
     leader = leader_of(clients)
@@ -102,10 +102,10 @@ def test_one_connection_and_each_role_disconnects_within_200_ms(
     assert leader_of(clients)[0] is left and sandbox.connections == 1
 
 
-def test_what_a_follower_sends_is_confirmed_or_counted(
+def test_a_followers_frames_are_confirmed_or_counted(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Transient frames go out through the leader; those of the time in which Redis is away are lost, and counted."""
+    """Transient frames go out through the leader. Frames during an outage of Redis are lost, and counted."""
     clients = share(party, redis_server, 2)
     leader = leader_of(clients)
     ((follower, _),) = [each for each in clients if each is not leader]
@@ -127,7 +127,7 @@ def test_what_a_follower_sends_is_confirmed_or_counted(
 def test_the_outbox_of_a_follower_keeps_a_receipt_until_the_service_has_it(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Redis is away, and with it the leader: the receipt is pending, and arrives once the connection is back."""
+    """Redis is away, and with it the leader. The receipt is pending, and is sent once the connection is back."""
     clients = share(party, redis_server, 2)
     leader = leader_of(clients)
     ((follower, recorder),) = [each for each in clients if each is not leader]
@@ -152,7 +152,7 @@ def test_the_outbox_of_a_follower_keeps_a_receipt_until_the_service_has_it(
 
 
 def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
-    """A leader that logs out, and in as another user, gives its lead up, and has one of the other line."""
+    """A leader that logs out, and logs in as another user, releases its lead, and gets one in the other line."""
     clients = share(party, redis_server, 2)
     leader, _ = leader_of(clients)
     (follower,) = [each for each in clients if each[0] is not leader]
@@ -167,7 +167,7 @@ def test_logout_leaves_the_line(sandbox: Sandbox, party: Party, redis_server: Re
 def test_another_login_without_logout_changes_the_line(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """login() as another user on a client that follows takes it out of the old line, whose leader goes on."""
+    """login() as another user on a follower takes it out of the old line, whose leader continues."""
     clients = share(party, redis_server, 2)
     leader, heard = leader_of(clients)
     (follower,) = [each for each in clients if each[0] is not leader]
@@ -177,10 +177,10 @@ def test_another_login_without_logout_changes_the_line(
     assert heard.names == ["on_connecting", "on_connected"]
 
 
-def test_messages_of_a_failover_reach_everybody_once(
+def test_messages_of_a_failover_reach_all_members_once(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Five leaders in a row close while messages arrive: the remaining clients get each message once, in order."""
+    """Five leaders in a row close while messages arrive. The remaining clients get each message once, in order."""
     clients = share(party, redis_server, 6)
     heard = {}
     for client, _ in clients:
@@ -205,13 +205,16 @@ def test_messages_of_a_failover_reach_everybody_once(
 def test_a_follower_that_missed_frames_asks_for_them(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """A follower's subscription is cut while messages come: its connection breaks for a moment, and none is missed."""
+    """A follower's subscription is cut while messages arrive.
+
+    Its connection breaks for a moment, and it misses none.
+    """
     clients = share(party, redis_server, 2)
     leader, _ = leader_of(clients)
     (follower,) = [each for each in clients if each[0] is not leader]
     texts = Texts()
     follower[0].add_message_listener("texts", texts)
-    # From the first message on, the follower knows where it is. Before that, nothing counts as missed.
+    # From the first message on, the follower knows its position. Before that, nothing counts as missed.
     sandbox.send_message(OTHER_UID, UID, "0")
     assert eventually(lambda: texts.texts == ["0"], DEADLINE)
     expected = ["0"]
@@ -226,10 +229,13 @@ def test_a_follower_that_missed_frames_asks_for_them(
     assert sandbox.connections == 1
 
 
-def test_credentials_that_are_refused_end_everybody(
+def test_refused_credentials_end_all_clients(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """The service refuses every jwt: each client tries in its turn, says so, and stops; nobody tries again."""
+    """The service refuses every jwt.
+
+    Each client tries in its turn, reports the error and stops, and no client tries again.
+    """
     clients = share(party, redis_server, 3)
     sandbox.refuse_auth("401")
     sandbox.drop_connections()
@@ -251,7 +257,7 @@ def _redis_threads() -> List[str]:
 def test_while_the_service_is_down_only_one_tries(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """The attempts are those of one client at a time, at its backoff's rate; the lead goes round."""
+    """One client at a time makes attempts, at its backoff's rate. The lead moves from client to client."""
     wait = tenacity.wait_fixed(0.2)
     clients = share(party, redis_server, 3, reconnect_wait=wait)
     first, _ = leader_of(clients)
@@ -278,7 +284,7 @@ def _leads_other(clients: List[Tuple[Client, Recorder]], first: Client) -> bool:
 def test_a_client_alone_goes_on_when_it_steps_down(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """One client, and a service that is down for more than three attempts: it is connected once the service is back."""
+    """One client, and a service that is down for more than three attempts: it connects once the service is back."""
     ((client, recorder),) = share(party, redis_server, 1)
     attempts = len(sandbox.attempts)
     sandbox.refuse_upgrades(503)
@@ -290,7 +296,10 @@ def test_a_client_alone_goes_on_when_it_steps_down(
 
 
 def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
-    """A client that starts while Redis is away says why, dials nothing, leaves at once; later it connects."""
+    """A client that starts while Redis is away reports the reason, makes no connection, and ends at once.
+
+    Later it connects.
+    """
     redis_server.kill()
     try:
         store = RedisStatusStore(redis_server.url, lease=LEASE)
@@ -313,7 +322,7 @@ def test_without_redis_from_the_start(sandbox: Sandbox, party: Party, redis_serv
 def test_close_leaves_no_thread_and_no_socket(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """After close() of a leader and of a follower all of their threads and sockets are gone, soon."""
+    """After close() of a leader and of a follower, all of their threads and sockets end soon."""
     before = sockets()
     for client, _ in share(party, redis_server, 2):
         client.close()
@@ -327,7 +336,7 @@ def test_close_leaves_no_thread_and_no_socket(
 def test_a_password_is_shown_nowhere(
     sandbox: Sandbox, party: Party, locked_redis: RedisServer, debug_log: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
-    """With a password it works; no repr, log line or error shows it, also where it is wrong or Redis is away."""
+    """A password works, and is in no repr, log line or error, also if it is wrong or Redis is away."""
     (each,) = share(party, locked_redis, 1)
     texts = [repr(each[0].settings), repr(each[0].settings.status_store)]
     locked_redis.kill()
@@ -348,7 +357,7 @@ def test_a_password_is_shown_nowhere(
 def test_redis_knows_which_process_leads(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Its host and process id, and those of each connection, for an operator who looks for it."""
+    """Redis has the leader's host and process id, and those of each connection, for an operator who looks for it."""
     ((client, _),) = share(party, redis_server, 1)
     store: Any = client.settings.status_store
     name = f"{socket.gethostname()}:{os.getpid()}"
@@ -373,7 +382,7 @@ def test_other_prefixes_and_users_are_other_lines(
 
 
 def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) -> None:  # noqa: F811
-    """With events=False the followers have the status, and the messages are the leader's."""
+    """With events=False the followers have the status, and only the leader gets the messages."""
     heard = []
     for _ in range(2):
         client, _ = party.connected(status_store=RedisStatusStore(redis_server.url, lease=LEASE, events=False))
@@ -387,7 +396,7 @@ def test_status_only(sandbox: Sandbox, party: Party, redis_server: RedisServer) 
 def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
     sandbox: Sandbox, party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Redis refuses what is asked of it, since the key is a list: that is ERR_STATUS_STORE, until it is none."""
+    """Redis refuses the commands, since the key is a list. The error is ERR_STATUS_STORE, until the key is deleted."""
     with redis_server.client() as redis:
         redis.rpush(f"cometchat:{{{sandbox.app_id}:{UID}}}:lock", "not ours")
         client, recorder = party.joined(status_store=RedisStatusStore(redis_server.url, lease=LEASE))
@@ -398,10 +407,10 @@ def test_a_foreign_value_in_the_key_is_an_error_with_a_name(
 
 
 @pytest.mark.parametrize("token", ["not ours", "9" * 400, "1e17", "-inf", "nan", None])
-def test_rubbish_in_place_of_the_newest_token_keeps_nobody_from_leading(
+def test_rubbish_in_place_of_the_newest_token_does_not_stop_a_leader(
     sandbox: Sandbox, party: Party, redis_server: RedisServer, token: Optional[str]  # noqa: F811
 ) -> None:
-    """A token that is no number, one that is too large, or a list, is as none: the next lead has a token of its own."""
+    """A token that is not a number, too large, or a list, does not count. The next lead has a new token."""
     key = f"cometchat:{{{sandbox.app_id}:{UID}}}:token"
     with redis_server.client() as redis:
         if token is None:
@@ -419,7 +428,7 @@ def test_rubbish_in_place_of_the_newest_token_keeps_nobody_from_leading(
 def test_a_lock_that_lives_for_years_is_waited_for_a_minute_at_a_time(
     party: Party, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Somebody else's lock, of 300 years, ends no thread: the client waits for it."""
+    """A foreign lock with a lifetime of 300 years ends no thread. The client waits for it."""
     with redis_server.client() as redis:
         redis.set(f"cometchat:{{{sandbox.app_id}:{UID}}}:lock", "not ours", px=10**13)
         client, recorder = party.joined(status_store=RedisStatusStore(redis_server.url, lease=LEASE))
@@ -431,7 +440,7 @@ def test_a_lock_that_lives_for_years_is_waited_for_a_minute_at_a_time(
 def test_options_in_the_address_change_nothing_that_the_store_rests_on(
     party: Party, sandbox: Sandbox, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """With a socket_timeout of a minute and decoded answers in the address, a Redis that stalls is noticed in time."""
+    """With a socket_timeout of a minute and decoded answers in the address, a stall is still noticed in time."""
     url = f"{redis_server.url}?socket_timeout=60&socket_connect_timeout=60&decode_responses=1&retry_on_timeout=1"
     clients = [party.connected(status_store=RedisStatusStore(url, lease=LEASE)) for _ in range(2)]
     redis_server.pause()
@@ -444,10 +453,10 @@ def test_options_in_the_address_change_nothing_that_the_store_rests_on(
 
 
 @pytest.mark.parametrize("rules", [["resetchannels"], ["allchannels", "-eval"]])
-def test_a_user_of_redis_who_may_too_little_is_told_so(
+def test_missing_rights_of_a_user_of_redis_are_reported(
     party: Party, redis_server: RedisServer, rules: List[str]  # noqa: F811
 ) -> None:
-    """A user of Redis 7 may use no channel unless it is said: the refusal is the reason, not the silence after it."""
+    """By default, a user of Redis 7 may use no channel. The refusal is the reason, not the silence after it."""
     with redis_server.client() as redis:
         redis.execute_command("ACL", "SETUSER", "few", "reset", "on", "nopass", "~*", "+@all", *rules)
         store = RedisStatusStore(redis_server.url.replace("redis://", "redis://few:any@"), lease=LEASE)
@@ -462,7 +471,10 @@ def test_a_user_of_redis_who_may_too_little_is_told_so(
 def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(
     party: Party, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """A replica takes connections, and no writing: those are not made 20 times a second. Then it is used at once."""
+    """A replica accepts connections, but no writes.
+
+    The client does not try 20 times a second. Later it uses the server at once.
+    """
     ((_, recorder),) = share(party, redis_server, 1)
     with redis_server.client() as redis:
         redis.replicaof("127.0.0.1", "1")
@@ -480,7 +492,7 @@ def test_a_redis_that_refuses_is_asked_at_a_slower_and_slower_rate(
 def test_rubbish_on_the_channels_changes_nothing(
     sandbox: Sandbox, party: Party, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
-    """Whatever is published to a line's channels, its clients stay connected, and nothing of it goes to the service."""
+    """After any text on a line's channels, its clients stay connected, and nothing of it goes to the service."""
     clients = share(party, redis_server, 2)
     caplog.set_level(logging.ERROR)
     base = f"cometchat:{{{sandbox.app_id}:{UID}}}"
@@ -521,7 +533,7 @@ def test_rubbish_on_the_channels_changes_nothing(
     ],
 )
 def test_wrong_arguments_are_named(arguments: Any, code: str) -> None:
-    """Each wrong argument raises its code when the store is made, and what is secret in it is not shown."""
+    """Each wrong argument raises its code when the store is made, without the secrets in it."""
     with pytest.raises(CometChatException) as raised:
         RedisStatusStore(**{"url": "redis://localhost", **arguments})
     assert raised.value.code == code
@@ -532,8 +544,8 @@ def test_wrong_arguments_are_named(arguments: Any, code: str) -> None:
     assert pickle.loads(pickle.dumps(raised.value)).code == code
 
 
-def test_an_address_is_no_store() -> None:
-    """A text in place of the store is refused, by the name of the setting."""
+def test_an_address_is_not_a_store() -> None:
+    """A text in place of the store is refused, with the name of the setting."""
     with pytest.raises(CometChatException) as raised:
         AppSettings(region="us", status_store="redis://localhost")  # type: ignore[arg-type]
     assert raised.value.code == "INVALID_STATUS_STORE"

@@ -1,4 +1,4 @@
-"""Whatever happens to processes and Redis: each event is handled, twice only where the docs say so, or counted."""
+"""After any failure of processes and Redis, each event is handled, twice only in the documented cases, or counted."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="signals of a PO
 
 LEASE = 1.5
 
-#: Longer than Redis or a process stands still here: a worker that is only late keeps its event.
+#: Longer than the stalls of Redis and processes in this test, so that a late worker keeps its event.
 CLAIM_AFTER = 6.0
 
-#: Seconds of the test.
+#: Duration of the test, in seconds.
 LONG = 300.0 if SOAK else 12.0
 
 
@@ -41,7 +41,10 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 class Workers:
-    """Three processes that share a connection and a stream. Those that end are replaced; what each handled is kept."""
+    """Three processes that share a connection and a stream.
+
+    Ended ones are replaced. The handled events of each are kept.
+    """
 
     def __init__(self, sandbox: Sandbox, redis_server: RedisServer, chance: random.Random) -> None:  # noqa: F811
         more = {"group": "workers", "claim_after": CLAIM_AFTER, "wait": 0.5, "min_replicas": 1}
@@ -64,7 +67,7 @@ class Workers:
         member.end()
 
     def reload(self) -> None:
-        """As a server does: all end, and no process runs for a while."""
+        """End all of them, and run no process for a while, like a server's reload."""
         for member in self.cluster.living:
             member.end(signal.SIGTERM)
         eventually(lambda: False, self._chance.choice([0.1, 1.5]))
@@ -127,8 +130,8 @@ def happenings(workers: Workers, replica: RedisServer, chance: random.Random) ->
 
 
 @pytest.mark.timeout(900 if SOAK else 110)
-def test_each_event_is_handled_whatever_happens(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
-    """At least once; twice only by a worker that was killed; and what is missing is what Redis lost, by its count."""
+def test_each_event_is_handled_through_all_failures(sandbox: Sandbox, redis_server: RedisServer) -> None:  # noqa: F811
+    """Each event is handled at least once, and twice only by a killed worker. Redis counts the lost ones."""
     seed = int(os.environ.get("COMETCHAT_SEED") or random.randrange(10**6))
     chance = random.Random(seed)
     redis_server.flush()

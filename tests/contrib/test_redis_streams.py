@@ -33,7 +33,7 @@ MESSAGES = 500
 
 
 class Worker(MessageListener):
-    """Notes the texts; raises for those that begin with ``bad``."""
+    """Records the texts. Raises for texts that begin with ``bad``."""
 
     def __init__(self) -> None:
         self.texts: List[str] = []
@@ -51,7 +51,10 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # noqa: F811
-    """Makes connected clients that share one connection, and streams; all are closed, and Redis is emptied."""
+    """Makes connected clients that share one connection, and streams.
+
+    At the end all are closed, and Redis is emptied.
+    """
     redis_server.flush()
     made: List[Any] = []
 
@@ -71,7 +74,7 @@ def clients(sandbox: Sandbox, redis_server: RedisServer) -> Iterator[Make]:  # n
 
 
 def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
-    """Three processes' streams, 500 messages: each is worked on once, by all three together, on threads of theirs."""
+    """The streams of three processes handle 500 messages, each once, all together, on their own threads."""
     pairs = [clients() for _ in range(3)]
     streams = [EventStream(*pair) for pair in pairs]
     workers = [Worker() for _ in streams]
@@ -89,7 +92,7 @@ def test_each_message_is_worked_on_once(sandbox: Sandbox, clients: Make) -> None
 
 
 def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
-    """None before a worker listens; then the events that no worker has taken."""
+    """The lag is None before a worker listens, and then the number of events that no worker has taken."""
     client, store = clients()
     held, release = threading.Event(), threading.Event()
 
@@ -117,9 +120,9 @@ def test_a_group_knows_how_much_it_has_to_do(sandbox: Sandbox, clients: Make) ->
 def test_consumers_that_are_gone_are_removed(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:
-    """Deploys leave none: a worker that closes removes itself, and others remove one that was killed.
+    """A worker that closes removes itself, and others remove a killed one. So deploys leave no consumers.
 
-    One that holds an event stays: the event would be lost with it.
+    A consumer that holds an event stays: otherwise the event would be lost.
     """
     from cometchat.contrib.redis import _streams
 
@@ -146,7 +149,7 @@ def test_consumers_that_are_gone_are_removed(
 
 
 def test_two_groups_each_get_everything(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
-    """A second group gets all that the stream holds, in order, though it comes later."""
+    """A second group gets everything in the stream, in order, although it starts later."""
     client, store = clients()
     with EventStream(client, store) as stream:
         first = Worker()
@@ -184,10 +187,13 @@ def test_other_events_come_too(sandbox: Sandbox, clients: Make) -> None:  # noqa
     assert typing.sender.uid == OTHER_UID and typing.metadata == {"list": [1, {"a": None}], "deep": "text"}
 
 
-def test_what_raises_comes_again_and_then_goes_to_the_dead(
+def test_an_event_that_raises_is_repeated_and_becomes_a_dead_letter(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
-    """A callback that raises is logged, its event handed out again; beyond the retries it is a dead letter."""
+    """A callback that raises is logged, and its event is handed out again.
+
+    After the maximum of retries it is a dead letter.
+    """
     client, store = clients()
     with EventStream(client, store, claim_after=1, retries=1) as stream:
         worker = Worker()
@@ -204,7 +210,7 @@ def test_what_raises_comes_again_and_then_goes_to_the_dead(
 def test_many_that_raise_do_not_hold_up_one_another(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Forty events whose callback raises are each handed out again when their time has come, and buried in the end."""
+    """Forty events whose callback raises are each handed out again at their time, and end as dead letters."""
     client, store = clients()
     texts = [f"bad {number}" for number in range(40)]
     with EventStream(client, store, claim_after=1, retries=1) as stream:
@@ -217,10 +223,10 @@ def test_many_that_raise_do_not_hold_up_one_another(
         assert worker.texts == texts + texts
 
 
-def test_rubbish_in_the_stream_stops_nobody(
+def test_rubbish_in_the_stream_stops_no_worker(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """What is no event goes to the dead letters, and nothing is loaded by a name that stands in Redis."""
+    """Entries that are not events become dead letters, and no object is loaded by a name in Redis."""
     client, store = clients()
     with EventStream(client, store) as stream:
         worker = Worker()
@@ -237,7 +243,7 @@ def test_rubbish_in_the_stream_stops_nobody(
 def test_redis_away_loses_nothing_that_the_service_keeps(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Redis is killed and comes back empty: messages of that time are worked on once it is back, each once."""
+    """Redis is killed and loses its data. Messages from that time are handled once it is back, each once."""
     client, store = clients()
     with EventStream(client, store) as stream:
         worker = Worker()
@@ -252,12 +258,12 @@ def test_redis_away_loses_nothing_that_the_service_keeps(
             redis_server.start()
         sandbox.send_message(OTHER_UID, UID, "after")
         assert eventually(lambda: "after" in worker.texts, DEADLINE), worker.texts
-        # An empty Redis does not know what it had: what was heard within a minute before may come again.
+        # An empty Redis does not know its earlier events: those of the minute before may be repeated.
         assert [text for text in worker.texts[1:] if text != "before"] == ["meanwhile", "after"]
 
 
 def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, clients: Make) -> None:  # noqa: F811
-    """A reload of the server: all processes end, messages arrive, and others start."""
+    """In a reload of the server, all processes end, messages arrive, and others start."""
     texts: List[str] = []
     for number in range(3):
         client, store = clients()
@@ -276,10 +282,10 @@ def test_messages_of_a_time_without_a_process_are_worked_on(sandbox: Sandbox, cl
     assert texts == expected
 
 
-def test_what_redis_evicts_is_counted(
+def test_evicted_entries_are_counted(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer, caplog: pytest.LogCaptureFixture  # noqa: F811
 ) -> None:
-    """An entry that is removed before the group had it is lost, and a worker says so."""
+    """An entry that is removed before the group had it is lost, and a worker reports it."""
     client, store = clients()
     with EventStream(client, store) as stream, redis_server.client() as redis:
         assert stream.lost() is None
@@ -297,10 +303,13 @@ def test_what_redis_evicts_is_counted(
     assert [record.getMessage()[:26] for record in caplog.records].count("Redis evicted or trimmed 3") == 1
 
 
-def test_the_stream_keeps_what_a_group_has_not_finished(
+def test_the_stream_keeps_unfinished_entries(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Beyond maxlen the entries go that all groups have finished; beyond twice as many any, and they count as lost."""
+    """Beyond maxlen, entries that all groups have finished are removed.
+
+    Beyond twice as many, all may be, and count as lost.
+    """
     client, store = clients()
     with EventStream(client, store, maxlen=100) as stream, redis_server.client() as redis:
         worker = Worker()
@@ -321,7 +330,7 @@ def test_the_stream_keeps_what_a_group_has_not_finished(
 def test_a_callback_that_takes_long_keeps_its_event(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:
-    """Longer than claim_after: no other worker does the same."""
+    """A callback may take longer than claim_after: no other worker handles the same event."""
     client, store = clients()
     begun, release = threading.Event(), threading.Event()
 
@@ -356,7 +365,7 @@ def test_a_callback_that_takes_long_keeps_its_event(
 
 
 def test_close_ends_within_a_second(clients: Make) -> None:
-    """close() ends both threads within a second, while they wait for something to come."""
+    """close() ends both threads within a second, while they wait for events."""
     client, store = clients()
     stream = EventStream(client, store)
     stream.listen(Worker())
@@ -392,7 +401,7 @@ def test_a_client_without_a_store_adds_too(sandbox: Sandbox, redis_server: Redis
     ],
 )
 def test_wrong_arguments_are_named(sandbox: Sandbox, wrong: Any, code: str) -> None:  # noqa: F811
-    """Each wrong argument raises its code, before anything is started."""
+    """Each wrong argument raises its code, before a thread starts."""
     with Client(sandbox.app_id, sandbox.settings(auto_establish_socket_connection=False)) as client:
         client.login(UID, sandbox.auth_key)
         with pytest.raises(CometChatException) as raised:
@@ -401,7 +410,7 @@ def test_wrong_arguments_are_named(sandbox: Sandbox, wrong: Any, code: str) -> N
 
 
 def test_a_listener_of_another_kind_is_refused(clients: Make) -> None:
-    """listen() takes what has events to hear of, and nothing else."""
+    """listen() accepts only listeners whose events are in the stream."""
     with EventStream(*clients()) as stream, pytest.raises(CometChatException) as raised:
         stream.listen(object())
     assert raised.value.code == "INVALID_LISTENER"
@@ -410,7 +419,7 @@ def test_a_listener_of_another_kind_is_refused(clients: Make) -> None:
 def test_a_killed_leader_and_a_killed_worker_lose_nothing(
     sandbox: Sandbox, redis_server: RedisServer, tmp_path: Path  # noqa: F811
 ) -> None:
-    """The leader, and a worker in a callback, are killed while messages arrive: none is lost, none is done twice."""
+    """The leader, and a worker in a callback, are killed while messages arrive: each is handled once."""
     redis_server.flush()
     more = {"group": "workers", "claim_after": 2.0, "hang_at": "10", "mark": str(tmp_path / "mark")}
     cluster = Cluster(sandbox, redis_server, 1.0, **more)
@@ -434,7 +443,7 @@ def test_a_killed_leader_and_a_killed_worker_lose_nothing(
         expected = {str(number) for number in range(200)}
         assert eventually(lambda: expected <= set(handled()), DEADLINE), expected - set(handled())
         assert "10" not in hangs.values("handled")
-        # Each of the killed may have done its work, and said so, before it could tell Redis.
+        # Each killed worker may have finished its work before it could tell Redis.
         twice = [text for text in expected if handled().count(text) > 1]
         assert len(handled()) - 200 == len(twice) <= len(killed), twice
     finally:

@@ -1,4 +1,4 @@
-"""What the threads of the Redis store survive, and how much waits for them. Without a Redis."""
+"""The failures that do not end the threads of the Redis store, and the limits of their queues. Without a Redis."""
 
 from __future__ import annotations
 
@@ -32,23 +32,23 @@ class Member:
         self.away_codes: List[str] = []
 
     def lead(self) -> None:
-        """The test looks at the seat."""
+        """Do nothing: the test looks at the seat."""
 
     def follow(self, status: SharedStatus) -> None:
-        """The test looks at the seat."""
+        """Do nothing: the test looks at the seat."""
 
     def away(self, error: CometChatException) -> None:
         self.away_codes.append(error.code)
 
     def frame(self, data: bytes) -> None:
-        """The test looks at the seat."""
+        """Do nothing: the test looks at the seat."""
 
     def send(self, text: str) -> bool:
         return False
 
 
 class Clock:
-    """Time that passes when the seat waits: in place of its queue, too."""
+    """Time that passes when the seat waits. It also replaces the seat's queue."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -96,7 +96,7 @@ ERRORS = [
 
 
 def fail_for(times: int) -> Tuple[Callable[[float], Any], List[int], Callable[[RedisSeat], None]]:
-    """A connect() that raises, each time another error, and lets the seat leave in the end."""
+    """Return a connect() that raises, each time another error, and at the end lets the seat leave."""
     count = [0]
     seats: List[RedisSeat] = []
 
@@ -110,7 +110,7 @@ def fail_for(times: int) -> Tuple[Callable[[float], Any], List[int], Callable[[R
 
 
 def test_ten_thousand_failures_do_not_end_a_seat() -> None:
-    """Of whatever kind: the wait grows to its limit and stays there; the member is told once."""
+    """After any kind of failure the wait grows to its limit and stays there. The member is notified once."""
     connect, count, tell = fail_for(10_000)
     clock, member = Clock(), Member()
     seat = seat_of(connect, clock, member)
@@ -127,7 +127,7 @@ def test_ten_thousand_failures_do_not_end_a_seat() -> None:
 
 
 def test_a_member_or_a_log_that_raises_does_not_end_a_seat() -> None:
-    """The member is the client, whose handlers of the log may raise as well."""
+    """The member is the client, whose log handlers may raise as well."""
 
     class Failing(Member):
         def away(self, error: CometChatException) -> None:
@@ -151,7 +151,7 @@ def test_a_member_or_a_log_that_raises_does_not_end_a_seat() -> None:
 
 
 class Exiting(logging.Handler):
-    """A handler of the log that ends the thread, as far as it can."""
+    """A log handler that tries to end the thread."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise SystemExit
@@ -171,11 +171,11 @@ def exiting_log() -> Iterator[None]:
 
 
 def ignore(channel: bytes, data: bytes) -> None:
-    """A seat that takes no message."""
+    """Do nothing: the seat accepts no message."""
 
 
 def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
-    """SystemExit of a handler ends a plain thread without a word; the client would stay without its seat."""
+    """SystemExit of a handler ends a plain thread silently. The client would be left without its seat."""
     attempts, went_on = [0], threading.Event()
 
     def connect(timeout: float) -> Any:
@@ -198,7 +198,7 @@ def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
 
 
 def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
-    """The seat hears that the subscription ended, and makes another."""
+    """The seat is notified that the subscription ended, and makes another one."""
     waiting = SeatQueue()
     reader = Reader(Subscription({"type": "subscribe"}, SystemExit()), ["down"], ignore, waiting, 1)
     with exiting_log():
@@ -210,7 +210,7 @@ def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
 
 
 def test_a_frame_that_no_leader_confirms_is_counted(caplog: pytest.LogCaptureFixture) -> None:
-    """A follower's typing while the leader is dead: lost, and counted after twice the lease, with one warning."""
+    """A follower's typing while the leader is dead is lost, and counted after twice the lease, with one warning."""
     clock, published = Clock(), []
     seat = seat_of(lambda timeout: None, clock)
     line = HeldLine()
@@ -230,8 +230,8 @@ def test_a_frame_that_no_leader_confirms_is_counted(caplog: pytest.LogCaptureFix
     assert [record.getMessage()[:2] for record in caplog.records] == ["2 "]
 
 
-def test_a_leader_confirms_what_it_has_sent() -> None:
-    """To the follower that asked, in one message; what the member refused stays unconfirmed."""
+def test_a_leader_confirms_sent_frames() -> None:
+    """A leader confirms to the follower that asked, in one message. Frames that the member refused stay unconfirmed."""
 
     class Sending(Member):
         def send(self, text: str) -> bool:
@@ -249,8 +249,8 @@ def test_a_leader_confirms_what_it_has_sent() -> None:
     assert sorted(published) == [(f"{seat.keys.up}:one", "1,3"), (f"{seat.keys.up}:two", "1")]
 
 
-def test_what_follows_an_item_that_raised_is_done_later() -> None:
-    """A status that waited behind it is not lost: the followers would have the old one for good."""
+def test_items_behind_one_that_raised_are_done_later() -> None:
+    """A status that waited behind it is not lost. Otherwise the followers would keep the old one."""
     seat = seat_of(lambda timeout: None, Clock())
     seat._batch.extend([Item("broken", redis.ConnectionError("gone")), Item("publish", SharedStatus("connected"))])
     seat._until = 100.0
@@ -261,7 +261,7 @@ def test_what_follows_an_item_that_raised_is_done_later() -> None:
 
 
 class Follower(Member):
-    """Keeps what it is told of the leader's connection."""
+    """Keeps the reports of the leader's connection."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -272,20 +272,20 @@ class Follower(Member):
 
 
 class HeldLine:
-    """In place of the redis library's client: another process leads, and Redis keeps the state of its connection."""
+    """Replaces the redis library's client. Another process leads, and Redis keeps the state of its connection."""
 
     state = encode_state(State(token=5, number=0, status=SharedStatus("connected")))
 
     def eval(self, script: str, count: int, *arguments: Any) -> int:
-        return -1000  # the lock is another's for one more second
+        return -1000  # another process has the lock for one more second
 
     def get(self, key: str) -> bytes:
         return self.state
 
 
 @pytest.mark.parametrize("heard", [False, True])
-def test_a_follower_that_heard_nothing_yet_takes_a_new_subscription_for_a_gap(heard: bool) -> None:
-    """The frames in between had numbers that it can't miss: it has no number to compare them with."""
+def test_for_a_new_follower_a_new_subscription_is_a_gap(heard: bool) -> None:
+    """The follower cannot notice the gap by the numbers of the frames, since it has no number to compare with."""
     member = Follower()
     seat = seat_of(lambda timeout: None, Clock(), member)
     seat._resume(HeldLine())
@@ -305,7 +305,7 @@ class Hearing(Follower):
 
 
 def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
-    """On the reader's thread: the seat's thread has nothing to do for it. What is not next waits for that thread."""
+    """The reader's thread delivers it, without the seat's thread. A frame out of order waits for the seat's thread."""
     member = Hearing()
     seat = seat_of(lambda timeout: None, Clock(), member)
     seat._queue = SeatQueue()
@@ -318,7 +318,7 @@ def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
         seat._work(None, 0.0)
 
     seat._try_at = 100.0
-    seat._take_message(down, frame(1))  # of a lead that it does not know
+    seat._take_message(down, frame(1))  # of an unknown lead
     assert (member.followed, seat._queue.waits) == ([], 1)
     work()
     seat._take_message(down, HeldLine.state)
@@ -344,7 +344,7 @@ def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
 
 
 def test_frames_that_wait_are_bounded_in_bytes() -> None:
-    """Redis does not answer for a while, and 1,500 MiB of frames come: 16 MiB of them wait, the rest is a gap."""
+    """Redis does not answer for a while, and 1,500 MiB of frames arrive. 16 MiB of them wait, and the rest is a gap."""
     seat = seat_of(lambda timeout: None, Clock())
     seat._queue = waiting = SeatQueue()
     for _ in range(1500):
@@ -366,14 +366,14 @@ def test_frames_that_wait_are_bounded_in_bytes() -> None:
 
 
 def test_small_frames_are_bounded_in_number() -> None:
-    """Each has a cost of its own, however small it is."""
+    """Each frame has a fixed cost, however small it is."""
     waiting = SeatQueue()
     taken = sum(waiting.offer("relay", b"x", 1) for _ in range(_queue.MAX_WAITING + 500))
     assert taken == _queue.MAX_WAITING
 
 
 class Subscription:
-    """In place of the redis library: one subscription whose reads do what the test wants."""
+    """Replaces the redis library: one subscription whose reads do what the test wants."""
 
     def __init__(self, *reads: Any) -> None:
         self.reads = deque(reads)
@@ -385,7 +385,7 @@ class Subscription:
         return self
 
     def subscribe(self, *channels: str) -> None:
-        """The answer is one of the reads."""
+        """Do nothing: the answer is one of the reads."""
 
     def get_message(self, timeout: float) -> Any:
         read = self.reads.popleft() if self.reads else None
@@ -397,12 +397,12 @@ class Subscription:
         self.closed += 1
 
     def disconnect(self) -> None:
-        """Of the pool."""
+        """Disconnect the pool."""
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
-def test_a_reader_reports_whatever_ends_it(error: Exception) -> None:
-    """The seat hears of it, and makes another subscription."""
+def test_a_reader_reports_its_end(error: Exception) -> None:
+    """The seat is notified, and makes another subscription."""
     waiting = SeatQueue()
     reader = Reader(Subscription({"type": "subscribe"}, error), ["down"], ignore, waiting, 1)
     reader.start(DEADLINE)
@@ -414,7 +414,7 @@ def test_a_reader_reports_whatever_ends_it(error: Exception) -> None:
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
 def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The seat tries again later; nothing stays open."""
+    """The seat tries again later, and nothing stays open."""
     subscription = Subscription()
     reader = Reader(subscription, ["down"], ignore, SeatQueue(), 1)
 
@@ -432,7 +432,10 @@ def test_a_reader_without_a_thread_is_an_error_of_the_attempt(method: str, monke
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
 def test_a_store_without_a_thread_says_so(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An error that the client's next attempt may not have; no seat is left in the store."""
+    """A store without a thread raises an error that the client's next attempt may not have.
+
+    No seat is left in the store.
+    """
     store = RedisStatusStore("redis://127.0.0.1:1")
 
     def refuse(self: threading.Thread, *args: Any, **kwargs: Any) -> None:
@@ -450,7 +453,7 @@ def test_a_store_without_a_thread_says_so(method: str, monkeypatch: pytest.Monke
 
 
 class TlsServer:
-    """A server with a certificate for another name, which keeps what it is sent."""
+    """A server with a certificate for another name. It keeps the received bytes."""
 
     def __init__(self, folder: Any) -> None:
         trustme = pytest.importorskip("trustme")
@@ -488,7 +491,7 @@ def tls_server(tmp_path: Any) -> Iterator[TlsServer]:
 
 @pytest.mark.parametrize("more", ["", "&ssl_check_hostname=false"])
 def test_a_certificate_for_another_name_is_refused(more: str, tls_server: TlsServer) -> None:
-    """redis-py before 6.0 did not look at the name, and sent the password to whoever had any valid certificate."""
+    """redis-py before 6.0 did not check the name, and sent the password to any server with a valid certificate."""
     url = f"rediss://:secret-word@127.0.0.1:{tls_server.port}/0?ssl_ca_certs={tls_server.authority}{more}"
     connection = RedisStatusStore(url).connection(DEADLINE)
     with pytest.raises(redis.ConnectionError):
@@ -497,7 +500,7 @@ def test_a_certificate_for_another_name_is_refused(more: str, tls_server: TlsSer
     assert connection.connection_pool.connection_kwargs["ssl_check_hostname"] is True
 
 
-def test_who_trusts_every_certificate_may_do_so(tls_server: TlsServer) -> None:
+def test_every_certificate_may_be_trusted(tls_server: TlsServer) -> None:
     """``ssl_cert_reqs=none`` is an explicit choice, and is still possible."""
     url = f"rediss://:secret-word@127.0.0.1:{tls_server.port}/0?ssl_cert_reqs=none"
     connection = RedisStatusStore(url).connection(DEADLINE)

@@ -1,4 +1,4 @@
-"""The sharing over Redis as operators run it: replicas, Sentinel, a Cluster, passwords that change."""
+"""The sharing over Redis as operators run it: replicas, Sentinel, a Cluster, changing passwords."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def replica_of(servers: Callable[..., RedisServer], primary: RedisServer) -> Red
 def test_a_password_that_changed_is_asked_for_again(
     party: Party, servers: Callable[..., RedisServer]  # noqa: F811
 ) -> None:
-    """The function is called for each connection: after a rotation it gives the new password."""
+    """The function is called for each connection, so that it gives the new password after a rotation."""
     server = servers("--repl-diskless-sync-delay", "0", password="first")
     password = ["first"]
 
@@ -94,7 +94,7 @@ def test_a_password_that_changed_is_asked_for_again(
 def test_the_documented_rights_are_enough_and_not_more(
     sandbox: Sandbox, party: Party, redis_server: RedisServer, capsys: pytest.CaptureFixture[str]  # noqa: F811
 ) -> None:
-    """Leading, following, a stream and the command work; a stolen password ends no connection of others."""
+    """Leading, following, a stream and the command work. A stolen password cannot end connections of others."""
     page = (Path(__file__).resolve().parents[2] / "docs" / "redis_operators.rst").read_text("utf-8")
     rules = page.partition("ACL SETUSER cometchat ")[2].partition("\n\n")[0].replace(">PASSWORD", ">word").split()
     redis_server.flush()
@@ -134,7 +134,7 @@ def test_the_documented_rights_are_enough_and_not_more(
 
 
 def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:  # noqa: F811
-    """One client for several threads of the store would be closed under one by another. So says the error."""
+    """The error says why: with one client for several threads of the store, one thread would close it under another."""
     client = redis.Redis.from_url(redis_server.url)
     store = RedisStatusStore(lambda: client, lease=LEASE)
     store.connection()
@@ -149,7 +149,7 @@ def test_a_function_has_to_give_a_new_client(redis_server: RedisServer) -> None:
 def test_sentinel_changes_the_primary(
     sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer], tmp_path: Path  # noqa: F811
 ) -> None:
-    """The primary is killed: Sentinel names another, and the clients and the stream go on there."""
+    """The primary is killed. Sentinel names another one, and the clients and the stream continue there."""
     primary = servers()
     replica_of(servers, primary)
     port = free_port()
@@ -177,7 +177,7 @@ def test_sentinel_changes_the_primary(
         client, recorder = party.connected(status_store=store)
         other_store = RedisStatusStore(make_client, lease=LEASE)
         other, _ = party.connected(status_store=other_store)
-        with EventStream(client, store) as stream, EventStream(other, other_store):  # which adds if it leads
+        with EventStream(client, store) as stream, EventStream(other, other_store):  # which adds events if it leads
             worker = Worker()
             stream.listen(worker)
             sandbox.send_message(OTHER_UID, UID, "before")
@@ -196,7 +196,7 @@ def test_sentinel_changes_the_primary(
 
 @pytest.fixture
 def cluster(servers: Callable[..., RedisServer], tmp_path: Path) -> List[RedisServer]:
-    """Three nodes."""
+    """A cluster of three nodes."""
     program = shutil.which("redis-cli")
     if program is None:
         pytest.skip("redis-cli is not installed (Debian: apt-get install redis-tools)")
@@ -248,7 +248,7 @@ def test_a_cluster(sandbox: Sandbox, party: Party, cluster: List[RedisServer]) -
 
 
 def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List[RedisServer]) -> None:  # noqa: F811
-    """A plain client gets MOVED, which says nothing to who has not read about Clusters."""
+    """A plain client gets MOVED, which means nothing to readers who do not know Clusters."""
     errors = []
     for node in cluster:
         _, recorder = party.joined(status_store=RedisStatusStore(f"redis://127.0.0.1:{node.port}", lease=LEASE))
@@ -263,7 +263,7 @@ def test_the_address_of_a_cluster_is_refused_by_name(party: Party, cluster: List
 def test_a_leader_with_too_few_replicas_gives_up(
     sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]  # noqa: F811
 ) -> None:
-    """As in a partition: what the primary says is not on a replica, so that another primary would not know it."""
+    """As in a partition, the primary's data is not on a replica, so that another primary would not know it."""
     primary = servers()
     replica = replica_of(servers, primary)
     store = RedisStatusStore(primary.url, lease=LEASE, min_replicas=1)
@@ -282,7 +282,7 @@ def test_a_leader_with_too_few_replicas_gives_up(
 def test_min_replicas_to_write_ends_the_lead_of_a_partition(
     sandbox: Sandbox, party: Party, servers: Callable[..., RedisServer]  # noqa: F811
 ) -> None:
-    """Redis' own setting: a primary whose replica does not answer takes no lock."""
+    """Redis's own setting: a primary whose replica does not answer gives no lock."""
     primary = servers("--min-replicas-to-write", "1", "--min-replicas-max-lag", "2")
     replica = replica_of(servers, primary)
     store = RedisStatusStore(primary.url, lease=LEASE)

@@ -1,4 +1,4 @@
-"""How many streams of the status a server bears, and what their threads survive."""
+"""The number of streams of the status that a server can hold, and the failures that do not end their threads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def test_a_stream_counts_from_the_answer_on(feed: web.StatusFeed) -> None:
-    """Forty requests at once get the five streams that there may be, before anything is taken from one of them."""
+    """Forty requests at once get the five allowed streams, before one of them is read."""
     barrier, answers = threading.Barrier(40), []
 
     def ask() -> None:
@@ -61,7 +61,7 @@ def test_a_stream_counts_from_the_answer_on(feed: web.StatusFeed) -> None:
 
 
 def test_a_stream_that_is_forgotten_makes_room(feed: web.StatusFeed) -> None:
-    """A server that drops the iterator without closing it, before its first piece or after it."""
+    """A server may drop the iterator without closing it, before its first piece or after it."""
     for pieces in (0, 1):
         answer: Any = feed.events_answer(True, 1)
         assert answer.status == 200
@@ -72,7 +72,7 @@ def test_a_stream_that_is_forgotten_makes_room(feed: web.StatusFeed) -> None:
 
 
 def test_a_stream_that_ended_makes_room() -> None:
-    """At its maximum age, without a call of close()."""
+    """A stream that ends at its maximum age makes room, without a call of close()."""
     with contextlib.closing(web.StatusFeed(CometChat, max_age=0.1)) as feed:
         answer: Any = feed.events_answer(True, 1)
         assert feed.events_answer(True, 1).status == 204
@@ -80,7 +80,7 @@ def test_a_stream_that_ended_makes_room() -> None:
         assert feed.events_answer(True, 1).status == 200
 
 
-# What WSGI servers bear.
+# The capacity of WSGI servers.
 
 
 def worker_of(module: str, **configuration: int) -> Any:
@@ -109,7 +109,7 @@ CHANNEL = type("Channel", (), {"adj": SimpleNamespace(threads=6), "check": lambd
 def test_half_of_the_servers_threads_may_hold_a_stream(
     environ: Dict[str, Any], worker: Any, modules: Dict[str, Any], streams: Optional[int], monkeypatch: Any
 ) -> None:
-    """The server's own objects say how many it has; None: they do not."""
+    """The server's own objects say how many threads it has. None means that they do not."""
     monkeypatch.setattr(_wsgi, "signalled_server", lambda: worker)
     for name, module in modules.items():
         monkeypatch.setitem(sys.modules, name, module)
@@ -117,10 +117,13 @@ def test_half_of_the_servers_threads_may_hold_a_stream(
 
 
 @pytest.mark.parametrize("is_patched, code", [(True, 200), (False, 204)])
-def test_gevents_own_server_bears_streams(
+def test_gevents_own_server_can_hold_streams(
     is_patched: bool, code: int, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says that it has no threads: its greenlets wait as well, if the program has patched the threads."""
+    """gevent's server says that it has no threads.
+
+    Its greenlets can wait as well, if the program has patched the threads.
+    """
     monkeypatch.setitem(sys.modules, "gevent.monkey", SimpleNamespace(is_module_patched=lambda name: is_patched))
     environ = {"SERVER_SOFTWARE": "gevent/25.9 Python/3.11", "wsgi.multithread": False}
     answer = _wsgi.events_answer(feed, environ)
@@ -144,7 +147,7 @@ def test_two_visitors_do_not_stall_a_site_with_two_threads(sandbox: Sandbox) -> 
             pages = []
             for _ in range(3):
                 pages.append(stack.enter_context(contextlib.closing(stream(port))))
-            answers = [page.getresponse() for page in pages]  # kept: a response that is garbage closes its connection
+            answers = [page.getresponse() for page in pages]  # kept, since a collected response closes its connection
             assert sorted(answer.status for answer in answers) == [200, 204, 204]
             begun = time.monotonic()
             for _ in range(5):
@@ -180,7 +183,7 @@ def test_a_site_under_gevents_own_server_streams(sandbox: Sandbox) -> None:
 
 
 def test_waitress_stops_with_open_streams(sandbox: Sandbox) -> None:
-    """Two of its four threads may hold a stream; they do not keep it from stopping, which took five seconds."""
+    """Two of its four threads may hold a stream. They do not delay its stop, which took five seconds before."""
     pytest.importorskip("waitress", reason="waitress is not installed")
     port = free_port()
     env = plain(SITE_COMETCHAT=json.dumps(account(sandbox)), PYTHONPATH=os.pathsep.join([str(HERE), *sys.path]))
@@ -188,7 +191,7 @@ def test_waitress_stops_with_open_streams(sandbox: Sandbox) -> None:
     with served(command, port, env) as server, contextlib.ExitStack() as stack:
         server.wait_until_it_answers("/pid")
         pages = [stack.enter_context(contextlib.closing(stream(port))) for _ in range(3)]
-        answers = [page.getresponse() for page in pages]  # kept: a response that is garbage closes its connection
+        answers = [page.getresponse() for page in pages]  # kept, since a collected response closes its connection
         assert sorted(answer.status for answer in answers) == [200, 200, 204]
         assert server.terminate(signal.SIGINT) < 3.0, server.output
 
@@ -197,7 +200,7 @@ def test_waitress_stops_with_open_streams(sandbox: Sandbox) -> None:
 
 
 def test_pages_have_no_thread_each_under_asgi(sandbox: Sandbox) -> None:
-    """Forty open streams share one thread, whatever middleware the site has; the next ones poll."""
+    """Forty open streams share one thread, with any middleware of the site. Further pages poll."""
     pytest.importorskip("uvicorn", reason="uvicorn is not installed")
     pytest.importorskip("django", reason="Django is not installed")
     port = free_port()
@@ -206,7 +209,7 @@ def test_pages_have_no_thread_each_under_asgi(sandbox: Sandbox) -> None:
     with served(command, port, env) as server, contextlib.ExitStack() as stack:
         before = server.wait_until_it_answers("/process")["threads"]
         pages = [stack.enter_context(contextlib.closing(stream(port))) for _ in range(45)]
-        answers = [page.getresponse() for page in pages]  # kept: a response that is garbage closes its connection
+        answers = [page.getresponse() for page in pages]  # kept, since a collected response closes its connection
         assert sorted(answer.status for answer in answers) == [200] * 40 + [204] * 5
         assert eventually(lambda: server.get("/process")["threads"] - before < 10)
 
@@ -231,7 +234,7 @@ def test_ten_thousand_failures_do_not_end_the_streams_of_asgi(
 
 
 def test_a_page_whose_thread_cannot_be_started_ends(feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error is the page's own, the slot is free again, and the next page has a thread."""
+    """The page gets the error, its place is free again, and the next page has a thread."""
     asyncio = pytest.importorskip("asyncio")
     streams = _asgi.Streams(feed)
 

@@ -1,4 +1,4 @@
-"""What web applications answer, without any framework: report, stream, health, script and tag."""
+"""The answers of web applications, without any framework: report, stream, health, script and tag."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def feed(client: Client) -> Iterator[web.StatusFeed]:
 
 
 def parsed(chunk: str) -> Tuple[str, Any]:
-    """(event, data) of a piece of the stream."""
+    """Return (event, data) of a piece of the stream."""
     fields = dict(line.split(": ", 1) for line in chunk.strip().splitlines())
     return fields["event"], json.loads(fields["data"])
 
 
 def until(stream: Iterator[str], status: str) -> List[Dict[str, Any]]:
-    """The reports of the stream, up to the first of a status."""
+    """Return the reports of the stream, up to the first one with this status."""
     seen = []
     end = time.monotonic() + DEADLINE
     for chunk in stream:
@@ -60,14 +60,14 @@ def until(stream: Iterator[str], status: str) -> List[Dict[str, Any]]:
 
 
 def test_before_init_the_report_says_so() -> None:
-    """The class CometChat can be asked before init: disconnected, and why."""
+    """The class CometChat answers before init: disconnected, with the reason."""
     report = web.status_report(CometChat)
     assert (report["status"], report["since"], report["user"]) == ("disconnected", None, None)
     assert report["reason"]["code"] == "COMETCHAT_INITIALIZATION_NOT_DONE"
 
 
 def test_the_stream_tells_of_each_change(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
-    """At once the status as it is, then the way up, a loss with its reason, and the return without one."""
+    """The stream has the status at once, then each phase, a loss with its reason, and the return without a reason."""
     stream = feed.events()
     first = next(stream)
     assert first.startswith("retry: 1000\n") and parsed(first) == ("alive", 0.2)
@@ -75,7 +75,7 @@ def test_the_stream_tells_of_each_change(sandbox: Sandbox, client: Client, feed:
     client.login(UID, sandbox.auth_key)
     up = until(stream, "connected")
     assert (up[-1]["user"], up[-1]["reason"]) == (UID, None)
-    sandbox.refuse_connections()  # a reader that is late must not miss the loss
+    sandbox.refuse_connections()  # a slow reader must not miss the loss
     sandbox.drop_connections()
     down = until(stream, "connecting")[-1]
     assert down["reason"]["code"] == "WS_CONNECTION_FAIL" and down["since"] > up[-1]["since"]
@@ -85,7 +85,7 @@ def test_the_stream_tells_of_each_change(sandbox: Sandbox, client: Client, feed:
 
 
 def test_the_stream_shows_signs_of_life(feed: web.StatusFeed) -> None:
-    """While nothing changes, one every keep_alive seconds."""
+    """While nothing changes, the stream sends a sign of life every keep_alive seconds."""
     stream = feed.events()
     next(stream), next(stream)
     begin = time.monotonic()
@@ -96,7 +96,7 @@ def test_the_stream_shows_signs_of_life(feed: web.StatusFeed) -> None:
 def test_a_listener_that_blocks_does_not_make_the_page_lie(
     sandbox: Sandbox, client: Client, feed: web.StatusFeed
 ) -> None:
-    """While another listener holds the dispatcher thread, the stream shows what is so, within a second."""
+    """While another listener holds the dispatcher thread, the stream still has the true status within a second."""
     release = threading.Event()
 
     class Blocking(ConnectionListener):
@@ -114,8 +114,8 @@ def test_a_listener_that_blocks_does_not_make_the_page_lie(
     release.set()
 
 
-def test_what_a_page_saw_first_is_not_told_again(sandbox: Sandbox, client: Client) -> None:
-    """The listener's call that comes late is no second change; a loss and a return that no page saw are one."""
+def test_a_change_is_not_reported_twice(sandbox: Sandbox, client: Client) -> None:
+    """The listener's late call is not a second change. A loss and a return that no page saw are one change."""
     release = threading.Event()
 
     class Blocking(ConnectionListener):
@@ -144,8 +144,8 @@ def test_what_a_page_saw_first_is_not_told_again(sandbox: Sandbox, client: Clien
         assert until(stream, "connected")[-1]["since"] > seen["since"]
 
 
-def test_an_error_that_is_overcome_is_no_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
-    """After a loss, a return, and a disconnect() of the application's own, no reason is named."""
+def test_a_past_error_is_not_a_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
+    """After a loss, a return, and the application's disconnect(), no reason is named."""
     client.login(UID, sandbox.auth_key)
     assert client.wait_for_status("connected", DEADLINE)
     sandbox.drop_connections()
@@ -158,7 +158,7 @@ def test_an_error_that_is_overcome_is_no_reason(sandbox: Sandbox, client: Client
 
 
 def test_a_login_that_fails_is_the_reason(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
-    """A refused key is named as the reason, and not shown, in the report and in the health; a login later ends it."""
+    """A refused key is the reason in the report and in the health, without the key. A later login removes it."""
     with pytest.raises(CometChatException) as refused:
         client.login(UID, "wrong-auth-key")
     assert eventually(lambda: feed.report()["reason"])
@@ -172,7 +172,7 @@ def test_a_login_that_fails_is_the_reason(sandbox: Sandbox, client: Client, feed
 
 
 def test_visitors_see_no_more_than_the_code(sandbox: Sandbox, client: Client) -> None:
-    """Without details=True neither the JSON, nor the stream, nor the health names a host, a message or the uid."""
+    """Without details=True, JSON, stream and health contain no host, no message and no uid."""
     host = sandbox.url.partition("//")[2]
     with contextlib.closing(web.StatusFeed(client)) as feed:
         client.login(UID, sandbox.auth_key)
@@ -193,7 +193,7 @@ def test_visitors_see_no_more_than_the_code(sandbox: Sandbox, client: Client) ->
 
 
 def test_the_json_is_not_cached(feed: web.StatusFeed) -> None:
-    """status_answer is the report, as JSON, for now only."""
+    """status_answer is the report as JSON, and must not be cached."""
     answer = feed.status_answer()
     assert (answer.status, answer.content_type) == (200, "application/json")
     assert answer.headers["Cache-Control"] == "no-store"
@@ -201,7 +201,7 @@ def test_the_json_is_not_cached(feed: web.StatusFeed) -> None:
 
 
 def test_streams_end(client: Client) -> None:
-    """At close(), and at their greatest age; the thread that waits for the next piece is free."""
+    """Streams end at close(), and at their maximum age. The thread that waits for the next piece is free."""
     aged = list(web.StatusFeed(client, max_age=0.2).events())
     assert [parsed(chunk)[0] for chunk in aged] == ["alive", "status"]
     feed = web.StatusFeed(client)
@@ -221,7 +221,10 @@ def test_streams_end(client: Client) -> None:
 
 
 def test_where_streams_are_too_many_the_answer_is_204(client: Client) -> None:
-    """Where the server has no thread for one, beyond max_streams, and after close(); a stream that goes makes room."""
+    """The answer is 204 if the server has no thread for a stream, beyond max_streams, and after close().
+
+    A closed stream makes room.
+    """
     feed = web.StatusFeed(client, max_streams=1)
     assert feed.events_answer(concurrent=False).status == 204
     answer = feed.events_answer(concurrent=True)
@@ -237,7 +240,7 @@ def test_where_streams_are_too_many_the_answer_is_204(client: Client) -> None:
 
 
 def test_health(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
-    """Ready: 200 while the connection is up, throttled or not. Live: 200 until the client is closed."""
+    """Ready is 200 while the connection is up, throttled or not. Live is 200 until the client is closed."""
 
     def both() -> Tuple[int, str, int, str]:
         ready, live = feed.health_answer(), feed.health_answer("live")
@@ -264,7 +267,7 @@ def test_health(sandbox: Sandbox, client: Client, feed: web.StatusFeed) -> None:
 def test_a_client_without_its_threads_is_not_live(
     sandbox: Sandbox, client: Client, feed: web.StatusFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says connected, and no thread is there to know better: as after a fork that went wrong."""
+    """The client reports "connected", but its threads are gone, as after a failed fork."""
     client.login(UID, sandbox.auth_key)
     assert client.wait_for_status("connected", DEADLINE)
     assert feed.health_answer("live").status == 200
@@ -291,22 +294,22 @@ def test_wrong_arguments_are_named(wrong: Dict[str, Any], code: str) -> None:
 
 
 def test_another_probe_is_refused(feed: web.StatusFeed) -> None:
-    """There are two: live and ready."""
+    """There are two probes: live and ready."""
     with pytest.raises(CometChatException, match="live"):
         feed.health_answer("well")
 
 
 def test_the_script_is_cached_by_its_tag() -> None:
-    """304 to a browser that has it, the whole to another; its tag is of its content."""
+    """A browser that has it gets 304, another one the whole script. Its tag depends on its content."""
     answer = web.component_answer()
     assert answer.status == 200 and "customElements.define" in answer.body
-    assert answer.body.isascii()  # whatever encoding the page has
+    assert answer.body.isascii()  # in any encoding of the page
     assert web.component_answer(f'W/"x", {web.COMPONENT_ETAG}').status == 304
     assert web.component_answer('"other"').status == 200
 
 
 def test_the_tag_is_escaped() -> None:
-    """Addresses and words come out as they went in, whatever is in them; a name that is none in HTML is refused."""
+    """Addresses and words keep any character. A name that HTML does not allow is refused."""
     tag = web.status_tag('/a?b=1&c="', "/s", {"text-connected": "<b>"})
     assert tag == (
         '<cometchat-status src="/a?b=1&amp;c=&quot;" status-src="/s" text-connected="&lt;b&gt;"></cometchat-status>'
@@ -317,15 +320,15 @@ def test_the_tag_is_escaped() -> None:
 
 
 def test_an_attribute_of_the_tag_is_on_or_off() -> None:
-    """True is the name alone, False and None leave it out: compact="False" would be a dot without words."""
+    """True is the name alone, and False and None leave it out: compact="False" would be a dot without words."""
     tag = web.status_tag("/e", "/s", {"compact": True, "theme": None, "poll": 0})
     assert tag == '<cometchat-status src="/e" status-src="/s" compact="" poll="0"></cometchat-status>'
     assert "compact" not in web.status_tag("/e", "/s", {"compact": False})
 
 
 @pytest.mark.parametrize("wrong", ["compact", 5, {5: "x"}, {"text_connected": "x"}])
-def test_attributes_that_are_none_are_refused(wrong: Any) -> None:
-    """INVALID_ATTRIBUTES, whatever was given in place of a mapping of names."""
+def test_wrong_attributes_are_refused(wrong: Any) -> None:
+    """INVALID_ATTRIBUTES is raised for anything but a mapping of names."""
     with pytest.raises(CometChatException, match="names have lower-case letters") as error:
         web.status_tag("/e", "/s", wrong)
     assert error.value.code == "INVALID_ATTRIBUTES"
@@ -333,14 +336,14 @@ def test_attributes_that_are_none_are_refused(wrong: Any) -> None:
 
 @pytest.mark.parametrize("wrong", ["client", None, Client])
 def test_a_feed_of_no_client_is_refused(wrong: Any) -> None:
-    """INVALID_CLIENT says what would be right, and what was given."""
+    """INVALID_CLIENT names the right and the given value."""
     with pytest.raises(CometChatException, match="expected a Client or the class CometChat, got ") as error:
         web.StatusFeed(wrong)
     assert error.value.code == "INVALID_CLIENT"
 
 
 def test_a_closed_client_has_no_feed(client: Client) -> None:
-    """ERR_CLIENT_CLOSED, as at any use after close()."""
+    """ERR_CLIENT_CLOSED is raised, like for any use after close()."""
     client.close()
     with pytest.raises(CometChatException) as error, contextlib.closing(web.StatusFeed(client)):
         raise AssertionError("not reached")
@@ -348,7 +351,7 @@ def test_a_closed_client_has_no_feed(client: Client) -> None:
 
 
 def test_a_stream_ends_soon_after_its_browser(client: Client) -> None:
-    """Asked every half second; its place is free then."""
+    """The server asks every half second, and then frees the stream's place."""
     feed = web.StatusFeed(client, max_streams=1)
     went = threading.Event()
     stream = feed.events(went.is_set)
@@ -363,7 +366,7 @@ def test_a_stream_ends_soon_after_its_browser(client: Client) -> None:
 
 @pytest.mark.parametrize("server", ["gunicorn.socket", "werkzeug.socket"])
 def test_a_browser_that_goes_is_seen_at_its_socket(server: str) -> None:
-    """Not while it is silent, nor when it sends more; once it has closed, and once this side has."""
+    """A silent or a sending browser is still there. It is gone after it has closed, or after this side has."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
         gone = wsgi.gone({server: ours})
@@ -379,8 +382,11 @@ def test_a_browser_that_goes_is_seen_at_its_socket(server: str) -> None:
         assert not gone() and ours.recv(3) == b"GET"
 
 
-def test_what_a_server_does_not_tell_is_not_guessed() -> None:
-    """Waitress is asked; a server that tells nothing has no browser that goes, and no threads."""
+def test_unknown_facts_of_a_server_are_not_guessed() -> None:
+    """Waitress answers the question.
+
+    For other servers, no browser counts as gone, and the number of threads is unknown.
+    """
     assert wsgi.gone({"waitress.client_disconnected": lambda: True})()
     assert not wsgi.gone({})()
     assert (wsgi.is_concurrent({}), wsgi.is_concurrent({"wsgi.multithread": True})) == (False, True)

@@ -1,1 +1,1 @@
-"""The bad days: faults at every moment, networks that fail, forks, ends, floods, and servers that mean harm."""
+"""The bad days: faults at every moment, failing networks, forks, ends, floods, and hostile servers."""

@@ -1,4 +1,4 @@
-"""What the bad days share: the long form's switch, and the figures that docs/reliability.rst tells."""
+"""The shared parts of the bad days: the switch for the long form, and the figures for docs/reliability.rst."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from cometchat import Client
 
 from .fuzz_peers import Service
 
-#: The long form, `make soak`. The short one is part of `make test`.
+#: The long form, `make soak`. The short form is part of `make test`.
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 
-#: Where the figures go, beside the table that is printed.
+#: The file for the figures, beside the printed table.
 REPORT = Path("build") / "reliability.json"
 
 #: Test -> its figures.
@@ -43,14 +43,14 @@ def figures(request: pytest.FixtureRequest) -> Iterator[Callable[..., None]]:
     """Keeps figures under the test's name: ``figures(drops=200, lost=0)``."""
     kept: Dict[str, Any] = {}
     yield lambda **values: kept.update(values)
-    # A property of the report, which comes to the summary from each process of pytest-xdist.
+    # A property of the report. The summary gets it from each process of pytest-xdist.
     if kept:
         request.node.user_properties.append((FIGURE, json.dumps(kept, default=str)))
 
 
 @pytest.fixture
 def service(serve: Callable[..., RawServer]) -> Service:  # noqa: F811 - the fixture
-    """A service that says what a test wants it to."""
+    """A service that answers as the test says."""
     made = Service()
     made.port = serve(made).port
     return made
@@ -58,7 +58,7 @@ def service(serve: Callable[..., RawServer]) -> Service:  # noqa: F811 - the fix
 
 @pytest.fixture
 def new_client(service: Service) -> Iterator[Callable[..., Client]]:
-    """Makes clients of it, which are closed after the test."""
+    """Makes clients of it, and closes them after the test."""
     clients: List[Client] = []
 
     def make(**overrides: Any) -> Client:
@@ -80,7 +80,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """The figures as a table, and as JSON."""
+    """Print the figures as a table, and write them as JSON."""
     if not FIGURES:
         return
     terminalreporter.section("figures")

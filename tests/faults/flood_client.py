@@ -1,4 +1,4 @@
-"""A client in a process of its own, so that its memory can be measured: told what to do on standard input."""
+"""A client in a separate process, so that a test can measure its memory. It takes commands from standard input."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from cometchat import (
 
 UID = "cometchat-uid-1"
 
-#: Seconds after which a blocked listener is released, so that no process stays.
+#: Seconds after which a blocked listener is released, so that no process is left.
 DEADLINE = 900.0
 
 
 class Heard(ConnectionListener, MessageListener, UserListener):
-    """Keeps what it hears as numbers, and stands still in the next callback when it is told to."""
+    """Keeps the numbers of its events, and blocks in the next callback after a command."""
 
     def __init__(self) -> None:
         self.transitions: List[str] = []
@@ -47,15 +47,15 @@ class Heard(ConnectionListener, MessageListener, UserListener):
         self._gate.set()
 
     def shut(self) -> None:
-        """Stand still in the next callback."""
+        """Block in the next callback."""
         self._gate.clear()
 
     def open(self) -> None:
-        """Go on."""
+        """Continue."""
         self._gate.set()
 
     def wait_until(self, predicate: Callable[[], Any], timeout: float) -> bool:
-        """Whether it holds, by then; it is asked again after each callback."""
+        """Return whether the predicate is true within the limit. It is called again after each callback."""
         with self._changed:
             return bool(self._changed.wait_for(predicate, timeout))
 
@@ -97,13 +97,13 @@ class Heard(ConnectionListener, MessageListener, UserListener):
         self._gate.wait(DEADLINE)
         with self._changed:
             self.connects += name == "on_connected"
-            # A count is enough of what goes on for hours.
+            # For long floods, a count is enough.
             self.transitions = [*self.transitions[-3999:], name]
             self._changed.notify_all()
 
 
 class Log(logging.Handler):
-    """Keeps the records of the SDK from INFO on that are about listeners, and all warnings."""
+    """Keeps the SDK's records from INFO on that are about listeners, and all warnings."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,37 +137,37 @@ class Program:
         self._client.connect(20.0)
 
     def cycle(self, kind: str, count: int) -> None:
-        """Log in and out, or make clients and close them, so many times."""
+        """Log in and out, or make clients and close them, this many times."""
         cycles = {"login": self._log_in_and_out, "client": self._make_and_close}
         for _ in range(count):
             cycles[kind]()
 
     def shut(self) -> None:
-        """From the next callback on the listener stands still."""
+        """Block the listener from the next callback on."""
         self._heard.shut()
 
     def open(self) -> None:
-        """The listener goes on."""
+        """Release the listener."""
         self._heard.open()
 
     def status(self) -> str:
-        """Of the connection, and how long the call took if that was long."""
+        """Return the connection's status, and the duration of the call if it was long."""
         began = time.monotonic()
         status = str(self.client.get_connection_status())
         spent = time.monotonic() - began
         return status if spent < 0.5 else f"{status} after {spent:.1f} s"
 
     def ping(self) -> float:
-        """A round trip, in seconds."""
+        """Measure a round trip, in seconds."""
         return self.client.ping(20.0)
 
     def stats(self) -> Dict[str, Any]:
-        """The counts."""
+        """Return the counts."""
         stats = self.client.stats()
         return {name: value for name, value in vars(stats).items() if name != "last_errors"}
 
     def wait_for(self, what: str, count: int, within: float = 15.0) -> bool:
-        """Whether the listener has heard so many ``connects``, ``messages`` or ``events`` by then."""
+        """Return whether the listener got this many ``connects``, ``messages`` or ``events`` within the limit."""
         heard = self._heard
 
         def reached() -> bool:
@@ -177,7 +177,7 @@ class Program:
         return heard.wait_until(reached, within)
 
     def heard(self) -> Dict[str, Any]:
-        """All of it, and what the log says."""
+        """Return all events, and the lines of the log."""
         heard = self._heard
         return {
             "transitions": heard.transitions,
@@ -188,9 +188,9 @@ class Program:
         }
 
     def measure(self) -> Dict[str, Any]:
-        """What this process holds: bytes, threads, descriptors, and objects of this SDK."""
+        """Return what this process holds: bytes, threads, descriptors, and objects of this SDK."""
         process = psutil.Process()
-        threads = process.num_threads()  # first: what one holds that ends meanwhile would be counted without it
+        threads = process.num_threads()  # first: it would otherwise count objects of a thread that ends meanwhile
         gc.collect()
         kinds = Counter(map(type, gc.get_objects()))
         ours = {kind.__qualname__: kinds[kind] for kind in kinds if str(kind.__module__).startswith("cometchat.")}
@@ -203,11 +203,11 @@ class Program:
         }
 
     def rss(self) -> int:
-        """Bytes."""
+        """Return the resident memory in bytes."""
         return int(psutil.Process().memory_info().rss)
 
     def close(self) -> List[str]:
-        """Of the client; the names of the SDK's threads that are left."""
+        """Close the client. Returns the names of the SDK's remaining threads."""
         self._heard.open()
         if self._client is not None:
             self._client.close()
@@ -218,7 +218,7 @@ class Program:
 
     @property
     def client(self) -> Client:
-        """The one that was started."""
+        """Return the client that was started."""
         assert self._client is not None
         return self._client
 
@@ -248,7 +248,7 @@ class Program:
 
 
 def main() -> None:
-    """Obey until the input ends."""
+    """Carry out commands until the input ends."""
     program = Program()
     names = ["start", "cycle", "shut", "open", "status", "ping", "stats", "wait_for", "heard", "measure", "rss"]
     say("ready")

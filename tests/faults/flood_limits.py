@@ -1,4 +1,4 @@
-"""What the system permits one process."""
+"""The system's limits for one process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 
 
 def raise_descriptors() -> int:
-    """Allow this process as many open files as it may have; how many those are."""
+    """Raise this process's limit of open files to the maximum, and return the maximum."""
     try:
         import resource
     except ImportError:  # Windows

@@ -1,4 +1,6 @@
-"""The sandbox in a process of its own, so that its work is not the clients': told what to do on standard input."""
+"""The sandbox in a separate process, so that its work does not count as the clients'. It takes commands from standard
+input.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,11 @@ class Program:
         self._sandbox = sandbox
 
     def where(self) -> Dict[str, Any]:
-        """How to get here."""
+        """Return the address and the account."""
         return {"url": self._sandbox.url, "app_id": self._sandbox.app_id, "auth_key": self._sandbox.auth_key}
 
     def restart(self, down: float) -> float:
-        """As a service does: refuse, drop everybody, be away for some seconds, accept. When it dropped them."""
+        """Restart like a service: refuse, drop all, be away for some seconds, accept. Returns the time of the drop."""
         self._sandbox.clear_records()
         self._sandbox.refuse_connections()
         dropped_at = time.monotonic()
@@ -33,16 +35,16 @@ class Program:
         return dropped_at
 
     def attempts(self) -> List[float]:
-        """When each WebSocket upgrade that has reached it came."""
+        """Return the arrival time of each WebSocket upgrade."""
         return [attempt.time for attempt in self._sandbox.attempts]
 
     def wait_for_connections(self, count: int, within: float) -> int:
-        """Wait for so many; how many there are."""
+        """Wait for this many connections, and return their number."""
         self._sandbox.wait_for_connections(count, within)
         return self._sandbox.connections
 
     def violations(self) -> List[str]:
-        """Of the protocol, by clients."""
+        """Return the clients' violations of the protocol."""
         return self._sandbox.violations
 
 

@@ -1,4 +1,4 @@
-"""The test's side of floods: programs in processes of their own, and frames by the thousand."""
+"""The test's side of floods: programs in separate processes, and thousands of frames."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from cometchat.sandbox import Sandbox
 
 from .network_program import Program
 
-#: Bytes of frames that the server has not got rid of, where it waits before it sends more: a pong comes behind them.
+#: Bytes of unsent frames at which the server waits before it sends more: a pong has to wait behind them.
 UNSENT = 256 * 1024
 
-#: Frames that are written at once.
+#: Number of frames in one write.
 BATCH = 500
 
 MIB = 1024 * 1024
 
 
 def program(name: str) -> Program:
-    """A program of this folder, ready. Without coverage, which would grow and take its time."""
+    """Start a program of this folder. It runs without coverage, which would grow and take time."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("COV")}
     started = Program([sys.executable, str(Path(__file__).with_name(name))], env)
     started.wait_for("ready")
@@ -34,7 +34,7 @@ def program(name: str) -> Program:
 
 @contextlib.contextmanager
 def flooded_client(sandbox: Sandbox, **settings: Any) -> Iterator[Program]:
-    """A client of the sandbox in its own process, connected. In the end no thread of the SDK's is left in it."""
+    """Yield a connected client of the sandbox in a separate process. At the end no thread of the SDK is left in it."""
     client = program("flood_client.py")
     try:
         where = {"app_id": sandbox.app_id, "auth_key": sandbox.auth_key, "url": sandbox.url}
@@ -46,7 +46,7 @@ def flooded_client(sandbox: Sandbox, **settings: Any) -> Iterator[Program]:
 
 
 def _text(number: int, size: int) -> Dict[str, Any]:
-    """An event that passes: typing indicators, receipts, presence and transient messages by turns."""
+    """Return an ephemeral event: typing indicators, receipts, presence and transient messages in turn."""
     user = {"uid": OTHER_UID, "name": f"Number {number}", "role": "default", "status": "online"}
     to = {"receiver": UID, "receiverType": "user", "deviceId": "flood", "sender": OTHER_UID, "appId": "sandbox-app"}
     if size:
@@ -62,8 +62,8 @@ def _text(number: int, size: int) -> Dict[str, Any]:
 class Flood:
     """Sends numbered events and numbered messages to the one client of a sandbox.
 
-    :ivar events: how many events were sent.
-    :ivar messages: how many messages were sent.
+    :ivar events: number of sent events.
+    :ivar messages: number of sent messages.
     """
 
     def __init__(self, sandbox: Sandbox) -> None:
@@ -72,7 +72,7 @@ class Flood:
         self.messages = 0
 
     def send_events(self, count: int, size: int = 0) -> None:
-        """So many, each with about so many bytes; no faster than the client takes them."""
+        """Send this many events of about this many bytes each, at the client's speed."""
         last = self.events + count
         while self.events < last:
             numbers = range(self.events, min(last, self.events + (1 if size else BATCH)))
@@ -82,7 +82,7 @@ class Flood:
             assert eventually(lambda: self._unsent() < UNSENT, 30.0), "the client takes nothing more"
 
     def send_messages(self, count: int, size: int = 0) -> None:
-        """So many are stored, and brought to the client if it is there."""
+        """Store this many messages, and deliver them if the client is connected."""
         for self.messages in range(self.messages + 1, self.messages + count + 1):
             self._sandbox.send_message(OTHER_UID, UID, f"{self.messages - 1} {'x' * size}")
             if size:
@@ -95,7 +95,7 @@ class Flood:
 
 
 def drop(sandbox: Sandbox, client: Program) -> None:
-    """Drop the connection, once what was sent has arrived, and wait until it is back."""
+    """Drop the connection after everything sent has arrived, and wait until it is back."""
     client.call("ping")
     connects = client.call("stats")["connects"]
     assert sandbox.drop_connections() == 1
@@ -103,7 +103,7 @@ def drop(sandbox: Sandbox, client: Program) -> None:
 
 
 def log_of(client: Program) -> List[str]:
-    """The levels of what the client's log has said of floods; besides that, a callback may have taken 5 s."""
+    """Return the levels of the client's log records about floods. Another record may say that a callback took 5 s."""
     records = client.call("heard")["log"]
     assert {name for name, _, _ in records} <= {"cometchat.listeners"}, records
     return [level for _, level, text in records if "Too many events" in text or "caught up" in text]

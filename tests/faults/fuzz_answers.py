@@ -1,4 +1,4 @@
-"""A fuzz target: values of any type as the data of each HTTP answer, and as what a session store has kept."""
+"""A fuzz target: values of any type as the data of each HTTP answer, and as the content of a session store."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SETTINGS: Dict[str, Any] = {
     **{"CHAT_WS_PORT": "80", "CHAT_WSS_PORT": 443, "MODE": "DEFAULT"},
 }
 
-#: Of one with ``exp`` 1e308, one without JSON, and none at all.
+#: A jwt with ``exp`` 1e308, one without JSON, and a text that is not a jwt.
 JWTS = ["x.eyJleHAiOjFlMzA4fQ.y", "x.bm9uZQ.y", "jwt"]
 
 
 class FakeRest:
-    """Answers with values out of bytes; what is not of the expected type is an error already, as of the true one."""
+    """Makes answers from bytes. A value of an unexpected type is an error here already, as in the real class."""
 
     service_time = None
 
@@ -40,7 +40,7 @@ class FakeRest:
         timeout: float,
         expect: type = dict,
     ) -> Any:
-        """One call."""
+        """Answer one call."""
         for name, value in headers.items():
             assert isinstance(value, str) and len(value) < LONG, f"the header {name} is long"
             value.encode("latin-1")
@@ -65,11 +65,11 @@ class FakeRest:
         return draw.good({"id": "7", "category": "message", "type": "text"})
 
     def close(self) -> None:
-        """There is nothing."""
+        """Do nothing: there is no connection."""
 
 
 def may(call: Callable[[], Any]) -> Any:
-    """What it returns; None: it raised what it may."""
+    """Return the function's result, or None if it raised an allowed exception."""
     try:
         return call()
     except CometChatException as error:
@@ -78,7 +78,7 @@ def may(call: Callable[[], Any]) -> Any:
 
 
 def visit(client: Client) -> None:
-    """Whatever a user, and the connection, would ask for after a login."""
+    """Make all calls that a user and the connection would make after a login."""
     account = client._core.account
     for text in (repr(client), repr(may(client.connection_info)), repr(client.get_logged_in_user())):
         text.encode()
@@ -101,7 +101,7 @@ def visit(client: Client) -> None:
 
 
 def one_input(data: bytes) -> None:
-    """For any answer of the service and any content of the store: only CometChatExceptions, and no bug in the log."""
+    """Check any answer of the service and any content of the store: only CometChatExceptions, and no bug in the log."""
     draw = Draw(data)
     store = MemorySessionStore()
     restored = draw.byte() % 4 == 3
@@ -119,5 +119,5 @@ def one_input(data: bytes) -> None:
         log.check()
 
 
-#: To begin with.
+#: Inputs to begin with.
 SEEDS = [bytes(number) for number in (1, 200)] + [bytes(range(start, 250)) * 2 for start in (0, 1, 3, 7, 30, 90)]

@@ -1,6 +1,6 @@
-"""Runs a fuzz target under atheris, in a process of its own: ``python -m faults.fuzz_driver TARGET libFuzzer-options``.
+"""Runs a fuzz target under atheris, in a separate process: ``python -m faults.fuzz_driver TARGET libFuzzer-options``.
 
-Imports neither the target nor the SDK itself: atheris has to instrument them while they are loaded.
+It imports neither the target nor the SDK before atheris, which instruments them during the import.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from typing import List, NamedTuple, Tuple
 
 TESTS = Path(__file__).resolve().parents[1]
 
-#: Seconds in which one input has to be done with, and MB that the process may take.
+#: Maximum time for one input, in seconds, and maximum memory of the process, in MB.
 SLOW, MEMORY = 20, 1024
 
 available = importlib.util.find_spec("atheris") is not None
 
 
 class Outcome(NamedTuple):
-    """What came of it."""
+    """The result of a run."""
 
     status: int
     inputs: int
@@ -34,8 +34,8 @@ class Outcome(NamedTuple):
 def run(target: str, seconds: int, folder: Path) -> Outcome:
     """Fuzz for some seconds.
 
-    :param folder: for what libFuzzer writes, such as the input that broke something.
-    :returns: the exit status, the inputs tried, and the MB by which the process has grown.
+    :param folder: gets the files of libFuzzer, such as an input that broke the target.
+    :returns: the exit status, the number of inputs, and the growth of the process in MB.
     """
     corpus = folder / "corpus"
     corpus.mkdir()
@@ -58,13 +58,13 @@ def run(target: str, seconds: int, folder: Path) -> Outcome:
 
 
 def _told(output: str) -> Tuple[int, List[int]]:
-    """How many inputs libFuzzer tells of, and the MB of each of its lines from the first to the last."""
+    """Return the number of inputs in libFuzzer's output, and the MB of each of its lines from the first to the last."""
     done = re.search(r"Done (\d+) runs", output)
     return int(done.group(1)) if done else 0, [int(each) for each in re.findall(r"rss: (\d+)Mb", output)]
 
 
 def main(arguments: List[str]) -> None:
-    """In the process of its own."""
+    """Run in the separate process."""
     import atheris
 
     name, corpus = arguments[1:3]

@@ -1,4 +1,4 @@
-"""A fuzz target: bytes as a frame of a connection that is up, through decoder, models and inbox to the listeners."""
+"""A fuzz target: bytes as a frame of an open connection, through decoder, models and inbox to the listeners."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ class House:
         self.told: List[Event] = []
 
     def take(self, frame: bytes) -> List[Event]:
-        """What the listeners are told of a frame."""
+        """Return the callbacks for a frame."""
         try:
             assert self.router.take(self.generation, [frame])
         except CometChatException as error:
-            self.account.scrub_error(error)  # as the connection thread does
+            self.account.scrub_error(error)  # like the connection thread
             check(error)
             assert error.code in ("WS_AUTH_FAIL", "WS_CONNECTION_FAIL")
         self.told = []
@@ -60,7 +60,7 @@ class House:
             try:
                 repr(delivery)
             except RecursionError:
-                continue  # as deep as could just be read
+                continue  # at the limit of the depth that can be read
         newest = next(reversed(self.inbox._seen), "")
         assert len(newest) <= LONGEST_ID, "a long id is kept"
         assert len(self.inbox._seen) <= REMEMBERED
@@ -68,7 +68,7 @@ class House:
 
 
 def frame_of(data: bytes) -> bytes:
-    """A frame: the bytes as they are, or JSON made out of them."""
+    """Return a frame: the bytes as they are, or JSON made of them."""
     draw = Draw(data)
     kind = draw.byte()
     if kind < 64:
@@ -81,7 +81,7 @@ def frame_of(data: bytes) -> bytes:
 
 
 def one_input(data: bytes) -> None:
-    """Whatever comes: nothing is raised but a refusal, nothing is logged as a mistake, nothing long is kept."""
+    """Check any frame: only refusals are raised, no mistake is logged, and nothing long is kept."""
     with LoudLog() as log:
         _house.take(frame_of(data))
         log.check()
@@ -91,7 +91,7 @@ _KEYS = ["id", "category", "type", "action", "data", "user", "sender", "messageI
 
 _house = House()
 
-#: To begin with.
+#: Inputs to begin with.
 SEEDS = [
     b"\x00" + b'{"type":"message","body":{"id":"5","category":"message","type":"text","data":{"text":"x"}}}',
     b"\x00" + b'{"type":"presence","body":{"action":"online","user":{"uid":"u"},"timestamp":1}}',

@@ -1,4 +1,4 @@
-"""A fuzz target: bytes as what a server answers to an HTTP call, from its status line on."""
+"""A fuzz target: bytes as a server's answer to an HTTP call, from its status line on."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .fuzz_values import KEYS, ODD, Draw, as_json, check
 
 TOKEN = "the-auth-token-0123456789abcdef"
 
-#: Seconds for an answer.
+#: Maximum time for an answer, in seconds.
 LIMIT = 2.0
 
 
 class Answering:
-    """A server that gives every request the same bytes, and ends. Started on first need, and now and then anew."""
+    """A server that gives every request the same bytes and ends. It starts on first use, and sometimes again."""
 
     def __init__(self) -> None:
         self.reply = b""
@@ -31,7 +31,7 @@ class Answering:
         self._servers: List[RawServer] = []
 
     def url(self) -> str:
-        """Where it is."""
+        """Return its URL."""
         self._asked += 1
         if self._asked % 500 == 0:  # it remembers every connection
             self.close()
@@ -45,7 +45,7 @@ class Answering:
             peer.socket.sendall(self.reply)
 
     def close(self) -> None:
-        """End it; the next call starts another."""
+        """End it. The next call starts another."""
         while self._servers:
             self._servers.pop().close()
 
@@ -54,7 +54,7 @@ answering = Answering()
 
 
 def ask(reply: bytes) -> Any:
-    """What a call gives that is answered so; None: it raised what it may."""
+    """Return the result of a call with this answer, or None if it raised an allowed exception."""
     url = answering.url()
     answering.reply = reply
     rest = RequestsRest()
@@ -73,7 +73,7 @@ def ask(reply: bytes) -> Any:
 
 
 def reply_of(draw: Draw) -> bytes:
-    """An answer that is nearly right."""
+    """Return an answer that is nearly right."""
     status = draw.pick(
         ["200 ok", "204", "401 no", "429 slowly", "500", "302 there", "101 x", "099 y", "1000", "2e2", ""]
     )
@@ -104,12 +104,12 @@ _VALUES = [str(value)[:200] for value in ODD] + [
 
 
 def one_input(data: bytes) -> None:
-    """Whatever is answered: an object, or a CometChatException that says what was wrong."""
+    """Check any answer: the result is an object, or a CometChatException that says what was wrong."""
     draw = Draw(data)
     ask(draw.rest() if draw.byte() % 2 else reply_of(draw))
 
 
-#: To begin with.
+#: Inputs to begin with.
 SEEDS = [
     b'\x01HTTP/1.1 200 ok\r\nContent-Length: 12\r\n\r\n{"data": {}}',
     b'\x01HTTP/1.1 400 no\r\nRetry-After: 5\r\nContent-Length: 27\r\n\r\n{"error": {"code": "ERR_X"}}',

@@ -1,4 +1,4 @@
-"""A service that answers as it is told, HTTP and WebSocket on one port; and the memory that a process takes."""
+"""A service whose answers a test sets, HTTP and WebSocket on one port, and the memory that a process takes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEY = "the-auth-key-4cb01fa3e8d79a26"
 TOKEN = "cometchat-uid-1_7f3a9c0e5d1b8264f0a17c3e"
 JWT = "eyJhbGciOiJub25lIn0." + "payloadPAYLOAD0123456789" * 4 + ".signature-SIGNATURE-42"
 
-#: The calls of the SDK, by what begins their request line.
+#: The calls of the SDK, by the beginning of their request line.
 CALLS = {
     "POST /users/": "auth_tokens",
     "PUT /me": "me",
@@ -35,15 +35,15 @@ CALLS = {
 
 
 def ok(data: Any) -> bytes:
-    """An answer with the protocol's envelope."""
+    """Return an answer with the protocol's envelope."""
     return answer(200, json.dumps({"data": data}).encode())
 
 
 class Service:
-    """The script of a raw server. ``answers[call]`` is sent in place of the good one: bytes, or a script of its own.
+    """The script of a raw server. ``answers[call]`` replaces the good answer: bytes, or a script.
 
     :ivar asked: the calls, in order, with the heads of their requests.
-    :ivar on_open: called with each WebSocket that is up, on its thread.
+    :ivar on_open: called with each open WebSocket, on its thread.
     """
 
     def __init__(self) -> None:
@@ -57,17 +57,17 @@ class Service:
         self._changed = threading.Condition()
 
     def settings(self, **overrides: Any) -> AppSettings:
-        """Those that lead a client here."""
+        """Return settings for a client of this service."""
         url = f"http://127.0.0.1:{self.port}"
         return AppSettings(**{"admin_host": url, "client_host": url, **overrides})
 
     def count(self, call: str) -> int:
-        """How often it was made."""
+        """Return how many times the call was made."""
         with self._changed:
             return sum(name == call for name, _ in self.asked)
 
     def wait_for(self, call: str, count: int, timeout: float = 10.0) -> None:
-        """Until it was made so often."""
+        """Wait until the call was made this many times."""
         with self._changed:
             there = self._changed.wait_for(lambda: self.count(call) >= count, timeout)
         assert there, f"{call} was not asked for {count} times: {[name for name, _ in self.asked][-20:]}"
@@ -77,7 +77,7 @@ class Service:
         self.sockets[-1].socket.sendall(wire)
 
     def event(self, **fields: Any) -> None:
-        """A frame to the newest WebSocket."""
+        """Send a frame to the newest WebSocket."""
         self.say(frame(1, json.dumps(fields).encode()))
 
     def drop(self) -> None:
@@ -85,7 +85,7 @@ class Service:
         socket.socket.shutdown(self.sockets[-1].socket, socket.SHUT_RDWR)
 
     def good(self, call: str) -> bytes:
-        """The answer of a service that means well."""
+        """Return the answer of a healthy service."""
         settings = {"CHAT_HOST": "127.0.0.1", "CHAT_WS_PORT": self.port, "CHAT_USE_SSL": 0, "MODE": "DEFAULT"}
         answers: Dict[str, Any] = {
             "auth_tokens": {"uid": "cometchat-uid-1", "authToken": TOKEN},
@@ -120,7 +120,8 @@ class Service:
     def _talk(self, peer: Peer, head: str) -> None:
         peer.socket.sendall(accept_upgrade(head))
         peer.read_frame()
-        self.sockets.append(peer)  # first: the client may be told, and the test come to it, before this goes on
+        # first: the client may get the answer, and the test may continue, before this thread does
+        self.sockets.append(peer)
         peer.socket.sendall(self.accept)
         self.on_open(peer)
         while True:
@@ -132,7 +133,7 @@ class Service:
 
 
 class Memory:
-    """MB that this process has grown by, at its most (``peak``) and in the end (``kept``), within a ``with`` block."""
+    """The growth of this process in MB within a ``with`` block: the maximum (``peak``) and the end (``kept``)."""
 
     peak = kept = 0.0
 
@@ -140,7 +141,8 @@ class Memory:
         import psutil
 
         with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).malloc_trim(0)  # glibc: what earlier tests have let go of is no room for this one
+            # glibc: memory that earlier tests have freed must not count as room for this one
+            ctypes.CDLL(None).malloc_trim(0)
         self._rss = lambda: psutil.Process().memory_info().rss / 2**20
         self._before = self._most = self._rss()
         self._stop = threading.Event()
@@ -162,7 +164,7 @@ class Memory:
 
 
 def endless(head: bytes, piece: bytes = b"x" * 2**20, megabytes: int = 300) -> Callable[[Peer], None]:
-    """The script of an answer that goes on and on, as fast as it is read."""
+    """Return the script of an answer that never ends, sent as fast as it is read."""
 
     def script(peer: Peer) -> None:
         peer.socket.sendall(head)
@@ -173,7 +175,7 @@ def endless(head: bytes, piece: bytes = b"x" * 2**20, megabytes: int = 300) -> C
 
 
 def dripping(data: bytes) -> Callable[[Peer], None]:
-    """The script of an answer that comes byte by byte."""
+    """Return the script of an answer that arrives byte by byte."""
 
     def script(peer: Peer) -> None:
         deadline, never = time.monotonic() + 20, threading.Event()

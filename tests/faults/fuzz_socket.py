@@ -1,4 +1,4 @@
-"""A fuzz target: bytes as what a server writes to an open WebSocket, frame headers and all, or to upgrade to one."""
+"""A fuzz target: bytes from a server on an open WebSocket, with frame headers, or as an answer to an upgrade."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .fuzz_values import Draw, check
 
 LIMIT = 2048
 
-#: Seconds. By then whatever is there has been read.
+#: Seconds after which every byte has been read.
 SOON = 5.0
 
 
 def open_socket() -> "tuple[WebSocketClientSocket, socket.socket]":
-    """A WebSocket after its upgrade, and its peer."""
+    """Return a WebSocket after its upgrade, and its peer."""
     mine, peer = socket.socketpair()
     client = WebSocketClientSocket(proxies=None, ca_certs=None, max_message_size=LIMIT, user_agent="fuzz/1")
     client._stream = BufferedStream(mine)
@@ -29,12 +29,15 @@ def open_socket() -> "tuple[WebSocketClientSocket, socket.socket]":
 
 
 def receive_all(wire: bytes) -> None:
-    """Read what a server wrote, to its end: one by one, and all that is there at once. The messages are the same."""
+    """Read a server's bytes to the end, one message at a time, and all available ones at once.
+
+    The messages are the same.
+    """
     assert receive(wire, burst=False) == receive(wire, burst=True)
 
 
 def receive(wire: bytes, *, burst: bool) -> List[bytes]:
-    """The messages, up to the error that ends them."""
+    """Return the messages up to the error that ends them."""
     client, peer = open_socket()
     came: List[bytes] = []
     with peer:
@@ -57,7 +60,7 @@ def receive(wire: bytes, *, burst: bool) -> List[bytes]:
 
 
 def read_answer(wire: bytes) -> None:
-    """Read the head of an answer: it is one, or it is none."""
+    """Read the head of an answer. It is valid, or a refusal."""
     try:
         head = read_head(io.BytesIO(wire).read)
     except BadAnswer as error:
@@ -68,7 +71,7 @@ def read_answer(wire: bytes) -> None:
 
 
 def wire_of(draw: Draw) -> bytes:
-    """Frames whose headers are nearly right."""
+    """Return frames whose headers are nearly right."""
     wire = b""
     for _ in range(draw.byte() % 12):
         first = draw.pick([0x81, 0x01, 0x00, 0x80, 0x82, 0x89, 0x8A, 0x88, 0x83, 0xC1, 0x09])
@@ -80,7 +83,7 @@ def wire_of(draw: Draw) -> bytes:
 
 def _length(length: int, form: int, *, masked: bool) -> bytes:
     bit = 0x80 if masked else 0
-    if form == 0 and length < 2**16:  # longer than it has to be
+    if form == 0 and length < 2**16:  # a longer form than necessary
         return bytes([bit | 126]) + length.to_bytes(2, "big")
     if form == 1 or length >= 2**16:
         return bytes([bit | 127]) + length.to_bytes(8, "big")
@@ -88,7 +91,7 @@ def _length(length: int, form: int, *, masked: bool) -> bytes:
 
 
 def one_input(data: bytes) -> None:
-    """Whatever is written: messages within the limit come out, and in the end the one error that says why."""
+    """Check any bytes: messages within the limit are returned, and at the end the one error with the reason."""
     draw = Draw(data)
     kind = draw.byte() % 3
     if kind == 0:
@@ -99,7 +102,7 @@ def one_input(data: bytes) -> None:
         read_answer(draw.rest())
 
 
-#: To begin with.
+#: Inputs to begin with.
 SEEDS = [
     b"\x00\x81\x05hello\x89\x00\x88\x02\x03\xe8",
     b"\x00\x01\x01a\x00\x01b\x80\x01c",

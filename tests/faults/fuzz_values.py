@@ -1,4 +1,4 @@
-"""Hostile values out of bytes, for hypothesis as for atheris; and what every error and log line has to be like."""
+"""Hostile values made of bytes, for hypothesis and atheris, and the checks of every error and log line."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from cometchat._transport import exception_chain as causes
 
 T = TypeVar("T")
 
-#: Codes of this SDK and the vendor's, as docs/errors.rst lists them, without that of an SDK's own mistake.
+#: Codes of this SDK and the vendor's, as docs/errors.rst lists them, without the code for an SDK's own mistake.
 DOCUMENTED = {value for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)} - {
     exceptions.ERR_INTERNAL
 }
 
-#: Characters that an error keeps of what a server says, and the dots that stand for the rest.
+#: Maximum characters of a server's text in an error, and the dots for the rest.
 LONGEST_SAID = 1003
 
-#: Characters. No id, uid or token of this length may be kept.
+#: In characters. No id, uid or token of this length may be kept.
 LONG = 100_000
 
 
 def deep(levels: int) -> Any:
-    """A list in a list in a list."""
+    """Return a list in a list in a list."""
     value: Any = None
     for _ in range(levels):
         value = [value]
     return value
 
 
-#: What JSON can hold, and a service never sends.
+#: JSON values that a service never sends.
 ODD: List[Any] = [
     *(None, True, False, 0, -1, 2**31, 2**63, 2**64, 10**40, 10**400, 1.5, -0.0, 5e-324, 1e308),
     *(float("inf"), float("-inf"), float("nan")),
@@ -45,7 +45,7 @@ ODD: List[Any] = [
     *([], {}, [[]], {"": {"": []}}, deep(60), deep(300), [None] * 50, {"__class__": "x"}),
 ]
 
-#: Names and values that mean something here.
+#: Names and values that have a meaning here.
 WORDS: List[Any] = [
     *("message", "custom", "action", "call", "text", "auth", "user", "group", "online", "started", "delivered", "read"),
     *("edited", "deleted", "joined", "scopeChanged", "initiated", "rejected", "message_reaction_added", "interacted"),
@@ -62,28 +62,28 @@ KEYS = [
 
 
 class Draw:
-    """Values out of bytes: the same bytes give the same values; where they are used up, zeros follow."""
+    """Values made of bytes. The same bytes give the same values. After the last byte, zeros follow."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
     def byte(self) -> int:
-        """0 to 255."""
+        """Return a number from 0 to 255."""
         self._at += 1
         return self._data[self._at - 1] if self._at <= len(self._data) else 0
 
     def pick(self, options: Sequence[T]) -> T:
-        """One of some."""
+        """Return one of the choices."""
         return options[(self.byte() << 8 | self.byte()) % len(options)]
 
     def rest(self) -> bytes:
-        """What is left."""
+        """Return the remaining bytes."""
         left, self._at = self._data[self._at :], len(self._data)
         return left
 
     def value(self, depth: int = 3) -> Any:
-        """What JSON can hold."""
+        """Return a JSON value."""
         kind = self.byte() % 8
         if kind < 3:
             return self.pick(ODD)
@@ -94,16 +94,16 @@ class Draw:
         return self.object(KEYS, depth - 1)
 
     def object(self, keys: Sequence[str], depth: int = 3) -> Dict[str, Any]:
-        """An object with some of the keys."""
+        """Return an object with some of the keys."""
         return {self.pick(keys): self.value(depth) for _ in range(self.byte() % 6)}
 
     def good(self, fields: Dict[str, Any]) -> Dict[str, Any]:
-        """Fields as they should be, but for some."""
+        """Return right fields, some of them replaced."""
         return {key: self.value(2) if self.byte() % 3 == 1 else value for key, value in fields.items()}
 
 
 def as_json(value: Any, twice: bool = False) -> bytes:
-    """JSON, with NaN and lone surrogates; ``twice``: an object with each of its keys once more."""
+    """Return JSON, with NaN and lone surrogates. With ``twice``, an object contains each of its keys once more."""
     text = json.dumps(value)
     if twice and text.startswith("{") and len(text) > 2:
         text = f"{text[:-1]},{text[1:]}"
@@ -111,16 +111,16 @@ def as_json(value: Any, twice: bool = False) -> bytes:
 
 
 def check(error: BaseException, *, servers_own: bool = False) -> None:
-    """What a user gets is a CometChatException of a documented code, short, that can be shown, logged and pickled.
+    """Check that the error is a short CometChatException with a documented code that can be shown, logged and pickled.
 
-    :param servers_own: the server has said the code.
+    :param servers_own: the code comes from the server.
     """
     assert isinstance(error, CometChatException), f"{type(error).__name__} came out: {error}"
     known = error.code in DOCUMENTED or re.fullmatch("INVALID_[A-Z_]+", error.code)
     assert known or servers_own, f"the code {error.code[:80]!r} is documented nowhere"
     for text in (error.code, error.name, error.message, error.details or "-", str(error), repr(error)):
         assert text, "an error has to say what is wrong"
-        text.encode()  # a terminal and a log can take it
+        text.encode()  # a terminal and a log can write it
     assert max(map(len, (error.code, error.name, error.message, error.details or ""))) <= LONGEST_SAID
     assert "".join(traceback.format_exception(type(error), error, error.__traceback__))
     again = pickle.loads(pickle.dumps(error))
@@ -128,7 +128,7 @@ def check(error: BaseException, *, servers_own: bool = False) -> None:
 
 
 def kept_by(error: BaseException) -> List[str]:
-    """What the frames of an error, and of what it wraps, hold: each value of 1 MiB and more."""
+    """Return each value of 1 MiB and more in the frames of an error and of the errors that it wraps."""
     return [
         f"{type(each).__name__}: {name} in {frame.f_code.co_name}() has {sys.getsizeof(value)} bytes"
         for each in causes(error)
@@ -139,7 +139,10 @@ def kept_by(error: BaseException) -> List[str]:
 
 
 class LoudLog(logging.Handler):
-    """Writes every record of the SDK as a strict file would, and keeps what is wrong: errors, and what can't be."""
+    """Writes every record of the SDK like a strict file.
+
+    Keeps records that are errors, and records that cannot be written.
+    """
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -148,7 +151,7 @@ class LoudLog(logging.Handler):
         self._level = self._logger.level
 
     def emit(self, record: logging.LogRecord) -> None:
-        """See whether it can be written, and whether it tells of a mistake."""
+        """Check whether the record can be written, and whether it reports a mistake."""
         try:
             text = self.format(record)
             text.encode()
@@ -168,12 +171,12 @@ class LoudLog(logging.Handler):
         self._logger.setLevel(self._level)
 
     def check(self) -> None:
-        """Nothing is wrong so far."""
+        """Assert that no record was wrong so far."""
         assert not self.wrong, self.wrong[0][-3000:]
 
 
 class ThreadWatch:
-    """Keeps what threads have died of."""
+    """Keeps the exceptions that ended threads."""
 
     def __init__(self) -> None:
         self.deaths: List[str] = []

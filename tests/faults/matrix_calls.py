@@ -1,4 +1,4 @@
-"""What the user does in the moment of the fault: each call of the connection, and callbacks that misbehave."""
+"""The user's call at the moment of the fault: each call of the connection, and misbehaving callbacks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cometchat import CometChatException, CometChatWSState, ConnectionListener
 from .matrix_case import Case, UserCall
 from .matrix_witness import HTTP_CODES, SOCKET_CODES
 
-#: Of connect() that waits, and of ping(): what stopped it, too.
+#: Errors of a waiting connect() and of ping(), also those of the fault.
 WAITING_CODES = SOCKET_CODES | HTTP_CODES | {"NO_WEBSOCKET_CONNECTION"}
 
 CALLBACKS = ("on_connecting", "on_connected", "on_feature_throttled", "on_disconnected", "on_connection_error")
@@ -58,14 +58,14 @@ def _add_listener(case: Case) -> None:
     before = case.status()
     case.client.add_connection_listener("late", late)
     starts = {before, case.status()}
-    # Between two that differ there may have been others.
+    # Between two different statuses there may have been others.
     case.others.append((late, set(CometChatWSState) if len(starts) > 1 else starts))
 
 
 def _remove_listener(case: Case) -> None:
     case.client.remove_connection_listener("leaving")
     leaving = case.others[0][0]
-    # A call that is under way may end.
+    # A running call may end.
     case.later.append(lambda: case.removed.append((leaving, len(leaving.calls))))
 
 
@@ -86,7 +86,7 @@ def _wait_for_status(case: Case) -> None:
 
 
 class Misbehaving(ConnectionListener):
-    """Does something in its callbacks, once it is armed; registered in front of the one that records."""
+    """Acts in its callbacks once it is armed. It is registered before the listener that records."""
 
     def __init__(self, case: Case, act: Callable[[Case], object], *, once: bool) -> None:
         self._case = case
@@ -111,7 +111,7 @@ class Misbehaving(ConnectionListener):
             self.done.set()
 
     def on_connection_error(self, error: CometChatException) -> None:
-        """As the others."""
+        """Act like the other callbacks."""
         self._called()
 
 
@@ -126,7 +126,7 @@ def _misbehave(case: Case, act: Callable[[Case], object], *, once: bool = True) 
 
 
 def _provoke(case: Case) -> None:
-    """Arm the listener, and see to it that it is called, should the fault not do so."""
+    """Arm the listener, and make sure that it is called, even if the fault does not call it."""
     listener = case.misbehaving
     listener.armed = True
     if case.ends_login and not case.closed and case.client.get_logged_in_user() is None:
@@ -135,7 +135,7 @@ def _provoke(case: Case) -> None:
         case.may_raise({"ERR_CLIENT_CLOSED"}, case.timed_disconnect)
     if not listener.entered.wait(0.01):
         case.may_raise({"ERR_CLIENT_CLOSED"}, lambda: case.client.connect(timeout=0))
-    case.release()  # the dispatcher thread may be held
+    case.release()  # the dispatcher thread may be blocked
     assert listener.entered.wait(DEADLINE)
 
 
@@ -171,7 +171,7 @@ def _with_block(case: Case) -> None:
 
 
 def _blocked(then: Callable[[Case], object]) -> Callable[[Case], None]:
-    """While a listener is kept in its callback, the calls are as quick as ever."""
+    """While a listener blocks in its callback, the calls are as quick as usual."""
 
     def act(case: Case) -> None:
         case.misbehaving.armed = True

@@ -1,4 +1,4 @@
-"""One case of the matrix: a phase, a fault in it, a call at that moment; and what has to hold then and afterwards."""
+"""One case of the matrix: a phase, a fault in it, a call at that moment, and the promises for then and afterwards."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from .matrix_faults import Fault
 from .matrix_phases import Phase, Switchboard, forget
 from .matrix_witness import CONNECTION_CODES, HTTP_CODES, SOCKET_CODES, Replay, Witness, names, walk
 
-#: Seconds that disconnect() may take: 0.2, and what a busy machine adds.
+#: Maximum time of disconnect(), in seconds: 0.2, and the delay of a busy machine.
 AT_ONCE = 0.5
 
-#: Seconds to see whether a fault is noticed before the call.
+#: Time to notice a fault before the call, in seconds.
 NOTICE = 0.015
 
 UP = ("connected", "featureThrottled")
 
 
 class TooSlow(AssertionError):
-    """A call took longer than it may; on a busy machine it need not have been the SDK."""
+    """A call took too long. On a busy machine, the SDK may not be the cause."""
 
 
 @dataclass
 class Arena:
-    """What the cases of a phase share.
+    """The shared parts of a phase's cases.
 
     :ivar silent: a listening socket that accepts no connection.
     :ivar blackhole: a port that never answers SYN.
-    :ivar sockets: how many sockets there are without a client.
+    :ivar sockets: number of sockets without a client.
     """
 
     sandbox: Sandbox
@@ -48,16 +48,16 @@ class Arena:
     blackhole: int
     sockets: int = 0
     slowest_disconnect: float = 0.0
-    #: connect() after the healing did not do at once: an attempt of before it was still under way, and was refused.
+    #: connect() after the healing did not succeed at once: an earlier attempt was still running, and was refused.
     repeats: int = 0
 
 
 @dataclass(frozen=True)
 class UserCall:
-    """What the user does.
+    """The user's call.
 
-    :ivar act: does it, and checks what can be checked at once.
-    :ivar prepare: before the login; what has to be there then.
+    :ivar act: makes the call, and the checks that are possible at once.
+    :ivar prepare: makes the preparations before the login.
     """
 
     act: Callable[[Case], object]
@@ -65,7 +65,7 @@ class UserCall:
 
 
 class Case:
-    """One client's short life."""
+    """The short life of one client."""
 
     def __init__(self, arena: Arena, phase: Phase, fault: Fault, call: UserCall, *, notice: bool) -> None:
         self.arena = arena
@@ -76,26 +76,26 @@ class Case:
         self.client = Client(arena.sandbox.app_id, settings)
         self.witness = Witness(self.client)
         self.heard = Recorder()
-        #: Checked in the end: other listeners, and from which statuses on their calls are to be a legal walk.
+        #: Checked at the end: other listeners, and the statuses from which their calls must be a legal walk.
         self.others: List[Any] = []
         #: The listener of the calls that come from callbacks.
         self.misbehaving: Any = None
         #: Released before the first wait.
         self.releases: List[Callable[[], object]] = []
-        #: Checked after the release, when all callbacks have been made.
+        #: Checked after the release, after all callbacks.
         self.later: List[Callable[[], object]] = []
-        #: What the listeners' errors in the log are to begin with; None: there are to be none.
+        #: The beginnings of the listeners' errors in the log. None means that there must be no errors.
         self.loud: Optional[str] = None
         self.closed = False
-        #: The user may be logged out at any moment from the fault on.
+        #: From the fault on, the user may be logged out at any moment.
         self.ends_login = fault.ends_login
-        #: The same listener removed: (recorder, how many calls it had).
+        #: The same listener removed: (recorder, number of its calls).
         self.removed: List[Any] = []
         self._off_at: Optional[int] = None
         self._errors = matrix_witness.WithErrors()
 
     def run(self) -> None:
-        """All of it. Raises AssertionError for a promise that is broken."""
+        """Run the case. Raises AssertionError for a broken promise."""
         with self._errors as logged:
             try:
                 self._call.prepare(self)
@@ -120,10 +120,10 @@ class Case:
         assert not expected, f"logged: {expected}"
         assert self.sandbox.violations == []
 
-    # What calls use.
+    # Helpers of the calls.
 
     def login(self) -> None:
-        """login(), again where a busy machine takes longer for it than the case's short connect_timeout."""
+        """Log in. Try again if a busy machine takes longer than the case's short connect_timeout."""
         started = time.monotonic()
         while True:
             try:
@@ -134,7 +134,7 @@ class Case:
                     raise
 
     def timed_disconnect(self) -> None:
-        """disconnect(), at once."""
+        """Disconnect, and check that it is quick."""
         started = time.monotonic()
         self.client.disconnect()
         took = time.monotonic() - started
@@ -143,32 +143,32 @@ class Case:
             raise TooSlow(f"disconnect() took {took:.3f} s")
 
     def check_thread(self, thread: threading.Thread, outcome: List[Any]) -> None:
-        """What was run on another thread has ended, and well."""
+        """Check that the other thread has ended without an error."""
         error = finished(thread, outcome)
-        # It may have been closed before it began.
+        # The client may have been closed before the call began.
         if error is not None and not (self.closed and getattr(error, "code", "") == "ERR_CLIENT_CLOSED"):
             raise error
 
     def leave(self) -> None:
-        """disconnect(), after which the status is ``disconnected``, and nothing but the last callback comes."""
+        """Call disconnect(). Afterwards the status is ``disconnected``, and only the last callback follows."""
         self.timed_disconnect()
         self.note_off()
 
     def note_off(self) -> None:
-        """From here on nothing is heard but a last on_disconnected, until the connection is wanted again."""
+        """Expect no callback but a last on_disconnected until the user connects again."""
         assert self.status() is CometChatWSState.DISCONNECTED
         self._off_at = len(self.heard.calls)
 
     def status(self) -> CometChatWSState:
-        """The status."""
+        """Return the status."""
         return self.client.get_connection_status()
 
     def wanted_again(self) -> None:
-        """What is heard from here on is another connection's: there is nothing to say about it yet."""
+        """Expect callbacks of another connection from here on, without a check."""
         self._off_at = None
 
     def may_raise(self, codes: Any, call: Callable[[], Any]) -> Any:
-        """The call's result, or the exception that it raised, whose code has to be one of these."""
+        """Return the call's result or its exception, whose code must be one of these."""
         try:
             return call()
         except CometChatException as error:
@@ -177,21 +177,21 @@ class Case:
             return error
 
     def all_told(self) -> None:
-        """Wait until the listeners have heard of all that has happened."""
+        """Wait until the listeners have got all events."""
         if self.client._core.lifecycle.closed:
             self.client._core.dispatcher.join(DEADLINE)
         else:
             self.client._core.dispatcher.drain(DEADLINE)
 
     def release(self) -> None:
-        """Let go of what the case holds."""
+        """Release the listeners that the case blocks."""
         while self.releases:
             self.releases.pop(0)()
 
     # The parts of a case.
 
     def _break(self) -> None:
-        """Cause the fault; every second time the call comes before the client can have noticed."""
+        """Cause the fault. In every second case the call comes before the client can have noticed the fault."""
         before, was_up = len(self.heard.calls), str(self.status()) in UP
         self._fault.cause(self.sandbox)
         if not self._notice:
@@ -210,7 +210,7 @@ class Case:
         self._off_at = None
 
     def _come_back(self) -> None:
-        """The service is well again, and connect() connects."""
+        """Heal the service, and check that connect() connects."""
         self._heal()
         for _ in range(3):
             if self.client.get_logged_in_user() is None:
@@ -234,7 +234,7 @@ class Case:
         forget(self.arena.silent)
 
     def _last_status(self) -> str:
-        """The status that the callbacks tell, once it is the client's."""
+        """Return the last status of the callbacks, once it is the client's."""
         heard: Dict[str, Any] = {}
 
         def agree() -> bool:
@@ -263,7 +263,7 @@ class Case:
             assert wrong is None, wrong
 
     def _end(self) -> None:
-        """close(), after which no thread is left, and no socket."""
+        """Call close(). Afterwards no thread and no socket is left."""
         self._heal()
         started = time.monotonic()
         self.client.close()
@@ -274,5 +274,5 @@ class Case:
         sockets = matrix_witness.open_sockets
         left = 0 if eventually(lambda: sockets() <= self.arena.sockets) else sockets()
         if left:
-            gc.collect()  # for the cases to come: what is left may be held by a cycle only
+            gc.collect()  # for later cases: only a cycle may still hold objects
         assert not left, f"{left} sockets, not {self.arena.sockets}"

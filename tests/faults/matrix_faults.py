@@ -1,4 +1,4 @@
-"""The columns of the matrix: every fault that the sandbox can cause. What stands is given something to bite on."""
+"""The columns of the matrix: every fault of the sandbox. A standing fault gets an action that it affects."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from cometchat.sandbox import Sandbox
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing that goes wrong.
+    """One fault.
 
-    :ivar cause: makes it happen.
-    :ivar settings: of the client, so that it is noticed soon.
-    :ivar when_up: an error is certain where the client is connected.
-    :ivar rare: in the short form it comes in one phase of four.
+    :ivar cause: causes the fault.
+    :ivar settings: settings of the client with which it notices the fault soon.
+    :ivar when_up: an error is certain if the client is connected.
+    :ivar rare: the short form has it in one of four phases.
     """
 
     cause: Callable[[Sandbox], object]
@@ -30,7 +30,7 @@ class Fault:
 def standing(
     cause: Callable[[Sandbox], object], *, rare: bool = False, ends_login: bool = False, **settings: Any
 ) -> Fault:
-    """A fault that shows when a connection is made: so the ones that are up are dropped."""
+    """Return a fault that shows at a new connection, so that open connections are dropped."""
 
     def both(sandbox: Sandbox) -> None:
         cause(sandbox)
@@ -46,14 +46,14 @@ def _revoke(sandbox: Sandbox) -> None:
 
 def _fail(status: int, **options: Any) -> Callable[[Sandbox], object]:
     def cause(sandbox: Sandbox) -> None:
-        # So that HTTP is needed: the jwt is refused, and a new one is asked for.
+        # Makes HTTP necessary: the jwt is refused, and the client asks for a new one.
         sandbox.expire_jwts()
         sandbox.fail_http(status, **options)
 
     return cause
 
 
-#: Seconds. So that an answer that never comes is missed soon.
+#: In seconds. Short, so that the client soon notices a missing answer.
 SOON = 0.25
 
 FAULTS: Dict[str, Fault] = {

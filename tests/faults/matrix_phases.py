@@ -1,4 +1,4 @@
-"""The rows of the matrix: where a client can be when a fault comes, and how it is brought and held there."""
+"""The rows of the matrix: the phase of a client when a fault comes, and the way to bring and hold it there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Switchboard:
-    """Looks the WebSocket's addresses up; HTTP is left alone."""
+    """Looks up the addresses of WebSockets. HTTP uses the usual look-up."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self._lock = threading.Lock()
@@ -31,7 +31,7 @@ class Switchboard:
         self._port: Optional[int] = None
         self._failing = False
         self._hanging = False
-        #: Somebody has asked.
+        #: Set by a question.
         self.asked = threading.Event()
         factory = _wiring.socket_factory
         monkeypatch.setattr(
@@ -39,7 +39,7 @@ class Switchboard:
         )
 
     def addresses(self, host: str, port: int) -> Any:
-        """As the fault has it."""
+        """Return the addresses that the fault has set."""
         with self._lock:
             go_on, hanging, failing, other = self._go_on, self._hanging, self._failing, self._port
         self.asked.set()
@@ -50,7 +50,7 @@ class Switchboard:
         return look_up(host, port if other is None else other)
 
     def hang(self) -> None:
-        """Answer nobody."""
+        """Answer no question."""
         self._change(hanging=True)
 
     def fail(self) -> None:
@@ -58,11 +58,11 @@ class Switchboard:
         self._change(failing=True)
 
     def lead_to(self, port: int) -> None:
-        """Give another port's address."""
+        """Give the address of another port."""
         self._change(port=port)
 
     def heal(self) -> None:
-        """Give the right address, to those that hang too."""
+        """Give the right address, also to hanging questions."""
         self._change()
 
     def _change(self, *, hanging: bool = False, failing: bool = False, port: Optional[int] = None) -> None:
@@ -75,7 +75,7 @@ class Switchboard:
 
 @contextlib.contextmanager
 def blackhole() -> Iterator[int]:
-    """A port that never answers SYN: its queue of connections is full."""
+    """Yield a port that never answers SYN, since its queue of connections is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -89,14 +89,14 @@ def blackhole() -> Iterator[int]:
 
 @contextlib.contextmanager
 def silent() -> Iterator[socket.socket]:
-    """A listening socket that no thread reads from. The kernel accepts connections, and TLS hangs."""
+    """Yield a listening socket without a reader. The kernel accepts connections, and TLS hangs."""
     with socket.create_server(("127.0.0.1", 0), backlog=128) as listener:
         listener.setblocking(False)
         yield listener
 
 
 def forget(listener: socket.socket) -> None:
-    """End the connections that are in the queue of a :func:`silent` one."""
+    """End the connections in the queue of a :func:`silent` socket."""
     with contextlib.suppress(BlockingIOError):
         while True:
             listener.accept()[0].close()
@@ -104,13 +104,13 @@ def forget(listener: socket.socket) -> None:
 
 @dataclass(frozen=True)
 class Phase:
-    """Where a client can be.
+    """A phase of a client.
 
-    :ivar arrange: brings it there; it is left with a wait for whatever shows that it is there.
-    :ivar settings: of the client.
-    :ivar tls: only over wss.
-    :ivar limit: seconds that connect() waits after the healing. An attempt of before it may still have failed; where
-        the wait for the next one is long, it takes another connect() to end it.
+    :ivar arrange: brings the client into the phase. It returns a wait that ends once the client is there.
+    :ivar settings: settings of the client.
+    :ivar tls: the phase exists only over wss.
+    :ivar limit: seconds that connect() waits after the healing. An earlier attempt may still have failed. If the wait
+        for the next one is long, only another connect() ends it.
     """
 
     arrange: Callable[[Case], object]
@@ -197,7 +197,7 @@ def _given_up(case: Case) -> None:
 
 
 def _closing(case: Case) -> None:
-    """In the middle of a disconnect(): it waits for a listener, who is told of it just now, and takes his time."""
+    """Disconnect, while a listener is slow in its last callback."""
     _connected(case)
     told, go_on = threading.Event(), threading.Event()
 
@@ -217,7 +217,7 @@ PHASES: Dict[str, Phase] = {
     "idle": Phase(_login, {"auto_establish_socket_connection": False}),
     "DNS hangs": Phase(_asking(lambda case: case.arena.switchboard.hang())),
     "DNS fails": Phase(_names_unknown),
-    # An attempt that hangs there is not healed: it has to have its time.
+    # Healing does not help an attempt that hangs there: it must time out.
     "TCP silent": Phase(
         _asking(lambda case: case.arena.switchboard.lead_to(case.arena.blackhole)), {"connect_timeout": 0.15}
     ),

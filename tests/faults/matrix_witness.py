@@ -1,4 +1,5 @@
-"""What was heard, held against what happened: legal walks, each transition once, and what a disconnect may cut away."""
+"""The comparison of callbacks and events: legal walks, each transition once, and the events that a disconnect may cut.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ from .model_contract import Contract
 ERROR = "on_connection_error"
 OFF = "on_disconnected"
 
-#: What HTTP may answer a call with: this SDK's codes, and those that the sandbox gives as the server's own.
+#: Codes of an HTTP call's errors: this SDK's, and those that the sandbox gives as the server's own.
 HTTP_CODES = frozenset(
     {"FAILED_TO_FETCH", "ERR_TOO_MANY_REQUESTS", "ERR_BAD_RESPONSE", "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"}
     | {f"ERR_HTTP_{status}" for status in (401, 500, 503)}
 )
-#: What may happen to a WebSocket.
+#: Codes of failures of a WebSocket.
 SOCKET_CODES = frozenset(
     {
         "WS_CONNECTION_FAIL",
@@ -33,19 +34,19 @@ SOCKET_CODES = frozenset(
         "ERR_PROTOCOL",
     }
 )
-#: What on_connection_error may bring.
+#: Codes of on_connection_error.
 CONNECTION_CODES = HTTP_CODES | SOCKET_CODES
 
 
 class Note(NamedTuple):
-    """A call that the listeners were owed."""
+    """A call that the listeners must get."""
 
     method: str
     error: Optional[object]
 
 
 class Witness:
-    """Sees every signal that a client's state machine takes, in order: what really happened."""
+    """Records every signal of a client's state machine, in order."""
 
     def __init__(self, client: Client) -> None:
         self.signals: List[Tuple[Signal, Step]] = []
@@ -54,13 +55,13 @@ class Witness:
 
         def seen(signal: Signal, now: float, error: Any = None) -> Step:
             step = handle(signal, now, error)
-            self.signals.append((signal, step))  # under the connection's lock: in the order of the steps
+            self.signals.append((signal, step))  # under the connection's lock, in the order of the steps
             return step
 
         machine.handle = seen  # type: ignore[method-assign]
 
     def owed(self) -> Tuple[List[Note], Set[int]]:
-        """The calls that the listeners are owed, and the places to which a disconnect or close may have cut."""
+        """Return the calls that the listeners must get, and the places to which a disconnect or close may have cut."""
         notes: List[Note] = []
         cuts: Set[int] = set()
         for signal, step in list(self.signals):
@@ -70,12 +71,12 @@ class Witness:
         return notes, cuts
 
 
-#: The server's word on a credential: no other error may end the attempts, and with one of these there is no other.
+#: The server's refusal of a credential. No other error may end the attempts, and each of these ends them.
 FINAL_CODES = frozenset({"WS_AUTH_FAIL", "AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "ERR_HTTP_401"})
 
 
 class Replay:
-    """The model of the contract takes what the client's machine took."""
+    """Replays the signals of the client's machine in the model of the contract."""
 
     def __init__(self, witness: Witness) -> None:
         self._witness = witness
@@ -83,7 +84,7 @@ class Replay:
         self._taken = 0
 
     def status(self) -> str:
-        """The model's status by now. It has to allow every signal, and to owe the listeners the same."""
+        """Return the model's status. The model must allow every signal, and lead to the same calls."""
         for signal, step in self._witness.signals[self._taken :]:
             assert self._contract.allows(signal.name), f"{signal} in {vars(self._contract)}"
             owed = self._contract.take(signal.name)
@@ -100,12 +101,13 @@ class Replay:
 
 
 def unheard(witness: Witness, calls: List[Call], *, whole: bool = True) -> Optional[str]:
-    """What is wrong with the calls of a listener that was there from the start; None where nothing is.
+    """Return what is wrong with the calls of a listener from the start, or None.
 
-    Promises 1 and 7: they are the transitions that happened, each once, in order; but a disconnect may cut away what a
-    slow listener has kept waiting, up to its own on_disconnected, which is not told to one who knows already.
+    Promises 1 and 7: the calls are the transitions, each once, in order. But a disconnect may cut the calls that a slow
+    listener has kept waiting, up to its own on_disconnected. A listener that knows of the end already does not get
+    that.
 
-    :param whole: all of it has been told; False: more may come.
+    :param whole: all calls have been made. With False, more may follow.
     """
     notes, cuts = witness.owed()
     told = OFF
@@ -122,12 +124,12 @@ def unheard(witness: Witness, calls: List[Call], *, whole: bool = True) -> Optio
         told = told if call.name == ERROR else call.name
         places = _with_cuts(places, notes, cuts, told)
     if whole and len(notes) not in places:
-        return f"not everything was told; heard {names(calls)}, owed {methods(notes)}"
+        return f"some calls are missing: called {names(calls)}, expected {methods(notes)}"
     return None
 
 
 def _with_cuts(places: Set[int], notes: List[Note], cuts: Set[int], told: str) -> Set[int]:
-    """Where one may be in the notes, having got to one of the places by hearing."""
+    """Return the possible places in the notes after these calls, with cuts."""
     reached = set(places)
     for cut in sorted(cuts):
         if any(place < cut for place in reached):
@@ -138,17 +140,17 @@ def _with_cuts(places: Set[int], notes: List[Note], cuts: Set[int], told: str) -
 
 
 def names(calls: Iterable[Call]) -> List[str]:
-    """The calls' names."""
+    """Return the calls' names."""
     return [call.name for call in calls]
 
 
 def methods(notes: Iterable[Note]) -> List[str]:
-    """The notes' methods."""
+    """Return the notes' methods."""
     return [note.method for note in notes]
 
 
 def walk(heard: Iterable[str], start: CometChatWSState) -> Optional[CometChatWSState]:
-    """The status after these callbacks, from a status on; None where they are no walk through CALLBACKS."""
+    """Return the status after these callbacks from a status on, or None if CALLBACKS does not allow them."""
     status = start
     for name in heard:
         if name == ERROR:
@@ -161,7 +163,7 @@ def walk(heard: Iterable[str], start: CometChatWSState) -> Optional[CometChatWSS
 
 
 class LoggedErrors(logging.Handler):
-    """Keeps what is logged as an error: a mistake of the SDK or of the sandbox, or a listener that raised."""
+    """Keeps records of errors: a mistake of the SDK or of the sandbox, or a listener that raised."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -173,7 +175,7 @@ class LoggedErrors(logging.Handler):
 
 
 class WithErrors:
-    """A ``with`` block in which the errors of all "cometchat" loggers are kept."""
+    """Keeps the errors of all "cometchat" loggers within a ``with`` block."""
 
     def __init__(self) -> None:
         self._kept = LoggedErrors()
@@ -187,7 +189,7 @@ class WithErrors:
 
 
 def open_sockets() -> int:
-    """How many sockets this process has; 0 where the system has no /proc."""
+    """Return the number of this process's sockets, or 0 on systems without /proc."""
     count = 0
     try:
         descriptors = os.listdir("/proc/self/fd")
@@ -197,12 +199,12 @@ def open_sockets() -> int:
         try:
             count += os.readlink(f"/proc/self/fd/{descriptor}").startswith("socket:")
         except OSError:
-            continue  # closed meanwhile; the one of the listing itself too
+            continue  # closed meanwhile, like the one of the listing itself
     return count
 
 
 def threads_of(client: Client) -> List[str]:
-    """The names of a client's threads that are alive."""
+    """Return the names of a client's living threads."""
     number = client._core.dispatcher._name.rpartition("-")[2]
     return [
         thread.name

@@ -1,13 +1,13 @@
-"""A connection as api.md tells it, in facts in place of phases: the model that the real one is held against.
+"""A connection as api.md describes it, as facts and without phases: the model for the real connection.
 
-Written from the contract alone; it shares no table with ``cometchat._protocol``.
+Written only from the contract. It shares no table with ``cometchat._protocol``.
 """
 
 from __future__ import annotations
 
 from typing import List, Optional
 
-#: What is reported once the status is this.
+#: The callback for each new status.
 REPORTS = {
     "connecting": "on_connecting",
     "connected": "on_connected",
@@ -15,17 +15,17 @@ REPORTS = {
     "disconnected": "on_disconnected",
 }
 
-#: Seconds that a connection has to live, for the count of attempts to start again.
+#: Minimum life of a connection, in seconds, after which the count of attempts starts again.
 LONG_LIFE = 10.0
 
 
 class Contract:
     """One client's connection.
 
-    :ivar wanted: the user has asked for it, and it has not been ended.
-    :ivar step: where an attempt is: ``"opening"``, ``"auth"``, ``"renewing"``; None: none runs.
-    :ivar waiting: the next attempt has its time.
-    :ivar up: the authentication was accepted, and nothing says that the connection is gone.
+    :ivar wanted: the user has asked for it, and nothing has ended it.
+    :ivar step: the step of an attempt: ``"opening"``, ``"auth"``, ``"renewing"``. None without an attempt.
+    :ivar waiting: the next attempt has a time.
+    :ivar up: the authentication was accepted, and the connection is not known to be gone.
     """
 
     def __init__(self) -> None:
@@ -36,18 +36,18 @@ class Contract:
 
     @property
     def status(self) -> str:
-        """What the user sees."""
+        """Return the user's status."""
         if self.up:
             return "featureThrottled" if self.throttled else "connected"
         return "connecting" if self.step is not None or self.waiting else "disconnected"
 
     @property
     def lost(self) -> bool:
-        """It was up a moment ago, and is still wanted."""
+        """Return whether it was up a moment ago, and is still wanted."""
         return self.wanted and not self.up and not self.waiting and self.step is None
 
     def allows(self, signal: str) -> bool:
-        """The signal can come now."""
+        """Return whether the signal can come now."""
         if self.closed:
             return False
         return bool(
@@ -72,14 +72,14 @@ class Contract:
         )
 
     def take(self, signal: str, now: float = 0.0) -> List[str]:
-        """What the listeners are owed for a signal that is allowed."""
+        """Return the listeners' calls for an allowed signal."""
         before = self.status
         getattr(self, f"_{signal.lower()}")(now)
         reports = ["on_connection_error"] if signal in ("FAILED", "REFUSED", "LOST", "LOGGED_OUT") else []
         return reports + ([REPORTS[self.status]] if self.status != before else [])
 
     def restarts(self, signal: str, now: float) -> bool:
-        """The count of attempts starts again: the connection that is lost had lived long."""
+        """Return whether the count of attempts starts again: the lost connection had lived long enough."""
         return signal == "LOST" and now - self.up_since >= LONG_LIFE
 
     def _attempt(self) -> None:
@@ -90,7 +90,7 @@ class Contract:
         self.step = None
 
     def _connect(self, now: float) -> None:
-        # Already connected, or at it: nothing. While a retry is waited for, it is tried at once.
+        # No-op for a client that is connected or connecting. During a wait, the next attempt starts at once.
         self.wanted = True
         if not self.up and self.step is None:
             self._attempt()
@@ -141,5 +141,5 @@ class Contract:
     def _close(self, now: float) -> None:
         renewed = self.renewed
         self._end()
-        # Nothing comes after it, so that it makes no difference.
+        # No signal follows it, so this makes no difference.
         self.renewed, self.closed = renewed, True

@@ -1,4 +1,4 @@
-"""The client's host: one client, told what to do on standard input, that tells all it hears on standard output."""
+"""The client's host: one client that takes commands from standard input, and reports every event on standard output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LOOK = 0.01
 
 
 class Told(ConnectionListener, MessageListener):
-    """Tells of each callback."""
+    """Reports each callback."""
 
     def on_connecting(self) -> None:
         say("on_connecting")
@@ -44,9 +44,9 @@ class Program:
         self._watcher: Optional[threading.Thread] = None
 
     def start(self, app_id: str, auth_key: str, url: str, waits: Sequence[float] = (), **settings: Any) -> None:
-        """Make the client, log in and wait for the connection. Over the line between the hosts, not over loopback.
+        """Make the client, log in and wait for the connection over the line between the hosts, not over loopback.
 
-        :param waits: seconds, from one attempt to the next; the last one again and again.
+        :param waits: seconds between attempts. The last value repeats.
         """
         if waits:
             settings["reconnect_wait"] = tenacity.wait_chain(*map(tenacity.wait_fixed, waits))
@@ -60,7 +60,7 @@ class Program:
         client.connect(20.0)
 
     def put(self, text: str) -> None:
-        """Into the outbox."""
+        """Put an item into the outbox."""
         assert self._client is not None
         self._client.outbox.put(TextMessage(receiver_id=OTHER_UID, receiver_type="user", text=text))
 
@@ -70,7 +70,7 @@ class Program:
         return self._client.outbox.flush(20.0)
 
     def ping(self, timeout: Optional[float] = None) -> Optional[float]:
-        """A round trip, in seconds; None: there was no connection, or no answer."""
+        """Return a round trip in seconds, or None without a connection or an answer."""
         assert self._client is not None
         try:
             return self._client.ping(timeout)
@@ -78,7 +78,7 @@ class Program:
             return None
 
     def close(self) -> None:
-        """Of the client; then start() makes another."""
+        """Close the client. A later start() makes another."""
         if self._client is not None:
             self._client.close()
             self._ended.set()
@@ -88,7 +88,7 @@ class Program:
             self._client = None
 
     def _watch(self) -> None:
-        """What get_connection_status() says, whenever it changes, without a call of the user."""
+        """Report each change of get_connection_status()."""
         assert self._client is not None
         newest = None
         while not self._ended.wait(LOOK):

@@ -17,14 +17,14 @@ A, IN = 1, 1
 
 
 def answer(question: bytes, address: str) -> Optional[bytes]:
-    """The answer to a question of one name: the address; to one for another kind of address, that there is none."""
+    """Return the answer to a question for one name: the address. For other kinds of addresses, the answer is empty."""
     if len(question) < 17:
         return None
     end = question.index(0, 12) + 5
     kind, family = struct.unpack_from("!HH", question, end - 4)
     found = (kind, family) == (A, IN)
     head = question[:2] + struct.pack("!HHHHH", 0x8580, 1, int(found), 0, 0)
-    # The name is the question's, by its place; nothing is kept: each look-up has to ask.
+    # The question's name, by its position. The time to live is 0, so that each look-up has to ask.
     record = struct.pack("!HHHIH", 0xC00C, A, IN, 0, 4) + socket.inet_aton(address) if found else b""
     return head + question[12:end] + record
 

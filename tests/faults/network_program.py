@@ -1,4 +1,4 @@
-"""A program on a host of :mod:`.network_hosts`: commands and answers as JSON lines. Both of its sides are here."""
+"""A program on a host of :mod:`.network_hosts`. Commands and answers are JSON lines. This module has both sides."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import threading
 import time
 from typing import Any, Callable, Dict, List, Mapping
 
-#: Seconds. What has to happen has happened by then, on a busy machine too.
+#: Maximum wait for an event, in seconds, also on a busy machine.
 DEADLINE = 20.0
 
 _saying = threading.Lock()
 
 
 def say(event: str, **fields: Any) -> None:
-    """The program's side: tell something. CLOCK_MONOTONIC is the same for all the processes of a machine."""
+    """Report an event, on the program's side. CLOCK_MONOTONIC is the same for all processes of a machine."""
     line = json.dumps({"event": event, "time": time.monotonic(), **fields})
     with _saying:
         print(line, flush=True)
 
 
 def obey(commands: Mapping[str, Callable[..., Any]]) -> None:
-    """The program's side: carry out what comes on standard input, one thing after the other, until that ends."""
+    """Carry out the commands on standard input, one after the other, until it ends, on the program's side."""
     for line in sys.stdin:
         name, arguments = json.loads(line)
         try:
@@ -36,7 +36,7 @@ def obey(commands: Mapping[str, Callable[..., Any]]) -> None:
 class Program:
     """The test's side.
 
-    :param command: its words.
+    :param command: the command line, as words.
     """
 
     def __init__(self, command: List[str], env: Mapping[str, str]) -> None:
@@ -49,7 +49,7 @@ class Program:
         self._reader.start()
 
     def call(self, name: str, timeout: float = DEADLINE, **arguments: Any) -> Any:
-        """Have a command carried out; what it returned."""
+        """Send a command, and return its result."""
         before = self.count("answer")
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps([name, arguments]) + "\n")
@@ -58,27 +58,27 @@ class Program:
         return answer["value"]
 
     def events(self, *names: str) -> List[Dict[str, Any]]:
-        """What it has told so far, of these names."""
+        """Return the events with these names so far."""
         with self._changed:
             return [event for event in self._events if event["event"] in names]
 
     def count(self, name: str) -> int:
-        """How often it has told that."""
+        """Return the number of these events."""
         return len(self.events(name))
 
     def wait_for(self, name: str, after: int = 0, timeout: float = DEADLINE) -> Dict[str, Any]:
-        """The first event of a name after so many of them."""
+        """Wait for the first event with a name after this many of them."""
         return self.wait_until(lambda: (self.events(name)[after:] or [None])[0], name, timeout)  # type: ignore
 
     def wait_until(self, predicate: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
-        """The predicate's first truthy value; it is asked again after each event that comes."""
+        """Return the predicate's first truthy value. It is called again after each new event."""
         with self._changed:
             value = self._changed.wait_for(predicate, timeout)
             assert value, f"no {what} within {timeout:g} s; the newest there was: {self._events[-8:]}"
         return value
 
     def close(self) -> None:
-        """End its input, and with it the program."""
+        """End its input, and so the program."""
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(OSError):
             self._process.stdin.close()

@@ -1,4 +1,4 @@
-"""The server's host: the sandbox, told what to do on standard input."""
+"""The server's host: the sandbox. It takes commands from standard input."""
 
 from __future__ import annotations
 

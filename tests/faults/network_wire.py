@@ -1,8 +1,8 @@
-"""A slow line: hands packets over from one TUN device to the other, each so many seconds after it came.
+"""A slow line: it passes packets from one TUN device to the other, each with this delay in seconds.
 
     network_wire.py DELAY DEVICE DEVICE
 
-For kernels without the qdisc ``netem``. It ends with its standard input.
+For kernels without the qdisc ``netem``. It ends when its standard input ends.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ TUNSETIFF, IFF_TUN, IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
 def device(name: str) -> int:
-    """Make a TUN device; its descriptor. The device may be moved to another namespace, the descriptor stays."""
+    """Make a TUN device, and return its descriptor.
+
+    If the device moves to another namespace, the descriptor stays valid.
+    """
     descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TUN | IFF_NO_PI))
     return descriptor
@@ -45,7 +48,7 @@ def main(delay: float, *names: str) -> None:
             _, descriptor, packet = waiting.popleft()
             try:
                 os.write(descriptor, packet)
-            except OSError as error:  # the device is down: so is the line
+            except OSError as error:  # the device is down, and so is the line
                 say("dropped", why=str(error))
 
 

@@ -1,4 +1,4 @@
-"""The end of a process: quick, quiet, with the exit code that the program gave, and a goodbye to the server."""
+"""The end of a process: quick, silent, with the program's exit code, and with a close frame for the server."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from cometchat.sandbox import Sandbox
 from .conftest import FIGURES, SOAK
 from .programs.running import Program, diary, environment
 
-#: Seconds from the program's last statement, or the signal, to the end of the process. Promised is 1 s; the rest is for
-#: the interpreter's own teardown. What programs waited for a processor does not count.
+#: Maximum time from the program's last statement, or the signal, to the end of the process, in seconds. 1 s is
+#: promised. The rest is for the interpreter's own end. The time in which programs wait for a processor does not count.
 LIMIT = 1.5
 
 pytestmark = [pytest.mark.alone, pytest.mark.timeout(3600 if SOAK else 300)]
 
-#: Python 3.12.0 and 3.12.1 start no thread any more once the main thread has ended (gh-113964).
+#: Python 3.12.0 and 3.12.1 cannot start threads after the main thread has ended (gh-113964).
 NEW_THREADS = not (3, 12) <= sys.version_info < (3, 12, 2)
 
 REPEATS = 15 if SOAK else 1
 
-#: Close codes as the sandbox notes them: a close frame, and none.
+#: Close codes of the sandbox: with a close frame, and without.
 GOODBYE, NO_CLOSE = [1000], [1006]
 
 
 class Measured:
-    """What the tests of this module have measured."""
+    """The measurements of this module's tests."""
 
     def __init__(self) -> None:
         self.seconds: List[float] = []
@@ -48,7 +48,7 @@ class Measured:
 
 @pytest.fixture(scope="module")
 def measured() -> Iterator[Measured]:
-    """The figures of the whole module in one line."""
+    """Yield the measurements, and record the figures of the whole module in one line."""
     together = Measured()
     yield together
     if together.seconds:
@@ -62,26 +62,26 @@ def measured() -> Iterator[Measured]:
 
 
 class Case(NamedTuple):
-    """How a program ends, and what is expected of it."""
+    """A way in which a program ends, and the expected result."""
 
     #: Its name in ends.py.
     name: str
     code: int = 0
-    #: As the sandbox notes them; None: it depends on the moment.
+    #: As the sandbox records them. None if they depend on the moment.
     closes: Optional[List[int]] = GOODBYE
     #: A fault of the sandbox, set before the program starts.
     before: Callable[[Sandbox], object] = lambda sandbox: None
-    #: The same, set once the program has logged in; its next line is waited for then.
+    #: A fault of the sandbox, set once the program has logged in. The test then waits for its next line.
     midway: Optional[Callable[[Sandbox], object]] = None
     #: The sandbox must see this before the program continues, or gets its signal.
     seen: Callable[[Sandbox], object] = lambda sandbox: True
     #: In place of a line to its standard input.
     signal: Optional[int] = None
-    #: The end counts from the signal, since the program has no last statement.
+    #: The measurement starts at the signal, since the program has no last statement.
     from_signal: bool = False
-    #: Lines of its output besides.
+    #: Further lines of its output.
     lines: List[str] = []
-    #: What its standard error has to end with, after a traceback of the program's own.
+    #: The end of its standard error, after a traceback of the program's own.
     error: str = ""
     #: Its standard error warns that an item of the outbox ends with the client.
     warns: bool = False
@@ -134,7 +134,7 @@ def ignore_pings(sandbox: Sandbox) -> None:
 
 STATES = {
     "connected": Case("connected"),
-    "connected, and nobody holds the client": Case("nobody_holds_it"),
+    "connected, without a reference to the client": Case("without_a_reference"),
     "connecting, the upgrade hangs": Case("connecting", closes=[], midway=hang_upgrades, seen=attempted),
     "connecting, auth is not answered": Case("connecting", midway=ignore_auth, seen=authenticating),
     "connecting, HTTP hangs": Case("connecting", closes=[], before=expire, midway=hang_http, seen=hanging_request),
@@ -187,13 +187,13 @@ SIGNALS = {
 
 
 def asleep(pid: int) -> bool:
-    """The main thread waits for something."""
+    """Return whether the main thread sleeps."""
     psutil = pytest.importorskip("psutil")
     return bool(psutil.Process(pid).status() == psutil.STATUS_SLEEPING)
 
 
 def run_to_the_end(case: Case, sandbox: Sandbox, folder: Path) -> float:
-    """Run a case's program and look at its end. The seconds that it took."""
+    """Run a case's program and check its end. Returns the seconds that it took."""
     case.before(sandbox)
     with Program(["ends.py", case.name], environment(sandbox, folder, **case.settings), folder) as program:
         if case.midway is not None:
@@ -225,9 +225,9 @@ def run_to_the_end(case: Case, sandbox: Sandbox, folder: Path) -> float:
 
 
 def test_a_process_ends_at_once_and_quietly(tmp_path: Path, measured: Measured) -> None:
-    """In each state and way: within the limit, nothing on standard error, exit code untouched, a close frame.
+    """In each state and way, it ends in time, with a silent standard error, the exit code and a close frame.
 
-    One test, so that the others wait for it once only.
+    One test, so that the other tests wait for it only once.
     """
     failed: Dict[str, BaseException] = {}
     for number, (name, case) in enumerate({**STATES, **WAYS, **SIGNALS}.items()):
@@ -254,7 +254,7 @@ def check_end(name: str, case: Case, folder: Path, measured: Measured) -> None:
 
 
 def test_a_process_ends_at_once_over_tls(tmp_path: Path, measured: Measured) -> None:
-    """The close frame goes out encrypted."""
+    """The close frame is encrypted."""
     with Sandbox(tls=True) as sandbox:
         seconds = run_to_the_end(STATES["connected"], sandbox, tmp_path)
         assert sandbox.wait_until(lambda: sandbox.close_codes == GOODBYE), (sandbox.close_codes, seconds)
@@ -262,8 +262,8 @@ def test_a_process_ends_at_once_over_tls(tmp_path: Path, measured: Measured) -> 
     assert seconds < LIMIT
 
 
-def test_the_listeners_hear_of_the_end(tmp_path: Path) -> None:
-    """The final on_disconnected is delivered before the process is gone."""
+def test_the_listeners_get_the_end(tmp_path: Path) -> None:
+    """The final on_disconnected is delivered before the process ends."""
     with Sandbox() as sandbox:
         run_to_the_end(STATES["connected"], sandbox, tmp_path)
     assert list(diary(tmp_path).values()) == [["on_connecting", "on_connected", "on_disconnected"]]

@@ -1,4 +1,4 @@
-"""More than slow listeners can take: memory is bounded, the connection lives, and what can't be lost is not."""
+"""More events than slow listeners can take: memory is bounded, the connection lives, and no stored event is lost."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from .network_program import Program
 
 pytest.importorskip("psutil")
 
-#: Events, stored messages among them besides, and drops among both.
+#: Number of events, of stored messages beside them, and of drops among both.
 EVENTS, MESSAGES, DROPS = (1_000_000, 50_000, 40) if SOAK else (48_000, 2_400, 4)
 
-#: What may wait.
+#: Maximum number of events that wait.
 QUEUED = 10_000 if SOAK else 500
 
-#: Bytes that the client may grow by while its listener stands still: events and messages, some KB each, and what
-#: waits for a catch-up (1000 messages); the rest is the allocator's.
+#: Maximum growth of the client while its listener blocks, in bytes. It has events and messages of some KB each, and the
+#: messages that wait for a catch-up (1000). The rest is the allocator's.
 BOUND = (2 * QUEUED + 1000) * 8 * 1024 + 24 * MIB
 
 #: Ephemeral events that the dispatcher takes at once.
 IN_HAND = 64
 
-#: Heartbeats by the dozen. A pong comes behind what the server has sent before, so it has its time.
+#: Dozens of heartbeats. A pong comes behind earlier frames of the server, so it gets enough time.
 HEART = {"ping_interval": 0.3, "pong_timeout": 6.0}
 
-#: What one test may take in seconds.
+#: Maximum time of one test, in seconds.
 LIMIT = 1800.0 if SOAK else 180.0
 
-#: Seconds that the messages which found no room may take to come.
+#: Maximum time until the messages that found no room arrive, in seconds.
 PATIENCE = 300.0 if SOAK else 20.0
 
 pytestmark = pytest.mark.timeout(LIMIT)
@@ -46,7 +46,7 @@ LOSS = ["on_connection_error", "on_disconnected", "on_connecting", "on_connected
 
 
 class Watch:
-    """Looks at the client beside the flood: its memory grows no further than it may, and it says that it is up."""
+    """Watches the client during the flood: its memory stays within the limit, and its status is connected."""
 
     def __init__(self, client: Program) -> None:
         self._client = client
@@ -65,8 +65,8 @@ class Watch:
 
 
 def warm_up(client: Program, flood: Flood) -> None:
-    """Everything has been loaded and used once, and the listener stands still in a callback."""
-    for _ in range(20):  # no more at once than may wait
+    """Load and use every part once, and block the listener in a callback."""
+    for _ in range(20):  # at most as many at once as may wait
         flood.send_events(100)
         assert client.call("wait_for", what="events", count=flood.events)
     flood.send_messages(10)
@@ -76,7 +76,7 @@ def warm_up(client: Program, flood: Flood) -> None:
 
 
 def let_go(client: Program, flood: Flood, told: int) -> Dict[str, Any]:
-    """The listener goes on: what it has heard once so many messages and events were told."""
+    """Release the listener. Returns its events once it has got this many messages and events."""
     client.call("open")
     arrived = client.call("wait_for", what="messages", count=flood.messages, within=PATIENCE, timeout=PATIENCE + 10)
     assert arrived, client.call("stats")
@@ -86,10 +86,11 @@ def let_go(client: Program, flood: Flood, told: int) -> Dict[str, Any]:
     return heard
 
 
-def test_a_flood_before_a_listener_that_stands_still(sandbox: Sandbox, figures: Callable[..., None]) -> None:
-    """Events, messages and drops: memory holds, the heart beats, and afterwards nothing is lost but old events.
+def test_a_flood_before_a_listener_that_blocks(sandbox: Sandbox, figures: Callable[..., None]) -> None:
+    """With events, messages and drops, memory holds, the heartbeat continues, and only old events are lost.
 
-    Transitions and messages are told in order, each once; of the events the newest are, and the others counted.
+    Transitions and messages are delivered in order, each once. The newest events are delivered, and the others are
+    counted.
     """
     with flooded_client(sandbox, max_queued_events=QUEUED, **HEART) as client:
         flood = Flood(sandbox)
@@ -115,7 +116,7 @@ def test_a_flood_before_a_listener_that_stands_still(sandbox: Sandbox, figures: 
         assert heard["events"][-QUEUED:] == list(range(flood.events - QUEUED, flood.events))
         assert heard["events"] == sorted(set(heard["events"]))
         assert len(heard["events"]) + after["events_dropped"] == flood.events
-        log = log_of(client)  # what is fetched later may fill the queue again, and is told again
+        log = log_of(client)  # messages that are fetched later may fill the queue again, and lead to another record
         assert log == ["WARNING", "INFO"] * (len(log) // 2) and log
         assert "ERR_PONG_TIMEOUT" not in after["drops"]
         figures(
@@ -132,7 +133,7 @@ def test_a_flood_before_a_listener_that_stands_still(sandbox: Sandbox, figures: 
 
 
 def test_two_floods_are_said_twice(sandbox: Sandbox) -> None:
-    """A warning when it begins and a line when the listeners have caught up, for each flood; none without one."""
+    """For each flood there is a warning at its beginning, and a line when the listeners have caught up."""
     with flooded_client(sandbox, max_queued_events=100, **HEART) as client:
         flood = Flood(sandbox)
         for number in range(3):
@@ -144,14 +145,14 @@ def test_two_floods_are_said_twice(sandbox: Sandbox) -> None:
             client.call("open")
             told = flood.events - client.call("stats")["events_dropped"]
             assert client.call("wait_for", what="events", count=told)
-            # The newest are told, and whatever the dispatcher had in hand.
+            # The newest events are delivered, and the batch that the dispatcher already had.
             assert told <= (number + 1) * (100 + IN_HAND)
             assert eventually(lambda: len(log_of(client)) == 2 * number + 2), log_of(client)
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["events", "messages"])
 def test_large_frames_are_bounded_by_their_bytes(sandbox: Sandbox, figures: Callable[..., None], stored: bool) -> None:
-    """300 of 1 MB where 10,000 may wait: not all of them do, and of messages all come in the end."""
+    """Of 300 events of 1 MB, where 10,000 may wait, not all do. All messages arrive in the end."""
     count = 300 if SOAK or not stored else 120
     with flooded_client(sandbox, pong_timeout=20.0) as client:
         flood = Flood(sandbox)
@@ -170,7 +171,7 @@ def test_large_frames_are_bounded_by_their_bytes(sandbox: Sandbox, figures: Call
 
 
 def test_messages_are_not_lost_where_missed_ones_are_not_asked_for(sandbox: Sandbox) -> None:
-    """``fetch_missed_messages=False`` is about reconnects: of a flood none is dropped, and not all of it is kept."""
+    """``fetch_missed_messages=False`` is about reconnects: a flood drops no message, and not all of it is kept."""
     with flooded_client(sandbox, max_queued_events=200, fetch_missed_messages=False, **HEART) as client:
         flood = Flood(sandbox)
         client.call("shut")
@@ -186,7 +187,10 @@ def test_messages_are_not_lost_where_missed_ones_are_not_asked_for(sandbox: Sand
 
 @pytest.mark.parametrize("returns", [False, True], ids=["given up", "back again"])
 def test_messages_that_wait_outlive_a_series_that_was_given_up(party: Party, sandbox: Sandbox, returns: bool) -> None:
-    """They wait, the connection is lost and given up, and disconnect() cuts the queue: the next connection has them."""
+    """Messages wait, the connection is lost and given up, and disconnect() cuts the queue.
+
+    The next connection has them.
+    """
     told, entered, gate = [], threading.Event(), threading.Event()
 
     class Slow(MessageListener):

@@ -1,4 +1,4 @@
-"""Forks: under the servers that do it, and by hand. Each process has a connection of its own; the first one keeps its.
+"""Forks, under servers that fork, and by hand. Each process has a separate connection, and the first keeps its own.
 
 The servers are the real ones, from their packages, as an operator starts them.
 """
@@ -50,7 +50,7 @@ def needs(module: str) -> pytest.MarkDecorator:
 
 @contextlib.contextmanager
 def served(command: List[str], processes: int, **settings: Any) -> Iterator[Tuple[Sandbox, Server]]:
-    """A sandbox and a server, once so many of the server's processes are connected."""
+    """Yield a sandbox and a server, once this many of the server's processes are connected."""
     with Sandbox() as sandbox, Server(sandbox, command, **{"ping_interval": 0.3, **settings}) as server:
         assert sandbox.wait_for_connections(processes, DEADLINE), f"{sandbox.connections} of {processes} connected"
         yield sandbox, server
@@ -58,13 +58,13 @@ def served(command: List[str], processes: int, **settings: Any) -> Iterator[Tupl
 
 
 def each_has_its_own(sandbox: Sandbox, processes: Set[int]) -> bool:
-    """Every process holds one WebSocket, which no other process holds."""
+    """Check that every process has one WebSocket, which no other process has."""
     held = list(owners(sandbox, processes).values())
     return all(len(pids) == 1 for pids in held) and {pid for pids in held for pid in pids} == processes
 
 
 def check_workers(server: Server, pids: Set[int], master: int) -> None:
-    """Over HTTP: each worker has a connection that answers, and threads of its own."""
+    """Check over HTTP that each worker has a working connection and its own threads."""
     for pid in pids:
         answer = server.ask(pid)
         assert "error" not in answer, (answer, server.log())
@@ -75,7 +75,7 @@ def check_workers(server: Server, pids: Set[int], master: int) -> None:
 
 
 def kill_and_see_replaced(sandbox: Sandbox, server: Server, connections: int) -> Set[int]:
-    """SIGKILL to a worker: the server starts another one, which connects. The workers then."""
+    """Kill a worker with SIGKILL. The server starts another one, which connects. Returns the workers."""
     victim = min(server.workers())
     return see_replaced(sandbox, server, connections, lambda: os.kill(victim, signal.SIGKILL))
 
@@ -96,7 +96,10 @@ def see_replaced(sandbox: Sandbox, server: Server, connections: int, kill: Calla
 @needs("gunicorn")
 @pytest.mark.parametrize("kind", ["sync", "gthread"])
 def test_gunicorn_with_preload_gives_each_worker_its_own_connection(kind: str, figures: Any) -> None:
-    """Also one that replaces a killed one. The master's connection lives on through all of it, and says goodbye."""
+    """A worker in place of a killed one has its own connection too.
+
+    The master's connection lives to its end, with a close frame.
+    """
     command = [*GUNICORN, "--worker-class", kind, "--preload", "web_app:application"]
     with served(command, 1 + WORKERS) as (sandbox, server):
         everyone = server.workers() | {server.pid}
@@ -147,7 +150,7 @@ def pings(sandbox: Sandbox) -> int:
 
 @needs("pyuwsgi")
 def test_uwsgi_with_lazy_apps_connects_in_each_worker(figures: Any) -> None:
-    """The heartbeat goes on between requests. No warning. A killed worker's successor connects too."""
+    """The heartbeat continues between requests, without a warning. A killed worker's successor connects too."""
     with served([*UWSGI, "--enable-threads", "--lazy-apps"], WORKERS) as (sandbox, server):
         check_workers(server, workers_of(sandbox, server), 0)
         seen = pings(sandbox)
@@ -162,7 +165,7 @@ def test_uwsgi_with_lazy_apps_connects_in_each_worker(figures: Any) -> None:
 
 
 def workers_of(sandbox: Sandbox, server: Server) -> Set[int]:
-    """uWSGI's workers; each has its own connection."""
+    """Return uWSGI's workers. Each has a separate connection."""
     workers = server.workers()
     assert len(workers) == WORKERS
     assert eventually(lambda: each_has_its_own(sandbox, workers)), owners(sandbox, workers)
@@ -171,7 +174,7 @@ def workers_of(sandbox: Sandbox, server: Server) -> Set[int]:
 
 @needs("pyuwsgi")
 def test_uwsgi_that_forks_after_loading_with_its_fork_hooks(figures: Any) -> None:
-    """With --py-call-uwsgi-fork-hooks Python's hooks run: each worker connects by itself, the master's lives on."""
+    """With --py-call-uwsgi-fork-hooks Python's hooks run: each worker connects by itself, and the master's lives on."""
     command = [*UWSGI, "--enable-threads", "--py-call-uwsgi-fork-hooks"]
     with served(command, 1 + WORKERS) as (sandbox, server):
         everyone = server.workers() | {server.pid}
@@ -189,11 +192,11 @@ def test_uwsgi_that_forks_after_loading_with_its_fork_hooks(figures: Any) -> Non
 
 @needs("pyuwsgi")
 def test_uwsgi_that_forks_after_loading_without_telling_python() -> None:
-    """uWSGI's default: no hook of Python's runs in a worker. The first use of the client there finds out.
+    """By default uWSGI runs no hook of Python in a worker. The first use of the client there notices the fork.
 
-    A worker that never uses it does not touch the master's connection either, not even at its end.
+    A worker that never uses the client does not affect the master's connection, not even at its end.
     """
-    # A worker that uWSGI has forked with Python's lock held stands still: the master is not to wait a minute for it.
+    # A worker that uWSGI has forked with Python's lock held hangs. The master must not wait a minute for it.
     with served([*UWSGI, "--enable-threads", "--worker-reload-mercy", "3"], 1) as (sandbox, server):
         assert eventually(lambda: len(server.workers()) == WORKERS and os.path.exists(server.socket))
         asked = min(server.workers())
@@ -208,7 +211,7 @@ def test_uwsgi_that_forks_after_loading_without_telling_python() -> None:
 
 @needs("pyuwsgi")
 def test_uwsgi_without_enable_threads_is_warned_of() -> None:
-    """Where threads are off (uWSGI before 2.0.27) the log says what to do; where they are on anyway, it is silent."""
+    """If threads are off (uWSGI before 2.0.27), the log says what to do. If they are on anyway, it is silent."""
     with Sandbox() as sandbox, Server(sandbox, [*UWSGI, "--lazy-apps"]) as server:
         assert sandbox.wait_until(lambda: len(sandbox.attempts) >= WORKERS, DEADLINE), server.log()
         pid = min(server.workers())
@@ -229,7 +232,7 @@ def answers(server: Server, where: str) -> List[Dict[str, Any]]:
 
 
 def well(server: Server, where: str, count: int) -> bool:
-    """So many processes have answered, and all of them are connected."""
+    """Return whether this many processes have answered, and all of them are connected."""
     got = answers(server, where)
     assert all(answer["status"] == "connected" and "error" not in answer for answer in got), (got, server.log())
     return len({answer["pid"] for answer in got}) >= count
@@ -237,7 +240,10 @@ def well(server: Server, where: str, count: int) -> bool:
 
 @needs("celery")
 def test_celery_with_prefork_gives_each_process_its_own_connection(figures: Any) -> None:
-    """In the tasks, and in the process that replaces a killed one. The main process's connection lives on."""
+    """Each process has its connection in its tasks, and so has the process in place of a killed one.
+
+    The main process's connection lives on.
+    """
     with served(CELERY, 1 + WORKERS) as (sandbox, server):
         assert eventually(lambda: well(server, "task", WORKERS), DEADLINE), server.log()
         everyone = server.workers() | {server.pid}
@@ -263,7 +269,7 @@ def order_a_death(server: Server) -> None:
 
 
 class Forking:
-    """A program of forks.py that is connected, in a sandbox of its own, and what it told."""
+    """A connected program of forks.py, in a separate sandbox, and its report."""
 
     def __init__(self, sandbox: Sandbox, folder: Path, what: str, number: int = 1, **settings: Any) -> None:
         self.sandbox = sandbox
@@ -282,7 +288,7 @@ class Forking:
         self.program.__exit__(*exc_info)
 
     def run(self) -> List[Dict[str, Any]]:
-        """Let it go on to its end: what it told."""
+        """Let it run to its end, and return its report."""
         self.program.go_on()
         code = self.program.end()
         assert (code, self.program.errors()) == (0, "")
@@ -299,7 +305,7 @@ class Forking:
 
 @pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
 def test_multiprocessing_gives_each_process_its_own_connection(method: str, tmp_path: Path, figures: Any) -> None:
-    """Processes and pools; with fork the inherited client, with spawn and forkserver one that the process makes."""
+    """With processes and pools, fork uses the inherited client, and spawn and forkserver a new one."""
     tasks = 20 if SOAK else 4
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, method, tasks) as forking:
         told, parent = forking.run()
@@ -312,7 +318,7 @@ def test_multiprocessing_gives_each_process_its_own_connection(method: str, tmp_
 
 
 def test_children_that_end_at_once_do_no_harm(tmp_path: Path, figures: Any) -> None:
-    """By os._exit, by another program in their place, and by sys.exit, whatever they were about to do."""
+    """A child may end by os._exit, by another program in its place, and by sys.exit, in any state."""
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "at_once", FORKS) as forking:
         told, parent = forking.run()
         assert told["statuses"] == [0] * FORKS
@@ -321,7 +327,7 @@ def test_children_that_end_at_once_do_no_harm(tmp_path: Path, figures: Any) -> N
 
 
 def test_children_that_end_at_once_with_messages_coming_in(tmp_path: Path, figures: Any) -> None:
-    """The parent's threads are at work in the moment of the fork: no lock that they hold stops a child."""
+    """The parent's threads work in the moment of the fork. None of their locks blocks a child."""
     frame = {"type": "presence", "sender": "cometchat-uid-2", "body": {"action": "online"}}
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "at_once", FORKS) as forking:
         forking.program.go_on()
@@ -336,7 +342,7 @@ def test_children_that_end_at_once_with_messages_coming_in(tmp_path: Path, figur
 
 
 def test_a_subprocess_with_preexec_fn_does_no_harm(tmp_path: Path, figures: Any) -> None:
-    """Python calls its fork hooks there too, for a process that is about to be another program."""
+    """Python also calls its fork hooks for a process that becomes another program."""
     count = 100 if SOAK else 8
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "subprocess", count) as forking:
         told, parent = forking.run()
@@ -346,7 +352,7 @@ def test_a_subprocess_with_preexec_fn_does_no_harm(tmp_path: Path, figures: Any)
 
 
 def test_a_child_connects_by_itself(tmp_path: Path) -> None:
-    """Without a call; with a connection of its own beside the parent's."""
+    """A child connects without a call, with a separate connection beside the parent's."""
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "one") as forking:
         child, asked, statuses, parent = forking.run()
         assert (child["by_itself"], child["status"]) == (True, "connected")
@@ -357,7 +363,10 @@ def test_a_child_connects_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_child_that_a_callback_forks_ends_with_the_callback(tmp_path: Path) -> None:
-    """By sys.exit, with its code; by another exception, which is logged; by a return. None connects by itself."""
+    """The child ends by sys.exit with its code, by another exception, which is logged, or by a return.
+
+    It never connects by itself.
+    """
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "callback") as forking:
         forking.program.go_on()
         assert forking.program.end() == 0
@@ -370,8 +379,10 @@ def test_a_child_that_a_callback_forks_ends_with_the_callback(tmp_path: Path) ->
 
 
 def test_a_child_of_a_parent_in_which_every_lock_is_held(tmp_path: Path) -> None:
-    """The child is logged in, connects by itself, sends, and ends; so does a child that does not touch the SDK. The
-    parent's connection and outbox are not disturbed."""
+    """The child is logged in, connects by itself, sends, and ends.
+
+    A child that does not use the SDK ends too. The parent's connection and outbox are not affected.
+    """
     settings = {"outbox_path": str(tmp_path / "outbox.db")}
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "locked", **settings) as forking:
         held, child, statuses, parent = forking.run()
@@ -385,7 +396,7 @@ def test_a_child_of_a_parent_in_which_every_lock_is_held(tmp_path: Path) -> None
 
 
 def test_a_child_connects_when_asked_only_with_connect_after_fork_false(tmp_path: Path) -> None:
-    """``AppSettings(connect_after_fork=False)``: disconnected until connect()."""
+    """With ``AppSettings(connect_after_fork=False)`` it is disconnected until connect()."""
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "one", connect_after_fork=False) as forking:
         child, asked, _statuses, parent = forking.run()
         assert (child["by_itself"], child["status"]) == (False, "disconnected")
@@ -394,7 +405,7 @@ def test_a_child_connects_when_asked_only_with_connect_after_fork_false(tmp_path
 
 
 def test_a_child_of_a_parent_that_waits_for_a_retry_connects_at_once(tmp_path: Path) -> None:
-    """The parent meant to be connected: the child does not inherit its wait."""
+    """The parent was to be connected. The child does not inherit its wait."""
     with Sandbox() as sandbox:
         sandbox.refuse_upgrades(503)
         with Forking(sandbox, tmp_path, "waiting", reconnect_wait=60) as forking:
@@ -405,7 +416,7 @@ def test_a_child_of_a_parent_that_waits_for_a_retry_connects_at_once(tmp_path: P
 
 
 def test_a_child_of_a_parent_that_is_not_connected_stays_so(tmp_path: Path) -> None:
-    """Nobody wanted a connection: the sandbox sees no attempt."""
+    """The parent did not connect, so the sandbox sees no attempt."""
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "left_alone") as forking:
         child, statuses = forking.run()
         assert (child["by_itself"], statuses) == (False, {"statuses": [0]})
@@ -413,7 +424,7 @@ def test_a_child_of_a_parent_that_is_not_connected_stays_so(tmp_path: Path) -> N
 
 
 def test_a_daemon_keeps_a_connection_and_its_forebears_leave_none(tmp_path: Path) -> None:
-    """Two forks, the parents end at once: one connection is left, the daemon's, and its end is a goodbye."""
+    """After two forks the parents end at once. The daemon's connection is left, and ends with a close frame."""
     with Sandbox() as sandbox, Forking(sandbox, tmp_path, "daemon") as forking:
         forking.program.go_on()
         told = json.loads(forking.program.expect("{"))

@@ -1,4 +1,4 @@
-"""gevent and eventlet, which put green threads and their own sockets under the SDK; alone, and as pools of Celery."""
+"""gevent and eventlet, which put green threads and their own sockets under the SDK, alone and as pools of Celery."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .programs.running import Server
 
 DEADLINE = 10.0
 
-#: Seconds until a worker has started and handles tasks, on a busy machine too.
+#: Maximum time until a worker has started and handles tasks, in seconds, also on a busy machine.
 START = 20.0
 
 CELERY = [
@@ -27,7 +27,10 @@ PROGRAM = Path(__file__).parent / "programs" / "green_threads.py"
 
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 def test_a_patched_program_keeps_its_connection(sandbox: Sandbox, library: str) -> None:
-    """It connects, comes back after a drop, and says goodbye at disconnect() and logout(): no socket stays open."""
+    """The program connects, returns after a drop, and sends close frames at disconnect() and logout().
+
+    No socket stays open.
+    """
     pytest.importorskip(library)
     process = subprocess.Popen(
         [sys.executable, "-W", "ignore", str(PROGRAM), library, sandbox.url, sandbox.app_id, sandbox.auth_key],
@@ -53,7 +56,7 @@ def test_a_patched_program_keeps_its_connection(sandbox: Sandbox, library: str) 
 
 @pytest.mark.parametrize("pool", ["gevent", "eventlet", "threads"])
 def test_a_celery_pool_that_does_not_fork_has_one_client(sandbox: Sandbox, pool: str) -> None:
-    """A message becomes a task, which sends the answer, before and after a drop. A warm shutdown says goodbye."""
+    """A message becomes a task that sends the answer, before and after a drop. A warm shutdown sends a close frame."""
     for library in {"celery", pool} - {"threads"}:
         pytest.importorskip(library)
     with Server(sandbox, [*CELERY, pool], ping_interval=0.3, reconnect_wait=0.1) as worker:

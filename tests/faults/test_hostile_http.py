@@ -1,7 +1,7 @@
-"""A service that means harm, over HTTP: whatever it answers, to whichever call.
+"""A hostile service, over HTTP: any answer to any call.
 
-A user gets a CometChatException of a documented code that says what was wrong; no thread dies; memory is bounded;
-credentials go nowhere else; and once the service means well again, everything works, with the same client.
+A user gets a CometChatException with a documented code and the reason. No thread ends, memory is bounded, and
+credentials go nowhere else. Once the service is healthy again, everything works with the same client.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Serve = Callable[..., RawServer]
 
 UID = "cometchat-uid-1"
 
-#: Seconds. The limit of a call that a service does not answer as it should, and by when that has to be noticed.
+#: In seconds. The limit of a call without a right answer, and the limit for noticing that.
 SHORT, SOON = 0.3, 5.0
 
-#: MB by which one answer may make a process grow: twice the limit of 16 MiB, and what is made of that.
+#: Maximum growth of a process by one answer, in MB: twice the limit of 16 MiB, and the objects made of the answer.
 GROWTH = 100
 
-#: Inputs of hypothesis. atheris tries many more.
+#: Number of hypothesis's inputs. atheris tries many more.
 EXAMPLES = 5000 if SOAK else 120
 
 fuzzing = settings(
@@ -61,7 +61,7 @@ def no_thread_dies() -> Iterator[ThreadWatch]:
 
 @pytest.fixture(autouse=True)
 def no_mistake_in_the_log() -> Iterator[None]:
-    """The SDK logs no error of its own, and nothing that a log can't take."""
+    """Check that the SDK logs no error of its own, and no text that a log cannot take."""
     with LoudLog() as log:
         yield
     log.check()
@@ -73,29 +73,32 @@ def end_of_the_answering_server(no_thread_left: None) -> Iterator[None]:
     fuzz_http.answering.close()
 
 
-# Whatever comes.
+# Any answer.
 
 
 @fuzzing
 @given(st.binary(max_size=300))
 def test_any_answer_is_an_object_or_an_error_that_says_what_was_wrong(data: bytes) -> None:
-    """Status lines, headers, lengths, chunks, encodings and bodies, nearly right and not at all."""
+    """Status lines, headers, lengths, chunks, encodings and bodies are nearly right, or not at all."""
     fuzz_http.one_input(data)
 
 
 @fuzzing
 @given(st.binary(max_size=300))
 def test_any_value_in_any_answer_or_store_is_used_or_refused(data: bytes) -> None:
-    """Login, PUT /me with its settings, GET /settings, GET /messages, POST /messages, and the stored session."""
+    """Values come from login, PUT /me, GET /settings, GET /messages, POST /messages, and the stored session."""
     fuzz_answers.one_input(data)
 
 
-@pytest.mark.skipif(not SOAK, reason="an hour's worth: make soak")
-@pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak has it where it can be had")
+@pytest.mark.skipif(not SOAK, reason="takes an hour: make soak")
+@pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak installs it if possible")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", ["fuzz_http", "fuzz_answers"])
 def test_atheris_finds_nothing(target: str, tmp_path: Path, figures: Callable[..., None]) -> None:
-    """A minute of inputs that are led by the SDK's own branches: none escapes, none is slow, none makes it grow."""
+    """atheris chooses inputs by the SDK's own branches for a minute.
+
+    None escapes, none is slow, and none makes it grow.
+    """
     outcome = fuzz_driver.run(target, 60, tmp_path)
     assert outcome.status == 0, outcome.output
     assert outcome.inputs > 1000
@@ -103,7 +106,7 @@ def test_atheris_finds_nothing(target: str, tmp_path: Path, figures: Callable[..
     assert outcome.growth < GROWTH
 
 
-# What is known to be hard, at every call.
+# Inputs that are known to be hard, at every call.
 
 STRING = b"x" * (10 * MB)
 
@@ -122,8 +125,8 @@ ANSWERS: Dict[str, Tuple[Answer, str]] = {
     "an error of odd types": (answer(400, b'{"error": {"code": ["ERR_X"], "details": NaN}}'), '["ERR_X"]'),
     "an error that no log can take": (answer(400, b'{"error": {"code": "ERR_X", "message": "\\ud800"}}'), "ERR_X"),
     "a length that is too long": (HEAD + b"Content-Length: 500\r\n\r\n{}", "FAILED_TO_FETCH"),
-    "a length that is none": (HEAD + b"Content-Length: -5\r\n\r\n{}", "ERR_BAD_RESPONSE"),
-    "a chunk that is none": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}", "FAILED_TO_FETCH"),
+    "a negative length": (HEAD + b"Content-Length: -5\r\n\r\n{}", "ERR_BAD_RESPONSE"),
+    "a wrong chunk": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n{}", "FAILED_TO_FETCH"),
     "no gzip": (HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", "ERR_BAD_RESPONSE"),
     "half of gzip": (
         answer(200, gzip.compress(b'{"data": {}}')[:-14], {"Content-Encoding": "gzip"}),
@@ -136,7 +139,7 @@ ANSWERS: Dict[str, Tuple[Answer, str]] = {
     "drops": (dripping(HEAD + b"Content-Length: 5000\r\n\r\n" + b" " * 5000), "FAILED_TO_FETCH"),
 }
 
-#: What a list would be, for GET /messages, and is not for the others.
+#: A list is right for GET /messages, and wrong for the others.
 NOT_FOR_HISTORY = ("a list", "100,000 lists")
 
 
@@ -151,7 +154,7 @@ def _call(client: Client, call: str) -> object:
 def test_a_hostile_answer_is_one_error_and_the_next_call_works(
     service: Service, new_client: Callable[..., Client], call: str, reply: Answer, code: str
 ) -> None:
-    """The code fits, the text names the host, and the same client goes on with a service that means well."""
+    """The code fits, the text names the host, and the same client continues with a healthy service."""
     client = new_client(auto_establish_socket_connection=False, connect_timeout=SHORT if callable(reply) else 5.0)
     if call == "messages":
         client.login(UID, KEY)
@@ -167,7 +170,7 @@ def test_a_hostile_answer_is_one_error_and_the_next_call_works(
 
 
 def test_an_answer_of_100_000_objects_is_read_in_part(service: Service, new_client: Callable[..., Client]) -> None:
-    """The upper levels of it are read, quickly. A login misses its fields there; a message was sent all the same."""
+    """The upper levels of it are read, quickly. A login misses its fields in it. A message was sent all the same."""
     client = new_client(auto_establish_socket_connection=False)
     nested = answer(200, b'{"data": ' * 100_000 + b"5" + b"}" * 100_000)
     for call in ("auth_tokens", "me"):
@@ -199,14 +202,14 @@ class Heard(MessageListener):
 
 
 def _quick(backoff: Backoff, asked: Optional[float] = None) -> float:
-    """The wait between two questions for missed messages, and of a thread that goes on."""
+    """Short waits: between two questions for missed messages, and of a thread that continues."""
     return 0.02
 
 
 def test_hostile_answers_behind_a_connection_harm_it_not(
     service: Service, new_client: Callable[..., Client], monkeypatch: pytest.MonkeyPatch, no_thread_dies: ThreadWatch
 ) -> None:
-    """GET /settings and GET /messages, which run in the background: the connection stays, and messages arrive."""
+    """GET /settings and GET /messages run in the background. The connection stays, and messages arrive."""
     monkeypatch.setattr(Backoff, "next", _quick)
     service.history = [{"id": "5"}]
     client = new_client(settings_refresh_interval=0.05, connect_timeout=SHORT)
@@ -236,17 +239,18 @@ IDS: List[Any] = [
 
 
 @pytest.mark.parametrize("hostile", IDS, ids=lambda value: str(value)[:10].encode("ascii", "backslashreplace").decode())
-def test_a_history_of_hostile_ids_is_told_and_asked_for_again(
+def test_messages_with_hostile_ids_are_delivered(
     service: Service, new_client: Callable[..., Client], hostile: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages whose ids can be none, live and missed: they are told, and the next catch-up asks with a usable id."""
+    """Messages with unusable ids, live and missed, are delivered. The next catch-up asks with a usable id."""
     monkeypatch.setattr(Backoff, "next", _quick)
     client, heard, recorder = new_client(), Heard(), Recorder()
     client.add_message_listener("heard", heard)
     client.add_connection_listener("heard", recorder)
     client.login(UID, KEY)
     client.connect(DEADLINE)
-    assert eventually(lambda: client._core.inbox._known is not None)  # what is stored from here on can be missed
+    # messages that are stored from here on can be missed
+    assert eventually(lambda: client._core.inbox._known is not None)
     service.event(type="message", body={**TEXT, "id": hostile, "data": {"text": "live"}})
     assert eventually(lambda: "live" in heard.texts)
     service.history = [
@@ -272,7 +276,7 @@ SETTINGS: List[Tuple[str, Any]] = [
 def test_hostile_settings_are_named_and_good_ones_taken(
     service: Service, new_client: Callable[..., Client], key: str, value: Any
 ) -> None:
-    """An address that is none fails the attempts, with an error that says so; the next good settings are used."""
+    """A wrong address fails the attempts with an error that names it. The next good settings are used."""
     client, recorder = new_client(), Recorder()
     client.add_connection_listener("heard", recorder)
     good = json.loads(service.good("me").partition(b"\r\n\r\n")[2])["data"]
@@ -288,7 +292,7 @@ def test_hostile_settings_are_named_and_good_ones_taken(
 
 
 def test_a_service_that_has_moved_is_found(service: Service, new_client: Callable[..., Client]) -> None:
-    """Where the WebSocket's address leads nowhere any more, the settings are asked for again, and the new one taken."""
+    """If the WebSocket's address no longer works, the client asks for the settings again, and uses the new address."""
     client, recorder = new_client(), Recorder()
     client.add_connection_listener("heard", recorder)
     good = json.loads(service.good("me").partition(b"\r\n\r\n")[2])["data"]
@@ -336,7 +340,7 @@ def _after_the_request(reply: Answer) -> Callable[[Any], None]:
 
 @pytest.mark.parametrize("reply", FLOODS.values(), ids=FLOODS.keys())
 def test_a_flood_is_cut_off(serve: Serve, reply: Answer, figures: Callable[..., None]) -> None:
-    """300 MB in one answer, in whatever part of it, packed or not: the process grows by no more than 100 MB."""
+    """300 MB in one answer, in any part of it, packed or not, make the process grow by at most 100 MB."""
     server, rest = serve(_after_the_request(reply)), RequestsRest()
     with Memory() as memory, pytest.raises(CometChatException) as caught:
         rest.call("GET", f"http://127.0.0.1:{server.port}/me", headers={}, timeout=DEADLINE)
@@ -347,13 +351,13 @@ def test_a_flood_is_cut_off(serve: Serve, reply: Answer, figures: Callable[..., 
     assert memory.peak < GROWTH
 
 
-#: What Python makes of a body, in the worst case: each two bytes of ``{},`` an object of 64 and a pointer of 8.
+#: The worst case of Python's objects for a body: for each two bytes of ``{},`` an object of 64 and a pointer of 8.
 BLOWN_UP = 40
 
 
 @pytest.mark.parametrize("item", [b"{},", b"[],", b'{"a":{}},', b"1.5,", b'"ab",'])
 def test_json_that_is_small_as_text_is_given_back(serve: Serve, item: bytes, figures: Callable[..., None]) -> None:
-    """Millions of small values take some forty times the bytes of their text, for the moment, and are not kept."""
+    """Millions of small values briefly take about forty times the bytes of their text, and are not kept."""
     size = MAX_BODY - 100 if SOAK else 2 * MB
     body = b'{"data": [' + item * (size // len(item)) + b"5]}"
     server, rest = serve(_after_the_request(answer(200, body))), RequestsRest()
@@ -367,7 +371,7 @@ def test_json_that_is_small_as_text_is_given_back(serve: Serve, item: bytes, fig
 
 
 def test_an_error_without_end_is_read_through_at_once(service: Service, new_client: Callable[..., Client]) -> None:
-    """Looking for secrets in what a service says takes a time that grows with its length only, whatever it says."""
+    """The search for secrets in a service's text takes time that grows only with the length of the text."""
     token = "a" * 8000
     client = new_client(auto_establish_socket_connection=False)
     service.answers["me"] = answer(

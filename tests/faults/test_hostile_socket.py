@@ -1,7 +1,7 @@
-"""A service that means harm, over the WebSocket: frames of any form, and events with anything in them.
+"""A hostile service, over the WebSocket: frames of any form, and events with any content.
 
-No thread dies, nothing is logged as a mistake, nothing but a CometChatException of a documented code comes out, memory
-is bounded; and the connection still works, or is made anew.
+No thread ends, no mistake is logged, only CometChatExceptions with a documented code are raised, and memory is bounded.
+The connection still works, or the client makes a new one.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Serve = Callable[..., RawServer]
 
 MB = 2**20
 
-#: MB by which a process may grow, whatever comes over the socket: 64 MB of it may wait for listeners, and a message of
-#: 10 MB is in some forms at once.
+#: Maximum growth of a process by any content of the socket, in MB: 64 MB of it may wait for listeners, and a message of
+#: 10 MB exists in several forms at once.
 GROWTH = 160
 
 EXAMPLES = 20_000 if SOAK else 300
@@ -54,14 +54,14 @@ def no_thread_dies() -> Iterator[ThreadWatch]:
 
 @pytest.fixture(autouse=True)
 def no_mistake_in_the_log() -> Iterator[None]:
-    """The SDK logs no error of its own, and nothing that a log can't take."""
+    """Check that the SDK logs no error of its own, and no text that a log cannot take."""
     with LoudLog() as log:
         yield
     log.check()
 
 
 class Everything(MessageListener, UserListener, GroupListener, CallListener):
-    """Hears all events, and looks at what it is given, as a listener that prints it would."""
+    """Gets all events, and reads its arguments, like a listener that prints them."""
 
     def __init__(self) -> None:
         self.names: List[str] = []
@@ -73,7 +73,7 @@ class Everything(MessageListener, UserListener, GroupListener, CallListener):
             for arg in args:
                 hash(repr(arg))
         except RecursionError:
-            return  # as deep as could just be read
+            return  # at the limit of the depth that can be read
         except BaseException as error:
             self.raised.append(error)
 
@@ -89,7 +89,7 @@ for _kind in (MessageListener, UserListener, GroupListener, CallListener):
 
 
 def listen(client: Client) -> Everything:
-    """A listener on everything."""
+    """Return a listener for everything."""
     listener = Everything()
     client.add_message_listener("all", listener)
     client.add_user_listener("all", listener)
@@ -100,7 +100,7 @@ def listen(client: Client) -> Everything:
 
 @pytest.fixture
 def joined(service: Service) -> Iterator[Callable[..., Tuple[Client, Recorder, Everything]]]:
-    """A client that is connected to the service, and what it hears."""
+    """Return a client that is connected to the service, and its listener."""
     clients: List[Client] = []
 
     def join(**overrides: Any) -> Tuple[Client, Recorder, Everything]:
@@ -118,29 +118,32 @@ def joined(service: Service) -> Iterator[Callable[..., Tuple[Client, Recorder, E
         client.close()
 
 
-# Whatever comes.
+# Any content.
 
 
 @fuzzing
 @given(st.binary(max_size=400))
 def test_any_frame_is_an_event_or_nothing(data: bytes) -> None:
-    """JSON of every kind, and what is none, in the place of a frame: it is told, or passed over, or a refusal."""
+    """JSON of every kind, and other bytes, in place of a frame are delivered, ignored or refused."""
     fuzz_frames.one_input(data)
 
 
 @fuzzing
 @given(st.binary(max_size=300))
 def test_any_bytes_are_messages_and_then_an_error(data: bytes) -> None:
-    """Frame headers that are nearly right, and not at all; and answers to the upgrade."""
+    """Frame headers, and answers to the upgrade, are nearly right, or not at all."""
     fuzz_socket.one_input(data)
 
 
-@pytest.mark.skipif(not SOAK, reason="an hour's worth: make soak")
-@pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak has it where it can be had")
+@pytest.mark.skipif(not SOAK, reason="takes an hour: make soak")
+@pytest.mark.skipif(not fuzz_driver.available, reason="atheris is not installed: make soak installs it if possible")
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("target", ["fuzz_frames", "fuzz_socket"])
 def test_atheris_finds_nothing(target: str, tmp_path: Path, figures: Callable[..., None]) -> None:
-    """A minute of inputs that are led by the SDK's own branches: none escapes, none is slow, none makes it grow."""
+    """atheris chooses inputs by the SDK's own branches for a minute.
+
+    None escapes, none is slow, and none makes it grow.
+    """
     outcome = fuzz_driver.run(target, 60, tmp_path)
     assert outcome.status == 0, outcome.output
     assert outcome.inputs > 1000
@@ -149,7 +152,7 @@ def test_atheris_finds_nothing(target: str, tmp_path: Path, figures: Callable[..
 
 
 def test_a_client_lives_through_any_frames(sandbox: Sandbox, party: Party, figures: Callable[..., None]) -> None:
-    """A client with all listeners, and frames of all kinds from the sandbox: it is connected, or is again."""
+    """After frames of all kinds from the sandbox, a client with all listeners is connected, or connects again."""
     client, recorder = party.connected()
     listener = listen(client)
     count = 0
@@ -175,11 +178,11 @@ def test_a_client_lives_through_any_frames(sandbox: Sandbox, party: Party, figur
 def _pings(client: Client) -> bool:
     try:
         return client.ping(1) > 0
-    except Exception:  # the newest auth frame may just have ended the connection once more
+    except Exception:  # the newest auth frame may just have ended the connection again
         return False
 
 
-# Every event, with anything in it.
+# Every event, with any content.
 
 FIELDS = [
     "action",
@@ -197,10 +200,10 @@ FIELDS = [
 
 
 @pytest.mark.parametrize("kind", sorted(fuzz_frames.TYPES))
-def test_an_event_with_anything_in_it_harms_nobody(
+def test_an_event_with_any_content_does_no_harm(
     service: Service, joined: Callable[..., Tuple[Client, Recorder, Everything]], kind: str
 ) -> None:
-    """Each odd value as the body, in each place of it, and in the envelope: the connection and the listeners live."""
+    """Each odd value is the body, a part of it, and a part of the envelope. The connection and the listeners live."""
     client, recorder, listener = joined(settings_refresh_interval=0)
     for value in ODD:
         bodies = [value, *({"action": "online", "user": {"uid": "u"}, key: value} for key in FIELDS)]
@@ -219,7 +222,7 @@ CODES: List[Any] = [None, 401, True, "x" * LONG, "\ud800", [], float("nan"), 10*
 
 @pytest.mark.parametrize("code", CODES, ids=lambda value: ascii(value)[:10])
 def test_an_odd_answer_to_auth_is_a_refusal(service: Service, code: Any) -> None:
-    """Whatever the code is, it is no acceptance: ``WS_AUTH_FAIL`` after one new jwt, short, and fit for a log."""
+    """No code is an acceptance: the result is ``WS_AUTH_FAIL`` after one new jwt, short, and fit for a log."""
     service.accept = frame(1, as_json({"type": "auth", "body": {"code": code, "status": code, "message": code}}))
     recorder = Recorder()
     with Client("app", service.settings(reconnect_wait=QUICK)) as client:
@@ -231,12 +234,12 @@ def test_an_odd_answer_to_auth_is_a_refusal(service: Service, code: Any) -> None
     assert error.code == "WS_AUTH_FAIL" and service.count("upgrade") == 2
 
 
-# What is no WebSocket.
+# Bytes that are not WebSocket frames.
 
 BREACHES: Dict[str, bytes] = {
     "a masked frame": frame(1, b"x", masked=True),
     "a reserved bit": frame(1, b"x", rsv=4),
-    "an opcode that is none": frame(11, b""),
+    "a wrong opcode": frame(11, b""),
     "a frame of 2**63 bytes": b"\x81\x7f" + struct.pack("!Q", 2**63),
     "a long ping": frame(9, b"x" * 126),
     "a fragment of nothing": frame(0, b"x"),
@@ -251,7 +254,7 @@ BREACHES: Dict[str, bytes] = {
 def test_a_breach_ends_one_connection_and_the_next_one_works(
     service: Service, joined: Callable[..., Tuple[Client, Recorder, Everything]]
 ) -> None:
-    """After each breach, one after the other: the error says so, and the client is back."""
+    """After each breach, one after the other, the error gives the reason, and the client is back."""
     client, recorder, _ = joined()
     for number, (name, wire) in enumerate(BREACHES.items()):
         service.say(wire)
@@ -277,14 +280,14 @@ UPGRADES: Dict[str, Callable[[bytes], bytes]] = {
     "zero bytes": lambda good: bytes(70_000),
     "no end": lambda good: good[:-2] + b"X: y\r\n" * 20_000,
     "a redirect": lambda good: answer(302, headers={"Location": "http://localhost/"}),
-    "Retry-After that is none": lambda good: answer(503, headers={"Retry-After": "-1e9, \xff"}),
+    "a wrong Retry-After": lambda good: answer(503, headers={"Retry-After": "-1e9, \xff"}),
     "a redirect without a place": lambda good: answer(301),
 }
 
 
 @pytest.mark.parametrize("bend", UPGRADES.values(), ids=UPGRADES.keys())
 def test_a_hostile_answer_to_the_upgrade_fails_one_attempt(service: Service, bend: Callable[[bytes], bytes]) -> None:
-    """The attempt fails with an error that names the handshake or the loss, and a good answer is taken next."""
+    """The attempt fails with an error that names the handshake or the loss, and a good answer is accepted next."""
     service.answers["upgrade"] = lambda peer: peer.socket.sendall(bend(accept_upgrade(service.asked[-1][1])))
     recorder = Recorder()
     with Client("app", service.settings(reconnect_wait=QUICK)) as client:
@@ -293,7 +296,7 @@ def test_a_hostile_answer_to_the_upgrade_fails_one_attempt(service: Service, ben
         error = recorder.wait_for("on_connection_error").argument
         check(error)
         service.answers.clear()
-        # An extension that was not asked for is not used by this server: its frames are as they should be.
+        # This server does not use an extension that the client did not ask for. Its frames are right.
         client.connect(DEADLINE)
     assert error.code in ("WS_CONNECTION_FAIL", "ERR_AUTH_TIMEOUT", "ERR_PROTOCOL")
 
@@ -307,7 +310,8 @@ def _message(identifier: Any, size: int = 0, **more: Any) -> bytes:
     return frame(1, json.dumps({"type": "message", "body": body}).encode())
 
 
-#: Made once: this process is the server too, and what that takes is not the subject. Without an id each is told.
+#: Made once: this process is the server too, and its own memory does not count. Messages without an id are all
+#: delivered.
 TEN_MB = _message(None, 10 * MB)
 LISTS = frame(1, b'{"type":"message","body":{"x":[' + b"[]," * 50_000 + b"0]}}")
 
@@ -335,8 +339,8 @@ def test_a_flood_is_not_kept(
     wire: Callable[[int], bytes],
     figures: Callable[..., None],
 ) -> None:
-    """50 MB in large frames (2 GB in the long form): the process grows by no more than 160 MB, and it works."""
-    logging.getLogger("cometchat").setLevel(logging.WARNING)  # pytest keeps all that is logged
+    """50 MB in large frames (2 GB in the long form) make the process grow by at most 160 MB, and the client works."""
+    logging.getLogger("cometchat").setLevel(logging.WARNING)  # pytest keeps all logged records
     client, recorder, _ = joined(settings_refresh_interval=0, pong_timeout=DEADLINE)
     size = len(wire(0))
     count = 10 + (2000 if SOAK else 40) * MB // max(size, MB)
@@ -345,15 +349,15 @@ def test_a_flood_is_not_kept(
         for number in range(count):
             service.say(wire(number))
             if number % 4 == 3:
-                client.ping(DEADLINE)  # what came before it has been read
+                client.ping(DEADLINE)  # the frames before it have been read
         client.ping(DEADLINE)
     figures(frames=count, frame_mb=round(size / MB, 1), peak_mb=round(memory.peak))
     assert memory.peak < GROWTH
     assert recorder.names == ["on_connecting", "on_connected"]
 
 
-def test_an_error_does_not_keep_what_was_read(service: Service) -> None:
-    """The newest error is kept, by the client and by listeners: without the message of megabytes that it is about."""
+def test_an_error_does_not_keep_read_bytes(service: Service) -> None:
+    """The client and the listeners keep the newest error, without the message of megabytes that it is about."""
     said = json.dumps({"type": "auth", "body": {"code": "401", "message": "m" * (5 * MB)}}).encode()
     service.accept = frame(1, said)
     recorder = Recorder()

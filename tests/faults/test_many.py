@@ -1,4 +1,4 @@
-"""Many clients that come back at once, and many threads that do everything at once."""
+"""Many clients that return at once, and many threads that make all calls at once."""
 
 from __future__ import annotations
 
@@ -21,42 +21,42 @@ from .flood_limits import raise_descriptors
 from .flood_support import program
 from .network_program import Program
 
-#: Clients in this process; seconds that the threads of a hammer work.
+#: Number of clients in this process, and the duration of the threads' hammering in seconds.
 CROWDS, HAMMERING = ([300, 1000], 20.0) if SOAK else ([60], 2.0)
 
-#: Open files that a client takes at the most, and those of everything else.
+#: Maximum number of open files of a client, and of everything else.
 FILES_EACH, FILES_ELSE = 8, 200
 
 THREADS = 50
 
-#: Seconds that the server is away.
+#: Time for which the server is away, in seconds.
 DOWN = 0.3
 
-#: A bucket of the histograms of the attempts, in seconds: for the check, and for the docs.
+#: Width of a bucket of the histograms of the attempts, in seconds: for the check, and for the docs.
 FINE, COARSE = 0.05, 0.1
 
-#: The share of the attempts that may fall into one fine bucket where they are spread over a second: a twentieth would
-#: be even, of few clients more fall together, and this machine may be busy.
+#: Maximum share of the attempts in one fine bucket, if they are spread over a second. An even spread is a twentieth. Of
+#: few clients more fall together, and this machine may be busy.
 FULLEST = 0.2 if SOAK else 0.35
 
-#: More clients than this come as fast as their process can, and not as they would from as many machines.
+#: More clients than this return only as fast as their process can, not as they would from as many machines.
 COMPARABLE = 300
 
-#: What one test may take in seconds.
+#: Maximum time of one test, in seconds.
 LIMIT = 900.0 if SOAK else 180.0
 
 pytestmark = pytest.mark.timeout(LIMIT)
 
 
-#: Seconds for which a thread has the interpreter before one that waits asks for it. By default those that wait ask
-#: every 5 ms: hundreds of threads that are woken at once leave no time for anything else. Hundreds of clients in one
-#: process need this setting in life too.
+#: Time for which a thread has the interpreter before a waiting one asks for it, in seconds. By default waiting threads
+#: ask every 5 ms: hundreds of threads that wake up at once leave no time for other work. Hundreds of clients in one
+#: process need this setting in production too.
 SWITCH = 0.05
 
 
 @pytest.fixture
 def unhurried() -> Iterator[None]:
-    """Threads take turns less often."""
+    """Let threads take turns less often."""
     before = sys.getswitchinterval()
     if SOAK:
         sys.setswitchinterval(SWITCH)
@@ -66,7 +66,7 @@ def unhurried() -> Iterator[None]:
 
 @pytest.fixture
 def server() -> Iterator[Program]:
-    """The sandbox in a process of its own."""
+    """The sandbox in a separate process."""
     running = program("flood_server.py")
     yield running
     violations = running.call("violations")
@@ -75,7 +75,7 @@ def server() -> Iterator[Program]:
 
 
 class Crowd:
-    """Many clients of one user, who want no presence: the server has enough to do."""
+    """Many clients of one user, without presence, since the server has enough to do."""
 
     def __init__(self, server: Program, count: int, wait: Optional[Callable[[Any], float]]) -> None:
         where = server.call("where")
@@ -105,7 +105,7 @@ class Crowd:
 
 
 def affordable(wanted: int) -> int:
-    """As many clients as the system permits this process, or a skip."""
+    """Return as many clients as the system permits this process, or skip the test."""
     files = raise_descriptors()
     count = min(wanted, (files - FILES_ELSE) // FILES_EACH)
     if count < 50:
@@ -114,7 +114,7 @@ def affordable(wanted: int) -> int:
 
 
 def histogram(moments: List[float], width: float) -> List[int]:
-    """How many there are in each piece of time, from 0 on."""
+    """Return the number of values in each interval of time, from 0 on."""
     counts = [0] * (int(max(moments) / width) + 1)
     for moment in moments:
         counts[int(moment / width)] += 1
@@ -122,7 +122,10 @@ def histogram(moments: List[float], width: float) -> List[int]:
 
 
 def restarted(server: Program, count: int, wait: Optional[Callable[[Any], float]]) -> List[float]:
-    """Have the server restart under a crowd, which comes back: when its attempts reached the server, in seconds."""
+    """Restart the server under a crowd, which returns.
+
+    Returns the times, in seconds, at which its attempts reached the server.
+    """
     with Crowd(server, count, wait) as crowd:
         assert server.call("wait_for_connections", count=count, within=DEADLINE) == count
         dropped_at = server.call("restart", down=DOWN, timeout=LIMIT / 3)
@@ -136,20 +139,20 @@ def restarted(server: Program, count: int, wait: Optional[Callable[[Any], float]
 
 
 def wait_until_back(client: Client) -> None:
-    """It is connected for the second time. It may be back before its loss could be waited for."""
+    """Wait for the second connection. A wait for the loss could come too late."""
     deadline = time.monotonic() + LIMIT / 3
     while client.stats().connects < 2 and time.monotonic() < deadline:
         client.wait_for_status("disconnected", 0.05)
         client.wait_for_status("connected", 0.5)
 
 
-@pytest.mark.alone  # where others take the processor, attempts bunch together
+@pytest.mark.alone  # if other processes use the processor, attempts bunch together
 @pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("wanted", CROWDS)
 def test_a_crowd_comes_back_and_not_all_at_once(server: Program, wanted: int, figures: Callable[..., None]) -> None:
-    """The server restarts: every client is back, and by default their attempts are spread over the seconds after it.
+    """The server restarts. Every client returns, and by default their attempts are spread over the seconds after it.
 
-    Without jitter they come in one moment, and none of them before.
+    Without jitter all attempts come in one moment, and none before.
     """
     count = affordable(wanted)
     spread = restarted(server, count, None)
@@ -158,7 +161,7 @@ def test_a_crowd_comes_back_and_not_all_at_once(server: Program, wanted: int, fi
     assert min(together) > 0.9
     if count <= COMPARABLE:
         assert max(histogram(spread, FINE)) < FULLEST * count, histogram(spread, FINE)
-        # The jitter's first window is a second, of which the server was away for a part.
+        # The jitter's first window is a second, and the server was away for a part of it.
         assert sum(moment < 1.1 for moment in spread) > 0.4 * count
     if count <= 60:
         assert max(histogram(together, FINE)) > 1.3 * max(histogram(spread, FINE))
@@ -172,8 +175,8 @@ def test_a_crowd_comes_back_and_not_all_at_once(server: Program, wanted: int, fi
     )
 
 
-#: What the calls of the hammer may raise: what the documentation names for them, and what the service says of a token
-#: that another thread's logout has voided.
+#: Allowed exceptions of the hammer's calls: the documented ones, and the service's for a token that another thread's
+#: logout has voided.
 DOCUMENTED = {
     "COMETCHAT_INITIALIZATION_NOT_DONE",
     "USER_NOT_LOGGED_IN",
@@ -192,7 +195,7 @@ class Hammer:
     """Threads that make random calls of one API at once.
 
     :param api: ``CometChat`` or a client.
-    :param calls: name of each -> what makes it.
+    :param calls: name of each -> the function that makes it.
     """
 
     def __init__(self, calls: Dict[str, Callable[[random.Random], Any]]) -> None:
@@ -206,7 +209,7 @@ class Hammer:
         self._counting = threading.Lock()
 
     def strike(self, seconds: float) -> None:
-        """For so long; no call takes longer than the deadline."""
+        """Make calls for this time. No call takes longer than the deadline."""
         threads = [
             threading.Thread(target=self._work, args=(seed,), name="test-hammer", daemon=True)
             for seed in range(THREADS)
@@ -243,7 +246,7 @@ class Hammer:
 
 
 def calls_of(api: Any, sandbox: Sandbox) -> Dict[str, Callable[[random.Random], Any]]:
-    """Of ``CometChat`` or of a client."""
+    """Return the calls of ``CometChat`` or of a client."""
     message = TextMessage(receiver_id=OTHER_UID, receiver_type="user", text="hammer")
     ids = [f"listener {number}" for number in range(20)]
     return {
@@ -264,7 +267,7 @@ def calls_of(api: Any, sandbox: Sandbox) -> Dict[str, Callable[[random.Random], 
 
 
 def works(api: Any, sandbox: Sandbox) -> None:
-    """It logs in, connects, tells the listeners, and answers."""
+    """Check that it logs in, connects, calls the listeners, and answers."""
     heard = Recorder()
     with api.connection_listener(heard):
         api.disconnect()
@@ -276,8 +279,8 @@ def works(api: Any, sandbox: Sandbox) -> None:
         assert api.get_connection_status() == "disconnected"
 
 
-def test_a_client_bears_many_threads(sandbox: Sandbox, party: Party, figures: Callable[..., None]) -> None:
-    """50 threads log in and out, connect and disconnect, add and remove: no deadlock, no error but documented ones."""
+def test_a_client_with_many_threads(sandbox: Sandbox, party: Party, figures: Callable[..., None]) -> None:
+    """50 threads log in and out, connect and disconnect, add and remove, without deadlocks and unknown errors."""
     client = party.client()
     hammer = Hammer(calls_of(client, sandbox))
     hammer.strike(HAMMERING)
@@ -287,8 +290,8 @@ def test_a_client_bears_many_threads(sandbox: Sandbox, party: Party, figures: Ca
 
 
 @pytest.mark.usefixtures("facade")
-def test_the_facade_bears_many_threads(sandbox: Sandbox, figures: Callable[..., None]) -> None:
-    """The same of ``CometChat``, which is also initialized again, with the same settings and with others."""
+def test_the_facade_with_many_threads(sandbox: Sandbox, figures: Callable[..., None]) -> None:
+    """The same holds for ``CometChat``, which is also initialized again, with the same settings and with others."""
     same, other = (sandbox.settings(reconnect_wait=QUICK, ping_interval=interval) for interval in (15.0, 14.0))
     calls = calls_of(CometChat, sandbox)
     calls["init"] = lambda chance: CometChat.init(sandbox.app_id, other if chance.random() < 0.1 else same)

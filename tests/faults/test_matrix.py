@@ -16,15 +16,15 @@ from .matrix_faults import FAULTS
 from .matrix_phases import PHASES, Switchboard, blackhole, silent
 from .matrix_witness import open_sockets
 
-#: Failures that are told in full.
+#: Maximum number of failures that are reported in full.
 TOLD = 5
 
 
 def cases(phase: str, tls: bool) -> List[Tuple[str, str]]:
-    """The faults and calls of a phase: all pairs; in the short form each fault once, and each call at least once."""
+    """Return the faults and calls of a phase: all pairs, or in the short form each at least once."""
     if SOAK:
         pairs = [(fault, call) for fault in FAULTS for call in CALLS]
-        return pairs if tls is PHASES[phase].tls else pairs[::4]  # a second time, through TLS: a quarter of them
+        return pairs if tls is PHASES[phase].tls else pairs[::4]  # a quarter of them a second time, through TLS
     row = list(PHASES).index(phase)
     faults = [name for place, (name, fault) in enumerate(FAULTS.items()) if not fault.rare or (place + row) % 4 == 0]
     # Shifted from phase to phase, so that faults and calls meet in many pairs.
@@ -50,14 +50,14 @@ def arena(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> Iterator[Arena]:
     indirect=["sandbox"],
 )
 def test_every_fault_keeps_the_promises(phase: str, arena: Arena, figures: Callable[..., None]) -> None:
-    """In this phase, whatever goes wrong and whatever the user calls meanwhile, the promises of the contract hold."""
+    """In this phase, after any fault and any call of the user, the promises of the contract hold."""
     failures, slow = [], 0
     todo = cases(phase, arena.sandbox.ca_certs is not None)
     for turn, (fault, call) in enumerate(todo):
         for left in (2, 1, 0):
             try:
                 Case(arena, PHASES[phase], FAULTS[fault], CALLS[call], notice=turn % 2 == 1).run()
-            except TooSlow if left else ():  # a busy machine's fault does not come three times
+            except TooSlow if left else ():  # a fault by a busy machine does not happen three times
                 slow += 1
                 continue
             except Exception:

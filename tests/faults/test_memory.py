@@ -1,4 +1,4 @@
-"""What goes on for ever takes no more and more: memory, threads, descriptors, objects."""
+"""Long-running clients do not take more and more: memory, threads, descriptors, objects."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .network_program import Program
 
 pytest.importorskip("psutil")
 
-#: Cycles of each kind, and those before them after which nothing may grow any more.
+#: Number of cycles of each kind, and of earlier cycles after which nothing may grow.
 RECONNECTS, ATTEMPTS, LOGINS, CLIENTS = (10_000, 10_000, 1000, 1000) if SOAK else (120, 300, 40, 40)
 
-#: What the resident memory may grow by: 5 %.
+#: Maximum growth of the resident memory: 5 %.
 GROWTH = 1.05
 
-#: HTTP keeps up to four connections, as many as were needed at once so far; the newest ten errors are of any kinds.
-#: Nothing else may be more than before: a cycle that left something would leave it a hundred times.
+#: HTTP keeps up to four connections, as many as were needed at once so far. The newest ten errors are of any kind. No
+#: other object may be more than before: a cycle that left something would leave it a hundred times.
 SLACK = {"fds": 3, "objects": 12}
 
-#: The program's threads: its own, the dispatcher's, the connection's.
+#: The program's threads: its main thread, the dispatcher's, the connection's.
 ONLINE, OFFLINE = 3, 2
 
-#: What one test may take in seconds.
+#: Maximum time of one test, in seconds.
 LIMIT = 1800.0 if SOAK else 180.0
 
 pytestmark = [
@@ -40,20 +40,20 @@ pytestmark = [
 
 @pytest.fixture
 def client(sandbox: Sandbox) -> Iterator[Program]:
-    """Connected, in a process of its own, with listeners of messages, so that what was missed is asked for."""
+    """A connected client in a separate process, with listeners of messages, so that it asks for missed messages."""
     with flooded_client(sandbox, wait=0.0) as program:
         yield program
 
 
 def settled(client: Program, threads: int) -> Dict[str, Any]:
-    """What the client holds, once the threads of what was last done have ended, and so many are left."""
+    """Return the client's figures, once the threads of the last action have ended and this many are left."""
     return measured(client, lambda latest: int(latest["threads"]) == threads)
 
 
 def measured(client: Program, well: Callable[[Dict[str, Any]], bool]) -> Dict[str, Any]:
-    """What the client holds, at the first moment at which this is well; at the last one, if it never is.
+    """Return the client's figures at the first moment at which they are right, or the last figures.
 
-    An attempt that is under way holds some objects. How many there are at once depends on the machine.
+    A running attempt holds some objects. How many there are at once depends on the machine.
     """
     latest: Dict[str, Any] = {}
 
@@ -67,10 +67,10 @@ def measured(client: Program, well: Callable[[Dict[str, Any]], bool]) -> Dict[st
 
 
 def check(client: Program, cycle: Callable[[int], Any], count: int, threads: int) -> Dict[str, Any]:
-    """Go through warming-up cycles, then through so many: figures of both ends, between which nothing has grown.
+    """Run warm-up cycles, then this many. Returns the figures of both ends, between which nothing has grown.
 
-    :param cycle: goes through so many.
-    :param threads: that are there afterwards.
+    :param cycle: runs this many cycles.
+    :param threads: number of threads afterwards.
     """
     cycle(count // 3)
     before = settled(client, threads)
@@ -94,7 +94,7 @@ def check(client: Program, cycle: Callable[[int], Any], count: int, threads: int
 
 
 def test_reconnects_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
-    """The server drops the connection, with RST, FIN and a close frame by turns, and the client comes back."""
+    """The server drops the connection, with RST, FIN and a close frame in turn, and the client returns."""
     drops = [
         lambda: sandbox.drop_connections(reset=True),
         lambda: sandbox.drop_connections(reset=False),
@@ -118,7 +118,7 @@ def test_reconnects_leave_nothing(sandbox: Sandbox, client: Program, figures: Ca
 
 
 def test_failed_attempts_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
-    """The server refuses every upgrade, and the client does not cease to try."""
+    """The server refuses every upgrade, and the client keeps trying."""
     sandbox.refuse_upgrades(503)
     sandbox.drop_connections()
 
@@ -130,7 +130,7 @@ def test_failed_attempts_leave_nothing(sandbox: Sandbox, client: Program, figure
 
 
 def test_logins_and_logouts_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
-    """Login, connection, logout, of the same client."""
+    """Login, connection and logout of the same client leave nothing."""
 
     def cycle(count: int) -> None:
         client.call("cycle", kind="login", count=count, timeout=LIMIT)
@@ -140,7 +140,7 @@ def test_logins_and_logouts_leave_nothing(sandbox: Sandbox, client: Program, fig
 
 
 def test_clients_leave_nothing(sandbox: Sandbox, client: Program, figures: Callable[..., None]) -> None:
-    """A client that is made, logged in, connected and closed; and one that is made and closed."""
+    """A client that is made, logged in, connected and closed leaves nothing. Nor does one that is made and closed."""
 
     def cycle(count: int) -> None:
         client.call("cycle", kind="client", count=count, timeout=LIMIT)

@@ -1,4 +1,4 @@
-"""Users and faults at random, against a model of the contract. ``COMETCHAT_SOAK=1`` runs hundreds of lives."""
+"""Random users and faults, against a model of the contract. ``COMETCHAT_SOAK=1`` runs hundreds of lives."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ LIVES, STEPS = (600, 50) if SOAK else (60, 30)
 
 ERROR = CometChatException("ERR_TEST", "For a test.")
 
-#: Of a client in a world of faults that are to be noticed soon.
+#: Settings of a client that notices faults soon.
 SETTINGS: Dict[str, Any] = {
     "reconnect_wait": tenacity.wait_fixed(0.02),
     "connect_timeout": SOON,
@@ -59,11 +59,11 @@ ACTIONS = ("disconnect", "connect", "raise", "remove")
 )
 @hypothesis.given(st.lists(st.tuples(st.integers(0, 999), st.floats(0.0, 12.0)), min_size=20, max_size=120))
 def test_the_machine_is_the_contract(picks: List[Any]) -> None:
-    """Signals at random: the machine takes those that the contract allows, and owes the listeners the same."""
+    """For random signals, the machine accepts those that the contract allows, and makes the same calls of listeners."""
     machine, contract, now = ConnectionMachine(), Contract(), 0.0
     for pick, pause in picks:
         now += pause
-        # Most of them possible ones, to get far; and the end of all not too soon.
+        # Most are possible signals, to get far, and the end does not come too soon.
         allowed = [signal for signal in Signal if contract.allows(signal.name) and signal is not Signal.CLOSE]
         some = allowed if allowed and pick % 4 else list(Signal)
         signal = some[pick // 4 % len(some)]
@@ -81,14 +81,14 @@ def test_the_machine_is_the_contract(picks: List[Any]) -> None:
 
 
 class Life(RuleBasedStateMachine):
-    """One client, its user, and a world in which anything goes wrong."""
+    """One client, its user, and a world with any fault."""
 
     sandbox: Sandbox
     count: Dict[str, int]
 
     @initialize(auto=st.booleans())
     def begin(self, auto: bool) -> None:
-        """A client that is not logged in."""
+        """Make a client that is not logged in."""
         self.sandbox.heal()
         self.sandbox.clear_records()
         self.sockets = matrix_witness.open_sockets()
@@ -100,9 +100,9 @@ class Life(RuleBasedStateMachine):
         self.heard = Recorder()
         self.client.add_connection_listener("heard", self.heard)
         self.uid: Optional[str] = None
-        #: The service has voided the token: it ends the login at the next call.
+        #: The service has voided the token, which ends the login at the next call.
         self.revoked = False
-        #: None: a callback may have had the last word.
+        #: None: a callback may have made the last call.
         self.wanted: Optional[bool] = False
         self.others: Dict[str, Any] = {}
         self.count["lives"] += 1
@@ -111,7 +111,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(timeout=st.sampled_from([0, 0.05]))
     def connect(self, timeout: float) -> None:
-        """connect(), with or without waiting."""
+        """Call connect(), with or without waiting."""
         error = self._call(lambda: self.client.connect(timeout), WAITING_CODES if timeout else set())
         if self.uid is not None:
             self.wanted = True
@@ -119,13 +119,13 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def disconnect(self) -> None:
-        """disconnect(): at once, and for good."""
+        """Call disconnect(): it takes effect at once, and stays."""
         self._disconnect()
         self.wanted = False
 
     @rule(uid=st.sampled_from([UID, OTHER_UID]))
     def login(self, uid: str) -> None:
-        """login(), in place of another user too."""
+        """Call login(), also in place of another user."""
         error = self._call(lambda: self.client.login(uid, self.sandbox.auth_key), HTTP_CODES)
         if error is None:
             if self.auto:
@@ -136,24 +136,24 @@ class Life(RuleBasedStateMachine):
 
     @rule()
     def logout(self) -> None:
-        """logout(), which disconnects even where it fails."""
+        """Call logout(), which disconnects even if it fails."""
         error = self._call(self.client.logout, HTTP_CODES)
         self.wanted = False
         self.uid = self.uid if error and error.code != "USER_NOT_LOGGED_IN" else None
 
     @rule()
     def ping(self) -> None:
-        """ping(), connected or not."""
+        """Call ping(), connected or not."""
         self._call(lambda: self.client.ping(0.05), WAITING_CODES, login=False)
 
     @rule(status=st.sampled_from(list(CometChatWSState)))
     def wait(self, status: CometChatWSState) -> None:
-        """wait_for_status(): it is so, or the time is over."""
+        """Call wait_for_status(): the status is reached, or the time is over."""
         assert self.client.wait_for_status(status, 0.03) in (True, False)
 
     @rule(name=st.sampled_from("ab"))
     def add_listener(self, name: str) -> None:
-        """Another listener, perhaps in the place of one."""
+        """Add a listener, perhaps in place of another one."""
         late, before = Recorder(), self._status()
         self.client.add_connection_listener(name, late)
         starts = {before, self._status()}
@@ -161,7 +161,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(name=st.sampled_from("ab"))
     def remove_listener(self, name: str) -> None:
-        """It hears no more."""
+        """Remove a listener. It gets no more events."""
         self.client.remove_connection_listener(name)
         self.client._core.dispatcher.drain(DEADLINE)
         removed, _ = self.others.pop(name, (None, None))
@@ -175,7 +175,7 @@ class Life(RuleBasedStateMachine):
         act=st.sampled_from(ACTIONS),
     )
     def from_within(self, callback: str, act: str) -> None:
-        """The next callback calls back in, or raises."""
+        """Let the next callback make a call, or raise."""
 
         def hook() -> None:
             self.heard.hooks.clear()
@@ -195,42 +195,42 @@ class Life(RuleBasedStateMachine):
         self._call(lambda: self.client.connect(timeout=0), set())
         self.client._core.dispatcher.drain(DEADLINE)
         self.heard.hooks.clear()
-        self.client._core.dispatcher.drain(DEADLINE)  # it may have begun just before
+        self.client._core.dispatcher.drain(DEADLINE)  # the callback may have begun just before
         self.wanted = None if act in ("connect", "disconnect") else True
 
     # The world.
 
     @rule(name=st.sampled_from(list(FAULTS)))
     def fail(self, name: str) -> None:
-        """Something goes wrong."""
+        """Cause a fault."""
         FAULTS[name].cause(self.sandbox)
         self.revoked = self.revoked or FAULTS[name].ends_login
         self.count["faults"] += 1
 
     @rule()
     def heal(self) -> None:
-        """All is well again, apart from what was revoked."""
+        """Heal all faults, except revoked credentials."""
         self.sandbox.heal()
 
     @rule()
     def settle(self) -> None:
-        """The service is well, and the user wants to be connected: so it is."""
+        """Heal the service and connect: the client is connected."""
         self.sandbox.heal()
         deadline = time.monotonic() + DEADLINE
         error: Any = "never tried"
         while error is not None and time.monotonic() < deadline:
             if self.client.get_logged_in_user() is None or self.revoked:
                 self.login(UID)
-            # Twice or more only where an attempt was under way, and had met the fault.
+            # Two or more only if an attempt was running, and had met the fault.
             error = self._call(lambda: self.client.connect(DEADLINE), WAITING_CODES | {"USER_NOT_LOGGED_IN"})
         self.wanted = True
         assert error is None and eventually(lambda: str(self._status()) in UP), f"{self._status()}: {error}"
 
-    # What holds after each step.
+    # Invariants after each step.
 
     @invariant()
     def the_status_is_permitted(self) -> None:
-        """The status is the model's; and no client is connected that was disconnected, or has no login."""
+        """The status is the model's. No client is connected that was disconnected, or has no login."""
         assert eventually(
             lambda: str(self._status()) == self.replay.status()
         ), f"{self._status()}, not {self.replay.status()}"
@@ -241,7 +241,7 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def the_callbacks_are_a_legal_walk(self) -> None:
-        """Each transition once, in order, on one thread; and only documented errors."""
+        """Each transition is reported once, in order, on one thread, with only documented errors."""
         calls = self.heard.calls
         wrong = matrix_witness.unheard(self.witness, calls, whole=False)
         assert wrong is None, wrong
@@ -254,7 +254,7 @@ class Life(RuleBasedStateMachine):
             assert len(self.removed[0].calls) == self.removed[1]
 
     def teardown(self) -> None:
-        """close(): all is told, and nothing is left."""
+        """Call close(). All events are delivered, and nothing is left over."""
         if not hasattr(self, "heard"):
             return
         self.sandbox.heal()
@@ -272,7 +272,7 @@ class Life(RuleBasedStateMachine):
         return self.client.get_connection_status()
 
     def _call(self, call: Callable[[], Any], codes: Any, *, login: bool = True) -> Optional[CometChatException]:
-        """Make a call of the user's: what it raised, which has to be documented."""
+        """Make a call of the user. Returns its exception, which must be documented."""
         self.count["calls"] += 1
         try:
             call()
@@ -295,7 +295,7 @@ class Life(RuleBasedStateMachine):
 
 @pytest.mark.timeout(3600 if SOAK else 180)
 def test_any_life_keeps_the_promises(sandbox: Sandbox, figures: Callable[..., None], caplog: Any) -> None:
-    """For any order of calls and faults: legal callbacks, permitted statuses, and a connection after healing."""
+    """For any order of calls and faults, callbacks are legal, statuses permitted, and healing leads to a connection."""
     caplog.set_level(logging.CRITICAL, "cometchat.listeners")
     counts = {"lives": 0, "calls": 0, "faults": 0, "signals": 0}
     life = type("Life", (Life,), {"sandbox": sandbox, "count": counts})

@@ -1,4 +1,4 @@
-"""A real network between two hosts: what happens to it is found in time and told truthfully, and then all is back."""
+"""A real network between two hosts: each failure is found in time and reported truthfully, and then all is back."""
 
 from __future__ import annotations
 
@@ -15,36 +15,38 @@ from .conftest import SOAK
 from .network_hosts import CLIENT, MOVED, SERVER, Hosts, Unavailable
 from .network_program import Program
 
-#: Seconds. Short, so that a dead connection is found soon; everything else, ``reconnect_wait`` too, is the default.
+#: Seconds between two pings. Short, so that a dead connection is found soon. All else, ``reconnect_wait`` too, is the
+#: default.
 QUICK = {"ping_interval": 1.0, "pong_timeout": 0.5}
 
 #: The SDK's defaults.
 DEFAULTS = {"ping_interval": 15.0, "pong_timeout": 3.0}
 
-#: Seconds more than promised, for a busy machine.
+#: Tolerance for a busy machine, in seconds.
 SLACK = 0.5
 
-#: Seconds: what is promised of the way back.
+#: The promised time of the return, in seconds.
 BACK = 2.0
 
-#: Seconds. No return takes longer than the longest wait and an attempt, even where it is not noticed.
+#: In seconds. A return takes at most the longest wait and an attempt, even if the client does not notice it.
 PATIENCE = 45.0
 
-#: The server's name, where it has one: its host looks it up itself, and is out of reach with it.
+#: The server's name, for clients that have one. The server's host looks it up, and cannot be reached during an outage.
 NAME = "sandbox.example"
 
-#: An attempt that ends while the network is away, and then a wait that no outage of these tests outlives.
+#: An attempt that ends during the outage, and then a wait that is longer than any outage of these tests.
 LONG_WAIT = {**QUICK, "connect_timeout": 2.0, "waits": [0.1, PATIENCE]}
 
 Plan = List[Tuple[str, Dict[str, Any], float]]
 
-#: The outages: a name, the client's settings, and the seconds that it lasts; 0: until it is found, and a moment longer.
+#: The outages: a name, the client's settings, and the duration in seconds. With 0, the outage lasts until the client
+#: has found it, and a moment longer.
 PLAN: Plan = [("quick", QUICK, 0.0), ("long wait", LONG_WAIT, 6.0)]
 if SOAK:
     PLAN += [("quick", QUICK, 0.0)] * 9 + [(f"{seconds:g} s", DEFAULTS, seconds) for seconds in (5.0, 20.0, 60.0)] * 2
     PLAN += [("75 s, quick", QUICK, 75.0)] * 2 + [("long wait", LONG_WAIT, 6.0)] * 4
 
-#: What the tests of this module may take in seconds.
+#: Maximum time of this module's tests, in seconds.
 LIMIT = 1200.0 if SOAK else 120.0
 
 pytestmark = pytest.mark.timeout(LIMIT)
@@ -55,7 +57,7 @@ CALLBACKS = ("on_disconnected", "on_connecting", "on_connected")
 class Cut(NamedTuple):
     """A way to lose the network, and to get it back.
 
-    :ivar named: the client has the server's name, and a name server that is lost as well.
+    :ivar named: the client has the server's name, and loses the name server as well.
     """
 
     name: str
@@ -75,12 +77,12 @@ CUTS = [
 
 
 class Outcome(NamedTuple):
-    """Of one outage, in seconds.
+    """The times of one outage, in seconds.
 
-    :ivar found: from the cut to ``on_disconnected``; None: the connection outlived it.
-    :ivar back: from the network's return, or from ``on_disconnected`` if that came later, to ``on_connected``, or to
-        the answer to a ping.
-    :ivar late: the network was back before the connection was found dead: by so much.
+    :ivar found: from the cut to ``on_disconnected``. None if the connection survived the outage.
+    :ivar back: from the network's return, or from a later ``on_disconnected``, to ``on_connected`` or the answer to a
+        ping.
+    :ivar late: the time between the network's return and the moment at which the connection was found dead.
     """
 
     found: Optional[float]
@@ -89,9 +91,9 @@ class Outcome(NamedTuple):
 
 
 class World:
-    """Two hosts, the sandbox on one and a client on the other; messages both ways are counted.
+    """Two hosts, the sandbox on one and a client on the other. Messages both ways are counted.
 
-    :param resolver: the client's ``resolv.conf``, where it has the server's name instead of its address.
+    :param resolver: the client's ``resolv.conf``, if it has the server's name in place of its address.
     """
 
     def __init__(self, resolver: Optional[Path] = None) -> None:
@@ -111,23 +113,23 @@ class World:
         self.began = 0.0
 
     def start(self, **settings: Any) -> None:
-        """Connect a client with these settings, and see that messages pass: what comes later can be missed."""
+        """Connect a client with these settings, and check that messages pass. Later messages can then be missed."""
         self.client.call("start", **self.server.call("where", known_as=self._name), **settings)
         self.exchange()
         self.check_messages()
         self.began = time.monotonic()
 
     def exchange(self) -> None:
-        """A message each way; the network may be down."""
+        """Send a message each way. The network may be down."""
         self.posted.append(f"to the client {len(self.posted)}")
         self.server.call("post", text=self.posted[-1])
         self.put.append(f"to the server {len(self.put)}")
         self.client.call("put", text=self.put[-1])
 
     def check_messages(self, *, in_order: bool = True) -> None:
-        """All of them arrived, once, and in order.
+        """Check that all of them arrived, once, and in order.
 
-        :param in_order: False: where asking for missed ones fails for 5 s, live ones go before them.
+        :param in_order: False if the question for missed messages may fail for 5 s, after which live ones go first.
         """
         self.client.wait_until(lambda: self.client.count("message") >= len(self.posted), "message", PATIENCE)
         assert self.client.call("flush", timeout=PATIENCE)
@@ -136,33 +138,33 @@ class World:
         assert self.server.call("texts") == self.put
 
     def callbacks(self) -> List[str]:
-        """Those of the connection's status since the start."""
+        """Return the callbacks of the connection's status since the start."""
         return [event["event"] for event in self.client.events(*CALLBACKS) if event["time"] > self.began]
 
     def status_at(self, moment: float) -> str:
-        """What get_connection_status() said then."""
+        """Return the result of get_connection_status() at that time."""
         said = [event["status"] for event in self.client.events("status") if event["time"] <= moment]
         return str(said[-1])
 
     def stop(self) -> None:
-        """End the client, and see that the server has nothing to complain of."""
+        """End the client, and check that the server has no complaint about it."""
         self.client.call("close")
         assert self.server.call("violations") == []
 
 
 @pytest.fixture
 def world() -> Iterator[World]:
-    """One world. Skips the test where the machine permits none."""
+    """Yield a world. Skips the test if the machine does not permit it."""
     try:
         made = World()
     except Unavailable as error:
-        pytest.skip(f"no network of its own: {error}")
+        pytest.skip(f"no separate network: {error}")
     yield made
     made.hosts.close()
 
 
 def permitted(act: Callable[[], None]) -> None:
-    """Do it to the network, or skip the test where the machine does not permit it."""
+    """Change the network, or skip the test if the machine does not permit it."""
     try:
         act()
     except Unavailable as error:
@@ -170,20 +172,20 @@ def permitted(act: Callable[[], None]) -> None:
 
 
 def for_seconds(seconds: float) -> None:
-    """An outage's length."""
+    """Return the text of an outage's duration."""
     threading.Event().wait(seconds)
 
 
 def outage(world: World, cut: Cut, *, seconds: float = 0.0, longer: float = 0.0) -> Outcome:
-    """Lose the network, and get it back.
+    """Cut the network, and restore it.
 
-    :param seconds: how long it lasts; 0: until it is found.
-    :param longer: so much longer.
+    :param seconds: the duration. With 0, it lasts until the client has found it.
+    :param longer: additional seconds.
     """
     client, callbacks = world.client, len(world.callbacks())
     lost, connected = client.count("on_disconnected"), client.count("on_connected")
     permitted(lambda: cut.cut(world.hosts))
-    cut_at = time.monotonic()  # the commands that do it take their time on a busy machine
+    cut_at = time.monotonic()  # the commands take time on a busy machine
     world.exchange()
     if not seconds:
         client.wait_for("on_disconnected", after=lost)
@@ -204,7 +206,7 @@ def outage(world: World, cut: Cut, *, seconds: float = 0.0, longer: float = 0.0)
 
 
 def live(cut: Cut, plan: Plan, folder: Path) -> Dict[str, List[Outcome]]:
-    """Outages of one kind, one after the other, in a world of their own; by their name in the plan."""
+    """Run outages of one kind, one after the other, in a separate world. Returns them by their name in the plan."""
     outcomes: Dict[str, List[Outcome]] = {}
     spread = random.Random(cut.name)
     world = World(folder / "resolv.conf" if cut.named else None)
@@ -222,9 +224,11 @@ def live(cut: Cut, plan: Plan, folder: Path) -> Dict[str, List[Outcome]]:
 
 
 def test_a_dead_connection_is_found_in_time_and_back_soon(tmp_path: Path, figures: Callable[..., None]) -> None:
-    """By the heartbeat alone: no side says goodbye. Until then the status is truthful, and no message is lost.
+    """The heartbeat alone finds it, since neither side ends the connection.
 
-    All the cuts at the same time, each in a world of its own: they are mostly waiting.
+    The status stays true, and no message is lost.
+
+    All cuts run at the same time, each in a separate world, since they mostly wait.
     """
     running = {cut.name: in_thread(lambda cut=cut: live(cut, PLAN, tmp_path)) for cut in CUTS}  # type: ignore[misc]
     lives = {name: finished(*started, timeout=LIMIT) for name, started in running.items()}
@@ -244,7 +248,7 @@ def test_a_dead_connection_is_found_in_time_and_back_soon(tmp_path: Path, figure
 
 
 def check_life(cut: str, outcomes: Dict[str, List[Outcome]], figures: Callable[..., None]) -> None:
-    """Each outage was found, and each connection was back, in time."""
+    """Check that each outage was found, and each connection was back, in time."""
     for name, those in outcomes.items():
         found = [outcome.found for outcome in those if outcome.found is not None]
         back = [outcome.back for outcome in those if outcome.found is not None]
@@ -258,23 +262,23 @@ def check_life(cut: str, outcomes: Dict[str, List[Outcome]], figures: Callable[.
         interval, patience = settings_of[name]["ping_interval"], settings_of[name]["pong_timeout"]
         for outcome in those:
             assert (outcome.found or 0.0) <= interval + patience + SLACK
-            # A connection that has outlived it answers when TCP sends again: after as long as the outage at the most.
+            # A connection that survived it answers when TCP sends again. That takes at most as long as the outage.
             assert outcome.back <= (BACK + SLACK if outcome.found is not None else patience + BACK)
 
 
 def test_another_address_is_found_in_time_and_back_soon(world: World, figures: Callable[..., None]) -> None:
-    """The client's address is another one from one moment to the next, as after a change of networks."""
+    """The client's address changes from one moment to the next, as after a change of networks."""
     old, new = CLIENT, MOVED
     founds, backs, delivered = [], [], []
     world.start(**QUICK)
     for cycle in range(1, (10 if SOAK else 1) + 1):
-        # The count of attempts begins anew once a connection has lived 10 s: earlier, the wait is a longer one.
+        # The count of attempts starts again once a connection has lived 10 s. Before that, the wait is longer.
         for_seconds(10.5 if cycle > 1 else 0.0)
         moved_at = time.monotonic()
         world.hosts.move_client(old, new)
         old, new = new, old
         on_its_way = cycle % 2 == 0
-        if on_its_way:  # it is sent again once HTTP has waited for its answer: 10 s
+        if on_its_way:  # HTTP sends it again after it has waited 10 s for the answer
             world.exchange()
         found_at = world.client.wait_for("on_disconnected", after=cycle - 1)["time"]
         world.exchange()
@@ -283,7 +287,7 @@ def test_another_address_is_found_in_time_and_back_soon(world: World, figures: C
         founds.append(found_at - moved_at)
         backs.append(back_at - found_at)
         world.check_messages()
-        if not on_its_way:  # on no connection of the old address
+        if not on_its_way:  # not on a connection of the old address
             delivered.append(time.monotonic() - back_at)
     figures(**{"found s": round(max(founds), 2), "back s": round(max(backs), 2), "lost messages": 0})
     figures(**{"delivered s after": round(max(delivered), 2)})
@@ -294,7 +298,7 @@ def test_another_address_is_found_in_time_and_back_soon(world: World, figures: C
 
 
 def test_a_connection_holds_where_a_third_of_the_packets_is_lost(world: World, figures: Callable[..., None]) -> None:
-    """TCP repeats them; what looks dead is replaced, and no message is lost, or told twice."""
+    """TCP repeats lost packets, and the client replaces a connection that looks dead. Each message arrives once."""
     seconds = 60.0 if SOAK else 3.0
     world.start(**DEFAULTS)
     permitted(lambda: world.hosts.drop(SERVER, CLIENT, fraction=0.3))
@@ -316,7 +320,7 @@ def test_a_connection_holds_where_a_third_of_the_packets_is_lost(world: World, f
 
 
 def test_a_connection_comes_up_and_holds_over_a_slow_line(world: World, figures: Callable[..., None]) -> None:
-    """Half a second there and back in the short form, and each way in the long one."""
+    """The delay is half a second for a round trip in the short form, and for each way in the long form."""
     one_way = 0.5 if SOAK else 0.25
     permitted(lambda: world.hosts.slow_down(one_way))
     began = time.monotonic()

@@ -1,7 +1,8 @@
-"""Auth key, auth token, jwt and a proxy's password: they go to the service, and nowhere else.
+"""Auth key, auth token, jwt and a proxy's password go to the service, and nowhere else.
 
-Not to the place that a redirect names, and not into a log at DEBUG (of any library), an exception, a traceback, a
-warning, a repr, or a file that others can read; whatever the service says, and wherever it repeats them.
+They go neither to the place that a redirect names, nor into a log at DEBUG (of any library), an exception, a traceback,
+a warning, a repr, or a file that others can read. This holds for every answer of the service, and every place in which
+the service repeats them.
 """
 
 from __future__ import annotations
@@ -31,17 +32,17 @@ Serve = Callable[..., RawServer]
 
 MB = 2**20
 
-#: Characters. A piece of this length is of use to somebody.
+#: In characters. An attacker can use a piece of this length.
 PIECE = 20
 
-#: The password of a proxy; its address has it with %XX, and the header in base64.
+#: The password of a proxy. Its address has it with %XX, and the header in base64.
 PASSWORD = "pr0xy-pa55word-0123456789"
 
 SECRETS = {"auth key": KEY, "auth token": TOKEN, "jwt": JWT.partition(".")[2], "proxy password": PASSWORD}
 
 
 def leaks(text: str) -> List[str]:
-    """Which secrets, or pieces of them, a text shows, and around what."""
+    """Return the secrets, or pieces of them, that a text shows, with the text around each."""
     found = []
     for name, secret in SECRETS.items():
         for start in range(len(secret) - PIECE + 1):
@@ -53,7 +54,7 @@ def leaks(text: str) -> List[str]:
 
 
 def shown(error: BaseException) -> str:
-    """Every text that a program could print of an error and the errors that it wraps."""
+    """Return every text that a program could print of an error and of the errors that it wraps."""
     texts = ["".join(traceback.format_exception(type(error), error, error.__traceback__))]
     for each in causes(error):
         texts += [str(each), repr(each), repr(each.args)]
@@ -65,7 +66,7 @@ def shown(error: BaseException) -> str:
 
 
 class Log(logging.Handler):
-    """All that all loggers say, DEBUG included, as text."""
+    """Keeps the records of all loggers, DEBUG included, as text."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -81,7 +82,7 @@ class Log(logging.Handler):
 
 @contextlib.contextmanager
 def hearing_all(handler: logging.Handler) -> Iterator[None]:
-    """With this handler for what any logger says, DEBUG included."""
+    """Add this handler to all loggers, DEBUG included."""
     root = logging.getLogger()
     level = root.level
     root.addHandler(handler)
@@ -111,10 +112,10 @@ CALLS: Dict[str, Callable[[Client], object]] = {
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 305, 307, 308])
-def test_a_redirect_of_any_call_carries_nothing_to_anybody(
+def test_a_redirect_of_any_call_is_not_followed(
     service: Service, serve: Serve, new_client: Callable[..., Client], status: int
 ) -> None:
-    """Each call that has a credential, redirected to another port, host or scheme: nobody is called there."""
+    """Each call with a credential is redirected to another port, host or scheme. No request goes there."""
     visited: List[Peer] = []
     other = serve(visited.append)
     for place in (
@@ -136,10 +137,10 @@ def test_a_redirect_of_any_call_carries_nothing_to_anybody(
     assert visited == []
 
 
-def test_a_redirect_of_the_upgrade_carries_no_jwt_to_anybody(
+def test_a_redirect_of_the_upgrade_is_not_followed(
     service: Service, serve: Serve, new_client: Callable[..., Client]
 ) -> None:
-    """The WebSocket follows none either: the attempt has failed, and says with which status."""
+    """The WebSocket does not follow a redirect either: the attempt fails, with the status in its error."""
     visited: List[Peer] = []
     other = serve(visited.append)
     place = f"http://127.0.0.1:{other.port}/"
@@ -153,7 +154,7 @@ def test_a_redirect_of_the_upgrade_carries_no_jwt_to_anybody(
     assert visited == []
 
 
-# A service that repeats them.
+# A service that repeats the secrets.
 
 
 def _http(head: str, body: str = "{}") -> Callable[[str], bytes]:
@@ -181,7 +182,7 @@ ECHOES: Dict[str, Callable[[str], bytes]] = {
     "the length of a chunk": _http("HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked", "SECRET\r\n"),
     "half a body": _http("HTTP/1.1 200 ok\r\nContent-Length: 5000", "SECRET"),
     "a body": _http("HTTP/1.1 500 no\r\nConnection: close", "<html>SECRET</html>"),
-    "JSON that is none": _http("HTTP/1.1 200 ok\r\nConnection: close", '{"data": SECRET'),
+    "broken JSON": _http("HTTP/1.1 200 ok\r\nConnection: close", '{"data": SECRET'),
     "an error's code": _error(code="SECRET"),
     "an error's name": _error(code="ERR_X", name="SECRET", message="no"),
     "an error's message": _error(code="ERR_X", message="no SECRET, it is"),
@@ -192,10 +193,10 @@ ECHOES: Dict[str, Callable[[str], bytes]] = {
 
 
 @pytest.mark.parametrize("echo", ECHOES.values(), ids=ECHOES.keys())
-def test_what_http_repeats_is_not_passed_on(
+def test_secrets_in_http_answers_are_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[str], bytes]
 ) -> None:
-    """Auth key and auth token, wherever an answer repeats them: neither error, nor cause, nor log shows them."""
+    """An answer may repeat auth key and auth token in any place: neither error, nor cause, nor log shows them."""
     client = new_client(auto_establish_socket_connection=False)
     seen = []
     for call, secret in (
@@ -232,7 +233,7 @@ AUTH_ECHOES: Dict[str, Callable[[str], bytes]] = {
     "a close that refuses": _close(4001),
     "a close that passes": _close(1011),
     "a close with the jwt's middle": lambda secret: frame(8, b"\x0f\xa1" + secret[30:150].encode()),
-    "a frame that is none": lambda secret: frame(1, secret.encode()) + frame(3, secret.encode()),
+    "a wrong frame": lambda secret: frame(1, secret.encode()) + frame(3, secret.encode()),
     "a type": lambda secret: frame(1, b'{"type":"%s","body":{}}' % secret.encode()) + frame(8, b""),
     "the service's trouble": _auth(code="500", message="SECRET"),
 }
@@ -240,10 +241,10 @@ AUTH_ECHOES: Dict[str, Callable[[str], bytes]] = {
 
 @pytest.mark.parametrize("secret", [JWT, TOKEN], ids=["jwt", "auth token"])
 @pytest.mark.parametrize("echo", AUTH_ECHOES.values(), ids=AUTH_ECHOES.keys())
-def test_what_an_answer_to_auth_repeats_is_not_passed_on(
+def test_secrets_in_an_answer_to_auth_are_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[str], bytes], secret: str
 ) -> None:
-    """In the answer to ``auth``, or a close in its place, whole or in part: neither error, nor cause, nor log."""
+    """The answer to ``auth``, or a close, may repeat all or a part: neither error, nor cause, nor log shows it."""
     service.accept = echo(secret)
     client, recorder = new_client(auto_establish_socket_connection=False), Recorder()
     client.add_connection_listener("heard", recorder)
@@ -271,10 +272,10 @@ UPGRADE_ECHOES: Dict[str, Callable[[bytes, bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("echo", UPGRADE_ECHOES.values(), ids=UPGRADE_ECHOES.keys())
-def test_what_an_answer_to_the_upgrade_repeats_is_not_passed_on(
+def test_secrets_in_an_answer_to_the_upgrade_are_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, echo: Callable[[bytes, bytes], bytes]
 ) -> None:
-    """It can know the jwt from before: neither error, nor cause, nor log shows it."""
+    """The server can know the jwt from before: neither error, nor cause, nor log shows it."""
 
     def script(peer: Peer) -> None:
         peer.socket.sendall(echo(accept_upgrade(service.asked[-1][1]), JWT.encode()))
@@ -293,7 +294,7 @@ def test_what_an_answer_to_the_upgrade_repeats_is_not_passed_on(
 def test_a_token_that_fits_no_header_is_not_shown(
     service: Service, new_client: Callable[..., Client], log: Log, token: str
 ) -> None:
-    """The service's own, or a jwt of its kind: ``ERR_BAD_RESPONSE`` says that it is of no use, and not what it is."""
+    """For a token of the service or a similar jwt, ``ERR_BAD_RESPONSE`` says that it is of no use, without its text."""
     data = {"uid": UID, "authToken": token.replace("{}", TOKEN)}
     service.answers["auth_tokens"] = answer(200, json.dumps({"data": data}).encode())
     client = new_client(auto_establish_socket_connection=False)
@@ -304,7 +305,7 @@ def test_a_token_that_fits_no_header_is_not_shown(
     assert leaks(shown(caught.value) + log.text) == []
 
 
-# Nothing repeats them, and nothing shows them.
+# No text repeats them, and no text shows them.
 
 
 def _reprs(client: Client, *more: object) -> str:
@@ -316,7 +317,7 @@ def _reprs(client: Client, *more: object) -> str:
 def test_no_repr_and_no_warning_shows_a_secret(
     service: Service, new_client: Callable[..., Client], log: Log, tmp_path: Any
 ) -> None:
-    """A whole life, with a message sent and received, a loss and a logout: every public object, and the log."""
+    """A life with messages, a loss and a logout leaves no secret in public objects and the log."""
     recorder, seen = Recorder(), []
     address = f"http://user:{PASSWORD}@127.0.0.1:{unused_port()}"
     stores = [FileSessionStore(tmp_path / "kept" / "session.json"), MemorySessionStore()]
@@ -343,7 +344,7 @@ def test_no_repr_and_no_warning_shows_a_secret(
 
 @pytest.mark.parametrize("status", [403, 407, 502, None], ids=str)
 def test_the_password_of_a_proxy_stays(serve: Serve, log: Log, status: Optional[int]) -> None:
-    """A proxy that refuses, or is not there: HTTP and the socket name it by host and port, in errors and logs."""
+    """For a proxy that refuses, or is away, errors and logs of HTTP and the socket name only its host and port."""
     refusal: Answer = answer(status or 502, b"<html>" + PASSWORD.encode() + b"</html>", {"Via": PASSWORD})
 
     def script(peer: Peer) -> None:
@@ -362,7 +363,7 @@ def test_the_password_of_a_proxy_stays(serve: Serve, log: Log, status: Optional[
 
 
 def test_the_other_half_of_a_secret_is_not_left(service: Service, new_client: Callable[..., Client]) -> None:
-    """A token that is part of another, and one that holds an auth key: no remainder of either is shown."""
+    """A token may be part of another one, or contain an auth key: no remainder of either is shown."""
     key, token = TOKEN[5:25], TOKEN
     client = new_client(auto_establish_socket_connection=False)
     service.answers["me"] = answer(400, json.dumps({"error": {"code": "ERR_X", "message": f"<{token}>"}}).encode())
@@ -375,7 +376,7 @@ def test_the_other_half_of_a_secret_is_not_left(service: Service, new_client: Ca
 
 
 class Broken:
-    """An argument that can't be shown."""
+    """An argument that cannot be shown."""
 
     def __str__(self) -> str:
         raise ZeroDivisionError
@@ -383,7 +384,7 @@ class Broken:
 
 @pytest.fixture
 def said() -> Iterator[Callable[[], str]]:
-    """All that is logged, through a handler with the filter; the handler raises what others would print."""
+    """Keeps all records, through a handler with the filter. The handler raises errors that others would print."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(logging.Formatter("%(name)s %(message)s"))
@@ -394,7 +395,7 @@ def said() -> Iterator[Callable[[], str]]:
 
 @pytest.fixture
 def client(service: Service) -> Iterator[Client]:
-    """One that has used all three secrets."""
+    """A client that has used all three secrets."""
     with Client("app", service.settings(auto_establish_socket_connection=False)) as made:
         made.login(UID, KEY)
         yield made
@@ -418,7 +419,7 @@ WAYS: Dict[str, Callable[[str], object]] = {
     "bytes": lambda secret: logging.getLogger("app").info("got %r", secret.encode()),
     "JSON": lambda secret: logging.getLogger("app").info(json.dumps({"x": json.dumps({"y": secret})})),
     "an address": lambda secret: logging.getLogger("app").info("GET /?token=%s&x=1", secret),
-    "a text that is none": lambda secret: logging.getLogger("app").info(ValueError(secret)),
+    "an exception in place of a text": lambda secret: logging.getLogger("app").info(ValueError(secret)),
     "an exception": _raise,
     "another library": lambda secret: logging.getLogger("urllib3.connectionpool").debug('"PUT /me" {%s}', secret),
     "a piece": lambda secret: logging.getLogger("app").info("got %s", secret[3:40]),
@@ -426,8 +427,8 @@ WAYS: Dict[str, Callable[[str], object]] = {
 }
 
 
-def test_the_filter_blots_out_what_a_client_has_used(client: Client, said: Callable[[], str]) -> None:
-    """In every way to log it: what the handler writes has no piece of it, and the rest of the record is there."""
+def test_the_filter_removes_secrets_of_clients(client: Client, said: Callable[[], str]) -> None:
+    """For every way to log them, the handler writes no piece of them, and the rest of the record stays."""
     wrong = []
     for name, way in WAYS.items():
         for secret in (KEY, TOKEN, JWT):
@@ -452,8 +453,8 @@ STRANGE: List[str] = [
 ]
 
 
-def test_the_filter_blots_out_what_looks_like_a_secret(said: Callable[[], str]) -> None:
-    """Also where no client of this process has used it: a jwt, and what is named as a key, a token or a header."""
+def test_the_filter_removes_texts_that_look_like_secrets(said: Callable[[], str]) -> None:
+    """The filter also removes unknown secrets: a jwt, and values named as a key, a token or a header."""
     for text in STRANGE:
         before = len(said())
         logging.getLogger("app").info("before %s after", text)
@@ -464,7 +465,7 @@ def test_the_filter_blots_out_what_looks_like_a_secret(said: Callable[[], str]) 
 
 
 def test_the_filter_leaves_other_texts_alone(said: Callable[[], str]) -> None:
-    """A text without a secret is written as it was."""
+    """A text without a secret is written unchanged."""
     texts = ["the author: me", "tokens: 5 of 7", "jwt expired", "a.b.c", "key=value", "eyJust saying"]
     for text in texts:
         logging.getLogger("app").info("before %s after", text)
@@ -472,7 +473,7 @@ def test_the_filter_leaves_other_texts_alone(said: Callable[[], str]) -> None:
 
 
 def test_the_filter_raises_nothing() -> None:
-    """Records that fit no format, of whoever: they pass, and the handler tells of them as without a filter."""
+    """Records of any logger that fit no format pass the filter, and the handler reports them as without it."""
     one = cometchat.SecretsFilter()
     for message, args in (
         ("%d", ("x",)),
@@ -489,7 +490,7 @@ def test_the_filter_raises_nothing() -> None:
 
 
 def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> None:
-    """Threads that log, and one that makes clients: no call to a logger raises."""
+    """While threads log and another one makes clients, no call to a logger raises."""
     rounds, done = 1000, []
 
     def come_and_go() -> None:
@@ -509,7 +510,7 @@ def test_the_filter_works_while_clients_come_and_go(said: Callable[[], str]) -> 
 
 
 def test_the_filter_is_quick_with_texts_of_a_megabyte(client: Client, said: Callable[[], str]) -> None:
-    """Whatever is in them, such as what is nearly a secret over and over."""
+    """The filter is quick with any content, such as many texts that are nearly a secret."""
     client._core.account._secrets.add("a" * 8000)
     with Stopwatch() as watch:
         for text in (

@@ -1,4 +1,4 @@
-"""Where secrets are stored: the session file on a bad day."""
+"""The storage of secrets: the session file on a bad day."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "kept" / "session.json"
 
 
-# What may be in the session file's place.
+# Possible objects in the session file's place.
 
 
 def _fifo(path: Path) -> None:
@@ -84,7 +84,7 @@ FIELDS: Dict[str, Dict[str, Any]] = {
     "a token that is a number": {"auth_token": 5},
     "a user that is a list": {"user": []},
     "a format of tomorrow": {"format": 2},
-    "a device that is none": {"device_id": None},
+    "a missing device": {"device_id": None},
     "another app": {"app_id": "other"},
 }
 for _name, _fields in FIELDS.items():
@@ -93,7 +93,7 @@ for _name, _fields in FIELDS.items():
 
 @contextlib.contextmanager
 def no_more_memory(megabytes: int) -> Iterator[None]:
-    """So that a mistake is an error, and not the end of the machine."""
+    """Limit the memory, so that a mistake is an error and does not stop the machine."""
     import resource
 
     import psutil
@@ -108,10 +108,10 @@ def no_more_memory(megabytes: int) -> Iterator[None]:
 
 @posix
 @pytest.mark.parametrize("put", IN_ITS_PLACE.values(), ids=IN_ITS_PLACE.keys())
-def test_whatever_is_in_the_session_files_place_a_client_is_made_and_logs_in(
+def test_a_client_logs_in_with_any_object_in_the_session_files_place(
     service: Service, path: Path, put: Callable[[Path], object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At once, without the memory that it would take, and with a warning where there was something."""
+    """The client logs in at once, without the memory for the content, and with a warning if there was content."""
     put(path)
     was = path.is_symlink() or path.exists()
     settings = service.settings(session_store=FileSessionStore(path), auto_establish_socket_connection=False)
@@ -151,7 +151,7 @@ for number in range(10**9):
 
 
 def save_and_be_killed(path: Path, seconds: float = 0.0) -> None:
-    """Run a process that saves sessions, and kill it so many seconds after its first ones."""
+    """Run a process that saves sessions, and kill it this many seconds after its first ones."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     writer = subprocess.Popen([sys.executable, "-c", _SAVING, str(path)], env=environment, stdout=subprocess.PIPE)
     assert writer.stdout is not None and writer.stdout.readline() == b"saving\n"
@@ -164,7 +164,7 @@ def save_and_be_killed(path: Path, seconds: float = 0.0) -> None:
 
 @posix
 def test_a_session_file_is_whole_whenever_its_writer_is_killed(path: Path, figures: Callable[..., None]) -> None:
-    """``kill -9`` at any moment: the file is the newest session or the one before, and only its owner can read it."""
+    """After ``kill -9`` at any moment, the file is the newest session or the one before, for its owner only."""
     rounds, chance, numbers = 100 if SOAK else 3, random.Random(7), []
     for _ in range(rounds):
         save_and_be_killed(path, chance.random() / 20)
@@ -181,12 +181,12 @@ def test_a_session_file_is_whole_whenever_its_writer_is_killed(path: Path, figur
 @posix
 @pytest.mark.parametrize("act", ["save", "clear"])
 def test_half_files_of_long_ago_are_removed(path: Path, act: str) -> None:
-    """What killed writers have left holds tokens: it goes with the next save or logout; what is new stays."""
+    """Files of killed writers contain tokens. The next save or logout removes them. New files stay."""
     store = FileSessionStore(path)
     names = {
         ".session.json-abcd_123.half": 1,
         ".session.json-abcd_124.half": None,
-        # Of other programs, and of a session file with a longer name.
+        # Files of other programs, and of a session file with a longer name.
         ".session-old": 1,
         ".session.json-backup": 1,
         ".session.json-b-abcd_123.half": 1,
@@ -203,7 +203,7 @@ def test_half_files_of_long_ago_are_removed(path: Path, act: str) -> None:
 
 @posix
 def test_the_half_file_of_a_killed_save_is_one_that_the_next_save_removes(path: Path) -> None:
-    """The name that a save gives is the name that is looked for."""
+    """A save names its file as the removal expects it."""
     store = FileSessionStore(path)
     for _ in range(20):
         save_and_be_killed(path)

@@ -1,7 +1,6 @@
-"""Between the client and the service: TLS 1.2 or newer, certificates and host names that are checked, and no way down.
+"""Between the client and the service: TLS 1.2 or newer, checked certificates and host names, and no downgrade.
 
-What the transports do by themselves is in tests/integration; here it is a client, with its secrets, that meets a server
-which should not have them.
+tests/integration checks the transports alone. Here, a client with its secrets meets a server that must not get them.
 """
 
 from __future__ import annotations
@@ -41,7 +40,7 @@ def secure() -> Iterator[Sandbox]:
 
 
 def both_trusted(sandbox: Sandbox, authority: Authority, folder: Path) -> str:
-    """A bundle with the sandbox's certificate and a CA."""
+    """Return a bundle with the sandbox's certificate and a CA."""
     bundle = folder / "bundle.pem"
     assert sandbox.ca_certs is not None
     bundle.write_text(Path(sandbox.ca_certs).read_text() + Path(authority.bundle).read_text())
@@ -49,7 +48,7 @@ def both_trusted(sandbox: Sandbox, authority: Authority, folder: Path) -> str:
 
 
 class Listening:
-    """The script of a server that should hear nothing: keeps what it is told."""
+    """The script of a server that should get no data. It keeps the received bytes."""
 
     def __init__(self) -> None:
         self.heard: List[str] = []
@@ -58,11 +57,11 @@ class Listening:
         self.heard.append(peer.read_head())
 
 
-# Goodbyes.
+# Close frames.
 
 
 def test_every_goodbye_arrives(secure: Sandbox) -> None:
-    """However close the end is to what is being read: 60 ends just after the connection came up are 60 close frames."""
+    """60 ends just after the connection came up, close to a read, lead to 60 close frames."""
     with Client(secure.app_id, secure.settings()) as client:
         client.login(UID, secure.auth_key)
         for number in range(60):
@@ -76,7 +75,7 @@ def test_every_goodbye_arrives(secure: Sandbox) -> None:
 
 
 def old(context: ssl.SSLContext) -> ssl.SSLContext:
-    """The context, for TLS 1.0 and 1.1 only."""
+    """Return the context, for TLS 1.0 and 1.1 only."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         context.minimum_version = ssl.TLSVersion.TLSv1
@@ -86,7 +85,7 @@ def old(context: ssl.SSLContext) -> ssl.SSLContext:
 
 
 def skip_without_old_tls(port: int, authority: Authority) -> None:
-    """Skip where not even a lenient client gets through: then it is not the SDK that refuses."""
+    """Skip the test if not even a lenient client connects, since then the SDK is not the one that refuses."""
     lenient = old(ssl.create_default_context(cafile=authority.bundle))
     with socket.create_connection(("127.0.0.1", port), DEADLINE) as raw:
         try:
@@ -96,7 +95,7 @@ def skip_without_old_tls(port: int, authority: Authority) -> None:
 
 
 def test_https_with_tls_1_1_is_refused(serve: Serve, authority: Authority) -> None:
-    """A login at a server that knows no more than TLS 1.1 fails before the auth key is sent, and says why."""
+    """A login at a server with TLS 1.1 at most fails before the auth key is sent, with the reason."""
     script = Listening()
     port = serve(script, old(authority.server())).port
     skip_without_old_tls(port, authority)
@@ -110,7 +109,7 @@ def test_https_with_tls_1_1_is_refused(serve: Serve, authority: Authority) -> No
 
 
 def test_wss_with_tls_1_1_is_refused(secure: Sandbox, serve: Serve, authority: Authority, tmp_path: Path) -> None:
-    """Nor does a WebSocket go there: the attempts fail, and the jwt is not sent."""
+    """A WebSocket does not connect there either: the attempts fail, and the jwt is not sent."""
     script = Listening()
     port = serve(script, old(authority.server())).port
     skip_without_old_tls(port, authority)
@@ -124,7 +123,7 @@ def _at(port: int) -> Dict[str, Any]:
 
 
 def _refusal_of_socket(sandbox: Sandbox, port: int, bundle: str) -> Any:
-    """The first error of a client whose API is the sandbox, and whose WebSocket is at that port."""
+    """Return the first error of a client whose API is the sandbox, and whose WebSocket is at that port."""
     sandbox.override_settings(CHAT_HOST_OVERRIDE="127.0.0.1", CHAT_WSS_PORT=port)
     recorder = Recorder()
     with Client(sandbox.app_id, sandbox.settings(ca_certs=bundle, reconnect_wait=QUICK)) as client:
@@ -139,7 +138,7 @@ def _refusal_of_socket(sandbox: Sandbox, port: int, bundle: str) -> Any:
 def test_the_contexts_of_both_ask_for_tls_1_2(
     secure: Sandbox, serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever the defaults of Python, OpenSSL and urllib3 are: each context that a handshake is made with says so."""
+    """With any defaults of Python, OpenSSL and urllib3, each context of a handshake requires it."""
     seen: List[Tuple[Any, Any, Any]] = []
     wrap = ssl.SSLContext.wrap_socket
 
@@ -153,7 +152,7 @@ def test_the_contexts_of_both_ask_for_tls_1_2(
         client.login(UID, secure.auth_key)
         client.connect(DEADLINE)
     assert len(seen) >= 2
-    # urllib3 before 2 names no host that is an address, and compares it with the certificate by itself.
+    # urllib3 before 2 sends no host name for an address, and compares the address with the certificate itself.
     strict = {(ssl.TLSVersion.TLSv1_2, ssl.CERT_REQUIRED, True)}
     by_itself = {(ssl.TLSVersion.TLSv1_2, ssl.CERT_REQUIRED, False)} if urllib3.__version__.startswith("1.") else set()
     assert strict <= set(seen) <= strict | by_itself
@@ -176,7 +175,7 @@ WRONG: Dict[str, Tuple[Tuple[str, ...], Dict[str, Any], str]] = {
 def test_a_wrong_certificate_gets_neither_auth_key_nor_jwt(
     secure: Sandbox, serve: Serve, authority: Authority, tmp_path: Path, names: Any, validity: Any, why: str
 ) -> None:
-    """Of a trusted CA, and not for this host or this day: neither HTTP nor the WebSocket says a word to it."""
+    """For a certificate of a trusted CA with a wrong host or day, neither HTTP nor the WebSocket sends a byte."""
     script = Listening()
     port = serve(script, authority.server(*names, **validity)).port
     bundle = both_trusted(secure, authority, tmp_path)
@@ -189,8 +188,8 @@ def test_a_wrong_certificate_gets_neither_auth_key_nor_jwt(
     assert script.heard == []
 
 
-def test_a_certificate_that_vouches_for_itself_is_nobodys(secure: Sandbox, serve: Serve, authority: Authority) -> None:
-    """Self-signed, or of a CA that is not in the bundle: refused by both, whatever the environment leaves out."""
+def test_an_untrusted_certificate_is_refused(secure: Sandbox, serve: Serve, authority: Authority) -> None:
+    """Both refuse a certificate that is self-signed, or of a CA outside of the bundle, in any environment."""
     script = Listening()
     port = serve(script, authority.server()).port
     assert secure.ca_certs is not None
@@ -209,7 +208,8 @@ def test_a_certificate_that_vouches_for_itself_is_nobodys(secure: Sandbox, serve
 def test_no_variable_of_the_environment_switches_the_check_off(
     serve: Serve, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, value: str
 ) -> None:
-    """An empty CA bundle, or a word for no, is not taken for one: what is not trusted stays so."""
+    """An empty CA bundle, or a word for "no", does not make an untrusted certificate trusted.
+    """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(name, value)
     script = Listening()
@@ -221,7 +221,7 @@ def test_no_variable_of_the_environment_switches_the_check_off(
     assert "TLS: " in caught.value.message and script.heard == []
 
 
-# The way down.
+# Downgrades.
 
 PLAIN: Dict[str, Dict[str, Any]] = {
     "CHAT_USE_SSL 0": {"CHAT_USE_SSL": 0},
@@ -236,14 +236,14 @@ PLAIN: Dict[str, Dict[str, Any]] = {
 
 @pytest.fixture
 def plain(serve: Serve) -> Tuple[Listening, int]:
-    """A server without TLS that should hear nothing."""
+    """A server without TLS that should get no data."""
     script = Listening()
     return script, serve(script).port
 
 
 def _lead_to(sandbox: Sandbox, settings: Dict[str, Any], port: int) -> None:
     fields = {key: value.format(port=port) if isinstance(value, str) else value for key, value in settings.items()}
-    # Only the first host that is set counts.
+    # Only the first host counts.
     sandbox.override_settings(**{"CHAT_HOST_OVERRIDE": "", "CHAT_HOST": "127.0.0.1", "CHAT_WS_PORT": port, **fields})
 
 
@@ -251,7 +251,7 @@ def _lead_to(sandbox: Sandbox, settings: Dict[str, Any], port: int) -> None:
 def test_a_socket_without_tls_is_refused_where_the_api_has_it(
     secure: Sandbox, plain: Tuple[Listening, int], settings: Dict[str, Any]
 ) -> None:
-    """``ERR_INSECURE_SOCKET``: once, without another try, and without a byte to where the settings point."""
+    """``ERR_INSECURE_SOCKET`` is raised once, without another attempt, and without a byte to the settings' address."""
     script, port = plain
     _lead_to(secure, settings, port)
     recorder = Recorder()
@@ -270,7 +270,7 @@ def test_a_socket_without_tls_is_refused_where_the_api_has_it(
 
 
 def test_settings_that_change_later_lead_to_no_plain_socket(secure: Sandbox, plain: Tuple[Listening, int]) -> None:
-    """A connection that is up, and new settings that take TLS away: the next attempt is refused, and the last."""
+    """The connection is up, and new settings take TLS away. The next attempt is refused, and is the last."""
     script, port = plain
     recorder = Recorder()
     with Client(secure.app_id, secure.settings(reconnect_wait=QUICK, settings_refresh_interval=0.05)) as client:
@@ -287,7 +287,7 @@ def test_settings_that_change_later_lead_to_no_plain_socket(secure: Sandbox, pla
 
 
 def test_a_socket_without_tls_is_taken_where_it_is_allowed(secure: Sandbox, plain: Tuple[Listening, int]) -> None:
-    """``allow_insecure_socket=True`` takes the settings as they are; an API without TLS needs no such word."""
+    """``allow_insecure_socket=True`` accepts the settings as they are. An API without TLS does not need it."""
     script, port = plain
     _lead_to(secure, {"CHAT_USE_SSL": 0}, port)
     recorder = Recorder()
@@ -301,7 +301,7 @@ def test_a_socket_without_tls_is_taken_where_it_is_allowed(secure: Sandbox, plai
 def test_a_kept_session_leads_to_no_plain_socket_either(
     secure: Sandbox, plain: Tuple[Listening, int], tmp_path: Path
 ) -> None:
-    """A restart with a stored login asks for the settings anew, and looks at them in the same way."""
+    """A restart with a stored login asks for the settings again, and checks them in the same way."""
     script, port = plain
     store = FileSessionStore(tmp_path / "session.json")
     settings = secure.settings(session_store=store, reconnect_wait=QUICK, auto_establish_socket_connection=False)

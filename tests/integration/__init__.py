@@ -1,1 +1,1 @@
-"""Over real sockets: the SDK as a user has it, the sandbox or a few bytes of raw socket as the server."""
+"""Over real sockets: the SDK as a user has it, with the sandbox or raw sockets as the server."""

@@ -1,4 +1,6 @@
-"""What the tests share: the sandbox, clients that are closed, listeners that record, and servers of raw sockets."""
+"""The shared parts of the tests: the sandbox, clients that are closed, listeners that record, and servers of raw
+sockets.
+"""
 
 from __future__ import annotations
 
@@ -22,21 +24,21 @@ import tenacity
 from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, LoginListener, User
 from cometchat.sandbox import Sandbox
 
-#: Seconds. What has to happen has happened by then, on a slow or busy machine too.
+#: Maximum wait for an event, in seconds, also on a slow or busy machine.
 DEADLINE = 20.0
 
-#: Where the backoff is not the subject.
+#: For tests that are not about the backoff.
 QUICK = tenacity.wait_fixed(0.05)
 
 UID = "cometchat-uid-1"
 OTHER_UID = "cometchat-uid-2"
 
-#: What a loss and a quick return look like.
+#: The callbacks of a loss and a quick return.
 LOSS = ["on_connection_error", "on_disconnected", "on_connecting", "on_connected"]
 
 
 class Call(NamedTuple):
-    """One callback, as it came."""
+    """One callback, as it was called."""
 
     name: str
     argument: Any
@@ -85,26 +87,26 @@ class _Recording:
             self._calls.clear()
 
     def wait_until(self, predicate: Callable[[], Any], what: str, timeout: float = DEADLINE) -> Any:
-        """The predicate's first truthy value; it is asked again after each call that comes."""
+        """Return the predicate's first truthy value. It is called again after each new call."""
         with self._changed:
             value = self._changed.wait_for(predicate, timeout)
         assert value, f"no {what} within {timeout:g} s; there was {self.names}"
         return value
 
     def wait_for(self, name: str, count: int = 1, timeout: float = DEADLINE) -> Call:
-        """The ``count``-th call of this name."""
+        """Wait for the ``count``-th call of this name."""
         self.wait_until(lambda: len(self.named(name)) >= count, f"{name} number {count}", timeout)
         return self.named(name)[count - 1]
 
     def wait_for_names(self, *names: str, timeout: float = DEADLINE) -> None:
-        """Exactly these calls, in this order, since the start or the last ``clear()``."""
+        """Wait for exactly these calls, in this order, since the start or the last ``clear()``."""
         with self._changed:
             self._changed.wait_for(lambda: len(self._calls) >= len(names), timeout)
         assert self.names == list(names)
 
 
 class Recorder(_Recording, ConnectionListener):
-    """A ConnectionListener that records. Its condition is reentrant, so that a predicate may read what it guards."""
+    """A ConnectionListener that records. Its condition is reentrant, so that a predicate may read the data under it."""
 
     def on_connecting(self) -> None:
         self.note("on_connecting")
@@ -149,27 +151,27 @@ class Party:
         return self._sandbox.settings(**{"reconnect_wait": QUICK, **overrides})
 
     def client(self, **overrides: Any) -> Client:
-        """A client that is not logged in."""
+        """Return a client that is not logged in."""
         client = Client(self._sandbox.app_id, self.settings(**overrides))
         self._clients.append(client)
         return client
 
     def heard(self, client: Client) -> Recorder:
-        """A recorder on a client."""
+        """Return a recorder on a client."""
         recorder = Recorder()
         recorder.client = client
         client.add_connection_listener("heard", recorder)
         return recorder
 
     def joined(self, **overrides: Any) -> Tuple[Client, Recorder]:
-        """A client that has just logged in, and what it hears of its connection."""
+        """Return a client that has just logged in, and a recorder of its connection."""
         client = self.client(**overrides)
         recorder = self.heard(client)
         client.login(UID, self._sandbox.auth_key)
         return client, recorder
 
     def connected(self, **overrides: Any) -> Tuple[Client, Recorder]:
-        """The same, once it is connected and its callbacks have been heard."""
+        """Return the same, once it is connected and its callbacks have been recorded."""
         client, recorder = self.joined(**overrides)
         client.connect(DEADLINE)
         recorder.wait_for("on_connected")
@@ -182,9 +184,9 @@ class Party:
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
-    """Every test ends without a thread of the SDK, of the sandbox or of a server of these tests.
+    """Assert that every test ends without a thread of the SDK, of the sandbox or of a server of these tests.
 
-    A thread that an earlier test left is that test's failure, and not one of all that come after it.
+    A thread that an earlier test left fails that test, and not all later ones.
     """
     before = threading.enumerate()
     yield
@@ -198,7 +200,7 @@ def no_thread_left() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No proxy and no CA bundle but those that a test sets."""
+    """Remove all proxies and CA bundles except those of the test."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -208,7 +210,10 @@ def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def sandbox(request: pytest.FixtureRequest) -> Iterator[Sandbox]:
-    """A running sandbox, with TLS for the parameter ``True``. In the end it has seen no violation of the protocol."""
+    """A running sandbox, with TLS for the parameter ``True``.
+
+    At its end it has recorded no violation of the protocol.
+    """
     with Sandbox(tls=getattr(request, "param", False)) as running:
         yield running
         violations = running.violations
@@ -237,7 +242,7 @@ def facade() -> Iterator[None]:
 
 @pytest.fixture
 def debug_log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """Everything that any logger says, DEBUG included."""
+    """All records of all loggers, DEBUG included."""
     caplog.set_level(logging.DEBUG)
     return caplog
 
@@ -263,27 +268,27 @@ class Peer:
         self._unread = b""
 
     def read(self, size: int) -> bytes:
-        """Exactly so many bytes. Raises EOFError where the client has ended the connection."""
+        """Read exactly this many bytes. Raises EOFError if the client has ended the connection."""
         while len(self._unread) < size:
             self._more()
         data, self._unread = self._unread[:size], self._unread[size:]
         return data
 
     def read_head(self) -> str:
-        """An HTTP request up to its empty line."""
+        """Read an HTTP request up to its empty line."""
         while b"\r\n\r\n" not in self._unread:
             self._more()
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
         return head.decode()
 
     def upgrade(self) -> str:
-        """Take the client's upgrade request, and answer it with 101."""
+        """Read the client's upgrade request, and answer it with 101."""
         head = self.read_head()
         self.socket.sendall(accept_upgrade(head))
         return head
 
     def read_frame(self) -> Frame:
-        """The client's next frame; it has to be masked."""
+        """Return the client's next frame, which must be masked."""
         first, second = self.read(2)
         assert second & 0x80, "a client's frame has to be masked"
         length = second & 0x7F
@@ -310,9 +315,9 @@ class Peer:
 
 
 class RawServer:
-    """A TCP server, with TLS where it gets a context. Each connection runs the script in a thread of its own.
+    """A TCP server, with TLS if it gets a context. Each connection runs the script in a separate thread.
 
-    What a script raises apart from the connection's end is raised by ``check()``, and at the end of the test.
+    ``check()``, which also runs at the end of the test, raises the script's exceptions apart from the connection's end.
     """
 
     def __init__(self, script: Callable[[Peer], object], tls: Optional[ssl.SSLContext] = None) -> None:
@@ -351,7 +356,7 @@ class RawServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            # Before the handshake: close() has to be able to end that too.
+            # Before the handshake: close() must be able to end that too.
             self._open.append(connection)
             thread = threading.Thread(target=self._serve, args=(connection,), name="peer-connection", daemon=True)
             self._threads.append(thread)
@@ -375,7 +380,7 @@ class RawServer:
 
 @pytest.fixture
 def serve() -> Iterator[Callable[..., RawServer]]:
-    """A maker of raw servers, all of which are ended after the test."""
+    """Make raw servers, and end all of them after the test."""
     servers: List[RawServer] = []
 
     def make(script: Callable[[Peer], object], tls: Optional[ssl.SSLContext] = None) -> RawServer:
@@ -390,7 +395,7 @@ def serve() -> Iterator[Callable[..., RawServer]]:
 
 
 def accept_upgrade(head: str) -> bytes:
-    """The 101 to an upgrade request."""
+    """Return the 101 to an upgrade request."""
     key = next(
         line.split(":", 1)[1].strip() for line in head.split("\r\n") if line.lower().startswith("sec-websocket-key")
     )
@@ -402,7 +407,7 @@ def accept_upgrade(head: str) -> bytes:
 
 
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = False) -> bytes:
-    """A frame as a server sends it; ``rsv`` holds the three reserved bits, which are not to be set."""
+    """Return a frame as a server sends it. ``rsv`` holds the three reserved bits, which are normally 0."""
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
     bit = 0x80 if masked else 0
     if len(payload) < 126:
@@ -416,7 +421,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
 
 
 def in_thread(function: Callable[[], object]) -> Tuple[threading.Thread, List[Any]]:
-    """Run it on another thread; the list gets what it returned, or the exception that it raised."""
+    """Run the function on another thread. The list gets its result, or its exception."""
     outcome: List[Any] = []
 
     def run() -> None:
@@ -431,19 +436,20 @@ def in_thread(function: Callable[[], object]) -> Tuple[threading.Thread, List[An
 
 
 def finished(thread: threading.Thread, outcome: List[Any], timeout: float = DEADLINE) -> Any:
-    """What the function of :func:`in_thread` returned or raised."""
+    """Return the result or the exception of the function of :func:`in_thread`."""
     thread.join(timeout)
     assert not thread.is_alive(), f"it did not end within {timeout:g} s"
     return outcome[0]
 
 
-#: Each test process has its own hundred to begin with. They lie below those that the system gives to clients: whoever
-#: asks one of those again and again before its server is there may reach himself, or find that it was given away.
+#: Each test process begins with a separate hundred. They lie below those that the system gives to clients. A client
+#: that connects to one of the latter again and again, before its server exists, may reach itself, or find that another
+#: process got the port.
 _ports = itertools.count(os.getpid() % 200 * 100)
 
 
 def unused_port() -> int:
-    """A TCP port of the loopback on which no server listens."""
+    """Return a TCP port of the loopback on which no server listens."""
     while True:
         port = 10_000 + next(_ports) % 20_000
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
@@ -451,7 +457,10 @@ def unused_port() -> int:
 
 
 def eventually(predicate: Callable[[], Any], timeout: float = DEADLINE, pause: float = 0.002) -> Any:
-    """The predicate's first truthy value. For what nobody signals; where there is an event, wait for that."""
+    """Return the predicate's first truthy value.
+
+    For changes without a signal. If there is an event, wait for the event.
+    """
     deadline, never = time.monotonic() + timeout, threading.Event()
     while True:
         value = predicate()

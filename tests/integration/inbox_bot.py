@@ -1,6 +1,6 @@
-"""A bot with a durable inbox, to be killed at any moment and started again.
+"""A bot with a durable inbox. A test kills it at any moment, and starts it again.
 
-Usage: inbox_bot.py URL APP_ID FOLDER [REDIS]. With the address of a Redis, several of them share one connection. The
+Usage: inbox_bot.py URL APP_ID FOLDER [REDIS]. With the address of a Redis, several bots share one connection. The
 folder holds the session, the inbox, the outbox and the log. The log gets the line ``run`` when the bot starts, ``begin
 N PID`` when a callback begins with message N, and ``end N`` when it is done.
 """
@@ -27,7 +27,7 @@ class Bot(MessageListener):
         self._log = log
 
     def on_text_message_received(self, message: TextMessage) -> None:
-        """The muid comes from the message's id: a message that is handled again is not answered again."""
+        """Put the answer. Its muid comes from the message's id, so that a repeated message has one answer."""
         if message.sender is not None and message.sender.uid == "cometchat-uid-1":
             return  # another worker has sent it
         os.write(self._log, f"begin {message.text} {os.getpid()}\n".encode())
@@ -39,7 +39,7 @@ class Bot(MessageListener):
 
 
 def has_begun(path: Path) -> bool:
-    """Return True if a bot has found out where to begin."""
+    """Return True if a bot has found the place to begin at."""
     if not path.exists():
         return False
     with contextlib.closing(sqlite3.connect(path, timeout=10.0)) as connection:

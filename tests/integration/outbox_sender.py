@@ -1,7 +1,7 @@
-"""A program that puts numbered messages into an outbox file, to be killed at any moment and started again.
+"""A program that puts numbered messages into an outbox file. A test kills it at any moment, and starts it again.
 
 Usage: outbox_sender.py URL APP_ID FOLDER COUNT. The folder holds the session, the outbox and the number of messages put
-so far. Prints ``done`` once all are delivered.
+so far. It prints ``done`` once all are delivered.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def main(url: str, app_id: str, folder: str, count: int) -> None:
                 receiver_id="cometchat-uid-2", receiver_type="user", text=str(number), muid=f"muid-{number}"
             )
             client.outbox.put(message)
-            file.write(b".")  # one byte a message, after put() has returned
+            file.write(b".")  # one byte for each message, after put() has returned
     assert client.outbox.flush()
     print("done", flush=True)
     client.close()

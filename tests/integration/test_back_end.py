@@ -1,4 +1,4 @@
-"""What a back end does with the sandbox's API key reaches the SDK's clients."""
+"""Actions of a back end with the sandbox's API key reach the SDK's clients."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class BackEnd:
         self._sandbox = sandbox
 
     def ask(self, method: str, path: str, body: Any = None, by: Optional[str] = None) -> Any:
-        """The data of the answer."""
+        """Return the data of the answer."""
         headers = {"apiKey": self._sandbox.api_key, **({} if by is None else {"onBehalfOf": by})}
         answer = requests.request(method, f"{self._sandbox.url}/v3{path}", json=body, headers=headers, timeout=DEADLINE)
         assert answer.status_code == 200, answer.text
         return answer.json()["data"]
 
     def send(self, text: str, by: Optional[str] = None) -> str:
-        """The id of a text message to the client's user."""
+        """Send a text message to the client's user, and return its id."""
         envelope = {"receiver": UID, "receiverType": "user", "category": "message", "type": "text"}
         return str(self.ask("POST", "/messages", {**envelope, "data": {"text": text}}, by)["id"])
 
 
 class Ear(MessageListener, ConversationListener):
-    """Keeps what it hears."""
+    """Keeps its events."""
 
     def __init__(self) -> None:
         self.heard: queue.Queue[Any] = queue.Queue()
 
     def next(self) -> Any:
-        """What comes next: a message or a conversation, behind the name of its callback unless it is a new message."""
+        """Return the next event: a message or a conversation. The callback's name is before all but new messages."""
         return self.heard.get(timeout=DEADLINE)
 
     def on_text_message_received(self, text_message: TextMessage) -> None:
@@ -71,7 +71,7 @@ def back_end(sandbox: Sandbox) -> BackEnd:
     return BackEnd(sandbox)
 
 
-def test_messages_and_pins_of_a_back_end_are_heard(back_end: BackEnd, party: Party) -> None:
+def test_messages_and_pins_of_a_back_end_arrive(back_end: BackEnd, party: Party) -> None:
     """Messages of the app and of users, pins of both kinds, and saved messages reach their callbacks."""
     client, _ = party.connected()
     ear = Ear()
@@ -108,7 +108,7 @@ def test_a_deactivated_user_is_logged_out(back_end: BackEnd, party: Party) -> No
 
 
 def test_a_user_made_by_a_back_end_logs_in(back_end: BackEnd, sandbox: Sandbox, party: Party) -> None:
-    """The auth token that a back end makes together with the user logs the SDK's client in."""
+    """With the auth token that a back end makes together with the user, the SDK's client logs in."""
     user = back_end.ask("POST", "/users", {"uid": "New", "name": "New", "withAuthToken": True})
     client = party.client()
     assert client.login_with_auth_token(user["authToken"]).uid == "new"

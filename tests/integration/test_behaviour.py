@@ -1,4 +1,4 @@
-"""The lines of "How it must behave", one by one, as somebody outside would check them."""
+"""The lines of "How it must behave", one by one, checked from outside."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from .conftest import DEADLINE, LOSS, OTHER_UID, UID, LoginRecorder, Party, Peer
 
 SLOW = tenacity.wait_fixed(30)
 
-#: Seconds in which disconnect() has to return.
+#: Maximum time of disconnect(), in seconds.
 AT_ONCE = 0.2
 
 
-# A server that takes its time, or says no.
+# A server that is slow or refuses.
 
 
 def test_a_server_that_takes_half_a_second_for_auth(sandbox: Sandbox, party: Party) -> None:
@@ -54,7 +54,10 @@ def test_a_server_that_takes_half_a_second_for_auth(sandbox: Sandbox, party: Par
 
 
 def test_auth_refused(sandbox: Sandbox, party: Party) -> None:
-    """``connected`` is never seen; one renewal; ``WS_AUTH_FAIL``, ``on_disconnected``; no third connection."""
+    """The client is never ``connected``.
+
+    It renews once, and ends with ``WS_AUTH_FAIL`` and ``on_disconnected``, without a third connection.
+    """
     sandbox.refuse_auth()
     client, heard = party.joined()
     assert not client.wait_for_status("connected", 0.5)
@@ -65,7 +68,7 @@ def test_auth_refused(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_auth_never_answered(sandbox: Sandbox, party: Party) -> None:
-    """``auth_timeout=1``: ``ERR_AUTH_TIMEOUT`` within 1.5 s of the attempt, and the attempts go on."""
+    """With ``auth_timeout=1``, ``ERR_AUTH_TIMEOUT`` comes within 1.5 s of the attempt, and the attempts continue."""
     sandbox.ignore_auth(times=2)
     client, heard = party.joined(auth_timeout=1)
     started = heard.wait_for("on_connecting").time
@@ -94,7 +97,7 @@ ENDINGS: Dict[str, Callable[[Sandbox], object]] = {
 
 @pytest.mark.parametrize("end", ENDINGS.values(), ids=ENDINGS.keys())
 def test_a_drop_with_the_default_backoff(sandbox: Sandbox, party: Party, end: Callable[[Sandbox], object]) -> None:
-    """``disconnected``, ``connecting``, ``connected``, and back within 1.5 s while the server is up."""
+    """The statuses are ``disconnected``, ``connecting``, ``connected``, within 1.5 s if the server is up."""
     _, heard = party.connected(reconnect_wait=None)
     heard.clear()
     end(sandbox)
@@ -106,7 +109,7 @@ def test_a_drop_with_the_default_backoff(sandbox: Sandbox, party: Party, end: Ca
 
 
 def test_the_close_code_and_reason_are_in_the_details(sandbox: Sandbox, party: Party) -> None:
-    """A close by the server is reported with its code and its reason, and the code as a number besides."""
+    """A close by the server is reported with its code and its reason. The code is also there as a number."""
     _, heard = party.connected()
     sandbox.close_connections(4010, "you were long enough here")
     error = heard.wait_for("on_connection_error").argument
@@ -115,7 +118,7 @@ def test_the_close_code_and_reason_are_in_the_details(sandbox: Sandbox, party: P
 
 
 def test_no_pongs(sandbox: Sandbox, party: Party) -> None:
-    """``ping_interval=1, pong_timeout=0.5`` and no pongs: found within 2 s, as ``ERR_PONG_TIMEOUT``."""
+    """With ``ping_interval=1, pong_timeout=0.5`` and no pongs, the client reports ``ERR_PONG_TIMEOUT`` within 2 s."""
     _, heard = party.connected(ping_interval=1, pong_timeout=0.5)
     sandbox.ignore_pings()
     quiet = time.monotonic()
@@ -126,7 +129,7 @@ def test_no_pongs(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_no_pongs_in_a_flood_of_other_frames(sandbox: Sandbox, party: Party) -> None:
-    """Other frames are no proof of life: a server that sends them without end, but no pong, is found as well."""
+    """Other frames do not count as pongs: a server that sends them without end, but no pong, is found as well."""
     _, heard = party.connected(ping_interval=0.2, pong_timeout=0.2)
     sandbox.ignore_pings()
     stop = threading.Event()
@@ -138,7 +141,7 @@ def test_no_pongs_in_a_flood_of_other_frames(sandbox: Sandbox, party: Party) -> 
 
 
 def test_pings_that_are_answered_keep_the_connection(sandbox: Sandbox, party: Party) -> None:
-    """Ten heartbeats with answers: no callback, and every ping as the protocol has it."""
+    """After ten heartbeats with answers there was no callback, and every ping follows the protocol."""
     _, heard = party.connected(ping_interval=0.05, pong_timeout=2)
 
     def pings() -> List[Dict[str, Any]]:
@@ -158,7 +161,10 @@ def _gaps(heard: Recorder) -> List[float]:
 
 
 def test_ten_refused_attempts(sandbox: Sandbox, party: Party) -> None:
-    """Ten refused attempts: one error each, waits that grow and differ between two clients; then both come back."""
+    """Ten refused attempts lead to one error each, and to growing waits that differ between two clients.
+
+    Then both return.
+    """
     wait = tenacity.wait_random_exponential(multiplier=0.005, max=30)
     both = [party.connected(reconnect_wait=wait)[1] for _ in range(2)]
     sandbox.refuse_connections()
@@ -180,9 +186,11 @@ def test_ten_refused_attempts(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
-    """The default: at most 1 s for the first retry, then at most twice as much with each, never over 30 s.
+    """By default the first retry comes after at most 1 s.
 
-    The waits are taken from the log, and ended from inside: ``connect()`` ends a few of them only.
+    Each wait is at most twice the one before, and at most 30 s.
+
+    The test reads the waits from the log, and ends them from inside, since ``connect()`` ends only a few of them.
     """
     caplog.set_level(logging.INFO, "cometchat.connection")
     client, heard = party.connected(reconnect_wait=None)
@@ -194,7 +202,7 @@ def test_the_default_waits(sandbox: Sandbox, party: Party, caplog: pytest.LogCap
         generation = client._core.state.newest
         assert generation is not None
         generation.wake.set()
-    # The attempt that the last of these began has failed too: what follows ends a wait.
+    # The attempt of the last failure has failed too. The next call ends a wait.
     assert eventually(lambda: len(_announced(caplog)) >= 12)
     waits = _announced(caplog)[:11]
     assert [number for number, _ in waits] == list(range(2, 13))
@@ -212,7 +220,7 @@ def _announced(caplog: pytest.LogCaptureFixture) -> List[Tuple[int, float]]:
 
 
 def test_connect_during_the_wait_tries_at_once(sandbox: Sandbox, party: Party) -> None:
-    """While a retry is 30 s away, ``connect()`` makes it now."""
+    """While a retry is 30 s away, ``connect()`` makes it at once."""
     client, heard = party.connected(reconnect_wait=SLOW)
     sandbox.refuse_connections()
     sandbox.drop_connections()
@@ -225,7 +233,7 @@ def test_connect_during_the_wait_tries_at_once(sandbox: Sandbox, party: Party) -
 
 
 class Impatient(ConnectionListener):
-    """Calls ``connect()`` whenever it hears of a failure."""
+    """Calls ``connect()`` after each failure."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -238,7 +246,7 @@ class Impatient(ConnectionListener):
 
 
 def test_a_listener_that_connects_after_each_failure_keeps_the_waits(sandbox: Sandbox, party: Party) -> None:
-    """Five waits end early, then the waits are as long as they should be: there is no storm of attempts."""
+    """Five waits end early, then the waits have their usual length: there is no storm of attempts."""
     client, heard = party.connected(reconnect_wait=SLOW)
     client.add_connection_listener("impatient", Impatient(client))
     sandbox.refuse_connections()
@@ -250,7 +258,7 @@ def test_a_listener_that_connects_after_each_failure_keeps_the_waits(sandbox: Sa
 
 @pytest.mark.parametrize("status", [503, 429])
 def test_retry_after_in_the_handshake_is_obeyed(sandbox: Sandbox, party: Party, status: int) -> None:
-    """An upgrade refused with ``Retry-After: 1`` is not tried again within that second, whatever the strategy says."""
+    """After ``Retry-After: 1`` to an upgrade, there is no attempt within that second, with any strategy."""
     sandbox.refuse_upgrades(status, retry_after=1)
     _, heard = party.joined()
     error = heard.wait_for("on_connection_error").argument
@@ -263,7 +271,7 @@ def test_retry_after_in_the_handshake_is_obeyed(sandbox: Sandbox, party: Party, 
 
 
 def test_retry_after_of_a_renewal_is_obeyed(sandbox: Sandbox, party: Party) -> None:
-    """429 with ``Retry-After`` for ``PUT /me``: the attempt has failed, and the next comes after the second."""
+    """After 429 with ``Retry-After`` for ``PUT /me``, the attempt has failed, and the next one waits so long."""
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.expire_jwts()
     sandbox.fail_http(429, times=1, retry_after=1, path="/me")
@@ -274,7 +282,10 @@ def test_retry_after_of_a_renewal_is_obeyed(sandbox: Sandbox, party: Party) -> N
 
 
 def test_the_series_ends_where_reconnect_stop_says_so(sandbox: Sandbox, party: Party) -> None:
-    """``stop_after_attempt(3)``: three errors, then ``on_disconnected``; ``connect()`` raises what stopped it."""
+    """With ``stop_after_attempt(3)``, three errors come, then ``on_disconnected``.
+
+    ``connect()`` raises the last error.
+    """
     sandbox.refuse_upgrades(500)
     client, heard = party.joined(reconnect_stop=tenacity.stop_after_attempt(3))
     heard.wait_for("on_disconnected")
@@ -288,7 +299,10 @@ def test_the_series_ends_where_reconnect_stop_says_so(sandbox: Sandbox, party: P
 
 
 def test_connect_within_its_timeout(sandbox: Sandbox, party: Party) -> None:
-    """``connect(timeout)``: ``ERR_CONNECT_TIMEOUT``, caused by the newest failure, and the attempts go on."""
+    """``connect(timeout)`` raises ``ERR_CONNECT_TIMEOUT`` with the newest failure as its cause.
+
+    The attempts continue.
+    """
     sandbox.refuse_upgrades(500)
     client, heard = party.joined()
     started = time.monotonic()
@@ -320,7 +334,7 @@ def test_connect_is_released_by_disconnect(sandbox: Sandbox, party: Party) -> No
 
 
 def _blackhole() -> Iterator[int]:
-    """A port that never answers SYN: its queue of connections is full."""
+    """Yield a port that never answers SYN, since its queue of connections is full."""
     with contextlib.ExitStack() as stack:
         listener = stack.enter_context(socket.socket())
         listener.bind(("127.0.0.1", 0))
@@ -333,7 +347,7 @@ def _blackhole() -> Iterator[int]:
 
 
 def _silent_port(serve: Callable[..., RawServer]) -> ContextManager[int]:
-    """A port that takes TCP connections and says nothing: a TLS handshake hangs there."""
+    """Return a context with a port that accepts TCP connections and sends nothing, so that TLS hangs."""
     return contextlib.nullcontext(serve(lambda peer: peer.wait_for_end()).port)
 
 
@@ -366,7 +380,7 @@ def _disconnect_at_once(client: Client) -> None:
 @pytest.mark.parametrize("sandbox", [False, True], indirect=True, ids=["ws", "wss"])
 @pytest.mark.parametrize("state", STATES)
 def test_disconnect_at_once(sandbox: Sandbox, party: Party, state: str) -> None:
-    """``disconnect()`` returns within 0.2 s; the status is ``disconnected`` and stays so; no attempt follows."""
+    """``disconnect()`` returns within 0.2 s. The status is and stays ``disconnected``, and no attempt follows."""
     prepare, settings = STATES[state]
     prepare(sandbox)
     client, heard = party.joined(**settings)
@@ -382,7 +396,7 @@ def test_disconnect_at_once(sandbox: Sandbox, party: Party, state: str) -> None:
 
 
 def test_an_overflow_and_a_loss_where_no_missed_messages_are_asked_for(sandbox: Sandbox, party: Party) -> None:
-    """``fetch_missed_messages=False``: the gap of an overflow is closed after the reconnect too, and messages go on."""
+    """With ``fetch_missed_messages=False``, the gap of an overflow is closed after the reconnect too."""
     client = party.client(fetch_missed_messages=False, max_queued_events=100)
     connection, go_on, texts = party.heard(client), threading.Event(), []
 
@@ -419,7 +433,10 @@ def test_disconnect_says_goodbye(sandbox: Sandbox, party: Party) -> None:
 def test_disconnect_at_once_while_the_network_is_silent(
     sandbox: Sandbox, party: Party, serve: Callable[..., RawServer], place: str
 ) -> None:
-    """In a TCP connect or a TLS handshake that hangs, too; the thread left behind ends with ``connect_timeout``."""
+    """``disconnect()`` returns at once in a TCP connect or a TLS handshake that hangs.
+
+    The thread left behind ends with ``connect_timeout``.
+    """
     silent = contextlib.contextmanager(_blackhole)() if place == "TCP" else _silent_port(serve)
     with silent as port:
         sandbox.override_settings(CHAT_USE_SSL=place == "TLS", CHAT_WS_PORT=str(port), CHAT_WSS_PORT=str(port))
@@ -439,7 +456,7 @@ def test_disconnect_at_once_while_the_network_is_silent(
 
 
 def test_disconnect_at_once_while_a_renewal_hangs(sandbox: Sandbox, party: Party) -> None:
-    """In a ``PUT /me`` that is never answered, too."""
+    """``disconnect()`` returns at once in a ``PUT /me`` that is never answered."""
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.expire_jwts()
     sandbox.hang_http()
@@ -452,7 +469,7 @@ def test_disconnect_at_once_while_a_renewal_hangs(sandbox: Sandbox, party: Party
 
 
 def test_disconnect_where_nothing_is_connected(party: Party) -> None:
-    """Before the login, and twice in a row, it does nothing."""
+    """``disconnect()`` is a no-op before the login, and when called twice."""
     client = party.client()
     heard = party.heard(client)
     for _ in range(2):
@@ -465,7 +482,7 @@ def test_disconnect_where_nothing_is_connected(party: Party) -> None:
     "callback", ["on_connecting", "on_connected", "on_feature_throttled", "on_disconnected", "on_connection_error"]
 )
 def test_disconnect_at_once_from_inside_a_connection_callback(sandbox: Sandbox, party: Party, callback: str) -> None:
-    """From inside each callback ``disconnect()`` returns within 0.2 s, and afterwards nothing but the goodbye comes."""
+    """In each callback ``disconnect()`` returns within 0.2 s, and afterwards only the last callback comes."""
     if callback == "on_feature_throttled":
         sandbox.set_mode("LIMITED_TRANSIENT")
     client = party.client()
@@ -493,7 +510,7 @@ def test_disconnect_at_once_from_inside_a_connection_callback(sandbox: Sandbox, 
 
 @pytest.mark.parametrize("callback", ["login_success", "login_failure", "logout_success", "logout_failure"])
 def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party: Party, callback: str) -> None:
-    """From inside a LoginListener's callbacks, too."""
+    """``disconnect()`` returns at once in a LoginListener's callbacks."""
     client, _ = party.connected()
     login = LoginRecorder()
     client.add_login_listener("login", login)
@@ -519,7 +536,7 @@ def test_disconnect_at_once_from_inside_a_login_callback(sandbox: Sandbox, party
 
 
 def test_close_ends_everything(sandbox: Sandbox, party: Party) -> None:
-    """``close()`` disconnects, ends the threads, and every call afterwards says that the client is closed."""
+    """``close()`` disconnects and ends the threads. Every later call raises ERR_CLIENT_CLOSED."""
     client, heard = party.connected()
     client.close()
     client.close()
@@ -549,7 +566,7 @@ def test_close_ends_everything(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_ping_measures_the_round_trip(sandbox: Sandbox, party: Party) -> None:
-    """``ping()`` gives the seconds until the pong; with a latency of 0.2 s at least those."""
+    """``ping()`` returns the seconds until the pong: with a latency of 0.2 s at least that."""
     client, _ = party.connected()
     assert 0 < client.ping() < 0.2
     sandbox.set_latency(0.2)
@@ -557,7 +574,7 @@ def test_ping_measures_the_round_trip(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_ping_without_an_answer_or_a_connection(sandbox: Sandbox, party: Party) -> None:
-    """``ERR_PONG_TIMEOUT`` when no pong comes in time; ``NO_WEBSOCKET_CONNECTION`` while there is no connection."""
+    """``ERR_PONG_TIMEOUT`` is raised without a pong in time, and ``NO_WEBSOCKET_CONNECTION`` without a connection."""
     client, heard = party.connected()
     sandbox.ignore_pings()
     started = time.monotonic()
@@ -573,7 +590,7 @@ def test_ping_without_an_answer_or_a_connection(sandbox: Sandbox, party: Party) 
 
 
 def test_ping_ends_with_the_connection(sandbox: Sandbox, party: Party) -> None:
-    """A ``ping()`` that waits when the connection breaks raises what broke it, and does not wait its time out."""
+    """If the connection breaks, a waiting ``ping()`` raises that error at once."""
     client, _ = party.connected()
     sandbox.ignore_pings()
     timer = threading.Timer(0.1, sandbox.drop_connections)
@@ -587,7 +604,7 @@ def test_ping_ends_with_the_connection(sandbox: Sandbox, party: Party) -> None:
     assert time.monotonic() - started < 2
 
 
-# Frames that nobody understands.
+# Unknown frames.
 
 
 @pytest.mark.parametrize(
@@ -613,8 +630,8 @@ def test_ping_ends_with_the_connection(sandbox: Sandbox, party: Party) -> None:
     ],
     ids=lambda data: repr(data[:20]),
 )
-def test_frames_of_no_use_harm_nobody(sandbox: Sandbox, party: Party, data: Any) -> None:
-    """Malformed frames and unknown types are passed over: the connection stays up, and answers."""
+def test_useless_frames_do_no_harm(sandbox: Sandbox, party: Party, data: Any) -> None:
+    """The client ignores malformed frames and unknown types. The connection stays open, and answers."""
     client, heard = party.connected()
     assert sandbox.send_raw(data) == 1
     assert client.ping(DEADLINE) > 0
@@ -625,12 +642,12 @@ def test_frames_of_no_use_harm_nobody(sandbox: Sandbox, party: Party, data: Any)
 
 
 def _windows(secret: str) -> List[str]:
-    """Every piece of a secret that is long enough to be of use to somebody."""
+    """Return every piece of a secret that is long enough to be useful."""
     return [secret[start : start + 20] for start in range(len(secret) - 19)]
 
 
 def _leaks(text: str, *secrets: str) -> List[str]:
-    """Which pieces of which secret the text shows. The header of a jwt is the same for all, and no secret."""
+    """Return the pieces of secrets in the text. The header of a jwt is the same for all, and is not a secret."""
     found = []
     for number, secret in enumerate(secrets):
         body = secret.partition(".")[2] if secret.count(".") == 2 else secret
@@ -646,7 +663,7 @@ def _secrets_of(client: Client, sandbox: Sandbox) -> Tuple[str, ...]:
 
 
 def _seen(log: pytest.LogCaptureFixture, heard: Recorder) -> str:
-    """All that a user could see: the log with its tracebacks, and the errors in every form."""
+    """Return every text that a user can see: the log with its tracebacks, and the errors in every form."""
     return log.text + "".join(f"{error} {error!r} {error.args} {vars(error)}" for error in heard.errors)
 
 
@@ -666,7 +683,7 @@ def secret_party(secret_sandbox: Sandbox) -> Iterator[Party]:
 def test_no_secret_in_a_megabyte_of_log(
     secret_sandbox: Sandbox, secret_party: Party, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """A server that repeats the credentials in its frames, a megabyte of them: the DEBUG log shows none of them."""
+    """A server repeats the credentials in its frames, a megabyte of them. The DEBUG log shows none of them."""
     client, heard = secret_party.connected()
     secrets = _secrets_of(client, secret_sandbox)
     for number in range(700):
@@ -703,7 +720,7 @@ ECHOES: Dict[str, Callable[[Sandbox, str], object]] = {
     "HTTP, too many requests": lambda sandbox, secret: sandbox.fail_http(
         429, body={"error": {"code": "ERR", "message": f"no {secret}"}}
     ),
-    "HTTP that is no JSON": lambda sandbox, secret: sandbox.fail_http(500, body=f"<html>{secret}</html>"),
+    "HTTP without JSON": lambda sandbox, secret: sandbox.fail_http(500, body=f"<html>{secret}</html>"),
 }
 
 
@@ -716,7 +733,7 @@ def test_a_server_that_repeats_a_secret(
     echo: Callable[[Sandbox, str], object],
     which: int,
 ) -> None:
-    """Wherever the server repeats a credential, also in part: neither the log nor an error shows it."""
+    """The server may repeat a credential in any place, also a part of it: neither the log nor an error shows it."""
     client, heard = secret_party.connected(reconnect_stop=tenacity.stop_after_attempt(3))
     secrets = _secrets_of(client, secret_sandbox)
     echo(secret_sandbox, secrets[which])
@@ -735,7 +752,7 @@ def test_a_server_that_repeats_a_secret(
 def test_no_secret_where_a_login_fails(
     secret_sandbox: Sandbox, secret_party: Party, debug_log: pytest.LogCaptureFixture
 ) -> None:
-    """The errors of login, renewal and logout show no credential: not as text, not with their causes' tracebacks."""
+    """The errors of login, renewal and logout show no credential, neither as text nor in their causes' tracebacks."""
     client = secret_party.client(auto_establish_socket_connection=False)
     logger = logging.getLogger("somebody")
     # Built here: a traceback quotes the lines of this file.
@@ -852,7 +869,7 @@ def test_a_wrong_argument_of_a_method(party: Party) -> None:
 
 
 def test_calls_before_the_login(party: Party) -> None:
-    """``connect()`` and ``logout()`` want a user: ``USER_NOT_LOGGED_IN``; there is none to get."""
+    """Without a user, ``connect()`` and ``logout()`` raise ``USER_NOT_LOGGED_IN``, and the getter returns None."""
     client = party.client()
     for call in (client.connect, client.logout):
         with pytest.raises(CometChatException) as caught:
@@ -861,10 +878,10 @@ def test_calls_before_the_login(party: Party) -> None:
     assert client.get_logged_in_user() is None
 
 
-def test_a_peer_reads_what_the_client_sends_first(
+def test_the_first_frame_is_auth(
     sandbox: Sandbox, party: Party, serve: Callable[..., RawServer]
 ) -> None:
-    """The first frame on a socket is ``auth`` with the jwt, never the auth token; nothing is sent before its answer."""
+    """The first frame on a socket is ``auth`` with the jwt, never the auth token. Nothing is sent before its answer."""
     import json
 
     first: List[Dict[str, Any]] = []
@@ -892,7 +909,10 @@ def test_a_peer_reads_what_the_client_sends_first(
 def test_a_login_in_an_unknown_region_names_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, region: str, is_told: bool
 ) -> None:
-    """Its host has no address: the error says which regions CometChat names. In a known one that would mislead."""
+    """The host of an unknown region has no address, so the error names CometChat's regions.
+
+    For a known region it does not.
+    """
 
     def unknown(*args: object, **options: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -906,7 +926,7 @@ def test_a_login_in_an_unknown_region_names_the_known_ones(
 
 
 def test_the_users_strategies_have_no_turn(sandbox: Sandbox, party: Party) -> None:
-    """A slow one holds up no other client that reconnects."""
+    """A slow strategy does not delay another client that reconnects."""
     had_turn: List[bool] = []
 
     def wait(state: Any) -> float:

@@ -1,4 +1,4 @@
-"""Refusals in every form, and calls that cross each other: what an outside check of the contract found."""
+"""Refusals in every form, and overlapping calls: findings of an external check of the contract."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSED = ["on_connecting", "on_connection_error", "on_disconnected"]
 
 @pytest.mark.parametrize("code", [1000, 1008, 3000, 4000, 4001, 4999])
 def test_a_close_in_answer_to_auth_is_a_refusal(sandbox: Sandbox, party: Party, code: int) -> None:
-    """Whatever the service closes with instead of an acceptance: one renewal, WS_AUTH_FAIL, no third connection."""
+    """After any close in place of an acceptance, the client renews once and ends with WS_AUTH_FAIL."""
     sandbox.refuse_auth(mode="close", close_code=code)
     _, heard = party.joined()
     heard.wait_for_names(*REFUSED)
@@ -30,7 +30,7 @@ def test_a_close_in_answer_to_auth_is_a_refusal(sandbox: Sandbox, party: Party, 
 
 
 def test_a_close_without_a_code_in_answer_to_auth_is_one_too(sandbox: Sandbox, party: Party) -> None:
-    """An empty close frame says no as well."""
+    """An empty close frame is a refusal as well."""
     sandbox.ignore_auth()
     _, heard = party.joined()
     for attempt in (1, 2):
@@ -42,22 +42,22 @@ def test_a_close_without_a_code_in_answer_to_auth_is_one_too(sandbox: Sandbox, p
 
 
 @pytest.mark.parametrize("code", [1001, 1011, 1012, 1013])
-def test_a_server_that_goes_away_refuses_nobody(sandbox: Sandbox, party: Party, code: int) -> None:
-    """A restart in the middle of auth is the server's own affair: it is tried again, and succeeds."""
+def test_a_server_that_goes_away_does_not_refuse(sandbox: Sandbox, party: Party, code: int) -> None:
+    """A restart of the server in the middle of auth is not a refusal: the client tries again, and succeeds."""
     sandbox.refuse_auth(mode="close", close_code=code, times=2)
     _, heard = party.joined()
     heard.wait_for("on_connected")
     assert heard.names == ["on_connecting", "on_connection_error", "on_connection_error", "on_connected"]
 
 
-def test_a_connection_that_breaks_during_auth_refuses_nobody(sandbox: Sandbox, party: Party) -> None:
-    """An end without a close frame says nothing about the jwt, however often."""
+def test_a_connection_that_breaks_during_auth_does_not_refuse(sandbox: Sandbox, party: Party) -> None:
+    """An end without a close frame says nothing about the jwt, however often it happens."""
     sandbox.ignore_auth()
     _, heard = party.joined()
     for attempt in (1, 2, 3):
         assert sandbox.wait_until(lambda: len(sandbox.frames) >= attempt, DEADLINE)
         if attempt == 3:
-            sandbox.heal()  # before this one breaks: the next one is answered
+            sandbox.heal()  # before this one breaks, since the next one is answered
         assert sandbox.drop_connections() == 1
     heard.wait_for("on_connected")
     assert heard.names == ["on_connecting", *["on_connection_error"] * 3, "on_connected"]
@@ -65,7 +65,10 @@ def test_a_connection_that_breaks_during_auth_refuses_nobody(sandbox: Sandbox, p
 
 
 def test_a_jwt_that_the_attempt_has_fetched_is_fresh(sandbox: Sandbox, party: Party) -> None:
-    """An expired jwt is renewed first; the fresh one refused ends the series: one renewal, one connection."""
+    """An expired jwt is renewed first.
+
+    A refusal of the fresh one ends the series after one renewal and one connection.
+    """
     sandbox.jwt_lifetime = -10.0
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.jwt_lifetime = 3600.0
@@ -77,8 +80,8 @@ def test_a_jwt_that_the_attempt_has_fetched_is_fresh(sandbox: Sandbox, party: Pa
     assert (len(sandbox.attempts), put_requests(sandbox)) == (1, 2)
 
 
-def test_the_life_of_a_connection_is_no_time_of_trying(sandbox: Sandbox, party: Party) -> None:
-    """``stop_after_delay`` shorter than the connection has lived: after the loss there is an attempt all the same."""
+def test_the_life_of_a_connection_does_not_count_as_attempts(sandbox: Sandbox, party: Party) -> None:
+    """``stop_after_delay`` may be shorter than the life of the connection: after the loss there is still an attempt."""
     client, heard = party.connected(reconnect_stop=tenacity.stop_after_delay(0.3), ping_interval=0.1)
     assert not heard_within(heard, 0.5)
     heard.clear()
@@ -88,14 +91,14 @@ def test_the_life_of_a_connection_is_no_time_of_trying(sandbox: Sandbox, party: 
 
 
 def heard_within(heard: Any, seconds: float) -> bool:
-    """Whether anything new is heard within the time."""
+    """Return whether a new callback comes within the time."""
     before = len(heard.calls)
     with heard._changed:
         return bool(heard._changed.wait_for(lambda: len(heard._calls) > before, seconds))
 
 
-def test_close_says_so_to_who_waits(sandbox: Sandbox, party: Party) -> None:
-    """``close()`` while others wait in ``connect()`` and ``ping()``: they get ERR_CLIENT_CLOSED."""
+def test_close_releases_waiting_calls(sandbox: Sandbox, party: Party) -> None:
+    """If ``close()`` is called during ``connect()`` and ``ping()``, these raise ERR_CLIENT_CLOSED."""
     sandbox.ignore_pings()
     client, _ = party.connected()
     pinging = in_thread(lambda: client.ping(DEADLINE))
@@ -112,7 +115,7 @@ def test_close_says_so_to_who_waits(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
-    """``disconnect()`` while a login is under way: the login succeeds, and does not connect afterwards."""
+    """If ``disconnect()`` is called during a login, the login succeeds, and does not connect afterwards."""
     client = party.client()
     entered, go_on = threading.Event(), threading.Event()
 
@@ -133,7 +136,7 @@ def test_disconnect_overtakes_a_login(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_a_login_as_another_user_connects(sandbox: Sandbox, party: Party) -> None:
-    """The disconnect that is part of a change of users does not keep the new one from connecting."""
+    """The disconnect that is part of a change of users does not stop the new user from connecting."""
     client, heard = party.connected()
     client.login(OTHER_UID, sandbox.auth_key)
     client.connect(DEADLINE)
@@ -141,8 +144,8 @@ def test_a_login_as_another_user_connects(sandbox: Sandbox, party: Party) -> Non
     assert heard.names == ["on_connecting", "on_connected", "on_disconnected", "on_connecting", "on_connected"]
 
 
-def test_nobody_is_told_twice_that_it_is_down(sandbox: Sandbox, party: Party) -> None:
-    """``disconnect()`` inside the ``on_disconnected`` of a loss: no second ``on_disconnected``, and none is missing."""
+def test_a_loss_is_reported_once(sandbox: Sandbox, party: Party) -> None:
+    """If ``on_disconnected`` of a loss calls ``disconnect()``, there is one ``on_disconnected`` in all."""
     client, heard = party.connected()
     heard.hooks["on_disconnected"] = client.disconnect
     sandbox.drop_connections()
@@ -157,7 +160,7 @@ def test_nobody_is_told_twice_that_it_is_down(sandbox: Sandbox, party: Party) ->
 
 
 def test_a_with_block_can_be_entered_again(sandbox: Sandbox, party: Party) -> None:
-    """The same context manager twice, one after the other and within itself: registered once, removed at the end."""
+    """A context manager can be used twice, also nested: it registers once, and removes at the end."""
     connected: List[str] = []
 
     class Listener(ConnectionListener):
@@ -177,8 +180,8 @@ def test_a_with_block_can_be_entered_again(sandbox: Sandbox, party: Party) -> No
     during.__exit__(None, None, None)
 
 
-def test_init_with_strategies_made_anew(sandbox: Sandbox, facade: None) -> None:
-    """``init`` again with the same settings written anew keeps the user logged in and connected."""
+def test_init_with_new_equal_strategies(sandbox: Sandbox, facade: None) -> None:
+    """``init`` with equal settings keeps the user logged in and connected."""
 
     def settings() -> AppSettings:
         return sandbox.settings(reconnect_wait=tenacity.wait_fixed(1), reconnect_stop=tenacity.stop_after_attempt(3))
@@ -191,7 +194,10 @@ def test_init_with_strategies_made_anew(sandbox: Sandbox, facade: None) -> None:
 
 
 def test_the_listeners_know_when_connect_is_back(sandbox: Sandbox, party: Party) -> None:
-    """``connect()`` returns after ``on_connected`` was called; a blocked listener does not hold it, nor a callback."""
+    """``connect()`` returns after ``on_connected`` was called.
+
+    Neither a blocked listener nor a callback holds it up.
+    """
     client = party.client(auto_establish_socket_connection=False)
     heard = party.heard(client)
     client.login(UID, sandbox.auth_key)
@@ -208,7 +214,7 @@ def test_the_listeners_know_when_connect_is_back(sandbox: Sandbox, party: Party)
 
 
 class OneSeat:
-    """A status store of one process: whoever joins leads, until the test says otherwise."""
+    """A status store of one process: each member leads, until the test says otherwise."""
 
     def __init__(self) -> None:
         self.members: List[Any] = []
@@ -226,7 +232,10 @@ class OneSeat:
 
 
 def test_without_its_status_store_a_client_is_disconnected(sandbox: Sandbox, party: Party) -> None:
-    """No process knows which one may connect: ``disconnected``, one error, and no attempt until the store is back."""
+    """No process knows which one may connect: the status is ``disconnected``, with one error.
+
+    There is no attempt until the store is back.
+    """
     store = OneSeat()
     client, heard = party.connected(status_store=store, reconnect_wait=tenacity.wait_none())
     heard.clear()
@@ -243,7 +252,7 @@ def test_without_its_status_store_a_client_is_disconnected(sandbox: Sandbox, par
 
 @pytest.mark.parametrize("end", ["disconnect", "close"])
 def test_without_its_status_store_a_client_can_be_left(sandbox: Sandbox, party: Party, end: str) -> None:
-    """At once, whatever its thread waits for."""
+    """``disconnect()`` returns at once, in any wait of its thread."""
     store = OneSeat()
     client, heard = party.connected(status_store=store)
     store.members[0].away(ConnectionException("ERR_STATUS_STORE", "the store is away"))

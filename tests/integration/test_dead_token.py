@@ -1,4 +1,4 @@
-"""The service does not know the auth token any more: a new one is fetched, or the login ends, and it is said why."""
+"""The service no longer knows the auth token: the client gets a new one, or ends the login with the reason."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def logins_of(client: Client) -> LoginRecorder:
 
 
 def log_in_with_refresh(sandbox: Sandbox, client: Client) -> List[str]:
-    """Log in with an auth token, and connect. The list gets each token that ``refresh`` gives."""
+    """Log in with an auth token, and connect. The list gets each token that ``refresh`` returns."""
     given: List[str] = []
 
     def refresh() -> str:
@@ -46,7 +46,10 @@ def log_in_with_refresh(sandbox: Sandbox, client: Client) -> List[str]:
 def test_a_call_with_a_dead_token_ends_the_login(
     sandbox: Sandbox, party: Party, call: Callable[[Client], None]
 ) -> None:
-    """As logout() does: no user, an empty store, no connection; and the connection's listeners hear why."""
+    """As after logout(), there is no user, an empty store and no connection.
+
+    The connection's listeners get the reason.
+    """
     store = MemorySessionStore()
     client, heard = party.connected(session_store=store)
     logins = logins_of(client)
@@ -67,7 +70,7 @@ def test_a_call_with_a_dead_token_ends_the_login(
 
 
 def test_a_restored_session_with_a_dead_token_ends(sandbox: Sandbox, party: Party) -> None:
-    """The first attempt finds out: promise 8 holds, and the store is empty afterwards."""
+    """The first attempt notices it. Promise 8 holds, and the store is empty afterwards."""
     store = MemorySessionStore()
     client, _ = party.connected(session_store=store)
     client.close()
@@ -161,7 +164,7 @@ def test_a_dead_token_leaves_the_newer_login_of_another_process_in_the_store(san
 def test_a_code_that_is_not_in_the_table_is_judged_on_a_reconnect_too(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, status: int, code: str, told: bool
 ) -> None:
-    """By its prefix or its status: the attempts go on, and one warning tells what an operator must do."""
+    """The prefix or the status decides: the attempts continue, and a warning says what an operator must do."""
     client, heard = party.connected()
     heard.clear()
     sandbox.expire_jwts()
@@ -179,7 +182,7 @@ def test_a_code_that_is_not_in_the_table_is_judged_on_a_reconnect_too(
 def test_an_operators_code_in_the_answer_to_auth(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, code: str
 ) -> None:
-    """As over HTTP: the jwt is not renewed, the attempts go on with long waits, and one warning tells what to do."""
+    """As over HTTP, the jwt is not renewed, the attempts continue with long waits, and one warning says what to do."""
     client, heard = party.connected()
     heard.clear()
     renewals = len([request for request in sandbox.requests if request.method == "PUT"])

@@ -20,10 +20,10 @@ from .inbox_bot import has_begun
 
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 
-#: Messages, drops, and what the test may take in seconds.
+#: Number of messages and drops, and the maximum time of the test in seconds.
 COUNT, DROPS, LIMIT = (10_000, 200, 1500) if SOAK else (400, 8, 60)
 
-#: Seconds that a bot lives, from and to; seconds between two messages; seconds of the down time.
+#: Life of a bot, from and to, time between two messages, and down time, in seconds.
 LIFE, PACE, DOWN = ((1.0, 4.0), 0.015, 5.0) if SOAK else ((0.6, 1.2), 0.008, 0.5)
 
 GUID = "bots"
@@ -44,7 +44,7 @@ class Bot:
         return self._log.read_text().splitlines() if self._log.exists() else []
 
     def runs(self) -> List[List[int]]:
-        """The numbers that each process began with, in order."""
+        """Return the numbers that each process began with, in order."""
         runs: List[List[int]] = []
         for line in self.lines():
             word, _, number = line.partition(" ")
@@ -56,7 +56,7 @@ class Bot:
 
 
 class Background:
-    """A thread for the time of a ``with`` block: it sends the messages, or drops connections."""
+    """A thread for the time of a ``with`` block. It sends the messages, or drops connections."""
 
     def __init__(self, steps: Iterator[float]) -> None:
         self._steps = steps
@@ -78,7 +78,7 @@ class Background:
 
 
 def messages(sandbox: Sandbox) -> Iterator[float]:
-    """From two users, to the bot and to its group."""
+    """Send messages from two users, to the bot and to its group."""
     for number in range(COUNT):
         if number % 5 == 0:
             sandbox.send_message("cometchat-uid-4", GUID, str(number), receiver_type="group")
@@ -101,7 +101,7 @@ def answers(sandbox: Sandbox) -> List[str]:
 
 
 def kill_again_and_again(bot: Bot, sandbox: Sandbox) -> int:
-    """Start and kill until all messages are sent, with one down time. Returns how many were killed."""
+    """Start and kill bots until all messages are sent, with one down time. Returns the number of kills."""
     spread, kills = random.Random(11), 0
     while len(sandbox.messages) - len(answers(sandbox)) < COUNT or kills < 3:
         process = bot.start()
@@ -117,7 +117,7 @@ def kill_again_and_again(bot: Bot, sandbox: Sandbox) -> int:
 
 
 def repeated(runs: List[List[int]]) -> Tuple[List[int], int]:
-    """Return all numbers in order, without those that were in progress at a kill; and how many of those were."""
+    """Return all numbers in order, without those that were in progress at a kill, and the number of those."""
     numbers: List[int] = []
     repeats = 0
     for run in runs:
@@ -129,14 +129,17 @@ def repeated(runs: List[List[int]]) -> Tuple[List[int], int]:
 
 @pytest.mark.timeout(LIMIT)
 def test_a_bot_through_kills_and_drops(sandbox: Sandbox, tmp_path: Path) -> None:
-    """Every message in order, none skipped, only the one in progress repeated; every answer once."""
+    """Each message is handled in order, none is skipped, and only the one in progress is repeated.
+
+    Each has one answer.
+    """
     sandbox.add_group(GUID, "Bots", members=["cometchat-uid-4"])
     seed = Client(sandbox.app_id, sandbox.settings(session_store=FileSessionStore(tmp_path / "session.json")))
     seed.login(UID, sandbox.auth_key)
     seed.close()
     bot = Bot(sandbox, tmp_path)
     dropped: List[int] = []
-    first = bot.start()  # it learns where to begin
+    first = bot.start()  # it finds its place in the history
     assert sandbox.wait_until(lambda: has_begun(tmp_path / "inbox.db"), DEADLINE)
     with Background(messages(sandbox)), Background(drops(sandbox, dropped)):
         first.kill()
@@ -158,7 +161,7 @@ def test_a_bot_through_kills_and_drops(sandbox: Sandbox, tmp_path: Path) -> None
 
 
 class Reader(MessageListener):
-    """Keeps what it hears. ``hook`` is called inside the callback."""
+    """Keeps its events. ``hook`` is called inside the callback."""
 
     def __init__(self, hook: Callable[[], object] = lambda: None) -> None:
         self.heard: List[str] = []
@@ -187,7 +190,7 @@ class Reader(MessageListener):
 
 
 def listening(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **settings: Any) -> Client:
-    """A client that is connected, and delivers from the file."""
+    """Return a connected client that delivers from the file."""
     client = party.client(inbox_path=path, **settings)
     client.add_message_listener("reader", reader)
     client.login(UID, sandbox.auth_key)
@@ -196,19 +199,19 @@ def listening(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **sett
 
 
 def begun(party: Party, sandbox: Sandbox, path: Path, reader: Reader, **settings: Any) -> Client:
-    """The same, once the file says where to begin."""
+    """Return the same, once the file says where to begin."""
     client = listening(party, sandbox, path, reader, **settings)
     assert sandbox.wait_until(lambda: has_begun(path), DEADLINE)
     return client
 
 
 def send(sandbox: Sandbox, *texts: str) -> List[str]:
-    """Send to the bot. Returns the ids."""
+    """Send messages to the bot. Returns the ids."""
     return [str(sandbox.send_message(OTHER_UID, UID, text)["id"]) for text in texts]
 
 
 def test_a_logout_and_a_login(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """What came in between is delivered, also if another user was logged in with the same file."""
+    """Messages from in between are delivered, also if another user was logged in with the same file."""
     reader = Reader()
     client = begun(party, sandbox, tmp_path / "inbox.db", reader)
     send(sandbox, "one")
@@ -225,7 +228,7 @@ def test_a_logout_and_a_login(sandbox: Sandbox, party: Party, tmp_path: Path) ->
 
 
 def test_a_callback_that_ends_its_client(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """The message counts as handled once the callback returns; the next client goes on after it."""
+    """The message counts as handled once the callback returns. The next client continues after it."""
     clients: List[Client] = []
     first = Reader(lambda: clients[0].close())
     clients.append(begun(party, sandbox, tmp_path / "inbox.db", first))
@@ -239,7 +242,7 @@ def test_a_callback_that_ends_its_client(sandbox: Sandbox, party: Party, tmp_pat
 def test_two_clients_with_one_file(
     sandbox: Sandbox, party: Party, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One of them delivers; the other one says that it waits, and goes on when the first one ends."""
+    """One of them delivers. The other one logs that it waits, and continues when the first one ends."""
     one, two = Reader(), Reader()
     first = begun(party, sandbox, tmp_path / "inbox.db", one)
     listening(party, sandbox, tmp_path / "inbox.db", two)
@@ -253,7 +256,7 @@ def test_two_clients_with_one_file(
 
 
 def test_edits_and_deletions_while_it_is_down(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """They have places of their own in the history. A message that was deleted is not delivered as new."""
+    """Edits and deletions have their own places in the history. A message that was deleted is not delivered as new."""
     first, second = Reader(), Reader()
     client = begun(party, sandbox, tmp_path / "inbox.db", first)
     (edited,) = send(sandbox, "one")
@@ -270,7 +273,7 @@ def test_edits_and_deletions_while_it_is_down(sandbox: Sandbox, party: Party, tm
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_the_child_of_a_fork_holds_nothing(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """Another client takes over when the parent's has ended, while the child lives."""
+    """Another client takes over after the parent's has ended, while the child lives."""
     first, second = Reader(), Reader()
     client = begun(party, sandbox, tmp_path / "inbox.db", first, connect_after_fork=False)
     read_end, write_end = os.pipe()
@@ -291,7 +294,7 @@ def test_the_child_of_a_fork_holds_nothing(sandbox: Sandbox, party: Party, tmp_p
 
 
 def test_a_bot_that_answers_itself_would_not_stop(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """What an earlier process has sent is not delivered to the next one."""
+    """Messages that an earlier process has sent are not delivered to the next one."""
     first, second = Reader(), Reader()
     client = begun(party, sandbox, tmp_path / "inbox.db", first)
     client.send_message(TextMessage(text="own", receiver_id=OTHER_UID, receiver_type="user"))

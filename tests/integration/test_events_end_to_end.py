@@ -1,4 +1,4 @@
-"""Each callback of the event listeners, from an act of the sandbox or of another client to the listener's arguments."""
+"""Each callback of the event listeners, from an action of the sandbox or another client to the listener's arguments."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Event(NamedTuple):
 
 
 class Ear:
-    """Listens to everything that is not the connection's; ``next()`` waits for what comes next, and names it."""
+    """Listens to everything but the connection. ``next()`` waits for the next callback, with its name."""
 
     def __init__(self, client: Client) -> None:
         self._events: queue.Queue[Event] = queue.Queue()
@@ -51,19 +51,19 @@ class Ear:
         client.add_call_listener("ear", self._listener(CallListener))
 
     def next(self, name: str) -> Tuple[Any, ...]:
-        """The arguments of the next callback, which is of this name."""
+        """Return the arguments of the next callback, which must have this name."""
         event = self._events.get(timeout=DEADLINE)
         assert event.name == name, event
         return event.args
 
     def message(self, name: str) -> Any:
-        """The one argument of the next callback, which is of this name."""
+        """Return the one argument of the next callback, which must have this name."""
         (message,) = self.next(name)
         return message
 
     @property
     def left(self) -> List[Event]:
-        """What has come and was not waited for."""
+        """Return the callbacks that no test waited for."""
         return list(self._events.queue)
 
     def _listener(self, base: type) -> Any:
@@ -75,7 +75,7 @@ class Ear:
 
 
 def heard(party: Party, sandbox: Sandbox, uid: str = UID, **settings: Any) -> Tuple[Client, Ear]:
-    """A connected client of a user, and everything it hears; of the presence of others only where it is asked for."""
+    """Return a connected client of a user, and its listener. It gets the presence of others only on request."""
     client = party.client(**{"subscription_type": "NONE", **settings})
     ear = Ear(client)
     client.login(uid, sandbox.auth_key)
@@ -87,7 +87,7 @@ def heard(party: Party, sandbox: Sandbox, uid: str = UID, **settings: Any) -> Tu
 
 
 def test_presence_of_other_clients(sandbox: Sandbox, party: Party) -> None:
-    """A client that comes and goes is heard of by another, with the user's fields."""
+    """A client is notified of another one that connects and disconnects, with the user's fields."""
     _, ear = heard(party, sandbox, subscription_type="ALL_USERS")
     other, _ = heard(party, sandbox, OTHER_UID)
     came = ear.message("on_user_online")
@@ -127,7 +127,7 @@ GROUP_EVENTS = [
 def test_group_events(
     sandbox: Sandbox, party: Party, act: Callable[[Sandbox], None], name: str, wanted: List[str]
 ) -> None:
-    """What happens in a group reaches a member's GroupListener: the action, who, by whom, and the group."""
+    """An action in a group reaches a member's GroupListener: the action, its user, the acting user, and the group."""
     sandbox.add_user("banned", "Banned")
     sandbox.add_group("g", "The Group", owner=UID, members=[OTHER_UID])
     sandbox.ban("g", "banned")
@@ -142,8 +142,8 @@ def test_group_events(
 
 
 @pytest.mark.parametrize("act", ["kick", "ban"])
-def test_the_one_concerned_hears_of_it(sandbox: Sandbox, party: Party, act: str) -> None:
-    """Who is kicked or banned hears of that, and of nothing in the group from then on."""
+def test_the_user_concerned_is_notified(sandbox: Sandbox, party: Party, act: str) -> None:
+    """A user who is kicked or banned gets that action, and no later action of the group."""
     sandbox.add_group("g", "G", owner=UID, members=[OTHER_UID])
     _, ear = heard(party, sandbox, OTHER_UID)
     getattr(sandbox, act)("g", OTHER_UID)
@@ -158,7 +158,7 @@ def test_the_one_concerned_hears_of_it(sandbox: Sandbox, party: Party, act: str)
 
 
 def test_messages_of_a_client_reach_the_others(sandbox: Sandbox, party: Party) -> None:
-    """A sent message reaches the receiver and the sender's other client, with all it has, and does not come back."""
+    """A sent message reaches the receiver and the sender's other client complete, and does not come back."""
     sender, own = heard(party, sandbox)
     _, elsewhere = heard(party, sandbox)
     _, ear = heard(party, sandbox, OTHER_UID)
@@ -212,7 +212,7 @@ def test_messages_of_every_category(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_edits_and_deletes(sandbox: Sandbox, party: Party) -> None:
-    """An edit and a delete reach both sides, the one whose client wrote the message too, when another device did it."""
+    """An edit and a deletion by another device reach both sides, also the client that sent the message."""
     sender, own = heard(party, sandbox)
     _, ear = heard(party, sandbox, OTHER_UID)
     sent = sender.send_message(TextMessage(receiver_id=OTHER_UID, receiver_type="user", text="hello"))
@@ -228,7 +228,7 @@ def test_edits_and_deletes(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_reactions(sandbox: Sandbox, party: Party) -> None:
-    """A reaction and its end reach the message's sender: which, by whom, to what, when."""
+    """A reaction and its end reach the message's sender: the reaction, its user, the message, the time."""
     _, ear = heard(party, sandbox)
     sandbox.send_message(UID, OTHER_UID, "hello")
     ear.next("on_text_message_received")
@@ -260,7 +260,7 @@ def test_typing_and_transient_messages(sandbox: Sandbox, party: Party, receiver:
     sandbox.typing(UID, receiver, False, receiver_type)
     assert ear.message("on_typing_started").sender.uid == UID
     assert ear.message("on_typing_ended").sender.uid == UID
-    # What the client sent does not come back to it; what the user's other device sends to a group does.
+    # The client's own frames do not come back to it. Frames of the user's other device to a group do.
     if receiver_type == "group":
         assert own.message("on_typing_started").receiver_id == "g"
         assert own.message("on_typing_ended").receiver_id == "g"
@@ -285,7 +285,7 @@ def test_receipts(sandbox: Sandbox, party: Party, receiver: str, receiver_type: 
 
 
 def test_a_goal_completed(sandbox: Sandbox, party: Party) -> None:
-    """A receipt that says so (its shape is not confirmed) calls on_interaction_goal_completed."""
+    """A receipt for a goal (its shape is not confirmed) calls on_interaction_goal_completed."""
     _, ear = heard(party, sandbox)
     envelope = {"appId": sandbox.app_id, "receiver": UID, "receiverType": "user", "sender": OTHER_UID, "deviceId": "D"}
     body = {"action": "interactionGoalCompleted", "messageId": "5", "user": {"uid": OTHER_UID}}
@@ -295,11 +295,11 @@ def test_a_goal_completed(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_interactions_with_a_message(sandbox: Sandbox, party: Party) -> None:
-    """What the receiver does with an interactive message is heard by its sender: whose message, and by whom."""
+    """The sender of an interactive message gets the receiver's interactions: the sender, and the acting user."""
     _, ear = heard(party, sandbox)
     sandbox.send_message(UID, OTHER_UID, category="interactive", type="form", data={"interactiveData": {"title": "F"}})
     ear.next("on_interactive_message_received")
-    # No client of ours says this: with the headers that one's last call had, so that nothing is a violation.
+    # The SDK's clients do not send this. With the headers of a client's last call, there is no violation.
     headers = {name: sandbox.requests[-1].headers[name] for name in ("appId", "Accept", "Content-Type", "sdk")}
     headers.update(authToken=sandbox.auth_token(OTHER_UID), resource=f"WEB-4_2_0-{uuid.uuid4()}-1700000000000")
     body = {"interactions": ["button"]}
@@ -313,7 +313,7 @@ def test_interactions_with_a_message(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_an_incoming_call(sandbox: Sandbox, party: Party) -> None:
-    """A call rings at the called user's client, and its cancelling is heard there."""
+    """A call rings at the called user's client, and its cancelling arrives there."""
     _, ear = heard(party, sandbox)
     session_id = sandbox.call(OTHER_UID, UID, "video")
     call = ear.message("on_incoming_call_received")
@@ -332,7 +332,7 @@ def test_an_incoming_call(sandbox: Sandbox, party: Party) -> None:
     ],
 )
 def test_an_outgoing_call(sandbox: Sandbox, party: Party, act: str, name: str, status: str) -> None:
-    """What the called user does with a call is heard at the caller's client."""
+    """The called user's answer to a call reaches the caller's client."""
     session_id = sandbox.call(UID, OTHER_UID)
     _, ear = heard(party, sandbox)
     getattr(sandbox, act)(session_id)
@@ -340,11 +340,11 @@ def test_an_outgoing_call(sandbox: Sandbox, party: Party, act: str, name: str, s
     assert (call.session_id, call.status, call.sender.uid) == (session_id, status, OTHER_UID)
 
 
-# What was missed.
+# Missed events.
 
 
-def test_what_was_missed_comes_after_the_reconnect(sandbox: Sandbox, party: Party) -> None:
-    """Messages, group actions and calls of the time without a connection are heard once, in order, before live ones."""
+def test_missed_events_come_after_the_reconnect(sandbox: Sandbox, party: Party) -> None:
+    """Messages, group actions and calls from a time without a connection come once, in order, before live ones."""
     sandbox.add_group("g", "G", owner=OTHER_UID, members=[UID])
     client, ear = heard(party, sandbox)
     sandbox.send_message(OTHER_UID, UID, "before")
@@ -369,7 +369,7 @@ def test_what_was_missed_comes_after_the_reconnect(sandbox: Sandbox, party: Part
 
 
 def test_missed_edits_and_deletes_come_too(sandbox: Sandbox, party: Party) -> None:
-    """What was edited and deleted without a connection is told of after the reconnect, in its turn."""
+    """Edits and deletions from a time without a connection come after the reconnect, in their turn."""
     client, ear = heard(party, sandbox)
     sandbox.send_message(OTHER_UID, UID, "hello")
     sandbox.send_message(OTHER_UID, UID, "there")

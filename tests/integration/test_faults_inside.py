@@ -1,4 +1,4 @@
-"""Faults of this machine, of callables that a user passes in, and of this SDK itself: said, and survived."""
+"""Faults of this machine, of a user's callables, and of this SDK itself are reported, and do not end the client."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def code_of(call: Callable[[], object]) -> str:
 
 
 class NoThread:
-    """The system gives no thread whose name begins so."""
+    """Lets the system fail to start threads whose name begins in this way."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.prefixes: List[str] = []
@@ -58,7 +58,7 @@ def no_thread(monkeypatch: pytest.MonkeyPatch) -> NoThread:
 
 
 def test_a_connection_thread_that_can_not_be_started(sandbox: Sandbox, party: Party, no_thread: NoThread) -> None:
-    """``connect()`` raises ``ERR_INTERNAL``, the listeners hear of an attempt that failed, and a later one succeeds."""
+    """``connect()`` raises ``ERR_INTERNAL``, the listeners get a failed attempt, and a later one succeeds."""
     client = party.client(**MANUAL)
     heard = party.heard(client)
     client.login(UID, sandbox.auth_key)
@@ -89,7 +89,7 @@ def test_a_dispatcher_thread_that_can_not_be_started(sandbox: Sandbox, party: Pa
 def test_a_settings_thread_that_can_not_be_started(
     sandbox: Sandbox, party: Party, no_thread: NoThread, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The connection stays up with the old settings, a warning says so, and the next look is made."""
+    """The connection stays up with the old settings, a warning is logged, and the next refresh works."""
     client, heard = party.connected(settings_refresh_interval=0.02)
     no_thread.prefixes.append("cometchat-settings-")
     with caplog.at_level(logging.WARNING, "cometchat"):
@@ -100,11 +100,11 @@ def test_a_settings_thread_that_can_not_be_started(
     heard.wait_for("on_feature_throttled")
 
 
-# Mistakes of this SDK, or of what it is built on.
+# Mistakes of this SDK, or of its libraries.
 
 
 class Mistakes:
-    """Methods that raise something unexpected, once."""
+    """Makes methods raise an unexpected error, once."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self._patch = patch
@@ -135,7 +135,7 @@ def mistakes(monkeypatch: pytest.MonkeyPatch) -> Mistakes:
 def test_an_unexpected_error_in_an_attempt(
     party: Party, mistakes: Mistakes, caplog: pytest.LogCaptureFixture, phase: str, method: str, error: BaseException
 ) -> None:
-    """It is a failed attempt with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
+    """The attempt fails with ``ERR_INTERNAL``, is logged with its traceback, and the next attempt succeeds."""
     mistakes.make(Handshake, method, error)
     client, heard = party.joined()
     heard.wait_for("on_connected")
@@ -150,7 +150,7 @@ def test_an_unexpected_error_in_an_attempt(
 def test_an_unexpected_error_in_a_connection(
     sandbox: Sandbox, party: Party, mistakes: Mistakes, error: BaseException
 ) -> None:
-    """A connection whose frame can't be taken is lost, and comes back."""
+    """A connection whose frame cannot be handled is lost, and the client connects again."""
     client, heard = party.connected()
     heard.clear()
     mistakes.make(FrameRouter, "take", error)
@@ -164,7 +164,7 @@ def test_an_unexpected_error_in_a_connection(
 def test_an_unexpected_error_in_a_renewal(
     sandbox: Sandbox, party: Party, mistakes: Mistakes, error: BaseException
 ) -> None:
-    """A jwt that was refused, and a renewal that breaks: a failed attempt, and the next one renews."""
+    """A jwt is refused, and its renewal fails unexpectedly: the attempt fails, and the next one renews the jwt."""
     client, heard = party.connected()
     heard.clear()
     sandbox.expire_jwts()
@@ -178,7 +178,7 @@ def test_an_unexpected_error_in_a_renewal(
 def test_a_frame_that_can_not_be_delivered(
     sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A mistake in reading a frame costs that frame: it is logged, and the connection does not notice."""
+    """A mistake in reading a frame costs that frame. It is logged, and does not affect the connection."""
 
     def wrong(*args: Any) -> Any:
         raise ZeroDivisionError
@@ -197,7 +197,7 @@ def test_a_frame_that_can_not_be_delivered(
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else repr(value),
 )
 def test_a_wait_strategy_of_no_use_does_not_end_the_attempts(sandbox: Sandbox, party: Party, wait: Any) -> None:
-    """Whatever it does, the thread lives, ``connect()`` ends the wait, and the connection comes back."""
+    """After any failure of it, the thread lives, ``connect()`` ends the wait, and the client connects again."""
 
     def strategy(state: Any) -> Any:
         if isinstance(wait, BaseException):
@@ -213,7 +213,7 @@ def test_a_wait_strategy_of_no_use_does_not_end_the_attempts(sandbox: Sandbox, p
 
 
 def test_a_stop_strategy_that_raises_does_not_end_the_attempts(sandbox: Sandbox, party: Party) -> None:
-    """It stops nothing: the connection comes back."""
+    """A strategy that raises does not end the attempts: the client connects again."""
 
     def stop(state: Any) -> bool:
         raise ZeroDivisionError
@@ -224,7 +224,7 @@ def test_a_stop_strategy_that_raises_does_not_end_the_attempts(sandbox: Sandbox,
 
 
 def test_a_strategy_that_uses_the_client(sandbox: Sandbox, party: Party) -> None:
-    """Any method may be called from inside a strategy; one that disconnects ends the series."""
+    """A strategy may call any method. A strategy that disconnects ends the series."""
     clients: List[Client] = []
 
     def wait(state: Any) -> float:
@@ -249,7 +249,7 @@ def test_a_strategy_that_uses_the_client(sandbox: Sandbox, party: Party) -> None
 
 @pytest.mark.parametrize("status, body", [(500, None), (200, "<html>"), (200, {"data": []}), (429, None), (401, None)])
 def test_settings_that_can_not_be_had(sandbox: Sandbox, party: Party, status: int, body: Any) -> None:
-    """``GET /settings`` fails: the connection and the old ``MODE`` stay, and the next answer that is right counts."""
+    """If ``GET /settings`` fails, the connection and the old ``MODE`` stay, and the next right answer counts."""
     client, heard = party.connected(settings_refresh_interval=0.02)
     sandbox.fail_http(status, body=body, path="/settings")
     sandbox.set_mode("NO_TRANSIENT")
@@ -263,7 +263,7 @@ def test_settings_that_can_not_be_had(sandbox: Sandbox, party: Party, status: in
 
 
 def test_settings_inside_of_settings(sandbox: Sandbox, party: Party) -> None:
-    """An answer that has the settings one level down is read too."""
+    """An answer that has the settings one level deeper is read too."""
     client, heard = party.connected(settings_refresh_interval=0.02)
     sandbox.fail_http(200, body={"data": {"settings": {"MODE": "LIMITED_TRANSIENT"}}}, path="/settings")
     heard.wait_for("on_feature_throttled")
@@ -289,7 +289,7 @@ def test_settings_of_an_old_login_do_not_count(sandbox: Sandbox, party: Party, m
 
 
 def test_no_refresh_of_the_settings_where_none_is_wanted(sandbox: Sandbox, party: Party) -> None:
-    """``settings_refresh_interval=0``: the login's settings, and no ``GET /settings`` while it is connected."""
+    """With ``settings_refresh_interval=0`` the login's settings count, without ``GET /settings``."""
     client, _ = party.connected(settings_refresh_interval=0, ping_interval=0.02)
     assert sandbox.wait_until(lambda: len([f for _, f in sandbox.frames if f.get("action") == "ping"]) >= 5)
     assert [request.path for request in sandbox.requests if request.path.endswith("/settings")] == []
@@ -323,7 +323,7 @@ def test_one_client_of_a_process_asks_for_the_settings_of_all(sandbox: Sandbox, 
     ],
 )
 def test_an_answer_that_lacks_something(sandbox: Sandbox, party: Party, path: str, data: Any, lacks: str) -> None:
-    """``ERR_BAD_RESPONSE`` names the missing field; no user is logged in, and the login listener gets the error."""
+    """``ERR_BAD_RESPONSE`` names the missing field, no user is logged in, and the login listener gets the error."""
     client = party.client()
     logins = LoginRecorder()
     client.add_login_listener("logins", logins)
@@ -336,7 +336,7 @@ def test_an_answer_that_lacks_something(sandbox: Sandbox, party: Party, path: st
 
 
 def test_a_login_without_settings(sandbox: Sandbox, party: Party) -> None:
-    """``PUT /me`` without ``settings``: the user is logged in, and the mode is the service's usual one."""
+    """After ``PUT /me`` without ``settings``, the user is logged in, and the mode is the service's usual one."""
     sandbox.fail_http(200, times=1, body={"data": {"uid": UID, "jwt": "a.b.c"}}, path="/me")
     client = party.client(**MANUAL)
     assert client.login_with_auth_token("token").uid == UID
@@ -344,7 +344,10 @@ def test_a_login_without_settings(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_a_failed_logout_can_be_repeated(sandbox: Sandbox, party: Party) -> None:
-    """It raises, the listener hears, the user is disconnected and still logged in; the second one succeeds."""
+    """The first logout raises, the listener is called, and the user is disconnected and still logged in.
+
+    The second one succeeds.
+    """
     store = MemorySessionStore()
     client, heard = party.connected(session_store=store)
     logins = LoginRecorder()
@@ -363,7 +366,7 @@ def test_a_failed_logout_can_be_repeated(sandbox: Sandbox, party: Party) -> None
 
 
 def test_a_logout_with_a_void_token_succeeds(sandbox: Sandbox, party: Party) -> None:
-    """A token that the service does not know any more needs no voiding."""
+    """A token that the service no longer knows does not have to be voided."""
     client, _ = party.connected()
     sandbox.revoke_tokens()
     client.logout()
@@ -371,7 +374,7 @@ def test_a_logout_with_a_void_token_succeeds(sandbox: Sandbox, party: Party) -> 
 
 
 class BrokenStore(MemorySessionStore):
-    """A store whose methods fail where they are told to."""
+    """A store whose methods fail on request."""
 
     def __init__(self, *broken: str) -> None:
         super().__init__()
@@ -391,7 +394,7 @@ class BrokenStore(MemorySessionStore):
 
 
 def test_a_store_that_can_not_be_written(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
-    """The login holds without it; a warning says that it will not survive a restart, and shows no token."""
+    """The login works without it. A warning says that the login will not survive a restart, and shows no token."""
     client, _ = party.connected(session_store=BrokenStore("save"))
     user = client.get_logged_in_user()
     assert user is not None and user.auth_token
@@ -400,7 +403,7 @@ def test_a_store_that_can_not_be_written(sandbox: Sandbox, party: Party, caplog:
 
 
 def test_a_store_that_can_not_be_cleared(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
-    """The user is logged out all the same, and a warning says so."""
+    """The user is logged out all the same, and a warning is logged."""
     client, _ = party.connected(session_store=BrokenStore("clear"))
     client.logout()
     assert client.get_logged_in_user() is None and "can't be cleared" in caplog.text
@@ -409,7 +412,7 @@ def test_a_store_that_can_not_be_cleared(sandbox: Sandbox, party: Party, caplog:
 def test_a_client_that_is_closed_during_its_login(
     sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The login raises ``ERR_CLIENT_CLOSED``, and nothing is connected."""
+    """The login raises ``ERR_CLIENT_CLOSED``, and the client does not connect."""
     client = party.client()
     call = RequestsRest.call
 
@@ -425,7 +428,7 @@ def test_a_client_that_is_closed_during_its_login(
 
 
 def test_a_second_login_at_the_same_time(sandbox: Sandbox, party: Party) -> None:
-    """``LOGIN_IN_PROGRESS``, at once; afterwards a login is possible again."""
+    """The second login raises ``LOGIN_IN_PROGRESS`` at once. Afterwards a login is possible again."""
     client = party.client(**MANUAL)
     sandbox.set_latency(0.5)
     first = in_thread(lambda: client.login(UID, sandbox.auth_key))
@@ -438,7 +441,7 @@ def test_a_second_login_at_the_same_time(sandbox: Sandbox, party: Party) -> None
 
 
 def test_another_user_in_the_same_client(sandbox: Sandbox, party: Party) -> None:
-    """A login in place of another user's ends that one's connection, and the new one's begins."""
+    """A login in place of another user's ends that user's connection, and begins the new one's."""
     client, heard = party.connected()
     client.login(OTHER_UID, sandbox.auth_key)
     heard.wait_for("on_connected", 2)
@@ -452,7 +455,7 @@ def test_another_user_in_the_same_client(sandbox: Sandbox, party: Party) -> None
 
 
 class Refresh:
-    """Gives these values, one after the other; an exception is raised."""
+    """Returns these values, one after the other, or raises them if they are exceptions."""
 
     def __init__(self, *values: Any) -> None:
         self.values = list(values)
@@ -470,7 +473,7 @@ NO_TOKENS: List[Any] = [None, "", 5, b"token", ["token"], "to\nken", "t\u00f6ken
 
 
 def test_a_refused_token_is_refreshed_at_login(sandbox: Sandbox, party: Party) -> None:
-    """Once, on the thread that logs in; the new token is the user's and the store's."""
+    """The callable is called once, on the thread that logs in. The new token is the user's and the store's."""
     store = MemorySessionStore()
     client = party.client(session_store=store, **MANUAL)
     new = sandbox.auth_token(UID)
@@ -482,7 +485,7 @@ def test_a_refused_token_is_refreshed_at_login(sandbox: Sandbox, party: Party) -
 
 
 def test_a_token_that_is_taken_is_not_refreshed(sandbox: Sandbox, party: Party) -> None:
-    """The callable is not called as long as it is not needed."""
+    """The callable is called only when a new token is needed."""
     refresh = Refresh(ZeroDivisionError())
     client = party.client()
     client.login_with_auth_token(sandbox.auth_token(UID), refresh)
@@ -491,7 +494,7 @@ def test_a_token_that_is_taken_is_not_refreshed(sandbox: Sandbox, party: Party) 
 
 
 def test_a_refreshed_token_that_is_refused_too(sandbox: Sandbox, party: Party) -> None:
-    """The server's refusal comes out, and the callable is not asked twice."""
+    """The server's refusal is raised, and the callable is not called twice."""
     refresh = Refresh("void-too")
     with pytest.raises(AuthenticationException):
         party.client().login_with_auth_token("void", refresh)
@@ -500,7 +503,7 @@ def test_a_refreshed_token_that_is_refused_too(sandbox: Sandbox, party: Party) -
 
 @pytest.mark.parametrize("value", [*NO_TOKENS, ZeroDivisionError("mine")], ids=repr)
 def test_a_refresh_of_no_use_at_login(sandbox: Sandbox, party: Party, value: Any) -> None:
-    """``ERR_TOKEN_REFRESH``; what it raised is the cause, and what it gave is not shown."""
+    """``ERR_TOKEN_REFRESH`` has the callable's exception as its cause, and does not show its result."""
     client = party.client()
     with pytest.raises(CometChatException) as caught:
         client.login_with_auth_token("void", Refresh(value))
@@ -512,7 +515,7 @@ def test_a_refresh_of_no_use_at_login(sandbox: Sandbox, party: Party, value: Any
 
 
 def test_ctrl_c_in_a_refresh_at_login_comes_out(sandbox: Sandbox, party: Party) -> None:
-    """It is the user's own, on the user's own thread; and the next login works."""
+    """KeyboardInterrupt is raised as the user's own exception, on the user's own thread. The next login works."""
     client = party.client(**MANUAL)
     with pytest.raises(KeyboardInterrupt):
         client.login_with_auth_token("void", Refresh(KeyboardInterrupt()))
@@ -521,7 +524,7 @@ def test_ctrl_c_in_a_refresh_at_login_comes_out(sandbox: Sandbox, party: Party) 
 
 @pytest.fixture
 def expired(sandbox: Sandbox, party: Party) -> Iterator[Callable[..., Any]]:
-    """Connect with a refresh callable, then void everything that the client has, and drop the connection."""
+    """Connect with a refresh callable, then void all of the client's credentials, and drop the connection."""
 
     def expire(refresh: Refresh, **overrides: Any) -> Any:
         client = party.client(**overrides)
@@ -539,7 +542,7 @@ def expired(sandbox: Sandbox, party: Party) -> Iterator[Callable[..., Any]]:
 
 
 def test_a_token_that_is_void_later_is_refreshed(sandbox: Sandbox, expired: Any) -> None:
-    """On the connection thread; the new token is stored, and the connection comes back."""
+    """The refresh runs on the connection thread. The new token is stored, and the client connects again."""
     store = MemorySessionStore()
     refresh = Refresh(lambda: sandbox.auth_token(UID))
     client, heard = expired(refresh, session_store=store)
@@ -553,7 +556,10 @@ def test_a_token_that_is_void_later_is_refreshed(sandbox: Sandbox, expired: Any)
 
 @pytest.mark.parametrize("error", [ZeroDivisionError(), OSError(5, "x"), SystemExit()], ids=lambda e: type(e).__name__)
 def test_a_refresh_that_raises_later_is_tried_again(sandbox: Sandbox, expired: Any, error: BaseException) -> None:
-    """A failed attempt: one's own server may be down as well. The next attempt asks again."""
+    """A raising refresh is a failed attempt, since the user's own server may be down as well.
+
+    The next attempt calls it again.
+    """
     refresh = Refresh(error, lambda: sandbox.auth_token(UID))
     _, heard = expired(refresh)
     heard.wait_for("on_connected")
@@ -564,7 +570,7 @@ def test_a_refresh_that_raises_later_is_tried_again(sandbox: Sandbox, expired: A
 
 @pytest.mark.parametrize("value", [None, 5, "to\nken", "void"], ids=repr)
 def test_a_refresh_that_gives_no_token_ends_the_attempts(sandbox: Sandbox, expired: Any, value: Any) -> None:
-    """A credential that is refused, or none at all, is no use to try again."""
+    """A refused credential, or no credential, does not improve by another attempt."""
     client, heard = expired(Refresh(value))
     heard.wait_for("on_disconnected", 2)
     assert heard.names == [*LOSS[:3], "on_connection_error", "on_disconnected"]
@@ -573,7 +579,7 @@ def test_a_refresh_that_gives_no_token_ends_the_attempts(sandbox: Sandbox, expir
 
 
 def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:
-    """Any method may be called from inside; afterwards no attempt is made, and nothing but the goodbye is heard."""
+    """A refresh may call any method. Afterwards there is no attempt, and no callback but the last one."""
     clients: List[Client] = []
     ready, done = threading.Event(), threading.Event()
 
@@ -595,7 +601,7 @@ def test_a_refresh_that_disconnects(sandbox: Sandbox, expired: Any) -> None:
 
 
 def test_a_refresh_that_disconnects_before_there_is_a_socket(sandbox: Sandbox, party: Party) -> None:
-    """The jwt has to be renewed before the first attempt: no socket is opened after the end."""
+    """The jwt must be renewed before the first attempt. No socket is opened after the end."""
     client = party.client(**MANUAL)
     heard = party.heard(client)
     done = threading.Event()
@@ -616,7 +622,7 @@ def test_a_refresh_that_disconnects_before_there_is_a_socket(sandbox: Sandbox, p
 
 
 def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
-    """The user has logged out: no attempt is made, and the token that arrives later logs no user in."""
+    """The user has logged out. There is no attempt, and the token that arrives later logs no user in."""
     clients: List[Client] = []
     ready, done = threading.Event(), threading.Event()
 
@@ -638,7 +644,7 @@ def test_a_refresh_that_logs_out(sandbox: Sandbox, expired: Any) -> None:
 def test_a_store_that_can_not_take_a_refreshed_token(
     sandbox: Sandbox, expired: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A warning; the connection comes back."""
+    """A warning is logged, and the client connects again."""
     store = BrokenStore()
 
     def new_token() -> str:
@@ -654,7 +660,7 @@ def test_a_store_that_can_not_take_a_refreshed_token(
 
 
 def test_many_threads_that_connect_make_one_connection(sandbox: Sandbox, party: Party) -> None:
-    """Twenty calls of ``connect()`` at once: all return, and there was one attempt."""
+    """After twenty calls of ``connect()`` at once, all return, and there was one attempt."""
     client = party.client(**MANUAL)
     heard = party.heard(client)
     client.login(UID, sandbox.auth_key)
@@ -665,7 +671,7 @@ def test_many_threads_that_connect_make_one_connection(sandbox: Sandbox, party: 
 
 
 def test_connecting_and_disconnecting_from_many_threads(sandbox: Sandbox, party: Party) -> None:
-    """Whatever the order was, the callbacks tell a possible story, and the end is what was asked for last."""
+    """After any order, the callbacks are a possible sequence, and the end is that of the last call."""
     client = party.client(**MANUAL)
     heard = party.heard(client)
     client.login(UID, sandbox.auth_key)
@@ -687,7 +693,7 @@ def test_connecting_and_disconnecting_from_many_threads(sandbox: Sandbox, party:
         "connected": {"on_connection_error": "connected"},
     }
     for name in heard.names:
-        # What disconnect() has cut off was not heard; on_disconnected itself never is.
+        # A disconnect() cuts events, but never on_disconnected itself.
         if name == "on_connecting":
             status = "disconnected"
         assert name in allowed[status] or name == "on_disconnected", heard.names
@@ -705,7 +711,10 @@ def test_waiting_ends_with_the_client(party: Party) -> None:
 
 
 def test_a_connection_that_is_closed_stays_closed(sandbox: Sandbox, party: Party) -> None:
-    """A connect() that passed its check right before the close raises ``ERR_CLIENT_CLOSED``; another close: nothing."""
+    """A connect() that passed its check right before the close raises ``ERR_CLIENT_CLOSED``.
+
+    Another close is a no-op.
+    """
     client, _ = party.connected()
     client.close()
     assert code_of(client._core.connection.connect) == "ERR_CLIENT_CLOSED"
@@ -716,7 +725,7 @@ def test_a_connection_that_is_closed_stays_closed(sandbox: Sandbox, party: Party
 
 
 def test_credentials_show_no_jwt() -> None:
-    """What opens and authenticates a socket can be logged."""
+    """The objects that open and authenticate a socket can be logged."""
     identity: Any = ("app", "uid1")
     assert "s3cret" not in repr(Credentials("wss://x/", identity, "s3cret"))
 
@@ -742,7 +751,10 @@ def test_a_program_that_ends_says_goodbye(sandbox: Sandbox) -> None:
 
 
 def test_a_stop_strategy_ends_a_series_of_renewals(sandbox: Sandbox, party: Party) -> None:
-    """``stop_after_attempt`` counts attempts that fail in ``PUT /me`` too: then ``on_disconnected``, and no more."""
+    """``stop_after_attempt`` also counts attempts that fail in ``PUT /me``.
+
+    Then comes ``on_disconnected``, and no more.
+    """
     client, heard = party.connected(reconnect_stop=tenacity.stop_after_attempt(3))
     heard.clear()
     sandbox.expire_jwts()

@@ -1,4 +1,4 @@
-"""Files: uploaded, sent, and got by the other side. Against the sandbox, and against a storage that misbehaves."""
+"""Files: uploaded, sent, and received by the other side, with the sandbox and with a misbehaving storage."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def code_of(act: Callable[[], object]) -> CometChatException:
 
 
 def content(message: MediaMessage) -> Tuple[bytes, str]:
-    """What the address of a message's only attachment serves."""
+    """Return the content at the address of a message's only attachment."""
     (attachment,) = message.attachments
     assert attachment.url is not None
     fetched = requests.get(attachment.url, timeout=5)
@@ -58,7 +58,7 @@ def paths(sandbox: Sandbox) -> List[str]:
     ],
 )
 def test_a_path(name: str, kind: str, mime_type: str, me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
-    """The file gets to the storage with its type; the message has its kind, caption and attachment."""
+    """The storage gets the file with its type. The message has its kind, caption and attachment."""
     path = tmp_path / name
     path.write_bytes(b"\x00\r\n--content" * 1000)
     sent = me.send_media_message(path, uid=OTHER_UID, caption="look")
@@ -76,14 +76,14 @@ def test_a_path(name: str, kind: str, mime_type: str, me: Client, sandbox: Sandb
 
 
 def test_the_storage_gets_no_credential(me: Client, sandbox: Sandbox) -> None:
-    """The upload has no header of the API: the storage is another host."""
+    """The upload has no header of the API, since the storage is another host."""
     me.send_media_message(b"content", uid=OTHER_UID, name="a.txt")
     (upload,) = [request for request in sandbox.requests if request.path.startswith("/uploads/")]
     assert not {"authtoken", "appid", "apikey", "resource"} & {name.lower() for name in upload.headers}
 
 
 def test_bytes_and_files(me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Bytes, and open files from their present position on; a file of the user's own stays open."""
+    """Bytes, and open files from their present position on, can be sent. The user's own file stays open."""
     path = tmp_path / "numbers.txt"
     path.write_bytes(b"0123456789")
     assert content(me.send_media_message(b"bytes", guid=GROUP))[0] == b"bytes"
@@ -100,7 +100,7 @@ def test_bytes_and_files(me: Client, sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 def test_a_pipe(me: Client) -> None:
-    """A file that can't be sought is copied first: the service wants to know its size."""
+    """A file that cannot seek is copied first, since the service needs its size."""
     out, into = os.pipe()
 
     def write() -> None:
@@ -132,16 +132,16 @@ def test_a_large_file_is_not_loaded(me: Client, sandbox: Sandbox, tmp_path: Path
             peaks.append(tracemalloc.get_traced_memory()[1])
             tracemalloc.stop()
 
-    sandbox.fail_http(204, body="", path="/uploads/*")  # it reads the file, and keeps nothing of it
+    sandbox.fail_http(204, body="", path="/uploads/*")  # it reads the file, and keeps no part of it
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(me._core.media._rest, "upload", measured)
         me.send_media_message(path, uid=OTHER_UID)
-    # The sandbox is in this process: it has read the whole body, and no more than that.
+    # The sandbox is in this process. It has read the whole body, and no more than that.
     assert peaks and peaks[0] < 2.2 * 30 * 1024 * 1024
 
 
 def test_a_reply(me: Client, sandbox: Sandbox) -> None:
-    """A file in a thread."""
+    """A file can be sent in a thread."""
     parent = me.send_text("question", uid=OTHER_UID)
     sent = me.send_media_message(b"answer", uid=OTHER_UID, parent_message_id=parent.id, name="a.txt")
     assert sent.parent_message_id == parent.id
@@ -149,7 +149,7 @@ def test_a_reply(me: Client, sandbox: Sandbox) -> None:
 
 
 def test_a_caption_is_edited(me: Client) -> None:
-    """``edit_message`` puts another caption to a file, which stays."""
+    """``edit_message`` replaces the caption of a file, and the file stays."""
     sent = me.send_media_message(b"content", uid=OTHER_UID, caption="Helo", name="a.txt")
     edited = me.edit_message(sent, "Hello")
     assert (edited.caption, edited.attachments) == ("Hello", sent.attachments)
@@ -163,7 +163,7 @@ def test_a_caption_is_edited(me: Client) -> None:
 def test_without_storage_the_file_goes_with_the_message(
     code: str, replies: bool, me: Client, sandbox: Sandbox
 ) -> None:
-    """One call then takes both, in a thread too."""
+    """One call then takes both, also in a thread."""
     parent = me.send_text("question", uid=OTHER_UID).id if replies else None
     sandbox.fail_http(400, code=code, path="/files/upload-url")
     sent = me.send_media_message(
@@ -186,11 +186,11 @@ def test_a_dead_token_is_replaced_on_the_way(sandbox: Sandbox, party: Party) -> 
     assert content(client.send_media_message(b"content", uid=OTHER_UID))[0] == b"content"
 
 
-# What goes wrong.
+# Failures.
 
 
 def test_the_limit(me: Client, sandbox: Sandbox, tmp_path: Path, party: Party) -> None:
-    """100 MiB unless the settings say otherwise; nothing is sent, and a pipe is read no further."""
+    """The limit is 100 MiB unless the settings have another. Nothing is sent, and a pipe is not read further."""
     path = tmp_path / "huge"
     with open(path, "wb") as file:
         file.truncate(100 * 1024 * 1024 + 1)
@@ -212,8 +212,8 @@ def test_the_limit(me: Client, sandbox: Sandbox, tmp_path: Path, party: Party) -
 
 
 def test_the_service_refuses_a_file(me: Client, sandbox: Sandbox) -> None:
-    """The code that the service gives for one file is the call's."""
-    sandbox.override_settings(parameters={"file.size.max": 5})  # this client has the settings of before
+    """The call raises the service's code for the one file."""
+    sandbox.override_settings(parameters={"file.size.max": 5})  # this client has the earlier settings
     error = code_of(lambda: me.send_media_message(b"123456", uid=OTHER_UID))
     assert (error.code, error.message) == ("ERR_FILE_SIZE_EXCEEDED", "A file has 5 bytes at most.")
     assert code_of(lambda: me.send_media_message(b"1", uid="unknown")).code == "ERR_UID_NOT_FOUND"
@@ -234,7 +234,7 @@ CODE = "<Code>AccessDenied</Code>"
     ids=["expired", "refused", "a proxy's page", "a redirect"],
 )
 def test_the_storage_refuses(status: int, body: str, code: str, shown: str, me: Client, sandbox: Sandbox) -> None:
-    """The vendor's codes; the message has the storage's own code, is short, and no message is sent."""
+    """The code is the vendor's. The message has the storage's own code and is short, and no message is sent."""
     sandbox.fail_http(status, body=body, path="/uploads/*")
     error = code_of(lambda: me.send_media_message(b"content", uid=OTHER_UID))
     assert error.code == code and shown in error.message and error.http_status == status
@@ -243,7 +243,7 @@ def test_the_storage_refuses(status: int, body: str, code: str, shown: str, me: 
 
 
 def prepared(url: str, **changes: Any) -> Dict[str, Any]:
-    """An answer of the service with another address."""
+    """Return an answer of the service with another address."""
     good = {"request": {"method": "POST", "url": url, "body": {"key": "k"}}, "attachment": {"url": "https://f"}}
     return {**good, **changes}
 
@@ -263,7 +263,7 @@ def prepared(url: str, **changes: Any) -> Dict[str, Any]:
     ids=repr,
 )
 def test_an_unusable_address(answer: Dict[str, Any], me: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``ERR_BAD_RESPONSE``, and the file goes nowhere."""
+    """``ERR_BAD_RESPONSE`` is raised, and the file is sent nowhere."""
 
     def request(method: str, path: str, body: Any, **named: Any) -> Any:
         return {next(iter(body["files"])): answer}
@@ -273,7 +273,7 @@ def test_an_unusable_address(answer: Dict[str, Any], me: Client, monkeypatch: py
 
 
 def test_a_storage_that_hangs_up(me: Client, serve: Callable[..., RawServer], monkeypatch: pytest.MonkeyPatch) -> None:
-    """``FAILED_TO_FETCH`` says which host; the library's error is the cause."""
+    """``FAILED_TO_FETCH`` names the host, and has the library's error as its cause."""
 
     def hang_up(peer: Peer) -> None:
         peer.read_head()
@@ -290,7 +290,7 @@ def test_a_storage_that_hangs_up(me: Client, serve: Callable[..., RawServer], mo
 
 
 class Shrinking(io.BytesIO):
-    """A file that has lost its end by the time that it is read."""
+    """A file that has lost its end by the time it is read."""
 
     def read(self, size: Any = -1) -> bytes:
         return b""
@@ -305,7 +305,7 @@ class Broken(io.BytesIO):
     "file, reason", [(Shrinking(b"content"), "keeps its size"), (Broken(b"content"), "Input/output")]
 )
 def test_a_file_that_fails_on_the_way(file: Any, reason: str, me: Client, sandbox: Sandbox) -> None:
-    """The file is blamed, not the network, and the next call works."""
+    """The error names the file, not the network, and the next call works."""
     error = code_of(lambda: me.send_media_message(file, uid=OTHER_UID))
     assert error.code == "INVALID_PATH_OR_FILE" and reason in error.message
     assert content(me.send_media_message(b"good", uid=OTHER_UID))[0] == b"good"
@@ -326,8 +326,8 @@ WRONG: Dict[str, Any] = {
 
 
 @pytest.mark.parametrize("case", sorted(WRONG))
-def test_what_is_no_file(case: str, me: Client, sandbox: Sandbox) -> None:
-    """Each is refused before a request is made."""
+def test_wrong_files(case: str, me: Client, sandbox: Sandbox) -> None:
+    """Each is refused before a request."""
     given, code = WRONG[case]
     error = code_of(lambda: me.send_media_message(given, uid=OTHER_UID))
     assert error.code == code and isinstance(error, InvalidArgumentException)
@@ -335,7 +335,7 @@ def test_what_is_no_file(case: str, me: Client, sandbox: Sandbox) -> None:
 
 
 def test_a_closed_file(me: Client) -> None:
-    """It can't be read."""
+    """A closed file cannot be read."""
     file = io.BytesIO(b"content")
     file.close()
     assert code_of(lambda: me.send_media_message(file, uid=OTHER_UID)).code == "INVALID_PATH_OR_FILE"

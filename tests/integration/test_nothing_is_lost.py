@@ -1,4 +1,4 @@
-"""Messages through drops and kills: all of them, once each, in order. ``COMETCHAT_SOAK=1`` runs the long form."""
+"""Messages through drops and kills arrive all, once each, in order. ``COMETCHAT_SOAK=1`` runs the long form."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .conftest import DEADLINE, OTHER_UID, UID, Party
 
 SOAK = os.environ.get("COMETCHAT_SOAK") == "1"
 
-#: Messages, drops, and what a test may take in seconds.
+#: Number of messages and drops, and the maximum time of a test in seconds.
 COUNT, DROPS, LIMIT = (10_000, 200, 900) if SOAK else (600, 12, 60)
 KILLS = 20 if SOAK else 3
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.timeout(LIMIT)
 
 
 class Dropper:
-    """Drops every connection now and then, a number of times, as long as the test runs."""
+    """Drops every connection now and then, a number of times, during the test."""
 
     def __init__(self, sandbox: Sandbox, drops: int, interval: float) -> None:
         self._sandbox = sandbox
@@ -69,7 +69,7 @@ def numbers(sandbox: Sandbox) -> List[int]:
 
 
 def test_the_outbox_through_drops_and_kills(sandbox: Sandbox, tmp_path: Path) -> None:
-    """A sender that is killed again and again, over connections that drop: every message once, in order."""
+    """A sender is killed several times, over connections that drop. Every message arrives once, in order."""
     seed = Client(sandbox.app_id, sandbox.settings(session_store=FileSessionStore(tmp_path / "session.json")))
     seed.login(UID, sandbox.auth_key)
     seed.close()
@@ -78,7 +78,7 @@ def test_the_outbox_through_drops_and_kills(sandbox: Sandbox, tmp_path: Path) ->
     spread = random.Random(7)
     with Dropper(sandbox, DROPS, 0.05) as dropper:
         for kill in range(KILLS):
-            # Killed after some messages were stored, at whatever it does then.
+            # Killed after some messages were stored, at any point of its work.
             stored = len(sandbox.messages) + spread.randint(10, COUNT // (KILLS + 2))
             process = subprocess.Popen(command)
             assert sandbox.wait_until(lambda: len(sandbox.messages) >= min(stored, COUNT), LIMIT)
@@ -89,11 +89,11 @@ def test_the_outbox_through_drops_and_kills(sandbox: Sandbox, tmp_path: Path) ->
     assert dropper.dropped >= DROPS // 4
     assert numbers(sandbox) == list(range(COUNT))
     sent = [request for request in sandbox.requests if (request.method, request.path) == ("POST", "/messages")]
-    assert len(sent) <= COUNT + KILLS  # a kill makes one item be sent again at most: the one that was being sent
+    assert len(sent) <= COUNT + KILLS  # after a kill, at most the one item in progress is sent again
 
 
 class Reader(MessageListener):
-    """Keeps the numbers of what it hears, and lets a test wait for how many."""
+    """Keeps the numbers of its messages, and lets a test wait for a number of them."""
 
     def __init__(self) -> None:
         self.numbers: List[int] = []
@@ -110,7 +110,7 @@ class Reader(MessageListener):
 
 
 def test_received_through_drops(sandbox: Sandbox, party: Party) -> None:
-    """Two listeners hear every message once and in order, over a connection that drops while they come."""
+    """Two listeners get every message once and in order, over a connection that drops meanwhile."""
     one, two = Reader(), Reader()
     client = party.client()
     client.add_message_listener("one", one)
@@ -130,7 +130,7 @@ def test_received_through_drops(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_received_after_a_disconnect(sandbox: Sandbox, party: Party) -> None:
-    """What comes between disconnect() and connect(), and what disconnect() cut from the queue, is heard afterwards."""
+    """Messages between disconnect() and connect(), and messages that disconnect() cut from the queue, arrive."""
     reader = Reader()
     client, _ = party.connected()
     client.add_message_listener("reader", reader)
@@ -148,7 +148,7 @@ def test_received_after_a_disconnect(sandbox: Sandbox, party: Party) -> None:
 def test_a_drop_before_the_newest_message_is_known(
     sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The history answers only after a drop: what was stored meanwhile was missed, and what is older was not."""
+    """The history answers only after a drop. Messages stored meanwhile were missed, and older ones were not."""
     with monkeypatch.context() as clock:
         a_minute_ago = SimpleNamespace(time=lambda: time.time() - 60)
         clock.setattr(sandbox_history, "time", a_minute_ago)
@@ -170,7 +170,7 @@ def test_a_drop_before_the_newest_message_is_known(
 
 
 def test_a_history_without_usable_ids(sandbox: Sandbox, party: Party) -> None:
-    """The newest message has no id: nothing is asked for that can't be, and nothing old is told as missed."""
+    """The newest message has no id. The client asks for nothing with it, and delivers no old message as missed."""
     sandbox.send_message(OTHER_UID, UID, "old")
     sandbox.fail_http(200, path="/messages", body={"data": [{"id": 1.5}, None, {"text": "no id"}]})
     reader = Reader()

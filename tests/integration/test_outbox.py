@@ -1,4 +1,4 @@
-"""``Client.outbox`` from outside: what is put while offline arrives once the connection is up."""
+"""``Client.outbox`` from outside: items that are put while offline arrive once the connection is up."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Result = Tuple[str, Union[BaseMessage, MessageReceipt], Any]
 
 
 class Results(OutboxListener):
-    """Keeps what it hears."""
+    """Keeps its results."""
 
     def __init__(self) -> None:
         self.results: List[Result] = []
@@ -65,7 +65,7 @@ def text(value: str, **more: Any) -> TextMessage:
 
 
 def received(**more: Any) -> TextMessage:
-    """A message as a listener gets it, or not quite."""
+    """Return a message as a listener gets it, or a broken one."""
     return TextMessage(**{"id": "5", "sender": User(OTHER_UID), "receiver_id": UID, "receiver_type": "user", **more})
 
 
@@ -74,19 +74,19 @@ def stored(sandbox: Sandbox) -> List[str]:
 
 
 def offline(sandbox: Sandbox, party: Party, **overrides: Any) -> Client:
-    """A client that is logged in and not connected."""
+    """Return a client that is logged in and not connected."""
     client = party.client(auto_establish_socket_connection=False, **overrides)
     client.login(UID, sandbox.auth_key)
     return client
 
 
 def in_files(folder: Path) -> Dict[str, Any]:
-    """Settings that let the next client go on with this one's login and outbox."""
+    """Return settings with which the next client continues with this one's login and outbox."""
     return {"outbox_path": folder / "o.db", "session_store": FileSessionStore(folder / "session.json")}
 
 
 def test_put_while_offline(sandbox: Sandbox, party: Party) -> None:
-    """Messages wait while there is no connection, and arrive in order once there is one; the listener hears of each."""
+    """Messages wait without a connection, and arrive in order once there is one. The listener gets each result."""
     client, heard = offline(sandbox, party), Results()
     client.add_outbox_listener("heard", heard)
     muids = [client.outbox.put(text(str(number))) for number in range(5)]
@@ -105,7 +105,7 @@ def test_put_while_offline(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_put_while_connected(sandbox: Sandbox, party: Party) -> None:
-    """With a connection a message goes out at once; a custom message too, with its data."""
+    """With a connection a message is sent at once, also a custom message, with its data."""
     client, _ = party.connected()
     client.outbox.put(
         CustomMessage(receiver_id=OTHER_UID, receiver_type="user", type="location", custom_data={"lat": 1}, muid="m-1")
@@ -117,15 +117,15 @@ def test_put_while_connected(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_any_text_is_taken(sandbox: Sandbox, party: Party) -> None:
-    """What send_message takes the outbox takes: half a surrogate pair in the metadata too."""
+    """The outbox accepts everything that send_message accepts, also half a surrogate pair in the metadata."""
     client, _ = party.connected()
     client.outbox.put(text("a", metadata={"\ud800": ["\udfff", "\x00"]}, tags=("\ud800",)))
     assert client.outbox.flush(DEADLINE)
     assert sandbox.messages[0]["data"]["metadata"] == {"\ud800": ["\udfff", "\x00"]}
 
 
-def test_a_lost_answer_is_no_second_message(sandbox: Sandbox, party: Party) -> None:
-    """The service stores a message and its answer is lost: it is sent again with the same muid, and stored once."""
+def test_a_lost_answer_makes_no_second_message(sandbox: Sandbox, party: Party) -> None:
+    """The service stores a message and its answer is lost. It is sent again with the same muid, and stored once."""
     client, _ = party.connected()
     sandbox.fail_http(503, times=2, path="/messages")
     client.outbox.put(text("once", muid="m-1"))
@@ -137,7 +137,7 @@ def test_a_lost_answer_is_no_second_message(sandbox: Sandbox, party: Party) -> N
 
 
 def test_poison_goes_to_the_dead_letters(sandbox: Sandbox, party: Party) -> None:
-    """A message to nobody is a dead letter with its error; the rest goes on; and it can be tried again."""
+    """A message to an unknown user is a dead letter with its error. The others are sent, and it can be tried again."""
     client, heard = offline(sandbox, party), Results()
     client.add_outbox_listener("heard", heard)
     client.outbox.put(text("a"))
@@ -162,7 +162,7 @@ def test_poison_goes_to_the_dead_letters(sandbox: Sandbox, party: Party) -> None
 
 
 def test_a_dead_letter_can_be_forgotten(sandbox: Sandbox, party: Party) -> None:
-    """discard() forgets one."""
+    """discard() removes a dead letter."""
     client, _ = party.connected()
     muid = client.outbox.put(text("lost", receiver_id="nobody"))
     assert client.outbox.flush(DEADLINE)
@@ -182,7 +182,7 @@ def test_full(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_receipts(sandbox: Sandbox, party: Party) -> None:
-    """A receipt put while offline reaches the sender of the message; while throttled it waits, messages do not."""
+    """A receipt put while offline reaches the sender of the message. While throttled it waits, and messages do not."""
     receipts: List[MessageReceipt] = []
     came = threading.Semaphore(0)
 
@@ -244,7 +244,7 @@ def test_each_user_has_an_outbox(sandbox: Sandbox, party: Party, tmp_path: Path)
 
 
 def test_it_survives_the_client(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """A client that ends offline leaves its messages in the file; the next one sends them, without a new put."""
+    """A client that ends offline leaves its messages in the file. The next one sends them, without another put()."""
     settings = in_files(tmp_path)
     first = offline(sandbox, party, **settings)
     first.outbox.put(text("kept"))
@@ -256,7 +256,7 @@ def test_it_survives_the_client(sandbox: Sandbox, party: Party, tmp_path: Path) 
 
 
 def test_two_clients_share_a_file(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """Two connected clients of one user put into one file at once: everything arrives once, each one's in order."""
+    """Two connected clients of one user put into one file at once. Everything arrives once, in each client's order."""
     clients = [party.connected(outbox_path=tmp_path / "o.db")[0] for _ in range(2)]
 
     def work(client: Client, name: str) -> None:
@@ -277,7 +277,7 @@ def test_two_clients_share_a_file(sandbox: Sandbox, party: Party, tmp_path: Path
 
 
 def test_a_revoked_token_keeps_the_items(sandbox: Sandbox, party: Party) -> None:
-    """The auth token is void, which ends the login: nothing is a dead letter; after a new login everything arrives."""
+    """A void auth token ends the login, and makes no dead letters. After a new login everything arrives."""
     client, _ = party.connected()
     logins = LoginRecorder()
     client.add_login_listener("logins", logins)
@@ -312,7 +312,7 @@ def test_from_inside_a_callback(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_the_facade_has_it_too(sandbox: Sandbox, facade: None) -> None:
-    """``CometChat.outbox`` is the shared client's; before init it raises what every call does."""
+    """``CometChat.outbox`` is the shared client's. Before init it raises like every call."""
     with pytest.raises(CometChatException) as caught:
         CometChat.outbox.pending()
     assert caught.value.code == "COMETCHAT_INITIALIZATION_NOT_DONE"
@@ -330,8 +330,8 @@ def test_the_facade_has_it_too(sandbox: Sandbox, facade: None) -> None:
     assert len(heard.results) == 1
 
 
-def test_what_ends_in_memory_is_said(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
-    """Closing a client with items in memory is a warning that says how to keep them; closing again says no more."""
+def test_items_in_memory_that_end_are_logged(sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture) -> None:
+    """The close of a client with items in memory logs a warning that says how to keep them. A second close does not."""
     client = offline(sandbox, party)
     client.outbox.put(text("lost"))
     client.close()
@@ -395,20 +395,20 @@ def test_wrong_arguments(sandbox: Sandbox, party: Party, call: Callable[[Any], A
 
 
 def test_no_thread_without_need(sandbox: Sandbox, party: Party) -> None:
-    """A client that never puts has no outbox thread."""
+    """A client that never puts an item has no outbox thread."""
     party.connected()
     assert not any(thread.name.startswith("cometchat-outbox") for thread in threading.enumerate())
 
 
-# Between a call and another.
+# Between one call and another.
 
 
 def posts(sandbox: Sandbox) -> int:
     return len([request for request in sandbox.requests if (request.method, request.path) == ("POST", "/messages")])
 
 
-def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The client is closed while the answer is on its way: on_delivered has been called when close() is done."""
+def test_close_reports_a_sent_item(sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client is closed while the answer is on its way. on_delivered has been called when close() returns."""
     stored_there, closing = threading.Event(), threading.Event()
     post, close = Account.send_message, OutboxDelivery.close
 
@@ -416,7 +416,7 @@ def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch
         answer = post(account, body)
         stored_there.set()
         closing.wait(DEADLINE)
-        threading.Event().wait(0.1)  # the answer is on its way while close() goes on
+        threading.Event().wait(0.1)  # the answer arrives during close()
         return answer
 
     def note(delivery: OutboxDelivery) -> None:
@@ -435,7 +435,10 @@ def test_close_reports_what_was_sent(sandbox: Sandbox, party: Party, monkeypatch
 
 
 def test_an_answer_that_comes_after_close(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """close() does not wait for a slow answer; the item is recorded as sent once it comes, and not sent again."""
+    """close() does not wait for a slow answer.
+
+    Once the answer arrives, the item is recorded as sent, and is not sent again.
+    """
     settings = in_files(tmp_path)
     client, _ = party.connected(**settings)
     sandbox.set_latency(1.0)
@@ -452,7 +455,7 @@ def test_an_answer_that_comes_after_close(sandbox: Sandbox, party: Party, tmp_pa
 def test_a_file_that_is_locked_after_the_send(
     sandbox: Sandbox, party: Party, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Another program holds the file for long while a sent item is to be removed: the item is sent once."""
+    """Another program locks the file for long, while a sent item must be removed. The item is sent once."""
     monkeypatch.setattr(_store, "_BUSY", 0.02)
     client, heard = party.connected(outbox_path=tmp_path / "o.db")[0], Results()
     client.add_outbox_listener("heard", heard)
@@ -478,7 +481,7 @@ def test_a_file_that_is_locked_after_the_send(
 
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals for threads")
 def test_a_call_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """A handler that puts while the main thread does: each put is taken or raises, and nothing hangs."""
+    """A handler calls put() during put() on the main thread. Each call accepts or raises, and neither hangs."""
     client, _ = party.connected(outbox_path=tmp_path / "o.db")
     taken, refused = [], []
 
@@ -516,7 +519,7 @@ def test_a_call_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Pa
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="this system has no signals for threads")
 @pytest.mark.parametrize("with_file", [True, False])
 def test_close_in_a_signal_handler(sandbox: Sandbox, party: Party, tmp_path: Path, with_file: bool) -> None:
-    """A handler closes the client while the main thread puts: nothing hangs, and the put says what happened."""
+    """A handler closes the client during put() on the main thread. Neither hangs, and put() returns or raises."""
     for number in range(5):
         client, _ = party.connected(outbox_path=tmp_path / f"{number}.db" if with_file else None)
         before = signal.signal(signal.SIGUSR1, lambda *_: client.close())
@@ -552,16 +555,16 @@ os._exit(9)
 
 
 def test_a_process_that_puts_and_dies(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """Another process, idle and connected, sends within a few seconds what a process has put that died."""
+    """A process puts items and dies. Another one, idle and connected, sends them within a few seconds."""
     party.connected(**in_files(tmp_path))
     command = [sys.executable, "-c", _LEAVING, sandbox.url, sandbox.app_id, str(tmp_path)]
     assert subprocess.run(command, timeout=DEADLINE * 3, check=False).returncode == 9
     assert sandbox.wait_until(lambda: stored(sandbox) == ["left behind"], DEADLINE)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_while_the_client_runs(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """What is put afterwards is found by the next process."""
+    """The next process finds the items that are put afterwards."""
     settings = {**in_files(tmp_path), "outbox_path": tmp_path / "outbox" / "o.db"}
     first = offline(sandbox, party, **settings)
     first.outbox.put(text("lost with its file"))
@@ -576,7 +579,7 @@ def test_a_file_that_is_removed_while_the_client_runs(sandbox: Sandbox, party: P
 
 
 def test_an_item_without_data_does_not_stop_the_rest(sandbox: Sandbox, party: Party, tmp_path: Path) -> None:
-    """A damaged item at the head becomes a dead letter, and the listener hears of it."""
+    """A damaged item at the head becomes a dead letter, and the listener is notified."""
     client, heard = offline(sandbox, party, outbox_path=tmp_path / "o.db"), Results()
     client.add_outbox_listener("heard", heard)
     damaged = client.outbox.put(text("damaged"))
@@ -592,7 +595,7 @@ def test_an_item_without_data_does_not_stop_the_rest(sandbox: Sandbox, party: Pa
 
 
 def test_dead_letters_are_bounded(sandbox: Sandbox, party: Party) -> None:
-    """There are at most as many dead letters as items may wait."""
+    """The maximum number of dead letters is that of waiting items."""
     client, _ = party.connected(outbox_max_items=5)
     for number in range(12):
         client.outbox.put(text(str(number), receiver_id="nobody"))
@@ -606,7 +609,7 @@ def test_dead_letters_are_bounded(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_data_nested_too_deeply(sandbox: Sandbox, party: Party) -> None:
-    """put() refuses with an exception of the SDK's own what can't be written as JSON; whatever it takes is sent."""
+    """put() raises an exception of the SDK for data that JSON cannot express. It sends all data that it accepts."""
     client, _ = party.connected()
     taken = 0
     for depth in (100, 490, *range(900, 1010, 3), 5000):
@@ -623,14 +626,14 @@ def test_data_nested_too_deeply(sandbox: Sandbox, party: Party) -> None:
     assert stored(sandbox) == ["deep"] * taken + ["after"] and taken == 2
 
 
-# Errors that are not the message's.
+# Errors of the app or the plan.
 
 
 @pytest.mark.parametrize("code, status", [("ERR_SUBSCRIPTION_EXPIRED", 403), ("ERR_PLAN_RESTRICTION", 400)])
 def test_an_error_of_the_plan_keeps_the_items(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, code: str, status: int
 ) -> None:
-    """All items wait, with one warning; nothing is a dead letter; the next connection tries again."""
+    """All items wait, with one warning and without dead letters. The next connection tries again."""
     client, _ = party.connected()
     sandbox.fail_http(status, path="/messages", body={"error": {"code": code, "message": "expired"}})
     for number in range(3):

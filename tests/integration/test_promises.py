@@ -47,8 +47,8 @@ def test_promise_1_a_listener_sees_exactly_the_transitions(sandbox: Sandbox, par
     ]
 
 
-def test_promise_1_a_late_listener_sees_nothing_older(sandbox: Sandbox, party: Party) -> None:
-    """A listener that comes when the connection is up hears of what happens afterwards only."""
+def test_promise_1_a_late_listener_gets_no_older_events(sandbox: Sandbox, party: Party) -> None:
+    """A listener that is added while the connection is up gets only later events."""
     client, _ = party.connected()
     late = Recorder()
     client.add_connection_listener("late", late)
@@ -60,7 +60,7 @@ def test_promise_1_a_late_listener_sees_nothing_older(sandbox: Sandbox, party: P
 def test_promise_1_a_listener_added_while_callbacks_are_queued_sees_nothing_older(
     sandbox: Sandbox, party: Party
 ) -> None:
-    """What happened before the registration is not heard, even if the others have not heard of it yet either."""
+    """A listener gets no event from before its registration, even if the other listeners have not got it yet either."""
     client = party.client()
     first, late, go_on = Recorder(), Recorder(), threading.Event()
     first.hooks["on_connecting"] = lambda: go_on.wait(DEADLINE)
@@ -75,8 +75,8 @@ def test_promise_1_a_listener_added_while_callbacks_are_queued_sees_nothing_olde
     assert late.names == ["on_disconnected"]
 
 
-def test_promise_1_a_removed_listener_hears_nothing_more(sandbox: Sandbox, party: Party) -> None:
-    """From its removal on, a listener is not called, even for what was queued before."""
+def test_promise_1_a_removed_listener_gets_no_more_calls(sandbox: Sandbox, party: Party) -> None:
+    """After its removal, a listener is not called, not even for queued events."""
     client = party.client()
     blocking, removed, go_on = Recorder(), Recorder(), threading.Event()
     blocking.hooks["on_connecting"] = lambda: go_on.wait(DEADLINE)
@@ -94,7 +94,7 @@ def test_promise_1_a_removed_listener_hears_nothing_more(sandbox: Sandbox, party
 def test_promise_1_a_new_listener_takes_the_place_of_its_id(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A listener_id in use: the old listener hears nothing more, the new one hears, and a warning names the id."""
+    """If a listener_id is in use, the new listener replaces the old one, and a warning names the id."""
     client, old = party.connected()
     old.clear()
     new = Recorder()
@@ -146,11 +146,11 @@ def test_promise_1_all_callbacks_come_one_at_a_time_on_one_thread(sandbox: Sandb
     assert len(threads) == 1 and threads.pop().startswith("cometchat-dispatcher-")
 
 
-# 2. `connected` is never reported before authentication is accepted, nor after the loss is known.
+# 2. `connected` is never reported before the authentication is accepted, nor after the loss is known.
 
 
 def test_promise_2_connecting_until_the_authentication_is_accepted(sandbox: Sandbox, party: Party) -> None:
-    """The socket is open and ``auth`` sent: the status stays ``connecting`` until the answer is here."""
+    """While the socket is open and ``auth`` is sent, the status stays ``connecting`` until the answer arrives."""
     sandbox.delay_auth(0.5)
     client, heard = party.joined()
     assert sandbox.wait_for_frame(lambda frame: frame.get("type") == "auth", DEADLINE)
@@ -190,11 +190,11 @@ def test_promise_2_the_status_never_says_connected_for_a_refused_login(sandbox: 
     assert seen == {"disconnected", "connecting"}
 
 
-# 3. disconnected, connecting, connected; failed attempts in between give an error each.
+# 3. disconnected, connecting, connected. Each failed attempt in between gives an error.
 
 
 def test_promise_3_a_loss_reads_disconnected_connecting_connected(sandbox: Sandbox, party: Party) -> None:
-    """Failed attempts after a loss give ``on_connection_error`` each, and leave the status ``connecting``."""
+    """Each failed attempt after a loss gives ``on_connection_error``, and leaves the status ``connecting``."""
     client, heard = party.connected()
     heard.clear()
     sandbox.refuse_connections()
@@ -229,14 +229,17 @@ def test_promise_3_waiting_for_a_status_sees_each_of_the_cycle(sandbox: Sandbox,
     assert finished(*back) is True
 
 
-# 4. A listener that raises is logged; nobody else notices.
+# 4. A listener that raises is logged, and affects nothing else.
 
 
 @pytest.mark.parametrize("raised", [ValueError, SystemExit, KeyboardInterrupt, CometChatException])
 def test_promise_4_a_listener_that_raises_is_logged_and_harmless(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, raised: Type[BaseException]
 ) -> None:
-    """Whatever a listener raises, in every callback: it is logged with id and traceback; the others hear all."""
+    """A listener may raise any exception in every callback.
+
+    It is logged with id and traceback, and the others get all events.
+    """
     client = party.client(settings_refresh_interval=0.05)
     bad, good = Recorder(), Recorder()
 
@@ -264,7 +267,7 @@ def test_promise_4_a_listener_that_raises_is_logged_and_harmless(
 
 
 def test_promise_5_a_blocked_listener_stops_neither_heartbeat_nor_status(sandbox: Sandbox, party: Party) -> None:
-    """While a listener blocks, pings go out and are answered, a loss is found and mended, the status is true."""
+    """While a listener blocks, pings are sent and answered, a loss is found and repaired, and the status is true."""
     client = party.client(ping_interval=0.05, pong_timeout=2)
     slow, other, go_on = Recorder(), Recorder(), threading.Event()
     slow.hooks["on_connected"] = lambda: go_on.wait(DEADLINE)
@@ -297,7 +300,7 @@ def test_promise_5_a_blocked_listener_stops_neither_heartbeat_nor_status(sandbox
 
 
 def test_promise_6_a_whole_new_connection_from_inside_a_callback(sandbox: Sandbox, party: Party) -> None:
-    """disconnect, logout, login of another user and connect, all from inside ``on_connected``: each one works."""
+    """disconnect, logout, login of another user and connect each work inside ``on_connected``."""
     client = party.client()
     heard = party.heard(client)
     outcome: List[Any] = []
@@ -324,7 +327,7 @@ def test_promise_6_a_whole_new_connection_from_inside_a_callback(sandbox: Sandbo
 
 @pytest.mark.parametrize("pause", [0.0, 0.002, 0.005, 0.01, 0.02, 0.05])
 def test_promise_7_nothing_but_on_disconnected_after_disconnect(sandbox: Sandbox, party: Party, pause: float) -> None:
-    """Whenever ``disconnect()`` is called while a connection is made: afterwards only ``on_disconnected`` comes."""
+    """If ``disconnect()`` is called at any time of a connection attempt, only ``on_disconnected`` comes afterwards."""
     client = party.client(auto_establish_socket_connection=False)
     client.login(UID, sandbox.auth_key)
     heard = party.heard(client)
@@ -346,7 +349,7 @@ def test_promise_7_nothing_but_on_disconnected_after_disconnect(sandbox: Sandbox
 
 
 def test_promise_7_queued_callbacks_of_the_old_connection_are_dropped(sandbox: Sandbox, party: Party) -> None:
-    """What was queued behind a slow listener when ``disconnect()`` was called is never delivered."""
+    """Events that were queued behind a slow listener when ``disconnect()`` was called are never delivered."""
     client = party.client()
     heard, go_on = Recorder(), threading.Event()
     heard.hooks["on_connecting"] = lambda: go_on.wait(DEADLINE)
@@ -360,7 +363,7 @@ def test_promise_7_queued_callbacks_of_the_old_connection_are_dropped(sandbox: S
 
 
 def test_promise_7_from_inside_a_callback_the_next_listener_is_not_called(sandbox: Sandbox, party: Party) -> None:
-    """``disconnect()`` in one listener's ``on_connected``: the listener behind it hears ``on_disconnected`` only."""
+    """If one listener's ``on_connected`` calls ``disconnect()``, the next one gets only ``on_disconnected``."""
     client = party.client()
     first, second = Recorder(), Recorder()
     first.hooks["on_connected"] = client.disconnect
@@ -373,8 +376,8 @@ def test_promise_7_from_inside_a_callback_the_next_listener_is_not_called(sandbo
     assert second.names == ["on_connecting", "on_disconnected"]
 
 
-def test_promise_7_a_new_connection_is_heard_after_an_old_one_was_cut(sandbox: Sandbox, party: Party) -> None:
-    """``disconnect()`` and ``connect()`` at once: the old connection is silent, the new one is heard from its start."""
+def test_promise_7_a_new_connection_is_reported_after_an_old_one_was_cut(sandbox: Sandbox, party: Party) -> None:
+    """After ``disconnect()`` and ``connect()``, the old connection is silent, and the new one's events are complete."""
     client, heard = party.connected()
     for _ in range(10):
         heard.clear()
@@ -398,7 +401,10 @@ REFUSALS: Dict[str, Callable[[Sandbox], None]] = {
 def test_promise_8_a_fresh_jwt_refused_ends_the_series(
     sandbox: Sandbox, party: Party, refuse: Callable[[Sandbox], None]
 ) -> None:
-    """A refused jwt is renewed once; refused again: ``on_connection_error``, ``on_disconnected``, no third attempt."""
+    """A refused jwt is renewed once.
+
+    A second refusal leads to ``on_connection_error``, ``on_disconnected``, and no third attempt.
+    """
     refuse(sandbox)
     client, heard = party.joined()
     heard.wait_for_names("on_connecting", "on_connection_error", "on_disconnected")
@@ -413,7 +419,7 @@ def test_promise_8_a_fresh_jwt_refused_ends_the_series(
 
 
 def test_promise_8_a_refused_jwt_is_renewed_and_then_taken(sandbox: Sandbox, party: Party) -> None:
-    """A jwt that the service no longer takes is renewed with ``PUT /me``, and the listener hears of no error."""
+    """A jwt that the service no longer accepts is renewed with ``PUT /me``, without an error for the listener."""
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.expire_jwts()
     client.connect(DEADLINE)
@@ -422,7 +428,7 @@ def test_promise_8_a_refused_jwt_is_renewed_and_then_taken(sandbox: Sandbox, par
 
 
 def test_promise_8_an_expired_jwt_is_renewed_before_it_is_shown(sandbox: Sandbox, party: Party) -> None:
-    """A jwt whose time is over is not tried: ``PUT /me`` comes first, and one connection is enough."""
+    """The client does not try an expired jwt: ``PUT /me`` comes first, and one connection is enough."""
     sandbox.jwt_lifetime = 1.0
     client, heard = party.joined(auto_establish_socket_connection=False)
     sandbox.jwt_lifetime = 3600.0
@@ -432,7 +438,7 @@ def test_promise_8_an_expired_jwt_is_renewed_before_it_is_shown(sandbox: Sandbox
 
 
 def test_promise_8_a_revoked_token_ends_the_series(sandbox: Sandbox, party: Party) -> None:
-    """The jwt refused and the auth token revoked: the service's own code is reported, and nothing is tried again."""
+    """If the jwt is refused and the auth token revoked, the service's code is reported, and the attempts end."""
     client, heard = party.connected()
     heard.clear()
     sandbox.revoke_tokens()
@@ -452,7 +458,7 @@ def test_promise_8_a_revoked_token_ends_the_series(sandbox: Sandbox, party: Part
 
 
 def test_promise_8_a_wrong_auth_key_is_not_tried_twice(sandbox: Sandbox, party: Party) -> None:
-    """A refused auth key is raised with the service's own code; no connection is started, no second call made."""
+    """A refused auth key raises the service's own code. There is no connection and no second call."""
     client = party.client()
     heard = party.heard(client)
     started = time.monotonic()
@@ -466,7 +472,7 @@ def test_promise_8_a_wrong_auth_key_is_not_tried_twice(sandbox: Sandbox, party: 
 
 
 def test_promise_8_the_count_of_renewals_starts_again_with_a_connection(sandbox: Sandbox, party: Party) -> None:
-    """Each connection that is accepted earns the next one a renewal of its own."""
+    """Each accepted connection gives the next one its own renewal."""
     _, heard = party.connected()
     for count in (2, 3):
         sandbox.expire_jwts()

@@ -1,4 +1,4 @@
-"""run_forever(): what ends it, and what it leaves behind."""
+"""run_forever(): the calls and signals that end it, and the state afterwards."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def handlers() -> List[Any]:
 
 @pytest.fixture(autouse=True)
 def restored() -> Iterator[None]:
-    """Each test leaves the handlers as it found them."""
+    """Assert that each test leaves the handlers as it found them."""
     before = handlers()
     yield
     assert handlers() == before
@@ -45,7 +45,7 @@ def is_closed(client: Client) -> bool:
 
 
 def once_running(client: Client, act: Callable[[], object]) -> None:
-    """Do something on another thread when the client is connected and the main thread handles signals."""
+    """Call a function on another thread when the client is connected and the main thread handles signals."""
     before = handlers()
 
     def run() -> None:
@@ -58,7 +58,7 @@ def once_running(client: Client, act: Callable[[], object]) -> None:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_ends_it(number: int, party: Party, sandbox: Sandbox) -> None:
-    """In the main thread either signal closes the client, by a close frame; nothing is raised."""
+    """In the main thread either signal closes the client with a close frame, and raises nothing."""
     client, recorder = party.joined()
     once_running(client, lambda: os.kill(os.getpid(), number))
     client.run_forever()
@@ -68,7 +68,7 @@ def test_a_signal_ends_it(number: int, party: Party, sandbox: Sandbox) -> None:
 
 
 def test_it_handles_the_signals_while_it_runs(party: Party, sandbox: Sandbox) -> None:
-    """The program's own handlers are replaced for as long, and are not called."""
+    """During the call, the program's own handlers are replaced, and are not called."""
     heard: List[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
     try:
@@ -97,7 +97,7 @@ def test_close_on_another_thread_ends_it(party: Party, sandbox: Sandbox) -> None
 
 
 def test_close_in_a_callback_ends_it(party: Party, sandbox: Sandbox) -> None:
-    """A bot may end itself, by what it hears."""
+    """A bot may end itself in a callback."""
     client, _ = party.joined()
     client.add_message_listener(MessageListener(on_text_message_received=lambda message: client.close()))
     once_running(client, lambda: sandbox.send_message(OTHER_UID, UID, "stop"))
@@ -106,7 +106,7 @@ def test_close_in_a_callback_ends_it(party: Party, sandbox: Sandbox) -> None:
 
 
 def test_close_before_it_ends_it_at_once(party: Party, sandbox: Sandbox) -> None:
-    """The callback that closes may be quicker than the main thread; a second call returns at once too."""
+    """The callback that closes may be quicker than the main thread. A second call also returns at once."""
     client, _ = party.joined()
     client.close()
     client.run_forever()
@@ -115,7 +115,7 @@ def test_close_before_it_ends_it_at_once(party: Party, sandbox: Sandbox) -> None
 
 
 def test_in_another_thread_it_handles_no_signal(party: Party, sandbox: Sandbox) -> None:
-    """There only ``close()`` ends it; several threads may wait, and each returns."""
+    """On another thread only ``close()`` ends it. Several threads may wait, and each returns."""
     client, _ = party.joined()
     waits = [in_thread(client.run_forever) for _ in range(3)]
     assert client.wait_for_status("connected", DEADLINE)
@@ -127,7 +127,7 @@ def test_in_another_thread_it_handles_no_signal(party: Party, sandbox: Sandbox) 
 
 
 def test_a_handler_from_outside_of_python_stays(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It could not be restored."""
+    """Python could not restore such a handler."""
     client, _ = party.joined()
     installed: List[int] = []
     threading.Timer(0.05, client.close).start()
@@ -139,7 +139,7 @@ def test_a_handler_from_outside_of_python_stays(party: Party, monkeypatch: pytes
 
 
 def test_an_interpreter_without_signals(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a sub-interpreter no handler can be installed; ``close()`` still ends it."""
+    """In a sub-interpreter no handler can be installed, and ``close()`` still ends it."""
 
     def refuse(number: int, handler: object) -> None:
         raise ValueError("signal only works in main thread of the main interpreter")
@@ -164,7 +164,7 @@ def test_the_shared_client(change: Callable[[], None], sandbox: Sandbox, facade:
     assert is_closed(client)
 
 
-# As programs: what a user sees.
+# As programs, for their output.
 
 HEAD = """
 import os, signal, sys, threading, time
@@ -194,7 +194,7 @@ def log_in():
 
 
 class Bot:
-    """A program in a process of its own."""
+    """A program in a separate process."""
 
     def __init__(self, program: str, sandbox: Sandbox, folder: Path) -> None:
         env = {
@@ -219,7 +219,7 @@ class Bot:
         return self.process.stdout.readline().strip()
 
     def end(self) -> str:
-        """Return what it wrote to standard error."""
+        """Wait for its end, and return its standard error."""
         out, error = self.process.communicate(timeout=DEADLINE)
         assert out == "", out
         return error
@@ -242,7 +242,7 @@ def start(sandbox: Sandbox, tmp_path: Path) -> Iterator[Callable[[str], Bot]]:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_bot_ends_with_0(number: int, start: Callable[[str], Bot], sandbox: Sandbox) -> None:
-    """Ctrl-C and SIGTERM end a script after run_forever(), quietly, with exit code 0 and a goodbye to the server."""
+    """Ctrl-C and SIGTERM end a script after run_forever(), silently, with exit code 0 and a close frame."""
     bot = start("log_in()\nclient.connect()\nsay_when_running('up')\nclient.run_forever()\n")
     assert bot.line() == "up"
     bot.process.send_signal(number)
@@ -251,7 +251,7 @@ def test_a_bot_ends_with_0(number: int, start: Callable[[str], Bot], sandbox: Sa
 
 
 def test_a_signal_while_a_callback_runs(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
-    """A callback that hangs does not keep the process."""
+    """A callback that hangs does not keep the process alive."""
     bot = start("""
 client.add_connection_listener(
     ConnectionListener(on_connected=lambda: (say_when_running("hangs"), threading.Event().wait()))
@@ -265,7 +265,7 @@ client.run_forever()
 
 
 def test_many_signals_at_once(start: Callable[[str], Bot]) -> None:
-    """An impatient user or service manager ends it no worse."""
+    """Several signals from an impatient user or service manager end it as well."""
     bot = start("""
 log_in()
 client.connect()
@@ -286,7 +286,7 @@ say("ended")
 
 @forks
 def test_a_child_of_another_thread_can_be_terminated(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
-    """A worker that a thread forks has nothing that waits: SIGTERM ends it as by default, and the bot goes on."""
+    """A worker that a thread forks has no wait: SIGTERM ends it as by default, and the bot continues."""
     bot = start("""
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -316,7 +316,7 @@ client.run_forever()
 
 @forks
 def test_a_child_of_the_thread_that_waits(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
-    """If a signal handler forks on the main thread, parent and child both wait on, each with a connection."""
+    """If a signal handler forks on the main thread, parent and child both continue to wait, each with a connection."""
     bot = start("""
 import warnings
 warnings.simplefilter("ignore", DeprecationWarning)
@@ -347,7 +347,7 @@ say("parent ends" if os.getpid() == me else "child ends")
 
 
 def test_it_uses_no_processor(start: Callable[[str], Bot], sandbox: Sandbox) -> None:
-    """While it waits, the main thread runs nothing: its processor time stays where it was."""
+    """During the wait, the main thread runs no code: its processor time does not grow."""
     bot = start("""
 log_in()
 client.connect()
@@ -365,7 +365,7 @@ client.run_forever()
 
 
 def test_a_signal_just_before_the_wait() -> None:
-    """A signal that comes just before the system's wait does not end that wait: none lasts longer than a second."""
+    """A signal just before the system's wait does not end that wait. Therefore no wait lasts longer than a second."""
     waits: List[Any] = []
     closed: List[bool] = []
 
@@ -381,8 +381,8 @@ def test_a_signal_just_before_the_wait() -> None:
     assert len(waits) == 2 and all(0 < seconds <= 1 for seconds in waits) and closed == [True]
 
 
-def test_a_listener_is_told_at_the_end(party: Party, sandbox: Sandbox) -> None:
-    """What the client says at its end is heard before run_forever() returns."""
+def test_a_listener_gets_the_last_callbacks(party: Party, sandbox: Sandbox) -> None:
+    """run_forever() returns after the client's last callbacks."""
     client, _ = party.joined()
     heard: List[str] = []
     client.add_connection_listener(ConnectionListener(on_disconnected=lambda: heard.append("red")))

@@ -1,4 +1,4 @@
-"""What a client sends, and what the other side gets of it."""
+"""The messages and frames that a client sends, and their arrival at the other side."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def listen(client: Client) -> MessageRecorder:
 
 
 class Pair(Party):
-    """Two users of one sandbox, both connected, and what each of them hears of messages."""
+    """Two users of one sandbox, both connected, with the messages of each."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         super().__init__(sandbox)
@@ -73,7 +73,7 @@ class Pair(Party):
 
 @pytest.fixture
 def pair(sandbox: Sandbox) -> Iterator[Pair]:
-    """Me and the other."""
+    """The pair: me and the other user."""
     both = Pair(sandbox)
     yield both
     both.close()
@@ -89,13 +89,13 @@ def custom(**fields: Any) -> CustomMessage:
 
 
 def sent_frames(sandbox: Sandbox, *kinds: str) -> List[Dict[str, Any]]:
-    """What clients have sent of some types; of all but auth and pings where none is named."""
+    """Return the clients' frames of some types, or all but auth and pings."""
     frames = [frame for _, frame in sandbox.frames if frame.get("type") not in (None, "auth")]
     return [frame for frame in frames if not kinds or frame["type"] in kinds]
 
 
 def nothing_was_sent(sandbox: Sandbox, client: Client) -> bool:
-    """Nothing but pings has reached the server: a ping sent now is behind whatever was sent before."""
+    """Assert that only pings have reached the server: a ping sent now arrives after all earlier frames."""
     client.ping(DEADLINE)
     return sent_frames(sandbox) == []
 
@@ -104,7 +104,10 @@ def nothing_was_sent(sandbox: Sandbox, client: Client) -> bool:
 
 
 def test_a_text_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
-    """``send_message`` returns the stored message; the other's listener gets the same, and one's own gets nothing."""
+    """``send_message`` returns the stored message.
+
+    The other user's listener gets the same, and one's own gets nothing.
+    """
     words = "Zo\u00eb \U0001f4ac \u65e5\u672c"
     stored = pair.me.send_message(text(text=words, metadata={"a": [1, None]}, tags=("t1", "t2")))
     assert isinstance(stored, TextMessage) and stored.id and stored.sent_at
@@ -119,7 +122,7 @@ def test_a_text_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
 
 
 def test_a_custom_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
-    """With its own type, its data and its sub type."""
+    """The message arrives with its own type, its data and its sub type."""
     stored = pair.me.send_message(custom(sub_type="pin", metadata={"a": 1}))
     assert isinstance(stored, CustomMessage)
     assert (stored.category, stored.type, stored.sub_type) == ("custom", "location", "pin")
@@ -127,8 +130,8 @@ def test_a_custom_message_arrives(sandbox: Sandbox, pair: Pair) -> None:
     assert pair.theirs.wait_for("on_custom_message_received").argument == stored
 
 
-def test_what_a_message_does_not_have_is_not_sent(sandbox: Sandbox, pair: Pair) -> None:
-    """No empty tags, metadata or parent on the wire."""
+def test_missing_fields_are_not_sent(sandbox: Sandbox, pair: Pair) -> None:
+    """Empty tags, metadata and parents are not sent."""
     pair.me.send_message(text())
     (message,) = sandbox.messages
     assert not {"tags", "metadata", "parentId", "parentMessageId"} & set(message)
@@ -145,7 +148,7 @@ def test_a_reply_names_its_parent(sandbox: Sandbox, pair: Pair) -> None:
 
 
 def test_messages_arrive_in_order(sandbox: Sandbox, pair: Pair) -> None:
-    """Thirty in a row: each once, in the order of their sending."""
+    """Each of thirty messages arrives once, in the order of their sending."""
     for number in range(30):
         pair.me.send_message(text(text=str(number)))
     pair.theirs.wait_for("on_text_message_received", 30)
@@ -153,7 +156,7 @@ def test_messages_arrive_in_order(sandbox: Sandbox, pair: Pair) -> None:
 
 
 def test_a_message_that_has_no_muid_gets_one(sandbox: Sandbox, pair: Pair) -> None:
-    """A UUID, another for each message; the message that was given stays as it is."""
+    """Each message without a muid gets a different UUID. The given message does not change."""
     message = text()
     muids = [pair.me.send_message(message).muid for _ in range(2)]
     assert [str(uuid.UUID(muid)) for muid in muids] == muids and len(set(muids)) == 2
@@ -161,13 +164,13 @@ def test_a_message_that_has_no_muid_gets_one(sandbox: Sandbox, pair: Pair) -> No
 
 
 def test_a_muid_is_kept(sandbox: Sandbox, pair: Pair) -> None:
-    """One that the message has is the one that is sent, returned, and got by the other."""
+    """A message's own muid is sent, returned, and received by the other user."""
     assert pair.me.send_message(text(muid="mine-1")).muid == "mine-1"
     assert pair.theirs.wait_for("on_text_message_received").argument.muid == "mine-1"
 
 
 def test_a_message_is_sent_without_a_connection(sandbox: Sandbox, party: Party) -> None:
-    """Messages go over HTTP: they need a login, and no socket."""
+    """Messages go over HTTP: they need a login, but no socket."""
     client = party.client(auto_establish_socket_connection=False)
     client.login(UID, sandbox.auth_key)
     assert client.send_message(text()).id
@@ -175,7 +178,7 @@ def test_a_message_is_sent_without_a_connection(sandbox: Sandbox, party: Party) 
 
 
 def test_a_message_is_sent_while_throttled(sandbox: Sandbox, party: Party) -> None:
-    """Throttling switches transient features off; messages work."""
+    """Throttling switches transient features off. Messages work."""
     sandbox.set_mode("NO_TRANSIENT")
     client, heard = party.connected()
     heard.wait_for("on_feature_throttled")
@@ -183,14 +186,14 @@ def test_a_message_is_sent_while_throttled(sandbox: Sandbox, party: Party) -> No
 
 
 def test_sending_from_inside_a_callback(sandbox: Sandbox, pair: Pair) -> None:
-    """An answer sent from the listener itself."""
+    """A listener can send an answer."""
     pair.theirs.hooks["on_text_message_received"] = lambda: pair.other.send_message(text(receiver_id=UID, text="pong"))
     pair.me.send_message(text(text="ping"))
     assert pair.mine.wait_for("on_text_message_received").argument.text == "pong"
 
 
 def test_ones_own_message_comes_back_to_the_other_device_only(sandbox: Sandbox, pair: Pair) -> None:
-    """A message to oneself: the device that sent it does not hear it, one's second device does."""
+    """A message to oneself does not come back to the sending device, and reaches one's second device."""
     second = pair.as_other(UID)
     heard = listen(second)
     stored = pair.me.send_message(text(receiver_id=UID))
@@ -207,7 +210,7 @@ def test_ones_own_message_comes_back_to_the_other_device_only(sandbox: Sandbox, 
 def test_the_servers_refusal_of_a_message_passes_through(
     sandbox: Sandbox, pair: Pair, message: TextMessage, code: Optional[str]
 ) -> None:
-    """Its code and its message, unchanged; nothing is stored, and the connection does not notice."""
+    """The service's code and message are unchanged. Nothing is stored, and the connection is not affected."""
     with pytest.raises(CometChatException) as caught:
         pair.me.send_message(message)
     assert caught.value.code == code or (code is None and not caught.value.code.startswith(("INVALID_", "WS_")))
@@ -216,7 +219,7 @@ def test_the_servers_refusal_of_a_message_passes_through(
 
 
 def test_a_rate_limit_on_messages(sandbox: Sandbox, pair: Pair) -> None:
-    """429: ``ERR_TOO_MANY_REQUESTS`` with the seconds that the server wants."""
+    """429 raises ``ERR_TOO_MANY_REQUESTS`` with the server's number of seconds."""
     sandbox.fail_http(429, retry_after=7, path="/messages")
     with pytest.raises(CometChatException) as caught:
         pair.me.send_message(text())
@@ -224,7 +227,7 @@ def test_a_rate_limit_on_messages(sandbox: Sandbox, pair: Pair) -> None:
 
 
 def test_messages_want_a_login(sandbox: Sandbox, party: Party) -> None:
-    """``USER_NOT_LOGGED_IN`` before the login and after the logout; ``ERR_CLIENT_CLOSED`` after the end."""
+    """Without a login they raise ``USER_NOT_LOGGED_IN``, and after the end ``ERR_CLIENT_CLOSED``."""
     client = party.client(auto_establish_socket_connection=False)
     codes = [_code(lambda: client.send_message(text()))]
     client.login(UID, sandbox.auth_key)
@@ -243,11 +246,11 @@ def _code(call: Callable[[], Any]) -> Optional[str]:
     return None
 
 
-# What goes over the socket.
+# Frames over the socket.
 
 
 def received(number: str = "5", receiver_type: str = "user", receiver: str = UID) -> TextMessage:
-    """A message as a listener gets it."""
+    """Return a message as a listener gets it."""
     return TextMessage(id=number, sender=User(OTHER_UID), receiver_id=receiver, receiver_type=receiver_type, text="hi")
 
 
@@ -262,7 +265,7 @@ TRANSIENT: Dict[str, Callable[[Client], None]] = {
 
 
 def as_recorded(name: str, sandbox: Sandbox, client: Client) -> Any:
-    """The recorded frame, with this client's names in place of the recording's."""
+    """Return the recorded frame, with this client's names in place of the recording's."""
     (resource,) = {request.headers["resource"] for request in sandbox.requests}
     device = client.connection_info().device_id
     assert device is not None
@@ -285,7 +288,7 @@ def as_recorded(name: str, sandbox: Sandbox, client: Client) -> Any:
 
 @pytest.mark.parametrize("name", sorted(TRANSIENT))
 def test_each_frame_is_the_recorded_one(sandbox: Sandbox, party: Party, name: str) -> None:
-    """What reaches the server is what the vendor's client was recorded to send, key by key, the names apart."""
+    """Each frame equals that of the vendor's client in the recording, key by key, apart from names."""
     client, _ = party.connected()
     TRANSIENT[name](client)
     client.ping(DEADLINE)
@@ -294,7 +297,10 @@ def test_each_frame_is_the_recorded_one(sandbox: Sandbox, party: Party, name: st
 
 @pytest.mark.parametrize("subscription", ["ALL_USERS", "FRIENDS", "ROLES", "NONE"])
 def test_each_auth_frame_is_the_recorded_one(sandbox: Sandbox, party: Party, subscription: str) -> None:
-    """The first frame, for each subscription; the jwt, the time and the user agent are this client's own."""
+    """The first frame is the recorded one for each subscription.
+
+    The jwt, the time and the user agent are this client's own.
+    """
     roles = ("a", "b") if subscription == "ROLES" else ()
     client, _ = party.connected(subscription_type=subscription, roles=roles)
     expected = as_recorded(f"auth_{subscription.lower()}", sandbox, client)
@@ -315,7 +321,7 @@ def test_the_ping_is_the_recorded_one(sandbox: Sandbox, party: Party) -> None:
 
 
 def test_no_frame_of_the_recording_is_left_out() -> None:
-    """Every frame that the vendor's client was recorded to send is produced in one of the tests above."""
+    """The tests above produce every frame that the vendor's client sent in the recording."""
     auth = {f"auth_{subscription}" for subscription in ("all_users", "friends", "roles", "none")}
     assert set(RECORDED) == {*TRANSIENT, *auth, "ping"}
 
@@ -330,8 +336,8 @@ HEARD = {
 
 
 @pytest.mark.parametrize("name", sorted(HEARD))
-def test_the_other_user_hears_of_it(sandbox: Sandbox, pair: Pair, name: str) -> None:
-    """The other's listener gets who, to whom and what; one's own gets nothing, and nor does a third user's."""
+def test_the_other_user_gets_it(sandbox: Sandbox, pair: Pair, name: str) -> None:
+    """The other user's listener gets the frame's users and content. One's own and a third user's get nothing."""
     third = listen(pair.as_other("cometchat-uid-3"))
     calls = {**TRANSIENT, "typing_ended": lambda client: client.end_typing(OTHER_UID, metadata={"b": 2})}
     calls[name](pair.me)
@@ -348,7 +354,7 @@ def test_the_other_user_hears_of_it(sandbox: Sandbox, pair: Pair, name: str) -> 
 
 
 def test_ones_own_frames_come_back_to_the_other_device_only(sandbox: Sandbox, pair: Pair) -> None:
-    """What is sent to oneself is an echo on the device that sent it, and news on the second one."""
+    """A frame to oneself is ignored on the device that sent it, and delivered on the second one."""
     heard = listen(pair.as_other(UID))
     pair.me.start_typing(UID)
     pair.me.send_transient_message(UID, "user", {"n": 1})
@@ -358,7 +364,7 @@ def test_ones_own_frames_come_back_to_the_other_device_only(sandbox: Sandbox, pa
 
 
 def test_a_receipt_for_a_message_that_came(sandbox: Sandbox, pair: Pair) -> None:
-    """The whole way: sent, got, marked as read, and the sender hears which message it was."""
+    """A message is sent, received and marked as read, and its sender gets the receipt with the message's id."""
     stored = pair.me.send_message(text())
     got = pair.theirs.wait_for("on_text_message_received").argument
     pair.other.mark_as_delivered(got)
@@ -369,7 +375,7 @@ def test_a_receipt_for_a_message_that_came(sandbox: Sandbox, pair: Pair) -> None
 
 
 def test_a_receipt_for_a_group_message_goes_to_the_group(sandbox: Sandbox, party: Party) -> None:
-    """To the group, naming the message's sender."""
+    """The receipt goes to the group, and names the message's sender."""
     client, _ = party.connected()
     client.mark_as_read(received("9", "group", "g1"))
     client.ping(DEADLINE)
@@ -381,7 +387,10 @@ def test_a_receipt_for_a_group_message_goes_to_the_group(sandbox: Sandbox, party
 @pytest.mark.parametrize("name", sorted(TRANSIENT))
 @pytest.mark.parametrize("when", ["before the login", "not connected", "connecting", "disconnected", "logged out"])
 def test_without_a_connection_nothing_can_be_sent(sandbox: Sandbox, party: Party, name: str, when: str) -> None:
-    """``NO_WEBSOCKET_CONNECTION`` (``USER_NOT_LOGGED_IN`` without a user) at once; nothing is kept to be sent later."""
+    """``NO_WEBSOCKET_CONNECTION`` (``USER_NOT_LOGGED_IN`` without a user) is raised at once.
+
+    Nothing is kept for later.
+    """
     if when == "connecting":
         sandbox.hang_upgrades()
     client = party.client(auto_establish_socket_connection=False)
@@ -407,10 +416,10 @@ def test_without_a_connection_nothing_can_be_sent(sandbox: Sandbox, party: Party
         assert nothing_was_sent(sandbox, client)
 
 
-#: What each of the calls raises while the service's MODE is not DEFAULT.
+#: The code of each call while the service's MODE is not DEFAULT.
 BLOCKED = {name: "RECEIPTS_TEMPORARILY_BLOCKED" if "receipt" in name else "ERR_FEATURE_THROTTLED" for name in TRANSIENT}
 
-#: MODE -> the calls that it leaves allowed.
+#: MODE -> the calls that it allows.
 ALLOWED = {"LIMITED_TRANSIENT": {"transient_message"}, "NO_TRANSIENT": set(), "BRAND_NEW": set()}
 
 
@@ -426,7 +435,10 @@ def set_mode(sandbox: Sandbox, mode: str) -> None:
 def test_while_throttled_nothing_is_sent_that_the_mode_forbids(
     sandbox: Sandbox, party: Party, mode: str, name: str
 ) -> None:
-    """Each call raises its own code and the server sees nothing, or it goes out; afterwards all of them work again."""
+    """Each call raises its own code and sends nothing, or it is allowed and sends.
+
+    Afterwards all of them work again.
+    """
     client, heard = party.connected(settings_refresh_interval=0.05)
     set_mode(sandbox, mode)
     heard.wait_for("on_feature_throttled")
@@ -448,7 +460,7 @@ def test_while_throttled_nothing_is_sent_that_the_mode_forbids(
 
 @pytest.mark.parametrize("mode", sorted(ALLOWED))
 def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party, mode: str) -> None:
-    """``connect()`` returns with the status ``featureThrottled``, and nothing forbidden can go out before that."""
+    """``connect()`` returns with the status ``featureThrottled``, and nothing forbidden can be sent before that."""
     set_mode(sandbox, mode)
     client = party.client(auto_establish_socket_connection=False)
     heard = party.heard(client)
@@ -463,8 +475,11 @@ def test_an_app_that_is_throttled_from_the_start(sandbox: Sandbox, party: Party,
     assert heard.names == ["on_connecting", "on_connected", "on_feature_throttled", "on_disconnected"] * 5
 
 
-def test_typing_is_told_once_per_receiver(sandbox: Sandbox, party: Party) -> None:
-    """Every keystroke may call ``start_typing``: one frame per receiver goes out; ``end_typing`` always does."""
+def test_typing_is_sent_once_per_receiver(sandbox: Sandbox, party: Party) -> None:
+    """Every keystroke may call ``start_typing``: the client sends one frame per receiver.
+
+    ``end_typing`` always sends one.
+    """
     client, _ = party.connected()
     for _ in range(50):
         client.start_typing(OTHER_UID)
@@ -538,7 +553,7 @@ WRONG: List[Tuple[str, str, Callable[[Client, Any], Any], List[Any]]] = [
 
 @pytest.mark.parametrize("row", WRONG, ids=[f"{method}-{parameter}" for method, parameter, _, _ in WRONG])
 def test_a_wrong_argument_is_named_and_nothing_is_sent(sandbox: Sandbox, party: Party, row: Any) -> None:
-    """``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}`` with its name; neither an HTTP call nor a frame goes out."""
+    """``MISSING_PARAMETERS`` or ``INVALID_{PARAMETER}`` names it. Neither an HTTP call nor a frame is sent."""
     _, parameter, call, values = row
     client, _ = party.connected()
     requests = len(sandbox.requests)
@@ -559,10 +574,13 @@ def test_a_wrong_argument_is_named_and_nothing_is_sent(sandbox: Sandbox, party: 
     ],
     ids=["typing", "transient message"],
 )
-def test_data_in_odd_characters_harms_nobody(
+def test_data_in_odd_characters_does_no_harm(
     sandbox: Sandbox, party: Party, send: Callable[[Client, Any], None]
 ) -> None:
-    """Half of a surrogate pair, that UTF-8 can't write: sent in JSON's own way or refused, and the connection stays."""
+    """Half of a surrogate pair, which UTF-8 cannot express, is sent in JSON's own way or refused.
+
+    The connection stays.
+    """
     client, heard = party.connected()
     code = _code(lambda: send(client, "\ud83d"))
     assert code is None or code.startswith("INVALID_")
@@ -575,7 +593,7 @@ def test_data_in_odd_characters_harms_nobody(
 
 
 class FakeAccount:
-    """As much of an Account as a Sender needs."""
+    """The part of an Account that a Sender needs."""
 
     resource = "PYTHON-0_1_0-x-0"
 
@@ -595,7 +613,7 @@ class FakeAccount:
 
 
 class FakeChannel:
-    """As much of a Channel as a Sender needs."""
+    """The part of a Channel that a Sender needs."""
 
     def __init__(self) -> None:
         self.frames: List[Any] = []
@@ -613,7 +631,7 @@ class FakeChannel:
 
 
 class SenderParts:
-    """A Sender with a clock that stands still until it is set."""
+    """A Sender with a clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -632,14 +650,14 @@ class SenderParts:
         )
 
     def typing(self, started: bool = True, receiver: str = OTHER_UID, receiver_type: str = "user") -> int:
-        """Tell; how many frames that made."""
+        """Start typing. Returns the number of frames that this sent."""
         before = len(self.channel.frames)
         self.sender.typing(receiver, receiver_type, None, started)
         return len(self.channel.frames) - before
 
 
-def test_typing_is_told_again_after_five_seconds() -> None:
-    """Once in 5 s: nothing until then, again from then on, counted from the frame that went out."""
+def test_typing_is_sent_again_after_five_seconds() -> None:
+    """A frame goes out once in 5 s, counted from the last frame that was sent."""
     parts = SenderParts()
     assert TYPING_INTERVAL == 5.0
     sent = []
@@ -649,7 +667,7 @@ def test_typing_is_told_again_after_five_seconds() -> None:
     assert sent == [1, 0, 0, 0, 1, 0, 0, 1, 1]
 
 
-def test_the_first_typing_is_told_whatever_the_clock_shows() -> None:
+def test_the_first_typing_is_sent_at_any_time() -> None:
     """A monotonic clock may begin at 0."""
     for start in (0.0, 0.5, 4.9, 1e9):
         parts = SenderParts()
@@ -658,20 +676,23 @@ def test_the_first_typing_is_told_whatever_the_clock_shows() -> None:
 
 
 def test_each_receiver_has_its_own_five_seconds() -> None:
-    """A user and a group of the same name are two."""
+    """A user and a group with the same id are two receivers."""
     parts = SenderParts()
     assert [parts.typing(receiver=name) for name in ("a", "b", "a")] == [1, 1, 0]
     assert [parts.typing(receiver="a", receiver_type="group") for _ in range(2)] == [1, 0]
 
 
-def test_typing_that_starts_again_is_told_at_once() -> None:
-    """Start, end, start within five seconds: the receiver sees the second start. Other receivers are not affected."""
+def test_typing_that_starts_again_is_sent_at_once() -> None:
+    """After start, end and start within five seconds, the receiver gets the second start.
+
+    Other receivers are not affected.
+    """
     parts = SenderParts()
     assert [parts.typing(), parts.typing(receiver="b"), parts.typing(False), parts.typing()] == [1, 1, 1, 1]
     assert [parts.typing(), parts.typing(receiver="b")] == [0, 0]
 
 
-def test_the_end_of_typing_is_always_told() -> None:
+def test_the_end_of_typing_is_always_sent() -> None:
     """``end_typing`` is not throttled."""
     parts = SenderParts()
     assert [parts.typing(False) for _ in range(3)] == [1, 1, 1]
@@ -679,8 +700,8 @@ def test_the_end_of_typing_is_always_told() -> None:
 
 
 @pytest.mark.parametrize("name", ["error", "not_now"])
-def test_typing_that_could_not_be_told_is_told_next_time(name: str) -> None:
-    """A frame that did not go out does not count."""
+def test_typing_that_could_not_be_sent_is_sent_next_time(name: str) -> None:
+    """A frame that could not be sent does not count."""
     parts = SenderParts()
     setattr(parts.channel, name, CometChatException("NO_WEBSOCKET_CONNECTION", "down"))
     with pytest.raises(CometChatException):
@@ -690,7 +711,7 @@ def test_typing_that_could_not_be_told_is_told_next_time(name: str) -> None:
 
 
 def test_receivers_are_forgotten_after_their_time() -> None:
-    """A client that has typed to a hundred thousand does not remember them for ever."""
+    """A client that has typed to a hundred thousand receivers does not remember them forever."""
     parts = SenderParts()
     for number in range(1000):
         parts.now += 1
@@ -698,15 +719,15 @@ def test_receivers_are_forgotten_after_their_time() -> None:
     assert len(parts.sender._typing) <= 6
 
 
-def test_the_user_in_a_frame_is_what_is_known_of_it() -> None:
-    """What is None is not sent, and the uid always is."""
+def test_the_user_in_a_frame_has_only_known_fields() -> None:
+    """A field that is None is not sent, and the uid always is."""
     parts = SenderParts()
     parts.typing()
     assert parts.channel.frames[0]["body"]["user"] == {"uid": UID, "name": NAME}
 
 
 def test_the_muid_is_made_once_for_a_body() -> None:
-    """What is sent again by the transport or the outbox is the same body, with the same muid."""
+    """If the transport or the outbox sends it again, the body is the same, with the same muid."""
     parts = SenderParts()
     body = parts.sender.message_body(text())
     assert body["muid"] == "uuid-1"
@@ -717,7 +738,7 @@ def test_the_muid_is_made_once_for_a_body() -> None:
 
 
 def test_the_body_is_a_copy() -> None:
-    """A message's mappings can be changed once it is sent."""
+    """A message's mappings can be changed after it is sent."""
     parts = SenderParts()
     metadata: Dict[str, Any] = {"a": 1}
     message = custom(metadata=metadata, custom_data=metadata, tags=("t",))
@@ -727,7 +748,7 @@ def test_the_body_is_a_copy() -> None:
     assert re.fullmatch(r"uuid-\d+", body["muid"])
 
 
-def test_the_recorder_hears_the_connection_too(sandbox: Sandbox, pair: Pair) -> None:
-    """All of the above happened on connections that stayed up."""
+def test_the_recorder_saw_one_connection(sandbox: Sandbox, pair: Pair) -> None:
+    """All tests above used connections that stayed up."""
     assert isinstance(pair.my_connection, Recorder)
     assert pair.my_connection.names == ["on_connecting", "on_connected"]

@@ -1,4 +1,4 @@
-"""HTTP against real sockets: what goes out, what comes back, proxies, TLS, limits, and reused connections."""
+"""HTTP over real sockets: requests, answers, proxies, TLS, limits, and reused connections."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from .transport_peers import (
 Serve = Callable[..., RawServer]
 NewRest = Callable[..., RequestsRest]
 
-#: Seconds. A limit that a test lets pass, and the time by which its end has to be noticed on a slow machine.
+#: In seconds: a limit that a test lets pass, and the maximum time until its end is noticed on a slow machine.
 SHORT, SOON = 0.3, 5.0
 
 TOKEN = "t0ken-of-the-user"
@@ -56,7 +56,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def new_rest(authority: Authority) -> Iterator[NewRest]:
-    """A maker of transports, all of which are closed after the test."""
+    """Make transports, and close all of them after the test."""
     made: List[RequestsRest] = []
 
     def make(**overrides: Any) -> RequestsRest:
@@ -69,7 +69,7 @@ def new_rest(authority: Authority) -> Iterator[NewRest]:
 
 
 class Asked:
-    """The script of a server: notes the requests, and gives each its answer; the last one again and again."""
+    """The script of a server. It records the requests, and answers each. The last answer repeats."""
 
     def __init__(self, *replies: bytes, keep: bool = True) -> None:
         self.heads: List[str] = []
@@ -118,7 +118,7 @@ def failed(rest: RequestsRest, url: str, timeout: float = 10, code: str = "FAILE
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_call(serve: Serve, new_rest: NewRest, authority: Authority, tls: bool) -> None:
-    """Method, path, headers and the body as JSON go out; the envelope's data comes back."""
+    """Method, path, headers and the body as JSON are sent, and the envelope's data is returned."""
     script = Asked(answer(200, '{"data": {"name": "Zoë"}}'.encode()))
     url = http(serve(script, authority.server() if tls else None), tls=tls)
     assert get(new_rest(), url, method="POST", body={"text": "grüße"}) == {"name": "Zoë"}
@@ -128,21 +128,21 @@ def test_a_call(serve: Serve, new_rest: NewRest, authority: Authority, tls: bool
 
 
 def test_a_call_without_a_body(serve: Serve, new_rest: NewRest) -> None:
-    """Without a body nothing is sent as one."""
+    """A call without a body sends no body."""
     script = Asked()
     assert get(new_rest(), http(serve(script)), method="DELETE") == {"ok": 1}
     assert script.bodies == [b""]
 
 
 def test_a_list(serve: Serve, new_rest: NewRest) -> None:
-    """Data may be a list where that is what is expected, and is a wrong answer elsewhere."""
+    """Data may be a list if the call expects one. Otherwise a list is a wrong answer."""
     url = http(serve(Asked(answer(200, b'{"data": [1, 2]}'))))
     assert get(new_rest(), url, expect=list) == [1, 2]
     failed(new_rest(), url, code="ERR_BAD_RESPONSE")
 
 
 def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
-    """A chunked and compressed answer is read as any other."""
+    """A chunked and compressed answer is read like any other."""
     body = gzip.compress(b'{"data": {"ok": 2}}')
     head = b"HTTP/1.1 200 ok\r\nTransfer-Encoding: chunked\r\nContent-Encoding: gzip\r\n\r\n"
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
@@ -150,22 +150,22 @@ def test_an_answer_in_chunks_and_gzip(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_interim_answers_are_skipped(serve: Serve, new_rest: NewRest) -> None:
-    """Early hints, or any other 1xx, come before the answer."""
+    """Early hints, or any other 1xx, may come before the answer."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     assert get(new_rest(), http(serve(Asked(hints + OK)))) == {"ok": 1}
 
 
 def test_no_password_file(serve: Serve, new_rest: NewRest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A ~/.netrc for the host adds no credentials of its own."""
+    """A ~/.netrc for the host adds no credentials."""
     script, netrc = Asked(), tmp_path / "netrc"
-    netrc.write_text("machine 127.0.0.1 login somebody password else\n")
+    netrc.write_text("machine 127.0.0.1 login user password word\n")
     monkeypatch.setenv("NETRC", str(netrc))
     get(new_rest(), http(serve(script)))
     assert "authorization" not in headers_of(script.heads[0])
 
 
 def test_cookies_are_not_kept(serve: Serve, new_rest: NewRest) -> None:
-    """A cookie does not come back: it would outlive the logout."""
+    """A cookie is not sent back, since it would outlive the logout."""
     script = Asked(OK.replace(b"\r\n", b"\r\nSet-Cookie: session=1; Path=/\r\n", 1))
     rest, url = new_rest(), http(serve(script))
     get(rest, url)
@@ -175,7 +175,7 @@ def test_cookies_are_not_kept(serve: Serve, new_rest: NewRest) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_redirects_are_not_followed(serve: Serve, new_rest: NewRest, status: int) -> None:
-    """A redirect is a wrong answer: nothing is sent to where it points."""
+    """A redirect is a wrong answer, and nothing is sent to its target."""
     visited: List[Peer] = []
     target = serve(visited.append)
     url = http(serve(Asked(answer(status, headers={"Location": http(target, "localhost")}))))
@@ -184,11 +184,11 @@ def test_redirects_are_not_followed(serve: Serve, new_rest: NewRest, status: int
     assert visited == []
 
 
-# No answer.
+# Calls without an answer.
 
 
 def test_dns(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A name without an address: the text says DNS and the host."""
+    """For a name without an address, the text says DNS and the host."""
 
     def lookup(*args: object, **more: object) -> List[Any]:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -200,7 +200,7 @@ def test_dns(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_refused(new_rest: NewRest) -> None:
-    """A refused connection: the text says so, and the host."""
+    """For a refused connection, the text says that, and the host."""
     port = unused_port()
     error = failed(new_rest(), f"http://127.0.0.1:{port}/")
     assert error.message == f"GET 127.0.0.1:{port}: connection refused by 127.0.0.1:{port}."
@@ -208,7 +208,7 @@ def test_refused(new_rest: NewRest) -> None:
 
 
 def test_untrusted_certificates(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
-    """Certificates of an unknown CA, of another host, or out of date are refused, and the text says which."""
+    """Certificates of an unknown CA, of another host, or out of date are refused, and the text has the reason."""
     now = datetime.now(timezone.utc)
     old = {"not_before": now - timedelta(days=9), "not_after": now - timedelta(days=2)}
     servers = [
@@ -223,7 +223,7 @@ def test_untrusted_certificates(serve: Serve, new_rest: NewRest, authority: Auth
 
 
 def test_a_server_without_tls(serve: Serve, new_rest: NewRest) -> None:
-    """Plain HTTP where TLS is expected is called a failure of TLS."""
+    """Plain HTTP in place of TLS is reported as a failure of TLS."""
 
     def script(peer: Peer) -> None:
         peer.read(1)
@@ -237,13 +237,13 @@ def test_a_server_without_tls(serve: Serve, new_rest: NewRest) -> None:
 def test_the_bundle_of_the_environment(
     serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The environment's bundle is taken where none is given."""
+    """Without a given bundle, the environment's is used."""
     monkeypatch.setenv(name, authority.bundle)
     assert get(new_rest(ca_certs=None), http(serve(Asked(), authority.server()), tls=True)) == {"ok": 1}
 
 
 def test_a_bundle_that_cannot_be_read(new_rest: NewRest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A bundle that is no PEM, or not there, is named."""
+    """For a bundle that is missing or not a PEM file, the error names it."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("no certificate")
     for path in (str(nonsense), str(tmp_path / "absent.pem")):
@@ -253,7 +253,7 @@ def test_a_bundle_that_cannot_be_read(new_rest: NewRest, monkeypatch: pytest.Mon
 
 
 def test_tcp_that_never_answers(new_rest: NewRest) -> None:
-    """An address that does not answer at all uses up the time limit, and no more."""
+    """An address without any answer uses up the time limit, and no more."""
     with SilentAddress() as silent, Stopwatch() as watch:
         error = failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT)
     assert "timeout: no answer from 127.0.0.1" in error.message
@@ -261,7 +261,7 @@ def test_tcp_that_never_answers(new_rest: NewRest) -> None:
 
 
 def test_silence_leaves_an_address_to_ask_and_an_answer_none(serve: Serve, new_rest: NewRest) -> None:
-    """A jwt that can't be renewed for want of a network is known to be such, as a WebSocket's silence is."""
+    """If a jwt cannot be renewed for lack of a network, the error says so, like the error for a silent WebSocket."""
     with SilentAddress() as silent:
         probe = host_probe_for(failed(new_rest(), f"http://127.0.0.1:{silent.port}/", SHORT))
         assert probe is not None and not probe.is_back()
@@ -274,7 +274,7 @@ def test_silence_leaves_an_address_to_ask_and_an_answer_none(serve: Serve, new_r
 def test_the_addresses_of_a_name_have_their_turns(
     serve: Serve, new_rest: NewRest, authority: Authority, tls: bool
 ) -> None:
-    """They come from where the WebSocket has them: one refuses, one is silent, the third is the server's."""
+    """HTTP gets them from the WebSocket's source. One refuses, one is silent, and the third is the server's."""
     server = serve(Asked(), authority.server("three.example") if tls else None)
     asked: List[Tuple[str, int]] = []
 
@@ -294,7 +294,7 @@ def test_the_addresses_of_a_name_have_their_turns(
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_a_server_that_never_answers(serve: Serve, new_rest: NewRest, tls: bool) -> None:
-    """A TLS handshake or an answer that never comes uses up the time limit, and no more."""
+    """A TLS handshake or an answer that never arrives uses up the time limit, and no more."""
     url = http(serve(Peer.wait_for_end), tls=tls)
     with Stopwatch() as watch:
         assert "timeout: no answer from 127.0.0.1" in failed(new_rest(), url, SHORT).message
@@ -317,7 +317,7 @@ DRIPS: Dict[str, Tuple[bytes, bytes]] = {
 def test_an_answer_that_drips(
     serve: Serve, new_rest: NewRest, authority: Authority, start: bytes, rest_of_it: bytes, tls: bool
 ) -> None:
-    """An answer that drips, in whatever part, gets the time limit once, not once for each drop."""
+    """An answer that drips, in any part of it, gets the time limit once, not once for each drop."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -331,7 +331,7 @@ def test_an_answer_that_drips(
 
 
 def test_the_limit_is_for_each_answer(serve: Serve, new_rest: NewRest) -> None:
-    """Calls on one kept connection have each their whole time."""
+    """Each call on one kept connection gets its whole time."""
     never = threading.Event()
 
     def script(peer: Peer) -> None:
@@ -357,12 +357,12 @@ CUT: Dict[str, bytes] = {
 
 @pytest.mark.parametrize("reply", CUT.values(), ids=CUT.keys())
 def test_an_answer_that_is_broken(serve: Serve, new_rest: NewRest, reply: bytes) -> None:
-    """An answer that ends too early, or is no HTTP, is a failure of the network, with its cause."""
+    """An answer that ends too early, or is not HTTP, is a failure of the network, with its cause."""
     assert "127.0.0.1" in failed(new_rest(), http(serve(Asked(reply, keep=False))), method="POST").message
 
 
 def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> None:
-    """HTTP was answered, and not with the protocol's JSON: whatever it is that calls itself gzip."""
+    """The server answered in HTTP, but not with the protocol's JSON: a broken body with the encoding gzip."""
     reply = HEAD + b"Content-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}"
     with pytest.raises(CometChatException) as caught:
         get(new_rest(), http(serve(Asked(reply, keep=False))))
@@ -371,13 +371,13 @@ def test_a_body_that_can_not_be_unpacked(serve: Serve, new_rest: NewRest) -> Non
 
 
 def test_half_a_body(serve: Serve, new_rest: NewRest) -> None:
-    """A body that ends before its announced length is an error; of the network, where urllib3 sees it (from 2.0 on)."""
+    """A body that ends before its announced length is an error, of the network if urllib3 notices it (from 2.0 on)."""
     url = http(serve(Asked(HEAD + b"Content-Length: 100\r\n\r\n{", keep=False)))
     seen = int(requests.packages.urllib3.__version__.split(".")[0]) >= 2
     failed(new_rest(), url, code="FAILED_TO_FETCH" if seen else "ERR_BAD_RESPONSE")
 
 
-# An answer that is not the protocol's.
+# Answers outside of the protocol.
 
 
 WRONG: Dict[str, Tuple[bytes, str]] = {
@@ -400,7 +400,7 @@ WRONG: Dict[str, Tuple[bytes, str]] = {
 @pytest.mark.parametrize("body, what", WRONG.values(), ids=WRONG.keys())
 @pytest.mark.parametrize("status", [200, 404])
 def test_a_wrong_answer(serve: Serve, new_rest: NewRest, status: int, body: bytes, what: str) -> None:
-    """What is not the envelope is ERR_BAD_RESPONSE with host and status, and nothing of the text."""
+    """Anything but the envelope is ERR_BAD_RESPONSE with host and status, and without its text."""
     error = failed(new_rest(), http(serve(Asked(answer(status, body)))), code="ERR_BAD_RESPONSE")
     assert f"answered HTTP {status} with {what}, not" in error.message
     assert "127.0.0.1:" in error.message and error.details == f"HTTP {status}"
@@ -408,13 +408,13 @@ def test_a_wrong_answer(serve: Serve, new_rest: NewRest, status: int, body: byte
 
 
 def test_data_with_an_error_status(serve: Serve, new_rest: NewRest) -> None:
-    """Data does not make an answer of status 500 a good one."""
+    """An answer of status 500 is an error, also with data."""
     url = http(serve(Asked(answer(500, b'{"data": {"ok": 1}}', {"Retry-After": "4"}))))
     assert failed(new_rest(), url, code="ERR_BAD_RESPONSE").retry_after == 4.0
 
 
 def test_a_body_of_more_than_16_mib(serve: Serve, new_rest: NewRest) -> None:
-    """A body without end is cut off at 16 MiB, long before the time limit."""
+    """An endless body is cut off at 16 MiB, long before the time limit."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -427,7 +427,7 @@ def test_a_body_of_more_than_16_mib(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_a_body_that_unpacks_to_more(serve: Serve, new_rest: NewRest) -> None:
-    """The limit is for what gzip unpacks to."""
+    """The limit is for the unpacked content of gzip."""
     body = gzip.compress(b'{"data": {"x": "' + b" " * MAX_BODY + b'"}}')
     url = http(serve(Asked(answer(200, body, {"Content-Encoding": "gzip"}))))
     assert f"more than {MAX_BODY} bytes" in failed(new_rest(), url, code="ERR_BAD_RESPONSE").message
@@ -437,7 +437,7 @@ def test_a_body_that_unpacks_to_more(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_too_many_requests(serve: Serve, new_rest: NewRest) -> None:
-    """429 is a RateLimitException with the seconds that the server asks for, in whichever form it does.
+    """429 is a RateLimitException with the server's number of seconds, in each form.
 
     Its code is the server's own, or ERR_TOO_MANY_REQUESTS.
     """
@@ -461,7 +461,7 @@ def test_too_many_requests(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_the_reset_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
-    """Without a Retry-After, 429 says when the limit ends, by the server's own clock; any other status says nothing."""
+    """Without a Retry-After, 429 gives the end of the limit by the server's own clock. Other statuses do not."""
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     reset, date = f"{now.timestamp() + 25:.0f}", format_datetime(now, usegmt=True)
     expected: List[Tuple[int, Dict[str, str], Optional[float]]] = [
@@ -479,8 +479,8 @@ def test_the_reset_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
         assert failed(rest, url, code="ERR_X").retry_after == seconds
 
 
-def test_what_is_left_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
-    """The newest X-Rate-Limit-Remaining is known, of errors too; nonsense changes nothing."""
+def test_the_rest_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
+    """The newest X-Rate-Limit-Remaining is known, also from errors. A wrong value changes nothing."""
     replies = [answer(200, b'{"data": {}}', {"X-Rate-Limit-Remaining": text}) for text in ("698", "x", "-1")]
     replies.append(answer(404, b"{}", {"X-Rate-Limit-Remaining": "697"}))
     rest, url = new_rest(), http(serve(Asked(*replies)))
@@ -494,7 +494,10 @@ def test_what_is_left_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None
 
 
 def test_the_service_s_time(serve: Serve, new_rest: NewRest) -> None:
-    """It goes on from the Date of the newest answer, by this machine's monotonic clock; no date, no time."""
+    """The time continues from the Date of the newest answer, by this machine's monotonic clock.
+
+    Without a date it is None.
+    """
     date = {"Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
     replies = [answer(200, b'{"data": {}}', headers) for headers in (date, {"Date": "x"}, date)]
     now = 100.0
@@ -527,7 +530,7 @@ ERRORS = [
 
 @pytest.mark.parametrize("status, code, cls", ERRORS)
 def test_the_servers_error(serve: Serve, new_rest: NewRest, status: int, code: str, cls: type) -> None:
-    """The server's code, message, name and details pass through, in a class that fits the code and then the status."""
+    """The server's code, message, name and details are kept, in a class that fits the code and then the status."""
     fields = {"code": code, "message": "Their words.", "name": "THEIR_NAME", "details": "more"}
     body = json.dumps({"error": fields}).encode()
     error = failed(new_rest(), http(serve(Asked(answer(status, body, {"Retry-After": "9"})))), code=code)
@@ -553,13 +556,13 @@ DETAILS: List[Tuple[Dict[str, Any], Optional[str]]] = [
 def test_details_of_many_shapes(
     serve: Serve, new_rest: NewRest, fields: Dict[str, Any], details: Optional[str]
 ) -> None:
-    """An object of details becomes one readable text; the devMessage takes their place if it says more."""
+    """An object of details becomes one readable text. The devMessage replaces it if it says more."""
     body = json.dumps({"error": {"code": "ERR_BAD_REQUEST", "message": "no", **fields}}).encode()
     assert failed(new_rest(), http(serve(Asked(answer(400, body)))), code="ERR_BAD_REQUEST").details == details
 
 
 def test_the_servers_text_is_escaped(serve: Serve, new_rest: NewRest) -> None:
-    """Line breaks, ANSI sequences and bidi marks of a server do not get to a log or a terminal."""
+    """Line breaks, ANSI sequences and bidi marks of a server do not reach a log or a terminal."""
     nasty = "a\nERROR faked\r\x1b[2J\u202egnp.exe\u2028b"
     fields = {"code": nasty, "message": nasty, "name": nasty, "details": {nasty: [nasty]}}
     shown = r"a\nERROR faked\r\x1b[2J\u202egnp.exe\u2028b"
@@ -568,14 +571,14 @@ def test_the_servers_text_is_escaped(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_an_error_without_words(serve: Serve, new_rest: NewRest) -> None:
-    """Where the server says only a code, the message is the status."""
+    """If the server sends only a code, the message is the status."""
     url = http(serve(Asked(answer(400, b'{"error": {"code": "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"}}'))))
     assert failed(new_rest(), url, code="AUTH_ERR_AUTH_TOKEN_NOT_FOUND").message == "HTTP status 400"
 
 
 @pytest.mark.parametrize("reply", [b"HTTP/1.1 204 No Content\r\n\r\n", answer(200), answer(202, b" \r\n")])
 def test_an_empty_answer_to_a_delete(serve: Serve, new_rest: NewRest, reply: bytes) -> None:
-    """It is a success; to any other call it is not."""
+    """An empty answer is a success for a DELETE, and an error for any other call."""
     rest, url = new_rest(), http(serve(Asked(reply)))
     assert get(rest, url, method="DELETE") == {}
     assert get(rest, url, method="DELETE", expect=list) == []
@@ -583,14 +586,14 @@ def test_an_empty_answer_to_a_delete(serve: Serve, new_rest: NewRest, reply: byt
 
 
 def test_a_body_that_is_nested_too_deep(new_rest: NewRest) -> None:
-    """It is a wrong argument, and nothing is sent."""
+    """Such a body is a wrong argument, and nothing is sent."""
     deep: Any = []
     for _ in range(100_000):
         deep = [deep]
     with pytest.raises(ValueError) as caught:
         get(new_rest(), f"http://127.0.0.1:{unused_port()}/", method="POST", body={"data": deep})
     assert isinstance(caught.value, CometChatException) and "nested" in caught.value.message
-    while deep:  # taken apart by hand: not every Python does it without recursion
+    while deep:  # taken apart by hand, since not every Python does it without recursion
         deep = deep.pop()
 
 
@@ -601,7 +604,7 @@ def test_a_long_integer(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_an_error_of_odd_types(serve: Serve, new_rest: NewRest) -> None:
-    """Fields that are no texts become texts, however deep they are nested; without a code the status is one."""
+    """Fields that are not texts become texts, also deeply nested ones. Without a code the status is one."""
     deep: Any = []
     for _ in range(400):
         deep = [deep]
@@ -612,11 +615,11 @@ def test_an_error_of_odd_types(serve: Serve, new_rest: NewRest) -> None:
     assert error.details is not None and error.details.startswith("[[[")
 
 
-# Connections that are kept.
+# Kept connections.
 
 
 def test_a_connection_is_reused(serve: Serve, new_rest: NewRest) -> None:
-    """Calls one after the other go over one connection."""
+    """Successive calls use one connection."""
     script = Asked()
     rest, url = new_rest(), http(serve(script))
     for _ in range(3):
@@ -642,7 +645,7 @@ def test_a_kept_connection_that_was_closed(serve: Serve, new_rest: NewRest, meth
 
 
 def test_forgotten_connections_are_ended_and_not_used(serve: Serve, new_rest: NewRest) -> None:
-    """The next call makes a new one; at the server the old one ends."""
+    """The next call makes a new connection, and the server sees the end of the old one."""
     ended = Count()
     asked = Asked()
 
@@ -664,8 +667,8 @@ def test_forgotten_connections_are_ended_and_not_used(serve: Serve, new_rest: Ne
 
 
 @pytest.mark.parametrize("closed_too", [False, True])
-def test_forgetting_cuts_no_call_that_is_under_way(serve: Serve, new_rest: NewRest, closed_too: bool) -> None:
-    """It has its answer, and then its connection ends, also where the transport was closed meanwhile."""
+def test_forgetting_cuts_no_running_call(serve: Serve, new_rest: NewRest, closed_too: bool) -> None:
+    """The call gets its answer, and then its connection ends, also if the transport was closed meanwhile."""
     came, go_on, ended = Count(), threading.Event(), Count()
 
     def script(peer: Peer) -> None:
@@ -692,7 +695,10 @@ def test_forgetting_cuts_no_call_that_is_under_way(serve: Serve, new_rest: NewRe
 
 
 def test_calls_that_begin_while_connections_are_forgotten(serve: Serve, new_rest: NewRest) -> None:
-    """Four threads call without a pause, a fifth forgets without a pause: no call fails, not even a POST."""
+    """Four threads call without a pause, and a fifth releases connections without a pause.
+
+    No call fails, not even a POST.
+    """
     rest, url, stop = new_rest(), http(serve(Asked())), threading.Event()
 
     def calls() -> int:
@@ -716,7 +722,10 @@ def test_calls_that_begin_while_connections_are_forgotten(serve: Serve, new_rest
 def test_a_websocket_that_is_lost_makes_http_forget(
     sandbox: Sandbox, party: Party, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before anybody is told of the loss, and could call; a connection that is ended on purpose is no loss."""
+    """HTTP forgets its connections before any listener is notified, and could call.
+
+    The intended end of a connection is not a loss.
+    """
     statuses: List[str] = []
     client, heard = party.connected()
     forget = RequestsRest.forget_connections
@@ -733,7 +742,7 @@ def test_a_websocket_that_is_lost_makes_http_forget(
 
 
 class ClosesOnRequest:
-    """The script of a server that ends a connection when a request comes on it, the first ``good`` apart."""
+    """The script of a server that ends a connection at a request on it, except on the first ``good`` ones."""
 
     def __init__(self, good: int, then: Callable[[Peer], object] = lambda peer: None) -> None:
         self.methods: List[str] = []
@@ -757,7 +766,7 @@ class ClosesOnRequest:
 def test_a_kept_connection_that_ends_meanwhile(
     serve: Serve, new_rest: NewRest, method: str, through_proxy: bool
 ) -> None:
-    """Where a kept connection ends just as the call goes out, the call is made once more, on a new connection."""
+    """If a kept connection ends just at the call, the call is made once more, on a new connection."""
     script = ClosesOnRequest(1)
 
     def answers_again(peer: Peer) -> None:
@@ -779,7 +788,7 @@ def test_a_kept_connection_that_ends_meanwhile(
 def test_a_kept_connection_that_was_reset_unnoticed(
     serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch, tls: bool
 ) -> None:
-    """Where the reset comes between the look at a kept connection and the call, the call is made once more."""
+    """If the reset comes between the check of a kept connection and the call, the call is made once more."""
     answered, ended = threading.Event(), Count()
 
     def script(peer: Peer) -> None:
@@ -801,7 +810,7 @@ def test_a_kept_connection_that_was_reset_unnoticed(
 
 
 class Clock:
-    """Stands still until it is told to go on."""
+    """A clock that the test advances."""
 
     now = 1000.0
 
@@ -810,7 +819,7 @@ class Clock:
 
 
 def test_a_connection_that_was_idle_for_long_is_not_used(serve: Serve, new_rest: NewRest) -> None:
-    """30 s for what can be repeated, 5 s for what can't; the old connection ends."""
+    """After 30 s (5 s for calls that cannot be repeated) it is not used, and ends."""
     script, clock = Asked(), Clock()
     rest, url = new_rest(clock=clock), http(serve(script))
     connections = []
@@ -835,7 +844,7 @@ REPEATABLE: List[Tuple[str, str, Optional[Dict[str, Any]]]] = [
 def test_a_repeatable_call_on_a_dead_connection(
     serve: Serve, new_rest: NewRest, method: str, path: str, body: Optional[Dict[str, Any]], end: str
 ) -> None:
-    """It goes out again on a new connection, also where the dead one only stays silent; in the time of one call."""
+    """The call is repeated on a new connection, also if the dead one is only silent, within the time of one call."""
     script, clock = ClosesOnRequest(2, Peer.wait_for_end if end == "hangs" else lambda peer: None), Clock()
     good = Asked()
 
@@ -863,7 +872,7 @@ def test_nothing_is_repeated_after_close(serve: Serve, new_rest: NewRest) -> Non
 
 
 def test_a_slow_server_is_not_asked_twice(serve: Serve, new_rest: NewRest) -> None:
-    """A connection that was in use just now is alive: its server is slow, and the call has its whole time."""
+    """A connection that was in use just now is alive. Its server is slow, and the call gets its whole time."""
     never, methods = threading.Event(), []
 
     def script(peer: Peer) -> None:
@@ -878,7 +887,7 @@ def test_a_slow_server_is_not_asked_twice(serve: Serve, new_rest: NewRest) -> No
 
 
 class DeadTls(ssl.SSLError):
-    """As OpenSSL 3.5 has a reset: a plain SSLError of the system's library."""
+    """Raises a plain SSLError of the system's library, like OpenSSL 3.5 after a reset."""
 
     library = "SYS"
     reason = None  # type: ignore[assignment]
@@ -887,7 +896,7 @@ class DeadTls(ssl.SSLError):
 def test_a_stale_connection_of_openssl_3_5(
     serve: Serve, new_rest: NewRest, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its plain SSLError is known to be the end of the connection: the call is made once more, and a reset named so."""
+    """OpenSSL's plain SSLError is the end of the connection: the call is made once more, and the error says reset."""
     rest, url = new_rest(), http(serve(Asked(), authority.server()), tls=True)
     get(rest, url)
     on_pypy = hasattr(ssl.SSLSocket, "_send_with_length")
@@ -909,7 +918,7 @@ def test_a_stale_connection_of_openssl_3_5(
 def test_a_patched_library_is_used_for_as_long_as_it_is_patched(
     serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What records HTTP for tests replaces urllib3's class; afterwards all works again, for new and old clients."""
+    """A recorder of HTTP replaces urllib3's class. Afterwards all works again, for new and old clients."""
     original = urllib3.connectionpool.HTTPConnectionPool.ConnectionCls
     url = http(serve(Asked()))
 
@@ -934,7 +943,7 @@ def test_a_patched_library_is_used_for_as_long_as_it_is_patched(
 
 
 def test_a_post_is_not_sent_twice(serve: Serve, new_rest: NewRest) -> None:
-    """A POST whose connection ends without an answer may have arrived: it is not repeated, and its error says so."""
+    """A POST whose connection ends without an answer may have arrived. It is not repeated, and its error says so."""
     script = ClosesOnRequest(1)
     rest, url = new_rest(), http(serve(script))
     get(rest, url)
@@ -943,14 +952,14 @@ def test_a_post_is_not_sent_twice(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_one_retry_and_no_more(serve: Serve, new_rest: NewRest) -> None:
-    """A server that ends every connection is asked twice."""
+    """A server that ends every connection gets two requests."""
     script = ClosesOnRequest(0)
     failed(new_rest(), http(serve(script)))
     assert script.methods == ["GET", "GET"]
 
 
-def test_the_second_failure_is_the_one_that_is_told(new_rest: NewRest, serve: Serve) -> None:
-    """Where the second try fails otherwise than the first, its reason is told, not the first one's."""
+def test_the_second_failure_is_reported(new_rest: NewRest, serve: Serve) -> None:
+    """If the second attempt fails for another reason than the first, the error has the second reason."""
     servers: List[RawServer] = []
     rest = new_rest()
 
@@ -964,7 +973,7 @@ def test_the_second_failure_is_the_one_that_is_told(new_rest: NewRest, serve: Se
 
 
 def test_a_timeout_is_not_retried(serve: Serve, new_rest: NewRest) -> None:
-    """A call that ran into its time limit is not made again."""
+    """A call that reached its time limit is not made again."""
     script = ClosesOnRequest(0, Peer.wait_for_end)
     failed(new_rest(), http(serve(script)), SHORT)
     assert script.methods == ["GET"]
@@ -972,7 +981,7 @@ def test_a_timeout_is_not_retried(serve: Serve, new_rest: NewRest) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
 def test_calls_of_several_threads(serve: Serve, new_rest: NewRest, authority: Authority, tls: bool) -> None:
-    """Eight threads, ten calls each: everybody gets their own answers, and connections are reused."""
+    """Each of eight threads makes ten calls, and gets its own answers. Connections are reused."""
     connections = Count()
 
     def script(peer: Peer) -> None:
@@ -1014,7 +1023,7 @@ def test_https_through_a_proxy(
 
 
 def test_through_a_proxy_of_https(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
-    """A proxy that is itself reached by TLS makes a tunnel; one connection is kept."""
+    """A proxy over TLS makes a tunnel, and one connection is kept."""
     script = Asked()
     server, proxy = serve(script, authority.server()), serve(ConnectProxy(), authority.server())
     rest = new_rest(proxies={"all": f"https://user:pass@127.0.0.1:{proxy.port}"})
@@ -1023,7 +1032,7 @@ def test_through_a_proxy_of_https(serve: Serve, new_rest: NewRest, authority: Au
 
 
 def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
-    """http asks the proxy for the whole address."""
+    """For http, the proxy gets the whole address."""
     script = Asked()
     rest = new_rest(proxies={"http": f"http://user:pass@127.0.0.1:{serve(script).port}"})
     assert get(rest, "http://unreachable.example/v3.0/me") == {"ok": 1}
@@ -1032,14 +1041,14 @@ def test_http_through_a_proxy(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_no_proxy(serve: Serve, new_rest: NewRest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """no_proxy keeps the environment's proxies out."""
+    """no_proxy switches the environment's proxies off."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     assert get(new_rest(), http(serve(Asked()))) == {"ok": 1}
 
 
 def test_http_and_https_have_each_their_way(serve: Serve, new_rest: NewRest, authority: Authority) -> None:
-    """The proxy for https does not hold for http, even for the same host and port."""
+    """The proxy for https is not used for http, even for the same host and port."""
     server = serve(Asked())
     rest = new_rest(proxies={"https": f"http://127.0.0.1:{unused_port()}"})
     assert "proxy" in failed(rest, http(server, tls=True)).message
@@ -1047,7 +1056,7 @@ def test_http_and_https_have_each_their_way(serve: Serve, new_rest: NewRest, aut
 
 
 def _through(new_rest: NewRest, port: int, timeout: float = 5) -> Any:
-    """The error of a try through a proxy with a password, which nothing of it shows."""
+    """Return the error of an attempt through a proxy with a password, which is in no part of it."""
     rest = new_rest(proxies={"https": f"http://user:pa55w0rd@127.0.0.1:{port}"})
     error = failed(rest, "https://unreachable.example/", timeout)
     text = whole_text(error)
@@ -1058,13 +1067,13 @@ def _through(new_rest: NewRest, port: int, timeout: float = 5) -> Any:
 
 @pytest.mark.parametrize("status", [407, 502])
 def test_a_proxy_that_refuses(serve: Serve, new_rest: NewRest, status: int) -> None:
-    """A proxy that makes no tunnel is named with its answer, without its password."""
+    """The error names a proxy that makes no tunnel, with its answer and without its password."""
     error = _through(new_rest, serve(ConnectProxy(answer(status))).port)
     assert f"made no tunnel to unreachable.example:443: it answered HTTP {status}" in error.message
 
 
 def test_a_proxy_that_is_not_there(new_rest: NewRest) -> None:
-    """A proxy that refuses the connection is blamed for it, not the host."""
+    """If a proxy refuses the connection, the error names the proxy and not the host."""
     assert "connection refused by proxy http://" in _through(new_rest, unused_port()).message
     plain = new_rest(proxies={"http": f"http://user:pa55w0rd@127.0.0.1:{unused_port()}"})
     error = failed(plain, "http://unreachable.example/")
@@ -1101,14 +1110,14 @@ def test_a_proxy_that_drips(serve: Serve, new_rest: NewRest) -> None:
     ],
 )
 def test_a_proxy_that_cannot_be_used(new_rest: NewRest, address: str) -> None:
-    """An address of a proxy that can't be read is explained, without any piece of its password."""
+    """The error explains an unreadable address of a proxy, without any piece of its password."""
     error = failed(new_rest(proxies={"http": address}), "http://unreachable.example/")
     assert "unreachable.example:80: proxy: " in error.message and "expected " in error.message
     text = whole_text(error)
     assert "pa55" not in text and "w0rd" not in text
 
 
-def test_what_a_cause_is(new_rest: NewRest) -> None:
+def test_the_cause_of_a_failure(new_rest: NewRest) -> None:
     """The cause of a failure is the exception of requests, with the system's in its chain."""
     error = failed(new_rest(), f"http://127.0.0.1:{unused_port()}/")
     assert isinstance(error.__cause__, requests.exceptions.ConnectionError)

@@ -1,7 +1,7 @@
-"""What a signal handler may call: Rest.close() and Socket.interrupt(), at every line of the call that it interrupts.
+"""Calls of a signal handler: Rest.close() and Socket.interrupt(), at every line of the interrupted call.
 
-A trace function stands in for the signal. It runs on the thread of the interrupted call, between two lines of it, as a
-handler does; but it comes at the line that the test names, each time.
+A trace function stands in for the signal. Like a handler, it runs on the thread of the interrupted call, between two
+lines of it. But it always runs at the line that the test names.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Serve = Callable[..., RawServer]
 #: A file and a line of it.
 Place = Tuple[str, int]
 
-#: Whose lines are interrupted: the transport's, and those of the libraries that keep connections for it.
+#: The files whose lines are interrupted: the transport's, and those of the libraries that keep connections for it.
 WATCHED = (
     f"{cometchat.__path__[0]}/_transport/",
     "/urllib3/connectionpool.py",
@@ -44,7 +44,10 @@ WATCHED = (
 
 
 class Tracer:
-    """Traces one call on this thread: notes its lines, and calls ``action`` at the first time that it is at a place."""
+    """Traces one call on this thread.
+
+    It records the call's lines, and calls ``action`` when the call first reaches a place.
+    """
 
     def __init__(self, at: Optional[Place], action: Callable[[], object]) -> None:
         self.places: Dict[Place, None] = {}
@@ -53,7 +56,7 @@ class Tracer:
         self._action = action
 
     def run(self, call: Callable[[], Any]) -> Any:
-        """Make the call; return what it returns or raises."""
+        """Make the call. Returns its result or its exception."""
         before = sys.gettrace()
         sys.settrace(self._trace)
         try:
@@ -81,11 +84,11 @@ Made = Tuple[Any, Callable[[], Any]]
 
 
 def interrupted_everywhere(make: Callable[[], Made], action: Callable[[Any], object]) -> List[Tuple[Place, Any, Any]]:
-    """Make an object and a call of it, and make the call with the action at each of its lines, one after the other.
+    """Make an object and a call of it, and interrupt the call at each of its lines, in one run after the other.
 
     :param make: makes a new object and the call.
-    :param action: what the signal handler does with the object.
-    :returns: of each run: the line, the object, and what the call returned or raised.
+    :param action: the signal handler's call on the object.
+    :returns: for each run: the line, the object, and the call's result or exception.
     """
 
     def once(at: Optional[Place]) -> Tuple[Tracer, Any, Any]:
@@ -116,7 +119,7 @@ def interrupted_everywhere(make: Callable[[], Made], action: Callable[[Any], obj
 
 @pytest.fixture
 def server(serve: Serve) -> Iterator[Tuple[str, Count, Count]]:
-    """The address of a server, and how many connections began and ended at it."""
+    """The address of a server, with its numbers of opened and ended connections."""
     began, ended = Count(), Count()
 
     def script(peer: Peer) -> None:
@@ -138,7 +141,7 @@ def get(rest: RequestsRest, url: str) -> Any:
 @pytest.mark.timeout(600)  # PyPy takes six times as long under a trace function
 @pytest.mark.parametrize("calls_before", [0, 1], ids=["new connection", "kept connection"])
 def test_close_at_every_line_of_a_call(server: Tuple[str, Count, Count], calls_before: int) -> None:
-    """The call has its answer or ERR_CLIENT_CLOSED; no connection is left, and nothing waits for a lock."""
+    """The call returns its answer or raises ERR_CLIENT_CLOSED. No connection is left, and no lock blocks."""
     url, began, ended = server
 
     def make() -> Made:
@@ -156,7 +159,7 @@ def test_close_at_every_line_of_a_call(server: Tuple[str, Count, Count], calls_b
 
 @pytest.mark.parametrize("name", ["close", "forget_connections"])
 def test_close_at_every_line_of_an_end(server: Tuple[str, Count, Count], name: str) -> None:
-    """Also of close() itself: every connection ends once the calls are over."""
+    """The same holds for close() itself: every connection ends once the calls are over."""
     url, began, ended = server
 
     def make() -> Made:
@@ -187,7 +190,7 @@ class Pair:
         self.client.interrupt()
 
     def heard(self) -> bytes:
-        """Close the client; return all bytes that its peer has got."""
+        """Close the client, and return all bytes that its peer has received."""
         self.client.close()
         data = b""
         while True:
@@ -210,7 +213,7 @@ def _interrupted(name: str, *arguments: Any) -> List[Tuple[Place, Any, Any]]:
 
 
 def test_interrupt_at_every_line_of_a_send() -> None:
-    """The frame goes out whole, and then the close frame."""
+    """The whole frame is sent, and then the close frame."""
     for place, pair, result in _interrupted("send", "hello", 5.0):
         assert result is None, place
         data = pair.heard()
@@ -227,7 +230,7 @@ def test_interrupt_at_every_line_of_an_interrupt() -> None:
 
 
 def test_interrupt_at_every_line_of_a_close() -> None:
-    """The close frame goes out, and the connection ends."""
+    """The close frame is sent, and the connection ends."""
     for place, pair, result in _interrupted("close", 1001):
         assert result is None
         data = pair.heard()
@@ -235,7 +238,7 @@ def test_interrupt_at_every_line_of_a_close() -> None:
 
 
 def test_interrupt_at_every_line_of_a_receive() -> None:
-    """It ends at once, with the message if that was read already; the next one ends too."""
+    """receive() ends at once, with the message if that was already read. The next one ends too."""
 
     def make() -> Made:
         pair = Pair()
@@ -251,7 +254,7 @@ def test_interrupt_at_every_line_of_a_receive() -> None:
 
 
 def test_interrupt_at_every_line_of_an_open(serve: Serve) -> None:
-    """It fails at once; or it was open already, and the next receive() ends."""
+    """open() fails at once, or the socket was already open and the next receive() ends."""
     server = serve(lambda peer: (peer.upgrade(), peer.wait_for_end()))
 
     def make() -> Made:

@@ -1,4 +1,4 @@
-"""The WebSocket against real sockets: TLS, proxies, limits, hostile peers, and what other threads may do."""
+"""The WebSocket over real sockets: TLS, proxies, limits, hostile peers, and calls of other threads."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from .transport_peers import (
 Serve = Callable[..., RawServer]
 NewSocket = Callable[..., WebSocketClientSocket]
 
-#: Seconds. A limit that a test lets pass, and the time by which its end has to be noticed on a slow machine.
+#: In seconds: a limit that a test lets pass, and the maximum time until its end is noticed on a slow machine.
 SHORT, SOON = 0.3, 3.0
 
 LIMIT = 4096
@@ -60,7 +60,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture
 def new_socket(authority: Authority) -> Iterator[NewSocket]:
-    """A maker of sockets, all of which are closed after the test."""
+    """Make sockets, and close all of them after the test."""
     made: List[WebSocketClientSocket] = []
 
     def make(**overrides: Any) -> WebSocketClientSocket:
@@ -74,7 +74,7 @@ def new_socket(authority: Authority) -> Iterator[NewSocket]:
 
 
 class Line:
-    """An open connection: the client's socket, and its peer, which the test itself plays."""
+    """An open connection: the client's socket, and its peer, which is the test."""
 
     def __init__(self, serve: Serve, client: WebSocketClientSocket, tls: Optional[ssl.SSLContext]) -> None:
         self.client = client
@@ -113,7 +113,7 @@ class Line:
 
 @pytest.fixture
 def line(serve: Serve, new_socket: NewSocket, authority: Authority) -> Iterator[Callable[..., Line]]:
-    """A maker of open connections, with TLS where it is asked for."""
+    """Make open connections, with TLS on request."""
     lines: List[Line] = []
 
     def make(tls: bool = False, **overrides: Any) -> Line:
@@ -126,7 +126,7 @@ def line(serve: Serve, new_socket: NewSocket, authority: Authority) -> Iterator[
 
 
 def get(url: str, **options: Any) -> Any:
-    """What a call over HTTP returns, by a transport of its own with these options."""
+    """Return the result of a call over HTTP, by a separate transport with these options."""
     with contextlib.closing(RequestsRest(**options)) as rest:
         return rest.call("GET", url, headers={}, timeout=5)
 
@@ -136,7 +136,7 @@ def refused(new: WebSocketClientSocket, url: str, code: str = "WS_CONNECTION_FAI
 
 
 def greet(peer: Peer) -> None:
-    """The script of a server that says one message."""
+    """Send one message, as the script of a server."""
     peer.upgrade()
     peer.socket.sendall(frame(1, b"hello"))
     peer.wait_for_end()
@@ -147,12 +147,12 @@ def greeted(client: WebSocketClientSocket, url: str) -> bool:
     return client.receive(time.monotonic() + DEADLINE) == b"hello"
 
 
-# The plain way.
+# The usual way.
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_a_conversation(line: Callable[..., Line], tls: bool) -> None:
-    """Messages go both ways as they are, and a close is a close frame with its code and reason."""
+    """Messages go both ways unchanged, and a close is a close frame with its code and reason."""
     connection = line(tls)
     connection.say(frame(1, "grüße".encode()), frame(2, b"\x00\xff"))
     assert [connection.hear(), connection.hear()] == ["grüße".encode(), b"\x00\xff"]
@@ -165,7 +165,7 @@ def test_a_conversation(line: Callable[..., Line], tls: bool) -> None:
 
 
 def test_the_upgrade_request(line: Callable[..., Line]) -> None:
-    """The upgrade names the host with its port and the SDK, and has neither an Origin nor a Cookie."""
+    """The upgrade has the host with its port and the SDK's name, and neither an Origin nor a Cookie."""
     connection = line()
     headers = headers_of(connection.head)
     assert connection.head.startswith("GET / HTTP/1.1\r\n")
@@ -184,7 +184,7 @@ def test_path_and_query_are_kept(serve: Serve, new_socket: NewSocket) -> None:
 
 
 def test_an_answer_with_odd_headers(serve: Serve, new_socket: NewSocket) -> None:
-    """Headers that do not matter may be odd: Latin-1, without a colon, twice, and cookies that are none."""
+    """Unimportant headers may be odd: Latin-1, without a colon, twice, and broken cookies."""
 
     def script(peer: Peer) -> None:
         good = accept_upgrade(peer.read_head())
@@ -196,7 +196,7 @@ def test_an_answer_with_odd_headers(serve: Serve, new_socket: NewSocket) -> None
 
 
 def test_cookies_are_not_kept(serve: Serve, new_socket: NewSocket) -> None:
-    """A cookie that one upgrade brings does not go out with the next: websocket-client would share it process-wide."""
+    """A cookie of one upgrade is not sent with the next. websocket-client would share it in the whole process."""
     heads: List[str] = []
 
     def script(peer: Peer) -> None:
@@ -214,20 +214,20 @@ def test_cookies_are_not_kept(serve: Serve, new_socket: NewSocket) -> None:
 
 
 def test_an_untrusted_certificate(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """A certificate of an unknown CA is refused, and the cause is the ssl module's."""
+    """A certificate of an unknown CA is refused, with the ssl module's error as the cause."""
     error = refused(new_socket(ca_certs=None), serve(greet, authority.server()).url())
     assert "not trusted" in error.message and "127.0.0.1:" in error.message
     assert isinstance(error.__cause__, ssl.SSLCertVerificationError)
 
 
 def test_a_certificate_of_another_host(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """A certificate for another name is refused, and the text says that it is the name."""
+    """A certificate for another name is refused, and the text says that the name is wrong."""
     error = refused(new_socket(), serve(greet, authority.server("other.example")).url())
     assert "not trusted" in error.message and "mismatch" in error.message
 
 
 def test_an_expired_certificate(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """A certificate whose time is over is refused, and the text says so."""
+    """An expired certificate is refused, and the text says so."""
     now = datetime.now(timezone.utc)
     old = {"not_before": now - timedelta(days=9), "not_after": now - timedelta(days=2)}
     error = refused(new_socket(), serve(greet, authority.server("127.0.0.1", **old)).url())
@@ -235,7 +235,7 @@ def test_an_expired_certificate(serve: Serve, new_socket: NewSocket, authority: 
 
 
 def test_a_server_without_tls(serve: Serve, new_socket: NewSocket) -> None:
-    """Plain HTTP where TLS is expected is called that, quickly."""
+    """Plain HTTP in place of TLS is reported as that, quickly."""
 
     def script(peer: Peer) -> None:
         peer.read(1)
@@ -248,7 +248,7 @@ def test_a_server_without_tls(serve: Serve, new_socket: NewSocket) -> None:
 
 
 def test_a_connection_cut_in_the_tls_handshake(serve: Serve, new_socket: NewSocket) -> None:
-    """A peer that ends the connection in the handshake is a failure, not a timeout."""
+    """If the peer ends the connection in the handshake, that is a failure and not a timeout."""
     refused(new_socket(), f"wss://127.0.0.1:{serve(lambda peer: peer.read(1)).port}/")
 
 
@@ -263,7 +263,7 @@ def _old_tls(authority: Authority) -> ssl.SSLContext:
 
 
 def test_a_server_of_tls_1_1(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """A server that knows no more than TLS 1.1 is refused, though a lenient client gets through to it."""
+    """A server with TLS 1.1 at most is refused, though a lenient client gets through to it."""
     server = serve(greet, _old_tls(authority))
     lenient = ssl.create_default_context(cafile=authority.bundle)
     with warnings.catch_warnings():
@@ -278,8 +278,8 @@ def test_a_server_of_tls_1_1(serve: Serve, new_socket: NewSocket, authority: Aut
     assert refused(new_socket(), server.url()).message.startswith("TLS: ")
 
 
-def test_a_name_that_is_none(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """A host name that can't be one is a failure of the look-up, not a crash."""
+def test_an_impossible_name(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
+    """An impossible host name is a failure of the look-up, not a crash."""
     assert refused(new_socket(), f"ws://{'x' * 70}.example/").message.startswith("DNS: ")
 
 
@@ -315,7 +315,10 @@ def _client_files(authority: Authority, folder: Path) -> Tuple[str, str, str]:
 
 
 def test_a_client_certificate(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
-    """In one file or in two, over the WebSocket and over HTTP; without one the server refuses."""
+    """A client certificate works in one file or in two, over the WebSocket and over HTTP.
+
+    Without a certificate the server refuses.
+    """
     cert, key, both = _client_files(authority, tmp_path)
     web, api = serve(greet, _wants_client_certificate(authority)), serve(
         api_script, _wants_client_certificate(authority)
@@ -332,7 +335,7 @@ def test_a_client_certificate(serve: Serve, new_socket: NewSocket, authority: Au
 def test_a_client_certificate_that_cannot_be_used(
     serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path
 ) -> None:
-    """A file that is not there, or a key that does not fit, is named; over HTTP in the same words."""
+    """The error names a missing file, or a key that does not fit. HTTP's error has the same words."""
     cert, _, _ = _client_files(authority, tmp_path)
     other = tmp_path / "other"
     other.mkdir()
@@ -352,7 +355,7 @@ def test_a_client_certificate_that_cannot_be_used(
 
 
 def test_the_bundle_as_a_folder(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
-    """A folder of hashed names is a CA bundle; without the CA in it, it trusts nobody."""
+    """A folder of hashed names is a CA bundle. Without the CA in it, no server is trusted."""
     server = serve(greet, authority.server())
     assert "not trusted" in refused(new_socket(ca_certs=str(tmp_path)), server.url()).message
     if shutil.which("openssl") is None:
@@ -367,7 +370,7 @@ def test_the_bundle_as_a_folder(serve: Serve, new_socket: NewSocket, authority: 
 def test_the_bundle_of_the_environment(
     serve: Serve, new_socket: NewSocket, authority: Authority, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    """The environment's bundle is taken where none is given, as requests does."""
+    """Without a given bundle the environment's is used, as in requests."""
     monkeypatch.setenv(name, authority.bundle)
     assert greeted(new_socket(ca_certs=None), serve(greet, authority.server()).url())
 
@@ -375,7 +378,7 @@ def test_the_bundle_of_the_environment(
 def test_the_bundle_that_is_given_goes_first(
     serve: Serve, new_socket: NewSocket, authority: Authority, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A bundle that is given goes before the environment's."""
+    """A given bundle takes precedence over the environment's."""
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", Authority(tmp_path).bundle)
     server = serve(greet, authority.server())
     assert greeted(new_socket(), server.url())
@@ -383,7 +386,7 @@ def test_the_bundle_that_is_given_goes_first(
 
 
 def test_a_bundle_that_cannot_be_read(new_socket: NewSocket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A bundle that is no PEM, or not there, is named; nothing is sent anywhere."""
+    """A bundle that is missing or not a PEM file is named, and nothing is sent."""
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("no certificate")
     url = f"wss://127.0.0.1:{unused_port()}/"
@@ -395,7 +398,7 @@ def test_a_bundle_that_cannot_be_read(new_socket: NewSocket, tmp_path: Path, mon
 
 
 def test_a_bundle_that_changes(serve: Serve, new_socket: NewSocket, authority: Authority, tmp_path: Path) -> None:
-    """A bundle that was renewed on disk holds for the next connection: no restart is needed."""
+    """A bundle that was renewed on disk is used for the next connection, without a restart."""
     bundle = tmp_path / "bundle.pem"
     other = tmp_path / "other"
     other.mkdir()
@@ -420,7 +423,7 @@ def test_through_a_proxy(
     tls: bool,
     given: str,
 ) -> None:
-    """ws and wss go through the proxy by CONNECT; one of the settings as well as one of the environment."""
+    """ws and wss go through the proxy by CONNECT, for a proxy of the settings and one of the environment."""
     server, script = serve(greet, authority.server() if tls else None), ConnectProxy()
     address = f"http://127.0.0.1:{serve(script).port}"
     scheme = "https" if tls else "http"
@@ -446,7 +449,7 @@ def test_the_password_goes_to_the_proxy(serve: Serve, new_socket: NewSocket) -> 
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "127.0.0.0/8", "*", "[::1], 127.0.0.1"])
 def test_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, no_proxy: str) -> None:
-    """no_proxy keeps the environment's proxies out."""
+    """no_proxy switches the environment's proxies off."""
     script = ConnectProxy()
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{serve(script).port}")
     monkeypatch.setenv("no_proxy", no_proxy)
@@ -454,14 +457,14 @@ def test_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.Monke
     assert script.heads == []
 
 
-def test_an_empty_proxy_is_none(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_proxy_means_no_proxy(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty address in the settings switches the environment's proxy off."""
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{unused_port()}")
     assert greeted(new_socket(proxies={"http": ""}), serve(greet).url())
 
 
 def _through(new_socket: NewSocket, port: int, limit: float = 5, code: str = "WS_CONNECTION_FAIL") -> Any:
-    """The error of a try through a proxy with a password, which nothing of it shows."""
+    """Return the error of an attempt through a proxy with a password, which is in no part of it."""
     escaped = PASSWORD.replace("/", "%2F").replace("?", "%3F").replace("#", "%23")
     address = f"http://user:{escaped}@127.0.0.1:{port}"
     error = refused(new_socket(proxies={"http": address}), "ws://unreachable.example:81/", code, limit)
@@ -482,20 +485,20 @@ REFUSALS: Dict[str, Tuple[bytes, str]] = {
 
 @pytest.mark.parametrize("reply, why", REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_proxy_that_refuses(serve: Serve, new_socket: NewSocket, reply: bytes, why: str) -> None:
-    """A proxy that makes no tunnel is named with its reason, without its password."""
+    """The error names a proxy that makes no tunnel, with its reason and without its password."""
     error = _through(new_socket, serve(ConnectProxy(reply)).port)
     assert error.message.startswith("proxy: ") and "made no tunnel to unreachable.example:81" in error.message
     assert why in error.message
 
 
 def test_a_proxy_that_is_busy(serve: Serve, new_socket: NewSocket) -> None:
-    """The Retry-After of a proxy is passed on."""
+    """The error has the Retry-After of a proxy."""
     error = _through(new_socket, serve(ConnectProxy(answer(503, headers={"Retry-After": "7"}))).port)
     assert (error.details, error.retry_after) == ("HTTP 503", 7.0)
 
 
 def test_a_proxy_that_is_not_there(new_socket: NewSocket) -> None:
-    """A proxy that refuses the connection is blamed for it, not the host."""
+    """If a proxy refuses the connection, the error names the proxy and not the host."""
     error = _through(new_socket, unused_port())
     assert error.message.startswith("connection refused by proxy http://")
     assert isinstance(error.__cause__, ConnectionRefusedError)
@@ -510,7 +513,7 @@ def test_a_proxy_that_hangs(serve: Serve, new_socket: NewSocket) -> None:
 
 
 def test_a_proxy_that_drips(serve: Serve, new_socket: NewSocket) -> None:
-    """A proxy whose answer drips byte for byte gets the time limit once, not once a byte."""
+    """A proxy whose answer drips byte by byte gets the time limit once, not once for each byte."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -522,7 +525,7 @@ def test_a_proxy_that_drips(serve: Serve, new_socket: NewSocket) -> None:
 
 
 def test_a_proxy_that_floods(serve: Serve, new_socket: NewSocket) -> None:
-    """Headers without end from a proxy are cut off long before the time limit, at 64 KiB."""
+    """Endless headers from a proxy are cut off at 64 KiB, long before the time limit."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -533,7 +536,7 @@ def test_a_proxy_that_floods(serve: Serve, new_socket: NewSocket) -> None:
 
 
 def test_a_proxy_that_speaks_before_tls(serve: Serve, new_socket: NewSocket) -> None:
-    """Bytes behind the proxy's answer are no part of TLS: the connection is given up."""
+    """Bytes after the proxy's answer are not a part of TLS: the connection is given up."""
     port = serve(ConnectProxy(answer(200) + b"surprise")).port
     refused(new_socket(proxies={"https": f"http://127.0.0.1:{port}"}), "wss://unreachable.example/")
 
@@ -553,7 +556,7 @@ BAD_PROXIES = [
 
 @pytest.mark.parametrize("address", BAD_PROXIES)
 def test_a_proxy_that_cannot_be_used(new_socket: NewSocket, address: str) -> None:
-    """A scheme that does not do, or an address that can't be read, is explained without any piece of the password."""
+    """The error explains an unknown scheme or an unreadable address, without any piece of the password."""
     error = refused(new_socket(proxies={"http": address}), "ws://unreachable.example/")
     assert error.message.startswith("proxy: ") and "expected " in error.message
     text = whole_text(error)
@@ -566,7 +569,7 @@ SOCKS_SCHEMES = ["socks4", "socks4a", "socks5", "socks5h"]
 @pytest.mark.parametrize("scheme", SOCKS_SCHEMES)
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_through_socks(serve: Serve, new_socket: NewSocket, authority: Authority, scheme: str, tls: bool) -> None:
-    """A SOCKS proxy is asked in its version, with its user, and for the look-up where the scheme says so; by both."""
+    """WebSocket and HTTP use a SOCKS proxy in its version, with its user, and for the look-up if the scheme says so."""
     server = serve(greet, authority.server("localhost") if tls else None)
     socks = SocksProxy(user=None if scheme.startswith("socks4") else ("us@er", "pa:ss"))
     proxies = {"https" if tls else "http": f"{scheme}://us%40er:pa%3Ass@127.0.0.1:{serve(socks).port}"}
@@ -605,7 +608,7 @@ SOCKS_REFUSALS: Dict[str, Tuple[str, SocksProxy, str]] = {
 def test_a_socks_proxy_that_refuses(
     serve: Serve, new_socket: NewSocket, authority: Authority, way: str, socks: SocksProxy, why: str
 ) -> None:
-    """The proxy is named, with its reason and without its password; over HTTP in the same words."""
+    """The error names the proxy, with its reason and without its password. HTTP's error has the same words."""
     port = serve(socks).port
     proxies = {"all": f"{way}127.0.0.1:{port}"}
     error = refused(new_socket(proxies=proxies), "ws://127.0.0.2:81/")
@@ -617,7 +620,7 @@ def test_a_socks_proxy_that_refuses(
 
 
 def test_socks4_knows_no_ipv6(serve: Serve, new_socket: NewSocket) -> None:
-    """A host without an IPv4 address can't be asked for."""
+    """A SOCKS4 proxy cannot reach a host without an IPv4 address."""
     port = serve(SocksProxy()).port
     error = refused(new_socket(proxies={"all": f"socks4://127.0.0.1:{port}"}), "ws://[::1]:81/")
     assert "made no tunnel to [::1]:81: ::1 has no IPv4 address" in error.message
@@ -625,7 +628,7 @@ def test_socks4_knows_no_ipv6(serve: Serve, new_socket: NewSocket) -> None:
 
 @pytest.mark.parametrize("scheme", ["http", *SOCKS_SCHEMES])
 def test_a_dead_proxy_is_the_one_to_blame(new_socket: NewSocket, scheme: str) -> None:
-    """Over the WebSocket and over HTTP: not the host, which was never asked."""
+    """Over the WebSocket and over HTTP, the error does not name the host, which got no request."""
     port = unused_port()
     proxies = {"all": f"{scheme}://127.0.0.1:{port}"}
     why = f"connection refused by proxy {scheme}://127.0.0.1:{port}."
@@ -637,7 +640,7 @@ def test_a_dead_proxy_is_the_one_to_blame(new_socket: NewSocket, scheme: str) ->
 def test_the_environment_is_read_at_each_attempt(
     serve: Serve, new_socket: NewSocket, authority: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """After a change of the proxy the WebSocket and HTTP go through the new one, and over none once there is none."""
+    """After a change of the proxy, WebSocket and HTTP use the new one, or none if it was removed."""
     old, new = ConnectProxy(), ConnectProxy()
     web, api = serve(greet, authority.server()), serve(api_script, authority.server())
     rest = RequestsRest(ca_certs=authority.bundle)
@@ -656,14 +659,14 @@ def test_the_environment_is_read_at_each_attempt(
 
 
 def api_script(peer: Peer) -> None:
-    """The script of a server that answers every call."""
+    """Answer every call, as the script of a server."""
     while True:
         peer.read_head()
         peer.socket.sendall(answer(200, b'{"data": {"ok": 1}}'))
 
 
 def test_a_host_with_a_trailing_dot(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """A name that is spelled to the root works over the WebSocket's TLS as it does over HTTP's."""
+    """A name with a trailing dot works over the WebSocket's TLS and over HTTP's."""
     web, api = serve(greet, authority.server("localhost")), serve(api_script, authority.server("localhost"))
 
     def addresses_of(host: str, port: int) -> List[Address]:
@@ -679,7 +682,7 @@ def test_a_host_with_a_trailing_dot(serve: Serve, new_socket: NewSocket, authori
 
 
 def test_tcp_that_never_answers(new_socket: NewSocket) -> None:
-    """An address that does not answer at all uses up the time limit, and no more."""
+    """An address without any answer uses up the time limit, and no more."""
     with SilentAddress() as silent, Stopwatch() as watch:
         error = refused(new_socket(), f"ws://127.0.0.1:{silent.port}/", "ERR_CONNECT_TIMEOUT", SHORT)
     assert SHORT <= watch.seconds < SOON
@@ -697,7 +700,7 @@ def test_a_server_that_never_speaks(serve: Serve, new_socket: NewSocket, scheme:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_an_upgrade_that_drips(serve: Serve, new_socket: NewSocket, authority: Authority, tls: bool) -> None:
-    """An answer that drips byte for byte gets the time limit once, not once a byte."""
+    """An answer that drips byte by byte gets the time limit once, not once for each byte."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -710,13 +713,13 @@ def test_an_upgrade_that_drips(serve: Serve, new_socket: NewSocket, authority: A
 
 
 def _addresses(monkeypatch: pytest.MonkeyPatch, *ports: int) -> None:
-    """Every name has these addresses: the loopback's, with these ports."""
+    """Give every name these addresses: the loopback's, with these ports."""
     found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *args: found)
 
 
 def test_the_next_address_has_its_turn(serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where one address of a name refuses and the next is silent, the third is reached within the time limit."""
+    """If one address of a name refuses and the next is silent, the third is reached within the time limit."""
     with SilentAddress() as silent:
         _addresses(monkeypatch, unused_port(), silent.port, serve(greet).port)
         new = new_socket()
@@ -727,13 +730,13 @@ def test_the_next_address_has_its_turn(serve: Serve, new_socket: NewSocket, monk
 
 
 def test_no_address_has_an_answer(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where all addresses refuse, the name is refused."""
+    """If all addresses refuse, the error says refused."""
     _addresses(monkeypatch, unused_port(), unused_port())
     assert "refused by two.example:80" in refused(new_socket(), "ws://two.example/").message
 
 
 def test_silence_leaves_addresses_to_ask(new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no address has answered, the error has left what finds out when one does."""
+    """If no address has answered, the error carries a probe that notices the first answer."""
     with SilentAddress() as silent:
         _addresses(monkeypatch, silent.port, silent.port)
         probe = host_probe_for(refused(new_socket(), "ws://two.example/", "ERR_CONNECT_TIMEOUT", SHORT))
@@ -744,7 +747,7 @@ def test_silence_leaves_addresses_to_ask(new_socket: NewSocket, monkeypatch: pyt
 
 
 def test_a_proxys_silence_leaves_its_address(new_socket: NewSocket) -> None:
-    """It is the proxy that has to be back."""
+    """The probe is for the proxy."""
     with SilentAddress() as silent:
         new = new_socket(proxies={"http": f"http://127.0.0.1:{silent.port}"})
         probe = host_probe_for(refused(new, "ws://service.example/", "ERR_CONNECT_TIMEOUT", SHORT))
@@ -756,7 +759,7 @@ def test_a_proxys_silence_leaves_its_address(new_socket: NewSocket) -> None:
 def test_an_answer_leaves_none(
     what: str, serve: Serve, new_socket: NewSocket, monkeypatch: pytest.MonkeyPatch, authority: Authority
 ) -> None:
-    """Somebody was there, or nobody is known: the next attempt comes when it is its turn."""
+    """A host has answered, or there is no address. So the next attempt comes at its usual time."""
     with SilentAddress() as silent:
         if what == "refusal":
             _addresses(monkeypatch, unused_port())
@@ -795,7 +798,7 @@ def test_another_status(serve: Serve, new_socket: NewSocket, status: int) -> Non
 
 
 def test_retry_after(serve: Serve, new_socket: NewSocket) -> None:
-    """Retry-After is passed on: seconds, or a date."""
+    """The error has Retry-After: seconds, or a date."""
     server = serve(_answering(answer(429, headers={"Retry-After": "12"})))
     assert refused(new_socket(), server.url()).retry_after == 12.0
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
@@ -809,7 +812,7 @@ BODIES = [b"Content-Length: 1000000\r\n\r\nonly this", b"Content-Length: nonsens
 
 @pytest.mark.parametrize("tail", BODIES, ids=["hangs", "nonsense"])
 def test_a_body_that_never_comes(serve: Serve, new_socket: NewSocket, tail: bytes) -> None:
-    """The body of a refusal is not waited for: status and Retry-After are told at once."""
+    """The client does not wait for the body of a refusal: the error has status and Retry-After at once."""
     server = serve(_answering(b"HTTP/1.1 503 busy\r\nRetry-After: 3\r\n" + tail))
     with Stopwatch() as watch:
         error = refused(new_socket(), server.url(), limit=30)
@@ -818,7 +821,7 @@ def test_a_body_that_never_comes(serve: Serve, new_socket: NewSocket, tail: byte
 
 
 def test_a_redirect_is_not_followed(serve: Serve, new_socket: NewSocket) -> None:
-    """A redirect is a refusal: nobody connects to where it points."""
+    """A redirect is a refusal, and nothing connects to its target."""
     visited: List[Peer] = []
     target = serve(visited.append)
     server = serve(_answering(answer(302, headers={"Location": target.url()})))
@@ -828,7 +831,7 @@ def test_a_redirect_is_not_followed(serve: Serve, new_socket: NewSocket) -> None
 
 
 def test_interim_answers_are_skipped(serve: Serve, new_socket: NewSocket) -> None:
-    """Early hints, or any other 1xx, come before the 101."""
+    """Early hints, or any other 1xx, may come before the 101."""
 
     def script(peer: Peer) -> None:
         good = accept_upgrade(peer.read_head())
@@ -840,7 +843,7 @@ def test_interim_answers_are_skipped(serve: Serve, new_socket: NewSocket) -> Non
 
 
 def test_interim_answers_without_end(serve: Serve, new_socket: NewSocket) -> None:
-    """They share the limit of a head."""
+    """Their common limit is that of a head."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -852,7 +855,7 @@ def test_interim_answers_without_end(serve: Serve, new_socket: NewSocket) -> Non
 
 
 def test_the_reset_of_a_rate_limit(serve: Serve, new_socket: NewSocket) -> None:
-    """Without a Retry-After, 429 says when the limit ends; the server's own clock counts."""
+    """Without a Retry-After, 429 gives the end of the limit by the server's own clock."""
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     headers = {"X-Rate-Limit-Reset": f"{now.timestamp() + 25:.0f}", "Date": format_datetime(now, usegmt=True)}
     server = serve(_answering(answer(429, headers=headers)))
@@ -873,15 +876,15 @@ GARBAGE: Dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("reply", GARBAGE.values(), ids=GARBAGE.keys())
-def test_an_answer_that_is_no_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
-    """An answer that is no HTTP, or is 101 without being one to this request, is called that."""
+def test_an_answer_that_is_not_an_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
+    """For an answer that is not HTTP, or a 101 that does not fit the request, the error says so."""
     error = refused(new_socket(), serve(_answering(reply)).url())
     assert error.message.startswith("handshake: ") and "made no WebSocket upgrade" in error.message
 
 
 @pytest.mark.parametrize("reply", [b"", b"HTTP/1.1 101 ok\r\nUpgra"], ids=["nothing", "half a head"])
 def test_an_end_before_the_upgrade(serve: Serve, new_socket: NewSocket, reply: bytes) -> None:
-    """A connection that ends within the upgrade is called that."""
+    """For a connection that ends during the upgrade, the error says so."""
     server = serve(lambda peer: (peer.read_head(), peer.socket.sendall(reply)))
     assert "it closed the connection" in refused(new_socket(), server.url()).message
 
@@ -892,14 +895,14 @@ def _reset(connection: socket.socket) -> None:
 
 
 def test_a_reset_before_the_upgrade(serve: Serve, new_socket: NewSocket) -> None:
-    """A reset within the upgrade is called a reset."""
+    """For a reset during the upgrade, the error says so."""
     server = serve(lambda peer: (peer.read_head(), _reset(peer.socket)))
     assert "reset the connection" in refused(new_socket(), server.url()).message
 
 
 @pytest.mark.parametrize("piece", [b"X-Header: flood\r\n" * 1000, b"x" * 17_000], ids=["many", "one long"])
 def test_headers_without_end(serve: Serve, new_socket: NewSocket, piece: bytes) -> None:
-    """Headers without end are cut off at 64 KiB, long before the time limit."""
+    """Endless headers are cut off at 64 KiB, long before the time limit."""
 
     def script(peer: Peer) -> None:
         peer.read_head()
@@ -931,7 +934,7 @@ def test_interrupt_wakes_receive(line: Callable[..., Line], tls: bool) -> None:
 
 
 def _is_waiting(thread: threading.Thread) -> bool:
-    """The thread is in poll()."""
+    """Return whether the thread is in poll()."""
     current = sys._current_frames().get(thread.ident or 0)
     return current is not None and current.f_code.co_name == "_poll"
 
@@ -953,14 +956,14 @@ def test_interrupt_wakes_the_handshakes(serve: Serve, new_socket: NewSocket, sch
 
 
 def test_interrupt_wakes_a_tunnel(serve: Serve, new_socket: NewSocket) -> None:
-    """A proxy that hangs is left at once."""
+    """A hanging proxy is left at once."""
     proxies = {"http": f"http://127.0.0.1:{serve(Peer.wait_for_end).port}"}
     _interrupted_open(new_socket(proxies=proxies), "ws://unreachable.example/")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere shutdown() does not wake a connect()")
+@pytest.mark.skipif(sys.platform != "linux", reason="on other systems shutdown() does not wake a connect()")
 def test_interrupt_wakes_tcp(new_socket: NewSocket) -> None:
-    """An address that does not answer is left at once."""
+    """An address without an answer is left at once."""
     with SilentAddress() as silent:
         _interrupted_open(new_socket(), f"ws://127.0.0.1:{silent.port}/")
 
@@ -983,7 +986,7 @@ def test_interrupt_does_not_lose_a_send(line: Callable[..., Line]) -> None:
     assert connection.peer.read_frame().payload == b"last words"
 
 
-# How it ends.
+# The end of a connection.
 
 
 CLOSES: Dict[str, Tuple[bytes, Optional[int], str, int]] = {
@@ -998,7 +1001,10 @@ CLOSES: Dict[str, Tuple[bytes, Optional[int], str, int]] = {
 
 @pytest.mark.parametrize("payload, code, details, echo", CLOSES.values(), ids=CLOSES.keys())
 def test_a_close_frame(line: Callable[..., Line], payload: bytes, code: Optional[int], details: str, echo: int) -> None:
-    """A close frame ends the connection with its code and reason; the code is echoed. A reason must be UTF-8: 1007."""
+    """A close frame ends the connection with its code and reason, and the code is echoed.
+
+    A reason must be UTF-8: 1007.
+    """
     connection = line()
     connection.say(frame(1, b"before"), frame(8, payload))
     assert connection.hear() == b"before"
@@ -1010,8 +1016,8 @@ def test_a_close_frame(line: Callable[..., Line], payload: bytes, code: Optional
 
 
 @pytest.mark.parametrize("code", [0, 999, 1004, 1005, 1006, 1015, 2999, 5000, 65535])
-def test_a_close_code_that_is_none(line: Callable[..., Line], code: int) -> None:
-    """A code that no close frame may have is a breach of the protocol."""
+def test_an_invalid_close_code(line: Callable[..., Line], code: int) -> None:
+    """An invalid close code is a breach of the protocol."""
     connection = line()
     connection.say(frame(8, struct.pack("!H", code)))
     connection.fails("ERR_PROTOCOL")
@@ -1020,7 +1026,7 @@ def test_a_close_code_that_is_none(line: Callable[..., Line], code: int) -> None
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_an_end_without_a_close_frame(line: Callable[..., Line], tls: bool) -> None:
-    """An end of the stream is close code 1006, in TLS too, where it is not announced; it stays so."""
+    """An end of the stream is close code 1006, also in TLS, where it is not announced. It stays so."""
     connection = line(tls)
     socket.socket.shutdown(connection.peer.socket, socket.SHUT_WR)
     for _ in range(2):
@@ -1030,18 +1036,18 @@ def test_an_end_without_a_close_frame(line: Callable[..., Line], tls: bool) -> N
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_a_reset(line: Callable[..., Line], tls: bool) -> None:
-    """A reset ends the connection, for receive() and for send(), and close() is quiet about it."""
+    """A reset ends the connection, for receive() and for send(), and close() does not raise."""
     connection = line(tls)
     _reset(connection.peer.socket)
     message = connection.fails("WS_CONNECTION_FAIL").message
-    # Python's ssl calls a reset an end of the stream.
+    # Python's ssl reports a reset as an end of the stream.
     assert "reset the connection" in message or (tls and "without a close frame" in message)
     error_of(lambda: connection.client.send("x", SHORT), "WS_CONNECTION_FAIL")
     connection.client.close()
 
 
 def test_an_end_within_a_frame(line: Callable[..., Line]) -> None:
-    """Half a frame is no message."""
+    """Half a frame is not a message."""
     connection = line()
     connection.say(frame(1, b"whole"), frame(1, b"in two")[:4])
     socket.socket.shutdown(connection.peer.socket, socket.SHUT_WR)
@@ -1050,7 +1056,7 @@ def test_an_end_within_a_frame(line: Callable[..., Line]) -> None:
 
 
 def test_a_socket_that_is_not_open(new_socket: NewSocket) -> None:
-    """Before open() nothing can be sent or received, and close() and interrupt() do nothing."""
+    """Before open(), nothing can be sent or received, and close() and interrupt() are no-ops."""
     client = new_socket()
     error_of(lambda: client.send("x", SHORT), "WS_CONNECTION_FAIL")
     error_of(lambda: client.receive(time.monotonic() + SHORT), "WS_CONNECTION_FAIL")
@@ -1059,7 +1065,7 @@ def test_a_socket_that_is_not_open(new_socket: NewSocket) -> None:
 
 
 def test_close_twice(line: Callable[..., Line]) -> None:
-    """The second close() does nothing: one close frame, and then the end."""
+    """The second close() is a no-op: there is one close frame, and then the end."""
     connection = line()
     connection.client.close()
     connection.client.close(4000)
@@ -1069,7 +1075,7 @@ def test_close_twice(line: Callable[..., Line]) -> None:
 
 
 def test_a_reason_that_is_too_long(line: Callable[..., Line]) -> None:
-    """A close reason is cut to what a control frame can hold."""
+    """A close reason is cut to the size of a control frame."""
     connection = line()
     connection.client.close(4000, "ü" * 100)
     assert len(connection.peer.read_frame().payload) == 125
@@ -1108,7 +1114,7 @@ def test_control_frames_do_not_count_as_the_message(line: Callable[..., Line]) -
 
 
 def test_control_frames_do_not_put_off_the_deadline(line: Callable[..., Line]) -> None:
-    """PINGs without end do not keep receive() from its deadline."""
+    """Endless PINGs do not keep receive() from its deadline."""
     connection = line()
     stop = threading.Event()
 
@@ -1125,7 +1131,7 @@ def test_control_frames_do_not_put_off_the_deadline(line: Callable[..., Line]) -
 
 
 def _fill(connection: Line, timeout: float) -> Tuple[threading.Thread, List[Any]]:
-    """Send 16 MiB, which the peer does not read; returns once the sender waits for room, or has given up."""
+    """Send 16 MiB, which the peer does not read. Returns once the sender waits for room, or has given up."""
     thread, outcome = in_thread(lambda: connection.client.send("x" * 2**24, timeout))
     assert eventually(lambda: _is_waiting(thread) or outcome)
     return thread, outcome
@@ -1133,12 +1139,12 @@ def _fill(connection: Line, timeout: float) -> Tuple[threading.Thread, List[Any]
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_a_ping_while_another_thread_sends(line: Callable[..., Line], tls: bool) -> None:
-    """A PING that comes while a long message waits for room breaks nothing: its PONG follows the message."""
+    """If a PING arrives while a long message waits for room, its PONG follows the message."""
     connection = line(tls)
     thread, outcome = _fill(connection, 60)
     connection.say(frame(9, b"old"), frame(9, b"new"), frame(1, b"message"))
     assert connection.hear() == b"message"
-    receiver = in_thread(lambda: connection.hear(50))  # a busy machine takes its time for 16 MiB
+    receiver = in_thread(lambda: connection.hear(50))  # a busy machine takes long for 16 MiB
     assert len(connection.peer.read_frame().payload) == 2**24
     assert finished(thread, outcome) is None
     pong = connection.peer.read_frame()
@@ -1149,7 +1155,7 @@ def test_a_ping_while_another_thread_sends(line: Callable[..., Line], tls: bool)
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_a_peer_that_does_not_read(line: Callable[..., Line], tls: bool) -> None:
-    """A send() that finds no room in time ends the connection: half a frame may be out, and nothing may follow it."""
+    """A send() without room in time ends the connection: half a frame may be out, and nothing may follow it."""
     connection = line(tls)
     thread, outcome = _fill(connection, SHORT)
     error = finished(thread, outcome)
@@ -1162,7 +1168,7 @@ def test_a_peer_that_does_not_read(line: Callable[..., Line], tls: bool) -> None
 
 
 def test_a_second_sender_has_its_own_limit(line: Callable[..., Line]) -> None:
-    """Whoever waits for their turn to send gives up at their own limit; the first one's frame stays whole."""
+    """A sender that waits for its turn gives up at its own limit. The first one's frame stays whole."""
     connection = line()
     thread, outcome = _fill(connection, 60)
     error = error_of(lambda: connection.client.send("second", SHORT), "WS_CONNECTION_FAIL")
@@ -1172,7 +1178,7 @@ def test_a_second_sender_has_its_own_limit(line: Callable[..., Line]) -> None:
 
 
 def test_close_while_another_thread_sends(line: Callable[..., Line]) -> None:
-    """close() does not wait for a sender without room, who gets an error, as does who waits for their turn."""
+    """close() does not wait for a sender without room. That sender, and one that waits for its turn, get an error."""
     connection = line()
     first, second = _fill(connection, 60), in_thread(lambda: connection.client.send("second", 60))
     with Stopwatch() as watch:
@@ -1183,7 +1189,7 @@ def test_close_while_another_thread_sends(line: Callable[..., Line]) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_frames_of_several_threads_stay_whole(line: Callable[..., Line], tls: bool) -> None:
-    """Six threads that send at once, while messages come in: every frame arrives whole."""
+    """Six threads send at once, while messages arrive. Every frame arrives whole."""
     connection = line(tls)
     texts = [chr(ord("a") + number) * size for number in range(6) for size in (1, 200, 70_000)]
     stop, received = threading.Event(), []
@@ -1211,11 +1217,11 @@ def test_frames_of_several_threads_stay_whole(line: Callable[..., Line], tls: bo
     assert sorted(heard) == sorted(texts)
 
 
-# Too much, and what is not the protocol.
+# Too much data, and breaches of the protocol.
 
 
 def test_a_frame_of_2_to_the_40(line: Callable[..., Line]) -> None:
-    """A frame that announces 2^40 bytes is refused on its header: nothing of it is waited for or kept."""
+    """A frame that announces 2^40 bytes is refused by its header, without a wait for its payload."""
     connection = line()
     connection.say(frame(1, b"first"), b"\x82\x7f" + struct.pack("!Q", 2**40))
     assert connection.hear() == b"first"
@@ -1227,7 +1233,7 @@ def test_a_frame_of_2_to_the_40(line: Callable[..., Line]) -> None:
 
 @pytest.mark.parametrize("length", [2**63, 2**64 - 1])
 def test_a_length_with_the_highest_bit(line: Callable[..., Line], length: int) -> None:
-    """A length that RFC 6455 does not allow at all is over the limit too."""
+    """A length that RFC 6455 does not allow is over the limit too."""
     connection = line()
     connection.say(b"\x82\x7f" + struct.pack("!Q", length))
     connection.fails("ERR_PROTOCOL")
@@ -1236,7 +1242,7 @@ def test_a_length_with_the_highest_bit(line: Callable[..., Line], length: int) -
 
 @pytest.mark.parametrize("over", [0, 1])
 def test_the_limit_is_exact(line: Callable[..., Line], over: int) -> None:
-    """A message of the limit is taken, alone or in fragments; one byte more is not."""
+    """A message of the maximum size is accepted, alone or in fragments. One byte more is refused."""
     for parts in ((LIMIT + over,), (LIMIT - 10, 10 + over)):
         connection = line()
         last = len(parts) - 1
@@ -1250,7 +1256,7 @@ def test_the_limit_is_exact(line: Callable[..., Line], over: int) -> None:
 
 @pytest.mark.parametrize("size", [0, 1, 100])
 def test_fragments_without_end(line: Callable[..., Line], size: int) -> None:
-    """Fragments without end are cut off at the limit; empty ones count one byte each."""
+    """Endless fragments are cut off at the limit. An empty one counts as one byte."""
     connection = line()
     connection.say(frame(1, b"", fin=False), frame(0, b"x" * size, fin=False) * (LIMIT // max(size, 1) + 1))
     connection.fails("ERR_PROTOCOL")
@@ -1283,7 +1289,7 @@ BREACHES: Dict[str, bytes] = {
 
 @pytest.mark.parametrize("data", BREACHES.values(), ids=BREACHES.keys())
 def test_a_breach_of_the_protocol(line: Callable[..., Line], data: bytes) -> None:
-    """What RFC 6455 does not allow ends the connection with 1002; what came before it is taken."""
+    """A breach of RFC 6455 ends the connection with 1002. Messages before it are accepted."""
     connection = line()
     connection.say(frame(1, b"before"), data)
     assert connection.hear() == b"before"
@@ -1298,7 +1304,7 @@ def test_a_breach_of_the_protocol(line: Callable[..., Line], data: bytes) -> Non
 
 
 def test_a_breach_is_seen_in_the_header(line: Callable[..., Line]) -> None:
-    """A breach in the header is told at once: the payload that it announces is not waited for."""
+    """A breach in the header is reported at once, without a wait for the announced payload."""
     connection = line()
     connection.say(frame(3, b"x" * 1000)[:4])
     connection.fails("ERR_PROTOCOL")
@@ -1309,7 +1315,7 @@ def test_a_breach_is_seen_in_the_header(line: Callable[..., Line]) -> None:
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_a_deadline_in_the_middle_loses_nothing(line: Callable[..., Line], tls: bool) -> None:
-    """Deadlines anywhere within a frame, in its header or its payload, lose no byte of it."""
+    """Deadlines at any point within a frame, in its header or its payload, lose no byte of it."""
     connection = line(tls)
     text = b"y" * 200
     heard = []
@@ -1321,8 +1327,8 @@ def test_a_deadline_in_the_middle_loses_nothing(line: Callable[..., Line], tls: 
     assert connection.peer.read_frame().payload == b"ping"
 
 
-def test_a_deadline_that_is_over_takes_what_is_there(line: Callable[..., Line]) -> None:
-    """With a deadline in the past, receive() does not wait, and takes what has come."""
+def test_a_past_deadline_returns_available_messages(line: Callable[..., Line]) -> None:
+    """With a deadline in the past, receive() does not wait, and returns the available message."""
     connection = line()
     with Stopwatch() as watch:
         assert connection.hear(-1) is None
@@ -1333,7 +1339,7 @@ def test_a_deadline_that_is_over_takes_what_is_there(line: Callable[..., Line]) 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
 def test_a_flood(line: Callable[..., Line], tls: bool) -> None:
-    """Twenty thousand frames in one go, many to a TLS record, arrive all and in order."""
+    """Twenty thousand frames at once, many to a TLS record, all arrive in order."""
     connection = line(tls)
     count = 20_000
     thread, outcome = in_thread(lambda: connection.say(*(frame(1, b"%d" % number) for number in range(count))))
@@ -1344,7 +1350,7 @@ def test_a_flood(line: Callable[..., Line], tls: bool) -> None:
 
 @pytest.mark.parametrize("piece", [1, 7])
 def test_tls_records_in_pieces(serve: Serve, new_socket: NewSocket, authority: Authority, piece: int) -> None:
-    """TLS records that come and go in pieces of a few bytes carry handshake and messages as always."""
+    """TLS records in pieces of a few bytes carry handshake and messages as usual."""
 
     def script(peer: Peer) -> None:
         peer.upgrade()
@@ -1360,7 +1366,7 @@ def test_tls_records_in_pieces(serve: Serve, new_socket: NewSocket, authority: A
 
 
 def test_garbage_within_tls(serve: Serve, new_socket: NewSocket, authority: Authority) -> None:
-    """Bytes that are no TLS record, in the middle of a TLS connection, are a failure of TLS."""
+    """Bytes that are not a TLS record, in the middle of a TLS connection, are a failure of TLS."""
 
     def script(peer: Peer) -> None:
         peer.upgrade()

@@ -1,4 +1,4 @@
-"""The verbs of a bot: text by receiver, edits, deletions, reactions, and the history. Each against the sandbox."""
+"""The verbs of a bot: texts, edits, deletions, reactions, and the history. Each against the sandbox."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ GROUP = "chat"
 
 
 class Heard(MessageListener):
-    """What the other side hears."""
+    """Keeps the events of the other side."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def me(party: Party, sandbox: Sandbox) -> Client:
 
 @pytest.fixture
 def heard(party: Party, sandbox: Sandbox, me: Client) -> Iterator[Heard]:
-    """What the other user hears."""
+    """The events of the other user."""
     listener = Heard()
     with Client(sandbox.app_id, sandbox.settings()) as other:
         other.add_message_listener(listener)
@@ -67,7 +67,7 @@ def heard(party: Party, sandbox: Sandbox, me: Client) -> Iterator[Heard]:
 
 
 def calls(sandbox: Sandbox, heard: Heard, count: int) -> List[str]:
-    """The names of what was heard, once it is so many; at each change of the sandbox this looks again."""
+    """Return the names of the callbacks, once there are this many. It looks again at each change of the sandbox."""
 
     def enough() -> bool:
         sandbox.typing(UID, OTHER_UID)
@@ -95,7 +95,7 @@ def test_a_text_to_a_user_and_to_a_group(me: Client, sandbox: Sandbox, heard: He
 
 
 def test_a_text_in_a_thread(me: Client, sandbox: Sandbox) -> None:
-    """``parent_message_id`` is the id; the message itself does, too."""
+    """``parent_message_id`` is an id, or the message itself."""
     parent = me.send_text("question", uid=OTHER_UID)
     assert parent.id is not None
     answer = me.send_text("answer", uid=OTHER_UID, parent_message_id=parent.id)
@@ -104,7 +104,7 @@ def test_a_text_in_a_thread(me: Client, sandbox: Sandbox) -> None:
 
 
 def test_an_edit(me: Client, sandbox: Sandbox, heard: Heard) -> None:
-    """``edit_message`` returns the message as it is now; its metadata and tags stay; the other side hears."""
+    """``edit_message`` returns the message with its changes. Its metadata and tags stay. The other side is notified."""
     message = TextMessage(
         text="Helo", receiver_id=OTHER_UID, receiver_type="user", metadata={"a": [1]}, tags=("greeting",)
     )
@@ -120,7 +120,7 @@ def test_an_edit(me: Client, sandbox: Sandbox, heard: Heard) -> None:
 
 
 def test_an_edit_of_a_message_that_others_have_changed(me: Client, sandbox: Sandbox) -> None:
-    """Reactions and mentions are the service's: an edit leaves them as they are now."""
+    """Reactions and mentions are the service's: an edit does not change them."""
     stored = me.send_text(f"Hello <@uid:{OTHER_UID}>", uid=OTHER_UID)
     assert stored.id is not None
     sandbox.react(stored.id, OTHER_UID, "👍")
@@ -130,7 +130,7 @@ def test_an_edit_of_a_message_that_others_have_changed(me: Client, sandbox: Sand
 
 
 def test_a_deletion(me: Client, sandbox: Sandbox, heard: Heard) -> None:
-    """``delete_message`` returns what is left; the other side hears."""
+    """``delete_message`` returns the rest of the message. The other side is notified."""
     stored = me.send_text("Hello", uid=OTHER_UID)
     deleted = me.delete_message(stored)
     assert isinstance(deleted, TextMessage)
@@ -141,7 +141,7 @@ def test_a_deletion(me: Client, sandbox: Sandbox, heard: Heard) -> None:
 
 
 def test_reactions(me: Client, sandbox: Sandbox, heard: Heard) -> None:
-    """A reaction is added once, whatever it is written in, and taken back; the answer counts them."""
+    """A reaction in any spelling is added once, and removed. The answer has the number of reactions."""
     stored = sandbox.send_message(OTHER_UID, UID, "Hello")
     (message,) = me.get_messages(uid=OTHER_UID)
     for _ in range(2):
@@ -153,7 +153,7 @@ def test_reactions(me: Client, sandbox: Sandbox, heard: Heard) -> None:
 
 
 def test_ones_own_changes_are_not_missed_messages(me: Client, sandbox: Sandbox) -> None:
-    """After a reconnect the history brings this client's own edit and deletion: its listeners hear neither."""
+    """After a reconnect, the history contains this client's own edit and deletion. Its listeners get neither."""
     mine = Heard()
     me.add_message_listener(mine)
     me.connect(DEADLINE)
@@ -178,7 +178,10 @@ def test_ones_own_changes_are_not_missed_messages(me: Client, sandbox: Sandbox) 
 
 @pytest.fixture
 def numbered(me: Client, sandbox: Sandbox) -> List[str]:
-    """250 texts of both sides, each followed by one in the group. The ids of those between the two users."""
+    """Make 250 texts of both sides, each followed by one in the group.
+
+    Returns the ids of those between the two users.
+    """
     ids = []
     for number in range(250):
         sender, receiver = ((OTHER_UID, UID), (UID, OTHER_UID))[number % 2]
@@ -197,7 +200,7 @@ def pages(sandbox: Sandbox) -> List[Dict[str, str]]:
 
 
 def test_the_newest_first(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
-    """A conversation is read from the newest message back to the first, a page at a time, when it is needed."""
+    """The iterator returns a conversation from the newest message to the first, and reads pages when needed."""
     history = me.get_messages(uid=OTHER_UID)
     assert pages(sandbox) == []
     assert texts(itertools.islice(history, 3)) == ["249", "248", "247"]
@@ -207,7 +210,10 @@ def test_the_newest_first(me: Client, numbered: List[str], sandbox: Sandbox) -> 
 
 
 def test_from_a_message_on(me: Client, numbered: List[str]) -> None:
-    """With ``after`` the oldest comes first; ``before`` is the end of it, and ``"0"`` the beginning of all."""
+    """With ``after``, the oldest message comes first.
+
+    ``before`` is the end, and ``"0"`` the beginning of the history.
+    """
     assert texts(me.get_messages(uid=OTHER_UID, after=numbered[239])) == [str(number) for number in range(240, 250)]
     between = me.get_messages(uid=OTHER_UID, after=numbered[20], before=numbered[170])
     assert texts(between) == [str(number) for number in range(21, 170)]
@@ -216,7 +222,7 @@ def test_from_a_message_on(me: Client, numbered: List[str]) -> None:
 
 
 def test_before_a_message(me: Client, numbered: List[str]) -> None:
-    """``before`` takes a message or an id, and goes back."""
+    """``before`` is a message or an id, and the order is backwards."""
     (newest,) = me.get_messages(uid=OTHER_UID, limit=1)
     assert texts(me.get_messages(uid=OTHER_UID, before=newest, limit=2)) == ["248", "247"]
     assert texts(me.get_messages(uid=OTHER_UID, before=numbered[2])) == ["1", "0"]
@@ -224,20 +230,20 @@ def test_before_a_message(me: Client, numbered: List[str]) -> None:
 
 @pytest.mark.parametrize("limit, sizes", [(0, []), (1, ["1"]), (100, ["100"]), (130, ["100", "30"])])
 def test_the_limit(limit: int, sizes: List[str], me: Client, numbered: List[str], sandbox: Sandbox) -> None:
-    """No more messages are read than are asked for."""
+    """The iterator reads no more messages than its limit."""
     assert len(list(me.get_messages(uid=OTHER_UID, limit=limit))) == limit
     assert [page["per_page"] for page in pages(sandbox)] == sizes
 
 
 def test_a_group_and_everything(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
-    """``guid`` reads a group's conversation; without a receiver all conversations are read."""
+    """``guid`` reads a group's conversation. Without a receiver, all conversations are read."""
     assert texts(me.get_messages(guid=GROUP, limit=2)) == ["group 249", "group 248"]
     assert texts(me.get_messages(limit=3)) == ["group 249", "249", "group 248"]
     assert len(texts(me.get_messages())) == 500
 
 
 def test_a_thread(me: Client, sandbox: Sandbox) -> None:
-    """The replies to a message, without the message itself."""
+    """The iterator returns the replies to a message, without the message itself."""
     parent = me.send_text("question", uid=OTHER_UID)
     for text in ("one", "two"):
         me.send_text(text, uid=OTHER_UID, parent_message_id=parent.id)
@@ -248,7 +254,7 @@ def test_a_thread(me: Client, sandbox: Sandbox) -> None:
 
 
 def test_every_entry_of_the_history(me: Client, sandbox: Sandbox) -> None:
-    """Edits and deletions are entries of their own, and so are other kinds of messages."""
+    """Edits and deletions are separate entries, and so are other kinds of messages."""
     stored = me.send_text("Helo", uid=OTHER_UID)
     me.edit_message(stored, "Hello")
     me.send_message(CustomMessage(type="x", custom_data={"a": 1}, receiver_id=OTHER_UID, receiver_type="user"))
@@ -257,7 +263,7 @@ def test_every_entry_of_the_history(me: Client, sandbox: Sandbox) -> None:
 
 
 def test_new_messages_while_it_is_read(me: Client, numbered: List[str], sandbox: Sandbox) -> None:
-    """Going back, what arrives meanwhile is not read; going on, it is, and nothing comes twice."""
+    """Going backwards, new messages are not read. Going forwards they are, and none is read twice."""
     back, on = me.get_messages(uid=OTHER_UID), me.get_messages(uid=OTHER_UID, after=numbered[240])
     first = [texts(itertools.islice(each, 1)) for each in (back, on)]
     assert first == [["249"], ["241"]]
@@ -267,7 +273,7 @@ def test_new_messages_while_it_is_read(me: Client, numbered: List[str], sandbox:
 
 
 def test_a_page_that_repeats_itself(me: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A service that brings the same page again, in any order, ends the history, not the bot."""
+    """A service that sends the same page again, in any order, ends the history, not the bot."""
     page = [{"id": str(number), "category": "message", "type": "text"} for number in (3, 1, 2)]
     asked: List[str] = []
 
@@ -282,7 +288,7 @@ def test_a_page_that_repeats_itself(me: Client, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_an_error_comes_from_the_iterator(me: Client, sandbox: Sandbox) -> None:
-    """What the service refuses, it refuses when it is asked."""
+    """The iterator raises the service's refusal when it reads the page."""
     history = me.get_messages(guid="no-such-group")
     assert code_of(lambda: next(history)) == "ERR_GUID_NOT_FOUND"
 
@@ -354,7 +360,7 @@ def test_before_the_login_and_after_the_end(act: Callable[[Client], object], par
 
 
 def test_the_service_refuses(me: Client, sandbox: Sandbox) -> None:
-    """The service's own codes pass through."""
+    """The calls raise the service's own codes."""
     theirs = sandbox.send_message(OTHER_UID, UID, "Hello")
     (message,) = me.get_messages(uid=OTHER_UID)
     assert isinstance(message, TextMessage)

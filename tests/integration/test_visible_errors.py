@@ -1,4 +1,4 @@
-"""What a user of a plain script sees on standard error, without any logging set-up."""
+"""Standard error of a plain script, without any logging set-up."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ client.login("cometchat-uid-1", os.environ["COMETCHAT_AUTH_KEY"])
 
 
 def test_a_login_without_network_ends_in_one_error(sandbox: Sandbox, tmp_path: Path) -> None:
-    """One traceback, from the script's line to the SDK's error; of the library's errors one line."""
+    """There is one traceback, from the script's line to the SDK's error, with one line of the library's errors."""
     nowhere = f"http://127.0.0.1:{unused_port()}"
     ended = script(LOGIN, sandbox, tmp_path, COMETCHAT_ADMIN_HOST=nowhere, COMETCHAT_CLIENT_HOST=nowhere)
     assert ended.returncode == 1
@@ -67,7 +67,7 @@ def test_a_refused_login_ends_in_one_error(sandbox: Sandbox, tmp_path: Path) -> 
 
 
 def test_the_causes_stay_reachable(sandbox: Sandbox) -> None:
-    """``__cause__`` is the library's error, and what that came from can be found in it."""
+    """``__cause__`` is the library's error, and its chain has the origin."""
     nowhere = f"http://127.0.0.1:{unused_port()}"
     with Client(sandbox.app_id, sandbox.settings(admin_host=nowhere, client_host=nowhere)) as client:
         with pytest.raises(CometChatException) as caught:
@@ -77,8 +77,8 @@ def test_the_causes_stay_reachable(sandbox: Sandbox) -> None:
     assert all(error.__traceback__ is None for error in exception_chain(caught.value.__cause__))
 
 
-def test_what_a_token_callable_raised_is_shown(sandbox: Sandbox, tmp_path: Path) -> None:
-    """It is the user's own: its lines are in the traceback."""
+def test_the_exception_of_a_token_callable_is_shown(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The exception is the user's own, and its lines are in the traceback."""
     ended = script(
         """
 def new_token():
@@ -93,7 +93,10 @@ client.login_with_auth_token("a-wrong-token", refresh=new_token)
 
 
 def test_callbacks_that_go_wrong(sandbox: Sandbox, tmp_path: Path) -> None:
-    """An exception is shown with its traceback, a misspelt name with the right one, an async callback refused."""
+    """An exception is shown with its traceback, a misspelt name with the right one.
+
+    An async callback is refused.
+    """
     ended = script(
         """
 import asyncio
@@ -126,7 +129,7 @@ client.add_connection_listener(Async())
 
 @pytest.mark.parametrize("settings", ["AppSettings.from_env()", "AppSettings.from_env(reconnect_stop=STOP)"])
 def test_the_end_of_all_attempts_is_shown(settings: str, sandbox: Sandbox, tmp_path: Path) -> None:
-    """A bot without a connection listener does not wait in silence when nothing tries to connect any more."""
+    """A bot without a connection listener is not silent when the client stops all attempts."""
     if "STOP" in settings:
         sandbox.refuse_upgrades(503)
     else:

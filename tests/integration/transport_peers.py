@@ -1,4 +1,4 @@
-"""What the tests of the transports talk to: certificates, proxies, silent addresses, answers of HTTP."""
+"""The peers of the transports' tests: certificates, proxies, silent addresses, answers of HTTP."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import trustme
 
 from cometchat import CometChatException
 
-from .conftest import DEADLINE, Peer, unused_port  # noqa: F401 - the last for whoever wants no peer
+from .conftest import DEADLINE, Peer, unused_port  # noqa: F401 - the last is for tests without a peer
 
 NAMES = ("127.0.0.1", "localhost")
 
@@ -32,14 +32,14 @@ class Authority:
         self.ca.cert_pem.write_to_path(self.bundle)
 
     def server(self, *names: str, **validity: object) -> ssl.SSLContext:
-        """A server's context, with a certificate for these names; without any for the loopback."""
+        """Return a server's context, with a certificate for these names, or for the loopback."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.ca.issue_cert(*(names or NAMES), **validity).configure_cert(context)  # type: ignore[arg-type]
         return context
 
 
 class ConnectProxy:
-    """The script of a proxy: notes what it is asked for, then relays, ``piece`` bytes at a time; or refuses."""
+    """The script of a proxy. It records the request, then relays ``piece`` bytes at a time, or refuses."""
 
     def __init__(self, refusal: Optional[bytes] = None, piece: int = 65536) -> None:
         self.heads: List[str] = []
@@ -76,15 +76,15 @@ class ConnectProxy:
         return [head.split(" ")[1] for head in self.heads]
 
     def header(self, name: str) -> Optional[str]:
-        """A header of the first request."""
+        """Return a header of the first request."""
         return headers_of(self.heads[0]).get(name.lower())
 
 
 class SocksProxy(ConnectProxy):
-    """The script of a SOCKS proxy: notes what it is asked for, then relays; or refuses.
+    """The script of a SOCKS proxy. It records the request, then relays or refuses.
 
-    :param user: that it wants, with a password.
-    :param code: of its answer to the request; None: it ends the connection instead.
+    :param user: the user that it expects, with a password.
+    :param code: the code of its answer to the request. With None, it ends the connection instead.
     """
 
     def __init__(self, user: Optional[Tuple[str, str]] = None, code: Optional[int] = None, ends: bool = False) -> None:
@@ -145,7 +145,7 @@ class SocksProxy(ConnectProxy):
 
 
 class SilentAddress:
-    """A port on which a connection is never made: the backlog is full, so that the SYN is not answered."""
+    """A port on which connections are never made: the backlog is full, so that the kernel does not answer SYN."""
 
     def __init__(self) -> None:
         self._listener = socket.socket()
@@ -166,7 +166,7 @@ class SilentAddress:
 
 
 class Count:
-    """Counts connections, and lets a test wait for how many."""
+    """Counts connections, and lets a test wait for a number of them."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -184,20 +184,20 @@ class Count:
 
 
 def headers_of(head: str) -> Dict[str, str]:
-    """The headers of a request, by their lower-case names."""
+    """Return the headers of a request, by their lower-case names."""
     pairs = (line.partition(":") for line in head.split("\r\n")[1:] if line)
     return {name.lower(): value.strip() for name, _, value in pairs}
 
 
 def answer(status: int = 200, body: bytes = b"", headers: Optional[Mapping[str, str]] = None) -> bytes:
-    """An answer of HTTP/1.1."""
+    """Return an answer of HTTP/1.1."""
     lines = [f"HTTP/1.1 {status} Reason", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
 def drip(peer: Peer, data: Iterable[bytes], pause: float = 0.02) -> None:
-    """Send the pieces with pauses, for as long as somebody takes them."""
+    """Send the pieces with pauses, as long as the peer reads them."""
     never = threading.Event()
     with contextlib.suppress(OSError):
         for piece in data:
@@ -206,7 +206,7 @@ def drip(peer: Peer, data: Iterable[bytes], pause: float = 0.02) -> None:
 
 
 class Stopwatch:
-    """Seconds from entering to leaving."""
+    """Measures the seconds from entering to leaving."""
 
     seconds = 0.0
 
@@ -219,7 +219,7 @@ class Stopwatch:
 
 
 def error_of(call: Callable[[], object], code: str) -> CometChatException:
-    """The error that the call raises, with this code."""
+    """Return the error with this code that the call raises."""
     with pytest.raises(CometChatException) as caught:
         call()
     assert caught.value.code == code, caught.value
@@ -227,6 +227,6 @@ def error_of(call: Callable[[], object], code: str) -> CometChatException:
 
 
 def whole_text(error: BaseException) -> str:
-    """Everything that an error says: itself, its details, and its traceback with all causes."""
+    """Return every text of an error: itself, its details, and its traceback with all causes."""
     trace = traceback.format_exception(type(error), error, error.__traceback__)
     return "\n".join([repr(error), str(getattr(error, "details", None)), *trace])

@@ -1,6 +1,6 @@
-"""``python tests/interop [screen ...]``: run the vendor's React UI Kit on the sandbox, and print what it asked for.
+"""``python tests/interop [screen ...]``: run the vendor's React UI Kit on the sandbox, and print its calls.
 
-Not a test: it needs npm's packages, which no file of this repository holds. pytest collects nothing here.
+Not a test: it needs npm's packages, which are not in this repository. pytest collects nothing here.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ EXPECTED = {("GET /users/{uid}/conversation", 404), ("GET /groups/{guid}/convers
 
 
 class Result(NamedTuple):
-    """What one screen did: its calls, and everything that is wrong."""
+    """The result of one screen: its calls, and everything that went wrong."""
 
     screen: str
     calls: List[Call]
@@ -35,7 +35,7 @@ class Result(NamedTuple):
 
 
 def main() -> int:
-    """Drive the screens; 1 if something was not served, violated the protocol, or was an error on the console."""
+    """Drive the screens. Returns 1 if a call was not served, violated the protocol, or was an error on the console."""
     parser = argparse.ArgumentParser(prog="interop", description=__doc__)
     parser.add_argument("screens", nargs="*", metavar="screen", help=f"of: {', '.join(SCREENS)}; default: all")
     parser.add_argument("--screenshot", metavar="FILE", help="where to write a picture of the main screen")
@@ -46,7 +46,7 @@ def main() -> int:
     install_commands()
     pages = Pages(build_app())
     with sync_playwright() as playwright:
-        # Without the sandbox of its own, which root cannot have, and with the certificate of ours.
+        # Without Chromium's own sandbox, which root cannot have, and with our certificate.
         options = ["--no-sandbox", "--ignore-certificate-errors"]
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
         if given.screenshot:
@@ -78,20 +78,20 @@ def drive(kit: Kit, name: str) -> Result:
 
 
 def take_picture(browser: Browser, pages: Pages, path: str) -> None:
-    """Write a picture of the conversations, of one that is open, and of a thread in it."""
+    """Write a picture of the conversations, an open conversation, and a thread in it."""
     with Sandbox(tls=True) as sandbox:
         fill(sandbox)
         kit = Kit(browser, sandbox, pages)
         kit.start()
         for name in ("presence and typing", "reactions", "replies", "threads"):
             SCREENS[name](kit)
-        kit.page.mouse.move(700, 500)  # away from what has a tooltip
+        kit.page.mouse.move(700, 500)  # away from elements with a tooltip
         expect(kit.page.locator(".cometchat-toast")).to_have_count(0)
         kit.page.screenshot(path=path)
 
 
 def report(results: List[Result]) -> str:
-    """Return the table, and what is wrong below it."""
+    """Return the table, with the problems below it."""
     screens: Dict[Tuple[str, str, str], List[str]] = {}
     for result in results:
         for endpoint in {call.endpoint for call in result.calls}:
@@ -115,7 +115,10 @@ def _served(call: Call) -> bool:
 
 
 def _refusal(calls: List[Call]) -> str:
-    """Return the status of a refused call, with its query: a parameter may be the reason. Empty if all were served."""
+    """Return the status of a refused call with its query, since a parameter may be the reason.
+
+    Empty if all were served.
+    """
     refused = sorted((call.status, call.query) for call in calls if not _served(call))
     if not refused:
         return ""

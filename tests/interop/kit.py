@@ -1,4 +1,4 @@
-"""The UI Kit in a browser, as a user operates it, and the records of what it asked for."""
+"""The UI Kit in a browser, as a user operates it, and the records of its requests."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from playwright.sync_api import Browser, Locator, TimeoutError, expect
 
 from cometchat.sandbox import Request, Sandbox
 
-#: Maximum wait for what the page is to show, in milliseconds.
+#: Maximum wait for the expected content of the page, in milliseconds.
 DEADLINE = 30_000
-#: Maximum wait for a button that shows only while the mouse is there, in milliseconds.
+#: Maximum wait for a button that shows only under the mouse, in milliseconds.
 SOON = 5_000
-#: How often the mouse is moved there.
+#: Maximum number of times that the mouse is moved there.
 ATTEMPTS = 4
 
 ME, OTHER, THIRD = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
@@ -25,7 +25,7 @@ ME, OTHER, THIRD = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 #: The endpoint of everything that goes over the WebSocket.
 FRAMES = "WebSocket"
 
-#: What stands for a name in a path of the API, by what stands before it.
+#: The placeholder for a name in a path of the API, by the part before it.
 _NAMES = (
     (r"/users/[^/]+", "/users/{uid}"),
     (r"/groups/[^/]+", "/groups/{guid}"),
@@ -39,7 +39,7 @@ _NAMES = (
 
 
 class Call(NamedTuple):
-    """A request of the page: what it asked for, and the answer's status; 0 if there was none."""
+    """A request of the page, with the status of its answer. The status is 0 without an answer."""
 
     endpoint: str
     query: Tuple[Tuple[str, str], ...]
@@ -58,7 +58,7 @@ class Pages(ThreadingHTTPServer):
 
 class _Handler(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 class Kit:
@@ -73,8 +73,8 @@ class Kit:
         self.list, self.chat, self.side = (self.page.locator(f"#{name}") for name in ("list", "chat", "side"))
         asked = {"host": urlsplit(sandbox.url).netloc, "app": sandbox.app_id, "key": sandbox.auth_key, "uid": ME}
         self._url = f"http://127.0.0.1:{pages.server_port}/?{urlencode(asked)}"
-        #: What the console reported as an error, with exceptions that no code of the page caught. Not the refused
-        #: requests, which Chromium reports there as well: they are among the calls.
+        #: Errors on the console, and exceptions that no code of the page caught. Refused requests, which Chromium
+        #: reports there as well, are in the calls instead.
         self.errors: List[str] = []
         self._beyond: List[Call] = []
         self.page.on("console", lambda message: self._add_error(message.type, message.text))
@@ -82,15 +82,15 @@ class Kit:
         self.page.on("requestfailed", lambda request: self._add_failed(request.method, request.url))
 
     def start(self) -> None:
-        """Load the page, and wait until its conversations are there and its socket is up."""
+        """Load the page, and wait until it shows its conversations and its socket is open."""
         self.page.goto(self._url)
         expect(self.list.locator(".cometchat-conversations__item").first).to_be_visible()
         self.page.wait_for_function("CometChat.getConnectionStatus() === 'connected'")
 
-    # What the page asked for.
+    # Requests of the page.
 
     def take_calls(self) -> List[Call]:
-        """Return what the page has asked for and sent since the records were cleared, in the sandbox and beyond it."""
+        """Return the page's requests and frames since the records were cleared, to the sandbox and to other hosts."""
         calls = [
             Call(_endpoint(request.method, _whole(request)), tuple(request.query.items()), request.status)
             for request in self.sandbox.requests
@@ -102,7 +102,7 @@ class Kit:
         return calls
 
     def asked(self, method: str, ending: str) -> None:
-        """Wait until the page has an answer from the sandbox to a request with this ending of the host and path."""
+        """Wait until the sandbox has answered a request of the page whose host and path end in this way."""
         found = self.sandbox.wait_until(
             lambda: any(call.method == method and _whole(call).endswith(ending) for call in self.sandbox.requests),
             DEADLINE / 1000,
@@ -118,7 +118,7 @@ class Kit:
         if parts.hostname != "127.0.0.1":
             self._beyond.append(Call(f"{method} https://{parts.netloc}{parts.path}", (), 0))
 
-    # What a user does.
+    # Actions of a user.
 
     def tab(self, name: str) -> None:
         """Show one of the app's lists."""
@@ -142,7 +142,7 @@ class Kit:
         expect(bubble(text, where).locator(".cometchat-receipts-sent")).to_be_visible()
 
     def press(self, button: str, text: str, where: Locator) -> None:
-        """Point at a message, and press one of the buttons that show then."""
+        """Point at a message, and press one of the buttons that appear."""
         found = bubble(text, where)
 
         def press() -> None:
@@ -152,7 +152,7 @@ class Kit:
         self._until_done(press)
 
     def choose(self, text: str, *items: str) -> None:
-        """Choose from the menu of a message, and from the menu in it."""
+        """Choose from the menu of a message, and from the menu inside it."""
 
         def choose() -> None:
             self.press("More options", text, self.chat)
@@ -182,11 +182,11 @@ class Kit:
         act()
 
     def confirm(self, button: str) -> None:
-        """Press a button of the dialog that asks whether to do it."""
+        """Press a button of the dialog that asks for a confirmation."""
         self.page.locator(".cometchat-confirm-dialog").get_by_role("button", name=button, exact=True).click()
 
     def conversation(self, name: str) -> Locator:
-        """Point at a conversation of the list, so that its button shows; return it."""
+        """Point at a conversation of the list, so that its button appears, and return the conversation."""
         found = self.list.locator(".cometchat-conversations__item").filter(has_text=name).first
         found.hover()
         return found
@@ -202,13 +202,13 @@ def bubble(text: str, where: Locator) -> Locator:
 
 
 def violated(violation: str) -> str:
-    """Return the endpoint that a violation of the sandbox is about."""
+    """Return the endpoint that a violation of the sandbox names."""
     found = re.match(r"([A-Z]+) (/[^:]*):", violation)
     return _endpoint(*found.groups()) if found else FRAMES
 
 
 def _whole(request: Request) -> str:
-    """Return a request's path, after the host if that is one of an extension."""
+    """Return a request's path, after the host if the host is an extension's."""
     host = request.headers.get("Host", "").partition(":")[0]
     return f"{host}{request.path}" if host.endswith(".localhost") else request.path
 

@@ -1,4 +1,4 @@
-"""Every default screen of the UI Kit: what a user does in it, and what the page must show then."""
+"""Every default screen of the UI Kit: the actions of a user, and the expected content of the page."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ OLD_MESSAGES = 45
 
 
 def fill(sandbox: Sandbox) -> None:
-    """Give the sandbox the groups and the history that the screens show."""
-    # Answers that a test sets; another extension makes clients fetch their settings again.
+    """Give the sandbox the groups and the history for the screens."""
+    # Answers of a test. Without them, another extension would make clients fetch their settings again.
     translation = {"language_translated": "en-US", "message_translated": "In English"}
     sandbox.answer(
         "POST", "message-translation/v2/translate", {"language_original": "de", "translations": [translation]}
@@ -36,7 +36,7 @@ def fill(sandbox: Sandbox) -> None:
     sandbox.add_group("open", "Open group", owner=THIRD, members=[THIRD])
     for number in range(OLD_MESSAGES):
         sandbox.send_message(THIRD, ME, f"Old message {number}")
-    # What crashed a search once stands in the history: an edit, a deletion and a call.
+    # Messages that once crashed a search: an edit, a deletion and a call.
     edited = sandbox.send_message(OTHER, ME, "The draft of Monday")
     sandbox.edit_message(edited["id"], "The draft of Tuesday")
     deleted = sandbox.send_message(OTHER, ME, "The draft of Sunday")
@@ -131,7 +131,7 @@ def threads(kit: Kit) -> None:
     expect(bubble("All of them", kit.side)).to_be_visible()
     kit.says("2 Replies")
     bell = kit.side.locator(".cometchat-thread-header__subscription-icon--on")
-    expect(bell).to_be_visible()  # the reply has subscribed
+    expect(bell).to_be_visible()  # the reply has subscribed the user
     kit.side.locator(".cometchat-thread-header__subscription-button").click()
     expect(bell).to_have_count(0)
     kit.start()
@@ -397,7 +397,7 @@ def unread_again(kit: Kit) -> None:
     expect(kit.conversation(GEORGE).locator("[class*=unread]").first).to_be_visible()
 
 
-#: In this order: later screens find what earlier ones have sent.
+#: In this order, since later screens find the messages of earlier ones.
 SCREENS: Dict[str, Callable[[Kit], None]] = {
     "conversations": conversations,
     "messages": messages,

@@ -1,4 +1,4 @@
-"""The app around the vendor's UI Kit: its packages come from npm into build/interop, and Vite builds it there."""
+"""The app around the vendor's UI Kit. Its packages come from npm into build/interop, where Vite builds it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from typing import Any, List
 APP = Path(__file__).resolve().parent / "app"
 BUILD = Path(__file__).resolve().parents[2] / "build" / "interop"
 
-#: Command -> Debian's package of it.
+#: Command -> the Debian package that has it.
 NEEDED = {"node": "nodejs", "npm": "npm", "chromium": "chromium"}
 
 
 def install_commands() -> None:
-    """Install what is missing of node, npm and Chromium, as root on Debian; elsewhere say what to install.
+    """Install the missing ones of node, npm and Chromium, as root on Debian. On other systems, say what to install.
 
     :raises SystemExit: a command is missing, and could not be installed.
     """
@@ -33,9 +33,11 @@ def install_commands() -> None:
 
 
 def build_app() -> Path:
-    """Build the app, and return the folder that a web server serves. A build that is newer than the app stays.
+    """Build the app, and return the folder that a web server serves.
 
-    :raises SystemExit: npm or Vite failed; what they printed goes before.
+    An app that is newer than its sources is not built again.
+
+    :raises SystemExit: npm or Vite failed. Their output comes before it.
     """
     served = BUILD / "dist"
     page = served / "index.html"

@@ -1,4 +1,4 @@
-"""A world for each test that has one run."""
+"""A world for each test with one run."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Runs lifecycle calls piece by piece, in any order.
 
-A call is cut at its I/O points: each HTTP call and each call of the session store. The test decides which thread goes
-on to its next I/O point. The transport and the service are fakes in this process, so that a run takes milliseconds.
+A call is cut at its I/O points: each HTTP call and each call of the session store. The test decides which thread runs
+to its next I/O point. The transport and the service are fakes in this process, so that a run takes milliseconds.
 
 SDK threads (connection, dispatcher, ...) are not cut: they run freely between the pieces.
 """
@@ -30,10 +30,10 @@ from cometchat.exceptions import (
     exception_for,
 )
 
-#: Seconds after which a run counts as hung.
+#: Maximum time of a run, in seconds. A longer run counts as hung.
 DEADLINE = 10.0
 
-#: As of all tests, but with this deadline.
+#: Hypothesis settings like those of all tests, but with this deadline.
 eventually = functools.partial(conftest.eventually, timeout=DEADLINE)
 
 SETTINGS = {"CHAT_HOST": "chat.local", "CHAT_USE_SSL": "0", "CHAT_WS_PORT": "80"}
@@ -67,7 +67,7 @@ class Actor:
 
 
 class Scheduler:
-    """Decides which actor goes on."""
+    """Decides which actor runs next."""
 
     def __init__(self) -> None:
         self.changed = threading.Condition()
@@ -75,7 +75,7 @@ class Scheduler:
         self.free = False
 
     def add(self, name: str, call: Callable[[], object]) -> Actor:
-        """Add a call; it starts with its first step."""
+        """Add a call. It starts with its first step."""
         actor = self.actors[name] = Actor(self, name, call)
         return actor
 
@@ -85,7 +85,7 @@ class Scheduler:
         return next((actor for actor in list(self.actors.values()) if actor.thread is thread), None)
 
     def io(self) -> None:
-        """Stop at an I/O point, until the test lets the actor go on."""
+        """Stop at an I/O point until the test lets the actor continue."""
         actor = self.current()
         if actor is None:
             return
@@ -98,7 +98,7 @@ class Scheduler:
             actor.at_gate = False
 
     def step(self, name: str) -> None:
-        """Let an actor go on to its next I/O point, its end, or a wait inside the SDK."""
+        """Let an actor run to its next I/O point, its end, or a wait inside the SDK."""
         actor = self.actors[name]
         if not actor.thread.ident:
             actor.thread.start()
@@ -131,7 +131,7 @@ class Scheduler:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Note that the current actor waits inside the SDK."""
+        """Record that the current actor waits inside the SDK."""
         actor = self.current()
         if actor is None:
             yield
@@ -147,7 +147,7 @@ class Scheduler:
 
 
 class Service:
-    """What the fakes talk to."""
+    """The service that the fakes talk to."""
 
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
@@ -165,7 +165,7 @@ class Service:
         self.held[what], self.arrived[what] = threading.Event(), threading.Event()
 
     def release(self, what: str) -> None:
-        """Answer them."""
+        """Answer the held calls."""
         self.held.pop(what).set()
 
     def drop(self) -> None:
@@ -225,10 +225,10 @@ class FakeRest:
         return self._service.answer(method, url, headers, body)
 
     def forget_connections(self) -> None:
-        """There are none."""
+        """Do nothing: there are no cookies."""
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Do nothing: there is no connection to close."""
 
 
 class FakeSocket:
@@ -291,7 +291,7 @@ class Store:
         self._scheduler = scheduler
         self.session: Optional[Mapping[str, Any]] = None
         self._calls = 0
-        #: It got two calls at once, against the promise of ``SessionStore``.
+        #: Two calls at once, against the promise of ``SessionStore``.
         self.overlapped = False
 
     def load(self) -> Optional[Mapping[str, Any]]:
@@ -318,7 +318,7 @@ class Store:
 
 
 class Recorder(ConnectionListener):
-    """Writes down the callbacks, with the status at that moment."""
+    """Records the callbacks, with the status at that moment."""
 
     def __init__(self) -> None:
         self.calls: List[str] = []
@@ -336,7 +336,7 @@ class Recorder(ConnectionListener):
         self.calls.append("disconnected")
 
 
-#: (status before, status after) that one callback may tell.
+#: (status before, status after) that one callback may report.
 _PATHS = {
     ("disconnected", "connecting"),
     ("connecting", "connected"),
@@ -360,7 +360,7 @@ class World:
         service, scheduler = self.service, self.scheduler
         monkeypatch.setattr(wiring, "RequestsRest", lambda **_: FakeRest(service))
         monkeypatch.setattr(wiring, "socket_factory", lambda *_: lambda: FakeSocket(service))
-        # The fakes do not lend a turn while they are cut.
+        # The fakes do not take turns while the world is made and ended.
         monkeypatch.setattr(TURNS, "take", lambda: None)
         real_wait = Wakeup.wait
 
@@ -381,7 +381,7 @@ class World:
         return AppSettings(**{**values, "reconnect_wait": lambda state: 0.01, **overrides})
 
     def reach(self, state: str) -> None:
-        """Bring the client to a state to start from."""
+        """Bring the client into a state to start from."""
         if state == "logged out":
             return
         self.service.refuses = state == "backoff"
@@ -394,12 +394,12 @@ class World:
             assert CometChat.wait_for_status("connecting", DEADLINE)
 
     def check(self) -> None:
-        """Check the promises that hold whatever the calls were."""
+        """Check the promises that hold after every sequence of calls."""
         client = CometChat._client
         assert client is not None
         core = client._core
         self.service.refuses = False
-        # init() makes a second client with the same store.
+        # init() creates a second client with the same store.
         assert self.replaced or not self.store.overlapped
         core.dispatcher.drain(DEADLINE)
         user, status = core.account.session, str(client.get_connection_status())
@@ -408,7 +408,7 @@ class World:
             assert eventually(lambda: not self.service.sockets), "a socket is open, and no connection is wanted"
         if user is None:
             assert status == "disconnected"
-            # A login of the client that init() replaced may be written after the new client has looked.
+            # A login of the client that init() replaced may be written after the new client has read the store.
             assert self.store.session is None or self.replaced
         if status == "connecting":
             generation = core.state.newest
@@ -425,7 +425,7 @@ class World:
             assert step in _PATHS, told
 
     def end(self) -> None:
-        """Close the client. No thread, no socket and no lock may be left."""
+        """Close the client. No thread, no socket and no held lock may be left."""
         client = CometChat._client
         if client is not None:
             client.close()
@@ -439,7 +439,7 @@ class World:
 
 
 def _waits_for_the_store(thread: threading.Thread) -> bool:
-    """Return True if a thread waits for another one's call of the session store, which takes a lock of its own."""
+    """Return True if a thread waits for another thread's call of the session store, which has its own lock."""
     frame = sys._current_frames().get(thread.ident or 0)
     return frame is not None and frame.f_code.co_name == "store_session"
 

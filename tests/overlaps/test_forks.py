@@ -18,12 +18,12 @@ from .harness import DEADLINE, World, eventually
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
-#: Clients that exist at the fork, and forks.
+#: Number of clients that exist at the fork, and number of forks.
 CLIENTS, FORKS = 40, 12
 
 
 class Light(ConnectionListener):
-    """Counts how often it turned green in this process."""
+    """Counts its changes to green in this process."""
 
     def __init__(self) -> None:
         self.green = 0
@@ -84,7 +84,10 @@ class _Busy:
     sys.implementation.name == "pypy", reason="PyPy 7.3.11 itself crashes in such a child, unless its JIT is off"
 )
 def test_forks_while_other_threads_create_use_and_close_clients(world: World, tmp_path: object) -> None:
-    """Each child connects all clients, and its listeners hear of it; the parent's go on, and no outbox stays locked."""
+    """Each child connects all clients, and calls its listeners.
+
+    The parent's clients continue, and every outbox is unlocked.
+    """
     lights = [Light() for _ in range(CLIENTS)]
     clients = [Client("app", world.settings(session_store=None, outbox_path=f"{tmp_path}/box")) for _ in lights]
     for client, light in zip(clients, lights):
@@ -114,7 +117,7 @@ def test_forks_while_other_threads_create_use_and_close_clients(world: World, tm
 
 
 def test_a_fork_while_another_thread_holds_the_lock_of_a_client(world: World) -> None:
-    """The fork goes on after a moment, and neither the child nor the parent finds the lock held."""
+    """The fork continues after a moment, and neither the child nor the parent finds the lock held."""
     client = Client("app", world.settings(session_store=None))
     client.login("u1", "key")
     client.connect(DEADLINE)
@@ -143,7 +146,7 @@ def _must(answer: object) -> None:
 
 
 def test_one_client_that_fails_does_not_stop_the_others(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither in the parent nor in the child."""
+    """A client that fails stops the others neither in the parent nor in the child."""
     clients: List[Client] = [Client("app", world.settings(session_store=None)) for _ in range(3)]
     for client in clients:
         client.login("u1", "key")

@@ -1,4 +1,4 @@
-"""Every pair of lifecycle calls, in every order of their pieces; and random triples."""
+"""Every pair of lifecycle calls, in every order of their pieces, and random triples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cometchat._runtime.connection import _connection as connection
 
 from .harness import DEADLINE, World
 
-#: Name -> the call, and the number of its I/O points at the most.
+#: Name -> the call, and the maximum number of its I/O points.
 CALLS: Dict[str, Tuple[Callable[[World], object], int]] = {
     "login": (lambda world: CometChat.login("u1", "key"), 3),
     "login as another": (lambda world: CometChat.login("u2", "key"), 3),
@@ -36,7 +36,7 @@ STATES = ("logged out", "disconnected", "connected", "backoff")
 
 
 def _orders(one: int, other: int) -> Iterator[str]:
-    """Yield each order of so many pieces of A and of B."""
+    """Yield each order of this many pieces of A and of B."""
     for places in itertools.combinations(range(one + other), one):
         yield "".join("A" if place in places else "B" for place in range(one + other))
 
@@ -44,7 +44,7 @@ def _orders(one: int, other: int) -> Iterator[str]:
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("one, other", list(itertools.combinations_with_replacement(CALLS, 2)))
 def test_every_pair_in_every_order(monkeypatch: pytest.MonkeyPatch, state: str, one: str, other: str) -> None:
-    """Whatever the order of the pieces: status, sockets, login and callbacks agree, and nothing is left."""
+    """After every order of the pieces, status, sockets, login and callbacks agree, and nothing is left over."""
     for order in _orders(CALLS[one][1] + 1, CALLS[other][1] + 1):
         with monkeypatch.context() as patch:
             _run(_world(patch), state, {"A": one, "B": other}, order)
@@ -63,7 +63,7 @@ def test_random_triples(state: str, names: List[str], order: List[str]) -> None:
 
 
 def _world(patch: pytest.MonkeyPatch) -> World:
-    """Make a world in which a call waits for the listeners, however busy the machine is."""
+    """Make a world in which a call waits for the listeners, also on a busy machine."""
     patch.setattr(wiring, "_JOIN", DEADLINE)
     patch.setattr(connection, "_PATIENCE", DEADLINE)
     return World(patch)
@@ -92,7 +92,7 @@ def _checked(world: World, name: str) -> None:
 
 
 def test_promise_9_a_connect_during_a_logout(world: World) -> None:
-    """It waits for the logout, then raises; when ``logout()`` returns, the connection is closed."""
+    """``connect()`` waits for the logout, then raises. When ``logout()`` returns, the connection is closed."""
     world.reach("connected")
     left: List[object] = []
 
@@ -102,7 +102,7 @@ def test_promise_9_a_connect_during_a_logout(world: World) -> None:
 
     world.scheduler.add("A", logout)
     connect = world.scheduler.add("B", lambda: CometChat.connect(DEADLINE))
-    world.scheduler.step("A")  # its DELETE is under way
+    world.scheduler.step("A")  # its DELETE runs
     world.scheduler.step("B")
     assert connect.blocked and not connect.done
     world.scheduler.finish()

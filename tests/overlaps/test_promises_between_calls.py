@@ -1,4 +1,4 @@
-"""The promises that hold between calls, one by one: events, the outbox, the end, and exceptions from below."""
+"""The promises between calls, one by one: events, the outbox, the end, and exceptions in lower layers."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_promise_10_connect_returns_throttled(world: World, mode: str) -> None:
 
 
 def test_promise_10_a_mode_that_changed_during_an_outage(world: World) -> None:
-    """The service's settings are asked for while the connection is made, and known before it is reported."""
+    """The client gets the service's settings during the handshake, before it reports the connection."""
     with _client(world) as client:
         heard = Recorder()
         client.add_connection_listener("recorder", heard)
@@ -72,7 +72,7 @@ def test_promise_10_a_mode_that_changed_during_an_outage(world: World) -> None:
 
 
 class Blocked(MessageListener, GroupListener):
-    """Waits in its first callback, and counts all."""
+    """Waits in its first callback, and counts all callbacks."""
 
     def __init__(self) -> None:
         self.go_on = threading.Event()
@@ -111,7 +111,10 @@ def _push(one: FakeSocket, **body: Any) -> None:
 
 @pytest.mark.parametrize("mark, callback", [("deletedAt", "deleted"), ("editedAt", "edited")])
 def test_promise_12_a_slow_listener_loses_no_change(world: World, mark: str, callback: str) -> None:
-    """500 changes of older messages wait behind one callback, although only 100 events may: all are delivered."""
+    """500 changes of older messages wait behind one callback.
+
+    All are delivered, although the queue has room for only 100 events.
+    """
     with _client(world, max_queued_events=100) as client:
         slow = Blocked()
         client.add_message_listener("slow", slow)
@@ -127,8 +130,8 @@ def test_promise_12_a_slow_listener_loses_no_change(world: World, mark: str, cal
         assert client.stats().events_dropped == 0
 
 
-def test_promise_13_close_delivers_what_was_sent(world: World) -> None:
-    """An item whose POST is under way when ``close()`` is called is sent, and its ``on_delivered`` comes."""
+def test_promise_13_close_reports_a_sent_item(world: World) -> None:
+    """If the POST of an item runs while ``close()`` is called, the item is sent, and ``on_delivered`` is called."""
     delivered = threading.Event()
 
     class Deliveries(OutboxListener):
@@ -149,7 +152,7 @@ def test_promise_13_close_delivers_what_was_sent(world: World) -> None:
 
 
 class _BadHandler(logging.Handler):
-    """A disk that is full."""
+    """A handler with a full disk."""
 
     def emit(self, record: logging.LogRecord) -> None:
         raise OSError(28, "No space left on device")
@@ -157,7 +160,7 @@ class _BadHandler(logging.Handler):
 
 @pytest.fixture
 def full_disk() -> Any:
-    """Every record of the SDK fails to be written."""
+    """Let the writing of every record of the SDK fail."""
     package, handler = logging.getLogger("cometchat"), _BadHandler()
     package.addHandler(handler)
     level = package.level
@@ -169,7 +172,7 @@ def full_disk() -> Any:
 
 @pytest.mark.usefixtures("full_disk")
 def test_promise_14_a_logging_handler_that_raises(world: World) -> None:
-    """Connection, listeners, outbox and a reconnect do not notice."""
+    """A raising handler does not affect the connection, listeners, the outbox and a reconnect."""
 
     class Bad(ConnectionListener):
         def on_connected(self) -> None:
@@ -189,7 +192,7 @@ def test_promise_14_a_logging_handler_that_raises(world: World) -> None:
 
 
 def test_promise_14_a_socket_module_that_raises(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In an attempt and in the wait after it: the attempts go on, and the status is true."""
+    """In an attempt, and in the wait after it, the attempts continue and the status stays true."""
     with _client(world) as client:
         client.connect(DEADLINE)
 
@@ -208,7 +211,7 @@ def test_promise_14_a_socket_module_that_raises(world: World, monkeypatch: pytes
 
 @pytest.mark.parametrize("part", ["attempts", "take", "_authenticate", "_before_wait"])
 def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest.MonkeyPatch, part: str) -> None:
-    """Whatever fails on the connection thread or the dispatcher, it goes on, and the next connection is up."""
+    """After any failure on the connection thread or the dispatcher, the thread continues, and connects again."""
     from cometchat._runtime.connection._reconnect_policy import RetrySeries
     from cometchat._runtime.connection._thread import ConnectionThread
 
@@ -235,7 +238,7 @@ def test_promise_14_an_error_in_the_sdk_itself(world: World, monkeypatch: pytest
 
 
 def test_promise_14_no_thread_can_be_started(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """``connect()`` raises, the status is ``disconnected``, and later it works."""
+    """``connect()`` raises, the status is ``disconnected``, and a later ``connect()`` works."""
     client = _client(world)
     with monkeypatch.context() as patch:
 
@@ -253,13 +256,13 @@ def test_promise_14_no_thread_can_be_started(world: World, monkeypatch: pytest.M
 
 
 def test_ten_thousand_failed_questions_for_missed_messages() -> None:
-    """After hours of failure the catch-up still waits at most its longest wait, and asks on."""
+    """After hours of failures, the catch-up still waits at most its maximum wait, and asks again."""
     registry, waits = ListenerRegistry(), []
     registry.add("message", "m", MessageListener())
     events = EventQueue(registry, 100)
 
     class Failing:
-        """A service whose history is away, 10,000 times."""
+        """A service whose history is not available, 10,000 times."""
 
         me = None
         questions = 0
@@ -287,7 +290,10 @@ def test_ten_thousand_failed_questions_for_missed_messages() -> None:
 
 
 def test_a_client_that_is_dropped_without_close_warns(world: World) -> None:
-    """Its threads go on, since its listeners may be wanted; a ResourceWarning tells the developer."""
+    """The client's threads continue, since its listeners may still be wanted.
+
+    A ResourceWarning informs the developer.
+    """
     heard = Recorder()
 
     def drop() -> Any:

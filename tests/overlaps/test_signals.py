@@ -1,7 +1,7 @@
-"""Promise 15: a signal handler may call ``close()``, ``disconnect()`` and ``outbox.put()``, whatever it interrupts.
+"""Promise 15: a signal handler may call ``close()``, ``disconnect()`` and ``outbox.put()`` at any point.
 
-A trace function stands in for the signal. It makes the handler's call at one line of the running call, on the same
-thread; each run takes the next line. So the handler interrupts the running call at each of its lines, also where that
+A trace function stands in for the signal. At one line of the running call, it makes the handler's call on the same
+thread. Each run uses the next line. So the handler interrupts the running call at each of its lines, also while that
 holds a lock.
 """
 
@@ -23,7 +23,7 @@ from .harness import DEADLINE, Service, World
 
 ROOT = os.path.dirname(cometchat.__file__)
 
-#: The long form of the tests interrupts at each line, the short one at some.
+#: The long form of the tests interrupts at each line, and the short form at some lines.
 STEP = 1 if os.environ.get("COMETCHAT_SOAK") else 5
 
 
@@ -75,7 +75,7 @@ class _Signal:
 @pytest.mark.parametrize("handler", HANDLERS)
 @pytest.mark.parametrize("running", RUNNING)
 def test_a_signal_at_every_line(monkeypatch: pytest.MonkeyPatch, running: str, handler: str) -> None:
-    """Neither the handler nor the call that it interrupts hangs; afterwards nothing is left."""
+    """Neither the handler nor the interrupted call hangs, and nothing is left over."""
     for at in itertools.count(0, STEP):
         with monkeypatch.context() as patch:
             if not _interrupted(patch, RUNNING[running], HANDLERS[handler], at, running == "connect"):
@@ -90,7 +90,7 @@ def _interrupted(
     at: int,
     starts_down: bool,
 ) -> bool:
-    """Return False if the running call has fewer lines."""
+    """Interrupt at this line. Returns False if the running call has fewer lines."""
     world = World(patch)
     client = Client("app", world.settings())
     client.login("u1", "key")
@@ -136,7 +136,7 @@ def _where(thread: threading.Thread) -> List[str]:
 
 
 def test_a_disconnect_in_a_handler_that_interrupts_the_lock_happens_at_once_after_it(world: World) -> None:
-    """Another thread makes the call, as soon as the interrupted thread releases the lock."""
+    """Another thread makes the call as soon as the interrupted thread releases the lock."""
     client = Client("app", world.settings())
     client.login("u1", "key")
     client.connect(DEADLINE)
@@ -148,7 +148,7 @@ def test_a_disconnect_in_a_handler_that_interrupts_the_lock_happens_at_once_afte
 
 
 def test_the_service_is_the_fake(world: World) -> None:
-    """The tests above interrupt real calls: they reach the service."""
+    """The calls in the tests above are real: they reach the service."""
     client = Client("app", world.settings())
     client.login("u1", "key")
     client.connect(DEADLINE)

@@ -1,4 +1,4 @@
-"""The sdist and the wheel: both build, from what the sdist holds, and contain what they should."""
+"""The sdist and the wheel: both build from the sdist's content, and contain the right files."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ import cometchat
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: A build sets up an environment of its own.
+#: A build makes a separate environment.
 pytestmark = pytest.mark.timeout(300)
 
 
 class Built(NamedTuple):
-    """Two files, and the modules and other files of the package that were in the tree then."""
+    """The two files, with the modules and other files of the package in the tree at that time."""
 
     sdist: Path
     wheel: Path
@@ -35,7 +35,7 @@ class Built(NamedTuple):
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
-    """Build the wheel from the sdist, and the sdist from a copy of the tree: nothing is left in the tree itself."""
+    """Build the sdist from a copy of the tree, and the wheel from the sdist. The tree itself stays clean."""
     pytest.importorskip("build")
     copy = tmp_path_factory.mktemp("tree") / "cometchat"
     ignored = shutil.ignore_patterns(
@@ -68,7 +68,7 @@ def metadata(built: Built) -> Message:
 
 
 def test_the_distributions(built: Built) -> None:
-    """One test, since pytest-xdist would otherwise build once in each process."""
+    """The distributions pass all checks. This is one test, since pytest-xdist would otherwise build in each process."""
     for check in (
         the_version_is_in_one_place,
         the_wheel_holds_the_package_and_nothing_else,
@@ -82,7 +82,7 @@ def test_the_distributions(built: Built) -> None:
 
 
 def the_description_needs_no_other_file(built: Built) -> None:
-    """A package index shows README.rst alone: a relative link or picture would lead nowhere."""
+    """Check the README's links: a package index shows only README.rst, so relative links would lead nowhere."""
     description = metadata(built).get_payload()
     assert isinstance(description, str) and "A first program" in description
     relative = re.findall(r"<(?!https?:)[^>\s]+>`_|image:: (?!https?:)\S+", description)
@@ -90,13 +90,13 @@ def the_description_needs_no_other_file(built: Built) -> None:
 
 
 def bounds(text: str) -> Dict[str, str]:
-    """Package -> its version, of lines such as ``name[extra]>=1.2,<3; marker`` and ``name==1.2``."""
+    """Return package -> version for lines such as ``name[extra]>=1.2,<3; marker`` and ``name==1.2``."""
     found = re.findall(r"^ *([A-Za-z][\w-]*)(?:\[\w,]+)? *[>=]=([\w.]+)", text, re.MULTILINE)
     return {name.lower(): version for name, version in found}
 
 
 def test_the_oldest_versions_are_the_lower_bounds() -> None:
-    """tests/packaging/oldest.txt pins what setup.cfg permits, for all that `make check-oldest` installs."""
+    """tests/packaging/oldest.txt pins the lower bounds of setup.cfg for all that `make check-oldest` installs."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
@@ -109,13 +109,13 @@ def test_the_oldest_versions_are_the_lower_bounds() -> None:
 
 
 def the_version_is_in_one_place(built: Built) -> None:
-    """Both files bear the version of cometchat/version.py, which was read without the dependencies installed."""
+    """Check that both files have the version of cometchat/version.py, which the build reads without dependencies."""
     assert built.sdist.name == f"cometchat-{cometchat.__version__}.tar.gz"
     assert built.wheel.name == f"cometchat-{cometchat.__version__}-py3-none-any.whl"
 
 
 def the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
-    """Every module, py.typed, scripts and templates are in the wheel; tests, docs and tools are not."""
+    """Check that every module, py.typed, scripts and templates are in the wheel. Tests, docs and tools are not."""
     names = {name for name in wheel_names(built) if ".dist-info/" not in name}
     assert names == built.modules | built.data
     page = {f"cometchat/sandbox/page/{name}" for name in ("index.html", "style.css", "script.js")}
@@ -123,7 +123,7 @@ def the_wheel_holds_the_package_and_nothing_else(built: Built) -> None:
 
 
 def the_sdist_holds_what_a_packager_needs(built: Built) -> None:
-    """Licence, texts, tests and the build's own files are in the sdist, and nothing that a tool has left."""
+    """Check that licence, texts, tests and the build's files are in the sdist, without files that a tool has left."""
     with tarfile.open(built.sdist) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
     wanted = {"LICENSE", "README.rst", "CHANGELOG.rst", "Makefile", "setup.cfg", "setup.py", "cometchat/py.typed"}
@@ -133,7 +133,7 @@ def the_sdist_holds_what_a_packager_needs(built: Built) -> None:
 
 
 def the_dependencies_are_three(built: Built) -> None:
-    """Installing it brings three packages; all else is asked for by an extra."""
+    """Check that an installation brings three packages. Only extras bring more."""
     required = {line.replace(" ", "") for line in metadata(built).get_all("Requires-Dist", [])}
     plain = {line for line in required if "extra==" not in line}
     assert plain == {"websocket-client<2,>=1.8", "requests>=2.28", "tenacity>=8.2.3"}
@@ -144,7 +144,7 @@ def the_dependencies_are_three(built: Built) -> None:
 
 
 def the_metadata(built: Built) -> None:
-    """Name, licence, Python versions and the README are in the metadata."""
+    """Check that name, licence, Python versions and the README are in the metadata."""
     fields = metadata(built)
     assert fields["Name"] == "cometchat"
     assert fields["Requires-Python"] == ">=3.9"
@@ -157,7 +157,7 @@ def the_metadata(built: Built) -> None:
 
 
 def the_entry_points_exist(built: Built) -> None:
-    """The script and the pytest plugin name modules that are in the wheel."""
+    """Check that the script and the pytest plugin name modules of the wheel."""
     parser = configparser.ConfigParser()
     parser.read_string(wheel_text(built, "entry_points.txt"))
     assert dict(parser["console_scripts"]) == {"cometchat": "cometchat.cli:main"}

@@ -1,4 +1,4 @@
-"""A client of the sandbox written by hand over requests and websocket-client: nothing of the SDK is in it."""
+"""A hand-written client of the sandbox over requests and websocket-client, without any part of the SDK."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TIMEOUT = 5.0
 
 
 class RawClient:
-    """Speaks to one sandbox, and closes what it opened."""
+    """Calls one sandbox, and closes what it opened."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self.sandbox = sandbox
@@ -43,7 +43,7 @@ class RawClient:
     def call(
         self, method: str, path: str, *, headers: Any = None, body: Any = None, **options: Any
     ) -> requests.Response:
-        """One HTTP call with the usual headers; a header of None is left out."""
+        """Make one HTTP call with the usual headers. A header of None is left out."""
         data = body if body is None or isinstance(body, (str, bytes)) else json.dumps(body)
         options.setdefault("timeout", TIMEOUT)
         return self._http.request(
@@ -112,7 +112,7 @@ class RawClient:
         }
 
     def open(self, path: str = "/", timeout: float = TIMEOUT) -> websocket.WebSocket:
-        """A WebSocket that has not said anything yet."""
+        """Open a WebSocket that has not sent anything yet."""
         sslopt = {"ca_certs": self.sandbox.ca_certs} if self.sandbox.ca_certs else {}
         socket = websocket.create_connection(
             self.sandbox.url.replace("http", "ws", 1) + path, timeout=timeout, sslopt=sslopt
@@ -121,7 +121,7 @@ class RawClient:
         return socket
 
     def connect(self, uid: str = "cometchat-uid-1", *, path: str = "/", **auth: Any) -> websocket.WebSocket:
-        """A WebSocket whose auth has been accepted."""
+        """Open a WebSocket whose auth has been accepted."""
         socket = self.open(path)
         self.send(socket, self.auth_frame(uid, self.sandbox.jwt(uid), **auth))
         assert self.receive(socket) == {"type": "auth", "body": {"code": "200", "status": "OK"}}
@@ -134,7 +134,7 @@ class RawClient:
         return json.loads(socket.recv())
 
     def hears_nothing(self, socket: websocket.WebSocket, seconds: float = 0.15) -> bool:
-        """Whether no message comes within so many seconds, on a connection that stays up."""
+        """Return whether no message arrives within this many seconds, on a connection that stays open."""
         socket.settimeout(seconds)
         try:
             socket.recv()
@@ -158,7 +158,7 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def make_client() -> Iterator[Callable[[Sandbox], RawClient]]:
-    """A maker of raw clients, all of which are closed after the test."""
+    """Make raw clients, and close all of them after the test."""
     clients: List[RawClient] = []
 
     def make(sandbox: Sandbox) -> RawClient:
@@ -177,7 +177,7 @@ def client(sandbox: Sandbox, make_client: Callable[[Sandbox], RawClient]) -> Raw
 
 @pytest.fixture
 def say(client: RawClient, sandbox: Sandbox) -> Callable[..., requests.Response]:
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid: str, method: str, path: str, body: Any = None) -> requests.Response:
         return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
@@ -187,7 +187,7 @@ def say(client: RawClient, sandbox: Sandbox) -> Callable[..., requests.Response]
 
 @pytest.fixture(autouse=True)
 def no_thread_left() -> Iterator[None]:
-    """Every test ends without a thread of the sandbox."""
+    """Assert that every test ends without a thread of the sandbox."""
     yield
     left = [thread.name for thread in threading.enumerate() if thread.name.startswith("cometchat-sandbox")]
     assert left == []

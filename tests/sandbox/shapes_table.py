@@ -1,11 +1,11 @@
 """The shapes of the service's objects: a hand-written table of fields and types, from the vendor's published examples.
 
-The sandbox's answers and frames are checked against it, and so may the client's models be: ``fields(kind)`` gives the
-fields, ``sample(kind)`` an object with each of them, ``problems(kind, value)`` what is wrong with an object. The table
-knows nothing of the sandbox and the client. Other tests import it by ``from sandbox import shapes_table``.
+The tests check the sandbox's answers and frames against it, and may check the client's models. ``fields(kind)`` returns
+the fields, ``sample(kind)`` an object with each of them, and ``problems(kind, value)`` the mistakes in an object. The
+table knows neither the sandbox nor the client. Other tests import it by ``from sandbox import shapes_table``.
 
 A type is one of the words of ``TYPES``, a kind of the table, ``[type]`` for a list, ``{type}`` for an object with any
-keys, or ``=a|b`` for one of several texts. A ``!`` after the type means that the field is always there.
+keys, or ``=a|b`` for one of several texts. A ``!`` after the type means that the field is always present.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ _USER = {
     "deactivatedAt": "seconds",
 }
 
-#: What every stored message has, actions and calls too.
+#: The fields of every stored message, also of actions and calls.
 _STORED = {
     "id": "id!",
     "conversationId": "conversation_id!",
@@ -298,12 +298,12 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     },
 }
 
-#: The types that are told by their content: of an entity beside its ``entityType``, and of any message.
+#: The types that depend on the content: of an entity beside its ``entityType``, and of any message.
 _ENTITIES = {"user": "user", "group": "group", "call": "call", "message": "message"}
 
 
 class Field(NamedTuple):
-    """One field of a kind: its type without the ``!``, and whether it is always there."""
+    """One field of a kind: its type without the ``!``, and whether it is always present."""
 
     name: str
     type: str
@@ -325,7 +325,7 @@ def kind_of_message(message: Mapping[str, Any]) -> str:
 
 
 def problems(kind: str, value: Any, where: str = "") -> List[str]:
-    """Return what is wrong with an object of a kind: missing and unknown fields, and values of another type."""
+    """Return the mistakes in an object of a kind: missing and unknown fields, and values of another type."""
     where = where or kind
     if not isinstance(value, dict):
         return [f"{where} is not an object"]
@@ -368,7 +368,7 @@ def _entity_problems(value: Any, where: str) -> List[str]:
 
 
 def sample(kind: str) -> Dict[str, Any]:
-    """Return an object of a kind with every field of the table; a message quotes no message in turn."""
+    """Return an object of a kind with every field of the table. A quoted message quotes no other message."""
     return {field.name: _type_sample(field.type) for field in fields(kind) if field.name != "quotedMessage"}
 
 

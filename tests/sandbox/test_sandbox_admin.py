@@ -1,4 +1,4 @@
-"""The admin API: what a back end does with the app's API key, as the app or on behalf of a user; by hand over HTTP."""
+"""The admin API: a back end with the app's API key acts as the app or on behalf of a user, by hand over HTTP."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NEW = {"uid": "New-User", "name": "New User"}
 
 @pytest.fixture
 def ask(sandbox):
-    """A maker of a back end's calls, whose only headers are the key and the user in whose name it acts."""
+    """Make calls of a back end. Their only headers are the key and the user on whose behalf they act."""
 
     def call(method, path, body=None, by=None, key=None):
         headers = {"apikey": sandbox.api_key if key is None else key}
@@ -33,7 +33,7 @@ def data(answer):
     return answer.json()["data"]
 
 
-# Who may call what.
+# The permitted callers of each call.
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def data(answer):
     ],
 )
 def test_each_call_is_for_some_callers(client, sandbox, method, path, caller, refused):
-    """A missing, wrong or weaker credential gets the vendor's code; a user's call wants a user from a back end."""
+    """A missing, wrong or weaker credential gets the vendor's code. A user's call needs a user from a back end."""
     sandbox.add_group("g", "G")
     headers = {
         "no one": {},
@@ -74,14 +74,14 @@ def test_each_call_is_for_some_callers(client, sandbox, method, path, caller, re
 
 
 def test_the_key_is_made_for_each_sandbox(sandbox):
-    """Every sandbox has an API key of its own, other than its auth key, unless one is set."""
+    """Every sandbox has its own API key, other than its auth key, unless a test sets one."""
     with Sandbox(api_key="mine") as another:
         assert another.api_key == "mine"
         assert len({sandbox.api_key, sandbox.auth_key, another.auth_key}) == 3
 
 
 def test_a_back_end_needs_no_headers_of_an_sdk(sandbox, ask):
-    """A back end sends neither appId nor sdk: no violation. A client that sends them needs the app's id."""
+    """A back end sends neither appId nor sdk, which is not a violation. A client that sends them needs the app's id."""
     data(ask("GET", "/users"))
     data(ask("POST", f"/users/{A}/auth_tokens"))
     assert sandbox.violations == []
@@ -91,7 +91,7 @@ def test_a_back_end_needs_no_headers_of_an_sdk(sandbox, ask):
 
 
 def test_users_are_created_and_log_in(client, sandbox, ask):
-    """POST /users makes a user, with an auth token if asked for one; the uid is lowercased, and taken from then on."""
+    """POST /users makes a user, on request with an auth token. The uid is lowercased, and cannot be used again."""
     fields = {"avatar": "https://example.org/a.png", "role": "boss", "metadata": {"a": 1}, "tags": ["vip"]}
     user = data(ask("POST", "/users", {**NEW, **fields, "withAuthToken": True}))
     assert (user["uid"], user["name"], user["role"], user["metadata"]) == ("new-user", "New User", "boss", {"a": 1})
@@ -117,14 +117,17 @@ def test_users_are_created_and_log_in(client, sandbox, ask):
     ],
 )
 def test_the_fields_of_users_are_checked(ask, fields):
-    """A field that breaks the vendor's limits is ERR_BAD_REQUEST with its name, at creation and at a change."""
+    """A field outside of the vendor's limits is ERR_BAD_REQUEST with its name, at creation and at a change."""
     answer = ask("POST", "/users", {**NEW, **fields})
     assert code(answer) == (400, "ERR_BAD_REQUEST") and list(answer.json()["error"]["details"]) == list(fields)
     assert code(ask("PUT", f"/users/{A}", fields)) == (400, "ERR_BAD_REQUEST")
 
 
 def test_users_are_read_and_changed(client, sandbox, ask):
-    """GET and PUT of a user; unset removes fields; clients may change users with the auth key."""
+    """A back end reads and changes a user, and removes fields with unset.
+
+    Clients may change users with the auth key.
+    """
     assert data(ask("GET", f"/users/{A.upper()}"))["name"] == "Andrew Joseph"
     changed = data(ask("PUT", f"/users/{A}", {"name": "Andy", "role": "boss", "link": "https://example.org"}))
     assert (changed["name"], changed["role"], changed["link"]) == ("Andy", "boss", "https://example.org")
@@ -137,7 +140,7 @@ def test_users_are_read_and_changed(client, sandbox, ask):
 
 
 def test_private_metadata_is_for_back_ends(client, ask, say):
-    """What is under @private in a user's metadata is in no answer to a client and in no frame."""
+    """The part under @private in a user's metadata is in no answer to a client and in no frame."""
     metadata = {"team": "red", "@private": {"email": "a@example.org"}}
     for answer in (ask("PUT", f"/users/{A}", {"metadata": metadata}), ask("GET", f"/users/{A}")):
         assert data(answer)["metadata"] == metadata
@@ -153,7 +156,7 @@ def test_lists_come_page_by_page(ask):
 
 
 def test_users_are_deactivated_and_come_back(client, sandbox, ask, say):
-    """A deactivated user does not exist for anything but the back end's list, until reactivated; the token is void."""
+    """Only the back end's list has a deactivated user, until it is reactivated. The token is void."""
     token, socket = sandbox.auth_token(B), client.connect(B, presence=None)
     sandbox.add_group("g", "G", members=[B])
     sandbox.send_message(B, A, "hello")
@@ -174,7 +177,7 @@ def test_users_are_deactivated_and_come_back(client, sandbox, ask, say):
 
 
 def test_a_jwt_of_a_deactivated_user_opens_no_socket(client, sandbox, ask):
-    """The jwts of a user who is deactivated or deleted are refused, for good."""
+    """The jwts of a user who is deactivated or deleted are refused permanently."""
     jwt = sandbox.jwt(B)
     ask("DELETE", "/users", {"uidsToDeactivate": [B]})
     for _ in range(2):
@@ -185,7 +188,10 @@ def test_a_jwt_of_a_deactivated_user_opens_no_socket(client, sandbox, ask):
 
 
 def test_users_are_deleted(client, sandbox, ask, say):
-    """A deleted user is gone from lists and groups, messages stay; the uid is free, and old tokens stay void."""
+    """A deleted user is no longer in lists and groups, and the messages stay.
+
+    The uid is free, and old tokens stay void.
+    """
     token, jwt = sandbox.auth_token(B), sandbox.jwt(B)
     sandbox.add_group("g", "G", members=[B])
     sandbox.send_message(B, "g", "hello", receiver_type="group")
@@ -232,7 +238,7 @@ def test_friends_and_blocks_are_set(ask, say):
 
 
 def test_groups_are_kept_by_the_app(client, ask, say):
-    """The app makes, changes, lists and deletes groups of every type, without being in them."""
+    """The app makes, changes, lists and deletes groups of every type, and is not a member of them."""
     socket = client.connect(B, presence=None)
     body = {"guid": "G1", "name": "One", "type": "private", "members": {"admins": [A], "participants": [B]}}
     group = data(ask("POST", "/groups", body))
@@ -257,7 +263,7 @@ def test_groups_are_kept_by_the_app(client, ask, say):
 
 
 def test_groups_are_changed_on_behalf_of_a_user(ask):
-    """On behalf of a user a back end may do what that user may, and no more."""
+    """On behalf of a user, a back end has that user's rights, and no more."""
     body = {"guid": "g", "name": "G", "type": "password", "password": "pw", "owner": C}
     assert data(ask("POST", "/groups", body, by=A))["owner"] == A
     data(ask("POST", "/groups/g/members", {"password": "pw"}, by=B))
@@ -277,7 +283,7 @@ def text_to(receiver, receiver_type="user"):
 
 
 def test_the_app_sends_messages(client, sandbox, ask, say):
-    """A message of the app is from app_system; it reaches users, and groups that the app is not in."""
+    """A message of the app is from app_system. It reaches users, and groups of which the app is not a member."""
     sandbox.add_group("g", "G", owner=B)
     socket = client.connect(B, presence=None)
     for body in (text_to(B), text_to("g", "group")):
@@ -295,7 +301,7 @@ def test_the_app_sends_messages(client, sandbox, ask, say):
 
 
 def test_a_back_end_sends_on_behalf_of_a_user(client, sandbox, ask):
-    """On behalf of a user, messages, reactions and receipts are that user's, and all of the sockets hear of them."""
+    """On behalf of a user, messages, reactions and receipts are that user's, and all of the sockets get them."""
     sender, receiver = client.connect(A, presence=None), client.connect(B, presence=None)
     sent = data(ask("POST", "/messages", text_to(B), by=A.upper()))
     assert sent["sender"] == A and client.receive(sender)["body"] == client.receive(receiver)["body"] == sent
@@ -308,7 +314,7 @@ def test_a_back_end_sends_on_behalf_of_a_user(client, sandbox, ask):
 
 
 def test_the_app_sees_and_changes_every_message(client, sandbox, ask):
-    """The app reads all of the history, that of a user or a group, and edits, deletes and pins what users have sent."""
+    """The app reads the whole history, that of a user or a group, and edits, deletes and pins messages of users."""
     sandbox.add_group("g", "G", owner=B)
     sandbox.send_message(A, B, "one")
     sandbox.send_message(B, C, "two")

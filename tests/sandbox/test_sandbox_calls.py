@@ -1,4 +1,4 @@
-"""Calls, their signalling: by hand over HTTP and sockets, and played by the sandbox."""
+"""The signalling of calls, by hand over HTTP and sockets, and played by the sandbox."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
 @pytest.fixture
 def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid, method, path, body=None):
         return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
@@ -30,7 +30,7 @@ def code(answer):
 
 
 def test_a_call_rings(client, make_client, sandbox, say):
-    """POST /calls stores a message of the category call, and brings it to all sockets but the caller's own."""
+    """POST /calls stores a message of the category call, and sends it to all sockets but the caller's own."""
     another = make_client(sandbox)
     called, here, there = client.connect(B, presence=None), client.connect(A, presence=None), another.connect(A)
     stored = say(A, "POST", "/calls", ring(type="video")).json()["data"]
@@ -58,7 +58,7 @@ def test_a_call_rings(client, make_client, sandbox, say):
     "uid, status", [(B, "ongoing"), (B, "rejected"), (B, "busy"), (A, "cancelled"), (A, "unanswered")]
 )
 def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
-    """Each status is stored and reaches the other side; the session keeps its caller and its called user."""
+    """Each status is stored and reaches the other side. The session keeps its caller and its called user."""
     session_id = sandbox.call(A, B)
     other = A if uid == B else B
     socket = client.connect(other, presence=None)
@@ -75,7 +75,7 @@ def test_a_call_is_answered_or_taken_back(client, sandbox, say, uid, status):
 
 @pytest.mark.parametrize("uid", [A, B])
 def test_an_accepted_call_ends(sandbox, say, uid):
-    """Either side ends a call that is ongoing; the session says when it was joined and ended."""
+    """Either side ends an ongoing call. The session has the times of joining and ending."""
     session_id = sandbox.call(A, B)
     assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": "ended"})) == (400, "ERR_CALL_NOT_STARTED")
     sandbox.accept_call(session_id)
@@ -96,8 +96,11 @@ def test_an_accepted_call_ends(sandbox, say, uid):
         (B, None, (400, "ERR_BAD_REQUEST")),
     ],
 )
-def test_who_may_do_what(sandbox, say, uid, status, refused):
-    """The caller can't answer, the called can't cancel, a stranger knows of no call; nothing is stored."""
+def test_permissions(sandbox, say, uid, status, refused):
+    """The caller cannot answer, the called user cannot cancel, and a stranger does not see the call.
+
+    Nothing is stored.
+    """
     session_id = sandbox.call(A, B)
     assert code(say(uid, "PUT", f"/calls/{session_id}", {"status": status})) == refused
     assert len(sandbox.messages) == 1
@@ -117,14 +120,14 @@ def test_who_may_do_what(sandbox, say, uid, status, refused):
     ],
 )
 def test_an_incomplete_call_is_refused(sandbox, say, body, refused):
-    """A call with a field missing, to oneself, to an unknown user or to a group of others is refused."""
+    """A call with a missing field, to oneself, to an unknown user or to a group of others is refused."""
     sandbox.add_group("g", "G", owner=C)
     assert code(say(A, "POST", "/calls", body)) == refused
     assert sandbox.messages == []
 
 
 def test_a_status_that_cannot_follow_is_refused(sandbox, say):
-    """A call that rings does not start again, one that was accepted only ends."""
+    """A ringing call does not start again, and an accepted one can only end."""
     session_id = sandbox.call(A, B)
     for status, refused in (("initiated", "ERR_CALL_INVALID_INIT"), ("ended", "ERR_CALL_NOT_STARTED")):
         assert code(say(A, "PUT", f"/calls/{session_id}", {"status": status})) == (400, refused)
@@ -134,14 +137,14 @@ def test_a_status_that_cannot_follow_is_refused(sandbox, say):
 
 
 def test_a_muid_counts_once(sandbox, say):
-    """A call that is started again under the same muid is the same call."""
+    """A call that starts again under the same muid is the same call."""
     first = say(A, "POST", "/calls", ring(muid="m")).json()["data"]
     assert first["muid"] == "m" and say(A, "POST", "/calls", ring(muid="m")).json()["data"] == first
     assert len(sandbox.messages) == 1
 
 
 def test_a_group_is_called(client, sandbox, say):
-    """A call to a group reaches its members; a member accepts it even when the caller has left the group."""
+    """A call to a group reaches its members. A member can accept it even after the caller has left the group."""
     sandbox.add_group("g", "G", owner=C, members=[A, B])
     member = client.connect(B, presence=None)
     stored = say(A, "POST", "/calls", ring("g", receiverType="group")).json()["data"]
@@ -157,7 +160,7 @@ def test_a_group_is_called(client, sandbox, say):
 
 @pytest.mark.parametrize("method, path", [("POST", "/calls"), ("PUT", "/calls/x")])
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):
-    """Without an auth token there is no call; and a fault can be set on each path."""
+    """Without an auth token calls are refused, and a fault can be set on each path."""
     assert code(client.call(method, path, body={})) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503
@@ -167,7 +170,7 @@ def test_every_call_wants_an_auth_token(client, sandbox, method, path):
 
 
 def test_calls_are_played(client, sandbox):
-    """call(), accept_call(), reject_call(), cancel_call() and end_call() are heard by both sides."""
+    """Both sides get call(), accept_call(), reject_call(), cancel_call() and end_call()."""
     caller, called = client.connect(A, presence=None), client.connect(B, presence=None)
     accepted = sandbox.call(A, B, "video")
     sandbox.accept_call(accepted)
@@ -203,7 +206,7 @@ def test_calls_are_played(client, sandbox):
     ],
 )
 def test_an_impossible_act_raises(sandbox, act, error, text):
-    """A missing object raises KeyError, an act that the service would refuse ValueError, with the code."""
+    """A missing object raises KeyError. An action that the service would refuse raises ValueError, with the code."""
     with pytest.raises(error, match=text):
         act(sandbox)
     assert all(message["data"]["action"] == "initiated" for message in sandbox.messages)

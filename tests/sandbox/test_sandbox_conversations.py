@@ -1,4 +1,4 @@
-"""Conversations: listed, shown, read and unread; by hand over HTTP and sockets."""
+"""Conversations: lists, single ones, read and unread, by hand over HTTP and sockets."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ WITH_B = f"{A}_user_{B}"
 
 @pytest.fixture
 def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid, method, path, body=None):
         return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
@@ -20,7 +20,7 @@ def say(client, sandbox):
 
 @pytest.fixture
 def unread(say):
-    """How many messages of a conversation a user has not read."""
+    """Return the number of messages in a conversation that a user has not read."""
     return lambda uid, path: say(uid, "GET", path + "/conversation").json()["data"]["unreadMessageCount"]
 
 
@@ -39,7 +39,7 @@ def code(answer):
 
 
 def test_the_conversations_are_listed(sandbox, say, spoken):
-    """GET /conversations gives a user's, the latest first, with last message, other side and unread messages."""
+    """GET /conversations returns a user's, the latest first, with last message, other side and unread messages."""
     answer = say(A, "GET", "/v3.0/conversations?per_page=10&page=1").json()
     group, user = answer["data"]
     assert (group["conversationId"], group["conversationType"], group["unreadMessageCount"]) == ("group_g", "group", 1)
@@ -54,14 +54,14 @@ def test_the_conversations_are_listed(sandbox, say, spoken):
 
 
 def test_a_conversation_is_shown(say, spoken):
-    """GET of a user's or a group's conversation gives it as the list does; each side sees the other."""
+    """GET of a user's or a group's conversation returns it like the list. Each side sees the other."""
     listed = say(B, "GET", "/conversations").json()["data"]
     assert [say(B, "GET", f"{path}/conversation").json()["data"] for path in ("/groups/g", f"/users/{A}")] == listed
     assert listed[1]["conversationWith"]["uid"] == A and listed[1]["unreadMessageCount"] == 1
 
 
 def test_there_is_no_conversation_without_a_message(sandbox, say, spoken):
-    """A conversation without a message is not accessible; one of a deleted group is not listed."""
+    """A conversation without a message is not accessible. The conversation of a deleted group is not listed."""
     assert code(say(A, "GET", f"/users/{C}/conversation")) == (404, "ERR_CONVERSATION_NOT_ACCESSIBLE")
     assert code(say(A, "GET", "/users/nobody/conversation")) == (404, "ERR_UID_NOT_FOUND")
     say(C, "DELETE", "/groups/g")
@@ -70,7 +70,7 @@ def test_there_is_no_conversation_without_a_message(sandbox, say, spoken):
 
 
 def test_a_conversation_is_marked_as_read(sandbox, say, unread, spoken):
-    """POST of read leaves nothing unread; DELETE makes a message and the later ones unread again."""
+    """POST of read leaves nothing unread. DELETE makes a message and the later ones unread again."""
     assert say(A, "POST", f"/users/{B}/conversation/read").json()["data"]["success"] is True
     assert say(A, "POST", "/groups/g/conversation/read").status_code == 200
     assert (unread(A, f"/users/{B}"), unread(A, "/groups/g"), unread(B, f"/users/{A}")) == (0, 0, 1)
@@ -83,7 +83,7 @@ def test_a_conversation_is_marked_as_read(sandbox, say, unread, spoken):
 
 
 def test_a_conversation_is_marked_as_delivered(say, spoken):
-    """POST of delivered is a success for a user and for a group, and refused for a group that one is not in."""
+    """POST of delivered succeeds for a user and for a group of one's own, and is refused for another group."""
     for path in (f"/users/{B}", "/groups/g"):
         assert say(A, "POST", f"{path}/conversation/delivered").json()["data"]["success"] is True
     say(A, "DELETE", "/groups/g/members")
@@ -91,7 +91,10 @@ def test_a_conversation_is_marked_as_delivered(say, spoken):
 
 
 def test_a_receipt_reads(client, sandbox, say, unread, spoken):
-    """A read receipt on the socket counts for the conversation of its message; an earlier one takes nothing back."""
+    """A read receipt on the socket marks the conversation of its message.
+
+    An earlier one does not move the mark back.
+    """
     socket = client.connect(A, presence=None)
     for message_id in ("2", "1", "77"):
         body = {"action": "read", "messageId": message_id}
@@ -113,7 +116,7 @@ def test_actions_and_calls_are_not_unread(sandbox, unread, spoken):
 
 
 def test_unread_messages_are_counted(say, spoken):
-    """The history with unread=1 and count=1 gives a number for each conversation that has unread messages."""
+    """The history with unread=1 and count=1 returns a number for each conversation with unread messages."""
     user = {"entityType": "user", "entityId": B, "count": 3}
     group = {"entityType": "group", "entityId": "g", "count": 1}
     assert say(A, "GET", "/messages?unread=1&count=1").json()["data"] == [group, user]
@@ -137,14 +140,14 @@ def test_unread_messages_are_counted(say, spoken):
     ],
 )
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):
-    """Without an auth token there is no conversation; and a fault can be set on each path."""
+    """Without an auth token conversations are refused, and a fault can be set on each path."""
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503
 
 
 def test_conversations_are_searched_by_tags(say, spoken):
-    """By the tags of the other side, which are shown if they are asked for."""
+    """The list is searched by the tags of the other side, and shows them on request."""
     say(B, "PUT", "/me", {"tags": ["vip"]})
     user, *_ = say(A, "GET", "/conversations?userTags=vip&conversationType=user").json()["data"]
     assert "tags" not in user["conversationWith"]
@@ -155,7 +158,7 @@ def test_conversations_are_searched_by_tags(say, spoken):
 
 
 def test_a_conversation_is_deleted_for_one_user(sandbox, say, spoken):
-    """DELETE takes a conversation and its messages from the user alone; a new message begins it again."""
+    """DELETE removes a conversation and its messages only for the user. A new message begins it again."""
     assert say(A, "DELETE", f"/users/{B}/conversation").json()["data"]["success"] is True
     assert [found["conversationId"] for found in say(A, "GET", "/conversations").json()["data"]] == ["group_g"]
     assert say(A, "GET", f"/users/{B}/messages").json()["data"] == []
@@ -169,7 +172,7 @@ def test_a_conversation_is_deleted_for_one_user(sandbox, say, spoken):
 
 
 def test_a_conversation_has_tags(say, spoken):
-    """PUT puts tags on a conversation for the user alone; lists show them if asked for."""
+    """PUT sets tags of a conversation only for the user. Lists show them on request."""
     answer = say(A, "PUT", "/groups/g/conversation", {"tags": ["work"]}).json()["data"]
     assert (answer["conversationId"], answer["tags"]) == ("group_g", ["work"])
     listed, *_ = say(A, "GET", "/conversations?withTags=1&tags=work,play").json()["data"]
@@ -182,10 +185,10 @@ def test_a_conversation_has_tags(say, spoken):
 
 
 def test_a_conversation_is_pinned(client, make_client, sandbox, say, spoken):
-    """POST and DELETE of a pin answer with the conversation; the user's other sockets hear of it, once."""
+    """POST and DELETE of a pin return the conversation. The user's other sockets are notified once."""
     mine, theirs = make_client(sandbox).connect(A, presence=None), client.connect(B, presence=None)
     for method, action in (("POST", "conversation_pinned"), ("DELETE", "conversation_unpinned")):
-        for _ in range(2):  # the second time nothing happens
+        for _ in range(2):  # the second call has no effect
             answer = say(A, method, f"/users/{B}/conversation/pin").json()["data"]
             assert answer.get("pinnedBy") == (A if method == "POST" else None)
             assert say(A, "GET", f"/users/{B}/conversation").json()["data"] == answer
@@ -199,7 +202,7 @@ def test_a_conversation_is_pinned(client, make_client, sandbox, say, spoken):
 
 
 def test_pinned_conversations_have_a_limit(sandbox, say):
-    """A user pins five conversations; a deleted one does not count."""
+    """A user pins at most five conversations. A deleted one does not count."""
     for number in range(6):
         sandbox.add_user(f"u{number}", f"U{number}")
         sandbox.send_message(A, f"u{number}", "hello")

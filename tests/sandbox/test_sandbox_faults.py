@@ -15,14 +15,14 @@ ACCEPTED = {"type": "auth", "body": {"code": "200", "status": "OK"}}
 
 
 def authenticate(client, sandbox):
-    """A socket that has sent a good auth, and has not read the answer."""
+    """Return a socket that has sent a good auth, and has not read the answer."""
     socket = client.open()
     client.send(socket, client.auth_frame("cometchat-uid-1", sandbox.jwt("cometchat-uid-1")))
     return socket
 
 
 def close_frame(socket):
-    """Code and reason of the close frame that comes next."""
+    """Return the code and the reason of the next close frame."""
     opcode, data = socket.recv_data()
     assert opcode == websocket.ABNF.OPCODE_CLOSE
     return int.from_bytes(data[:2], "big"), data[2:].decode()
@@ -48,7 +48,7 @@ def test_drop_connections_without_reset(client, sandbox):
 
 
 def test_close_connections(client, sandbox):
-    """close_connections() sends a close frame with code and reason, and waits for no slow client."""
+    """close_connections() sends a close frame with code and reason, and does not wait for a slow client."""
     first, second = client.connect(), client.connect("cometchat-uid-2", presence=None)
     start = time.monotonic()
     assert sandbox.close_connections(4000, "go away") == 2
@@ -61,7 +61,7 @@ def test_close_connections(client, sandbox):
 
 
 def test_refuse_connections(client, sandbox):
-    """refuse_connections() makes the kernel refuse, for HTTP and WebSocket, while a WebSocket that is up stays up."""
+    """refuse_connections() makes the kernel refuse HTTP and WebSockets, while an open WebSocket stays open."""
     socket, port = client.connect(), sandbox.port
     client.log_in()
     sandbox.refuse_connections()
@@ -80,7 +80,7 @@ def test_refuse_connections(client, sandbox):
 
 
 def test_refusing_may_start_before_the_sandbox(client, sandbox):
-    """A sandbox that was told to refuse while it was stopped refuses from its start, until healed."""
+    """A sandbox that was stopped during the call refuses from its start, until it is healed."""
     sandbox.stop()
     sandbox.refuse_connections()
     sandbox.start()
@@ -92,7 +92,7 @@ def test_refusing_may_start_before_the_sandbox(client, sandbox):
 
 @pytest.mark.parametrize("retry_after", [None, 7, "Wed, 21 Oct 2026 07:28:00 GMT"])
 def test_refuse_upgrades(client, sandbox, retry_after):
-    """refuse_upgrades() answers the upgrade with a status and Retry-After, and leaves HTTP alone."""
+    """refuse_upgrades() answers the upgrade with a status and Retry-After, and does not affect HTTP."""
     sandbox.refuse_upgrades(429, retry_after)
     with pytest.raises(websocket.WebSocketBadStatusException) as caught:
         client.open()
@@ -106,7 +106,7 @@ def test_refuse_upgrades(client, sandbox, retry_after):
 
 
 def test_hang_upgrades(client, sandbox):
-    """hang_upgrades() takes the TCP connection and never answers; healing drops what hangs."""
+    """hang_upgrades() accepts the TCP connection and never answers. heal() drops the connections that hang."""
     sandbox.hang_upgrades()
     with pytest.raises(websocket.WebSocketTimeoutException):
         client.open(timeout=0.1)
@@ -131,7 +131,7 @@ def test_drop_connections_ends_what_hangs(client, sandbox):
 
 
 def test_hang_http(client, sandbox):
-    """hang_http() never answers, records the request with status 0, and leaves WebSockets alone."""
+    """hang_http() never answers, records the request with status 0, and does not affect WebSockets."""
     sandbox.hang_http()
     with pytest.raises(requests.ReadTimeout):
         client.call("PUT", "/me", timeout=0.1)
@@ -152,7 +152,7 @@ def test_a_sandbox_stops_while_something_hangs(client, sandbox):
 
 
 def test_refuse_auth_with_a_frame(client, sandbox):
-    """refuse_auth() refuses a good jwt with its code, so many times, and the socket stays open."""
+    """refuse_auth() refuses a good jwt with its code, this many times, and the socket stays open."""
     sandbox.refuse_auth("ERR_WHATEVER", times=1)
     socket = authenticate(client, sandbox)
     assert client.receive(socket) == {"type": "auth", "body": {"code": "ERR_WHATEVER", "status": "ERROR"}}
@@ -161,7 +161,7 @@ def test_refuse_auth_with_a_frame(client, sandbox):
 
 
 def test_refuse_auth_with_a_close(client, sandbox):
-    """refuse_auth(mode="close") closes with the code given."""
+    """refuse_auth(mode="close") closes with the given code."""
     sandbox.refuse_auth(mode="close", close_code=4401)
     assert close_frame(authenticate(client, sandbox)) == (4401, "auth refused: 401")
     sandbox.heal()
@@ -178,7 +178,7 @@ def test_ignore_auth(client, sandbox):
 
 @pytest.mark.parametrize("mode", ["frame", "close", "silence"])
 def test_set_refusal(client, sandbox, mode):
-    """set_refusal() chooses how a wrong jwt is refused, while good ones are accepted."""
+    """set_refusal() sets how a wrong jwt is refused, while good ones are accepted."""
     sandbox.set_refusal(mode, close_code=4003, code="403")
     sandbox.expire_jwts()
     socket = client.open()
@@ -193,13 +193,13 @@ def test_set_refusal(client, sandbox, mode):
 
 
 def test_a_refusal_mode_is_one_of_three(sandbox):
-    """An unknown mode raises ValueError, and says which there are."""
+    """An unknown mode raises ValueError, with the known ones."""
     with pytest.raises(ValueError, match="frame, close, silence"):
         sandbox.refuse_auth(mode="shout")
 
 
 def test_delay_auth(client, sandbox):
-    """delay_auth() answers so much later, and does not answer a client that has left by then."""
+    """delay_auth() answers that much later, and does not answer a client that has disconnected by then."""
     sandbox.delay_auth(0.2)
     start = time.monotonic()
     socket = authenticate(client, sandbox)
@@ -214,7 +214,7 @@ def test_delay_auth(client, sandbox):
 
 
 def test_ignore_pings(client, sandbox):
-    """ignore_pings() leaves the heartbeat without an answer, on a connection that is otherwise well, until healed."""
+    """ignore_pings() answers no heartbeat, on a connection that otherwise works, until it is healed."""
     sandbox.ignore_pings()
     socket = client.connect()
     client.send(socket, {"action": "ping", "ack": "true"})
@@ -226,7 +226,7 @@ def test_ignore_pings(client, sandbox):
 
 @pytest.mark.parametrize("data", ["not JSON", '{"half":', "", b"\x00\xff", "x" * 1_000_000])
 def test_send_raw(client, sandbox, data):
-    """send_raw() sends any text or bytes to every socket, of any size, without waiting for it to be read."""
+    """send_raw() sends a text or bytes of any size to every socket, and does not wait for its reader."""
     first, second = client.connect(), client.open()
     assert sandbox.send_raw(data) == 2
     for socket in (first, second):
@@ -237,14 +237,14 @@ def test_send_raw(client, sandbox, data):
 
 
 def test_send_wire(client, sandbox):
-    """send_wire() writes bytes that are not WebSocket's: here a text frame that announces 2^63 - 1 bytes."""
+    """send_wire() writes bytes outside of WebSocket's frames: here a text frame that announces 2^63 - 1 bytes."""
     socket = client.connect()
     assert sandbox.send_wire(b"\x81\x7f" + (2**63 - 1).to_bytes(8, "big")) == 1
     assert socket.sock.recv(10) == b"\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff"
 
 
 def test_send_frame(client, sandbox):
-    """send_frame() sends a frame to one user's connections, or to all, and to none that is not authenticated."""
+    """send_frame() sends a frame to the authenticated connections of one user, or of all."""
     first, second, silent = client.connect(presence=None), client.connect("cometchat-uid-2"), client.open()
     assert sandbox.send_frame({"type": "new"}, uid="cometchat-uid-2") == 1
     assert client.receive(second) == {"type": "new"}
@@ -255,7 +255,7 @@ def test_send_frame(client, sandbox):
 
 
 def test_set_mode_with_a_push(client, sandbox):
-    """set_mode(push=True) closes every socket with 1012, so that clients come back and read the settings."""
+    """set_mode(push=True) closes every socket with 1012, so that clients connect again and read the settings."""
     socket = client.connect()
     sandbox.set_mode("LIMITED_TRANSIENT", push=True)
     assert close_frame(socket) == (1012, "settings changed")
@@ -263,7 +263,7 @@ def test_set_mode_with_a_push(client, sandbox):
 
 
 def test_revoke_tokens(client, sandbox):
-    """revoke_tokens() voids the auth tokens issued so far, of one user or of all; new ones are good."""
+    """revoke_tokens() voids the auth tokens issued so far, of one user or of all. New ones are valid."""
     one, two = sandbox.auth_token("cometchat-uid-1"), sandbox.auth_token("cometchat-uid-2")
     assert sandbox.revoke_tokens("cometchat-uid-1") == 1
     assert (client.me(one).status_code, client.me(two).status_code) == (401, 200)
@@ -276,7 +276,7 @@ def test_revoke_tokens(client, sandbox):
 
 
 def test_expire_jwts(client, sandbox):
-    """expire_jwts() voids the jwts there are for new sockets; sockets that are up stay up, new jwts are good."""
+    """expire_jwts() voids the jwts issued so far for new sockets. Open sockets stay open, and new jwts are valid."""
     up, old = client.connect(), sandbox.jwt("cometchat-uid-1")
     assert sandbox.expire_jwts() == 2
     socket = client.open()
@@ -288,7 +288,10 @@ def test_expire_jwts(client, sandbox):
 
 
 def test_fail_http(client, sandbox):
-    """fail_http() answers so many requests with a status, an envelope and Retry-After; a second one stands behind."""
+    """fail_http() answers this many requests with a status, an envelope and Retry-After.
+
+    A second call queues behind it.
+    """
     sandbox.fail_http(429, times=2, retry_after=3)
     sandbox.fail_http(503, times=1)
     answers = [client.create_token("cometchat-uid-1") for _ in range(4)]
@@ -299,7 +302,7 @@ def test_fail_http(client, sandbox):
 
 
 def test_fail_http_with_a_body(client, sandbox):
-    """The body may be a mapping, sent as JSON, or any text, sent as it is."""
+    """The body may be a mapping, sent as JSON, or any text, sent unchanged."""
     sandbox.fail_http(200, times=1, body={"data": {}})
     assert client.create_token("cometchat-uid-1").json() == {"data": {}}
     sandbox.fail_http(502, times=1, body="<html>Bad Gateway</html>")
@@ -309,7 +312,7 @@ def test_fail_http_with_a_body(client, sandbox):
 
 
 def test_fail_http_of_a_path(client, sandbox):
-    """A path, with * for anything and without the version prefix, narrows it down; preflights never fail."""
+    """A path, with * for any text and without the version prefix, selects requests. Preflights never fail."""
     sandbox.fail_http(500, path="/users/*/auth_tokens")
     assert client.create_token("cometchat-uid-1").status_code == 500
     assert client.call("POST", "/v3.0/users/x/auth_tokens").status_code == 500
@@ -360,7 +363,7 @@ def test_faults_can_be_set_from_any_thread(client, sandbox):
 
 
 def test_heal_clears_every_standing_fault(client, sandbox):
-    """After heal() a client logs in and connects as if nothing had been."""
+    """After heal() a client logs in and connects as if there had been no fault."""
     sandbox.fail_http(500)
     sandbox.hang_http()
     sandbox.hang_upgrades()
@@ -380,16 +383,16 @@ def test_heal_clears_every_standing_fault(client, sandbox):
 
 
 def test_every_answer_counts_the_requests_left(client, sandbox):
-    """The headers of the rate limit are on successes and refusals; nothing stands in the way of a million requests."""
+    """Successes and refusals have the headers of the rate limit. The limit is a million requests."""
     answers = [client.create_token("cometchat-uid-1"), client.create_token("nobody"), client.call("GET", "/nothing")]
     assert [answer.status_code for answer in answers] == [200, 404, 404]
     left = [int(answer.headers["X-Rate-Limit-Remaining"]) for answer in answers]
     assert {answer.headers["X-Rate-Limit"] for answer in answers} == {"1000000"}
-    assert left[0] > left[1] > left[2] or left[2] in (999_999, 999_998)  # a minute may have ended in between
+    assert left[0] > left[1] > left[2] or left[2] in (999_999, 999_998)  # a new minute may have begun in between
 
 
 def test_a_limit_of_requests(client, sandbox):
-    """limit_requests() answers 429 with both headers after so many, until its window ends or it is healed."""
+    """limit_requests() answers 429 with both headers after this many, until its window ends or it is healed."""
     sandbox.limit_requests(2, window=3600)
     answers = [client.create_token("cometchat-uid-1") for _ in range(4)]
     assert [answer.status_code for answer in answers] == [200, 200, 429, 429]
@@ -403,7 +406,7 @@ def test_a_limit_of_requests(client, sandbox):
 
 
 def test_the_reset_of_a_429(client, sandbox):
-    """fail_http(429) with seconds says in both headers when to come back; with a date, in the one that has dates."""
+    """fail_http(429) with seconds gives them in both headers. With a date, only the header for dates has it."""
     date = "Fri, 01 Jan 2100 00:00:00 GMT"
     for retry_after in (7, date, None):
         sandbox.fail_http(429, times=1, retry_after=retry_after)
@@ -414,7 +417,7 @@ def test_the_reset_of_a_429(client, sandbox):
 
 
 def test_fail_http_with_headers(client, sandbox):
-    """Headers come on top of the usual ones, or in their place."""
+    """Headers are added to the usual ones, or replace them."""
     date = "Fri, 01 Jan 2100 00:00:00 GMT"
     sandbox.fail_http(429, headers={"X-Rate-Limit-Reset": "4102444807", "X-Rate-Limit-Remaining": "0", "Date": date})
     headers = client.create_token("cometchat-uid-1").headers
@@ -432,7 +435,7 @@ def test_fail_http_with_a_code(client, sandbox):
 
 
 def test_only_the_newest_tokens_count(client, sandbox):
-    """limit_tokens() voids a user's older tokens, also those issued before it, and no other user's, until healed."""
+    """limit_tokens() voids a user's older tokens, also earlier ones, and no other user's, until it is healed."""
     other = sandbox.auth_token("cometchat-uid-2")
     first, second, third = (sandbox.auth_token("cometchat-uid-1") for _ in range(3))
     sandbox.limit_tokens(2)
@@ -443,7 +446,7 @@ def test_only_the_newest_tokens_count(client, sandbox):
 
 
 def test_tokens_of_another_device(client, make_client, sandbox):
-    """bind_tokens() refuses a login of a second device with ERR_AUTHTOKEN_UNAVAILABLE; the first one is still good."""
+    """bind_tokens() refuses a login of a second device with ERR_AUTHTOKEN_UNAVAILABLE. The first one is still valid."""
     sandbox.bind_tokens()
     token, other = client.log_in()["authToken"], make_client(sandbox)
     refused = other.me(token)

@@ -1,4 +1,4 @@
-"""Files: an address is handed out, takes one form, and the file is served; limits have the vendor's codes."""
+"""Files: the API gives an address, which accepts one form, and serves the file. Limits have the vendor's codes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def answer(client: Any, sandbox: Sandbox, **fields: Any) -> Dict[str, Any]:
 
 
 def put(prepared: Dict[str, Any], content: bytes, **changes: Any) -> Tuple[int, str]:
-    """Upload as a browser does: no header of the API, the fields first, then the file."""
+    """Upload like a browser: no header of the API, the fields first, then the file."""
     fields = {**prepared["request"]["body"], **changes}
     posted = requests.post(prepared["request"]["url"], data=fields, files={"file": ("x", content)}, timeout=5)
     return posted.status_code, posted.text
@@ -39,7 +39,7 @@ def code(response: requests.Response) -> Tuple[int, str]:
 
 
 def test_an_upload(client: Any, sandbox: Sandbox) -> None:
-    """The file is served under the attachment's address once it is uploaded, with its type, and after a restart."""
+    """After the upload the attachment's address serves the file with its type, also after a restart."""
     prepared = answer(client, sandbox)
     attachment = prepared["attachment"]
     assert {**attachment, "url": ""} == {
@@ -68,7 +68,7 @@ def test_an_upload(client: Any, sandbox: Sandbox) -> None:
 
 
 def test_several_files_in_one_question(client: Any, sandbox: Sandbox) -> None:
-    """Each gets an address of its own, or its own refusal."""
+    """Each file gets its own address, or its own refusal."""
     files = ask(client, sandbox, wanted(), wanted(size=104857601), wanted()).json()["data"]
     assert files["f1"]["request"]["url"] != files["f3"]["request"]["url"]
     assert files["f1"]["attachment"]["url"] != files["f3"]["attachment"]["url"]
@@ -76,7 +76,7 @@ def test_several_files_in_one_question(client: Any, sandbox: Sandbox) -> None:
 
 
 def test_the_limits_are_those_of_the_settings(client: Any, sandbox: Sandbox) -> None:
-    """The settings tell them, with the vendor's defaults; a test sets others."""
+    """The settings have the vendor's default limits, and a test sets others."""
     parameters = client.log_in(A)["settings"]["parameters"]
     assert (parameters["file.size.max"], parameters["file.count.max"]) == (104857600, 10)
     assert code(ask(client, sandbox, *[wanted()] * 11)) == (400, "ERR_FILE_COUNT_EXCEEDED")
@@ -112,15 +112,15 @@ def test_a_file_that_is_not_described(fields: Dict[str, Any], client: Any, sandb
 
 
 def test_a_wrong_question(client: Any, sandbox: Sandbox) -> None:
-    """Without files, for an unknown user, without a token."""
+    """A request without files, for an unknown user, or without a token, is refused."""
     assert code(ask(client, sandbox)) == (400, "ERR_BAD_REQUEST")
     assert code(ask(client, sandbox, wanted(), receiver="unknown")) == (404, "ERR_UID_NOT_FOUND")
     assert code(ask(client, sandbox, wanted(), receiver="unknown", receiverType="group"))[1] == "ERR_GUID_NOT_FOUND"
     assert code(client.call("POST", "/files/upload-url", body={})) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
 
 
-def test_what_the_storage_refuses(client: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Other fields, a larger file, no file, no form, and an address that has expired; the file is not served."""
+def test_the_refusals_of_the_storage(client: Any, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other fields, a larger file, no file, no form, and an expired address are refused. The file is not served."""
     prepared = answer(client, sandbox)
     assert put(prepared, b"content", key="files/other")[0] == 403
     assert put(prepared, b"content", more="x")[0] == 403
@@ -138,7 +138,7 @@ def test_what_the_storage_refuses(client: Any, sandbox: Sandbox, monkeypatch: py
 
 
 def test_faults_of_the_storage(client: Any, sandbox: Sandbox) -> None:
-    """``fail_http`` with the path of the addresses."""
+    """``fail_http`` works with the path of the addresses."""
     prepared = answer(client, sandbox)
     sandbox.fail_http(503, times=1, body="<Error/>", path="/uploads/*")
     assert put(prepared, b"content") == (503, "<Error/>")

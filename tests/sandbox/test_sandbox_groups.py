@@ -1,4 +1,4 @@
-"""Groups: made, joined, left, kicked from, banned from; by hand over HTTP and sockets, and played by the sandbox."""
+"""Groups: create, join, leave, kick, ban; by hand over HTTP and sockets, and played by the sandbox."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NO_MODERATOR = (403, "ERR_GROUP_NO_MODERATOR_SCOPE")
 
 @pytest.fixture
 def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid, method, path, body=None, **options):
         return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body, **options)
@@ -23,7 +23,7 @@ def say(client, sandbox):
 
 @pytest.fixture
 def group(sandbox):
-    """g: A owns it, B moderates it, C takes part in it."""
+    """The group g: A owns it, B is a moderator, C a participant."""
     sandbox.add_group("g", "The Group", owner=A, members=[B, C])
     sandbox.change_scope("g", B, "moderator")
     return "g"
@@ -34,19 +34,19 @@ def code(answer):
 
 
 def scope(sandbox, uid, guid="g"):
-    """A user's scope, None where they are not in the group."""
+    """Return a user's scope, or None if the user is not in the group."""
     member = sandbox._chat.groups.get(guid).members.get(uid)
     return None if member is None else member.scope
 
 
 def entities(body):
-    """The ids in the entities of an action, by role."""
+    """Return the ids in the entities of an action, by role."""
     found = body["data"]["entities"]
     return {role: entity["entity"].get("uid", entity["entity"].get("guid")) for role, entity in found.items()}
 
 
 def test_a_group_is_made_and_shown(sandbox, say):
-    """POST /groups answers the group, with its maker as owner and admin; GET shows each user their own membership."""
+    """POST /groups returns the group, with its maker as owner and admin. GET shows each user their own membership."""
     body = {"guid": "g", "name": "G", "type": "public", "icon": "https://example.org/i.png"}
     made = say(A, "POST", "/groups", body).json()["data"]
     assert (made["guid"], made["name"], made["type"], made["owner"]) == ("g", "G", "public", A)
@@ -60,7 +60,7 @@ def test_a_group_is_made_and_shown(sandbox, say):
 
 
 def test_a_group_is_made_with_members(client, sandbox, say):
-    """POST /groups with lists of members adds or bans them without telling them, and answers each result."""
+    """POST /groups with lists of members adds or bans them without notifying them, and returns each result."""
     socket = client.connect(B, presence=None)
     lists = {"moderators": [B], "participants": [C, "nobody"], "usersToBan": [D]}
     body = {"guid": "g", "name": "G", "members": lists}
@@ -79,20 +79,20 @@ def test_a_group_is_made_with_members(client, sandbox, say):
 
 @pytest.mark.parametrize("members", [[], "all", {"admins": B}, {"participants": [1]}])
 def test_wrong_lists_of_members_make_no_group(say, members):
-    """A group with members that are no lists of uids is refused as a whole."""
+    """A group whose members are not lists of uids is refused as a whole."""
     assert code(say(A, "POST", "/groups", {"guid": "g", "name": "G", "members": members})) == (400, "ERR_BAD_REQUEST")
     assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
 
 
 def test_a_group_is_made_with_25_members(sandbox, say):
-    """More first members than the service takes in one call make no group."""
+    """A group with more first members than the service accepts in one call is refused."""
     members = {"participants": [f"u{number}" for number in range(26)]}
     refused = say(A, "POST", "/groups", {"guid": "g", "name": "G", "members": members})
     assert code(refused) == (400, "ERR_BAD_REQUEST") and "members" in refused.json()["error"]["details"]
 
 
 def test_the_groups_are_listed(sandbox, say, group):
-    """GET /groups gives those that a user may know of, page by page; by name, and only those joined, if asked."""
+    """GET /groups returns the groups that a user may see, page by page; on request by name, and only joined ones."""
     sandbox.add_group("open", "Open", owner=A)
     sandbox.add_group("private", "Private", type="private", owner=A, members=[C])
 
@@ -110,7 +110,7 @@ def test_the_groups_are_listed(sandbox, say, group):
 
 
 def test_a_group_is_changed(sandbox, say, group):
-    """PUT of a group changes what a moderator gives; the password is in no answer, and counts from then on."""
+    """A moderator changes fields of a group with PUT. The password is in no answer, and is valid from then on."""
     changes = {"guid": "other", "name": "New", "type": "password", "password": "sesame", "metadata": {"a": 1}}
     answer = say(B, "PUT", "/groups/g", {**changes, "membersCount": 77, "owner": B})
     changed = answer.json()["data"]
@@ -127,7 +127,7 @@ def test_a_group_is_changed(sandbox, say, group):
 
 
 def test_a_group_is_handed_over(sandbox, say, group):
-    """PATCH of the owner makes another member owner and admin; the old one may leave then."""
+    """PATCH of the owner makes another member owner and admin. The old owner may leave then."""
     answer = say(A, "PATCH", "/groups/g/owner", {"owner": C}).json()["data"]
     assert answer["message"] and scope(sandbox, C) == "admin"
     assert say(A, "GET", "/groups/g").json()["data"]["owner"] == C
@@ -135,7 +135,7 @@ def test_a_group_is_handed_over(sandbox, say, group):
 
 
 def test_a_group_is_deleted(sandbox, say, group):
-    """A deleted group is not found; its messages stay in the history."""
+    """A deleted group is not found. Its messages stay in the history."""
     sandbox.send_message(A, "g", "hello", receiver_type="group")
     assert say(A, "DELETE", "/groups/g").json()["data"]["success"] is True
     assert code(say(A, "GET", "/groups/g")) == (404, "ERR_GUID_NOT_FOUND")
@@ -144,7 +144,7 @@ def test_a_group_is_deleted(sandbox, say, group):
 
 
 def test_the_banned_are_listed(sandbox, say, group):
-    """GET of the banned users gives each with the time of it; to moderators only."""
+    """GET of the banned users returns each with its time, to moderators only."""
     sandbox.ban("g", D)
     answer = say(B, "GET", "/groups/g/bannedusers?per_page=10&page=1").json()
     assert [(user["uid"], user["scope"]) for user in answer["data"]] == [(D, "participant")]
@@ -165,12 +165,12 @@ def test_the_banned_are_listed(sandbox, say, group):
     ],
 )
 def test_an_incomplete_group_is_refused(say, group, body, status, error):
-    """A group without guid or name, of an unknown type, without its password, or with a taken guid is refused."""
+    """A group without guid or name, of an unknown type, without its password, or with an existing guid is refused."""
     assert code(say(A, "POST", "/groups", body)) == (status, error)
 
 
 def test_a_join_is_an_action(client, sandbox, say, group):
-    """A user who joins is a participant; the action reaches the members, but not the joining socket."""
+    """A user who joins is a participant. The action reaches the members, but not the joining socket."""
     member, outsider = client.connect(A, presence=None), client.connect(E, presence=None)
     joining = client.connect(D, presence=None)
     before = len(sandbox.messages)
@@ -190,7 +190,7 @@ def test_a_join_is_an_action(client, sandbox, say, group):
 
 
 def test_a_group_may_want_a_password(sandbox, say):
-    """A group of the type password checks the password, which stands in no answer."""
+    """A group of the type password checks the password, which is in no answer."""
     sandbox.add_group("p", "P", type="password", password="sesame")
     for body in (None, {}):
         assert code(say(B, "POST", "/groups/p/members", body)) == (400, "ERR_EMPTY_GROUP_PASS")
@@ -201,7 +201,7 @@ def test_a_group_may_want_a_password(sandbox, say):
 
 
 def test_a_private_group_is_joined_by_invitation(sandbox, say):
-    """A private group can't be joined or looked at from outside; a member adds others."""
+    """A user outside of a private group cannot join it or see it. A member adds others."""
     sandbox.add_group("p", "P", type="private")
     assert code(say(B, "POST", "/groups/p/members")) == (403, "ERR_GROUP_JOIN_NOT_ALLOWED")
     assert code(say(B, "GET", "/groups/p")) == (403, "ERR_GROUP_NOT_JOINED")
@@ -210,7 +210,7 @@ def test_a_private_group_is_joined_by_invitation(sandbox, say):
 
 
 def test_a_leave_is_an_action(client, make_client, sandbox, say, group):
-    """The members hear of a user who leaves, and so do the user's other sockets; the owner cannot leave."""
+    """The members and the user's other sockets are notified of a leave. The owner cannot leave."""
     another = make_client(sandbox)
     member, leaver, there = client.connect(A, presence=None), client.connect(C, presence=None), another.connect(C)
     assert say(C, "DELETE", "/groups/g/members").json()["data"]["success"] is True
@@ -223,7 +223,10 @@ def test_a_leave_is_an_action(client, make_client, sandbox, say, group):
 
 
 def test_kick_ban_and_unban_are_actions(client, sandbox, say, group):
-    """Each reaches the members and the one concerned; a kicked user may come again, a banned one not until unbanned."""
+    """Each reaches the members and the user concerned.
+
+    A kicked user may join again, a banned one only after an unban.
+    """
     member, concerned = client.connect(A, presence=None), client.connect(C, presence=None)
 
     def heard(action, by):
@@ -246,7 +249,7 @@ def test_kick_ban_and_unban_are_actions(client, sandbox, say, group):
 
 
 def test_a_change_of_scope_is_an_action(client, sandbox, say, group):
-    """PUT of a member changes their scope; the action says the old and the new one."""
+    """PUT of a member changes their scope. The action has the old and the new one."""
     member = client.connect(C, presence=None)
     assert say(A, "PUT", f"/groups/g/members/{C}", {"scope": "admin"}).status_code == 200
     body = client.receive(member)["body"]
@@ -257,7 +260,7 @@ def test_a_change_of_scope_is_an_action(client, sandbox, say, group):
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_members_are_added_by_lists(client, sandbox, say, group, method):
-    """Each user of each list is added with that scope, or banned, and has an action and a result of their own."""
+    """Each user of each list is added with that scope, or banned, and has a separate action and result."""
     member = client.connect(C, presence=None)
     lists = {"admins": [D], "participants": [E, C, "nobody"], "usersToBan": [B]}
     answer = say(A, method, "/groups/g/members", lists).json()["data"]
@@ -276,7 +279,7 @@ def test_members_are_added_by_lists(client, sandbox, say, group, method):
 
 
 def test_the_members_are_listed(sandbox, say, group):
-    """GET of the members gives each with their scope; to members only."""
+    """GET of the members returns each with their scope, to members only."""
     answer = say(C, "GET", "/groups/g/members?per_page=30&page=1").json()
     scopes = {member["uid"]: member["scope"] for member in answer["data"]}
     assert scopes == {A: "admin", B: "moderator", C: "participant"}
@@ -324,8 +327,8 @@ def test_the_members_are_listed(sandbox, say, group):
         (A, "PATCH", "/owner", None, (404, "ERR_UID_NOT_FOUND")),
     ],
 )
-def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
-    """An admin acts on all but the owner, a moderator on participants; a refused act changes nothing."""
+def test_permissions(sandbox, say, group, uid, method, path, body, refused):
+    """An admin acts on all but the owner, a moderator on participants. A refused action changes nothing."""
     sandbox.add_member("g", D, scope="admin")
     before = sandbox.messages
     assert code(say(uid, method, "/groups/g" + path, body)) == refused
@@ -351,7 +354,7 @@ def test_who_may_do_what(sandbox, say, group, uid, method, path, body, refused):
     ],
 )
 def test_every_call_wants_a_group_and_an_auth_token(client, sandbox, say, method, path):
-    """Of a group that there is not each call is 404, without an auth token 401; and a fault can be set on each."""
+    """For a missing group each call is 404, and without an auth token 401. A fault can be set on each."""
     assert code(say(A, method, path)) == (404, "ERR_GUID_NOT_FOUND")
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, times=1, path="/groups/*")
@@ -362,7 +365,7 @@ def test_every_call_wants_a_group_and_an_auth_token(client, sandbox, say, method
 
 
 def test_group_actions_are_played(client, sandbox):
-    """A member hears of each method on groups like of the API's own acts; without a name the owner acts."""
+    """A member gets each action of these methods like those of the API. Without a name, the owner acts."""
     sandbox.add_group("g", "G", owner=A, members=[A, B, B])
     member = client.connect(B, presence=None)
     sandbox.join("g", C)
@@ -386,7 +389,7 @@ def test_group_actions_are_played(client, sandbox):
 
 
 def test_join_needs_no_password(sandbox):
-    """join() takes a user into a private group and into one with a password."""
+    """join() adds a user to a private group and to a group with a password."""
     sandbox.add_group("private", "P", type="private")
     sandbox.add_group("password", "P", type="password", password="sesame")
     for guid in ("private", "password"):
@@ -414,7 +417,7 @@ def test_join_needs_no_password(sandbox):
     ],
 )
 def test_an_impossible_act_raises(sandbox, group, act, error, text):
-    """A missing object raises KeyError, an act that the service would refuse ValueError; nothing changes."""
+    """A missing object raises KeyError. An action that the service would refuse raises ValueError. Nothing changes."""
     stored = sandbox.messages
     with pytest.raises(error, match=text):
         act(sandbox)
@@ -422,7 +425,7 @@ def test_an_impossible_act_raises(sandbox, group, act, error, text):
 
 
 def test_a_banned_user_can_not_be_added_or_banned_again(sandbox, group):
-    """A ban holds against add_member() and join(), and is there once."""
+    """A ban holds against add_member() and join(), and exists once."""
     sandbox.ban("g", C)
     for act in (sandbox.add_member, sandbox.join):
         with pytest.raises(ValueError, match="ERR_BANNED_GROUPMEMBER"):

@@ -1,4 +1,4 @@
-"""The helpers for tests: a message that is waited for, and a user who is played."""
+"""The helpers for tests: the wait for a message, and a user whom a test plays."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ ME, OTHER = "cometchat-uid-1", "cometchat-uid-2"
 
 
 def test_a_message_that_is_there_is_returned_at_once(sandbox: Sandbox) -> None:
-    """The first that has the text, the sender and the receiver; a uid counts in lower case, as the service has it."""
+    """The first message with the text, the sender and the receiver is returned.
+
+    Uids match in lower case, like in the service.
+    """
     other = sandbox.play(OTHER)
     other.say("Hello", to="cometchat-uid-3")
     sent = other.say("Hello", to=ME)
@@ -24,7 +27,7 @@ def test_a_message_that_is_there_is_returned_at_once(sandbox: Sandbox) -> None:
 
 
 def test_a_message_is_waited_for() -> None:
-    """One that another thread sends after the first look ends the wait."""
+    """A message that another thread sends after the first look ends the wait."""
     looked = threading.Event()
 
     class Looked(Sandbox):
@@ -45,8 +48,8 @@ def test_a_message_is_waited_for() -> None:
         writer.join(10)
 
 
-def test_the_error_lists_what_is_stored(sandbox: Sandbox) -> None:
-    """One line a message, so that the reader of the test's report sees what came instead."""
+def test_the_error_lists_the_stored_messages(sandbox: Sandbox) -> None:
+    """The error has one line for each message, so that the reader of the report sees the other messages."""
     sandbox.play(OTHER).say("Hullo", to=ME)
     sandbox.call(OTHER, ME)
     with pytest.raises(AssertionError) as caught:
@@ -59,7 +62,7 @@ def test_the_error_lists_what_is_stored(sandbox: Sandbox) -> None:
 
 
 def test_the_error_lists_the_newest_of_many(sandbox: Sandbox) -> None:
-    """Twenty lines, not thousands."""
+    """The error has twenty lines, not thousands."""
     other = sandbox.play(OTHER)
     for number in range(25):
         other.say(f"text {number}", to=ME)
@@ -71,7 +74,7 @@ def test_the_error_lists_the_newest_of_many(sandbox: Sandbox) -> None:
 
 
 def test_actions_and_calls_are_not_messages(sandbox: Sandbox) -> None:
-    """An edit is stored as an action with the new text; the message that it changed is what counts."""
+    """An edit is stored as an action with the new text. Only the message that it changed counts."""
     sent = sandbox.play(OTHER).say("Hello", to=ME)
     sandbox.edit_message(sent["id"], "Hello again")
     assert sandbox.expect_message(text="Hello again", timeout=0)["id"] == sent["id"]
@@ -81,7 +84,7 @@ def test_actions_and_calls_are_not_messages(sandbox: Sandbox) -> None:
 
 
 def test_a_player_acts_for_one_user(sandbox: Sandbox) -> None:
-    """Texts, to a user and to a group, and reading; the repr is the uid."""
+    """A player sends texts to a user and to a group, and reads. Its repr is the uid."""
     sandbox.add_group("group", "Group", members=[OTHER])
     other = sandbox.play(OTHER.upper())
     assert repr(other) == "<Player cometchat-uid-2>" and other.uid == OTHER
@@ -94,7 +97,7 @@ def test_a_player_acts_for_one_user(sandbox: Sandbox) -> None:
 
 
 def test_a_player_types(client: Any, sandbox: Sandbox) -> None:
-    """The receiver hears that it starts, and that it stops."""
+    """The receiver gets the start and the end."""
     socket = client.connect(ME)
     other = sandbox.play(OTHER)
     other.typing(to=ME)
@@ -104,7 +107,7 @@ def test_a_player_types(client: Any, sandbox: Sandbox) -> None:
 
 
 def test_records_have_a_short_repr(client: Any, sandbox: Sandbox) -> None:
-    """What pytest prints of a record that differs: the call and its status, without times and credentials."""
+    """In pytest's output, a record shows the call and its status, without times and credentials."""
     client.create_token(ME)
     client.create_token("nonesuch")
     client.connect(ME)

@@ -23,7 +23,7 @@ def claims(jwt: str) -> Dict[str, Any]:
 
 @pytest.mark.parametrize("prefix", ["", "/v3.0"])
 def test_login_takes_two_calls(client, sandbox, prefix):
-    """An auth key buys an auth token, and that the user with jwt, settings and wsChannel, with and without /v3.0."""
+    """An auth key leads to an auth token, and that to the user, jwt, settings and wsChannel, for both prefixes."""
     answer = client.call(
         "POST",
         prefix + "/users/cometchat-uid-1/auth_tokens",
@@ -43,12 +43,12 @@ def test_login_takes_two_calls(client, sandbox, prefix):
 
 
 def test_the_sample_users_exist(client):
-    """cometchat-uid-1 to -5 can log in, each under a name of its own."""
+    """cometchat-uid-1 to -5 can log in, each with another name."""
     assert len({client.log_in(uid)["name"] for uid in UIDS}) == 5
 
 
 def test_added_users_exist(client, sandbox):
-    """A user that add_user() made can log in, with the role and avatar given, whatever is in the uid."""
+    """A user of add_user() can log in, with the given role and avatar, and with any uid."""
     sandbox.add_user("zoë/1", "Zoë", role="admin", avatar="https://example.org/z.png")
     token = client.create_token("zo%C3%AB%2F1").json()["data"]["authToken"]
     user = client.me(token).json()["data"]
@@ -65,7 +65,7 @@ def test_added_users_exist(client, sandbox):
     ],
 )
 def test_wrong_keys_are_refused(client, headers, status, code):
-    """A missing or wrong app id or key is answered by an error envelope with the vendor's code."""
+    """A missing or wrong app id or key gets an error envelope with the vendor's code."""
     answer = client.create_token("cometchat-uid-1", **headers)
     assert answer.status_code == status
     assert set(answer.json()) == {"error"}
@@ -75,7 +75,7 @@ def test_wrong_keys_are_refused(client, headers, status, code):
 
 
 def test_an_unknown_uid_is_refused(client):
-    """A login of an unknown user is answered with 404 and ERR_UID_NOT_FOUND."""
+    """A login of an unknown user gets 404 and ERR_UID_NOT_FOUND."""
     answer = client.create_token("nobody")
     assert (answer.status_code, answer.json()["error"]["code"]) == (404, "ERR_UID_NOT_FOUND")
 
@@ -85,13 +85,13 @@ def test_an_unknown_uid_is_refused(client):
     "method, path", [("PUT", "/me"), ("DELETE", "/me"), ("GET", "/settings"), ("POST", "/messages")]
 )
 def test_calls_want_an_auth_token(client, method, path, token, code):
-    """Every call of the client API is refused with 401 without an auth token that counts."""
+    """Without a valid auth token, every call of the client API is refused with 401."""
     answer = client.call(method, path, headers={"authToken": token}, body=client.device)
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, code)
 
 
 def test_an_auth_token_needs_no_http(client, sandbox):
-    """A token of auth_token() logs in; an unknown user gets none."""
+    """A token of auth_token() logs in. An unknown user gets no token."""
     assert client.me(sandbox.auth_token("cometchat-uid-2")).json()["data"]["uid"] == "cometchat-uid-2"
     with pytest.raises(KeyError):
         sandbox.auth_token("nobody")
@@ -115,7 +115,7 @@ def test_the_jwt_says_whose_it_is_and_how_long(client):
 
 
 def test_the_jwt_lifetime_can_be_set(client, sandbox):
-    """With a negative jwt_lifetime a jwt has expired when it is issued, until healed."""
+    """With a negative jwt_lifetime, a new jwt has already expired, until heal() is called."""
     sandbox.jwt_lifetime = -10
     said = claims(client.log_in()["jwt"])
     assert said["exp"] < time.time()
@@ -124,7 +124,7 @@ def test_the_jwt_lifetime_can_be_set(client, sandbox):
 
 
 def test_the_settings_lead_here(client, sandbox):
-    """Every host of the settings is the sandbox, the one for pings too, which are on; and MODE is DEFAULT."""
+    """Every host of the settings is the sandbox, also the one for pings, which are on. MODE is DEFAULT."""
     token = sandbox.auth_token("cometchat-uid-1")
     settings = client.call("GET", "/v3.0/settings", headers={"authToken": token}).json()["data"]
     here = f"127.0.0.1:{sandbox.port}"
@@ -136,7 +136,7 @@ def test_the_settings_lead_here(client, sandbox):
 
 
 def test_set_mode_changes_the_settings(client, sandbox):
-    """set_mode() changes MODE and the hash of the settings, until healed."""
+    """set_mode() changes MODE and the hash of the settings, until heal() is called."""
     before = client.log_in()["settings"]
     sandbox.set_mode("NO_TRANSIENT")
     throttled = client.log_in()["settings"]
@@ -153,7 +153,7 @@ def test_settings_can_be_overridden(client, sandbox):
 
 
 def test_user_sessions_are_answered(client):
-    """POST .../user_sessions, under any path, is a plain success."""
+    """POST .../user_sessions, under any path, succeeds."""
     for path in ("/user_sessions", "/v3.0/me/user_sessions"):
         assert client.call("POST", path, body={}).json() == {"data": {"success": True}}
 
@@ -168,21 +168,21 @@ def test_user_sessions_are_answered(client):
     ],
 )
 def test_unknown_paths_and_bad_bodies_are_refused_in_the_envelope(client, sandbox, method, path, body, status, code):
-    """Unknown paths, wrong methods and bodies that are not JSON are answered in the error envelope."""
+    """Unknown paths, wrong methods and bodies that are not JSON get the error envelope."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call(method, path, headers=headers, body=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
 
 
 def test_the_host_header_does_not_matter(client, sandbox):
-    """A request for a host of the real service, mapped to the sandbox, is answered as any other."""
+    """A request for a host of the real service, mapped to the sandbox, is answered like any other."""
     host = {"Host": f"{sandbox.app_id}.api-us.cometchat.io", "apiKey": sandbox.auth_key}
     answer = client.call("POST", "/v3.0/users/cometchat-uid-1/auth_tokens", headers=host, body=client.device)
     assert answer.status_code == 200
 
 
 def test_preflights_are_granted(client, sandbox):
-    """OPTIONS of any path grants a local origin, the method and the headers asked for, and private networks."""
+    """OPTIONS of any path permits a local origin, the requested method and headers, and private networks."""
     answer = client.call(
         "OPTIONS",
         "/v3.0/whatever",
@@ -202,7 +202,7 @@ def test_preflights_are_granted(client, sandbox):
 
 
 def test_every_answer_carries_cors(client, sandbox):
-    """Successes, refusals and injected failures can be read by a page of this machine."""
+    """A page of this machine can read successes, refusals and injected failures."""
     origin = {"Origin": "http://127.0.0.1:3000"}
     answers = [client.create_token("cometchat-uid-1", **origin), client.create_token("nobody", **origin)]
     sandbox.fail_http(503, retry_after=7)
@@ -214,14 +214,14 @@ def test_every_answer_carries_cors(client, sandbox):
 
 @pytest.mark.parametrize("origin", ["https://app.example", "null", "http://localhost.example", "http://[::1", "x"])
 def test_pages_of_other_origins_may_not_call(client, sandbox, origin):
-    """A page that does not come from this machine gets no leave, neither by a preflight nor with an answer."""
+    """A page of another machine gets no permission, neither by a preflight nor with an answer."""
     answers = [client.call(method, "/me", headers={"Origin": origin}) for method in ("OPTIONS", "GET")]
     assert [answer.status_code for answer in answers] == [204, 401]
     assert not [name for answer in answers for name in answer.headers if name.startswith("Access-Control")]
 
 
 def test_an_origin_can_be_allowed(make_client):
-    """origins= adds pages that may call; those of this machine may all the same."""
+    """origins= permits further pages to call. Pages of this machine may still call."""
     with Sandbox(origins=["https://app.example"]) as sandbox:
         client = make_client(sandbox)
         for origin in ("https://app.example", "http://[::1]:80", "http://app.localhost"):
@@ -231,7 +231,7 @@ def test_an_origin_can_be_allowed(make_client):
 
 
 def test_each_sandbox_has_an_auth_key_of_its_own(make_client):
-    """The auth key is made for each sandbox, outlives a restart, and can be given."""
+    """Each sandbox makes its own auth key. The key stays through a restart, and can be given."""
     one, two = Sandbox(), Sandbox(auth_key="given")
     assert one.auth_key != Sandbox().auth_key and len(one.auth_key) == 40 and two.auth_key == "given"
     with two:
@@ -242,7 +242,7 @@ def test_each_sandbox_has_an_auth_key_of_its_own(make_client):
     "header, value", [("sdk", None), ("resource", "PYTHON-1"), ("Accept", "*/*"), ("Content-Type", "text/plain")]
 )
 def test_wrong_headers_are_violations(client, sandbox, header, value):
-    """A call without the headers that go with every call is answered, and recorded as a violation."""
+    """A call without the usual headers is answered, and recorded as a violation."""
     assert client.create_token("cometchat-uid-1", **{header: value}).status_code == 200
     assert len(sandbox.violations) == 1 and header in sandbox.violations[0]
 
@@ -258,7 +258,7 @@ def test_wrong_headers_are_violations(client, sandbox, header, value):
     ],
 )
 def test_wrong_bodies_are_violations(client, sandbox, change, what):
-    """A login body that is not of the protocol is answered, and recorded as a violation."""
+    """A login body outside of the protocol is answered, and recorded as a violation."""
     client.device.update(change)
     assert client.me(sandbox.auth_token("cometchat-uid-1")).status_code == 200
     assert f"PUT /me: {what}" in sandbox.violations
@@ -271,7 +271,7 @@ def test_a_login_without_a_body_is_a_violation(client, sandbox):
 
 
 def test_requests_are_recorded(client, sandbox):
-    """Every request is in requests before the caller has its answer, with headers that can be read in any case."""
+    """Every request is in requests before the caller has its answer. Its headers can be read in any case."""
     client.create_token("nobody")
     (request,) = sandbox.requests
     assert (request.method, request.path, request.status) == ("POST", "/users/nobody/auth_tokens", 404)
@@ -282,7 +282,7 @@ def test_requests_are_recorded(client, sandbox):
 
 
 def test_the_query_of_a_request_is_recorded(client, sandbox):
-    """The query of a request is in its record, decoded, and not in its path."""
+    """The decoded query of a request is in its record, and not in its path."""
     client.call("GET", "/v3.0/messages?affix=append&id=7&searchKey=a%26b%20c")
     client.call("GET", "/settings")
     asked, plain = sandbox.requests
@@ -303,7 +303,7 @@ def message(**change: Any) -> Dict[str, Any]:
 
 
 def test_a_message_is_stored_answered_and_delivered(client, sandbox):
-    """POST /messages answers the stored message, and brings it to each socket of the receiver, and to no other."""
+    """POST /messages returns the stored message, and sends it to each socket of the receiver, and to no other."""
     first, second = client.connect("cometchat-uid-2", presence=None), client.connect("cometchat-uid-2", presence=None)
     other = client.connect("cometchat-uid-3", presence=None)
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
@@ -334,7 +334,7 @@ def test_a_message_is_stored_answered_and_delivered(client, sandbox):
     ],
 )
 def test_an_incomplete_message_is_refused(client, sandbox, body, status, code):
-    """A message with a field missing, or to an unknown receiver, is refused and not stored."""
+    """A message with a missing field, or to an unknown receiver, is refused and not stored."""
     headers = {"authToken": sandbox.auth_token("cometchat-uid-1")}
     answer = client.call("POST", "/messages", headers=headers, body=body)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)

@@ -1,4 +1,4 @@
-"""What is loaded when, with and without the extra, and the pytest plugin."""
+"""The loaded modules, with and without the extra, and the pytest plugin."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import cometchat.sandbox
 ROOT = pathlib.Path(cometchat.sandbox.__file__).parents[2]
 PACKAGE = ROOT / "cometchat" / "sandbox"
 
-# The SDK's own names are not needed for most of this: a client is asked for by name only.
+# Most of these tests do not need the SDK's names, so they name a client only in code for other processes.
 TESTS = """
 import threading
 
@@ -48,20 +48,20 @@ def python(*arguments, cwd=None):
 
 
 def run_pytest(directory, *arguments):
-    # In a directory of its own, so that no configuration of this project reaches it. Where the project is installed,
-    # the plugin comes in by its entry point, and pytest would not have it named as well.
+    # In a separate directory, so that no configuration of this project reaches it. If the project is installed, pytest
+    # loads the plugin by its entry point, and would not accept its name as well.
     named = [] if installed() else ["-p", "cometchat.pytest_plugin"]
     return python("-m", "pytest", "-q", *named, "--rootdir", str(directory), *arguments, cwd=directory)
 
 
 def installed():
-    """Whether a child process finds the plugin's entry point."""
+    """Return whether a child process finds the plugin's entry point."""
     found = importlib.metadata.distributions(name="cometchat", path=[str(ROOT), *sys.path])
     return any(entry.group == "pytest11" for distribution in found for entry in distribution.entry_points)
 
 
 def test_the_plugin_gives_a_fresh_sandbox(tmp_path):
-    """cometchat_sandbox is started for each test that asks for it, clean, and stopped after it."""
+    """cometchat_sandbox is started for each test that uses it, without old state, and stopped after it."""
     (tmp_path / "test_it.py").write_text(TESTS)
     done = run_pytest(tmp_path)
     assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
@@ -76,7 +76,7 @@ def test_the_plugin_gives_a_client(tmp_path):
 
 
 def test_without_the_extra_pytest_still_runs(tmp_path):
-    """Without aiohttp the plugin loads, tests that do not use it pass, and one that does says what to install."""
+    """Without aiohttp the plugin loads, and tests that do not use it pass. A test that uses it says what to install."""
     (tmp_path / "conftest.py").write_text("import sys\nsys.modules['aiohttp'] = None\n")
     (tmp_path / "test_it.py").write_text(
         "def test_plain():\n    pass\n\ndef test_sandbox(cometchat_sandbox):\n    pass\n"
@@ -87,7 +87,7 @@ def test_without_the_extra_pytest_still_runs(tmp_path):
 
 
 def test_the_plugin_loads_nothing_of_the_sandbox():
-    """Neither import cometchat nor loading the plugin loads the sandbox or its libraries."""
+    """Neither import cometchat nor the plugin loads the sandbox or its libraries."""
     done = python(
         "-c",
         "import sys, cometchat, cometchat.pytest_plugin\n"
@@ -97,7 +97,7 @@ def test_the_plugin_loads_nothing_of_the_sandbox():
 
 
 def test_without_tls_no_cryptography_is_needed():
-    """A sandbox without TLS runs where the package cryptography is missing."""
+    """A sandbox without TLS runs without the package cryptography."""
     done = python(
         "-c",
         "import sys\n"
@@ -110,7 +110,7 @@ def test_without_tls_no_cryptography_is_needed():
 
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_it_imports_only_public_names(path):
-    """The sandbox imports from cometchat nothing but its own modules and public names: it shares no wire code."""
+    """The sandbox imports from cometchat only its own modules and public names: it shares no wire code."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom):
             depth = len(path.relative_to(PACKAGE).parts)

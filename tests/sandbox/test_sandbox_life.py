@@ -1,4 +1,4 @@
-"""Start, stop, start again, TLS, waiting: the sandbox as an object."""
+"""Start, stop, restart, TLS, and waits: the sandbox as an object."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from cometchat.sandbox import Sandbox, make_certificate
 
 
 def open_sockets():
-    """How many sockets this process has open."""
+    """Return the number of open sockets of this process."""
     directory = "/proc/self/fd"
     count = 0
     for name in os.listdir(directory):
         try:
             count += stat.S_ISSOCK(os.stat(f"{directory}/{name}").st_mode)
         except OSError:
-            continue  # the listing's own descriptor, closed since
+            continue  # the listing's own descriptor, closed since then
     return count
 
 
 def collect():
-    """Close what earlier tests left to the garbage collector. PyPy's takes more than one round."""
+    """Collect garbage of earlier tests. PyPy's collector needs more than one round."""
     for _ in range(3):
         gc.collect()
 
@@ -71,7 +71,7 @@ def thread_names():
 
 
 def test_start_and_stop_again_do_nothing(sandbox):
-    """start() while it runs and stop() while it does not are no errors; start() gives the sandbox."""
+    """start() while it runs and stop() while it is stopped are no-ops. start() returns the sandbox."""
     assert sandbox.start() is sandbox
     sandbox.stop()
     sandbox.stop()
@@ -79,7 +79,7 @@ def test_start_and_stop_again_do_nothing(sandbox):
 
 
 def test_a_restart_keeps_port_and_state(client, sandbox):
-    """After a restart the port, tokens, jwts, users and records are those from before; sockets were ended."""
+    """After a restart, port, tokens, jwts, users and records are the same, and the sockets have ended."""
     sandbox.add_user("later", "Later")
     token, socket, port = client.log_in("later")["authToken"], client.connect(), sandbox.port
     sandbox.restart()
@@ -91,7 +91,7 @@ def test_a_restart_keeps_port_and_state(client, sandbox):
 
 
 def test_faults_can_be_set_while_stopped(client, sandbox):
-    """A fault set on a stopped sandbox is in force from its start; actions on connections find none."""
+    """A fault set on a stopped sandbox is in force from its start. Actions on connections have no effect."""
     sandbox.stop()
     sandbox.fail_http(503)
     assert sandbox.drop_connections() == sandbox.close_connections() == sandbox.send_raw("x") == 0
@@ -116,7 +116,7 @@ def test_a_taken_port_raises(sandbox):
 
 
 def test_a_failed_start_leaves_nothing(monkeypatch):
-    """Where the service fails to open, start() raises, and the thread and the port are given back."""
+    """If the service fails to open, start() raises, and the thread and the port are released."""
 
     async def fail(self):
         raise RuntimeError("no")
@@ -132,7 +132,7 @@ def test_a_failed_start_leaves_nothing(monkeypatch):
 
 
 def test_many_sandboxes_at_once(make_client):
-    """Two sandboxes have ports, users and tokens of their own."""
+    """Two sandboxes have separate ports, users and tokens."""
     with Sandbox() as one, Sandbox(app_id="two", auth_key="k", region="eu") as two:
         assert one.port != two.port
         assert make_client(two).log_in()["settings"]["REGION"] == "eu"
@@ -141,7 +141,7 @@ def test_many_sandboxes_at_once(make_client):
 
 @pytest.mark.parametrize("host, url", [("localhost", "http://localhost"), ("0.0.0.0", "http://127.0.0.1")])
 def test_other_hosts(make_client, host, url):
-    """Bound to a name, or to every interface, the sandbox gives a URL that leads to it, and settings likewise."""
+    """Bound to a name, or to every interface, the sandbox has a URL and settings that lead to it."""
     with Sandbox(host=host) as sandbox:
         assert sandbox.url == f"{url}:{sandbox.port}"
         client = make_client(sandbox)
@@ -156,15 +156,15 @@ def test_other_hosts(make_client, host, url):
         ("[::1", "127.0.0.1"),
     ],
 )
-def test_on_every_interface_the_client_is_told_the_name_it_used(make_client, asked, told):
-    """Bound to 0.0.0.0, the settings name the host that the client has reached; never one of the real service."""
+def test_on_every_interface_the_settings_have_the_clients_name(make_client, asked, told):
+    """Bound to 0.0.0.0, the settings name the host that the client has reached, and never one of the real service."""
     with Sandbox(host="0.0.0.0") as sandbox:
         answer = make_client(sandbox).me(sandbox.auth_token("cometchat-uid-1"), Host=asked)
         assert answer.json()["data"]["settings"]["CHAT_HOST"] == told
 
 
 def test_ipv6(make_client):
-    """On ::1 the URL has brackets, and a client gets through."""
+    """On ::1 the URL has brackets, and a client connects."""
     try:
         sandbox = Sandbox(host="::1").start()
     except OSError:
@@ -175,7 +175,7 @@ def test_ipv6(make_client):
 
 
 def test_the_url_of_a_port_to_come():
-    """Before the first start of a sandbox on port 0 there is no URL; on a port of its own there is."""
+    """Before the first start, a sandbox on port 0 has no URL. One on a given port has a URL."""
     with pytest.raises(RuntimeError):
         Sandbox().url
     assert Sandbox(port=8443).url == "http://127.0.0.1:8443"
@@ -183,7 +183,7 @@ def test_the_url_of_a_port_to_come():
 
 
 def test_tls(make_client):
-    """With tls=True a client that trusts ca_certs logs in and connects; one that does not is turned away."""
+    """With tls=True a client that trusts ca_certs logs in and connects. One that does not is refused."""
     with Sandbox(tls=True) as sandbox:
         assert sandbox.url.startswith("https://127.0.0.1:")
         client = make_client(sandbox)
@@ -203,7 +203,7 @@ def test_tls(make_client):
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "::1", "my-app.api-in.cometchat.io"])
 def test_the_certificate_passes_the_strictest_checks(name):
-    """Python's strict X.509 checks pass, for local names and for the API hosts of the app that a tester maps here."""
+    """Python's strict X.509 checks pass, for local names and for the API hosts that a tester maps here."""
     with Sandbox(tls=True, app_id="my-app", region="in") as sandbox:
         context = ssl.create_default_context(cafile=sandbox.ca_certs)
         context.verify_flags |= ssl.VERIFY_X509_STRICT
@@ -212,8 +212,8 @@ def test_the_certificate_passes_the_strictest_checks(name):
                 assert secure.getpeercert()
 
 
-def test_a_certificate_of_ones_own(tmp_path, make_client):
-    """certfile and keyfile turn TLS on; one without the other is a ValueError. The key is for its owner's eyes."""
+def test_a_given_certificate(tmp_path, make_client):
+    """certfile and keyfile turn TLS on. One without the other is a ValueError. Only its owner can read the key."""
     certfile, keyfile = make_certificate(tmp_path, hosts=["example.test"])
     assert make_certificate(tmp_path) == (certfile, keyfile)
     assert stat.S_IMODE(os.stat(keyfile).st_mode) == 0o600
@@ -225,7 +225,7 @@ def test_a_certificate_of_ones_own(tmp_path, make_client):
 
 
 def test_the_certificate_goes_with_the_sandbox():
-    """The files of a made certificate are removed with the object, not with a stop."""
+    """The files of a made certificate are removed with the object, and not by a stop."""
     sandbox = Sandbox(tls=True)
     path = sandbox.ca_certs
     with sandbox:
@@ -237,7 +237,7 @@ def test_the_certificate_goes_with_the_sandbox():
 
 
 def test_serve_forever_ends_with_stop(make_client):
-    """serve_forever() starts, blocks, and returns once another thread has called stop()."""
+    """serve_forever() starts, blocks, and returns after another thread has called stop()."""
     sandbox = Sandbox()
     thread = threading.Thread(target=sandbox.serve_forever)
     thread.start()
@@ -251,7 +251,7 @@ def test_serve_forever_ends_with_stop(make_client):
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to itself")
 def test_serve_forever_ends_with_ctrl_c():
-    """On SIGINT serve_forever() stops the sandbox and returns; the process ends with 0 and says nothing."""
+    """On SIGINT serve_forever() stops the sandbox and returns. The process ends with 0 and prints nothing."""
     script = (
         "import os, signal, threading\n"
         "from cometchat.sandbox import Sandbox\n"
@@ -265,7 +265,7 @@ def test_serve_forever_ends_with_ctrl_c():
 
 
 def test_wait_until_waits_without_polling(client, sandbox):
-    """wait_until() looks again on a change, not on a clock, and gives up on time."""
+    """wait_until() looks again at a change, not by a clock, and ends in time."""
     looks = []
     start = time.monotonic()
     assert not sandbox.wait_until(lambda: looks.append(1), 0.2)
@@ -277,7 +277,7 @@ def test_wait_until_waits_without_polling(client, sandbox):
 
 
 def test_waiting_for_connections_and_attempts(client, sandbox):
-    """The helpers say whether it came to be: exactly so many connections, at least so many attempts."""
+    """The helpers return whether there were exactly this many connections, and at least this many attempts."""
     assert not sandbox.wait_for_connections(1, timeout=0.01)
     assert not sandbox.wait_for_attempts(1, timeout=0.01)
     client.connect()
@@ -286,13 +286,13 @@ def test_waiting_for_connections_and_attempts(client, sandbox):
 
 
 def test_a_predicate_may_call_the_sandbox(client, sandbox):
-    """A predicate of wait_until() may itself set faults: nothing deadlocks."""
+    """A predicate of wait_until() may set faults without a deadlock."""
     client.connect()
     assert sandbox.wait_until(lambda: sandbox.drop_connections() == 0)
 
 
 def test_a_loop_that_is_busy_raises_on_time(sandbox, monkeypatch):
-    """A fault that the thread does not get round to raises TimeoutError at the deadline."""
+    """A fault that the thread does not set in time raises TimeoutError at the deadline."""
     monkeypatch.setattr("cometchat.sandbox._sandbox.DEADLINE", 0.05)
     release = threading.Event()
     blocker = threading.Thread(target=lambda: sandbox._thread.call(block(release), 5))
@@ -305,7 +305,7 @@ def test_a_loop_that_is_busy_raises_on_time(sandbox, monkeypatch):
 
 
 def test_the_loop_thread_is_not_called_from_itself(sandbox):
-    """A call from the sandbox's own thread could only wait for itself: it raises at once."""
+    """A call from the sandbox's own thread raises at once, since it could only wait for itself."""
     done = []
 
     async def call_back():
@@ -322,7 +322,7 @@ async def block(release):
 
 
 def test_an_error_inside_is_answered_and_logged(client, sandbox, caplog, monkeypatch):
-    """A mistake in the sandbox itself is a 500 in the envelope, and its traceback is in the log, without secrets."""
+    """A mistake in the sandbox itself is a 500 in the envelope. Its traceback is in the log, without secrets."""
 
     def fail(*_):
         raise ZeroDivisionError
@@ -343,7 +343,7 @@ def test_nothing_of_it_is_logged_in_peace(client, sandbox, caplog):
 
 
 def test_settings_are_for_the_sdk():
-    """settings() gives AppSettings that lead to the sandbox, with the CA bundle under TLS, and overrides."""
+    """settings() returns AppSettings for the sandbox, with the CA bundle under TLS, and overrides."""
     pytest.importorskip("cometchat.client", reason="the SDK's own part is not there yet")
     with Sandbox(tls=True, region="eu") as sandbox:
         settings = sandbox.settings(auth_timeout=1)

@@ -1,4 +1,4 @@
-"""Messages: sent, repeated, edited, deleted, reacted to, and the history; by hand over HTTP and sockets."""
+"""Messages: sent, repeated, edited, deleted, reactions, and the history, by hand over HTTP and sockets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
 @pytest.fixture
 def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid, method, path, body=None, by=client, **options):
         return by.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body, **options)
@@ -31,7 +31,7 @@ def text_to(receiver, text="hello", **change):
 
 
 def numbers(answer):
-    """The ids of a page."""
+    """Return the ids of a page."""
     assert answer.status_code == 200, answer.text
     return [message["id"] for message in answer.json()["data"]]
 
@@ -41,7 +41,10 @@ def code(answer):
 
 
 def test_a_muid_counts_once(client, sandbox, say):
-    """The same muid of the same sender gives back the stored message and delivers nothing; another's is another."""
+    """The same muid of the same sender returns the stored message, and delivers nothing.
+
+    Another sender's is another message.
+    """
     socket = client.connect(B, presence=None)
     first = say(A, "POST", "/messages", text_to(B, muid="m")).json()["data"]
     again = say(A, "POST", "/messages", text_to(B, "changed", muid="m"))
@@ -54,15 +57,15 @@ def test_a_muid_counts_once(client, sandbox, say):
 
 
 def test_a_muid_outlives_membership(sandbox, say):
-    """A message that a kicked user repeats is still the stored one."""
+    """If a kicked user repeats a message, the answer is the stored one."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     first = say(B, "POST", "/messages", text_to("g", receiverType="group", muid="m")).json()["data"]
     sandbox.kick("g", B)
     assert say(B, "POST", "/messages", text_to("g", receiverType="group", muid="m")).json()["data"] == first
 
 
-def test_the_senders_other_sockets_hear_of_a_message(client, make_client, sandbox, say):
-    """A message reaches the receiver's sockets and the sender's others, but not the one whose resource has sent it."""
+def test_a_message_reaches_the_senders_other_sockets(client, make_client, sandbox, say):
+    """A message reaches the receiver's sockets and the sender's others, but not the socket that sent it."""
     another = make_client(sandbox)
     receiver, here, there = client.connect(B), client.connect(A), another.connect(A)
     assert client.receive(receiver)["type"] == "presence"
@@ -72,7 +75,7 @@ def test_the_senders_other_sockets_hear_of_a_message(client, make_client, sandbo
 
 
 def test_ids_are_shared_and_sorted_by_time(sandbox, say):
-    """Messages, group actions and calls take the next number each, as text, and never an earlier sentAt."""
+    """Messages, group actions and calls each take the next number, as text, and never an earlier sentAt."""
     sandbox.add_group("g", "G", owner=A)
     sandbox.send_message(A, B, "one")
     sandbox.join("g", B)
@@ -89,7 +92,7 @@ def test_ids_are_shared_and_sorted_by_time(sandbox, say):
 
 
 def test_a_message_to_a_group_reaches_its_members(client, make_client, sandbox, say):
-    """Members' sockets get it, the sender's others too; outsiders do not, and can't send to it."""
+    """Members' sockets get it, also the sender's others. Outsiders do not get it, and cannot send to the group."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     another = make_client(sandbox)
     here, there = client.connect(A, presence=None), another.connect(A, presence=None)
@@ -135,12 +138,12 @@ def spoken(sandbox):
     ],
 )
 def test_the_history_is_asked_for_by_affix(say, spoken, query, ids):
-    """append gives messages newer than an id or a time, prepend older ones; always oldest first."""
+    """append returns messages newer than an id or a time, and prepend older ones, always oldest first."""
     assert numbers(say(B, "GET", f"/messages{query}")) == ids.split()
 
 
-def test_a_page_says_where_it_stands(say, spoken):
-    """meta has the page's limit and count, and the ids to ask from for the pages before and after."""
+def test_a_page_has_its_position(say, spoken):
+    """meta has the page's limit and count, and the ids for the pages before and after."""
     meta = say(B, "GET", "/v3.0/messages?affix=append&id=2&per_page=3").json()["meta"]
     assert meta["current"] == {"limit": 3, "count": 3}
     assert (meta["previous"]["affix"], meta["previous"]["id"]) == ("prepend", "3")
@@ -158,7 +161,7 @@ def test_a_page_says_where_it_stands(say, spoken):
     [("prepend", "", ["8 9 10", "5 6 7", "2 3 4", "1", ""]), ("append", "&id=4", ["5 6 7", "8 9 10", ""])],
 )
 def test_a_cursor_leads_to_the_next_page(say, spoken, affix, start, pages):
-    """Asking on with the id and the sentAt of each page's cursor gives every message once: the id decides."""
+    """With the id and the sentAt of each page's cursor, a client reads every message once: the id decides."""
     for wanted in pages:
         answer = say(B, "GET", f"/messages?affix={affix}&per_page=3{start}")
         assert numbers(answer) == wanted.split()
@@ -168,7 +171,7 @@ def test_a_cursor_leads_to_the_next_page(say, spoken, affix, start, pages):
 
 
 def test_a_page_has_30_messages_and_at_most_1000(sandbox, say):
-    """Without per_page a page has 30 messages; one that asks for more than 1000 gets 1000."""
+    """Without per_page a page has 30 messages. A request for more than 1000 gets 1000."""
     for number in range(1001):
         sandbox.send_message(A, B, str(number))
     assert len(numbers(say(B, "GET", "/messages?affix=append"))) == 30
@@ -183,7 +186,7 @@ def test_a_query_that_makes_no_sense_is_refused(say, query):
 
 
 def test_the_history_can_be_filtered(sandbox, say):
-    """By category and type, one or several; a page is filled with what fits."""
+    """The history is filtered by category and type, one or several. A page is filled with fitting messages."""
     sandbox.send_message(A, B, "one")
     sandbox.send_message(A, B, category="custom", type="place", data={"customData": {}})
     sandbox.send_message(A, B, type="image", data={"url": "u"})
@@ -195,7 +198,7 @@ def test_the_history_can_be_filtered(sandbox, say):
 
 
 def test_the_history_is_ones_own(sandbox, say):
-    """A user sees the messages from and to them, and no other ones."""
+    """A user sees the messages from and to them, and no others."""
     sandbox.send_message(A, B, "1")
     sandbox.send_message(B, A, "2")
     sandbox.send_message(B, C, "3")
@@ -209,7 +212,7 @@ def test_the_history_is_ones_own(sandbox, say):
 
 
 def test_the_history_of_a_group_is_of_the_time_in_it(sandbox, say):
-    """A member sees a group from their joining to their leaving, both included; others may not ask."""
+    """A member sees a group from their joining to their leaving, both included. Others may not ask."""
     sandbox.add_group("g", "G", owner=A)
     sandbox.send_message(A, "g", "before", receiver_type="group")
     sandbox.join("g", B)
@@ -226,16 +229,16 @@ def test_the_history_of_a_group_is_of_the_time_in_it(sandbox, say):
 
 
 def test_the_history_survives_a_restart(sandbox, say, spoken):
-    """Messages from before a stop are there after the start, and the ids continue."""
+    """Messages from before a stop exist after the start, and the ids continue."""
     sandbox.stop()
     assert sandbox.send_message(A, B, "while it was down")["id"] == "11"
-    sandbox.presence(A, True)  # to nobody
+    sandbox.presence(A, True)  # to a user without a socket
     sandbox.start()
     assert numbers(say(B, "GET", "/messages?affix=append&id=9")) == ["10", "11"]
 
 
 def test_ten_thousands_of_messages_stay_fast(sandbox, say):
-    """With 30,000 messages stored, sending one and a page of the history take well under 50 ms each."""
+    """With 30,000 stored messages, sending one and a page of the history take well under 50 ms each."""
     store = sandbox._chat.history
     for number in range(30_000):
         message = {
@@ -258,7 +261,7 @@ def test_ten_thousands_of_messages_stay_fast(sandbox, say):
 
 
 def test_replies_are_in_a_thread(client, sandbox, say):
-    """A reply is delivered with its parentId, is the thread's, and can be left out of the history."""
+    """A reply is delivered with its parentId, belongs to the thread, and can be left out of the history."""
     sandbox.send_message(A, B, "one")
     sandbox.send_message(A, B, "two")
     socket = client.connect(A, presence=None)
@@ -278,8 +281,8 @@ def test_replies_are_in_a_thread(client, sandbox, say):
 # One message.
 
 
-def test_a_message_is_for_those_who_may_see_it(sandbox, say):
-    """GET /messages/{id} answers the message to its sender and receiver, and refuses others."""
+def test_only_sender_and_receiver_read_a_message(sandbox, say):
+    """GET /messages/{id} returns the message to its sender and receiver, and refuses others."""
     stored = sandbox.send_message(A, B, "one")
     for uid in (A, B):
         assert say(uid, "GET", "/messages/1").json()["data"] == stored
@@ -311,7 +314,7 @@ def test_an_edit_is_stored_and_delivered(client, make_client, sandbox, say):
 
 
 def test_a_delete_is_stored_and_delivered(client, sandbox, say):
-    """A deleted message has deletedAt and deletedBy, reaches the receiver in an action, and can't be changed again."""
+    """A deleted message has deletedAt and deletedBy, reaches the receiver in an action, and cannot be changed again."""
     sandbox.send_message(A, B, "hello")
     receiver = client.connect(B, presence=None)
     action = say(A, "DELETE", "/messages/1").json()["data"]
@@ -325,7 +328,7 @@ def test_a_delete_is_stored_and_delivered(client, sandbox, say):
 
 
 def test_only_ones_own_messages_are_ones_to_change(sandbox, say):
-    """The receiver may not edit or delete, a stranger learns of nothing, an action can't be changed at all."""
+    """The receiver may not edit or delete, a stranger does not see the message, and an action cannot change."""
     sandbox.send_message(A, B, "hello")
     sandbox.add_group("g", "G", owner=A)
     sandbox.join("g", B)
@@ -339,7 +342,7 @@ def test_only_ones_own_messages_are_ones_to_change(sandbox, say):
 
 
 def test_moderators_change_messages_of_their_group(client, sandbox, say):
-    """A moderator deletes a participant's message, one from before their time too; the members hear of it."""
+    """A moderator deletes a participant's message, also one from before their time. The members are notified."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     sandbox.send_message(B, "g", "rude", receiver_type="group")
     sandbox.add_member("g", C, scope="moderator")
@@ -353,7 +356,7 @@ def test_moderators_change_messages_of_their_group(client, sandbox, say):
 
 
 def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
-    """A reaction, and its end, reach both sides as a flat reaction frame; the message counts the reactions."""
+    """A reaction, and its end, reach both sides as a flat reaction frame. The message has the number of reactions."""
     another = make_client(sandbox)
     sandbox.send_message(A, B, "hello")
     sender, reacting = client.connect(A, presence=None), another.connect(B, presence=None)
@@ -362,7 +365,7 @@ def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
         ("POST", "message_reaction_added", [{"reaction": "👍", "count": 1, "reactedByMe": True}]),
         ("DELETE", "message_reaction_removed", []),
     ):
-        for _ in range(2):  # the second time nothing happens
+        for _ in range(2):  # the second call has no effect
             assert say(B, method, path, by=another).json()["data"]["data"]["reactions"] == counts
         frame = client.receive(sender)
         assert (frame["type"], frame["sender"], frame["receiver"]) == ("reaction", B, A)
@@ -374,7 +377,7 @@ def test_reactions_are_stored_and_delivered(client, make_client, sandbox, say):
 
 
 def test_reactions_are_counted(client, sandbox):
-    """Each user counts once for each reaction; a reaction without users is gone."""
+    """Each user counts once for each reaction. A reaction without users is removed."""
     sandbox.send_message(A, B, "hello")
     socket = client.connect(B, presence=None)
     sandbox.react("1", A, "x")
@@ -399,7 +402,7 @@ def test_a_reaction_to_a_reply_says_so(client, sandbox, say):
 
 
 def test_reactions_are_listed(sandbox, say):
-    """GET gives the reactions to a message, all or of one kind, page by page, each with its user."""
+    """GET returns the reactions to a message, all or of one kind, page by page, each with its user."""
     sandbox.send_message(A, B, "hello")
     for uid, reaction in ((A, "x"), (B, "x"), (B, "👍")):
         sandbox.react("1", uid, reaction)
@@ -423,7 +426,7 @@ def test_reactions_are_listed(sandbox, say):
 
 
 @pytest.mark.parametrize("receiver, receiver_type", [(B, "user"), ("g", "group")])
-def test_a_messages_sender_hears_of_interactions(client, make_client, sandbox, say, receiver, receiver_type):
+def test_a_messages_sender_gets_interactions(client, make_client, sandbox, say, receiver, receiver_type):
     """PATCH of interacted reaches only the sockets of the message's sender, with element and time."""
     sandbox.add_group("g", "G", owner=A, members=[B, C])
     sandbox.send_message(A, receiver, "form", receiver_type=receiver_type)
@@ -441,15 +444,15 @@ def test_a_messages_sender_hears_of_interactions(client, make_client, sandbox, s
 
 @pytest.mark.parametrize("body", [None, {}, {"interactions": []}, {"interactions": "x"}, {"interactions": [1]}, []])
 def test_an_interaction_has_elements(sandbox, say, body):
-    """Without a list of the elements' names it is refused; and so it is where there is no message for that user."""
+    """Without a list of the elements' names, or without a message for that user, it is refused."""
     sandbox.send_message(A, B, "form")
     assert code(say(B, "PATCH", "/messages/1/interacted", body)) == (400, "ERR_BAD_REQUEST")
     named = {"interactions": ["x"]}
     assert code(say(C, "PATCH", "/messages/1/interacted", named)) == (403, "ERR_MESSAGE_NO_ACCESS")
 
 
-def test_reactions_are_for_those_who_see_the_message(sandbox, say):
-    """A stranger cannot react, nor can a user who has left the group."""
+def test_only_viewers_of_a_message_react(sandbox, say):
+    """A stranger cannot react, and neither can a user who has left the group."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     sandbox.send_message(A, "g", "hello", receiver_type="group")
     assert code(say(C, "POST", "/messages/1/reactions/x")) == (403, "ERR_MESSAGE_NO_ACCESS")
@@ -476,7 +479,7 @@ def test_reactions_are_for_those_who_see_the_message(sandbox, say):
     ],
 )
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):
-    """Without an auth token there is no history, no edit, no reaction; and a fault can be set on each path."""
+    """Without an auth token history, edits and reactions are refused, and a fault can be set on each path."""
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, "/v3.0" + path).status_code == 503
@@ -486,7 +489,10 @@ def test_every_call_wants_an_auth_token(client, sandbox, method, path):
 
 
 def test_send_message_plays_another_device(client, sandbox):
-    """A message of send_message() reaches the receiver and all of the sender's sockets, and is answered as stored."""
+    """A message of send_message() reaches the receiver and all of the sender's sockets.
+
+    The result is the stored message.
+    """
     sender, receiver = client.connect(A, presence=None), client.connect(B, presence=None)
     stored = sandbox.send_message(A, B, "hello", muid="m", metadata={"a": 1})
     assert client.receive(sender)["body"] == client.receive(receiver)["body"] == stored
@@ -498,7 +504,7 @@ def test_send_message_plays_another_device(client, sandbox):
 
 
 def test_the_sandbox_returns_copies(sandbox):
-    """Changing what send_message(), edit_message() or messages gave changes nothing in the sandbox."""
+    """Changes of the results of send_message(), edit_message() and messages change nothing in the sandbox."""
     sandbox.send_message(A, B, "hello")["data"]["text"] = "changed"
     assert sandbox.messages[0]["data"]["text"] == "hello"
     sandbox.edit_message("1", "hi")["data"]["text"] = "changed"
@@ -507,7 +513,7 @@ def test_the_sandbox_returns_copies(sandbox):
 
 
 def test_edit_and_delete_and_react_are_played(client, sandbox):
-    """edit_message(), delete_message(), react() and unreact() reach the sockets as the API's own would."""
+    """edit_message(), delete_message(), react() and unreact() reach the sockets like those of the API."""
     sandbox.send_message(A, B, "hello", metadata={"a": 1})
     socket = client.connect(B, presence=None)
     edited = sandbox.edit_message("1", "hi")
@@ -524,7 +530,7 @@ def test_edit_and_delete_and_react_are_played(client, sandbox):
 
 
 def test_typing_and_presence_are_played(client, sandbox):
-    """typing() reaches the receiver, presence() its subscribers; NO_TRANSIENT stops both."""
+    """typing() reaches the receiver, and presence() its subscribers. NO_TRANSIENT stops both."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     socket = client.connect(B)
     sandbox.typing(A, B)
@@ -562,7 +568,7 @@ def test_typing_and_presence_are_played(client, sandbox):
     ],
 )
 def test_an_impossible_act_raises(sandbox, act, error, text):
-    """A missing object raises KeyError, an act that the service would refuse ValueError, with the code."""
+    """A missing object raises KeyError. An action that the service would refuse raises ValueError, with the code."""
     sandbox.send_message(A, B, "hello")
     stored = sandbox.messages
     with pytest.raises(error, match=text):
@@ -579,7 +585,7 @@ def test_an_impossible_act_raises(sandbox, act, error, text):
     ],
 )
 def test_transient_frames_to_a_group_reach_its_members(client, make_client, sandbox, kind, body, envelope):
-    """A member's frame reaches the members' other sockets, the sender's too; an outsider's is dropped."""
+    """A member's frame reaches the members' other sockets, also the sender's. An outsider's is dropped."""
     sandbox.add_group("g", "G", owner=A, members=[B])
     another = make_client(sandbox)
     here, there = client.connect(A, presence=None), another.connect(A, presence=None)

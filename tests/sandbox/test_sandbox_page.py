@@ -14,22 +14,22 @@ from cometchat.sandbox.page import _page
 
 ONE, TWO = "cometchat-uid-1", "cometchat-uid-2"
 
-#: Seconds.
+#: In seconds.
 TIMEOUT = 5.0
 
-#: As on a phone.
+#: The width of a phone.
 PHONE = {"width": 360, "height": 740}
 
 
 def post(sandbox: Sandbox, fault: str, **headers: Any) -> requests.Response:
-    """Press a button, from the sandbox's own page unless the headers say something else."""
+    """Press a button, from the sandbox's own page unless the headers say otherwise."""
     return requests.post(
         f"{sandbox.url}/page/faults/{fault}", headers={"Origin": sandbox.url, **headers}, timeout=TIMEOUT
     )
 
 
 def state(sandbox: Sandbox) -> Any:
-    """The first event of the page's stream."""
+    """Return the first event of the page's stream."""
     with requests.get(f"{sandbox.url}/page/events", stream=True, timeout=TIMEOUT) as answer:
         assert answer.headers["Content-Type"] == "text/event-stream"
         for line in answer.iter_lines():
@@ -38,7 +38,7 @@ def state(sandbox: Sandbox) -> Any:
 
 
 def test_the_state(sandbox: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """Who is online, and the conversations of all users, the latest first, each with its last message."""
+    """The state has the online users, and all conversations, the latest first, each with its last message."""
     sandbox.fill(SAMPLE)
     sandbox.call(ONE, TWO)
     make_client(sandbox).connect(TWO)
@@ -61,7 +61,7 @@ FAULTS: Dict[str, Tuple[Callable[[Any], Any], Any, Any]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_button_sets_a_fault_and_takes_it_back(sandbox: Sandbox, fault: str) -> None:
-    """The first press sets it, the second ends it; heal ends it too. The page tells which faults stand."""
+    """The first press sets a fault, and the second ends it. heal ends it too. The page shows the standing faults."""
     value, on, off = FAULTS[fault]
     post(sandbox, fault)
     assert value(sandbox._faults) == on
@@ -75,7 +75,7 @@ def test_a_button_sets_a_fault_and_takes_it_back(sandbox: Sandbox, fault: str) -
 
 
 def test_drop_and_revoke(sandbox: Sandbox, client: Any) -> None:
-    """Drop ends the WebSockets, revoke voids the auth tokens; the answer says how many."""
+    """Drop ends the WebSockets, and revoke voids the auth tokens. The answer has their number."""
     client.connect(ONE)
     sandbox.auth_token(ONE)
     assert post(sandbox, "drop").text == "Dropped 1 connections."
@@ -84,7 +84,7 @@ def test_drop_and_revoke(sandbox: Sandbox, client: Any) -> None:
 
 
 def test_refuse_ends_by_itself(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """After its time, connections are accepted again."""
+    """After this time, connections are accepted again."""
     monkeypatch.setattr(_page, "REFUSAL", 0.05)
     assert post(sandbox, "refuse").status_code == 200
     assert sandbox.wait_until(lambda: not sandbox._faults.refusing_connections)
@@ -92,7 +92,7 @@ def test_refuse_ends_by_itself(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 
 
 def test_only_the_page_gets_through_a_refusal(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's connection stays, for the page alone; heal ends the refusal, and cancels what was to end it later."""
+    """The page's connection stays, for the page alone. heal ends the refusal, and cancels its later end."""
     monkeypatch.setattr(_page, "REFUSAL", 600.0)
     with requests.Session() as browser:
 
@@ -117,7 +117,7 @@ def test_only_the_page_gets_through_a_refusal(sandbox: Sandbox, monkeypatch: pyt
 
 @pytest.mark.parametrize("origin", [None, "null", "http://evil.example", "http://localhost:3000", "https://127.0.0.1"])
 def test_another_origin_is_refused(sandbox: Sandbox, origin: Any) -> None:
-    """A page of another origin, also one of this machine, changes nothing; nor does a request without an origin."""
+    """A page of another origin, also one of this machine, changes nothing. Nor does a request without an origin."""
     answer = post(sandbox, "latency", Origin=origin)
     assert answer.status_code == 403
     assert sandbox._faults.latency == 0.0
@@ -126,7 +126,7 @@ def test_another_origin_is_refused(sandbox: Sandbox, origin: Any) -> None:
 
 @pytest.mark.parametrize("path", ["/", "/page/events", "/page/faults/latency"])
 def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
-    """A name that was made to lead here (DNS rebinding) shows nothing and changes nothing, though it is one origin."""
+    """Another name for this address (DNS rebinding) shows nothing and changes nothing, though it is one origin."""
     host = f"evil.example:{sandbox.port}"
     headers = {"Host": host, "Origin": f"http://{host}"}
     method = "POST" if "faults" in path else "GET"
@@ -136,8 +136,8 @@ def test_a_foreign_name_is_refused(sandbox: Sandbox, path: str) -> None:
     assert sandbox._faults.latency == 0.0
 
 
-def test_the_page_is_no_request_of_the_api(sandbox: Sandbox) -> None:
-    """It is not in the records and not subject to faults; nothing else below /page is answered by it."""
+def test_the_page_is_not_a_request_of_the_api(sandbox: Sandbox) -> None:
+    """The page is not in the records, and faults do not affect it. Other paths below /page have no answer."""
     sandbox.fail_http(500)
     answer = requests.get(sandbox.url, timeout=TIMEOUT)
     assert answer.status_code == 200 and sandbox.requests == []
@@ -165,7 +165,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def open_page(browser: Any, sandbox: Sandbox) -> Iterator[Callable[..., Any]]:
-    """Opens the page in a context of its own; an error of it is the test's."""
+    """Opens the page in a separate context. An error of the page fails the test."""
     errors: List[str] = []
     contexts = []
 
@@ -186,7 +186,7 @@ def open_page(browser: Any, sandbox: Sandbox) -> Iterator[Callable[..., Any]]:
 
 
 def test_it_is_live(open_page: Callable[..., Any], sandbox: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """A user who comes, a message and a fault appear without a reload, and a button works."""
+    """A user who connects, a message and a fault appear without a reload, and a button works."""
     page = open_page()
     page.get_by_text("None yet").wait_for()
     client = make_client(sandbox)
@@ -207,7 +207,7 @@ def test_it_is_live(open_page: Callable[..., Any], sandbox: Sandbox, make_client
     page.locator(".offline", has_text="Andrew Joseph").wait_for()
 
 
-#: The least contrast of text that WCAG 2 (AA) asks for, of every element with a text of its own.
+#: The contrast of every element with its own text. WCAG 2 (AA) sets the minimum.
 CONTRAST = """() => {
   const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
   const light = (color) => {
@@ -232,7 +232,10 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_phone_can_read_it(open_page: Callable[..., Any], sandbox: Sandbox, scheme: str) -> None:
-    """At a phone's width nothing is cut; each text has enough contrast, in both schemes; each button fits a finger."""
+    """At a phone's width nothing is cut.
+
+    Each text has enough contrast, in both schemes, and each button fits a finger.
+    """
     sandbox.fill(SAMPLE)
     sandbox.add_user("long", "A" * 100)
     page = open_page(viewport=PHONE, color_scheme=scheme)
@@ -248,13 +251,13 @@ def test_a_phone_can_read_it(open_page: Callable[..., Any], sandbox: Sandbox, sc
 
 
 def test_a_browser_finds_the_extensions(open_page: Callable[..., Any], sandbox: Sandbox) -> None:
-    """The name of an extension's host leads to the sandbox, without a name server: its refusal comes."""
+    """The name of an extension's host leads to the sandbox, without a name server: the sandbox's refusal arrives."""
     answer = open_page().goto(f"http://polls-us.localhost:{sandbox.port}/v2/vote")
     assert answer.json()["error"]["code"] == "AUTH_ERR_EMPTY_APPID"
 
 
 def test_it_says_when_the_sandbox_is_gone(open_page: Callable[..., Any], sandbox: Sandbox) -> None:
-    """After a stop the page has no contact; after a start it is live again by itself."""
+    """After a stop the page shows no contact. After a start it is live again by itself."""
     page = open_page()
     page.evaluate("window.kept = true")
     sandbox.stop()

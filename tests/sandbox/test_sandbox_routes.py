@@ -1,4 +1,4 @@
-"""The table of the documentation says exactly what the sandbox serves, and to whom."""
+"""The table of the documentation lists exactly the routes that the sandbox serves, with their callers."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CALLED_BY = {"users": FOR_USERS, "back ends": FOR_APP, "users, back ends": FOR_B
 
 
 def served():
-    """The routes: method and path, and for whom."""
+    """Return the routes: method, path and callers."""
     sandbox = Sandbox()
     routes = Api(sandbox._app, sandbox._uploads).routes
     return {(route.method, route.path): route.audience for route in routes}
 
 
 def documented():
-    """The same, as the page has it."""
+    """Return the same from the page."""
     found = {}
     section = PAGE.read_text(encoding="utf-8").partition("\nWhat is served\n")[2].partition('\n"Keys" are')[0]
     row = re.compile(r"^   \* -.*\n     - (.+)\n     - (.+\n(?:       .+\n)*)", re.MULTILINE)
@@ -32,12 +32,12 @@ def documented():
 
 
 def test_the_documentation_names_every_route():
-    """Method, path and callers of each route stand in the table, and no others."""
+    """The table has method, path and callers of each route, and no others."""
     assert documented() == served()
 
 
 def test_every_call_wants_a_credential(client, sandbox):
-    """Without a credential each route is refused with 401; and a fault can be set on its path."""
+    """Without a credential each route is refused with 401, and a fault can be set on its path."""
     for method, path in [route for route, audience in served().items() if NO_ONE not in audience]:
         path = re.sub("[{}]", "", path)
         answer = client.call(method, path)

@@ -13,7 +13,7 @@ A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
 @pytest.fixture
 def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid, method, path, body=None, **options):
         headers = {"authToken": sandbox.auth_token(uid), **options.pop("headers", {})}
@@ -66,28 +66,28 @@ def ids(answer):
         ({"category": "custom", "type": "x", "data": {"customData": []}}, "ERR_INVALID_CUSTOM_DATA"),
     ],
 )
-def test_what_the_service_refuses_is_refused(sandbox, say, change, refused):
+def test_the_refusals_of_the_service(sandbox, say, change, refused):
     """A message without its content, or above a limit, gets the code of the vendor's list and is not stored."""
     assert code(say(A, "POST", "/messages", {**text_to(B), **change})) == (400, refused)
     assert sandbox.messages == []
 
 
-def test_what_is_just_within_the_limits_is_stored(say):
-    """A message with a text of 65,000 characters, 10 KB of metadata at most, and 25 tags is stored."""
+def test_the_largest_message_is_stored(say):
+    """A message with a text of 65,000 characters, just under 10 KB of metadata, and 25 tags is stored."""
     data = {"text": "x" * 50_000, "metadata": {"a": "x" * 10_000}}
     stored = say(A, "POST", "/messages", text_to(B, data=data, tags=["t" * 100] * 25)).json()["data"]
     assert len(stored["data"]["text"]) == 50_000 and len(stored["tags"]) == 25
 
 
 def test_the_details_of_a_bad_request_name_the_field(say):
-    """``details`` is an object: for each wrong field a list of texts."""
+    """``details`` is an object. For each wrong field it has a list of texts."""
     error = say(A, "POST", "/messages", text_to(B, tags=["t"] * 26)).json()["error"]
     assert error["details"] == {"tags": ["The tags has more than 25 tags."]} and error["devMessage"] == error["message"]
 
 
 def test_mentions_are_found_in_the_text(say):
-    """The users mentioned in a text stand in ``mentions`` by uid, after an edit too; unknown ones do not."""
-    stored = say(A, "POST", "/messages", text_to(B, f"<@uid:{B}> and <@uid:nobody>")).json()["data"]
+    """``mentions`` has the mentioned users by uid, also after an edit, and no unknown users."""
+    stored = say(A, "POST", "/messages", text_to(B, f"<@uid:{B}> and <@uid:unknown>")).json()["data"]
     assert list(stored["data"]["mentions"]) == [B] and stored["data"]["mentions"][B]["name"] == "George Alan"
     assert say(B, "GET", "/conversations").json()["data"][0]["unreadMentionsCount"] == 1
     assert ids(say(B, "GET", "/messages?myMentionsOnly=1")) == ["1"]
@@ -97,7 +97,7 @@ def test_mentions_are_found_in_the_text(say):
 
 
 def test_a_message_may_quote_another(say):
-    """A quoted message stands whole in the message that quotes it, but for what it quotes itself."""
+    """A message contains the message that it quotes, without that one's own quote."""
     say(A, "POST", "/messages", text_to(B, "first"))
     second = say(B, "POST", "/messages", text_to(A, "second", quotedMessageId="1")).json()["data"]
     third = say(A, "POST", "/messages", text_to(B, "third", quotedMessageId=2)).json()["data"]
@@ -107,7 +107,7 @@ def test_a_message_may_quote_another(say):
 
 
 def test_replies_are_counted(sandbox, say):
-    """A message with replies has their number, and how many the viewer has not read; by both ways of replying."""
+    """A message with replies has their number, and the viewer's number of unread ones, for both ways of replying."""
     say(A, "POST", "/messages", text_to(B))
     say(B, "POST", "/messages/1/thread", text_to(A))
     assert say(B, "POST", "/messages", text_to(A, parentId="1")).json()["data"]["parentId"] == "1"
@@ -131,7 +131,7 @@ def test_a_thread_is_checked(sandbox, say):
 
 
 def test_threads_are_subscribed_to(say):
-    """Replying, being mentioned and asking for it subscribe to a thread; messages say so on request."""
+    """A reply, a mention and a request subscribe to a thread. Messages show it on request."""
     say(A, "POST", "/messages", text_to(B))
 
     def subscribed(uid, query="?withThreadSubscribed=true"):
@@ -149,7 +149,7 @@ def test_threads_are_subscribed_to(say):
 
 
 def test_the_history_has_edits_and_deletions(say):
-    """Each edit and each deletion is an action with an id of its own, in order; append gives all after an id."""
+    """Each edit and each deletion is an action with its own id, in order. append returns all after an id."""
     say(A, "POST", "/messages", text_to(B, "one"))
     say(A, "POST", "/messages", text_to(B, "two"))
     say(A, "PUT", "/messages/1", {"data": {"text": "new"}})
@@ -219,7 +219,7 @@ def test_an_unknown_parameter_is_refused(sandbox, say, path, name):
     ],
 )
 def test_the_history_can_be_searched(sandbox, say, query, wanted):
-    """Each filter gives the messages that fit it, and only them."""
+    """Each filter returns the messages that fit it, and only them."""
     sandbox.add_group("g", "G", owner=A)
     sandbox.send_message(A, B, "one")
     sandbox.send_message(B, A, f"two <@uid:{A}>")
@@ -237,7 +237,7 @@ def test_the_history_can_be_searched(sandbox, say, query, wanted):
 
 
 def test_ids_are_lowercase(client, sandbox, say):
-    """Uids and guids count in any case, in paths, bodies and frames, and come back in lowercase."""
+    """Uids and guids match in any case, in paths, bodies and frames, and are returned in lowercase."""
     sandbox.add_user("Zoe", "Zoe")
     sandbox.add_group("G", "Group", owner="ZOE", members=[A.upper()])
     assert say(A, "GET", "/users/ZOE").json()["data"]["uid"] == "zoe"
@@ -255,7 +255,10 @@ def test_ids_are_lowercase(client, sandbox, say):
 
 
 def test_blocks_work(client, sandbox, say):
-    """A message to a user whom I have blocked is refused; one to a user who has blocked me succeeds unseen."""
+    """A message to a user whom I have blocked is refused.
+
+    One to a user who has blocked me succeeds, and is not delivered.
+    """
     say(A, "POST", "/blockedusers", {"blockedUids": [B]})
     assert code(say(A, "POST", "/messages", text_to(B))) == (403, "ERR_BLOCKED_RECEIVER")
     blocker = client.connect(A)
@@ -273,7 +276,7 @@ def test_blocks_work(client, sandbox, say):
 
 
 def test_a_block_does_not_count_in_a_group(client, sandbox, say):
-    """In a group that both are in, messages reach the user who has blocked their sender."""
+    """In a common group, messages reach the user who has blocked their sender."""
     sandbox.block(A, B)
     sandbox.add_group("g", "G", owner=A, members=[B])
     blocker = client.connect(A, presence=None)
@@ -285,13 +288,13 @@ def test_a_block_does_not_count_in_a_group(client, sandbox, say):
 
 
 def test_a_block_of_oneself_is_refused(say):
-    """A list with the own uid is refused as a whole."""
+    """A list that contains the own uid is refused as a whole."""
     assert code(say(A, "POST", "/blockedusers", {"blockedUids": [B, A]})) == (400, "ERR_CANNOT_BLOCK_SELF")
     assert say(A, "GET", "/blockedusers").json()["data"] == []
 
 
-def test_friends_are_heard_of(client, sandbox, say):
-    """The subscription FRIENDS is about friends alone, who are listed too."""
+def test_presence_of_friends(client, sandbox, say):
+    """The subscription FRIENDS brings the presence of friends alone, and friends are listed."""
     sandbox.add_friends(A, B)
     watcher = client.connect(A, presence="FRIENDS")
     client.connect(C, presence=None)
@@ -304,7 +307,10 @@ def test_friends_are_heard_of(client, sandbox, say):
 
 
 def test_the_api_says_available_and_the_socket_online(client, sandbox, say):
-    """A connected user is ``available`` in answers and messages, and ``online`` in frames about them; else offline."""
+    """A connected user is ``available`` in answers and messages, and ``online`` in frames about them.
+
+    Others are offline.
+    """
     sandbox.add_group("g", "G", owner=A, members=[B])
     watcher = client.connect(A)
     statuses = {user["uid"]: user["status"] for user in say(A, "GET", "/groups/g/members").json()["data"]}
@@ -325,7 +331,10 @@ def test_the_api_says_available_and_the_socket_online(client, sandbox, say):
     ],
 )
 def test_each_mode_stops_its_frames(client, sandbox, mode, passing):
-    """LIMITED_TRANSIENT stops typing indicators and receipts, NO_TRANSIENT transient messages too; messages pass."""
+    """LIMITED_TRANSIENT stops typing indicators and receipts, and NO_TRANSIENT transient messages too.
+
+    Messages pass.
+    """
     message = sandbox.send_message(B, A, "hello")
     sender, receiver = client.connect(A, presence=None), client.connect(B, presence=None)
     sandbox.set_mode(mode)
@@ -349,7 +358,7 @@ def test_each_mode_stops_its_frames(client, sandbox, mode, passing):
 
 @pytest.mark.parametrize("action, field", [("delivered", "deliveredAt"), ("read", "readAt")])
 def test_receipts_over_http(client, sandbox, say, action, field):
-    """POST of delivered or read with a messageId marks up to it, says so in the messages, and tells their sender."""
+    """POST of delivered or read with a messageId marks up to it, in the messages too, and notifies their sender."""
     for text in ("one", "two", "three"):
         sandbox.send_message(B, A, text)
     sender, other = client.connect(B, presence=None), client.connect(A, presence=None)
@@ -371,7 +380,7 @@ def test_receipts_over_http(client, sandbox, say, action, field):
 
 
 def test_the_last_member_completes_a_group(client, sandbox, say):
-    """The sender gets deliveredToAll and readByAll with the last member's receipt, if the app has that switched on."""
+    """With the last member's receipt, the sender gets deliveredToAll and readByAll, if the app has that feature."""
     sandbox.add_group("g", "G", owner=A, members=[B, C])
     sandbox.enhance_receipts()
     sender = client.connect(A, presence=None)
@@ -394,7 +403,7 @@ def test_the_last_member_completes_a_group(client, sandbox, say):
 
 
 def test_a_large_group_has_no_receipts_of_all(sandbox):
-    """Above 300 members receipts are passed on, and no message is marked."""
+    """Above 300 members receipts are delivered, and no message is marked."""
     members = [f"u{number}" for number in range(301)]
     for uid in members:
         sandbox.add_user(uid, uid)
@@ -409,7 +418,7 @@ def test_a_large_group_has_no_receipts_of_all(sandbox):
 
 
 def test_messages_are_pinned_and_saved(client, sandbox, say):
-    """A pin is for both sides of the conversation and told to them, a saved message for one user alone."""
+    """A pin is for both sides of the conversation, and notifies them. A saved message is for one user alone."""
     sandbox.send_message(A, B, "hello")
     mine, theirs = client.connect(A, presence=None), client.connect(B, presence=None)
     pinned = say(C, "POST", "/messages/1/pin")
@@ -434,7 +443,7 @@ def test_messages_are_pinned_and_saved(client, sandbox, say):
 
 
 def test_pins_have_a_limit(sandbox):
-    """A conversation has 100 pinned messages, a user 100 saved ones; the settings may say other limits."""
+    """A conversation has 100 pinned messages, and a user 100 saved ones. The settings may have other limits."""
     for number in range(1, 102):
         sandbox.send_message(A, B, str(number))
     for number in range(1, 101):
@@ -450,7 +459,7 @@ def test_pins_have_a_limit(sandbox):
 
 
 def test_moderation_is_played(client, sandbox):
-    """moderate() changes the status in the message and tells its sender alone; an unknown status is a ValueError."""
+    """moderate() changes the status in the message and notifies only its sender. An unknown status is a ValueError."""
     sandbox.send_message(A, B, "hello", data={"moderation": {"status": "pending"}})
     sender, receiver = client.connect(A, presence=None), client.connect(B, presence=None)
     sandbox.moderate("1", "disapproved")
@@ -465,7 +474,7 @@ def test_moderation_is_played(client, sandbox):
 
 
 def test_cards_and_agents_are_played(client, sandbox):
-    """Cards and agentic messages arrive as messages of their categories, a stream as its events and a message."""
+    """Cards and agentic messages arrive as messages of their categories, and a stream as its events and a message."""
     socket = client.connect(B, presence=None)
     sandbox.send_card(A, B, {"fallbackText": "f"}, "preview")
     sandbox.send_agentic(A, B, "tool-result", text="42", runId=1, threadId="t", toolCallId="c")
@@ -485,11 +494,11 @@ def test_cards_and_agents_are_played(client, sandbox):
         sandbox.stream_event(A, B, "sneeze")
 
 
-# The forms of other clients.
+# The frames and headers of other clients.
 
 
-def test_the_forms_of_android_are_no_violation(client, sandbox):
-    """No Accept, a resource of its own form or none, userAgent beside appInfo, no sender in auth, ack as a boolean."""
+def test_the_forms_of_android_are_not_violations(client, sandbox):
+    """Android has no Accept, another resource or none, userAgent beside appInfo, no sender in auth, a boolean ack."""
     now = int(time.time() * 1000)
     client.resource = f"Android-4_1_8-{'aB3' * 10}-{now}"
     info = {"osVersion": "14", "version": "4.1.8", "apiVersion": "v3.0"}
@@ -518,7 +527,7 @@ def test_the_forms_of_android_are_no_violation(client, sandbox):
 
 
 def test_a_file_is_posted_in_a_form(client, sandbox):
-    """A multipart message is no violation: its file becomes an attachment that can be fetched."""
+    """A multipart message is not a violation. Its file becomes an attachment that can be fetched."""
     form = {"receiver": B, "receiverType": "user", "category": "message", "type": "file"}
     form["data"] = json.dumps({"text": "caption"})
     token = sandbox.auth_token(A)

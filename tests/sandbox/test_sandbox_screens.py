@@ -1,4 +1,4 @@
-"""What the screens of the vendor's clients ask for: threads, reports, features, calls, who is online; over HTTP."""
+"""The calls of the vendor's screens: threads, reports, features, calls, online users, over HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def data(answer):
 
 @pytest.fixture
 def threads(sandbox, monkeypatch):
-    """Threads under 1 and 2 between A and B, and under 3 in a group, replied to in this order, a second apart."""
+    """Threads under 1 and 2 between A and B, and under 3 in a group, with replies in this order, a second apart."""
     now = [1_800_000_000]
     monkeypatch.setattr("cometchat.sandbox.chat._history.time.time", lambda: now[0])
     sandbox.add_group("g", "G", owner=C, members=[A, B])
@@ -36,7 +36,7 @@ def threads(sandbox, monkeypatch):
 
 
 def test_threads_are_listed(say, threads):
-    """Each is its first message with the last reply, the time of it and the unread replies, the latest thread first."""
+    """Each is its first message with the last reply, its time and the unread replies, the latest thread first."""
     latest, *others = data(say(A, "GET", "/threads?participatedByMe=false&limit=30"))
     assert [each["id"] for each in (latest, *others)] == ["3", "2", "1"]
     assert latest["lastReply"]["data"]["text"] == "reply to 3" and latest["lastReply"]["parentId"] == "3"
@@ -48,8 +48,8 @@ def test_threads_are_listed(say, threads):
     assert [each["id"] for each in data(say(C, "GET", "/threads"))] == ["3"]
 
 
-def test_threads_of_ones_own_are_listed(say, threads):
-    """With participatedByMe only threads with a subscription: after a reply, a mention, or a call for it."""
+def test_subscribed_threads_are_listed(say, threads):
+    """With participatedByMe, only subscribed threads are listed: after a reply, a mention, or a request."""
     assert [each["id"] for each in data(say(B, "GET", "/threads?participatedByMe=true"))] == ["3", "2", "1"]
     assert data(say(A, "GET", "/threads?participatedByMe=true")) == []
     assert data(say(A, "POST", "/messages/2/thread/subscription"))["message"]
@@ -60,7 +60,7 @@ def test_threads_of_ones_own_are_listed(say, threads):
 
 
 def test_threads_come_page_by_page(say, threads):
-    """The next page begins with the last thread of the one before."""
+    """The next page begins with the last thread of the page before."""
     page = say(A, "GET", "/threads?limit=2").json()
     assert [each["id"] for each in page["data"]] == ["3", "2"]
     cursor = page["meta"]["next"]
@@ -74,7 +74,7 @@ def test_threads_come_page_by_page(say, threads):
 
 
 def test_messages_are_reported(sandbox, say):
-    """A report has one of the reasons of the settings, and a remark; the test sees it."""
+    """A report has one of the reasons of the settings, and a remark. The test can read it."""
     sandbox.send_message(A, B, "rude")
     reasons = data(say(B, "GET", "/settings"))["flagReasons"]
     assert {"id", "name", "description", "createdAt", "updatedAt", "default"} == set(reasons[0])
@@ -101,7 +101,7 @@ def test_messages_are_reported(sandbox, say):
     ],
 )
 def test_features_are_switched_off(sandbox, say, feature, path):
-    """The settings say which features the app has and their limits; one that it does not have is refused."""
+    """The settings have the app's features and their limits. Calls of a missing feature are refused."""
     sandbox.send_message(A, B, "hello")
     parameters = data(say(A, "GET", "/settings"))["parameters"]
     assert parameters[f"{feature}.enabled"] is True and parameters[f"{feature}.limit"] in (5, 100)
@@ -113,7 +113,7 @@ def test_features_are_switched_off(sandbox, say, feature, path):
 
 
 def test_conversations_are_updated_by_every_message(sandbox, say):
-    """The settings say that calls, group actions, custom messages and replies are last messages; and they are."""
+    """The settings say that calls, group actions, custom messages and replies are last messages, and they are."""
     parameters = data(say(A, "GET", "/settings"))["parameters"]
     updates = [value for name, value in parameters.items() if name.startswith("core.conversations.updateOn")]
     assert updates == [True] * 4
@@ -132,11 +132,11 @@ def test_conversations_are_updated_by_every_message(sandbox, say):
     assert data(say(A, "GET", "/groups/g/conversation"))["lastMessage"]["category"] == "action"
 
 
-# Calls, and who is online.
+# Calls, and online users.
 
 
 def test_a_call_changes_its_type(sandbox, say):
-    """PATCH of a call's type is for those in the call, while it rings or goes on."""
+    """PATCH of a call's type is for users in the call, while it rings or runs."""
     session = sandbox.call(A, B, "audio")
     assert data(say(B, "PATCH", f"/calls/{session}/type", {"type": "video"}))["type"] == "video"
     assert code(say(B, "PATCH", f"/calls/{session}/type", {"type": "hologram"})) == (400, "ERR_BAD_REQUEST")
@@ -148,7 +148,7 @@ def test_a_call_changes_its_type(sandbox, say):
 
 
 def test_a_call_has_a_token(client, say):
-    """POST /me/jwt answers with a signed token that has what the client passes through; it opens no socket."""
+    """POST /me/jwt returns a signed token with the client's content. It opens no socket."""
     token = data(say(A, "POST", "/me/jwt", {"passthrough": {"sessionId": "s"}}))["token"]
     claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
     assert claims["sub"] == A and claims["passthrough"] == {"sessionId": "s"} and claims["exp"] > claims["iat"]
@@ -157,8 +157,8 @@ def test_a_call_has_a_token(client, say):
     assert client.receive(socket)["body"]["code"] == "401"
 
 
-def test_those_who_are_online_are_counted(client, sandbox):
-    """With a jwt, and without the usual headers, it is told how many users are online, or how many of each group."""
+def test_online_users_are_counted(client, sandbox):
+    """With a jwt, and without the usual headers, the answer is the number of online users, or of each group's."""
     client.connect(A, presence=None)
     client.connect(B, presence=None)
     sandbox.add_group("g", "G", owner=A)
@@ -181,7 +181,7 @@ def test_those_who_are_online_are_counted(client, sandbox):
 
 
 def test_a_message_shows_its_receipts(sandbox, say):
-    """GET of a message shows who has received and read it, and when; to these users their own receipt as well."""
+    """GET of a message shows the receipts of all users with times, and to these users their own."""
     sandbox.add_group("g", "G", owner=A, members=[B, C])
     for text in ("1", "2"):
         sandbox.send_message(A, "g", text, receiver_type="group")

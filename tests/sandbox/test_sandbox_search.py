@@ -1,4 +1,4 @@
-"""Search and filters: each parameter of the lists narrows them down; by hand over HTTP."""
+"""Search and filters: each parameter of the lists selects entries, by hand over HTTP."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ A, B, C, D = (f"cometchat-uid-{number}" for number in range(1, 5))
 
 @pytest.fixture
 def spoken(sandbox, say):
-    """A history with one of everything: 1 to 6 are messages, 7 to 10 actions and calls."""
+    """A history with one of each kind: 1 to 6 are messages, 7 to 10 actions and calls."""
 
     def file(mime_type):
         return {"attachments": [{"url": "https://example.org/f", "name": "f", "mimeType": mime_type, "size": 1}]}
@@ -64,7 +64,7 @@ def ids(answer):
     ],
 )
 def test_messages_are_searched(sandbox, say, spoken, query, found):
-    """Each parameter narrows the history down, with edits, deletions and calls in it; they have no text to be found."""
+    """Each parameter selects messages, in a history with edits, deletions and calls, which have no text to find."""
     if "11" in found:
         sandbox.send_message(B, A, f"<@uid:{A}>")
     assert ids(say(A, "GET", f"/users/{B}/messages?{query}")) == found
@@ -72,7 +72,7 @@ def test_messages_are_searched(sandbox, say, spoken, query, found):
 
 
 def test_changed_messages_are_found_by_their_time(sandbox, say, spoken):
-    """With updatedAt come messages sent or changed since then, those of that second too."""
+    """updatedAt selects messages sent or changed since then, also in that second."""
     updated = int(time.time()) + 1
     assert ids(say(A, "GET", f"/messages?onlyUpdates=1&updatedAt={updated}")) == ""
     since = sandbox.messages[1]["updatedAt"]
@@ -80,7 +80,7 @@ def test_changed_messages_are_found_by_their_time(sandbox, say, spoken):
 
 
 def test_pinned_and_saved_messages_are_listed(sandbox, say, spoken):
-    """With pinned=1 come those pinned in the conversation, with saved=1 the user's own saved ones, of all of them."""
+    """pinned=1 selects those pinned in the conversation, and saved=1 the user's own saved ones, of all."""
     sandbox.pin("1")
     sandbox.pin("3")
     sandbox.save("2", A)
@@ -119,7 +119,7 @@ def names(answer):
     ],
 )
 def test_conversations_are_searched(sandbox, say, query, found):
-    """Each parameter narrows the list down; pinned conversations come first, blocked users if asked for."""
+    """Each parameter selects conversations. Pinned ones come first, and blocked users on request."""
     sandbox.add_user("agent", "Agent", role="@agentic")
     for other in (C, "agent", D):
         sandbox.send_message(A, other, "hello")
@@ -131,7 +131,7 @@ def test_conversations_are_searched(sandbox, say, query, found):
 
 
 def test_users_are_sorted(client, say):
-    """By name or by status, up or down; anything else is refused."""
+    """Users are sorted by name or by status, up or down. Any other order is refused."""
 
     def listed(query):
         return [user["uid"] for user in data(say(A, "GET", f"/users?{query}"))]
@@ -144,7 +144,7 @@ def test_users_are_sorted(client, say):
 
 
 def test_members_are_searched(sandbox, say):
-    """By name, scope and status."""
+    """Members are searched by name, scope and status."""
     sandbox.add_group("g", "G", owner=A, members=[B, C])
 
     def listed(query):

@@ -10,7 +10,7 @@ from sandbox import shapes_table
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
-#: By the type of a frame: the kind of its body. A message's kind is told by its content.
+#: By the type of a frame: the kind of its body. The kind of a message depends on its content.
 FRAMES = {
     "typing_indicator": "typing",
     "transient_message": "transient",
@@ -30,7 +30,7 @@ NEVER_SENT = {("socket_user", "deactivatedAt")}
 
 
 class Oracle:
-    """Checks objects, and remembers which fields of the table it has seen."""
+    """Checks objects, and records which fields of the table it has seen."""
 
     def __init__(self) -> None:
         self.wrong: List[str] = []
@@ -72,7 +72,7 @@ class Oracle:
 
 @pytest.mark.parametrize("kind", shapes_table.KINDS)
 def test_the_table_holds_for_itself(kind: str) -> None:
-    """A sample of each kind fits the table; one without a required field, or with an unknown one, does not."""
+    """A sample of each kind fits the table. One without a required field, or with an unknown one, does not."""
     sample = shapes_table.sample(kind)
     assert shapes_table.problems(kind, sample) == []
     assert shapes_table.problems(kind, {**sample, "unheardOf": 1}) == [f"{kind}.unheardOf is not in the table"]
@@ -83,7 +83,7 @@ def test_the_table_holds_for_itself(kind: str) -> None:
 
 
 def test_every_answer_and_frame_has_the_shapes_of_the_service(client, make_client, sandbox) -> None:
-    """Whatever users do, and the sandbox plays, is answered and told in the shapes of the table, field by field."""
+    """The answers and frames for actions of users and of the sandbox have the shapes of the table, field by field."""
     oracle = Oracle()
     tokens = {uid: sandbox.auth_token(uid) for uid in (A, B, C)}
 

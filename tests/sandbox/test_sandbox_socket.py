@@ -1,4 +1,4 @@
-"""The WebSocket of the sandbox, spoken to by hand."""
+"""The WebSocket of the sandbox, used by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def refused(code="401"):
 
 @pytest.mark.parametrize("path", ["/", "/v3.0", "/any/path?x=1"])
 def test_a_good_jwt_is_accepted(client, sandbox, path):
-    """An auth frame with the jwt of a login is accepted, on any path, and counted as a connection."""
+    """An auth frame with the jwt of a login is accepted, on any path, and counts as a connection."""
     jwt = client.log_in()["jwt"]
     socket = client.open(path)
     assert sandbox.connections == 0
@@ -28,7 +28,7 @@ def test_a_good_jwt_is_accepted(client, sandbox, path):
 
 
 def test_an_auth_token_in_place_of_the_jwt_is_never_answered(client, sandbox):
-    """As on the live service, an auth token on the socket is met with silence; the sandbox records it."""
+    """Like the live service, the sandbox does not answer an auth token on the socket. It records it."""
     token = client.log_in()["authToken"]
     socket = client.open()
     client.send(socket, client.auth_frame("cometchat-uid-1", token))
@@ -39,7 +39,7 @@ def test_an_auth_token_in_place_of_the_jwt_is_never_answered(client, sandbox):
 
 @pytest.mark.parametrize("jwt", ["wrong", "a.b.c", "", "é.é.é"])
 def test_a_wrong_jwt_is_refused(client, sandbox, jwt):
-    """A text that is not a jwt of the sandbox is answered with code 401, on a socket that stays open."""
+    """A text that is not a jwt of the sandbox gets the code 401, on a socket that stays open."""
     socket = client.open()
     client.send(socket, client.auth_frame("cometchat-uid-1", jwt))
     assert client.receive(socket) == refused()
@@ -57,7 +57,7 @@ def test_a_tampered_jwt_is_refused(client, sandbox):
 
 
 def test_an_expired_jwt_is_refused(client, sandbox):
-    """A jwt past its exp is answered with code 401."""
+    """A jwt after its exp gets the code 401."""
     socket = client.open()
     client.send(socket, client.auth_frame("cometchat-uid-1", sandbox.jwt("cometchat-uid-1", lifetime=-1)))
     assert client.receive(socket) == refused()
@@ -72,7 +72,7 @@ def test_a_jwt_is_good_for_its_user_alone(client, sandbox):
 
 
 def test_the_socket_is_held_against_the_login(client, sandbox):
-    """A resource or device other than the one that logged in is recorded."""
+    """A resource or device other than that of the login is recorded."""
     jwt = client.log_in()["jwt"]
     client.resource = client.resource.replace("PYTHON", "OTHER")
     client.device_id = client.device_id[:-1] + ("1" if client.device_id[-1] != "1" else "2")
@@ -86,7 +86,7 @@ def test_the_socket_is_held_against_the_login(client, sandbox):
 
 
 def test_nothing_goes_before_auth(client, sandbox):
-    """Frames before auth are ignored and recorded; auth still counts afterwards."""
+    """Frames before auth are ignored and recorded. auth still counts afterwards."""
     socket = client.open()
     client.send(socket, {"action": "ping", "ack": "true"})
     assert client.hears_nothing(socket)
@@ -96,7 +96,7 @@ def test_nothing_goes_before_auth(client, sandbox):
 
 
 def test_a_second_auth_is_ignored(client, sandbox):
-    """auth counts once a connection."""
+    """Only the first auth of a connection counts."""
     socket = client.connect()
     client.send(socket, client.auth_frame("cometchat-uid-1", sandbox.jwt("cometchat-uid-1")))
     assert client.hears_nothing(socket)
@@ -104,7 +104,7 @@ def test_a_second_auth_is_ignored(client, sandbox):
 
 
 def test_a_ping_is_answered(client, sandbox):
-    """The JSON heartbeat gets a pong; WebSocket's own PING gets a PONG."""
+    """The JSON heartbeat gets a pong. WebSocket's own PING gets a PONG."""
     socket = client.connect()
     client.send(socket, {"action": "ping", "ack": "true"})
     assert client.receive(socket) == {"action": "pong"}
@@ -158,7 +158,7 @@ def put(value, *path):
     ],
 )
 def test_auth_is_checked_to_the_letter(client, sandbox, change, violation):
-    """A wrong, missing or unknown key of an auth frame is recorded by its path; a good jwt is accepted all the same."""
+    """A wrong, missing or unknown key of an auth frame is recorded by its path. A good jwt is still accepted."""
     frame = client.auth_frame("cometchat-uid-1", sandbox.jwt("cometchat-uid-1"))
     change(frame)
     socket = client.open()
@@ -177,14 +177,14 @@ def test_auth_without_a_body_is_refused(client, sandbox):
 
 @pytest.mark.parametrize("presence, body", [(None, {}), ("FRIENDS", {}), ("ROLES", {"roles": ["default", "b"]})])
 def test_each_subscription_is_of_the_protocol(client, sandbox, presence, body):
-    """No subscription, FRIENDS, and ROLES with roles are no violation."""
+    """No subscription, FRIENDS, and ROLES with roles are not violations."""
     client.connect(presence=presence, **body)
     assert sandbox.violations == []
 
 
 @pytest.mark.parametrize("data", ["no JSON", "[1]", '"text"', '{"type": "unheard-of"}', '{"action": "ping"}'])
 def test_an_unknown_frame_is_recorded(client, sandbox, data):
-    """Text that is no frame, or an unknown one, is a violation, and the connection stands."""
+    """A text that is not a frame, or an unknown frame, is a violation, and the connection stays."""
     socket = client.connect()
     socket.send(data)
     assert sandbox.wait_until(lambda: len(sandbox.violations) == 1)
@@ -197,12 +197,12 @@ def test_binary_is_noted(client, sandbox):
     assert sandbox.wait_until(lambda: sandbox.violations == ["socket: a binary message"])
 
 
-def test_presence_goes_to_those_who_asked(client, sandbox):
-    """Subscribers of ALL_USERS, or of the user's role, hear that a user comes and goes; others do not."""
+def test_presence_goes_to_subscribers(client, sandbox):
+    """Subscribers of ALL_USERS, or of the user's role, get a user's presence. Others do not."""
     sandbox.add_user("boss", "Boss", role="boss")
     everyone = client.connect("cometchat-uid-1")
     bosses = client.connect("cometchat-uid-2", presence="ROLES", roles=["boss"])
-    nobody = client.connect("cometchat-uid-3", presence=None)
+    silent = client.connect("cometchat-uid-3", presence=None)
     for uid in ("cometchat-uid-2", "cometchat-uid-3"):
         assert client.receive(everyone)["sender"] == uid
     boss = client.connect("boss", presence=None)
@@ -215,11 +215,11 @@ def test_presence_goes_to_those_who_asked(client, sandbox):
     offline = client.receive(everyone)
     assert offline == client.receive(bosses)
     assert offline["body"]["action"] == offline["body"]["user"]["status"] == "offline"
-    assert client.hears_nothing(nobody)
+    assert client.hears_nothing(silent)
 
 
 def test_presence_is_of_users_not_of_sockets(client, sandbox):
-    """A second socket of a user neither comes nor goes for the others; the last one to go does."""
+    """A second socket of a user does not change the presence for the others. The end of the last one does."""
     watcher = client.connect("cometchat-uid-1")
     first, second = client.connect("cometchat-uid-2"), client.connect("cometchat-uid-2")
     assert client.receive(watcher)["body"]["action"] == "online"
@@ -239,7 +239,7 @@ TRANSIENT = [
 
 @pytest.mark.parametrize("kind, body, envelope", TRANSIENT)
 def test_transient_frames_are_routed(client, sandbox, kind, body, envelope):
-    """Typing, transient messages and receipts reach the receiver, with the sender as the service knows it."""
+    """Typing, transient messages and receipts reach the receiver, with the sender's fields in the service."""
     sender = client.connect("cometchat-uid-1", presence=None)
     receiver = client.connect("cometchat-uid-2", presence=None)
     frame = client.frame(kind, "cometchat-uid-1", "cometchat-uid-2", body, **envelope)
@@ -265,7 +265,7 @@ def test_transient_frames_are_routed(client, sandbox, kind, body, envelope):
     ],
 )
 def test_malformed_transient_frames_go_nowhere(client, sandbox, change, violation):
-    """A frame that is not of the protocol is recorded, and not passed on."""
+    """A frame outside of the protocol is recorded, and not delivered."""
     sender = client.connect("cometchat-uid-1", presence=None)
     receiver = client.connect("cometchat-uid-2", presence=None)
     body = {"action": "started", "metadata": {}}
@@ -277,7 +277,7 @@ def test_malformed_transient_frames_go_nowhere(client, sandbox, change, violatio
 
 
 def test_typing_needs_no_metadata(client, sandbox):
-    """A typing indicator without metadata is of the protocol, and reaches the receiver as it is."""
+    """A typing indicator without metadata is right, and reaches the receiver unchanged."""
     sender = client.connect("cometchat-uid-1", presence=None)
     receiver = client.connect("cometchat-uid-2", presence=None)
     frame = client.frame("typing_indicator", "cometchat-uid-1", "cometchat-uid-2", {"action": "started"})
@@ -303,7 +303,7 @@ def test_no_transient_means_none(client, sandbox):
 
 
 def test_frames_to_groups_and_strangers_vanish(client, sandbox):
-    """A typing indicator to a group or an unknown user is taken without complaint, and goes nowhere yet."""
+    """A typing indicator to a group or an unknown user is accepted without a violation, and is not delivered."""
     sender = client.connect("cometchat-uid-1")
     body = {"action": "ended", "metadata": {}}
     client.send(sender, client.frame("typing_indicator", "cometchat-uid-1", "g1", body, receiverType="group"))
@@ -329,7 +329,7 @@ def test_how_a_client_closes_is_recorded(client, sandbox, end, code):
 
 
 def test_broken_framing_from_a_client_is_noted(client, sandbox):
-    """Bytes that are not WebSocket's end the connection, and are a violation."""
+    """Bytes that are not WebSocket frames end the connection, and are a violation."""
     socket = client.connect()
     socket.sock.sendall(b"\xff" * 16)
     assert sandbox.wait_for_connections(0)
@@ -338,14 +338,14 @@ def test_broken_framing_from_a_client_is_noted(client, sandbox):
 
 
 def test_a_bad_upgrade_is_refused(client, sandbox):
-    """An upgrade without a WebSocket key is answered with 400, and counts as an attempt."""
+    """An upgrade without a WebSocket key gets 400, and counts as an attempt."""
     headers = {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     assert client.call("GET", "/", headers=headers).status_code == 400
     assert len(sandbox.attempts) == 1 and sandbox.requests == []
 
 
 def test_frames_are_data(client, sandbox):
-    """What wait_for_frame() answers is the frame as it was sent; None where none came."""
+    """wait_for_frame() returns the frame as it was sent, or None if no frame arrived."""
     socket = client.connect()
     socket.send(json.dumps({"action": "ping", "ack": "true"}))
     assert sandbox.wait_for_frame(lambda frame: frame.get("action") == "ping") == {"action": "ping", "ack": "true"}

@@ -1,4 +1,4 @@
-"""The state on disk: it outlives a restart and a kill, another sandbox is refused, and a foreign file runs no code."""
+"""The state on disk outlives a restart and a kill. Another sandbox is refused, and a foreign file runs no code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from cometchat.sandbox import SAMPLE, Sandbox
 ONE, TWO, THREE = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
 
-#: What :func:`live` and a login with a file fill.
+#: The parts that :func:`live` and a login with a file fill.
 TRACES = (
     "users._users",
     "groups._groups",
@@ -63,7 +63,7 @@ def live(sandbox: Sandbox) -> None:
 
 
 def plain(value: Any) -> Any:
-    """Everything in an object that is data, down to its dicts and lists; collaborators are left out."""
+    """Return all data of an object, down to its dicts and lists, without its collaborators."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -74,7 +74,7 @@ def plain(value: Any) -> Any:
 
 
 def state(sandbox: Sandbox) -> Dict[str, Any]:
-    """What is kept: every plain attribute of every part of the chat, and the files."""
+    """Return the kept state: every plain attribute of every part of the chat, and the files."""
     parts = {**vars(sandbox._chat), "chat": sandbox._chat, "uploads": sandbox._uploads}
     data = (dict, list, set, str, bytes, int, float, bool, type(None))
     return {
@@ -114,8 +114,8 @@ def test_everything_outlives_a_restart(tmp_path: Path, make_client: Callable[[Sa
         assert again.send_message(ONE, TWO, "New")["id"] == str(len(again.messages))
 
 
-def test_what_a_back_end_does_outlives_a_restart(tmp_path: Path, make_client: Callable[[Sandbox], Any]) -> None:
-    """Deactivated users, tags, pins, reports, subscriptions and the API key are kept; the app stays one user."""
+def test_actions_of_a_back_end_outlive_a_restart(tmp_path: Path, make_client: Callable[[Sandbox], Any]) -> None:
+    """Deactivated users, tags, pins, reports, subscriptions and the API key are kept. The app stays one user."""
     with Sandbox(data=tmp_path) as sandbox:
         live(sandbox)
         client = make_client(sandbox)
@@ -153,7 +153,7 @@ with Sandbox(data=sys.argv[1], auth_key="key") as sandbox:
 
 @pytest.fixture
 def killed(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    """A maker of processes that serve the folder, until they are killed."""
+    """Make processes that serve the folder until they are killed."""
     started = []
 
     def start() -> subprocess.Popen[str]:
@@ -169,10 +169,10 @@ def killed(tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         process.stdout.close()
 
 
-def test_what_was_answered_outlives_a_kill(
+def test_answered_messages_outlive_a_kill(
     tmp_path: Path, killed: Callable[[], Any], sandbox: Sandbox, make_client: Callable[[Sandbox], Any]
 ) -> None:
-    """After kill -9 just behind the answer, each message that was answered is there."""
+    """After kill -9 right after an answer, each answered message exists."""
     client = make_client(sandbox)  # for its headers
     process = killed()
     url = process.stdout.readline().strip()
@@ -193,7 +193,7 @@ def test_what_was_answered_outlives_a_kill(
 
 
 def test_a_frame_outlives_a_kill(tmp_path: Path, make_client: Callable[[Sandbox], Any]) -> None:
-    """A receipt that came over the socket is written at once: a copy of the file has it."""
+    """A receipt over the socket is written at once: a copy of the file has it."""
     with Sandbox(data=tmp_path / "data") as sandbox:
         sandbox.send_message(ONE, TWO, "Hi")
         client = make_client(sandbox)
@@ -209,8 +209,8 @@ def test_a_frame_outlives_a_kill(tmp_path: Path, make_client: Callable[[Sandbox]
         assert again.messages[0]["readAt"]
 
 
-def test_only_what_has_changed_is_written(tmp_path: Path) -> None:
-    """A message costs a few rows, whatever the length of the history; a look costs none."""
+def test_only_changes_are_written(tmp_path: Path) -> None:
+    """A message writes a few rows, for any length of the history. A look writes no row."""
     with Sandbox(data=tmp_path) as sandbox:
         for number in range(50):
             sandbox.send_message(ONE, TWO, str(number))
@@ -224,7 +224,7 @@ def test_only_what_has_changed_is_written(tmp_path: Path) -> None:
 
 
 def test_a_second_sandbox_is_refused(tmp_path: Path) -> None:
-    """While one runs, another one with its folder cannot be made; a stale one cannot start."""
+    """While one runs, another one with its folder cannot be made, and a stale one cannot start."""
     stale = Sandbox(data=tmp_path)
     with Sandbox(data=tmp_path):
         with pytest.raises(OSError, match="another sandbox may be using it"):
@@ -237,7 +237,7 @@ def test_a_second_sandbox_is_refused(tmp_path: Path) -> None:
 
 
 def test_it_starts_again_on_its_own_state(tmp_path: Path) -> None:
-    """stop() and start() of one object keep the state, and what happened in between is kept from the start on."""
+    """stop() and start() of one object keep the state. Changes in between are kept from the start on."""
     sandbox = Sandbox(data=tmp_path)
     sandbox.send_message(ONE, TWO, "before")
     with sandbox:
@@ -264,7 +264,7 @@ def _row(value: bytes) -> Callable[[Path], None]:
 
 
 class Call:
-    """Pickled, it is a call of a function."""
+    """In pickled form, it is a call of a function."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -274,7 +274,7 @@ class Call:
 
 
 def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
-    """Text, rubbish, another version's state and a pickle that would run code: a ValueError with the path; no code."""
+    """Text, rubbish, another version's state and a pickle with code are a ValueError with the path, and run no code."""
     trap = tmp_path / "trap"
     writers = [_text, _row(b"rubbish"), _row(pickle.dumps(99)), _row(pickle.dumps(Call(trap)))]
     for number, write in enumerate(writers):
@@ -287,7 +287,7 @@ def test_a_foreign_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_seed_fills_a_new_folder_alone(tmp_path: Path) -> None:
-    """The sample fills users, groups and history once; a folder with a state stays as it is."""
+    """The sample fills in users, groups and history once. A folder with a state does not change."""
     with Sandbox(data=tmp_path) as sandbox:
         assert sandbox.fill(SAMPLE)
         assert sandbox.fill({"users": [{"uid": "ada", "name": "Ada"}]})
@@ -308,13 +308,13 @@ def test_a_seed_fills_a_new_folder_alone(tmp_path: Path) -> None:
     ],
 )
 def test_a_seed_that_is_wrong(sandbox: Sandbox, seed: Any, error: Any) -> None:
-    """A missing field, an unknown one and an unknown user are refused like the call with these parameters."""
+    """A missing field, an unknown one and an unknown user are refused like in the call with these parameters."""
     with pytest.raises(error):
         sandbox.fill(seed)
 
 
 def test_without_a_folder_nothing_is_loaded_or_written(tmp_path: Path) -> None:
-    """sqlite3 and pickle's file are for those alone who keep their state."""
+    """sqlite3 and pickle's file are only for sandboxes that keep their state."""
     code = (
         "import sys\n"
         "from cometchat.sandbox import Sandbox\n"

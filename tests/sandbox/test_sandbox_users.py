@@ -1,4 +1,4 @@
-"""Users: shown, listed, changed by themselves, blocked; by hand over HTTP."""
+"""Users: single ones, lists, changes of their own, blocks, by hand over HTTP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ A, B, C, D, E = (f"cometchat-uid-{number}" for number in range(1, 6))
 
 @pytest.fixture
 def say(client, sandbox):
-    """A maker of calls in a user's name: the whole answer."""
+    """Make calls as a user. Each returns the whole answer."""
 
     def call(uid, method, path, body=None):
         return client.call(method, path, headers={"authToken": sandbox.auth_token(uid)}, body=body)
@@ -18,7 +18,7 @@ def say(client, sandbox):
 
 
 def uids(answer):
-    """The uids of a page."""
+    """Return the uids of a page."""
     assert answer.status_code == 200, answer.text
     return [user["uid"] for user in answer.json()["data"]]
 
@@ -28,7 +28,7 @@ def code(answer):
 
 
 def test_a_user_is_shown(client, say):
-    """GET of a user gives their fields, and whether they have a socket just now."""
+    """GET of a user returns their fields, with whether they have a socket now."""
     user = say(A, "GET", f"/v3.0/users/{B}").json()["data"]
     assert (user["uid"], user["name"], user["status"]) == (B, "George Alan", "offline")
     client.connect(B, presence=None)
@@ -37,7 +37,7 @@ def test_a_user_is_shown(client, say):
 
 
 def test_the_others_are_listed(client, say):
-    """GET /users gives the others page by page; by name and status, if asked for so."""
+    """GET /users returns the other users page by page, on request by name and status."""
     assert uids(say(A, "GET", "/users")) == [B, C, D, E]
     answer = say(A, "GET", "/users?per_page=3&page=2")
     pages = {"total": 4, "count": 1, "per_page": 3, "current_page": 2, "total_pages": 2}
@@ -51,7 +51,7 @@ def test_the_others_are_listed(client, say):
 
 
 def test_users_change_themselves(client, sandbox, say):
-    """PUT /me with a user's fields changes these and no others, is no violation, and shows in what they send."""
+    """PUT /me with a user's fields changes only these, is not a violation, and shows in the user's messages."""
     changes = {"uid": B, "name": "Andy", "metadata": {"a": 1}, "avatar": "https://example.org/a.png", "role": "boss"}
     me = say(A, "PUT", "/me", changes).json()["data"]
     assert (me["uid"], me["name"], me["metadata"], me["role"]) == (A, "Andy", {"a": 1}, "default")
@@ -68,7 +68,7 @@ def test_users_change_themselves(client, sandbox, say):
 
 
 def test_users_are_blocked(say):
-    """Blocked users are listed, and shown as such to both sides, until unblocked; each uid has a result."""
+    """Blocked users are listed, and both sides see the block, until it ends. Each uid has a result."""
     answer = say(A, "POST", "/blockedusers", {"blockedUids": [B, "nobody"]}).json()["data"]
     assert {uid: result["success"] for uid, result in answer.items()} == {B: True, "nobody": False}
     say(C, "POST", "/blockedusers", {"blockedUids": [A]})
@@ -94,7 +94,7 @@ def test_users_are_blocked(say):
     ],
 )
 def test_users_are_searched(sandbox, say, path, wanted):
-    """Each parameter narrows the list down."""
+    """Each parameter selects users."""
     sandbox.block(A, C)
     assert uids(say(A, "GET", path)) == wanted
 
@@ -103,7 +103,7 @@ def test_users_are_searched(sandbox, say, path, wanted):
     "path", ["/users?searchIn=role", "/blockedusers?direction=up", "/conversations?conversationType=crowd"]
 )
 def test_a_parameter_without_sense_is_refused(say, path):
-    """A value that a parameter does not have is ERR_BAD_REQUEST."""
+    """An unknown value of a parameter is ERR_BAD_REQUEST."""
     assert code(say(A, "GET", path)) == (400, "ERR_BAD_REQUEST")
 
 
@@ -117,7 +117,7 @@ def test_blocking_wants_a_list(say, body):
     "method, path", [("GET", "/users"), ("GET", f"/users/{B}"), ("GET", "/blockedusers"), ("POST", "/blockedusers")]
 )
 def test_every_call_wants_an_auth_token(client, sandbox, method, path):
-    """Every route wants an auth token; and a fault can be set on each path."""
+    """Every route needs an auth token, and a fault can be set on each path."""
     assert code(client.call(method, path)) == (401, "AUTH_ERR_EMPTY_AUTH_TOKEN")
     sandbox.fail_http(503, path=path)
     assert client.call(method, path).status_code == 503

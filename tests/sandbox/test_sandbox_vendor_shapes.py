@@ -1,4 +1,5 @@
-"""What the vendor's browser client sends, replayed by hand: the sandbox takes it without a violation."""
+"""The calls and frames of the vendor's browser client, replayed by hand: the sandbox accepts them without a violation.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ BROWSER = "Mozilla/5.0 (X11; Linux x86_64)"
 
 @pytest.fixture
 def browser(sandbox, make_client):
-    """A raw client that calls itself what the vendor's client, version 4.2.0, does."""
+    """A raw client with the headers of the vendor's client, version 4.2.0."""
     client = make_client(sandbox)
     client.resource = f"WEB-4_2_0-{uuid.uuid4()}-{int(time.time() * 1000)}"
     client.headers.update(sdk="javascript@4.2.0", resource=client.resource, Origin=ORIGIN)
@@ -23,7 +24,7 @@ def browser(sandbox, make_client):
 
 
 def log_in(browser: Any, uid: str = "cometchat-uid-1") -> Dict[str, Any]:
-    """The two calls of a login, each with the version prefix."""
+    """Make the two calls of a login, each with the version prefix."""
     created = browser.call(
         "POST",
         f"/v3.0/users/{uid}/auth_tokens",
@@ -37,7 +38,7 @@ def log_in(browser: Any, uid: str = "cometchat-uid-1") -> Dict[str, Any]:
 
 
 def auth_frame(browser: Any, uid: str, jwt: str) -> Dict[str, Any]:
-    """The first frame: another version and another platform in it than in the login."""
+    """Return the first frame. Its version and its platform differ from those of the login."""
     frame: Dict[str, Any] = browser.auth_frame(uid, jwt)
     frame["body"]["params"].update(userAgent=BROWSER, platform="javascript")
     frame["body"]["params"]["appInfo"].update(version="4.2.0", origin=ORIGIN)
@@ -45,7 +46,7 @@ def auth_frame(browser: Any, uid: str, jwt: str) -> Dict[str, Any]:
 
 
 def join(browser: Any, uid: str = "cometchat-uid-1") -> Any:
-    """A WebSocket of a user, logged in and accepted."""
+    """Open a WebSocket of a user, logged in and accepted."""
     socket = browser.open()
     browser.send(socket, auth_frame(browser, uid, log_in(browser, uid)["jwt"]))
     assert browser.receive(socket)["body"]["code"] == "200"
@@ -53,7 +54,7 @@ def join(browser: Any, uid: str = "cometchat-uid-1") -> Any:
 
 
 def ping(browser: Any, user: Dict[str, Any], **headers: Optional[str]) -> Any:
-    """The question whether jwt and settings still count: without the headers that go with every other call."""
+    """Ask whether jwt and settings are still valid, without the headers of all other calls."""
     body = {
         "appInfo": {"version": "4.2.0", "apiVersion": "v3.0", "origin": ORIGIN, "uts": int(time.time() * 1000)},
         "uid": user["uid"],
@@ -74,14 +75,14 @@ def ping(browser: Any, user: Dict[str, Any], **headers: Optional[str]) -> Any:
 
 
 def test_a_browser_logs_in_and_is_accepted(browser, sandbox):
-    """Login and auth frame are of the protocol, though they name two platforms and two versions."""
+    """Login and auth frame follow the protocol, though they name two platforms and two versions."""
     join(browser)
     assert sandbox.wait_for_connections(1)
     assert sandbox.violations == []
 
 
 def test_a_second_tab_takes_up_the_stored_jwt(browser, sandbox):
-    """A tab has a resource of its own, and the jwt that the first one was given: accepted, and no violation."""
+    """A tab has its own resource, and the first tab's jwt. It is accepted, without a violation."""
     jwt = log_in(browser)["jwt"]
     browser.resource = f"WEB-4_2_0-{uuid.uuid4()}-{int(time.time() * 1000)}"
     socket = browser.open()
@@ -91,7 +92,7 @@ def test_a_second_tab_takes_up_the_stored_jwt(browser, sandbox):
 
 
 def test_typing_without_metadata_is_routed(browser, client, sandbox):
-    """A typing indicator whose app gave no metadata has none, and reaches the receiver."""
+    """A typing indicator of an app without metadata reaches the receiver without metadata."""
     receiver = client.connect("cometchat-uid-2", presence=None)
     sender = join(browser)
     browser.send(sender, browser.frame("typing_indicator", "cometchat-uid-1", "cometchat-uid-2", {"action": "ended"}))
@@ -101,8 +102,8 @@ def test_typing_without_metadata_is_routed(browser, client, sandbox):
     assert sandbox.violations == []
 
 
-def test_typing_with_metadata_that_is_no_object_is_a_violation(client, sandbox):
-    """Where metadata is there, it is an object."""
+def test_typing_with_wrong_metadata_is_a_violation(client, sandbox):
+    """If metadata is present, it must be an object."""
     sender = client.connect("cometchat-uid-1", presence=None)
     body = {"action": "started", "metadata": "text"}
     client.send(sender, client.frame("typing_indicator", "cometchat-uid-1", "cometchat-uid-2", body))
@@ -111,7 +112,7 @@ def test_typing_with_metadata_that_is_no_object_is_a_violation(client, sandbox):
 
 
 def test_a_message_with_fields_beside_its_data_is_stored(browser, client, sandbox):
-    """A text message has its text twice and no muid; the delivered message has the text in its data."""
+    """A text message has its text twice and no muid. The delivered message has the text in its data."""
     receiver = client.connect("cometchat-uid-2", presence=None)
     body = {
         "type": "text",
@@ -129,7 +130,7 @@ def test_a_message_with_fields_beside_its_data_is_stored(browser, client, sandbo
 
 
 def test_a_user_session_is_taken(browser, sandbox):
-    """What the client tells about its surroundings, seconds after a login, is answered with a success."""
+    """The client's report about its environment, seconds after a login, succeeds."""
     headers = {"authToken": log_in(browser)["authToken"]}
     body = {
         "sessionId": "ab" * 32,
@@ -142,7 +143,7 @@ def test_a_user_session_is_taken(browser, sandbox):
 
 
 def test_a_ping_over_http_is_answered(browser, sandbox):
-    """While jwt and settings count, the ping is a success, and its lack of headers no violation."""
+    """While jwt and settings are valid, the ping succeeds, and its missing headers are not a violation."""
     answer = ping(browser, log_in(browser))
     assert (answer.status_code, answer.json()) == (200, {"data": {"success": True}})
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
@@ -160,14 +161,14 @@ def test_a_ping_over_http_is_answered(browser, sandbox):
     ids=["none", "no jwt", "another's", "expired"],
 )
 def test_a_ping_tells_of_a_jwt_that_is_not_good(browser, sandbox, change: Callable[[Any], Dict[str, Any]]):
-    """The client learns from ERR_NO_AUTH that it needs another jwt."""
+    """From ERR_NO_AUTH the client learns that it needs another jwt."""
     user = log_in(browser)
     answer = ping(browser, user, **change(sandbox))
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "ERR_NO_AUTH")
 
 
 def test_a_ping_tells_of_changed_settings(browser, sandbox):
-    """The client learns from ERR_SETTINGS_HASH_OUTDATED that it has to log in again, and then knows the mode."""
+    """From ERR_SETTINGS_HASH_OUTDATED the client learns that it must log in again. Then it has the new mode."""
     user = log_in(browser)
     sandbox.set_mode("LIMITED_TRANSIENT")
     answer = ping(browser, user)
@@ -179,14 +180,14 @@ def test_a_ping_tells_of_changed_settings(browser, sandbox):
 
 
 def test_a_ping_without_a_login_is_refused(browser):
-    """A void auth token is refused as everywhere."""
+    """A void auth token is refused like everywhere."""
     user = log_in(browser)
     browser.sandbox.revoke_tokens()
     assert ping(browser, user).json()["error"]["code"] == "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
 
 def test_get_me_renews_the_jwt(browser, sandbox):
-    """GET /me, without a body, answers the user with a jwt that the socket takes, and the settings."""
+    """GET /me, without a body, returns the user with the settings and a jwt that the socket accepts."""
     user = log_in(browser)
     sandbox.expire_jwts()
     answer = browser.call("GET", "/v3.0/me", headers={"authToken": user["authToken"]})

@@ -1,4 +1,4 @@
-"""Webhooks: each event reaches the URL once, in order, in the vendor's published shape; a failure is recorded."""
+"""Webhooks: each event reaches the URL once, in order, in the vendor's published shape. A failure is recorded."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from cometchat.sandbox import Sandbox
 
 ONE, TWO, THREE = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
-#: Seconds.
+#: In seconds.
 TIMEOUT = 5.0
 
 ENVELOPE = {"appId": "sandbox-app", "region": "us", "webhook": "sandbox"}
 
 
 class Receiver:
-    """A web server that keeps what is posted to it."""
+    """A web server that keeps the posted bodies."""
 
     def __init__(self) -> None:
         self.bodies: List[Dict[str, Any]] = []
         self.headers: List[Any] = []
         self.status = 200
-        #: Cleared, it answers no more.
+        #: When cleared, it does not answer.
         self.answering = threading.Event()
         self.answering.set()
         self.asked = threading.Event()
@@ -44,7 +44,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *args: Any) -> None:
-                """Print nothing."""
+                """Log nothing."""
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
@@ -79,7 +79,7 @@ def told(receiver: Receiver) -> Iterator[Sandbox]:
 
 
 def deliveries(sandbox: Sandbox, count: int) -> List[Tuple[str, Any]]:
-    """Wait for so many deliveries; return the name and the data of each."""
+    """Wait for this many deliveries. Returns the name and the data of each."""
     assert sandbox.wait_until(lambda: len(sandbox.deliveries) >= count), sandbox.deliveries
     return [(each.trigger, each.payload["data"]) for each in sandbox.deliveries]
 
@@ -90,7 +90,7 @@ def group(sandbox: Sandbox) -> None:
 
 Act = Callable[[Sandbox], Any]
 
-#: The event, what leads to it, and the fields that its data must have.
+#: The event, the action that leads to it, and the fields that its data must have.
 MESSAGES: List[Tuple[str, Act, Any]] = [
     ("message_sent", lambda s: s.send_message(ONE, TWO, "Hi"), {"message": {"data": {"text": "Hi"}, "sender": ONE}}),
     (
@@ -155,15 +155,15 @@ GROUPS: List[Tuple[str, Act, Any]] = [
 
 
 def has(found: Any, wanted: Any) -> bool:
-    """Whether an object has these fields, at any depth."""
+    """Return whether an object has these fields, at any depth."""
     if isinstance(wanted, dict):
         return isinstance(found, dict) and all(key in found and has(found[key], wanted[key]) for key in wanted)
     return bool(found == wanted)
 
 
 @pytest.mark.parametrize("trigger, act, wanted", MESSAGES, ids=[each[0] for each in MESSAGES])
-def test_what_users_do(told: Sandbox, receiver: Receiver, trigger: str, act: Act, wanted: Any) -> None:
-    """An act of a user is told, as the last event, in the published shape."""
+def test_actions_of_users(told: Sandbox, receiver: Receiver, trigger: str, act: Act, wanted: Any) -> None:
+    """An action of a user leads to the last event, in the published shape."""
     act(told)
     assert told.wait_until(lambda: told.deliveries and told.deliveries[-1].trigger == trigger), told.deliveries
     assert has(told.deliveries[-1].payload["data"], wanted), told.deliveries[-1].payload
@@ -172,8 +172,8 @@ def test_what_users_do(told: Sandbox, receiver: Receiver, trigger: str, act: Act
 
 
 @pytest.mark.parametrize("trigger, act, wanted", GROUPS, ids=[each[0] for each in GROUPS])
-def test_what_happens_in_groups(told: Sandbox, trigger: str, act: Act, wanted: Any) -> None:
-    """A change of a group's members is told with the group, its members concerned, and who did it."""
+def test_actions_in_groups(told: Sandbox, trigger: str, act: Act, wanted: Any) -> None:
+    """The event of a change of a group's members has the group, the members concerned, and the acting user."""
     group(told)
     act(told)
     assert told.wait_until(lambda: told.deliveries and told.deliveries[-1].trigger == trigger), told.deliveries
@@ -183,7 +183,7 @@ def test_what_happens_in_groups(told: Sandbox, trigger: str, act: Act, wanted: A
 
 
 def test_a_group_changed_over_http(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """Update, a new owner and the deletion name who did it, and the old owner."""
+    """The events of an update, a new owner and the deletion name the acting user, and the old owner."""
     client = make_client(told)
     group(told)
     headers = {ONE: {"authToken": told.auth_token(ONE)}, TWO: {"authToken": told.auth_token(TWO)}}
@@ -198,7 +198,7 @@ def test_a_group_changed_over_http(told: Sandbox, make_client: Callable[[Sandbox
 
 
 def test_a_deleted_message_keeps_few_fields(told: Sandbox) -> None:
-    """As published: id, conversationId, deletedAt and deletedBy."""
+    """A deleted message keeps the published fields: id, conversationId, deletedAt and deletedBy."""
     told.delete_message(told.send_message(ONE, TWO, "Hi")["id"])
     trigger, data = deliveries(told, 2)[1]
     assert trigger == "message_deleted"
@@ -207,7 +207,7 @@ def test_a_deleted_message_keeps_few_fields(told: Sandbox) -> None:
 
 
 def test_connections(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """Each connection is told, with its platform; presence changes with the first and the last one of a user."""
+    """Each connection has an event, with its platform. Presence changes with the first and the last one of a user."""
     client = make_client(told)
     sockets = [client.connect(ONE), client.connect(ONE)]
     for count, socket in enumerate(sockets, 3):
@@ -230,14 +230,14 @@ def test_connections(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> No
 
 
 def test_a_stop_ends_the_connections(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """The users whom a stop of the sandbox takes offline are told of, before it has stopped."""
+    """The users whom a stop of the sandbox takes offline have an event before it has stopped."""
     make_client(told).connect(ONE)
     told.stop()
     assert [each.payload["data"]["status"] for each in told.deliveries] == ["online", "offline"]
 
 
 def test_a_receipt_of_the_socket(told: Sandbox, make_client: Callable[[Sandbox], Any]) -> None:
-    """A receipt that comes as a frame is told like one over HTTP."""
+    """A receipt in a frame has an event like one over HTTP."""
     told.send_message(ONE, TWO, "Hi")
     client = make_client(told)
     socket = client.connect(TWO)
@@ -260,7 +260,10 @@ def test_order_and_basic_auth(receiver: Receiver) -> None:
 
 
 def test_failures_are_recorded(told: Sandbox, receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    """A receiver that fails is no failure of the sandbox: it is recorded and logged, and the next event comes."""
+    """A failing receiver does not affect the sandbox. The failure is recorded and logged.
+
+    The next event is posted.
+    """
     caplog.set_level(logging.WARNING, "cometchat.sandbox")
     receiver.status = 500
     told.send_message(ONE, TWO, "one")
@@ -279,7 +282,7 @@ def test_failures_are_recorded(told: Sandbox, receiver: Receiver, caplog: pytest
 
 
 def test_a_receiver_that_is_down(receiver: Receiver, caplog: pytest.LogCaptureFixture) -> None:
-    """The record says so, and no text has the password."""
+    """The record has the error, and no text has the password."""
     host = receiver.host
     receiver.close()
     with Sandbox(webhook_url=f"http://user:secret@{host}/") as sandbox:
@@ -293,7 +296,7 @@ def test_a_receiver_that_is_down(receiver: Receiver, caplog: pytest.LogCaptureFi
 def test_a_receiver_that_hangs_does_not_keep_the_sandbox(
     told: Sandbox, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """stop() waits a short time for what is under way; that event and those behind it are recorded as failed."""
+    """stop() waits a short time for the running delivery. That event and those behind it are recorded as failed."""
     monkeypatch.setattr("cometchat.sandbox._service.CLOSE_TIMEOUT", 0.1)
     receiver.answering.clear()
     told.send_message(ONE, TWO, "one")
@@ -304,7 +307,7 @@ def test_a_receiver_that_hangs_does_not_keep_the_sandbox(
 
 
 def test_events_of_a_stopped_sandbox_wait(receiver: Receiver) -> None:
-    """What happens before the start is told after it."""
+    """Events from before the start are posted after it."""
     sandbox = Sandbox(webhook_url=receiver.url)
     sandbox.send_message(ONE, TWO, "early")
     with sandbox:
@@ -314,8 +317,8 @@ def test_events_of_a_stopped_sandbox_wait(receiver: Receiver) -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:80", "ftp://secret@host/", "http://", "http://[secret", "http://secret:x"])
-def test_a_url_that_is_none(url: str) -> None:
-    """Refused at once; the text says what would be right, and does not repeat the URL."""
+def test_a_wrong_url(url: str) -> None:
+    """A wrong URL is refused at once. The text says what would be right, and does not repeat the URL."""
     with pytest.raises(ValueError, match="expected a URL such as") as caught:
         Sandbox(webhook_url=url)
     assert "secret" not in str(caught.value)

@@ -1,6 +1,6 @@
-"""The shapes of what the service sends, by hand from the vendor's published facts: kind -> field -> how it is read.
+"""The shapes of the service's objects, by hand from the vendor's published facts: kind -> field -> its reader.
 
-``wire`` is where the field stands, as a path. ``name`` is the model's field. ``kind`` says which values it may have.
+``wire`` is the place of the field, as a path. ``name`` is the model's field. ``kind`` says which values it may have.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ CONVERSATION = [
     *_shapes("list", "tags"),
 ]
 
-#: Kind -> the reader, what every object of the kind has, and its fields.
+#: Kind -> the reader, the fields of every object of the kind, and its own fields.
 SHAPES: Dict[str, Tuple[Callable[[Dict[str, Any]], Any], Dict[str, Any], List[Shape]]] = {
     "user": (User.from_dict, {"uid": "u"}, USER),
     "group": (Group.from_dict, {"guid": "g"}, GROUP),
@@ -129,7 +129,7 @@ SHAPES: Dict[str, Tuple[Callable[[Dict[str, Any]], Any], Dict[str, Any], List[Sh
     },
 }
 
-#: Kind of field -> (what the service sends, what the model has). The first is what the vendor documents.
+#: Kind of field -> (the service's value, the model's value). The first is the vendor's documented one.
 VALUES: Dict[str, List[Tuple[Any, Any]]] = {
     "text": [("x", "x"), (5, "5"), ("5", "5"), ("", ""), (True, None), ([], None), ({}, None), (1.5, None)],
     "id": [("17", "17"), (17, "17"), ("a-b", "a-b"), ("", None), (True, None), ([17], None), ({}, None)],
@@ -140,5 +140,5 @@ VALUES: Dict[str, List[Tuple[Any, Any]]] = {
     "list": [(["a", "b"], ("a", "b")), ([], ()), (["a", 5, None], ("a",)), ("a", ()), ({}, ()), (5, ())],
 }
 
-#: What a field is that is absent or null.
+#: The value of a field that is absent or null.
 NOTHING: Dict[str, Any] = {"object": {}, "list": ()}

@@ -1,4 +1,4 @@
-"""The login over HTTP, against answers that the test makes up."""
+"""The login over HTTP, with answers that the test makes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JWT = "jwt-0123456789abcdef"
 
 
 class Answers:
-    """The HTTP transport: answers ``PUT /me`` with ``me``, and everything else with ``{}``. Keeps the calls."""
+    """An HTTP transport that answers ``PUT /me`` with ``me``, and other calls with ``{}``. It keeps the calls."""
 
     rate_limit_remaining: Optional[int] = None
     service_time: Optional[float] = None
@@ -60,7 +60,7 @@ def logged_in(rest: Answers, store: Optional[MemorySessionStore] = None, **setti
 
 
 def test_the_token_for_media_files_is_a_credential() -> None:
-    """``fat`` gives access to the app's files: no user object, no store and no log shows it."""
+    """``fat`` gives access to the app's files. No user object, no store and no log shows it."""
     store, rest = MemorySessionStore(), Answers(fat=FAT, name="Amy")
     account = logged_in(rest, store)
     session = account.require()
@@ -87,8 +87,8 @@ def test_the_token_for_media_files_leaves_a_store_of_an_earlier_version() -> Non
     [
         (1000.0, None, "9"),
         (1000.0, 7.0, "8"),  # the ninth was stored 7 s ago
-        (1000.6, 7.0, "8"),  # it was stored at 993.7 or so
-        (1000.0, 20.0, "7"),  # all were stored since: what is older than the first one
+        (1000.6, 7.0, "8"),  # about 993.7, when it was stored
+        (1000.0, 20.0, "7"),  # all were stored since, except those older than the first one
         (None, 20.0, "9"),
     ],
 )
@@ -109,7 +109,10 @@ ONPREM = {"CLIENT_API_HOST": "client.example.org", "ADMIN_API_HOST": "admin.exam
 
 
 def test_the_hosts_of_the_settings_are_used_after_the_login() -> None:
-    """As the vendor's clients do it. The login and its renewal stay where they were: new settings come from there."""
+    """The vendor's clients do the same.
+
+    The login and its renewal keep their host, since new settings come from there.
+    """
     rest = Answers(settings={"CLIENT_API_HOST": "app.apiclient-eu.cometchat.io", "CHAT_API_VERSION": "v4"})
     account = logged_in(rest)
     assert rest.urls == ["https://app.apiclient-us.cometchat.io/v3.0/me"]
@@ -131,7 +134,7 @@ def test_a_host_of_the_users_own_is_used_if_it_is_allowed(caplog: pytest.LogCapt
 
 
 def test_another_host_gets_no_token_and_is_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
-    """The auth token would go to it."""
+    """The auth token would go to that host."""
     rest = Answers(settings=ONPREM)
     account = logged_in(rest, allowed_hosts=["admin.example.org"])
     assert account.endpoints == ("https://admin.example.org/v3", "https://app.apiclient-us.cometchat.io/v3.0")
@@ -153,7 +156,7 @@ def test_an_overridden_host_stays(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.mark.parametrize("code", ["AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "ERR_AUTHTOKEN_UNAVAILABLE"])
 @pytest.mark.parametrize("call", ["a message", "the settings"])
 def test_a_refused_token_is_replaced_and_the_call_made_again(code: str, call: str) -> None:
-    """The second code says that the token belongs to another device: the service takes a new one."""
+    """The second code says that the token belongs to another device. The service accepts a new one."""
     rest = Answers()
     account = account_of(rest)
     account.enter(account.login_with_auth_token("a-token-of-amy", lambda: "another-token"))

@@ -1,4 +1,4 @@
-"""The last known addresses: when they count, and when the name server's word does."""
+"""The last known addresses: when they are used, and when the name server's answer is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def again() -> socket.gaierror:
 
 
 class Names:
-    """The system's look-up: answers, raises, or hangs until it may go on."""
+    """The system's look-up. It answers, raises, or hangs until the test releases it."""
 
     def __init__(self) -> None:
         self.answer: List[Address] = at(1)
@@ -62,12 +62,12 @@ def join_all() -> None:
 
 @pytest.fixture
 def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """How long a look-up may take, in seconds."""
+    """Sets the maximum time of a look-up, in seconds."""
     return lambda seconds: monkeypatch.setattr(addresses_module, "PATIENCE", seconds)
 
 
 def test_the_first_look_up_is_the_systems(names: Names) -> None:
-    """On the thread that asks; what it raises is raised, and nothing is known afterwards."""
+    """The first look-up runs on the asking thread and raises its own error, and afterwards no address is known."""
     book = AddressBook(names)
     for error in (again(), socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("label too long")):
         names.error = error
@@ -78,7 +78,7 @@ def test_the_first_look_up_is_the_systems(names: Names) -> None:
 
 
 def test_a_new_answer_takes_the_old_ones_place(names: Names) -> None:
-    """The last known addresses are for silence alone."""
+    """The last known addresses are only for a silent name server."""
     book = AddressBook(names)
     assert book.addresses(HOST, 443) == at(1)
     names.answer = at(2)
@@ -91,7 +91,10 @@ def test_a_new_answer_takes_the_old_ones_place(names: Names) -> None:
 def test_a_late_answer_is_not_waited_for_but_kept(
     names: Names, patience: Callable[[float], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The known addresses count after the patience; one that hangs is not begun twice, nor waited for as long again."""
+    """The known addresses are used after the patience.
+
+    A hanging look-up is not started twice, nor awaited as long again.
+    """
     now = [100.0]
     book = AddressBook(names, clock=lambda: now[0])
     book.addresses(HOST, 443)
@@ -112,7 +115,7 @@ def test_a_late_answer_is_not_waited_for_but_kept(
 
 
 def test_no_answer_for_now_counts_as_none(names: Names) -> None:
-    """EAI_AGAIN is what a name server out of reach comes to; that there is no such name is an answer, and raised."""
+    """A name server that cannot be reached leads to EAI_AGAIN. An unknown name is an answer, and raised."""
     book = AddressBook(names)
     book.addresses(HOST, 443)
     names.error = again()
@@ -124,7 +127,7 @@ def test_no_answer_for_now_counts_as_none(names: Names) -> None:
 
 
 def test_all_that_ask_at_once_share_a_look_up(names: Names, patience: Callable[[float], None]) -> None:
-    """A thousand clients of one host are no thousand threads."""
+    """A thousand clients of one host do not need a thousand threads."""
     asked = threading.Semaphore(0)
 
     def clock() -> float:
@@ -141,7 +144,7 @@ def test_all_that_ask_at_once_share_a_look_up(names: Names, patience: Callable[[
     ]
     for asker in askers:
         asker.start()
-    for _ in range(6):  # the look-up's beginning, and that of each wait
+    for _ in range(6):  # the beginning of the look-up, and of each wait
         assert asked.acquire(timeout=DEADLINE)
     names.go_on.set()
     for asker in askers:
@@ -151,7 +154,7 @@ def test_all_that_ask_at_once_share_a_look_up(names: Names, patience: Callable[[
 
 
 def test_each_port_is_a_place_of_its_own(names: Names) -> None:
-    """What is known of one port says nothing of another."""
+    """The addresses of one port say nothing about another port."""
     book = AddressBook(names)
     book.addresses(HOST, 443)
     names.error = again()
@@ -160,8 +163,8 @@ def test_each_port_is_a_place_of_its_own(names: Names) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "::1", "fe80::1%eth0"])
-def test_an_address_is_no_name(names: Names, host: str) -> None:
-    """No name server is asked for it, so that no thread is needed."""
+def test_an_address_is_not_a_name(names: Names, host: str) -> None:
+    """An address needs no name server, and so no thread."""
     book = AddressBook(names)
     book.addresses(host, 443)
     names.error = again()
@@ -171,7 +174,7 @@ def test_an_address_is_no_name(names: Names, host: str) -> None:
 
 
 def test_the_book_has_an_end(names: Names) -> None:
-    """Of 65 hosts the one that was found longest ago is forgotten."""
+    """Of 65 hosts, the one found longest ago is forgotten."""
     book = AddressBook(names)
     hosts = [f"{number}.example" for number in range(65)]
     for host in hosts:
@@ -183,7 +186,7 @@ def test_the_book_has_an_end(names: Names) -> None:
 
 
 def test_a_system_without_threads(names: Names, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The look-up is made by the one who asks, as the first one is."""
+    """The asking thread makes the look-up, like the first one."""
 
     def start(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -199,7 +202,7 @@ def test_a_system_without_threads(names: Names, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_child_of_a_fork_begins_its_own_look_ups(names: Names) -> None:
-    """One that is under way in the parent is not waited for; what is known stays known."""
+    """The child does not wait for a look-up of the parent. Known addresses stay known."""
     book = AddressBook(names)
     book.addresses(HOST, 443)
     book._begin((HOST, 443))

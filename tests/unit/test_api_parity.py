@@ -29,11 +29,11 @@ from cometchat import (
 )
 from cometchat.settings import SUBSCRIPTION_TYPES
 
-#: What CometChat has beside Client's methods, and what only an object needs.
+#: Names that CometChat has beside Client's methods, and names that only an object needs.
 ONLY_COMETCHAT = {"init"}
 ONLY_CLIENT: Set[str] = set()
 
-#: What a call before `init` returns, where it may be made (api.md); every other one raises.
+#: Results of the calls that are allowed before `init` (api.md). All others raise.
 BEFORE_INIT: Dict[str, Any] = {"get_connection_status": CometChatWSState.DISCONNECTED}
 LISTENERS: Dict[str, type] = {
     "connection": ConnectionListener,
@@ -57,7 +57,7 @@ def properties(cls: type) -> Set[str]:
 
 
 def public(cls: type) -> Dict[str, Any]:
-    """As they stand in the class: reading CometChat's would ask for its client."""
+    """Return the names from the class itself: reading CometChat's attributes would ask for its client."""
     return {name: inspect.getattr_static(cls, name) for name in dir(cls) if not name.startswith("_")}
 
 
@@ -71,7 +71,7 @@ def parameters(method: Any) -> List[inspect.Parameter]:
 
 @pytest.fixture(autouse=True)
 def facade() -> Iterator[None]:
-    """No shared client and no listener, before and after."""
+    """CometChat without a client and without listeners, before and after the test."""
     CometChat._client = None
     yield
     if CometChat._client is not None:
@@ -85,14 +85,14 @@ def facade() -> Iterator[None]:
             thread.join(10)
 
 
-def test_each_has_what_the_other_has() -> None:
-    """CometChat's methods are Client's and ``init``; what a Client offers as a property is there as well."""
+def test_both_have_the_same_names() -> None:
+    """CometChat's methods are Client's and ``init``. Client's properties exist there as well."""
     assert methods(CometChat) - ONLY_COMETCHAT == set(SHARED)
     assert properties(CometChat) == properties(Client)
 
 
 def test_the_outbox_is_the_shared_clients() -> None:
-    """``CometChat.outbox`` can be named and looked at before ``init``, and raises when it is called."""
+    """``CometChat.outbox`` can be read before ``init``, and raises when it is called."""
     assert isinstance(CometChat.outbox, Outbox) and dict(inspect.getmembers(CometChat))["outbox"] is CometChat.outbox
     with pytest.raises(CometChatException) as caught:
         CometChat.outbox.pending()
@@ -104,7 +104,7 @@ def test_the_outbox_is_the_shared_clients() -> None:
 
 
 def test_each_method_is_a_class_method_with_the_same_signature() -> None:
-    """Names, order, kinds, defaults and annotations of the parameters, and the result's; without an instance."""
+    """Each method has the same names, order, kinds, defaults and annotations, without an instance."""
     assert [name for name in SHARED if parameters(getattr(CometChat, name)) != parameters(getattr(Client, name))] == []
     results = {name: [result(getattr(cls, name)) for cls in (Client, CometChat)] for name in SHARED}
     assert [name for name, (theirs, ours) in results.items() if theirs != ours] == []
@@ -118,13 +118,13 @@ def result(method: Any) -> Any:
     return inspect.signature(method).return_annotation
 
 
-def test_each_method_says_what_the_clients_says() -> None:
-    """Editors show CometChat's own docstrings: the texts are Client's, word for word, but for what differs."""
+def test_each_method_has_the_clients_docstring() -> None:
+    """Editors show CometChat's own docstrings. The texts are Client's, word for word, apart from the differences."""
     texts = {name: (words(getattr(CometChat, name)), expected_words(name)) for name in SHARED}
     assert {name: both for name, both in texts.items() if both[0] != both[1]} == {}
 
 
-#: What differs in single methods' texts: Client's words, and CometChat's.
+#: The differences of single methods: Client's words, and CometChat's.
 OTHER_WORDS = {
     "close": ("The client can't be used after it.", "You can call :meth:`init` again."),
     "run_forever": ("Raises nothing.", "An :meth:`init` that closes the client ends it too."),
@@ -156,7 +156,7 @@ def expected_words(name: str) -> str:
 
 
 def test_no_signature_shows_a_private_parameter() -> None:
-    """What users call has public parameters only: the classes of the package, and their methods."""
+    """Users call only public parameters: of the package's classes, and of their methods."""
     classes = [value for value in map(vars(cometchat).get, cometchat.__all__) if inspect.isclass(value)]
     callables = [member for cls in classes for member in [cls, *(getattr(cls, name) for name in methods(cls))]]
     assert len(callables) > 100
@@ -182,7 +182,7 @@ def names_of(function: Any) -> List[str]:
     ],
 )
 def test_an_editor_offers_the_values_of_a_choice(function: Any, parameter: str, values: Tuple[str, ...]) -> None:
-    """The annotation lists the strings that are accepted at run time."""
+    """The annotation lists the strings that the code accepts."""
     annotation = inspect.signature(function).parameters[parameter].annotation
     offered = re.search(r"Literal\[(.*?)\]", annotation)
     assert offered is not None, annotation
@@ -190,7 +190,7 @@ def test_an_editor_offers_the_values_of_a_choice(function: Any, parameter: str, 
 
 
 def test_each_method_raises_before_init() -> None:
-    """``COMETCHAT_INITIALIZATION_NOT_DONE``, whatever the arguments are, and the message says what to call."""
+    """For any arguments it is ``COMETCHAT_INITIALIZATION_NOT_DONE``, with a message that names the call to make."""
     for name in WANT_A_CLIENT:
         needed = [None for parameter in parameters(getattr(CometChat, name)) if parameter.default is parameter.empty]
         with pytest.raises(CometChatException, match=r"CometChat\.init\(") as caught:
@@ -199,7 +199,7 @@ def test_each_method_raises_before_init() -> None:
 
 
 def test_a_closed_default_says_so() -> None:
-    """After ``close()`` a call is ERR_CLIENT_CLOSED, the status is ``disconnected``, and ``init`` begins anew."""
+    """After ``close()`` a call is ERR_CLIENT_CLOSED, the status is ``disconnected``, and ``init`` begins again."""
     CometChat.init("app", AppSettings(**NOWHERE))
     CometChat.close()
     CometChat.close()
@@ -213,14 +213,14 @@ def test_a_closed_default_says_so() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(BEFORE_INIT))
-def test_what_may_be_called_before_init(name: str) -> None:
+def test_calls_that_are_allowed_before_init(name: str) -> None:
     """The status is ``disconnected``."""
     assert getattr(CometChat, name)() == BEFORE_INIT[name]
 
 
 @pytest.mark.parametrize("kind", sorted(LISTENERS))
 def test_listeners_come_and_go_before_init(kind: str) -> None:
-    """A listener may be added, replaced and removed before ``init``; an unknown id is nothing."""
+    """A listener may be added, replaced and removed before ``init``. An unknown id is a no-op."""
     listener = LISTENERS[kind]()
     getattr(CometChat, f"add_{kind}_listener")("id", listener)
     assert [entry.listener for entry in CometChat._registry.audience(kind).entries] == [listener]
@@ -232,7 +232,7 @@ def test_listeners_come_and_go_before_init(kind: str) -> None:
 @pytest.mark.parametrize("kind", sorted(LISTENERS))
 @pytest.mark.parametrize("owner", ["Client", "CometChat"])
 def test_a_listener_of_another_kind_is_refused(kind: str, owner: str) -> None:
-    """``add_x_listener`` takes an instance of its own class only, and names the class that it wants."""
+    """``add_x_listener`` accepts only an instance of its own class, and names the class in its error."""
     with Client("app", AppSettings(**NOWHERE)) as client:
         target: Any = client if owner == "Client" else CometChat
         add = getattr(target, f"add_{kind}_listener")
@@ -253,8 +253,11 @@ def test_the_context_manager_works_before_init() -> None:
     assert CometChat._registry.audience("connection").entries == ()
 
 
-def test_strategies_written_anew_are_the_same_arguments() -> None:
-    """Tenacity's strategies do not compare; made of the same they are the same, and ``init`` does nothing."""
+def test_new_equal_strategies_are_the_same_arguments() -> None:
+    """Tenacity's strategies do not compare.
+
+    Two that were made in the same way count as equal, and ``init`` is a no-op.
+    """
 
     def settings(seconds: float) -> AppSettings:
         wait = tenacity.wait_fixed(seconds) + tenacity.wait_random(0, 1)
@@ -273,7 +276,7 @@ def test_strategies_written_anew_are_the_same_arguments() -> None:
 
 
 def test_init_with_the_same_arguments_does_nothing() -> None:
-    """The client stays the same object; other arguments close it and make another."""
+    """The client stays the same object. Other arguments close it and make another."""
     CometChat.init("app", AppSettings(**NOWHERE))
     first = CometChat._client
     CometChat.init("app", AppSettings(**NOWHERE))
@@ -303,7 +306,7 @@ def test_init_with_the_same_arguments_does_nothing() -> None:
     ids=repr,
 )
 def test_init_with_wrong_arguments_leaves_the_old_client(app_id: Any, settings: Any, code: str) -> None:
-    """A refused ``init`` changes nothing: before the first one there is still none, afterwards the old one stays."""
+    """A refused ``init`` changes nothing: there is still no client, or the old one stays."""
     for _ in range(2):
         before = CometChat._client
         with pytest.raises(InvalidArgumentException) as caught:
@@ -315,7 +318,7 @@ def test_init_with_wrong_arguments_leaves_the_old_client(app_id: Any, settings: 
 
 
 def test_each_method_goes_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call is Client's of the same name, with the same arguments, and gives its result."""
+    """A call is Client's of the same name, with the same arguments and result."""
     CometChat.init("app", AppSettings(**NOWHERE))
     assert len(WANT_A_CLIENT) > 10
     for name in WANT_A_CLIENT:

@@ -1,4 +1,4 @@
-"""Uids and guids: the service has them in lower case, and in few characters."""
+"""Uids and guids: the service has them in lower case, with few characters."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_uids_and_guids_are_in_lower_case() -> None:
 
 @pytest.mark.parametrize("value", [".", ".."])
 def test_a_uid_or_guid_that_is_a_step_in_a_path_is_refused(value: str) -> None:
-    """``/users/../auth_tokens`` is ``/auth_tokens``: the auth key would go to another place."""
+    """``/users/../auth_tokens`` means ``/auth_tokens``: the auth key would go to another place."""
     with pytest.raises(CometChatException) as refused:
         arguments.uid(value)
     assert refused.value.code == "INVALID_UID"

@@ -1,4 +1,4 @@
-"""The waits between tries: they double, are capped, spread, and never fail, however long the failures last."""
+"""The waits between attempts: they double, have a maximum, spread, and never fail, also after many failures."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from cometchat._runtime._threads import Backoff
 
 
 def test_the_waits_double_up_to_the_longest() -> None:
-    """Each failure doubles the wait; a success starts again."""
+    """Each failure doubles the wait. A success starts again."""
     backoff = Backoff(first=0.2, longest=1.0, jitter=lambda: 1.0)
     assert [backoff.next() for _ in range(5)] == pytest.approx([0.2, 0.4, 0.8, 1.0, 1.0])
     backoff.reset()
@@ -18,7 +18,7 @@ def test_the_waits_double_up_to_the_longest() -> None:
 
 
 def test_the_jitter_takes_up_to_half() -> None:
-    """A wait lies between half and the whole of what it could be."""
+    """A wait is between half and the whole of its maximum."""
     assert Backoff(1.0, jitter=lambda: 0.0).next() == pytest.approx(0.5)
     assert Backoff(1.0, jitter=lambda: 0.5).next() == pytest.approx(0.75)
 
@@ -36,7 +36,7 @@ def test_ten_thousand_failures() -> None:
     assert all(15.0 <= wait for wait in waits[10:])
 
 
-def test_what_a_server_asks_for_is_the_least() -> None:
+def test_a_servers_wait_is_the_minimum() -> None:
     """Never less than asked, in no failure; and a failure with a wish counts like any other."""
     backoff = Backoff(jitter=random.Random(2).random)
     assert all(backoff.next(7.0) >= 7.0 for _ in range(10_000))
@@ -44,7 +44,7 @@ def test_what_a_server_asks_for_is_the_least() -> None:
 
 
 def test_clients_that_are_asked_for_the_same_wait_spread() -> None:
-    """Twelve clients with one Retry-After come back over at least a tenth of it, not within 0.03 s."""
+    """Twelve clients with one Retry-After return over at least a tenth of it, not within 0.03 s."""
     waits = [Backoff(jitter=random.Random(seed).random).next(10.0) for seed in range(12)]
     assert max(waits) - min(waits) > 1.0
     assert all(10.0 <= wait <= 12.5 for wait in waits)
@@ -52,5 +52,5 @@ def test_clients_that_are_asked_for_the_same_wait_spread() -> None:
 
 @pytest.mark.parametrize("asked", [None, 0.0, -1.0])
 def test_a_server_that_asks_for_nothing(asked: float) -> None:
-    """No wish, or none that is a wait: the backoff's own wait."""
+    """Without a Retry-After, or with a wrong one, the backoff's own wait counts."""
     assert Backoff(jitter=lambda: 1.0).next(asked) == pytest.approx(0.2)

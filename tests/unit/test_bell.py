@@ -1,4 +1,4 @@
-"""Bell: an event that is set for each frame. It loses no wake-up, and leaves no waiter behind."""
+"""Bell: an event that is set for each frame. It loses no wake-up, and leaves no waiting thread behind."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ PATIENCE = 20.0
 
 
 def test_a_set_bell_lets_through_until_it_is_cleared() -> None:
-    """Also if it was set many times: one clear() is enough."""
+    """One clear() is enough, also if it was set many times."""
     bell = Bell()
     assert not bell.wait(0)
     for _ in range(3):
@@ -24,7 +24,7 @@ def test_a_set_bell_lets_through_until_it_is_cleared() -> None:
 
 
 def test_one_set_wakes_all_waiters() -> None:
-    """A waiter that comes through leaves the bell set for the next one."""
+    """A waiter that is released leaves the bell set for the next one."""
     bell, through = Bell(), threading.Semaphore(0)
 
     def wait() -> None:
@@ -41,7 +41,7 @@ def test_one_set_wakes_all_waiters() -> None:
 
 
 def test_a_ring_that_is_left_over_wakes_no_waiter_for_good() -> None:
-    """It may come after a clear(): the waiter looks at the flag, and waits on."""
+    """A ring may come after a clear(): the waiter reads the flag, and waits again."""
     now = [0.0]
 
     def clock() -> float:
@@ -56,7 +56,7 @@ def test_a_ring_that_is_left_over_wakes_no_waiter_for_good() -> None:
 
 
 def test_no_set_is_lost_between_two_threads() -> None:
-    """Ten thousand items, each with a set(): the other thread clears, looks, and waits, and gets them all."""
+    """Ten thousand items each have a set(). The other thread clears, looks and waits, and gets them all."""
     bell, taken = Bell(), 0
     items: List[int] = []
 

@@ -1,4 +1,4 @@
-"""Frames that come together: read together, queued together, delivered one after the other."""
+"""Frames that arrive together: read together, queued together, delivered one after the other."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LIMIT = 70_000
 
 
 def frame(payload: bytes, opcode: int = 1, fin: bool = True) -> bytes:
-    """A server's frame."""
+    """Return a server's frame."""
     length = len(payload)
     if length < 126:
         head = bytes([length])
@@ -60,7 +60,7 @@ def soon() -> float:
 
 
 def test_whole_texts_are_taken_in_a_row() -> None:
-    """Of one and of two bytes of length, empty ones too; the place is that behind the last."""
+    """Texts with a length of one or two bytes are taken, also empty ones. The returned position is behind the last."""
     payloads = [b"", b"a", b"b" * 125, b"c" * 126, b"d" * 65_535]
     wire = b"xx" + b"".join(map(frame, payloads))
     assert whole_texts(wire, 2, LIMIT) == (payloads, len(wire))
@@ -86,7 +86,7 @@ def test_whole_texts_are_taken_in_a_row() -> None:
     ],
 )
 def test_all_else_ends_the_row(other: bytes) -> None:
-    """A control frame, a fragment, a mask, a length of eight bytes, one over the limit, half a frame: not touched."""
+    """Control frames, fragments, masks, lengths of eight bytes or over the limit, and half frames are not touched."""
     before = frame(b"a") + frame(b"b")
     assert whole_texts(before + other, 0, 10) == ([b"a", b"b"], len(before))
 
@@ -94,8 +94,8 @@ def test_all_else_ends_the_row(other: bytes) -> None:
 # The socket.
 
 
-def test_what_is_here_comes_at_once(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
-    """Frames that have arrived come together, and the half one behind them when it is whole."""
+def test_complete_frames_come_at_once(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
+    """Complete frames are returned together, and the half one behind them once it is complete."""
     client, peer = line
     half = frame(b"late")
     peer.sendall(frame(b"one") + frame(b"two") + half[:3])
@@ -106,7 +106,7 @@ def test_what_is_here_comes_at_once(line: Tuple[WebSocketClientSocket, socket.so
 
 
 def test_a_lone_frame_is_not_held_back(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
-    """One frame comes as soon as it is here, long before the deadline; and at the deadline nothing."""
+    """One frame is returned at once, long before the deadline. Without a frame, the result at the deadline is empty."""
     client, peer = line
     peer.sendall(frame(b"alone"))
     started = time.monotonic()
@@ -116,7 +116,7 @@ def test_a_lone_frame_is_not_held_back(line: Tuple[WebSocketClientSocket, socket
 
 
 def test_receive_takes_one_of_many(line: Tuple[WebSocketClientSocket, socket.socket]) -> None:
-    """The answer to auth is read alone: what came with it stays for the next look."""
+    """The answer to auth is read alone. Frames that arrived with it stay for the next look."""
     client, peer = line
     peer.sendall(frame(b"auth") + frame(b"one") + frame(b"two"))
     assert client.receive(soon()) == b"auth"
@@ -135,7 +135,7 @@ def test_a_text_within_a_fragmented_message_is_refused(line: Tuple[WebSocketClie
 def test_a_message_over_the_limit_is_refused_after_those_before_it(
     line: Tuple[WebSocketClientSocket, socket.socket],
 ) -> None:
-    """What came before it is given first."""
+    """The messages before it are returned first."""
     client, peer = line
     client._frames._limit = client._max_message_size = 10
     peer.sendall(frame(b"fits") + frame(b"a" * 11))
@@ -146,7 +146,7 @@ def test_a_message_over_the_limit_is_refused_after_those_before_it(
 
 
 def some_wire(chance: random.Random) -> Tuple[bytes, List[bytes]]:
-    """What a server may write, and the messages in it."""
+    """Make a server's bytes, and the messages in them."""
     wire, messages = b"", []
     for _ in range(chance.randrange(1, 30)):
         payload = bytes(chance.choices(b'{"a":1} \xc3\xa9', k=chance.choice([0, 1, 60, 125, 126, 300, 65_540])))
@@ -165,7 +165,7 @@ def some_wire(chance: random.Random) -> Tuple[bytes, List[bytes]]:
 
 @pytest.mark.parametrize("seed", range(30))
 def test_nothing_is_lost_or_doubled(line: Tuple[WebSocketClientSocket, socket.socket], seed: int) -> None:
-    """Whatever frames come, in whatever pieces: the messages are those that were sent, in their order."""
+    """For any frames in any pieces, the messages are the sent ones, in their order."""
     client, peer = line
     chance = random.Random(seed)
     wire, messages = some_wire(chance)
@@ -197,7 +197,7 @@ def owed(*names: str, size: int = 1) -> List[Tuple[Delivery, int]]:
 
 
 def taken(events: EventQueue) -> List[Any]:
-    """Take what waits, and return the methods, or the first arguments of ``on_it``."""
+    """Take the waiting events, and return the methods, or the first arguments of ``on_it``."""
     found: List[Any] = []
     while len(events):
         found += [event.args[0] if event.method == "on_it" else event.method for event in events.take()]  # type: ignore
@@ -205,7 +205,7 @@ def taken(events: EventQueue) -> List[Any]:
 
 
 def test_events_are_queued_together() -> None:
-    """They keep their place between what came before and after, and only the newest stay where too many wait."""
+    """Events keep their place between earlier and later events. If too many wait, only the newest stay."""
     events = EventQueue(ListenerRegistry(), 3, max_bytes=100)
     events.post("login", "on_first")
     events.post_ephemeral(owed("a", "b"), 0)
@@ -220,7 +220,7 @@ def test_events_are_queued_together() -> None:
 
 
 def test_one_wake_up_for_all_of_them() -> None:
-    """Events that are queued together ring the bell once, and only for a dispatcher that waits."""
+    """Events ring the bell once, and only for a waiting dispatcher."""
     events = EventQueue(ListenerRegistry(), 100)
     rings: List[None] = []
 
@@ -237,7 +237,7 @@ def test_one_wake_up_for_all_of_them() -> None:
 
 
 def test_events_are_numbered_together() -> None:
-    """Each has a number of its own, in their order; a listener that is added later does not hear them."""
+    """Each has its own number, in their order. A listener that is added later does not get them."""
     registry = ListenerRegistry()
     events = EventQueue(registry, 100)
     events.post("login", "on_first")
@@ -276,7 +276,7 @@ PONG = b'{"action":"pong"}'
 
 
 class Account:
-    """What the router and the inbox need of an account."""
+    """The part of an account that the router and the inbox need."""
 
     def __init__(self) -> None:
         self.me = Self("mine", "u1")
@@ -311,7 +311,7 @@ class Station:
         return self.router.take(self.generation, frames)
 
     def events_in_queue(self) -> List[Tuple[str, Any]]:
-        """Take all events. Returns each method, with the uid or the text that it is about."""
+        """Take all events. Returns each method, with its uid or text."""
         found: List[Tuple[str, Any]] = []
         while len(self.events):
             for event in self.events.take():
@@ -329,7 +329,7 @@ def station() -> Station:
 
 
 def test_frames_become_events_in_their_order(station: Station) -> None:
-    """Batches of ephemeral events come before the messages that follow them, and after those before."""
+    """Batches of ephemeral events come before the messages that follow them, and after the messages before them."""
     assert station.take(presence("a"), presence("b"), message(1), message(2), presence("c"), message(3), presence("d"))
     assert station.events_in_queue() == [
         ("on_user_online", "a"),
@@ -343,7 +343,7 @@ def test_frames_become_events_in_their_order(station: Station) -> None:
 
 
 def test_an_event_that_is_stored_is_not_dropped() -> None:
-    """It is no message, and still of a kind that the service keeps: it has its place, and outlives a flood."""
+    """The event is not a message, but of a kind that the service stores: it keeps its place, and survives a flood."""
     small = Station(limit=3)
     small.take(presence("a"), moderated(1), *[presence("b")] * 10, moderated(2))
     assert [method for method, _ in small.events_in_queue()] == [
@@ -355,7 +355,7 @@ def test_an_event_that_is_stored_is_not_dropped() -> None:
 
 
 def test_one_batch_for_frames_that_come_together(station: Station) -> None:
-    """A burst of typing and presence is posted once; a message ends a batch."""
+    """A burst of typing and presence is posted once. A message ends a batch."""
     batches: List[int] = []
     post = station.events.post_ephemeral
     station.events.post_ephemeral = lambda owed, number: batches.append(len(owed)) or post(owed, number)  # type: ignore
@@ -365,13 +365,13 @@ def test_one_batch_for_frames_that_come_together(station: Station) -> None:
 
 
 def test_echoes_of_this_connection_are_not_delivered(station: Station) -> None:
-    """A message that it has sent itself is known, and comes no more; its typing is nothing."""
+    """A message that this client has sent is known, and not delivered. Its typing is dropped."""
     typing = from_user("typing_indicator", {"action": "started", "user": {"uid": "u1"}}, "mine")
     assert station.take(message(1, "mine"), typing, message(1), message(2))
     assert station.events_in_queue() == [("on_text_message_received", "text 2")]
 
 
-def test_an_old_generation_is_told_so(station: Station) -> None:
+def test_an_old_generation_is_refused(station: Station) -> None:
     """Nothing of it is queued. The connection thread ends as soon as a message is refused."""
     station.events.advance()
     assert not station.take(presence("a"), message(1))
@@ -380,7 +380,7 @@ def test_an_old_generation_is_told_so(station: Station) -> None:
 
 
 def test_frames_are_counted_and_relayed(station: Station) -> None:
-    """All are counted; those that are events go to the processes that share the connection, as they came."""
+    """All are counted. Events go unchanged to the processes that share the connection."""
     frames = (presence("a"), PONG, b"not JSON", message(1), b"[]")
     station.take(*frames)
     stats = station.stats()
@@ -390,7 +390,7 @@ def test_frames_are_counted_and_relayed(station: Station) -> None:
 
 
 def test_a_pong_is_measured(station: Station) -> None:
-    """From the ping to the moment when the frames are taken. One without a ping is nothing."""
+    """The time is from the ping to the reading of the frames. A pong without a ping has no time."""
     station.take(PONG)
     assert station.stats().pings == 0
 
@@ -405,8 +405,8 @@ def test_a_pong_is_measured(station: Station) -> None:
 
 
 @pytest.mark.parametrize("code, expected", [("401", "WS_AUTH_FAIL"), ("503", "WS_CONNECTION_FAIL")])
-def test_what_came_before_a_refusal_is_delivered(station: Station, code: str, expected: str) -> None:
-    """The server takes its acceptance back in the middle of a burst: what is behind that is not read."""
+def test_frames_before_a_refusal_are_delivered(station: Station, code: str, expected: str) -> None:
+    """The server revokes its acceptance in the middle of a burst. Frames behind that are not read."""
     station.account.secrets.add("header.payload.signature")
     refusal = {"type": "auth", "body": {"code": code, "status": "ERROR header.payload.signature"}}
     with pytest.raises(CometChatException) as caught:
@@ -417,7 +417,7 @@ def test_what_came_before_a_refusal_is_delivered(station: Station, code: str, ex
 
 
 def test_an_answer_that_accepts_again_is_nothing(station: Station) -> None:
-    """The connection goes on."""
+    """The connection stays."""
     assert station.take(b'{"type":"auth","body":{"code":"200","status":"OK"}}', presence("a"))
     assert station.events_in_queue() == [("on_user_online", "a")]
 
@@ -425,7 +425,7 @@ def test_an_answer_that_accepts_again_is_nothing(station: Station) -> None:
 def test_a_frame_that_can_not_be_delivered_does_no_harm(
     station: Station, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A mistake in the reading of one is logged with its type and counted; the others are delivered."""
+    """A mistake in reading one is logged with its type and counted. The others are delivered."""
     right = frame_router.deliver
 
     def wrong(event: Any, me: Self) -> Any:
@@ -442,7 +442,7 @@ def test_a_frame_that_can_not_be_delivered_does_no_harm(
 
 
 def test_the_log_shows_frames_without_secrets(station: Station, caplog: pytest.LogCaptureFixture) -> None:
-    """A long frame is cut, but not in the middle of a secret, a piece of which would stay."""
+    """A long frame is cut, but not in the middle of a secret, since a piece of it would stay."""
     secret = "s3cret-" * 40
     station.account.secrets.add(secret)
     caplog.set_level(logging.DEBUG, "cometchat.frames")
@@ -455,7 +455,7 @@ def test_the_log_shows_frames_without_secrets(station: Station, caplog: pytest.L
 
 
 def test_nothing_is_written_out_where_it_is_not_logged(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a log of the level DEBUG no frame is looked through for secrets."""
+    """Without a log of the level DEBUG, no frame is searched for secrets."""
     logging.getLogger("cometchat.frames").setLevel(logging.INFO)
     monkeypatch.setattr(station.account, "scrub", lambda text: pytest.fail("a frame was scrubbed"))
     try:
@@ -468,7 +468,7 @@ def test_nothing_is_written_out_where_it_is_not_logged(station: Station, monkeyp
 
 
 class Crowd:
-    """Twenty listeners, which note what they hear; ``hooks[number]`` is called from inside."""
+    """Twenty listeners that record their calls. ``hooks[number]`` is called from inside."""
 
     def __init__(self) -> None:
         self.registry = ListenerRegistry()
@@ -498,7 +498,7 @@ class Crowd:
         self.events.post_ephemeral(owed("it"), self.events.generation)
 
     def tell(self, in_any_case: bool = False) -> List[int]:
-        """Deliver an event on this thread. Returns the listeners that have heard it."""
+        """Deliver an event on this thread. Returns the listeners that got it."""
         self.heard.clear()
         if in_any_case:
             self.events.post("user", "on_it", "it")
@@ -510,18 +510,18 @@ class Crowd:
 
 
 def failed(caplog: pytest.LogCaptureFixture) -> List[str]:
-    """The ids of the listeners whose errors were logged."""
+    """Return the ids of the listeners whose errors were logged."""
     assert all(record.exc_info for record in caplog.records)
     return [record.args[2] for record in caplog.records]  # type: ignore[index,misc]
 
 
-def test_all_of_many_hear() -> None:
-    """Each once, in the order of their registration."""
+def test_all_of_many_listeners_are_called() -> None:
+    """Each gets the event once, in the order of their registration."""
     assert Crowd().tell() == list(range(20))
 
 
 def test_many_and_some_raise(caplog: pytest.LogCaptureFixture) -> None:
-    """Those that raise are logged by their ids, and the others hear all the same, the one behind the last too."""
+    """Those that raise are logged by their ids. All others still get the event, also the last one."""
     crowd = Crowd()
 
     def fail() -> None:
@@ -539,7 +539,7 @@ def test_many_and_some_raise(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged, and the others hear."""
+    """The missing method is logged, and the others get the event."""
     crowd = Crowd()
     crowd.registry.add("user", "3", object())
     caplog.clear()
@@ -548,7 +548,10 @@ def test_many_and_one_lacks_the_method(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_many_and_one_leaves() -> None:
-    """One that is removed inside another's callback does not hear any more; one that is added does not hear yet."""
+    """A listener that is removed inside another's callback gets nothing more.
+
+    One that is added does not get this event.
+    """
     crowd = Crowd()
 
     def change() -> None:
@@ -560,7 +563,7 @@ def test_many_and_one_leaves() -> None:
 
 
 def test_many_and_a_disconnect() -> None:
-    """After a disconnect inside a callback the next listener does not hear what the old connection brought."""
+    """After a disconnect inside a callback, the next listener does not get the old connection's event."""
     crowd = Crowd()
     crowd.hooks[4] = crowd.disconnect
     assert crowd.tell() == list(range(5))
@@ -570,7 +573,7 @@ def test_many_and_a_disconnect() -> None:
 
 
 def test_many_and_a_disconnect_after_the_last() -> None:
-    """It takes nothing back, and the next event is delivered to all."""
+    """The disconnect affects no call, and the next event is delivered to all."""
     crowd = Crowd()
     crowd.hooks[19] = crowd.disconnect
     assert crowd.tell() == list(range(20))
@@ -579,7 +582,7 @@ def test_many_and_a_disconnect_after_the_last() -> None:
 
 
 def test_many_and_one_is_late() -> None:
-    """One that was added after the event was queued does not hear it."""
+    """A listener that was added after the event was queued does not get it."""
     crowd = Crowd()
     crowd.post()
     crowd.add(50)
@@ -588,7 +591,7 @@ def test_many_and_one_is_late() -> None:
 
 @pytest.mark.parametrize("number", [0, 7, 19])
 def test_a_slow_listener_is_named(number: int, caplog: pytest.LogCaptureFixture) -> None:
-    """The warning that too many wait names the listener that is in a callback."""
+    """The warning about too many events names the listener that is in a callback."""
     crowd = Crowd()
     crowd.events.overflowed = True
     crowd.hooks[number] = crowd.dispatcher.report_overflow

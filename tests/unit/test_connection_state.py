@@ -1,4 +1,4 @@
-"""Which generation is current, what the status is, and who is woken: with a clock of the tests', and no socket."""
+"""The current generation, the status, and the woken threads, with a clock of the tests, and without a socket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DEADLINE = 10.0
 ERROR = ConnectionException("WS_CONNECTION_FAIL", "it broke")
 REFUSED = CometChatException("WS_AUTH_FAIL", "no")
 
-#: How the connection thread comes to each phase, from a begun generation on: (signal, with this error).
+#: How the connection thread gets into each phase, after the begin of a generation: (signal, with this error).
 WAYS: Dict[Phase, List[Tuple[Signal, Optional[CometChatException]]]] = {
     Phase.OPENING: [],
     Phase.AUTHENTICATING: [(Signal.OPENED, None)],
@@ -58,7 +58,7 @@ class House:
         return generation
 
     def posted(self) -> List[Event]:
-        """What the dispatcher would take."""
+        """Return the events for the dispatcher."""
         taken: List[Event] = []
         while True:
             some = self.events.take()
@@ -89,7 +89,7 @@ class FakeSocket:
 
 
 def test_a_generation_begins_once(house: House) -> None:
-    """A second ``connect()`` gets the one that is under way, and no thread is to be started for it."""
+    """A second ``connect()`` gets the running one, and starts no thread for it."""
     assert (house.state.number, house.state.wanted) == (0, False)
     generation, begins = house.state.begin()
     assert begins and house.state.begin() == (generation, False)
@@ -98,7 +98,7 @@ def test_a_generation_begins_once(house: House) -> None:
 
 
 def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) -> None:
-    """So that an event in between belongs to neither."""
+    """So an event in between belongs to neither."""
     numbers = []
     for _ in range(3):
         numbers.append(house.state.begin()[0].number)
@@ -111,11 +111,11 @@ def test_the_number_grows_with_each_connect_and_each_disconnect(house: House) ->
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_a_refused_login_ends_each_phase_and_says_why(house: House, phase: Phase) -> None:
-    """Promise 8, whichever call met the refusal: the reason, then ``on_disconnected``; and connect() can raise it."""
+    """Promise 8 holds for any refused call: the reason, then ``on_disconnected``. connect() can raise it."""
     generation = house.in_phase(phase)
     house.posted()
     assert house.state.end_login(REFUSED) is generation
-    # A listener of a lost connection has heard of the disconnect already.
+    # A listener of a lost connection already knows that it is disconnected.
     assert house.names() == ["on_connection_error", *(["on_disconnected"] if phase is not Phase.LOST else [])]
     assert not house.state.wanted and not house.state.is_current(generation)
     assert house.state.status == "disconnected"
@@ -138,8 +138,8 @@ AGES: Dict[str, Callable[[ConnectionState], object]] = {
 
 @pytest.mark.parametrize("age", sorted(AGES))
 @pytest.mark.parametrize("phase", WANTED, ids=str)
-def test_what_an_old_generation_reports_changes_nothing(house: House, phase: Phase, age: str) -> None:
-    """Each question is answered None or False: its thread ends, and says nothing."""
+def test_reports_of_an_old_generation_change_nothing(house: House, phase: Phase, age: str) -> None:
+    """Each question is answered with None or False. Its thread ends, and reports nothing."""
     old = house.in_phase(phase)
     AGES[age](house.state)
     house.posted()
@@ -165,7 +165,7 @@ def test_what_an_old_generation_reports_changes_nothing(house: House, phase: Pha
 
 
 def test_a_generation_that_was_given_up_is_not_current(house: House) -> None:
-    """A refused credential ends it, though its number is still the newest: the thread is to end."""
+    """A refused credential ends it, though its number is still the newest: its thread must end."""
     generation = house.in_phase(Phase.OPENING)
     step = house.state.signal(generation, Signal.REFUSED, REFUSED)
     assert step is not None and step.new is Phase.IDLE
@@ -176,7 +176,7 @@ def test_a_generation_that_was_given_up_is_not_current(house: House) -> None:
 
 
 def test_nothing_begins_after_close(house: House) -> None:
-    """``ERR_CLIENT_CLOSED``, and the end of the end is a no-op."""
+    """``ERR_CLIENT_CLOSED`` is raised, and a second end is a no-op."""
     generation = house.in_phase(Phase.ONLINE)
     assert house.state.end(Signal.CLOSE) is generation
     number = house.state.number
@@ -191,7 +191,7 @@ def test_nothing_begins_after_close(house: House) -> None:
 
 
 def test_a_signal_that_fits_one_phase_only_is_a_no_op_in_another(house: House) -> None:
-    """The step says where it stands: it is current, and nothing has changed."""
+    """The step says that it is current, and that nothing has changed."""
     generation = house.in_phase(Phase.ONLINE)
     house.posted()
     step = house.state.signal(generation, Signal.RETRY, only_in=Phase.LOST)
@@ -200,7 +200,7 @@ def test_a_signal_that_fits_one_phase_only_is_a_no_op_in_another(house: House) -
 
 
 def test_a_signal_that_the_phase_has_no_row_for_changes_nothing(house: House) -> None:
-    """A mistake of this SDK: it is raised, and the lock is free afterwards."""
+    """Such a signal is a mistake of this SDK: it is raised, and the lock is free afterwards."""
     generation = house.in_phase(Phase.OPENING)
     house.posted()
     with pytest.raises(IllegalSignal):
@@ -213,7 +213,7 @@ def test_a_signal_that_the_phase_has_no_row_for_changes_nothing(house: House) ->
 
 
 def test_the_events_of_a_life_are_posted_in_order(house: House) -> None:
-    """Each is bound to its generation, but for ``on_disconnected``: that is the end of each story."""
+    """Each belongs to its generation, except ``on_disconnected``, which ends every generation."""
     generation = house.in_phase(Phase.LOST)
     house.state.signal(generation, Signal.RETRY)
     posted = house.posted()
@@ -225,7 +225,7 @@ def test_the_events_of_a_life_are_posted_in_order(house: House) -> None:
 
 
 def test_the_newest_error_and_its_phase_are_kept(house: House) -> None:
-    """Until the next ``connect()`` begins; ``disconnect()`` keeps the error, and is not stopped by it."""
+    """Both are kept until the next ``connect()``. ``disconnect()`` keeps the error, and is not affected by it."""
     generation = house.in_phase(Phase.BACKOFF)
     assert (house.state.last_error, house.state.failed_in) == (ERROR, Phase.OPENING)
     house.state.signal(generation, Signal.GAVE_UP)
@@ -237,7 +237,7 @@ def test_the_newest_error_and_its_phase_are_kept(house: House) -> None:
 
 
 def test_connect_ends_a_wait_and_no_more_than_that(house: House) -> None:
-    """In a backoff the wait is over, and the thread makes the next attempt; in an attempt nothing changes."""
+    """In a backoff the wait ends, and the thread makes the next attempt. In an attempt nothing changes."""
     generation = house.in_phase(Phase.BACKOFF)
     assert house.state.begin() == (generation, False)
     assert generation.wake.is_set() and house.state.phase(generation) is Phase.OPENING
@@ -247,19 +247,19 @@ def test_connect_ends_a_wait_and_no_more_than_that(house: House) -> None:
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_a_wait_is_rearmed_only_while_there_is_one(house: House, phase: Phase) -> None:
-    """Elsewhere ``connect()`` has ended the wait already, and its wake-up must not be lost."""
+    """Without a wait, ``connect()`` has already ended it, and its wake-up must not be lost."""
     generation = house.in_phase(phase)
     generation.wake.set()
     house.state.rearm(generation)
     assert generation.wake.is_set() == (phase not in (Phase.BACKOFF, Phase.LOST))
 
 
-# Whatever fails.
+# After any failure.
 
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_the_status_is_true_after_an_unexpected_error_in_any_phase(house: House, phase: Phase) -> None:
-    """``connecting``, since the thread goes on; the listeners hear of a loss or a failed attempt, once."""
+    """The status is ``connecting``, since the thread continues. The listeners get a loss or a failed attempt, once."""
     generation = house.in_phase(phase)
     house.posted()
     house.state.fail(generation, REFUSED)
@@ -267,7 +267,7 @@ def test_the_status_is_true_after_an_unexpected_error_in_any_phase(house: House,
     if phase in UP:
         assert house.names() == ["on_connection_error", "on_disconnected", "on_connecting"]
     elif phase is Phase.LOST:
-        assert house.names() == ["on_connecting"]  # the error of the loss was told
+        assert house.names() == ["on_connecting"]  # the listeners got the error of the loss
     else:
         assert house.names() == ([] if phase is Phase.BACKOFF else ["on_connection_error"])
     house.state.fail(generation, REFUSED)
@@ -275,11 +275,11 @@ def test_the_status_is_true_after_an_unexpected_error_in_any_phase(house: House,
     assert house.state.signal(generation, Signal.RETRY_DUE) is not None
 
 
-# Who waits.
+# Waiting threads.
 
 
 class Reached:
-    """In place of a waiter's event. The wait runs ``action`` on its own thread; each ``set()`` notes the status."""
+    """Replaces a waiter's event. The wait runs ``action`` on its own thread. Each ``set()`` records the status."""
 
     action: Callable[[], object] = lambda: None
     state: ConnectionState
@@ -305,8 +305,8 @@ def reached(house: House, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
-def test_who_waits_for_the_phase_that_it_is_does_not_wait(house: House, reached: Any, phase: Phase) -> None:
-    """Nobody has to wake it."""
+def test_a_wait_for_the_current_phase_ends_at_once(house: House, reached: Any, phase: Phase) -> None:
+    """No other thread has to wake it."""
     reached.action = staticmethod(lambda: pytest.fail("it waits"))
     house.in_phase(phase)
     assert house.state.wait_for(frozenset({phase}), None) is phase
@@ -314,7 +314,7 @@ def test_who_waits_for_the_phase_that_it_is_does_not_wait(house: House, reached:
 
 
 def test_a_phase_of_a_moment_counts(house: House, reached: Any) -> None:
-    """A loss and the wait behind it: who waited for either has seen it, though it is over by then."""
+    """After a loss comes a wait. A thread that waited for either phase notices it, though it is over by then."""
     generation = house.in_phase(Phase.ONLINE)
 
     def lose() -> None:
@@ -327,8 +327,8 @@ def test_a_phase_of_a_moment_counts(house: House, reached: Any) -> None:
     assert house.state.phase(generation) is Phase.OPENING
 
 
-def test_in_a_throttled_app_who_waits_does_not_see_connected_alone(house: House, reached: Any) -> None:
-    """Promise 10: both transitions are one step, and the status is ``featureThrottled`` for who is woken by it."""
+def test_in_a_throttled_app_a_wait_does_not_see_connected_alone(house: House, reached: Any) -> None:
+    """Promise 10: both transitions are one step, and the woken thread reads the status ``featureThrottled``."""
     generation = house.in_phase(Phase.AUTHENTICATING)
     reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
@@ -338,14 +338,14 @@ def test_in_a_throttled_app_who_waits_does_not_see_connected_alone(house: House,
 
 @pytest.mark.parametrize("phase", [Phase.ONLINE, Phase.THROTTLED], ids=str)
 def test_in_a_throttled_app_both_phases_are_seen(house: House, reached: Any, phase: Phase) -> None:
-    """``wait_for_status("connected")`` returns too: it was, if only for a moment."""
+    """``wait_for_status("connected")`` returns too, since the phase was there for a moment."""
     generation = house.in_phase(Phase.AUTHENTICATING)
     reached.action = staticmethod(lambda: house.state.accept(generation, throttled=True))
     assert house.state.wait_for(frozenset({phase}), None) is phase
 
 
 def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -> None:
-    """One step, one callback."""
+    """There is one step with one callback."""
     generation = house.in_phase(Phase.AUTHENTICATING)
     reached.action = staticmethod(lambda: house.state.accept(generation, throttled=False))
     assert house.state.wait_for(UP, None) is Phase.ONLINE
@@ -354,8 +354,8 @@ def test_an_app_that_is_not_throttled_is_connected(house: House, reached: Any) -
 
 
 @pytest.mark.parametrize("signal", [Signal.DISCONNECT, Signal.CLOSE], ids=str)
-def test_the_end_wakes_who_waits_for_it(house: House, reached: Any, signal: Signal) -> None:
-    """A ``connect()`` that waits is told that it waits in vain, and the status is true by then."""
+def test_the_end_wakes_waiting_threads(house: House, reached: Any, signal: Signal) -> None:
+    """A waiting ``connect()`` is notified that its wait has no result, and the status is true by then."""
     house.in_phase(Phase.OPENING)
     reached.action = staticmethod(lambda: house.state.end(signal))
     ends = {Phase.IDLE, Phase.CLOSED}
@@ -364,7 +364,7 @@ def test_the_end_wakes_who_waits_for_it(house: House, reached: Any, signal: Sign
 
 
 def test_a_wait_that_is_over_is_forgotten(house: House, reached: Any) -> None:
-    """After its time, or by an exception such as Ctrl-C: the state does not keep it."""
+    """After its time, or after an exception such as Ctrl-C, the state does not keep it."""
     house.in_phase(Phase.OPENING)
     assert house.state.wait_for(UP, 0.0) is None
 
@@ -378,7 +378,7 @@ def test_a_wait_that_is_over_is_forgotten(house: House, reached: Any) -> None:
 
 
 def test_threads_that_wait_are_woken(house: House) -> None:
-    """Ten threads, with the true event: all of them get the phase."""
+    """Ten threads with the real event all get the phase."""
     generation = house.in_phase(Phase.AUTHENTICATING)
     seen: List[Optional[Phase]] = []
     threads = [threading.Thread(target=lambda: seen.append(house.state.wait_for(UP, DEADLINE))) for _ in range(10)]
@@ -394,7 +394,10 @@ def test_threads_that_wait_are_woken(house: House) -> None:
 
 
 def test_the_end_interrupts_all_that_the_thread_may_wait_for(house: House) -> None:
-    """Its wait for the next attempt, its wait for the settings, its socket; and each ``ping()`` is released."""
+    """The end ends the wait for the next attempt, the wait for the settings and the socket.
+
+    Each ``ping()`` is released.
+    """
     generation = house.in_phase(Phase.ONLINE)
     socket: Any = FakeSocket()
     generation.socket, generation.heartbeat = socket, Heartbeat(15.0, 3.0, house.now)
@@ -409,7 +412,10 @@ def test_the_end_interrupts_all_that_the_thread_may_wait_for(house: House) -> No
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_the_end_is_disconnected_in_each_phase(house: House, phase: Phase) -> None:
-    """At once, without the thread; ``on_disconnected`` comes once, unless the loss has brought it already."""
+    """The status is ``disconnected`` at once, without the thread.
+
+    ``on_disconnected`` comes once, unless the loss has already brought it.
+    """
     house.in_phase(phase)
     house.posted()
     house.state.end(Signal.DISCONNECT)
@@ -419,8 +425,8 @@ def test_the_end_is_disconnected_in_each_phase(house: House, phase: Phase) -> No
     assert house.posted() == []
 
 
-def test_at_the_interpreters_end_nobody_is_woken(house: House, reached: Any) -> None:
-    """Daemon threads that wait sleep on until the interpreter is gone: to wake them then may crash it."""
+def test_at_the_interpreters_end_no_thread_is_woken(house: House, reached: Any) -> None:
+    """Waiting daemon threads sleep until the interpreter is gone: a wake-up then may crash it."""
     generation = house.in_phase(Phase.ONLINE)
     generation.heartbeat = Heartbeat(15.0, 3.0, house.now)
     ping = generation.add_ping(house.now)
@@ -430,11 +436,11 @@ def test_at_the_interpreters_end_nobody_is_woken(house: House, reached: Any) -> 
     assert reached.seen == [] and not ping.done.is_set() and house.state.closed
 
 
-# A signal handler's end. It runs on the thread that it interrupts.
+# The end by a signal handler, on the thread that it interrupts.
 
 
-def test_a_handler_may_end_what_the_interrupted_thread_waits_for(house: House, reached: Any) -> None:
-    """The main thread stands in ``connect()``; the handler's ``disconnect()`` is done before that goes on."""
+def test_a_handler_may_end_the_wait_of_the_interrupted_thread(house: House, reached: Any) -> None:
+    """The main thread is inside ``connect()``. The handler's ``disconnect()`` is finished before that continues."""
     generation = house.in_phase(Phase.OPENING)
     reached.action = staticmethod(lambda: house.state.end(Signal.DISCONNECT))
     assert house.state.wait_for(frozenset({Phase.IDLE}), None) is Phase.IDLE
@@ -443,7 +449,7 @@ def test_a_handler_may_end_what_the_interrupted_thread_waits_for(house: House, r
 
 @pytest.mark.parametrize("phase", WANTED, ids=str)
 def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: House, phase: Phase) -> None:
-    """The lock is its own thread's. What the holder asks then is answered as for an old generation."""
+    """The handler's own thread has the lock. The holder's questions are then answered as for an old generation."""
     generation = house.in_phase(phase)
     with house.state.lock:
         assert house.state.end(Signal.CLOSE) is generation
@@ -453,7 +459,7 @@ def test_a_handler_that_interrupts_the_holder_of_the_lock_does_not_hang(house: H
 
 
 def new_connection(house: House, drained: Callable[[], object] = lambda: None) -> Connection:
-    """The user's side of the state, without threads."""
+    """Return the user's side of the state, without threads."""
     parts: Any = SimpleNamespace(
         thread=SimpleNamespace(start=lambda generation: None),
         inbox=SimpleNamespace(discard_old=lambda: None),
@@ -472,7 +478,7 @@ def new_connection(house: House, drained: Callable[[], object] = lambda: None) -
 
 
 def test_a_disconnect_that_interrupts_the_holder_of_the_lock_is_handed_over(house: House) -> None:
-    """Another thread makes it once the lock is free: in the midst of a step the state would be half changed."""
+    """Another thread makes it once the lock is free: in the middle of a step the state would be half changed."""
     generation = house.in_phase(Phase.ONLINE)
     done = threading.Event()
     connection = new_connection(house, done.set)
@@ -484,7 +490,7 @@ def test_a_disconnect_that_interrupts_the_holder_of_the_lock_is_handed_over(hous
 
 
 def test_a_disconnect_elsewhere_is_done_when_it_is_back(house: House) -> None:
-    """No other thread is made for it."""
+    """A disconnect elsewhere makes no other thread."""
     house.in_phase(Phase.ONLINE)
     threads = threading.active_count()
     new_connection(house).disconnect()
@@ -492,7 +498,7 @@ def test_a_disconnect_elsewhere_is_done_when_it_is_back(house: House) -> None:
 
 
 def test_generations_know_their_wakeups(house: House) -> None:
-    """They may be set by a signal handler: none of them is a threading.Event."""
+    """A signal handler may set them, so none of them is a threading.Event."""
     generation = house.in_phase(Phase.OPENING)
     assert {type(generation.wake), type(generation.settings_known)} == {Wakeup}
 
@@ -501,7 +507,7 @@ def test_generations_know_their_wakeups(house: House) -> None:
 
 
 def test_connect_ends_five_waits_and_one_more_each_ten_seconds(house: House) -> None:
-    """A listener that calls ``connect()`` after each failure does not turn the backoff off."""
+    """A listener that calls ``connect()`` after each failure does not disable the backoff."""
     generation = house.in_phase(Phase.BACKOFF)
 
     def ended_early() -> int:
@@ -523,7 +529,7 @@ def test_connect_ends_five_waits_and_one_more_each_ten_seconds(house: House) -> 
 
 
 def test_a_connect_that_must_wait_changes_nothing(house: House) -> None:
-    """Neither the phase nor the callbacks; and the connection thread sleeps on."""
+    """Neither the phase nor the callbacks change, and the connection thread sleeps on."""
     generation = house.in_phase(Phase.BACKOFF)
     while house.state.take_early_wakeup():
         pass
@@ -535,7 +541,7 @@ def test_a_connect_that_must_wait_changes_nothing(house: House) -> None:
 
 @pytest.mark.parametrize("phase", [Phase.LOST, Phase.BACKOFF], ids=str)
 def test_connect_does_not_cut_a_retry_after_short(house: House, phase: Phase) -> None:
-    """The server asked clients to wait: ``connect()`` waits for as long as the connection thread."""
+    """The server asked clients to wait, so ``connect()`` waits as long as the connection thread."""
     generation = house.in_phase(Phase.ONLINE if phase is Phase.LOST else Phase.OPENING)
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=60.0)
     house.state.signal(generation, Signal.LOST if phase is Phase.LOST else Signal.FAILED, error)
@@ -544,7 +550,7 @@ def test_connect_does_not_cut_a_retry_after_short(house: House, phase: Phase) ->
 
 
 def test_connect_outside_of_a_wait_costs_nothing(house: House) -> None:
-    """A hundred calls while the connection is up, or being made: the budget is whole afterwards."""
+    """After a hundred calls while the connection is up, or being made, the budget is still whole."""
     generation = house.in_phase(Phase.ONLINE)
     for _ in range(100):
         house.state.begin()

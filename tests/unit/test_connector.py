@@ -1,4 +1,4 @@
-"""From a name to a TCP connection: the order of the addresses, the race between them, and what is left open."""
+"""From a name to a TCP connection: the order of the addresses, the race between them, and the open sockets."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def v6(number: int) -> Address:
 
 
 class Network:
-    """Stands in for the system: a clock that only waiting moves, and addresses that answer after so many seconds.
+    """Stands in for the system: a clock that only waits move, and addresses that answer after some seconds.
 
-    An address that is not in the table never answers. A number below zero is an error's, negative.
+    An address that is not in the table never answers. A negative number is that of an error.
     """
 
     def __init__(self, answers: Dict[Address, Tuple[float, int]]) -> None:
@@ -94,7 +94,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> Iterator[Network]:
             return made.code(self._number)
 
         def setsockopt(self, *_: int) -> None:
-            """As Nagle's algorithm is switched off."""
+            """Accept the option that switches Nagle's algorithm off."""
 
         def close(self) -> None:
             made.open.pop(self._number, None)
@@ -126,7 +126,7 @@ def connect(network: Network, addresses: List[Address], seconds: float = 10.0, w
 
 
 def test_the_families_take_turns() -> None:
-    """In the order of the look-up; each address once; the last winner, and its family, first."""
+    """The addresses have the order of the look-up, each address once. The last winner, and its family, come first."""
     found = [v6(1), v6(2), v6(3), v4(1), v4(2), v6(1)]
     assert in_turns(found, None) == [v6(1), v4(1), v6(2), v4(2), v6(3)]
     assert in_turns(found, v4(2)) == [v4(2), v6(1), v4(1), v6(2), v6(3)]
@@ -144,28 +144,28 @@ def test_a_silent_first_address_costs_a_quarter_of_a_second(network: Network) ->
 
 
 def test_a_quick_first_address_is_the_only_one_that_is_asked(network: Network) -> None:
-    """No other host sees a SYN."""
+    """Other hosts get no SYN."""
     network.answers = {v6(1): (0.2, 0), v4(1): (0.0, 0)}
     assert connect(network, [v6(1), v4(1)]) == v6(1)
     assert network.syns == [(0.0, v6(1))]
 
 
 def test_a_slow_first_address_may_win_late(network: Network) -> None:
-    """It stays in the race while the others are tried."""
+    """A slow address stays in the race while the connector tries the others."""
     network.answers = {v6(1): (0.6, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(1)
     assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.5]
 
 
 def test_after_a_failure_the_next_one_starts_at_once(network: Network) -> None:
-    """Also while another is under way."""
+    """The next attempt starts at once, also while another attempt runs."""
     network.answers = {v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
     assert [moment for moment, _ in network.syns] == [0.0, 0.25, 0.26]
 
 
 def test_refusals_one_after_the_other(network: Network) -> None:
-    """They cost no time but their own."""
+    """Refusals take only their own time."""
     network.answers = {v6(1): (0.01, errno.ECONNREFUSED), v4(1): (0.01, errno.ECONNREFUSED), v6(2): (0.01, 0)}
     assert connect(network, [v6(1), v4(1), v6(2)]) == v6(2)
     assert [moment for moment, _ in network.syns] == [0.0, 0.01, 0.02]
@@ -190,7 +190,7 @@ def test_winners_are_known_of_64_hosts(network: Network, monkeypatch: pytest.Mon
 
 
 def test_a_new_syn_each_second(network: Network) -> None:
-    """The kernel would repeat a lost one after 1, 3 and 7 s. None starts that has less than a second left."""
+    """The kernel would repeat a lost one after 1, 3 and 7 s. No SYN starts with less than a second left."""
     with pytest.raises(DeadlineReached):
         connect(network, [v4(1)], 4.5)
     assert [moment for moment, _ in network.syns] == [0.0, 1.0, 2.0, 3.0]
@@ -198,7 +198,7 @@ def test_a_new_syn_each_second(network: Network) -> None:
 
 
 def test_a_network_that_comes_back(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first SYN after its return is answered."""
+    """The first SYN after the network's return is answered."""
 
     def begin(address: Address) -> int:
         network.answers = {v4(1): (0.05, 0)} if network.now >= 103.0 else {}
@@ -211,14 +211,14 @@ def test_a_network_that_comes_back(network: Network, monkeypatch: pytest.MonkeyP
 
 
 def test_twelve_sockets_at_the_most(network: Network) -> None:
-    """The oldest makes room; all are closed in the end."""
+    """The oldest makes room, and all are closed at the end."""
     with pytest.raises(DeadlineReached):
         connect(network, [v6(1), v4(1), v6(2), v4(2)], 30.0)
     assert network.most_open <= 13 and len(network.syns) > 50 and network.open == {}
 
 
 def test_one_refusal_ends_an_address_with_all_its_sockets(network: Network) -> None:
-    """It is not asked again."""
+    """The connector does not ask it again."""
     network.answers = {v4(1): (2.5, errno.ECONNREFUSED)}
     with pytest.raises(ConnectionRefusedError):
         connect(network, [v4(1)])
@@ -244,7 +244,7 @@ def test_only_silence_leaves_addresses_to_ask(network: Network, answers: Any, si
 
 
 def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An address whose socket can't be made has failed; the error says why."""
+    """An address whose socket cannot be made has failed. The error has the reason."""
 
     def no_socket(*_: int) -> None:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -262,7 +262,7 @@ def test_a_system_without_sockets(network: Network, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_wake_up_ends_the_race() -> None:
-    """At once, and every socket is closed."""
+    """The race ends at once, and every socket is closed."""
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         fillers = [socket.socket() for _ in range(4)]
         for filler in fillers:
@@ -287,7 +287,7 @@ def test_a_wake_up_ends_the_race() -> None:
 
 
 def test_real_sockets() -> None:
-    """A connection that is taken carries bytes; one that is refused is the system's exception for that."""
+    """A connection that is accepted carries bytes. A refused one raises the system's exception for that."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         stream = Connector(deadline=time.monotonic() + DEADLINE).connect("127.0.0.1", port)

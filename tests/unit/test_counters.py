@@ -1,4 +1,4 @@
-"""What happened to a connection, counted: fed with the steps of the real machine."""
+"""The counters of a connection, fed with the steps of the real machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DEADLINE = 10.0
 
 
 class Counted:
-    """A machine, and the counters that hear of each of its steps."""
+    """A machine, and the counters that get each of its steps."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -60,7 +60,7 @@ def failure(code: str = WS_CONNECTION_FAIL, **attributes: Any) -> CometChatExcep
 
 
 def test_nothing_has_happened_yet(counted: Counted) -> None:
-    """Zero, empty, or None."""
+    """The values are zero, empty, or None."""
     assert dataclasses.asdict(counted.stats) == {
         **dict.fromkeys(("attempts", "connects", "frames_received", "bytes_received", "frames_ignored"), 0),
         **dict.fromkeys(("messages_fetched", "events_queued", "events_dropped", "dead_letters", "pings"), 0),
@@ -71,7 +71,7 @@ def test_nothing_has_happened_yet(counted: Counted) -> None:
 
 
 def test_attempts_and_connects(counted: Counted) -> None:
-    """One attempt for each time that a connection is begun, one connect for each accepted authentication."""
+    """There is one attempt for each start of a connection, and one connect for each accepted authentication."""
     counted.signal(Signal.CONNECT)
     assert (counted.stats.attempts, counted.stats.connects) == (1, 0)
     counted.signal(Signal.CONNECT)  # already wanted
@@ -80,12 +80,12 @@ def test_attempts_and_connects(counted: Counted) -> None:
     counted.fail(Signal.LOST, failure())
     counted.signal(Signal.RETRY, Signal.RETRY_DUE)
     counted.fail(Signal.FAILED, failure())
-    counted.signal(Signal.CONNECT)  # the wait is ended
+    counted.signal(Signal.CONNECT)  # ends the wait
     counted.up()
     assert (counted.stats.attempts, counted.stats.connects) == (3, 2)
 
 
-def test_throttling_is_no_connect(counted: Counted) -> None:
+def test_throttling_is_not_a_connect(counted: Counted) -> None:
     """The connection was up before and after."""
     counted.signal(Signal.CONNECT)
     counted.up()
@@ -103,7 +103,7 @@ def test_with_a_new_jwt_it_is_the_same_attempt(counted: Counted) -> None:
 
 
 def test_failures_and_drops_are_counted_by_code(counted: Counted) -> None:
-    """An error before the connection was up is a failure, one afterwards a drop; ``disconnect()`` is neither."""
+    """An error before the connection was up is a failure, and one afterwards a drop. ``disconnect()`` is neither."""
     counted.signal(Signal.CONNECT)
     counted.fail(Signal.FAILED, failure())
     counted.signal(Signal.RETRY_DUE, Signal.OPENED)
@@ -133,7 +133,7 @@ def test_failures_and_drops_are_counted_by_code(counted: Counted) -> None:
     ],
 )
 def test_close_codes_are_those_of_close_frames(counted: Counted, attributes: Any, counts: Any) -> None:
-    """Of connections that were up; no frame, or one without a code: none."""
+    """Close codes come from connections that were up. No frame, or a frame without a code, counts as no code."""
     counted.signal(Signal.CONNECT, Signal.OPENED)
     counted.fail(Signal.FAILED, failure(**attributes))
     assert dict(counted.stats.close_codes) == {}
@@ -144,7 +144,7 @@ def test_close_codes_are_those_of_close_frames(counted: Counted, attributes: Any
 
 
 def test_an_authentication_that_is_taken_back_is_a_drop(counted: Counted) -> None:
-    """Its error has no close code, and needs none."""
+    """The error has no close code, and does not need one."""
     counted.signal(Signal.CONNECT)
     counted.up()
     counted.fail(Signal.LOST, AuthenticationException(WS_AUTH_FAIL, "no"))
@@ -152,7 +152,7 @@ def test_an_authentication_that_is_taken_back_is_a_drop(counted: Counted) -> Non
 
 
 def test_frames_and_pings(counted: Counted) -> None:
-    """Counts, bytes, the newest round trip and the mean of all."""
+    """The counters have counts, bytes, the newest round trip and the mean of all."""
     for size in (10, 20, 30):
         counted.counters.frames([b"x" * size])
     counted.counters.ignored()
@@ -163,8 +163,8 @@ def test_frames_and_pings(counted: Counted) -> None:
     assert stats.ping_round_trip == 0.2 and stats.ping_round_trip_mean == pytest.approx(0.2)
 
 
-def test_what_others_count_is_passed_on(counted: Counted) -> None:
-    """The inbox counts what it fetched, the queue what waits and what it dropped."""
+def test_counts_of_other_parts_are_included(counted: Counted) -> None:
+    """The inbox counts fetched messages, and the queue waiting and dropped events."""
     stats = counted.counters.stats(fetched=1, queued=2, dropped=3, dead_letters=5, rate_limit_remaining=4)
     assert (stats.messages_fetched, stats.events_queued, stats.events_dropped) == (1, 2, 3)
     assert stats.dead_letters == 5
@@ -172,7 +172,7 @@ def test_what_others_count_is_passed_on(counted: Counted) -> None:
 
 
 def test_the_newest_errors_are_remembered(counted: Counted) -> None:
-    """Ten, the newest last, each with its time."""
+    """There are ten, the newest last, each with its time."""
     counted.signal(Signal.CONNECT)
     for number in range(ERRORS + 5):
         counted.now += 1
@@ -185,7 +185,10 @@ def test_the_newest_errors_are_remembered(counted: Counted) -> None:
 
 
 def test_a_remembered_error_is_a_copy_that_holds_nothing(counted: Counted) -> None:
-    """With all that it says; but its traceback, and its causes', would hold sockets and what they have read."""
+    """The copy has all of the error's text.
+
+    But its traceback, and its causes', would hold sockets and received data.
+    """
     try:
         try:
             raise OSError("cable")
@@ -206,7 +209,7 @@ def test_a_remembered_error_is_a_copy_that_holds_nothing(counted: Counted) -> No
 
 
 def test_an_error_that_is_raised_again_has_its_cause() -> None:
-    """A copy of the reason, for a thread that waits for the connection."""
+    """The error is a copy of the reason, for a thread that waits for the connection."""
     error = failure()
     error.__cause__ = OSError("cable")
     assert copy_of(error).__cause__ is error.__cause__
@@ -216,14 +219,14 @@ def test_an_error_that_is_raised_again_has_its_cause() -> None:
     "code", [WS_CONNECTION_FAIL, WS_AUTH_FAIL, "ERR_TOO_MANY_REQUESTS", "ERR_NO_SUCH", "INVALID_X"]
 )
 def test_an_error_of_every_class_can_be_copied(code: str) -> None:
-    """Whatever class a code has."""
+    """The copy works for the class of each code."""
     error = exception_for(code, "text", details="details")
     copy = copy_of(error)
     assert type(copy) is type(error) and (copy.code, copy.message, copy.details) == (code, "text", "details")
 
 
 def test_stats_stay_as_they_were(counted: Counted) -> None:
-    """What has been handed out is a picture of its moment."""
+    """A returned object shows its moment."""
     counted.signal(Signal.CONNECT)
     before = counted.stats
     counted.fail(Signal.FAILED, failure())
@@ -233,7 +236,10 @@ def test_stats_stay_as_they_were(counted: Counted) -> None:
 
 
 def test_reading_beside_the_connection_thread(counted: Counted) -> None:
-    """Only the connection thread counts frames and pongs; reading from another thread takes no lock, and fits."""
+    """Only the connection thread counts frames and pongs.
+
+    Another thread reads without a lock, and gets consistent values.
+    """
     seen: List[Any] = []
     begun, over = threading.Event(), threading.Event()
 
@@ -257,7 +263,7 @@ def test_reading_beside_the_connection_thread(counted: Counted) -> None:
 
 
 def test_a_server_that_invents_codes_fills_no_memory(counted: Counted) -> None:
-    """A hundred codes are counted by themselves, and all others as one: each may be a label of a metric."""
+    """A hundred codes are counted separately, and all others together, since each may be a label of a metric."""
     for number in range(500):
         counted.signal(Signal.CONNECT)
         counted.fail(Signal.FAILED, failure(f"ERR_{number % 250}"))
@@ -267,7 +273,7 @@ def test_a_server_that_invents_codes_fills_no_memory(counted: Counted) -> None:
 
 
 def test_drops_and_close_codes_have_the_same_limit(counted: Counted) -> None:
-    """A close code is a number: 0, which no frame can have, is for the others."""
+    """A close code is a number: 0, which no frame can have, stands for the others."""
     for number in range(300):
         counted.signal(Signal.CONNECT)
         counted.up()

@@ -1,4 +1,4 @@
-"""Which listener's method a frame of the server is for, and with what."""
+"""The listener's method for each frame of the server, and its arguments."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def delivered(frame: Any, resource: str = RESOURCE) -> Optional[Delivery]:
 
 
 def unclaimed(frame: Any) -> bool:
-    """No callback of its own: the EventListener hears of it, with the frame's type and body."""
+    """Return the call of the EventListener for a frame without its own callback, with the frame's type and body."""
     return called(frame) == ("event", "on_event", frame["type"], frame["body"])
 
 
 def called(frame: Any) -> Tuple[Any, ...]:
-    """Kind, method and arguments of the call."""
+    """Return kind, method and arguments of the call."""
     delivery = delivered(frame)
     assert delivery is not None
     return (delivery.kind, delivery.method, *delivery.args)
@@ -69,7 +69,7 @@ def called(frame: Any) -> Tuple[Any, ...]:
 
 
 def message(cls: Callable[..., Any], message_id: str, **own: Any) -> Any:
-    """What the recorded messages have in common."""
+    """Return a message with the common fields of the recorded ones."""
     common = {"muid": "m1", "conversation_id": "uid1_user_uid2", "sent_at": 1700000001, "updated_at": 1700000001}
     return cls(id=message_id, **{"sender": UID2, **common, **own})
 
@@ -159,7 +159,7 @@ RECORDED: Dict[str, Optional[Tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("name", sorted(FRAMES))
 def test_each_recorded_frame_reaches_its_method(name: str) -> None:
-    """Every frame of the recording calls the right method with the right values; auth and pong call none."""
+    """Every frame of the recording calls the right method with the right values. auth and pong call no method."""
     expected = RECORDED[name]
     if expected is None:
         assert delivered(FRAMES[name]) is None
@@ -168,7 +168,7 @@ def test_each_recorded_frame_reaches_its_method(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
-def test_raw_is_what_came(name: str) -> None:
+def test_raw_is_the_received_object(name: str) -> None:
     """Every event keeps the object that it was read from."""
     body = FRAMES[name]["body"]
     argument = called(FRAMES[name])[2]
@@ -176,14 +176,14 @@ def test_raw_is_what_came(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
-def test_what_this_connection_has_sent_does_not_come_back(name: str) -> None:
-    """A frame with this connection's own resource is an echo; the same from another device is not."""
+def test_own_frames_do_not_come_back(name: str) -> None:
+    """A frame with this connection's own resource is an echo. The same frame from another device is not."""
     assert delivered({**FRAMES[name], "deviceId": RESOURCE}) is None
     assert delivered({**FRAMES[name], "deviceId": RESOURCE + "x", "sender": "uid1"}) is not None
 
 
 def test_a_message_that_this_connection_has_sent_does_not_come_back() -> None:
-    """Sent over HTTP, it names its resource inside: an echo too, whatever the envelope says."""
+    """A message over HTTP has its resource inside. It is an echo too, for any envelope."""
     frame = copy.deepcopy(FRAMES["message_text"])
     frame["body"]["data"]["resource"] = RESOURCE
     assert delivered(frame) is None
@@ -211,7 +211,7 @@ ON_THE_WIRE = {"uid": "uid2", "name": "UID2", "status": "online", "role": "defau
     ],
 )
 def test_each_receipt(action: str, method: str, time: str) -> None:
-    """Each of the four has its own callback, and says when, and whose message it was."""
+    """Each of the four has its own callback, with its time and the sender of its message."""
     body = {"action": action, "messageId": 5, "user": ON_THE_WIRE, "timestamp": 7}
     to_group = {"receiver": "g1", "receiverType": "group", "messageSender": 9}
     receipt = MessageReceipt("5", UID2, "g1", "group", action, 7, message_sender="9")
@@ -224,7 +224,7 @@ def test_each_receipt(action: str, method: str, time: str) -> None:
 
 
 def test_a_receipt_of_all_calls_the_plain_method_by_default() -> None:
-    """A listener that overrides the plain methods alone hears of both."""
+    """A listener that overrides only the plain methods gets both."""
     for plain, of_all in (("on_messages_delivered", "_to_all"), ("on_messages_read", "_by_all")):
         heard: List[Any] = []
         getattr(MessageListener(**{plain: heard.append}), plain + of_all)("receipt")
@@ -232,7 +232,7 @@ def test_a_receipt_of_all_calls_the_plain_method_by_default() -> None:
 
 
 def test_an_interaction_receipt() -> None:
-    """The goal of an interactive message, as a receipt."""
+    """The event is the goal of an interactive message, as a receipt."""
     body = {"action": "interacted", "messageId": "5", "user": ON_THE_WIRE}
     assert called(frame("receipts", body)) == (
         "message",
@@ -244,7 +244,7 @@ def test_an_interaction_receipt() -> None:
 @pytest.mark.parametrize("change", ["added", "removed"])
 @pytest.mark.parametrize("by", [True, False], ids=["who reacted", "the sender"])
 def test_each_reaction(change: str, by: bool) -> None:
-    """Who reacted is said inside; where it is not, it is the frame's sender."""
+    """The user who reacted is inside the body. If it is missing, it is the frame's sender."""
     reaction = {"messageId": "5", "reaction": "\U0001f44d", "reactedAt": 7}
     if by:
         reaction["reactedBy"] = ON_THE_WIRE
@@ -258,7 +258,7 @@ def test_each_reaction(change: str, by: bool) -> None:
 
 @pytest.mark.parametrize("change", ["added", "removed"])
 def test_a_flat_reaction(change: str) -> None:
-    """The vendor's client reads a reaction without a layer of its own: the same event."""
+    """The vendor's client reads a reaction without its own layer as the same event."""
     body = {
         "action": f"message_reaction_{change}",
         "id": "1",
@@ -274,7 +274,7 @@ def test_a_flat_reaction(change: str) -> None:
 
 
 def test_an_interaction_as_the_vendor_s_client_reads_it() -> None:
-    """The frame type ``interaction_completed``."""
+    """The vendor's client reads the frame type ``interaction_completed``."""
     body = {"messageId": "5", "user": ON_THE_WIRE, "interactions": [{"elementId": "e", "interactedAt": 7}]}
     kind, method, receipt = called(frame("interaction_completed", body))
     assert (kind, method, receipt.message_id, receipt.sender) == ("message", "on_interaction_goal_completed", "5", UID2)
@@ -315,7 +315,7 @@ ACTIONS: Dict[str, Tuple[str, Tuple[Any, ...]]] = {
 
 @pytest.mark.parametrize("action", sorted(ACTIONS))
 def test_each_group_action(action: str) -> None:
-    """The vendor's order of the arguments, by the listener's own names for them."""
+    """The arguments have the vendor's order, and the listener's own names."""
     method, arguments = ACTIONS[action]
     extras = {"scope": {"new": "admin", "old": "participant"}} if action == "scopeChanged" else {}
     delivery = delivered(action_frame(action, extras=extras))
@@ -335,7 +335,7 @@ def test_each_group_action(action: str) -> None:
 
 
 def test_every_method_of_every_listener_has_its_frame() -> None:
-    """Of the listeners for what comes from the server there is not one method that is never called."""
+    """The listeners for the server's events have no method that is never called."""
     kinds = ("user", "group", "message", "call", "ai_assistant", "conversation", "event")
     wanted = {(kind, name) for kind in kinds for name in vars(KINDS[kind]) if name.startswith("on_")}
     found = {(delivery.kind, delivery.method) for delivery in map(delivered, EVERY_FRAME) if delivery is not None}
@@ -344,7 +344,7 @@ def test_every_method_of_every_listener_has_its_frame() -> None:
 
 @pytest.mark.parametrize("without", ["by", "on", "for"])
 def test_a_group_action_that_does_not_say_who(without: str) -> None:
-    """The listener hears of it; who or which was not said is None."""
+    """The listener gets it. A missing user is None."""
     bare = action_frame("kicked")
     del bare["body"]["data"]["entities"][without]
     gone = {"by": BY, "on": ON, "for": IN}[without]
@@ -359,7 +359,7 @@ def test_the_group_of_an_action_is_the_receiver_where_it_is_not_said() -> None:
 
 
 def call_frame(status: Any, *, by: str = "by", caller: Optional[str] = None, group: bool = False) -> Dict[str, Any]:
-    """A call of ``caller``, whose status ``by`` has changed."""
+    """Return a call of ``caller``, whose status ``by`` has changed."""
     to = {"guid": "g1"} if group else {"uid": "to"}
     inner = entities(sender={"uid": caller or by}, receiver=to)
     on = {"sessionid": "s1", "status": status, "initiatedAt": 1, "joinedAt": "2", "data": {"entities": inner}}
@@ -387,7 +387,7 @@ CALLS = {
 
 @pytest.mark.parametrize("status", sorted(CALLS))
 def test_each_status_of_a_call(status: str) -> None:
-    """The call has its session, its times, who called whom, and who acted: the inner call's status counts."""
+    """The call has its session, its times, both sides, and the acting user. The inner call's status counts."""
     kind, name, call = called(call_frame(status, caller="caller"))
     assert (kind, name) == ("call", CALLS[status]) and isinstance(call, Call)
     assert (call.session_id, call.status, call.initiated_at, call.joined_at, call.type) == ("s1", status, 1, 2, "audio")
@@ -396,14 +396,14 @@ def test_each_status_of_a_call(status: str) -> None:
 
 
 def test_a_call_without_a_status_has_its_action() -> None:
-    """A frame that says what happened as the action alone."""
+    """Some frames have only the action."""
     bare = call_frame(None)
     bare["body"]["data"]["action"] = "ended"
     assert called(bare)[:2] == ("call", "on_call_ended_message_received")
 
 
 def test_the_initiator_of_a_call_that_does_not_say_it() -> None:
-    """Without the inner call's entities it is the inner call's sender; without that, who acted."""
+    """Without the inner call's entities it is the inner call's sender. Without that, it is the acting user."""
     bare = call_frame("ongoing", caller="caller")
     del bare["body"]["data"]["entities"]["on"]["entity"]["data"]
     assert called(bare)[2].initiator == BY
@@ -412,24 +412,24 @@ def test_the_initiator_of_a_call_that_does_not_say_it() -> None:
 
 
 def test_a_call_of_this_user_from_another_device_does_not_come_in() -> None:
-    """Who calls is not called; a call that is not answered is a rejection for who has called."""
+    """The caller's other devices do not ring. For the caller, a call without an answer is a rejection."""
     assert unclaimed(call_frame("initiated", by="uid1"))
     assert called(call_frame("unanswered", caller="uid1"))[:2] == ("call", "on_outgoing_call_rejected")
 
 
 @pytest.mark.parametrize("status", sorted(CALLS))
-def test_of_a_call_to_a_group_only_who_called_hears_the_answers(status: str) -> None:
-    """The other members hear of its start and its end."""
+def test_only_the_caller_gets_the_answers_to_a_call_to_a_group(status: str) -> None:
+    """The other members get its start and its end."""
     answer = status in ("ongoing", "rejected", "busy")
     assert unclaimed(call_frame(status, caller="uid3", group=True)) is answer
     if status != "initiated":
         assert called(call_frame(status, caller="uid1", group=True))[0] == "call"
-    assert not unclaimed(call_frame(status, caller="uid3"))  # a call to this user alone
+    assert not unclaimed(call_frame(status, caller="uid3"))  # a call only to this user
 
 
 @pytest.mark.parametrize("status", ["brand_new", 5])
 def test_a_call_of_an_unknown_status_is_another_message(status: Any) -> None:
-    """It is stored, and does not disappear."""
+    """The call is stored, so it is not lost."""
     kind, method, call = called(call_frame(status))
     assert (kind, method, type(call)) == ("message", "on_other_message_received", Call)
 
@@ -456,7 +456,7 @@ def message_frame(category: str, kind: str, **fields: Any) -> Dict[str, Any]:
 
 @pytest.mark.parametrize("category, kind", sorted(MESSAGES))
 def test_each_category_of_message(category: str, kind: str) -> None:
-    """Each is of its own class, and has its own method."""
+    """Each has its own class and its own method."""
     method, cls = MESSAGES[category, kind]
     called_kind, name, received = called(message_frame(category, kind))
     assert (called_kind, name, type(received)) == ("message", method, cls)
@@ -465,7 +465,7 @@ def test_each_category_of_message(category: str, kind: str) -> None:
 
 @pytest.mark.parametrize("category", ["agentic", "brand_new", "", None, 5, ["message"], {"a": 1}])
 def test_a_message_of_an_unknown_kind_does_not_disappear(category: Any) -> None:
-    """It is stored: the listener gets it as a message without a class of its own."""
+    """The service stores it: the listener gets the message as a message without its own class."""
     kind, method, received = called(message_frame(category, "text"))
     assert (kind, method, type(received)) == ("message", "on_other_message_received", BaseMessage)
     assert received.id == "1" and received.raw["category"] == category
@@ -474,7 +474,7 @@ def test_a_message_of_an_unknown_kind_does_not_disappear(category: Any) -> None:
 @pytest.mark.parametrize("key, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
 @pytest.mark.parametrize("category, kind", sorted(MESSAGES) + [("agentic", "x")])
 def test_an_edit_and_a_delete_of_each_category(category: str, kind: str, key: str, method: str) -> None:
-    """``editedAt`` makes it an edit, ``deletedAt`` a delete, whatever kind of message it is."""
+    """``editedAt`` makes it an edit, and ``deletedAt`` a deletion, for any kind of message."""
     called_kind, name, changed = called(message_frame(category, kind, **{key: 1700000005}))
     assert (called_kind, name) == ("message", method)
     assert type(changed) is MESSAGES.get((category, kind), ("", BaseMessage))[1]
@@ -482,19 +482,19 @@ def test_an_edit_and_a_delete_of_each_category(category: str, kind: str, key: st
 
 
 def test_a_message_that_was_edited_and_deleted_is_deleted() -> None:
-    """The deletion is the newer fact: there is no way back from it."""
+    """The deletion is the newer fact, since it cannot be undone."""
     assert called(message_frame("message", "text", editedAt=5, deletedAt=6))[1] == "on_message_deleted"
 
 
 @pytest.mark.parametrize("value", [None, 0, "", "yesterday", True, [], {}, "0"])
-def test_a_time_that_is_none_is_no_edit(value: Any) -> None:
+def test_an_empty_time_is_not_an_edit(value: Any) -> None:
     """A message with an empty ``editedAt`` or ``deletedAt`` is a new message."""
     assert called(message_frame("message", "text", editedAt=value, deletedAt=value))[1] == "on_text_message_received"
 
 
 @pytest.mark.parametrize("action", ["edited", "deleted"])
 def test_an_edit_and_a_delete_as_an_action_on_a_message(action: str) -> None:
-    """The message that it is done to is what the listener gets."""
+    """The listener gets the message of the action."""
     on = {"id": "11", "category": "message", "type": "text", "data": {"text": "new"}}
     data = {"action": action, "entities": {"on": {"entity": on}}}
     body = {"id": "12", "category": "action", "type": "message", "data": data}
@@ -503,8 +503,11 @@ def test_an_edit_and_a_delete_as_an_action_on_a_message(action: str) -> None:
     assert isinstance(changed, TextMessage) and (changed.id, changed.text) == ("11", "new")
 
 
-def test_a_deleted_message_takes_from_the_action_what_it_lacks() -> None:
-    """Published example: the deleted message has its id and its marks only. Who and where the action says."""
+def test_a_deleted_message_takes_missing_fields_from_the_action() -> None:
+    """In the published example, the deleted message has only its id and its marks.
+
+    The action has the user and the place.
+    """
     on = {"id": "11", "conversationId": 5, "deletedAt": "1700000005", "deletedBy": "by"}
     roles = {**entities(by={"uid": "by"}, **{"for": {"guid": "g1"}}), "on": {"entity": on, "entityType": "message"}}
     action = {"id": "12", "category": "action", "type": "message", "receiver": "g1", "receiverType": "group"}
@@ -513,14 +516,14 @@ def test_a_deleted_message_takes_from_the_action_what_it_lacks() -> None:
     assert (message.sender, message.receiver_id, message.receiver_type, message.receiver) == (BY, "g1", "group", IN)
     assert (message.id, message.conversation_id, message.deleted_at, message.raw) == ("11", "5", 1700000005, on)
     on.update(sender="uid3", receiver="g2", receiverType="group")
-    message = called(deleted)[2]  # what it says itself counts
+    message = called(deleted)[2]  # its own fields count
     assert (message.sender, message.receiver_id, message.receiver) == (User("uid3"), "g2", None)
     del on["conversationId"]
     assert called(deleted)[2].conversation_id == "c"
 
 
 def test_which_message_an_edit_changes() -> None:
-    """An edit or a deletion has no id of its own if it is the message itself: ``change_of`` names that message."""
+    """An edit or a deletion has no id of its own if it is the message itself. ``change_of`` names that message."""
     me = Self(RESOURCE, "uid1")
     text = message_frame("message", "text", id=17)["body"]
     for mark in ("editedAt", "deletedAt"):
@@ -536,7 +539,7 @@ def test_which_message_an_edit_changes() -> None:
 
 
 def test_an_edited_message_of_the_history_is_a_new_one() -> None:
-    """It was edited before the listeners heard of it; a deleted one is a deletion all the same."""
+    """The message was edited before the listeners got it. A deleted one is still a deletion."""
     me, body = Self(RESOURCE, "uid1"), message_frame("message", "text", editedAt=5)["body"]
     new, gone = (deliver_message({**body, **more}, me, fetched=True) for more in ({}, {"deletedAt": 6}))
     assert new is not None and (new.method, new.args[0].edited_at) == ("on_text_message_received", 5)
@@ -544,7 +547,7 @@ def test_an_edited_message_of_the_history_is_a_new_one() -> None:
 
 
 def test_a_moderated_message_is_not_a_new_one() -> None:
-    """The status of a message that the listeners know has changed; one's own message too, and it is not an echo."""
+    """The status of a known message has changed. The user's own message is delivered too, and is not an echo."""
     data = {"text": "x", "resource": RESOURCE, "moderation": {"status": "disapproved"}}
     body = message_frame("message", "text", id=17, data=data)["body"]
     delivery = delivered(frame("on_moderation_status_changed", body, deviceId=RESOURCE))
@@ -563,7 +566,7 @@ STREAMED = {
 
 
 def test_an_event_of_an_assistant() -> None:
-    """The run, the thread and the message are ids; the rest is in ``data``. Never an echo."""
+    """The run, the thread and the message are ids, and the rest is in ``data``. It is never an echo."""
     kind, method, event = called(frame("streamed_message", STREAMED, deviceId=RESOURCE))
     assert (kind, method) == ("ai_assistant", "on_ai_assistant_event_received")
     assert (event.type, event.conversation_id, event.message_id) == ("text_message_content", "c", "5")
@@ -587,7 +590,7 @@ PINS = [
 
 @pytest.mark.parametrize("nested", [True, False], ids=["nested", "flat"])
 def test_each_pin_and_save(nested: bool) -> None:
-    """What happened stands in the body, in the envelope, or is the type. The message is inside, or is the body."""
+    """The action is in the body or in the envelope, or is the type. The message is inside, or is the body."""
     message = {"id": 17, "category": "message", "type": "text", "data": {"text": "x"}}
     for kind, body, envelope, done in PINS:
         told = called(frame(kind, {**body, **({"message": message} if nested else message)}, **envelope))
@@ -609,7 +612,7 @@ UNKNOWN_ACTIONS = ["brand_new", "", None, 5, True, [], {}, ["online"]]
 
 
 def test_no_frame_is_invisible() -> None:
-    """What has no callback of its own goes to the EventListener: unknown types, unknown actions, feed items."""
+    """A frame without its own callback goes to the EventListener: unknown types, unknown actions, feed items."""
     for action in UNKNOWN_ACTIONS:
         for kind in ("presence", "typing_indicator", "receipts", "reaction"):
             assert unclaimed(frame(kind, {"action": action, "user": ON_THE_WIRE, "reaction": {}})), (kind, action)
@@ -624,13 +627,13 @@ def test_no_frame_is_invisible() -> None:
 
 @pytest.mark.parametrize("action", UNKNOWN_ACTIONS, ids=repr)
 def test_an_unknown_group_action_is_another_message(action: Any) -> None:
-    """It is stored, and does not disappear."""
+    """The action is stored, so it is not lost."""
     kind, method, told = called(action_frame(action))
     assert (kind, method, type(told)) == ("message", "on_other_message_received", Action)
 
 
-def test_what_kind_of_event_each_delivery_is() -> None:
-    """The table of frame types says it: nothing that the service stores may be dropped."""
+def test_the_kind_of_each_delivery() -> None:
+    """The table of frame types has it: the SDK must not drop events that the service stores."""
     for each in EVERY_FRAME:
         delivery = delivered(each)
         if delivery is not None:
@@ -638,13 +641,13 @@ def test_what_kind_of_event_each_delivery_is() -> None:
 
 
 def test_presence_of_an_unknown_user() -> None:
-    """Without a user it is the frame's sender, whose status and time the event says."""
+    """Without a user it is the frame's sender, with the event's status and time."""
     told = called({"type": "presence", "body": {"action": "available", "timestamp": "7"}, "sender": 42})
     assert told == ("user", "on_user_online", User("42", status="online", last_active_at=7))
 
 
 def test_the_ids_of_a_frame_may_be_numbers() -> None:
-    """Recorded from Android: a sender, receiver or message that is a number is not lost."""
+    """As recorded from Android, a sender, receiver or message that is a number is not lost."""
     numbers = {"sender": 42, "receiver": 43}
     typing = called(frame("typing_indicator", {"action": "started"}, **numbers))[2]
     assert (typing.sender, typing.receiver_id) == (User("42"), "43")
@@ -654,7 +657,7 @@ def test_the_ids_of_a_frame_may_be_numbers() -> None:
     assert (receipt.sender, receipt.message_id) == (User("42"), "5")
 
 
-# Whatever is missing or wrong.
+# Missing and wrong values.
 
 EVERY_FRAME: List[Dict[str, Any]] = [
     *FRAMES.values(),
@@ -697,7 +700,7 @@ EVERY_FRAME: List[Dict[str, Any]] = [
     ),
 ]
 
-#: What an annotation allows, as it stands in the models' source.
+#: Values that an annotation allows, as it is written in the models' source.
 ALLOWED: Dict[str, Callable[[Any], bool]] = {
     "str": lambda value: type(value) is str,
     "Optional[str]": lambda value: value is None or type(value) is str,
@@ -717,7 +720,7 @@ ALLOWED: Dict[str, Callable[[Any], bool]] = {
 
 
 def models_in(value: Any, way: str = "") -> Iterator[Tuple[str, Any]]:
-    """The model and all models in it, each with its way from the outermost."""
+    """Yield the model and all models in it, each with its path from the outermost."""
     if dataclasses.is_dataclass(value):
         yield way, value
         for field in dataclasses.fields(value):
@@ -728,7 +731,7 @@ def models_in(value: Any, way: str = "") -> Iterator[Tuple[str, Any]]:
 
 
 def check(delivery: Optional[Delivery]) -> None:
-    """A delivery is one that a listener can be given: an existing method, its arguments, fields of their types."""
+    """Check that a listener can get a delivery: an existing method, its arguments, fields of their types."""
     if delivery is None:
         return
     method = vars(KINDS[delivery.kind])[delivery.method]
@@ -736,7 +739,7 @@ def check(delivery: Optional[Delivery]) -> None:
     for way, model in models_in(delivery.args):
         for field in dataclasses.fields(model):
             assert ALLOWED[str(field.type)](getattr(model, field.name)), f"{way}.{field.name}"
-        assert getattr(model, "uid", "x") and getattr(model, "guid", "x"), f"{way} is nobody"
+        assert getattr(model, "uid", "x") and getattr(model, "guid", "x"), f"{way} has no id"
         repr(model), hash(model)
 
 
@@ -771,7 +774,10 @@ def changed(original: Any, way: Tuple[Any, ...], value: Any) -> Any:
 
 @pytest.mark.parametrize("number", range(len(EVERY_FRAME)))
 def test_anything_missing_or_of_a_wrong_type_is_survived(number: int) -> None:
-    """Each key of each frame, at any depth, removed or of another type: no exception, and no field of a wrong type."""
+    """Each key of each frame, at any depth, is removed or changed to another type.
+
+    No exception and no wrong type follow.
+    """
     original = EVERY_FRAME[number]
     ways = list(paths(original))
     assert ways
@@ -784,7 +790,7 @@ def test_anything_missing_or_of_a_wrong_type_is_survived(number: int) -> None:
 
 
 def flat(delivery: Delivery) -> Dict[str, Any]:
-    """Every plain field of what is delivered, by its way."""
+    """Return every plain field of a delivery, by its path."""
     return {
         f"{way}.{field.name}": getattr(model, field.name)
         for way, model in models_in(delivery.args)
@@ -794,8 +800,8 @@ def flat(delivery: Delivery) -> Dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
-def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
-    """A key that is absent, or holds a list out of place: its field is None or empty, the others are as before.
+def test_a_missing_key_changes_only_its_field(name: str) -> None:
+    """If a key is absent, or has a list as its value, its field is None or empty. The others do not change.
 
     A user without a status is offline.
     """
@@ -803,11 +809,11 @@ def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
     assert before is not None
     for way in paths(FRAMES[name]):
         if set(way[:-1]) & {"metadata", "customData"}:
-            continue  # the app's own, passed on as it is
+            continue  # the app's own, passed on unchanged
         for value in (MISSING, None, [1]):
             after = delivered(changed(FRAMES[name], way, value))
             if after is None or after.method != before.method:
-                # Its type, category or action, without which nobody can say whose it is; or the user of a presence.
+                # Its type, category or action, without which the kind is unknown; or the user of a presence.
                 assert set(way) & {"type", "category", "action", "body", "user", "uid"}, way
                 continue
             old, new = flat(before), flat(after)
@@ -830,8 +836,8 @@ def test_what_is_missing_is_none_and_nothing_else_changes(name: str) -> None:
     ],
 )
 @pytest.mark.parametrize("value", [MISSING, None, [], {}, True], ids=lambda v: "missing" if v is MISSING else repr(v))
-def test_each_field_of_a_message_is_none_where_it_is_missing(key: str, field: str, value: Any) -> None:
-    """The message is delivered all the same, with None in exactly that field."""
+def test_each_missing_field_of_a_message_is_none(key: str, field: str, value: Any) -> None:
+    """The message is still delivered, with None in exactly that field."""
     whole = called(FRAMES["message_text"])[2]
     method, received = called(changed(FRAMES["message_text"], ("body", key), value))[1:]
     assert method == "on_text_message_received"
@@ -839,7 +845,7 @@ def test_each_field_of_a_message_is_none_where_it_is_missing(key: str, field: st
 
 
 def test_a_user_without_a_usable_uid_is_the_sender() -> None:
-    """Where the object of a user says nothing of use, the envelope does; where neither does, it is None."""
+    """If the object of a user has no usable uid, the envelope's counts. Without both, the uid is None."""
     for user in ({}, {"uid": []}, {"uid": None}, {"uid": ""}, {"uid": True, "name": "x"}, "uid2", 5, None):
         typing = frame("typing_indicator", {"action": "started", "user": user})
         assert called(typing)[2].sender == User("uid2")
@@ -885,5 +891,5 @@ BODY = st.fixed_dictionaries(
 @settings(deadline=None, derandomize=True, max_examples=600)
 @given(st.sampled_from([*sorted(EVENT_KINDS), "brand_new"]), BODY, JSON, JSON)
 def test_any_body_of_any_type_is_delivered_or_passed_over(kind: str, body: Any, sender: Any, receiver: Any) -> None:
-    """Any JSON in any of the known places: no exception, and what a listener gets is of the declared types."""
+    """For any JSON in any known place there is no exception, and a listener's arguments have the declared types."""
     check(delivered({"type": kind, "body": body, "sender": sender, "receiver": receiver, "receiverType": receiver}))

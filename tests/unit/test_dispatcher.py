@@ -1,4 +1,4 @@
-"""The dispatcher: it calls the listeners in order, on its own thread, and no error of one of them stops it."""
+"""The dispatcher calls the listeners in order, on its own thread, and no error of a listener stops it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAME = "cometchat-dispatcher-test"
 
 
 class Listener:
-    """Keeps every call; ``hooks[method]`` is called from inside."""
+    """Keeps every call. ``hooks[method]`` is called from inside."""
 
     def __init__(self) -> None:
         self.calls: List[Tuple[Any, ...]] = []
@@ -47,7 +47,7 @@ class Listener:
 
 
 class Gate:
-    """Holds the dispatcher in a callback until it is opened."""
+    """Holds the dispatcher in a callback until the test opens it."""
 
     def __init__(self, listener: Listener, method: str) -> None:
         self._reached = Wakeup()
@@ -80,7 +80,10 @@ class Hall:
         return listener
 
     def post(self, *methods: str, kind: str = CONNECTION, old: bool = False) -> None:
-        """Post state events. ``old``: of the generation that disconnect() ends; else they are delivered in any case."""
+        """Post state events.
+
+        With ``old``, they belong to the generation that disconnect() ends. Others are always delivered.
+        """
         for method in methods:
             self.events.post(kind, method, generation=self.events.generation if old else None)
 
@@ -98,14 +101,14 @@ class Hall:
         self.events.discard_old()
 
     def settle(self) -> None:
-        """Wait until all that is queued has been delivered."""
+        """Wait until all queued events have been delivered."""
         self.dispatcher.start()
         began = time.monotonic()
         self.dispatcher.drain(DEADLINE)
         assert time.monotonic() - began < DEADLINE
 
     def finish(self) -> None:
-        """Deliver all that is queued, and end. The wait after an error of the thread ends at once."""
+        """Deliver all queued events, and end. The wait after an error of the thread ends at once."""
         self.dispatcher.start()
         self.dispatcher.close()
         self.dispatcher.join(DEADLINE)
@@ -137,7 +140,7 @@ def hall() -> Iterator[Hall]:
 
 
 def test_events_come_in_order_with_their_arguments(hall: Hall) -> None:
-    """A thousand events: each once, in the order in which they were posted, with what was posted."""
+    """A thousand events each come once, in the order of the posts, with their arguments."""
     listener = hall.listen()
     for number in range(1000):
         hall.events.post(CONNECTION, "on_it", number, {"n": number})
@@ -145,8 +148,8 @@ def test_events_come_in_order_with_their_arguments(hall: Hall) -> None:
     assert listener.calls == [("on_it", number, {"n": number}) for number in range(1000)]
 
 
-def test_what_is_posted_before_the_start_is_delivered(hall: Hall) -> None:
-    """The thread is started on first use; what waits for it is not lost."""
+def test_events_from_before_the_start_are_delivered(hall: Hall) -> None:
+    """The thread starts on first use. Events that wait for it are not lost."""
     listener = hall.listen()
     hall.post("on_it")
     assert listener.calls == [] and not hall.dispatcher.started
@@ -155,7 +158,7 @@ def test_what_is_posted_before_the_start_is_delivered(hall: Hall) -> None:
 
 
 def test_listeners_are_called_in_the_order_of_their_registration(hall: Hall) -> None:
-    """All of one event before any of the next."""
+    """All get one event before any gets the next."""
     order: List[str] = []
     for name in ("a", "b", "c"):
         hall.listen(name).hooks["on_it"] = lambda name=name: order.append(name)  # type: ignore[misc]
@@ -165,7 +168,7 @@ def test_listeners_are_called_in_the_order_of_their_registration(hall: Hall) -> 
 
 
 def test_only_listeners_of_the_kind_are_called(hall: Hall) -> None:
-    """A ConnectionListener does not hear of a login."""
+    """A ConnectionListener does not get a login."""
     one, other = hall.listen(kind=CONNECTION), hall.listen(kind="login")
     hall.post("on_it", kind="login")
     hall.settle()
@@ -173,7 +176,10 @@ def test_only_listeners_of_the_kind_are_called(hall: Hall) -> None:
 
 
 def test_all_calls_come_on_one_named_daemon_thread(hall: Hall) -> None:
-    """Whichever thread posts: the dispatcher's thread calls. It is a daemon, and starting again makes no second one."""
+    """Events of any thread are delivered on the dispatcher's thread.
+
+    It is a daemon, and a second start makes no second one.
+    """
     listener = hall.listen()
     daemons: List[bool] = []
     listener.hooks["on_it"] = lambda: daemons.append(threading.current_thread().daemon)
@@ -201,7 +207,7 @@ def test_posting_does_not_wait(hall: Hall) -> None:
 
 
 def test_kinds_of_events_keep_their_order(hall: Hall) -> None:
-    """Ephemeral events are taken in batches, and still come between the state and stored events that surround them."""
+    """Ephemeral events are taken in batches, but still come between the state and stored events around them."""
     listener = hall.listen(kind="message")
     hall.pass_by("on_1", "on_2", kind="message")
     hall.post("on_3", kind="message")
@@ -213,7 +219,7 @@ def test_kinds_of_events_keep_their_order(hall: Hall) -> None:
 
 
 def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """start() raises ERR_INTERNAL; what is queued waits, and a later start() delivers it."""
+    """start() raises ERR_INTERNAL. Queued events wait, and a later start() delivers them."""
 
     def refuse(thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -240,7 +246,10 @@ def test_a_system_without_threads(hall: Hall, monkeypatch: pytest.MonkeyPatch) -
 def test_a_listener_that_raises_is_logged_and_harmless(
     hall: Hall, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever it raises: the others hear this event and the next, and so does it; the log has kind, id and method."""
+    """A listener may raise any exception.
+
+    It and the others get this event and the next. The log has kind, id and method.
+    """
 
     def fail() -> None:
         raise error
@@ -258,7 +267,7 @@ def test_a_listener_that_raises_is_logged_and_harmless(
 
 
 def test_a_listener_without_the_method_is_logged_and_harmless(hall: Hall, caplog: pytest.LogCaptureFixture) -> None:
-    """As one whose attribute of that name is not a function."""
+    """The same holds for a listener whose attribute of that name is not a function."""
     bad, good = hall.listen("bad"), hall.listen("good")
     bad.on_it = None  # type: ignore[attr-defined]
     hall.post("on_it")
@@ -297,7 +306,7 @@ errors = [OSError("disk full"), MemoryError(), SystemExit(1), KeyboardInterrupt(
 @pytest.mark.parametrize("failing", errors, indirect=True, ids=repr)
 @pytest.mark.parametrize("listeners", [3, 5])
 def test_a_log_that_fails(hall: Hall, failing: Failing, listeners: int) -> None:
-    """The report of a listener's error raises: the other listeners hear this event, and all hear the next."""
+    """The report of a listener's error raises. The other listeners still get this event, and all get the next."""
 
     def fail() -> None:
         raise ValueError("mine")
@@ -311,7 +320,7 @@ def test_a_log_that_fails(hall: Hall, failing: Failing, listeners: int) -> None:
 
 
 def once(right: Callable[..., Any], error: BaseException) -> Callable[..., Any]:
-    """Return ``right``, which raises at its first call."""
+    """Return ``right`` with an exception at its first call."""
     left = [error]
 
     def call(*args: Any) -> Any:
@@ -327,7 +336,7 @@ def once(right: Callable[..., Any], error: BaseException) -> Callable[..., Any]:
 def test_an_error_of_its_own_does_not_end_it(
     hall: Hall, monkeypatch: pytest.MonkeyPatch, where: str, error: BaseException, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Wherever it comes from: it is logged, and all is delivered once, in order, what was in hand too."""
+    """An error from any place is logged. All events are delivered once, in order, also those in hand."""
     listener = hall.listen(kind="user")
     owner = hall.registry if where == "audience" else hall.events
     monkeypatch.setattr(owner, where, once(getattr(owner, where), error))
@@ -341,7 +350,7 @@ def test_an_error_of_its_own_does_not_end_it(
 
 @pytest.mark.parametrize("listeners", [3, 5])
 def test_an_error_between_two_listeners_repeats_no_call(hall: Hall, listeners: int) -> None:
-    """The report of a listener's error fails: those that have heard the event do not hear it again."""
+    """The report of a listener's error fails. Listeners that got the event do not get it again."""
 
     def fail() -> None:
         raise ValueError("mine")
@@ -355,7 +364,7 @@ def test_an_error_between_two_listeners_repeats_no_call(hall: Hall, listeners: i
 
 
 def test_close_ends_the_waits_after_errors(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Errors in a row make the thread wait for longer each time. Once it is closed, it waits no more."""
+    """Successive errors make the thread wait longer each time. Once it is closed, it waits no more."""
     listener, left, take = hall.listen(), [MemoryError() for _ in range(12)], hall.events.take
 
     def failing_take() -> Any:
@@ -370,18 +379,18 @@ def test_close_ends_the_waits_after_errors(hall: Hall, monkeypatch: pytest.Monke
 
 
 def test_a_drain_is_not_forgotten_by_an_error(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A marker that is in hand when the loop fails is set all the same."""
+    """A marker that is in hand when the loop fails is still set."""
     marker = hall.events.passed()
     monkeypatch.setattr(hall.events, "take", once(hall.events.take, MemoryError()))
     hall.finish()
     assert marker.is_set()
 
 
-# Listeners that come late, and that leave.
+# Listeners that are added late, and that are removed.
 
 
-def test_a_late_listener_hears_of_nothing_older(hall: Hall) -> None:
-    """It does not hear what was posted before its registration, even if that is delivered after it."""
+def test_a_late_listener_gets_no_older_events(hall: Hall) -> None:
+    """A late listener does not get events from before its registration, even if they are delivered after it."""
     first = hall.listen("first")
     gate = hall.hold(first)
     hall.post("on_two")
@@ -392,8 +401,11 @@ def test_a_late_listener_hears_of_nothing_older(hall: Hall) -> None:
     assert (first.names, late.names) == (["on_block", "on_two", "on_three"], ["on_three"])
 
 
-def test_a_replaced_listener_hears_nothing_more(hall: Hall) -> None:
-    """Not what was queued before either; and the new one hears only what comes after its registration."""
+def test_a_replaced_listener_gets_no_more_events(hall: Hall) -> None:
+    """A replaced listener does not get earlier queued events either.
+
+    The new one gets only events after its registration.
+    """
     old = hall.listen()
     gate = hall.hold(old)
     hall.post("on_two")
@@ -404,8 +416,8 @@ def test_a_replaced_listener_hears_nothing_more(hall: Hall) -> None:
     assert (old.names, new.names) == (["on_block"], ["on_three"])
 
 
-def test_a_listener_that_is_removed_from_another_thread_hears_nothing_more(hall: Hall) -> None:
-    """Not even the event that is being delivered, if its turn has not come yet."""
+def test_a_listener_that_another_thread_removes_gets_no_more_events(hall: Hall) -> None:
+    """A removed listener does not even get the event in delivery, if its turn has not come yet."""
     first, second = hall.listen("first"), hall.listen("second")
     gate = hall.hold(first)
     hall.registry.remove(CONNECTION, "second")
@@ -415,7 +427,7 @@ def test_a_listener_that_is_removed_from_another_thread_hears_nothing_more(hall:
 
 
 def test_removal_inside_a_callback(hall: Hall) -> None:
-    """A listener may remove itself and another one; both hear nothing more, and the third hears everything."""
+    """A listener may remove itself and another one. Both get nothing more, and the third gets everything."""
     one, two, three = (hall.listen(name) for name in ("one", "two", "three"))
 
     def remove() -> None:
@@ -429,7 +441,7 @@ def test_removal_inside_a_callback(hall: Hall) -> None:
 
 
 def test_adding_inside_a_callback(hall: Hall) -> None:
-    """The new listener hears from the next post on, not the event that is being delivered, nor what was queued."""
+    """The new listener gets events from the next post on, and neither the event in delivery nor queued ones."""
     one, new = hall.listen("one"), Listener()
 
     def add() -> None:
@@ -443,7 +455,7 @@ def test_adding_inside_a_callback(hall: Hall) -> None:
 
 
 def test_posting_inside_a_callback(hall: Hall) -> None:
-    """It comes after what is queued already, and after all listeners have heard the event in which it was posted."""
+    """The event comes after all queued ones, and after all listeners got the event in which it was posted."""
     order: List[Tuple[str, str]] = []
     one, two = hall.listen("one"), hall.listen("two")
     for method in ("on_first", "on_second", "on_third"):
@@ -460,12 +472,15 @@ def test_posting_inside_a_callback(hall: Hall) -> None:
     assert order == [(who, what) for what in ("on_first", "on_second", "on_third") for who in ("one", "two")]
 
 
-# What listeners know of the connection.
+# The listeners' knowledge of the connection.
 
 
 @pytest.mark.parametrize("listeners", [1, 5])
-def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall: Hall, listeners: int) -> None:
-    """Registered while disconnected: what a discard has left of a short connection is not news to it."""
+def test_a_listener_of_a_client_that_is_down_never_gets_a_lone_disconnect(hall: Hall, listeners: int) -> None:
+    """The listener was registered while disconnected.
+
+    The end of a short connection, whose other events were discarded, is not for it.
+    """
     made = [hall.listen(str(number)) for number in range(listeners)]
     hall.events.advance()
     hall.post("on_connecting", old=True)
@@ -482,8 +497,11 @@ def test_a_listener_of_a_client_that_is_down_never_hears_a_lone_disconnect(hall:
 
 
 @pytest.mark.parametrize("transitions", [["on_connecting"], ["on_connecting", "on_connected"]])
-def test_a_listener_that_saw_a_connection_hears_of_its_end(hall: Hall, transitions: List[str]) -> None:
-    """Registered while the status was connecting or connected, though that event was discarded: it hears the end."""
+def test_a_listener_that_saw_a_connection_gets_its_end(hall: Hall, transitions: List[str]) -> None:
+    """The listener was registered while the status was connecting or connected.
+
+    It gets the end, though that event was discarded.
+    """
     hall.events.advance()
     hall.post(*transitions, old=True)
     listener = hall.listen()
@@ -493,8 +511,8 @@ def test_a_listener_that_saw_a_connection_hears_of_its_end(hall: Hall, transitio
     assert (listener.names, late.names) == (["on_disconnected"], [])
 
 
-def test_each_error_of_the_connection_is_news(hall: Hall) -> None:
-    """Errors change nothing in what a listener knows of the connection."""
+def test_each_error_of_the_connection_is_delivered(hall: Hall) -> None:
+    """Errors do not change a listener's knowledge of the connection."""
     listener = hall.listen()
     hall.post("on_connection_error", "on_connection_error", "on_disconnected", "on_connecting", "on_connection_error")
     hall.post("on_disconnected", "on_disconnected")
@@ -503,7 +521,7 @@ def test_each_error_of_the_connection_is_news(hall: Hall) -> None:
 
 
 def test_only_the_connection_has_transitions(hall: Hall) -> None:
-    """An event of that name of another kind is delivered each time."""
+    """An event of that name of another kind is always delivered."""
     listener = hall.listen(kind="login")
     hall.post("on_disconnected", "on_disconnected", kind="login")
     hall.settle()
@@ -513,8 +531,8 @@ def test_only_the_connection_has_transitions(hall: Hall) -> None:
 # Draining and discarding.
 
 
-def test_drain_waits_for_what_is_queued(hall: Hall) -> None:
-    """When it returns, everything that was posted before has been delivered."""
+def test_drain_waits_for_queued_events(hall: Hall) -> None:
+    """When it returns, all earlier events have been delivered."""
     listener = hall.listen()
     hall.dispatcher.start()
     for count in range(1, 50):
@@ -524,7 +542,7 @@ def test_drain_waits_for_what_is_queued(hall: Hall) -> None:
 
 
 def test_drain_waits_no_longer_than_it_may(hall: Hall) -> None:
-    """Behind a listener that blocks it returns after its time."""
+    """Behind a listener that blocks, it returns after its time."""
     gate = hall.hold(hall.listen())
     began = time.monotonic()
     hall.dispatcher.drain(0.05)
@@ -532,8 +550,8 @@ def test_drain_waits_no_longer_than_it_may(hall: Hall) -> None:
     gate.open()
 
 
-def test_drain_does_not_wait_where_that_would_be_for_ever(hall: Hall) -> None:
-    """Before the start, from inside a callback, and after the end it returns at once."""
+def test_drain_never_waits_forever(hall: Hall) -> None:
+    """Before the start, inside a callback, and after the end it returns at once."""
     spent: List[float] = []
 
     def drain() -> None:
@@ -550,8 +568,11 @@ def test_drain_does_not_wait_where_that_would_be_for_ever(hall: Hall) -> None:
     assert len(spent) == 3 and max(spent) < DEADLINE / 2
 
 
-def test_a_discard_drops_what_an_old_connection_has_queued(hall: Hall) -> None:
-    """Its events that wait; other events, the final ``on_disconnected``, and those of the next one are delivered."""
+def test_a_discard_drops_queued_events_of_an_old_connection(hall: Hall) -> None:
+    """The old connection's events are dropped.
+
+    Other events, the final ``on_disconnected``, and those of the next one are delivered.
+    """
     listener = hall.listen()
     gate = hall.hold(listener)
     hall.post("on_old", old=True)
@@ -564,7 +585,7 @@ def test_a_discard_drops_what_an_old_connection_has_queued(hall: Hall) -> None:
 
 
 def test_a_discard_stops_an_event_that_is_being_delivered(hall: Hall) -> None:
-    """The listeners whose turn has not come yet do not hear it; they hear of the end."""
+    """The listeners whose turn has not come yet do not get it. They get the end."""
     hall.events.advance()
     hall.post("on_connected", old=True)
     first, second = hall.listen("first"), hall.listen("second")
@@ -579,7 +600,7 @@ def test_a_discard_stops_an_event_that_is_being_delivered(hall: Hall) -> None:
 
 
 def test_ephemeral_events_in_hand_are_discarded(hall: Hall) -> None:
-    """A batch is in hand when the connection ends: what is left of it is not delivered."""
+    """A batch is in hand when the connection ends. The rest of it is not delivered."""
     listener = hall.listen(kind="user")
     listener.hooks["on_1"] = hall.disconnect
     hall.pass_by("on_1", "on_2", "on_3")
@@ -589,7 +610,7 @@ def test_ephemeral_events_in_hand_are_discarded(hall: Hall) -> None:
 
 @pytest.mark.parametrize("listeners", [1, 5])
 def test_a_stored_event_in_hand_is_delivered(hall: Hall, monkeypatch: pytest.MonkeyPatch, listeners: int) -> None:
-    """The inbox counts it as delivered, since the discard did not return it: otherwise it would be lost."""
+    """The inbox counts it as delivered, since the discard did not return it. Otherwise it would be lost."""
     made = [hall.listen(str(number), "message") for number in range(listeners)]
     hall.events.advance()
     hall.store("on_1", "1")
@@ -617,7 +638,7 @@ def overflow(hall: Hall) -> None:
 
 
 class Notice(logging.Handler):
-    """Keeps the records, and wakes who waits for one of the level INFO."""
+    """Keeps the records, and wakes threads that wait for one of the level INFO."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -640,7 +661,10 @@ def notice(caplog: pytest.LogCaptureFixture) -> Iterator[Notice]:
 
 
 def test_too_many_events_are_reported_once(hall: Hall, notice: Notice) -> None:
-    """One warning, until the listeners have caught up; then a record with the number of dropped events. Then again."""
+    """There is one warning, until the listeners have caught up, then a record with the number of dropped events.
+
+    Later there may be another.
+    """
     slow = hall.listen("slow")
     for _ in range(2):
         hall.dispatcher.report_overflow()
@@ -670,7 +694,7 @@ def test_too_many_events_while_no_callback_runs(hall: Hall, caplog: pytest.LogCa
 
 
 def test_a_callback_that_others_wait_for_is_reported_once(hall: Hall, notice: Notice) -> None:
-    """After 5 s, with its listener; not while no event waits for it. The next slow callback is reported again."""
+    """After 5 s it is reported with its listener, if an event waits. The next slow callback is reported again."""
     slow = hall.listen("slow")
     for _ in range(2):
         gate = hall.hold(slow)
@@ -691,12 +715,15 @@ def test_a_callback_that_others_wait_for_is_reported_once(hall: Hall, notice: No
 
 
 def test_an_overflow_that_ends_before_its_warning(hall: Hall, notice: Notice) -> None:
-    """The warning comes with the end if events were dropped. Otherwise there is nothing to act on, and no record."""
+    """The warning comes with the end if events were dropped.
+
+    Otherwise there is no record, since no action is needed.
+    """
     for number in range(100):
         hall.store("on_it", str(number))
     assert not hall.events.has_room() and hall.events.overflowed
     hall.settle()
-    hall.settle()  # the thread looks at the overflow once the first drain has passed
+    hall.settle()  # the thread checks the overflow once the first drain has passed
     assert notice.records == []
     gate = hall.hold(hall.listen())
     overflow(hall)
@@ -708,8 +735,8 @@ def test_an_overflow_that_ends_before_its_warning(hall: Hall, notice: Notice) ->
 # The end.
 
 
-def test_close_delivers_what_is_queued(hall: Hall) -> None:
-    """The thread ends once it has delivered everything that was posted before."""
+def test_close_delivers_queued_events(hall: Hall) -> None:
+    """The thread ends after it has delivered all earlier events."""
     listener = hall.listen()
     hall.dispatcher.start()
     hall.post(*["on_it"] * 100)
@@ -718,7 +745,7 @@ def test_close_delivers_what_is_queued(hall: Hall) -> None:
 
 
 def test_close_waits_for_the_producers(hall: Hall) -> None:
-    """What a producer posts after close() is delivered; the thread ends when the last one has said that it is done."""
+    """Events of a producer after close() are delivered. The thread ends when the last one has left."""
     listener = hall.listen(kind="outbox")
     gate = Gate(listener, "on_one")
     hall.events.add_producer()
@@ -739,7 +766,7 @@ def test_close_waits_for_the_producers(hall: Hall) -> None:
 
 
 def test_close_twice_and_post_afterwards(hall: Hall) -> None:
-    """Again: no-op. What is posted afterwards is not delivered, and start() makes no new thread."""
+    """A second close() is a no-op. Later events are not delivered, and start() makes no new thread."""
     listener = hall.listen()
     hall.dispatcher.start()
     hall.dispatcher.close()
@@ -752,7 +779,7 @@ def test_close_twice_and_post_afterwards(hall: Hall) -> None:
 
 
 def test_close_before_the_start(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> None:
-    """There is no thread to end, and none is made any more; joining does not wait."""
+    """There is no thread to end, and none of the later calls makes one. join() does not wait."""
     monkeypatch.setattr(threading.Thread, "start", lambda thread: pytest.fail("a thread was started"))
     hall.dispatcher.close()
     hall.dispatcher.start()
@@ -761,7 +788,7 @@ def test_close_before_the_start(hall: Hall, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_close_and_join_from_inside_a_callback(hall: Hall) -> None:
-    """The thread does not wait for itself, delivers what was queued before the close, and ends."""
+    """The thread does not wait for itself. It delivers the events queued before the close, and ends."""
     listener, ended = hall.listen(), Wakeup()
 
     def end() -> None:
@@ -778,7 +805,7 @@ def test_close_and_join_from_inside_a_callback(hall: Hall) -> None:
 
 
 def test_join_waits_no_longer_than_it_may(hall: Hall) -> None:
-    """A listener that blocks holds the thread; join() returns after its time."""
+    """A listener that blocks holds the thread. join() returns after its time."""
     gate = hall.hold(hall.listen())
     hall.dispatcher.close()
     began = time.monotonic()

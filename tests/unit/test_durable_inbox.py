@@ -1,4 +1,4 @@
-"""The durable inbox: it records what the callbacks have handled, and the next process goes on from there."""
+"""The durable inbox records the messages that callbacks have handled, and the next process continues after them."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def text_message(number: int, **more: Any) -> Dict[str, Any]:
 
 
 class FakeStore:
-    """The file, in memory. It outlives the process that a House stands for."""
+    """The file, in memory. It outlives the process of a House."""
 
     def __init__(self) -> None:
         self.rows: List[Handled] = []
         self.floors: Dict[Owner, str] = {}
         self.resources: Set[str] = set()
-        self.failures: Dict[str, int] = {}  # how often a method is to fail
+        self.failures: Dict[str, int] = {}  # number of failures by method
         self.held_by_other = 0
         self.closed = 0
 
@@ -85,7 +85,7 @@ class FakeStore:
 
 
 class History:
-    """What the service stores. ``errors`` are raised first, one a question."""
+    """The messages that the service stores. ``errors`` are raised first, one for each question."""
 
     def __init__(self, numbers: Sequence[int], uid: str, resource: str) -> None:
         self.messages = [text_message(number) for number in numbers]
@@ -130,14 +130,14 @@ class Listener:
             self._changed.notify_all()
 
     def wait_for(self, *numbers: int) -> None:
-        """Wait until so many messages came, and compare."""
+        """Wait until this many messages came, and compare."""
         with self._changed:
             self._changed.wait_for(lambda: len(self.numbers) >= len(numbers), DEADLINE)
             assert self.numbers == list(numbers)
 
 
 class House:
-    """A process with a durable inbox: its queue, dispatcher and thread are real, its store and history are not."""
+    """A process with a durable inbox. Its queue, dispatcher and thread are real, its store and history are not."""
 
     def __init__(
         self, store: Any, *stored: int, uid: str = "amy", hook: Callable[[int], object] = lambda number: None
@@ -181,7 +181,7 @@ class House:
         self.inbox.begin(self.generation)
 
     def up(self) -> None:
-        """Connect with a listener, and wait until nothing is missed."""
+        """Connect with a listener, and wait until no message is missing."""
         self.registry.add("message", "id", self.listener)
         self.begin()
         self.settle()
@@ -227,11 +227,11 @@ def build() -> Iterator[Callable[..., House]]:
 Build = Callable[..., House]
 
 
-# What is delivered.
+# Delivered messages.
 
 
 def test_the_first_start_begins_with_the_newest_message(build: Build) -> None:
-    """The history before it is not delivered, not even the ids of the overlap."""
+    """The history before it is not delivered, nor are the ids of the overlap."""
     store = FakeStore()
     house = build(store, *range(1, 41))
     house.up()
@@ -242,7 +242,10 @@ def test_the_first_start_begins_with_the_newest_message(build: Build) -> None:
 
 
 def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
-    """It came over the connection, and the newest id is its own: it is delivered, and so it would be after a kill."""
+    """The message came over the connection, and the newest id is its own.
+
+    It is delivered, and would be after a kill.
+    """
     store = FakeStore()
     house = build(store, 1, 2)
     gate, ask = threading.Event(), house.history.newest_message_id
@@ -262,7 +265,7 @@ def test_a_message_before_the_answer_of_the_first_start(build: Build) -> None:
 
 
 def test_the_next_process_goes_on(build: Build) -> None:
-    """It delivers what came in between, in order, before the live ones, and repeats nothing."""
+    """The next process delivers the messages from in between, in order, before the live ones, each once."""
     store = FakeStore()
     first = build(store, 1)
     first.up()
@@ -277,7 +280,7 @@ def test_the_next_process_goes_on(build: Build) -> None:
 
 
 def test_a_kill_repeats_only_the_message_in_progress(build: Build) -> None:
-    """While a callback runs, all messages before it are recorded, and it is not."""
+    """While a callback runs, all earlier messages are recorded, and its own is not."""
     store, seen = FakeStore(), []
     house = build(store, 1, hook=lambda number: seen.append((number, list(store.handled))))
     house.up()
@@ -287,7 +290,7 @@ def test_a_kill_repeats_only_the_message_in_progress(build: Build) -> None:
 
 
 def test_a_message_of_a_lower_id_that_comes_late(build: Build) -> None:
-    """It was not handled, so the next process delivers it; those around it are not repeated."""
+    """The message was not handled, so the next process delivers it. Messages around it are not repeated."""
     store = FakeStore()
     first = build(store, 1)
     first.up()
@@ -300,7 +303,7 @@ def test_a_message_of_a_lower_id_that_comes_late(build: Build) -> None:
 
 
 def test_a_callback_that_raises_has_handled_its_message(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    """A message that always raises would stop the bot for ever."""
+    """A message that always raises would otherwise stop the bot forever."""
     store = FakeStore()
 
     def fail(number: int) -> None:
@@ -315,7 +318,7 @@ def test_a_callback_that_raises_has_handled_its_message(build: Build, caplog: py
 
 
 def test_it_is_recorded_after_the_last_of_several_listeners(build: Build) -> None:
-    """Each of them has heard it by then."""
+    """By then, each of them has got it."""
     store, seen = FakeStore(), []
     house = build(store, 1)
     second = Listener(lambda number: seen.append((list(house.listener.numbers), list(store.handled))))
@@ -329,7 +332,7 @@ def test_it_is_recorded_after_the_last_of_several_listeners(build: Build) -> Non
 
 
 def test_an_edit_is_a_change_and_moves_no_position(build: Build) -> None:
-    """It has no id of its own."""
+    """An edit has no id of its own."""
     store = FakeStore()
     house = build(store, 1)
     house.up()
@@ -339,11 +342,11 @@ def test_an_edit_is_a_change_and_moves_no_position(build: Build) -> None:
     assert store.handled == [2]
 
 
-# Listeners that come and go.
+# Listeners that are added and removed.
 
 
 def test_messages_wait_for_the_first_listener(build: Build) -> None:
-    """A client that is connected before it has a listener skips nothing."""
+    """A client that is connected before it has a listener skips no message."""
     store = FakeStore()
     store.floors[ME] = "3"
     house = build(store, 3, 4)
@@ -357,7 +360,7 @@ def test_messages_wait_for_the_first_listener(build: Build) -> None:
 
 
 def test_a_queue_that_outlives_its_listener(build: Build) -> None:
-    """What no callback has handled waits for the next listener, in order."""
+    """Messages that no callback has handled wait for the next listener, in order."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
     def hold(number: int) -> None:
@@ -380,7 +383,7 @@ def test_a_queue_that_outlives_its_listener(build: Build) -> None:
 
 
 def test_a_listener_in_the_place_of_another(build: Build) -> None:
-    """What was queued for the first one goes to the second."""
+    """Messages that were queued for the first one go to the second."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
     def hold(number: int) -> None:
@@ -403,7 +406,7 @@ def test_a_listener_in_the_place_of_another(build: Build) -> None:
 
 
 def test_a_disconnect_discards_and_the_position_stays(build: Build) -> None:
-    """The position does not pass what was discarded, and the next connection delivers it."""
+    """The position does not pass discarded messages, and the next connection delivers them."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
     def hold(number: int) -> None:
@@ -472,7 +475,7 @@ def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> N
 
 
 def test_own_messages_move_the_position(build: Build) -> None:
-    """A bot that only sends does not ask for all of it at the next start."""
+    """A bot that only sends does not ask for all of its messages at the next start."""
     store = FakeStore()
     house = build(store, 1)
     house.up()
@@ -485,7 +488,7 @@ def test_own_messages_move_the_position(build: Build) -> None:
 
 
 def test_a_full_disk_stops_no_delivery(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning; no attempt for RETRY seconds; then all that waited is written at once."""
+    """There is one warning, and no attempt for RETRY seconds. Then all records are written at once."""
     caplog.set_level(logging.INFO, "cometchat.messages")
     store = FakeStore()
     house = build(store, 1)
@@ -507,8 +510,8 @@ def test_a_full_disk_stops_no_delivery(build: Build, caplog: pytest.LogCaptureFi
     assert levels == ["WARNING", "INFO"]
 
 
-def test_what_could_not_be_written_counts_in_the_process(build: Build) -> None:
-    """A new login in the same process repeats nothing; and close() tries once more."""
+def test_unwritten_records_count_in_the_process(build: Build) -> None:
+    """A new login in the same process repeats no message, and close() tries once more."""
     store = FakeStore()
     house = build(store, 1)
     house.up()
@@ -527,7 +530,7 @@ def test_what_could_not_be_written_counts_in_the_process(build: Build) -> None:
 
 @pytest.mark.parametrize("method", ["hold", "load"])
 def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixture, method: str) -> None:
-    """Messages wait, one error says so, and they are delivered once the file can be read."""
+    """Messages wait, with one error. They are delivered once the file can be read."""
     store = FakeStore()
     store.floors[ME], store.failures[method] = "1", 3
     house = build(store, 1, 2)
@@ -538,7 +541,7 @@ def test_a_file_that_cannot_be_read(build: Build, caplog: pytest.LogCaptureFixtu
 
 
 def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    """One warning that says what to do; it is tried again, and goes on when the other one has ended."""
+    """One warning says what to do. The client tries again, and continues when the other one has ended."""
     store = FakeStore()
     store.floors[ME], store.held_by_other = "1", 4
     house = build(store, 1, 2)
@@ -550,7 +553,7 @@ def test_another_client_with_the_same_file(build: Build, caplog: pytest.LogCaptu
 
 
 def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    """However long the history is away: one warning says so after a while."""
+    """Live messages wait for any time without a history. One warning reports it after a while."""
     store = FakeStore()
     store.floors[ME] = "1"
     house = build(store, 1, 2)
@@ -565,7 +568,7 @@ def test_live_messages_wait_for_missed_ones(build: Build, caplog: pytest.LogCapt
 
 
 def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
-    """Live messages go on. The next process asks for what was refused, and repeats nothing."""
+    """Live messages are delivered. The next process asks for the refused ones, and repeats none of the others."""
     store = FakeStore()
     store.floors[ME] = "1"
     first = build(store, 1, 2)
@@ -581,7 +584,7 @@ def test_a_history_that_is_refused_keeps_the_position(build: Build) -> None:
 
 
 def test_a_refused_first_start(build: Build) -> None:
-    """Live messages are all there is, and the next process goes on after them."""
+    """Only live messages are delivered, and the next process continues after them."""
     store = FakeStore()
     first = build(store, 1)
     first.history.errors = [CometChatException("ERR_BAD_REQUEST", "refused")]
@@ -595,7 +598,7 @@ def test_a_refused_first_start(build: Build) -> None:
 
 
 def test_a_rate_limit_at_the_start(build: Build) -> None:
-    """It is waited for as long as the service asks."""
+    """The inbox waits as long as the service asks."""
     store = FakeStore()
     house = build(store, 1)
     error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slower")
@@ -606,7 +609,7 @@ def test_a_rate_limit_at_the_start(build: Build) -> None:
 
 
 def test_the_file_is_released_by_the_last_callback(build: Build) -> None:
-    """Not before: another process would deliver the message that is in progress."""
+    """The file is not released before: another process would deliver the message in progress."""
     store, gate, reached = FakeStore(), threading.Event(), threading.Event()
 
     def hold(number: int) -> None:
@@ -625,7 +628,7 @@ def test_the_file_is_released_by_the_last_callback(build: Build) -> None:
 
 
 def test_a_client_that_never_ran_releases_the_file(build: Build) -> None:
-    """Its dispatcher has no thread that could."""
+    """The client's dispatcher has no thread that could do it."""
     store = FakeStore()
     build(store).dispatcher.close()
     assert store.closed == 1
@@ -635,7 +638,7 @@ def test_a_client_that_never_ran_releases_the_file(build: Build) -> None:
 
 
 def test_the_file_keeps_its_progress(tmp_path: Path) -> None:
-    """What one connection has written is there for the next one."""
+    """Rows of one connection are there for the next one."""
     path = str(tmp_path / "new folder" / "inbox.db")
     with closing(InboxStore(path, log=LOG)) as store:
         assert store.load(ME, "one") == Progress(None, None, (), frozenset({"one"}))
@@ -649,7 +652,7 @@ def test_the_file_keeps_its_progress(tmp_path: Path) -> None:
 
 
 def test_a_message_is_recorded_without_its_process(tmp_path: Path) -> None:
-    """Another connection sees it at once: a kill -9 of the writer loses nothing."""
+    """Another connection has it at once: a kill -9 of the writer loses no message."""
     path = str(tmp_path / "inbox.db")
     with closing(InboxStore(path, log=LOG)) as store, closing(InboxStore(path, log=LOG)) as other:
         store.add([Handled(ME, "9", "9")])
@@ -658,7 +661,7 @@ def test_a_message_is_recorded_without_its_process(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="other systems have other rights")
 def test_the_file_is_private(tmp_path: Path) -> None:
-    """0600 for all that is there, 0700 for a new folder."""
+    """Every file has the mode 0600, and a new folder 0700."""
     folder = tmp_path / "new"
     with closing(InboxStore(str(folder / "inbox.db"), log=LOG)) as store:
         assert store.hold(ME)
@@ -667,20 +670,20 @@ def test_the_file_is_private(tmp_path: Path) -> None:
 
 
 def test_one_client_holds_an_owner(tmp_path: Path) -> None:
-    """The other one gets it after close(); another owner is free."""
+    """The other one gets it after close(). Another owner is free."""
     path = str(tmp_path / "inbox.db")
     bob = Owner("app", "bob")
     with closing(InboxStore(path, log=LOG)) as one, closing(InboxStore(path, log=LOG)) as two:
         assert one.hold(ME) and one.hold(ME)
         assert not two.hold(ME) and two.hold(bob)
-        assert one.hold(ME) and not one.hold(bob)  # it has released its own for that
+        assert one.hold(ME) and not one.hold(bob)  # the client has released its own for that
         assert two.hold(ME)
         two.close()
         assert one.hold(ME)
 
 
 def test_a_closed_file_holds_nothing(tmp_path: Path) -> None:
-    """A catch-up that comes late gets ERR_CLIENT_CLOSED."""
+    """A late catch-up gets ERR_CLIENT_CLOSED."""
     store = InboxStore(str(tmp_path / "inbox.db"), log=LOG)
     assert store.hold(ME)
     store.close()
@@ -692,7 +695,7 @@ def test_a_closed_file_holds_nothing(tmp_path: Path) -> None:
 
 
 def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The file does not grow for ever, and the newest rows and names stay."""
+    """The file does not grow forever, and the newest rows and names stay."""
     monkeypatch.setattr(_inbox_store, "_KEPT", 10)
     monkeypatch.setattr(_inbox_store, "_PRUNE", 5)
     monkeypatch.setattr(_inbox_store, "_RESOURCES", 3)
@@ -708,8 +711,8 @@ def test_old_rows_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         assert connection.execute("SELECT count(*) FROM resources").fetchone() == (3,)
 
 
-def test_a_file_that_is_no_database(tmp_path: Path) -> None:
-    """ERR_INBOX_STORE, with its path; it is left as it is."""
+def test_a_file_that_is_not_a_database(tmp_path: Path) -> None:
+    """ERR_INBOX_STORE is raised with its path, and the file does not change."""
     path = tmp_path / "inbox.db"
     path.write_text("not a database, but long enough to be looked at" * 20)
     before = path.read_bytes()
@@ -720,7 +723,7 @@ def test_a_file_that_is_no_database(tmp_path: Path) -> None:
 
 
 def test_a_locked_file_is_waited_for_briefly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Callbacks wait that long at most: ERR_INBOX_STORE."""
+    """Callbacks wait at most that long, for ERR_INBOX_STORE."""
     monkeypatch.setattr(_inbox_store, "_BUSY", 0.01)
     path = tmp_path / "inbox.db"
     with closing(InboxStore(str(path), log=LOG)) as store:
@@ -734,11 +737,11 @@ def test_a_locked_file_is_waited_for_briefly(tmp_path: Path, monkeypatch: pytest
         store.add([Handled(ME, "2", "2")])
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_while_it_is_used(
     build: Build, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One warning; the next message is recorded in a new file, and the next process goes on after it."""
+    """There is one warning. The next message is recorded in a new file, and the next process continues after it."""
     path = tmp_path / "new" / "inbox.db"
     first = build(InboxStore(str(path), log=LOG), 1)
     first.up()
@@ -768,7 +771,7 @@ def test_a_file_that_is_removed_while_it_is_used(
 def test_settings_that_contradict_each_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: Dict[str, Any], expected: str
 ) -> None:
-    """INVALID_INBOX_PATH says which. A link to the same file is the same file."""
+    """INVALID_INBOX_PATH names them. A link to the same file is the same file."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "link.db").symlink_to(tmp_path / "inbox.db")
     with pytest.raises(CometChatException) as caught:

@@ -1,4 +1,4 @@
-"""Where the service is, from the app, its region, the overrides, and the server's settings."""
+"""The addresses of the service, from the app, its region, the overrides, and the server's settings."""
 
 from __future__ import annotations
 
@@ -52,7 +52,10 @@ def test_the_http_bases_come_from_app_and_region(region):
     ],
 )
 def test_an_override_is_taken_as_given(override, base):
-    """host[:port][/path] means https, a scheme is kept, no version prefix is added, and no slash is left at the end."""
+    """host[:port][/path] means https, and a scheme is kept.
+
+    No version prefix is added, and a final slash is removed.
+    """
     assert http_endpoints("app1", None, override, override) == (base, base)
     mixed = http_endpoints("app1", "eu", None, override)
     assert mixed == ("https://app1.api-eu.cometchat.io/v3.0", base)
@@ -84,13 +87,13 @@ HOSTS = {"CHAT_HOST_OVERRIDE": "o.io", "CHAT_HOST_APP_SPECIFIC": "a.io", "CHAT_H
     ],
 )
 def test_the_websocket_address_comes_from_the_settings(settings, url):
-    """The first host set of the three, the port of the scheme, and what the host itself brings."""
+    """The address is the first of the three hosts that is set, with the scheme's port and the host's own parts."""
     assert websocket_url(settings, "app1", "us") == url
 
 
 @pytest.mark.parametrize("off", [False, 0, "0", "false", "False", " 0 ", "no", "off", 0.0])
 def test_ssl_can_be_switched_off(off):
-    """CHAT_USE_SSL of 0 or false means ws and CHAT_WS_PORT, 80 without one."""
+    """CHAT_USE_SSL of 0 or false means ws and CHAT_WS_PORT, or 80 without it."""
     settings = {"CHAT_HOST": "h.io", "CHAT_USE_SSL": off}
     assert websocket_url(settings, "app1", "us") == "ws://h.io:80/"
     assert websocket_url({**settings, "CHAT_WS_PORT": 8080, "CHAT_WSS_PORT": 1}, "app1", "us") == "ws://h.io:8080/"
@@ -98,7 +101,7 @@ def test_ssl_can_be_switched_off(off):
 
 @pytest.mark.parametrize("on", [True, 1, "1", "true", "", None, "yes", [], {}])
 def test_ssl_is_on_unless_it_is_switched_off(on):
-    """Anything but a clear no means wss: a setting that can't be read must not take the encryption away."""
+    """Anything but a clear no means wss: an unreadable setting must not remove the encryption."""
     assert websocket_url({"CHAT_HOST": "h.io", "CHAT_USE_SSL": on}, "app1", "us") == "wss://h.io:443/"
 
 
@@ -124,14 +127,14 @@ def test_ssl_is_on_unless_it_is_switched_off(on):
     ids=str,
 )
 def test_an_unusable_address_is_a_bad_response(settings):
-    """A host or port that can't be one is ERR_BAD_RESPONSE, not an attempt to connect somewhere."""
+    """An impossible host or port is ERR_BAD_RESPONSE, and not an attempt to connect elsewhere."""
     with pytest.raises(CometChatException) as caught:
         websocket_url(settings, "app1", "us")
     assert caught.value.code == "ERR_BAD_RESPONSE"
 
 
 def test_without_host_and_region_there_is_no_address():
-    """Both HTTP hosts overridden and no CHAT_HOST sent: the error names CHAT_HOST."""
+    """If both HTTP hosts are overridden and CHAT_HOST is missing, the error names CHAT_HOST."""
     with pytest.raises(CometChatException, match="CHAT_HOST") as caught:
         websocket_url({}, "app1", None)
     assert caught.value.code == "ERR_BAD_RESPONSE"
@@ -148,7 +151,7 @@ VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_s
     )
 )
 def test_any_settings_give_an_address_or_a_bad_response(server_settings):
-    """Whatever the server sends, the answer is a ws or wss address or ERR_BAD_RESPONSE; MODE is always a text."""
+    """For any settings the result is a ws or wss address or ERR_BAD_RESPONSE. MODE is always a text."""
     assert mode_of(server_settings)
     try:
         url = websocket_url(server_settings, "app1", "us")
@@ -171,7 +174,7 @@ def test_any_settings_give_an_address_or_a_bad_response(server_settings):
     ],
 )
 def test_the_mode_of_the_settings(server_settings, mode):
-    """MODE as it is, and DEFAULT where there is none to read."""
+    """MODE is returned unchanged, or as DEFAULT if it cannot be read."""
     assert mode_of(server_settings) == mode
     assert MODE_DEFAULT == "DEFAULT"
 
@@ -183,7 +186,7 @@ def jwt(claims) -> str:
 
 @pytest.mark.parametrize("padding", ["", "x", "xx", "xxx"])
 def test_a_jwt_says_when_it_ends(padding):
-    """The exp claim is read, whatever the length of the payload."""
+    """The exp claim is read for any length of the payload."""
     assert jwt_expiry(jwt({"exp": 1700000000, "pad": padding})) == 1700000000.0
     assert jwt_expiry(jwt({"exp": 1700000000.5, "pad": padding})) == 1700000000.5
 
@@ -213,8 +216,8 @@ def test_a_jwt_says_when_it_ends(padding):
     ],
     ids=lambda token: str(token)[:20],
 )
-def test_a_jwt_that_does_not_say_is_none(token):
-    """No token, no claim, or no number to read: None, and no exception."""
+def test_a_jwt_without_an_end_gives_none(token):
+    """Without a token, a claim or a readable number, the result is None, without an exception."""
     assert jwt_expiry(token) is None
 
 
@@ -225,14 +228,14 @@ def test_any_text_may_be_taken_for_a_jwt(token):
     assert jwt_expiry(token) is None or isinstance(jwt_expiry(token), float)
 
 
-# Where the service is after login.
+# The service's addresses after login.
 
 DEFAULT = HttpEndpoints("https://app1.api-us.cometchat.io/v3.0", "https://app1.apiclient-us.cometchat.io/v3.0")
 OWN = HttpEndpoints("https://chat.corp:8443/admin", "https://chat.corp:8443/client")
 
 
 def test_the_regions_and_hosts_that_are_known():
-    """The vendor's three regions, and the three hosts of an app, below the service's domain."""
+    """The vendor has three regions, and an app three hosts, below the service's domain."""
     assert KNOWN_REGIONS == ("us", "eu", "in")
     assert HOST_FAMILIES == ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
     hosts = app_hosts("app1", "eu")
@@ -256,7 +259,7 @@ def test_the_regions_and_hosts_that_are_known():
     ],
 )
 def test_a_host_is_the_service_s_or_allowed(host, allowed, yes):
-    """By its whole domain, or by its exact name."""
+    """A host is allowed by its whole domain, or by its exact name."""
     assert is_allowed_host(host, allowed) is yes
 
 
@@ -282,7 +285,7 @@ def test_a_host_is_the_service_s_or_allowed(host, allowed, yes):
     ],
 )
 def test_the_hosts_of_the_settings_are_used_after_login(server_settings, allowed, expected):
-    """As the vendor's clients do: the host, and the version of the API below it."""
+    """As in the vendor's clients, the base is the host with the version of the API."""
     assert endpoints_from_settings(DEFAULT, server_settings, allowed) == (expected, ())
 
 
@@ -305,14 +308,14 @@ def test_the_hosts_of_the_settings_are_used_after_login(server_settings, allowed
     ],
 )
 def test_a_host_that_is_not_allowed_is_refused(host):
-    """The auth token would go there: the old base stays, and the caller can warn."""
+    """The auth token would go there. The old base stays, and the caller can warn."""
     found = endpoints_from_settings(DEFAULT, {"CLIENT_API_HOST": host, "ADMIN_API_HOST": "a.cometchat.io"})
     assert found.endpoints == ("https://a.cometchat.io/v3.0", DEFAULT.client)
     assert found.refused == (f"CLIENT_API_HOST {host!r}",)
 
 
 def test_the_host_that_an_override_has_already_is_kept_as_it_is():
-    """With its port and path; there is nothing to warn about."""
+    """The host keeps its port and path, and there is no reason for a warning."""
     settings = {"CLIENT_API_HOST": "chat.corp", "ADMIN_API_HOST": "chat.corp"}
     assert endpoints_from_settings(OWN, settings) == (OWN, ())
 
@@ -325,7 +328,7 @@ def test_the_host_that_an_override_has_already_is_kept_as_it_is():
     )
 )
 def test_any_settings_keep_the_token_with_the_service(server_settings):
-    """Whatever the server sends, each base is the old one, or https at one of the service's hosts."""
+    """For any settings, each base is the old one, or https at one of the service's hosts."""
     for base, old in zip(endpoints_from_settings(DEFAULT, server_settings).endpoints, DEFAULT):
         parts = urlsplit(base)
         assert base == old or (parts.scheme == "https" and is_allowed_host(parts.netloc))
@@ -348,14 +351,14 @@ def test_any_settings_keep_the_token_with_the_service(server_settings):
         ("http://[::1]:8080", False),
     ],
 )
-def test_what_goes_in_clear_text(base: str, expected: bool) -> None:
-    """Without TLS, to another machine."""
+def test_addresses_in_clear_text(base: str, expected: bool) -> None:
+    """An address is one of clear text without TLS, on another machine."""
     assert is_in_clear(base) is expected
 
 
 @pytest.mark.parametrize("host, warnings", [("http://chat.example", 1), ("http://localhost:9", 0), ("chat.example", 0)])
 def test_an_auth_key_in_clear_text_is_warned_of_once(host, warnings, caplog):
-    """By the first login; without the key."""
+    """The first login logs it, without the key."""
 
     class Nothing:
         def call(self, *args, **named):

@@ -14,7 +14,7 @@ from cometchat._environment import SERVICE, VARIABLES, read_fields
 
 @pytest.fixture(autouse=True)
 def no_account(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The developer's own account is out of the way."""
+    """The developer's own account is not used."""
     for name in VARIABLES:
         monkeypatch.delenv(f"COMETCHAT_{name}", raising=False)
 
@@ -65,7 +65,7 @@ def test_each_variable_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
 
 def test_overrides_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A field that the program gives is taken in place of its variable, and None is a value."""
+    """A field that the program gives overrides its variable, and None is a value."""
     monkeypatch.setenv("COMETCHAT_REGION", "eu")
     monkeypatch.setenv("COMETCHAT_OUTBOX_PATH", "/nowhere/outbox.db")
     assert AppSettings.from_env(region="us", outbox_path=None, max_queued_events=500) == AppSettings(
@@ -74,14 +74,14 @@ def test_overrides_go_first(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_an_empty_variable_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A variable without a value leaves the default, as the command line has it."""
+    """A variable without a value leaves the default, as in the command line."""
     monkeypatch.setenv("COMETCHAT_REGION", "us")
     monkeypatch.setenv("COMETCHAT_CONNECT_TIMEOUT", "")
     assert AppSettings.from_env() == AppSettings(region="us")
 
 
 def test_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several apps in one environment have prefixes of their own."""
+    """Several apps in one environment have different prefixes."""
     monkeypatch.setenv("COMETCHAT_REGION", "us")
     monkeypatch.setenv("SHOP_CHAT_REGION", "in")
     assert AppSettings.from_env("SHOP_CHAT_") == AppSettings(region="in")
@@ -102,7 +102,7 @@ def test_the_prefix(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_wrong_variable_is_named(name: str, text: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error has the field's code, and names the variable; no other error hangs on it."""
+    """The error has the field's code, and names the variable. It has no other error as its cause."""
     monkeypatch.setenv("COMETCHAT_REGION", "us")
     monkeypatch.setenv(f"COMETCHAT_{name}", text)
     with pytest.raises(InvalidArgumentException) as caught:
@@ -113,7 +113,7 @@ def test_a_wrong_variable_is_named(name: str, text: str, code: str, monkeypatch:
 
 
 def test_without_a_region_the_variable_is_named() -> None:
-    """The commonest mistake: nothing is set."""
+    """An empty environment is the commonest mistake."""
     with pytest.raises(CometChatException, match="COMETCHAT_REGION") as caught:
         AppSettings.from_env()
     assert caught.value.code == "MISSING_PARAMETERS"
@@ -121,7 +121,7 @@ def test_without_a_region_the_variable_is_named() -> None:
 
 @pytest.mark.parametrize("override, code", [({"region": 5}, "INVALID_REGION"), ({"auth_timeout": 0}, "INVALID_AUTH_")])
 def test_a_wrong_override_is_the_programs(override: Any, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is not blamed for what the program gave."""
+    """The error does not name the environment if the program gave the value."""
     monkeypatch.setenv("COMETCHAT_REGION", "us")
     with pytest.raises(InvalidArgumentException) as caught:
         AppSettings.from_env(**override)
@@ -129,7 +129,7 @@ def test_a_wrong_override_is_the_programs(override: Any, code: str, monkeypatch:
 
 
 def test_each_variable_is_that_of_a_field() -> None:
-    """The table names fields of AppSettings; commands read a part of it."""
+    """The table names fields of AppSettings. Commands read a part of it."""
     assert {variable.field for variable in VARIABLES.values()} <= {each.name for each in fields(AppSettings)}
     assert set(SERVICE) < set(VARIABLES)
     assert read_fields({"COMETCHAT_OUTBOX_PATH": "a"}, "COMETCHAT_", SERVICE) == {}

@@ -1,4 +1,4 @@
-"""What each error code means for those who may try again."""
+"""The meaning of each error code for retries."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ T, R, O, C, M, I = (  # noqa: E741
     ErrorKind.INVALID_REQUEST,
 )
 
-#: The codes that this SDK gives itself.
+#: The SDK's own codes.
 OWN = {name for name, value in vars(exceptions).items() if name.isupper() and isinstance(value, str)}
 
 
 @pytest.mark.parametrize(
     "code, status, kind",
     [
-        # The code counts, whatever the status is.
+        # The code counts, for any status.
         ("ERR_SUBSCRIPTION_EXPIRED", 403, O),
         ("ERR_PLAN_RESTRICTION", 400, O),
         ("ERR_PLAN_QUOTA_RESTRICTION", 402, O),
@@ -52,7 +52,7 @@ OWN = {name for name, value in vars(exceptions).items() if name.isupper() and is
         ("ERR_SUBSCRIPTION_PAUSED", 400, O),
         ("ERR_WS_BRAND_NEW", 400, T),
         ("ERR_GROUP_UPDATE_FAILED", 400, T),
-        # Unknown codes: the status.
+        # Unknown codes: the status counts.
         ("ERR_BRAND_NEW", 401, C),
         ("ERR_BRAND_NEW", 402, O),
         ("ERR_BRAND_NEW", 408, T),
@@ -64,14 +64,14 @@ OWN = {name for name, value in vars(exceptions).items() if name.isupper() and is
         ("ERR_BRAND_NEW", 403, I),
         ("ERR_BRAND_NEW", 404, I),
         ("ERR_BRAND_NEW", None, T),
-        # Without a code of the service's own another may have answered: no message may be buried for it.
+        # Without a code of the service, another server may have answered: no message may be buried for it.
         ("HTTP_403", 403, T),
         ("HTTP_404", 404, T),
         ("ERR_BAD_RESPONSE", 403, T),
         ("ERR_BAD_RESPONSE", 404, T),
         ("ERR_BAD_RESPONSE", 407, O),
         ("", 404, T),
-        # But these mean the same from any sender.
+        # These mean the same from any sender.
         ("ERR_BAD_RESPONSE", 413, I),
         ("ERR_BAD_RESPONSE", 502, T),
         ("ERR_BAD_RESPONSE", 200, T),
@@ -87,7 +87,7 @@ OWN = {name for name, value in vars(exceptions).items() if name.isupper() and is
     ],
 )
 def test_the_kind_of_an_error(code, status, kind):
-    """The code counts before the status; the status of an unknown code is all that is known."""
+    """The code counts before the status. For an unknown code only the status is known."""
     assert error_kind(code, status) is kind
 
 
@@ -101,7 +101,7 @@ def test_a_code_of_the_app_the_plan_the_login_the_database_or_the_rate_limit_bur
 
 
 def test_every_code_of_this_sdk_has_a_kind():
-    """A new code of exceptions.py is put into the table, or known to be one that no retry depends on."""
+    """A new code of exceptions.py is in the table, or in the list of codes that no retry depends on."""
     without = {"ERR_BAD_RESPONSE", "ERR_INTERNAL", "ERR_OUTBOX_FULL", "ERR_OUTBOX_STORE", "ERR_TOKEN_REFRESH"}
     assert OWN - set(ERROR_KINDS) == without
 
@@ -123,7 +123,7 @@ def test_every_code_of_this_sdk_has_a_kind():
     ],
 )
 def test_the_class_of_an_answer(code, status, cls):
-    """AuthenticationException is for codes and statuses about a credential: HTTP 403 alone is not one."""
+    """AuthenticationException is for codes and statuses about a credential. HTTP 403 alone is not one of them."""
     assert exceptions.class_of_answer(code, status) is cls
 
 

@@ -1,4 +1,4 @@
-"""The queue in front of the listeners: two lanes, one order, three kinds of events, and generations."""
+"""The queue before the listeners: two lanes, one order, three kinds of events, and generations."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Line:
         self.generation = self.queue.advance()
 
     def take(self, count: Optional[int] = None) -> List[int]:
-        """Take at least so many events; None: all that wait. Returns their numbers."""
+        """Take at least this many events, or all waiting ones for None. Returns their numbers."""
         taken: List[int] = []
         while count is None or len(taken) < count:
             items = self.queue.take()
@@ -61,7 +61,7 @@ class Line:
         return taken
 
     def counts(self) -> Sequence[int]:
-        """What the queue counts; all 0 when it is empty."""
+        """Return the queue's counts. All are 0 when it is empty."""
         queue = self.queue
         return len(queue), queue._stored, queue._stored_bytes, queue._ephemeral_bytes
 
@@ -95,7 +95,7 @@ def end(thread: threading.Thread) -> None:
 
 
 def test_events_of_both_lanes_are_taken_by_their_numbers(line: Line) -> None:
-    """However the three kinds are mixed: in the order in which they were posted."""
+    """For any mixture of the three kinds, the order is that of the posts."""
     expected = line.ephemeral(2) + line.state(2) + line.stored(3) + line.ephemeral(1) + line.stored(1)
     expected += line.state() + line.ephemeral(3)
     assert line.take() == expected == list(range(1, 14))
@@ -103,7 +103,7 @@ def test_events_of_both_lanes_are_taken_by_their_numbers(line: Line) -> None:
 
 
 def test_a_batch_of_ephemeral_events_ends_where_another_kind_is_next(line: Line) -> None:
-    """Events are taken together only as far as no state or stored event stands between them."""
+    """Events are taken together only if no state or stored event is between them."""
     line.ephemeral(3)
     line.stored()
     line.ephemeral(2)
@@ -116,22 +116,22 @@ def test_a_batch_of_ephemeral_events_ends_where_another_kind_is_next(line: Line)
 
 
 def test_a_batch_of_ephemeral_events_is_bounded() -> None:
-    """What the dispatcher has in hand counts no more among those that wait: it takes some, not all."""
+    """Events in the dispatcher's hand no longer count as waiting, so it takes some, not all."""
     line = Line(limit=1000)
     line.ephemeral(2 * _BATCH + 1)
     assert [len(line.queue.take()) for _ in range(4)] == [_BATCH, _BATCH, 1, 0]
 
 
-def test_what_is_posted_after_a_look_comes_later(line: Line) -> None:
-    """What is posted while an event is in hand waits behind those that were there."""
+def test_events_posted_after_a_look_come_later(line: Line) -> None:
+    """An event that is posted while another one is in hand waits behind the earlier ones."""
     first, event = line.state(), line.ephemeral()
     assert line.take(1) == first
     later = line.stored() + line.ephemeral()
     assert line.take() == event + later
 
 
-def test_an_event_is_what_was_posted(line: Line) -> None:
-    """Kind, method, arguments, generation, size, and what the inbox wants to know."""
+def test_an_event_has_the_posted_values(line: Line) -> None:
+    """An event has kind, method, arguments, generation, size, and the inbox's data."""
     item = Stored("7", "6")
     line.queue.post("login", "login_success", "amy", generation=5)
     line.queue.post_stored(Delivery("message", "on_text", ("a",)), line.generation, 12, item)
@@ -143,8 +143,8 @@ def test_an_event_is_what_was_posted(line: Line) -> None:
     ]
 
 
-def test_the_length_is_what_waits(line: Line) -> None:
-    """Both lanes, and a marker."""
+def test_the_length_counts_waiting_events(line: Line) -> None:
+    """The length counts both lanes, and a marker."""
     line.state()
     line.ephemeral(2)
     line.queue.passed()
@@ -153,8 +153,8 @@ def test_the_length_is_what_waits(line: Line) -> None:
     assert len(line.queue) == 3
 
 
-def test_a_marker_stands_between_what_was_posted_before_and_after(line: Line) -> None:
-    """passed() comes after everything that waits, ephemeral events too. Taking it does not set it."""
+def test_a_marker_is_between_earlier_and_later_events(line: Line) -> None:
+    """passed() comes after all waiting events, also ephemeral ones. Taking it does not set it."""
     before = line.ephemeral(3)
     marker = line.queue.passed()
     after = line.ephemeral(1)
@@ -164,7 +164,7 @@ def test_a_marker_stands_between_what_was_posted_before_and_after(line: Line) ->
 
 
 def test_drain_and_close_wait_for_ephemeral_events() -> None:
-    """What passed() returns is set once they are delivered; ``close`` ends the thread once all are."""
+    """The event of passed() is set once they are delivered. ``close`` ends the thread once all are."""
     registry, told, held, entered = ListenerRegistry(), [], Wakeup(), Wakeup()
     events = EventQueue(registry, 100)
     set_after: List[bool] = []
@@ -195,7 +195,7 @@ def test_drain_and_close_wait_for_ephemeral_events() -> None:
 
 @pytest.mark.usefixtures("quick_switches")
 def test_posting_and_taking_at_once() -> None:
-    """Four threads post, one takes: every event that was not dropped comes once, by number, and no bell is missed."""
+    """Four threads post and one takes. Every event that was not dropped comes once, by number, and no ring is lost."""
     per_thread, threads = 2000, 4
     registry = ListenerRegistry()
     queue = EventQueue(registry, 500)
@@ -232,7 +232,7 @@ def test_posting_and_taking_at_once() -> None:
 
 
 def test_beyond_the_count_the_oldest_ephemeral_event_is_dropped(line: Line) -> None:
-    """Of 250 the newest 100 wait, 150 are counted as dropped, and events of the other kinds are all there."""
+    """Of 250 the newest 100 wait, 150 are counted as dropped, and no event of another kind is missing."""
     kept = line.stored(5) + line.state(5)
     events = line.one_by_one(250)
     assert line.queue.dropped == 150 and line.queue.overflowed
@@ -248,7 +248,7 @@ def test_beyond_the_bytes_the_oldest_ephemeral_event_is_dropped(line: Line) -> N
 
 
 def test_events_that_come_together_are_dropped_one_by_one(line: Line) -> None:
-    """Of 250 in one call the newest 100 wait; of some that are too large together the newest that fit."""
+    """Of 250 in one call the newest 100 wait. Of some that are too large together, the newest that fit wait."""
     events = line.ephemeral(250)
     assert line.queue.dropped == 150
     assert line.take() == events[150:]
@@ -258,7 +258,7 @@ def test_events_that_come_together_are_dropped_one_by_one(line: Line) -> None:
 
 
 def test_an_event_larger_than_the_limit_is_delivered(line: Line) -> None:
-    """Alone it fits, however large it is; the older ones are dropped with it, and the next event drops it."""
+    """Alone it fits, at any size. The older ones are dropped for it, and the next event drops it."""
     line.ephemeral(3, size=10)
     huge = line.ephemeral(1, size=5000)
     assert line.queue.dropped == 3
@@ -270,14 +270,14 @@ def test_an_event_larger_than_the_limit_is_delivered(line: Line) -> None:
 
 
 def test_state_and_stored_events_are_never_dropped(line: Line) -> None:
-    """They are posted without a limit: has_room() is for the inbox, which posts stored ones."""
+    """State and stored events are posted without a limit. has_room() is for the inbox, which posts stored ones."""
     events = line.state(500) + line.stored(500, size=50)
     assert line.queue.dropped == 0 and not line.queue.overflowed
     assert line.take() == events
 
 
 def test_there_is_room_for_a_number_of_stored_events(line: Line) -> None:
-    """State and ephemeral events take no room of theirs."""
+    """State and ephemeral events do not use their room."""
     line.state(300)
     line.ephemeral(100)
     for _ in range(100):
@@ -287,8 +287,8 @@ def test_there_is_room_for_a_number_of_stored_events(line: Line) -> None:
     assert not line.queue.has_room() and line.queue.overflowed
 
 
-def test_what_can_not_be_fetched_is_not_limited_in_number(line: Line) -> None:
-    """Beyond the number, an event fits only if it cannot be fetched; beyond the bytes, none fits."""
+def test_events_that_can_not_be_fetched_are_not_limited_in_number(line: Line) -> None:
+    """Beyond the number, an event fits only if it cannot be fetched. Beyond the bytes, no event fits."""
     line.stored(500)
     assert not line.queue.has_room() and line.queue.has_room(fetchable=False)
     line.stored(1, size=500)
@@ -296,7 +296,7 @@ def test_what_can_not_be_fetched_is_not_limited_in_number(line: Line) -> None:
 
 
 def test_there_is_room_for_a_size_of_stored_events(line: Line) -> None:
-    """In bytes, and both limits hold."""
+    """The size is in bytes, and both limits hold."""
     line.stored(2, size=499)
     assert line.queue.has_room() and line.queue.has_room(fetchable=False)
     line.stored(1, size=2)
@@ -304,7 +304,7 @@ def test_there_is_room_for_a_size_of_stored_events(line: Line) -> None:
 
 
 def test_taken_events_make_room(line: Line) -> None:
-    """One that is taken from a full queue makes room for one."""
+    """Taking one from a full queue makes room for one."""
     line.stored(100)
     line.state()
     assert not line.queue.has_room()
@@ -314,11 +314,11 @@ def test_taken_events_make_room(line: Line) -> None:
     assert not line.queue.has_room()
 
 
-# Room, and caught up.
+# Room, and the end of an overflow.
 
 
-def test_who_waits_for_room_is_woken_when_half_is_free(line: Line) -> None:
-    """Not at each event that is taken, not before half of the room is free, and once for each wait."""
+def test_a_wait_for_room_ends_when_half_is_free(line: Line) -> None:
+    """A thread is woken once for each wait, not at each taken event, and not before half of the room is free."""
     line.stored(100)
     wakeup = Wakeup()
     line.queue.when_room(wakeup)
@@ -334,7 +334,7 @@ def test_who_waits_for_room_is_woken_when_half_is_free(line: Line) -> None:
 
 
 def test_each_that_waits_for_room_is_woken(line: Line) -> None:
-    """However many wait."""
+    """Any number of threads is woken."""
     line.stored(100)
     wakeups = [Wakeup(), Wakeup(), Wakeup()]
     for wakeup in wakeups:
@@ -344,18 +344,18 @@ def test_each_that_waits_for_room_is_woken(line: Line) -> None:
 
 
 def test_room_is_half_of_the_bytes_too(line: Line) -> None:
-    """The bytes count as the number does."""
+    """The bytes count like the number."""
     line.stored(2, size=600)
     wakeup = Wakeup()
     line.queue.when_room(wakeup)
     line.take(1)
-    assert not wakeup.is_set()  # 600 of 1000 bytes are taken
+    assert not wakeup.is_set()  # 600 of 1000 bytes are used
     line.take(1)
     assert wakeup.is_set()
 
 
 def test_room_that_is_there_wakes_at_once(line: Line) -> None:
-    """Half of the queue may have become free between the look for room and the wait for it."""
+    """Half of the queue may have become free between the check and the wait."""
     line.stored(50)
     wakeup = Wakeup()
     line.queue.when_room(wakeup)
@@ -366,8 +366,8 @@ def test_room_that_is_there_wakes_at_once(line: Line) -> None:
     assert not other.is_set()
 
 
-def test_ephemeral_and_state_events_do_not_wake_who_waits_for_room(line: Line) -> None:
-    """They take no room of the stored ones, and give none back."""
+def test_ephemeral_and_state_events_do_not_end_a_wait_for_room(line: Line) -> None:
+    """These events neither use nor release the room of stored ones."""
     line.ephemeral(3)
     line.state(3)
     line.stored(100)
@@ -377,8 +377,8 @@ def test_ephemeral_and_state_events_do_not_wake_who_waits_for_room(line: Line) -
     assert not wakeup.is_set()
 
 
-def test_caught_up_is_said_once_an_overflow(line: Line) -> None:
-    """After something did not fit: once for each time, not when everything fitted."""
+def test_the_end_of_an_overflow_is_reported_once(line: Line) -> None:
+    """The end is reported once after something did not fit, and not if everything fitted."""
     assert not line.queue.caught_up()
     line.ephemeral(130)
     line.take()
@@ -403,7 +403,7 @@ class Bell:
 
 
 def test_events_ring_for_a_dispatcher_that_found_nothing(line: Line) -> None:
-    """One ring for all that are posted together, none while the dispatcher is busy, whatever the kind."""
+    """There is one ring for all that are posted together, and no ring while the dispatcher is busy, for any kind."""
     posts: List[Callable[[], object]] = [
         lambda: line.ephemeral(3),
         lambda: line.stored(),
@@ -421,7 +421,7 @@ def test_events_ring_for_a_dispatcher_that_found_nothing(line: Line) -> None:
 
 
 def test_the_end_is_when_the_queue_is_empty(line: Line) -> None:
-    """wait() is True while something waits, and False for ever after that."""
+    """wait() is True while an event waits, and False forever after the end."""
     line.state(2)
     line.queue.end()
     assert line.queue.wait()
@@ -429,8 +429,8 @@ def test_the_end_is_when_the_queue_is_empty(line: Line) -> None:
     assert not line.queue.wait() and not line.queue.wait()
 
 
-def test_who_waits_is_woken_by_an_event(line: Line) -> None:
-    """And by the end."""
+def test_an_event_ends_the_wait(line: Line) -> None:
+    """The end wakes it too."""
     seen: List[bool] = []
     assert line.queue.take() == ()
     thread = in_thread(lambda: seen.append(line.queue.wait()))
@@ -445,7 +445,7 @@ def test_who_waits_is_woken_by_an_event(line: Line) -> None:
 
 
 def test_the_end_waits_for_the_producers(line: Line) -> None:
-    """However many there are: only the last one's leave ends the wait, and what it posted is delivered."""
+    """Only the last producer's leave ends the wait, and its events are delivered."""
     queue = line.queue
     taken: List[Any] = []
     queue.add_producer()
@@ -474,7 +474,7 @@ def test_the_end_waits_for_the_producers(line: Line) -> None:
 
 
 def test_a_dispatcher_that_waits_is_woken_by_the_last_producer(line: Line) -> None:
-    """And by the end, though no event comes."""
+    """The end wakes it, though no event comes."""
     bell = line.queue._bell = Bell()  # type: ignore[assignment]
     line.queue.add_producer()
     assert line.queue.take() == () and bell.rings == 0
@@ -488,7 +488,7 @@ def test_a_dispatcher_that_waits_is_woken_by_the_last_producer(line: Line) -> No
 
 
 def test_an_old_generation_can_post_nothing(line: Line) -> None:
-    """Neither stored nor ephemeral events; a generation that is yet to come can post nothing either."""
+    """An old generation can post neither stored nor ephemeral events. A future generation cannot post either."""
     delivery, old = Delivery("message", "on_it", ()), line.generation
     line.next_generation()
     last = line.registry.last_number
@@ -505,15 +505,15 @@ def test_each_generation_has_the_next_number(line: Line) -> None:
     assert (line.queue.advance(), line.queue.advance(), line.queue.generation) == (before + 1, before + 2, before + 2)
 
 
-def test_what_waits_is_delivered_until_it_is_discarded(line: Line) -> None:
-    """A new generation alone takes nothing back: ``disconnect()`` lets the listeners hear what has happened."""
+def test_waiting_events_are_delivered_until_they_are_discarded(line: Line) -> None:
+    """A new generation alone drops nothing: ``disconnect()`` lets the listeners get the past events."""
     events = line.stored() + line.ephemeral() + line.state(generation=line.generation)
     line.next_generation()
     assert line.take() == events
 
 
-def test_discarding_takes_exactly_what_is_old(line: Line) -> None:
-    """Of all kinds; events without a generation and events of the current one stay, in their order, and markers too."""
+def test_discarding_drops_exactly_old_events(line: Line) -> None:
+    """Events without a generation and of the current one stay, in their order, and so do markers."""
     line.stored(2)
     always = line.state()
     line.ephemeral(2)
@@ -532,7 +532,7 @@ def test_discarding_takes_exactly_what_is_old(line: Line) -> None:
 
 
 def test_the_stored_ones_are_returned_oldest_first(line: Line) -> None:
-    """What the inbox needs to fetch them again; only those."""
+    """The inbox needs only those, to fetch them again."""
     items = [Stored("5", None), Stored(None, "5", {"id": "3"}), Stored("4", "5")]
     for item in items:
         line.queue.post_stored(Delivery("message", "on_it", ()), line.generation, 1, item)
@@ -544,7 +544,7 @@ def test_the_stored_ones_are_returned_oldest_first(line: Line) -> None:
 
 
 def test_discarding_gives_the_room_back(line: Line) -> None:
-    """Number and bytes count what waits now, and those that wait for room are woken."""
+    """Number and bytes count the events that wait now, and threads that wait for room are woken."""
     line.stored(100, size=20)
     line.ephemeral(100, size=9)
     wakeup = Wakeup()
@@ -562,7 +562,7 @@ def test_discarding_gives_the_room_back(line: Line) -> None:
 
 
 def test_an_event_in_hand_is_discarded_too(line: Line) -> None:
-    """The dispatcher asks for each event that it has taken; and it looks again before it goes on."""
+    """The dispatcher asks for each event that it has taken, and looks again before it continues."""
     line.stored()
     (old,) = line.queue.take()
     line.state()
@@ -578,7 +578,7 @@ def test_an_event_in_hand_is_discarded_too(line: Line) -> None:
 
 
 def test_a_transition_is_known_when_it_is_queued(line: Line) -> None:
-    """A listener that is added now can see it. An error is not a transition."""
+    """A listener that is added now can read it. An error is not a transition."""
     line.queue.post(CONNECTION, "on_connecting", generation=line.generation)
     assert line.registry.last_transition == "on_connecting"
     line.queue.post(CONNECTION, "on_connection_error", None, generation=line.generation)

@@ -1,4 +1,4 @@
-"""The exceptions: codes, classes, copies, and what they keep to themselves."""
+"""The exceptions: codes, classes, copies, and hidden values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ CLASSES = [
     RateLimitException,
 ]
 
-# The table of api.md, and the class that a caller would want to catch.
+# The table of api.md, with the class that a caller would catch.
 CODES = {
     "COMETCHAT_INITIALIZATION_NOT_DONE": CometChatException,
     "USER_NOT_LOGGED_IN": CometChatException,
@@ -52,7 +52,7 @@ CODES = {
 
 @pytest.mark.parametrize("code, cls", sorted(CODES.items(), key=str))
 def test_each_documented_code_has_its_class(code, cls):
-    """exception_for gives the code of the contract the class that a caller would catch, and a constant of its name."""
+    """exception_for gives the code of the contract the class that a caller would catch, and a constant of that name."""
     error = exceptions.exception_for(code, "Message.")
     assert type(error) is cls
     assert getattr(exceptions, code) == code
@@ -91,15 +91,15 @@ def test_every_constant_is_its_own_name():
     ],
 )
 def test_an_exception_is_every_kind_that_a_caller_might_catch(cls, parents):
-    """Each class is the SDK's and, where Python has one, the builtin of its kind."""
+    """Each class is the SDK's and, if Python has one, the builtin class of its kind."""
     assert issubclass(cls, parents)
     assert all(issubclass(cls, parent) for parent in parents)
     assert getattr(cometchat, cls.__name__) is cls
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_the_name_is_the_code_where_there_is_no_other(cls):
-    """name falls back on code; details and retry_after on None."""
+def test_the_name_defaults_to_the_code(cls):
+    """name falls back on code, and details and retry_after on None."""
     error = cls("CODE", "Message.")
     assert (error.name, error.details, error.retry_after) == ("CODE", None, None)
     assert cls("CODE", "Message.", name="").name == ""
@@ -107,7 +107,7 @@ def test_the_name_is_the_code_where_there_is_no_other(cls):
 
 @pytest.mark.parametrize("cls", CLASSES)
 def test_an_exception_reads_as_code_and_message(cls):
-    """str shows code, message and details; repr the class besides; also for those that are OSErrors."""
+    """str has code, message and details, and repr the class too, also for OSErrors."""
     assert str(cls("CODE", "Message.")) == "CODE: Message."
     error = cls("CODE", "Message.", details="more")
     assert str(error) == "CODE: Message. (more)"
@@ -122,7 +122,7 @@ COPIES += [lambda e, p=p: pickle.loads(pickle.dumps(e, p)) for p in range(pickle
 @pytest.mark.parametrize("duplicate", COPIES, ids=["copy", "deepcopy"] + [f"pickle{n}" for n in range(len(COPIES) - 2)])
 @pytest.mark.parametrize("cls", CLASSES)
 def test_a_copy_has_every_attribute(cls, duplicate):
-    """copy, deepcopy and pickle of every protocol keep class, args and all attributes, those set later too."""
+    """copy, deepcopy and pickle of every protocol keep class, args and all attributes, also those set later."""
     error = cls("CODE", "Message.", name="Name", details="more", retry_after=2.5)
     error.close_code = 4001
     error.extra = {"a": [1]}
@@ -133,7 +133,7 @@ def test_a_copy_has_every_attribute(cls, duplicate):
 
 
 def test_a_connection_error_without_a_close_code_says_none():
-    """close_code is there to be read on every ConnectionException."""
+    """Every ConnectionException has close_code."""
     assert ConnectionException("CODE", "Message.").close_code is None
 
 
@@ -146,7 +146,7 @@ def test_a_connection_error_without_a_close_code_says_none():
 )
 @pytest.mark.parametrize("secret", ["s3cret-value", b"s3cret-value", ["s3cret-value"], {"s3cret-value": 1}])
 def test_a_wrong_argument_is_named_and_not_shown(make, code, secret):
-    """The error says which argument and what would be right, and shows the type alone of what was given."""
+    """The error names the argument and the right values, and shows only the type of the wrong one."""
     error = make(secret)
     assert type(error) is InvalidArgumentException
     assert (error.code, error.name) == (code, "auth_key")
@@ -154,13 +154,13 @@ def test_a_wrong_argument_is_named_and_not_shown(make, code, secret):
     assert "s3cret" not in repr(vars(error)) + str(error) + repr(error) + repr(error.args)
 
 
-def test_a_wrong_value_that_is_no_secret_is_shown():
-    """invalid_value says what was given."""
+def test_a_wrong_value_that_is_not_a_secret_is_shown():
+    """invalid_value shows the wrong value."""
     error = exceptions.invalid_value("region", "give a region", "moon")
     assert (error.code, error.name) == ("INVALID_REGION", "region")
     assert "'moon'" in error.message
 
 
 def test_the_module_imports_nothing_but_typing():
-    """The hierarchy can be used anywhere: sockets, threads and HTTP are unknown to it."""
+    """The hierarchy can be used anywhere: it does not know sockets, threads and HTTP."""
     assert not {"threading", "socket", "requests", "websocket"} & set(vars(exceptions))

@@ -1,4 +1,4 @@
-"""The lock between processes as Windows runs it: a copy of the module that was imported on "win32", over a stand-in."""
+"""The lock between processes on Windows: a copy of the module, imported on "win32", over a stand-in."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ fcntl = pytest.importorskip("fcntl", reason="the stand-in locks by it")
 
 
 class Msvcrt(types.ModuleType):
-    """Locks as msvcrt does: LK_NBLCK fails at once, LK_LOCK after ten seconds, and LK_UNLCK needs a lock.
+    """Locks like msvcrt. LK_NBLCK fails at once, LK_LOCK after ten seconds, and LK_UNLCK needs a lock.
 
-    :ivar calls: the modes that it was called with.
-    :ivar errors: raised by the next calls, the first one first.
+    :ivar calls: the modes of its calls.
+    :ivar errors: raised by the next calls, in this order.
     """
 
     LK_UNLCK, LK_LOCK, LK_NBLCK = 0, 1, 2
@@ -81,21 +81,21 @@ def test_one_holds_it_at_a_time(lock):
 
 
 def test_a_wait_outlasts_ten_seconds(lock, msvcrt):
-    """LK_LOCK gives up after ten seconds; the wait goes on until the other process releases the lock."""
+    """LK_LOCK gives up after ten seconds. The wait continues until the other process releases the lock."""
     msvcrt.errors += [OSError(errno.EDEADLK, "locked"), OSError(errno.EDEADLK, "locked")]
     assert lock().acquire(wait=True)
     assert msvcrt.calls == [msvcrt.LK_LOCK] * 3
 
 
 def test_another_error_ends_a_wait(lock, msvcrt):
-    """The file can't be locked at all: the error is raised."""
+    """The file cannot be locked at all: the error is raised."""
     msvcrt.errors.append(OSError(errno.EBADF, "bad file"))
     with pytest.raises(OSError, match="bad file"):
         lock().acquire(wait=True)
 
 
 def test_it_is_unlocked_before_it_is_closed(lock, msvcrt):
-    """Windows asks for this: otherwise it unlocks a closed file some time later."""
+    """Windows requires this: otherwise it unlocks a closed file some time later."""
     one = lock()
     assert one.acquire()
     one.release()

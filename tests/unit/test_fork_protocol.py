@@ -1,4 +1,4 @@
-"""The protocol over all objects that a fork concerns: its order, its failures, and who waits. No fork is made."""
+"""The protocol over all objects that a fork concerns: its order, its failures, and waiting threads. No test forks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEADLINE = 10.0
 
 
 class Thing:
-    """Writes its steps into a list that all things share; fails in those that it is told."""
+    """Writes its steps into a list that all things share. It fails in the steps of the test."""
 
     def __init__(self, name: str, steps: List[str], fails: Optional[Set[str]] = None) -> None:
         self.name = name
@@ -46,7 +46,7 @@ class Thing:
 
 
 class House:
-    """A protocol of its own, with things of each layer."""
+    """A separate protocol, with things of each layer."""
 
     def __init__(self) -> None:
         self.protocol = ForkProtocol()
@@ -60,13 +60,13 @@ class House:
         return thing
 
     def parent(self) -> List[str]:
-        """The steps of the parent's side of a fork."""
+        """Run the steps of the parent's side of a fork."""
         self.protocol.before()
         self.protocol.after_in_parent()
         return self.taken()
 
     def child(self) -> List[str]:
-        """The steps of the child's side."""
+        """Run the steps of the child's side."""
         self.protocol.before()
         self.taken()
         self.protocol.after_in_child()
@@ -83,7 +83,7 @@ def house() -> House:
 
 
 def in_time(call: Callable[[], object]) -> bool:
-    """Whether the call ends on another thread."""
+    """Return whether the call ends on another thread."""
     thread = threading.Thread(target=call, name="test-fork", daemon=True)
     thread.start()
     thread.join(DEADLINE)
@@ -94,7 +94,7 @@ def in_time(call: Callable[[], object]) -> bool:
 
 
 def test_the_parent_pauses_from_the_top_and_resumes_from_the_bottom(house: House) -> None:
-    """What stands on other objects uses them until it is paused, and again once they are resumed."""
+    """A higher object uses lower ones until it is paused, and again once they are resumed."""
     house.add(Layer.CLIENT, "client")
     house.add(Layer.APPLICATION, "view")
     house.add(Layer.PROCESS, "book")
@@ -105,7 +105,7 @@ def test_the_parent_pauses_from_the_top_and_resumes_from_the_bottom(house: House
 
 
 def test_the_child_resets_all_before_it_starts_any(house: House) -> None:
-    """A thread that starts may use every other object: none of them has the parent's locks by then."""
+    """A thread that starts may use every other object. By then, none of them has the parent's locks."""
     house.add(Layer.APPLICATION, "view")
     house.add(Layer.CLIENT, "client")
     house.add(Layer.CLIENT, "another client")
@@ -117,14 +117,14 @@ def test_the_child_resets_all_before_it_starts_any(house: House) -> None:
 
 
 def test_within_a_layer_the_order_is_that_of_the_registration(house: House) -> None:
-    """And it does not matter how things compare."""
+    """The order does not depend on comparisons of the things."""
     for number in range(5):
         house.add(Layer.CLIENT, str(number))
     assert house.child()[:5] == [f"reset {number}" for number in range(5)]
 
 
 def test_fork_after_fork(house: House) -> None:
-    """Each one has all of its steps; a child can fork, too."""
+    """Each one has all of its steps. A child can fork, too."""
     house.add(Layer.CLIENT, "client")
     assert house.parent() == house.parent() == ["pause client", "resume client"]
     assert house.child() == ["reset client", "start client"]
@@ -133,7 +133,7 @@ def test_fork_after_fork(house: House) -> None:
 
 
 def test_an_object_may_leave_steps_out() -> None:
-    """The defaults do nothing."""
+    """The defaults are no-ops."""
     protocol, thing = ForkProtocol(), ForkSafeDefaults()
     protocol.register(Layer.PROCESS, thing)
     protocol.before()
@@ -147,7 +147,7 @@ def test_an_object_may_leave_steps_out() -> None:
 
 
 def test_objects_are_registered_for_as_long_as_they_live(house: House) -> None:
-    """The protocol keeps none of them alive, and does not trip over one that is gone."""
+    """The protocol keeps none of them alive, and ignores one that is gone."""
     house.add(Layer.CLIENT, "short-lived")
     kept = house.add(Layer.CLIENT, "kept")
     del house.things[0]
@@ -157,7 +157,7 @@ def test_objects_are_registered_for_as_long_as_they_live(house: House) -> None:
 
 
 def test_an_object_can_leave(house: House) -> None:
-    """A closed client is left alone. Twice is no harm, and a stranger's leave neither."""
+    """A closed client is ignored. A second leave, and an unknown object's, are no-ops."""
     thing = house.add(Layer.CLIENT, "client")
     house.protocol.unregister(thing)
     house.protocol.unregister(thing)
@@ -166,7 +166,7 @@ def test_an_object_can_leave(house: House) -> None:
 
 
 def test_an_object_is_registered_once(house: House) -> None:
-    """Again with the same layer changes nothing."""
+    """A second registration with the same layer is a no-op."""
     thing = house.add(Layer.CLIENT, "client")
     house.protocol.register(Layer.CLIENT, thing)
     assert house.parent() == ["pause client", "resume client"]
@@ -187,7 +187,7 @@ def test_an_object_that_dies_between_the_steps_is_not_missed(house: House) -> No
 
 
 def test_a_reset_may_register(house: House) -> None:
-    """What a reset makes belongs to the child, and has nothing to reset."""
+    """Objects that a reset makes belong to the child, and need no reset."""
     client = house.add(Layer.CLIENT, "client")
     client.on_step = lambda step: house.add(Layer.PROCESS, "new") and None if step == "reset" else None
     assert house.child() == ["reset client", "start client"]
@@ -199,7 +199,7 @@ def test_a_reset_may_register(house: House) -> None:
 
 
 def test_an_object_that_can_not_be_paused_is_not_resumed(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """Exactly what was paused is resumed: the other has no lock to release. The log says what failed."""
+    """Exactly the paused ones are resumed: the other has no lock to release. The log names the failure."""
     house.add(Layer.CLIENT, "good")
     house.add(Layer.CLIENT, "bad", "pause")
     house.add(Layer.APPLICATION, "view")
@@ -208,7 +208,7 @@ def test_an_object_that_can_not_be_paused_is_not_resumed(house: House, caplog: p
     assert record.levelno == logging.ERROR and record.exc_info and "paused before a fork" in record.getMessage()
 
 
-def test_what_a_failed_fork_paused_is_not_resumed_by_the_next(house: House) -> None:
+def test_objects_paused_by_a_failed_fork_are_not_resumed_by_the_next(house: House) -> None:
     """Each fork has its own list."""
     thing = house.add(Layer.CLIENT, "client")
     house.parent()
@@ -219,7 +219,7 @@ def test_what_a_failed_fork_paused_is_not_resumed_by_the_next(house: House) -> N
 def test_an_object_that_can_not_be_resumed_does_not_stop_the_others(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """They would stay paused for ever; and the protocol's own lock is released."""
+    """The others would otherwise stay paused forever. The protocol's own lock is released."""
     house.add(Layer.PROCESS, "bad", "resume")
     house.add(Layer.CLIENT, "good")
     assert house.parent() == ["pause good", "pause bad", "resume good"]
@@ -228,7 +228,7 @@ def test_an_object_that_can_not_be_resumed_does_not_stop_the_others(
 
 
 def test_an_object_that_can_not_be_reset_is_not_started(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """It still has the parent's locks. All others work in the child."""
+    """The object still has the parent's locks. All others work in the child."""
     house.add(Layer.PROCESS, "bad", "reset")
     house.add(Layer.CLIENT, "good")
     assert house.child() == ["reset good", "start good"]
@@ -238,7 +238,7 @@ def test_an_object_that_can_not_be_reset_is_not_started(house: House, caplog: py
 def test_an_object_that_can_not_be_started_does_not_stop_the_others(
     house: House, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The system may give no thread for one client."""
+    """The system may give one client no thread."""
     house.add(Layer.PROCESS, "bad", "start")
     house.add(Layer.CLIENT, "good")
     assert house.child() == ["reset bad", "reset good", "start good"]
@@ -246,7 +246,7 @@ def test_an_object_that_can_not_be_started_does_not_stop_the_others(
 
 
 class BrokenHandler(logging.Handler):
-    """A handler that raises, as one whose lock or file the fork has broken."""
+    """A handler that raises, as if the fork had broken its lock or file."""
 
     def handle(self, record: logging.LogRecord) -> bool:
         raise OSError("no log")
@@ -263,7 +263,7 @@ def broken_log() -> Iterator[None]:
 
 @pytest.mark.usefixtures("broken_log")
 def test_a_log_that_fails_does_not_stop_the_others(house: House) -> None:
-    """In each step; and what was paused is resumed."""
+    """The failing log affects no step, and all paused objects are resumed."""
     house.add(Layer.PROCESS, "bad", "pause", "resume", "reset", "start")
     house.add(Layer.PROCESS, "worse", "resume", "start")
     house.add(Layer.CLIENT, "good")
@@ -272,11 +272,11 @@ def test_a_log_that_fails_does_not_stop_the_others(house: House) -> None:
     assert isinstance(_fork.logger.last_failure, OSError)
 
 
-# Who waits.
+# Waiting threads.
 
 
 def test_registration_from_another_thread_waits_for_the_end_of_the_fork(house: House) -> None:
-    """An object that came between pause and resume would be reset in the child, and never have been paused."""
+    """An object that is added between pause and resume would be reset in the child without a pause before."""
     house.add(Layer.CLIENT, "client")
     late = Thing("late", house.steps)
     begun, registered = threading.Event(), threading.Event()
@@ -313,7 +313,7 @@ def test_leaving_from_another_thread_waits_too(house: House) -> None:
 
 
 def test_the_thread_that_forks_may_register(house: House) -> None:
-    """A signal handler that forks has interrupted a ``register()`` of its own thread: no deadlock."""
+    """A signal handler that forks may have interrupted a ``register()`` of its own thread: there is no deadlock."""
     with house.protocol._lock:
         house.add(Layer.CLIENT, "client")
         assert house.parent() == ["pause client", "resume client"]
@@ -321,7 +321,7 @@ def test_the_thread_that_forks_may_register(house: House) -> None:
 
 
 def test_the_child_does_not_need_the_parents_lock(house: House) -> None:
-    """Whoever holds it in the parent is not there: the child has another one, and it is free."""
+    """The holder of the lock does not exist in the child: the child has another lock, and it is free."""
     house.add(Layer.CLIENT, "client")
     before = house.protocol._lock
     assert house.child() == ["reset client", "start client"]
@@ -332,8 +332,8 @@ def test_the_child_does_not_need_the_parents_lock(house: House) -> None:
 # Forks past Python's hooks.
 
 
-def test_a_fork_that_python_was_not_told_of_is_made_up_for_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the first use in the child: all are reset and started; the second use, and the next thread's, do nothing."""
+def test_a_fork_past_pythons_hooks_is_handled_once(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the first use in the child all are reset and started. A second use, and the next thread's, are no-ops."""
     house.add(Layer.CLIENT, "client")
     house.protocol.after_unnoticed_fork()
     assert house.taken() == []
@@ -343,8 +343,8 @@ def test_a_fork_that_python_was_not_told_of_is_made_up_for_once(house: House, mo
     assert house.taken() == ["reset client", "start client"]
 
 
-def test_a_fork_that_python_was_told_of_is_not_made_up_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The child was reset at once: what it has started since must not be thrown away."""
+def test_a_fork_with_pythons_hooks_is_not_handled_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The child was reset at once. Threads that it has started since must not be discarded."""
     house.add(Layer.CLIENT, "client")
     monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
     assert house.child() == ["reset client", "start client"]
@@ -352,8 +352,8 @@ def test_a_fork_that_python_was_told_of_is_not_made_up_for(house: House, monkeyp
     assert house.taken() == []
 
 
-def test_a_fork_that_is_made_up_for_is_so_once_for_all_threads(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Threads that come meanwhile wait until all is reset: none of them uses what is the parent's."""
+def test_a_fork_past_pythons_hooks_is_handled_by_one_thread(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads that come meanwhile wait until all is reset: none of them uses the parent's objects."""
     client = house.add(Layer.CLIENT, "client")
     inside, go_on, back = threading.Event(), threading.Event(), threading.Semaphore(0)
 
@@ -379,7 +379,7 @@ def test_a_fork_that_is_made_up_for_is_so_once_for_all_threads(house: House, mon
 
 
 def test_a_step_in_the_child_may_use_a_client(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its methods look for an unnoticed fork first: that must neither recurse nor hang."""
+    """A client's methods first look for an unnoticed fork. This must neither recurse nor hang."""
     client = house.add(Layer.CLIENT, "client")
     client.on_step = lambda step: house.protocol.after_unnoticed_fork()
     monkeypatch.setattr(_fork.os, "getpid", lambda pid=os.getpid(): pid + 1)
@@ -387,12 +387,12 @@ def test_a_step_in_the_child_may_use_a_client(house: House, monkeypatch: pytest.
     assert house.taken() == ["reset client", "start client"]
 
 
-# The process's own.
+# The process's own protocol.
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 def test_the_process_registers_with_python_once() -> None:
-    """A true fork goes through the process's protocol: the child sees the reset, the parent both of its steps."""
+    """A real fork goes through the process's protocol: the child gets the reset, the parent both of its steps."""
     steps: List[str] = []
     thing = Thing("thing", steps)
     _fork.register(Layer.APPLICATION, thing)

@@ -1,4 +1,4 @@
-"""The frames, held against those recorded from the vendor's client (tests/data/frames.json)."""
+"""The frames, compared with those recorded from the vendor's client (tests/data/frames.json)."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_every_recorded_frame_of_a_client_has_its_encoder():
 
 @pytest.mark.parametrize("name", sorted(TO_SERVER))
 def test_each_frame_to_the_server_is_the_recorded_one(name):
-    """What the SDK sends is what the vendor's client was seen to send, the user agent apart."""
+    """The SDK sends the recorded frames of the vendor's client, apart from the user agent."""
     frame = json.loads(ENCODERS[name]())
     if frame.get("type") == "auth":
         assert frame["body"]["params"].pop("userAgent") == "cometchat-python/0.1.0"
@@ -65,7 +65,7 @@ def test_each_frame_to_the_server_is_the_recorded_one(name):
 
 @pytest.mark.parametrize("subscription_type, expected", [("ALL_USERS", False), ("FRIENDS", False), ("ROLES", True)])
 def test_roles_go_with_the_roles_subscription_only(subscription_type, expected):
-    """The key ``roles`` is absent but with ROLES, as the vendor's client leaves it out."""
+    """The key ``roles`` is absent without ROLES, as in the vendor's client."""
     body = json.loads(auth(subscription_type, ("a",)))["body"]
     assert ("roles" in body) is expected
     assert body["presenceSubscription"] == subscription_type
@@ -73,13 +73,13 @@ def test_roles_go_with_the_roles_subscription_only(subscription_type, expected):
 
 @pytest.mark.parametrize("text", ["Zoë", "日本", "💬", 'quote " and \\', "line\nbreak", "\u2028"])
 def test_text_goes_through_a_frame_unchanged(text):
-    """Any text comes out of the frame as it went in."""
+    """Any text comes out of the frame unchanged."""
     frame = frames.encode_transient_message(ME, "uid2", "user", USER, {"text": text})
     assert json.loads(frame)["body"]["data"]["text"] == text
 
 
 def test_the_http_bodies_name_this_sdk():
-    """appInfo holds version, apiVersion and userAgent, and no more."""
+    """appInfo has only version, apiVersion and userAgent."""
     assert frames.app_info(__version__) == {
         "version": __version__,
         "apiVersion": "v3.0",
@@ -91,7 +91,7 @@ def test_the_http_bodies_name_this_sdk():
 @pytest.mark.parametrize("as_bytes", [True, False])
 @pytest.mark.parametrize("name", sorted(TO_CLIENT))
 def test_each_frame_of_the_server_is_read(name, as_bytes):
-    """Every recorded frame of the server is decoded, from bytes as from text, into the event of its kind."""
+    """Every recorded frame of the server is decoded, from bytes and from text, into the event of its kind."""
     recorded = TO_CLIENT[name]
     text = json.dumps(recorded)
     event = frames.decode(text.encode() if as_bytes else text)
@@ -110,8 +110,8 @@ def test_each_frame_of_the_server_is_read(name, as_bytes):
         )
 
 
-def test_what_the_service_stores_is_told_from_what_passes_by():
-    """Of all frame types only messages and moderation are stored; wire-protocol 3.3 and 3.5 list the others."""
+def test_stored_and_ephemeral_frames():
+    """Of all frame types only messages and moderation are stored. wire-protocol 3.3 and 3.5 list the others."""
     assert {kind for kind, what in EVENT_KINDS.items() if what is EventKind.STORED} == {
         "message",
         "on_moderation_status_changed",
@@ -126,14 +126,14 @@ def test_what_the_service_stores_is_told_from_what_passes_by():
 
 @pytest.mark.parametrize("kind", [*sorted(EVENT_KINDS), "brand_new"])
 def test_an_envelope_may_lack_everything_but_its_body(kind):
-    """Presence carries no receiver: what is absent, or of another type, is None. A type may be unknown."""
+    """Presence has no receiver: a field that is absent, or of another type, is None. A type may be unknown."""
     envelope = {"sender": [], "receiver": None, "deviceId": True}
     event = frames.decode(json.dumps({"type": kind, "body": {"a": 1}, **envelope}))
     assert event == ServerEvent(kind, {"a": 1}, None, None, None, None, None, None)
 
 
 def test_the_ids_of_an_envelope_may_be_numbers():
-    """Users, groups and devices may be named by a number: it is read as its digits."""
+    """Users, groups and devices may be named by a number, which is read as its digits."""
     envelope = {"sender": 42, "receiver": 0, "receiverType": "user", "deviceId": 7, "messageSender": 8}
     event = frames.decode(json.dumps({"type": "receipts", "body": {}, **envelope, "action": "saved"}))
     assert event == ServerEvent("receipts", {}, "42", "0", "user", "7", "8", "saved")
@@ -142,7 +142,7 @@ def test_the_ids_of_an_envelope_may_be_numbers():
 @pytest.mark.parametrize("more", [{}, {"type": None}, {"type": "message", "body": {}}, {"type": 5}, {"ack": True}])
 @pytest.mark.parametrize("action", ["pong", "PONG"])
 def test_any_frame_with_the_action_pong_is_a_pong(action, more):
-    """The vendor's clients look at the action before the type."""
+    """The vendor's clients read the action before the type."""
     assert isinstance(frames.decode(json.dumps({"action": action, **more})), Pong)
 
 
@@ -175,16 +175,19 @@ def test_any_frame_with_the_action_pong_is_a_pong(action, more):
         ({"code": "5xx"}, False, ErrorKind.CREDENTIAL),
     ],
 )
-def test_what_an_answer_to_auth_means(body, accepted, kind):
-    """200, or OK without any code, is acceptance; 5xx, 408 and 429 are the server's trouble; others go by the code."""
+def test_the_meaning_of_an_answer_to_auth(body, accepted, kind):
+    """200, or OK without any code, is acceptance. 5xx, 408 and 429 are failures of the server.
+
+    The code decides in other cases.
+    """
     answer = frames.decode(json.dumps({"type": "auth", "body": body}))
     assert isinstance(answer, AuthAnswer)
     assert answer.accepted is accepted and (accepted or answer.kind is kind)
 
 
 @pytest.mark.parametrize("frame", ['{"type":"auth"}', '{"type":"auth","body":null}', '{"type":"auth","body":"200"}'])
-def test_an_answer_to_auth_without_a_body_is_no_acceptance(frame):
-    """The server has answered without accepting, so the client need not wait for the time limit."""
+def test_an_answer_to_auth_without_a_body_is_not_an_acceptance(frame):
+    """The server has answered without accepting, so the client does not wait for the time limit."""
     answer = frames.decode(frame)
     assert isinstance(answer, AuthAnswer) and not answer.accepted and answer.kind is ErrorKind.CREDENTIAL
 
@@ -219,8 +222,8 @@ MALFORMED = {
 
 
 @pytest.mark.parametrize("data", MALFORMED.values(), ids=MALFORMED.keys())
-def test_what_is_not_of_the_protocol_is_ignored_with_a_reason(data):
-    """No frame of a server ends the connection by being nonsense: it is Ignored, and the reason is short."""
+def test_unknown_frames_are_ignored_with_a_reason(data):
+    """A senseless frame does not end the connection: it is Ignored, with a short reason."""
     event = frames.decode(data)
     assert isinstance(event, Ignored)
     assert 0 < len(event.reason) < 100
@@ -228,7 +231,7 @@ def test_what_is_not_of_the_protocol_is_ignored_with_a_reason(data):
 
 @pytest.mark.parametrize("value", [10**30, 1e308, float("inf"), "x" * 100_000, [1], {"a": 1}], ids=lambda v: str(v)[:9])
 def test_an_odd_code_in_an_answer_to_auth_is_refusal(value):
-    """Whatever the code is, it is not taken for acceptance, and its text is cut."""
+    """No odd code counts as acceptance, and its text is cut."""
     answer = frames.decode(json.dumps({"type": "auth", "body": {"code": value, "status": "ERROR"}}))
     assert isinstance(answer, AuthAnswer) and not answer.accepted
     assert answer.code is None or len(answer.code) <= 80
@@ -256,7 +259,7 @@ FRAME_LIKE = st.fixed_dictionaries(
 @settings(deadline=None, derandomize=True, max_examples=500)
 @given(st.binary(max_size=200) | st.text(max_size=200) | FRAME_LIKE.map(json.dumps) | JSON.map(json.dumps))
 def test_decode_never_raises(data):
-    """Any bytes, any text, any JSON, any mixture of a frame's parts: an event comes back, of the declared types."""
+    """For any bytes, text, JSON or mixture of a frame's parts, an event is returned, with the declared types."""
     event = frames.decode(data)
     assert isinstance(event, (AuthAnswer, Pong, ServerEvent, Ignored))
     if isinstance(event, ServerEvent):
@@ -279,12 +282,12 @@ def test_a_recorded_frame_that_is_cut_or_bent_never_raises(data):
 
 
 def test_an_identity_holds_no_secret():
-    """What names a client on the wire can be logged."""
+    """The log may contain a client's names on the wire."""
     assert set(frames.Identity._fields) == {"app_id", "uid", "resource", "device_id", "sdk_version"}
 
 
 def test_every_name_that_the_protocol_exports_is_there():
-    """The names are looked up when they are first used: each is found, sorted, and of a module of the protocol."""
+    """The names are looked up when they are first used. Each is found, sorted, and of a module of the protocol."""
     assert list(frames.__all__) == sorted(set(frames.__all__))
     assert all(getattr(frames, name) is not None for name in frames.__all__)
     with pytest.raises(AttributeError, match="nothing"):

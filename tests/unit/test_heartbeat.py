@@ -1,4 +1,4 @@
-"""The heartbeat's clockwork, driven by a clock of the test's own."""
+"""The clock of the heartbeat, driven by a test's clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_first_ping_is_due_after_one_interval(heartbeat, now, due):
 
 @pytest.mark.parametrize("now, expired", [(115.0, False), (117.999, False), (118.0, True), (500.0, True)])
 def test_a_pong_is_missed_after_the_timeout(heartbeat, now, expired):
-    """An unanswered ping ends the connection 3 s later; meanwhile no other is due."""
+    """An unanswered ping ends the connection 3 s later. Until then no other ping is due."""
     heartbeat.sent(115.0)
     assert heartbeat.expired(now) is expired
     assert heartbeat.deadline == 118.0
@@ -32,7 +32,7 @@ def test_a_pong_is_missed_after_the_timeout(heartbeat, now, expired):
 
 
 def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last(heartbeat):
-    """After the pong nothing is missed, and the interval counts from the ping, not from the pong."""
+    """After the pong no answer is missing, and the interval counts from the ping, not from the pong."""
     heartbeat.sent(115.0)
     assert heartbeat.pong() == 115.0
     assert not heartbeat.expired(1000.0)
@@ -40,14 +40,14 @@ def test_a_pong_answers_the_ping_and_the_next_is_due_one_interval_after_the_last
     assert heartbeat.due(130.0) and heartbeat.deadline == 130.0
 
 
-def test_a_pong_that_nobody_asked_for_answers_nothing(heartbeat):
-    """It has no time to report, and does not move the next ping."""
+def test_a_pong_without_a_ping_answers_nothing(heartbeat):
+    """The pong has no time to report, and does not move the next ping."""
     assert heartbeat.pong() is None
     assert heartbeat.deadline == 115.0
 
 
-def test_a_users_ping_is_no_proof_against_the_connection(heartbeat):
-    """A ping of ping() that stays unanswered expires nothing and moves nothing; its pong tells when it was sent."""
+def test_a_users_ping_does_not_end_the_connection(heartbeat):
+    """An unanswered ping of ping() expires nothing and moves nothing. Its pong returns the time of its sending."""
     heartbeat.sent_by_user(101.0)
     assert not heartbeat.expired(1000.0)
     assert heartbeat.deadline == 115.0
@@ -55,7 +55,7 @@ def test_a_users_ping_is_no_proof_against_the_connection(heartbeat):
 
 
 def test_pongs_answer_the_oldest_ping_first(heartbeat):
-    """Pongs carry no number: each answers the oldest ping that has none."""
+    """Pongs have no number: each answers the oldest open ping."""
     heartbeat.sent_by_user(110.0)
     heartbeat.sent(115.0)
     heartbeat.sent_by_user(116.0)
@@ -65,8 +65,8 @@ def test_pongs_answer_the_oldest_ping_first(heartbeat):
 @pytest.mark.parametrize(
     "forgotten, expected", [(110.0, [111.0, None]), (111.0, [110.0, None]), (99.0, [110.0, 111.0])]
 )
-def test_a_forgotten_ping_lends_its_time_to_nobody(heartbeat, forgotten, expected):
-    """A ping whose user has stopped waiting is not answered any more; an unknown one: nothing."""
+def test_a_forgotten_ping_gives_its_time_to_no_other(heartbeat, forgotten, expected):
+    """A ping whose user has stopped waiting is no longer answered. An unknown one is a no-op."""
     heartbeat.sent_by_user(110.0)
     heartbeat.sent_by_user(111.0)
     heartbeat.forget(forgotten)
@@ -74,7 +74,7 @@ def test_a_forgotten_ping_lends_its_time_to_nobody(heartbeat, forgotten, expecte
 
 
 def test_forgetting_a_users_ping_leaves_the_heartbeats_own_expectation(heartbeat):
-    """A user who stops waiting does not keep a dead connection from being found."""
+    """If a user stops waiting, a dead connection is still found."""
     heartbeat.sent(115.0)
     heartbeat.sent_by_user(116.0)
     heartbeat.forget(116.0)
@@ -96,7 +96,7 @@ ACTIONS = st.lists(
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(ACTIONS, st.floats(0, 100))
 def test_the_deadline_is_when_something_happens(actions, later):
-    """At any time, a ping is due or one is missed (never both) exactly if the deadline is reached."""
+    """At any time, a ping is due or a pong is missed (never both) exactly if the deadline is reached."""
     heartbeat, now = Heartbeat(15.0, 3.0, 0.0), 0.0
     for action, seconds in actions:
         now += seconds

@@ -1,4 +1,4 @@
-"""Whether a host can be reached again: what counts as an answer, what as silence, and what is left open."""
+"""The probe of a host: events that count as an answer, silence, and the sockets that stay open."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def address(port: int) -> Address:
 
 
 class Clock:
-    """Stands still until it is told to go on."""
+    """A clock that the test advances."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -52,7 +52,7 @@ class Silence:
             self._fillers.append(filler)
 
     def end(self) -> None:
-        """Take everybody in who comes."""
+        """Accept all waiting connections."""
         self._listener.listen(64)
 
     def close(self) -> None:
@@ -69,7 +69,7 @@ def silence() -> Iterator[Silence]:
 
 @pytest.fixture
 def sockets(monkeypatch: pytest.MonkeyPatch) -> List[socket.socket]:
-    """All that are made for asking."""
+    """All sockets that the probe makes."""
     made: List[socket.socket] = []
     original = socket.socket
 
@@ -99,7 +99,7 @@ def eventually(look: Callable[[], bool], clock: Optional[Clock] = None) -> bool:
 
 
 def test_a_refusal_is_an_answer(sockets: List[socket.socket]) -> None:
-    """Nobody listens on the port, but the host is there."""
+    """No server listens on the port, but the host exists."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     probe = HostProbe([address(port)])
@@ -109,7 +109,7 @@ def test_a_refusal_is_an_answer(sockets: List[socket.socket]) -> None:
 
 
 def test_a_connection_is_an_answer_and_is_closed(sockets: List[socket.socket]) -> None:
-    """The one who listens gets a connection that ends without a byte."""
+    """The listening server gets a connection that ends without a byte."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         server.settimeout(DEADLINE)
         probe = HostProbe([address(server.getsockname()[1])])
@@ -122,7 +122,7 @@ def test_a_connection_is_an_answer_and_is_closed(sockets: List[socket.socket]) -
 
 
 def test_silence_and_then_an_answer(silence: Silence) -> None:
-    """Not back while no address answers; back after the first answered SYN."""
+    """The host is not back while no address answers, and is back after the first answered SYN."""
     clock = Clock()
     probe = HostProbe([silence.address], clock)
     for _ in range(10):
@@ -134,7 +134,7 @@ def test_silence_and_then_an_answer(silence: Silence) -> None:
 
 
 def test_one_syn_a_second_and_four_open_at_the_most(silence: Silence, sockets: List[socket.socket]) -> None:
-    """Looking more often asks no more often; the oldest makes room; in the end nothing is open."""
+    """More calls do not send more SYNs. The oldest socket makes room. At the end no socket is open."""
     clock = Clock()
     probe = HostProbe([silence.address], clock)
     for second in range(10):
@@ -147,8 +147,8 @@ def test_one_syn_a_second_and_four_open_at_the_most(silence: Silence, sockets: L
     assert {one.fileno() for one in sockets} == {-1}
 
 
-def test_a_network_without_a_way_is_no_answer(monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
-    """connect() that fails at once, or raises, or no descriptor to do it with: not back, and asked again later."""
+def test_a_network_without_a_way_is_not_an_answer(monkeypatch: pytest.MonkeyPatch, silence: Silence) -> None:
+    """If connect() fails at once, raises, or has no descriptor, the host is not back, and is asked again later."""
     clock = Clock()
     probe = HostProbe([silence.address], clock)
     codes: List[int] = [errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EPERM]
@@ -180,14 +180,14 @@ def test_a_network_without_a_way_is_no_answer(monkeypatch: pytest.MonkeyPatch, s
 
 
 def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
-    """Where IPv6 leads nowhere, IPv4 is asked all the same; of one family one address after the other."""
+    """If IPv6 leads nowhere, IPv4 is still asked. Within a family the addresses take turns."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         nowhere = Address(socket.AF_INET6, socket.SOCK_STREAM, 0, ("100::1", 9, 0, 0))
         clock = Clock()
         probe = HostProbe([nowhere, silence.address, address(server.getsockname()[1])], clock)
-        assert not probe.is_back()  # the silent one
+        assert not probe.is_back()  # the silent port
         clock.now += EVERY
-        probe.is_back()  # the server: it may answer at once, or a moment later
+        probe.is_back()  # the server, which may answer at once or a moment later
         assert eventually(probe.is_back)
         probe.close()
 
@@ -208,13 +208,13 @@ def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
     ],
     ids=lambda value: str(value) if isinstance(value, bool) else repr(value),
 )
-def test_what_is_silence(error: OSError, silent: bool) -> None:
-    """A refusal is none, nor is what this machine itself lacks."""
+def test_the_meaning_of_silence(error: OSError, silent: bool) -> None:
+    """Neither a refusal nor a lack of this machine counts as silence."""
     assert is_silence(error) is silent
 
 
 def test_the_addresses_come_with_the_cause() -> None:
-    """Whatever the error is wrapped in; without any there is nobody to ask."""
+    """The cause may be wrapped in other errors. Without addresses there is no probe."""
     inner, outer = OSError("silence"), ValueError("wrapped")
     outer.__cause__ = inner
     assert host_probe_for(outer) is None and host_probe_for(None) is None

@@ -30,9 +30,11 @@ def text_message(number: int, **more: Any) -> Dict[str, Any]:
 
 
 class History:
-    """What the service stores. ``gate`` holds an answer back; ``errors`` are raised first, one a question.
+    """The messages that the service stores.
 
-    :ivar newest_at_begin: id of the newest message at an earlier time, whichever it is.
+    ``gate`` holds an answer back. ``errors`` are raised first, one per question.
+
+    :ivar newest_at_begin: id of the newest message at an earlier time.
     """
 
     def __init__(self, newest: int = 0) -> None:
@@ -63,7 +65,7 @@ class History:
         self.ask("newest" if ago is None else ("newest", ago))
         if ago is not None:
             return self.newest_at_begin
-        return newest  # as it was when it was asked
+        return newest  # as it was at the time of the question
 
     def message(self, message_id: str) -> Dict[str, Any]:
         self.ask(("message", message_id))
@@ -80,7 +82,7 @@ class History:
 
 
 class House:
-    """An inbox with a queue and a history. The test takes what is queued, as the dispatcher does."""
+    """An inbox with a queue and a history. The test takes the queued events, like the dispatcher."""
 
     def __init__(self, newest: int = 0, events: Optional[EventQueue] = None, **options: Any) -> None:
         self.name = f"test-missed-{next(_numbers)}"
@@ -121,11 +123,11 @@ class House:
             self.registry.remove("message", "id")
 
     def begin(self) -> None:
-        """The connection is up."""
+        """Open the connection."""
         self.inbox.begin(self.generation)
 
     def up(self) -> None:
-        """The connection is up, and the newest id is known."""
+        """Open the connection, and wait for the newest id."""
         self.begin()
         self.settle()
         self.history.questions.clear()
@@ -148,7 +150,7 @@ class House:
         return [thread for thread in threading.enumerate() if thread.name == self.name]
 
     def deliver(self, count: int = -1) -> List[Event]:
-        """Take so many events out of the queue, as the dispatcher does; -1: all."""
+        """Take this many events out of the queue, like the dispatcher. -1 takes all."""
         taken: List[Event] = []
         while len(taken) != count:
             items = self.events.take()
@@ -158,24 +160,24 @@ class House:
         return taken
 
     def told(self, count: int = -1) -> List[str]:
-        """What the listeners hear of so many events."""
+        """Return the listeners' calls for this many events."""
         return [event.args[0].text for event in self.deliver(count)]
 
     def methods(self) -> List[str]:
         return [event.method for event in self.deliver()]
 
     def lose_and_return(self) -> None:
-        """The connection breaks; the same generation connects again."""
+        """Lose the connection. The same generation connects again."""
         self.inbox.lost()
         self.begin()
 
     def disconnect(self) -> None:
-        """disconnect(): the generation is old at once; what is queued is discarded a moment later."""
+        """Call disconnect(): the generation is old at once, and queued events are discarded a moment later."""
         self.events.advance()
         self.inbox.discard_old()
 
     def connect(self) -> None:
-        """connect(), until the connection is up, and what was missed is queued."""
+        """Call connect(), and wait for the connection and the missed events."""
         self.generation = self.events.advance()
         self.begin()
         self.settle()
@@ -191,7 +193,7 @@ def texts(*numbers: int) -> List[str]:
 
 
 def refused(status: Optional[int] = None) -> ConnectionException:
-    """No network; or an answer with a code of the service that this SDK does not know, so that the status counts."""
+    """Return a failure without a network, or an answer with an unknown code, so that the status counts."""
     error = ConnectionException("FAILED_TO_FETCH" if status is None else "ERR_UNHEARD_OF", "no")
     error.http_status = status
     return error
@@ -211,7 +213,10 @@ def at_level(caplog: pytest.LogCaptureFixture, level: int) -> List[str]:
 
 
 def test_the_first_connection_asks_only_where_it_begins() -> None:
-    """At first nothing is missed: the newest id is asked for, and live messages do not wait for the answer."""
+    """At first no message is missing.
+
+    The inbox asks for the newest id, and live messages do not wait for the answer.
+    """
     house = House(newest=7)
     house.history.gate.clear()
     house.begin()
@@ -223,8 +228,8 @@ def test_the_first_connection_asks_only_where_it_begins() -> None:
     assert house.told() == []
 
 
-def test_what_was_missed_comes_before_what_is_live() -> None:
-    """After a reconnect the messages between come first, then the live ones, each once."""
+def test_missed_messages_come_before_live_ones() -> None:
+    """After a reconnect the messages from in between come first, then the live ones, each once."""
     house = House(newest=3)
     house.up()
     house.history.grow(4, 5, 6)
@@ -240,7 +245,7 @@ def test_what_was_missed_comes_before_what_is_live() -> None:
 
 
 def test_all_pages_are_fetched() -> None:
-    """However many were missed: page after page, in order."""
+    """Any number of missed messages is fetched page by page, in order."""
     house = House(newest=1)
     house.up()
     house.history.grow(*range(2, 452))
@@ -251,7 +256,7 @@ def test_all_pages_are_fetched() -> None:
 
 
 def test_an_old_generation_is_not_listened_to(house: House) -> None:
-    """A connection thread that was left behind can begin nothing, and can hand nothing in."""
+    """A connection thread that was left behind can neither begin a catch-up nor hand in events."""
     house.up()
     house.take(1)
     old = house.generation
@@ -262,8 +267,8 @@ def test_an_old_generation_is_not_listened_to(house: House) -> None:
     assert house.history.questions == [] and house.told() == []
 
 
-def test_an_own_message_is_no_news(house: House) -> None:
-    """What this connection has sent is not delivered, neither live nor from the history."""
+def test_an_own_message_is_not_delivered(house: House) -> None:
+    """A message that this connection has sent is delivered neither live nor from the history."""
     house.up()
     house.take(1, own=True)
     house.inbox.sent("2")
@@ -276,14 +281,14 @@ def test_an_own_message_is_no_news(house: House) -> None:
 
 
 def test_a_message_that_comes_twice_is_delivered_once(house: House) -> None:
-    """The same id again is no news, wherever it comes from."""
+    """The second arrival of the same id is not delivered, from any source."""
     house.up()
     house.take(1, 2, 1, 2, 3)
     assert house.told() == texts(1, 2, 3)
 
 
 def test_an_edit_is_delivered_although_its_message_is_known(house: House) -> None:
-    """An edit and a deletion have the id of an older message, and are news all the same. Each mark is a number."""
+    """An edit and a deletion have the id of an older message, and are delivered all the same. Each mark is a number."""
     house.up()
     house.take(1)
     house.take(1, editedAt=5)
@@ -298,8 +303,8 @@ def test_an_edit_is_delivered_although_its_message_is_known(house: House) -> Non
     ]
 
 
-def test_what_was_edited_while_away_is_a_message_all_the_same() -> None:
-    """A missed message that was edited is delivered as a message; a deleted one as deleted; each once."""
+def test_a_message_edited_while_away_is_still_a_message() -> None:
+    """A missed message that was edited is delivered as a message, and a deleted one as a deletion, each once."""
     house = House(newest=1)
     house.up()
     action = {"id": "4", "category": "action", "type": "message", "data": {"action": "edited"}}
@@ -311,7 +316,7 @@ def test_what_was_edited_while_away_is_a_message_all_the_same() -> None:
 
 
 def test_group_actions_and_calls_are_fetched_too() -> None:
-    """Each kind of listener for what is stored makes the inbox ask; each hears its own."""
+    """The inbox asks for each kind of listener of stored events. Each listener gets its own kind."""
     for kind in ("message", "group", "call"):
         house = House(newest=1)
         house.listen(False)
@@ -328,11 +333,11 @@ def test_group_actions_and_calls_are_fetched_too() -> None:
         ]
 
 
-# The beginning, and what is older.
+# The beginning, and older messages.
 
 
 def test_a_loss_before_the_beginning_is_known() -> None:
-    """The first connection breaks before its question is answered: the answer counts, and what came after it comes."""
+    """The first connection breaks before the answer to its question. The answer counts, and later messages come."""
     house = House(newest=3)
     house.history.gate.clear()
     house.begin()
@@ -346,7 +351,7 @@ def test_a_loss_before_the_beginning_is_known() -> None:
 
 
 def test_the_beginning_becomes_known_too_late() -> None:
-    """The answer comes after a loss, and counts what was missed by then: only what was delivered live is known."""
+    """The answer comes after a loss, and includes messages that were missed. Only live ones count as known."""
     house = House(newest=7)
     house.history.gate.clear()
 
@@ -370,7 +375,7 @@ def test_the_beginning_becomes_known_too_late() -> None:
 
 
 def test_two_connections_before_the_beginning_is_known() -> None:
-    """The question is still unanswered when the next connection is up: it is not asked again, and nothing is missed."""
+    """The question is still open when the next connection is up. It is not asked again, and no message is lost."""
     house = House(newest=3)
     house.history.gate.clear()
     house.begin()
@@ -388,7 +393,10 @@ def test_two_connections_before_the_beginning_is_known() -> None:
 
 @pytest.mark.parametrize("back", [False, True])
 def test_a_message_that_is_stored_before_the_beginning_is_known(back: bool) -> None:
-    """The connection breaks during the question, whose answer counts a message that was missed: it is missed still."""
+    """The connection breaks during the question, whose answer includes a missed message.
+
+    That message still counts as missed.
+    """
     house = House(newest=3)
     house.history.gate.clear()
 
@@ -414,7 +422,7 @@ def test_a_message_that_is_stored_before_the_beginning_is_known(back: bool) -> N
 
 
 def test_a_catch_up_asks_back_a_little() -> None:
-    """A message with a lower id may have been stored, and not yet pushed, when the connection broke: it is missed."""
+    """A message with a lower id may have been stored, and not yet pushed, when the connection broke. It is fetched."""
     house = House(newest=1000)
     house.up()
     house.take(*range(1001, 1200))
@@ -428,8 +436,8 @@ def test_a_catch_up_asks_back_a_little() -> None:
     assert house.told() == texts(late, 1200, 1201, 1202)
 
 
-def test_what_is_older_than_the_beginning_is_not_delivered() -> None:
-    """However far a catch-up asks back, and whatever a service answers: nothing that was there when it began."""
+def test_messages_older_than_the_beginning_are_not_delivered() -> None:
+    """A catch-up may ask further back: messages older than the beginning are not delivered."""
     house = House(newest=1000)
     house.up()
     house.take(1002)
@@ -445,7 +453,7 @@ def test_what_is_older_than_the_beginning_is_not_delivered() -> None:
 
 
 def test_a_small_history_is_asked_back_too() -> None:
-    """With fewer messages than it asks back, a catch-up asks from the beginning on."""
+    """With fewer messages than its overlap, a catch-up asks from the beginning on."""
     house = House(newest=3)
     house.up()
     house.take(4, 6)
@@ -457,7 +465,7 @@ def test_a_small_history_is_asked_back_too() -> None:
 
 
 def test_without_a_known_beginning_nothing_older_is_delivered() -> None:
-    """A message came live before the newest id was known, and the connection broke: it is the beginning."""
+    """A live message came before the newest id was known, and the connection broke. That message is the beginning."""
     house = House(newest=1000)
     house.history.gate.clear()
     house.begin()
@@ -470,11 +478,11 @@ def test_without_a_known_beginning_nothing_older_is_delivered() -> None:
     assert house.told() == texts(1001, 1002)
 
 
-# disconnect(): what it discards is missed.
+# Events that disconnect() discards are missed events.
 
 
 def test_disconnect_loses_nothing(house: House) -> None:
-    """The next connection fetches the messages that disconnect() discarded, and not those that were delivered."""
+    """The next connection fetches the messages that disconnect() discarded, and not the delivered ones."""
     house.up()
     house.take(1, 2, 3, 4)
     assert house.told(1) == texts(1)
@@ -488,7 +496,7 @@ def test_disconnect_loses_nothing(house: House) -> None:
 @pytest.mark.parametrize("newest", [7, 1007])
 @pytest.mark.parametrize("when", ["late", "before", "after"])
 def test_disconnect_at_the_beginning_loses_nothing(newest: int, when: str) -> None:
-    """The very first message is discarded. The answer of the newest id comes after that, or counts it already."""
+    """The very first message is discarded. The answer with the newest id comes later, or includes it."""
     house = House(newest=newest)
     house.history.gate.clear()
     if when != "late":
@@ -512,8 +520,11 @@ def test_disconnect_at_the_beginning_loses_nothing(newest: int, when: str) -> No
     assert house.told() == texts(newest + 1, newest + 2)
 
 
-def test_what_the_old_connection_still_reads_makes_nothing_known(house: House) -> None:
-    """An own echo, or a message without a listener, read while disconnect() runs: what was discarded is asked for."""
+def test_late_frames_of_the_old_connection_change_no_position(house: House) -> None:
+    """During disconnect(), the old connection reads its own echo, or a message without a listener.
+
+    Discarded messages are fetched.
+    """
     house.up()
     house.take(1, 2)
     old = house.generation
@@ -526,7 +537,7 @@ def test_what_the_old_connection_still_reads_makes_nothing_known(house: House) -
 
 
 def test_a_discard_in_the_middle_of_a_catch_up_loses_nothing() -> None:
-    """Missed messages that were fetched, and discarded before they were delivered, are fetched again."""
+    """Missed messages that were fetched and discarded before their delivery are fetched again."""
     house = House(newest=1)
     house.up()
     house.history.grow(2, 3, 4)
@@ -546,7 +557,7 @@ def test_a_discard_in_the_middle_of_a_catch_up_loses_nothing() -> None:
 
 
 def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_discard(house: House) -> None:
-    """More than its own id was known when it came: the next catch-up asks from before it."""
+    """When it came, newer ids than its own were known. The next catch-up asks from before it."""
     house.history.grow(*range(1, 6))
     house.up()
     house.take(5)
@@ -556,7 +567,7 @@ def test_a_message_that_came_after_newer_ones_is_not_lost_by_a_discard(house: Ho
 
 
 def test_a_message_of_a_new_generation_is_not_discarded_with_the_old_one(house: House) -> None:
-    """A discard that comes late does not touch what the next connection has queued."""
+    """A late discard does not affect events that the next connection has queued."""
     house.up()
     house.take(1)
     house.events.advance()
@@ -575,7 +586,7 @@ def test_a_message_of_a_new_generation_is_not_discarded_with_the_old_one(house: 
 
 @pytest.mark.parametrize("mark, method", [("editedAt", "on_message_edited"), ("deletedAt", "on_message_deleted")])
 def test_changes_that_disconnect_discards_are_delivered(house: House, mark: str, method: str) -> None:
-    """A change has no id of its own, so the next connection delivers it without the service's help in asking."""
+    """A change has no id of its own, so the next connection delivers it without a question to the service."""
     house.history.grow(1, 2)
     house.up()
     house.take(1, 2, **{mark: 5})
@@ -590,7 +601,7 @@ def test_changes_that_disconnect_discards_are_delivered(house: House, mark: str,
 
 
 def test_changes_that_disconnect_discards_at_the_beginning_are_delivered() -> None:
-    """Not even the newest id was known when they were discarded."""
+    """When they were discarded, not even the newest id was known."""
     house = House(newest=3)
     house.history.gate.clear()
     house.begin()
@@ -603,7 +614,7 @@ def test_changes_that_disconnect_discards_at_the_beginning_are_delivered() -> No
 
 @pytest.mark.parametrize("status", [None, 404])
 def test_changes_that_wait_for_a_catch_up_outlive_disconnect(status: Optional[int]) -> None:
-    """They were not even queued when disconnect() came, and the service answered, or refused, at that moment."""
+    """The changes were not even queued at disconnect(), and the service answered, or refused, at that moment."""
     house = House(newest=3)
     house.up()
     house.history.gate.clear()
@@ -620,7 +631,7 @@ def test_changes_that_wait_for_a_catch_up_outlive_disconnect(status: Optional[in
 
 
 def test_changes_that_wait_for_a_catch_up_outlive_a_new_generation() -> None:
-    """The next connection begins before the old one's end was seen."""
+    """The next connection begins before the end of the old one is noticed."""
     house = House(newest=3)
     house.up()
     house.history.gate.clear()
@@ -634,11 +645,11 @@ def test_changes_that_wait_for_a_catch_up_outlive_a_new_generation() -> None:
     assert [event.args[0].id for event in house.deliver()] == ["1"]
 
 
-# A catch-up that is broken off, or fails.
+# A catch-up that is interrupted or fails.
 
 
 def test_the_next_connection_goes_on_where_a_catch_up_broke_off() -> None:
-    """The connection breaks while missed messages are fetched: the next one asks from where the last page ended."""
+    """The connection breaks during a catch-up. The next one asks from the end of the last page on."""
     house = House(newest=1)
     house.up()
     house.history.grow(*range(2, 252))
@@ -657,7 +668,7 @@ def test_the_next_connection_goes_on_where_a_catch_up_broke_off() -> None:
 
 
 def test_the_next_connection_goes_on_behind_the_pages_that_were_queued() -> None:
-    """The connection breaks after the first page: the next one asks a little back from its end, not from its start."""
+    """The connection breaks after the first page. The next one asks a little before its end, not from its start."""
     house = House(newest=1)
     house.up()
     house.history.grow(*range(2, 252))
@@ -674,7 +685,7 @@ def test_the_next_connection_goes_on_behind_the_pages_that_were_queued() -> None
 
 
 def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
-    """The connection breaks while the question is under way, and so does the question: the next connection asks."""
+    """The connection breaks during the question, which fails too. The next connection asks."""
     house = House(newest=1)
     house.up()
     house.history.gate.clear()
@@ -687,7 +698,7 @@ def test_an_answer_that_comes_after_the_loss_says_nothing(caplog: pytest.LogCapt
 
 
 def test_pages_that_are_out_of_order() -> None:
-    """The newest id of a page counts, wherever it stands. Messages without an id, or with an odd one, are delivered."""
+    """The newest id of a page counts, in any place. Messages without an id, or with an odd one, are delivered."""
     house = House(newest=1)
     house.up()
     bodies = {number: text_message(number) for number in (2, 3, 4)}
@@ -707,7 +718,7 @@ def test_pages_that_are_out_of_order() -> None:
 
 @pytest.mark.parametrize("size", [100, 1 + HELD_BYTES // 800])
 def test_a_flood_during_a_catch_up_is_fetched_instead_of_kept(size: int) -> None:
-    """More live messages than may wait, in number or in bytes, are asked for: nothing is lost, memory is bounded."""
+    """Too many live messages, in number or in bytes, are fetched later: none is lost, and memory is bounded."""
     house = House(newest=1)
     house.up()
     house.history.gate.clear()
@@ -723,7 +734,7 @@ def test_a_flood_during_a_catch_up_is_fetched_instead_of_kept(size: int) -> None
 
 
 def test_asking_again_after_a_failure() -> None:
-    """A failure that may pass is tried again, with growing waits and as the server asks; then all is delivered."""
+    """After a temporary failure the inbox asks again, with growing waits and the server's. Then all is delivered."""
     house = House(newest=1)
     house.up()
     slow = refused(503)
@@ -739,8 +750,8 @@ def test_asking_again_after_a_failure() -> None:
     assert house.told() == texts(2, 3)
 
 
-def test_live_messages_do_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> None:
-    """Where asking fails for long, live messages go first, which one warning says; the missed ones come later."""
+def test_live_messages_do_not_wait_forever(caplog: pytest.LogCaptureFixture) -> None:
+    """If questions fail for long, live messages go first, with one warning. The missed ones come later."""
     house = House(newest=1)
     house.up()
     house.history.errors = [refused() for _ in range(8)]
@@ -756,7 +767,7 @@ def test_live_messages_do_not_wait_for_ever(caplog: pytest.LogCaptureFixture) ->
 
 
 def test_a_late_failure_has_its_own_patience() -> None:
-    """A failure after long and successful paging is not a reason to let live messages go first."""
+    """A failure after long and successful paging does not let live messages go first."""
     house = House(newest=1)
     house.up()
     house.history.grow(*range(2, 252))
@@ -781,7 +792,7 @@ def test_a_late_failure_has_its_own_patience() -> None:
 
 
 def test_ten_thousand_failures(house: House) -> None:
-    """The waits grow to half a minute and no further, and what was missed is delivered in the end."""
+    """The waits grow to half a minute and no further, and the missed messages are delivered at the end."""
     house.up()
     house.history.errors = [refused() for _ in range(10_000)]
     house.history.grow(1)
@@ -792,7 +803,7 @@ def test_ten_thousand_failures(house: House) -> None:
 
 
 def test_an_error_that_is_not_expected(caplog: pytest.LogCaptureFixture) -> None:
-    """A mistake while it asks is logged, and tried again; live messages do not wait for that for ever."""
+    """A mistake during a question is logged, and the question repeated. Live messages do not wait forever."""
     house = House(newest=1)
     house.up()
     house.history.errors = [KeyError("a mistake") for _ in range(8)]
@@ -806,8 +817,8 @@ def test_an_error_that_is_not_expected(caplog: pytest.LogCaptureFixture) -> None
     assert any("a mistake" in str(record.exc_info) for record in caplog.records)
 
 
-def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
-    """Refused once, and live messages come: the next connection asks from where this one stood."""
+def test_a_refused_answer_loses_no_missed_message() -> None:
+    """After a refusal live messages come. The next connection asks from the old position."""
     house = House(newest=1000)
     house.up()
     house.history.grow(1001)
@@ -823,7 +834,7 @@ def test_a_refused_answer_does_not_lose_what_was_missed() -> None:
 
 @pytest.mark.parametrize("error", [refused(status) for status in (408, 425, 429, 500, 501, 503)] + [too_many()])
 def test_an_answer_that_may_pass(house: House, error: Exception) -> None:
-    """These are not final: the question is asked again."""
+    """These answers are not final: the inbox asks again."""
     house.up()
     house.history.grow(1)
     house.history.errors = [error]
@@ -834,7 +845,7 @@ def test_an_answer_that_may_pass(house: House, error: Exception) -> None:
 
 @pytest.mark.parametrize("errors, told", [([refused(401)], texts(2)), ([refused(401), None, refused(401)], [])])
 def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told: List[str]) -> None:
-    """401: the login is renewed, and the question asked again; if it is refused again, that is final."""
+    """After 401 the login is renewed, and the question repeated. A second refusal is final."""
     house = House(newest=1)
     house.up()
     house.history.grow(2)
@@ -846,7 +857,7 @@ def test_a_refused_login_is_renewed_once(errors: List[Optional[Exception]], told
 
 
 def test_a_login_that_can_not_be_renewed(house: House) -> None:
-    """The refusal is final then; live messages go on."""
+    """The refusal is final then, and live messages continue."""
     house.up()
     house.history.errors = [refused(401), refused()]
     house.lose_and_return()
@@ -856,7 +867,7 @@ def test_a_login_that_can_not_be_renewed(house: House) -> None:
 
 
 def test_nothing_falls_between_the_last_page_and_the_release(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages come while the answer that nothing was missed is on its way: what finds no room then is asked for."""
+    """Messages arrive together with the answer that none are missing. Those without room are fetched."""
     monkeypatch.setattr(catch_up_module, "HELD", 1)
     house = House(newest=1)
     house.up()
@@ -893,7 +904,7 @@ def coded(code: str, status: Optional[int]) -> CometChatException:
     ],
 )
 def test_the_code_counts_before_the_status(house: House, error: Exception) -> None:
-    """The plan, the database, a rate limit, or a proxy in the service's place: what was missed is asked for again."""
+    """After an error of the plan, the database, a rate limit, or a proxy, the inbox asks again."""
     house.up()
     house.history.grow(1)
     house.history.errors = [error]
@@ -903,7 +914,7 @@ def test_the_code_counts_before_the_status(house: House, error: Exception) -> No
 
 
 @pytest.mark.parametrize("error", [coded("ERR_AUTHTOKEN_UNAVAILABLE", 400), coded("AUTH_ERR_NO_ACCESS", 403)])
-def test_a_refused_credential_is_renewed_whatever_the_status_is(house: House, error: Exception) -> None:
+def test_a_refused_credential_is_renewed_for_every_status(house: House, error: Exception) -> None:
     house.up()
     house.history.grow(1)
     house.history.errors = [error]
@@ -914,7 +925,7 @@ def test_a_refused_credential_is_renewed_whatever_the_status_is(house: House, er
 
 
 def test_a_catch_up_slows_down_before_the_rate_limit() -> None:
-    """The last requests of a minute are the user's own."""
+    """The user's own calls need the last requests of a minute."""
     house = House(newest=1, jitter=lambda: 0.5)
     house.up()
     house.history.grow(*range(2, 3 * PAGE))
@@ -932,7 +943,7 @@ def test_a_catch_up_slows_down_before_the_rate_limit() -> None:
 
 @pytest.mark.parametrize("error", [refused(404), coded("ERR_NO_ACCESS", 403), coded("ERR_CLIENT_CLOSED", None)])
 def test_a_service_that_gives_no_history(house: House, caplog: pytest.LogCaptureFixture, error: Exception) -> None:
-    """A service that refuses the question is not asked again for this connection; live messages go on."""
+    """A service that refuses the question gets no other one for this connection. Live messages continue."""
     house.up()
     house.take(1)
     house.history.errors = [error, error]
@@ -945,11 +956,11 @@ def test_a_service_that_gives_no_history(house: House, caplog: pytest.LogCapture
     assert [record.levelname for record in caplog.records if "does not give" in record.message] == ["WARNING"]
 
 
-# Whether it asks at all.
+# The need to ask.
 
 
 def test_without_a_listener_nothing_is_asked(house: House) -> None:
-    """Without a listener for what is stored no call is made, at no connection."""
+    """Without a listener for stored events, no connection makes a call."""
     house.listen(False)
     house.begin()
     house.lose_and_return()
@@ -958,7 +969,7 @@ def test_without_a_listener_nothing_is_asked(house: House) -> None:
 
 
 def test_a_listener_that_comes_later_misses_nothing_from_then_on() -> None:
-    """The first listener comes while the connection is up: what is older than that is not delivered."""
+    """The first listener is added while the connection is up. Older messages are not delivered."""
     house = House(newest=1005)
     house.listen(False)
     house.begin()
@@ -988,8 +999,8 @@ def test_a_listener_that_comes_while_the_connection_is_down_asks_nothing(house: 
     assert house.history.questions == ["newest"]
 
 
-def test_what_passes_without_a_listener_is_not_missed() -> None:
-    """All listeners leave, and others come after a reconnect: what came between is not delivered."""
+def test_events_without_a_listener_are_not_missed() -> None:
+    """All listeners leave, and others are added after a reconnect. Events from in between are not delivered."""
     house = House(newest=1000)
     house.up()
     house.listen(False)
@@ -1005,7 +1016,7 @@ def test_what_passes_without_a_listener_is_not_missed() -> None:
 
 
 def test_a_change_that_was_discarded_is_not_for_a_listener_that_comes_later() -> None:
-    """All listeners leave after a disconnect: the change is not delivered any more."""
+    """All listeners leave after a disconnect. The change is no longer delivered."""
     house = House(newest=3)
     house.up()
     house.take(1, deletedAt=5)
@@ -1021,7 +1032,7 @@ def test_a_change_that_was_discarded_is_not_for_a_listener_that_comes_later() ->
 
 
 def test_switched_off() -> None:
-    """``fetch_missed_messages=False``: nothing is asked after a reconnect, and live messages come as they come."""
+    """With ``fetch_missed_messages=False`` there is no question after a reconnect, and live messages come at once."""
     house = House(newest=5, enabled=False)
     house.begin()
     house.take(6)
@@ -1034,7 +1045,7 @@ def test_switched_off() -> None:
 
 
 def test_another_user_begins_at_the_newest_id() -> None:
-    """After a logout nothing of the old user's messages is known or asked for, and no change is kept."""
+    """After a logout no message of the old user is known or asked for, and no change is kept."""
     house = House(newest=1000)
     house.up()
     house.take(1001)
@@ -1048,12 +1059,12 @@ def test_another_user_begins_at_the_newest_id() -> None:
     house.lose_and_return()
     house.settle()
     assert house.deliver() == []
-    house.take(1001)  # which the old user has heard of
+    house.take(1001)  # which the old user has got
     assert house.told() == texts(1001)
 
 
 def test_a_catch_up_of_an_old_generation_ends() -> None:
-    """A disconnect while missed messages are fetched: the old catch-up delivers nothing more, and loses nothing."""
+    """After a disconnect in the middle of a catch-up, the old catch-up delivers no more messages, and loses none."""
     house = House(newest=1)
     house.up()
     house.history.grow(2)
@@ -1072,14 +1083,14 @@ def test_a_catch_up_of_an_old_generation_ends() -> None:
 
 
 def test_messages_without_a_number(house: House) -> None:
-    """Messages whose ids are not numbers, or are missing, are delivered as they come."""
+    """Messages whose ids are not numbers, or are missing, are delivered in the order of their arrival."""
     house.up()
     house.bodies(*({**text_message(0), "id": message_id} for message_id in ("b", "a", None, 5, True, "")))
     assert len(house.told()) == 6
 
 
 def test_a_newest_id_that_is_not_a_number(house: House) -> None:
-    """What is missed is asked for with that id, as it is."""
+    """Missed messages are asked for with that id, unchanged."""
     house.history.newest_message_id = lambda ago: "b"  # type: ignore[method-assign]
     house.up()
     asked: List[str] = []
@@ -1096,7 +1107,7 @@ def test_a_newest_id_that_is_not_a_number(house: House) -> None:
 def test_a_message_that_can_not_be_read_does_no_harm(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A mistake in the reading of one message is logged with its traceback; the next one is delivered."""
+    """A mistake in reading one message is logged with its traceback. The next one is delivered."""
     right = inbox_module.deliver_message
 
     def wrong(body: Dict[str, Any], me: Self, *, fetched: bool) -> Optional[Delivery]:
@@ -1112,7 +1123,7 @@ def test_a_message_that_can_not_be_read_does_no_harm(
 
 
 def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """Where no thread can be started, live messages go on, the log says why, and the next connection asks."""
+    """If the system starts no thread, live messages continue, the log has the reason, and the next connection asks."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -1132,7 +1143,7 @@ def test_no_thread(house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest
     assert house.told() == texts(3)
 
 
-def test_what_is_remembered_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_memory_of_ids_is_bounded(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest ids are forgotten."""
     monkeypatch.setattr(inbox_module, "REMEMBERED", 3)
     house.up()

@@ -1,4 +1,4 @@
-"""Messages that find no room because listeners are slow: asked for once there is; each delivered once, in order."""
+"""Messages that find no room behind slow listeners are fetched once there is room, each once, in order."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Gate(EventQueue):
 
 
 class Full(House):
-    """A house whose queue has room when the test says so. The history has every message that is live."""
+    """A house whose queue has room when the test says so. The history has every live message."""
 
     events: Gate
 
@@ -54,13 +54,13 @@ class Full(House):
         super().__init__(newest, Gate(), **options)
 
     def live(self, *numbers: int) -> None:
-        """Messages that are stored, and pushed at once."""
+        """Store messages, and push them at once."""
         for number in numbers:
             self.history.grow(number)
             self.take(number)
 
     def fill(self, *numbers: int) -> None:
-        """From now on there is no room; these come. Returns when the catch-up has seen that it has to wait."""
+        """Leave no room, and push these. Returns after the catch-up has noticed that it must wait."""
         self.events.full = True
         self.live(*numbers)
         self.wait_for_waits()
@@ -69,7 +69,7 @@ class Full(House):
         assert self.events.waits.acquire(timeout=DEADLINE)
 
     def empty(self) -> None:
-        """There is room again."""
+        """Make room again."""
         self.events.empty()
         self.settle()
 
@@ -86,7 +86,7 @@ def house() -> Iterator[Full]:
 
 @pytest.fixture
 def old_house() -> Iterator[Full]:
-    """A house whose history has ten messages from before it was there."""
+    """A house whose history has ten older messages."""
     made = Full(newest=10)
     made.up()
     yield made
@@ -101,20 +101,23 @@ def too_long() -> ConnectionException:
 
 
 def action(number: int) -> Dict[str, Any]:
-    """A member joins a group."""
+    """Let a member join a group."""
     return {"id": str(number), "category": "action", "type": "groupMember", "data": {"action": "joined"}}
 
 
 def call(number: int) -> Dict[str, Any]:
-    """Another user calls."""
+    """Let another user call."""
     return {"id": str(number), "category": "call", "type": "audio", "data": {"action": "initiated"}}
 
 
 # A gap, and its end.
 
 
-def test_what_finds_no_room_is_asked_for_once_there_is(house: Full) -> None:
-    """While there is none, nothing is asked; then all come, in order, each once, and live ones go on. Again, too."""
+def test_messages_without_room_are_fetched_once_there_is_room(house: Full) -> None:
+    """Without room there is no question.
+
+    Then all come, in order, each once, and live ones continue. So does a second gap.
+    """
     house.live(1, 2)
     house.fill(3, 4, 5)
     assert house.history.questions == [] and len(house.asking) == 1
@@ -130,7 +133,7 @@ def test_what_finds_no_room_is_asked_for_once_there_is(house: Full) -> None:
 
 
 def test_the_room_is_looked_at_before_each_page(house: Full) -> None:
-    """Where it lasts for one page only, the next one waits; no question is asked in vain."""
+    """If there is room for one page only, the next one waits, without a useless question."""
     house.fill(*range(1, 3 * PAGE + 1))
     told: List[str] = []
     post = house.events.post_stored
@@ -153,15 +156,15 @@ def test_the_room_is_looked_at_before_each_page(house: Full) -> None:
 
 
 def test_more_than_can_be_held_is_asked_for(house: Full) -> None:
-    """The gap is larger than what waits for its end."""
+    """The gap is larger than the number of messages that may wait for its end."""
     last = 2 * HELD + 7
     house.fill(*range(1, last + 1))
     house.empty()
     assert house.told() == texts(*range(1, last + 1))
 
 
-def test_a_gap_larger_than_what_is_remembered(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was held at its beginning is not delivered again at its end, when its ids are forgotten."""
+def test_a_gap_larger_than_the_memory_of_ids(house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Messages that were held at its beginning are not delivered again at its end, after their ids are forgotten."""
     monkeypatch.setattr(inbox_module, "REMEMBERED", PAGE)
     house.fill(*range(1, 5 * PAGE + 1))
     house.empty()
@@ -169,7 +172,7 @@ def test_a_gap_larger_than_what_is_remembered(house: Full, monkeypatch: pytest.M
 
 
 def test_a_held_message_that_the_history_does_not_have_is_delivered(house: Full) -> None:
-    """One that comes late to the history, and one whose id is not a number: after the gap, once."""
+    """A message that gets into the history late, and one whose id is not a number, are delivered once after the gap."""
     house.fill(1)
     house.take(2)
     house.bodies(text_message(0, id="not a number"))
@@ -179,7 +182,7 @@ def test_a_held_message_that_the_history_does_not_have_is_delivered(house: Full)
 
 
 def test_an_own_message_in_a_gap_hides_nothing(house: Full) -> None:
-    """It is known, and no news; what is between is delivered."""
+    """The own message is known, and not delivered. Messages before it are delivered."""
     house.live(1)
     house.fill(2)
     house.history.grow(3)
@@ -189,19 +192,19 @@ def test_an_own_message_in_a_gap_hides_nothing(house: Full) -> None:
     assert house.told() == texts(1, 2, 4)
 
 
-def test_a_gap_asks_from_what_is_known(house: Full) -> None:
-    """Nothing older is asked for: the connection was up, so all that was pushed has arrived."""
+def test_a_gap_asks_from_the_known_position(house: Full) -> None:
+    """The inbox asks for no older message: the connection was up, so all pushed messages have arrived."""
     house.live(*range(1, 201))
     house.fill(201)
     house.empty()
     assert house.history.questions[0] == ("200", PAGE)
 
 
-# Changes of older messages, which cannot be asked for in the same way.
+# Changes of older messages, which the inbox cannot ask for in the same way.
 
 
 def test_changes_of_messages_do_not_wait(house: Full) -> None:
-    """A change has no id of its own to ask for, so it goes into a queue that is full in number, and opens no gap."""
+    """A change has no id for a question, so it goes into a queue that is full in number, and opens no gap."""
     house.live(1)
     house.events.full = True
     house.take(1, editedAt=5)
@@ -211,7 +214,7 @@ def test_changes_of_messages_do_not_wait(house: Full) -> None:
 
 
 def test_changes_wait_behind_a_gap(house: Full) -> None:
-    """The message that is changed may be in it: a listener hears of the message first."""
+    """The gap may contain the changed message: a listener gets the message first."""
     house.fill(1)
     house.take(1, editedAt=5)
     house.take(1, deletedAt=6)
@@ -221,7 +224,7 @@ def test_changes_wait_behind_a_gap(house: Full) -> None:
 
 
 def test_promise_12() -> None:
-    """One blocked callback, a limit of 100: 500 edits and deletions, group actions and calls are all delivered."""
+    """With one blocked callback and a limit of 100, 500 edits, deletions, group actions and calls are all delivered."""
     house = House(events=EventQueue(ListenerRegistry(), 100))
     blocked, held = Wakeup(), Wakeup()
     heard: List[Any] = []
@@ -266,7 +269,7 @@ def test_promise_12() -> None:
 
 
 def test_beyond_the_bytes_the_newest_change_of_each_message_is_kept(old_house: Full) -> None:
-    """It is delivered once there is room: an edited message as it is then, a deleted one without a question."""
+    """Once there is room, an edited message is delivered in its new form, and a deleted one without a question."""
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
     old_house.wait_for_waits()
@@ -311,7 +314,7 @@ def test_more_changes_than_can_be_held(old_house: Full, monkeypatch: pytest.Monk
 
 
 def test_a_flood_while_changes_are_delivered(old_house: Full, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Messages that find no room while an edited message is fetched are asked for: none is lost, none goes before."""
+    """Messages that find no room while an edited message is fetched come later. None is lost, and none goes before."""
     monkeypatch.setattr(catch_up_module, "HELD", 2)
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
@@ -329,7 +332,7 @@ def test_a_flood_while_changes_are_delivered(old_house: Full, monkeypatch: pytes
 
 
 def test_a_discard_does_not_take_an_older_change_for_the_newest(old_house: Full) -> None:
-    """An edit is in the queue, and a deletion of the same message found no room, when disconnect() comes."""
+    """At disconnect(), an edit is in the queue, and a deletion of the same message has found no room."""
     old_house.take(1, 2, editedAt=5)
     old_house.events.full_of_bytes = True
     old_house.take(1, deletedAt=6)
@@ -345,7 +348,7 @@ def test_a_discard_does_not_take_an_older_change_for_the_newest(old_house: Full)
 
 @pytest.mark.parametrize("mark", ["editedAt", "deletedAt"])
 def test_a_disconnect_while_a_change_is_delivered(old_house: Full, mark: str) -> None:
-    """The generation is old before the change is queued: the next connection delivers it."""
+    """The generation is old before the change is queued. The next connection delivers it."""
     old_house.events.full_of_bytes = True
     old_house.take(1, **{mark: 5})
     old_house.wait_for_waits()
@@ -373,7 +376,7 @@ def test_a_disconnect_while_a_change_is_delivered(old_house: Full, mark: str) ->
 
 
 def test_a_deletion_while_an_edit_is_fetched_is_not_lost(old_house: Full) -> None:
-    """The answer is older than the deletion: the deletion is the last that a listener hears."""
+    """The answer is older than the deletion. A listener gets the deletion last."""
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
     old_house.wait_for_waits()
@@ -389,8 +392,8 @@ def test_a_deletion_while_an_edit_is_fetched_is_not_lost(old_house: Full) -> Non
     assert old_house.methods()[-1] == "on_message_deleted"
 
 
-def test_a_change_that_goes_before_what_is_kept(old_house: Full) -> None:
-    """A newer change of the same message is delivered at once: the older one is not delivered after it."""
+def test_a_change_that_goes_before_kept_ones(old_house: Full) -> None:
+    """A newer change of the same message is delivered at once. The older one is not delivered after it."""
     old_house.history.errors = [refused(404)]
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
@@ -405,7 +408,7 @@ def test_a_change_that_goes_before_what_is_kept(old_house: Full) -> None:
 
 @pytest.mark.parametrize("error, waits", [(refused(404), 0), (refused(503), 1)])
 def test_an_edited_message_that_can_not_be_fetched(old_house: Full, error: Exception, waits: int) -> None:
-    """If the service refuses, the edit is delivered without the text; if it fails, it is asked again."""
+    """If the service refuses, the edit is delivered without the text. After a failure, the inbox asks again."""
     old_house.events.full_of_bytes = True
     old_house.take(1, editedAt=5)
     old_house.wait_for_waits()
@@ -417,7 +420,7 @@ def test_an_edited_message_that_can_not_be_fetched(old_house: Full, error: Excep
 
 
 def test_many_changes_wait_for_room(old_house: Full) -> None:
-    """Where there is room for some, the others go on waiting."""
+    """If there is room for some, the others keep waiting."""
     old_house.events.full_of_bytes = True
     old_house.take(1, deletedAt=5)
     old_house.wait_for_waits()
@@ -440,7 +443,7 @@ def test_many_changes_wait_for_room(old_house: Full) -> None:
 
 
 def test_a_message_without_an_id_is_held_too(house: Full) -> None:
-    """It can be asked for in no way, and is not lost at the beginning of a gap."""
+    """The inbox cannot ask for it, and does not lose it at the beginning of a gap."""
     house.live(1)
     house.events.full_of_bytes = True
     house.bodies(text_message(2, id=None))
@@ -449,11 +452,11 @@ def test_a_message_without_an_id_is_held_too(house: Full) -> None:
     assert house.told() == texts(1, 2)
 
 
-# What is known of the beginning.
+# The beginning.
 
 
 def test_before_the_beginning_is_known_there_is_always_room() -> None:
-    """What can't be asked for yet is delivered, however slow the listeners are."""
+    """Messages that the inbox cannot ask for yet are delivered, also with slow listeners."""
     house = Full(newest=7)
     house.events.full = True
     house.history.gate.clear()
@@ -465,7 +468,7 @@ def test_before_the_beginning_is_known_there_is_always_room() -> None:
 
 
 def test_the_first_question_is_not_waited_for_where_a_message_is_known() -> None:
-    """The newest id is still being asked for, a live message is known already: from that one on it is asked."""
+    """The question for the newest id is open, and a live message is known already. The inbox asks from that one on."""
     house = Full(newest=7)
     house.history.gate.clear()
     house.begin()
@@ -478,8 +481,11 @@ def test_the_first_question_is_not_waited_for_where_a_message_is_known() -> None
     assert ("8", PAGE) in house.history.questions
 
 
-def test_switched_off_what_finds_no_room_is_asked_for_all_the_same() -> None:
-    """``fetch_missed_messages=False`` is about reconnects. A slow listener loses nothing, over a reconnect either."""
+def test_switched_off_messages_without_room_are_still_fetched() -> None:
+    """``fetch_missed_messages=False`` is about reconnects.
+
+    A slow listener loses no message, also not over a reconnect.
+    """
     house = Full(enabled=False)
     house.begin()
     house.live(1)
@@ -495,12 +501,12 @@ def test_switched_off_what_finds_no_room_is_asked_for_all_the_same() -> None:
     assert house.history.questions == [("1", PAGE), ("4", PAGE)]
 
 
-# A gap that is broken off.
+# A gap that is interrupted.
 
 
 @pytest.mark.parametrize("end", ["lost", "disconnect", "forget"])
 def test_a_catch_up_that_waits_for_room_can_be_stopped(house: Full, end: str) -> None:
-    """By a lost connection, by ``disconnect()``, by a logout: its thread ends, and asks nothing."""
+    """A lost connection, ``disconnect()`` and a logout end it: its thread ends, and asks for nothing."""
     house.fill(1)
     assert len(house.asking) == 1
     getattr(house if end == "disconnect" else house.inbox, end)()
@@ -509,7 +515,7 @@ def test_a_catch_up_that_waits_for_room_can_be_stopped(house: Full, end: str) ->
 
 
 def test_a_loss_during_a_gap(house: Full) -> None:
-    """The next connection goes on with it, what is held waits on, and all is delivered once there is room."""
+    """The next connection continues with it. Held messages keep waiting, and all are delivered once there is room."""
     house.live(1)
     house.fill(2, 3)
     house.inbox.lost()
@@ -523,7 +529,7 @@ def test_a_loss_during_a_gap(house: Full) -> None:
 
 
 def test_a_loss_during_a_gap_with_an_own_message_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The own message is known, and newer by far: the next connection asks from where the gap began all the same."""
+    """The own message is known, and newer by far. The next connection still asks from the beginning of the gap."""
     monkeypatch.setattr(catch_up_module, "HELD", 1)
     house = Full(newest=1000)
     house.up()
@@ -536,7 +542,7 @@ def test_a_loss_during_a_gap_with_an_own_message_behind_it(monkeypatch: pytest.M
 
 
 def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
-    """However often the connection breaks: one thread asks, once there is room, and nothing is lost."""
+    """After any number of losses one thread asks, once there is room, and no message is lost."""
     for number in range(1, 41):
         house.events.full = True
         house.live(number)
@@ -547,7 +553,7 @@ def test_losses_and_returns_while_there_is_no_room(house: Full) -> None:
 
 
 def test_a_disconnect_during_a_gap(house: Full) -> None:
-    """What was queued and what is held is discarded; the next connection asks for all of it."""
+    """Queued and held messages are discarded. The next connection asks for all of them."""
     house.live(1, 2, 3)
     assert house.told(1) == texts(1)
     house.fill(4, 5)
@@ -557,7 +563,7 @@ def test_a_disconnect_during_a_gap(house: Full) -> None:
     house.events.empty()
     house.connect()
     assert [event.args[0].id for event in house.deliver()] == ["2", "3", "4", "5", "1"]
-    assert {limit for _, limit in house.history.questions} == {PAGE}  # no message was asked for alone
+    assert {limit for _, limit in house.history.questions} == {PAGE}  # no message needed its own question
 
 
 def test_a_disconnect_in_the_middle_of_the_pages(house: Full) -> None:
@@ -575,8 +581,8 @@ def test_a_disconnect_in_the_middle_of_the_pages(house: Full) -> None:
     assert house.told() == texts(*range(2, 2 * PAGE + 1))
 
 
-def test_a_discard_takes_what_earlier_generations_have_queued(house: Full) -> None:
-    """A generation that ended by itself left messages in the queue: they are discarded with the next one's."""
+def test_a_discard_drops_events_of_earlier_generations(house: Full) -> None:
+    """A generation that ended by itself left messages in the queue. They are discarded with the next one's."""
     house.live(1, 2)
     house.connect()
     house.live(3)
@@ -586,8 +592,8 @@ def test_a_discard_takes_what_earlier_generations_have_queued(house: Full) -> No
     assert house.told() == texts(1, 2, 3)
 
 
-def test_what_was_held_is_not_for_a_listener_that_comes_later(house: Full) -> None:
-    """All listeners leave during a gap, and the connection breaks: what came until then is not delivered any more."""
+def test_held_messages_are_not_for_a_later_listener(house: Full) -> None:
+    """All listeners leave during a gap, and the connection breaks. Messages until then are no longer delivered."""
     house.live(1)
     house.fill(2)
     house.take(1, deletedAt=5)
@@ -602,11 +608,11 @@ def test_what_was_held_is_not_for_a_listener_that_comes_later(house: Full) -> No
     assert house.told() == texts(3)
 
 
-# A service that does not answer as it should.
+# A service with wrong answers.
 
 
 def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(house: Full) -> None:
-    """An answer of a hundred large messages is more than an HTTP answer may be: fewer are asked for."""
+    """An answer with a hundred large messages may exceed the limit of HTTP answers. The inbox asks for fewer."""
     house.fill(*range(1, 51))
     right = house.history.messages_after
 
@@ -622,8 +628,8 @@ def test_a_page_that_is_too_long_is_asked_for_in_smaller_ones(house: Full) -> No
     assert house.waits == [pytest.approx(0.2), pytest.approx(0.4)]
 
 
-def test_a_service_that_gives_no_history_gives_what_is_held(house: Full) -> None:
-    """Refused: what is held is delivered although there is room for some only, and so are those that come with room."""
+def test_a_service_without_a_history_releases_held_messages(house: Full) -> None:
+    """After a refusal held messages are delivered, also beyond the room, and so are later ones once there is room."""
     house.history.errors = [refused(404)]
     house.fill(1, 2)
     house.empty()
@@ -633,7 +639,10 @@ def test_a_service_that_gives_no_history_gives_what_is_held(house: Full) -> None
 
 
 def test_held_messages_go_first_once_there_is_room(caplog: pytest.LogCaptureFixture) -> None:
-    """Asking fails for long, and there is no room: they wait. It still fails, and there is room: they are delivered."""
+    """Questions fail for long.
+
+    Without room the messages wait. With room they are delivered while questions still fail.
+    """
     house = Full()
     house.history.gate.clear()
     house.begin()
@@ -657,7 +666,10 @@ def test_held_messages_go_first_once_there_is_room(caplog: pytest.LogCaptureFixt
 
 
 def test_a_gap_during_a_catch_up_that_fails(caplog: pytest.LogCaptureFixture) -> None:
-    """Live messages go first after a while; one finds no room then, and waits; once there is room it goes first too."""
+    """Live messages go first after a while.
+
+    One that finds no room then waits, and also goes first once there is room.
+    """
     house = Full(newest=1)
     house.up()
     house.history.gate.clear()
@@ -686,7 +698,7 @@ def test_a_gap_during_a_catch_up_that_fails(caplog: pytest.LogCaptureFixture) ->
 
 @pytest.mark.parametrize("limit, max_bytes", [(100, 10**9), (10_000, 20_000)])
 def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
-    """Ten thousand messages for a listener that stands still, then goes on: all, once, in order, and bounded."""
+    """Ten thousand messages for a listener that blocks for a while all come once, in order, with bounded memory."""
 
     class Bounded(EventQueue):
         most = most_bytes = 0
@@ -719,6 +731,6 @@ def test_with_the_real_queue(limit: int, max_bytes: int) -> None:
     dispatcher.close()
     dispatcher.join(DEADLINE)
     assert heard == texts(*numbers)
-    # A page, or what was held, may be put in where there was room for one.
+    # A page, or the held messages, may enter if there is room for one.
     assert events.most <= min(limit, max_bytes // 100) + PAGE + HELD
     assert house.inbox.fetched > 500

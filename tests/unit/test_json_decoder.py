@@ -1,4 +1,4 @@
-"""The frames' JSON decoder takes and refuses the same with orjson as with the standard library alone."""
+"""The frames' JSON decoder accepts and refuses the same texts with orjson and with the standard library alone."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ JSON = st.recursive(
 
 
 def test_it_is_orjson_here():
-    """The tests' environment has ``cometchat[speed]``: what is tested below is the fast way."""
+    """The tests' environment has ``cometchat[speed]``, so these tests use the fast decoder."""
     assert json_decoder.loads is not json.loads
 
 
@@ -35,7 +35,7 @@ def test_recorded_frames(name):
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(JSON)
 def test_any_value(value):
-    """Any value comes out as it went in, in raw UTF-8 and in escapes."""
+    """Any value comes out unchanged, in raw UTF-8 and in escapes."""
     for ascii_only in (True, False):
         text = json.dumps(value, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
         try:
@@ -47,16 +47,16 @@ def test_any_value(value):
             assert json_decoder.loads(text) == expected
 
 
-def test_what_only_the_standard_library_takes():
-    """NaN and half a surrogate pair are taken all the same."""
+def test_values_that_only_the_standard_library_accepts():
+    """NaN and half a surrogate pair are accepted."""
     (number,) = json_decoder.loads(b"[NaN]")
     assert number != number
     assert json_decoder.loads(b'"\\ud800"') == "\ud800"
 
 
 @pytest.mark.parametrize("text", [b"", b"no", b"{", b"\xff", b"[1,]"])
-def test_what_is_no_json(text):
-    """ValueError, as from the standard library."""
+def test_wrong_json(text):
+    """The error is a ValueError, as from the standard library."""
     with pytest.raises(ValueError):
         json_decoder.loads(text)
 
@@ -67,7 +67,7 @@ BOTH = pytest.mark.parametrize("loads", [json_decoder.loads, json_decoder.plain_
 @BOTH
 @pytest.mark.parametrize("digits", [4300, 4301, 100_000])
 def test_long_integers(loads, digits):
-    """An integer of more digits than Python takes is a float; all around it is what it was."""
+    """An integer of more digits than Python accepts becomes a float. The values around it do not change."""
     (number, rest) = loads(b"[" + b"9" * digits + b', {"a": 1}]')
     assert rest == {"a": 1}
     assert type(number) is (int if digits <= 4300 else float)
@@ -76,8 +76,8 @@ def test_long_integers(loads, digits):
 
 @BOTH
 @pytest.mark.parametrize("opening", [b"[", b'{"a":', b'[{"a":'])
-def test_what_is_nested_too_deep(loads, opening):
-    """It is a ValueError like any other text that can't be read, with few frames attached."""
+def test_json_nested_too_deep(loads, opening):
+    """The error is a ValueError like any other unreadable text, with few frames attached."""
     with pytest.raises(ValueError) as caught:
         loads(opening * 100_000)
     assert caught.value.__suppress_context__ or caught.value.__context__ is None
@@ -86,15 +86,15 @@ def test_what_is_nested_too_deep(loads, opening):
 @BOTH
 @pytest.mark.parametrize("levels", [1_500, 100_000])
 def test_one_deep_value_of_a_page(loads, levels):
-    """The others are read, and so is what is around it: a peer must not make a page unreadable by one message."""
+    """The others are read, and so are the values around it: a peer must not make a page unreadable by one message."""
     deep = '{"a":[' * levels + '"}"' + "]}" * levels
     first, second, third = loads(f'[1, {{"id": "2", "x": {deep}, "y": "]}}[\\"{{"}}, [3]]'.encode())
     assert (first, second["id"], second["y"], third) == (1, "2", ']}[\"{', [3])
 
 
 @BOTH
-def test_a_deep_text_that_is_no_json(loads):
-    """It takes time in proportion to its length: unfinished texts and brackets included."""
+def test_a_deep_text_that_is_not_json(loads):
+    """The time is proportional to its length, also for unfinished texts and brackets."""
     for tail in (b'"\\"' * 100_000, b'"' + b'\\"' * 100_000, b"]" * 100_000, b"\\" * 100_000):
         with pytest.raises(ValueError):
             loads(b"[" * 5_000 + tail)
@@ -102,7 +102,7 @@ def test_a_deep_text_that_is_no_json(loads):
 
 @BOTH
 def test_encodings_and_white_space(loads):
-    """As the standard library reads bytes."""
+    """Bytes are read as in the standard library."""
     for text in ('{"a": "grüße"}', ' {"a": "grüße"} '):
         for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32-be"):
             assert loads(text.encode(encoding)) == {"a": "grüße"}

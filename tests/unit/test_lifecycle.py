@@ -1,4 +1,4 @@
-"""Login, logout, connect, disconnect and close across each other, with fakes, and decided by events alone."""
+"""Overlapping login, logout, connect, disconnect and close, with fakes, decided only by events."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def session_of(uid: str) -> Session:
 
 
 class FakeConnection:
-    """The connection: counts its generations, and writes what is asked of it into ``calls``."""
+    """A connection that counts its generations, and records its calls in ``calls``."""
 
     def __init__(self, calls: List[str]) -> None:
         self.state = SimpleNamespace(number=0, wanted=False, end_login=self._refuse)
@@ -72,7 +72,7 @@ class FakeConnection:
 
 
 class FakeAccount:
-    """The account. ``voiding`` is called in the HTTP call of a logout, in which no lock may be held."""
+    """An account. ``voiding`` is called in the HTTP call of a logout, in which no lock may be held."""
 
     def __init__(self, calls: List[str]) -> None:
         self.session: Optional[Session] = None
@@ -111,7 +111,7 @@ class FakeAccount:
 
 
 class WatchedWakeup(Wakeup):
-    """Says when a thread is about to wait."""
+    """Reports when a thread is about to wait."""
 
     waiting = threading.Semaphore(0)
 
@@ -121,7 +121,7 @@ class WatchedWakeup(Wakeup):
 
 
 class House:
-    """A lifecycle, and the fakes around it, at the monotonic time ``now``."""
+    """A lifecycle with fakes around it, at the monotonic time ``now``."""
 
     def __init__(self, auto_connect: bool = True, uid: Optional[str] = None) -> None:
         self.now = 100.0
@@ -160,7 +160,7 @@ class House:
 
 
 class Held:
-    """A call on another thread that stands inside its HTTP call, until it is told to go on."""
+    """A call on another thread that stops inside its HTTP call, until the test releases it."""
 
     def __init__(self) -> None:
         self.entered, self._go_on = threading.Event(), threading.Event()
@@ -192,7 +192,7 @@ class Running:
             self._outcome.append(error)
 
     def end(self) -> Any:
-        """What it returned or raised."""
+        """Wait for the call, and return its result or its exception."""
         self._thread.join(DEADLINE)
         assert not self._thread.is_alive()
         return self._outcome[0]
@@ -217,7 +217,7 @@ def code_of(call: Callable[[], Any]) -> str:
 
 
 def held_logout(house: House) -> "tuple[Held, Running]":
-    """A logout that stands inside its HTTP call."""
+    """Return a logout that has stopped inside its HTTP call."""
     held = house.account.voiding = Held()
     logout = Running(house.lifecycle.logout)
     assert held.entered.wait(DEADLINE)
@@ -225,7 +225,7 @@ def held_logout(house: House) -> "tuple[Held, Running]":
 
 
 def held_login(house: House, uid: str = "u1") -> "tuple[Held, Running]":
-    """A login that stands inside its HTTP call."""
+    """Return a login that has stopped inside its HTTP call."""
     held = Held()
     login = Running(lambda: house.login(uid, held))
     assert held.entered.wait(DEADLINE)
@@ -237,7 +237,7 @@ def held_login(house: House, uid: str = "u1") -> "tuple[Held, Running]":
 
 @pytest.mark.parametrize("auto_connect", [True, False])
 def test_a_login_enters_and_connects_in_auto_mode(auto_connect: bool) -> None:
-    """The user is entered before the connection begins; the store is written at the end."""
+    """The user is entered before the connection begins. The store is written at the end."""
     house = House(auto_connect)
     assert house.login().uid == "u1" and house.state is LoginState.LOGGED_IN
     assert house.calls == ["enter u1", "store", *(["begin", "start"] if auto_connect else [])]
@@ -245,7 +245,7 @@ def test_a_login_enters_and_connects_in_auto_mode(auto_connect: bool) -> None:
 
 
 def test_a_failed_login_changes_nothing() -> None:
-    """The listeners hear why, and the next login runs."""
+    """The listeners get the reason, and the next login works."""
     house = House()
 
     def fail() -> None:
@@ -259,8 +259,8 @@ def test_a_failed_login_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(), ZeroDivisionError()], ids=repr)
-def test_what_is_not_the_sdks_own_error_comes_out_of_a_login(error: BaseException) -> None:
-    """A Ctrl-C on the user's thread is not an event; the login is over, though."""
+def test_an_exception_of_another_kind_comes_out_of_a_login(error: BaseException) -> None:
+    """A Ctrl-C on the user's thread is not an event, but it ends the login."""
     house = House(uid="u1")
 
     def fail() -> None:
@@ -277,7 +277,7 @@ def test_what_is_not_the_sdks_own_error_comes_out_of_a_login(error: BaseExceptio
 
 
 def test_a_login_that_gets_no_dispatcher_does_not_begin() -> None:
-    """No call is made whose result the listeners could not hear."""
+    """The login makes no call, since the listeners could not get the result."""
     house, made = House(), []
 
     def refuse() -> None:
@@ -289,7 +289,7 @@ def test_a_login_that_gets_no_dispatcher_does_not_begin() -> None:
 
 
 def test_a_login_whose_connection_gets_no_thread_is_stored_all_the_same() -> None:
-    """The user is logged in, and has heard so: a restart must find the login."""
+    """The user is logged in, and has been notified: a restart must find the login."""
     house = House()
     house.connection.no_thread = FAILURE
     assert code_of(house.login) == FAILED_TO_FETCH
@@ -298,7 +298,7 @@ def test_a_login_whose_connection_gets_no_thread_is_stored_all_the_same() -> Non
 
 
 def test_a_logout_disconnects_voids_and_forgets_in_this_order() -> None:
-    """The connection is down before the token is void; the store is cleared at the end."""
+    """The connection is down before the token is void. The store is cleared at the end."""
     house = House(uid="u1")
     house.lifecycle.logout()
     assert house.calls == ["disconnect", "void u1", "join", "leave", "forget", "store"]
@@ -323,21 +323,21 @@ def test_a_failed_logout_can_be_repeated() -> None:
 
 
 def test_a_second_login_of_the_same_user_keeps_the_connection() -> None:
-    """It is the same person: nothing is disconnected or forgotten."""
+    """For the same user the client neither disconnects nor forgets the login."""
     house = House(uid="u1")
     house.login("u1")
     assert house.calls == ["enter u1", "store", "begin again", "start"]
 
 
 def test_a_login_of_another_user_ends_the_connection_of_the_first() -> None:
-    """Before the other is entered, so that no frame of the first is taken for one of the second."""
+    """The connection ends before the other user is entered, so that no frame reaches the wrong user."""
     house = House(uid="u1")
     house.login("u2")
     assert house.calls == ["disconnect", "enter u2", "forget", "store", "begin", "start"]
 
 
 def test_a_failed_login_in_place_of_another_users_keeps_that_user() -> None:
-    """And the connection."""
+    """The connection stays too."""
     house = House(uid="u1")
 
     def fail() -> None:
@@ -350,7 +350,7 @@ def test_a_failed_login_in_place_of_another_users_keeps_that_user() -> None:
 
 
 def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
-    """A ``connect()`` of another thread right behind the disconnect began as the first user: it is ended too."""
+    """Another thread's ``connect()`` right after the disconnect began as the first user. It is ended too."""
     house = House(uid="u1")
     times = iter([house.connection.begin, lambda: None])
     house.connection.on_disconnect = lambda: (next(times)(), None)[1]
@@ -360,14 +360,14 @@ def test_another_user_is_not_entered_while_the_first_is_connected() -> None:
 
 @pytest.mark.parametrize("timeout, waits", [(0, False), (5.0, True), (None, True)])
 def test_connect_begins_starts_and_waits(timeout: Optional[float], waits: bool) -> None:
-    """0 does not wait."""
+    """With 0 it does not wait."""
     house = House(auto_connect=False, uid="u1")
     house.lifecycle.connect(timeout)
     assert house.calls == ["begin", "start", *(["wait until up"] if waits else [])]
 
 
 def test_connect_needs_a_user() -> None:
-    """Nothing is begun without one."""
+    """Without a user, no connection begins."""
     house = House()
     assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
     assert house.calls == []
@@ -375,7 +375,7 @@ def test_connect_needs_a_user() -> None:
 
 @pytest.mark.parametrize("auto_connect", [True, False])
 def test_a_stored_session_is_taken_up(auto_connect: bool) -> None:
-    """And connected in auto mode. Without one nothing happens."""
+    """In auto mode it also connects. Without a session nothing happens."""
     house = House(auto_connect)
     house.lifecycle.resume()
     assert house.state is LoginState.LOGGED_OUT and house.calls == []
@@ -385,11 +385,11 @@ def test_a_stored_session_is_taken_up(auto_connect: bool) -> None:
     assert house.calls == (["begin", "start"] if auto_connect else [])
 
 
-# Across a logout.
+# During a logout.
 
 
 def test_connect_during_a_logout_waits_and_then_has_no_user(waiting: threading.Semaphore) -> None:
-    """Promise 9: when ``logout()`` is back, the connection is closed, and nothing has begun another."""
+    """Promise 9: when ``logout()`` returns, the connection is closed, and no other one has begun."""
     house = House(uid="u1")
     held, logout = held_logout(house)
     connect = Running(lambda: house.lifecycle.connect(None))
@@ -413,7 +413,7 @@ def test_a_failed_logout_lets_the_waiting_connect_proceed(waiting: threading.Sem
 
 
 def test_connect_does_not_wait_for_a_logout_for_longer_than_it_may() -> None:
-    """``ERR_CONNECT_TIMEOUT``, and nothing is begun later either."""
+    """``ERR_CONNECT_TIMEOUT`` is raised, and no connection begins later either."""
     house = House(uid="u1")
     held, logout = held_logout(house)
     assert code_of(lambda: house.lifecycle.connect(0)) == "ERR_CONNECT_TIMEOUT"
@@ -435,7 +435,7 @@ def test_the_wait_for_a_logout_counts_as_time_of_connect(waiting: threading.Sema
 
 
 def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphore) -> None:
-    """Its HTTP call begins after that of the logout has ended."""
+    """The login's HTTP call begins after that of the logout has ended."""
     house = House(uid="u1")
     held, logout = held_logout(house)
     login = Running(lambda: house.login("u2", lambda: house.calls.append("act")))
@@ -448,7 +448,7 @@ def test_a_login_during_a_logout_waits_and_then_runs(waiting: threading.Semaphor
 
 
 def test_a_second_logout_waits_for_the_first(waiting: threading.Semaphore) -> None:
-    """And then has nobody to log out; after a failed one it logs out itself."""
+    """Then there is no user to log out. After a failed one, it logs out itself."""
     for failure, code in ((None, USER_NOT_LOGGED_IN), (FAILURE, None)):
         house = House(uid="u1")
         held, first = held_logout(house)
@@ -461,12 +461,12 @@ def test_a_second_logout_waits_for_the_first(waiting: threading.Semaphore) -> No
         assert house.state is LoginState.LOGGED_OUT
 
 
-# Across a login.
+# During a login.
 
 
 @pytest.mark.parametrize("uid", [None, "u1"], ids=["of the first user", "in place of another's"])
 def test_a_second_login_is_refused_at_once(uid: Optional[str]) -> None:
-    """``LOGIN_IN_PROGRESS``, and its HTTP call is not made. The first one is not disturbed."""
+    """``LOGIN_IN_PROGRESS`` is raised, without an HTTP call. The first login is not affected."""
     house, made = House(uid=uid), []
     held, login = held_login(house, "u2")
     assert code_of(lambda: house.login("u3", lambda: made.append(1))) == "LOGIN_IN_PROGRESS"
@@ -476,7 +476,7 @@ def test_a_second_login_is_refused_at_once(uid: Optional[str]) -> None:
 
 
 def test_a_logout_during_a_login_waits_and_then_logs_out(waiting: threading.Semaphore) -> None:
-    """When it returns, no user is logged in, whichever of the two was first."""
+    """When it returns, no user is logged in, in either order of the two."""
     house = House()
     held, login = held_login(house)
     logout = Running(house.lifecycle.logout)
@@ -488,8 +488,8 @@ def test_a_logout_during_a_login_waits_and_then_logs_out(waiting: threading.Sema
     assert house.calls[-1] == "store" and house.account.stored is None
 
 
-def test_a_logout_during_a_login_that_fails_has_nobody(waiting: threading.Semaphore) -> None:
-    """``USER_NOT_LOGGED_IN``; in place of another user's login that user is logged out."""
+def test_a_logout_during_a_login_that_fails_has_no_user(waiting: threading.Semaphore) -> None:
+    """``USER_NOT_LOGGED_IN`` is raised. After a login in place of another user's, that user is logged out."""
     for uid, code in ((None, USER_NOT_LOGGED_IN), ("u1", None)):
         house = House(uid=uid)
         held, login = held_login(house, "u2")
@@ -501,7 +501,7 @@ def test_a_logout_during_a_login_that_fails_has_nobody(waiting: threading.Semaph
 
 
 def test_connect_during_a_first_login_has_no_user() -> None:
-    """It does not wait: no user is logged in, and in auto mode the login connects."""
+    """``connect()`` does not wait: no user is logged in, and in auto mode the login connects."""
     house = House()
     held, login = held_login(house)
     assert code_of(lambda: house.lifecycle.connect(None)) == USER_NOT_LOGGED_IN
@@ -510,7 +510,7 @@ def test_connect_during_a_first_login_has_no_user() -> None:
 
 
 def test_connect_during_a_login_in_place_of_another_users_runs() -> None:
-    """As that user, who is logged in until the other one is."""
+    """``connect()`` connects as the old user, who is logged in until the other one is."""
     house = House(auto_connect=False, uid="u1")
     held, login = held_login(house, "u2")
     house.lifecycle.connect(None)
@@ -530,7 +530,7 @@ def test_a_disconnect_during_a_login_holds(uid: Optional[str]) -> None:
 
 
 def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
-    """What was asked for last holds."""
+    """The last call counts."""
     house = House(uid="u1")
 
     def act() -> None:
@@ -549,14 +549,14 @@ def test_a_connect_behind_the_disconnect_during_a_login_counts() -> None:
 
 
 def test_a_call_inside_a_login_on_its_own_thread_is_refused() -> None:
-    """A ``refresh`` callable that logs in or out would wait for itself: ``LOGIN_IN_PROGRESS``."""
+    """A ``refresh`` callable that logs in or out would wait for itself: it gets ``LOGIN_IN_PROGRESS``."""
     house, codes = House(), []
 
     def act() -> None:
         codes.extend([code_of(house.lifecycle.logout), code_of(house.login)])
 
     house.login("u1", act)
-    house.login("u2", act)  # in place of another user's, too
+    house.login("u2", act)  # also in place of another user's
     assert codes == ["LOGIN_IN_PROGRESS"] * 4 and house.account.require().uid == "u2"
 
 
@@ -574,7 +574,7 @@ def test_a_call_inside_a_logout_on_its_own_thread_is_refused() -> None:
 
 
 def test_no_lock_is_held_during_an_http_call() -> None:
-    """Another thread's ``get_connection_status()``, its listeners and its ``disconnect()`` go on."""
+    """Another thread's ``get_connection_status()``, listeners and ``disconnect()`` do not wait."""
     house, got = House(), []
 
     def other() -> None:
@@ -604,7 +604,7 @@ def test_a_close_during_a_login_enters_nothing(uid: Optional[str]) -> None:
 
 
 def test_a_close_during_a_logout_does_not_undo_it() -> None:
-    """The token is void: the login is gone from the store as well."""
+    """The token is void, and the login is gone from the store as well."""
     house = House(uid="u1")
     house.account.voiding = lambda: (house.lifecycle.close(), None)[1]
     house.lifecycle.logout()
@@ -613,7 +613,7 @@ def test_a_close_during_a_logout_does_not_undo_it() -> None:
 
 @pytest.mark.parametrize("name", ["connect", "login", "logout"])
 def test_a_close_ends_the_wait_for_another_call(waiting: threading.Semaphore, name: str) -> None:
-    """The logout that they wait for may hang: they get ``ERR_CLIENT_CLOSED`` before it ends."""
+    """The logout that they wait for may hang. They get ``ERR_CLIENT_CLOSED`` before it ends."""
     house = House(uid="u1")
     held, logout = held_logout(house)
     calls = {"connect": lambda: house.lifecycle.connect(None), "login": house.login, "logout": house.lifecycle.logout}
@@ -626,7 +626,7 @@ def test_a_close_ends_the_wait_for_another_call(waiting: threading.Semaphore, na
 
 
 def test_after_a_close_each_call_is_refused() -> None:
-    """And closing again is a no-op."""
+    """A second close is a no-op."""
     house = House(uid="u1")
     assert house.lifecycle.close() and not house.lifecycle.close()
     for call in (house.login, house.lifecycle.logout, lambda: house.lifecycle.connect(0)):
@@ -649,7 +649,7 @@ def test_a_session_is_not_taken_up_after_a_close() -> None:
 @pytest.mark.parametrize("closed", [True, False])
 @pytest.mark.parametrize("uid", [None, "u1"])
 def test_the_child_of_a_fork_has_the_parents_login(uid: Optional[str], closed: bool) -> None:
-    """Whichever call was under way in the parent: none is in the child. It connects if somebody is logged in."""
+    """The parent's running call is not in the child. It connects if a user is logged in."""
     house = House()
     house.account.session = None if uid is None else session_of(uid)
     house.lifecycle.take_over(closed)
@@ -667,7 +667,7 @@ DEAD = CometChatException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "unknown")
 
 @pytest.mark.parametrize("connected", [True, False])
 def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
-    """Without the HTTP call; and with the reason for those who listen to the connection."""
+    """This end makes no HTTP call, and gives the connection's listeners the reason."""
     house = House(auto_connect=connected)
     session = house.login()
     number, house.posted = house.connection.state.number, []
@@ -682,7 +682,7 @@ def test_a_dead_token_ends_the_login_as_a_logout_does(connected: bool) -> None:
 
 
 def test_a_dead_token_of_an_earlier_login_ends_nothing() -> None:
-    """The answer to a call of the old login comes late: the new one holds."""
+    """The answer to a call of the old login comes late. The new login stays."""
     house = House()
     old = house.login("u1")
     house.login("u2")
@@ -692,7 +692,7 @@ def test_a_dead_token_of_an_earlier_login_ends_nothing() -> None:
 
 
 def test_a_dead_token_leaves_a_call_that_is_under_way_alone() -> None:
-    """A logout decides by itself, and so does a login in place of this one; a closed client stays closed."""
+    """A logout decides by itself, and so does a login in place of this one. A closed client stays closed."""
     house = House()
     session = house.login()
     ended: List[bool] = []

@@ -1,4 +1,4 @@
-"""The listener classes: made from callables, and checked when they are registered."""
+"""The listener classes: their construction from callables, and the checks at registration."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from cometchat.listeners import KINDS, MESSAGE_KINDS, check_listener
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
 def test_a_listener_can_be_made_from_callables(kind: str) -> None:
-    """Each class takes each of its methods by name; what is not given does nothing."""
+    """Each class accepts each of its methods by name. Methods that are not given are no-ops."""
     cls = KINDS[kind]
     names = [name for name in vars(cls) if not name.startswith("_")]
     assert names
@@ -35,7 +35,7 @@ def test_a_listener_can_be_made_from_callables(kind: str) -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    """A typing error must not make a listener that never hears anything."""
+    """Otherwise, a typing error would make a listener that is never called."""
     with pytest.raises(InvalidArgumentException, match="did you mean on_connected") as caught:
         ConnectionListener(on_conected=print)
     assert (caught.value.code, caught.value.name) == ("INVALID_LISTENER", "listener")
@@ -46,7 +46,7 @@ def test_an_unknown_name_is_refused() -> None:
 
 
 def test_a_subclass_may_have_an_init_of_its_own() -> None:
-    """One that does not call super().__init__() works, as it always has."""
+    """A class that does not call super().__init__() works, as it always has."""
 
     class Own(ConnectionListener):
         def __init__(self, name: str) -> None:
@@ -73,33 +73,33 @@ def test_a_listener_may_be_something_else_too() -> None:
 
 
 def test_a_mock_of_a_listener_passes() -> None:
-    """What users' tests put in a listener's place."""
+    """Users' tests use mocks in a listener's place."""
     assert check_listener(mock.Mock(spec=ConnectionListener), "connection") is None
 
 
 class Awaitable:
     async def __call__(self) -> None:
-        """Nothing awaits it."""
+        """Return a coroutine. No code awaits it."""
 
 
 async def _async() -> None:
-    """The same."""
+    """Return a coroutine as well."""
 
 
 @pytest.mark.parametrize("callback", [_async, functools.partial(_async), Awaitable()], ids=["def", "partial", "object"])
 def test_an_async_callback_is_refused(callback: Any) -> None:
-    """It would return a coroutine that nothing awaits."""
+    """Such a callback would return a coroutine that no code awaits."""
     with pytest.raises(InvalidArgumentException, match="on_connected") as caught:
         check_listener(ConnectionListener(on_connected=callback), "connection")
     assert caught.value.code == "INVALID_LISTENER"
 
 
 def test_an_async_method_is_refused() -> None:
-    """As a method; an async generator, too."""
+    """The same holds for a method, and for an async generator."""
 
     class Async(LoginListener):
         async def login_success(self, user: Any) -> None:  # type: ignore[override]
-            """Nothing awaits it."""
+            """Return a coroutine. No code awaits it."""
 
     class Generator(UserListener):
         async def on_user_online(self, user: Any) -> Any:
@@ -111,7 +111,7 @@ def test_an_async_method_is_refused() -> None:
 
 
 def test_a_callback_that_is_not_callable_is_refused() -> None:
-    """Such as a flag that has a callback's name."""
+    """One example is a flag with a callback's name."""
 
     class Flag(ConnectionListener):
         on_connected = True  # type: ignore[assignment]
@@ -121,15 +121,15 @@ def test_a_callback_that_is_not_callable_is_refused() -> None:
 
 
 def test_a_method_that_nothing_calls_gives_one_warning_for_its_class() -> None:
-    """With the name that was meant, if there is a similar one."""
+    """The warning has the right name, if there is a similar one."""
 
     class Light(ConnectionListener):
         def on_conected(self) -> None:
-            """A typing error."""
+            """Do nothing: a typing error."""
 
         @staticmethod
         def on_reconnect() -> None:
-            """A name from elsewhere."""
+            """Do nothing: a name from elsewhere."""
 
         def helper(self) -> None:
             """Not a callback by its name."""
@@ -150,7 +150,7 @@ def test_the_methods_of_a_login_listener_begin_otherwise() -> None:
 
     class Login(LoginListener):
         def login_succes(self, user: Any) -> None:
-            """A typing error."""
+            """Do nothing: a typing error."""
 
     warning = check_listener(Login(), "login")
     assert warning is not None and "did you mean login_success?" in warning

@@ -1,4 +1,4 @@
-"""A client's log: names the client, and never raises."""
+"""A client's log names the client, and never raises."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def log(handler: Kept) -> ClientLog:
 
 
 def test_each_record_names_its_client(log: ClientLog, handler: Kept) -> None:
-    """In the text and as an attribute, for each method, with its level and the caller's place."""
+    """The name is in the text and in an attribute, for each method, with its level and the caller's place."""
     log.debug("a %s", 1)
     log.info("b")
     log.warning("100 %")
@@ -58,7 +58,7 @@ def test_each_record_names_its_client(log: ClientLog, handler: Kept) -> None:
 
 
 def test_the_exception_goes_with_it(log: ClientLog, handler: Kept) -> None:
-    """exception() takes the one that is being handled, the others what they are given."""
+    """exception() takes the current exception, and the others the given one."""
     error = KeyError("x")
     try:
         raise error
@@ -72,7 +72,7 @@ def test_the_exception_goes_with_it(log: ClientLog, handler: Kept) -> None:
 
 @pytest.mark.parametrize("error", [OSError("disk full"), RecursionError(), MemoryError(), ValueError("closed file")])
 def test_a_handler_that_raises_is_counted(log: ClientLog, handler: Kept, error: Exception) -> None:
-    """The caller does not notice; the next record is written again."""
+    """The caller does not notice it. The next record is written again."""
     handler.error = error
     for write in (log.debug, log.info, log.warning, log.error, log.exception):
         write("lost")
@@ -82,8 +82,8 @@ def test_a_handler_that_raises_is_counted(log: ClientLog, handler: Kept, error: 
     assert [record.getMessage() for record in handler.records] == ["[client 3, u%d] found"]
 
 
-def test_a_wrong_format_is_no_error_of_the_caller(log: ClientLog, handler: Kept) -> None:
-    """A handler that formats what can't be formatted raises; that is counted as well."""
+def test_a_wrong_format_does_not_raise(log: ClientLog, handler: Kept) -> None:
+    """A handler raises when it formats such a record, which is counted as well."""
 
     class Formatting(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -98,14 +98,14 @@ def test_a_wrong_format_is_no_error_of_the_caller(log: ClientLog, handler: Kept)
 
 
 def test_a_name_that_can_not_be_had(handler: Kept) -> None:
-    """The callable raises: counted."""
+    """The callable for the name raises, which is counted."""
     log = ClientLog(logging.getLogger("test-client-log"), lambda: [][0])
     log.error("x")
     assert log.failures == 1
 
 
 def test_levels() -> None:
-    """isEnabledFor() is the logger's; what is not enabled is neither named nor written."""
+    """isEnabledFor() is the logger's. A disabled record is neither named nor written."""
     logger = logging.getLogger("test-client-log.levels")
     logger.setLevel(logging.ERROR)
     log = ClientLog(logger, lambda: [][0])
@@ -115,7 +115,7 @@ def test_levels() -> None:
 
 
 def test_a_logger_that_fails() -> None:
-    """isEnabledFor() of a patched logger raises: no, and counted."""
+    """If isEnabledFor() of a patched logger raises, the answer is no, and it is counted."""
 
     class Broken(logging.Logger):
         def isEnabledFor(self, level: int) -> bool:

@@ -1,4 +1,4 @@
-"""The machine that walks the tables: notifications, the one renewal, the count of attempts."""
+"""The machine that follows the tables: notifications, the one renewal, the count of attempts."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ERROR = CometChatException("ERR_TEST", "For a test.")
 
 
 def drive(machine, *names, now=0.0):
-    """Signals by their names; the last step."""
+    """Send signals by their names. Returns the last step."""
     step = None
     for name in names:
         signal = Signal[name]
@@ -38,7 +38,7 @@ def machine():
 
 
 def test_a_new_machine_is_idle(machine):
-    """It begins disconnected, and without a renewed jwt."""
+    """A machine begins disconnected, and without a renewed jwt."""
     assert (machine.phase, machine.status) == (Phase.IDLE, CometChatWSState.DISCONNECTED)
     assert not machine.renewed
 
@@ -74,14 +74,14 @@ def test_a_new_machine_is_idle(machine):
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-def test_what_a_signal_notifies(machine, before, signal, expected):
-    """Each signal owes the listeners these calls, in this order: the error first, then the change."""
+def test_the_notifications_of_a_signal(machine, before, signal, expected):
+    """Each signal leads to these calls of the listeners, in this order: the error first, then the change."""
     drive(machine, *before)
     assert [notify.method for notify in drive(machine, signal).notifications] == expected
 
 
 def test_the_error_goes_to_on_connection_error_alone(machine):
-    """on_connection_error carries the very error; a change of status carries none."""
+    """on_connection_error gets exactly this error. A change of status has no error."""
     step = drive(machine, "CONNECT", "OPENED", "ACCEPTED", "LOST")
     assert step.notifications == (Notify("on_connection_error", ERROR), Notify("on_disconnected", None))
     assert step.notifications[0].error is ERROR
@@ -90,7 +90,7 @@ def test_the_error_goes_to_on_connection_error_alone(machine):
 @pytest.mark.parametrize("with_error", [True, False])
 @pytest.mark.parametrize("old, signal", sorted(TRANSITIONS, key=str), ids=lambda value: value.name)
 def test_an_error_that_is_missing_or_out_of_place_is_illegal(machine, old, signal, with_error):
-    """FAILED, LOST and REFUSED without an error, or any other with one, raise and change nothing."""
+    """FAILED, LOST and REFUSED without an error, or any other with an error, raise and change nothing."""
     if with_error == (signal in WITH_ERROR):
         with_error = None
     machine.phase = old
@@ -123,7 +123,7 @@ RENEWED = ["CONNECT", "OPENED", "STALE", "RENEWED"]
     ],
 )
 def test_the_jwt_is_renewed_once(machine, signals, refusal):
-    """A refused jwt is stale the first time; one just renewed is refused, until an acceptance or the end."""
+    """The first refusal of a jwt makes it stale. A renewed one is refused, until an acceptance or the end."""
     drive(machine, *signals)
     assert machine.refusal is Signal[refusal]
 
@@ -133,14 +133,14 @@ def test_the_jwt_is_renewed_once(machine, signals, refusal):
 )
 @pytest.mark.parametrize("throttled", [[], ["THROTTLED"], ["THROTTLED", "RESTORED"]])
 def test_the_count_restarts_once_a_connection_has_lived_ten_seconds(machine, lived, restarts, throttled):
-    """A loss restarts the count from 10 s after the acceptance on, throttled in between or not."""
+    """A loss restarts the count from 10 s after the acceptance on, also with throttling in between."""
     drive(machine, "CONNECT", "OPENED", "ACCEPTED", now=100.0)
     drive(machine, *throttled, now=100.0 + lived / 2)
     step = drive(machine, "LOST", now=100.0 + lived)
     assert step.restart_count is restarts
 
 
-def test_the_connections_life_begins_anew_with_each_acceptance(machine):
+def test_the_connections_life_begins_with_each_acceptance(machine):
     """A long life before a loss does not count for the connection after it."""
     drive(machine, "CONNECT", "OPENED", "ACCEPTED", now=0.0)
     drive(machine, "LOST", "CONNECT", "OPENED", "ACCEPTED", now=50.0)
@@ -159,7 +159,7 @@ def test_nothing_but_a_loss_restarts_the_count(machine, signal):
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(list(Signal)), st.booleans()), max_size=60))
 def test_any_sequence_of_signals_is_survived(signals):
-    """Signals at random, errors at random: each is a row or an IllegalSignal that leaves the machine as it was."""
+    """For random signals and errors, each is a row, or an IllegalSignal that does not change the machine."""
     machine = ConnectionMachine()
     for signal, with_error in signals:
         before = dict(vars(machine))
@@ -173,7 +173,7 @@ def test_any_sequence_of_signals_is_survived(signals):
 
 
 def test_steps_and_notifications_can_not_be_changed(machine):
-    """What a step did stays said."""
+    """A finished step does not change."""
     step = drive(machine, "CONNECT")
     with pytest.raises(dataclasses.FrozenInstanceError):
         step.new = Phase.ONLINE

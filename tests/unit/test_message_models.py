@@ -1,4 +1,4 @@
-"""The models of groups, messages and events: liberal in what they read, silent about secrets. (User: test_models.)"""
+"""The models of groups, messages and events accept much, and show no secrets (user: test_models)."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ GEORGE = User("uid2", name="George", status="offline")
 ALICE = User("uid3", status="offline")
 GROUP = {"guid": "g1", "name": "Hikers"}
 
-#: Every field that any message may have, on the wire and in the model.
+#: Every field that a message may have, on the wire and in the model.
 COMMON: Dict[str, Any] = {
     "id": 11,
     "muid": "m1",
@@ -339,7 +339,7 @@ def test_every_model_has_its_sample() -> None:
 
 @pytest.mark.parametrize("category, kind, data, cls, own", MESSAGES, ids=[f"{m[0]}-{m[1]}" for m in MESSAGES])
 def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, cls: Any, own: Dict[str, Any]) -> None:
-    """Each category and type has its class, with all that came in fields."""
+    """Each category and type has its class, and every value is in a field."""
     wire = on_the_wire(category, kind, **copy.deepcopy(data))
     message = message_from_dict(wire)
     assert type(message) is cls
@@ -347,12 +347,12 @@ def test_every_field_of_a_message_is_read(category: str, kind: str, data: Any, c
     assert {name: getattr(message, name) for name in expected} == expected
     assert cls.from_dict(wire) == message and message.is_stored
     assert isinstance(message.quoted_message, TextMessage) and message.quoted_message.text == "q"
-    assert message.quoted_message.quoted_message is None  # one level is enough, and no message can be endless
+    assert message.quoted_message.quoted_message is None  # one level is enough, since no message can be endless
     read = {field.name for field in dataclasses.fields(cls)} - {"raw", "quoted_message"}
     assert read - set(expected) <= OWN_DEFAULTS, "a field that no sample sets"
 
 
-#: Fields of a class that only some of its samples above set.
+#: Fields of a class that only some of its samples above have.
 OWN_DEFAULTS = {
     *("sub_type", "conversation_text", "update_conversation", "send_notification"),
     *("action", "initiator", "call_receiver", "initiated_at", "started_at", "joined_at"),
@@ -361,7 +361,7 @@ OWN_DEFAULTS = {
 
 @pytest.mark.parametrize("category, kind, data, cls, own", MESSAGES, ids=[f"{m[0]}-{m[1]}" for m in MESSAGES])
 def test_an_empty_message_has_nothing(category: str, kind: str, data: Any, cls: Any, own: Any) -> None:
-    """What is missing is None, an empty mapping or an empty tuple: the same as made without arguments."""
+    """A missing field is None, an empty mapping or an empty tuple, as in a model made without arguments."""
     assert cls.from_dict({}) == cls()
     read = message_from_dict({"category": category, "type": kind})
     assert read == cls(category=category, type=kind)
@@ -407,11 +407,11 @@ def test_every_field_of_a_group_is_read() -> None:
     ],
 )
 def test_a_message_of_an_unknown_kind_is_still_one(category: Any, kind: Any, cls: Any) -> None:
-    """A category or type that this SDK does not know, or of another JSON type."""
+    """A message may have an unknown category or type, or one of another JSON type."""
     assert type(message_from_dict({"category": category, "type": kind})) is cls
 
 
-OFFLINE = {"status": "offline"}  # a user who is described without a status
+OFFLINE = {"status": "offline"}  # a user without a status
 
 
 @pytest.mark.parametrize(
@@ -430,7 +430,7 @@ OFFLINE = {"status": "offline"}  # a user who is described without a status
     ids=repr,
 )
 def test_the_sender_is_the_entity_or_else_the_uid(entity: Any, result: Any) -> None:
-    """If the entity says nothing of use, the plain ``sender`` is there; if neither does, it is None."""
+    """If the entity has no usable value, the plain ``sender`` counts. Without both, it is None."""
     message = {"data": {"entities": {"sender": {"entity": entity}}}}
     assert BaseMessage.from_dict(message).sender == result
     assert BaseMessage.from_dict({**message, "sender": "plain"}).sender == (result or User("plain"))
@@ -449,12 +449,12 @@ def test_the_sender_is_the_entity_or_else_the_uid(entity: Any, result: Any) -> N
     ids=repr,
 )
 def test_a_receiver_is_a_group_or_a_user(entity: Any, result: Any) -> None:
-    """By what it has; one that has nothing of use is None."""
+    """The receiver's fields decide. A receiver without usable fields is None."""
     assert BaseMessage.from_dict({"data": {"entities": {"receiver": {"entity": entity}}}}).receiver == result
 
 
 def test_the_data_of_a_message_may_be_json_text() -> None:
-    """As the metadata and the custom data in it may."""
+    """So may the metadata and the custom data in it."""
     data = {"text": "hello", "metadata": '{"a": 1}', "entities": json.dumps({"sender": {"entity": {"uid": "u"}}})}
     message = message_from_dict({"category": "message", "type": "text", "data": json.dumps(data)})
     assert isinstance(message, TextMessage) and (message.text, message.metadata) == ("hello", {"a": 1})
@@ -463,13 +463,13 @@ def test_the_data_of_a_message_may_be_json_text() -> None:
 
 @each
 def test_no_repr_shows_a_secret(model: Any) -> None:
-    """Neither a model's nor those of the models in it, nor its text."""
+    """A model, the models in it, and its text show no secret."""
     assert SECRET not in repr(model) + str(model)
 
 
 @each
 def test_raw_holds_no_secret_of_its_own(model: Any) -> None:
-    """What came is kept, unknown fields too, but no credential."""
+    """All fields are kept, also unknown ones, but no credential."""
     raw = getattr(model, "raw", {"Interaction": "too small to have one"})
     assert raw and SECRET not in str({key: value for key, value in raw.items() if not isinstance(value, (dict, list))})
 
@@ -489,7 +489,7 @@ def test_a_model_can_not_be_changed(model: Any) -> None:
     ids=["copy", "deepcopy", "pickle", "replace"],
 )
 def test_a_model_can_be_copied(model: Any, duplicate: Callable[[Any], Any]) -> None:
-    """With every field, raw too, but the auth token; the copy is equal, has the same hash, and is of the same class."""
+    """The copy has every field and raw, without the auth token. It is equal, with the same hash and class."""
     other = duplicate(model)
     assert type(other) is type(model)
     assert vars(other) == {name: value for name, value in vars(model).items() if name != "_auth_token"}
@@ -498,7 +498,7 @@ def test_a_model_can_be_copied(model: Any, duplicate: Callable[[Any], Any]) -> N
 
 @each
 def test_equality_goes_by_every_field_but_raw(model: Any) -> None:
-    """Another value in any field is another model; another ``raw`` (or auth token) is not."""
+    """Another value in any field makes another model. Another ``raw`` (or auth token) does not."""
     for field in dataclasses.fields(model):
         other = dataclasses.replace(model, **{field.name: {"another": 1}})
         assert (other == model) is (field.name == "raw"), field.name
@@ -506,7 +506,7 @@ def test_equality_goes_by_every_field_but_raw(model: Any) -> None:
 
 
 def test_models_of_two_classes_differ() -> None:
-    """An empty text message is no empty custom message, and not the plain one."""
+    """An empty text message equals neither an empty custom message nor the plain one."""
     empty = [BaseMessage(), TextMessage(), MediaMessage(), CustomMessage(), InteractiveMessage(), CardMessage()]
     empty += [Action(), Call()]
     assert all((one == other) is (one is other) for one in empty for other in empty)
@@ -514,7 +514,7 @@ def test_models_of_two_classes_differ() -> None:
 
 @each
 def test_two_models_share_nothing(model: Any) -> None:
-    """The mappings of a model made without any are its own."""
+    """The mappings of a model made without any of them are its own."""
     cls = type(model)
     one, other = (cls("x") if cls in (User, Group) else cls() for _ in range(2))
     for field in dataclasses.fields(cls):
@@ -522,7 +522,7 @@ def test_two_models_share_nothing(model: Any) -> None:
         assert not isinstance(value, dict) or value is not getattr(other, field.name)
 
 
-def test_what_was_read_can_be_changed_afterwards() -> None:
+def test_the_read_object_can_be_changed_afterwards() -> None:
     """metadata, custom data and raw are the message's own mappings."""
     wire = on_the_wire("custom", "location", customData={"lat": 1})
     message = message_from_dict(wire)
@@ -535,7 +535,7 @@ def test_what_was_read_can_be_changed_afterwards() -> None:
 
 @pytest.mark.parametrize("cls", [BaseMessage, TextMessage, CustomMessage, MediaMessage, Call])
 def test_a_message_made_without_names_is_refused(cls: Any) -> None:
-    """Nothing is taken for the id by mistake: the error shows the right form, and not what was given."""
+    """No value becomes the id by mistake: the error shows the right form, and not the value."""
     for wrong in (lambda: cls("Hey", "u2", "user"), lambda: cls(txt="Hey"), lambda: cls("Hey", receiver_id="u")):
         with pytest.raises(InvalidArgumentException) as caught:
             wrong()
@@ -546,7 +546,7 @@ def test_a_message_made_without_names_is_refused(cls: Any) -> None:
 
 
 def test_the_right_form_works() -> None:
-    """What the error shows can be copied."""
+    """The code in the error works."""
     for cls in (TextMessage, CustomMessage):
         with pytest.raises(InvalidArgumentException) as caught:
             cls("x")  # type: ignore[misc]
@@ -555,7 +555,7 @@ def test_the_right_form_works() -> None:
 
 
 def test_a_stored_message_stays_the_same_message() -> None:
-    """replace() keeps id and muid: the sender can see that the copy was stored already."""
+    """replace() keeps id and muid, so that the sender notices that the copy is already stored."""
     new = TextMessage(text="one", receiver_id="u", receiver_type="user", muid="m")
     sent = dataclasses.replace(new, id="5")
     other = dataclasses.replace(sent, text="two")
@@ -563,13 +563,13 @@ def test_a_stored_message_stays_the_same_message() -> None:
 
 
 class Name(str, enum.Enum):
-    """What many programs name their users by."""
+    """A class with which many programs name their users."""
 
     AMY = "amy"
 
 
 def test_a_str_subclass_becomes_its_value() -> None:
-    """An enum's member reads "Name.AMY" on some Pythons: what is sent must be "amy"."""
+    """An enum's member reads "Name.AMY" in some versions of Python. The message must have "amy"."""
     message = TextMessage(text=Name.AMY, receiver_id=Name.AMY, receiver_type="user")
     assert type(message.text) is type(message.receiver_id) is str
     assert f"{message.text} {message.receiver_id}" == "amy amy"
@@ -578,7 +578,7 @@ def test_a_str_subclass_becomes_its_value() -> None:
 
 
 def test_a_message_to_send_is_made_by_name() -> None:
-    """What ``send_message`` takes can be made with keywords, and knows what it was given."""
+    """A message for ``send_message`` can be made with keywords, and has their values."""
     text = TextMessage(receiver_id="u", receiver_type="user", text="hello", metadata={"a": 1}, tags=("t",))
     assert (text.text, text.receiver_id, text.muid, text.id, text.category) == ("hello", "u", None, None, None)
     custom = CustomMessage(receiver_id="g", receiver_type="group", type="location", custom_data={"lat": 1})
@@ -598,7 +598,7 @@ KEYS = sorted({*COMMON, *COMMON_DATA, *GROUP_WIRE, *ATTACHMENT, "category", "typ
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=5), JSON, max_size=12))
 def test_any_json_object_is_a_model(data: Dict[str, Any]) -> None:
-    """Whatever the service sends, reading it as any model raises nothing, and it can be shown, hashed and pickled."""
+    """Any JSON object, read as any model, raises nothing, and can be shown, hashed and pickled."""
     for read in READERS:
         model: Any = read(data)  # type: ignore[operator]
         repr(model), hash(model), pickle.dumps(model)

@@ -1,4 +1,4 @@
-"""Every field of every model, against a table made by hand: as number and text, present, null and absent."""
+"""Every field of every model, against a hand-written table: as number and text, present, null and absent."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def put(data: Dict[str, Any], way: Tuple[str, ...], value: Any) -> None:
 
 @pytest.mark.parametrize("kind", sorted(SHAPES))
 def test_each_field_is_read_alone(kind: str) -> None:
-    """Each value of each field is read as the table says, whatever else is absent."""
+    """Each value of each field is read as the table says, without other fields."""
     read, base, shapes = SHAPES[kind]
     assert shapes
     for shape in shapes:
@@ -42,7 +42,7 @@ def drawn(shape: Shape) -> st.SearchStrategy[Any]:
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.data())
 def test_the_fields_do_not_disturb_one_another(data: st.DataObject) -> None:
-    """Any mixture of values: every field is what it is alone, and the model can be shown, hashed and pickled."""
+    """In any mixture of values every field is the same as alone. The model can be shown, hashed and pickled."""
     read, base, shapes = SHAPES[data.draw(st.sampled_from(sorted(SHAPES)))]
     chosen = {shape: data.draw(drawn(shape)) for shape in shapes}
     wire: Dict[str, Any] = dict(base)
@@ -57,7 +57,7 @@ def test_the_fields_do_not_disturb_one_another(data: st.DataObject) -> None:
 
 
 def test_the_table_names_every_plain_field_of_the_models() -> None:
-    """A new field without a row in the table is found here. Models inside of models have tests of their own."""
+    """A new field without a row in the table fails this test. Models inside of models have separate tests."""
     inner = {"id", "uid", "guid", "raw", "data", "category", "type", "status"}
     models = ("sender", "receiver", "quoted_message", "mentions", "reactions", "attachments", "interactions", "card")
     entities = ("elements", "tool_calls", "initiator", "call_receiver", "action_by", "action_on", "action_for")

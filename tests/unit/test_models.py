@@ -1,4 +1,4 @@
-"""The models: liberal in what they read, silent about secrets."""
+"""The models accept much, and show no secrets."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WIRE = {
 
 
 def test_every_field_is_read():
-    """The vendor's fields, in snake_case, with the values that came."""
+    """The vendor's fields, in snake_case, have the received values."""
     user = User.from_dict(WIRE)
     read = {field.name: getattr(user, field.name) for field in dataclasses.fields(user) if field.name != "raw"}
     assert read == {
@@ -65,8 +65,8 @@ def test_every_field_is_read():
     assert user.auth_token == "s3cret-token"
 
 
-def test_what_is_missing_is_none():
-    """An empty object gives a user without anything, who is offline: None, an empty mapping, an empty tuple."""
+def test_missing_fields_are_none():
+    """An empty object gives a user without values, who is offline: None, an empty mapping, an empty tuple."""
     assert User.from_dict({}) == User(uid="", status="offline")
     assert (User(uid="").metadata, User(uid="").tags, User(uid="").name) == ({}, (), None)
 
@@ -117,18 +117,18 @@ def test_what_is_missing_is_none():
     ],
 )
 def test_a_field_of_another_type_is_none_or_read_if_that_is_safe(key, value, field, result):
-    """Numbers in texts and the like are read; anything else is None, never an exception."""
+    """Numbers in texts and the like are read. Any other value is None, never an exception."""
     assert getattr(User.from_dict({"uid": "u", key: value}), field) == result
 
 
 def test_the_raw_object_is_kept_without_its_secrets():
-    """raw holds all that arrived, unknown fields too, but neither auth token nor jwt nor the token for media."""
+    """raw has all received fields, also unknown ones, but neither auth token nor jwt nor the token for media."""
     raw = User.from_dict(WIRE).raw
     assert raw == {key: value for key, value in WIRE.items() if key not in ("authToken", "jwt", "fat")}
 
 
 def test_the_repr_shows_no_secret():
-    """The auth token can be read, but does not get into a log with its user."""
+    """The auth token can be read, but is not logged with its user."""
     user = User.from_dict(WIRE)
     assert user.auth_token == "s3cret-token"
     assert "s3cret" not in repr(user) + str(user)
@@ -142,7 +142,7 @@ def test_a_user_can_not_be_changed():
 
 
 def test_two_reads_of_the_same_object_are_equal():
-    """Equality and hash go by what the user is, not by the token or unknown fields."""
+    """Equality and hash depend on the user's fields, and not on the token or unknown fields."""
     other = User.from_dict({**WIRE, "authToken": "another", "somethingNew": 5})
     assert User.from_dict(WIRE) == other and hash(User.from_dict(WIRE)) == hash(other)
     assert User.from_dict(WIRE) != User.from_dict({**WIRE, "status": "offline"})
@@ -154,7 +154,7 @@ DUPLICATES = [copy.copy, copy.deepcopy, lambda user: pickle.loads(pickle.dumps(u
 
 @pytest.mark.parametrize("duplicate", DUPLICATES)
 def test_a_copy_of_a_user_has_all_but_the_token(duplicate):
-    """Every field and raw are there. The token is not: a copy may be kept, sent or logged."""
+    """Every field and raw are there. The token is not, since a copy may be kept, sent or logged."""
     user = User.from_dict(WIRE)
     other = duplicate(user)
     assert other == user and other.raw == user.raw and other.auth_token is None
@@ -162,7 +162,7 @@ def test_a_copy_of_a_user_has_all_but_the_token(duplicate):
 
 
 def test_a_user_as_a_dict_or_pickle_shows_no_secret():
-    """asdict() and a pickle are what users put into caches and answers."""
+    """Users put asdict() and a pickle into caches and answers."""
     user = User.from_dict(WIRE)
     assert "s3cret" not in str(dataclasses.asdict(user)) + str(dataclasses.astuple(user))
     assert b"s3cret" not in pickle.dumps(user)
@@ -191,7 +191,7 @@ TYPES.update({name: bool for name in ("has_blocked_me", "blocked_by_me")})
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.dictionaries(st.sampled_from(sorted(WIRE)) | st.text(max_size=5), JSON, max_size=12))
 def test_any_json_object_is_a_user(data):
-    """Whatever the service sends, every field is of its type or None, and the user can be hashed."""
+    """For any JSON object, every field has its type or is None, and the user can be hashed."""
     user = User.from_dict(data)
     for field in dataclasses.fields(user):
         value = getattr(user, field.name)

@@ -1,4 +1,4 @@
-"""The network's return: what the kernel says of it, who is told, and what a wait makes of it."""
+"""The network's return: the kernel's messages, the notified threads, and the effect on a wait."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def changes() -> Iterator[NetworkChanges]:
 
 @needs_netlink
 def test_which_messages_tell_of_a_return(changes: NetworkChanges) -> None:
-    """A new address, a new route, a link that comes up; not one that goes, or that is up and stays so."""
+    """A new address, a new route and a link that comes up do. A removed one, and a link that stays up, do not."""
     up, down = 0x41, 0x01
     assert changes.has_return(message(20)) and changes.has_return(message(24))
     assert not changes.has_return(message(21)) and not changes.has_return(message(25))
@@ -66,14 +66,14 @@ def test_which_messages_tell_of_a_return(changes: NetworkChanges) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"\0" * 16, b"\x01", message(16), message(16, b"\0" * 3), link(1, 0x40)[:-4], b"\xff" * 64]
 )
-def test_what_is_cut_or_is_no_message_tells_nothing(changes: NetworkChanges, data: bytes) -> None:
-    """No length that a message claims leads out of the data."""
+def test_broken_messages_are_ignored(changes: NetworkChanges, data: bytes) -> None:
+    """No length in a message leads out of the data."""
     assert not changes.has_return(data)
 
 
 @needs_netlink
 def test_stop_ends_a_wait(changes: NetworkChanges) -> None:
-    """From another thread, or before the wait."""
+    """stop() works from another thread, and before the wait."""
     outcome: List[bool] = []
     thread = threading.Thread(target=lambda: outcome.append(changes.wait()), name="test-wait")
     thread.start()
@@ -85,7 +85,7 @@ def test_stop_ends_a_wait(changes: NetworkChanges) -> None:
 
 
 class FakeChanges:
-    """Returns what the test puts in."""
+    """Returns the results of the test."""
 
     def __init__(self) -> None:
         self.said: queue.Queue[bool] = queue.Queue()
@@ -101,8 +101,8 @@ class FakeChanges:
         self.closed.set()
 
 
-def test_all_who_wait_are_told_on_one_thread_that_ends_with_the_last() -> None:
-    """Two that wait share the listening; without any it ends, and the next one starts it again."""
+def test_all_waits_share_one_thread_that_ends_with_the_last() -> None:
+    """Two waiting threads share one listening thread. It ends with the last one, and the next one starts it again."""
     made: List[FakeChanges] = []
 
     def new() -> FakeChanges:
@@ -125,7 +125,7 @@ def test_all_who_wait_are_told_on_one_thread_that_ends_with_the_last() -> None:
 
 
 def test_a_log_that_raises_does_not_end_the_watch() -> None:
-    """The application's filter raises: each wait still ends, and the next watch begins to listen again."""
+    """The application's filter raises. Each wait still ends, and the next watch listens again."""
 
     class Raises(logging.Filter):
         def filter(self, record: logging.LogRecord) -> bool:
@@ -157,8 +157,8 @@ def test_a_log_that_raises_does_not_end_the_watch() -> None:
         logger.setLevel(before)
 
 
-def test_a_watch_that_raises_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
-    """The system's socket fails: this watch is over, logged, and the next wait has one of its own."""
+def test_a_watch_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
+    """The system's socket fails. This watch is over and logged, and the next wait starts another."""
     made: List[FakeChanges] = []
 
     class Fails(FakeChanges):
@@ -180,7 +180,7 @@ def test_a_watch_that_raises_is_begun_anew(caplog: pytest.LogCaptureFixture) -> 
 
 
 def test_a_system_that_says_nothing() -> None:
-    """Waiting goes on without it."""
+    """The wait continues without the messages."""
 
     def new() -> Any:
         raise OSError("no netlink on this system")
@@ -190,7 +190,7 @@ def test_a_system_that_says_nothing() -> None:
 
 
 class Watched:
-    """Stands in for the network: returns as soon as it is watched."""
+    """Stands in for the network, and returns as soon as it is watched."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -204,7 +204,7 @@ class Watched:
 
 @contextlib.contextmanager
 def unwatched(on_return: Callable[[], None]) -> Iterator[None]:
-    """A network that never comes back."""
+    """Never call the function, like a network that stays away."""
     yield
 
 
@@ -215,7 +215,7 @@ def new_policy(
 
 
 def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySeries:
-    """A series of the policy that ``wake`` ends, and what its state is asked, as ``more`` says."""
+    """Return a series of the policy that ``wake`` ends. ``more`` has other questions to its state."""
     generation = Generation(1, threading.RLock())
     generation.wake = wake
     after_wait = more.pop("after_wait", lambda: None)
@@ -225,7 +225,7 @@ def new_series(policy: ReconnectPolicy, wake: Wakeup, **more: Any) -> RetrySerie
 
 
 def wait_once(policy: ReconnectPolicy, error: Exception) -> int:
-    """Fails once, then succeeds. How often the wake-up was rearmed."""
+    """Fail once, then succeed. Returns how often the wake-up was rearmed."""
     rearmed: List[bool] = []
     wake = Wakeup()
 
@@ -254,7 +254,7 @@ def test_the_return_ends_a_long_wait() -> None:
 
 
 def fail_once(watched: Watched, wake: FakeWake, failure: Exception) -> None:
-    """A first attempt that fails, and a second one that succeeds, with an hour between them."""
+    """Make a first attempt that fails, and a second one that succeeds, with an hour between them."""
     for attempt in new_series(new_policy(tenacity.wait_fixed(3600), 0.1, watched), wake).attempts():
         with attempt:
             if not wake.waits:
@@ -278,7 +278,7 @@ def caused_by(cause: BaseException) -> CometChatException:
     ids=["no answer", "no route", "no name server", "no pong"],
 )
 def test_the_network_matters_after_silence(failure: Exception) -> None:
-    """Nothing came back: a new link, address or route may be what was missing."""
+    """There was no answer: a new link, address or route may have been the missing part."""
     watched, wake = Watched(), FakeWake()
     fail_once(watched, wake, failure)
     assert watched.count == 1 and max(filter(None, wake.waits)) <= 3600
@@ -295,14 +295,14 @@ def test_the_network_matters_after_silence(failure: Exception) -> None:
     ids=["refused", "reset", "status", "close frame"],
 )
 def test_the_network_does_not_matter_after_an_answer(failure: Exception) -> None:
-    """The service refuses: a container's network that comes and goes on this machine is not a reason to ask again."""
+    """The service refuses. A container's network on this machine is not a reason for an attempt."""
     watched, wake = Watched(), FakeWake()
     fail_once(watched, wake, failure)
     assert watched.count == 0 and wake.waits == [3600]
 
 
 def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
-    """The budget is the one of ``connect()``: once it is empty, the wait lasts."""
+    """The budget is that of ``connect()``: once it is empty, the wait lasts."""
     watched, wake, budget = Watched(), FakeWake(), [True, True, False]
     policy = new_policy(tenacity.wait_fixed(3600), 0.1, watched)
     series = new_series(policy, wake, take_early_wakeup=lambda: budget.pop(0), rearm=lambda of: wake.clear())
@@ -311,13 +311,13 @@ def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
             if budget:
                 raise TimeoutError
     assert watched.count == 3
-    # Two waits that end, with their short rest; then a whole one.
+    # Two waits that end, with their short rest. Then a whole one.
     assert [seconds for seconds in wake.waits if seconds == 3600] == [3600] * 3
     assert wake.waits[-1] == 3600 and len(wake.waits) == 5
 
 
 def test_an_answer_of_the_host_is_part_of_the_budget() -> None:
-    """Without one the host is asked on, until the wait is over."""
+    """Without budget the host is asked further, until the wait is over."""
     reach, answers = FakeReach(1), [False]
     began = time.monotonic()
     policy = policy_with(reach, 2 * SOONEST + 0.1)
@@ -330,7 +330,7 @@ def test_an_answer_of_the_host_is_part_of_the_budget() -> None:
 
 
 def test_a_short_wait_is_not_watched() -> None:
-    """It is over soon anyway."""
+    """A short wait is over soon in any case."""
     watched = Watched()
     policy = new_policy(tenacity.wait_fixed(0.01), 0.1, watched)
     assert wait_once(policy, ValueError()) == 0 == watched.count
@@ -338,7 +338,7 @@ def test_a_short_wait_is_not_watched() -> None:
 
 
 def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
-    """Retry-After stands, whatever the network does."""
+    """Retry-After counts, for any change of the network."""
 
     class Asked(Exception):
         retry_after = 0.01
@@ -349,7 +349,7 @@ def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
 
 
 class FakeReach:
-    """Is back at the look that the test says; None: never."""
+    """Is back at this look, or never for None."""
 
     def __init__(self, back_at: Optional[int]) -> None:
         self.looks = 0
@@ -367,26 +367,26 @@ class FakeReach:
 
 
 def policy_with(reach: FakeReach, seconds: float, watch: Any = unwatched) -> ReconnectPolicy:
-    """One that waits for so long, and asks in that time."""
+    """Return a policy that waits this long, and probes during the wait."""
     return new_policy(tenacity.wait_fixed(seconds), watch=watch, probe=lambda failure: reach)
 
 
 def test_an_answer_of_the_host_ends_a_long_wait() -> None:
-    """The way is the one on which the machine's own network ends it: a wait of an hour is over."""
+    """Like the machine's own network, it ends a wait of an hour."""
     reach = FakeReach(3)
     assert wait_once(policy_with(reach, 3600), ValueError()) == 1
     assert (reach.looks, reach.closed) == (3, True)
 
 
 def test_another_network_does_not_end_a_wait_in_which_the_host_is_asked() -> None:
-    """Containers come and go on this machine: only the host's own answer counts."""
+    """Containers start and stop on this machine: only the host's own answer counts."""
     reach, watched = FakeReach(None), Watched()
     assert wait_once(policy_with(reach, 2 * SOONEST + 0.1, watch=watched), ValueError()) == 0
     assert (watched.count, reach.closed) == (0, True)
 
 
 def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
-    """The wait is as long as the strategy says, then."""
+    """Then the wait has the strategy's length."""
     reach = FakeReach(None)
     began = time.monotonic()
     assert wait_once(policy_with(reach, 2 * SOONEST + 0.1), ValueError()) == 0
@@ -395,7 +395,7 @@ def test_a_host_that_never_answers_is_asked_until_the_wait_is_over() -> None:
 
 
 def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
-    """At once, as any other wait; and nothing is left open."""
+    """The wait ends at once, like any other wait, and no socket stays open."""
     reach, wake, ended = FakeReach(None), Wakeup(), threading.Event()
 
     def attempts() -> None:
@@ -415,8 +415,8 @@ def test_the_user_ends_a_wait_in_which_the_host_is_asked() -> None:
     assert reach.closed and reach.looks < 3
 
 
-def test_nobody_is_asked_where_the_server_asked_for_quiet_or_the_wait_is_short() -> None:
-    """Retry-After stands, and a short wait is over soon anyway."""
+def test_no_host_is_probed_during_a_servers_wait_or_a_short_one() -> None:
+    """Retry-After counts, and a short wait is over soon in any case."""
 
     class Asked(Exception):
         retry_after = 0.01
@@ -426,7 +426,7 @@ def test_nobody_is_asked_where_the_server_asked_for_quiet_or_the_wait_is_short()
     assert wait_once(policy_with(reach, 0.01), ValueError()) == 0 == reach.looks
 
 
-def test_what_asks_is_made_of_the_last_failure() -> None:
+def test_the_probe_is_that_of_the_last_failure() -> None:
     """After an answer in between, no address is probed: one attempt does not use the addresses of another."""
     failures = [ValueError("silence"), KeyError("an answer"), None]
     seen: List[Any] = []

@@ -1,4 +1,4 @@
-"""The outbox thread: what it sends, in which order, what it does where that fails."""
+"""The outbox thread: its items, their order, and its reaction to failures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def answered(status: int, code: str = "ERR_X", kind: type = CometChatException) 
 
 
 class House:
-    """The delivery with what is around it. ``answers`` maps a muid to the errors that it meets, one a try."""
+    """The delivery with its surroundings. ``answers`` maps a muid to its errors, one for each attempt."""
 
     def __init__(self, path: Optional[str] = None, jitter: Callable[[], float] = lambda: 1.0) -> None:
         self.store = OutboxStore(path, log=LOG)
@@ -137,13 +137,13 @@ class House:
         return self.delivery.wait_until_empty(lambda: self.store.pending(ME), DEADLINE)
 
     def rest(self) -> None:
-        """Until the thread has done what it can; it ends."""
+        """Wait until the thread has done everything possible, and end it."""
         self.delivery.close()
         self.delivery.join(DEADLINE)
         assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
 
     def run_once(self) -> None:
-        """What the thread does on one wake-up, here."""
+        """Do the work of one wake-up of the thread, on this thread."""
         self.delivery._send_all()
 
 
@@ -161,8 +161,8 @@ def calls(house: House) -> List[Any]:
     ]
 
 
-def test_in_order_and_told(house):
-    """Everything goes out in the order of putting, and the listeners hear of each."""
+def test_items_are_sent_in_order_and_reported(house):
+    """All items are sent in the order of putting, and the listeners get each result."""
     house.put("a", "b")
     house.put("r", kind=RECEIPT)
     house.put("c")
@@ -177,7 +177,7 @@ def test_in_order_and_told(house):
 
 
 def test_more_than_a_batch(house):
-    """However many there are."""
+    """Any number of items is sent."""
     house.put(*(f"m{number}" for number in range(90)))
     assert house.flush()
     assert house.tried == [f"m{number}" for number in range(90)]
@@ -194,7 +194,7 @@ def test_more_than_a_batch(house):
     ids=str,
 )
 def test_a_failure_that_may_pass_is_tried_again(house, error):
-    """The item stays the first, and is tried again after waits that grow; nothing overtakes it."""
+    """The item stays the first, and is tried again after growing waits. No other item overtakes it."""
     house.answers["a"] = [error, error, error]
     house.put("a", "b")
     assert house.flush()
@@ -204,7 +204,7 @@ def test_a_failure_that_may_pass_is_tried_again(house, error):
 
 
 def test_the_waits_start_again_after_a_success(house):
-    """A failure after a success waits as the first one did."""
+    """The wait after a success and a failure is the first one again."""
     error = ConnectionException("FAILED_TO_FETCH", "no network")
     house.answers = {"a": [error, error], "b": [error]}
     house.put("a", "b")
@@ -213,7 +213,7 @@ def test_the_waits_start_again_after_a_success(house):
 
 
 def test_the_wait_is_capped(house):
-    """At most 30 s."""
+    """The maximum is 30 s."""
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network") for _ in range(12)]
     house.put("a")
     assert house.flush()
@@ -221,7 +221,7 @@ def test_the_wait_is_capped(house):
 
 
 def test_ten_thousand_failures(house):
-    """However long the failures last, the outbox goes on."""
+    """The outbox continues after any number of failures."""
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")] * 10_000
     house.put("a")
     house.run_once()
@@ -230,7 +230,7 @@ def test_ten_thousand_failures(house):
 
 
 def test_the_quiet_that_the_service_asks_for(house):
-    """Retry-After is obeyed, with jitter on top, and not even a new connection ends it."""
+    """Retry-After is obeyed, with additional jitter. Even a new connection does not end it."""
     error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow", retry_after=8.0)
     error.http_status = 429
     house.answers["a"] = [error]
@@ -240,7 +240,7 @@ def test_the_quiet_that_the_service_asks_for(house):
 
 
 def test_clients_that_are_asked_for_quiet_spread():
-    """Twelve clients with one Retry-After do not come back at the same moment."""
+    """Twelve clients with one Retry-After do not return at the same moment."""
     waits = []
     for seed in range(12):
         house = House(jitter=random.Random(seed).random)
@@ -265,7 +265,7 @@ def test_clients_that_are_asked_for_quiet_spread():
     ids=str,
 )
 def test_poison_is_a_dead_letter(house, error, caplog):
-    """What the service refuses for good is put aside with its error, the listeners are told, the rest goes on."""
+    """An item with a final refusal is set aside with its error, the listeners are notified, and the rest continues."""
     house.answers["b"] = [error]
     house.put("a", "b", "c")
     assert house.flush()
@@ -279,7 +279,7 @@ def test_poison_is_a_dead_letter(house, error, caplog):
 
 
 def test_throttling_holds_back_receipts_alone(house):
-    """While throttled, messages go out; the receipts follow when it is over, and the thread does not spin."""
+    """While throttled, messages are sent. The receipts follow afterwards, and the thread does not spin."""
     house.kinds = (MESSAGE,)
     house.put("r1", kind=RECEIPT)
     house.put("a")
@@ -293,7 +293,7 @@ def test_throttling_holds_back_receipts_alone(house):
 
 
 def test_throttled_in_the_middle(house):
-    """Throttling that begins between two items stops the receipts from there on."""
+    """Throttling that begins between two items stops the receipts after that."""
 
     def throttle(muid: str) -> None:
         house.kinds = (MESSAGE,)
@@ -308,7 +308,7 @@ def test_throttled_in_the_middle(house):
 
 
 def test_nothing_goes_out_while_down(house):
-    """No connection: nothing is tried, and nothing is waited for."""
+    """Without a connection there is no attempt and no wait."""
     house.kinds = ()
     house.put("a")
     house.run_once()
@@ -316,7 +316,7 @@ def test_nothing_goes_out_while_down(house):
 
 
 def test_nothing_goes_out_without_a_login(house):
-    """No user: the items stay."""
+    """Without a user the items stay."""
     house.put("a")
     house.login = None
     house.run_once()
@@ -325,7 +325,7 @@ def test_nothing_goes_out_without_a_login(house):
 
 
 def test_another_user_in_the_middle(house):
-    """A login as another user stops the old one's items."""
+    """A login as another user stops the old user's items."""
 
     def change(muid: str) -> None:
         house.login = SimpleNamespace(app_id="app", uid="u2", auth_token="t2")
@@ -338,7 +338,7 @@ def test_another_user_in_the_middle(house):
 
 
 def test_lost_in_the_middle(house):
-    """The connection goes down between two items: the rest waits for the next one."""
+    """The connection is lost between two items. The rest waits for the next one."""
 
     def lose(muid: str) -> None:
         house.kinds = ()
@@ -354,7 +354,7 @@ def test_lost_in_the_middle(house):
 
 
 def test_a_refused_token_is_renewed(house):
-    """401: the login is renewed, which may bring a new auth token, and the item is tried again."""
+    """After 401 the login is renewed, perhaps with a new auth token, and the item is tried again."""
 
     def renew() -> None:
         house.login = SimpleNamespace(app_id="app", uid="u1", auth_token="t2")
@@ -367,7 +367,7 @@ def test_a_refused_token_is_renewed(house):
 
 
 def test_a_renewal_that_does_not_help(house, caplog):
-    """Renewed and refused again: the outbox stands still until the next login or connection, and does not hammer."""
+    """After a second refusal the outbox stops until the next login or connection, without more requests."""
     house.renewals = [lambda: None]
     house.answers["a"] = [answered(401, kind=AuthenticationException), answered(401, kind=AuthenticationException)]
     house.put("a")
@@ -380,7 +380,10 @@ def test_a_renewal_that_does_not_help(house, caplog):
 
 
 def test_a_token_that_stays_refused(house, caplog):
-    """No renewal helps: the outbox stands still, says so, and keeps its items; the next connection tries again."""
+    """After renewals without success the outbox stops, logs it, and keeps its items.
+
+    The next connection tries again.
+    """
 
     def refuse() -> None:
         raise answered(401, kind=AuthenticationException)
@@ -398,7 +401,7 @@ def test_a_token_that_stays_refused(house, caplog):
 
 
 def test_a_renewal_without_network(house):
-    """The renewal fails for another reason: it is tried again like any failure."""
+    """If the renewal fails for another reason, it is repeated like any failure."""
 
     def fail() -> None:
         raise ConnectionException("FAILED_TO_FETCH", "no network")
@@ -427,8 +430,8 @@ def test_a_new_connection_ends_the_wait(house):
     assert house.flush()
 
 
-def test_no_thread_for_who_does_not_use_it(house):
-    """A connection alone starts no thread for an outbox in memory that was never used."""
+def test_an_unused_outbox_has_no_thread(house):
+    """A connection alone starts no thread for an unused outbox in memory."""
     house.delivery.retry_now()
     assert not any(thread.name == "test-outbox" for thread in threading.enumerate())
 
@@ -439,7 +442,7 @@ def test_no_thread_for_who_does_not_use_it(house):
     ids=repr,
 )
 def test_an_unexpected_error_is_survived(house, error, caplog):
-    """It is logged with its traceback, and the item is tried again after a wait, without another wake-up."""
+    """The error is logged with its traceback. The item is tried again after a wait, without another wake-up."""
     house.answers["a"] = [error]
     house.put("a")
     assert house.flush()
@@ -448,8 +451,8 @@ def test_an_unexpected_error_is_survived(house, error, caplog):
     assert [record.exc_info[1] for record in caplog.records if record.exc_info] == [error]
 
 
-def test_a_store_that_fails_is_said(house, caplog):
-    """The store's error is a warning; the thread lives, waits, and tries again."""
+def test_a_failing_store_is_logged(house, caplog):
+    """The store's error is a warning. The thread lives, waits, and tries again."""
     house.put("a")
     right = house.store.head
     calls_of_head: List[int] = []
@@ -480,8 +483,8 @@ def test_close_after_an_unexpected_error(tmp_path):
     house.store.close()
 
 
-def test_no_thread_to_be_had(house, monkeypatch, caplog):
-    """The system gives no thread: a warning, no error; the items are kept."""
+def test_a_system_without_threads(house, monkeypatch, caplog):
+    """If the system starts no thread, there is a warning and no error, and the items are kept."""
 
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -495,7 +498,7 @@ def test_no_thread_to_be_had(house, monkeypatch, caplog):
 
 
 def test_close_ends_every_wait(house):
-    """close() wakes the thread from a wait and flush() from its own, which says False."""
+    """close() wakes the thread from its wait, and flush(), which returns False."""
     house.answers["a"] = [ConnectionException("FAILED_TO_FETCH", "no network")]
     waiting = threading.Event()
 
@@ -517,7 +520,7 @@ def test_close_ends_every_wait(house):
 
 
 def test_another_process_has_the_turn(tmp_path):
-    """While another process sends, this one waits for its end, and sends what is left."""
+    """While another process sends, this one waits for its end, and sends the rest."""
     house = House(str(tmp_path / "o.db"))
     turn = OutboxStore(str(tmp_path / "o.db"), log=LOG).delivery_lock(ME)
     house.put("a", "b")
@@ -537,7 +540,7 @@ def test_another_process_has_the_turn(tmp_path):
 
 
 def test_another_process_has_sent_all(tmp_path):
-    """The other process has emptied it: nothing is left to wait for."""
+    """The other process has sent all items, so there is no more to wait for."""
     house = House(str(tmp_path / "o.db"))
     turn = OutboxStore(str(tmp_path / "o.db"), log=LOG).delivery_lock(ME)
     house.put("a")
@@ -554,11 +557,11 @@ def test_another_process_has_sent_all(tmp_path):
     house.store.close()
 
 
-# What was sent is not sent again.
+# A sent item is not sent again.
 
 
 def failing(times: int, error: BaseException, real: Callable[..., Any]) -> Callable[..., Any]:
-    """A call that fails a number of times, and then does what it should."""
+    """Return a call that fails a number of times, and then works."""
     left = [times]
 
     def call(*args: Any) -> Any:
@@ -575,7 +578,7 @@ LOCKED = CometChatException("ERR_OUTBOX_STORE", "database is locked")
 
 @pytest.mark.parametrize("error", [LOCKED, MemoryError(), sqlite3.OperationalError("disk full")], ids=repr)
 def test_a_sent_item_whose_row_stays(house, error):
-    """The row of a sent item can't be removed: that is tried again, and the item is not sent again."""
+    """The row of a sent item cannot be removed. The removal is repeated, and the item is not sent again."""
     house.store.remove = failing(6, error, house.store.remove)
     house.put("a", "b")
     assert house.flush()
@@ -585,7 +588,7 @@ def test_a_sent_item_whose_row_stays(house, error):
 
 
 def test_a_report_that_fails(house):
-    """The call of the listeners can't be queued: the item is not sent again, and the listeners hear of it once."""
+    """The call of the listeners cannot be queued. The item is not sent again, and the listeners get it once."""
     house.delivery._events = SimpleNamespace(
         post=failing(2, MemoryError(), house.post),
         add_producer=house.add_producer,
@@ -596,8 +599,8 @@ def test_a_report_that_fails(house):
     assert (house.tried, calls(house)) == (["a"], [("on_delivered", "a")])
 
 
-def test_the_listeners_hear_of_it_before_the_row_is_removed(house):
-    """A file that is locked for long does not hold the news back."""
+def test_the_listeners_are_notified_before_the_row_is_removed(house):
+    """A file that is locked for long does not delay the result."""
     seen: List[Any] = []
     real = house.store.remove
     house.store.remove = lambda item: (seen.extend(calls(house)), real(item))
@@ -606,7 +609,7 @@ def test_the_listeners_hear_of_it_before_the_row_is_removed(house):
     assert seen == [("on_delivered", "a")]
 
 
-def test_no_other_process_sends_what_could_not_be_removed(tmp_path):
+def test_no_other_process_sends_an_item_that_could_not_be_removed(tmp_path):
     """The process that has sent an item keeps the turn until the row is removed."""
     house = House(str(tmp_path / "o.db"))
     other = OutboxStore(str(tmp_path / "o.db"), log=LOG)
@@ -628,7 +631,7 @@ def test_no_other_process_sends_what_could_not_be_removed(tmp_path):
 
 
 def test_close_while_a_row_stays(house):
-    """close() ends the tries to remove it."""
+    """close() ends the attempts to remove it."""
     house.store.remove = failing(10**9, LOCKED, house.store.remove)
     house.put("a", "b")
     house.on_wait = lambda wakeup: house.delivery.close()
@@ -638,7 +641,7 @@ def test_close_while_a_row_stays(house):
 
 
 def held(house: House) -> threading.Event:
-    """Put two items. When this returns, the first one is being sent, until the event is set."""
+    """Put two items. When this returns, the first one is in progress, until the event is set."""
     sending, go = threading.Event(), threading.Event()
 
     def block(muid: str) -> None:
@@ -653,7 +656,7 @@ def held(house: House) -> threading.Event:
 
 
 def test_close_while_an_item_is_being_sent(house):
-    """It is finished, reported and removed; the next one is not begun."""
+    """The item is finished, reported and removed. The next one is not begun."""
     go = held(house)
     house.delivery.close()
     house.delivery.close()
@@ -665,7 +668,7 @@ def test_close_while_an_item_is_being_sent(house):
 
 
 def test_a_transport_that_is_closed_under_an_item(house):
-    """What the client's own end does to an item is not the item's error: it stays for the next client."""
+    """If the end of the client stops an item, that is not the item's error: it stays for the next client."""
     error = CometChatException("ERR_CLIENT_CLOSED", "closed")
     house.answers["a"] = [error]
     house.on_try = lambda muid: house.delivery.close()
@@ -688,7 +691,7 @@ def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
     other.close()
 
 
-# Items whose error is their own.
+# Items with their own errors.
 
 
 @pytest.mark.parametrize(
@@ -706,7 +709,7 @@ def test_close_while_an_item_of_a_file_is_being_sent(tmp_path):
     ],
 )
 def test_a_damaged_item_does_not_stop_the_rest(house, kind, body, caplog):
-    """What lacks what is sent becomes a dead letter, the listeners are told, and the rest goes on."""
+    """An item without a necessary field becomes a dead letter, the listeners are notified, and the rest continues."""
     house.put("a")
     house.store.put(ME, kind, "damaged", body, 100)
     house.put("b")
@@ -722,7 +725,7 @@ def test_a_damaged_item_does_not_stop_the_rest(house, kind, body, caplog):
 
 
 def test_a_damaged_item_does_not_wait_for_the_end_of_throttling(house):
-    """An item of an unknown kind is buried though its kind can't be sent, and the thread does not spin."""
+    """An item of an unknown kind is buried though its kind cannot be sent, and the thread does not spin."""
     house.kinds = (MESSAGE,)
     house.store.put(ME, "letter", "damaged", {}, 100)
     house.put("a")
@@ -730,8 +733,8 @@ def test_a_damaged_item_does_not_wait_for_the_end_of_throttling(house):
     assert house.tried == ["a"] and house.store.pending(ME) == 0
 
 
-def test_what_the_sender_refuses_is_buried(house):
-    """An argument that is wrong before anything was sent is the item's own error."""
+def test_an_item_that_the_sender_refuses_is_buried(house):
+    """A wrong argument, found before the sending, is the item's own error."""
     house.answers["a"] = [InvalidArgumentException("INVALID_RECEIVER_TYPE", "no", name="receiver_type")]
     house.put("a", "b")
     assert house.flush()
@@ -764,7 +767,7 @@ def test_too_many_dead_letters(caplog):
     ids=str,
 )
 def test_a_passing_error_with_a_status_of_a_refusal(house, error):
-    """A code that says that it will pass counts more than the status."""
+    """A code for a temporary error counts more than the status."""
     house.answers["a"] = [error]
     house.put("a")
     assert house.flush()
@@ -772,7 +775,7 @@ def test_a_passing_error_with_a_status_of_a_refusal(house, error):
 
 
 def test_an_error_page_of_another_server(house):
-    """A 404 without an error of the service's own may come from a proxy or a wrong host: the item is kept."""
+    """A 404 without an error of the service may come from a proxy or a wrong host: the item is kept."""
     house.answers["a"] = [answered(404, "ERR_BAD_RESPONSE", ConnectionException)]
     house.put("a")
     assert house.flush()
@@ -782,7 +785,7 @@ def test_an_error_page_of_another_server(house):
 @pytest.mark.parametrize("code", ["ERR_SUBSCRIPTION_EXPIRED", "ERR_PLAN_RESTRICTION", "AUTH_ERR_INVALID_APPID"])
 @pytest.mark.parametrize("status", [400, 401, 402, 403])
 def test_an_operator_has_to_act(house, code, status, caplog):
-    """Errors of the app or the plan stop all items at the longest wait, bury none, and are told once."""
+    """Errors of the app or the plan stop all items with the longest wait, bury none, and are logged once."""
     house.answers["a"] = [answered(status, code, AuthenticationException) for _ in range(3)]
     house.put("a", "b")
     assert house.flush()
@@ -794,12 +797,12 @@ def test_an_operator_has_to_act(house, code, status, caplog):
     house.answers["c"] = [answered(status, code)]
     house.put("c")
     assert house.flush()
-    assert len(caplog.records) == 2  # after a success it is news
+    assert len(caplog.records) == 2  # after a success it is logged again
 
 
 @pytest.mark.parametrize("status", [400, 403, 404])
 def test_a_token_of_another_device_is_renewed(house, status):
-    """ERR_AUTHTOKEN_UNAVAILABLE is a refused token, with any status."""
+    """ERR_AUTHTOKEN_UNAVAILABLE means a refused token, with any status."""
     house.renewals = [lambda: None]
     house.answers["a"] = [answered(status, "ERR_AUTHTOKEN_UNAVAILABLE")]
     house.put("a")
@@ -808,7 +811,7 @@ def test_a_token_of_another_device_is_renewed(house, status):
 
 
 def test_a_renewal_that_the_operator_has_to_allow(house, caplog):
-    """The renewal fails with an error of the plan: the token is not refused by that."""
+    """The renewal fails with an error of the plan. This does not refuse the token."""
 
     def fail() -> None:
         raise answered(403, "ERR_SUBSCRIPTION_EXPIRED", AuthenticationException)
@@ -822,7 +825,7 @@ def test_a_renewal_that_the_operator_has_to_allow(house, caplog):
 
 
 def test_nothing_is_tried_with_a_refused_token(house):
-    """What is put afterwards waits too; another token ends that."""
+    """Items that are put afterwards wait too. Another token ends that."""
     house.renewals = [lambda: None]
     house.answers["a"] = [answered(401, kind=AuthenticationException)] * 2
     house.put("a")
@@ -840,7 +843,7 @@ def test_nothing_is_tried_with_a_refused_token(house):
 
 @pytest.mark.parametrize("remaining, waits", [(None, []), (100, []), (99, [1.5, 1.5]), (0, [1.5, 1.5])])
 def test_slow_before_the_limit(house, remaining, waits):
-    """The last requests of a minute are left to the user's own calls: one item a second goes out then."""
+    """The user's own calls need the last requests of a minute. Then one item a second is sent."""
     house.remaining = remaining
     house.put("a", "b")
     assert house.flush()
@@ -848,7 +851,7 @@ def test_slow_before_the_limit(house, remaining, waits):
 
 
 def test_close_ends_the_slow_pace(house):
-    """close() within that wait: the item is not begun."""
+    """close() ends that wait, and the item is not begun."""
     house.remaining = 0
     house.on_wait = lambda wakeup: house.delivery.close()
     house.put("a")
@@ -878,17 +881,17 @@ def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not happen")
 
 
-def test_what_another_process_has_put_and_left(shared):
-    """An idle, connected process finds what another one has put into the file, and sends it."""
+def test_items_that_another_process_has_left(shared):
+    """An idle, connected process finds another one's items in the file, and sends them."""
     shared.delivery.retry_now()
-    until(lambda: shared.delivery._store._version is not None)  # it has looked, and found nothing
-    shared.put("a")  # with a connection of its own, and without a wake-up
+    until(lambda: shared.delivery._store._version is not None)  # it has looked, and found no item
+    shared.put("a")  # with its own connection, and without a wake-up
     until(lambda: shared.tried == ["a"])
     until(lambda: shared.store.pending(ME) == 0)
 
 
 def test_a_look_that_fails(shared, caplog):
-    """The file can't be read for a while: a warning, and later looks find what was put."""
+    """The file cannot be read for a while. There is a warning, and later looks find the items."""
     store = shared.delivery._store
     store.has_changed = failing(2, LOCKED, store.has_changed)
     shared.delivery.retry_now()
@@ -906,7 +909,7 @@ def test_no_look_without_need(shared, house):
     assert house.delivery._look_interval() is None
 
 
-def test_a_flush_finds_what_another_process_has_sent(shared):
+def test_a_flush_notices_items_that_another_process_has_sent(shared):
     """flush() ends when another process has sent the last item, though this one is not connected."""
     shared.kinds = ()
     shared.put("a")
@@ -920,7 +923,7 @@ def test_a_flush_finds_what_another_process_has_sent(shared):
 
 
 def test_nothing_pending_needs_no_lock(tmp_path):
-    """A delivery with nothing to do makes no lock for the user."""
+    """A delivery without items makes no lock for the user."""
     house = House(str(tmp_path / "new" / "o.db"))
     house.run_once()
     assert [path.name for path in (tmp_path / "new").glob("*.lock")] == ["o.db.lock"]
@@ -934,7 +937,7 @@ def test_nothing_pending_needs_no_lock(tmp_path):
 
 @pytest.mark.parametrize("error", [OSError("disk full"), ValueError("closed file"), RecursionError()], ids=repr)
 def test_a_logging_handler_that_raises(house, error):
-    """No warning can be written: everything goes on."""
+    """No warning can be written, and everything else continues."""
 
     class Broken(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -952,8 +955,8 @@ def test_a_logging_handler_that_raises(house, error):
 
 
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_no_thread_to_be_had_in_memory(house, monkeypatch, method):
-    """The system gives no thread for the first item: the next connection starts it."""
+def test_a_system_without_threads_in_memory(house, monkeypatch, method):
+    """The system starts no thread for the first item. The next connection starts it."""
 
     def refuse(*args: Any, **named: Any) -> None:
         raise MemoryError("no thread")

@@ -25,7 +25,7 @@ LOG = ClientLog(logging.getLogger("cometchat.outbox"), lambda: "client 1")
 
 
 class Yard:
-    """An outbox with what is around it, and the muids of what was sent."""
+    """An outbox with its surroundings, and the muids of the sent items."""
 
     def __init__(self, path: Optional[str] = None) -> None:
         self.kinds: Tuple[str, ...] = ()
@@ -60,10 +60,10 @@ class Yard:
     rate_limit_remaining = None
 
     def add_producer(self) -> None:
-        """It posts to this very object."""
+        """Do nothing: it posts to this object."""
 
     def remove_producer(self) -> None:
-        """It is done."""
+        """Do nothing: it is done."""
 
     def sendable(self) -> Tuple[str, ...]:
         return self.kinds
@@ -83,14 +83,14 @@ class Yard:
         self.outbox.put(TextMessage(text="a", muid=muid))
 
     def close(self) -> None:
-        """As the client does it."""
+        """Close it like the client."""
         self.delivery.close()
         self.delivery.join(0.01)
         self.store.close()
 
 
 class Interruption:
-    """Calls something once, before the line number ``line`` that a thread runs in the package."""
+    """Calls a function once, before the line number ``line`` that a thread runs in the package."""
 
     def __init__(self, line: int, call: Callable[[], Any]) -> None:
         self.left = line
@@ -112,7 +112,7 @@ class Interruption:
         return self
 
     def run(self, work: Callable[[], Any]) -> Optional[BaseException]:
-        """Run something under it, in a thread of its own, and return what it raised."""
+        """Run a function with it, on a separate thread, and return the exception."""
         errors: List[BaseException] = []
 
         def traced() -> None:
@@ -147,7 +147,7 @@ def bury_one(yard: Yard) -> None:
 
 
 def each_line(name: str, path: Optional[Callable[[int], str]], call: Callable[[Yard], Any]) -> Any:
-    """A yard for each line of a call, after another call was made there. Yields until there is no such line."""
+    """Yield a yard for each line of a call, after another call at that line. Ends after the last line."""
     for line in range(1, 1000):
         yard = Yard(path and path(line))
         bury_one(yard)
@@ -163,7 +163,7 @@ def each_line(name: str, path: Optional[Callable[[int], str]], call: Callable[[Y
     pytest.fail("the call has no end")
 
 
-#: A file takes longer, and differs only in what put() does with it.
+#: A file takes longer, and differs only in put().
 CASES = [*((name, "memory") for name in CALLS), ("put", "file")]
 
 
@@ -174,7 +174,10 @@ def path(where: str, tmp_path: Path) -> Optional[Callable[[int], str]]:
 
 @pytest.mark.parametrize("name, where", CASES)
 def test_put_at_any_line(name: str, path: Optional[Callable[[int], str]]) -> None:
-    """It is taken, or raises an error that says what to do. It never hangs, and the interrupted call works."""
+    """put() accepts the item, or raises an error that says what to do.
+
+    It never hangs, and the interrupted call works.
+    """
     refused = 0
     for yard, interruption, error in each_line(name, path, lambda yard: yard.put("inner")):
         assert error is None, interruption.place
@@ -195,7 +198,7 @@ def test_put_at_any_line(name: str, path: Optional[Callable[[int], str]]) -> Non
 
 @pytest.mark.parametrize("name, where", CASES[:-1])
 def test_close_at_any_line(name: str, path: Optional[Callable[[int], str]], monkeypatch: Any) -> None:
-    """It never hangs; the interrupted call works or says that the client is closed, and the file is released."""
+    """close() never hangs. The interrupted call works or raises ERR_CLIENT_CLOSED, and the file is released."""
     monkeypatch.setattr(_sqlite_file, "_CLOSE", 0.01)
     for yard, interruption, error in each_line(name, path, lambda yard: yard.close()):
         assert interruption.error is None

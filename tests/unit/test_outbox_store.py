@@ -1,4 +1,4 @@
-"""The outbox's store: in order, once each, bounded, on the disk, for several processes."""
+"""The outbox's store: ordered, without doubles, bounded, on the disk, for several processes."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def first(store: OutboxStore) -> Item:
 
 
 def test_in_the_order_of_putting(store):
-    """The head are the oldest items, and a removed one makes place for the next."""
+    """The head is the oldest items. After a removal the next one follows."""
     put(store, 3, 1, 2)
     assert numbers(store) == [3, 1, 2]
     assert numbers(store, count=2) == [3, 1]
@@ -68,8 +68,8 @@ def test_in_the_order_of_putting(store):
     assert store.pending(ME) == 2
 
 
-def test_an_item_is_what_was_put(store):
-    """Kind, muid, body in any characters, and the time."""
+def test_an_item_has_the_values_of_its_put(store):
+    """An item has its kind, muid, body in any characters, and the time."""
     body = {"number": 1, "text": "\u20ac \U0001f600 \x00 \ud800", "inner": [1, {"a": None}]}
     store.put(ME, MESSAGE, "muid-1", body, LIMIT)
     item = first(store)
@@ -77,7 +77,7 @@ def test_an_item_is_what_was_put(store):
 
 
 def test_each_owner_has_items_of_its_own(store):
-    """Another user or app neither sees nor counts them."""
+    """Another user or app neither reads nor counts them."""
     put(store, 1)
     put(store, 1, 2, owner=OTHER)
     put(store, 1, owner=Owner("app2", "u1"))
@@ -86,7 +86,7 @@ def test_each_owner_has_items_of_its_own(store):
 
 
 def test_kinds_can_be_left_out(store):
-    """What throttling holds back does not stand before the rest."""
+    """Kinds that throttling stops do not block the rest."""
     put(store, 1, kind=RECEIPT)
     put(store, 2)
     assert numbers(store, kinds=(MESSAGE,)) == [2]
@@ -94,14 +94,14 @@ def test_kinds_can_be_left_out(store):
 
 
 def test_the_same_muid_is_taken_once(store):
-    """A repeated put of the same message changes nothing, when it is full too."""
+    """A second put of the same message is a no-op, also in a full outbox."""
     put(store, 1, 2, limit=2)
     put(store, 1, 2, 1, limit=2)
     assert numbers(store) == [1, 2]
 
 
 def test_full(store):
-    """One item too many is ERR_OUTBOX_FULL, which says how many there are; room is found again."""
+    """One item too many is ERR_OUTBOX_FULL, with their number. Later there is room again."""
     put(store, 1, 2, 3, limit=3)
     with pytest.raises(CometChatException) as caught:
         put(store, 4, limit=3)
@@ -113,7 +113,7 @@ def test_full(store):
 
 
 def test_dead_letters(store):
-    """A buried item is no item any more; it can be looked at, taken up again as the newest, and forgotten."""
+    """A buried item is not pending. It can be read, tried again as the newest, and discarded."""
     put(store, 1, 2)
     item = first(store)
     store.bury(ME, item, CometChatException("ERR_X", "no", details="why"))
@@ -133,7 +133,7 @@ def test_dead_letters(store):
 
 
 def test_a_dead_letter_stays_while_its_muid_waits(store):
-    """Another item of the same muid was put in between: neither of the two is lost."""
+    """Another item with the same muid was put in between. Neither of the two is lost."""
     put(store, 1)
     store.bury(ME, first(store), CometChatException("ERR_X", "no"))
     put(store, 1)
@@ -161,7 +161,7 @@ def test_a_dead_letter_stays_while_its_muid_waits(store):
     ],
 )
 def test_a_damaged_item_can_be_read_and_buried(store, change):
-    """What is damaged is read as such, whatever it is, and makes a dead letter; the others are there."""
+    """An item with any damage can be read, and becomes a dead letter. The others are unaffected."""
     put(store, 1, 2, 3)
     store._connection.execute(f"UPDATE items SET {change} WHERE muid = 'm2'")
     items = store.head(ME, (MESSAGE,), LIMIT)
@@ -177,7 +177,7 @@ def test_a_damaged_item_can_be_read_and_buried(store, change):
 
 
 def test_damaged_times_are_read(store):
-    """A damaged time is 0, and damages nothing else."""
+    """A damaged time is 0. The rest of the item is read."""
     put(store, 1, 2)
     store._connection.execute("UPDATE items SET put_at = 'noon' WHERE muid = 'm1'")
     assert [(item.put_at, item.damage) for item in store.head(ME, (MESSAGE,), 2)] == [(0.0, None), (1000.5, None)]
@@ -196,7 +196,7 @@ def nested(depth: int, *, of: Callable[[Any], Any] = lambda inner: [inner]) -> A
 
 @pytest.mark.parametrize("depth", [_store.MAX_NESTING, 2000, 200_000])
 def test_data_nested_too_deeply_is_refused(store, depth):
-    """put() raises an exception of the SDK's own, and takes nothing."""
+    """put() raises an exception of the SDK, and stores nothing."""
     for of in (lambda inner: [inner], lambda inner: {"a": inner}):
         with pytest.raises(CometChatException) as caught:
             store.put(ME, MESSAGE, "deep", {"a": nested(depth, of=of)}, LIMIT)
@@ -205,7 +205,7 @@ def test_data_nested_too_deeply_is_refused(store, depth):
 
 
 def test_data_nested_as_deep_as_allowed_can_be_read(store):
-    """What put() takes can be read and written again."""
+    """Data that put() accepts can be read and written again."""
     body = {"a": nested(_store.MAX_NESTING - 1), "b": nested(_store.MAX_NESTING - 1, of=lambda inner: {"c": inner})}
     store.put(ME, MESSAGE, "deep", body, LIMIT)
     item = first(store)
@@ -222,14 +222,14 @@ def test_data_that_is_not_json_is_refused(store, value):
 
 @pytest.mark.skipif(not hasattr(sys, "set_int_max_str_digits"), reason="this Python has no limit of digits")
 def test_a_number_of_too_many_digits_is_refused(store):
-    """One that Python refuses to write raises INVALID_MESSAGE."""
+    """A number that Python refuses to write raises INVALID_MESSAGE."""
     with pytest.raises(CometChatException) as caught:
         store.put(ME, MESSAGE, "m", {"a": 10**5000}, LIMIT)
     assert caught.value.code == "INVALID_MESSAGE"
 
 
 def test_dead_letters_are_bounded(path):
-    """A user keeps a number of dead letters, the newest ones; those of other users do not count."""
+    """A user keeps a number of dead letters, the newest ones. Those of other users do not count."""
     store = open_store(path, max_dead=3)
     put(store, 9, owner=OTHER)
     store.bury(OTHER, store.head(OTHER, (MESSAGE,), 1)[0], CometChatException("ERR_X", "no"))
@@ -268,7 +268,7 @@ def test_an_error_in_any_characters_can_be_kept(store):
 
 
 def test_no_cursor_is_left_open(store, monkeypatch):
-    """Without reference counting, a cursor that was not closed breaks the next transaction."""
+    """Without reference counting, a cursor that is not closed breaks the next transaction."""
     cursors: List[sqlite3.Cursor] = []
 
     class Watched(sqlite3.Connection):
@@ -299,7 +299,7 @@ def test_no_cursor_is_left_open(store, monkeypatch):
 
 
 def test_from_many_threads(store):
-    """Items put by many threads at once are all there, those of one thread in their order."""
+    """All items of many threads are there, those of one thread in their order."""
 
     def work(base: int) -> None:
         put(store, *range(base, base + 50))
@@ -316,7 +316,7 @@ def test_from_many_threads(store):
 
 
 def test_closed(store):
-    """After close() everything is ERR_CLIENT_CLOSED, and closing again is nothing."""
+    """After close() every call is ERR_CLIENT_CLOSED, and a second close is a no-op."""
     put(store, 1)
     store.close()
     store.close()
@@ -327,7 +327,7 @@ def test_closed(store):
 
 
 def test_never_used_leaves_nothing(tmp_path):
-    """A store that was not used has made no file."""
+    """An unused store has made no file."""
     open_store(str(tmp_path / "o.db")).close()
     assert list(tmp_path.iterdir()) == []
 
@@ -348,7 +348,7 @@ def modes(folder: Path) -> Dict[str, int]:
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 def test_only_the_owner_can_read_it(tmp_path, no_umask):
-    """Whatever the umask, the file, what SQLite puts beside it and the locks have mode 0600, a new folder 0700."""
+    """For any umask, the file, SQLite's files beside it and the locks have mode 0600, and a new folder 0700."""
     path = tmp_path / "new" / "o.db"
     store = open_store(path)
     put(store, 1)
@@ -362,7 +362,7 @@ def test_only_the_owner_can_read_it(tmp_path, no_umask):
 
 @pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
 def test_a_file_that_others_can_read_is_made_private(tmp_path, no_umask):
-    """A file of an older version, or one that was made by hand, gets mode 0600, and so do its WAL and its locks."""
+    """A file of an older version, or one made by hand, gets mode 0600, and so do its WAL and its locks."""
     path = tmp_path / "o.db"
     for name in ("o.db", "o.db.lock"):
         (tmp_path / name).touch(0o666)
@@ -374,7 +374,7 @@ def test_a_file_that_others_can_read_is_made_private(tmp_path, no_umask):
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give a file away")
 def test_a_file_of_another_user(tmp_path, monkeypatch):
-    """A file that another user has planted is ERR_OUTBOX_STORE; root may use it."""
+    """A file that another user has planted is ERR_OUTBOX_STORE. root may use it."""
     path = tmp_path / "o.db"
     path.touch(0o666)
     os.chown(path, 12345, 12345)
@@ -390,7 +390,7 @@ def test_a_file_of_another_user(tmp_path, monkeypatch):
 
 @pytest.mark.skipif(not hasattr(os, "O_NOFOLLOW"), reason="this system can't refuse to follow a link")
 def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
-    """Another user may have put it there: ERR_OUTBOX_STORE, and its target is left alone."""
+    """Another user may have put it there: it is ERR_OUTBOX_STORE, and its target does not change."""
     (tmp_path / "o.db.lock").symlink_to(tmp_path / "target")
     store = open_store(tmp_path / "o.db")
     with pytest.raises(CometChatException) as caught:
@@ -401,14 +401,14 @@ def test_a_link_in_place_of_a_lock_is_not_followed(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes with names")
 def test_a_pipe_is_refused(tmp_path):
-    """What is no file is ERR_OUTBOX_STORE, and does not hang."""
+    """Anything but a file is ERR_OUTBOX_STORE, and does not hang."""
     os.mkfifo(tmp_path / "o.db")
     with pytest.raises(CometChatException, match="not a regular file") as caught:
         put(open_store(tmp_path / "o.db"), 1)
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links need rights elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="links need special rights on other systems")
 def test_a_linked_file_has_one_lock(tmp_path):
     """Two names of one file lead to one database and one delivery lock."""
     (tmp_path / "link.db").symlink_to(tmp_path / "o.db")
@@ -445,10 +445,10 @@ def replace(path: Path) -> None:
     os.replace(path.parent / "copy.db", path)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 @pytest.mark.parametrize("act", [remove_all, remove_database, remove_wal, replace])
 def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
-    """What is put afterwards is found by the next process; a warning says that the rest is lost."""
+    """The next process finds later items. A warning says that the earlier ones are lost."""
     path = tmp_path / "folder" / "o.db"
     store = open_store(path)
     put(store, 1)
@@ -463,9 +463,9 @@ def test_a_file_that_is_removed_while_it_is_in_use(tmp_path, act, caplog):
     store.close()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
-    """It is removed after the item was written and before put() is back: the item is put again."""
+    """The file is removed after the item was written and before put() returns. The item is put again."""
     path = tmp_path / "folder" / "o.db"
     store = open_store(path)
     put(store, 1)
@@ -473,7 +473,7 @@ def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
     looks: List[bool] = []
 
     def look(self: OutboxStore) -> bool:
-        if len(looks) == 1:  # the first is at the start
+        if len(looks) == 1:  # the first time is at the start
             remove_all(path)
         looks.append(real(self))
         return looks[-1]
@@ -487,9 +487,9 @@ def test_a_file_that_is_removed_within_a_put(tmp_path, monkeypatch):
     store.close()
 
 
-@pytest.mark.skipif(os.name != "posix", reason="an open file can't be removed elsewhere")
+@pytest.mark.skipif(os.name != "posix", reason="only POSIX systems remove open files")
 def test_a_file_that_is_removed_again_and_again(tmp_path, monkeypatch):
-    """No put() claims what it can't keep: ERR_OUTBOX_STORE."""
+    """put() does not return as if the item were stored: ERR_OUTBOX_STORE."""
     path = tmp_path / "folder" / "o.db"
     store = open_store(path)
     real = OutboxStore._is_in_place
@@ -506,7 +506,7 @@ def test_a_file_that_is_removed_again_and_again(tmp_path, monkeypatch):
 
 
 def test_has_changed(tmp_path):
-    """It tells, once, that another connection has written; not what this one has."""
+    """has_changed() returns True once after another connection has written, and not after its own writes."""
     one, two = open_store(tmp_path / "o.db"), open_store(tmp_path / "o.db")
     assert one.has_changed()
     assert not one.has_changed()
@@ -520,7 +520,7 @@ def test_has_changed(tmp_path):
 
 
 def test_an_own_connection_keeps_its_hold_on_the_file(tmp_path):
-    """A second connection of this process does not drop the locks of the first: no other process may end its WAL."""
+    """A second connection of this process does not release the locks of the first: no other process may end its WAL."""
     path = tmp_path / "o.db"
     one = open_store(path)
     put(one, 1)
@@ -541,7 +541,7 @@ def test_an_own_connection_keeps_its_hold_on_the_file(tmp_path):
 
 
 def test_a_commit_waits_for_the_disk(tmp_path):
-    """put() is durable (WAL, synchronous=FULL); taking out need not be (NORMAL)."""
+    """put() is durable (WAL, synchronous=FULL). Removal need not be (NORMAL)."""
     for durable, level in ((True, 2), (False, 1)):
         store = open_store(str(tmp_path / "o.db"), durable=durable)
         put(store, 1)
@@ -553,7 +553,7 @@ def test_a_commit_waits_for_the_disk(tmp_path):
 
 
 def test_it_outlives_its_process(tmp_path):
-    """A second store on the file has what the first one took."""
+    """A second store on the file has the items of the first one."""
     one = open_store(str(tmp_path / "o.db"))
     put(one, 1, 2)
     two = open_store(str(tmp_path / "o.db"))
@@ -571,7 +571,7 @@ def _put_in_a_process(path: str, base: int) -> None:
 
 
 def test_from_many_processes(tmp_path):
-    """Processes that make and fill one file at the same time lose nothing and raise nothing."""
+    """Processes that make and fill one file at the same time lose no item and raise no error."""
     path = str(tmp_path / "o.db")
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=_put_in_a_process, args=(path, base)) for base in range(0, 400, 100)]
@@ -586,8 +586,8 @@ def test_from_many_processes(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"no database at all", b"\x00" * 5000], ids=["text", "zeros"])
-def test_a_damaged_file_is_said(tmp_path, content):
-    """A file that is no database is ERR_OUTBOX_STORE with its path and cause, and is left as it is."""
+def test_a_damaged_file_is_reported(tmp_path, content):
+    """A file that is not a database is ERR_OUTBOX_STORE with its path and cause, and does not change."""
     path = tmp_path / "o.db"
     path.write_bytes(content)
     store = open_store(str(path))
@@ -610,7 +610,7 @@ def test_a_path_that_can_not_be(tmp_path):
 
 
 def test_a_failed_burial_changes_nothing(tmp_path):
-    """Both steps of a burial happen, or none."""
+    """Both steps of a burial happen, or neither."""
     store = open_store(str(tmp_path / "o.db"))
     put(store, 1)
     with pytest.raises(CometChatException):
@@ -619,7 +619,7 @@ def test_a_failed_burial_changes_nothing(tmp_path):
     store.close()
 
 
-# Who may send.
+# The permission to send.
 
 
 def _hold(path: str, taken: Any, done: Any) -> None:
@@ -631,7 +631,7 @@ def _hold(path: str, taken: Any, done: Any) -> None:
 
 
 def test_one_at_a_time(tmp_path):
-    """Who has the turn of an owner keeps others from it, another owner's not; it ends with release()."""
+    """An owner's turn excludes others from that owner, and not from another one. It ends with release()."""
     store = open_store(str(tmp_path / "o.db"))
     put(store, 1)
     with store.delivery_lock(ME) as lock:
@@ -645,7 +645,7 @@ def test_one_at_a_time(tmp_path):
 
 
 def test_the_turn_of_a_dead_process_is_free(tmp_path):
-    """A process that ends without a word leaves its turn to the next at once."""
+    """A process that ends without a release leaves its turn to the next at once."""
     path = str(tmp_path / "o.db")
     context = multiprocessing.get_context("spawn")
     taken, done = context.Event(), context.Event()
@@ -663,13 +663,13 @@ def test_the_turn_of_a_dead_process_is_free(tmp_path):
 
 
 def test_in_memory_there_is_no_turn():
-    """No other process is there."""
+    """There is no other process."""
     with open_store().delivery_lock(ME) as lock:
         assert lock is None
 
 
 def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
-    """The file was removed while this one waited: the lock that counts is the one on the new file."""
+    """The file was removed while this one waited. The lock on the new file counts."""
     path = tmp_path / "lock"
     lock = FileLock(str(path), threading.RLock(), "outbox", "ERR_OUTBOX_STORE")
     real, calls = _file_lock._lock, []
@@ -687,14 +687,14 @@ def test_a_lock_whose_file_was_removed_is_not_held(tmp_path, monkeypatch):
 
 
 def test_a_lock_that_can_not_be_made(tmp_path):
-    """No folder for the lock's file: ERR_OUTBOX_STORE."""
+    """Without a folder for the lock's file, the error is ERR_OUTBOX_STORE."""
     with pytest.raises(CometChatException) as caught:
         FileLock(str(tmp_path / "no" / "lock"), threading.RLock(), "outbox", "ERR_OUTBOX_STORE").acquire()
     assert caught.value.code == "ERR_OUTBOX_STORE"
 
 
 def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
-    """The database is not opened without its lock: ERR_OUTBOX_STORE, with the system's reason."""
+    """The database is not opened without its lock. The error is ERR_OUTBOX_STORE, with the system's reason."""
 
     def no_locks(descriptor: int, wait: bool) -> None:
         raise OSError(errno.ENOLCK, "no locks available")
@@ -709,7 +709,7 @@ def test_a_file_that_the_system_can_not_lock(tmp_path, monkeypatch):
 
 
 def test_it_is_not_used_during_a_fork(tmp_path):
-    """Between pause and resume the file is not open and a put waits; afterwards it goes on."""
+    """Between pause and resume the file is closed and a put waits. Afterwards it continues."""
     store = open_store(tmp_path / "o.db")
     put(store, 1)
     store.pause_for_fork()
@@ -725,8 +725,8 @@ def test_it_is_not_used_during_a_fork(tmp_path):
     store.close()
 
 
-def test_what_is_in_memory_outlives_a_fork():
-    """There is no file to be closed: the parent's items stay the parent's."""
+def test_items_in_memory_outlive_a_fork():
+    """There is no file to close: the parent's items stay the parent's."""
     store = open_store()
     put(store, 1)
     store.pause_for_fork()
@@ -736,7 +736,7 @@ def test_what_is_in_memory_outlives_a_fork():
 
 
 def hold(store: OutboxStore) -> Callable[[], None]:
-    """Let another thread hold the store's lock. Returns what ends that."""
+    """Let another thread hold the store's lock. Returns an event that ends that."""
     held, end = threading.Event(), threading.Event()
 
     def work() -> None:
@@ -755,8 +755,8 @@ def hold(store: OutboxStore) -> Callable[[], None]:
     return release
 
 
-def test_a_fork_does_not_wait_for_ever(monkeypatch):
-    """Where a statement of another thread does not end, the fork goes on after a while, and nothing stays locked."""
+def test_a_fork_does_not_wait_forever(monkeypatch):
+    """If another thread's statement does not end, the fork continues after a while, and no lock stays held."""
     monkeypatch.setattr(_sqlite_file, "_PAUSE", 0.01)
     store = open_store()
     release = hold(store)
@@ -769,7 +769,7 @@ def test_a_fork_does_not_wait_for_ever(monkeypatch):
 
 
 def in_other_thread(work: Callable[[], Any]) -> None:
-    """Run something to its end in a thread of its own: it must not hang."""
+    """Run a function to its end on another thread: it must not hang."""
     errors: List[BaseException] = []
 
     def run() -> None:
@@ -786,7 +786,7 @@ def in_other_thread(work: Callable[[], Any]) -> None:
 
 @pytest.mark.parametrize("call", ["open", "close"])
 def test_a_fork_does_not_come_between_a_lock_and_its_descriptor(tmp_path, monkeypatch, call):
-    """A descriptor that the store does not know of would stay open in the child, and with it the lock."""
+    """An unknown descriptor would stay open in the child, and with it the lock."""
     store = open_store(tmp_path / "o.db")
     seen: List[str] = []
     begun, never, real = threading.Event(), threading.Event(), getattr(os, call)
@@ -818,7 +818,7 @@ def test_the_child_of_a_fork_releases_its_copy_only(tmp_path):
     store = open_store(tmp_path / "o.db")
     lock = store.delivery_lock(ME)
     assert lock.acquire()
-    copy = os.dup(lock._descriptor)  # as a fork makes one
+    copy = os.dup(lock._descriptor)  # like the copy of a fork
     child = open_store(store.path)
     child._owned = FileLock(store.path, threading.RLock(), "outbox", "ERR_OUTBOX_STORE")
     child._owned._descriptor = copy
@@ -831,7 +831,7 @@ def test_the_child_of_a_fork_releases_its_copy_only(tmp_path):
 
 @pytest.mark.parametrize("path", ["memory", "file"], indirect=True)
 def test_pauses_of_one_thread_are_all_undone(store):
-    """A store that is paused twice, as one that two objects share, is free after one resume."""
+    """A store that is paused twice, like one that two objects share, is free after one resume."""
     put(store, 1)
     store.pause_for_fork()
     store.pause_for_fork()
@@ -842,7 +842,7 @@ def test_pauses_of_one_thread_are_all_undone(store):
 
 
 def test_two_threads_that_fork_at_once(store, monkeypatch):
-    """The one that could not wait does not take from the other what that one has to give back."""
+    """The thread that could not wait does not release the other thread's locks."""
     monkeypatch.setattr(_sqlite_file, "_PAUSE", 0.01)
     put(store, 1)
     store.pause_for_fork()
@@ -859,7 +859,7 @@ def test_two_threads_that_fork_at_once(store, monkeypatch):
 
 
 def test_a_file_that_can_not_be_closed_does_not_stop_a_fork(tmp_path):
-    """The pause does not raise: what it took would never be given back."""
+    """The pause does not raise: its locks would otherwise never be released."""
 
     class Stuck:
         def close(self) -> None:
@@ -886,7 +886,7 @@ def inside(store: OutboxStore, call: Callable[[], Any]) -> None:
 
 
 def test_a_call_within_a_call_of_the_same_thread(store):
-    """It raises an error that says what to do, where it would hang."""
+    """The inner call raises an error that says what to do. Otherwise it would hang."""
     put(store, 1)
     for call in (lambda: put(store, 2), lambda: store.pending(ME), lambda: store.dead(ME)):
         with pytest.raises(CometChatException, match="signal handler.*call it from another thread") as caught:
@@ -896,7 +896,7 @@ def test_a_call_within_a_call_of_the_same_thread(store):
 
 
 def test_close_within_a_call_of_the_same_thread(store):
-    """close() does not wait; the file is closed when the interrupted call is done."""
+    """close() does not wait. The file is closed when the interrupted call is done."""
     put(store, 1)
     with store._turn() as connection:
         store.close()
@@ -907,7 +907,7 @@ def test_close_within_a_call_of_the_same_thread(store):
 
 
 def test_close_while_another_thread_uses_it(store, monkeypatch):
-    """close() waits for a moment; then the other thread closes the file when it is done."""
+    """close() waits for a moment. Then the other thread closes the file when it is done."""
     monkeypatch.setattr(_sqlite_file, "_CLOSE", 0.01)
     put(store, 1)
     release = hold(store)
@@ -920,7 +920,7 @@ def test_close_while_another_thread_uses_it(store, monkeypatch):
 
 
 def test_a_fork_within_a_call_of_the_same_thread(store):
-    """The interrupted call goes on with its connection, in the parent."""
+    """The interrupted call continues with its connection, in the parent."""
     with store._turn() as connection:
         store.pause_for_fork()
         store.resume_after_fork()

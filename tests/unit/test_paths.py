@@ -1,4 +1,4 @@
-"""checked_path: what users pass in as a path."""
+"""checked_path: paths that users give."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Name(str, enum.Enum):
     ],
 )
 def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: Any, path: Any) -> None:
-    """A path is made absolute, and ``~`` is the home folder."""
+    """A path becomes absolute, and ``~`` is the home folder."""
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     found = checked_path("outbox_path", value)
@@ -60,15 +60,15 @@ def test_paths(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, value: Any, path
         (os.getcwd(), "the path of a file"),
     ],
 )
-def test_what_is_no_path(value: Any, says: str) -> None:
-    """Refused with the name of the field, and with what would be right."""
+def test_wrong_paths(value: Any, says: str) -> None:
+    """The error has the name of the field, and the right values."""
     with pytest.raises(CometChatException, match=says) as caught:
         checked_path("outbox_path", value)
     assert (caught.value.code, caught.value.name) == ("INVALID_OUTBOX_PATH", "outbox_path")
 
 
 def test_a_folder_where_one_is_allowed(tmp_path: Path) -> None:
-    """A CA bundle may be a folder; the text of what would be right is the caller's."""
+    """A CA bundle may be a folder. The caller's text names the right values."""
     assert checked_path("ca_certs", tmp_path, "give a CA bundle", folder=True) == str(tmp_path)
     with pytest.raises(CometChatException, match="give a CA bundle"):
         checked_path("ca_certs", tmp_path, "give a CA bundle")

@@ -12,7 +12,7 @@ from cometchat._transport.net import network_reason
 
 @pytest.mark.parametrize("text", ["", "plain", "grüße, 日本, 👩‍👧, עברית", 'a "quoted" \\ text', "tab-free"])
 def test_text_that_stays_as_it_is(text: str) -> None:
-    """Letters of any language, emoji, and backslashes."""
+    """Letters of any language, emoji, and backslashes stay."""
     assert printable(text) == text
 
 
@@ -30,14 +30,14 @@ def test_text_that_stays_as_it_is(text: str) -> None:
     ],
 )
 def test_text_that_is_escaped(text: str, shown: str) -> None:
-    """Line breaks, ANSI, marks of direction, what can't be seen, and halves of pairs."""
+    """Line breaks, ANSI, marks of direction, invisible characters, and halves of pairs are escaped."""
     assert printable(text) == shown
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text())
 def test_any_text_is_one_line_that_can_be_written(text: str) -> None:
-    """And the second time changes nothing."""
+    """A second call changes nothing."""
     shown = printable(text)
     assert len(shown.splitlines()) <= 1 and shown.encode() and printable(shown) == shown or not text
 

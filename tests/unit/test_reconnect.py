@@ -1,4 +1,4 @@
-"""When to try again: the default wait, ``Retry-After``, anybody's strategies, and a wait that can be ended."""
+"""The time of the next attempt: the default wait, ``Retry-After``, users' strategies, and a wait that can be ended."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
 from cometchat._runtime.connection._reconnect_policy import LONGEST_WAIT, RetrySeries, count_loss, default_wait
 
-#: Seconds. No wait that a strategy asks for may be longer: an Event can't wait for infinity.
+#: Maximum wait of a strategy, in seconds: an Event cannot wait for infinity.
 LONGEST = 86_400.0
 
 
 @pytest.fixture(autouse=True)
 def seeded() -> Iterator[None]:
-    """tenacity takes its randomness from the module `random`: the same for each run of a test."""
+    """Make tenacity's randomness, from the module `random`, the same for each run of a test."""
     before = random.getstate()
     random.seed(20261124)
     yield
@@ -36,7 +36,7 @@ def seeded() -> Iterator[None]:
 
 
 def failed(attempt: int = 1, error: Optional[CometChatException] = None) -> tenacity.RetryCallState:
-    """The state after so many attempts, the last of which has failed."""
+    """Return the state after this many attempts, the last of which has failed."""
     state = tenacity.RetryCallState(tenacity.Retrying(), None, (), {})
     state.attempt_number = attempt
     error = error or ConnectionException("WS_CONNECTION_FAIL", "lost")
@@ -45,17 +45,17 @@ def failed(attempt: int = 1, error: Optional[CometChatException] = None) -> tena
 
 
 def new_policy(wait: Any, stop: Any, jitter: Callable[[], float] = random.random) -> ReconnectPolicy:
-    """A policy on a machine whose network never comes back."""
+    """Return a policy on a machine whose network never returns."""
     return ReconnectPolicy(wait, stop, lambda on_return: contextlib.nullcontext(), lambda: "client 1", jitter)
 
 
 def wait_of(policy: ReconnectPolicy, state: tenacity.RetryCallState) -> float:
-    """What a series of the policy waits in this state."""
+    """Return the wait of a series of the policy in this state."""
     return Series(policy).series._seconds(state)
 
 
 class FakeWake(Wakeup):
-    """Does not wait; ``waits`` has the seconds that the caller wanted to wait."""
+    """Does not wait. ``waits`` has the seconds of the caller."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class FakeWake(Wakeup):
 
 
 class Series:
-    """One series of attempts that all fail, with what happened in it."""
+    """One series of attempts that all fail, with its events."""
 
     def __init__(self, policy: ReconnectPolicy, most: int = 1000, wake: Optional[Wakeup] = None) -> None:
         self.wake = wake or FakeWake()
@@ -95,7 +95,7 @@ class Series:
         return self.wake.waits
 
     def run(self, error: Callable[[int], CometChatException]) -> Optional[CometChatException]:
-        """Run until the series ends or has had its most; the error that it ended with."""
+        """Run until the series ends or reaches its maximum. Returns the error at its end."""
         try:
             for number, attempt in enumerate(self.series.attempts(), 1):
                 self.events.append(f"attempt {number}")
@@ -120,7 +120,7 @@ def lost(number: int) -> CometChatException:
 
 @pytest.mark.parametrize("attempt", range(1, 12))
 def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
-    """0 to 1 s after the first attempt, 0 to 2 s after the second, doubling, never over 30 s; evenly, from 0 on."""
+    """0 to 1 s after the first attempt, 0 to 2 s after the second, doubling, up to 30 s, evenly from 0 on."""
     policy, state = new_policy(None, None), failed(attempt)
     cap = min(2.0 ** (attempt - 1), 30.0)
     waits = sorted(wait_of(policy, state) for _ in range(2000))
@@ -130,21 +130,21 @@ def test_the_default_wait_is_spread_over_all_of_its_range(attempt: int) -> None:
 
 
 @pytest.mark.parametrize("attempt", [12, 64, 1023, 1024, 1025, 5000, 100_000])
-def test_the_default_wait_stays_what_it_is_for_ever(attempt: int) -> None:
-    """After so many attempts that 2 to their power is no float any more, too."""
+def test_the_default_wait_never_changes(attempt: int) -> None:
+    """The range is the same even after so many attempts that 2 to their power is too large for a float."""
     policy, state = new_policy(None, None), failed(attempt)
     waits = [wait_of(policy, state) for _ in range(200)]
     assert max(waits) <= 30 and max(waits) > 25 and min(waits) < 5
 
 
 def test_the_cap_is_the_documented_one() -> None:
-    """30 s."""
+    """The maximum is 30 s."""
     assert LONGEST_WAIT == 30.0
     assert isinstance(default_wait(), tenacity.wait_random_exponential)
 
 
 def test_two_clients_wait_differently() -> None:
-    """Clients that lost the same server do not come back together: no two of a hundred waits are the same."""
+    """Clients of the same server do not return together: no two of a hundred waits are equal."""
     one, two = new_policy(None, None), new_policy(None, None)
     for attempt in range(1, 11):
         waits = [wait_of(policy, failed(attempt)) for policy in (one, two) for _ in range(50)]
@@ -152,7 +152,7 @@ def test_two_clients_wait_differently() -> None:
 
 
 def test_the_default_never_stops() -> None:
-    """A thousand failures, and the next attempt comes."""
+    """After a thousand failures, the next attempt comes."""
     series = Series(new_policy(None, None))
     series.run(lost)
     assert len(series.errors) == 1000 and len(series.waits) == 999
@@ -166,7 +166,7 @@ def test_the_default_never_stops() -> None:
     "asked, strategy, least", [(0.0, 2.0, 2.0), (1.0, 2.0, 2.0), (5.0, 2.0, 5.0), (3600.0, 2.0, 3600.0)]
 )
 def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float) -> None:
-    """The longer of what the server and the strategy want; up to 1 s at random on top of the server's."""
+    """The wait is the longer of the server's and the strategy's, with up to 1 s at random on top of the server's."""
     error = RateLimitException("ERR_TOO_MANY_REQUESTS", "slow down", retry_after=asked)
     for jitter in (0.0, 0.5, 0.999):
         policy = new_policy(tenacity.wait_fixed(strategy), None, jitter=lambda: jitter)
@@ -175,28 +175,28 @@ def test_a_retry_after_is_the_least(asked: float, strategy: float, least: float)
 
 @settings(deadline=None, derandomize=True, max_examples=200)
 @given(st.floats(0, 3600), st.floats(0, 3600))
-def test_a_retry_after_is_obeyed_whatever_the_strategy_says(asked: float, strategy: float) -> None:
-    """Never earlier than the server asked for, and at most 1 s later than both."""
+def test_a_retry_after_is_obeyed_for_every_strategy(asked: float, strategy: float) -> None:
+    """The attempt never comes earlier than the server asked for, and at most 1 s later than both."""
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=asked)
     seconds = wait_of(new_policy(tenacity.wait_fixed(strategy), None), failed(1, error))
     assert max(asked, strategy) <= seconds <= max(asked, strategy) + 1
 
 
 def test_a_retry_after_does_not_bring_all_clients_back_at_once() -> None:
-    """What a hundred clients wait who were all told to come in 10 s is spread over a second."""
+    """The waits of a hundred clients with a Retry-After of 10 s are spread over a second."""
     error = ConnectionException("WS_CONNECTION_FAIL", "503", retry_after=10.0)
     waits = sorted(wait_of(new_policy(None, None), failed(1, error)) for _ in range(100))
     assert len(set(waits)) == 100 and waits[0] < 10.2 and 10.8 < waits[-1] <= 11
 
 
 def test_a_retry_after_holds_for_its_own_attempt_only() -> None:
-    """The next failure without one waits for as long as the strategy says."""
+    """The next failure without one waits as long as the strategy says."""
     series = Series(new_policy(tenacity.wait_fixed(1), tenacity.stop_after_attempt(4), jitter=lambda: 0.25))
     series.run(lambda number: RateLimitException("X", "x", retry_after=7.0) if number == 2 else lost(number))
     assert series.waits == [1, 7.25, 1]
 
 
-# Anybody's strategies.
+# Users' strategies.
 
 ERROR = ConnectionException("WS_CONNECTION_FAIL", "lost")
 
@@ -217,7 +217,7 @@ WAITS: Dict[str, Any] = {
 
 @pytest.mark.parametrize("name", sorted(WAITS))
 def test_the_wait_is_the_strategys(name: str) -> None:
-    """Any of tenacity's own, composed or not, and any callable: its seconds, attempt by attempt."""
+    """Any of tenacity's own, combined or not, and any callable give the seconds, attempt by attempt."""
     strategy = WAITS[name]
     series = Series(new_policy(strategy, tenacity.stop_after_attempt(7)))
     series.run(lost)
@@ -235,7 +235,7 @@ def test_the_wait_is_the_strategys(name: str) -> None:
     ids=["random", "fixed + random", "random exponential", "exponential jitter"],
 )
 def test_the_wait_is_a_random_strategys(strategy: Any, least: float, most: float) -> None:
-    """Those that draw: within their own limits, and never twice the same."""
+    """Random strategies stay within their own limits, and never give the same wait twice."""
     series = Series(new_policy(strategy, tenacity.stop_after_attempt(30)))
     series.run(lost)
     assert len(series.waits) == 29
@@ -272,7 +272,7 @@ def broken(value: Any) -> Callable[[Any], Any]:
     ids=lambda value: str(type(value).__name__) if not isinstance(value, float) else "nan",
 )
 def test_a_wait_strategy_that_fails_gives_way_to_the_default(value: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """What raises, or gives no number: the default wait takes its place, the log says so, and the series goes on."""
+    """If it raises, or returns no number, the default wait counts, with a log record, and the series continues."""
     series = Series(new_policy(broken(value), tenacity.stop_after_attempt(5)))
     with caplog.at_level(logging.ERROR, "cometchat"):
         last = series.run(lost)
@@ -284,20 +284,20 @@ def test_a_wait_strategy_that_fails_gives_way_to_the_default(value: Any, caplog:
 
 @pytest.mark.parametrize("value, seconds", [(True, 1.0), (-0.0, 0.0), (0, 0.0)])
 def test_no_wait_is_a_wait_too(value: float, seconds: float) -> None:
-    """0 is what tenacity's ``wait_none`` says: the next attempt at once."""
+    """0, as from tenacity's ``wait_none``, means the next attempt at once."""
     assert wait_of(new_policy(broken(value), None), failed()) == seconds
 
 
 @pytest.mark.parametrize("value", [float("inf"), 1e300, 1e18, LONGEST + 1])
 def test_a_wait_that_is_too_long_is_a_day(value: float) -> None:
-    """No Event waits for infinity: a strategy that says so waits for the longest time that a setting may name."""
+    """An Event cannot wait for infinity: such a strategy waits for the longest time that a setting may have."""
     seconds = wait_of(new_policy(broken(value), None), failed())
     assert seconds == LONGEST <= threading.TIMEOUT_MAX
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.floats() | st.integers() | st.none() | st.text(max_size=5) | st.decimals() | st.fractions() | st.booleans())
-def test_whatever_a_strategy_gives_can_be_waited_for(value: Any) -> None:
+def test_every_result_of_a_strategy_is_a_valid_wait(value: Any) -> None:
     """The seconds are a number from 0 to a day."""
     seconds = wait_of(new_policy(broken(value), None), failed())
     assert type(seconds) is float and math.isfinite(seconds) and 0 <= seconds <= LONGEST
@@ -318,7 +318,7 @@ def test_whatever_a_strategy_gives_can_be_waited_for(value: Any) -> None:
     ids=["1", "4", "either", "both", "any", "all", "a function", "a truthy value"],
 )
 def test_the_series_ends_where_the_stop_strategy_says(stop: Any, attempts: int) -> None:
-    """With the last attempt's error, and without another wait."""
+    """The series ends with the last attempt's error, and without another wait."""
     series = Series(new_policy(tenacity.wait_fixed(1), stop))
     last = series.run(lost)
     assert len(series.errors) == attempts and last is series.errors[-1]
@@ -326,7 +326,7 @@ def test_the_series_ends_where_the_stop_strategy_says(stop: Any, attempts: int) 
 
 
 def test_a_stop_by_time_measures_the_series(monkeypatch: pytest.MonkeyPatch) -> None:
-    """``stop_after_delay`` and ``stop_before_delay`` end it when so much time is over, or would be after the wait."""
+    """``stop_after_delay`` and ``stop_before_delay`` end it when that time is over, or would be after the wait."""
     stops: List[Any] = [(tenacity.stop_after_delay(10), 11)]
     if hasattr(tenacity, "stop_before_delay"):  # since 8.3
         stops.append((tenacity.stop_before_delay(10), 10))
@@ -335,12 +335,12 @@ def test_a_stop_by_time_measures_the_series(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(time, "monotonic", lambda clock=clock: next(clock))
         series = Series(new_policy(tenacity.wait_fixed(0.5), stop))
         series.run(lost)
-        # The clock goes on by a second with each look: one at the start, one for each failure.
+        # The clock advances by a second with each look: one at the start, one for each failure.
         assert abs(len(series.errors) - attempts) <= 1 and len(series.errors) > 8
 
 
 def test_a_stop_by_event_ends_the_series() -> None:
-    """``stop_when_event_set``: the user's own event."""
+    """``stop_when_event_set`` uses the user's own event."""
     event = threading.Event()
     series = Series(new_policy(tenacity.wait_none(), tenacity.stop_when_event_set(event)))
     series.before_attempt[3] = lambda state: event.set()
@@ -349,7 +349,7 @@ def test_a_stop_by_event_ends_the_series() -> None:
 
 @pytest.mark.parametrize("value", [ValueError("x"), ZeroDivisionError(), SystemExit(1)], ids=lambda e: type(e).__name__)
 def test_a_stop_strategy_that_raises_stops_nothing(value: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The attempts go on, and the log says why."""
+    """The attempts continue, and the log has the reason."""
     series = Series(new_policy(tenacity.wait_none(), broken(value)), most=4)
     with caplog.at_level(logging.ERROR, "cometchat"):
         series.run(lost)
@@ -372,14 +372,14 @@ def test_attempts_and_waits_take_turns() -> None:
 
 
 def test_an_attempt_that_is_not_wanted_any_more_ends_the_series() -> None:
-    """After ``disconnect()`` a failure is not waited over."""
+    """After ``disconnect()`` there is no wait after a failure."""
     series = Series(new_policy(tenacity.wait_fixed(1), None), most=2)
     last = series.run(lost)
     assert last is series.errors[1] and series.waits == [1]
 
 
 def test_each_series_counts_for_itself() -> None:
-    """Two series of one policy, one inside the other: neither moves the other's count."""
+    """Two series of one policy, one inside the other, do not affect each other's count."""
     policy = new_policy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(3))
     outer, inner = Series(policy), Series(policy)
     outer.before_attempt[2] = lambda state: inner.run(lost) and None
@@ -388,7 +388,7 @@ def test_each_series_counts_for_itself() -> None:
 
 
 def test_an_event_that_is_set_ends_the_wait_at_once() -> None:
-    """A wait of a day is over as soon as the event is set: from before, or from another thread."""
+    """A wait of a day ends as soon as the event is set, before it or from another thread."""
     wake = Wakeup()
     series = Series(new_policy(tenacity.wait_fixed(LONGEST), tenacity.stop_after_attempt(3)), wake=wake)
     waiting = threading.Event()
@@ -411,12 +411,12 @@ def test_an_event_that_is_set_ends_the_wait_at_once() -> None:
 
 
 def restart(state: tenacity.RetryCallState) -> None:
-    """A connection that had been up for a minute is lost."""
+    """Lose a connection that had been up for a minute."""
     count_loss(state, 60.0, True)
 
 
 def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
-    """A connection that has lived: its loss is the first failure, for a strategy that counts."""
+    """The loss of a connection that lived is the first failure, for a strategy that counts."""
     series = Series(new_policy(tenacity.wait_incrementing(1, 1), tenacity.stop_after_attempt(9)))
     series.before_attempt[4] = restart
     series.run(lost)
@@ -424,7 +424,7 @@ def test_after_a_restart_the_waits_are_the_first_ones_again() -> None:
 
 
 def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
-    """The default one too."""
+    """The default wait begins with at most a second again."""
     for _ in range(50):
         series = Series(new_policy(None, None), most=7)
         series.before_attempt[6] = restart
@@ -432,8 +432,8 @@ def test_after_a_restart_the_default_wait_is_at_most_a_second() -> None:
         assert series.waits[5] <= 1
 
 
-def test_after_a_restart_the_stop_strategies_count_anew() -> None:
-    """``stop_after_attempt(3)`` gives three attempts after the loss; ``stop_after_attempt(1)`` gives one."""
+def test_after_a_restart_the_stop_strategies_count_again() -> None:
+    """``stop_after_attempt(3)`` gives three attempts after the loss, and ``stop_after_attempt(1)`` gives one."""
     series = Series(new_policy(tenacity.wait_none(), tenacity.stop_after_attempt(3)))
     series.before_attempt[3] = restart
     series.run(lost)
@@ -444,8 +444,11 @@ def test_after_a_restart_the_stop_strategies_count_anew() -> None:
     assert len(series.errors) == 1 + 1
 
 
-def test_after_a_restart_the_time_is_measured_anew() -> None:
-    """For ``stop_after_delay`` a connection's life is no part of the series: that starts now, without any sleep."""
+def test_after_a_restart_the_time_starts_again() -> None:
+    """For ``stop_after_delay``, a connection's life is not a part of the series.
+
+    The series starts now, without a sleep.
+    """
     state = failed(7)
     state.start_time -= 1000
     state.idle_for = 500
@@ -457,8 +460,8 @@ def test_after_a_restart_the_time_is_measured_anew() -> None:
     assert not tenacity.stop_after_delay(10)(state)
 
 
-def test_a_short_life_is_no_time_of_trying() -> None:
-    """A connection that did not live long enough to start the count again: its seconds are not counted as trying."""
+def test_a_short_life_does_not_count_as_attempts() -> None:
+    """If a connection was too short to start the count again, its seconds still do not count as attempts."""
     state = failed(2)
     state.start_time -= 100
     count_loss(state, 99.0, False)
@@ -470,7 +473,7 @@ def test_a_short_life_is_no_time_of_trying() -> None:
 
 
 def test_the_log_names_the_client(caplog: pytest.LogCaptureFixture) -> None:
-    """A process may have several clients with strategies of their own: each record says whose raised."""
+    """A process may have several clients with different strategies: each record names the client."""
     policy = new_policy(broken(ValueError("x")), broken(ValueError("y")))
     with caplog.at_level(logging.ERROR, "cometchat"):
         Series(policy, most=2).run(lost)

@@ -1,4 +1,4 @@
-"""What processes say over Redis: as bytes and back, the fence, gaps, and who tries to lead when. Without a Redis."""
+"""The processes' messages over Redis: as bytes and back, fences, gaps, and the time to try to lead. Without a Redis."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ CONNECTING = SharedStatus("connecting")
 
 @given(st.integers(0, 2**53), st.integers(0, 2**40), st.binary())
 def test_a_frame_comes_back(token: int, number: int, data: bytes) -> None:
-    """Whatever bytes it has."""
+    """A frame may have any bytes."""
     assert wire.decode(encode_frame(Frame(token, number, data))) == (None, Frame(token, number, data))
 
 
 @given(st.text(), st.text(), st.one_of(st.none(), st.text()), st.booleans())
 def test_a_state_comes_back(code: str, message: str, details: Any, free: bool) -> None:
-    """With its error, which has the same code and texts."""
+    """The state's error has the same code and texts."""
     error = ConnectionException(code, message, details=details)
     said = wire.decode(encode_state(State(7, 8, SharedStatus("connecting", 3, error), free)))
     assert said is not None and said[0] is not None
@@ -44,8 +44,8 @@ def test_a_state_comes_back(code: str, message: str, details: Any, free: bool) -
 
 
 @given(st.binary())
-def test_rubbish_is_none(data: bytes) -> None:
-    """No bytes raise; what is nothing that this version knows is None."""
+def test_rubbish_is_read_as_none(data: bytes) -> None:
+    """No bytes raise. The result is None for a text that this version does not know."""
     for kind in (b"", b"s", b"x", b"f"):
         said = wire.decode(kind + data)
         assert said is None or said[1] is not None or said[0] is not None
@@ -56,8 +56,8 @@ def test_rubbish_is_none(data: bytes) -> None:
     [b"s[]", b"s1", b's{"token":1e999,"number":1,"status":"connected","failures":0}', b"s" + b"[" * 100_000]
     + [b's{"token":1,"number":1,"status":"other","failures":0}', b"f1:x:data", b"f1:2", b"y", b""],
 )
-def test_known_rubbish_is_none(message: bytes) -> None:
-    """Wrong types, unknown statuses, infinite numbers, endless nesting."""
+def test_known_rubbish_is_read_as_none(message: bytes) -> None:
+    """Wrong types, unknown statuses, infinite numbers, and endless nesting are read as None."""
     assert wire.decode(message) is None
 
 
@@ -81,14 +81,14 @@ _messages = st.one_of(
 @settings(max_examples=40)
 @given(_messages)
 def test_an_event_comes_back(message: Any) -> None:
-    """A message with all that is in it, of the same class."""
+    """The result is a message with all fields, of the same class."""
     event = decode(encode(Event("message", "on_text_message_received", (message,))))
     assert event.args == (message,)
     assert type(event.args[0]) is type(message) and event.args[0].raw == message.raw
 
 
 def test_a_login_token_is_not_written() -> None:
-    """Of a user everything goes out but the auth token."""
+    """All fields of a user are written, except the auth token."""
     data = encode(Event("user", "on_user_online", (User.from_dict({"uid": "u1", "authToken": "secret-word"}),)))
     assert b"secret-word" not in data
     forged = data.replace(b'{"uid"', b'{"auth_token": "secret-word", "uid"')
@@ -101,14 +101,14 @@ def test_a_login_token_is_not_written() -> None:
     + [b'["message","on_typing_started",[["Client",{}]]]', b'["message","on_typing_started",[[1,2,3]]]']
     + [b'["user","on_user_online",[["User",{}]]]', b"[[],[],[]]", b"[" * 100_000],
 )
-def test_rubbish_is_no_event(data: bytes) -> None:
-    """It raises ValueError, and makes nothing."""
+def test_rubbish_is_not_an_event(data: bytes) -> None:
+    """Rubbish raises ValueError, and makes no object."""
     with pytest.raises(ValueError):
         decode(data)
 
 
 def test_the_same_message_has_the_same_key() -> None:
-    """By method, id and edit; what has no id has no key."""
+    """The key has the method, the id and the edit. An event without an id has no key."""
 
     def key(method: str, *args: Any) -> Any:
         return Event("message", method, args).key
@@ -122,7 +122,7 @@ def test_the_same_message_has_the_same_key() -> None:
 
 
 def models_in(hint: Any) -> List[Any]:
-    """The SDK's models that an annotation names."""
+    """Yield the SDK's models that an annotation names."""
     inner = typing.get_args(hint)
     if inner:
         return [model for each in inner for model in models_in(each)]
@@ -130,13 +130,13 @@ def models_in(hint: Any) -> List[Any]:
 
 
 def made(model: Any) -> Any:
-    """A model with what it has to have."""
+    """Return a model with its required fields."""
     needed = [field for field in dataclasses.fields(model) if field.default is field.default_factory]
     return model(**{field.name: "x" for field in needed})
 
 
 def test_every_kind_of_event_of_the_service_is_carried() -> None:
-    """All that a client's listeners hear but what this process itself causes; and each model among the arguments."""
+    """The codec has all events of the service, and every model in them."""
     assert set(METHODS) == set(listeners.KINDS) - {"connection", "login", "outbox"}
     count = 0
     for kind, methods in METHODS.items():
@@ -177,7 +177,7 @@ class Member:
 
 
 class Redis:
-    """Answers each script with what a test has set, and notes it."""
+    """Answers each script with a value of the test, and records it."""
 
     def __init__(self) -> None:
         self.answers: Dict[str, int] = {wire.ACQUIRE: 1000, wire.RENEW: 1, wire.RELAY: 1, wire.RELEASE: 1}
@@ -222,8 +222,8 @@ def house() -> House:
     return House()
 
 
-def test_who_gets_the_lock_leads_for_nine_tenths_of_the_lease(house: House) -> None:
-    """Counted from before it asked; the state is published before the member is told."""
+def test_the_lock_gives_a_lead_for_nine_tenths_of_the_lease(house: House) -> None:
+    """The time counts from before the call. The state is published before the member is notified."""
     house.try_to_lead()
     assert house.redis.asked == [wire.ACQUIRE, wire.RENEW]
     assert house.member.told == [("lead", None)]
@@ -233,7 +233,7 @@ def test_who_gets_the_lock_leads_for_nine_tenths_of_the_lease(house: House) -> N
 
 
 def test_a_lead_that_could_not_be_published_is_taken_again(house: House) -> None:
-    """Redis stalls between the two calls: the member must hear that it leads, once it does."""
+    """Redis stalls between the two calls. The member must be notified when it leads."""
 
     def stall(script: str, count: int, *arguments: Any) -> int:
         if script == wire.RENEW:
@@ -249,8 +249,8 @@ def test_a_lead_that_could_not_be_published_is_taken_again(house: House) -> None
     assert house.member.told == [("lead", None)]
 
 
-def test_a_member_hears_of_a_lead_that_replicas_confirmed_late(house: House) -> None:
-    """It has taken the lead for lost by then."""
+def test_a_member_is_notified_of_a_lead_that_replicas_confirmed_late(house: House) -> None:
+    """By then, it considers the lead lost."""
     house.try_to_lead()
     house.now += 2.0
 
@@ -265,8 +265,11 @@ def test_a_member_hears_of_a_lead_that_replicas_confirmed_late(house: House) -> 
     assert house.seat.leads and house.member.told == [("lead", None)]
 
 
-def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
-    """Not before, and at some chance after it; until then it follows what Redis keeps."""
+def test_without_the_lock_it_tries_when_the_lease_ends(house: House) -> None:
+    """A seat without the lock does not try before, and at a random time after that.
+
+    Until then it follows the state in Redis.
+    """
     house.redis.answers[wire.ACQUIRE] = -1500
     house.redis.kept = encode_state(State(5, 0, UP))
     house.try_to_lead()
@@ -274,18 +277,18 @@ def test_who_does_not_get_it_tries_when_it_runs_out(house: House) -> None:
     assert house.seat._try_at >= house.now + 1.5
 
 
-def test_an_older_lead_is_not_heard(house: House) -> None:
-    """Once a lead with a higher number was heard, states and frames of a lower one are nothing."""
+def test_an_older_lead_is_ignored(house: House) -> None:
+    """After a lead with a higher number, states and frames of a lower one are ignored."""
     assert ("follow", UP) in house.hear(encode_state(State(5, 0, UP)))
     assert house.hear(encode_state(State(4, 0, SharedStatus("disconnected")))) == []
     assert house.hear(encode_frame(Frame(4, 1, b"old"))) == []
     assert house.hear(encode_frame(Frame(5, 1, b"new"))) == [("frame", b"new")]
-    # A new lead's connection is another one, though it is up, too.
+    # A new lead has another connection, though it is up, too.
     assert house.hear(encode_state(State(6, 0, UP))) == [("follow", CONNECTING), ("follow", UP)]
 
 
-def test_its_own_echo_is_not_heard(house: House) -> None:
-    """What this seat said while it led comes back to it, and is nothing once it does not lead."""
+def test_its_own_echo_is_ignored(house: House) -> None:
+    """The seat's own messages as a leader come back to it, and are ignored once it does not lead."""
     house.try_to_lead()
     house.redis.answers[wire.RENEW] = 0
     house.seat._renew(house.redis)
@@ -294,28 +297,28 @@ def test_its_own_echo_is_not_heard(house: House) -> None:
 
 
 def test_a_gap_in_the_frames_breaks_and_goes_on(house: House) -> None:
-    """A number is missing: the member hears of a loss, and of a leader that is up."""
+    """If a number is missing, the member gets a loss, and then a leader that is up."""
     house.hear(encode_state(State(5, 3, UP)))
     assert house.hear(encode_frame(Frame(5, 4, b"4"))) == [("frame", b"4")]
     told = house.hear(encode_frame(Frame(5, 6, b"6")))
     assert [what for what, _ in told] == ["follow", "follow", "frame"]
     assert told[0][1].status == "connecting" and told[0][1].error is not None and told[1][1] == UP
-    # The leader's count says the same where no frame follows.
+    # The leader's count says the same if no frame follows.
     told = house.hear(encode_state(State(5, 9, UP)))
     assert [value.status for _, value in told] == ["connecting", "connected", "connected"]
     assert house.hear(encode_state(State(5, 9, UP))) == [("follow", UP)]
 
 
 def test_a_lock_that_is_given_back_is_tried_for_at_once(house: House) -> None:
-    """By everybody, within 50 ms at random; else a lease is waited for."""
+    """All try within 50 ms at random. Otherwise they wait for a lease."""
     house.hear(encode_state(State(5, 0, UP)))
     assert house.seat._try_at >= house.now + 3
     house.hear(encode_state(State(5, 0, CONNECTING, free=True)))
     assert house.seat._try_at <= house.now + 0.05
 
 
-def test_a_late_renewal_is_told_anew(house: House) -> None:
-    """Redis answered after the lead could have been another's: the member may have let go of its connection."""
+def test_a_late_renewal_is_reported_again(house: House) -> None:
+    """Redis answered when another process could already lead. The member may have closed its connection."""
     house.try_to_lead()
     original = house.redis.eval
 
@@ -332,7 +335,7 @@ def test_a_late_renewal_is_told_anew(house: House) -> None:
     assert house.member.told[-1] == ("follow", CONNECTING)
 
 
-def test_who_hears_nothing_subscribes_anew(house: House) -> None:
+def test_a_silent_subscription_is_replaced(house: House) -> None:
     """Another holds the lock, attempt after attempt, and no message comes: the subscription is dead."""
     import redis
 
@@ -344,8 +347,8 @@ def test_who_hears_nothing_subscribes_anew(house: House) -> None:
         house.try_to_lead()
 
 
-def test_a_follower_hears_of_an_outage_once_what_it_heard_is_old(house: House) -> None:
-    """Redis away is told when a lease has passed since the last word, and once."""
+def test_a_follower_reports_an_outage_after_a_lease_of_silence(house: House) -> None:
+    """An outage of Redis is reported once, after a lease without a message."""
     house.hear(encode_state(State(5, 0, UP)))
     del house.member.told[:]
 
@@ -363,7 +366,7 @@ def test_a_follower_hears_of_an_outage_once_what_it_heard_is_old(house: House) -
 
 
 def test_the_keys_of_a_line_are_its_own() -> None:
-    """Of prefix, app and user; on one node of a cluster."""
+    """The keys depend on prefix, app and user, and are on one node of a cluster."""
     keys = Keys.of("p", "app", "u1")
     assert len(set(keys)) == 6 and all(key.startswith("p:{app:u1}:") for key in keys)
     assert not set(keys) & set(Keys.of("p", "app", "u2"))

@@ -1,4 +1,4 @@
-"""The registry: which listeners there are, and from which event on each of them hears."""
+"""The registry: the listeners, and the first event that each of them gets."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def in_threads(count: int, work: object) -> None:
 
 
 def test_listeners_stand_in_the_order_of_their_registration() -> None:
-    """A listener that is replaced keeps its place; one that is added again after its removal is the last."""
+    """A replaced listener keeps its place. One that is added again after its removal is the last."""
     registry = ListenerRegistry()
     for name in ("a", "b", "c"):
         registry.add(CONNECTION, name, object())
@@ -53,7 +53,7 @@ def test_listeners_stand_in_the_order_of_their_registration() -> None:
 
 
 def test_kinds_are_apart() -> None:
-    """The same id for two kinds is two registrations; a kind without a listener has an empty audience."""
+    """The same id for two kinds is two registrations. A kind without a listener has an empty audience."""
     registry = ListenerRegistry()
     one, other = object(), object()
     registry.add(CONNECTION, "id", one)
@@ -64,7 +64,7 @@ def test_kinds_are_apart() -> None:
 
 
 def test_an_unknown_id_is_nothing() -> None:
-    """Removing an id that does not exist, or that is of another kind, changes nothing."""
+    """Removing an unknown id, or one of another kind, is a no-op."""
     registry = ListenerRegistry()
     registry.remove(CONNECTION, "id")
     registry.add(CONNECTION, "id", object())
@@ -74,7 +74,7 @@ def test_an_unknown_id_is_nothing() -> None:
     assert ids(registry) == ["id"] and registry.changes == changes
 
 
-def test_a_listener_hears_from_its_registration_on() -> None:
+def test_a_listener_gets_events_from_its_registration_on() -> None:
     """``since`` is the number of the next event."""
     registry = ListenerRegistry()
     assert [numbered(registry) for _ in range(3)] == [1, 2, 3]
@@ -83,7 +83,7 @@ def test_a_listener_hears_from_its_registration_on() -> None:
     assert entry.since == 4 == numbered(registry)
 
 
-def test_the_audience_knows_from_when_on_all_of_it_hears() -> None:
+def test_the_audience_knows_the_first_event_for_all() -> None:
     """``since`` of the audience is that of its newest listener, and falls when that one leaves."""
     registry = ListenerRegistry()
     registry.add("user", "a", object())
@@ -95,7 +95,10 @@ def test_the_audience_knows_from_when_on_all_of_it_hears() -> None:
 
 
 def test_a_replaced_listener_is_no_longer_active(caplog: pytest.LogCaptureFixture) -> None:
-    """The old entry, which a call may hold, says so; the new one hears from now on; a warning names kind and id."""
+    """A call may still have the old entry, which is marked.
+
+    The new listener gets events from now on, and a warning names kind and id.
+    """
     registry = ListenerRegistry()
     registry.add("login", "light", object())
     (old,) = registry.audience("login").entries
@@ -108,8 +111,8 @@ def test_a_replaced_listener_is_no_longer_active(caplog: pytest.LogCaptureFixtur
     assert record.levelname == "WARNING" and "login" in record.getMessage() and "'light'" in record.getMessage()
 
 
-def test_the_same_listener_again_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """Registering a registered listener is harmless, and it hears from then on."""
+def test_a_second_registration_logs_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    """A second registration is harmless, and the listener gets events from then on."""
     registry, listener = ListenerRegistry(), object()
     registry.add(CONNECTION, "id", listener)
     numbered(registry)
@@ -119,7 +122,7 @@ def test_the_same_listener_again_is_no_warning(caplog: pytest.LogCaptureFixture)
 
 
 def test_a_removed_listener_is_no_longer_active() -> None:
-    """The entry, which a call may hold, says so."""
+    """A call may still have the entry, which is marked."""
     registry = ListenerRegistry()
     registry.add(CONNECTION, "id", object())
     (entry,) = registry.audience(CONNECTION).entries
@@ -127,8 +130,8 @@ def test_a_removed_listener_is_no_longer_active() -> None:
     assert not entry.active
 
 
-def test_what_was_read_does_not_change() -> None:
-    """An audience stays what it was when listeners come and go: a call runs through it without a lock."""
+def test_an_audience_does_not_change() -> None:
+    """An audience does not change when listeners are added and removed: a call uses it without a lock."""
     registry = ListenerRegistry()
     registry.add(CONNECTION, "a", object())
     before = registry.audience(CONNECTION)
@@ -139,7 +142,7 @@ def test_what_was_read_does_not_change() -> None:
 
 
 def test_each_change_of_an_audience_is_counted() -> None:
-    """A new listener, a replaced one and a removed one: the dispatcher looks again before it goes on."""
+    """After a new, a replaced and a removed listener, the dispatcher looks again before it continues."""
     registry = ListenerRegistry()
     counts = [registry.changes]
     for change in (registry.add, registry.add):
@@ -161,7 +164,7 @@ def test_whether_listeners_exist_of_some_kinds() -> None:
     assert not registry.has_listeners(("message", "call"))
 
 
-# What a new listener could see at its registration.
+# A new listener's view of the connection.
 
 
 @pytest.mark.parametrize(
@@ -176,7 +179,7 @@ def test_whether_listeners_exist_of_some_kinds() -> None:
     ],
 )
 def test_a_new_listener_knows_that_there_is_no_connection(transitions: List[str], told: object) -> None:
-    """The newest transition that is queued counts, delivered or not; an error is not a transition."""
+    """The newest queued transition counts, delivered or not. An error is not a transition."""
     registry = ListenerRegistry()
     events = EventQueue(registry, 100)
     for method in transitions:
@@ -194,7 +197,7 @@ def test_only_events_of_the_connection_are_transitions() -> None:
 
 
 def test_after_a_fork_the_lock_is_a_new_one() -> None:
-    """Another thread of the parent may have held it; and the child has no connection."""
+    """Another thread of the parent may have held it. The child has no connection."""
     registry = ListenerRegistry()
     EventQueue(registry, 100).post(CONNECTION, "on_connected")
     registry.add("user", "id", object())
@@ -209,7 +212,10 @@ def test_after_a_fork_the_lock_is_a_new_one() -> None:
 
 
 def test_a_scoped_listener_is_registered_for_a_block() -> None:
-    """Under an id of its own, and removed on every way out; two of them for one listener are two registrations."""
+    """The listener gets a new id, and is removed on every way out.
+
+    Two of them for one listener are two registrations.
+    """
     registry, listener = ListenerRegistry(), object()
     with ScopedListener(registry, CONNECTION, listener) as given, ScopedListener(registry, CONNECTION, listener):
         assert given is listener and len(set(ids(registry))) == 2
@@ -219,7 +225,7 @@ def test_a_scoped_listener_is_registered_for_a_block() -> None:
 
 
 def test_a_scoped_listener_is_registered_on_entry() -> None:
-    """Not before: it does not hear what happens between the construction and the ``with``."""
+    """The listener does not get events between the construction and the ``with``."""
     registry = ListenerRegistry()
     manager = ScopedListener(registry, CONNECTION, object())
     assert ids(registry) == []
@@ -230,7 +236,7 @@ def test_a_scoped_listener_is_registered_on_entry() -> None:
 
 
 def test_a_scoped_listener_may_be_entered_again() -> None:
-    """Inside itself it stays the same registration, until the outer block ends; after that it is a new one."""
+    """Inside itself it stays the same registration, until the outer block ends. After that it is a new one."""
     registry = ListenerRegistry()
     manager = ScopedListener(registry, CONNECTION, object())
     with manager:
@@ -244,7 +250,7 @@ def test_a_scoped_listener_may_be_entered_again() -> None:
 
 
 def test_new_ids_differ() -> None:
-    """From several threads too."""
+    """New ids differ also for several threads."""
     registry, made = ListenerRegistry(), []
     in_threads(4, lambda number: made.extend([registry.new_id("with") for _ in range(200)]))
     assert len(set(made)) == 800
@@ -254,7 +260,7 @@ def test_new_ids_differ() -> None:
 
 
 def test_numbers_are_in_the_order_of_the_queue() -> None:
-    """Eight threads that queue at once: the events are numbered without a gap, in the order in which they wait."""
+    """Eight threads queue at once. The events are numbered without a gap, in their order in the queue."""
     registry = ListenerRegistry()
     events = EventQueue(registry, 100)
 
@@ -267,7 +273,7 @@ def test_numbers_are_in_the_order_of_the_queue() -> None:
 
 
 def test_listeners_that_come_and_go_at_once() -> None:
-    """Eight threads that add and remove their own: none is left in the end, and each reader sees whole changes."""
+    """Eight threads add and remove their own. No listener is left, and each reader gets whole changes."""
     registry, wrong = ListenerRegistry(), []
 
     def come_and_go(number: int) -> None:

@@ -27,7 +27,7 @@ MOMENT = 784_111_777.0
     ],
 )
 def test_seconds(value, seconds):
-    """A number is seconds, an hour at the most."""
+    """A number means seconds, at most an hour."""
     assert retry_after_seconds(value, MOMENT) == seconds
 
 
@@ -37,7 +37,7 @@ FORMS = ["Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun
 @pytest.mark.parametrize("value", [*FORMS, "Sun, 06 Nov 1994 08:49:37 -0000", "Sun, 06 Nov 1994 09:49:37 +0100"])
 @pytest.mark.parametrize("zone", ["UTC", "America/New_York"])
 def test_dates(value, zone, monkeypatch):
-    """A date counts from now, in all of its forms, and whatever the machine's time zone is."""
+    """A date counts from now, in all of its forms and in any time zone of the machine."""
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     try:
@@ -48,7 +48,7 @@ def test_dates(value, zone, monkeypatch):
 
 
 def test_dates_out_of_range():
-    """A date in the past is no wait, one far away an hour."""
+    """A date in the past means 0, and one far away an hour."""
     assert retry_after_seconds(FORMS[0], MOMENT + 1) == 0.0
     assert retry_after_seconds(FORMS[0], MOMENT - 1e6) == LONGEST_RETRY_AFTER
 
@@ -58,7 +58,7 @@ NONSENSE = [None, "", "  ", "soon", "-5", "1.5", "1e3", "\u0663", "\u00b2", "NaN
 
 @pytest.mark.parametrize("value", NONSENSE)
 def test_nonsense_is_nothing(value):
-    """What is neither is taken as if it was not there."""
+    """Any other text counts as absent."""
     assert retry_after_seconds(value, MOMENT) is None
 
 
@@ -71,6 +71,6 @@ DATE_LIKE = st.from_regex(r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{1,6} \d{1,3}
 @example("Fri, 31 Dec 9999 23:59:59 -2359")
 @example("Sun, 06 Nov 1994 08:49:37 +99999999999999")
 def test_any_text_gives_a_wait_or_nothing(value):
-    """Whatever a server sends, the answer is None or 0 to 3600 s."""
+    """For any text the result is None or 0 to 3600 s."""
     seconds = retry_after_seconds(value, MOMENT)
     assert seconds is None or 0.0 <= seconds <= LONGEST_RETRY_AFTER

@@ -1,4 +1,4 @@
-"""Which way a call takes: the proxy for an address, the list of hosts that need none, and whom to trust."""
+"""The way of a call: the proxy for an address, the list of hosts without a proxy, and the trusted CAs."""
 
 from __future__ import annotations
 
@@ -51,19 +51,19 @@ NOT_NAMED = [
 
 @pytest.mark.parametrize("entries, host, port", NAMED)
 def test_a_host_that_needs_no_proxy(entries: str, host: str, port: int) -> None:
-    """Domains with their subdomains, addresses, networks; IPv6 in brackets or not; each with a port or without."""
+    """The list has domains with their subdomains, addresses and networks, each with or without a port."""
     assert bypasses_proxy(host, port, entries)
 
 
 @pytest.mark.parametrize("entries, host, port", NOT_NAMED)
 def test_a_host_that_needs_a_proxy(entries: str, host: str, port: int) -> None:
-    """A domain is not named by one that only ends like it, nor a host by another port."""
+    """A domain that only ends like an entry is not in the list, nor is a host with another port."""
     assert not bypasses_proxy(host, port, entries)
 
 
 @pytest.fixture(autouse=True)
 def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is set but what a test sets."""
+    """Remove all settings but the test's."""
     for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy", "requests_ca_bundle", "curl_ca_bundle"):
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -102,14 +102,14 @@ def test_http_and_the_websocket_choose_the_same_proxy(
     url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The settings go before the environment, the host before the scheme, no_proxy only before the environment."""
+    """The settings override the environment, a host the scheme, and no_proxy only the environment."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert resolve_route(url, proxies, None).proxy == expected
 
 
 def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings, else the environment, which is read each time, else certifi."""
+    """The settings count, or else the environment, which is read each time, or else certifi."""
     url = "wss://api.example/"
     assert resolve_route(url, None, None).verify is True
     monkeypatch.setenv("CURL_CA_BUNDLE", "/curl.pem")
@@ -120,8 +120,8 @@ def test_whom_to_trust(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.skipif(sys.platform in ("darwin", "win32"), reason="the system's own settings count there too")
-def test_a_request_header_is_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In a CGI program HTTP_PROXY is what a visitor sent; the lower-case name is the environment's own."""
+def test_a_request_header_is_not_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a CGI program a visitor sends HTTP_PROXY. The lower-case name is the environment's own."""
     url = "http://api.example/"
     monkeypatch.setenv("HTTP_PROXY", "http://evil:1")
     assert resolve_route(url, None, None).proxy == "http://evil:1"

@@ -1,4 +1,4 @@
-"""Secrets are blotted out of texts, whole and in part."""
+"""Secrets are removed from texts, whole and in part."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECRET = "".join(chr(ord("a") + number % 26) + str(number) for number in range(6
 
 
 def pieces(text: str) -> "list[str]":
-    """The pieces of the secret in a text that are long enough to be of use."""
+    """Return the pieces of the secret in a text that are long enough to be useful."""
     starts = range(len(SECRET) - SHORTEST_PIECE + 1)
     return [SECRET[at : at + SHORTEST_PIECE] for at in starts if SECRET[at : at + SHORTEST_PIECE] in text]
 
@@ -32,7 +32,7 @@ def secrets() -> Secrets:
 
 @given(st.text(max_size=40), st.integers(0, 150), st.integers(0, 170), st.text(max_size=40))
 def test_no_piece_stays_wherever_it_is(before, start, length, after):
-    """Whatever part of a secret a text holds, and wherever: nothing of 20 characters of it stays, the length does."""
+    """A text may have any part of a secret, in any place: no 20 characters of it stay, and the length does."""
     secrets = Secrets()
     secrets.add(SECRET)
     text = before + SECRET[start : start + length] + after
@@ -50,27 +50,27 @@ def test_other_texts_stay_as_they_are(text):
 
 
 def test_two_pieces_in_one_text(secrets):
-    """Each piece is blotted out; what is between them stays."""
+    """Each piece is removed. The text between them stays."""
     scrubbed = secrets.scrub(f"one {SECRET[5:60]} two {SECRET[70:100]} three")
     assert scrubbed == f"one {'*' * 55} two {'*' * 30} three"
 
 
 def test_a_short_secret_is_blotted_out_as_a_whole():
-    """Six characters are a secret; fewer are a word that would garble every text."""
+    """Six characters are a secret. Fewer are a word, whose removal would damage every text."""
     secrets = Secrets()
     secrets.add("hunter2", "auth", "")
     assert secrets.scrub("auth with hunter2") == "auth with *******"
 
 
 def test_the_json_form_of_a_secret_is_one_too():
-    """A secret that JSON writes otherwise is found in JSON as well."""
+    """A secret that JSON writes in another form is found in JSON as well."""
     secrets = Secrets()
     secrets.add('quo"ted-secret')
     assert secrets.scrub('{"a": "quo\\"ted-secret"}') == '{"a": "***************"}'
 
 
 def test_the_newest_are_remembered():
-    """A secret stays known for some logins, and those of long ago are let go."""
+    """A secret stays known for some logins. Old ones are forgotten."""
     secrets = Secrets()
     names = [f"secret-number-{number}" for number in range(30)]
     for name in names:
@@ -86,7 +86,7 @@ JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N"
 
 
 def filtered(message: str = "x", **fields: Any) -> logging.LogRecord:
-    """A record with these fields, as the filter leaves it."""
+    """Return a record with these fields, after the filter."""
     record = logging.makeLogRecord({"msg": message, **fields})
     assert SecretsFilter().filter(record) is True
     return record
@@ -135,13 +135,13 @@ def test_the_time_grows_with_the_text_and_not_with_its_square(secrets: Secrets, 
         ("eyJust saying.so.what", "eyJust saying.so.what"),
     ],
 )
-def test_a_jwt_is_found_wherever_it_stands(text: str, clean: str) -> None:
-    """After a hyphen, a dot or a slash too; what only begins like one stays."""
+def test_a_jwt_is_found_in_every_place(text: str, clean: str) -> None:
+    """A jwt is found after a hyphen, a dot or a slash too. A text that only begins like one stays."""
     assert filtered(text).getMessage() == clean
 
 
 def test_the_fields_of_extra_are_scrubbed(secrets: Secrets) -> None:
-    """Texts and containers of texts, by what they hold and by their name; other values stay the same objects."""
+    """Texts and containers of texts are scrubbed by content and by name. Other values stay the same objects."""
     other, plain = object(), {"n": [1, "two"]}
     record = filtered(
         url=f"/?t={SECRET}",
@@ -157,14 +157,14 @@ def test_the_fields_of_extra_are_scrubbed(secrets: Secrets) -> None:
 
 
 def test_a_field_that_contains_itself_is_left_alone() -> None:
-    """The look into a container ends."""
+    """The search in a container ends."""
     field: Any = ["x"]
     field.append(field)
     assert vars(filtered(field=field))["field"] is field
 
 
 def test_a_traceback_with_a_secret_is_text_only(secrets: Secrets) -> None:
-    """A formatter that formats ``exc_info`` by itself finds none; without a secret the record keeps it."""
+    """A formatter that formats ``exc_info`` by itself finds no traceback. Without a secret the record keeps it."""
     for message, kept in ((SECRET, False), ("nothing", True)):
         try:
             raise ValueError(message)
@@ -175,5 +175,5 @@ def test_a_traceback_with_a_secret_is_text_only(secrets: Secrets) -> None:
 
 
 def test_a_traceback_that_was_formatted_before_is_scrubbed(secrets: Secrets) -> None:
-    """By another handler, or in another process: without ``exc_info``."""
+    """Another handler, or another process, may have formatted it: there is no ``exc_info``."""
     assert filtered(exc_text=f"ValueError: {SECRET}").exc_text == "ValueError: " + "*" * len(SECRET)

@@ -1,4 +1,4 @@
-"""ServiceThread: no exception ends it while it is wanted, and a thread that can't be had is an error with a code."""
+"""ServiceThread: no exception ends it while it is wanted, and a thread that cannot start is an error with a code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DEADLINE = 10.0
 
 
 class Work:
-    """Raises what it is given, one a run; then ends."""
+    """Raises the given exceptions, one in each run, then ends."""
 
     def __init__(self, *errors: BaseException) -> None:
         self.errors = list(errors)
@@ -79,7 +79,7 @@ def test_it_runs_and_ends() -> None:
 
 
 def test_start_again_while_it_runs() -> None:
-    """Starting a thread that runs is nothing, from any number of threads."""
+    """A start during a run is a no-op, from any number of threads."""
     go, runs = threading.Event(), []
 
     def work() -> None:
@@ -102,7 +102,7 @@ def test_start_again_while_it_runs() -> None:
     "error", [RuntimeError("x"), MemoryError(), OSError("x"), RecursionError(), SystemExit(1), KeyboardInterrupt()]
 )
 def test_its_work_is_run_again(error: BaseException, caplog: pytest.LogCaptureFixture) -> None:
-    """An exception is logged with its traceback and the thread's name, and the work goes on after a wait."""
+    """An exception is logged with its traceback and the thread's name. The work runs again after a wait."""
     work = Work(error, error)
     work.finish()
     assert work.runs == 3
@@ -113,7 +113,7 @@ def test_its_work_is_run_again(error: BaseException, caplog: pytest.LogCaptureFi
 
 @pytest.mark.parametrize("raising", [OSError("disk full"), MemoryError(), SystemExit(3)], indirect=True, ids=repr)
 def test_a_logging_handler_that_raises(raising: None) -> None:
-    """The report of the exception fails as well: the work goes on all the same, after its wait."""
+    """The report of the exception fails as well. The work still runs again, after its wait."""
     work = Work(RuntimeError("x"), RuntimeError("y"))
     work.finish()
     assert (work.runs, len(work.waits)) == (3, 2)
@@ -121,7 +121,7 @@ def test_a_logging_handler_that_raises(raising: None) -> None:
 
 
 def test_a_wait_that_raises() -> None:
-    """The wait fails: the work goes on."""
+    """If the wait fails, the work runs again."""
     work = Work(RuntimeError("x"))
     work.thread._wait = lambda seconds: [][0]
     work.finish()
@@ -129,7 +129,7 @@ def test_a_wait_that_raises() -> None:
 
 
 def test_the_waits_grow_and_start_again_after_a_good_run(caplog: pytest.LogCaptureFixture) -> None:
-    """Failures in a row wait longer; one after a run of 30 s is the first of a new series."""
+    """Successive failures wait longer. A failure after a run of 30 s is the first of a new series."""
     caplog.set_level(logging.CRITICAL, "cometchat.client")  # ten thousand tracebacks take long
     work = Work(*(RuntimeError(str(number)) for number in range(10_000)))
     work.finish()
@@ -142,7 +142,7 @@ def test_the_waits_grow_and_start_again_after_a_good_run(caplog: pytest.LogCaptu
 
 
 def test_it_ends_where_it_is_not_wanted(caplog: pytest.LogCaptureFixture) -> None:
-    """An exception of a thread that is to end is its end, without a report."""
+    """An exception of a thread that should end is its end, without a report."""
     work = Work(RuntimeError("x"))
     work.is_wanted = False
     work.finish()
@@ -150,7 +150,7 @@ def test_it_ends_where_it_is_not_wanted(caplog: pytest.LogCaptureFixture) -> Non
 
 
 def test_it_ends_where_it_is_not_wanted_any_more() -> None:
-    """The thread was closed while it waited: its work is not run again."""
+    """The thread was closed during its wait. Its work does not run again."""
     work = Work(RuntimeError("x"))
     work.thread._wait = lambda seconds: setattr(work, "is_wanted", False)
     work.finish()
@@ -167,8 +167,8 @@ def test_system_exit_ends_a_process_that_does_not_want_it() -> None:
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError("no"), OSError(11, "x")])
 @pytest.mark.parametrize("method", ["__init__", "start"])
-def test_no_thread_to_be_had(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:
-    """Thread() or start() raises: ERR_INTERNAL with the cause, and a later start() works."""
+def test_a_system_without_threads(monkeypatch: pytest.MonkeyPatch, method: str, error: Exception) -> None:
+    """If Thread() or start() raises, the error is ERR_INTERNAL with the cause. A later start() works."""
 
     def refuse(*args: Any, **named: Any) -> None:
         raise error
@@ -239,7 +239,10 @@ def test_start_in_a_signal_handler() -> None:
 def test_the_end_is_found_by_two_threads_at_once(
     monkeypatch: pytest.MonkeyPatch, method: str, error: Exception
 ) -> None:
-    """PyPy's Thread raises for one of two threads that find a third one ended. The thread has ended for both."""
+    """PyPy's Thread raises for one of two threads that find a third one ended.
+
+    For both of them the thread has ended.
+    """
     go = threading.Event()
     thread = ServiceThread("test-race", lambda: go.wait(DEADLINE), wanted=lambda: False, wait=lambda seconds: None)
     thread.start()
@@ -261,7 +264,7 @@ def test_the_end_is_found_by_two_threads_at_once(
 
 
 def test_many_threads_join_it() -> None:
-    """Threads that wait for the same end all learn of it, and none of them gets an exception."""
+    """Threads that wait for the same end are all released, and none gets an exception."""
     failures: List[BaseException] = []
 
     def join(thread: ServiceThread, ready: threading.Barrier) -> None:

@@ -1,4 +1,4 @@
-"""The session stores, and what is taken for a session."""
+"""The session stores, and the check of a session."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def open_umask() -> Iterator[None]:
-    """The process gives everybody everything, unless a file says otherwise."""
+    """Give all permissions to all users, unless a file has other ones."""
     before = os.umask(0)
     yield
     os.umask(before)
@@ -63,13 +63,13 @@ def client(store: SessionStore, app_id: str = "app") -> Client:
 
 
 def who(store: SessionStore, app_id: str = "app") -> Any:
-    """The uid that a client with this store is logged in as."""
+    """Return the uid that a client with this store is logged in as."""
     with client(store, app_id) as made:
         user = made.get_logged_in_user()
         return None if user is None else user.uid
 
 
-# What both do.
+# Both stores.
 
 
 @pytest.fixture(params=["memory", "file"])
@@ -78,7 +78,7 @@ def store(request: pytest.FixtureRequest, path: Path) -> Any:
 
 
 def test_a_session_comes_back_as_it_was_saved(store: Any) -> None:
-    """Nothing, then what was saved last, then nothing again; clearing twice is fine."""
+    """At first there is no session, then the last saved one, then no session again. A second clear() is a no-op."""
     assert store.load() is None
     store.save(STORED)
     store.save({**STORED, "uid": "Zo\u00eb \U0001f4ac"})
@@ -89,7 +89,7 @@ def test_a_session_comes_back_as_it_was_saved(store: Any) -> None:
 
 
 def test_a_client_takes_the_session_up(store: Any) -> None:
-    """The user is logged in from the start, with the fields that were stored."""
+    """The user is logged in from the start, with the stored fields."""
     store.save(STORED)
     with client(store) as made:
         user = made.get_logged_in_user()
@@ -98,7 +98,7 @@ def test_a_client_takes_the_session_up(store: Any) -> None:
 
 
 def test_the_session_of_another_app_is_not_taken_up(store: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A warning says so, and the session is left where it is: its own app may still want it."""
+    """A warning says so, and the session stays: its own app may still want it."""
     store.save(STORED)
     with caplog.at_level(logging.WARNING, "cometchat"):
         assert who(store, "app2") is None
@@ -108,7 +108,7 @@ def test_the_session_of_another_app_is_not_taken_up(store: Any, caplog: pytest.L
 
 
 def test_no_repr_shows_the_token(store: Any) -> None:
-    """Neither a store's nor a settings' nor a session's repr holds the token."""
+    """Neither a store's nor a settings' nor a session's repr has the token."""
     store.save(STORED)
     session = Session.from_store(STORED, "app")
     with client(store) as made:
@@ -118,7 +118,7 @@ def test_no_repr_shows_the_token(store: Any) -> None:
 
 
 def test_a_store_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    """A client of a store that raises is made, without a user; the log names the error and not what it says."""
+    """A client of a store that raises is made, without a user. The log has the error's name and not its text."""
 
     class Broken(MemorySessionStore):
         def load(self) -> Any:
@@ -134,14 +134,14 @@ def test_a_store_that_fails_is_a_warning(caplog: pytest.LogCaptureFixture) -> No
 
 @posix
 def test_the_file_is_the_users_alone(path: Path, open_umask: None) -> None:
-    """Mode 0600 in a folder of mode 0700, whatever the umask is."""
+    """The file has mode 0600 in a folder of mode 0700, for any umask."""
     FileSessionStore(path).save(STORED)
     assert (mode(path), mode(path.parent)) == (0o600, 0o700)
 
 
 @posix
 def test_every_folder_that_is_made_is_the_users_alone(tmp_path: Path, open_umask: None) -> None:
-    """Of several missing folders each gets mode 0700: nobody else can rename what is in them."""
+    """Of several missing folders each gets mode 0700: no other user can rename their content."""
     path = tmp_path / "a" / "b" / "c" / "session.json"
     FileSessionStore(path).save(STORED)
     assert [mode(tmp_path.joinpath(*parts)) for parts in ("a", "ab", "abc")] == [0o700] * 3
@@ -150,7 +150,7 @@ def test_every_folder_that_is_made_is_the_users_alone(tmp_path: Path, open_umask
 
 @posix
 def test_a_folder_that_was_there_stays_as_it_is(tmp_path: Path) -> None:
-    """The store changes no folder that it has not made; a wide open file is a closed one after the next save."""
+    """The store changes no folder that it has not made. A file that all may read is private after the next save."""
     (tmp_path / "mine").mkdir(mode=0o755)
     path = tmp_path / "mine" / "session.json"
     write(path, b"{}")
@@ -160,7 +160,7 @@ def test_a_folder_that_was_there_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_loading_makes_no_folder(path: Path) -> None:
-    """A missing folder is no session, and is not made for looking."""
+    """A missing folder means no session, and is not made by a read."""
     store = FileSessionStore(path)
     assert store.load() is None
     store.clear()
@@ -169,7 +169,7 @@ def test_loading_makes_no_folder(path: Path) -> None:
 
 @pytest.fixture
 def another_user(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
-    """Gives a file, or a link, to another user."""
+    """Give a file, or a link, to another user."""
 
     def give(path: Path) -> None:
         if os.geteuid() == 0:
@@ -205,7 +205,7 @@ def test_a_link_is_followed(path: Path, tmp_path: Path, there: bool) -> None:
 
 @posix
 def test_a_link_to_itself_is_not_replaced(path: Path) -> None:
-    """An error says so."""
+    """The error says that it is a link to itself."""
     path.parent.mkdir()
     path.symlink_to(path.name)
     with pytest.raises(OSError):
@@ -217,7 +217,7 @@ def test_a_link_to_itself_is_not_replaced(path: Path) -> None:
 def test_a_link_of_another_user_is_not_followed(
     path: Path, tmp_path: Path, another_user: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a shared folder it may lead to any file of this user: that is neither read, nor replaced, nor removed."""
+    """In a shared folder it may lead to any file of this user, which is neither read, nor replaced, nor removed."""
     path.parent.mkdir()
     path.symlink_to(tmp_path / "precious")
     write(tmp_path / "precious", json.dumps(STORED).encode())
@@ -235,7 +235,7 @@ def test_a_link_of_another_user_is_not_followed(
 def test_a_file_of_another_user_is_not_loaded(
     path: Path, another_user: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A planted session would log this user in as the attacker. The next save takes its place."""
+    """A planted session would log this user in as the attacker. The next save replaces it."""
     write(path, json.dumps(STORED).encode())
     another_user(path)
     store = FileSessionStore(path)
@@ -251,7 +251,7 @@ def test_a_file_of_another_user_is_not_loaded(
 @posix
 @pytest.mark.parametrize("wide", [0o620, 0o602, 0o666])
 def test_a_file_that_others_may_write_is_not_loaded(path: Path, wide: int, caplog: pytest.LogCaptureFixture) -> None:
-    """Its content may be theirs. A file that others may read is loaded."""
+    """The content may be another user's. A file that others may read is loaded."""
     store = FileSessionStore(path)
     store.save(STORED)
     path.chmod(wide)
@@ -265,7 +265,7 @@ def test_a_file_that_others_may_write_is_not_loaded(path: Path, wide: int, caplo
 def test_a_link_that_takes_the_files_place_is_not_opened(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between the look and the opening: the file is opened as itself only."""
+    """A link may appear between the check and the opening: only a plain file is opened."""
     store = FileSessionStore(path)
     store.save(STORED)
     os.rename(path, tmp_path / "moved")
@@ -276,7 +276,7 @@ def test_a_link_that_takes_the_files_place_is_not_opened(
 
 
 class Crash(BaseException):
-    """Ends what runs, like Ctrl-C."""
+    """Ends the running code, like Ctrl-C."""
 
 
 @pytest.mark.parametrize("step", ["os.fsync", "os.replace", "json.dump"])
@@ -284,7 +284,7 @@ class Crash(BaseException):
 def test_a_save_that_breaks_off_leaves_the_old_session(
     path: Path, monkeypatch: pytest.MonkeyPatch, step: str, error: Any
 ) -> None:
-    """At whatever step it breaks: the old file is whole, the error comes out, and no temporary file is left."""
+    """At any step, the old file is whole, the error is raised, and no temporary file is left."""
     store = FileSessionStore(path)
     store.save(STORED)
 
@@ -299,8 +299,8 @@ def test_a_save_that_breaks_off_leaves_the_old_session(
     assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
 
 
-def test_what_can_not_be_written_as_json_leaves_the_old_session(path: Path) -> None:
-    """A value in the middle that is no JSON: the old file is whole."""
+def test_a_value_outside_of_json_leaves_the_old_session(path: Path) -> None:
+    """For a value that JSON cannot express, the old file is whole."""
     store = FileSessionStore(path)
     store.save(STORED)
     with pytest.raises(TypeError):
@@ -325,7 +325,7 @@ FileSessionStore(sys.argv[1]).save(Killing(format=1))
 
 
 def test_a_process_that_is_killed_while_it_saves_leaves_the_old_session(path: Path) -> None:
-    """Half of the new file is written when the process ends: the old one is read as if nothing had been."""
+    """Half of the new file is written when the process ends. The old one is read as before."""
     store = FileSessionStore(path)
     store.save(STORED)
     environment = {**os.environ, "PYTHONPATH": str(Path(session_module.__file__).parents[1])}
@@ -357,7 +357,10 @@ DAMAGED = {
 
 @pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED.keys())
 def test_a_damaged_file_is_set_aside(path: Path, content: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    """It is no session; its content is kept beside it, one warning names both, and the next save works."""
+    """A damaged file is not a session.
+
+    Its content is kept beside it, one warning names both, and the next save works.
+    """
     write(path, content)
     store = FileSessionStore(path)
     with caplog.at_level(logging.WARNING, "cometchat"):
@@ -370,7 +373,7 @@ def test_a_damaged_file_is_set_aside(path: Path, content: bytes, caplog: pytest.
 
 
 def test_a_second_damaged_file_takes_the_firsts_place(path: Path) -> None:
-    """Set-aside files do not pile up."""
+    """There is only one file that is set aside."""
     store = FileSessionStore(path)
     for content in (b"one", b"two"):
         write(path, content)
@@ -382,7 +385,7 @@ def test_a_second_damaged_file_takes_the_firsts_place(path: Path) -> None:
 def test_a_damaged_file_that_can_not_be_moved(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """It is no session all the same, and the warning says that it stays in its place."""
+    """The file still is not a session, and the warning says that it stays in its place."""
     write(path, b"{")
 
     def refuse(*args: Any) -> None:
@@ -395,14 +398,14 @@ def test_a_damaged_file_that_can_not_be_moved(
 
 @pytest.mark.parametrize("content", [b'{"a": 1}', b"{}", b'{"format": 2}', b'{"uid": "uid1", "auth_token": "t"}'])
 def test_a_file_of_something_else_stays_where_it_is(path: Path, content: bytes) -> None:
-    """A JSON object that is no session may be somebody's: nobody is logged in, and the file is not touched."""
+    """A JSON object that is not a session may be another program's: no user is logged in, and the file stays."""
     write(path, content)
     assert who(FileSessionStore(path)) is None
     assert path.read_bytes() == content
 
 
 def test_a_folder_in_the_files_place(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The client is made, without a user and with a warning; the folder and what is in it stay."""
+    """The client is made, without a user and with a warning. The folder and its content stay."""
     path.mkdir(parents=True)
     (path / "inside").write_bytes(b"x")
     with caplog.at_level(logging.WARNING, "cometchat"):
@@ -447,7 +450,7 @@ def test_a_wrong_path(value: Any) -> None:
 
 
 def test_a_path_is_taken_as_it_is_when_the_store_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A relative path stays what it was, wherever the process goes; str and Path are the same."""
+    """A relative path stays the same, also if the process changes its folder. str and Path are the same."""
     monkeypatch.chdir(tmp_path)
     store = FileSessionStore("session.json")
     (tmp_path / "elsewhere").mkdir()
@@ -458,7 +461,7 @@ def test_a_path_is_taken_as_it_is_when_the_store_is_made(tmp_path: Path, monkeyp
 
 
 def test_file_stores_are_equal_by_their_path(tmp_path: Path) -> None:
-    """So that ``CometChat.init`` with the same settings again does nothing."""
+    """So a second ``CometChat.init`` with the same settings is a no-op."""
     one, same, other = (FileSessionStore(tmp_path / name) for name in ("a", "a", "b"))
     assert one == same and hash(one) == hash(same) and one != other and one != MemorySessionStore()
     assert AppSettings(region="us", session_store=one) == AppSettings(region="us", session_store=same)
@@ -473,7 +476,7 @@ def test_a_file_store_can_be_copied(path: Path, duplicate: Callable[[Any], Any])
 
 
 def test_saves_at_once_leave_one_whole_session(path: Path) -> None:
-    """Eight threads that save, and one that reads all the while: what is read is always one of those, and whole."""
+    """Eight threads save, and one reads meanwhile. The result is always one of those sessions, and whole."""
     sessions = [{**STORED, "uid": f"uid{number}", "user": {"x": "y" * 5000 * number}} for number in range(8)]
     store, start, done = FileSessionStore(path), threading.Barrier(9), threading.Event()
     store.save(sessions[0])
@@ -504,11 +507,11 @@ def test_saves_at_once_leave_one_whole_session(path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["session.json"]
 
 
-# What is taken for a session.
+# Valid sessions.
 
 
-def test_a_session_is_stored_without_what_a_restart_asks_for_anew() -> None:
-    """Neither the jwt nor the settings are stored; what is stored is JSON, and reads back to the same session."""
+def test_a_session_is_stored_without_jwt_and_settings() -> None:
+    """Neither the jwt nor the settings are stored. The content is JSON, and gives the same session again."""
     made = Session("app", "uid1", TOKEN, "app_0_1", {"uid": "uid1", "name": "Andrew"}, "j.w.t", {"MODE": "DEFAULT"})
     stored = json.loads(json.dumps(made.to_store()))
     assert stored == STORED and "j.w.t" not in json.dumps(stored)
@@ -520,7 +523,7 @@ WRONG_TYPES: List[Any] = [None, True, 0, 1.5, "", [], {}, ["x"], {"a": 1}]
 
 @pytest.mark.parametrize("key", sorted(STORED))
 def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> None:
-    """It is none, but for the user's fields: without them the user is known by its uid."""
+    """Such an object is not a session. But without the user's fields, the user is known by its uid."""
     for value in [..., *WRONG_TYPES]:
         stored = {other: STORED[other] for other in STORED if other != key or value is not ...}
         if value is not ...:
@@ -533,8 +536,8 @@ def test_a_session_that_lacks_anything_or_has_it_with_a_wrong_type(key: str) -> 
 
 
 @pytest.mark.parametrize("stored", [None, 5, "x", [], True, [STORED], json.dumps(STORED)], ids=repr)
-def test_what_is_no_mapping_is_no_session(stored: Any) -> None:
-    """A store of one's own may give back anything."""
+def test_only_a_mapping_is_a_session(stored: Any) -> None:
+    """A user's own store may return anything."""
     assert Session.from_store(stored, "app") is None
 
     class Odd(MemorySessionStore):
@@ -553,8 +556,8 @@ JSON = st.recursive(
 
 @settings(deadline=None, derandomize=True, max_examples=300)
 @given(st.fixed_dictionaries({}, optional={key: st.just(value) | JSON for key, value in STORED.items()}) | JSON)
-def test_any_json_is_a_session_or_none(stored: Any) -> None:
-    """Whatever a store holds, reading it does not raise, and a session that comes out can be used."""
+def test_any_json_is_a_session_or_not(stored: Any) -> None:
+    """For any content of a store, reading it does not raise, and a resulting session can be used."""
     read = Session.from_store(stored, "app")
     if read is not None:
         assert read.uid and read.auth_token and read.app_id == "app"
@@ -563,15 +566,15 @@ def test_any_json_is_a_session_or_none(stored: Any) -> None:
 
 
 def test_a_tilde_is_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No folder named ``~`` is made."""
+    """The store makes no folder named ``~``."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     assert FileSessionStore("~/session").path == str(tmp_path / "session")
 
 
 @pytest.mark.parametrize("path", [":memory:", "file:session", "sqlite:///session", "~no-such-user-here/session"])
-def test_what_only_looks_like_a_path_is_refused(path: str) -> None:
-    """As in the settings: no file with such a name is made."""
+def test_a_text_that_only_looks_like_a_path_is_refused(path: str) -> None:
+    """As in the settings, no file with such a name is made."""
     with pytest.raises(InvalidArgumentException) as refused:
         FileSessionStore(path)
     assert (refused.value.code, refused.value.name) == ("INVALID_PATH", "path")

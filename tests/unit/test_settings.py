@@ -1,4 +1,4 @@
-"""AppSettings, and the checks of the arguments that users pass in."""
+"""AppSettings, and the checks of users' arguments."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ NOT_SECONDS = [None, "10", True, b"1", [], Fraction(1, 2), 1j, float("nan"), flo
 
 
 class NoStore:
-    """Lacks clear()."""
+    """A store without clear()."""
 
     def load(self):
         return None
@@ -98,7 +98,7 @@ WRONG = {
 
 
 def test_no_field_is_left_out():
-    """Every field of AppSettings has its wrong values in this test."""
+    """This test has wrong values for every field of AppSettings."""
     assert set(WRONG) == {field.name for field in dataclasses.fields(AppSettings)}
 
 
@@ -108,7 +108,7 @@ def test_no_field_is_left_out():
     ids=lambda value: str(value)[:30].encode("ascii", "replace").decode(),
 )
 def test_a_wrong_value_names_its_field(field, value):
-    """Each wrong value of each field raises INVALID_<FIELD>, naming the field, saying what it may be."""
+    """Each wrong value of each field raises INVALID_<FIELD>, with the field's name and the right values."""
     with pytest.raises(InvalidArgumentException) as caught:
         AppSettings(**{"region": "us", field: value})
     error = caught.value
@@ -130,7 +130,7 @@ def test_a_wrong_value_names_its_field(field, value):
     ],
 )
 def test_a_missing_value_names_its_field(given_settings, field):
-    """What is required and absent is MISSING_PARAMETERS, naming the field."""
+    """A missing required value is MISSING_PARAMETERS, with the field's name."""
     with pytest.raises(InvalidArgumentException) as caught:
         AppSettings(**given_settings)
     assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", field)
@@ -138,7 +138,7 @@ def test_a_missing_value_names_its_field(given_settings, field):
 
 
 def test_the_defaults_are_those_of_the_contract():
-    """With a region alone, every other field has the documented default."""
+    """With only a region, every other field has the documented default."""
     made = AppSettings(region="us")
     assert dataclasses.asdict(made) == {
         "region": "us",
@@ -210,10 +210,10 @@ STOP = tenacity.stop_after_attempt(3) | tenacity.stop_after_delay(60)
     ids=str,
 )
 def test_a_right_value_is_kept(field, value, kept):
-    """Each field takes what the contract allows, seconds as float and the region in lower case."""
+    """Each field accepts the contract's values, seconds as float and the region in lower case."""
     result = getattr(AppSettings(**{"region": "us", field: value}), field)
     assert result == kept
-    # A mapping is kept as one that can't be changed.
+    # A mapping is kept as an immutable one.
     assert isinstance(result, Mapping) if isinstance(kept, dict) else type(result) is type(kept)
 
 
@@ -224,12 +224,12 @@ def test_roles_keep_their_order(roles):
 
 
 def test_a_set_of_roles_is_sorted():
-    """A set has no order of its own: two equal ones give equal settings."""
+    """A set has no order: two equal ones give equal settings."""
     assert AppSettings(region="us", subscription_type="ROLES", roles={"b", "a", "c"}).roles == ("a", "b", "c")
 
 
 def test_with_both_hosts_no_region_is_needed():
-    """Both hosts overridden: the region may be absent."""
+    """If both hosts are overridden, the region may be absent."""
     assert AppSettings(admin_host="a", client_host="c").region is None
 
 
@@ -241,7 +241,7 @@ def test_settings_are_keyword_only():
 
 @pytest.mark.parametrize("field", sorted(WRONG))
 def test_settings_can_not_be_changed(field):
-    """No field can be set, set anew, or deleted."""
+    """No field can be set, replaced, or deleted."""
     made = AppSettings(region="us")
     with pytest.raises(dataclasses.FrozenInstanceError):
         setattr(made, field, None)
@@ -249,8 +249,8 @@ def test_settings_can_not_be_changed(field):
         delattr(made, field)
 
 
-def test_what_was_passed_in_can_be_changed_without_changing_the_settings():
-    """Settings keep copies of the lists and mappings that they were given."""
+def test_changes_of_passed_values_do_not_change_the_settings():
+    """Settings keep copies of the given lists and mappings."""
     roles, proxies = ["a"], {"https": "http://p:1"}
     made = AppSettings(region="us", subscription_type="ROLES", roles=roles, proxies=proxies)
     roles.append("b")
@@ -259,7 +259,7 @@ def test_what_was_passed_in_can_be_changed_without_changing_the_settings():
 
 
 def test_the_proxies_of_settings_can_not_be_changed():
-    """Immutable means the mapping inside too."""
+    """The mapping inside is immutable too."""
     made = AppSettings(region="us", proxies={"https": "http://p:1"})
     with pytest.raises(TypeError):
         made.proxies["https"] = "http://other:1"  # type: ignore[index]
@@ -287,7 +287,10 @@ FULL = {
     ],
 )
 def test_settings_are_equal_if_every_field_is(field, value):
-    """Two made alike are equal, so that init() can see that nothing changed; one field apart, they are not."""
+    """Two with equal fields are equal, so that init() notices that nothing changed.
+
+    One different field makes them unequal.
+    """
     assert AppSettings(**FULL) == AppSettings(
         **{**FULL, "session_store": FileSessionStore("/tmp/never-written/session.json")}
     )
@@ -296,7 +299,7 @@ def test_settings_are_equal_if_every_field_is(field, value):
 
 @pytest.mark.parametrize("given_settings", [{"region": "us"}, FULL], ids=["few", "full"])
 def test_equal_settings_have_equal_hashes(given_settings):
-    """Immutable settings can be a key, with proxies as without."""
+    """Immutable settings can be a key, with proxies and without."""
     assert hash(AppSettings(**given_settings)) == hash(AppSettings(**given_settings))
 
 
@@ -308,7 +311,7 @@ def test_settings_can_be_copied(duplicate):
 
 
 def test_the_repr_hides_the_proxies():
-    """A proxy's password is not in the repr; the other fields are."""
+    """A proxy's password is not in the repr. The other fields are."""
     text = repr(AppSettings(**FULL))
     assert "s3cret" not in text and "proxies" not in text
     assert "region='us'" in text and "connect_timeout=5.0" in text
@@ -326,7 +329,7 @@ def test_a_password_in_a_host_is_refused_and_not_shown(field, host):
 
 
 def test_a_wrong_proxy_is_not_shown():
-    """A proxy's address may hold a password: the error shows a type alone."""
+    """A proxy's address may contain a password: the error shows only a type."""
     with pytest.raises(InvalidArgumentException) as caught:
         AppSettings(region="us", proxies={"https": ["http://user:s3cret@p"]})
     assert "s3cret" not in str(caught.value) + repr(vars(caught.value))
@@ -340,7 +343,7 @@ ANYTHING = (
 @settings(deadline=None, derandomize=True, max_examples=500)
 @given(st.dictionaries(st.sampled_from(sorted(WRONG)), ANYTHING, max_size=5))
 def test_any_values_make_settings_or_an_invalid_argument(values):
-    """Nothing that can be passed in raises anything but the SDK's own error, with a documented code."""
+    """For any values, only the SDK's own error is raised, with a documented code."""
     try:
         AppSettings(**values)
     except InvalidArgumentException as error:
@@ -363,7 +366,7 @@ def test_any_values_make_settings_or_an_invalid_argument(values):
     ids=["text", "header", "app_id", "listener_id"],
 )
 def test_an_empty_text_is_missing(check, name, value):
-    """None, nothing, and white space alone are MISSING_PARAMETERS."""
+    """None, an empty text, and white space alone are MISSING_PARAMETERS."""
     with pytest.raises(InvalidArgumentException) as caught:
         check(value)
     assert (caught.value.code, caught.value.name) == ("MISSING_PARAMETERS", name)
@@ -407,7 +410,7 @@ def test_an_empty_text_is_missing(check, name, value):
     ids=lambda value: "" if callable(value) else str(value)[:20].encode("ascii", "replace").decode(),
 )
 def test_a_wrong_argument_names_itself(check, value, name):
-    """A wrong type or value is INVALID_<PARAMETER>, with a sentence on what would be right."""
+    """A wrong type or value is INVALID_<PARAMETER>, with a sentence about the right values."""
     with pytest.raises(InvalidArgumentException) as caught:
         check(value)
     assert (caught.value.code, caught.value.name) == (f"INVALID_{name.upper()}", name)
@@ -416,7 +419,7 @@ def test_a_wrong_argument_names_itself(check, value, name):
 
 @pytest.mark.parametrize("secret", ["s3cret\n", "s3crét", " s3cret"])
 def test_a_wrong_credential_is_not_shown(secret):
-    """An auth key that can't go into a header is refused without being quoted."""
+    """An auth key that cannot go into a header is refused, and not quoted."""
     with pytest.raises(InvalidArgumentException) as caught:
         arguments.header("auth_key", secret, "give a key")
     assert "s3cr" not in str(caught.value) + repr(vars(caught.value))
@@ -444,19 +447,19 @@ def refresh():
     ],
 )
 def test_a_right_argument_is_kept(check, value, result):
-    """What is allowed comes back as it is, seconds as float and a status as its member."""
+    """An allowed value is returned unchanged, seconds as float and a status as its member."""
     assert check(value) == result
 
 
 def test_a_missing_listener_is_missing():
-    """None in a listener's place is MISSING_PARAMETERS."""
+    """None in place of a listener is MISSING_PARAMETERS."""
     with pytest.raises(InvalidArgumentException) as caught:
         arguments.listener(None, ConnectionListener)
     assert caught.value.code == "MISSING_PARAMETERS"
 
 
-def test_a_listener_class_is_told_to_be_called():
-    """A class in place of an instance is the commonest mistake: the error says what to do."""
+def test_the_error_for_a_listener_class_says_to_call_it():
+    """A class in place of an instance is the commonest mistake. The error says what to do."""
     with pytest.raises(InvalidArgumentException, match="not the class ConnectionListener"):
         arguments.listener(ConnectionListener, ConnectionListener)
     listener = ConnectionListener()

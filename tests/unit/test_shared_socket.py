@@ -1,4 +1,4 @@
-"""A client's share in a connection, with a store, sockets and a clock of the tests': what each role sees and does."""
+"""A client's share in a connection, with the tests' store, sockets and clock: the actions of each role."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOST = SharedStatus("disconnected", 1, ERROR)
 
 
 class Seat:
-    """Notes what is asked of it; leads until ``until``."""
+    """Records its calls. It leads until ``until``."""
 
     def __init__(self) -> None:
         self.until = 0.0
@@ -36,7 +36,7 @@ class Seat:
 
 
 class Real:
-    """A socket of the service's. ``frames`` come out; empty: None."""
+    """A socket of the service. ``frames`` are its frames. After them it returns None."""
 
     def __init__(self) -> None:
         self.frames: List[bytes] = []
@@ -107,12 +107,12 @@ class House:
         return self.shared.new_socket(self.number, self.wake)
 
     def follower(self) -> SharedSocket:
-        """A socket that follows, open and authenticated."""
+        """Return a socket that follows, open and authenticated."""
         self.member.follow(UP)
         return self.authenticated(self.socket())
 
     def leader(self) -> SharedSocket:
-        """One that leads, until 2 s from now."""
+        """Return a socket that leads, until 2 s from now."""
         member = self.member
         self.seats[-1].until = self.now + 2
         member.lead()
@@ -128,18 +128,18 @@ class House:
         return socket  # type: ignore[no-any-return]
 
     def step(self, new: Phase, *, error: bool = False) -> None:
-        """The connection's phase is this one now, and its thread says so."""
+        """Set the connection's phase, and report it like its thread."""
         self.state.status = STATUS[new]
         self.shared.publish(ERROR if error else None)
 
     def asked(self, name: str) -> List[Any]:
-        """What the newest seat was asked for under this name."""
+        """Return the arguments of the newest seat's calls with this name."""
         return [each[1] if len(each) == 2 else () for each in self.seats[-1].asked if each[0] == name]
 
 
 @pytest.fixture(autouse=True)
 def no_patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The stores of these tests say at once what they have to say."""
+    """Do not wait: the stores of these tests have their answers at once."""
     monkeypatch.setattr("cometchat._runtime.sharing._membership._REASON", 0.0)
 
 
@@ -157,8 +157,8 @@ def code(socket: SharedSocket) -> str:
 # A follower.
 
 
-def test_a_follower_gets_what_the_leader_relays(house: House) -> None:
-    """In order, one at a time or as a burst; nothing of it goes over a socket of its own."""
+def test_a_follower_gets_relayed_frames(house: House) -> None:
+    """A follower's frames come in order, one at a time or as a burst, without a socket of its own."""
     socket = house.follower()
     for frame in (b"1", b"2", b"3"):
         house.member.frame(frame)
@@ -169,7 +169,7 @@ def test_a_follower_gets_what_the_leader_relays(house: House) -> None:
 
 
 def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:
-    """open() waits while the leader is connecting, and returns when it is up; interrupt() ends the wait."""
+    """open() waits while the leader is connecting, and returns when it is up. interrupt() ends the wait."""
     house.member.follow(CONNECTING)
     socket, opened = house.socket(), threading.Event()
     thread = threading.Thread(target=lambda: (socket.open("", 5), opened.set()), name="test-open")
@@ -193,8 +193,8 @@ def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:
     assert codes == ["WS_CONNECTION_FAIL"]
 
 
-def test_a_followers_ping_is_answered_before_what_waits(house: House) -> None:
-    """The pong does not wait behind frames that the listeners are slow to take."""
+def test_a_followers_ping_is_answered_before_waiting_frames(house: House) -> None:
+    """The pong does not wait behind frames for slow listeners."""
     socket = house.follower()
     house.member.frame(b"1")
     socket.send(PING, 1)
@@ -202,8 +202,8 @@ def test_a_followers_ping_is_answered_before_what_waits(house: House) -> None:
     assert socket.receive(house.now) == b"1"
 
 
-def test_what_a_follower_sends_goes_to_the_store(house: House) -> None:
-    """Neither auth nor a ping does; all else is the leader's to send."""
+def test_a_followers_frames_go_to_the_store(house: House) -> None:
+    """Neither auth nor a ping does. The leader sends all other frames."""
     socket = house.follower()
     socket.send(PING, 1)
     socket.send("typing", 1)
@@ -211,7 +211,7 @@ def test_what_a_follower_sends_goes_to_the_store(house: House) -> None:
 
 
 def test_a_loss_that_is_over_is_noticed(house: House) -> None:
-    """The leader lost its connection and has another: a follower's breaks too, behind what came before it."""
+    """The leader lost its connection and has another. A follower's breaks too, behind earlier frames."""
     socket = house.follower()
     house.member.frame(b"before")
     house.member.follow(LOST)
@@ -222,19 +222,19 @@ def test_a_loss_that_is_over_is_noticed(house: House) -> None:
         socket.receive_burst(house.now)
     assert raised.value.message == "it broke"
     again = house.authenticated(house.socket())
-    # What came between the two is fetched: it would be told in the wrong place.
+    # Frames between the two are fetched: otherwise they would come in the wrong place.
     assert again.receive(house.now) is None
 
 
-def test_a_loss_that_nobody_told_of_is_noticed(house: House) -> None:
-    """The leader is up before and after, and has failed once more: that is another connection."""
+def test_an_unreported_loss_is_noticed(house: House) -> None:
+    """The leader is up before and after, with one more failure: it has another connection."""
     socket = house.follower()
     house.member.follow(SharedStatus("connected", 1, ERROR))
     assert code(socket) == "WS_CONNECTION_FAIL"
 
 
 def test_the_same_status_again_is_nothing(house: House) -> None:
-    """A leader tells its status again and again: no follower breaks over it, and none hurries."""
+    """A leader repeats its status. No follower breaks its connection for that, and none hurries."""
     socket = house.follower()
     news = house.member.news
     house.member.follow(SharedStatus("connected"))
@@ -242,7 +242,7 @@ def test_the_same_status_again_is_nothing(house: House) -> None:
     assert house.member.news == news
 
 
-def test_each_failure_of_the_leader_is_told_once(house: House) -> None:
+def test_each_failure_of_the_leader_is_reported_once(house: House) -> None:
     """While the leader fails, each of its errors fails one attempt of a follower."""
     house.member.follow(SharedStatus("connecting", 1, ERROR))
     with pytest.raises(CometChatException):
@@ -256,7 +256,7 @@ def test_each_failure_of_the_leader_is_told_once(house: House) -> None:
 
 
 def test_the_leaders_mode_is_every_ones(house: House) -> None:
-    """A follower learns of throttling in between frames, and of its end."""
+    """A follower gets throttling between frames, and its end."""
     socket = house.follower()
     assert house.account.shared_mode == "DEFAULT"
     house.member.follow(SharedStatus("featureThrottled"))
@@ -267,8 +267,8 @@ def test_the_leaders_mode_is_every_ones(house: House) -> None:
     assert house.account.shared_mode == "DEFAULT"
 
 
-def test_a_follower_that_lags_asks_for_what_it_missed(house: House, caplog: pytest.LogCaptureFixture) -> None:
-    """More frames than fit: the oldest are let go, the connection breaks, and a warning says so."""
+def test_a_slow_follower_fetches_missed_messages(house: House, caplog: pytest.LogCaptureFixture) -> None:
+    """If too many frames wait, the oldest are dropped, the connection breaks, and a warning says so."""
     socket = house.follower()
     for _ in range(MAX_FRAMES + 1):
         house.member.frame(b"x")
@@ -281,7 +281,7 @@ def test_a_follower_that_lags_asks_for_what_it_missed(house: House, caplog: pyte
 
 
 def test_a_leader_has_a_real_socket_and_relays(house: House) -> None:
-    """What it gets it returns, and hands to the store where it is an event."""
+    """A leader returns its frames, and gives the events among them to the store."""
     socket = house.leader()
     house.reals[0].frames = [b"1", b"2"]
     assert socket.receive_burst(house.now) == [b"1", b"2"]
@@ -290,7 +290,7 @@ def test_a_leader_has_a_real_socket_and_relays(house: House) -> None:
 
 
 def test_a_leader_waits_no_longer_than_its_lead(house: House) -> None:
-    """A receive ends where another could lead; a renewal carries it on."""
+    """A receive ends when another process could lead. A renewal continues it."""
     socket = house.leader()
     assert socket.receive(house.now) is None
     assert house.reals[0].deadlines == [house.now]
@@ -302,7 +302,10 @@ def test_a_leader_waits_no_longer_than_its_lead(house: House) -> None:
 
 
 def test_a_lead_that_ran_out_delivers_nothing(house: House) -> None:
-    """What came since is dropped; nobody knows who leads until the store says; then the reason is another's lead."""
+    """Later frames are dropped.
+
+    Until the store knows the leader, no process does. Then the reason is another's lead.
+    """
     socket = house.leader()
     house.now += 3
     house.reals[0].frames = [b"too late"]
@@ -315,7 +318,7 @@ def test_a_lead_that_ran_out_delivers_nothing(house: House) -> None:
 
 
 def test_the_reason_why_a_lead_ran_out(house: House) -> None:
-    """The connection thread is first to see the end of the lead, and the store's thread knows why it ended."""
+    """The connection thread notices the end of the lead first, and the store's thread knows its reason."""
     socket = house.leader()
     member = house.member
     house.now += 3
@@ -332,15 +335,15 @@ def test_the_reason_why_a_lead_ran_out(house: House) -> None:
 
 
 def test_a_lead_that_is_renewed_in_time_has_not_run_out(house: House) -> None:
-    """The look at the clock was early: under the lock it is looked at once more."""
+    """The look at the clock was early: under the lock there is a second one."""
     socket = house.leader()
     house.member.lapse(house.member.role, house.now, ERROR)
     house.member.lapse(Role(leads=True), house.now + 60, ERROR)
     assert house.member.role.leads and socket.receive(house.now) is None
 
 
-def test_who_is_told_to_follow_ends_its_connection(house: House) -> None:
-    """The real socket is interrupted at once, also by a new lead of its own, and by an outage."""
+def test_a_leader_that_becomes_a_follower_ends_its_connection(house: House) -> None:
+    """The real socket is interrupted at once, also by a new lead of the same client, and by an outage."""
     house.leader()
     house.member.follow(CONNECTING)
     assert house.reals[0].interrupted
@@ -352,8 +355,8 @@ def test_who_is_told_to_follow_ends_its_connection(house: House) -> None:
     assert house.reals[2].interrupted and house.member.role.error is ERROR
 
 
-def test_what_took_too_long_to_open_is_not_used(house: House) -> None:
-    """The lead runs out while the real socket opens: nothing is sent on it."""
+def test_a_socket_that_opened_too_late_is_not_used(house: House) -> None:
+    """The lead runs out while the real socket opens. No frame is sent on it."""
     member = house.member
     house.seats[0].until = house.now + 2
     member.lead()
@@ -372,7 +375,7 @@ def test_what_took_too_long_to_open_is_not_used(house: House) -> None:
 
 
 def test_a_followers_frame_goes_out_as_the_leaders(house: House) -> None:
-    """Only once the connection is accepted, only frames that may be sent, and with the device id of this connection."""
+    """The frame is sent after the acceptance, only if it is allowed, with the device id of this connection."""
     house.leader()
     frame = '{"type":"typing_indicator","sender":"u1","deviceId":"there"}'
     house.member.send(frame)
@@ -388,7 +391,7 @@ def test_a_followers_frame_goes_out_as_the_leaders(house: House) -> None:
     "text", ["", "[]", "{}", "null", '{"type":[]}', '{"type":"receipts","sender":"u2"}', "[" * 9999]
 )
 def test_other_frames_are_not_sent(text: str) -> None:
-    """What is no typing indicator, receipt or transient message of this user is none."""
+    """Only typing indicators, receipts and transient messages of this user are sent."""
     assert readdress(text, Identity("app", "u1", "here", "device", "1")) is None
 
 
@@ -396,7 +399,7 @@ def test_other_frames_are_not_sent(text: str) -> None:
 
 
 def test_three_failures_in_a_row_let_another_try(house: House) -> None:
-    """Over all attempts of one lead; a connection in between begins the count anew."""
+    """Failures count over all attempts of one lead. A connection in between starts the count again."""
     house.leader()
     for _ in range(2):
         house.step(Phase.BACKOFF, error=True)
@@ -409,8 +412,8 @@ def test_three_failures_in_a_row_let_another_try(house: House) -> None:
     assert ("step_down",) in house.seats[0].asked
 
 
-def test_only_a_leader_publishes_and_only_what_is_new(house: House) -> None:
-    """Each status once, with the count of errors."""
+def test_only_a_leader_publishes_and_only_changes(house: House) -> None:
+    """Each status is published once, with the count of errors."""
     house.step(Phase.ONLINE)
     house.leader()
     for _ in range(2):
@@ -420,8 +423,8 @@ def test_only_a_leader_publishes_and_only_what_is_new(house: House) -> None:
     assert published == [CONNECTING, UP, SharedStatus("connecting", 1, ERROR)]
 
 
-def test_what_ended_with_another_role_is_not_published(house: House) -> None:
-    """A follower comes to lead: the end of what it followed, and why, is no word of the new leader's."""
+def test_the_end_of_another_role_is_not_published(house: House) -> None:
+    """A follower comes to lead. The end of its old connection, with the reason, is not the new leader's."""
     house.follower()
     house.seats[0].until = house.now + 2
     house.member.lead()
@@ -432,7 +435,10 @@ def test_what_ended_with_another_role_is_not_published(house: House) -> None:
 
 
 def test_a_place_is_kept_while_a_newer_generation_has_it(house: House) -> None:
-    """The end of an old generation takes nothing from a new one; the new one's does, and the member hears no more."""
+    """The end of an old generation does not affect a new one.
+
+    The new one's end does, and the member gets no more calls.
+    """
     member, first = house.member, house.wake
     house.number, house.wake = 2, Wakeup()
     assert house.member is member
@@ -445,8 +451,8 @@ def test_a_place_is_kept_while_a_newer_generation_has_it(house: House) -> None:
     assert house.member is not member and len(house.seats) == 2
 
 
-def test_a_membership_that_has_ended_hears_nothing(house: House) -> None:
-    """Whatever its store still says: no role, no frame, and nobody is woken."""
+def test_an_ended_membership_gets_no_calls(house: House) -> None:
+    """After its end, the store's calls change no role, deliver no frame, and wake no thread."""
     member = house.leader()._membership
     assert member is not None and member.role.leads
     house.shared.leave(1)
@@ -464,7 +470,7 @@ def test_a_membership_that_has_ended_hears_nothing(house: House) -> None:
 
 
 def test_another_user_is_another_place(house: House) -> None:
-    """Whoever is logged in then stands in a line of their own."""
+    """Another user of the client is in a separate line."""
     first = house.member
     house.account.require = lambda: SimpleNamespace(uid="u2")
     assert house.member is not first
@@ -472,8 +478,8 @@ def test_another_user_is_another_place(house: House) -> None:
 
 
 def test_leaving_twice_asks_the_store_once(house: House) -> None:
-    """Both the user's thread and the connection thread leave; the wait is for the seat that was left."""
-    assert house.shared.wait_left(1) is None  # before anything was joined
+    """Both the user's thread and the connection thread leave. The wait is for the seat that was left."""
+    assert house.shared.wait_left(1) is None  # before the first join
     house.shared.leave(1)
     assert house.seats == []
     house.leader()
@@ -484,7 +490,7 @@ def test_leaving_twice_asks_the_store_once(house: House) -> None:
 
 
 def test_the_child_of_a_fork_leaves_the_parents_seat(house: House) -> None:
-    """Without a word to the store, and without closing the parent's socket."""
+    """The child makes no call of the store, and does not close the parent's socket."""
     house.shared.release_after_fork()
     socket = house.leader()
     house.shared.release_after_fork()
@@ -494,7 +500,7 @@ def test_the_child_of_a_fork_leaves_the_parents_seat(house: House) -> None:
 
 @pytest.mark.parametrize("after", [UP, CONNECTING, LOST, None], ids=["up", "connecting", "lost", "lead"])
 def test_the_end_of_an_outage_is_worth_an_attempt(house: House, after: Optional[SharedStatus]) -> None:
-    """While nobody knows who leads each attempt fails with the reason; once the store says, the wait is over."""
+    """While the leader is unknown, each attempt fails with the reason. Once the store knows it, the wait is over."""
     member = house.member
     member.away(ERROR)
     news = member.news
@@ -512,15 +518,15 @@ def test_the_end_of_an_outage_is_worth_an_attempt(house: House, after: Optional[
 
 
 def test_an_open_that_no_store_answers_times_out(house: House) -> None:
-    """Not for ever: the store has not said which process connects."""
+    """The wait has a limit: the store has not said which process connects."""
     socket = house.socket()
     with pytest.raises(CometChatException) as raised:
         socket.open("", 0)
     assert raised.value.code == "ERR_CONNECT_TIMEOUT"
 
 
-def test_what_came_before_the_wait_ends_it(house: House) -> None:
-    """A leader that is up since the attempt began is worth another one, and one that comes up later is."""
+def test_an_earlier_change_ends_the_wait(house: House) -> None:
+    """A leader that is up since the attempt began leads to another attempt, and so does one that comes up later."""
     member, wake = house.member, Wakeup()
     house.shared.begin_attempt(member)
     house.shared.wake_if_worthwhile(wake)
@@ -538,7 +544,7 @@ def test_what_came_before_the_wait_ends_it(house: House) -> None:
 
 
 def test_an_error_is_published_under_the_role_it_belongs_to(house: House) -> None:
-    """A new lead counts its errors from the beginning: followers must not take the old count for a loss."""
+    """A new lead counts its errors from the beginning: followers must not read the old count as a loss."""
     house.leader()
     house.step(Phase.ONLINE)
     house.step(Phase.LOST, error=True)

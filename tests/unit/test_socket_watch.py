@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="only Linux
 
 
 class Crowd:
-    """Threads that wait with a watch, each for a socket of its own. Each one that wakes runs until the test ends it."""
+    """Threads that wait with a watch, each for its own socket. Each thread that wakes runs until the test ends it."""
 
     def __init__(self, watch: SocketWatch, turns: Turns, count: int, timeout: float = DEADLINE) -> None:
         self._watch, self._turns, self._timeout = watch, turns, timeout
@@ -63,7 +63,7 @@ class Crowd:
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The thread of a watch ends as soon as no thread waits; none is left after a test."""
+    """Let the thread of a watch end as soon as no thread waits. No such thread is left after a test."""
     monkeypatch.setattr(module, "_LINGER", 0.02)
     yield
     for thread in threading.enumerate():
@@ -78,7 +78,7 @@ def new_watch(turns: int = 2, most_alone: int = 0) -> Tuple[SocketWatch, Turns]:
 
 
 def test_a_few_threads_run_at_the_same_moment() -> None:
-    """All sockets are ready at once: as many threads wake as there are turns, and each that ends wakes another."""
+    """All sockets are ready at once. As many threads wake as there are turns, and each that ends wakes another."""
     watch, turns = new_watch()
     crowd = Crowd(watch, turns, 7)
     crowd.wait_until_watched()
@@ -102,7 +102,7 @@ def test_a_timeout_wakes_without_a_turn() -> None:
 
 
 def test_the_descriptor_that_is_ready() -> None:
-    """Of several it is told which; and the end of the other side is something to read."""
+    """With several descriptors, each waiting thread gets its own. The end of the other side counts as readable."""
     watch, turns = new_watch()
     (one, its_peer), (two, other_peer) = socket.socketpair(), socket.socketpair()
     with one, two, other_peer:
@@ -112,8 +112,8 @@ def test_the_descriptor_that_is_ready() -> None:
         assert watch._waiters == {}
 
 
-def test_what_it_can_not_watch() -> None:
-    """A descriptor that is closed, or that another thread waits for: the caller looks itself, and nothing is left."""
+def test_descriptors_that_it_can_not_watch() -> None:
+    """For a closed descriptor, or one of another waiting thread, the caller looks itself, and no entry is left."""
     watch, turns = new_watch()
     crowd = Crowd(watch, turns, 1)
     crowd.wait_until_watched()
@@ -144,7 +144,7 @@ def test_a_descriptor_that_is_ready_in_time_is_returned_when_the_turn_comes_late
 
 
 def test_an_exception_during_the_wait_loses_no_turn() -> None:
-    """Such as KeyboardInterrupt: the turn that the watch has taken for the thread can be given back."""
+    """After a KeyboardInterrupt, for example, the turn that the watch has taken for the thread can be released."""
     watch, turns = new_watch(turns=1)
     ours, theirs = socket.socketpair()
 
@@ -171,7 +171,7 @@ def test_an_exception_during_the_wait_loses_no_turn() -> None:
 
 
 def test_an_error_of_the_watch_wakes_all(caplog: pytest.LogCaptureFixture) -> None:
-    """Each thread looks itself then; the next wait starts a new watch."""
+    """Each thread then looks itself. The next wait starts a new watch."""
 
     class Broken(Turns):
         def request(self, ticket: Ticket) -> None:
@@ -204,7 +204,7 @@ def test_a_system_without_threads_or_descriptors(monkeypatch: pytest.MonkeyPatch
 
 
 def test_few_threads_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Up to a number; those beyond, and only their long waits to read, go to the watch."""
+    """A number of threads do. Further ones use the watch, only for long waits to read."""
     watch, turns = new_watch(most_alone=1)
     monkeypatch.setattr(_stream, "WATCH", watch)
     monkeypatch.setattr(_stream, "TURNS", turns)
@@ -224,7 +224,7 @@ def test_few_threads_wait_alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_child_of_a_fork_has_a_new_watch() -> None:
-    """The parent's threads wait on; the child watches its own descriptors."""
+    """The parent's threads wait on. The child watches its own descriptors."""
     watch, turns = new_watch()
     crowd = Crowd(watch, turns, 2)
     crowd.wait_until_watched()

@@ -1,4 +1,4 @@
-"""The tables of the state machine, held against the architecture's, and the promises that follow from them."""
+"""The tables of the state machine, compared with the architecture's, and the promises that follow from them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ CHANGES = {
     ("featureThrottled", "disconnected"): "on_disconnected",
 }
 
-# What each callback says about the status, and nothing else: how a listener would keep its own light.
+# The status that each callback reports: with only this, a listener can keep its own light.
 SAYS = {
     "on_connecting": "connecting",
     "on_connected": "connected",
@@ -86,7 +86,7 @@ def state_of(machine: ConnectionMachine):
 
 
 def walk(choices: List[int], without: Tuple[Signal, ...] = ()) -> Iterator[Tuple[ConnectionMachine, Signal, Step]]:
-    """Steps of a machine through legal signals, each chosen by a number."""
+    """Yield the steps of a machine through legal signals, each chosen by a number."""
     machine = ConnectionMachine()
     for now, choice in enumerate(choices):
         legal = [s for s in Signal if (machine.phase, s) in TRANSITIONS and s not in without]
@@ -101,13 +101,13 @@ def methods(step: Step) -> List[str]:
 
 
 def test_the_transitions_are_those_of_the_architecture():
-    """TRANSITIONS is the architecture's table: no row less, and none more."""
+    """TRANSITIONS has exactly the rows of the architecture's table."""
     ours = {(old.name, signal.name): new.name for (old, signal), new in TRANSITIONS.items()}
     assert ours == {(old, signal): new for old, row in ROWS.items() for signal, new in row.items()}
 
 
 def test_the_phases_and_their_statuses_are_those_of_the_architecture():
-    """Nine phases, each with the one public status that the architecture gives it."""
+    """There are nine phases, each with the architecture's one public status."""
     assert {phase.name: STATUS[phase].value for phase in Phase} == STATUSES
     assert len(Phase) == 9
 
@@ -115,7 +115,7 @@ def test_the_phases_and_their_statuses_are_those_of_the_architecture():
 @pytest.mark.parametrize("signal", list(Signal), ids=lambda signal: signal.name)
 @pytest.mark.parametrize("phase", list(Phase), ids=lambda phase: phase.name)
 def test_every_phase_with_every_signal_is_a_row_or_an_error(phase, signal):
-    """A signal that has a row leads where the row says; any other raises IllegalSignal and changes nothing."""
+    """A signal with a row leads to that row's phase. Any other raises IllegalSignal and changes nothing."""
     machine = ConnectionMachine()
     machine.phase = phase
     before = state_of(machine)
@@ -130,7 +130,7 @@ def test_every_phase_with_every_signal_is_a_row_or_an_error(phase, signal):
 
 
 def test_only_seven_status_changes_exist_and_each_has_its_callback():
-    """The status changes that the transitions can produce are seven, and CALLBACKS names a method for each of them."""
+    """The transitions can produce seven changes of status, and CALLBACKS has a method for each of them."""
     possible = {(STATUS[old].value, STATUS[new].value) for (old, _), new in TRANSITIONS.items()}
     possible = {(old, new) for old, new in possible if old != new}
     assert possible == set(CHANGES) and len(possible) == 7
@@ -139,17 +139,17 @@ def test_only_seven_status_changes_exist_and_each_has_its_callback():
 
 @pytest.mark.parametrize("method", sorted({*CALLBACKS.values(), "on_connection_error"}))
 def test_every_callback_is_a_method_of_the_listener(method):
-    """What the machine notifies is a method that ConnectionListener has."""
+    """ConnectionListener has every method that the machine calls."""
     assert callable(getattr(ConnectionListener, method))
 
 
 def test_online_is_entered_by_acceptance_or_the_end_of_throttling_alone():
-    """No row but ACCEPTED and RESTORED leads to ONLINE from elsewhere."""
+    """Only ACCEPTED and RESTORED lead to ONLINE from another phase."""
     entries = {s.name for (old, s), new in TRANSITIONS.items() if new is Phase.ONLINE and old is not Phase.ONLINE}
     assert entries == {"ACCEPTED", "RESTORED"}
 
 
-def test_closed_is_for_ever():
+def test_closed_is_final():
     """No signal leads out of CLOSED."""
     assert not [signal for signal in Signal if (Phase.CLOSED, signal) in TRANSITIONS]
 
@@ -166,7 +166,7 @@ def test_every_phase_can_be_reached():
 
 
 def test_errors_go_with_failures_only():
-    """FAILED, LOST and REFUSED carry an error, no other does; a socket may be used in ONLINE and THROTTLED."""
+    """FAILED, LOST and REFUSED have an error, and no other does. A socket may be used in ONLINE and THROTTLED."""
     assert {signal.name for signal in WITH_ERROR} == {"FAILED", "LOGGED_OUT", "LOST", "REFUSED"}
     assert {phase.name for phase in UP} == {"ONLINE", "THROTTLED"}
 
@@ -174,7 +174,7 @@ def test_errors_go_with_failures_only():
 @STEADY
 @given(WALKS)
 def test_promise_1_the_callbacks_are_exactly_the_transitions(choices):
-    """Who follows the callbacks alone knows the status after every step, and hears nothing when it stays the same."""
+    """A listener knows the status after every step from its callbacks alone, and gets no call without a change."""
     light = "disconnected"
     for machine, _, step in walk(choices):
         heard = [SAYS[method] for method in methods(step) if method in SAYS]
@@ -187,7 +187,7 @@ def test_promise_1_the_callbacks_are_exactly_the_transitions(choices):
 @STEADY
 @given(WALKS)
 def test_promise_2_connected_is_true(choices):
-    """Connected (or throttled) is the status from ACCEPTED until the loss or the end, and at no other time."""
+    """The status is connected (or throttled) exactly from ACCEPTED until the loss or the end."""
     accepted = False
     for machine, signal, step in walk(choices):
         if signal is Signal.ACCEPTED:
@@ -202,7 +202,7 @@ def test_promise_2_connected_is_true(choices):
 @STEADY
 @given(WALKS)
 def test_promise_3_a_loss_reads_disconnected_connecting_connected(choices):
-    """From a loss to the next connection, unless somebody gives up, the statuses are these three in this order."""
+    """From a loss to the next connection, the statuses are these three in this order, unless the attempts end."""
     cycle: List[str] = []
     for machine, signal, step in walk(choices, without=(Signal.DISCONNECT, Signal.CLOSE)):
         if signal is Signal.LOST:
@@ -220,7 +220,7 @@ def test_promise_3_a_loss_reads_disconnected_connecting_connected(choices):
 @STEADY
 @given(WALKS)
 def test_promise_3_a_failed_attempt_is_an_error_and_no_change(choices):
-    """A failed attempt gives on_connection_error alone and leaves the status connecting; a refusal also disconnects."""
+    """A failed attempt gives only on_connection_error, and leaves the status connecting. A refusal also disconnects."""
     for machine, signal, step in walk(choices):
         if signal is Signal.FAILED:
             assert methods(step) == ["on_connection_error"]

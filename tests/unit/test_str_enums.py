@@ -1,4 +1,4 @@
-"""Arguments and settings: a member of a str enum counts as its value, wherever a string may be given."""
+"""Arguments and settings: a member of a str enum counts as its value wherever a string is allowed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from cometchat._runtime import _arguments as arguments
 
 
 class Name(str, enum.Enum):
-    """Its str() is ``Name.AMY`` on some Pythons."""
+    """Its str() is ``Name.AMY`` in some versions of Python."""
 
     AMY = "amy"
     USER = "user"
@@ -39,19 +39,19 @@ CHECKS: Dict[str, Callable[[Any], Any]] = {
 
 @pytest.mark.parametrize("name", sorted(CHECKS))
 def test_a_member_of_an_enum_counts_as_its_value(name: str) -> None:
-    """What comes out is a plain string: nothing later can write ``Name.AMY``."""
+    """The result is a plain string, so that no later code can write ``Name.AMY``."""
     checked = CHECKS[name](Name.AMY)
     assert (type(checked), checked) == (str, "amy")
 
 
 def test_a_choice_takes_a_member() -> None:
-    """The receiver's type, too."""
+    """The receiver's type may be a member, too."""
     kind = arguments.receiver("u", Name.USER)[1]
     assert (type(kind), f"{kind}") == (str, "user")
 
 
 def test_the_settings_keep_plain_strings(tmp_path: Path) -> None:
-    """In each field that holds a string, or strings."""
+    """Each field with a string, or strings, has plain ones."""
     settings = AppSettings(
         region=Name.REGION,
         admin_host=Name.HOST,
@@ -69,7 +69,7 @@ def test_the_settings_keep_plain_strings(tmp_path: Path) -> None:
 
 
 def test_the_client_and_its_store_keep_plain_strings() -> None:
-    """The app id is part of host names and of headers; the path is shown."""
+    """The app id is a part of host names and headers. The path is shown."""
     with Client(Name.AMY, AppSettings(region="us")) as client:
         assert (type(client.app_id), client.app_id) == (str, "amy")
     store = FileSessionStore(Name.AMY)
@@ -77,7 +77,7 @@ def test_the_client_and_its_store_keep_plain_strings() -> None:
 
 
 def test_tags_and_metadata_are_written_by_their_value() -> None:
-    """In the body of a message."""
+    """The body of a message has the values of members."""
     message = TextMessage(
         text=Name.AMY, receiver_id=Name.AMY, receiver_type=Name.USER, tags=(Name.AMY,), metadata={"a": Name.AMY}
     )

@@ -1,4 +1,4 @@
-"""The stream under the WebSocket, on socket pairs and on sockets that behave as a test wants them to."""
+"""The stream under the WebSocket, on socket pairs and on sockets with a test's behaviour."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def pair(wake):
 
 
 def waiting(call):
-    """Run it on another thread until it waits in poll(): (the thread, what it raises)."""
+    """Run the function on another thread until it waits in poll(). Returns (the thread, its exception)."""
     raised = []
 
     def run():
@@ -76,7 +76,7 @@ def outcome(thread, raised):
 
 
 def test_bytes_in_portions(pair):
-    """recv() gives what it is asked for, from what came at once, and b"" at the end."""
+    """recv() returns the requested number of bytes, from those that came at once, and b"" at the end."""
     stream, other = pair
     other.sendall(b"abcdef")
     assert [stream.recv(2), stream.recv(3), stream.recv(9)] == [b"ab", b"cde", b"f"]
@@ -85,7 +85,10 @@ def test_bytes_in_portions(pair):
 
 
 def test_a_deadline(pair):
-    """recv() ends at the deadline, not before; one in the past does not wait; what has come is taken all the same."""
+    """recv() ends at the deadline, not before.
+
+    With one in the past it does not wait, and still takes available bytes.
+    """
     stream, other = pair
     started = time.monotonic()
     stream.read_deadline = started + 0.05
@@ -100,7 +103,7 @@ def test_a_deadline(pair):
 
 
 def test_no_deadline(pair):
-    """Without a deadline recv() waits until something comes."""
+    """Without a deadline recv() waits until bytes arrive."""
     stream, other = pair
     stream.read_deadline = None
     heard = []
@@ -121,7 +124,7 @@ def test_an_interrupt(pair, wake, end):
 
 
 def test_a_wake_up_does_not_rely_on_a_shutdown(pair, wake, monkeypatch):
-    """Elsewhere than on Linux shutting the reading half down wakes no reader: a blocked recv() ends without it."""
+    """On systems other than Linux, shutting down the reading half wakes no reader. A blocked recv() still ends."""
     stream, other = pair
     monkeypatch.setattr(socket.socket, "shutdown", lambda *arguments: pytest.fail("a shutdown"))
     thread, raised = waiting(lambda: stream.recv(1))
@@ -133,7 +136,7 @@ def test_a_wake_up_does_not_rely_on_a_shutdown(pair, wake, monkeypatch):
 
 
 def test_a_wake_up_that_is_closed(wake):
-    """It can be rung and closed again, and has no descriptor; its number may be another file's by now."""
+    """A closed wake-up can be rung and closed again. Its descriptor may belong to another file by now."""
     wake.close()
     wake.ring()
     wake.close()
@@ -141,14 +144,14 @@ def test_a_wake_up_that_is_closed(wake):
 
 
 def test_a_wake_up_that_is_rung_without_end(wake):
-    """A ring that finds the wake-up full does not wait: it was rung before."""
+    """A ring of a full wake-up does not wait, since it was already rung."""
     for _ in range(3000):
         wake.ring()
     assert stream_module.wait_ready([wake.fileno()], [], 0.0) == [wake.fileno()]
 
 
-def test_what_can_be_sent_afterwards(pair, wake):
-    """After a wake-up the other end still gets what is sent; after abandon() it has come to its end."""
+def test_sending_after_a_wake_up(pair, wake):
+    """After a wake-up the other end still gets sent bytes. After abandon() it has come to its end."""
     stream, other = pair
     wake.ring()
     stream.send(b"goodbye")
@@ -160,7 +163,7 @@ def test_what_can_be_sent_afterwards(pair, wake):
 
 
 def test_an_interrupt_just_before_the_bytes_are_read(pair, wake):
-    """Where the interrupt comes between waiting and reading, its end of the stream is not taken for the peer's."""
+    """If the interrupt comes between waiting and reading, its end of the stream does not count as the peer's."""
     stream, _ = pair
     original = stream._raw
 
@@ -179,7 +182,7 @@ def test_an_interrupt_just_before_the_bytes_are_read(pair, wake):
 
 
 def test_an_interrupt_in_the_middle_of_a_read(wake):
-    """Over TLS too the reader ends, and a goodbye can be sent: the read meets no end that TLS calls fatal."""
+    """Over TLS too the reader ends, and a close frame can be sent: the read meets no end that is fatal for TLS."""
     authority = trustme.CA()
     serving, calling = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("localhost").configure_cert(serving)
@@ -211,8 +214,8 @@ def test_an_interrupt_in_the_middle_of_a_read(wake):
 
 
 @pytest.mark.parametrize("interrupted", [False, True])
-def test_an_end_with_something_unread_is_no_reset(interrupted, wake):
-    """Whoever is sending when the stream is closed is not cut off before they have read the goodbye."""
+def test_an_end_with_unread_bytes_is_not_a_reset(interrupted, wake):
+    """A peer that sends while the stream is closed is not cut off before it has read the close frame."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         raw = socket.create_connection(listener.getsockname())
         other, _ = listener.accept()
@@ -228,12 +231,13 @@ def test_an_end_with_something_unread_is_no_reset(interrupted, wake):
             wake.ring()
         stream.send(b"goodbye")
         stream.close()
-        other.send(b"more")  # BrokenPipeError after a reset: asyncio, for one, then looks at nothing that has come
+        # BrokenPipeError after a reset, after which asyncio, for example, no longer reads arrived bytes
+        other.send(b"more")
         assert other.recv(99) == b"goodbye"
 
 
-def test_the_end_does_not_take_what_never_ends(pair, monkeypatch):
-    """close() lets go of a socket on which more comes than it takes."""
+def test_the_end_does_not_read_an_endless_stream(pair, monkeypatch):
+    """close() releases a socket on which more bytes come than it reads."""
     stream, other = pair
     monkeypatch.setattr(stream_module, "_MOST_DISCARDED", 1)
     monkeypatch.setattr(stream_module, "_CHUNK", 10)
@@ -243,7 +247,7 @@ def test_the_end_does_not_take_what_never_ends(pair, monkeypatch):
 
 
 def test_room(pair):
-    """writable tells whether there is room, and of a closed stream that there is none."""
+    """writable says whether there is room. It is False for a closed stream."""
     stream, _ = pair
     assert stream.writable
     stream.write_deadline = time.monotonic() + 0.05
@@ -263,7 +267,7 @@ def test_a_sender_without_room_whose_stream_is_closed(pair):
 
 
 def test_a_stream_that_was_closed(pair):
-    """A closed stream can be closed and abandoned; it gives and takes nothing."""
+    """A closed stream can be closed and abandoned. It neither returns nor accepts bytes."""
     stream, _ = pair
     stream.close()
     stream.close()
@@ -275,7 +279,7 @@ def test_a_stream_that_was_closed(pair):
 
 
 def test_waiting_on_a_descriptor_that_is_gone(pair):
-    """A sender that comes to wait just after close() gets an OSError, not poll's ValueError."""
+    """A sender that starts to wait just after close() gets an OSError, not poll's ValueError."""
     stream, _ = pair
     stream.close()
     with pytest.raises(Interrupted):
@@ -283,7 +287,7 @@ def test_waiting_on_a_descriptor_that_is_gone(pair):
 
 
 def test_a_close_while_a_signal_handler_holds_up_a_sender(pair):
-    """A sender's thread may be inside a signal handler, and waits there for this end: close() does not wait for it."""
+    """A sender's thread may be inside a signal handler that waits for this end. close() does not wait for it."""
     stream, other = pair
     with stream._turn:
         stream.close()
@@ -291,7 +295,7 @@ def test_a_close_while_a_signal_handler_holds_up_a_sender(pair):
 
 
 def test_a_socket_that_is_taken_back(pair):
-    """The socket of a stream is given away, but not once bytes were read ahead: they would be lost."""
+    """The caller can take back the socket of a stream, but not after it has read ahead: those bytes would be lost."""
     stream, other = pair
     other.sendall(b"ab")
     stream.recv(1)
@@ -314,7 +318,7 @@ def test_no_tls_after_the_end(pair, wake, end):
 
 
 def test_no_tls_after_data(pair):
-    """TLS is not started where plain data has come: it would be lost, or believed to be TLS's."""
+    """TLS is not started after plain data has arrived: it would be lost, or count as TLS's."""
     stream, other = pair
     other.sendall(b"ab")
     stream.recv(1)
@@ -323,7 +327,7 @@ def test_no_tls_after_data(pair):
 
 
 class Moody:
-    """A TLS socket that wants the other direction first: reading needs to write, writing to read."""
+    """A TLS socket that first needs the other direction: reading needs to write, writing to read."""
 
     def __init__(self, *moods):
         self.moods = list(moods)
@@ -348,7 +352,7 @@ class Moody:
 
 @pytest.fixture
 def moody(pair, monkeypatch):
-    """Make the stream's socket a moody one; gives what was waited for."""
+    """Make the stream's socket a moody one. Returns the directions that it waited for."""
     stream, _ = pair
     original, waits = stream._raw, []
 
@@ -367,14 +371,14 @@ def moody(pair, monkeypatch):
 
 
 def test_reading_that_has_to_write(moody):
-    """A TLS read that wants room to write waits for that, and one that wants more bytes for those."""
+    """A TLS read that needs room to write waits for that, and one that needs more bytes waits for those."""
     stream, waits = moody(ssl.SSLWantWriteError(), ssl.SSLWantReadError(), BlockingIOError())
     assert stream.recv(9) == b"data"
     assert waits == ["write", "read", "read"]
 
 
 def test_writing_that_has_to_read(moody):
-    """A TLS write that wants bytes to read waits for those; all of the data goes out, in parts."""
+    """A TLS write that needs bytes to read waits for those. All of the data is sent, in parts."""
     stream, waits = moody(ssl.SSLWantReadError(), ssl.SSLWantWriteError(), BlockingIOError())
     stream.send(b"all of it")
     assert stream._raw.sent == b"all of it"
@@ -382,7 +386,7 @@ def test_writing_that_has_to_read(moody):
 
 
 def test_tls_writes_no_more_than_there_is_room_for(moody):
-    """Record by record, after a look for room: a KeyUpdate that comes in the middle of a write would end all."""
+    """TLS writes record by record, after a check for room: a KeyUpdate in between would end the connection."""
     stream, waits = moody()
     records = []
 
@@ -411,7 +415,7 @@ ENDS = {
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 def test_a_write_that_meets_a_reset(moody, end):
-    """Where Python says of TLS's write only that there is an end, it is the reset that it is without TLS."""
+    """If Python reports only an end for TLS's write, the error is a reset, as without TLS."""
     stream, _ = moody(end)
     with pytest.raises(ConnectionResetError) as caught:
         stream.send(b"more")
@@ -420,7 +424,7 @@ def test_a_write_that_meets_a_reset(moody, end):
 
 @pytest.mark.parametrize("end", ENDS.values(), ids=ENDS.keys())
 def test_a_read_that_meets_a_reset(moody, end):
-    """So it is for a read."""
+    """The same holds for a read."""
     stream, _ = moody(end)
     with pytest.raises(ConnectionResetError) as caught:
         stream.recv(1)
@@ -428,8 +432,8 @@ def test_a_read_that_meets_a_reset(moody, end):
 
 
 @pytest.mark.parametrize("call", ["send", "recv"])
-def test_another_failure_is_no_reset(moody, call):
-    """An error of TLS that is not its end is passed on."""
+def test_another_failure_is_not_a_reset(moody, call):
+    """An error of TLS that is not its end is raised unchanged."""
     failure = _plain("SSL", "BAD_LENGTH")
     stream, _ = moody(failure)
     with pytest.raises(ssl.SSLError) as caught:
@@ -438,7 +442,7 @@ def test_another_failure_is_no_reset(moody, call):
 
 
 def test_a_failure_is_passed_on_and_an_interrupted_one_is_not(moody, wake):
-    """An error of TLS is passed on as it is; after an interrupt it is the interrupt's doing."""
+    """An error of TLS is raised unchanged. After an interrupt, the interrupt is the cause."""
     failure = ssl.SSLError(1, "bad record")
     stream, _ = moody(failure)
     with pytest.raises(ssl.SSLError) as caught:

@@ -1,4 +1,4 @@
-"""Taps: they get each event before the listeners, and can't end the connection."""
+"""Taps get each event before the listeners, and cannot end the connection."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ def test_a_tap_that_raises_is_logged_and_the_others_are_called(caplog: pytest.Lo
     assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
 
 
-def test_a_removed_tap_hears_nothing_more() -> None:
-    """Without a tap the collection is false, so that the router makes nothing for it."""
+def test_a_removed_tap_gets_no_more_events() -> None:
+    """Without a tap the collection is false, so that the router does no work for it."""
     taps, tap = Taps(lambda: "client 7"), Tap()
     assert not taps
     taps.add(tap)

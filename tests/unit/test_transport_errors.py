@@ -1,4 +1,4 @@
-"""Errors of the libraries and of the system, put in this SDK's words; proxies' addresses, and heads of answers."""
+"""Errors of the libraries and of the system in this SDK's words, proxies' addresses, and heads of answers."""
 
 from __future__ import annotations
 
@@ -35,20 +35,20 @@ from cometchat._transport.websocket import socket_factory
 
 
 def exceptions_of(*modules):
-    """All exception classes of the modules, warnings apart: those of later versions too."""
+    """Return all exception classes of the modules, without warnings, also those of later versions."""
     found = {item for module in modules for item in vars(module).values() if isinstance(item, type)}
     found = {item for item in found if issubclass(item, Exception) and not issubclass(item, Warning)}
     return sorted(found, key=lambda item: (item.__module__, item.__name__))
 
 
 def instance_of(cls):
-    """An instance, without the arguments that its ``__init__`` might want."""
+    """Return an instance, without the arguments of its ``__init__``."""
     error = cls.__new__(cls)
     error.args = ("secret-of-the-library",)
     return error
 
 
-# Every class of the two libraries, whatever a later version adds.
+# Every class of the two libraries, also of later versions.
 
 
 WEBSOCKET = exceptions_of(websocket._exceptions)
@@ -56,7 +56,7 @@ REQUESTS = exceptions_of(requests.exceptions, urllib3.exceptions)
 
 
 def test_the_enumerations_find_something():
-    """The lists below are of the libraries' classes, and not empty."""
+    """The lists below have the libraries' classes, and are not empty."""
     assert {"WebSocketException", "WebSocketProxyException"} <= {cls.__name__ for cls in WEBSOCKET}
     assert {"RequestException", "ProxyError", "ReadTimeout", "MaxRetryError"} <= {cls.__name__ for cls in REQUESTS}
 
@@ -74,7 +74,7 @@ def listener():
 
 @pytest.fixture
 def opened(client, listener, monkeypatch):
-    """A socket that is open, as far as it knows."""
+    """Return a socket in its state after open()."""
     monkeypatch.setattr(client, "_shake_hands", lambda *args: None)
     client.open(f"ws://127.0.0.1:{listener.getsockname()[1]}/", 5)
     yield client
@@ -86,7 +86,7 @@ PROTOCOL = ("WebSocketProtocolException", "WebSocketPayloadException")
 
 @pytest.mark.parametrize("cls", WEBSOCKET, ids=lambda cls: cls.__name__)
 def test_every_exception_of_websocket_client_in_receive(cls, opened, monkeypatch):
-    """Whatever websocket-client raises over a frame is an error of this SDK, with that as its cause."""
+    """Any exception of websocket-client for a frame becomes an error of this SDK, with that exception as its cause."""
     failure = instance_of(cls)
 
     def recv_frame():
@@ -105,7 +105,7 @@ OTHERS = [OSError(5, "I/O error"), ssl.SSLError(1, "x"), ssl.CertificateError("x
 
 @pytest.mark.parametrize("failure", OTHERS, ids=lambda failure: type(failure).__name__)
 def test_any_other_exception_in_receive(opened, monkeypatch, failure):
-    """So is what the system, ssl or a mistake raises."""
+    """The same holds for exceptions of the system, of ssl and of mistakes."""
 
     def recv_frame():
         raise failure
@@ -119,7 +119,7 @@ def test_any_other_exception_in_receive(opened, monkeypatch, failure):
 @pytest.mark.parametrize("proxy", [None, "http://user:pa55@proxy.example:3128"])
 @pytest.mark.parametrize("cls", REQUESTS, ids=lambda cls: f"{cls.__module__.partition('.')[0]}-{cls.__name__}")
 def test_every_exception_of_requests(cls, proxy, monkeypatch):
-    """Whatever requests or urllib3 raises is FAILED_TO_FETCH (but for one) with the host, and that as its cause."""
+    """Any exception of requests or urllib3 becomes FAILED_TO_FETCH (except one) with the host and its cause."""
     failure = instance_of(cls)
 
     def request(*args, **more):
@@ -131,7 +131,7 @@ def test_every_exception_of_requests(cls, proxy, monkeypatch):
     with pytest.raises(CometChatException) as caught:
         rest.call("GET", "https://api.example/v3.0/me", headers={}, timeout=5)
     rest.close()
-    # This one alone is about what was answered, not about the way.
+    # Only this one is about the answer, and not about the way.
     unpacking = cls is requests.exceptions.ContentDecodingError
     code = "ERR_BAD_RESPONSE" if unpacking else "FAILED_TO_FETCH"
     assert (caught.value.code, type(caught.value)) == (code, ConnectionException)
@@ -155,14 +155,14 @@ def _verification(text):
 
 
 def _tls(library, reason):
-    """As OpenSSL's own errors are, such as those of 3.5."""
+    """Return an error like OpenSSL's own, such as those of 3.5."""
     error = ssl.SSLError(1, "x")
     error.library, error.reason = library, reason
     return error
 
 
 class CertificateError(ValueError):
-    """As urllib3 1.26 has it."""
+    """The class of urllib3 1.26."""
 
 
 OTHER_NAME = "hostname 'h' doesn't match 'other'"
@@ -193,7 +193,7 @@ REASONS = [
     (BadProxy("why"), "proxy: why"),
     (KeyError("x"), "connection to h:1 failed (KeyError)"),
     (Interrupted("x"), "connection to h:1 failed (Interrupted)"),
-    # Wrapped as the libraries do it.
+    # Wrapped like in the libraries.
     (_caused(ValueError("x"), _caused(KeyError(), ConnectionRefusedError())), "connection refused by h:1"),
     (ValueError(KeyError(ConnectionResetError())), "h:1 reset the connection"),
     (urllib3.exceptions.MaxRetryError(None, "/", TimeoutError()), "timeout: no answer from h:1"),
@@ -202,12 +202,12 @@ REASONS = [
 
 @pytest.mark.parametrize("error, reason", REASONS, ids=lambda value: value if isinstance(value, str) else "")
 def test_the_sentence(error, reason):
-    """The exception that tells is found however deep it is wrapped, and becomes one sentence with the host."""
+    """The decisive exception is found at any depth, and becomes one sentence with the host."""
     assert network_reason(error, "h:1") == reason
 
 
 def test_causes_in_a_circle():
-    """Exceptions that are each other's causes are looked at once."""
+    """Exceptions that are each other's causes are visited once."""
     one, other = ValueError("one"), ValueError("other")
     one.__cause__, other.__cause__ = other, one
     assert network_reason(one, "h:1") == "connection to h:1 failed (ValueError)"
@@ -231,7 +231,7 @@ def test_causes_in_a_circle():
     ],
 )
 def test_a_proxys_address(address, expected, name):
-    """An address is taken apart as requests would, and its name is without user and password."""
+    """An address is split like in requests, and its name has neither user nor password."""
     proxy = read_proxy(address)
     assert tuple(proxy) == expected
     assert proxy.name == name
@@ -240,7 +240,7 @@ def test_a_proxys_address(address, expected, name):
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126), min_size=1))
 def test_a_password_never_becomes_a_name(password):
-    """Whatever a password holds, unescaped: it is no part of the host, or the address is refused without showing it."""
+    """For any unescaped password, no part of it is in the host, or the address is refused without showing it."""
     try:
         proxy = read_proxy(f"http://user:{password}@proxy.example:3128")
     except BadProxy as error:
@@ -272,7 +272,7 @@ def _source(data, piece=1):
 
 
 def test_a_head_is_read_and_no_more():
-    """Status and headers are read, repeated ones joined, and what follows the empty line is left."""
+    """Status and headers are read, repeated ones joined, and bytes after the empty line are left."""
     source = _source(b"HTTP/1.1 503 Busy\r\nRetry-After:  5 \r\nX: 1\r\nno colon\r\nx: 2\r\n\r\nbody", 99)
     assert read_head(source) == (503, {"retry-after": "5", "x": "1, 2"})
     assert source.rest() == b"body"
@@ -285,14 +285,14 @@ def test_status_lines(line):
 
 
 @pytest.mark.parametrize("line", [b"", b"HTTP/1.1", b"HTTP/1.1 20", b"HTTP/1.1 2000", b"HTTP/2 200", b" HTTP/1.1 200"])
-def test_lines_that_are_no_status(line):
-    """What is no status line of HTTP/1 is no answer."""
+def test_wrong_status_lines(line):
+    """A line that is not a status line of HTTP/1 is an error."""
     with pytest.raises(BadAnswer, match="does not use HTTP"):
         read_head(_source(line + b"\r\n\r\n"))
 
 
 def test_the_longest_head():
-    """A head of 64 KiB is read; one without end is not read further than that."""
+    """A head of 64 KiB is read. An endless one is not read further than that."""
     start = b"HTTP/1.1 200 ok\r\nX: "
     assert read_head(_source(start + b"y" * (MAX_HEAD - len(start) - 4) + b"\r\n\r\n")).status == 200
     source = _source(start + b"y" * 2 * MAX_HEAD)
@@ -304,7 +304,7 @@ def test_the_longest_head():
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.binary())
 def test_any_bytes_are_a_head_or_a_bad_answer(data):
-    """Whatever bytes come: a status of three digits, or BadAnswer."""
+    """For any bytes the result is a status of three digits, or BadAnswer."""
     try:
         head = read_head(_source(data))
     except BadAnswer:
@@ -312,7 +312,7 @@ def test_any_bytes_are_a_head_or_a_bad_answer(data):
     assert 100 <= head.status <= 999
 
 
-# HTTP answers, and other parts that no server can bring about at will.
+# HTTP answers, and other parts that a server cannot easily cause.
 
 
 @pytest.fixture
@@ -325,7 +325,7 @@ def connected():
 
 
 def test_an_answer_on_a_socket_without_a_timeout(connected):
-    """Where a socket has no timeout, an answer may take its time."""
+    """Without a timeout of the socket, an answer has no limit."""
     one, other = connected
     with limits_module._DeadlineReader(one) as reader:
         other.sendall(b"abc")
@@ -333,7 +333,7 @@ def test_an_answer_on_a_socket_without_a_timeout(connected):
 
 
 def test_an_answer_whose_time_is_over(connected):
-    """Once the time is over nothing more is read, though something is there; the socket keeps its timeout."""
+    """Once the time is over, no more is read, though bytes are available. The socket keeps its timeout."""
     one, other = connected
     one.settimeout(0.05)
     with limits_module._DeadlineReader(one) as reader:
@@ -347,23 +347,23 @@ def test_an_answer_whose_time_is_over(connected):
 
 
 def test_an_error_too_deep_to_show():
-    """What could just be read, but not be written again, does not become an exception of another kind."""
+    """A value that can just be read, but not written again, does not lead to an exception of another kind."""
     deep = []
     for _ in range(200_000):
         deep = [deep]
     assert rest_module._text(deep) == "nested too deep to show"
-    while deep:  # taken apart by hand: not every Python does it without recursion
+    while deep:  # taken apart by hand, since not every Python does it without recursion
         deep = deep.pop()
 
 
 def test_a_socket_that_is_closed_between_two_reads(client):
-    """A parser that goes on reading after close() is told that the stream was closed."""
+    """A parser that continues to read after close() gets an error that the stream was closed."""
     with pytest.raises(Interrupted):
         client._recv(1)
 
 
 def test_a_pong_while_another_thread_sends(opened):
-    """A PONG does not wait for another thread's turn to send to be over: it stays due."""
+    """A PONG does not wait for another thread's turn to send. It stays due."""
     opened._pong = b"payload"
     with opened._sending:
         opened._send_pong()
@@ -373,7 +373,7 @@ def test_a_pong_while_another_thread_sends(opened):
 
 
 def test_a_pong_that_another_thread_has_sent_already(opened, monkeypatch):
-    """Where two threads see the same PONG due, one sends it and the other sends nothing."""
+    """If two threads notice the same due PONG, one sends it and the other sends nothing."""
     written = []
 
     class Turn:
@@ -392,11 +392,11 @@ def test_a_pong_that_another_thread_has_sent_already(opened, monkeypatch):
     monkeypatch.undo()
 
 
-# How the parts are put together.
+# The composition of the parts.
 
 
 def test_the_sockets_of_a_client():
-    """The factory hands each socket the settings that it needs; each is a new one."""
+    """The factory gives each socket the settings that it needs. Each is a new one."""
     settings = AppSettings(region="us", proxies={"https": "http://h:1"}, max_message_size=2048)
     one, other = socket_factory(settings)(), socket_factory(settings)()
     assert one is not other
@@ -404,7 +404,7 @@ def test_the_sockets_of_a_client():
     assert "cometchat" in one._user_agent.lower()
 
 
-def test_deadlines_and_timeouts_are_told_apart():
-    """A deadline is a timeout to everybody who knows timeouts; an interrupt is none."""
+def test_deadlines_and_timeouts_differ():
+    """A deadline counts as a timeout for all code that knows timeouts. An interrupt does not."""
     assert issubclass(DeadlineReached, socket.timeout) and not issubclass(Interrupted, socket.timeout)
     assert websocket_module.exception_for("ERR_CONNECT_TIMEOUT", "x").__class__ is ConnectionTimeoutException

@@ -1,4 +1,4 @@
-"""What the floors above import of the transport, and what that loads."""
+"""The names that upper floors import from the transport, and the modules that this loads."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ print(json.dumps(sorted(sys.modules)))
 
 
 def test_the_package_is_light() -> None:
-    """The protocols and what is pure load no socket and no library; these come with the names that need them."""
+    """The protocols and pure functions load no socket and no library.
+
+    These are loaded with the names that need them.
+    """
     command = [sys.executable, "-c", _LOADED]
     environment = {"PYTHONPATH": str(Path(cometchat.__file__).parents[1])}
     ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=environment, check=True)
@@ -39,6 +42,6 @@ def test_every_exported_name_is_there(package: object) -> None:
 
 
 def test_another_name() -> None:
-    """A name that the package does not have is an AttributeError, as of any module."""
+    """A name that the package does not have is an AttributeError, as for any module."""
     with pytest.raises(AttributeError, match="no_such_name"):
         getattr(_transport, "no_such_name")

@@ -1,4 +1,5 @@
-"""Turns: how many threads reconnect at the same moment, and the settings that clients of one process share."""
+"""Turns: the number of threads that reconnect at the same moment, and the settings that clients of one process share.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ DEADLINE = 10.0
 
 
 class Crowd:
-    """Threads that take a turn, tell so, and give it back when they are told."""
+    """Threads that take a turn, report it, and release it when the test says so."""
 
     def __init__(self, turns: Turns, count: int) -> None:
         self._turns = turns
@@ -96,7 +97,7 @@ class Order:
 
 
 def test_so_many_threads_have_a_turn_at_most() -> None:
-    """The others follow, each when one gives its turn back."""
+    """The others follow, each when another one releases its turn."""
     crowd = Crowd(Turns(2, DEADLINE), 7)
     for _ in range(7):
         assert crowd.running.acquire(timeout=DEADLINE)
@@ -109,7 +110,7 @@ def test_so_many_threads_have_a_turn_at_most() -> None:
 
 
 def test_a_thread_has_one_turn() -> None:
-    """Taking it twice is one turn; giving it back twice gives back one."""
+    """Taking it twice is one turn. A second release is a no-op."""
     turns = Turns(1, 0.0)
     turns.take()
     turns.take()
@@ -119,7 +120,7 @@ def test_a_thread_has_one_turn() -> None:
 
 
 def test_another_thread_uses_the_turn_of_a_thread_that_hangs() -> None:
-    """The thread that hangs continues without a turn, and has none to give back."""
+    """The thread that hangs continues without a turn, and so has no turn to give back."""
     clock = Clock()
     turns = Turns(1, 0.01, clock)
     turns.take()
@@ -189,7 +190,7 @@ def test_a_turn_is_lent_for_the_time_of_a_wait() -> None:
     assert not turns.give_back()
 
 
-def test_a_wait_for_a_wakeup_lends_the_turn() -> None:
+def test_a_wait_for_a_wakeup_gives_the_turn_away() -> None:
     """The wait between two attempts may last an hour."""
     wake = Wakeup()
     TURNS.take()
@@ -224,7 +225,7 @@ def test_one_client_requests_the_settings_for_all() -> None:
 
 @pytest.mark.parametrize("since, is_shared", [(9.0, True), (10.0, True), (10.5, False)])
 def test_settings_are_shared_if_they_were_asked_for_since(since: float, is_shared: bool) -> None:
-    """A client that lost its connection later asks by itself: the service may have changed its mode in between."""
+    """A client that lost its connection later asks itself: the service may have changed its mode in between."""
     shared = SharedSettings()
     shared.put(("app", "https://a"), 10.0, {"MODE": "DEFAULT"})
     assert (shared.get(("app", "https://a"), since) is not None) is is_shared

@@ -1,4 +1,4 @@
-"""Wakeup: an event for several waiters, which a signal handler may set at any moment."""
+"""Wakeup: an event for several waiting threads, which a signal handler may set at any moment."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def ended(thread: threading.Thread) -> bool:
 
 
 def test_set_and_clear() -> None:
-    """It is set until it is cleared; both may be repeated."""
+    """A wakeup is set until it is cleared. Both calls may be repeated."""
     wakeup = Wakeup()
     assert not wakeup.is_set() and not wakeup.wait(0)
     wakeup.set()
@@ -51,7 +51,7 @@ def test_it_wakes_all_waiters() -> None:
 
 
 def test_a_wait_without_limit() -> None:
-    """wait() returns with the set() that comes later."""
+    """wait() returns at a later set()."""
     wakeup = Wakeup()
     thread = in_thread(wakeup.wait)
     assert thread.is_alive()
@@ -68,15 +68,15 @@ def test_a_limit_beyond_what_the_system_takes() -> None:
 
 
 def test_the_limit_counts_from_the_start() -> None:
-    """A waiter that is woken in vain does not start its limit again."""
+    """A waiter that wakes up too early does not start its limit again."""
     times = iter([0.0, 0.0, 5.0, 20.0])
     wakeup = Wakeup(clock=lambda: next(times))
-    wakeup._open()  # as a set() and a clear() in between leave it
+    wakeup._open()  # like after a set() and a clear() in between
     assert not wakeup.wait(0.001)
 
 
 def test_no_wake_up_is_lost() -> None:
-    """Two threads that answer each other through two Wakeups, 2,000 times."""
+    """Two threads answer each other through two Wakeups, 2,000 times."""
     ping, pong = Wakeup(), Wakeup()
 
     def answer() -> None:
@@ -94,7 +94,7 @@ def test_no_wake_up_is_lost() -> None:
 
 
 class _AtLine:
-    """Calls something once, before line number ``line`` of the module that is run under it."""
+    """Calls a function once, before line number ``line`` of the module that runs under it."""
 
     def __init__(self, line: int, call: Callable[[], Any]) -> None:
         self.left, self._call = line, call
@@ -131,7 +131,7 @@ def test_set_at_any_line(work: str) -> None:
             assert ended(thread)
             if hook.left > 0:
                 break
-            if work != "clear" or wakeup.is_set():  # clear() is what came last, or set() was
+            if work != "clear" or wakeup.is_set():  # clear() came last, or set() did
                 assert wakeup.is_set() and wakeup.wait(0)
             wakeup.clear()
             assert not wakeup.wait(0)
@@ -142,7 +142,7 @@ def test_set_at_any_line(work: str) -> None:
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer signals on this system")
 def test_set_in_a_signal_handler_ends_the_wait() -> None:
-    """The main thread waits without limit, and its own signal handler ends that."""
+    """The main thread waits without limit, and its own signal handler ends the wait."""
     wakeup = Wakeup()
     before = signal.signal(signal.SIGALRM, lambda *_: wakeup.set())
     try:

@@ -1,4 +1,4 @@
-"""Users, groups, messages, conversations and calls: their actions and their data. It does not use the network."""
+"""Users, groups, messages, conversations and calls: their actions and their data. No network in here."""
 
 from ._chat import Chat
 from ._controls import ChatControls

@@ -1,4 +1,4 @@
-"""Calls: their signalling, and which status may follow which.
+"""Calls: their signalling, and the order of their statuses.
 
 Each status of a call is stored as a message of the category ``call``. Not confirmed: its exact shape.
 """
@@ -18,26 +18,27 @@ from ._users import Users
 
 TYPES = ("audio", "video")
 
-#: By status: what may follow, and the error for anything else. A call with another status is over.
+#: By status: the statuses that may follow, and the error for any other. A call with a status that is not listed is
+#: over.
 _NEXT = {
     "initiated": frozenset({"ongoing", "rejected", "cancelled", "busy", "unanswered"}),
     "ongoing": frozenset({"ended"}),
 }
 _STATUSES = frozenset({"initiated", "ended"}) | _NEXT["initiated"]
 
-#: Statuses that only the caller sets, or only a called user. Either side sets ``ended``.
+#: Statuses that only the caller sets, or only the called users. Both sides may set ``ended``.
 _OF_CALLER = frozenset({"cancelled", "unanswered"})
 _OF_CALLED = frozenset({"ongoing", "rejected", "busy"})
 
 
 @dataclass
 class CallSession:
-    """One call, from its ringing to its end."""
+    """One call, from the ringing to its end."""
 
     session_id: str
     kind: str
     initiator: str
-    #: A uid or guid, by ``receiver_type``.
+    #: A uid or a guid, by ``receiver_type``.
     receiver: str
     receiver_type: str
     initiated_at: int
@@ -47,7 +48,7 @@ class CallSession:
 
     @property
     def fields(self) -> Dict[str, Any]:
-        """The session as messages show it; times that have not come are left out."""
+        """The session as messages show it. Times that are not known yet are left out."""
         fields = {
             "sessionid": self.session_id,
             "status": self.status,
@@ -65,7 +66,7 @@ class CallSession:
     def change(self, status: Any, by: str) -> None:
         """Change to a status.
 
-        :raises ApiError: it cannot follow, or this user may not set it.
+        :raises ApiError: the status cannot follow, or this user may not set it.
         """
         if not isinstance(status, str) or status not in _STATUSES:
             raise bad_request("status", "is not a status of a call")
@@ -91,7 +92,7 @@ class CallSession:
 
 
 class Calls:
-    """The app's calls, and what users do to them."""
+    """The app's calls, and the actions of users on them."""
 
     def __init__(self, users: Users, conversations: Conversations, history: History, publisher: Publisher) -> None:
         self._users = users
@@ -101,7 +102,7 @@ class Calls:
         self._sessions: Dict[str, CallSession] = {}
 
     def start(self, caller: str, body: Mapping[str, Any], resource: str) -> Message:
-        """Ring, by the body of ``POST /calls``; return the stored message, the old one for a muid sent before.
+        """Ring, for the body of ``POST /calls``. Returns the stored message, or the old one for a repeated muid.
 
         :raises ApiError: a field is wrong, the receiver does not exist, or one side has blocked the other.
         """
@@ -129,9 +130,9 @@ class Calls:
         return self._record(session, conversation, caller, resource, body.get("muid"))
 
     def change(self, session_id: str, status: Any, by: Optional[str], resource: str) -> Message:
-        """Accept, reject, cancel, end, ... a call; return the stored message.
+        """Accept, reject, cancel or end a call. Returns the stored message.
 
-        :param by: None is the caller who cancels or ends, and the called user who answers.
+        :param by: None is the caller for cancelling and ending, and the called user for answering.
         :raises ApiError: the call does not exist, or the status is not allowed.
         """
         session = self._session(session_id)
@@ -144,9 +145,9 @@ class Calls:
         return self._record(session, conversation, by, resource)
 
     def change_type(self, session_id: str, kind: Any, by: str) -> Dict[str, Any]:
-        """Make an audio call a video call, or the other way round; return the call.
+        """Make an audio call a video call, or the other way round. Returns the call.
 
-        :raises ApiError: the call does not exist, is over, or is not the user's; or the type is unknown.
+        :raises ApiError: the call does not exist or is over, the user is not in it, or the type is unknown.
         """
         session = self._session(session_id)
         self._conversation(session, by)
@@ -165,7 +166,7 @@ class Calls:
         """Return the conversation of a call in which the user has a part."""
         if session.receiver_type == "user" and by not in (session.initiator, session.receiver):
             raise refusal("ERR_CALL_NOT_A_PART", id=session.session_id)
-        # In a group the user who acts has to be in it; the caller may have left.
+        # The acting user must be in the group. The caller may have left it.
         speaker = by if session.receiver_type == "group" else session.initiator
         return self._conversations.to(speaker, session.receiver, session.receiver_type)
 
@@ -178,7 +179,7 @@ class Calls:
     def _record(
         self, session: CallSession, conversation: Conversation, by: str, resource: str, muid: Any = None
     ) -> Message:
-        # Between two users, the message goes to the other one; the session says who called whom.
+        # Between two users, the receiver of the message is the other user. The session says who called whom.
         caller, called = self._users.entity(session.initiator), self._conversations.entity(conversation)
         answered = by == session.receiver
         message: Dict[str, Any] = {
@@ -194,7 +195,7 @@ class Calls:
                 "entities": {
                     "by": self._users.entity(by),
                     "for": caller if answered else called,
-                    # The vendor's client learns from these sides whose call it is, and hides some calls without them.
+                    # From these sides the vendor's client learns whose call it is. Without them it hides some calls.
                     "on": {
                         "entity": {
                             **session.fields,

@@ -1,4 +1,4 @@
-"""The chat of one app: its users, groups, messages, conversations and calls, wired together."""
+"""The chat of one app. It wires its users, groups, messages, conversations and calls together."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ._users import Users
 
 
 class Chat:
-    """The actions of the app's users and their data. Only the loop thread changes it while the sandbox runs."""
+    """The actions of the app's users and their data. While the sandbox runs, only the loop thread changes it."""
 
     def __init__(self, app_id: str, features: Features, network: Network, trigger: Trigger) -> None:
         saved: Saved = {}

@@ -11,14 +11,14 @@ from ._users import Users
 
 #: Maximum length of a message as JSON, in characters.
 LONGEST_MESSAGE = 65_536
-#: Maximum size of a message's data without its text, in bytes. Not confirmed: that the text does not count.
+#: Maximum size of a message's data without its text, in bytes. Not confirmed: whether the text counts.
 LARGEST_DATA = 10 * 1024
 #: Maximum tags of a message, and maximum length of each, in characters.
 MOST_TAGS, LONGEST_TAG = 25, 100
 
 #: The categories that clients send.
 CATEGORIES = ("message", "custom", "interactive")
-#: Those that only the service sends.
+#: The categories that only the service sends.
 SERVICE_CATEGORIES = ("card", "agentic")
 
 _MENTION = re.compile(r"<@uid:([^>\s]+)>")
@@ -91,7 +91,7 @@ def check_tags(tags: Any) -> List[str]:
 
 
 def mentions(text: Any, users: Users) -> Optional[Dict[str, Any]]:
-    """Return the users mentioned in a text, by uid; None if it mentions none of the app's users."""
+    """Return the app's users mentioned in a text, by uid, or None if the text mentions no user."""
     found = _MENTION.findall(text) if isinstance(text, str) else []
     shown = {users.get(uid).uid: users.shown(users.get(uid)) for uid in found if uid in users}
     return shown or None

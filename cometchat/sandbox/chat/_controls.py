@@ -1,4 +1,5 @@
-"""The other side, a method for each act: a user of the sandbox needs no client, and acts as if by another device."""
+"""The other side, with a method for each action: a user of the sandbox needs no client, and acts like another device.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +15,33 @@ T = TypeVar("T")
 
 
 class ChatControls(ABC):
-    """Callable from any thread but the sandbox's own; while it is stopped, acts are stored all the same.
+    """Any thread but the sandbox's own may call these methods. They also work while the sandbox is stopped.
 
-    Every method does what the HTTP API would do for that user, with the same checks, except for the content and the
-    size of messages. The sockets of all users concerned get the event, including those of the acting user.
+    Every method has the effect of the HTTP API for that user, with the same checks, except for the content and the size
+    of messages. All sockets of the users concerned get the event, including those of the acting user.
 
     :raises KeyError: (each method) the user, group, message or call does not exist.
-    :raises ValueError: (each method) the service would refuse it; the text has its code.
-    :raises TimeoutError: (each method) the sandbox's thread did not do it within 5 seconds.
+    :raises ValueError: (each method) the service would refuse the action; the text has its code.
+    :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
     """
 
     _chat: Chat
 
     @abstractmethod
     def _run(self, act: Callable[[], T]) -> T:
-        """Call the function in the loop thread; in the caller's thread while the sandbox is stopped."""
+        """Call the function in the loop thread, or in the caller's thread while the sandbox is stopped."""
 
     # Users.
 
     def add_friends(self, uid: str, *friends: str) -> None:
-        """Make a user and others friends of each other: the subscription ``FRIENDS`` is about them.
+        """Make a user and others friends of each other. The subscription ``FRIENDS`` is about friends.
 
         :raises KeyError: one of them does not exist. :raises ValueError: the user is among the friends.
         """
         self._act(lambda: self._chat.users.befriend(uid, list(friends)))
 
     def block(self, uid: str, other: str) -> None:
-        """Let a user block another one. The blocker hears and sees nothing more of the other outside of groups.
+        """Let a user block another one. The blocker gets nothing more of the other user outside of groups.
 
         :raises KeyError: one of them does not exist.
         """
@@ -71,15 +72,15 @@ class ChatControls(ABC):
         quoted_id: Optional[str] = None,
         tags: Optional[Sequence[str]] = None,
     ) -> Dict[str, Any]:
-        """Store and deliver a message, as if another device of the sender had posted it; return it as it is stored.
+        """Store and deliver a message as if another device of the sender had posted it. Returns it as it is stored.
 
-        :param receiver: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
+        :param receiver: a uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :param category: also ``"card"`` and ``"agentic"``, which only the service sends.
-        :param data: the message's data; ``text`` and ``metadata`` are put into it.
-        :param muid: if the sender has used it before, nothing happens, and the earlier message is returned.
+        :param data: the message's data. ``text`` and ``metadata`` are added to it.
+        :param muid: if the sender has used it before, the call stores nothing and returns the earlier message.
         :param parent_id: the message that this one replies to. :param quoted_id: the message that it quotes.
-        :raises KeyError: the user, group or message does not exist. :raises ValueError: a field is wrong, the sender is
-            not in the group, or has blocked the receiver.
+        :raises KeyError: the user, group or message does not exist. :raises ValueError: a field is wrong, or the sender
+            is not in the group or has blocked the receiver.
         """
         content = dict(data or {})
         if text is not None:
@@ -105,16 +106,16 @@ class ChatControls(ABC):
     def send_card(
         self, sender: str, receiver: str, card: Mapping[str, Any], text: str = "", *, type: str = "text"
     ) -> Dict[str, Any]:
-        """Deliver a card message, as the service does; return it as it is stored.
+        """Deliver a card message, as the service does. Returns it as it is stored.
 
-        :param card: its content, opaque to the SDK. :param text: the preview.
-        :param type: the vendor's JavaScript client takes a card of the type ``"text"`` for a text message.
+        :param card: its content, which the SDK does not interpret. :param text: the preview.
+        :param type: the vendor's JavaScript client reads a card of the type ``"text"`` as a text message.
         :raises KeyError: one of the users does not exist.
         """
         return self.send_message(sender, receiver, text, category="card", type=type, data={"card": dict(card)})
 
     def send_agentic(self, sender: str, receiver: str, type: str, **data: Any) -> Dict[str, Any]:
-        """Deliver a message of an AI agent; return it as it is stored.
+        """Deliver a message of an AI agent. Returns it as it is stored.
 
         :param type: ``"assistant"``, ``"tool-result"`` or ``"tool-arguments"``.
         :param data: its data, such as ``text``, ``runId``, ``threadId``, ``toolCallId`` or ``toolCalls``.
@@ -123,7 +124,7 @@ class ChatControls(ABC):
         return self.send_message(sender, receiver, category="agentic", type=type, data=data)
 
     def stream(self, sender: str, receiver: str, text: str) -> Dict[str, Any]:
-        """Stream an agent's answer word by word, from ``run_started`` to ``run_finished``; return the stored message.
+        """Stream an agent's answer word by word, from ``run_started`` to ``run_finished``. Returns the stored message.
 
         :raises KeyError: one of the users does not exist.
         """
@@ -132,7 +133,7 @@ class ChatControls(ABC):
     def stream_event(
         self, sender: str, receiver: str, type: str, *, parent_id: Optional[str] = None, **data: Any
     ) -> None:
-        """Send one event of an agent's run, such as ``tool_call_start``; it is not stored.
+        """Send one event of an agent's run, such as ``tool_call_start``. It is not stored.
 
         :param parent_id: the message that the run answers. :param data: the event's data, such as ``toolCallId``.
         :raises KeyError: one of the users does not exist. :raises ValueError: the type is unknown.
@@ -141,9 +142,9 @@ class ChatControls(ABC):
         self._act(lambda: send_event(sender, receiver, type, data, SANDBOX_RESOURCE, parent_id=parent_id))
 
     def edit_message(self, id: str, text: str, by: Optional[str] = None) -> Dict[str, Any]:
-        """Give a message another text, and tell everyone concerned by an action; return the message as it is now.
+        """Give a message another text, and send all users concerned an action. Returns the message with its changes.
 
-        :param by: a uid; None is its sender.
+        :param by: a uid. None is the message's sender.
         :raises KeyError: the message does not exist. :raises ValueError: that user may not change it.
         """
 
@@ -156,9 +157,9 @@ class ChatControls(ABC):
         return self._act(edit)
 
     def delete_message(self, id: str, by: Optional[str] = None) -> Dict[str, Any]:
-        """Mark a message as deleted, and tell everyone concerned by an action; return the message as it is now.
+        """Mark a message as deleted, and send all users concerned an action. Returns the message with its changes.
 
-        :param by: a uid; None is its sender.
+        :param by: a uid. None is the message's sender.
         :raises KeyError: the message does not exist. :raises ValueError: that user may not delete it.
         """
 
@@ -177,7 +178,7 @@ class ChatControls(ABC):
         self._react(id, uid, reaction, added=True)
 
     def unreact(self, id: str, uid: str, reaction: str) -> None:
-        """Remove a user's reaction. No-op without it.
+        """Remove a user's reaction. No-op if there is no such reaction.
 
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
         """
@@ -186,7 +187,7 @@ class ChatControls(ABC):
     def moderate(
         self, id: str, status: Literal["pending", "approved", "disapproved", "unmoderated"]
     ) -> Dict[str, Any]:
-        """Set the moderation status of a message and tell its sender; return the message as it is now.
+        """Set the moderation status of a message, and notify its sender. Returns the message with its changes.
 
         :param status: ``"pending"``, ``"approved"``, ``"disapproved"`` or ``"unmoderated"``.
         :raises KeyError: the message does not exist. :raises ValueError: the status is unknown.
@@ -196,13 +197,13 @@ class ChatControls(ABC):
     def pin(self, id: str, by: Optional[str] = None) -> None:
         """Pin a message for its conversation. No-op if it is pinned.
 
-        :param by: a uid; None is its sender.
+        :param by: a uid. None is the message's sender.
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
         """
         self._pin(id, by, pinned=True)
 
     def unpin(self, id: str, by: Optional[str] = None) -> None:
-        """Unpin a message. No-op if it is not pinned. Arguments and errors as :meth:`pin`."""
+        """Unpin a message. No-op if it is not pinned. Arguments and errors are those of :meth:`pin`."""
         self._pin(id, by, pinned=False)
 
     def save(self, id: str, uid: str) -> None:
@@ -213,15 +214,15 @@ class ChatControls(ABC):
         self._act(lambda: self._chat.messages.save(id, self._uid(uid), SANDBOX_RESOURCE, saved=True))
 
     def unsave(self, id: str, uid: str) -> None:
-        """Take the saving of a message back. Arguments and errors as :meth:`save`."""
+        """Remove a message from a user's saved messages. Arguments and errors are those of :meth:`save`."""
         self._act(lambda: self._chat.messages.save(id, self._uid(uid), SANDBOX_RESOURCE, saved=False))
 
     def pin_conversation(
         self, uid: str, other: str, pinned: bool = True, receiver_type: Literal["user", "group"] = "user"
     ) -> None:
-        """Pin or unpin a user's conversation, and notify the user's sockets. No-op if it is already so.
+        """Pin or unpin a user's conversation, and notify the user's sockets. No-op if it already is so.
 
-        :param other: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
+        :param other: a uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :raises KeyError: the user or group does not exist, or the conversation has no message yet.
         :raises ValueError: the user has pinned as many conversations as the app allows.
         """
@@ -233,18 +234,18 @@ class ChatControls(ABC):
         self._act(pin)
 
     def mark_delivered(self, id: str, uid: str) -> None:
-        """Let a user receive everything up to a message; its sender gets the receipt.
+        """Mark everything up to a message as delivered to a user. Its sender gets the receipt.
 
         :raises KeyError: the message does not exist. :raises ValueError: that user may not see it.
         """
         self._mark(id, uid, "delivered")
 
     def mark_read(self, id: str, uid: str) -> None:
-        """Let a user read everything up to a message. Errors as :meth:`mark_delivered`."""
+        """Mark everything up to a message as read by a user. Errors are those of :meth:`mark_delivered`."""
         self._mark(id, uid, "read")
 
     def enhance_receipts(self, enabled: bool = True) -> None:
-        """Switch the app's "Enhanced Messaging Status" on or off, which a new app does not have.
+        """Switch the app's "Enhanced Messaging Status" on or off. It is off in a new app.
 
         With it, the sender of a message to a group gets ``deliveredToAll`` once the last member has received the
         message, and ``readByAll`` once the last member has read it.
@@ -254,9 +255,9 @@ class ChatControls(ABC):
     def typing(
         self, sender: str, receiver: str, started: bool = True, receiver_type: Literal["user", "group"] = "user"
     ) -> None:
-        """Tell the receiver that the sender starts or stops typing, unless the ``MODE`` stops that.
+        """Notify the receiver that the sender starts or stops typing, unless the ``MODE`` stops that.
 
-        :param receiver: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
+        :param receiver: a uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :raises KeyError: the user or group does not exist. :raises ValueError: the sender is not in the group.
         """
         self._act(
@@ -266,7 +267,7 @@ class ChatControls(ABC):
         )
 
     def presence(self, uid: str, online: bool) -> None:
-        """Tell those who asked for it that a user came online or went offline; a frame only, the sockets stay.
+        """Send a user's presence to the sockets that asked for it. It ends no socket of the user.
 
         :raises KeyError: the user does not exist.
         """
@@ -284,12 +285,12 @@ class ChatControls(ABC):
         members: Sequence[str] = (),
         password: Optional[str] = None,
     ) -> None:
-        """Create a group, without telling its first members.
+        """Create a group. Its first members are not notified.
 
         :param type: ``"public"``, ``"private"``, or ``"password"`` with a password.
-        :param owner: a member of it, and an admin.
+        :param owner: the uid of a member, who becomes an admin.
         :param members: uids of participants.
-        :raises KeyError: a user does not exist. :raises ValueError: the guid is taken, or a field wrong.
+        :raises KeyError: a user does not exist. :raises ValueError: the guid exists already, or a field is wrong.
         """
         body = {"guid": guid, "name": name, "type": type, "password": password}
         self._act(lambda: self._chat.groups.create(body, owner, members))
@@ -297,39 +298,39 @@ class ChatControls(ABC):
     def join(self, guid: str, uid: str) -> None:
         """Let a user join a group, regardless of its type and password.
 
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is in it already, or banned.
+        :raises KeyError: the user or group does not exist. :raises ValueError: the user is a member already, or banned.
         """
         self._act(lambda: self._chat.groups.join(guid, uid, SANDBOX_RESOURCE, checked=False))
 
     def leave(self, guid: str, uid: str) -> None:
         """Let a member leave a group.
 
-        :raises KeyError: the group does not exist. :raises ValueError: the user is not in it, or owns it.
+        :raises KeyError: the group does not exist. :raises ValueError: the user is not a member, or is the owner.
         """
         self._act(lambda: self._chat.groups.leave(guid, uid, SANDBOX_RESOURCE))
 
     def kick(self, guid: str, uid: str, by: Optional[str] = None) -> None:
-        """Remove a member from a group, who may join again.
+        """Remove a member from a group. The user may join again.
 
-        :param by: a uid; None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not in it, or ``by`` may not
-            do that.
+        :param by: a uid. None is the group's owner.
+        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not a member, or ``by`` may
+            not do that.
         """
         self._act(lambda: self._chat.groups.kick(guid, uid, by, SANDBOX_RESOURCE))
 
     def ban(self, guid: str, uid: str, by: Optional[str] = None) -> None:
-        """Remove a user, member or not, from a group, who may not join again.
+        """Ban a user, member or not, from a group. The user may not join again.
 
-        :param by: a uid; None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is banned, or ``by`` may not do
-            that.
+        :param by: a uid. None is the group's owner.
+        :raises KeyError: the user or group does not exist. :raises ValueError: the user is banned already, or ``by``
+            may not do that.
         """
         self._act(lambda: self._chat.groups.ban(guid, uid, by, SANDBOX_RESOURCE))
 
     def unban(self, guid: str, uid: str, by: Optional[str] = None) -> None:
         """Let a banned user join again.
 
-        :param by: a uid; None is the group's owner.
+        :param by: a uid. None is the group's owner.
         :raises KeyError: the user or group does not exist. :raises ValueError: the user is not banned, or ``by`` may
             not do that.
         """
@@ -339,18 +340,18 @@ class ChatControls(ABC):
         """Give a member another scope.
 
         :param scope: ``"admin"``, ``"moderator"`` or ``"participant"``.
-        :param by: a uid; None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not in it or has that scope,
-            the scope is unknown, or ``by`` may not do that.
+        :param by: a uid. None is the group's owner.
+        :raises KeyError: the user or group does not exist. :raises ValueError: the user is not a member or has that
+            scope, the scope is unknown, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.change_scope(guid, uid, scope, by, SANDBOX_RESOURCE))
 
     def add_member(self, guid: str, uid: str, by: Optional[str] = None, scope: str = "participant") -> None:
         """Make a user a member.
 
-        :param by: a uid; None is the group's owner.
-        :raises KeyError: the user or group does not exist. :raises ValueError: the user is in it or banned, the scope
-            is unknown, or ``by`` may not do that.
+        :param by: a uid. None is the group's owner.
+        :raises KeyError: the user or group does not exist. :raises ValueError: the user is a member or banned, the
+            scope is unknown, or ``by`` may not do that.
         """
         self._act(lambda: self._chat.groups.add(guid, uid, by, scope, SANDBOX_RESOURCE))
 
@@ -359,9 +360,9 @@ class ChatControls(ABC):
     def call(
         self, caller: str, receiver: str, type: str = "audio", receiver_type: Literal["user", "group"] = "user"
     ) -> str:
-        """Ring; return the session id of the call.
+        """Ring, and return the session id of the call.
 
-        :param receiver: uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
+        :param receiver: a uid or guid, by ``receiver_type``: ``"user"`` or ``"group"``.
         :param type: ``"audio"`` or ``"video"``.
         :raises KeyError: the user or group does not exist. :raises ValueError: a field is wrong, the caller is not in
             the group, or one side has blocked the other.
@@ -377,32 +378,34 @@ class ChatControls(ABC):
     def accept_call(self, session_id: str, by: Optional[str] = None) -> None:
         """Accept a call.
 
-        :param by: a uid; None is the called user.
-        :raises KeyError: the call does not exist. :raises ValueError: it does not ring, or ``by`` was not called.
+        :param by: a uid. None is the called user.
+        :raises KeyError: the call does not exist. :raises ValueError: the call does not ring, or ``by`` was not called.
         """
         self._change_call(session_id, "ongoing", by)
 
     def reject_call(self, session_id: str, by: Optional[str] = None) -> None:
-        """Reject a call; arguments and errors as :meth:`accept_call`."""
+        """Reject a call. Arguments and errors are those of :meth:`accept_call`."""
         self._change_call(session_id, "rejected", by)
 
     def cancel_call(self, session_id: str, by: Optional[str] = None) -> None:
-        """Take a call back before it is answered.
+        """Cancel a call before the other side answers it.
 
-        :param by: a uid; None is the caller.
-        :raises KeyError: the call does not exist. :raises ValueError: it does not ring, or ``by`` is not the caller.
+        :param by: a uid. None is the caller.
+        :raises KeyError: the call does not exist. :raises ValueError: the call does not ring, or ``by`` is not the
+            caller.
         """
         self._change_call(session_id, "cancelled", by)
 
     def end_call(self, session_id: str, by: Optional[str] = None) -> None:
-        """End a call that was accepted.
+        """End an accepted call.
 
-        :param by: a uid; None is the caller.
-        :raises KeyError: the call does not exist. :raises ValueError: it was not accepted, is over, or is not theirs.
+        :param by: a uid. None is the caller.
+        :raises KeyError: the call does not exist. :raises ValueError: the call was not accepted or is over, or ``by``
+            is not in it.
         """
         self._change_call(session_id, "ended", by)
 
-    # Inside.
+    # Internals.
 
     def _uid(self, uid: str) -> str:
         return self._chat.users.get(uid).uid

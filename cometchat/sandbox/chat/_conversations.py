@@ -1,4 +1,4 @@
-"""Conversations: who is in them, what was said last in each, and what is unread."""
+"""Conversations: their users, the last message of each, and the unread messages."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ._users import Users, conversation_of_users
 
 
 class Conversation(NamedTuple):
-    """A conversation with its receiver, as one of its users has it."""
+    """A conversation with its receiver, as one of its users sees it."""
 
     id: str
     #: A uid or a guid, by ``receiver_type``.
     receiver: str
     receiver_type: str
-    #: The users in it, the one who asked among them.
+    #: Its users, including the one who asked.
     uids: FrozenSet[str]
 
 
@@ -36,7 +36,7 @@ class Conversations:
         self._history = history
         self._features = features
         self._publisher = publisher
-        #: By uid and conversation: the user's tags, and the time of the user's pin.
+        #: By uid and conversation: the user's tags, and the time at which the user pinned it.
         self._tags: Dict[Tuple[str, str], List[str]] = {}
         self._pinned_at: Dict[Tuple[str, str], int] = {}
 
@@ -48,7 +48,7 @@ class Conversations:
         return self._find(uid, receiver, receiver_type, "ERR_GROUP_NOT_JOINED")
 
     def to(self, sender: str, receiver: str, receiver_type: str) -> Conversation:
-        """Return the conversation that a user wants to speak in.
+        """Return the conversation that a user wants to write to.
 
         :raises ApiError: as :meth:`of`.
         """
@@ -61,14 +61,14 @@ class Conversations:
         return self._users.entity(conversation.receiver)
 
     def listeners(self, uid: str, conversation: Conversation) -> FrozenSet[str]:
-        """Return the users who hear a transient frame of a user: not one who has blocked the other."""
+        """Return the users who get a transient frame of a user. A block between two users stops it."""
         if conversation.receiver_type == "group":
             return conversation.uids
         divided = self._users.divided(uid, conversation.receiver)
         return frozenset() if divided else frozenset({conversation.receiver})
 
     def audience(self, message: Message) -> FrozenSet[str]:
-        """Return the users who get a change of a message: not those who have blocked its sender."""
+        """Return the users who get a change of a message. Users who have blocked its sender do not get it."""
         if message["receiverType"] == "group":
             return frozenset(self._groups.get(message["receiver"]).members)
         sender, receiver = message["sender"], message["receiver"]
@@ -76,7 +76,7 @@ class Conversations:
         return frozenset({sender, receiver} if heard else {sender})
 
     def list(self, uid: str) -> List[Dict[str, Any]]:
-        """Return a user's conversations, the latest first. Those of deleted groups are left out."""
+        """Return a user's conversations, the latest first. Conversations of deleted groups are left out."""
         found = (self.shown(uid, conversation) for conversation in self._history.conversations(uid))
         return [conversation for conversation in found if conversation is not None]
 
@@ -91,11 +91,11 @@ class Conversations:
         return shown
 
     def pin(self, uid: str, conversation: Conversation, resource: str, *, pinned: bool) -> Dict[str, Any]:
-        """Pin or unpin a conversation for a user, whose sockets get the event; return it as it is now.
+        """Pin or unpin a conversation for a user, and notify the user's sockets. Returns it with its changes.
 
-        No-op if it is already so.
+        No-op if it already is so.
 
-        :raises ApiError: it has no message yet, or the user has pinned too many.
+        :raises ApiError: it has no message yet, or the user has pinned too many conversations.
         """
         key, limit = (uid, conversation.id), self._features.limit("conversations.pinned")
         shown = self.get(uid, conversation)
@@ -115,7 +115,7 @@ class Conversations:
         return shown
 
     def tag(self, uid: str, conversation: Conversation, tags: Any) -> Dict[str, Any]:
-        """Put tags of a user on a conversation, in place of the old ones; return it as it is now.
+        """Replace a user's tags of a conversation. Returns it with its changes.
 
         :raises ApiError: it has no message yet, or the tags are wrong.
         """
@@ -124,7 +124,7 @@ class Conversations:
         return self.get(uid, conversation)
 
     def delete(self, uid: str, conversation: Conversation) -> None:
-        """Remove a conversation and its messages from what a user sees. The other users keep it.
+        """Remove a conversation and its messages from a user's view. The other users keep it.
 
         :raises ApiError: it has no message yet.
         """
@@ -134,7 +134,7 @@ class Conversations:
             marks.pop((uid, conversation.id), None)
 
     def shown(self, uid: str, conversation: str) -> Optional[Dict[str, Any]]:
-        """Return a conversation as a user sees it; None if it has no message, or its group was deleted."""
+        """Return a conversation as a user sees it, or None if it has no message or its group was deleted."""
         latest = self._history.latest(uid, conversation)
         if latest is None:
             return None

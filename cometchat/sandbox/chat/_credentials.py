@@ -1,6 +1,6 @@
-"""Auth tokens and jwts: which of them exist, and which still count.
+"""Auth tokens and jwts, and whether they are still valid.
 
-Issued from the loop thread and, without HTTP, from any other thread: each step is one dict operation.
+The loop thread issues them, and so does any other thread without HTTP. Therefore each step is one dict operation.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Token:
 
 @dataclass
 class Jwt:
-    """An issued jwt. ``resource`` and ``device_id``: the names that the client gave when it asked for the jwt."""
+    """An issued jwt. ``resource`` and ``device_id`` are the names that the client gave when it asked for the jwt."""
 
     uid: str
     resource: Optional[str]
@@ -40,7 +40,7 @@ class Jwt:
 
 
 class RefusedJwt(Exception):
-    """Why a jwt is refused."""
+    """The reason of the refusal of a jwt."""
 
 
 class Credentials:
@@ -48,13 +48,13 @@ class Credentials:
 
     def __init__(self) -> None:
         self.tokens: Dict[str, Token] = {}
-        #: Lifetime of a jwt issued from now on, in seconds; one with a negative lifetime has expired already.
+        #: Lifetime of the jwts issued from now on, in seconds. A jwt with a negative lifetime has already expired.
         self.jwt_lifetime: float = JWT_LIFETIME
         self._jwts: Dict[str, Jwt] = {}
         self._key = secrets.token_bytes(32)
 
     def reset_lifetime(self) -> None:
-        """Let new jwts live as long as the service's."""
+        """Restore the service's lifetime for new jwts."""
         self.jwt_lifetime = JWT_LIFETIME
 
     def issue_token(self, uid: str) -> str:
@@ -65,7 +65,7 @@ class Credentials:
         return token
 
     def token(self, text: str, newest: Optional[int] = None) -> Optional[Token]:
-        """Return the auth token if it counts; with ``newest``, only that many of a user's tokens do."""
+        """Return the auth token if it is valid. With ``newest``, only that many of a user's newest tokens are."""
         token = self.tokens.get(text)
         if token is None or token.void:
             return None
@@ -76,7 +76,7 @@ class Credentials:
         return token
 
     def revoke_tokens(self, uid: Optional[str]) -> int:
-        """Void every auth token, of one user or of all; return how many."""
+        """Void every auth token of one user or of all. Returns their number."""
         revoked = [token for token in list(self.tokens.values()) if not token.void and uid in (None, token.uid)]
         for token in revoked:
             token.void = True
@@ -103,26 +103,26 @@ class Credentials:
         return self._sign(claims)
 
     def issue_call_token(self, uid: str, passthrough: Any) -> str:
-        """Make a jwt for a call of a user, good for an hour; ``passthrough`` is a part of its content."""
+        """Make a jwt for a call of a user, valid for an hour. ``passthrough`` is a part of its content."""
         now = int(time.time())
         return self._sign({"sub": uid, "iat": now, "exp": now + 3600, "passthrough": passthrough})
 
     def expire_jwts(self, uid: Optional[str] = None) -> int:
-        """Void every jwt issued so far, of one user or of all; return how many."""
+        """Void every jwt of one user or of all that was issued so far. Returns their number."""
         expired = [jwt for jwt in list(self._jwts.values()) if not jwt.void and uid in (None, jwt.uid)]
         for jwt in expired:
             jwt.void = True
         return len(expired)
 
     def read_jwt(self, text: str) -> Jwt:
-        """Return the jwt behind the text.
+        """Return the jwt for the text.
 
         :raises RefusedJwt: its signature is wrong, or it has expired.
         """
         signed, _, signature = text.rpartition(".")
         if text.count(".") != 2 or not hmac.compare_digest(signature.encode(), self._signature(signed).encode()):
             raise RefusedJwt("the signature is wrong")
-        # A signed text was issued here: from now on it can be trusted to be well-formed.
+        # The sandbox has signed this text, so from here on the text is well-formed.
         claims = _decode_json(signed.partition(".")[2])
         if "jti" not in claims:
             raise RefusedJwt("it is for a call")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-#: By code: the HTTP status, and the message with its fields. The vendor publishes the codes; most statuses, and the
+#: By code: the HTTP status, and the message with its fields. The vendor publishes the codes. Most statuses, and the
 #: codes in the last block, are not confirmed against the live service.
 CODES: Dict[str, Tuple[int, str]] = {
-    # The app, its keys and tokens. Like the live service, the messages repeat the key and the token: a client that logs
-    # the message shows a secret.
+    # The app, its keys and tokens. Like the live service, the messages repeat the key and the token, so that a client
+    # that logs the message shows a secret.
     "AUTH_ERR_EMPTY_APPID": (400, "The appId header is missing or empty."),
     "AUTH_ERR_INVALID_APPID": (401, "The app {app_id} does not exist in this region."),
     "AUTH_ERR_EMPTY_APIKEY": (401, "The apiKey header is missing or empty."),
@@ -30,9 +30,9 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_GUID_NOT_FOUND": (404, "The group {guid} does not exist."),
     "ERR_GROUP_NOT_JOINED": (403, "You are not in the group {guid}."),
     "ERR_NOT_A_MEMBER": (403, "The user {uid} is not in the group {guid}."),
-    "ERR_ALREADY_JOINED": (409, "The user {uid} is in the group {guid} already."),
+    "ERR_ALREADY_JOINED": (409, "The user {uid} is already in the group {guid}."),
     "ERR_BANNED_GROUPMEMBER": (403, "The user {uid} is banned from the group {guid}."),
-    "ERR_ALREADY_BANNED": (409, "The user {uid} is banned from the group {guid} already."),
+    "ERR_ALREADY_BANNED": (409, "The user {uid} is already banned from the group {guid}."),
     "ERR_NOT_A_BANNED_USER": (400, "The user {uid} is not banned from the group {guid}."),
     "ERR_EMPTY_GROUP_PASS": (400, "The group {guid} needs a password."),
     "ERR_WRONG_GROUP_PASS": (403, "The password of the group {guid} is wrong."),
@@ -41,7 +41,7 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_GROUP_NO_ADMIN_SCOPE": (403, "Only admins of the group {guid} may do that."),
     "ERR_GROUP_NO_SCOPE_CLEARANCE": (403, "Your scope in the group {guid} does not allow that."),
     "ERR_GROUP_NO_SELF_ACTION": (403, "You cannot do that to yourself in the group {guid}."),
-    "ERR_SAME_SCOPE": (400, "The user {uid} has the scope {scope} already."),
+    "ERR_SAME_SCOPE": (400, "The user {uid} already has the scope {scope}."),
     # Messages and conversations.
     "ERR_EMPTY_RECEIVER": (400, "The message has no receiver."),
     "ERR_INVALID_RECEIVER_TYPE": (400, "The receiverType must be user or group."),
@@ -85,15 +85,15 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_TOO_MANY_REQUESTS": (429, "The app has sent too many requests in this minute."),
     "ERR_MISSION_FAILED": (500, "The sandbox failed; its log has the traceback."),
     # Not published.
-    "ERR_UID_ALREADY_EXISTS": (409, "The user {uid} exists already."),
-    "ERR_GUID_ALREADY_EXISTS": (409, "The group {guid} exists already."),
+    "ERR_UID_ALREADY_EXISTS": (409, "The user {uid} already exists."),
+    "ERR_GUID_ALREADY_EXISTS": (409, "The group {guid} already exists."),
     "ERR_OWNER_EXIT_FORBIDDEN": (403, "You own the group {guid}, and cannot leave it."),
     "ERR_GROUP_NOT_THE_OWNER": (403, "Only the owner of the group {guid} may do that."),
 }
 
 
 class ApiError(Exception):
-    """A refusal: an HTTP status and what the error envelope holds."""
+    """A refusal: an HTTP status and the content of the error envelope."""
 
     def __init__(self, status: int, code: str, message: str, details: Optional[Mapping[str, List[str]]] = None) -> None:
         super().__init__(code)
@@ -117,18 +117,18 @@ class ApiError(Exception):
 
 
 def refusal(code: str, **values: str) -> ApiError:
-    """Make the error of a published code; ``values`` fill its message."""
+    """Make the error of a published code. ``values`` fill in its message."""
     status, message = CODES[code]
     return ApiError(status, code, message.format(**values))
 
 
 def bad_request(field: str, problem: str) -> ApiError:
-    """Make the error for one field or parameter that is wrong."""
+    """Make the error for one wrong field or parameter."""
     status, message = CODES["ERR_BAD_REQUEST"]
     return ApiError(status, "ERR_BAD_REQUEST", message, {field: [f"The {field} {problem}."]})
 
 
 def asked_for(status: int, code: Optional[str] = None) -> ApiError:
-    """Make the error that a test asked for; an unknown code where it named only the status."""
+    """Make the error that a test has set. If the test gave only the status, the code is an unknown one."""
     known = "ERR_TOO_MANY_REQUESTS" if status == 429 else f"ERR_HTTP_{status}"
     return ApiError(status, code or known, f"The sandbox is set to answer {status}.")

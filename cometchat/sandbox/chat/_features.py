@@ -1,10 +1,10 @@
-"""The app's features, limits and reasons for reports, as the settings tell them."""
+"""The app's features, limits and reasons for reports, as the settings name them."""
 
 from __future__ import annotations
 
 from typing import Any, Callable, Dict, List, Mapping
 
-#: The vendor's defaults, with every feature that the sandbox has switched on: clients show its menus then.
+#: The vendor's defaults. Every feature of the sandbox is on, so that clients show its menus.
 _PARAMETERS: Mapping[str, Any] = {
     "file.size.max": 100 * 1024 * 1024,
     "file.count.max": 10,
@@ -14,14 +14,14 @@ _PARAMETERS: Mapping[str, Any] = {
     "features.ux.messages.saved.limit": 100,
     "features.ux.conversations.pinned.enabled": True,
     "features.ux.conversations.pinned.limit": 5,
-    # The last message of a conversation is the latest one here, of any kind.
+    # Here the last message of a conversation is its latest one, of any kind.
     "core.conversations.updateOnCallActivity": True,
     "core.conversations.updateOnCustomMessage": True,
     "core.conversations.updateOnGroupActions": True,
     "core.conversations.updateOnReplies": True,
 }
 
-#: Why users may report a message.
+#: Reasons for which users may report a message.
 _FLAG_REASONS = [
     {"id": reason, "name": reason.capitalize(), "description": text, "createdAt": 0, "updatedAt": 0, "default": True}
     for reason, text in (
@@ -48,7 +48,7 @@ class Features:
 
     @property
     def flag_reasons(self) -> List[Dict[str, Any]]:
-        """Why users may report a message."""
+        """Reasons for which users may report a message."""
         reasons: List[Dict[str, Any]] = self._changed().get("flagReasons", _FLAG_REASONS)
         return reasons
 

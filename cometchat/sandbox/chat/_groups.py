@@ -1,7 +1,7 @@
-"""Groups: who is in them, who may do what to whom, and the actions that tell the members.
+"""Groups: their members, the rights of members, and the actions that notify the members.
 
-Each change is stored as a message of the category ``action``, and sent to the members and to the user concerned. A
-refused change raises ``ApiError`` and changes nothing.
+Each change is stored as a message of the category ``action``, and the members and the user concerned get it. A refused
+change raises ``ApiError`` and changes nothing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from ._users import APP, Users
 
 TYPES = ("public", "private", "password")
 
-#: From the least to the most powerful.
+#: From the least powerful to the most powerful.
 SCOPES = ("participant", "moderator", "admin")
 
 DETAILS = ("icon", "description", "metadata", "tags")
@@ -28,10 +28,10 @@ FIRST_MEMBERS = 25
 _MODERATOR = SCOPES.index("moderator")
 _ADMIN = SCOPES.index("admin")
 
-#: The lists of ``POST /groups/{guid}/members`` that add members, the most powerful first; and the scope of each.
+#: The lists of ``POST /groups/{guid}/members`` that add members, with the scope of each; the most powerful first.
 _LISTS = {"admins": "admin", "moderators": "moderator", "participants": "participant"}
 
-#: A body of that call with one of these fields adds members; any other body joins.
+#: A body of that call with one of these fields adds members. Any other body lets the user join.
 ADDING = (*_LISTS, "usersToBan")
 
 
@@ -45,19 +45,19 @@ class Member:
 
 @dataclass
 class Group:
-    """One group. Its owner is a member and an admin, and the other members cannot act on the owner."""
+    """One group. Its owner is a member and an admin. The other members cannot change the owner's membership."""
 
     guid: str
     name: str
     type: str
     owner: str
     password: Optional[str] = field(default=None, repr=False)
-    #: Icon, description, metadata and tags, as far as they are given.
+    #: Icon, description, metadata and tags, if given.
     details: Mapping[str, Any] = field(default_factory=dict)
     created_at: int = 0
     updated_at: int = 0
     members: Dict[str, Member] = field(default_factory=dict)
-    #: By uid: since when.
+    #: The time of each ban, by uid.
     banned: Dict[str, int] = field(default_factory=dict)
 
     @property
@@ -66,7 +66,7 @@ class Group:
         return f"group_{self.guid}"
 
     def member(self, uid: str) -> Member:
-        """Return the membership of the user who acts; the app may do what an admin may, without being in the group.
+        """Return the membership of the acting user. The app has the rights of an admin, and is not in the group.
 
         :raises ApiError: the user is not in the group.
         """
@@ -81,13 +81,13 @@ class Group:
         return self.admits(uid) and SCOPES.index(self.member(uid).scope) >= _MODERATOR
 
     def admits(self, uid: str) -> bool:
-        """Return whether the user may speak and read in the group: its members may, and the app."""
+        """Return whether the user may write and read in the group. Its members and the app may."""
         return uid in self.members or uid == APP
 
     def check_entry(self, password: Any) -> None:
         """Check whether a user may join with this password.
 
-        :raises ApiError: the group is private, or the password wrong.
+        :raises ApiError: the group is private, or the password is wrong.
         """
         if self.type == "private":
             raise refusal("ERR_GROUP_JOIN_NOT_ALLOWED", guid=self.guid)
@@ -108,7 +108,7 @@ class Group:
         self.members[uid] = Member(scope, int(time.time()))
 
     def add(self, uid: str, by: str, scope: str) -> None:
-        """Make the user a member in the name of another one, who may not give a scope above their own.
+        """Make the user a member on behalf of another one, who may not give a scope above their own.
 
         :raises ApiError: as :meth:`enter`, or ``by`` may not do that.
         """
@@ -117,7 +117,7 @@ class Group:
         self.enter(uid, scope)
 
     def leave(self, uid: str) -> None:
-        """Remove the user who wants to leave.
+        """Remove a member who wants to leave.
 
         :raises ApiError: the user is not a member, or is the owner.
         """
@@ -127,7 +127,7 @@ class Group:
         del self.members[uid]
 
     def kick(self, uid: str, by: str) -> None:
-        """Remove a member, who may join again.
+        """Remove a member. The user may join again.
 
         :raises ApiError: the user is not a member, or ``by`` may not do that.
         """
@@ -136,7 +136,7 @@ class Group:
         del self.members[uid]
 
     def ban(self, uid: str, by: str) -> None:
-        """Remove a user, member or not, who may not join again.
+        """Ban a user, member or not. The user may not join again.
 
         :raises ApiError: the user is banned already, or ``by`` may not do that.
         """
@@ -147,7 +147,7 @@ class Group:
         self.banned[uid] = int(time.time())
 
     def unban(self, uid: str, by: str) -> None:
-        """Take a ban back.
+        """Lift a ban.
 
         :raises ApiError: the user is not banned, or ``by`` may not do that.
         """
@@ -157,7 +157,7 @@ class Group:
         del self.banned[uid]
 
     def change_scope(self, uid: str, scope: str, by: str) -> str:
-        """Give a member another scope, not above the one of ``by``; return the old scope.
+        """Give a member another scope, at most the scope of ``by``. Returns the old scope.
 
         :raises ApiError: the user is not a member or has that scope already, or ``by`` may not do that.
         """
@@ -172,7 +172,7 @@ class Group:
         return old
 
     def update(self, by: str, changes: Mapping[str, Any]) -> None:
-        """Change name, type, password and details, as far as they are given.
+        """Change those of name, type, password and details that are given.
 
         :raises ApiError: a field is wrong, or ``by`` may not do that.
         """
@@ -189,7 +189,7 @@ class Group:
     def hand_over(self, uid: str, by: str) -> None:
         """Make another member the owner and an admin.
 
-        :raises ApiError: the user is not a member, or owns it already, or ``by`` does not own it.
+        :raises ApiError: the user is not a member or owns it already, or ``by`` does not own it.
         """
         self.member(by)
         if by not in (self.owner, APP):
@@ -203,7 +203,7 @@ class Group:
     def check_moderator(self, uid: str) -> int:
         """Return the rank of a user who is at least a moderator.
 
-        :raises ApiError: the user is less.
+        :raises ApiError: the user has a lower scope.
         """
         rank = SCOPES.index(self.member(uid).scope)
         if rank < _MODERATOR:
@@ -215,7 +215,7 @@ class Group:
             raise refusal("ERR_NOT_A_MEMBER", uid=uid, guid=self.guid)
 
     def _check_reach(self, uid: str, by: str) -> int:
-        """Return the rank of ``by``: an admin may act on all but the owner, a moderator on participants."""
+        """Return the rank of ``by``. An admin may act on all members but the owner, a moderator on participants."""
         power = self.check_moderator(by)
         if uid == by:
             raise refusal("ERR_GROUP_NO_SELF_ACTION", guid=self.guid)
@@ -238,7 +238,7 @@ def _check_kind(guid: str, kind: Any, password: Any) -> None:
 
 
 class Groups:
-    """The app's groups, and what users do to them. Their ids are lowercase, and are found in any case."""
+    """The app's groups, and the actions of users on them. Their ids are lowercase, and match in any case."""
 
     def __init__(self, users: Users, publisher: Publisher, is_online: Callable[[str], bool]) -> None:
         self._users = users
@@ -256,7 +256,7 @@ class Groups:
         return self._groups[guid.lower()]
 
     def seen_by(self, uid: str) -> List[Group]:
-        """Return the groups that the user may know of: private ones only as a member."""
+        """Return the groups that the user may see. Only members see private groups."""
         return [group for group in self._groups.values() if group.type != "private" or group.admits(uid)]
 
     def shown(self, group: Group, viewer: Optional[str] = None) -> Dict[str, Any]:
@@ -285,9 +285,9 @@ class Groups:
         return {"entity": self.shown(group), "entityType": "group"}
 
     def create(self, body: Mapping[str, Any], owner: str, members: Iterable[str] = ()) -> Group:
-        """Make a group by the body of ``POST /groups``. Its first members are not told.
+        """Make a group for the body of ``POST /groups``. Its first members are not notified.
 
-        :raises ApiError: a field is wrong, the guid is taken, or a user does not exist.
+        :raises ApiError: a field is wrong, the guid exists already, or a user does not exist.
         """
         for name in ("guid", "name"):
             if not isinstance(body.get(name), str) or not body[name]:
@@ -318,7 +318,7 @@ class Groups:
         return group
 
     def update(self, guid: str, by: str, changes: Mapping[str, Any]) -> Group:
-        """Change name, type, password and details, as far as they are given; return the group.
+        """Change those of name, type, password and details that are given. Returns the group.
 
         :raises ApiError: it does not exist, a field is wrong, or ``by`` may not do that.
         """
@@ -328,7 +328,7 @@ class Groups:
         return group
 
     def hand_over(self, guid: str, uid: str, by: str) -> str:
-        """Make another member the owner; return the uid.
+        """Make another member the owner. Returns the member's uid.
 
         :raises ApiError: the group does not exist, the user is not a member, or ``by`` does not own it.
         """
@@ -339,7 +339,7 @@ class Groups:
         return owner
 
     def fill(self, group: Group, lists: Mapping[str, Any]) -> Dict[str, Any]:
-        """Put its first members into a new group, by the ``members`` of ``POST /groups``; return the result of each."""
+        """Add the first members to a new group, for the ``members`` of ``POST /groups``. Returns the result of each."""
 
         def place(name: str, uid: str) -> None:
             uid = self._users.get(uid).uid
@@ -348,7 +348,7 @@ class Groups:
             else:
                 group.ban(uid, group.owner)
 
-        # The vendor's client looks for the lists in a field of their own.
+        # The vendor's client expects the lists in a field of their own.
         return {"data": _by_lists(lists, place)}
 
     def delete(self, guid: str, by: str) -> None:
@@ -363,15 +363,15 @@ class Groups:
         self._publisher.trigger("group_deleted", {"group": {**self.shown(group), "updatedBy": by}})
 
     def remove_everywhere(self, uid: str) -> None:
-        """Remove a user who was deleted from all groups, without telling the members."""
+        """Remove a deleted user from all groups. The members are not notified."""
         for group in self._groups.values():
             group.members.pop(uid, None)
             group.banned.pop(uid, None)
 
-    # Each call returns the action that reports it. ``by`` is the acting user; None is the owner.
+    # Each method returns the action that reports the change. ``by`` is the acting user; None is the owner.
 
     def join(self, guid: str, uid: str, resource: str, password: Any = None, *, checked: bool = True) -> Message:
-        """Let a user join; return the action. ``checked`` is whether the group's type and password matter."""
+        """Let a user join, and return the action. With ``checked``, the group's type and password matter."""
         group, uid = self.get(guid), self._users.get(uid).uid
         if checked and uid not in group.members and uid not in group.banned:
             group.check_entry(password)
@@ -385,19 +385,19 @@ class Groups:
         self._record("left", group, uid, resource, also=uid)
 
     def kick(self, guid: str, uid: str, by: Optional[str], resource: str) -> None:
-        """Remove a member, who may join again."""
+        """Remove a member. The user may join again."""
         group, uid, by = self._acting(guid, uid, by)
         group.kick(uid, by)
         self._record("kicked", group, by, resource, on=uid)
 
     def ban(self, guid: str, uid: str, by: Optional[str], resource: str) -> None:
-        """Remove a user, member or not, who may not join again."""
+        """Ban a user, member or not. The user may not join again."""
         group, uid, by = self._acting(guid, uid, by)
         group.ban(uid, by)
         self._record("banned", group, by, resource, on=uid)
 
     def unban(self, guid: str, uid: str, by: Optional[str], resource: str) -> None:
-        """Take a ban back."""
+        """Lift a ban."""
         group, uid, by = self._acting(guid, uid, by)
         group.unban(uid, by)
         self._record("unbanned", group, by, resource, on=uid)
@@ -415,9 +415,9 @@ class Groups:
         self._record("scopeChanged", group, by, resource, on=uid, scope={"old": old, "new": scope})
 
     def add_all(self, guid: str, body: Mapping[str, Any], by: str, resource: str) -> Dict[str, Any]:
-        """Add members by the body of ``POST /groups/{guid}/members``; return the result for each list and uid.
+        """Add members for the body of ``POST /groups/{guid}/members``. Returns the result of each list and uid.
 
-        A user who cannot be added does not stop the others. Not confirmed: the shape of the answer.
+        If a user cannot be added, the others still are. Not confirmed: the shape of the answer.
         """
         group = self.get(guid)
         group.check_moderator(by)
@@ -475,7 +475,7 @@ def _check_lists(lists: Any) -> None:
 
 
 def _by_lists(lists: Mapping[str, Any], place: Callable[[str, str], None]) -> Dict[str, Dict[str, Any]]:
-    """Call ``place`` with each list's name and each uid in it; return the results."""
+    """Call ``place`` with each list's name and each uid in the list. Returns the results."""
     answer: Dict[str, Dict[str, Any]] = {name: {} for name in ADDING}
     for name in ADDING:
         for uid in lists.get(name, []):

@@ -1,8 +1,8 @@
-"""The history: every message of the app, numbered, stored and found again.
+"""The history: it numbers, stores and finds every message of the app.
 
 Messages, group actions and calls share one numbering. A stored message is never changed in place: an edit puts another
-object at its number. A message's viewers are settled when it is stored: a user keeps the messages from the time in a
-group, and does not see those from before joining or after leaving.
+object at its number. The viewers of a message are fixed when it is stored. So a user keeps the messages from the time
+in a group, and does not see the messages from before joining or after leaving.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Message = Dict[str, Any]
 #: Messages on a page when the client does not ask for a number.
 DEFAULT_PAGE = 30
 
-#: The key of the feed with everything that a user may see.
+#: The key of the feed with all messages that a user may see.
 _ALL = ""
 
 
@@ -30,7 +30,7 @@ def _any_message(message: Message) -> bool:
 
 @dataclass(frozen=True)
 class PageQuery:
-    """The wanted part of a history: ``append`` is newer than a message or time, ``prepend`` older; both exclude it."""
+    """The wanted part of a history: newer (``append``) or older (``prepend``) than a message or a time."""
 
     affix: str = "prepend"
     id: Optional[int] = None
@@ -40,27 +40,28 @@ class PageQuery:
 
 
 def copy_of(message: Message) -> Message:
-    """Copy a message down to the fields of its data: a deep copy of ten thousand messages takes a second."""
+    """Copy a message down to the fields of its data. A deep copy of ten thousand messages would take a second."""
     return {**message, "data": dict(message["data"])}
 
 
 def other_side(message: Message, uid: str) -> str:
-    """Return with whom a user has the conversation of a message: the guid of its group, else the other user's uid."""
+    """Return the other side of a message's conversation for a user: the guid of its group, or the other user's uid."""
     is_received = message["receiverType"] == "user" and message["receiver"] == uid
     return str(message["sender"] if is_received else message["receiver"])
 
 
 class History:
-    """The messages in the order of their arrival. The message with the id n is the n-th; a feed is a list of ids."""
+    """The messages in the order of their arrival. The n-th message has the id n. A feed is a list of ids."""
 
     def __init__(self) -> None:
         self._messages: List[Message] = []
         self._sent_at: List[int] = []
-        #: By uid and conversation, and by uid alone for everything: ids, growing.
+        #: By uid and conversation, and by uid alone for all conversations: ids in ascending order.
         self._feeds: Dict[Tuple[str, str], List[int]] = {}
         #: By the id of the parent: the ids of the replies.
         self._threads: Dict[str, List[int]] = {}
-        #: By action (``delivered``, ``read``), uid and conversation: up to which message it holds since when. It grows.
+        #: By action (``delivered``, ``read``), uid and conversation: the ids up to which the user is, each with its
+        #: time. The ids ascend.
         self._marks: Dict[Tuple[str, str, str], List[Tuple[int, int]]] = {}
         #: By sender and muid: the message's id.
         self._muids: Dict[Tuple[str, str], str] = {}
@@ -72,18 +73,18 @@ class History:
 
     @property
     def count(self) -> int:
-        """How many messages there are: the id of the latest one."""
+        """The number of messages, which is the id of the latest one."""
         return len(self._messages)
 
     def add(self, message: Message, viewers: Iterable[str]) -> Message:
-        """Store a message; return it with its id and its times."""
-        # Never back in time, whatever the clock does: the ids are sorted by it.
+        """Store a message. Returns it with its id and its times."""
+        # The times never go back when the clock does: the ids have the same order.
         now = max(int(time.time()), self._sent_at[-1] if self._sent_at else 0)
         number = len(self._messages) + 1
         stored = {"id": str(number), **message, "sentAt": now, "updatedAt": now}
         self._messages.append(stored)
         self._sent_at.append(now)
-        # The app itself sees everything.
+        # The app itself sees every message.
         for uid in {*viewers, APP}:
             for conversation in (_ALL, message["conversationId"]):
                 self._feeds.setdefault((uid, conversation), []).append(number)
@@ -110,7 +111,7 @@ class History:
         return None if message_id is None else self.get(message_id)
 
     def replace(self, message_id: str, **changes: Any) -> Message:
-        """Change fields of a message; return it as it is now. A field of None is removed.
+        """Change fields of a message, and remove those that are None. Returns it with its changes.
 
         :raises ApiError: it does not exist.
         """
@@ -131,7 +132,7 @@ class History:
         return at < len(feed) and feed[at] == number
 
     def page(self, uid: str, query: PageQuery, conversation: str = _ALL) -> List[Message]:
-        """Return a part of what a user may see, of one conversation or of all; oldest first."""
+        """Return a part of the messages that a user may see, of one conversation or of all, oldest first."""
         feed = self._feeds.get((uid, conversation), [])
         if query.affix == "append":
             after = query.id
@@ -149,7 +150,7 @@ class History:
         return [self._messages[number - 1] for number in feed[bisect_right(feed, after) : bisect_right(feed, up_to)]]
 
     def of_others(self, uid: str, conversation: str, after: int, up_to: int) -> List[Message]:
-        """Return what :meth:`between` finds of other users, without actions and calls: they have no receipts."""
+        """Return the messages of :meth:`between` that have receipts: of other users, no actions, no calls."""
         found = self.between(uid, conversation, after, up_to)
         return [each for each in found if each["sender"] != uid and each["category"] not in ("action", "call")]
 
@@ -163,7 +164,7 @@ class History:
         return [self.get(message_id) for message_id in self._threads]
 
     def conversations(self, uid: str) -> List[str]:
-        """Return the ids of a user's conversations, the one with the latest message first."""
+        """Return the ids of a user's conversations, latest message first."""
         latest = {key[1]: feed[-1] for key, feed in self._feeds.items() if key[0] == uid and key[1] != _ALL}
         return sorted(latest, key=lambda conversation: latest[conversation], reverse=True)
 
@@ -177,29 +178,29 @@ class History:
         return self._messages[self._feeds[uid, conversation][0] - 1]
 
     def forget(self, uid: str, conversation: str) -> None:
-        """Remove all messages of a conversation from what a user may see."""
+        """Remove all messages of a conversation from a user's view."""
         forgotten = set(self._feeds.pop((uid, conversation), ()))
         self._feeds[uid, _ALL] = [number for number in self._feeds.get((uid, _ALL), ()) if number not in forgotten]
 
-    # How far a user has received and read.
+    # How far users have received and read.
 
     def mark(self, action: str, uid: str, conversation: str) -> int:
-        """Return the id of the message up to which a user has received or read a conversation; 0 if nothing."""
+        """Return the id of the message up to which a user has received or read a conversation, or 0."""
         marks = self._marks.get((action, uid, conversation))
         return marks[-1][0] if marks else 0
 
     def marked_at(self, action: str, uid: str, conversation: str, number: int) -> Optional[int]:
-        """Return when a user has received or read a message, in Unix seconds; None if that has not happened."""
+        """Return when a user has received or read a message, in Unix seconds, or None if the user has not."""
         marks = self._marks.get((action, uid, conversation), [])
         at = bisect_left(marks, (number,))
         return marks[at][1] if at < len(marks) else None
 
     def marked_by(self, conversation: str) -> List[str]:
-        """Return the users who have received something in a conversation."""
+        """Return the users who have received a message in a conversation."""
         return sorted({uid for _, uid, marked in self._marks if marked == conversation})
 
     def set_mark(self, action: str, uid: str, conversation: str, number: int) -> None:
-        """Put the mark of a conversation to a message, forwards or backwards."""
+        """Move the mark of a conversation to a message, forwards or backwards."""
         before = self.marked_at(action, uid, conversation, number)
         marks = self._marks.setdefault((action, uid, conversation), [])
         marks[bisect_left(marks, (number,)) :] = [(number, int(time.time()) if before is None else before)]

@@ -1,4 +1,4 @@
-"""Messages: sent, edited, deleted, reacted to, used, moderated, pinned and saved by users."""
+"""Messages, and what users do with them: send, edit, delete, react, use, moderate, pin and save."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from ._users import APP, Users
 #: The results of moderation.
 MODERATION_STATUSES = ("unmoderated", "pending", "approved", "disapproved")
 
-#: The parts of a message's data that an edit leaves alone, and that a deletion leaves behind.
+#: The parts of a message's data that an edit does not change and a deletion does not remove.
 _KEPT = ("entities", "reactions", "resource", "moderation")
 
 
 class Messages:
-    """One app's messages, and what users do to them. Every method raises ``ApiError`` if the user may not do that."""
+    """One app's messages, and the actions of users. Every method raises ``ApiError`` if the user may not act."""
 
     def __init__(
         self,
@@ -65,11 +65,11 @@ class Messages:
         *,
         played: bool = False,
     ) -> Message:
-        """Store a message as it was posted; return it, or the old one for a muid sent before.
+        """Store a posted message. Returns it, or the old one for a repeated muid.
 
         :param resource: the name of the sending client.
-        :param parent_id: the message that it replies to, whatever the body says.
-        :param played: the sandbox itself plays the sender, who may send more than a client.
+        :param parent_id: the message that it replies to. It overrides the body.
+        :param played: the sandbox itself plays the sender, and may send more than a client.
         """
         if not isinstance(body, dict):
             raise bad_request("body", "is not a JSON object")
@@ -93,12 +93,12 @@ class Messages:
         stored = self._publisher.store(message, self._viewers(sender, conversation), resource)
         if parent_id is not None:
             self._history.replace(parent_id, replyCount=len(self._history.replies(parent_id)))
-            # Replying subscribes to the thread, and so does being mentioned in it.
+            # A reply subscribes its sender to the thread, and a mention in a reply subscribes the mentioned user.
             self._threads.subscribe(parent_id, {sender, *stored["data"].get("mentions", ())})
         return stored
 
     def edit(self, message_id: str, body: Mapping[str, Any], by: str, resource: str) -> Message:
-        """Put other data and tags into a message; return the action that says so, with the changed message in it."""
+        """Replace the data and tags of a message. Returns the action of the edit, with the changed message in it."""
         message = self._changeable(message_id, by)
         data = body.get("data")
         if not isinstance(data, dict):
@@ -113,13 +113,13 @@ class Messages:
         return self._change(message_id, by, resource, "edited", data=changed, **tags)
 
     def delete(self, message_id: str, by: str, resource: str) -> Message:
-        """Mark a message as deleted and remove its content; return the action that says so."""
+        """Mark a message as deleted and remove its content. Returns the action of the deletion."""
         message = self._changeable(message_id, by)
         kept = {key: value for key, value in message["data"].items() if key in _KEPT}
         return self._change(message_id, by, resource, "deleted", data=kept, pinnedAt=None, pinnedBy=None)
 
     def react(self, message_id: str, uid: str, reaction: str, resource: str, *, added: bool) -> Message:
-        """Add a reaction to a message or remove it; return the message as it is now. A repetition changes nothing."""
+        """Add or remove a reaction to a message. Returns the message with its changes. A repetition changes nothing."""
         message = self.seen(message_id, uid)
         if message["receiverType"] == "group":
             self._groups.get(message["receiver"]).member(uid)
@@ -130,7 +130,7 @@ class Messages:
             return message
         data = {**message["data"], "reactions": self._reactions.counts(message_id)}
         changed = self._history.replace(message_id, data=data)
-        # Flat: the vendor's clients look for every field of it here.
+        # Flat: the vendor's clients expect every field of it here.
         body: Dict[str, Any] = {
             "action": f"message_reaction_{'added' if added else 'removed'}",
             "conversationId": message["conversationId"],
@@ -146,7 +146,7 @@ class Messages:
         return {**reaction.fields, "reactedBy": self._users.shown(self._users.known(reaction.uid))}
 
     def interact(self, message_id: str, uid: str, elements: Any, resource: str) -> None:
-        """Tell a message's sender which of its elements the user has used."""
+        """Notify a message's sender that the user has used one of its elements."""
         message = self.seen(message_id, uid)
         if not isinstance(elements, list) or not elements or not all(isinstance(name, str) for name in elements):
             raise bad_request("interactions", "is missing, or not a list of texts")
@@ -161,7 +161,7 @@ class Messages:
         self._send_frame(message, "interaction_completed", uid, resource, [sender], messageSender=sender, body=body)
 
     def moderate(self, message_id: str, status: str, resource: str) -> Message:
-        """Set the moderation status of a message and tell its sender; return the message as it is now."""
+        """Set the moderation status of a message and notify its sender. Returns the message with its changes."""
         if status not in MODERATION_STATUSES:
             raise bad_request("status", f"must be one of {', '.join(MODERATION_STATUSES)}")
         message = self._history.get(message_id)
@@ -171,7 +171,7 @@ class Messages:
         return changed
 
     def pin(self, message_id: str, uid: str, resource: str, *, pinned: bool) -> Message:
-        """Pin a message for its whole conversation, or take the pin back; return the message as it is now."""
+        """Pin or unpin a message for its whole conversation. Returns the message with its changes."""
         message = self.seen(message_id, uid)
         if pinned == ("pinnedAt" in message):
             return message
@@ -184,7 +184,7 @@ class Messages:
         return changed
 
     def save(self, message_id: str, uid: str, resource: str, *, saved: bool) -> Message:
-        """Save a message for the user alone, or take that back; return the message as the user sees it."""
+        """Save a message for the user alone, or undo that. Returns the message as the user sees it."""
         message = self.seen(message_id, uid)
         savers = self._saved.setdefault(message_id, {})
         if saved != (uid in savers):
@@ -209,7 +209,7 @@ class Messages:
     def _compose(
         self, sender: str, conversation: Conversation, body: Mapping[str, Any], resource: str
     ) -> Dict[str, Any]:
-        """Return the message that is stored for a posted one, without its thread and its quoted message."""
+        """Return the message to store for a posted one, without its thread and its quoted message."""
         entities = {"sender": self._users.entity(sender), "receiver": self._conversations.entity(conversation)}
         data = {**body["data"], "resource": resource, "entities": entities}
         mentioned = mentions(data.get("text"), self._users)
@@ -232,7 +232,7 @@ class Messages:
         return message
 
     def _viewers(self, sender: str, conversation: Conversation) -> FrozenSet[str]:
-        """Return the users who see a message: not its receiver who has blocked the sender, who does not learn it."""
+        """Return the users who see a message. If the receiver has blocked the sender, only the sender sees it."""
         if conversation.receiver_type == "group":
             return conversation.uids
         if conversation.receiver in self._users.get(sender).blocked:
@@ -251,7 +251,7 @@ class Messages:
         return message_id
 
     def _quoted(self, message_id: str, sender: str, conversation: Conversation) -> Message:
-        """Return the quoted message without a quoted message and reactions of its own."""
+        """Return the quoted message, without its own quoted message and reactions."""
         quoted = self.seen(message_id, sender)
         if quoted["conversationId"] != conversation.id:
             raise refusal("ERR_WRONG_MESSAGE_THREAD", id=message_id)
@@ -259,7 +259,7 @@ class Messages:
         return {**{key: value for key, value in quoted.items() if key != "quotedMessage"}, "data": data}
 
     def _changeable(self, message_id: str, by: str) -> Message:
-        """Return a message that the user may edit and delete: an own one, or one in a group that the user moderates.
+        """Return a message that the user may edit and delete: their own, or one in a group that the user moderates.
 
         The app may change every message.
         """
@@ -277,7 +277,7 @@ class Messages:
         now = int(time.time())
         marks = {f"{what}At": now, f"{what}By": by, "updatedAt": now}
         changed = self._history.replace(message_id, **marks, **changes)
-        # A message of its own, so that a user who missed it finds it in the history.
+        # A separate message, so that a user who missed it finds it in the history.
         action = {
             "conversationId": changed["conversationId"],
             "sender": by,
@@ -313,6 +313,6 @@ class Messages:
 
 
 def _text_id(body: Mapping[str, Any], *names: str) -> Optional[str]:
-    """Return the id in the first of these fields that has one, as text."""
+    """Return, as text, the id in the first of these fields that has one."""
     values = (body.get(name) for name in names)
     return next((str(value) for value in values if value not in (None, "", 0)), None)

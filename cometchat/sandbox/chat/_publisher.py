@@ -1,4 +1,4 @@
-"""Storing messages, and the frames that tell users about them. The network behind it is handed in."""
+"""Storing messages, and the frames that notify users of them. The constructor takes the network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from ._reactions import Reactions
 from ._triggers import Trigger, of_frame, of_message
 from ._users import User
 
-#: Where the sandbox itself plays a user: in the place of the client's resource.
+#: The resource of messages for which the sandbox itself plays the sender.
 SANDBOX_RESOURCE = "sandbox"
 
 Frame = Dict[str, Any]
 
-#: By the id of a message: the uids that have saved it, and since when.
+#: By the id of a message: the uids that have saved it, with the time.
 Saved = Dict[str, Dict[str, int]]
 
 
 class Outgoing(NamedTuple):
-    """A frame and its users. It does not go to the socket of ``by`` named ``resource``, which caused it."""
+    """A frame and its users. The socket of ``by`` with the name ``resource`` caused the frame, and does not get it."""
 
     frame: Frame
     uids: FrozenSet[str]
@@ -34,14 +34,14 @@ class Network(Protocol):
         """Return whether a user has an accepted connection."""
 
     def deliver(self, outgoing: Outgoing) -> None:
-        """Send a frame to the sockets that it is for."""
+        """Send a frame to its users' sockets."""
 
     def announce(self, frame: Frame, about: User) -> None:
         """Send a presence frame to the sockets that asked for the user's presence."""
 
 
 class Views:
-    """Messages as one user sees them: with the user's own reactions, unread replies and saved marks."""
+    """Messages as one user sees them, with the user's own reactions, unread replies and saved marks."""
 
     def __init__(self, history: History, reactions: Reactions, saved: Saved) -> None:
         self._history = history
@@ -49,7 +49,7 @@ class Views:
         self._saved = saved
 
     def differ(self, message: Message) -> bool:
-        """Return whether users see different fields of this message."""
+        """Return whether different users see different fields of this message."""
         own = "reactions" in message["data"] or "replyCount" in message or message["id"] in self._saved
         return own or _is_change(message)
 
@@ -75,7 +75,7 @@ class Views:
 
 
 class Publisher:
-    """Stores messages of one app, sends frames to its users, and tells the webhook of both."""
+    """Stores messages of one app, sends frames to its users, and notifies the webhook of both."""
 
     def __init__(self, app_id: str, history: History, views: Views, network: Network, trigger: Trigger) -> None:
         self._app_id = app_id
@@ -85,7 +85,7 @@ class Publisher:
         self.trigger = trigger
 
     def store(self, message: Message, uids: Collection[str], resource: str) -> Message:
-        """Store a message and send it to the users; return it with its id."""
+        """Store a message and send it to the users. Returns it with its id."""
         stored = self._history.add(message, uids)
         self.send_message(stored, uids, stored["sender"], resource)
         for name, data in of_message(stored):
@@ -95,7 +95,7 @@ class Publisher:
     def send_message(
         self, message: Message, uids: Collection[str], by: str, resource: str, kind: str = "message"
     ) -> None:
-        """Send a message to the users, each of whom gets it as they see it."""
+        """Send a message to the users. Each user gets it as they see it."""
         envelope = self.frame(kind, message["sender"], message["receiver"], message["receiverType"], resource)
         if not self.views.differ(message):
             self.send({**envelope, "body": message}, uids, by, resource)
@@ -104,7 +104,7 @@ class Publisher:
             self.send({**envelope, "body": self.views.of(message, uid)}, [uid], by, resource)
 
     def send(self, frame: Frame, uids: Collection[str], by: str, resource: str) -> None:
-        """Send a frame to the users' sockets, apart from the one that caused it."""
+        """Send a frame to the users' sockets, except to the one that caused it."""
         self._network.deliver(Outgoing(frame, frozenset(uids), by, resource))
         for name, data in of_frame(frame):
             self.trigger(name, data)

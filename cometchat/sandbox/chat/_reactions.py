@@ -1,4 +1,4 @@
-"""Reactions: which user has reacted to which message, and how."""
+"""Reactions: the users who have reacted to a message, and the reaction of each."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Reaction:
 
     @property
     def fields(self) -> Dict[str, Any]:
-        """The reaction as the API shows it, apart from the user's own fields."""
+        """The reaction as the API shows it, without the fields of its user."""
         return {
             "id": self.id,
             "messageId": self.message_id,
@@ -37,7 +37,7 @@ class Reactions:
         self._count = 0
 
     def change(self, message_id: str, uid: str, reaction: str, added: bool) -> Optional[Reaction]:
-        """Add a user's reaction or remove it; return it, or None if nothing changes."""
+        """Add or remove a user's reaction. Returns the reaction, or None if nothing changes."""
         reactions = self._reactions.setdefault(message_id, {})
         key = (uid, reaction)
         if not added:
@@ -49,12 +49,12 @@ class Reactions:
         return reactions[key]
 
     def of(self, message_id: str, reaction: Optional[str] = None) -> List[Reaction]:
-        """Return the reactions to a message: of one kind, or all for None."""
+        """Return the reactions to a message: of one kind, or all of them for None."""
         found = self._reactions.get(message_id, {}).values()
         return [entry for entry in found if reaction in (None, entry.reaction)]
 
     def counts(self, message_id: str, viewer: Optional[str] = None) -> List[Dict[str, Any]]:
-        """Return the reactions to a message as its data shows them; ``reactedByMe`` is about the viewer."""
+        """Return the reactions to a message as its data shows them. ``reactedByMe`` is about the viewer."""
         counts: Dict[str, Dict[str, Any]] = {}
         for entry in self.of(message_id):
             count = counts.setdefault(entry.reaction, {"reaction": entry.reaction, "count": 0, "reactedByMe": False})

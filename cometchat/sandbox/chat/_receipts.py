@@ -1,4 +1,4 @@
-"""Receipts: how far users have received and read, what messages say of it, and the frames that tell it."""
+"""Receipts: how far users have received and read, the fields of messages for that, and the frames."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ._history import History, Message
 from ._publisher import Publisher
 from ._users import Users
 
-#: Maximum members of a group in which a message counts as received or read once all members have done so.
+#: Maximum members of a group whose messages count as received or read once all members have received or read them.
 LARGEST_GROUP = 300
 
 _FIELDS = {"delivered": "deliveredAt", "read": "readAt"}
@@ -31,13 +31,13 @@ class Receipts:
         self._of_all = False
 
     def enhance(self, enabled: bool) -> None:
-        """Switch on or off that senders hear when a whole group has received or read."""
+        """Switch on or off the frames that notify senders when a whole group has received or read."""
         self._of_all = enabled
 
     def post(
         self, uid: str, conversation: Conversation, action: str, message_id: Optional[str], resource: str
     ) -> None:
-        """Mark a conversation up to a message (None: to its end), and tell its users.
+        """Mark a conversation up to a message (None: to its end), and notify its users.
 
         :param action: ``delivered`` or ``read``.
         :raises ApiError: the conversation has no such message.
@@ -53,7 +53,7 @@ class Receipts:
         self.mark(uid, conversation, action, message, resource)
 
     def of(self, message: Message, uid: str) -> Dict[str, int]:
-        """Return when a user has received and read a message, as far as that has happened."""
+        """Return when a user has received and read a message, without what has not happened."""
         number, conversation = int(message["id"]), message["conversationId"]
         times = {_FIELDS[action]: self._history.marked_at(action, uid, conversation, number) for action in _FIELDS}
         return {field: at for field, at in times.items() if at is not None}
@@ -65,7 +65,7 @@ class Receipts:
         return [{"recipient": self._users.shown(self._users.known(uid)), **times} for uid, times in found if times]
 
     def find(self, uid: str, conversation: Conversation, message_id: str) -> Message:
-        """Return a message of the conversation that the user sees.
+        """Return a message of the conversation, if the user sees it.
 
         :raises ApiError: it does not exist there.
         """
@@ -75,7 +75,7 @@ class Receipts:
         return message
 
     def mark(self, uid: str, conversation: Conversation, action: str, message: Message, resource: str) -> None:
-        """Remember that a user has received or read a conversation up to a message; reading is receiving too."""
+        """Record that a user has received or read a conversation up to a message. Reading includes receiving."""
         if action == "read":
             self._advance(uid, conversation, "delivered", int(message["id"]), resource)
         self._advance(uid, conversation, action, int(message["id"]), resource)
@@ -94,7 +94,7 @@ class Receipts:
             self._tell_all(uid, conversation, action, covered, resource)
 
     def _complete(self, conversation: Conversation, action: str, messages: List[Message]) -> List[Message]:
-        """Return the messages of a group that every other member who sees them has received or read."""
+        """Return the messages of a group that have been received or read by every other member who sees them."""
         if len(conversation.uids) > LARGEST_GROUP:
             return []
         marks = {uid: self._history.mark(action, uid, conversation.id) for uid in conversation.uids}
@@ -110,7 +110,7 @@ class Receipts:
     def _tell_all(
         self, uid: str, conversation: Conversation, action: str, messages: List[Message], resource: str
     ) -> None:
-        """Tell each sender of completely received or read messages about the latest one."""
+        """Notify each sender of the latest message that all others have received or read."""
         of_all = "deliveredToAll" if action == "delivered" else "readByAll"
         for sender, message in {message["sender"]: message for message in messages}.items():
             self._send(uid, conversation, of_all, message, [sender], resource)

@@ -1,4 +1,4 @@
-"""The answers of an AI agent: its run, streamed piece by piece, and the message that is stored in the end."""
+"""The answers of an AI agent: the events of its run, piece by piece, and the message stored at the end."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Streams:
         self._publisher.send(frame, [conversation.receiver], sender, resource)
 
     def answer(self, sender: str, receiver: str, text: str, resource: str) -> Message:
-        """Send a whole run that streams a text word by word; return the message that is stored at its end."""
+        """Send a whole run that streams a text word by word. Returns the message stored at its end."""
         self._runs += 1
         ids = {"runId": self._runs, "threadId": f"thread-{self._runs}"}
         stream = {**ids, "streamMessageId": f"stream-{self._runs}", "role": "assistant"}

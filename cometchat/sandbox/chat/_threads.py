@@ -15,7 +15,7 @@ class MessageThread(NamedTuple):
 
     @property
     def order(self) -> Tuple[int, int]:
-        """Where it stands: by the time of its last reply, in seconds, and by the id of the parent."""
+        """Its position: the time of its last reply, in seconds, and the id of the parent."""
         return self.last_reply["sentAt"], int(self.parent["id"])
 
 
@@ -28,11 +28,11 @@ class Threads:
         self._subscribers: Dict[str, Set[str]] = {}
 
     def subscribe(self, message_id: str, uids: Iterable[str]) -> None:
-        """Subscribe users to the thread of a message. No-op for those who are subscribed."""
+        """Subscribe users to the thread of a message. No-op for users who are subscribed."""
         self._subscribers.setdefault(message_id, set()).update(uids)
 
     def unsubscribe(self, message_id: str, uid: str) -> None:
-        """End a user's subscription. No-op without one."""
+        """End a user's subscription. No-op for a user who is not subscribed."""
         self._subscribers.get(message_id, set()).discard(uid)
 
     def is_subscribed(self, message_id: str, uid: str) -> bool:
@@ -40,9 +40,9 @@ class Threads:
         return uid in self._subscribers.get(message_id, ())
 
     def of(self, uid: str, conversation: Optional[str], *, subscribed: bool) -> List[MessageThread]:
-        """Return the threads that a user sees, of one conversation or of all, the one with the latest reply first.
+        """Return the threads that a user sees, of one conversation or of all, the latest reply first.
 
-        :param subscribed: only those to which the user is subscribed.
+        :param subscribed: return only the threads to which the user is subscribed.
         """
         found: List[MessageThread] = []
         for parent in self._history.parents:

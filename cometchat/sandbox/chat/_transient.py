@@ -24,9 +24,10 @@ class Transient:
         self._publisher = publisher
 
     def route(self, uid: str, frame: Frame, resource: str) -> None:
-        """Bring a client's frame to its receiver's sockets. One of a deactivated user or to an unknown one is dropped.
+        """Send a client's frame to its receiver's sockets. Frames of deactivated users or to unknown users are dropped.
 
-        A frame to a group goes to its members' sockets, the sender's others too; it must be of a member.
+        A frame to a group goes to the sockets of its members, also to the sender's other sockets. The sender must be a
+        member.
         """
         try:
             user = self._users.get(uid)
@@ -42,7 +43,7 @@ class Transient:
             self._mark(uid, conversation, body, resource)
 
     def show_typing(self, sender: str, receiver: str, receiver_type: str, resource: str, *, started: bool) -> None:
-        """Tell the receiver that the sender starts or stops typing.
+        """Notify the receiver that the sender starts or stops typing.
 
         :raises ApiError: the receiver does not exist, or the sender is not in the group.
         """
@@ -58,7 +59,7 @@ class Transient:
         self._publisher.send(frame, self._conversations.listeners(sender, conversation), sender, resource)
 
     def announce(self, uid: str, resource: str, *, online: bool) -> None:
-        """Tell those who asked for it that a user is online or offline."""
+        """Send a user's presence to the users who asked for it."""
         user = self._users.get(uid)
         user.last_active_at = int(time.time())
         body = {

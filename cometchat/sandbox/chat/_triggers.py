@@ -1,7 +1,7 @@
-"""Events of webhooks: their names and data for each stored message and for some frames.
+"""Events of webhooks: the names and the data for each stored message and for some frames.
 
 The shapes are those of the vendor's published payload examples. They leave out facts that only the service's media
-servers know, such as who has joined a call.
+servers know, such as the participants who joined a call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DELETED = ("id", "conversationId", "deletedAt", "deletedBy")
 
 
 def of_message(message: Mapping[str, Any]) -> Iterator[_Event]:
-    """Yield the events of a message, an action or a call that was just stored."""
+    """Yield the events of a new message, action or call."""
     action = message["data"].get("action")
     if message["category"] == "call":
         if action == "initiated":
@@ -54,7 +54,7 @@ def of_frame(frame: Mapping[str, Any]) -> Iterator[_Event]:
 
 
 def of_connection(user: Dict[str, Any], current: Dict[str, Any], presence_changed: bool) -> _Event:
-    """Return the event of a connection made or lost, with its ``action``, ``platform`` and ``connectedAt``."""
+    """Return the event of a connection that opened or ended, with ``action``, ``platform`` and ``connectedAt``."""
     data = {
         "timestamp": int(time.time() * 1000),
         "user": {name: user[name] for name in ("uid", "name", "status", "role")},
@@ -79,7 +79,7 @@ def _of_member(action: str, data: Mapping[str, Any]) -> _Event:
 
 
 def _of_change(message: Mapping[str, Any]) -> Dict[str, Any]:
-    """Return the action of an edit or a deletion; of a deleted message it has only a few fields."""
+    """Return the action of an edit or a deletion. A deleted message in it has only a few fields."""
     data = message["data"]
     on = data["entities"]["on"]
     if data["action"] == "deleted":

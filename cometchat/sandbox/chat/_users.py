@@ -1,4 +1,4 @@
-"""Users: their fields, whom they have blocked, and who their friends are."""
+"""Users: their fields, their blocks and their friends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, List, Mapping, Optional, Set, Tuple
 from ._errors import bad_request, refusal
 from ._triggers import Trigger
 
-#: The sender in calls of a back end that names no user.
+#: The sender in a back end's calls that name no user.
 APP = "app_system"
 
 #: Fields that users can change, beside their name.
@@ -19,7 +19,7 @@ DETAILS = ("avatar", "link", "statusMessage", "metadata", "tags")
 #: The key of the part of a user's metadata that only back ends see.
 _PRIVATE = "@private"
 
-#: By field: the check of a value from a back end, and the right values. The limits are the vendor's.
+#: By field: the check of a value from a back end, and the text for a wrong value. The limits are the vendor's.
 _CHECKS: Mapping[str, Tuple[Callable[[Any], bool], str]] = {
     "uid": (
         lambda value: isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_-]{1,100}", value) is not None,
@@ -55,7 +55,7 @@ class User:
     last_active_at: int
     updated_at: int
     details: Dict[str, Any] = field(default_factory=dict)
-    #: By uid: since when the user has blocked them.
+    #: By uid: the time at which the user blocked them.
     blocked: Dict[str, int] = field(default_factory=dict)
     friends: Set[str] = field(default_factory=set)
     #: ``active``, ``deactivated`` or ``deleted``. Messages and groups may still name a user who is not active.
@@ -63,7 +63,7 @@ class User:
     deactivated_at: Optional[int] = None
 
     def update(self, changes: Mapping[str, Any]) -> None:
-        """Change name and details, as far as they are given.
+        """Change those of name and details that are given.
 
         :raises ApiError: the name is not a text.
         """
@@ -89,7 +89,7 @@ def check_fields(fields: Mapping[str, Any], required: Tuple[str, ...] = ()) -> N
 
 
 class Users:
-    """The app's users. Their ids are lowercase, and are found in any case. A user who is not active does not exist.
+    """The app's users. Their ids are lowercase, and match in any case. A user who is not active does not exist.
 
     :param is_online: whether a user has an accepted connection.
     :param trigger: tells the webhook.
@@ -105,7 +105,7 @@ class Users:
 
     @property
     def app(self) -> User:
-        """The app itself, which is in no list."""
+        """The app itself. It is in no list."""
         return self._users[APP]
 
     @property
@@ -114,11 +114,11 @@ class Users:
         return [user for user in self.in_state("active") if user is not self.app]
 
     def in_state(self, state: str) -> List[User]:
-        """Return the users in a state in the order of their creation."""
+        """Return the users in a state, in the order of their creation."""
         return [user for user in list(self._users.values()) if user.state == state]
 
     def add(self, uid: str, name: str, role: str = "default", avatar: Optional[str] = None) -> User:
-        """Create the user, or replace the one of that uid."""
+        """Create the user, or replace the user with that uid."""
         now = int(time.time())
         details = {} if avatar is None else {"avatar": avatar}
         user = User(uid.lower(), name, role, created_at=now, last_active_at=now, updated_at=now, details=details)
@@ -126,9 +126,9 @@ class Users:
         return user
 
     def create(self, fields: Mapping[str, Any]) -> User:
-        """Create the user whom a back end describes.
+        """Create the user that a back end describes.
 
-        :raises ApiError: a field is missing or wrong, or there is one of that uid already.
+        :raises ApiError: a field is missing or wrong, or the uid already exists.
         """
         check_fields(fields, ("uid", "name"))
         before = self._users.get(fields["uid"].lower())
@@ -139,7 +139,7 @@ class Users:
         return user
 
     def change(self, uid: str, fields: Mapping[str, Any]) -> User:
-        """Change fields of a user for a back end, and remove those that ``unset`` names.
+        """Change fields of a user for a back end, and remove the fields that ``unset`` names.
 
         :raises ApiError: the user does not exist, or a field is wrong.
         """
@@ -152,7 +152,7 @@ class Users:
         return user
 
     def set_state(self, uid: str, old: str, new: str) -> Optional[User]:
-        """Deactivate, reactivate or delete a user; return the user, or None if there is none in the old state."""
+        """Deactivate, reactivate or delete a user. Returns None if no user in the old state has this uid."""
         user = self._users.get(uid.lower())
         if user is None or user.state != old or user is self.app:
             return None
@@ -179,7 +179,7 @@ class Users:
     def befriend(self, uid: str, others: List[str]) -> None:
         """Make users friends of each other.
 
-        :raises ApiError: one of them does not exist, or is the user.
+        :raises ApiError: a user does not exist, or a user would be their own friend.
         """
         user, friends = self.get(uid), [self.get(other) for other in others]
         if user in friends:
@@ -189,14 +189,14 @@ class Users:
             friend.friends.add(user.uid)
 
     def block(self, user: User, uids: List[str]) -> None:
-        """Let a user block others; an earlier block keeps its time."""
+        """Let a user block others. An earlier block keeps its time."""
         now = int(time.time())
         for uid in uids:
             user.blocked.setdefault(uid, now)
         self._tell_of_blocks("user_blocked", user, uids)
 
     def unblock(self, user: User, uids: List[str]) -> None:
-        """Let a user take blocks back."""
+        """Let a user unblock others."""
         for uid in uids:
             user.blocked.pop(uid, None)
         self._tell_of_blocks("user_unblocked", user, uids)
@@ -216,7 +216,7 @@ class Users:
         return other in self.known(one).blocked or one in self.known(other).blocked
 
     def shown(self, user: User, viewer: Optional[User] = None) -> Dict[str, Any]:
-        """Return a user's fields as the API shows them to the viewer: the status is ``available`` or ``offline``."""
+        """Return a user's fields as the API shows them to the viewer. The status is ``available`` or ``offline``."""
         fields = self._fields(user, "available" if self._is_online(user.uid) else "offline")
         if viewer is self.app and _PRIVATE in user.details.get("metadata", ()):
             fields["metadata"] = user.details["metadata"]
@@ -230,7 +230,7 @@ class Users:
         return fields
 
     def on_socket(self, user: User, online: bool = True) -> Dict[str, Any]:
-        """Return a user's fields as frames about them show them: the status is ``online`` or ``offline``."""
+        """Return a user's fields as frames about them show them. The status is ``online`` or ``offline``."""
         return self._fields(user, "online" if online else "offline")
 
     def entity(self, uid: str) -> Dict[str, Any]:

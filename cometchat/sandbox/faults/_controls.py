@@ -1,4 +1,4 @@
-"""The faults, a method for each. A fault is in force when its method returns; ``heal()`` takes all of them back."""
+"""The faults, with a method for each. A fault is in force when its method returns. ``heal()`` ends all of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._faults import Faults, HttpFailure, RateLimit, Refusal, UpgradeRefusal
 
 T = TypeVar("T")
 
-#: Time that a close waits for answers to its frames before it returns, in seconds; they may still come later.
+#: Maximum time that a close waits for answers to its frames before it returns, in seconds. Answers may arrive later.
 _CLOSE_LOOK = 0.1
 
 
@@ -28,7 +28,7 @@ class Socket(Protocol):
         """Write bytes to the TCP connection, without any framing."""
 
     def close(self, code: int, reason: str) -> asyncio.Future[Any]:
-        """Send a close frame; the future is done when the client has answered it."""
+        """Send a close frame. The future is done when the client has answered it."""
 
 
 class RunningService(Protocol):
@@ -45,16 +45,18 @@ class RunningService(Protocol):
         """Stop listening, and end HTTP connections."""
 
     def drop(self, reset: bool) -> int:
-        """End the TCP connection of every WebSocket; return how many."""
+        """End the TCP connection of every WebSocket. Return their number."""
 
     def heal(self) -> None:
         """Drop the connections that hang."""
 
 
 class FaultControls(ABC):
-    """Callable from any thread but the sandbox's own, blocking until applied, and before ``start()`` as well.
+    """Any thread but the sandbox's own may call these methods, also before ``start()``.
 
-    :raises TimeoutError: (each method) the sandbox's thread did not do it within 5 seconds.
+    They return when they are in force.
+
+    :raises TimeoutError: (each method) the sandbox's thread took more than 5 seconds.
     """
 
     _faults: Faults
@@ -62,7 +64,7 @@ class FaultControls(ABC):
 
     @abstractmethod
     def _apply(self, change: Callable[[Optional[RunningService]], T]) -> T:
-        """Call the function in the loop thread with the service; in the caller's, with None, while it is stopped."""
+        """Call the function with the service in the loop thread; while stopped, with None in the caller's thread."""
 
     @abstractmethod
     def _apply_waiting(self, change: Callable[[RunningService], Coroutine[Any, Any, Any]]) -> None:
@@ -83,14 +85,14 @@ class FaultControls(ABC):
     # The network.
 
     def drop_connections(self, *, reset: bool = True) -> int:
-        """End the TCP connection of every WebSocket without a close frame, like a lost network; return how many.
+        """End the TCP connection of every WebSocket without a close frame, like a lost network. Returns their number.
 
         :param reset: True sends RST, as a crashed peer or a firewall does; False sends FIN.
         """
         return self._apply(lambda service: 0 if service is None else service.drop(reset))
 
     def close_connections(self, code: int = 1000, reason: str = "") -> int:
-        """Close every WebSocket with a close frame, like a service that shuts down; return how many.
+        """Close every WebSocket with a close frame, like a service that shuts down. Returns their number.
 
         :param code: 1000 to 4999. :param reason: at most 123 bytes of UTF-8.
         """
@@ -105,9 +107,9 @@ class FaultControls(ABC):
         return len(closed)
 
     def refuse_connections(self) -> None:
-        """Close the listening socket, like a service that is down: the kernel refuses connections. The port is kept.
+        """Close the listening socket, like a service that is down. The kernel refuses connections.
 
-        HTTP connections end too; WebSockets stay up (``drop_connections()`` ends those).
+        The port is kept. HTTP connections end too. WebSockets stay open (``drop_connections()`` ends them).
         """
         self._fault("refusing_connections", True)
         self._apply_waiting(lambda service: service.refuse())
@@ -118,22 +120,22 @@ class FaultControls(ABC):
         self._apply_waiting(lambda service: service.accept())
 
     def refuse_upgrades(self, status: int = 503, retry_after: Union[None, int, float, str] = None) -> None:
-        """Answer every WebSocket upgrade with this HTTP status in place of 101; HTTP itself continues.
+        """Answer every WebSocket upgrade with this HTTP status in place of 101. Other HTTP requests are not affected.
 
         :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header.
         """
         self._fault("upgrade_refusal", UpgradeRefusal(status, retry_after))
 
     def hang_upgrades(self) -> None:
-        """Never answer a WebSocket upgrade; the TCP connection stays open. Healing drops it."""
+        """Never answer a WebSocket upgrade. The TCP connection stays open until ``heal()``."""
         self._fault("hanging_upgrades", True)
 
     def hang_http(self) -> None:
-        """Never answer an HTTP request; each is in ``requests``, with status 0. Healing drops its connection."""
+        """Never answer an HTTP request. ``requests`` lists each with the status 0. ``heal()`` drops its connection."""
         self._fault("hanging_http", True)
 
     def set_latency(self, seconds: float) -> None:
-        """Answer HTTP requests and upgrades, and send frames, this many seconds late. Frames keep their order."""
+        """Delay answers to HTTP requests and upgrades, and frames, by this many seconds. Frames keep their order."""
         self._fault("latency", seconds)
 
     # HTTP.
@@ -148,24 +150,24 @@ class FaultControls(ABC):
         code: Optional[str] = None,
         headers: Optional[Mapping[str, str]] = None,
     ) -> None:
-        """Answer HTTP requests with this status. Further calls queue behind it, as a script of failures.
+        """Answer HTTP requests with this status. Further calls queue behind it, like a script of failures.
 
-        :param times: how many requests; None for all.
-        :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header. With the status 429, seconds go
-            into ``X-Rate-Limit-Reset`` too.
-        :param body: a mapping is sent as JSON; a text is sent as it is, as ``text/html``; None is an error envelope.
-        :param path: only requests to this path, without the version prefix; ``*`` stands for anything:
-            ``"/me"``, ``"/users/*/auth_tokens"``.
+        :param times: the number of requests. None means all.
+        :param retry_after: seconds, or an HTTP date, for a ``Retry-After`` header. With the status 429,
+            ``X-Rate-Limit-Reset`` has the seconds too.
+        :param body: a mapping is sent as JSON, and a text as it is, as ``text/html``. None is an error envelope.
+        :param path: only requests to this path fail. It has no version prefix, and ``*`` matches any text: ``"/me"``,
+            ``"/users/*/auth_tokens"``.
         :param code: the code in the error envelope, such as ``"ERR_SUBSCRIPTION_EXPIRED"``.
-        :param headers: further headers, or others in the place of the usual ones, such as ``Date``.
+        :param headers: further headers, or replacements of the usual ones, such as ``Date``.
         """
         failure = HttpFailure(status, times, retry_after, body, path, code, dict(headers or {}))
         self._apply(lambda service: self._faults.http_failures.append(failure))
 
     def limit_requests(self, requests: int, window: float = 60.0) -> None:
-        """Answer 429 to HTTP requests after so many within a window, until the next window starts.
+        """Answer 429 after this many HTTP requests within a window, until the next window starts.
 
-        :param requests: maximum requests in a window. :param window: its length, in seconds.
+        :param requests: maximum requests in a window. :param window: length of the window, in seconds.
         """
         self._fault("rate_limit", RateLimit(requests, window))
 
@@ -173,10 +175,10 @@ class FaultControls(ABC):
         """Change ``MODE`` of the settings: ``"DEFAULT"``, ``"LIMITED_TRANSIENT"`` or ``"NO_TRANSIENT"``.
 
         ``LIMITED_TRANSIENT`` stops typing indicators and receipts, ``NO_TRANSIENT`` transient messages and presence as
-        well: the sandbox takes such frames and passes them on to no user.
+        well. The sandbox accepts these frames, and sends them to no user.
 
-        :param push: also close every WebSocket with 1012 (service restart), so that clients read the settings at once;
-            the protocol has no frame that tells them.
+        :param push: also close every WebSocket with 1012 (service restart), so that clients read the settings at once.
+            The protocol has no frame for that.
         """
         self.override_settings(MODE=mode)
         if push:
@@ -189,28 +191,28 @@ class FaultControls(ABC):
     # Credentials.
 
     def revoke_tokens(self, uid: Optional[str] = None) -> int:
-        """Void every auth token issued so far, of one user or of all; return how many. New ones are good."""
+        """Void every auth token of one user or of all, issued so far. Returns their number. New ones are valid."""
         return self._apply(lambda service: self._chat.credentials.revoke_tokens(uid))
 
     def expire_jwts(self) -> int:
-        """Void every jwt issued so far, for new sockets; return how many. New jwts are good."""
+        """Void every jwt issued so far, for new sockets. Returns their number. New jwts are valid."""
         return self._apply(lambda service: self._chat.credentials.expire_jwts())
 
     def limit_tokens(self, newest: int = 100) -> None:
-        """Let only a user's newest auth tokens count, like the live service; older ones are void."""
+        """Accept only a user's newest auth tokens, like the live service. Older ones are void."""
         self._fault("tokens_that_count", newest)
 
     def bind_tokens(self) -> None:
-        """Bind each auth token to the first device that logs in with it: others get ``ERR_AUTHTOKEN_UNAVAILABLE``."""
+        """Bind each auth token to the first device that logs in with it. Others get ``ERR_AUTHTOKEN_UNAVAILABLE``."""
         self._fault("device_bound_tokens", True)
 
     def refuse_auth(
         self, code: str = "401", times: Optional[int] = None, *, mode: str = "frame", close_code: int = 4001
     ) -> None:
-        """Refuse ``auth`` on the socket, however good the jwt.
+        """Refuse ``auth`` on the socket, also with a valid jwt.
 
         :param code: the code in the ``auth`` frame.
-        :param times: how often; None for always.
+        :param times: the number of refusals. None means always.
         :param mode: ``"frame"`` sends that frame, ``"close"`` closes with ``close_code``, ``"silence"`` sends nothing.
         """
         refusal = Refusal(mode, code, close_code)
@@ -222,33 +224,33 @@ class FaultControls(ABC):
         self._apply(change)
 
     def ignore_auth(self, times: Optional[int] = None) -> None:
-        """Never answer ``auth``, like the live service when it gets an auth token in place of the jwt."""
+        """Never answer ``auth``, like the live service if it gets an auth token in place of the jwt."""
         self.refuse_auth(times=times, mode="silence")
 
     def set_refusal(self, mode: str = "frame", *, code: str = "401", close_code: int = 4001) -> None:
-        """Set how a wrong or expired jwt is refused; parameters as in ``refuse_auth()``."""
+        """Set the refusal of a wrong or expired jwt. The parameters are those of ``refuse_auth()``."""
         self._fault("bad_jwt", Refusal(mode, code, close_code))
 
     def delay_auth(self, seconds: float) -> None:
-        """Answer ``auth`` this many seconds after its arrival."""
+        """Answer ``auth`` this many seconds after it arrives."""
         self._fault("auth_delay", seconds)
 
     # Frames.
 
     def ignore_pings(self) -> None:
-        """Send no more pongs, like a connection that is dead and does not look like it."""
+        """Send no more pongs, like a dead connection that looks alive."""
         self._fault("ignoring_pings", True)
 
     def send_raw(self, data: Union[str, bytes]) -> int:
-        """Send any text message or, for bytes, a binary one to every WebSocket; return how many."""
+        """Send a text message or, for bytes, a binary one to every WebSocket. Returns their number."""
         return self._send_each(lambda socket: socket.post(data))
 
     def send_wire(self, data: bytes) -> int:
-        """Write bytes without framing to every connection, to break it; return how many."""
+        """Write bytes without framing to every connection, to break it. Returns their number."""
         return self._send_each(lambda socket: socket.write(data))
 
     def send_frame(self, frame: Dict[str, Any], uid: Optional[str] = None) -> int:
-        """Send a frame to every authenticated connection of a user, of all for None; return how many."""
+        """Send a frame to every authenticated connection of one user, or of all for None. Returns their number."""
         text, wanted = json.dumps(frame), None if uid is None else uid.lower()
         return self._send_each(
             lambda socket: socket.post(text), lambda socket: bool(socket.uid) and wanted in (None, socket.uid)
@@ -257,7 +259,7 @@ class FaultControls(ABC):
     def _send_each(
         self, send: Callable[[Socket], None], fits: Callable[[Socket], bool] = lambda socket: True
     ) -> int:
-        """Send to every WebSocket that fits; return how many."""
+        """Send to every WebSocket that fits. Returns their number."""
 
         def change(service: Optional[RunningService]) -> int:
             sockets = [] if service is None else [socket for socket in service.connections if fits(socket)]

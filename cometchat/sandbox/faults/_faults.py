@@ -1,4 +1,4 @@
-"""The standing faults: plain data that the loop thread looks at before it does the right thing."""
+"""The standing faults: plain data that the loop thread reads before it acts as usual."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import fnmatch
 from dataclasses import dataclass, field
 from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Union
 
-#: How the service refuses a credential on the socket: by a frame with the code, by a close, or by silence.
+#: The ways in which the service refuses a credential on the socket: a frame with the code, a close, or silence.
 REFUSAL_MODES = ("frame", "close", "silence")
 
-#: By ``MODE``: the types of frames that the service does not pass on.
+#: By ``MODE``: the types of frames that the service does not deliver.
 STOPPED: Mapping[str, FrozenSet[str]] = {
     "LIMITED_TRANSIENT": frozenset({"typing_indicator", "receipts"}),
     "NO_TRANSIENT": frozenset({"typing_indicator", "receipts", "transient_message", "presence"}),
@@ -21,7 +21,7 @@ REQUESTS_PER_MINUTE = 1_000_000
 
 @dataclass(frozen=True)
 class Refusal:
-    """How a credential is refused on the socket."""
+    """The refusal of a credential on the socket."""
 
     mode: str = "frame"
     code: str = "401"
@@ -42,7 +42,7 @@ class UpgradeRefusal:
 
 @dataclass
 class HttpFailure:
-    """An HTTP answer in place of the right one; ``left`` is how many more of them, None for no end."""
+    """An HTTP answer in place of the right one. ``left`` is the number of answers left, None for no end."""
 
     status: int
     left: Optional[int]
@@ -59,7 +59,7 @@ class HttpFailure:
 
 @dataclass(frozen=True)
 class RateLimit:
-    """Maximum requests within a window; its length in seconds."""
+    """Maximum requests within a window, and its length in seconds."""
 
     requests: int = REQUESTS_PER_MINUTE
     window: float = 60.0
@@ -67,39 +67,39 @@ class RateLimit:
 
 @dataclass
 class Faults:
-    """Everything that stands until it is healed. A new one is a service in good health."""
+    """All standing faults until ``heal()``. A new object is a service in good health."""
 
     refusing_connections: bool = False
     upgrade_refusal: Optional[UpgradeRefusal] = None
     hanging_upgrades: bool = False
     hanging_http: bool = False
-    #: Refuses every ``auth``, however good its jwt; ``auth_refusals_left`` counts down, None for no end.
+    #: Refuses every ``auth``, also with a valid jwt. ``auth_refusals_left`` counts down, None for no end.
     auth_refusal: Optional[Refusal] = None
     auth_refusals_left: Optional[int] = None
-    #: How a jwt that is really wrong is refused.
+    #: The refusal of a jwt that is really wrong.
     bad_jwt: Refusal = field(default_factory=Refusal)
     auth_delay: float = 0.0
     ignoring_pings: bool = False
     http_failures: List[HttpFailure] = field(default_factory=list)
     rate_limit: RateLimit = field(default_factory=RateLimit)
-    #: How many of a user's auth tokens count, the newest ones; None for all.
+    #: The number of a user's newest auth tokens that are valid. None for all.
     tokens_that_count: Optional[int] = None
-    #: Whether an auth token is good for the first device alone that logs in with it.
+    #: Whether an auth token is valid only for the first device that logs in with it.
     device_bound_tokens: bool = False
     latency: float = 0.0
-    #: Fields of the settings answer that differ from the right ones; ``MODE`` among them.
+    #: Fields of the settings answer that differ from the right ones, including ``MODE``.
     settings: Dict[str, Any] = field(default_factory=dict)
 
     def clear(self) -> None:
-        """Heal all of them."""
+        """End all faults."""
         vars(self).update(vars(Faults()))
 
     def stops(self, frame_type: str) -> bool:
-        """Return whether the ``MODE`` in force keeps a type of frames from going out."""
+        """Return whether the ``MODE`` in force stops a type of frames."""
         return frame_type in STOPPED.get(str(self.settings.get("MODE")), ())
 
     def take_auth_refusal(self) -> Optional[Refusal]:
-        """Return how to refuse this ``auth``; None to judge it by its jwt."""
+        """Return the refusal of this ``auth``, or None if its jwt decides."""
         if self.auth_refusal is None or self.auth_refusals_left == 0:
             return None
         if self.auth_refusals_left is not None:
@@ -107,7 +107,7 @@ class Faults:
         return self.auth_refusal
 
     def take_http_failure(self, path: str) -> Optional[HttpFailure]:
-        """Return the answer to this request in place of the right one; ``path`` is without the version prefix."""
+        """Return the answer to this request in place of the right one. ``path`` has no version prefix."""
         for failure in self.http_failures:
             if failure.fits(path):
                 if failure.left is not None:

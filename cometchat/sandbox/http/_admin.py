@@ -1,4 +1,5 @@
-"""The routes for back ends only: users and their auth tokens. For the rest, back ends call the clients' routes."""
+"""The routes for back ends only: users and their auth tokens. Back ends call the clients' routes for everything else.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ class AdminRoutes:
 
     @property
     def routes(self) -> List[Route]:
-        """The routes; the vendor's clients create and change users with the auth key."""
+        """The routes. The vendor's clients create and change users with the auth key."""
         user, tokens = "/users/{uid}", "/users/{uid}/auth_tokens"
         return [
             Route("POST", "/users", self._create, audience=FOR_KEYS),
@@ -56,11 +57,11 @@ class AdminRoutes:
 
     def _reactivate(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         uids = request.list_of_texts("uidsToActivate")
-        # Not confirmed: the vendor's example gives the answer this name, whatever the uids were.
+        # Not confirmed: the vendor's example always gives the answer this name.
         return {"nonDeactivatedUids": [uid for uid in uids if self._users.set_state(uid, "deactivated", "active")]}
 
     def _end(self, uid: str, state: str) -> bool:
-        """Take a user out of the app, with all credentials; return whether the user was active."""
+        """Remove a user from the app, with all credentials. Returns whether the user was active."""
         user = self._users.set_state(uid, "active", state)
         if user is None:
             return False

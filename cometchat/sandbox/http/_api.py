@@ -1,4 +1,4 @@
-"""The HTTP API: which route answers a request, who may make it, and the envelopes. Loop thread only."""
+"""The HTTP API: the route of a request, the callers that may use it, and the envelopes. Loop thread only."""
 
 from __future__ import annotations
 

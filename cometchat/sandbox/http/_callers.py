@@ -1,4 +1,4 @@
-"""The callers of requests, known by their credentials, and the routes that each may call.
+"""The callers of requests. Their credentials identify them, and decide which routes they may call.
 
 A client has an auth token of its user. A back end has the app's API key, and acts as the app, or as a user with
 ``onBehalfOf``. The auth key is an API key that may only create and change users, and create their auth tokens.
@@ -28,15 +28,15 @@ FOR_ALL: FrozenSet[str] = FOR_BOTH | FOR_KEYS | {NO_ONE}
 class Caller(NamedTuple):
     """The sender of a request.
 
-    :ivar kinds: the kinds of this caller. A back end that acts as a user is of two kinds.
-    :ivar user: who acts: a user, or the app itself.
+    :ivar kinds: the kinds of this caller. A back end that acts as a user has two kinds.
+    :ivar user: the acting user, or the app itself.
     """
 
     kinds: FrozenSet[str]
     user: User
 
 
-#: By a caller's kind, and whether the route is for users: the refusal of a route that is for others.
+#: By a caller's kind, and whether the route is for users: the refusal of a route for other callers.
 _REFUSALS: Mapping[Tuple[str, bool], str] = {
     (NO_ONE, True): "AUTH_ERR_EMPTY_AUTH_TOKEN",
     (NO_ONE, False): "AUTH_ERR_EMPTY_APIKEY",
@@ -53,16 +53,16 @@ class Callers:
         self._app = app
 
     def find(self, request: ApiRequest, audience: FrozenSet[str]) -> User:
-        """Return who acts in a request to a route of this audience.
+        """Return the caller of a request to a route of this audience.
 
-        :raises ApiError: a credential is missing or does not count, or the route is for others.
+        :raises ApiError: a credential is missing or not valid, or the route is for other callers.
         """
         if NO_ONE in audience:
             return self._app.chat.users.app
         caller = self._caller(request)
         if caller.kinds & audience:
             return caller.user
-        (kind,) = caller.kinds  # a caller of two kinds may call everything
+        (kind,) = caller.kinds  # a caller of two kinds may use every route
         if kind == THE_APP:
             raise bad_request("onBehalfOf", "is missing: only users can do that")
         raise refusal(_REFUSALS[kind, USER in audience])

@@ -18,7 +18,7 @@ class CallRoutes:
 
     @property
     def routes(self) -> List[Route]:
-        """The routes; Android's client sends a PUT, a page of the vendor's names a PATCH."""
+        """The routes. Android's client sends a PUT, and a page of the vendor's names a PATCH."""
         return [
             Route("POST", "/calls", self._start),
             Route("PUT", "/calls/{id}", self._change),

@@ -11,7 +11,7 @@ from ..chat._users import APP, User
 from ._request import ApiRequest
 from ._routes import PAGE, Listing, Route, fits_tags, numbered_page, without_tags
 
-#: Looks at a conversation as the user who asks sees it.
+#: Looks at a conversation as the requesting user sees it.
 Filter = Callable[[Dict[str, Any]], bool]
 
 _PINS = "features.ux.conversations.pinned.enabled"
@@ -112,7 +112,7 @@ def _by_tags(request: ApiRequest, me: User) -> Filter:
 
 
 def _by_block(request: ApiRequest, me: User) -> Filter:
-    # Not confirmed: that it hides those whom the user has blocked alone.
+    # Not confirmed: that it hides only those users whom the user has blocked.
     wanted = request.flag("includeBlockedUsers")
     return lambda conversation: wanted or not conversation["conversationWith"].get("blockedByMe")
 
@@ -133,7 +133,7 @@ def _by_pin(request: ApiRequest, me: User) -> Filter:
     return lambda conversation: not wanted or conversation.get("pinnedBy") in wanted
 
 
-#: The filters of the list. Without its parameter, each but the one for blocks accepts every conversation.
+#: The filters of the list. Without its parameter, each filter accepts every conversation, except the one for blocks.
 _FILTERS: Tuple[Callable[[ApiRequest, User], Filter], ...] = (
     _by_type,
     _by_word,

@@ -11,7 +11,7 @@ _EXPOSED = "Retry-After, X-Rate-Limit, X-Rate-Limit-Remaining, X-Rate-Limit-Rese
 
 
 def cors_headers(method: str, headers: Mapping[str, str], origins: Collection[str]) -> Dict[str, str]:
-    """Return the headers for a page of this machine, or of one of the origins; only ``Vary`` for any other."""
+    """Return the headers for a page of this machine, or of one of the origins. Other pages get only ``Vary``."""
     origin = headers.get("Origin")
     if origin is None or not (_is_local(origin) or origin in origins):
         return {"Vary": "Origin"}
@@ -26,7 +26,7 @@ def cors_headers(method: str, headers: Mapping[str, str], origins: Collection[st
         answer["Access-Control-Allow-Headers"] = headers.get("Access-Control-Request-Headers", "*")
         answer["Access-Control-Max-Age"] = "600"
         if "Access-Control-Request-Private-Network" in headers:
-            # Browsers ask for it before a page may call a server on loopback.
+            # Browsers ask for this permission before a page may call a server on loopback.
             answer["Access-Control-Allow-Private-Network"] = "true"
     return answer
 

@@ -1,4 +1,4 @@
-"""The checks of the headers that go with every request, and of the bodies of a login."""
+"""The checks of the headers that every request has, and of the bodies of a login."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SDK = re.compile(r"[A-Za-z]+@\S+")
 
 
 def header_problems(request: ApiRequest) -> List[str]:
-    """Return the problems of a request's headers, apart from ``appId`` and credentials.
+    """Return the problems of a request's headers, without ``appId`` and credentials.
 
     Android's client sends no Accept, and no resource with the calls for auth tokens and settings.
     """

@@ -1,4 +1,4 @@
-"""The filters of the history: one for each parameter of its query that narrows a page down."""
+"""The filters of the history: one for each parameter of its query that selects messages."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ..chat._users import User
 from ._request import ApiRequest
 from ._routes import fits_tags
 
-#: Looks at a message as the user who asks sees it.
+#: Looks at a message as the requesting user sees it.
 Filter = Callable[[Message], bool]
 _Maker = Callable[[ApiRequest, User], Filter]
 
 _LINK = re.compile(r"\b(https?://|www\.)\S", re.IGNORECASE)
-#: The types of attachments that have a name of their own; any other one is a file.
+#: The types of attachments that have their own name. Any other one is a file.
 _MEDIA = ("image", "video", "audio")
 
 
 def _in(field: str, *names: str) -> _Maker:
-    """Make a filter by a field that has one of the values of these parameters."""
+    """Make a filter for messages whose field has one of the values of these parameters."""
 
     def make(request: ApiRequest, me: User) -> Filter:
         wanted = request.texts(*names)
@@ -45,7 +45,7 @@ def _has(name: str, found: Filter) -> _Maker:
 
 
 def _time(name: str, field: str, fits: Callable[[int, int], bool]) -> _Maker:
-    """Make a filter by a time of a message, in seconds."""
+    """Make a filter for the time of a message, in seconds."""
 
     def make(request: ApiRequest, me: User) -> Filter:
         wanted = request.number(name) or 0
@@ -75,7 +75,7 @@ def _mentioned(request: ApiRequest, me: User) -> Filter:
 
 
 def _text(message: Message) -> str:
-    """Return the text of a message; empty for an action or a call."""
+    """Return the text of a message, which is empty for an action or a call."""
     return str(message["data"].get("text") or "")
 
 
@@ -91,7 +91,8 @@ def _was_changed(message: Message) -> bool:
     return "editedAt" in message or "deletedAt" in message
 
 
-#: By parameter: the maker of its filter. The sandbox refuses a parameter that is neither here nor with the routes.
+#: By parameter: the function that makes its filter. The sandbox refuses a parameter that neither this table nor a route
+#: has.
 FILTERS: Dict[str, _Maker] = {
     "category": _in("category", "category", "categories"),
     "categories": _in("category", "category", "categories"),
@@ -103,7 +104,7 @@ FILTERS: Dict[str, _Maker] = {
     "searchKey": _by_word,
     "fromTimestamp": _time("fromTimestamp", "sentAt", lambda sent, wanted: sent >= wanted),
     "toTimestamp": _time("toTimestamp", "sentAt", lambda sent, wanted: sent <= wanted),
-    # Includes that second: a client that asks for the next page sends an id too, which excludes the known messages.
+    # Includes that second. A client that asks for the next page also sends an id, which excludes the known messages.
     "updatedAt": _time("updatedAt", "updatedAt", lambda updated, wanted: updated >= wanted),
     "onlyUpdates": _has("onlyUpdates", _was_changed),
     "hideReplies": _has("hideReplies", lambda message: "parentId" not in message),

@@ -76,7 +76,7 @@ class GroupRoutes:
 
     def _hand_over(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
         owner = self._groups.hand_over(guid, str(request.fields.get("owner", "")), me.uid)
-        # The vendor's client passes the message on.
+        # The vendor's client shows the message.
         return {**_SUCCESS, "message": f"The group {guid} is owned by {owner}."}
 
     def _get(self, request: ApiRequest, me: User, guid: str) -> Dict[str, Any]:
@@ -101,7 +101,7 @@ class GroupRoutes:
     def _banned(self, request: ApiRequest, me: User, guid: str) -> Listing:
         group, word, scopes = self._groups.get(guid), request.word, request.texts("scopes")
         group.check_moderator(me.uid)
-        # With the scope that they would come back with: the vendor's client shows them as members.
+        # With the scope that they would have again: the vendor's client shows them as members.
         banned = [
             {**self._users.shown(self._users.get(uid)), "scope": "participant", "bannedAt": since}
             for uid, since in group.banned.items()
@@ -113,7 +113,7 @@ class GroupRoutes:
         body = request.fields
         if any(name in body for name in ADDING):
             return self._groups.add_all(guid, body, me.uid, request.resource)
-        # The vendor's client takes the group out of the action.
+        # The vendor's client reads the group from the action.
         if me.uid == APP:
             raise bad_request("participants", "is missing")
         action: Message = self._groups.join(guid, me.uid, request.resource, body.get("password"))

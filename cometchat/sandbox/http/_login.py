@@ -1,4 +1,4 @@
-"""The routes of a login: auth tokens, the own user with jwt and settings, and the ping that watches both."""
+"""The routes of a login: auth tokens, the own user with jwt and settings, and the ping that checks both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._device import device_problems
 from ._request import ApiRequest
 from ._routes import Route
 
-#: The ends of paths on other hosts of the service, for which clients send a jwt and not the usual headers.
+#: The ends of paths on other hosts of the service. For these, clients send a jwt and not the usual headers.
 _PING, _ONLINE = HEADLESS = ("/ping", "/online-members")
 
 
@@ -56,7 +56,7 @@ class LoginRoutes:
 
     def _put_me(self, request: ApiRequest, me: User) -> Dict[str, Any]:
         body = request.body
-        # One call for two things: a login sends a device, a user who changes something sends the new fields.
+        # One call with two purposes: a login sends a device, and a user who changes something sends the new fields.
         if isinstance(body, dict) and "deviceId" not in body and any(key in body for key in ("uid", "name", *DETAILS)):
             me.update(body)
             return self._me(request, me)
@@ -67,7 +67,7 @@ class LoginRoutes:
         return self._me(request, me, device_id)
 
     def _bind(self, text: str, device_id: Optional[str]) -> None:
-        """Remember the first device of a token, and refuse others while tokens are bound to devices."""
+        """Record the first device of a token, and refuse others while tokens are bound to devices."""
         token = self._credentials.tokens[text]
         if token.device_id is None:
             token.device_id = device_id
@@ -75,14 +75,14 @@ class LoginRoutes:
             raise refusal("ERR_AUTHTOKEN_UNAVAILABLE")
 
     def _me(self, request: ApiRequest, me: User, device_id: Optional[str] = None) -> Dict[str, Any]:
-        # The vendor's client renews its jwt with a GET, without a body, when its ping is answered with ERR_NO_AUTH.
+        # When the answer to its ping is ERR_NO_AUTH, the vendor's client renews its jwt with a GET without a body.
         me.last_active_at = int(time.time())
         return {
             **self._app.chat.users.shown(me),
             "status": "available",
             "authToken": request.headers["authToken"],
             "jwt": self._credentials.issue_jwt(me.uid, resource=request.resource or None, device_id=device_id),
-            # A credential as well: for media of the service's own host.
+            # Another credential, for media of the service's own host.
             "fat": f"fat-{secrets.token_hex(16)}",
             "settings": self._app.settings(request.address),
             "wsChannel": {
@@ -103,7 +103,7 @@ class LoginRoutes:
         return {"success": True}
 
     def _ping(self, request: ApiRequest, me: User) -> Dict[str, Any]:
-        """Check the client's jwt and settings; the vendor's clients ask once a minute."""
+        """Check the client's jwt and settings. The vendor's clients ask once a minute."""
         if self._uid_of_jwt(request) != me.uid:
             raise refusal("ERR_NO_AUTH")
         if request.headers.get("settingsHash") != self._app.settings(request.address)["settingsHash"]:
@@ -111,11 +111,11 @@ class LoginRoutes:
         return {"success": True}
 
     def _jwt_of_call(self, request: ApiRequest, me: User) -> Dict[str, Any]:
-        """Make the token with which the vendor's clients enter a call; it opens no socket."""
+        """Make the token with which the vendor's clients enter a call. It opens no socket."""
         return {"token": self._credentials.issue_call_token(me.uid, request.fields.get("passthrough"))}
 
     def _online(self, request: ApiRequest, me: User, version: str) -> Dict[str, Any]:
-        """Count the users who are online or, with ``groups``, the members of each."""
+        """Count the users who are online or, for ``groups``, the online members of each."""
         self._uid_of_jwt(request)
         users, groups = self._app.chat.users, self._app.chat.groups
         if "groups" not in request.fields:

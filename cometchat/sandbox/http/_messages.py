@@ -13,7 +13,7 @@ from ._filters import FILTERS, Filter
 from ._request import ApiRequest
 from ._routes import Listing, Route
 
-#: A page of the history, or the number of unread messages in each conversation if only numbers are asked for.
+#: A page of the history, or the number of unread messages in each conversation if the request wants only numbers.
 Page = Union[Listing, List[Dict[str, Any]]]
 
 
@@ -52,7 +52,7 @@ class MessageRoutes:
         ]
 
     def _shown(self, message: Message, me: User, request: Optional[ApiRequest] = None) -> Message:
-        """Return a message as the user sees it, and whether they follow its thread if the request asks for that."""
+        """Return a message as the user sees it. On request it says whether the user follows its thread."""
         shown = self._chat.publisher.views.of(message, me.uid)
         if request is None or not request.flag("withThreadSubscribed"):
             return shown
@@ -125,7 +125,7 @@ class MessageRoutes:
         return self._page(request, me, request.query.get("conversationId", ""))
 
     def _history_with(self, request: ApiRequest, me: User, other: str) -> Page:
-        if me.uid == APP:  # which has no conversation of its own in mind, and wants all of that user
+        if me.uid == APP:  # no conversation of its own: the path means all of that user
             return self._page(request, self._chat.users.get(other), "")
         return self._page(request, me, self._chat.conversations.of(me.uid, other, "user").id)
 
@@ -153,12 +153,12 @@ class MessageRoutes:
             self._fits(filters, me),
         )
         messages = history.page(me.uid, query, conversation)
-        # Not confirmed: when the live service leaves which of them out.
+        # Not confirmed: when the live service leaves some of them out.
         meta: Dict[str, Any] = {"current": {"limit": query.limit, "count": len(messages)}}
         if messages:
             meta["previous"] = {"affix": "prepend", "id": messages[0]["id"], "sentAt": messages[0]["sentAt"]}
             meta["next"] = {"affix": "append", "id": messages[-1]["id"], "sentAt": messages[-1]["sentAt"]}
-            # The vendor's client goes by this: a page without it is the last one. Its next call has id and sentAt.
+            # The vendor's client reads this field: a page without it is the last one. Its next call has id and sentAt.
             edge = messages[-1 if query.affix == "append" else 0]
             meta["cursor"] = {"id": int(edge["id"]), "sentAt": edge["sentAt"], "affix": query.affix}
         elif query.id is not None:
@@ -166,7 +166,7 @@ class MessageRoutes:
         return Listing([self._shown(message, me, request) for message in messages], meta)
 
     def _fits(self, filters: List[Filter], me: User) -> Filter:
-        """Make a filter of several, each of which looks at a message as the user sees it."""
+        """Combine several filters. Each looks at a message as the user sees it."""
         views = self._chat.publisher.views
 
         def fits(message: Message) -> bool:
@@ -185,7 +185,7 @@ class MessageRoutes:
         return fits
 
     def _unread(self, uid: str, conversation: str) -> Dict[str, Any]:
-        """Return how many messages are unread in a conversation."""
+        """Return the number of unread messages in a conversation."""
         latest = self._chat.history.latest(uid, conversation)
         if latest is None:
             return {"count": 0}
@@ -193,7 +193,7 @@ class MessageRoutes:
         return {"entityType": latest["receiverType"], "entityId": other_side(latest, uid), "count": count}
 
 
-#: Parameters that are not filters: the start and length of the page, and the ones that depend on the user's marks.
+#: Parameters that are not filters: the start and the length of the page, and parameters that use the user's marks.
 _PARAMETERS = (
     "affix",
     "id",
@@ -205,7 +205,8 @@ _PARAMETERS = (
     "count",
     "conversationId",
     "withThreadSubscribed",
-    # These change nothing: tags and the mentioned users are always there. Not confirmed: what withParent adds.
+    # These change nothing, since every message has its tags and the mentioned users. Not confirmed: the effect of
+    # withParent.
     "withTags",
     "withParent",
     "mentionsWithTagInfo",
@@ -214,7 +215,7 @@ _PARAMETERS = (
 
 
 def _affix(request: ApiRequest, default: str) -> str:
-    """Return the direction: ``append`` is newer, ``prepend`` older."""
+    """Return the direction: ``append`` for newer, ``prepend`` for older messages."""
     affix = request.query.get("affix", default)
     if affix not in ("append", "prepend"):
         raise bad_request("affix", "must be append or prepend")

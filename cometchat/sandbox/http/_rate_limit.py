@@ -1,4 +1,4 @@
-"""The rate limit of the app, and the headers that tell it."""
+"""The rate limit of the app, and its headers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RateLimiter:
         self._count = 0
 
     def take(self, now: float) -> Tuple[bool, Dict[str, str]]:
-        """Count a request at a Unix time; return whether the API may answer it, and the headers of the answer."""
+        """Count a request at a Unix time. Returns whether the API may answer it, and the headers of the answer."""
         limit = self._faults.rate_limit
         window = int(now // limit.window)
         if window != self._window:
@@ -32,5 +32,5 @@ class RateLimiter:
 
 
 def retry_headers(seconds: float, now: float) -> Dict[str, str]:
-    """Return the headers that tell when a client may ask again; ``now`` is a Unix time."""
+    """Return the headers that say when a client may ask again. ``now`` is a Unix time."""
     return {"Retry-After": str(max(math.ceil(seconds), 1)), "X-Rate-Limit-Reset": str(math.ceil(now + seconds))}

@@ -27,7 +27,7 @@ class ApiRequest:
     """One request, read whole.
 
     :param form: the fields of a multipart body, in place of ``text``.
-    :param extension: the extension that it is for; None is the API.
+    :param extension: the extension that it is for, or None for the API.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class ApiRequest:
 
     @property
     def body(self) -> Any:
-        """The JSON body; None without a body.
+        """The JSON body, or None without a body.
 
         :raises ApiError: it is not JSON.
         """
@@ -69,7 +69,7 @@ class ApiRequest:
 
     @property
     def fields(self) -> Dict[str, Any]:
-        """The fields of the JSON body; an empty dict without a body.
+        """The fields of the JSON body. An empty dict without a body.
 
         :raises ApiError: it is not JSON, or not an object.
         """
@@ -82,11 +82,14 @@ class ApiRequest:
 
     @property
     def is_of_back_end(self) -> bool:
-        """Return whether a back end sent it: with an API key, and without an SDK's headers. Its host names the app."""
+        """Return whether a back end sent it: with an API key, and without an SDK's headers.
+
+        A back end needs no appId header, since its host name has the app id.
+        """
         return "apiKey" in self.headers and not any(name in self.headers for name in ("sdk", "resource"))
 
     def check_query(self, known: FrozenSet[str]) -> None:
-        """Check that the query has known parameters only.
+        """Check that all parameters of the query are known.
 
         :raises ApiError: the sandbox does not implement a parameter; the error names it.
         """
@@ -107,9 +110,9 @@ class ApiRequest:
         return found
 
     def number(self, name: str) -> Optional[int]:
-        """Return a whole number of the query; None without one.
+        """Return a whole number of the query, or None without the parameter.
 
-        :raises ApiError: the parameter is something else.
+        :raises ApiError: the parameter is not a whole number.
         """
         text = self.query.get(name)
         if text is None:
@@ -119,7 +122,7 @@ class ApiRequest:
         return int(text)
 
     def limit(self, name: str, default: int) -> int:
-        """Return how many items the client asks for.
+        """Return the number of items that the client asks for.
 
         :raises ApiError: the number is 0, or not a number.
         """
@@ -130,7 +133,7 @@ class ApiRequest:
 
     @property
     def word(self) -> str:
-        """The lowercase word that the client searches for; empty without one."""
+        """The lowercase word that the client searches for. Empty without a search."""
         return self.query.get("searchKey", "").lower()
 
     def flag(self, name: str) -> bool:
@@ -138,6 +141,6 @@ class ApiRequest:
         return self.query.get(name) in ("1", "true")
 
     def texts(self, *names: str) -> FrozenSet[str]:
-        """Return the values of parameters that may be repeated, or have several values with commas between them."""
+        """Return the values of parameters that may be repeated, or hold several values with commas between them."""
         given = [value for name in names for value in self.query.getall(name, [])]
         return frozenset(item for value in given for item in value.split(",") if item)

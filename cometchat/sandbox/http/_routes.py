@@ -12,18 +12,18 @@ from ._request import ApiRequest
 #: Items on a numbered page when the client does not ask for a number.
 DEFAULT_ITEMS = 100
 
-#: The parameters of a numbered page: clients send per_page, back ends perPage.
+#: The parameter for the length of a numbered page. Clients send per_page, and back ends perPage.
 PAGE = ("page", "per_page", "perPage")
 
 
 class Route:
     """A method, a path and the function that answers.
 
-    :param path: with ``{uid}``, ``{guid}`` or ``{id}`` for parts of it; uids and guids are lowercased.
-    :param answer: called with the request, the user who acts, and the parts.
-    :param query: the parameters of the query that it implements.
-    :param audience: the kinds of callers whom it answers.
-    :param feature: the parameter of the settings that switches it on and off.
+    :param path: has ``{uid}``, ``{guid}`` or ``{id}`` for variable parts. Uids and guids are lowercased.
+    :param answer: called with the request, the acting user, and the variable parts.
+    :param query: the parameters of the query that the route implements.
+    :param audience: the kinds of callers that may use the route.
+    :param feature: the parameter of the settings that switches the route on and off.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Route:
         self._pattern = re.compile(re.sub(r"{\w+}", "([^/]+)", path))
 
     def match(self, method: str, path: str) -> Optional[Tuple[str, ...]]:
-        """Return the parts of the path; None if the route is for other requests."""
+        """Return the variable parts of the path, or None if the route is for other requests."""
         match = self._pattern.fullmatch(path) if method == self.method else None
         if match is None:
             return None
@@ -62,7 +62,7 @@ class Listing(NamedTuple):
 
 
 def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
-    """Return the page of a list that ``page`` and ``per_page`` ask for. The vendor's client counts the pages."""
+    """Return the page of a list that ``page`` and ``per_page`` name. The vendor's client counts the pages."""
     size = request.limit("perPage" if "perPage" in request.query else "per_page", DEFAULT_ITEMS)
     page = max(request.number("page") or 1, 1)
     found = items[(page - 1) * size : page * size]
@@ -77,17 +77,17 @@ def numbered_page(request: ApiRequest, items: List[Any]) -> Listing:
 
 
 def fits_tags(item: Dict[str, Any], wanted: FrozenSet[str]) -> bool:
-    """Return whether an item has one of the wanted tags, if there are any."""
+    """Return whether an item has one of the wanted tags, or True if there are no wanted tags."""
     return not wanted or not wanted.isdisjoint(item.get("tags", ()))
 
 
 def fits_status(user: Dict[str, Any], wanted: Optional[str]) -> bool:
-    """Return whether a user has the wanted status, if there is one. The query says ``online`` for ``available``."""
+    """Return whether a user has the wanted status, or True for None. ``online`` means ``available``."""
     return wanted is None or user["status"] == {"online": "available"}.get(wanted, wanted)
 
 
 def with_tags(request: ApiRequest, items: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Return the items with their tags if the client asks for them, else without."""
+    """Return the items, with their tags only if the client asks for tags."""
     if request.flag("withTags"):
         return items
     return [without_tags(item) for item in items]

@@ -1,4 +1,4 @@
-"""The routes of threads, apart from the replies themselves."""
+"""The routes of threads, without the replies themselves."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class ThreadRoutes:
         found = self._chat.threads.of(me.uid, conversation, subscribed=request.flag("participatedByMe"))
         updated_at, number = request.number("updatedAt"), request.number("id")
         if updated_at is not None:
-            # The page begins with the thread of the cursor once more, as on the live service.
+            # Like on the live service, the page repeats the thread of the cursor at its beginning.
             start = (updated_at, updated_at if number is None else number)
             found = [thread for thread in found if thread.order <= start]
         limit = request.limit("limit", DEFAULT_PAGE)
@@ -61,7 +61,7 @@ class ThreadRoutes:
         return Listing(page, meta)
 
     def _shown(self, thread: MessageThread, me: User) -> Dict[str, Any]:
-        """Return a thread: its parent with the last reply and, in place of the parent's own time, the thread's."""
+        """Return a thread: its parent, with the last reply, and with the thread's time in place of the parent's."""
         views = self._chat.publisher.views
         parent = views.of(thread.parent, me.uid)
         return {

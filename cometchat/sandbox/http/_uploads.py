@@ -1,4 +1,6 @@
-"""Files: uploaded to an address that the API hands out, or in a form with a message; kept, and served."""
+"""Files. Clients upload them to an address from the API, or in a form with a message. The sandbox keeps and serves
+them.
+"""
 
 from __future__ import annotations
 
@@ -12,30 +14,30 @@ from aiohttp import web
 
 from ..chat._errors import bad_request, refusal
 
-#: Maximum size of a request's body, in bytes: the largest file, with the fields around it.
+#: Maximum size of a request's body, in bytes: the largest file, and the fields around it.
 LARGEST_BODY = 101 * 1024 * 1024
 
-#: Time for which an address takes an upload, in seconds.
+#: Time for which an address accepts an upload, in seconds.
 UPLOAD_LIFETIME = 900
 
 _FILES, _UPLOADS = "/files/", "/uploads/"
 
 
 class Limits(NamedTuple):
-    """The app's limits of files: the size of each, in bytes, and how many a message may have."""
+    """The app's limits of files: the maximum size of each, in bytes, and the maximum number in a message."""
 
     size: int
     number: int
 
     @classmethod
     def of(cls, parameters: Mapping[str, Any]) -> Limits:
-        """Return what the settings' ``parameters`` say."""
+        """Return the limits that the settings' ``parameters`` give."""
         return cls(int(parameters["file.size.max"]), int(parameters["file.count.max"]))
 
     def check_count(self, count: int) -> None:
         """Check the number of files.
 
-        :raises ApiError: they are too many.
+        :raises ApiError: there are too many.
         """
         if count > self.number:
             raise refusal("ERR_FILE_COUNT_EXCEEDED", limit=str(self.number))
@@ -44,7 +46,7 @@ class Limits(NamedTuple):
 class _Upload(NamedTuple):
     """An address for an upload, with the form that it accepts.
 
-    :ivar fields: of the form, beside the file.
+    :ivar fields: the fields of the form, beside the file.
     :ivar expires_at: Unix seconds.
     """
 
@@ -61,12 +63,12 @@ class Uploads:
     def __init__(self) -> None:
         #: By path: content type and content.
         self._files: Dict[str, Tuple[str, bytes]] = {}
-        #: By path of their address: the uploads that may come.
+        #: By the path of their address: uploads that may arrive.
         self._expected: Dict[str, _Upload] = {}
         self._number = 0
 
     def get(self, path: str) -> Optional[Tuple[str, bytes]]:
-        """Return content type and content of the file at a path, or None."""
+        """Return the content type and the content of the file at a path, or None."""
         return self._files.get(path)
 
     def expects(self, path: str) -> bool:
@@ -74,12 +76,12 @@ class Uploads:
         return path in self._expected
 
     def prepare(self, files: Mapping[str, Any], url: str, limits: Limits, now: float) -> Dict[str, Any]:
-        """Return, for each wanted file, where and how to upload it, or why it is refused.
+        """Return the address and the form for the upload of each wanted file, or the reason of its refusal.
 
         :param files: by their ids: ``name``, ``size`` in bytes and ``mimeType``.
-        :param url: the sandbox's own.
+        :param url: the sandbox's own URL.
         :param now: Unix seconds.
-        :raises ApiError: they are too many, or one is not described.
+        :raises ApiError: there are too many files, or the description of a file is wrong.
         """
         limits.check_count(len(files))
         return {file_id: self._prepare(each, url, limits, now) for file_id, each in files.items()}
@@ -107,7 +109,7 @@ class Uploads:
         }
 
     async def receive(self, request: web.BaseRequest, now: float) -> Tuple[int, str]:
-        """Take an upload; return the status and the text of the answer, as a storage service gives them."""
+        """Take an upload. Returns the status and the text of the answer, like a storage service."""
         upload = self._expected[request.rel_url.raw_path]
         form = await request.post()
         file = form.get("file")
@@ -120,14 +122,14 @@ class Uploads:
             return 400, _storage_error("InvalidArgument", "POST requires exactly one file upload per request")
         content = _content(file)
         if len(content) > upload.size:
-            return 400, _storage_error("EntityTooLarge", "The upload exceeds the size that was asked for")
+            return 400, _storage_error("EntityTooLarge", "The upload exceeds the size that the client asked for")
         self._files[upload.path] = (upload.mime_type, content)
         return 204, ""
 
     async def read(self, request: web.BaseRequest, url: str, limits: Limits) -> Dict[str, Any]:
-        """Return the fields of a multipart body as JSON's would be; its files become the attachments of ``data``.
+        """Return the fields of a multipart body as JSON's. Its files become the attachments of ``data``.
 
-        :param url: the sandbox's own, for the addresses of the files.
+        :param url: the sandbox's own URL, for the addresses of the files.
         :raises ApiError: the files are too large, or too many.
         """
         body: Dict[str, Any] = {}

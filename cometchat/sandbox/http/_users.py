@@ -27,7 +27,7 @@ _SEARCH = (
 )
 _BLOCKED = (*PAGE, "direction", "searchKey")
 
-#: By parameter of a back end: the states of the users whom it wants.
+#: By parameter of a back end: the states of the wanted users.
 _STATES = {"onlyDeactivated": ("deactivated",), "withDeactivated": ("active", "deactivated")}
 
 
@@ -56,11 +56,11 @@ class UserRoutes:
         ]
 
     def _as(self, answer: Callable[[ApiRequest, User], Any]) -> Callable[[ApiRequest, User, str], Any]:
-        """Make the answer for a back end that names in the path the user who acts."""
+        """Make the answer for a back end that names the acting user in the path."""
         return lambda request, me, uid: answer(request, self._users.get(uid))
 
     def _list(self, request: ApiRequest, me: User) -> Listing:
-        # Not confirmed: that the user who asks is not in it.
+        # Not confirmed: that the list does not contain the requesting user.
         states = next((states for name, states in _STATES.items() if request.flag(name)), ("active",))
         others = [user for state in states for user in self._users.in_state(state)]
         others = [user for user in others if user is not me and user is not self._users.app]
@@ -133,7 +133,7 @@ class UserRoutes:
 
 
 def _sorted(request: ApiRequest, users: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
-    """Return the users by name or by status, those who are available first; in their own order if not asked for one."""
+    """Return the users in the wanted order: by name, or by status with available users first."""
     by, order = request.query.get("sortBy"), request.query.get("sortOrder", "asc")
     if by not in (None, "name", "status"):
         raise bad_request("sortBy", "must be name or status")

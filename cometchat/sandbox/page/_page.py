@@ -1,4 +1,4 @@
-"""The page at ``/``: who is online, the conversations, and a button for each fault. Loop thread only."""
+"""The page at ``/``: users who are online, conversations, and a button for each fault. Loop thread only."""
 
 from __future__ import annotations
 
@@ -17,11 +17,12 @@ from ..chat import ApiError
 from ..chat._history import Message
 from ..faults import RunningService
 
-#: Time for which the page's button refuses connections: the page itself needs one to end it. In seconds.
+#: Time for which the page's button refuses connections, in seconds. It ends by itself, since the page needs a
+#: connection to end it.
 REFUSAL = 10.0
-#: The latency of the page's button, and the least time between two updates. In seconds.
+#: The latency of the page's button, and the minimum time between two updates, in seconds.
 LATENCY, PAUSE = 1.0, 0.1
-#: Maximum conversations on the page: the latest.
+#: Maximum number of conversations on the page. It shows the latest.
 MOST_CONVERSATIONS = 50
 
 _FILES = {"/": "index.html", "/page/style.css": "style.css", "/page/script.js": "script.js"}
@@ -40,7 +41,7 @@ _HEADERS = {
 class Page:
     """The page of one run of the service.
 
-    :param scheme: ``http`` or ``https``. :param host: the host that the sandbox listens on.
+    :param scheme: ``http`` or ``https``. :param host: the host on which the sandbox listens.
     """
 
     def __init__(self, app: App, service: RunningService, scheme: str, host: str) -> None:
@@ -49,19 +50,19 @@ class Page:
         self._scheme = scheme
         self._host = host
         self._refusal: Optional[asyncio.Future[None]] = None
-        #: The TCP connections of browsers that show it.
+        #: The TCP connections of browsers that show the page.
         self.transports: WeakSet[Any] = WeakSet()
         acts = (self._drop, self._refuse, self._throttle, self._revoke, self._silence, self._latency, self._heal)
         self._acts: Dict[str, Callable[[], Awaitable[str]]] = {act.__name__[1:]: act for act in acts}
 
     async def answer(self, request: web.BaseRequest) -> Optional[web.StreamResponse]:
-        """Answer a request for the page; return None for any other."""
+        """Answer a request for the page, or return None for any other request."""
         path = request.rel_url.raw_path
         if path != "/" and not path.startswith("/page/"):
             return None
         address = request.headers.get("Host", "")
         name = host_name(address)
-        # A foreign name may be made to lead here (DNS rebinding), an IP address may not.
+        # Another name may point to this server (DNS rebinding). An IP address may not.
         if name not in (self._host, "localhost") and not is_ip(name):
             return _text(403, "Open this page by an IP address, as localhost, or by the sandbox's own host name.")
         self.transports.add(request.transport)
@@ -74,7 +75,7 @@ class Page:
         act = self._acts.get(path.removeprefix("/page/faults/"))
         if request.method != "POST" or act is None:
             return None
-        # A page of another origin can post, but not without telling its origin.
+        # A page of another origin can post, but its browser names that origin.
         if request.headers.get("Origin") != f"{self._scheme}://{address}":
             return _text(403, "Only the sandbox's own page may do that.")
         text = await act()
@@ -82,7 +83,7 @@ class Page:
         return _text(200, text)
 
     async def _stream(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Send the state now and after each change, until the browser goes."""
+        """Send the state now and after each change, until the browser disconnects."""
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         loop, news, shown = asyncio.get_running_loop(), asyncio.Event(), ""
 
@@ -147,7 +148,7 @@ class Page:
         except ApiError:
             return identifier  # deleted
 
-    # The buttons, by their names. Each returns what the page is to say.
+    # The buttons, by their names. Each returns the text that the page shows.
 
     async def _drop(self) -> str:
         return f"Dropped {self._service.drop(reset=True)} connections."

@@ -19,18 +19,18 @@ from ..faults import Refusal
 from ._frames import PINGS, TRANSIENT_TYPES, auth_problems, of_browser, transient_problems
 from ._hub import Hub
 
-#: Close codes that are never sent: for a close frame without a code, and for no close frame.
+#: Close codes that are never sent: for a close frame without a code, and for an end without a close frame.
 NO_CODE = 1005
 NO_CLOSE = 1006
 
-#: SO_LINGER on, 0 s: closing such a socket sends RST in place of FIN.
+#: SO_LINGER on, 0 s: closing a socket with it sends RST in place of FIN.
 _RESET = struct.pack("ii", 1, 0)
 
 _Outgoing = Tuple[float, Union[str, bytes], Callable[[], None]]
 
 
 class Connection:
-    """Reads and judges the client's frames, and sends frames in the order in which they were posted."""
+    """Reads and judges the client's frames. It sends frames in the order in which they were posted."""
 
     def __init__(
         self,
@@ -51,10 +51,10 @@ class Connection:
         self._outbox: asyncio.Queue[_Outgoing] = asyncio.Queue()
         self._auth_seen = False
         self._verdict: Optional[asyncio.TimerHandle] = None
-        #: Whether the sandbox itself has ended it: then the client has not closed it.
+        #: Whether the sandbox itself has ended it, so that its end is not the client's close.
         self._ended_here = False
         self._closing: Optional[asyncio.Future[Any]] = None
-        #: Set by an accepted ``auth``, not before.
+        #: Set when the sandbox accepts an ``auth``.
         self.uid: Optional[str] = None
         self.device_id: str = ""
         self._subscription: Optional[str] = None
@@ -79,11 +79,11 @@ class Connection:
             await asyncio.gather(*ending, return_exceptions=True)
 
     def post_frame(self, frame: Dict[str, Any]) -> None:
-        """Send a frame, after the latency in force and after everything posted before it."""
+        """Send a frame, after the current latency and after all frames posted before it."""
         self.post(json.dumps(frame))
 
     def post(self, data: Union[str, bytes], before: Callable[[], None] = lambda: None) -> None:
-        """Send text or, for bytes, binary data; ``before`` is called just before that."""
+        """Send text or, for bytes, binary data. ``before`` is called just before that."""
         self._outbox.put_nowait((self._loop.time() + self._app.faults.latency, data, before))
 
     def abort(self, reset: bool) -> None:
@@ -94,7 +94,7 @@ class Connection:
         self.transport.abort()
 
     def close(self, code: int, reason: str) -> asyncio.Future[Any]:
-        """Send a close frame. The future is done when the client has answered it, or its time is over."""
+        """Send a close frame. The future is done when the client has answered it, or when its time is over."""
         self._ended_here = True
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._websocket.close(code=code, message=reason.encode()))
@@ -105,7 +105,7 @@ class Connection:
         self.transport.write(data)
 
     def wants_presence(self, about: User) -> bool:
-        """Return True if it asked for this user's presence. Users who have blocked each other get no presence."""
+        """Return True if it asked for this user's presence. A block between the two users stops it."""
         if self.uid is None or self._app.chat.users.divided(self.uid, about.uid):
             return False
         if self._subscription == "FRIENDS":
@@ -124,10 +124,10 @@ class Connection:
             try:
                 await (self._websocket.send_str(data) if isinstance(data, str) else self._websocket.send_bytes(data))
             except ConnectionError:
-                return  # the reading side sees the end too, and reports it
+                return  # the reading side notices the end too, and reports it
 
     async def _read(self) -> Optional[int]:
-        """Take frames until the end; return the code with which the client closed, None if it did not close."""
+        """Read frames until the end. Returns the code of the client's close, or None without a close."""
         while True:
             message = await self._websocket.receive()
             if message.type is WSMsgType.TEXT:
@@ -197,7 +197,7 @@ class Connection:
         body = body if isinstance(body, dict) else {}
         credential = str(body.get("auth"))
         if credential in self._app.chat.credentials.tokens:
-            # An auth token in place of the jwt. The live service never answers it.
+            # The client sent an auth token in place of the jwt. The live service never answers it.
             self._violation("auth.body.auth is an auth token; the socket wants the jwt")
             return
         try:
@@ -246,7 +246,7 @@ class Connection:
             self._announce(self.uid, last, online=False)
 
     def _announce(self, uid: str, presence_changed: bool, *, online: bool) -> None:
-        """Tell the webhook of this connection, and users of another presence."""
+        """Notify the webhook of this connection, and other users of a changed presence."""
         if presence_changed:
             self._app.chat.transient.announce(uid, self.device_id, online=online)
         users = self._app.chat.users

@@ -27,12 +27,12 @@ TRANSIENT_TYPES = ("typing_indicator", "transient_message", "receipts")
 
 
 def of_browser(name: str) -> bool:
-    """Return whether a resource names a browser's tab: tabs share a stored jwt, each under a resource of its own."""
+    """Return whether a resource names a browser's tab. Tabs share a stored jwt, and each has its own resource."""
     return name.startswith("WEB-")
 
 
 def auth_problems(frame: Dict[str, Any], app_id: str) -> List[str]:
-    """Return the problems of an ``auth`` frame, apart from the credential. Android's has no sender."""
+    """Return the problems of an ``auth`` frame, without its credential. The frame of Android's client has no sender."""
     wrong = problems(
         "auth",
         frame,

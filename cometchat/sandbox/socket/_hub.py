@@ -1,4 +1,4 @@
-"""The sockets that are up, and the delivery of frames to them. Other threads than the loop's read the counts only."""
+"""The open sockets, and the delivery of frames to them. Other threads than the loop's read only the counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Peer(Protocol):
 
 
 class Hub:
-    """The accepted connections of each user. It outlives a stop of the sandbox, without any connection."""
+    """The accepted connections of each user. It stays when the sandbox stops, without any connection."""
 
     def __init__(self, faults: Faults, journal: Journal) -> None:
         self._faults = faults
@@ -34,7 +34,7 @@ class Hub:
 
     @property
     def count(self) -> int:
-        """How many accepted connections there are."""
+        """The number of accepted connections."""
         return sum(len(peers) for peers in list(self._by_uid.values()))
 
     def is_online(self, uid: str) -> bool:
@@ -42,14 +42,14 @@ class Hub:
         return bool(self._by_uid.get(uid))
 
     def join(self, uid: str, peer: Peer) -> bool:
-        """Add an accepted connection; return whether it is the user's first."""
+        """Add an accepted connection. Returns whether it is the user's first."""
         peers = self._by_uid.setdefault(uid, [])
         peers.append(peer)
         self._journal.changed()
         return len(peers) == 1
 
     def leave(self, uid: Optional[str], peer: Peer) -> bool:
-        """Remove a connection, accepted or not; return whether it was the user's last."""
+        """Remove a connection, accepted or not. Returns whether it was the user's last."""
         peers = self._by_uid.get(uid or "", [])
         joined = peer in peers
         if joined:
@@ -58,7 +58,7 @@ class Hub:
         return joined and not peers
 
     def deliver(self, outgoing: Outgoing) -> None:
-        """Send a frame to the sockets that it is for, unless the ``MODE`` stops it."""
+        """Send a frame to the sockets of its users, unless the ``MODE`` stops it."""
         if self._faults.stops(outgoing.frame["type"]):
             return
         text: Optional[str] = None
@@ -70,7 +70,7 @@ class Hub:
                 peer.post(text)
 
     def announce(self, frame: Frame, about: User) -> None:
-        """Send a presence frame to the sockets of others that asked for the user's presence."""
+        """Send a presence frame to the sockets of other users that asked for it."""
         if self._faults.stops(frame["type"]):
             return
         text = json.dumps(frame)

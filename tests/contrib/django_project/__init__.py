@@ -1,1 +1,1 @@
-"""A Django project for the tests: its account and what else differs come from the environment."""
+"""A Django project for the tests. Its account and its other variable settings come from the environment."""

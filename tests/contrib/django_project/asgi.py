@@ -1,4 +1,4 @@
-"""What ASGI servers load."""
+"""The module that ASGI servers load."""
 
 import os
 

@@ -1,4 +1,6 @@
-"""The settings. ``TEST_COMETCHAT`` is the setting COMETCHAT as JSON; ``TEST_RECORD`` a file that receivers write to."""
+"""The settings. ``TEST_COMETCHAT`` is the setting COMETCHAT as JSON, and ``TEST_RECORD`` a file that receivers write
+to.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What WSGI servers load."""
+"""The module that WSGI servers load."""
 
 import os
 

@@ -1,1 +1,1 @@
-"""Programs that the tests of forks and ends run in processes of their own, and what runs them."""
+"""Programs that the tests of forks and ends run in separate processes, and their runner."""

@@ -1,9 +1,9 @@
-"""A Celery application whose main process is connected before it forks; its broker is a folder.
+"""A Celery application whose main process is connected before it forks. Its broker is a folder.
 
-``CELERY_FOLDER`` is the folder. Its tasks are sent by the worker itself: once it is ready; and for each line of the
-file ``orders`` one that kills the process that runs it. (Killed from outside, it may hold billiard's lock of the queue,
-which then stays locked.) Each process of the pool appends to the file ``answers``, when it starts and for its task, how
-the client goes there.
+``CELERY_FOLDER`` is the folder. The worker itself sends the tasks: some once it is ready, and for each line of the file
+``orders`` one that kills its process. (A process that is killed from outside may hold billiard's lock of the queue,
+which then stays locked.) Each process of the pool appends the state of its client to the file ``answers``, when it
+starts and for its task.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def written(where: str) -> List[int]:
 
 @app.task
 def answer() -> None:
-    """Answer, and stay until each process of the pool has: so no process gets two of the tasks."""
+    """Answer, and wait until each process of the pool has answered, so that no process gets two of the tasks."""
     write("task")
     deadline, never = time.monotonic() + 10, threading.Event()
     while len(set(written("task"))) < PROCESSES and time.monotonic() < deadline:
@@ -68,7 +68,10 @@ def die() -> None:
 
 @worker_process_init.connect
 def process_started(**_: Any) -> None:
-    """In a new process of the pool. Celery gives it four seconds, so that another thread waits for the connection."""
+    """Start a thread in a new process of the pool.
+
+    It waits for the connection, since Celery gives the process four seconds.
+    """
     threading.Thread(target=write, args=("start",), daemon=True).start()
 
 

@@ -1,6 +1,6 @@
-"""A Celery application for pools that do not fork: one client, made when the worker starts, and a task that sends.
+"""A Celery application for pools that do not fork: one client, made at the worker's start, and a task that sends.
 
-``CELERY_FOLDER`` is the folder of its broker. Each message that the client hears becomes a task, which answers it.
+``CELERY_FOLDER`` is the folder of its broker. Each message to the client becomes a task that answers it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def answer(uid: str, text: str, message_id: str) -> None:
 
 @worker_init.connect
 def start(**_: Any) -> None:
-    """Before the pool starts. Celery tells no pool but prefork and solo of worker_process_init."""
+    """Connect before the pool starts. Celery sends worker_process_init only to the pools prefork and solo."""
     joining.logged_in().add_message_listener("to tasks", ToTasks())
     joining.kept[0].connect(10)
 

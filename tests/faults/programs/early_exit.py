@@ -1,4 +1,4 @@
-"""Functions for the end of the program that run after the SDK's own: imported before it, so registered before it."""
+"""Functions that run after the SDK's own at the end of the program, since they are registered before it is imported."""
 
 from __future__ import annotations
 

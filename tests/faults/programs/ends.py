@@ -1,7 +1,7 @@
 """Programs that end, each in another state or way. Usage: ends.py CASE.
 
-A program says ``ready`` once its state is reached; most wait for a line from the test then. Just before its end it says
-``end`` and the monotonic time.
+A program prints ``ready`` once its state is reached. Most then wait for a line from the test. Just before its end it
+prints ``end`` and the monotonic time.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def connected() -> None:
 
 
 @case
-def nobody_holds_it() -> None:
-    """A client that is only listened to: no variable of the program has it any more."""
+def without_a_reference() -> None:
+    """Use a client only through its listener: no variable of the program refers to it."""
     joining.joined()
     joining.kept.clear()
     gc.collect()
@@ -62,7 +62,7 @@ def nobody_holds_it() -> None:
 
 @case
 def connecting() -> None:
-    """The test sees to what the attempt hangs in."""
+    """Connect. The test decides where the attempt hangs."""
     client = joining.logged_in(auto_establish_socket_connection=False)
     joining.say("logged-in")
     joining.told_to_go_on()
@@ -72,13 +72,13 @@ def connecting() -> None:
 
 @case
 def in_dns() -> None:
-    """The name's look-up never returns."""
+    """Look up a name, without an end."""
     client = joining.logged_in(auto_establish_socket_connection=False)
     look_up, pipe = threading.Event(), os.pipe()
 
     def blocked(*_: Any, **__: Any) -> Any:
         look_up.set()
-        return os.read(pipe[0], 1)  # in C, as the real one is
+        return os.read(pipe[0], 1)  # in C, like the real one
 
     socket.getaddrinfo = blocked
     client.connect(0)
@@ -109,7 +109,7 @@ def throttled() -> None:
 
 
 def blocked_clients(number: int) -> None:
-    """Clients with a listener each that never returns."""
+    """Block the listener of each of some clients forever."""
     blocked = threading.Semaphore(0)
 
     class Blocks(ConnectionListener):
@@ -146,7 +146,7 @@ def twenty_clients() -> None:
 
 @case
 def sending() -> None:
-    """A message of the outbox is on its way, and its answer does not come."""
+    """Send an item of the outbox whose answer does not come."""
     client = joining.joined()
     joining.say("logged-in")
     joining.told_to_go_on()
@@ -154,12 +154,12 @@ def sending() -> None:
     ready()
 
 
-held: List[sqlite3.Connection] = []  # until the very end
+held: List[sqlite3.Connection] = []  # until the end of the process
 
 
 @case
 def outbox_file_is_locked() -> None:
-    """Another process writes to the outbox's file just now, and takes its time; a daemon thread waits for its turn."""
+    """Let another process hold the lock of the outbox's file for a while. A daemon thread waits for it."""
     client = joining.joined(outbox_path="outbox.db")
     message = TextMessage(receiver_id="cometchat-uid-2", receiver_type="user", text="waits")
     client.outbox.put(message)
@@ -173,14 +173,14 @@ def outbox_file_is_locked() -> None:
             client.outbox.put(message)
 
     threading.Thread(target=put, daemon=True).start()
-    while client._core.outbox_store._lock.acquire(timeout=0.2):  # until that thread has it, and keeps it
+    while client._core.outbox_store._lock.acquire(timeout=0.2):  # until that thread has the lock, and keeps it
         client._core.outbox_store._lock.release()
     ready()
 
 
 @case
 def daemon_waits() -> None:
-    """A daemon thread waits in connect() without a limit."""
+    """Let a daemon thread wait in connect() without a limit."""
     client = joining.logged_in(auto_establish_socket_connection=False)
     joining.say("logged-in")
     joining.told_to_go_on()
@@ -213,13 +213,13 @@ def hard_exit() -> None:
     os._exit(5)
 
 
-#: See the test.
+#: The test explains this case.
 NEW_THREADS = not (3, 12) <= sys.version_info < (3, 12, 2)
 
 
 @case
 def last_thread() -> None:
-    """The main thread ends first; another one goes on, and connects again."""
+    """End the main thread first. Another one continues, and connects again."""
     client = joining.joined()
 
     def go_on() -> None:
@@ -237,7 +237,7 @@ def last_thread() -> None:
 
 @case
 def closed_at_exit() -> None:
-    """Functions of the program's own use the client at the end, before and after the SDK's."""
+    """Use the client at the end in functions of the program, before and after the SDK's."""
     client = joining.joined()
 
     def use() -> None:
@@ -255,7 +255,7 @@ def closed_at_exit() -> None:
 
 @case
 def exit_in_listener() -> None:
-    """A listener calls sys.exit(): it is logged, and the connection does not notice."""
+    """Call sys.exit() in a listener. It is logged, and does not affect the connection."""
 
     class Leaves(ConnectionListener):
         def on_connected(self) -> None:
@@ -278,7 +278,7 @@ def exit_in_listener() -> None:
 
 @case
 def thread_exits() -> None:
-    """sys.exit() on a thread of the program's own ends that thread alone."""
+    """Call sys.exit() on another thread of the program, which ends only that thread."""
     client = joining.joined()
     thread = threading.Thread(target=sys.exit, args=(9,))
     thread.start()
@@ -366,7 +366,7 @@ def interrupted_in_flush() -> None:
 
 @case
 def interrupted_unguarded() -> None:
-    """Nothing catches the KeyboardInterrupt."""
+    """End by a KeyboardInterrupt that the program does not catch."""
     joining.joined()
     ready(wait=False)
     time.sleep(60)

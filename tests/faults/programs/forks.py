@@ -1,4 +1,4 @@
-"""Programs that are connected and fork. Usage: forks.py WHAT [NUMBER]. Prints what happened as JSON lines."""
+"""Programs that are connected and fork. Usage: forks.py WHAT [NUMBER]. Prints the events as JSON lines."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ def tell(**what: Any) -> None:
 
 
 def in_child(act: Callable[[], object], while_it_lives: Callable[[], object] = lambda: None) -> int:
-    """Fork, act in the child, and wait for it: its wait status, or -1 where it does not end within 10 s."""
+    """Fork, act in the child, and wait for it. Returns its wait status, or -1 if it does not end within 10 s."""
     pid = os.fork()
     if pid == 0:
         act()
-        os._exit(70)  # it should not have come back
+        os._exit(70)  # only if the action has returned
     while_it_lives()
     return wait_for_child(pid)
 
 
 def wait_for_child(pid: int) -> int:
-    """Wait for a child: its wait status, or -1 where it does not end within 10 s."""
+    """Wait for a child. Returns its wait status, or -1 if it does not end within 10 s."""
     deadline = time.monotonic() + 10
     while time.monotonic() < deadline:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -49,7 +49,7 @@ def wait_for_child(pid: int) -> int:
 
 
 def work(_number: int) -> Dict[str, Any]:
-    """In a process of multiprocessing: the client that it inherited, or else one of its own."""
+    """Run in a process of multiprocessing: with the inherited client, or with a new one."""
     if CLIENT is not None:
         return joining.report(CLIENT)
     with joining.joined() as client:
@@ -61,7 +61,10 @@ def work_and_tell(number: int, queue: Any) -> None:
 
 
 def with_multiprocessing(method: str, number: int) -> None:
-    """Two processes; then a pool of two that puts each process away after one task, and so forks from its threads."""
+    """Start two processes, then a pool of two.
+
+    The pool ends each process after one task, and so forks from its threads.
+    """
     context: Any = multiprocessing.get_context(method)
     queue = context.SimpleQueue()
     processes = [context.Process(target=work_and_tell, args=(place, queue)) for place in range(2)]
@@ -79,7 +82,7 @@ def with_multiprocessing(method: str, number: int) -> None:
 
 
 def children_that_end_at_once(number: int) -> None:
-    """Each in another way: by os._exit, by another program, and as Python ends."""
+    """End each child in another way: by os._exit, by another program, and as Python ends."""
     ways: List[Callable[[], object]] = [
         lambda: os._exit(0),
         lambda: os.execv(sys.executable, [sys.executable, "-S", "-c", ""]),
@@ -90,7 +93,7 @@ def children_that_end_at_once(number: int) -> None:
 
 
 def subprocesses(number: int) -> None:
-    """With a function that is called in the child before the other program is there."""
+    """Start programs with a function that runs in the child before the other program."""
     results = [
         subprocess.run(
             [sys.executable, "-S", "-c", "print(1)"], preexec_fn=os.setsid, stdout=subprocess.PIPE, timeout=20
@@ -101,7 +104,7 @@ def subprocesses(number: int) -> None:
 
 
 def one_child(_number: int) -> None:
-    """It waits for a connection for as long as the test wants, then asks for one."""
+    """Fork a child. It waits for a connection as long as the test wants, then asks for one."""
     assert CLIENT is not None
     client = CLIENT
 
@@ -117,7 +120,7 @@ def one_child(_number: int) -> None:
 
 
 def locks() -> List[Any]:
-    """Every lock that an object or class of the SDK holds, apart from those that a fork takes itself, before it."""
+    """Return every lock of the SDK's objects and classes, except those that a fork takes itself."""
     found: Dict[int, Any] = {}
     kinds = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
     for thing in gc.get_objects():
@@ -131,7 +134,7 @@ def locks() -> List[Any]:
 
 
 def hold_every_lock(held: threading.Event, release: threading.Event) -> None:
-    """As threads that are at work do. A lock whose holder waits for another one stays with its holder."""
+    """Hold all locks, like working threads. A lock whose holder waits for another one stays with its holder."""
     with contextlib.ExitStack() as stack:
         taken = 0
         for lock in locks():
@@ -144,7 +147,7 @@ def hold_every_lock(held: threading.Event, release: threading.Event) -> None:
 
 
 def child_of_a_busy_parent(_number: int) -> None:
-    """Fork while another thread holds every lock; the child sends, and ends as Python does. Then an idle child."""
+    """Fork while another thread holds every lock. The child sends, and ends as Python does. Then fork an idle child."""
     assert CLIENT is not None
     client = CLIENT
 
@@ -173,7 +176,7 @@ def child_of_a_busy_parent(_number: int) -> None:
 
 
 def child_left_alone(_number: int) -> None:
-    """It does nothing for a while."""
+    """Do nothing for a while."""
     assert CLIENT is not None
     client = CLIENT
 
@@ -185,7 +188,7 @@ def child_left_alone(_number: int) -> None:
 
 
 def daemon(_number: int) -> None:
-    """As a daemon is made: the child's child goes on, and those before it end."""
+    """Become a daemon: the child's child continues, and its parents end."""
     assert CLIENT is not None
     if os.fork() > 0:
         os._exit(0)
@@ -198,7 +201,7 @@ def daemon(_number: int) -> None:
 
 
 class ForksInCallback(ConnectionListener):
-    """Forks when it hears of the connection: the child leaves the callback in one of three ways."""
+    """Forks in the callback of the connection. The child leaves the callback in one of three ways."""
 
     def __init__(self) -> None:
         self.children: List[int] = []
@@ -210,7 +213,7 @@ class ForksInCallback(ConnectionListener):
         if pid:
             self.children.append(pid)
             return
-        time.sleep(0.3)  # what the child starts by itself has its time
+        time.sleep(0.3)  # time for actions that the child starts by itself
         tell(way=way, threads=threading.active_count(), wanted=CLIENT is not None and CLIENT._core.state.wanted)
         if way == "exit":
             sys.exit(7)
@@ -219,7 +222,7 @@ class ForksInCallback(ConnectionListener):
 
 
 def children_of_a_callback(_number: int) -> None:
-    """Each child ends with its callback."""
+    """End each child with its callback."""
     assert CLIENT is not None
     listener = ForksInCallback()
     CLIENT.add_connection_listener(listener)

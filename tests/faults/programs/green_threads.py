@@ -1,9 +1,9 @@
-"""``green_threads.py gevent|eventlet HOST APP_ID AUTH_KEY``: a client's day with patched threads and sockets.
+"""``green_threads.py gevent|eventlet HOST APP_ID AUTH_KEY``: the life of a client with patched threads and sockets.
 
 It prints a line for each step, and waits for a line before the next one.
 """
 
-# The patch comes before all other imports, as both libraries ask.
+# Both libraries require the patch before all other imports.
 import sys
 
 if sys.argv[1] == "gevent":
@@ -24,7 +24,7 @@ DEADLINE = 10.0
 
 
 class Returns(ConnectionListener):
-    """Notes that the client is connected, and that it is connected again."""
+    """Sets events when the client is connected, and when it is connected again."""
 
     def __init__(self) -> None:
         self.first, self.again = threading.Event(), threading.Event()
@@ -34,14 +34,14 @@ class Returns(ConnectionListener):
 
 
 def step(name: str, fine: bool) -> None:
-    """Tell the test, which looks at the server's side, and wait for its word."""
+    """Report the step to the test, which looks at the server's side, and wait for its line."""
     print(name if fine else f"not {name}", flush=True)
-    select.select([sys.stdin], [], [])  # a bare read would stop the other green threads too
+    select.select([sys.stdin], [], [])  # a plain read would stop the other green threads too
     sys.stdin.readline()
 
 
 def main() -> None:
-    """Connect, come back, disconnect, connect again, log out."""
+    """Connect, connect again after a loss, disconnect, connect again, log out."""
     _, host, app_id, auth_key = sys.argv[1:]
     client = Client(app_id, AppSettings(admin_host=host, client_host=host, auto_establish_socket_connection=False))
     returns = Returns()

@@ -1,4 +1,4 @@
-"""What the programs share: a client from the environment, and a listener that writes down what it hears.
+"""The programs' shared parts: a client from the environment, and a listener that records its callbacks.
 
 The environment: ``SANDBOX_URL``, ``SANDBOX_APP_ID``, ``SANDBOX_AUTH_KEY``; ``SANDBOX_CA`` for TLS; ``SANDBOX_DIARY``, a
 file; ``SANDBOX_SETTINGS``, JSON of further fields of AppSettings, where ``reconnect_wait`` is a number of seconds.
@@ -19,12 +19,12 @@ from cometchat import AppSettings, Client, CometChatException, ConnectionListene
 
 UID = "cometchat-uid-1"
 
-#: The clients of this process, so that they are not the garbage collector's.
+#: The clients of this process, kept from the garbage collector.
 kept: List[Client] = []
 
 
 class Diary(ConnectionListener):
-    """Appends a line for each callback: the process and the name. One write each, so that no two lines mix."""
+    """Appends a line for each callback: the process and the name. Each line is one write, so that lines do not mix."""
 
     def note(self, name: str) -> None:
         descriptor = os.open(os.environ["SANDBOX_DIARY"], os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -50,7 +50,7 @@ class Diary(ConnectionListener):
 
 
 def settings(**overrides: Any) -> AppSettings:
-    """The settings that the environment asks for."""
+    """Return the settings that the environment asks for."""
     url = os.environ["SANDBOX_URL"]
     fields: Dict[str, Any] = {"admin_host": url, "client_host": url, "ca_certs": os.environ.get("SANDBOX_CA")}
     fields.update(json.loads(os.environ.get("SANDBOX_SETTINGS", "{}")))
@@ -60,7 +60,7 @@ def settings(**overrides: Any) -> AppSettings:
 
 
 def logged_in(uid: str = UID, **overrides: Any) -> Client:
-    """A client that has logged in; in auto mode it is connecting."""
+    """Return a client that has logged in. In auto mode it is connecting."""
     client = Client(os.environ["SANDBOX_APP_ID"], settings(**overrides))
     kept.append(client)
     client.add_connection_listener("diary", Diary())
@@ -69,14 +69,14 @@ def logged_in(uid: str = UID, **overrides: Any) -> Client:
 
 
 def joined(**overrides: Any) -> Client:
-    """A client that is connected."""
+    """Return a client that is connected."""
     client = logged_in(**overrides)
     client.connect(10)
     return client
 
 
 def wait_until_still(seconds: float) -> None:
-    """Return once this process's other threads have all waited through 50 ms, where the system tells (Linux)."""
+    """Return once this process's other threads have all waited for 50 ms, on systems that report this (Linux)."""
     deadline = time.monotonic() + seconds
     before = switches()
     while time.monotonic() < deadline:
@@ -89,7 +89,7 @@ def wait_until_still(seconds: float) -> None:
 
 
 def switches() -> Dict[str, List[str]]:
-    """How often each other thread has begun to wait or was made to, by the kernel's number for it."""
+    """Return how often each other thread has begun to wait or was made to, by the kernel's number for it."""
     found = {}
     for status in Path("/proc/self/task").glob("*/status"):
         if status.parent.name != str(threading.get_native_id()):
@@ -98,7 +98,7 @@ def switches() -> Dict[str, List[str]]:
 
 
 def report(client: Client, timeout: float = 10.0) -> Dict[str, Any]:
-    """How a client goes in this process; ``error`` is there if it is not well."""
+    """Return the state of a client in this process, with ``error`` if it is not well."""
     told: Dict[str, Any] = {"pid": os.getpid(), "parent": os.getppid()}
     try:
         client.wait_for_status("connected", timeout)
@@ -111,7 +111,7 @@ def report(client: Client, timeout: float = 10.0) -> Dict[str, Any]:
 
 
 def say(*words: object) -> None:
-    """A line for the test, past all buffers."""
+    """Print a line for the test, past all buffers."""
     os.write(1, (" ".join(map(str, words)) + "\n").encode())
 
 

@@ -1,4 +1,4 @@
-"""What runs the programs: a process whose lines can be waited for and whose end is timed, and a server's process."""
+"""The runner of the programs: a process with lines to wait for and a timed end, and a server's process."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from cometchat.sandbox import Sandbox
 
 HERE = Path(__file__).parent
 
-#: Seconds. What has to happen has happened by then, on a busy machine too.
+#: Maximum wait for an event, in seconds, also on a busy machine.
 DEADLINE = 20.0
 
 
 def environment(sandbox: Sandbox, folder: Path, **settings: Any) -> Dict[str, str]:
-    """What the programs need to know; nothing of coverage, which would take its own time at the end."""
+    """Return the environment of the programs, without coverage, which would take its own time at the end."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     path = os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")]))
     kept.update(
@@ -41,7 +41,7 @@ def environment(sandbox: Sandbox, folder: Path, **settings: Any) -> Dict[str, st
         SANDBOX_SETTINGS=json.dumps(settings),
         PYTHONPATH=path,
         PYTHONFAULTHANDLER="1",
-        HOME=str(folder),  # gunicorn keeps a socket there
+        HOME=str(folder),  # the folder of gunicorn's socket
     )
     if sandbox.ca_certs is not None:
         kept["SANDBOX_CA"] = sandbox.ca_certs
@@ -49,7 +49,7 @@ def environment(sandbox: Sandbox, folder: Path, **settings: Any) -> Dict[str, st
 
 
 def diary(folder: Path) -> Dict[int, List[str]]:
-    """The callbacks that were heard, by process."""
+    """Return the recorded callbacks, by process."""
     heard: Dict[int, List[str]] = {}
     with contextlib.suppress(FileNotFoundError):
         for line in (folder / "diary").read_text().splitlines():
@@ -59,7 +59,7 @@ def diary(folder: Path) -> Dict[int, List[str]]:
 
 
 class Program:
-    """A program of this folder. ``ended_at`` is the monotonic time at which it was gone.
+    """A program of this folder. ``ended_at`` is the monotonic time of its end.
 
     :param arguments: the file's name and its arguments.
     """
@@ -96,14 +96,14 @@ class Program:
             self._process.kill()
         assert self._process.stdin is not None and self._process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()  # where children of its are left that wait, they go on
+            self._process.stdin.close()  # children that are left and wait continue then
         for thread in self._threads:
             thread.join(DEADLINE)
         self._process.stdout.close()
         self._errors.close()
 
     def expect(self, start: str) -> str:
-        """The next line that starts so."""
+        """Return the next line that starts in this way."""
         deadline = time.monotonic() + DEADLINE
         while True:
             try:
@@ -116,7 +116,7 @@ class Program:
                 return line
 
     def said(self) -> List[str]:
-        """All of its lines, once it has ended."""
+        """Return all of its lines, after its end."""
         self._threads[0].join(DEADLINE)
         return list(self._said)
 
@@ -130,18 +130,18 @@ class Program:
 
     @staticmethod
     def clock() -> float:
-        """The clock of ``ended_at`` and of what the programs say: one for all processes."""
+        """Return the time of the clock of ``ended_at`` and of the programs. All processes share it."""
         return time.monotonic()
 
     def end(self) -> int:
-        """Wait for its end: the exit code. Where it hangs, the error says where."""
+        """Wait for its end, and return the exit code. If it hangs, the error says where."""
         self._threads[1].join(DEADLINE)
         if self._threads[1].is_alive():
             raise AssertionError(f"it does not end:\n{self._traces()}")
         return self._process.returncode
 
     def errors(self) -> str:
-        """Its standard error so far."""
+        """Return its standard error so far."""
         self._errors.seek(0)
         return self._errors.read()
 
@@ -164,7 +164,7 @@ class Program:
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket: there is no port to be taken by somebody else."""
+    """HTTP over a Unix socket, so that no other process can take its port."""
 
     def __init__(self, path: str, timeout: float) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -177,14 +177,14 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Server:
-    """A server with a master process and workers, which it runs in a session of its own.
+    """A server with a master process and workers, in a separate session.
 
-    :param command: ``SOCKET`` in it is replaced by the path of the socket that it is to listen on.
+    :param command: ``SOCKET`` in it is replaced by the path of the socket to listen on.
     """
 
     def __init__(self, sandbox: Sandbox, command: List[str], **settings: Any) -> None:
         self.sandbox = sandbox
-        # Not pytest's folder: a Unix socket's path has at most 107 bytes.
+        # Not pytest's folder, since the path of a Unix socket has at most 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="cometchat-"))
         self.socket = str(self.folder / "s")
         self.log_file = self.folder / "log"
@@ -220,14 +220,14 @@ class Server:
         return diary(self.folder)
 
     def workers(self) -> Set[int]:
-        """The processes below the master."""
+        """Return the processes below the master."""
         psutil = pytest.importorskip("psutil")
         with contextlib.suppress(psutil.NoSuchProcess):
             return {child.pid for child in psutil.Process(self.pid).children(recursive=True)}
         return set()
 
     def ask(self, pid: int) -> Dict[str, Any]:
-        """The answer of one worker. The others are stopped meanwhile, so that none of them takes the request."""
+        """Return the answer of one worker. The others are stopped meanwhile, so that none of them takes the request."""
         others = self.workers() - {pid}
         for other in others:
             os.kill(other, signal.SIGSTOP)
@@ -243,7 +243,7 @@ class Server:
         return answer
 
     def terminate(self) -> float:
-        """SIGTERM to the master, as an init system sends it: the seconds until it has ended, with exit code 0."""
+        """Send SIGTERM to the master, like an init system. Returns the seconds to its end, with exit code 0."""
         started = time.monotonic()
         self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(DEADLINE)
@@ -252,7 +252,7 @@ class Server:
 
 
 def owners(sandbox: Sandbox, processes: Set[int]) -> Dict[int, Set[int]]:
-    """For each WebSocket of the sandbox, by the client's port, the processes that have its other end open."""
+    """Return, for each WebSocket of the sandbox by the client's port, the processes that have its other end open."""
     psutil = pytest.importorskip("psutil")
     service = sandbox._service
     assert service is not None

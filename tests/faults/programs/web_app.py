@@ -1,4 +1,5 @@
-"""A WSGI application that is connected from its import on, and answers with how it goes in the worker's process."""
+"""A WSGI application that is connected from its import on, and answers with the client's state in the worker's process.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from typing import Any, Callable, Dict, Iterable
 
 import joining
 
-# As an application would have it: warnings go to the server's log.
+# As an application would set it: warnings go to the server's log.
 logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
 
 IMPORTED_IN = os.getpid()
 CLIENT = joining.joined()
-# Its threads have done what they had to, and wait: uWSGI without fork hooks forks whoever holds the interpreter's lock,
-# and the worker would wait for that for ever, before any code of ours.
+# Its threads have done their work, and wait. uWSGI without fork hooks forks while any thread may hold the interpreter's
+# lock. The worker would then wait for that lock forever, before any code of ours.
 CLIENT.ping(10)
 joining.wait_until_still(10)
 
