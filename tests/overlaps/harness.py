@@ -361,7 +361,7 @@ class World:
         monkeypatch.setattr(wiring, "RequestsRest", lambda **_: FakeRest(service))
         monkeypatch.setattr(wiring, "socket_factory", lambda *_: lambda: FakeSocket(service))
         # The fakes do not take turns while the world is made and ended.
-        monkeypatch.setattr(TURNS, "take", lambda: None)
+        monkeypatch.setattr(TURNS, "take", lambda **_: None)
         real_wait = Wakeup.wait
 
         def wait(wakeup: Wakeup, timeout: Optional[float] = None) -> bool:
