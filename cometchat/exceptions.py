@@ -116,7 +116,7 @@ class InvalidArgumentException(CometChatException, ValueError):
 
 
 class RateLimitException(CometChatException):
-    """The service answered HTTP 429. ``retry_after`` holds the seconds that it asked for, or None."""
+    """The service limits the rate (HTTP 429). ``retry_after`` holds the seconds that it asked for, or None."""
 
 
 #: Code -> exception class. Any other code is a plain :class:`CometChatException`.
@@ -158,9 +158,13 @@ def class_of_answer(code: str, http_status: int) -> Type[CometChatException]:
 
     The prefix of a code marks it as an authentication error. HTTP 403 does not: it may also be about the plan.
     """
-    if http_status == 429 or code == ERR_TOO_MANY_REQUESTS:
+    if code == ERR_TOO_MANY_REQUESTS:
         return RateLimitException
-    if http_status == 401 or code.startswith(("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")):
+    if code.startswith(("AUTH_ERR", "ERR_AUTH_TOKEN", "ERR_AUTHTOKEN")):
+        return AuthenticationException
+    if http_status == 429:
+        return RateLimitException
+    if http_status == 401:
         return AuthenticationException
     if http_status >= 500 or http_status == 408:
         return ConnectionException

@@ -20,6 +20,7 @@ from .._log import ClientLog
 from .._protocol import (
     KNOWN_REGIONS,
     PLATFORM,
+    ErrorKind,
     HttpEndpoints,
     Identity,
     Self,
@@ -31,6 +32,7 @@ from .._protocol import (
     is_in_clear,
     is_of_unknown_region,
     jwt_expiry,
+    kind_of,
     mode_of,
     newer,
     rank,
@@ -486,8 +488,8 @@ class Account:
     def _authorize_or_refresh(self, auth_token: str, device_id: str, refresh: Optional[Refresh]) -> Session:
         try:
             return self._authorize(auth_token, device_id)
-        except AuthenticationException:
-            if refresh is None:
+        except AuthenticationException as error:
+            if refresh is None or kind_of(error) is not ErrorKind.CREDENTIAL:
                 raise
             return self._authorize(self._fresh_token(refresh), device_id)
 

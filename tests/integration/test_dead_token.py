@@ -178,6 +178,37 @@ def test_a_code_that_is_not_in_the_table_is_judged_on_a_reconnect_too(
     assert client.get_connection_status() == "connected"
 
 
+@pytest.mark.parametrize("status", [429, 500])
+@pytest.mark.parametrize("code", [DEAD, "ERR_AUTHTOKEN_UNAVAILABLE", "ERR_UID_NOT_FOUND"])
+def test_a_final_code_ends_the_attempts_with_any_status(
+    sandbox: Sandbox, party: Party, status: int, code: str
+) -> None:
+    """The code counts before the status: another attempt would get the same answer."""
+    _, heard = party.connected()
+    heard.clear()
+    sandbox.expire_jwts()
+    sandbox.fail_http(status, code=code, path="/me")
+    sandbox.drop_connections()
+    heard.wait_for_names(*LOSS[:3], "on_connection_error", "on_disconnected")
+    assert heard.errors[-1].code == code
+
+
+@pytest.mark.parametrize("code", ["ERR_MISSION_FAILED", "AUTH_ERR_INVALID_APPID"])
+def test_an_error_that_is_not_about_the_token_asks_for_no_other(sandbox: Sandbox, party: Party, code: str) -> None:
+    """HTTP 401 with a code of the database or the app: ``refresh`` is not called, and the attempts go on."""
+    client = party.client()
+    heard = party.heard(client)
+    given = log_in_with_refresh(sandbox, client)
+    heard.wait_for("on_connected")
+    sandbox.expire_jwts()
+    sandbox.fail_http(401, code=code, path="/me")
+    sandbox.drop_connections()
+    assert eventually(lambda: any(error.code == code for error in heard.errors))
+    assert client.get_connection_status() == "connecting" and given == []
+    sandbox.heal()
+    client.connect(DEADLINE)
+
+
 @pytest.mark.parametrize("code", ["ERR_SUBSCRIPTION_EXPIRED", "AUTH_ERR_INVALID_APPID", "ERR_PLAN_NEW"])
 def test_an_operators_code_in_the_answer_to_auth(
     sandbox: Sandbox, party: Party, caplog: pytest.LogCaptureFixture, code: str

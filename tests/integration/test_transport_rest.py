@@ -461,12 +461,16 @@ def test_too_many_requests(serve: Serve, new_rest: NewRest) -> None:
 
 
 def test_the_reset_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
-    """Without a Retry-After, 429 gives the end of the limit by the server's own clock. Other statuses do not."""
+    """Without a usable Retry-After, 429 gives the end of the limit by the server's own clock. Other statuses do not."""
     now = datetime(2026, 1, 1, tzinfo=timezone.utc)
     reset, date = f"{now.timestamp() + 25:.0f}", format_datetime(now, usegmt=True)
+    later = format_datetime(now + timedelta(seconds=40), usegmt=True)
     expected: List[Tuple[int, Dict[str, str], Optional[float]]] = [
         (429, {"X-Rate-Limit-Reset": reset, "Date": date}, 25.0),
         (429, {"X-Rate-Limit-Reset": reset, "Date": date, "Retry-After": "7"}, 7.0),
+        (429, {"X-Rate-Limit-Reset": reset, "Date": date, "Retry-After": "soon"}, 25.0),
+        (429, {"X-Rate-Limit-Reset": reset, "Date": date, "Retry-After": later}, 40.0),
+        (503, {"Date": date, "Retry-After": later}, 40.0),
         (429, {"X-Rate-Limit-Reset": reset}, 15.0),  # by this machine's clock, which is 10 s ahead
         (429, {"X-Rate-Limit-Reset": "0", "Date": date}, 0.0),
         (429, {"X-Rate-Limit-Reset": "9" * 30, "Date": date}, 3600.0),
@@ -477,6 +481,18 @@ def test_the_reset_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:
         url = http(serve(Asked(answer(status, b'{"error": {"code": "ERR_X"}}', headers))))
         rest = new_rest(wall_clock=lambda: now.timestamp() + 10)
         assert failed(rest, url, code="ERR_X").retry_after == seconds
+
+
+def test_the_code_of_a_rate_limit_counts_with_any_status(serve: Serve, new_rest: NewRest) -> None:
+    """ERR_TOO_MANY_REQUESTS with another status is a rate limit too, with the same headers."""
+    body = b'{"error": {"code": "ERR_TOO_MANY_REQUESTS"}}'
+    date = "Thu, 01 Jan 2026 00:00:00 GMT"
+    reset = str(int(datetime(2026, 1, 1, tzinfo=timezone.utc).timestamp()) + 25)
+    for status in (200, 400, 403, 503):
+        url = http(serve(Asked(answer(status, body, {"X-Rate-Limit-Reset": reset, "Date": date}))))
+        error = failed(new_rest(), url, code="ERR_TOO_MANY_REQUESTS")
+        assert isinstance(error, RateLimitException)
+        assert (error.retry_after, error.http_status) == (25.0, status)
 
 
 def test_the_rest_of_the_rate_limit(serve: Serve, new_rest: NewRest) -> None:

@@ -120,10 +120,13 @@ def test_every_code_of_this_sdk_has_a_kind():
         ("ERR_BRAND_NEW", 408, exceptions.ConnectionException),
         ("ERR_TOO_MANY_REQUESTS", 400, exceptions.RateLimitException),
         ("ERR_BRAND_NEW", 429, exceptions.RateLimitException),
+        ("ERR_TOO_MANY_REQUESTS", 401, exceptions.RateLimitException),
+        ("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", 429, exceptions.AuthenticationException),
+        ("ERR_AUTHTOKEN_UNAVAILABLE", 429, exceptions.AuthenticationException),
     ],
 )
 def test_the_class_of_an_answer(code, status, cls):
-    """AuthenticationException is for codes and statuses about a credential. HTTP 403 alone is not one of them."""
+    """The code counts before the status. AuthenticationException is for credentials: HTTP 403 alone is not one."""
     assert exceptions.class_of_answer(code, status) is cls
 
 

@@ -12,7 +12,7 @@ import time
 from typing import Any, Callable, Dict, Optional
 
 from ..._log import ClientLog
-from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal
+from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal, code_kind
 from ..._transport import SocketFactory, drop_frames
 from ..._turns import TURNS
 from ...exceptions import (
@@ -421,4 +421,6 @@ def _is_final(error: CometChatException) -> bool:
         return True  # this client's setting forbids it
     if known_kind(error) in (ErrorKind.TEMPORARY, ErrorKind.RATE_LIMIT, ErrorKind.OPERATOR):
         return False
+    if code_kind(error.code) is not None:
+        return True  # with any status
     return not isinstance(error, (ConnectionException, RateLimitException)) and error.code != ERR_INTERNAL

@@ -452,7 +452,8 @@ def _data_of(
         error = None
     if error is None and 200 <= status < 300 and isinstance(data, expect):
         return data
-    retry_after = requested_wait(status, headers, now)
+    limited = status == 429 or (error is not None and error.get("code") == ERR_TOO_MANY_REQUESTS)
+    retry_after = requested_wait(headers, now, limited=limited)
     if error is not None:
         raise _server_error(error, status, retry_after)
     if status == 429:

@@ -236,7 +236,7 @@ def dial(
             raise DialFailed(
                 f"proxy: {proxy.name} made no tunnel to {target}: it answered HTTP {error.head.status}",
                 status=error.head.status,
-                retry_after=requested_wait(error.head.status, error.head.headers, now()),
+                retry_after=requested_wait(error.head.headers, now(), limited=error.head.status == 429),
             ) from error
         if proxy is not None and isinstance(error, (BadAnswer, SocksRefused)):
             raise DialFailed(f"proxy: {proxy.name} made no tunnel to {target}: {error}") from error

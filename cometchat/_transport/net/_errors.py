@@ -97,21 +97,21 @@ def _system_reason(cause: BaseException, host: str) -> Optional[str]:
     return None
 
 
-def requested_wait(status: int, headers: Mapping[str, str], now: float) -> Optional[float]:
+def requested_wait(headers: Mapping[str, str], now: float, *, limited: bool) -> Optional[float]:
     """Return the seconds for which a server asks clients to wait; None if it does not ask.
 
+    Times count from the answer's ``Date``, because this machine's clock may be wrong.
+
     :param headers: of an HTTP answer; ``get`` must find lower-case names.
-    :param now: Unix seconds, for a date.
+    :param now: Unix seconds, for an answer without a ``Date``.
+    :param limited: whether the answer refuses a request over the rate limit. Then ``X-Rate-Limit-Reset`` counts too.
     """
-    asked = headers.get("retry-after")
-    if asked:
-        return retry_after_seconds(asked, now)
-    reset = headers.get("x-rate-limit-reset", "").strip() if status == 429 else ""
-    if not (reset.isascii() and reset.isdigit()):
-        return None
-    # Unix seconds of the server's clock. Compared with its Date, because this machine's clock may be wrong.
     date = http_date(headers.get("date", ""))
     began = now if date is None else date.timestamp()
+    asked = retry_after_seconds(headers.get("retry-after"), began)
+    reset = headers.get("x-rate-limit-reset", "").strip() if limited else ""
+    if asked is not None or not (reset.isascii() and reset.isdigit()):
+        return asked
     return min(max(float(reset[:15]) - began, 0.0), LONGEST_RETRY_AFTER)
 
 

@@ -432,7 +432,7 @@ class WebSocketClientSocket:
         handshake = f"handshake: {self._host} made no WebSocket upgrade"
         if isinstance(error, Refused):
             status, headers = error.head
-            asked = requested_wait(status, headers, self._wall_clock())
+            asked = requested_wait(headers, self._wall_clock(), limited=status == 429)
             reason = f"{handshake}: it answered HTTP {status}."
             return exception_for(WS_CONNECTION_FAIL, reason, details=f"HTTP {status}", retry_after=asked)
         if isinstance(error, BadAnswer):
