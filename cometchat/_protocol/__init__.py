@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..models._message import message_from_dict
-    from ._delivery import Delivery, Self, deliver, deliver_message
+    from ._delivery import Delivery, Self, deliver, deliver_message, is_changed
     from ._endpoints import (
         DEFAULT_API_VERSION,
         HOST_FAMILIES,
@@ -125,6 +125,7 @@ __all__ = [
     "http_endpoints",
     "id_of",
     "is_allowed_host",
+    "is_changed",
     "is_in_clear",
     "is_of_unknown_region",
     "jwt_expiry",

@@ -87,7 +87,8 @@ def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) ->
     data = body.get("data")
     if type(data) is not dict:
         data = mapping(body, "data")
-    if data.get("resource") == me.resource:
+    # An edited or deleted message has the resource of its first sender. A moderator may have changed it.
+    if data.get("resource") == me.resource and (fetched or not is_changed(body)):
         return None
     category = body.get("category")
     if category == "action":
@@ -257,8 +258,13 @@ def _call(body: Dict[str, Any], me: Self) -> Delivery:
     return Delivery("call", method, (call,), _STORED)
 
 
+def is_changed(body: Mapping[str, Any]) -> bool:
+    """Return True if a message's fields mark it as edited or deleted. Null, zero and empty values are not marks."""
+    return bool(moment(body, "deletedAt") or moment(body, "editedAt"))
+
+
 def _changed(body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
-    """Read a message whose fields mark it as edited or deleted. Null, zero and empty values are not marks."""
+    """Read a message that :func:`is_changed`; None if it is not, or counts as new."""
     if moment(body, "deletedAt"):
         method = "on_message_deleted"
     elif moment(body, "editedAt") and not fetched:

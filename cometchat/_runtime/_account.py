@@ -15,7 +15,7 @@ from math import floor, inf
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
-from .._fields import SECRET_KEYS, identifier, number, plain_text
+from .._fields import SECRET_KEYS, identifier, moment, plain_text
 from .._log import ClientLog
 from .._protocol import (
     KNOWN_REGIONS,
@@ -396,7 +396,7 @@ class Account:
         until = inf if ago is None or now is None else floor(now - ago)
         newest: Optional[str] = None
         for message in page:
-            if (number(message, "sentAt") or 0) < until:
+            if (moment(message, "sentAt") or 0) < until:
                 newest = newer(id_of(message), newest)
         if newest is None and page:
             first = rank(id_of(page[0]) or "")

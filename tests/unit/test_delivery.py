@@ -190,6 +190,16 @@ def test_a_message_that_this_connection_has_sent_does_not_come_back() -> None:
     assert delivered(frame, RESOURCE + "x") is not None
 
 
+@pytest.mark.parametrize("mark", ["editedAt", "deletedAt"])
+def test_a_change_of_an_own_message_by_another_user_is_no_echo(mark: str) -> None:
+    """The message still names its first sender's resource. The envelope says who changed it."""
+    frame = copy.deepcopy(FRAMES["message_text"])
+    frame["body"]["data"]["resource"] = RESOURCE
+    frame["body"][mark] = 1700000005
+    assert called(frame)[1] == f"on_message_{mark[:-2]}"
+    assert delivered({**frame, "deviceId": RESOURCE}) is None
+
+
 # Every kind of every type.
 
 
@@ -486,7 +496,7 @@ def test_a_message_that_was_edited_and_deleted_is_deleted() -> None:
     assert called(message_frame("message", "text", editedAt=5, deletedAt=6))[1] == "on_message_deleted"
 
 
-@pytest.mark.parametrize("value", [None, 0, "", "yesterday", True, [], {}, "0"])
+@pytest.mark.parametrize("value", [None, 0, "", "yesterday", True, [], {}, "0", -1, 10**20])
 def test_an_empty_time_is_not_an_edit(value: Any) -> None:
     """A message with an empty ``editedAt`` or ``deletedAt`` is a new message."""
     assert called(message_frame("message", "text", editedAt=value, deletedAt=value))[1] == "on_text_message_received"

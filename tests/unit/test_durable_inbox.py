@@ -129,6 +129,9 @@ class Listener:
             self.numbers.append(int(message.id))
             self._changed.notify_all()
 
+    def on_message_deleted(self, message: Any) -> None:
+        self.on_text_message_received(message)
+
     def wait_for(self, *numbers: int) -> None:
         """Wait until this many messages came, and compare."""
         with self._changed:
@@ -472,6 +475,8 @@ def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> N
     second.up()
     second.listener.wait_for(3)
     assert store.positions == [2, 3]
+    second.live(2, store=False, deletedAt=6, data={"resource": first.history.me.resource})  # by a moderator
+    second.listener.wait_for(3, 2)
 
 
 def test_own_messages_move_the_position(build: Build) -> None:

@@ -287,6 +287,15 @@ def test_a_message_that_comes_twice_is_delivered_once(house: House) -> None:
     assert house.told() == texts(1, 2, 3)
 
 
+@pytest.mark.parametrize("mark", ["0", None, -1, 10**20])
+def test_a_message_with_an_unusable_edit_mark_comes_once(house: House, mark: object) -> None:
+    """It is a new message for the listeners, and so for the memory of ids too."""
+    house.up()
+    house.take(1, editedAt=mark)
+    house.take(1, deletedAt=mark)
+    assert house.methods() == ["on_text_message_received"]
+
+
 def test_an_edit_is_delivered_although_its_message_is_known(house: House) -> None:
     """An edit and a deletion have the id of an older message, and are delivered all the same. Each mark is a number."""
     house.up()

@@ -11,7 +11,7 @@ import logging
 import time
 from typing import Any, Callable, List, Optional, Protocol, Sequence, Tuple
 
-from ..._fields import number
+from ..._fields import moment
 from ..._log import ClientLog
 from ..._protocol import (
     EVENT_KINDS,
@@ -28,6 +28,7 @@ from ..._protocol import (
     deliver,
     deliver_message,
     id_of,
+    is_changed,
 )
 from ..._transport import loads
 from ...exceptions import WS_AUTH_FAIL, WS_CONNECTION_FAIL, ConnectionException, exception_for
@@ -71,23 +72,21 @@ class Received:
         message_id = id_of(body) if self._event.type == "message" else None
         if message_id is None:
             return hashlib.blake2b(self._data, digest_size=16).hexdigest()
-        changed = None if self._fetched else number(body, "deletedAt") or number(body, "editedAt")
+        changed = None if self._fetched else moment(body, "deletedAt") or moment(body, "editedAt")
         return f"{message_id}:{changed}" if changed else message_id
 
     @property
     def message_id(self) -> Optional[str]:
         """The message's id; None if the event is not a message, or changes an older message."""
         body = self._event.body
-        if self._event.type != "message":
-            return None
-        if not self._fetched and (number(body, "editedAt") or number(body, "deletedAt")):
+        if self._event.type != "message" or (not self._fetched and is_changed(body)):
             return None
         return id_of(body)
 
     @property
     def sent_at(self) -> Optional[float]:
         """The time at which the service got the message, in Unix seconds; None if unknown."""
-        return number(self._event.body, "sentAt")
+        return moment(self._event.body, "sentAt")
 
     def call(self) -> Optional[Tuple[str, str, Tuple[Any, ...]]]:
         """Return the kind of listeners, the method and its arguments; None if this connection sent the event."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Callable, Deque, Dict, List, Optional, Protocol, Tuple
 
-from ..._fields import number
-from ..._protocol import ErrorKind, Self, id_of, kind_of, older, rank
+from ..._protocol import ErrorKind, Self, id_of, is_changed, kind_of, older, rank
 from ...exceptions import CometChatException
 from .._threads import Wakeup
 from ._queue import Stored
@@ -103,7 +102,7 @@ class CatchUp:
 
 def own_id(body: Dict[str, Any]) -> Optional[str]:
     """Return a live message's id; None if it changes an older message and has that message's id."""
-    return None if number(body, "editedAt") or number(body, "deletedAt") else id_of(body)
+    return None if is_changed(body) else id_of(body)
 
 
 def changed_id(body: Dict[str, Any]) -> Optional[str]:

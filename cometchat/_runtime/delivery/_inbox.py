@@ -23,7 +23,7 @@ import time
 from collections import OrderedDict
 from typing import Any, Callable, Dict, FrozenSet, List, Optional
 
-from ..._fields import mapping, number, text
+from ..._fields import mapping, moment, text
 from ..._log import ClientLog
 from ..._protocol import Delivery, ErrorKind, EventKind, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
@@ -369,7 +369,8 @@ class Inbox:
                 self._seen.popitem(last=False)
 
     def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
-        if self._resources and text(mapping(body, "data"), "resource") in self._resources:
+        may_be_own = bool(self._resources) and (fetched or changed_id(body) is None)
+        if may_be_own and text(mapping(body, "data"), "resource") in self._resources:
             return None  # this program sent it
         try:
             return deliver_message(body, self._history.me, fetched=fetched)
@@ -543,7 +544,7 @@ class Inbox:
                 if not self._is_current(task) or not self._changes or not self._events.has_room():
                     return
                 message_id, body = next(iter(self._changes.items()))
-            changed = body if number(body, "deletedAt") else self._edited(message_id, body)
+            changed = body if moment(body, "deletedAt") else self._edited(message_id, body)
             with self._lock:
                 # If a newer change has replaced it, the newer one is next.
                 if self._is_current(task) and self._changes.get(message_id) is body:
