@@ -141,7 +141,8 @@ class Sending:
         """Delete a message for all users. Makes one HTTP call. The receivers get ``on_message_deleted``.
 
         :param message: a stored message; see :meth:`edit_message`.
-        :returns: the message with its ``deleted_at`` and ``deleted_by``, and without its content.
+        :returns: the message with its ``deleted_at`` and ``deleted_by``, and without its content; ``message`` itself if
+            the service's answer lacks it.
         :raises CometChatException: as :meth:`edit_message`.
         """
         self._check_open()
@@ -164,7 +165,8 @@ class Sending:
 
         :param message: a stored message; see :meth:`edit_message`.
         :param reaction: an emoji.
-        :returns: the message as it is now, with its ``reactions``.
+        :returns: the message as it is now, with its ``reactions``; ``message`` itself if the service's answer
+            lacks it.
         :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
         """
         self._check_open()

@@ -286,7 +286,8 @@ class CometChat(SharedListening):
         """Delete a message for all users. Makes one HTTP call. The receivers get ``on_message_deleted``.
 
         :param message: a stored message; see :meth:`edit_message`.
-        :returns: the message with its ``deleted_at`` and ``deleted_by``, and without its content.
+        :returns: the message with its ``deleted_at`` and ``deleted_by``, and without its content; ``message`` itself if
+            the service's answer lacks it.
         :raises CometChatException: as :meth:`edit_message`.
         """
         return cls._shared().delete_message(message)
@@ -308,7 +309,8 @@ class CometChat(SharedListening):
 
         :param message: a stored message; see :meth:`edit_message`.
         :param reaction: an emoji.
-        :returns: the message as it is now, with its ``reactions``.
+        :returns: the message as it is now, with its ``reactions``; ``message`` itself if the service's answer
+            lacks it.
         :raises CometChatException: as :meth:`edit_message`; ``INVALID_REACTION``.
         """
         return cls._shared().remove_reaction(message, reaction)

@@ -45,16 +45,16 @@ class Messages:
         data.update(text=text, resource=self._account.resource)
         if message.metadata:
             data["metadata"] = dict(message.metadata)
-        return self._changed(self._account.request("PUT", _path(message), {"data": data}))
+        return self._changed(message, self._account.request("PUT", _path(message), {"data": data}))
 
     def delete(self, message: BaseMessage) -> BaseMessage:
         """Delete a message for all users. Returns it without its content."""
-        return self._changed(self._account.request("DELETE", _path(message)))
+        return self._changed(message, self._account.request("DELETE", _path(message)))
 
     def react(self, message: BaseMessage, reaction: str, *, added: bool) -> BaseMessage:
         """Add or remove a reaction. Returns the changed message."""
         path = f"{_path(message)}/reactions/{quote(reaction, safe='')}"
-        return message_from_dict(self._account.request("POST" if added else "DELETE", path))
+        return self._changed(message, self._account.request("POST" if added else "DELETE", path))
 
     def history(self, path: str, part: Range) -> Iterator[BaseMessage]:
         """Read a history: from the newest message back, or from ``part.after`` on.
@@ -86,14 +86,17 @@ class Messages:
         beyond = [number for number in page if number and _is_beyond(number, edge, forward)]
         return [page[number] for number in sorted(beyond, key=rank, reverse=not forward)]
 
-    def _changed(self, answer: Mapping[str, Any]) -> BaseMessage:
-        """Read the answer to an edit or a deletion: an action with the message in it."""
-        action = message_from_dict(answer)
-        if not isinstance(action, Action):
-            return action
-        self._inbox.sent(action.id)
-        data = mapping(answer, "data")
-        return changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), action)
+    def _changed(self, message: BaseMessage, answer: Mapping[str, Any]) -> BaseMessage:
+        """Read the answer to a change: the message, or an action with the message in it.
+
+        :param message: the result if the answer lacks the message. After a DELETE it may be empty.
+        """
+        changed = message_from_dict(answer)
+        if isinstance(changed, Action):
+            self._inbox.sent(changed.id)
+            data = mapping(answer, "data")
+            changed = changed_message(mapping(mapping(mapping(data, "entities"), "on"), "entity"), changed)
+        return changed if changed.is_stored else message
 
 
 def history_path(uid: Optional[str], guid: Optional[str], parent_message_id: Optional[str]) -> str:

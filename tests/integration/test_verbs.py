@@ -152,6 +152,18 @@ def test_reactions(me: Client, sandbox: Sandbox, heard: Heard) -> None:
     assert calls(sandbox, heard, 3) == ["text", "added", "removed"]
 
 
+EMPTY = [(204, ""), (200, ""), (200, '{"data": {"success": true, "message": "done"}}')]
+
+
+@pytest.mark.parametrize("status, body", EMPTY)
+def test_an_answer_without_the_message(me: Client, sandbox: Sandbox, status: int, body: str) -> None:
+    """A DELETE may be answered without data. The result is then the message as it was, not one without an id."""
+    message = me.send_text("a", uid=OTHER_UID)
+    sandbox.fail_http(status, times=2, path="/messages/*", body=body)
+    assert me.remove_reaction(message, "\u2764") is message
+    assert me.delete_message(message) is message
+
+
 def test_ones_own_changes_are_not_missed_messages(me: Client, sandbox: Sandbox) -> None:
     """After a reconnect, the history contains this client's own edit and deletion. Its listeners get neither."""
     mine = Heard()
