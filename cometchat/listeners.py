@@ -330,7 +330,7 @@ class EventListener(_Listener):
         """A frame arrived that has no other callback.
 
         :param type: the frame's type, such as ``"notification_feed_item"``.
-        :param body: the frame's body, as the service sent it.
+        :param body: the frame's body, as the service sent it; empty if it is not a JSON object.
         """
 
 

@@ -236,8 +236,12 @@ def decode(data: bytes, loads: Callable[[bytes], Any] = json.loads) -> Event:
     kind, body, action = get("type"), get("body"), get("action")
     if action is not None and isinstance(action, str) and action.lower() == "pong":
         return _PONG  # the type does not matter
-    if type(kind) is not str or type(body) is not dict or kind in _NO_EVENTS:
+    if type(kind) is not str or kind in _NO_EVENTS:
         return _other(kind, body)
+    if type(body) is not dict:
+        if kind in EVENT_KINDS:
+            return Ignored(f"{kind!r} without a body")
+        body = {}  # the shape of an unknown type is unknown
     sender, receiver, receiver_type, device_id, message_sender = (
         get("sender"),
         get("receiver"),
@@ -270,7 +274,7 @@ def _other(kind: object, body: object) -> Event:
         answer = body if isinstance(body, dict) else {}
         code = text(answer, "code")
         return AuthAnswer(None if code is None else code[:80], text(answer, "status"), text(answer, "message"))
-    return Ignored(f"{kind[:40]!r} without a body" if kind else "an empty type")
+    return Ignored("an empty type")
 
 
 def _envelope(identity: Identity, receiver: str, receiver_type: str, kind: str, body: Dict[str, Any]) -> Dict[str, Any]:
