@@ -136,6 +136,35 @@ def test_a_status_that_cannot_follow_is_refused(sandbox, say):
     assert refused == (400, "ERR_CALL_ONGOING_TO_INVALID")
 
 
+def test_a_side_that_is_in_a_call_is_busy(sandbox, say):
+    """Neither side of an ongoing call calls or is called, until it ends; a call that only rings does not count."""
+    sandbox.call(C, A)
+    session_id = sandbox.call(A, B)
+    sandbox.accept_call(session_id)
+    assert code(say(A, "POST", "/calls", ring(C))) == (400, "ERR_CALL_BUSY_SELF")
+    assert code(say(B, "POST", "/calls", ring(C))) == (400, "ERR_CALL_BUSY_SELF")
+    for called in (A, B):
+        assert code(say(C, "POST", "/calls", ring(called))) == (400, "ERR_CALL_BUSY_USER")
+    assert code(say(B, "PUT", f"/calls/{session_id}", {"status": "ongoing"})) == (400, "ERR_CALL_USER_ALREADY_JOINED")
+    sandbox.end_call(session_id)
+    assert say(C, "POST", "/calls", ring(B)).status_code == 200
+
+
+def test_members_join_the_call_of_a_group(sandbox, say):
+    """Each member once; the group has one call at a time, which is never busy."""
+    sandbox.add_group("g", "G", owner=A, members=[B, C])
+    session_id = session(say(A, "POST", "/calls", ring("g", receiverType="group")).json()["data"])["sessionid"]
+    path = f"/calls/{session_id}"
+    assert code(say(B, "PUT", path, {"status": "busy"})) == (400, "ERR_CALL_GROUP_INVALID_STATUS")
+    for uid in (B, C):
+        assert session(say(uid, "PUT", path, {"status": "ongoing"}).json()["data"])["status"] == "ongoing"
+        assert code(say(uid, "PUT", path, {"status": "ongoing"})) == (400, "ERR_CALL_GROUP_ALREADY_JOINED")
+    assert code(say(C, "POST", "/calls", ring("g", receiverType="group"))) == (400, "ERR_CALL_BUSY_SELF")
+    sandbox.add_user("d", "D")
+    sandbox.join("g", "d")
+    assert code(say("d", "POST", "/calls", ring("g", receiverType="group"))) == (400, "ERR_CALL_BUSY_GROUP")
+
+
 def test_a_muid_counts_once(sandbox, say):
     """A call that starts again under the same muid is the same call."""
     first = say(A, "POST", "/calls", ring(muid="m")).json()["data"]

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Any, Dict, Mapping, Optional
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from ._conversations import Conversation, Conversations
 from ._errors import bad_request, refusal
@@ -45,6 +45,8 @@ class CallSession:
     status: str = "initiated"
     joined_at: Optional[int] = None
     ended_at: Optional[int] = None
+    #: The uids of those who are in it, from its first acceptance on.
+    joined: Tuple[str, ...] = ()
 
     @property
     def fields(self) -> Dict[str, Any]:
@@ -70,6 +72,11 @@ class CallSession:
         """
         if not isinstance(status, str) or status not in _STATUSES:
             raise bad_request("status", "is not a status of a call")
+        if self.receiver_type == "group" and status == "busy":
+            raise refusal("ERR_CALL_GROUP_INVALID_STATUS")
+        if self.status == status == "ongoing":
+            self._join(by)
+            return
         if status not in _NEXT.get(self.status, ()):
             raise self._refusal(status)
         if (status in _OF_CALLER and by != self.initiator) or (status in _OF_CALLED and by == self.initiator):
@@ -77,9 +84,21 @@ class CallSession:
         self.status = status
         now = int(time.time())
         if status == "ongoing":
-            self.joined_at = now
+            self.joined_at, self.joined = now, (self.initiator, by)
         else:
             self.ended_at = now
+
+    def has(self, uid: str) -> bool:
+        """Return whether the call is ongoing and the user is in it."""
+        return self.status == "ongoing" and uid in self.joined
+
+    def _join(self, uid: str) -> None:
+        """Let another member of the group into an ongoing call."""
+        if self.receiver_type == "user":
+            raise refusal("ERR_CALL_USER_ALREADY_JOINED", id=self.session_id)
+        if uid in self.joined:
+            raise refusal("ERR_CALL_GROUP_ALREADY_JOINED", id=self.session_id)
+        self.joined += (uid,)
 
     def _refusal(self, status: str) -> Exception:
         if self.status == "ongoing":
@@ -104,7 +123,8 @@ class Calls:
     def start(self, caller: str, body: Mapping[str, Any], resource: str) -> Message:
         """Ring, for the body of ``POST /calls``. Returns the stored message, or the old one for a repeated muid.
 
-        :raises ApiError: a field is wrong, the receiver does not exist, or one side has blocked the other.
+        :raises ApiError: a field is wrong, the receiver does not exist, one side has blocked the other, or is in
+            another call.
         """
         for field in ("receiver", "receiverType", "type"):
             if not isinstance(body.get(field), str) or not body[field]:
@@ -118,6 +138,7 @@ class Calls:
         if conversation.receiver_type == "user":
             self._check_blocks(caller, conversation.receiver)
         _check_type(body["type"])
+        self._check_free(caller, conversation)
         session = CallSession(
             secrets.token_hex(12),
             body["type"],
@@ -175,6 +196,18 @@ class Calls:
             raise refusal("ERR_BLOCKED_RECEIVER", uid=called)
         if caller in self._users.get(called).blocked:
             raise refusal("ERR_BLOCKED_SENDER", uid=called)
+
+    def _check_free(self, caller: str, conversation: Conversation) -> None:
+        """Check that no side is in an ongoing call. One that rings only does not count."""
+        sessions = [session for session in self._sessions.values() if session.status == "ongoing"]
+        if any(session.has(caller) for session in sessions):
+            raise refusal("ERR_CALL_BUSY_SELF")
+        called = conversation.receiver
+        if conversation.receiver_type == "user":
+            if any(session.has(called) for session in sessions):
+                raise refusal("ERR_CALL_BUSY_USER", uid=called)
+        elif any((session.receiver_type, session.receiver) == ("group", called) for session in sessions):
+            raise refusal("ERR_CALL_BUSY_GROUP", guid=called)
 
     def _record(
         self, session: CallSession, conversation: Conversation, by: str, resource: str, muid: Any = None

@@ -71,10 +71,16 @@ CODES: Dict[str, Tuple[int, str]] = {
     "ERR_CONVERSATION_NOT_ACCESSIBLE": (404, "Your conversation with {id} has no message yet."),
     # Calls.
     "ERR_CALLING_SELF": (400, "You cannot call yourself."),
+    "ERR_CALL_BUSY_SELF": (400, "You are in another call."),
+    "ERR_CALL_BUSY_USER": (400, "The user {uid} is in another call."),
+    "ERR_CALL_BUSY_GROUP": (400, "The group {guid} has a call already."),
     "ERR_CALL_SESSION_NOT_FOUND": (404, "The call {id} does not exist."),
     "ERR_CALL_NOT_A_PART": (403, "You are not a part of the call {id}, or its other side has to say that."),
     "ERR_CALL_TERMINATED": (400, "The call {id} is over."),
     "ERR_CALL_NOT_STARTED": (400, "The call {id} was not accepted."),
+    "ERR_CALL_USER_ALREADY_JOINED": (400, "The call {id} was accepted already."),
+    "ERR_CALL_GROUP_ALREADY_JOINED": (400, "You are in the call {id} already."),
+    "ERR_CALL_GROUP_INVALID_STATUS": (400, "A call to a group is never busy."),
     "ERR_CALL_ONGOING_TO_INVALID": (400, "A call that was accepted can only end."),
     "ERR_CALL_INVALID_INIT": (400, "A call that rings can be accepted, rejected, cancelled, busy or unanswered."),
     # All of the API.
