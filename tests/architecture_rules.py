@@ -298,8 +298,10 @@ def only_the_runtime_has_threads(tree: Tree) -> Iterator[str]:
 #: Attributes through which a library takes a callable: sqlite3 offers no other way.
 HOOKS = frozenset({"text_factory"})
 
-#: Names that floor 5 may use beside public names. The package has one of each: forks, variables, logs, taps, backoff.
+#: Names that floor 5 may use beside public names. The package has one of each: codes, forks, variables, logs, taps,
+#: backoff.
 SHARED = (
+    "cometchat._protocol._error_codes",
     "cometchat._environment",
     "cometchat._fork",
     "cometchat._fork_marks",

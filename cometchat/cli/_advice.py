@@ -1,14 +1,16 @@
 """Explains errors, and says what to do about them, for people who see them for the first time.
 
-Each entry is a pair of texts: (meaning, advice). The entries are found by the error's code and message only.
+Each entry is a pair of texts: (meaning, advice). The entries are found by the error's code and message, or by the kind
+that the SDK's table of codes gives.
 """
 
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 from cometchat import CometChatException
+from cometchat._protocol._error_codes import ErrorKind, code_kind, kind_of
 
 
 class Advice(NamedTuple):
@@ -101,6 +103,28 @@ _BY_PATTERN: Sequence[Tuple[str, Advice]] = (
         Advice("The app's plan does not allow it, or has expired.", "Look at the plan in the dashboard."),
     ),
 )
+
+#: By the kind of a service error that has no entry of its own.
+_BY_KIND: Dict[Optional[ErrorKind], Advice] = {
+    ErrorKind.TEMPORARY: Advice(
+        "The service has trouble, such as a timeout of its database. The login and the app are not the cause.",
+        "Wait and try again. The SDK does this automatically. If it lasts, check CometChat's status page.",
+    ),
+    ErrorKind.RATE_LIMIT: _BY_CODE["ERR_TOO_MANY_REQUESTS"],
+    ErrorKind.OPERATOR: Advice(
+        "The service refuses this app, not only this call. The SDK tries again with long waits.",
+        "An operator of the app must act: check the app id, the region, the host overrides with their API version, and"
+        " the plan in the dashboard.",
+    ),
+    ErrorKind.CREDENTIAL: Advice(
+        "The service refuses the credential of this call.",
+        "Check the auth key or the auth token, and log in again.",
+    ),
+    ErrorKind.MESSAGE: Advice(
+        "The service refuses this message, user, group or call. Other calls may succeed.",
+        "Look up the code in CometChat's documentation.",
+    ),
+}
 
 #: By a pattern in the message of a network error: of HTTP, the WebSocket, or the doctor's probes.
 _BY_NETWORK: Sequence[Tuple[str, Advice]] = (
@@ -233,7 +257,8 @@ def advice_for(error: CometChatException) -> Advice:
         return Advice(
             "An option or an environment variable has an invalid value.", "Correct it and run this again."
         )
-    return _search(_BY_PATTERN, error.code) or _UNKNOWN
+    kind = code_kind(error.code) if error.http_status is None else kind_of(error)
+    return _search(_BY_PATTERN, error.code) or _BY_KIND.get(kind, _UNKNOWN)
 
 
 def network_advice(text: str) -> Advice:

@@ -457,6 +457,12 @@ def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
     [
         ("ERR_SUBSCRIPTION_EXPIRED", "", "plan"),
         ("ERR_NOBODY_KNOWS", "", "Look up the code"),
+        ("ERR_MISSION_FAILED", "", "Wait and try again"),
+        ("ERR_WS_APP_INIT_FAILED", "", "Wait and try again"),
+        ("TOO_MANY_REQUEST", "", "or a minute"),
+        ("ERR_API_NOT_FOUND", "", "operator"),
+        ("ERR_NO_AUTH", "", "log in again"),
+        ("ERR_NOT_A_MEMBER", "", "Look up the code"),
         ("ERR_PROTOCOL", "", "max_message_size"),
         ("WS_AUTH_FAIL", "", "deactivated"),
         ("INVALID_REGION", "", "Correct it"),
@@ -475,6 +481,15 @@ def test_a_wrong_ca_bundle(sandbox: Sandbox, tmp_path: object) -> None:
 def test_advice(code: str, message: str, part: str) -> None:
     """Each kind of error has its own advice."""
     assert part in advice_for(CometChatException(code, message)).action
+
+
+def test_an_unknown_code_is_explained_by_its_status() -> None:
+    """By the table that the connection and the outbox use too."""
+    error = CometChatException("ERR_BRAND_NEW", "")
+    assert "can't explain" in advice_for(error).meaning
+    for status, part in ((402, "operator"), (429, "or a minute"), (503, "status page"), (401, "log in again")):
+        error.http_status = status
+        assert part in advice_for(error).action
 
 
 def test_long_explanations_are_wrapped(capsys: pytest.CaptureFixture[str]) -> None:
