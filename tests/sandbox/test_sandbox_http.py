@@ -129,6 +129,9 @@ def test_the_settings_lead_here(client, sandbox):
     settings = client.call("GET", "/v3.0/settings", headers={"authToken": token}).json()["data"]
     here = f"127.0.0.1:{sandbox.port}"
     assert (settings["CHAT_HOST"], settings["CHAT_WS_PORT"]) == ("127.0.0.1", str(sandbox.port))
+    # Read in the tests of the vendor's Android client.
+    expected = {"GROUP_SERVICE", "CALL_SERVICE", "CHAT_HTTP_BIND_PORT", "CHAT_HTTPS_BIND_PORT", "WEBRTC_HOST"}
+    assert expected <= settings.keys()
     assert settings["ADMIN_API_HOST"] == settings["CLIENT_API_HOST"] == here
     assert settings["MODE"] == "DEFAULT" and settings["CHAT_USE_SSL"] is False
     assert settings["ANALYTICS_PING_DISABLED"] is False and settings["ANALYTICS_HOST"] == here
