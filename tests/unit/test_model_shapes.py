@@ -1,15 +1,24 @@
-"""Every field of every model, against a hand-written table: as number and text, present, null and absent."""
+"""Every field of every model, against two hand-written tables: as number and text, present, null and absent.
+
+``model_shapes`` says what each model's field is. ``shapes_table`` says what the service sends; it is the table for the
+sandbox's answers and frames too.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import pickle
-from typing import Any, Dict, Tuple
+from typing import Any, Callable, Dict, Iterator, Tuple
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from model_shapes import NOTHING, SHAPES, VALUES, Shape
+from sandbox import shapes_table
+
+from cometchat import Attachment, Conversation, Group, Interaction, ReactionCount, User
+from cometchat._protocol import Self, ServerEvent, deliver, message_from_dict
 
 
 def put(data: Dict[str, Any], way: Tuple[str, ...], value: Any) -> None:
@@ -66,3 +75,111 @@ def test_the_table_names_every_plain_field_of_the_models() -> None:
         names = {field.name for field in dataclasses.fields(read(base))}
         left = names - {shape.name for shape in shapes} - inner - {*models, *entities, *conversation}
         assert left <= ({"action"} if kind == "call audio" else set()), kind
+
+
+# The table of the sandbox's answers and frames.
+
+
+def _event(kind: str) -> Callable[[Dict[str, Any]], Any]:
+    """Read the body of a frame: the method that is called, and what it gets."""
+
+    def read(body: Dict[str, Any]) -> Any:
+        delivery = deliver(ServerEvent(kind, body, "42", "me", "user", "other"), Self("mine", "me"))
+        assert delivery is not None
+        return delivery.method, () if delivery.method == "on_event" else delivery.args
+
+    return read
+
+
+def _message(category: str, kind: str) -> Callable[[Dict[str, Any]], Any]:
+    """Read the data of a message. ``data`` itself is what arrived, so it is left out."""
+
+    def read(data: Dict[str, Any]) -> Any:
+        message = message_from_dict({"id": "1", "category": category, "type": kind, "data": data})
+        return type(message), {each.name: getattr(message, each.name) for each in _compared(message)}
+
+    return read
+
+
+def _compared(model: Any) -> Iterator[Any]:
+    return (each for each in dataclasses.fields(model) if each.name not in ("raw", "data"))
+
+
+def _call(call: Dict[str, Any]) -> Any:
+    return _message("call", "audio")({"entities": {"on": {"entity": call, "entityType": "call"}}})
+
+
+#: Reader, kind of the table.
+READERS = [
+    *((User.from_dict, kind) for kind in ("user", "socket_user")),
+    (Group.from_dict, "group"),
+    (Conversation.from_dict, "conversation"),
+    (Attachment.from_dict, "attachment"),
+    (ReactionCount.from_dict, "reaction_count"),
+    (Interaction.from_dict, "interaction"),
+    *((message_from_dict, kind) for kind in ("message", "group_action", "message_action", "call_message")),
+    *((_message("message", kind), "message_data") for kind in ("text", "image", "custom")),
+    *((_message(category, "x"), "message_data") for category in ("custom", "interactive", "card")),
+    *((_message("agentic", kind), "message_data") for kind in ("assistant", "tool-result", "tool-arguments")),
+    (_call, "call"),
+    (_event("reaction"), "reaction_event"),
+    (_event("receipts"), "receipt"),
+    (_event("typing_indicator"), "typing"),
+    (_event("transient_message"), "transient"),
+    (_event("presence"), "presence"),
+    (_event("interaction_completed"), "interaction_event"),
+    (_event("streamed_message"), "stream_event"),
+    (_event("message_pin"), "pin_event"),
+    (_event("conversation_pin"), "conversation_pin_event"),
+]
+
+
+def _forms(written: str) -> Tuple[Any, ...]:
+    """Return forms of one value that mean the same."""
+    if written in ("id", "uid", "number", "seconds", "milliseconds"):
+        return 1_795_866_833, "1795866833"
+    if written == "object":
+        value = {"key": {"a": [1]}}
+        return value, json.dumps(value)
+    return ({"flag": (True, 1, "true")}).get(written, ())
+
+
+@pytest.mark.parametrize("number", range(len(READERS)), ids=lambda number: READERS[number][1])
+def test_what_the_service_sends_is_read_in_every_form(number: int) -> None:
+    """A number and its text, an object and its JSON text are the same; null is the same as absent."""
+    read, kind = READERS[number]
+    whole = shapes_table.sample(kind)
+    for field in shapes_table.fields(kind):
+        forms = [read({**whole, field.name: form}) for form in _forms(field.type)]
+        assert all(form == forms[0] for form in forms), field
+        absent = {name: value for name, value in whole.items() if name != field.name}
+        assert read({**whole, field.name: None}) == read(absent), field
+
+
+#: Fields that make no difference to a model: the sandbox's own, those of lists that the SDK does not fetch, and those
+#: whose value the sample has in another place too, from where it is read.
+UNREAD = {
+    *(("call", name) for name in ("conversationId", "data", "endedAt", "initiator", "receiver", "receiverType")),
+    ("call", "type"),
+    *((kind, "sender") for kind in ("message", "call_message", "group_action", "message_action")),
+    *(("user", name) for name in ("bannedAt", "joinedAt", "scope")),
+    *(("message_data", name) for name in ("caption", "resource")),
+    ("conversation", "conversationWith"),
+    ("group", "members"),
+    ("interaction_event", "timestamp"),
+    ("message", "receipts"),
+    ("pin_event", "pinnedBy"),
+    ("presence", "timestamp"),
+    ("reaction_event", "uid"),
+}
+
+
+def test_the_models_read_what_the_service_sends() -> None:
+    """Each field of the table makes a difference to a model, apart from the listed ones."""
+    unread = {(kind, field.name) for _, kind in READERS for field in shapes_table.fields(kind)}
+    for read, kind in READERS:
+        whole = {"quotedMessage": {"id": "2"}, **shapes_table.sample(kind)}
+        for name in [name for of, name in unread if of == kind]:
+            if read({key: value for key, value in whole.items() if key != name}) != read(whole):
+                unread.remove((kind, name))
+    assert unread == UNREAD
