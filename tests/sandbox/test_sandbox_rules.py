@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import requests
+
+from cometchat.sandbox.chat import _content, _receipts
 
 A, B, C = "cometchat-uid-1", "cometchat-uid-2", "cometchat-uid-3"
 
@@ -546,3 +549,12 @@ def test_a_file_is_posted_in_a_form(client, sandbox):
     headers["Content-Type"] = "multipart/form-data"
     broken = requests.post(sandbox.url + "/messages", headers=headers, data=b"--", timeout=5)
     assert code(broken) == (400, "ERR_BAD_REQUEST")
+
+
+def test_the_page_of_limits_names_what_the_sandbox_enforces():
+    """docs/limits.rst has the vendor's numbers; those that the sandbox knows too are the same."""
+    page = " ".join((Path(__file__).parents[2] / "docs" / "limits.rst").read_text("utf-8").split())
+    assert f"receipts in a group all up to {_receipts.LARGEST_GROUP} members" in page
+    message = f"a message {_content.LONGEST_MESSAGE:,} characters of JSON; {_content.LARGEST_DATA // 1024} KB of data; "
+    assert message + f"{_content.MOST_TAGS} tags of {_content.LONGEST_TAG} characters" in page
+    assert "presence of at most 1,000 users of the app who are online" in page
