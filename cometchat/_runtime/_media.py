@@ -13,7 +13,7 @@ import uuid
 from typing import Any, BinaryIO, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, cast
 from urllib.parse import quote, urlsplit
 
-from .._fields import mapping, text
+from .._fields import mapping, number, text
 from .._protocol import id_of, is_in_clear, message_from_dict
 from .._transport import Form, Rest
 from ..exceptions import (
@@ -120,7 +120,8 @@ class Media:
             raise error
         request, attachment = mapping(prepared, "request"), mapping(prepared, "attachment")
         url = text(request, "url") or ""
-        fields = {key: value for key, value in mapping(request, "body").items() if isinstance(value, str)}
+        form = mapping(request, "body")
+        fields = {key: value for key in form for value in [text(form, key)] if value is not None}
         if not text(attachment, "url") or not self._is_usable(url) or (text(request, "method") or "POST") != "POST":
             raise exception_for(ERR_BAD_RESPONSE, "The service's answer lacks a usable address for the upload.")
         self._rest.upload(url, self._form(source, fields, "file"), timeout=self._timeout)
@@ -155,8 +156,8 @@ class Media:
         """Return the maximum size of a file, in bytes. The app's settings may name it."""
         session = self._account.session
         settings = (session.settings if session else None) or {}
-        largest = mapping(settings, "parameters").get("file.size.max")
-        return largest if isinstance(largest, int) and largest > 0 else LARGEST_FILE
+        largest = number(mapping(settings, "parameters"), "file.size.max")
+        return largest if largest is not None and largest > 0 else LARGEST_FILE
 
 
 @contextlib.contextmanager

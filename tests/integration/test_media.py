@@ -211,6 +211,38 @@ def test_the_limit(me: Client, sandbox: Sandbox, tmp_path: Path, party: Party) -
     os.close(into)
 
 
+@pytest.mark.parametrize("limit, refused", [("5", True), (5.0, True), (True, False), ("0", False), ("much", False)])
+def test_the_limit_may_be_text(limit: Any, refused: bool, sandbox: Sandbox, party: Party) -> None:
+    """Every number of the service may be text. A value that is not a number does not limit the size."""
+    sandbox.override_settings(parameters={"file.size.max": limit})
+    client = party.client(auto_establish_socket_connection=False)
+    client.login(UID, sandbox.auth_key)
+    sandbox.override_settings(parameters={})
+    if refused:
+        assert code_of(lambda: client.send_media_message(b"123456", uid=OTHER_UID)).code == "ERR_FILE_SIZE_EXCEEDED"
+    else:
+        assert content(client.send_media_message(b"123456", uid=OTHER_UID))[0] == b"123456"
+
+
+def test_a_form_with_a_number(me: Client, serve: Callable[..., RawServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The storage gets each field of its form, since it would refuse one without."""
+    seen: List[bytes] = []
+
+    def take(peer: Peer) -> None:
+        length = next(line for line in peer.read_head().splitlines() if line.lower().startswith("content-length"))
+        seen.append(peer.read(int(length.partition(":")[2])))
+
+    server = serve(take)
+    form = {"request": {"url": server.url().replace("ws:", "http:"), "body": {"key": "k", "x-amz-n": 5}}}
+
+    def request(method: str, path: str, body: Any, **named: Any) -> Any:
+        return {next(iter(body["files"])): {**form, "attachment": {"url": "https://f"}}}
+
+    monkeypatch.setattr(me._core.account, "request", request)
+    code_of(lambda: me.send_media_message(b"content", uid=OTHER_UID))
+    assert b'name="key"\r\n\r\nk\r\n' in seen[0] and b'name="x-amz-n"\r\n\r\n5\r\n' in seen[0]
+
+
 def test_the_service_refuses_a_file(me: Client, sandbox: Sandbox) -> None:
     """The call raises the service's code for the one file."""
     sandbox.override_settings(parameters={"file.size.max": 5})  # this client has the earlier settings
