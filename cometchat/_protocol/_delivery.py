@@ -65,11 +65,18 @@ class Self(NamedTuple):
     resource: str
     uid: Optional[str]
 
+    def has_sent(self, resource: object) -> bool:
+        """Return True if a frame or message with this resource comes from this connection. Case does not matter."""
+        if resource == self.resource:
+            return True
+        same_length = isinstance(resource, str) and len(resource) == len(self.resource)
+        return same_length and str(resource).lower() == self.resource.lower()
+
 
 def deliver(event: ServerEvent, me: Self) -> Optional[Delivery]:
     """Return the listener call for an event; None for an echo of a frame that this connection sent."""
     kind, body = event[:2]
-    if event.device_id == me.resource and kind not in _NEVER_ECHOES:
+    if kind not in _NEVER_ECHOES and me.has_sent(event.device_id):
         return None
     if kind == "message":
         return deliver_message(body, me)
@@ -88,7 +95,7 @@ def deliver_message(body: Dict[str, Any], me: Self, *, fetched: bool = False) ->
     if type(data) is not dict:
         data = mapping(body, "data")
     # An edited or deleted message has the resource of its first sender. A moderator may have changed it.
-    if data.get("resource") == me.resource and (fetched or not is_changed(body)):
+    if me.has_sent(data.get("resource")) and (fetched or not is_changed(body)):
         return None
     category = body.get("category")
     if category == "action":

@@ -178,7 +178,8 @@ def test_raw_is_the_received_object(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(name for name, expected in RECORDED.items() if expected is not None))
 def test_own_frames_do_not_come_back(name: str) -> None:
     """A frame with this connection's own resource is an echo. The same frame from another device is not."""
-    assert delivered({**FRAMES[name], "deviceId": RESOURCE}) is None
+    for resource in (RESOURCE, RESOURCE.lower(), RESOURCE.upper()):  # the service writes ids in lower case
+        assert delivered({**FRAMES[name], "deviceId": resource}) is None
     assert delivered({**FRAMES[name], "deviceId": RESOURCE + "x", "sender": "uid1"}) is not None
 
 
@@ -187,6 +188,7 @@ def test_a_message_that_this_connection_has_sent_does_not_come_back() -> None:
     frame = copy.deepcopy(FRAMES["message_text"])
     frame["body"]["data"]["resource"] = RESOURCE
     assert delivered(frame) is None
+    assert delivered(frame, RESOURCE.swapcase()) is None
     assert delivered(frame, RESOURCE + "x") is not None
 
 

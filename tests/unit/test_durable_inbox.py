@@ -469,7 +469,7 @@ def test_own_messages_of_an_earlier_process_are_not_delivered(build: Build) -> N
     first = build(store, 1)
     first.up()
     second = build(store, 1)
-    answer = text_message(2, data={"resource": first.history.me.resource})
+    answer = text_message(2, data={"resource": first.history.me.resource.upper()})
     elsewhere = text_message(3, sender="amy", data={"resource": "a phone"})
     second.history.messages += [answer, elsewhere]
     second.up()

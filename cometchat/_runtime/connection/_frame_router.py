@@ -204,7 +204,7 @@ class FrameRouter:
                         self._taps.received(event, me, data)
                     if event.type == "message":
                         self._post(generation, ephemeral)  # events before it are delivered before it
-                        own = event.device_id == me.resource
+                        own = me.has_sent(event.device_id)
                         current = self._inbox.take(generation.number, event.body, own, len(data))
                     else:
                         delivery = self._delivery_of(event, me)

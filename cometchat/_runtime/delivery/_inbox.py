@@ -82,7 +82,8 @@ class Inbox:
         self._events = events
         self._history = history
         self._journal = journal
-        self._resources: FrozenSet[str] = frozenset()  # of this user's connections that had the same journal
+        # Of this user's connections that had the same journal, in lower case.
+        self._resources: FrozenSet[str] = frozenset()
         self._enabled = enabled
         self._name = name
         self._log = ClientLog(logger, client_name)
@@ -370,7 +371,7 @@ class Inbox:
 
     def _delivery_of(self, body: Dict[str, Any], fetched: bool) -> Optional[Delivery]:
         may_be_own = bool(self._resources) and (fetched or changed_id(body) is None)
-        if may_be_own and text(mapping(body, "data"), "resource") in self._resources:
+        if may_be_own and (text(mapping(body, "data"), "resource") or "").lower() in self._resources:
             return None  # this program sent it
         try:
             return deliver_message(body, self._history.me, fetched=fetched)
@@ -497,7 +498,7 @@ class Inbox:
         with self._lock:
             if self._task is task:
                 self._seen = OrderedDict.fromkeys(progress.handled)
-                self._resources = progress.resources
+                self._resources = frozenset(map(str.lower, progress.resources))
                 self._known = self._unfinished = position
                 self._floor = progress.floor or position
                 task.after = overlapped(position, self._floor)
