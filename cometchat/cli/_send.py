@@ -105,7 +105,7 @@ def default_outbox() -> str:
 def session_path(outbox: str, account: Account) -> str:
     """Return the file of an account's login. It is beside the outbox, which all accounts share."""
     where = (account.region or "", str(account.fields.get("client_host", "")))
-    who = (account.app_id, account.auth_token or account.uid or "")
+    who = (account.app_id, account.auth_token or (account.uid or "").lower())
     return f"{outbox}.{hashlib.sha256(chr(0).join(who + where).encode()).hexdigest()[:16]}.session"
 
 

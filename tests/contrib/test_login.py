@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import threading
 from typing import Any, Iterator, List, Optional
 
 import pytest
 
-from cometchat import AuthenticationException, CometChatException, RateLimitException
+from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException
 from cometchat.contrib.web import Configuration, Serving, examine
 from cometchat.contrib.web._login import Login, SiteClient
+from cometchat.sandbox import Sandbox
 
 from .support import eventually
 
@@ -161,3 +163,17 @@ def test_a_failed_login_is_one_line(client: SiteClient, caplog: pytest.LogCaptur
     levels = [(record.levelname, record.args[1].code) for record in caplog.records]  # type: ignore
     assert [code for level, code in levels if level == "WARNING"] == ["FAILED_TO_FETCH", "AUTH_ERR_X"]
     assert len(levels) == 5
+
+
+@pytest.mark.parametrize("uid", ["cometchat-uid-1", "CometChat-UID-1", None])
+def test_a_stored_session_of_the_user_is_used(uid: Optional[str]) -> None:
+    """The uid in the settings may have any case: each login would make one more auth token."""
+    plain, _ = examine(SETTING, {}, "")
+    assert plain is not None
+    with Sandbox() as sandbox:
+        settings = sandbox.settings(session_store=MemorySessionStore(), auto_establish_socket_connection=False)
+        with contextlib.closing(SiteClient(sandbox.app_id, settings)) as first:
+            first.login("cometchat-uid-1", sandbox.auth_key)
+    with contextlib.closing(SiteClient(sandbox.app_id, settings)) as again:
+        assert dataclasses.replace(plain, uid=uid).is_logged_in(again)
+        assert not dataclasses.replace(plain, uid="cometchat-uid-2").is_logged_in(again)

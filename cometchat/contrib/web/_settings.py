@@ -98,7 +98,7 @@ class Configuration:
     def is_logged_in(self, client: Client) -> bool:
         """Return True if the right user is logged in, such as by a session in SESSION_STORE."""
         user = client.get_logged_in_user()
-        return user is not None and self.uid in (None, user.uid)
+        return user is not None and (self.uid is None or user.uid.lower() == self.uid.lower())
 
     def renews_sessions(self) -> bool:
         """Return True if the credential can give a new session after the service refused the old one.
