@@ -23,7 +23,7 @@ from .outbox import Outbox
 from .settings import AppSettings
 
 if TYPE_CHECKING:
-    from ._runtime._account import Login
+    from ._runtime._session import Login
     from ._wiring import Core
     from .models import User
     from .status import ConnectionInfo, Stats

@@ -12,7 +12,7 @@ import time
 import uuid
 from dataclasses import replace
 from math import floor, inf
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
 from .._fields import SECRET_KEYS, identifier, moment, plain_text
@@ -51,7 +51,7 @@ from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import _arguments as arguments
 from ._redaction import Secrets
-from ._session import LONGEST_TOKEN, Session, is_token, is_uid
+from ._session import LONGEST_TOKEN, Credentials, Login, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
 
 logger = logging.getLogger("cometchat.session")
@@ -59,32 +59,12 @@ logger = logging.getLogger("cometchat.session")
 #: Seconds before its expiry at which a jwt counts as expired, so that it reaches the server in time.
 _EXPIRY_MARGIN = 5.0
 
-Refresh = Callable[[], str]
-
 #: The service answers this code if it does not know the auth token or has voided it.
 _LOGIN_ENDED = "AUTH_ERR_AUTH_TOKEN_NOT_FOUND"
 
 #: The service answers these codes if it refuses the auth token. It may accept a new one. (It answers the second code if
 #: the token belongs to another device.)
 _REFUSED = (_LOGIN_ENDED, "ERR_AUTHTOKEN_UNAVAILABLE")
-
-
-class Credentials(NamedTuple):
-    """The data that a socket needs to open and authenticate."""
-
-    url: str
-    identity: Identity
-    jwt: str
-
-    def __repr__(self) -> str:
-        return f"Credentials(url={self.url!r}, identity={self.identity!r})"
-
-
-class Login(NamedTuple):
-    """The result of a login: the session, and the callable that returns a new auth token."""
-
-    session: Session
-    refresh: Optional[Refresh]
 
 
 class Account:
@@ -134,6 +114,8 @@ class Account:
         self._store_turn = threading.RLock()
         self._warned_of_clear_text = False
         self._refresh: Optional[Refresh] = None
+        # The auth token that the service refused. It is not used again if ``refresh`` can return another.
+        self._refused_token: Optional[str] = None
         self._secrets = Secrets()
         #: The login, or None. Replaced as a whole; reading takes no lock.
         self.session: Optional[Session] = None
@@ -240,6 +222,7 @@ class Account:
         """Make this the current login. The caller holds the lock, and calls :meth:`store_session` afterwards."""
         self.session, self._refresh = login
         self._settings_are_new = True
+        self._refused_token = None
 
     def void(self, session: Session) -> None:
         """Void the token of a session. No-op if the service does not know the token."""
@@ -276,10 +259,13 @@ class Account:
             )
 
     def renew(self) -> None:
-        """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is refused, use a new one."""
+        """Repeat ``PUT /me`` for a new jwt and settings. If the auth token is or was refused, use a new one."""
         session, refresh = self.require(), self._refresh
         try:
-            renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
+            if refresh is not None and session.auth_token == self._refused_token:
+                renewed = self._authorize(self._fresh_token(refresh), session.device_id)
+            else:
+                renewed = self._authorize_or_refresh(session.auth_token, session.device_id, refresh)
         except AuthenticationException as error:
             if refresh is None and error.code == _LOGIN_ENDED:
                 self.logged_out(session, error)
@@ -289,8 +275,13 @@ class Account:
                 return
             self.session = renewed
             self._settings_are_new = True
+            self._refused_token = None
         if renewed.auth_token != session.auth_token:
             self.store_session()
+
+    def refuse_token(self, session: Session) -> None:
+        """Note that the service refused the session's auth token, so that the next renewal uses a new one."""
+        self._refused_token = session.auth_token
 
     def holds(self, session: Session) -> bool:
         """Return True if this is still the login, with the same auth token. The caller holds the lock."""
@@ -540,9 +531,12 @@ class Account:
         try:
             return self._call(method, url, {"authToken": session.auth_token}, body, expect=expect)
         except AuthenticationException as error:
+            if error.code not in _REFUSED:
+                raise
+            self.refuse_token(session)
             if self._refresh is None and error.code == _LOGIN_ENDED:
                 self.logged_out(session, error)
-            if self._refresh is None or not refreshes or error.code not in _REFUSED:
+            if self._refresh is None or not refreshes:
                 raise
         now = self._renewed(session)
         return self._call(method, url, {"authToken": now.auth_token}, body, expect=expect)

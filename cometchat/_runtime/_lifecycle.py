@@ -18,9 +18,9 @@ from ..exceptions import (
     client_closed,
     exception_for,
 )
-from ._account import Account, Login
+from ._account import Account
 from ._counters import copy_of
-from ._session import Session
+from ._session import Login, Session
 from ._threads import Wakeup
 from .connection import Connection
 from .delivery import Dispatcher, EventQueue, Inbox

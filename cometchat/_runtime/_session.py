@@ -1,15 +1,19 @@
-"""The login session, and its form in a store."""
+"""The login session, its form in a store, the result of a login, and what a socket needs of it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Dict, Mapping, Optional
+from typing import TYPE_CHECKING, Any, Callable, Dict, Mapping, NamedTuple, Optional
 
 from .._fields import SECRET_KEYS
+from .._protocol import Identity
 from . import _arguments as arguments
 
 if TYPE_CHECKING:
     from ..models import User
+
+#: Returns a new auth token.
+Refresh = Callable[[], str]
 
 _FORMAT = 1
 
@@ -71,3 +75,21 @@ class Session:
         # A file of an earlier version may hold the token for media files.
         kept = {key: value for key, value in user.items() if key not in SECRET_KEYS} if isinstance(user, dict) else {}
         return cls(app_id, uid, token, device, kept)
+
+
+class Credentials(NamedTuple):
+    """The data that a socket needs to open and authenticate."""
+
+    url: str
+    identity: Identity
+    jwt: str
+
+    def __repr__(self) -> str:
+        return f"Credentials(url={self.url!r}, identity={self.identity!r})"
+
+
+class Login(NamedTuple):
+    """The result of a login: the session, and the callable that returns a new auth token."""
+
+    session: Session
+    refresh: Optional[Refresh]

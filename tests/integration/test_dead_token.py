@@ -112,6 +112,19 @@ def test_a_call_with_a_dead_token_gets_a_new_one(sandbox: Sandbox, party: Party)
     assert heard.names == ["on_connecting", "on_connected"] and logins.names == ["login_success"]
 
 
+@pytest.mark.parametrize("status", [200, 403, 429, 500])
+@pytest.mark.parametrize("code", [DEAD, "ERR_AUTHTOKEN_UNAVAILABLE"])
+def test_a_refused_token_is_not_used_again(sandbox: Sandbox, party: Party, code: str, status: int) -> None:
+    """Once one call is refused, the next call has a new token, even if another call would accept the old one."""
+    client = party.client(auto_establish_socket_connection=False)
+    given = log_in_with_refresh(sandbox, client)
+    sandbox.fail_http(status, code=code, path="/messages", times=1)
+    send(client)
+    assert len(given) == 1 and len(sandbox.messages) == 1
+    send(client)
+    assert len(given) == 1
+
+
 @pytest.mark.parametrize("code", [1000, 1002, 4001])
 def test_a_close_that_says_logged_out_ends_the_login(sandbox: Sandbox, party: Party, code: int) -> None:
     client, heard = party.connected()
@@ -124,13 +137,15 @@ def test_a_close_that_says_logged_out_ends_the_login(sandbox: Sandbox, party: Pa
     assert client.get_logged_in_user() is None and client.get_connection_status() == "disconnected"
 
 
-def test_a_close_that_says_logged_out_gets_a_new_token(sandbox: Sandbox, party: Party) -> None:
+@pytest.mark.parametrize("revoked", [True, False])
+def test_a_close_that_says_logged_out_gets_a_new_token(sandbox: Sandbox, party: Party, revoked: bool) -> None:
     client = party.client()
     heard = party.heard(client)
     given = log_in_with_refresh(sandbox, client)
     heard.wait_for("on_connected")
     heard.clear()
-    sandbox.revoke_tokens()
+    if revoked:
+        sandbox.revoke_tokens()
     sandbox.close_connections(1002, "USER_LOGGED_OUT")
     heard.wait_for_names(*LOSS)
     assert len(given) == 1 and client.get_logged_in_user() is not None

@@ -9,7 +9,7 @@ from typing import Deque, Optional
 from ..._protocol import Heartbeat
 from ..._transport import Socket
 from ...exceptions import CometChatException
-from .._account import Credentials
+from .._session import Credentials
 from .._threads import ServiceThread, Wakeup
 
 

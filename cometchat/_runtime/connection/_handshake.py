@@ -19,7 +19,8 @@ from ...exceptions import (
     exception_for,
 )
 from ...settings import AppSettings
-from .._account import Account, Credentials
+from .._account import Account
+from .._session import Credentials
 from ._frame_router import FrameRouter
 from ._generation import Generation
 

@@ -260,7 +260,9 @@ class ConnectionThread:
             session = self._account.session
             if session is not None and not self._account.refreshes and self._account.logged_out(session, error):
                 return
-            generation.jwt_suspect = True  # next: PUT /me, with a new token if the old one is refused
+            if session is not None:
+                self._account.refuse_token(session)
+            generation.jwt_suspect = True  # next: PUT /me, with a new token
         if signal is Signal.LOST:
             self._account.forget_connections()  # before a listener is called, which may call methods
         # The status changes first, because the connection is known to be lost and the close may take some time.
