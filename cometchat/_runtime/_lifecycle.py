@@ -119,7 +119,7 @@ class Lifecycle:
     def token_died(self, session: Session, error: CometChatException) -> bool:
         """End a login whose auth token the service no longer knows: like logout(), without the HTTP call.
 
-        :param error: the service's error. Listeners get it in ``on_connection_error`` if there was a connection.
+        :param error: the service's error. Listeners get it in ``on_connection_error``.
         :returns: False if this is no longer the login, or another call that changes the login is in progress.
         """
         with self._lock:
@@ -128,6 +128,8 @@ class Lifecycle:
                 return False
             error = copy_of(error)  # the caller raises the original
             ended = self._connection.state.end_login(error)
+            if ended is None:  # without a connection nothing else reports the reason
+                self._events.post("connection", "on_connection_error", error)
             self._account.leave()
             self._inbox.forget()
             self.state = after

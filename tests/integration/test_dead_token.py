@@ -69,6 +69,21 @@ def test_a_call_with_a_dead_token_ends_the_login(
     heard.wait_for("on_connected")
 
 
+def test_a_call_with_a_dead_token_while_disconnected(sandbox: Sandbox, party: Party) -> None:
+    """The connection's listeners hear why the login ended in this state too."""
+    client, heard = party.connected()
+    logins = logins_of(client)
+    client.disconnect()
+    heard.wait_for("on_disconnected")
+    heard.clear()
+    sandbox.revoke_tokens()
+    with pytest.raises(CometChatException):
+        send(client)
+    logins.wait_for_names("logout_success")
+    heard.wait_for_names("on_connection_error")
+    assert heard.errors[0].code == DEAD and client.get_connection_status() == "disconnected"
+
+
 def test_a_restored_session_with_a_dead_token_ends(sandbox: Sandbox, party: Party) -> None:
     """The first attempt notices it. Promise 8 holds, and the store is empty afterwards."""
     store = MemorySessionStore()
