@@ -66,8 +66,8 @@ def test_after_a_change_of_leaders_the_processes_share_the_answers(
             member.wait(lambda: member.values("text") == ["missed"], "the missed message")
         cluster.agree("connected")
         asked = [each.path for each in sandbox.requests if each.method == "GET" and "/messages" in each.path]
-        # One page with the message, and an empty one after it. On a busy machine some processes come late and ask again.
-        # Without shared answers, five processes would ask ten times.
+        # A page with the message, and an empty page. On a busy machine some processes come late and ask again.
+        # Without shared answers five processes would ask ten times.
         assert 2 <= len(asked) <= 8, asked
     finally:
         cluster.close()
