@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         is_of_unknown_region,
         jwt_expiry,
         mode_of,
+        used_settings,
         websocket_url,
     )
     from ._error_codes import ERROR_KINDS, ErrorKind, code_kind, error_kind, kind_of
@@ -136,6 +137,7 @@ __all__ = [
     "older",
     "rank",
     "readdress",
+    "used_settings",
     "user_agent",
     "websocket_url",
 ]

@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 import math
-from typing import Any, Collection, Mapping, NamedTuple, Optional, Tuple
+from typing import Any, Collection, Dict, Mapping, NamedTuple, Optional, Tuple
 from urllib.parse import SplitResult, urlsplit
 
 from .._fields import text
@@ -29,6 +29,14 @@ HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
 
 #: The default version of the API.
 DEFAULT_API_VERSION = "v3.0"
+
+#: The keys of the service's settings that the SDK reads. An app's settings have many others. ``parameters`` has the limit
+#: for files.
+_USED = (
+    "parameters",
+    *("MODE", "ADMIN_API_HOST", "CLIENT_API_HOST", "CHAT_API_VERSION", "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC"),
+    *("CHAT_HOST", "CHAT_USE_SSL", "CHAT_WS_PORT", "CHAT_WSS_PORT"),
+)
 
 #: Maximum length of the API's version, in characters.
 _LONGEST_VERSION = 20
@@ -187,6 +195,11 @@ def websocket_url(
             " To allow it, set AppSettings(allow_insecure_socket=True).",
         )
     return f"{'wss' if secure else 'ws'}://{name}:{port}{parts.path or '/'}"
+
+
+def used_settings(settings: Mapping[str, Any]) -> Dict[str, Any]:
+    """Return the settings that this SDK uses, without all others."""
+    return {key: settings[key] for key in _USED if key in settings}
 
 
 def mode_of(settings: Mapping[str, Any]) -> str:

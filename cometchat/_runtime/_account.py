@@ -36,6 +36,7 @@ from .._protocol import (
     mode_of,
     newer,
     rank,
+    used_settings,
     websocket_url,
 )
 from .._transport import Form, Rest, has_no_address
@@ -310,6 +311,7 @@ class Account:
         finally:
             SETTINGS.release(key)
         settings = data["settings"] if isinstance(data.get("settings"), dict) else data
+        settings = SETTINGS.same(self._app_id, used_settings(settings))
         SETTINGS.put(key, asked_at, settings)
         self._warn_of_hosts(settings)
         self._use_settings(session, settings)
@@ -470,7 +472,7 @@ class Account:
             raise _lacks("jwt")
         left_out = {*SECRET_KEYS, "settings", "wsChannel"}
         user = {key: value for key, value in data.items() if key not in left_out}
-        settings = settings if isinstance(settings, dict) else {}
+        settings = SETTINGS.same(self._app_id, used_settings(settings if isinstance(settings, dict) else {}))
         self._warn_of_hosts(settings)
         media_token = data.get("fat")
         self._secrets.add(jwt, *([media_token[:LONGEST_TOKEN]] if isinstance(media_token, str) else []))

@@ -28,6 +28,7 @@ class SharedSettings(_fork.ForkSafeDefaults):
     def __init__(self) -> None:
         self._known: Dict[Key, _Known] = {}
         self._claimed: Dict[Key, float] = {}
+        self._by_app: Dict[str, Mapping[str, Any]] = {}
         self.reset_after_fork()
 
     def reset_after_fork(self) -> None:
@@ -61,6 +62,15 @@ class SharedSettings(_fork.ForkSafeDefaults):
         """Note that a request has ended."""
         with self._lock:
             self._claimed.pop(key, None)
+
+    def same(self, app_id: str, settings: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the newest settings of an app if they are equal, so that a thousand clients keep one object."""
+        with self._lock:
+            newest = self._by_app.pop(app_id, settings)
+            self._by_app[app_id] = kept = newest if newest == settings else settings
+            if len(self._by_app) > _MOST:
+                del self._by_app[next(iter(self._by_app))]
+            return kept
 
     def get(self, key: Key, since: float) -> Optional[Mapping[str, Any]]:
         """Return the newest settings if they were requested since a given time; else None."""

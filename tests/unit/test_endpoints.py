@@ -24,6 +24,7 @@ from cometchat._protocol import (
     is_in_clear,
     jwt_expiry,
     mode_of,
+    used_settings,
     websocket_url,
 )
 from cometchat._runtime._account import Account
@@ -232,6 +233,23 @@ def test_any_text_may_be_taken_for_a_jwt(token):
 
 DEFAULT = HttpEndpoints("https://app1.api-us.cometchat.io/v3.0", "https://app1.apiclient-us.cometchat.io/v3.0")
 OWN = HttpEndpoints("https://chat.corp:8443/admin", "https://chat.corp:8443/client")
+
+
+def test_only_settings_that_are_used_are_kept() -> None:
+    """The kept keys are exactly the keys that the SDK reads. The values stay as they are."""
+
+    class Asked(dict):
+        def get(self, key, default=None):
+            asked.add(key)
+            return super().get(key, default)
+
+    asked = {"parameters"}  # for files
+    for each in (Asked(), Asked(CHAT_USE_SSL=0)):
+        mode_of(each)
+        endpoints_from_settings(http_endpoints("app", "us", None, None), each)
+        websocket_url(each, "app", "us")
+    everything = {key: [key] for key in (*asked, "extensions", "settingsHash")}
+    assert used_settings(everything) == {key: [key] for key in asked}
 
 
 def test_the_regions_and_hosts_that_are_known():

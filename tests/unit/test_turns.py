@@ -223,6 +223,18 @@ def test_one_client_requests_the_settings_for_all() -> None:
     assert shared.claim(("app", "https://a"), 15.2)
 
 
+def test_clients_of_an_app_keep_equal_settings_once() -> None:
+    """The newest settings of each app are remembered, those of 64 apps at most."""
+    shared = SharedSettings()
+    first, equal, other = {"MODE": "DEFAULT"}, {"MODE": "DEFAULT"}, {"MODE": "NO_TRANSIENT"}
+    assert shared.same("app", first) is first and shared.same("app", equal) is first
+    assert shared.same("second app", equal) is equal
+    assert shared.same("app", other) is other and shared.same("app", equal) is equal
+    for number in range(64):
+        shared.same(f"app{number}", {})
+    assert shared.same("app", first) is first
+
+
 @pytest.mark.parametrize("since, is_shared", [(9.0, True), (10.0, True), (10.5, False)])
 def test_settings_are_shared_if_they_were_asked_for_since(since: float, is_shared: bool) -> None:
     """A client that lost its connection later asks itself: the service may have changed its mode in between."""
