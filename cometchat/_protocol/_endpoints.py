@@ -30,8 +30,8 @@ HOST_FAMILIES = ("cometchat.io", "cc-cluster-2.io", "cc-edge-2.io")
 #: The default version of the API.
 DEFAULT_API_VERSION = "v3.0"
 
-#: The keys of the service's settings that the SDK reads. An app's settings have many others. ``parameters`` has the limit
-#: for files.
+#: The keys of the service's settings that the SDK reads. An app's settings have many others. The limit for files is in
+#: ``parameters``.
 _USED = (
     "parameters",
     *("MODE", "ADMIN_API_HOST", "CLIENT_API_HOST", "CHAT_API_VERSION", "CHAT_HOST_OVERRIDE", "CHAT_HOST_APP_SPECIFIC"),
