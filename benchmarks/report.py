@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from .harness import ROOT, Result
-from .storm import ALL_BACK, BARE, CLIENTS, CPU_EACH, SDK, key
+from .storm import ALL_BACK, BARE, CLIENTS, CPU_EACH, FEW_CLIENTS, SDK, key
 
 PAGE = ROOT / "docs" / "performance.rst"
 PLOT = ROOT / "docs" / "performance.png"
@@ -180,10 +180,11 @@ def plot_storm(numbers: Dict[str, Dict[str, float]], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    counts = (*FEW_CLIENTS, *CLIENTS)
     figure, axes = pyplot.subplots(2, 1, figsize=(9, 6.8))
     for axis, what, title in zip(axes, (ALL_BACK, CPU_EACH), _STORM_TITLES):
         for who, colour in ((SDK, "#d1495b"), (BARE, "#8d99ae")):
-            points = [(count, numbers[key(who, count, what)]) for count in CLIENTS if key(who, count, what) in numbers]
+            points = [(count, numbers[key(who, count, what)]) for count in counts if key(who, count, what) in numbers]
             medians = [found["median"] for _, found in points]
             below = [found["median"] - found["low"] for _, found in points]
             above = [found["high"] - found["median"] for _, found in points]

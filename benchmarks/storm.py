@@ -13,6 +13,9 @@ from .probe import raise_descriptor_limit
 #: Clients of the storms.
 CLIENTS = (100, 300, 500, 1000, 2000, 3000, 5000)
 
+#: The same for --quick.
+FEW_CLIENTS = (20, 40)
+
 #: A client holds at most so many open files: its WebSocket, its HTTP connection and one while it connects.
 _FILES = 3
 
@@ -60,20 +63,19 @@ def key(who: str, clients: int, what: str) -> str:
 
 def storm(context: Context) -> Result:
     """All clients of a process lose their connections at once, the server up, with default settings."""
-    counts = [20, 40] if context.quick else within_reach(CLIENTS, context.say)
+    counts = list(FEW_CLIENTS) if context.quick else within_reach(CLIENTS, context.say)
     found: Dict[str, Dict[int, List[Storm]]] = {SDK: {}, BARE: {}}
-    bare_can = True
+    names = [SDK, BARE]
     for count in counts:
-        names = [SDK, BARE] if bare_can else [SDK]
-        runs = context.runs if count <= 1000 else min(context.runs, _FEWER_RUNS)
-        for name in names:
-            found[name][count] = []
-        for _ in range(runs):
-            for name in names:
-                found[name][count].append(_storm(name, count, context))
-        for name in names:
-            context.say(f"{name}, {count} clients: {_shown(found[name][count])}")
-        bare_can = bare_can and all(each.back == count for each in found[BARE][count])
+        for _ in range(context.runs if count <= 1000 else min(context.runs, _FEWER_RUNS)):
+            for name in list(names):
+                run = _storm(name, count, context)
+                found[name].setdefault(count, []).append(run)
+                if name == BARE and run.back < count:
+                    names.remove(BARE)  # it has reached its limit
+        for name in found:
+            if count in found[name]:
+                context.say(f"{name}, {count} clients: {_shown(found[name][count])}")
     return Result(_rows(found, counts), _numbers(found), "")
 
 

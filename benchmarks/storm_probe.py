@@ -23,7 +23,7 @@ _VIEW_EVERY, _VIEW_WORK = 0.01, 1.0
 _KEPT: List[Any] = []
 
 #: Seconds after the last reconnect, for what belongs to it, such as the fetch of missed messages.
-_REST = 2.0
+_REST = 1.0
 
 _BODY = {"platform": "python", "deviceId": "app_1_1"}
 
