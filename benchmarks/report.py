@@ -22,7 +22,7 @@ DATA = ROOT / "docs" / "performance.json"
 #: The generated part of the page is between these lines.
 BEGIN, END = ".. begin: written by make bench ARGS=--write-docs", ".. end: written by make bench"
 
-#: What the figures of one page have in common, besides the versions of the packages.
+#: Facts that the figures of one page share, besides the versions of the packages.
 _SAME = ("python", "system", "cores", "runs", "quick")
 
 _PACKAGES = (

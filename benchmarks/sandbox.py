@@ -14,23 +14,23 @@ from cometchat.sandbox import Sandbox
 
 from .probe import raise_descriptor_limit
 
-#: What ``probe.client_of`` logs in with.
+#: The same as in ``probe.client_of``.
 APP, UID, AUTH_KEY = "app", "uid1", "auth-key"
 
 
 class Commands:
-    """What the benchmarks ask of a sandbox."""
+    """The commands of the benchmarks to a sandbox."""
 
     def __init__(self, sandbox: Sandbox) -> None:
         self._sandbox = sandbox
 
     def do_drop(self) -> Dict[str, Any]:
-        """End every WebSocket at once; when that began."""
+        """End every WebSocket at once. Return when that began."""
         began = time.monotonic()
         return {"dropped": self._sandbox.drop_connections(), "at": began}
 
     def do_leave(self) -> Dict[str, Any]:
-        """Close the port and every connection, as a service that goes down; when that began."""
+        """Close the port and every connection, like a service that goes down. Return when that began."""
         began = time.monotonic()
         self._sandbox.refuse_connections()
         self._sandbox.drop_connections()
@@ -38,7 +38,7 @@ class Commands:
         return {"at": began}
 
     def do_return(self) -> Dict[str, Any]:
-        """Open the port again; when that was."""
+        """Open the port again. Return when that began."""
         began = time.monotonic()
         self._sandbox.accept_connections()
         return {"at": began}

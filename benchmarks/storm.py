@@ -37,7 +37,7 @@ _PEAK = 2.0
 
 SDK, BARE = "cometchat", "bare websocket-client"
 
-#: What the plot shows.
+#: The numbers that the plot shows.
 ALL_BACK, CPU_EACH = "all back, s", "CPU of a reconnect, ms"
 
 
@@ -57,12 +57,12 @@ class Storm(NamedTuple):
 
 
 def key(who: str, clients: int, what: str) -> str:
-    """The name of a number."""
+    """Return the name of a number."""
     return f"{who}, {clients} clients: {what}"
 
 
 def storm(context: Context) -> Result:
-    """All clients of a process lose their connections at once, the server up, with default settings."""
+    """Measure how all clients of a process come back after a drop, with default settings."""
     counts = list(FEW_CLIENTS) if context.quick else within_reach(CLIENTS, context.say)
     found: Dict[str, Dict[int, List[Storm]]] = {SDK: {}, BARE: {}}
     names = [SDK, BARE]
@@ -80,7 +80,7 @@ def storm(context: Context) -> Result:
 
 
 def within_reach(counts: Sequence[int], say: Callable[[str], None]) -> List[int]:
-    """Those whose clients fit into this machine's limit of open files. It is told."""
+    """Return the counts of clients that this machine's limit of open files allows, and report the limit."""
     limit = raise_descriptor_limit()
     most = (limit - _OTHER_FILES) // _FILES
     reached = [count for count in counts if count <= most]
@@ -99,7 +99,7 @@ def _storm(name: str, count: int, context: Context) -> Storm:
         jwt = server.about["jwt"]
         try:
             run = probe(server, "storm", "benchmarks.storm_probe", most=_PROCESS_LIMIT, jwt=jwt, **options)
-        except RuntimeError as error:  # its process did not end: a target that was missed
+        except RuntimeError as error:  # its process did not end, so it missed its targets
             context.say(f"{name}, {count} clients: {error}")
             return Storm(0, limit, limit, None, None)
     waits, view = run["waits"], sorted(run["view"])
@@ -166,7 +166,7 @@ def _shown(runs: Sequence[Storm]) -> str:
 
 
 def login(context: Context) -> Result:
-    """Login and connect of a thousand clients, which stay connected, against the same calls bare."""
+    """Measure login and connect of a thousand clients, which stay connected, against the same calls bare."""
     clients = 20 if context.quick else 1000
     took: Dict[str, List[float]] = {}
     for _ in range(context.runs):
@@ -196,7 +196,7 @@ def _login_key(name: str, threads: int) -> str:
 
 
 def returning(context: Context) -> Result:
-    """A server returns, and the clients of a process wait as after an hour: the attempts that reach it in a second."""
+    """Measure the attempts in a second that reach a server after its return, if the clients wait as after an hour."""
     clients, spread = (20, 2.0) if context.quick else (1000, _SPREAD)
     options = {"clients": clients, "spread": spread, "away": spread / 2, "limit": _LIMIT}
     highest, last = [], []
@@ -214,7 +214,7 @@ def returning(context: Context) -> Result:
 
 
 def most_in_a_second(times: Sequence[float]) -> int:
-    """The highest number of times within one second, wherever it begins. They are sorted."""
+    """Return the highest number of times within one second. The times are sorted."""
     most = first = 0
     for place, moment in enumerate(times):
         while moment - times[first] >= 1.0:
@@ -224,7 +224,7 @@ def most_in_a_second(times: Sequence[float]) -> int:
 
 
 def crowd(context: Context) -> Result:
-    """Five thousand idle clients in one process."""
+    """Measure five thousand idle clients in one process."""
     clients = 20 if context.quick else within_reach([1000, 3000, 5000], context.say)[-1]
     with Server("benchmarks.sandbox") as server:
         return crowd_of(server, context, clients, memory=70, cpu=10)

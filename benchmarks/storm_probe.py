@@ -22,7 +22,7 @@ _VIEW_EVERY, _VIEW_WORK = 0.01, 1.0
 #: Clients and sockets that must stay connected.
 _KEPT: List[Any] = []
 
-#: Seconds after the last reconnect, for what belongs to it, such as the fetch of missed messages.
+#: Seconds after the last reconnect, for its further work, such as the fetch of missed messages.
 _REST = 1.0
 
 _BODY = {"platform": "python", "deviceId": "app_1_1"}
@@ -65,7 +65,7 @@ def _work(steps: int) -> int:
 
 
 def _steps(seconds: float) -> int:
-    """How many steps of work take so long, on this machine."""
+    """Return how many steps of work take so long, on this machine."""
     steps, best = 20_000, 1.0
     for _ in range(5):
         began = time.perf_counter()
@@ -84,7 +84,7 @@ class BarePeer(threading.Thread):
         self._up = up
 
     def run(self) -> None:
-        """Connect, receive, wait, and again."""
+        """Connect, receive until the connection is lost, wait, and repeat."""
         import websocket
 
         while True:
@@ -98,7 +98,7 @@ class BarePeer(threading.Thread):
 
 
 def bare_socket(port: int, auth: str) -> Any:
-    """websocket-client: connect, `auth`, its answer."""
+    """Connect with websocket-client, send the ``auth`` frame, and receive its answer."""
     import websocket
 
     ws = websocket.create_connection(f"ws://127.0.0.1:{port}/", timeout=10, sockopt=((6, 1, 1),))  # TCP_NODELAY
@@ -111,7 +111,7 @@ def bare_socket(port: int, auth: str) -> Any:
 
 
 def auth_frame(jwt: str) -> str:
-    """What the SDK sends first."""
+    """Return the first frame that the SDK sends."""
     device = "PYTHON-0_0_0-00000000-0000-4000-8000-000000000000-1700000000000"
     info = {"version": "0.0.0", "apiVersion": "v3.0", "origin": "", "uts": 1700000000000}
     agent = {"appInfo": info, "userAgent": "bench/0.0.0", "deviceId": "app_1_1", "platform": "python"}
@@ -132,7 +132,7 @@ def _start_client(port: int, up: Ups, **settings: Any) -> None:
 
 
 def _connected(count: int, connect: Callable[[Ups], None]) -> List[Ups]:
-    """Connect so many, four at a time. Each then has to come back."""
+    """Connect a number of clients, four at a time. Return a listener of each."""
     raise_descriptor_limit()
     ups = [Ups() for _ in range(count)]
     with ThreadPoolExecutor(4) as pool:
@@ -143,7 +143,7 @@ def _connected(count: int, connect: Callable[[Ups], None]) -> List[Ups]:
 
 
 def _await_all(ups: Sequence[Ups], since: float, limit: float) -> List[float]:
-    """Seconds until each of those was back that came back within the limit."""
+    """Return the seconds until each client was back, without clients that were not back within the limit."""
     ends = time.monotonic() + limit
     for up in ups:
         up.back.wait(max(0.0, ends - time.monotonic()))
@@ -153,7 +153,7 @@ def _await_all(ups: Sequence[Ups], since: float, limit: float) -> List[float]:
 def storm(
     port: int, drop: Callable[..., float], clients: int, jwt: str, bare: bool, limit: float, rest: float = _REST
 ) -> Dict[str, Any]:
-    """Seconds from the drop until each of those that came back was back; CPU of this process; times of the view.
+    """Measure the seconds from a drop until each client is back, the CPU of this process, and the times of the view.
 
     :param limit: maximum time of the storm, in seconds.
     """
@@ -172,7 +172,7 @@ def storm(
 
 
 def logins(port: int, clients: int, threads: int, bare: bool, **_: Any) -> Dict[str, Any]:
-    """Seconds of login and connect of so many clients, which stay connected."""
+    """Measure the seconds of login and connect of a number of clients, which stay connected."""
     raise_descriptor_limit()
 
     def sdk(_: int) -> None:
@@ -184,7 +184,7 @@ def logins(port: int, clients: int, threads: int, bare: bool, **_: Any) -> Dict[
         _KEPT.append(_bare_login(port))
 
     work = plain if bare else sdk
-    work(0)  # imports what it needs
+    work(0)  # imports the modules
     began = time.monotonic()
     if threads == 1:
         for number in range(clients):
@@ -196,7 +196,7 @@ def logins(port: int, clients: int, threads: int, bare: bool, **_: Any) -> Dict[
 
 
 def _bare_login(port: int) -> Any:
-    """requests and websocket-client: the same calls. The session lives as long as the socket, as the SDK's does."""
+    """Make the same calls with requests and websocket-client. The session lives as long as the socket."""
     import requests
 
     base, http = f"http://127.0.0.1:{port}/v3.0", requests.Session()
@@ -210,7 +210,7 @@ def _bare_login(port: int) -> Any:
 def returns(
     port: int, drop: Callable[..., float], clients: int, away: float, spread: float, limit: float
 ) -> Dict[str, Any]:
-    """Seconds from the return of a server, which was away for some seconds, until each client was back.
+    """Measure the seconds from the return of a server, which was away for some time, until each client is back.
 
     :param spread: maximum wait between two attempts, in seconds. It stands for an hour without the server: the default
         strategy then waits a random 0 to 30 s.
