@@ -36,13 +36,16 @@ def client_of(port: int, **others: Any) -> Client:
     return client
 
 
-def bare_connect(port: int) -> Any:
-    """Open a bare websocket-client: connect, ``auth``, its answer."""
+def bare_connect(port: int, auth: str = _AUTH, **options: Any) -> Any:
+    """Connect with websocket-client, send the ``auth`` frame, and receive its answer."""
     import websocket
 
-    ws = websocket.create_connection(f"ws://127.0.0.1:{port}/cometchat", sockopt=((6, 1, 1),))  # TCP_NODELAY
-    ws.send(_AUTH)
-    assert "200" in ws.recv()
+    address = f"ws://127.0.0.1:{port}/cometchat"
+    ws = websocket.create_connection(address, sockopt=((6, 1, 1),), **options)  # TCP_NODELAY
+    ws.send(auth)
+    if '"200"' not in ws.recv():
+        ws.close()
+        raise websocket.WebSocketException("the server refused the auth frame")
     return ws
 
 

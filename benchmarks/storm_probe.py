@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Callable, Dict, List, Sequence
 
-from .probe import Ups, client_of, main, raise_descriptor_limit
+from .probe import Ups, bare_connect, client_of, main, raise_descriptor_limit
 
 #: Seconds between two requests to the view of an application, and the work of one, in milliseconds of Python.
 _VIEW_EVERY, _VIEW_WORK = 0.01, 1.0
@@ -89,25 +89,13 @@ class BarePeer(threading.Thread):
 
         while True:
             try:
-                ws = bare_socket(self._port, self._auth)
+                ws = bare_connect(self._port, self._auth, timeout=10)
+                ws.settimeout(None)
                 self._up.on_connected()
                 while ws.recv():
                     pass
             except (OSError, websocket.WebSocketException):
                 time.sleep(random.random())
-
-
-def bare_socket(port: int, auth: str) -> Any:
-    """Connect with websocket-client, send the ``auth`` frame, and receive its answer."""
-    import websocket
-
-    ws = websocket.create_connection(f"ws://127.0.0.1:{port}/", timeout=10, sockopt=((6, 1, 1),))  # TCP_NODELAY
-    ws.send(auth)
-    if '"200"' not in ws.recv():
-        ws.close()
-        raise websocket.WebSocketException("the server refused the auth frame")
-    ws.settimeout(None)
-    return ws
 
 
 def auth_frame(jwt: str) -> str:
@@ -204,7 +192,7 @@ def _bare_login(port: int) -> Any:
     token = http.post(f"{base}/users/uid1/auth_tokens", headers={"apiKey": "auth-key"}, json=_BODY, timeout=10)
     headers = {"authToken": token.json()["data"]["authToken"]}
     jwt = http.put(f"{base}/me", headers=headers, json=_BODY, timeout=10).json()["data"]["jwt"]
-    return http, bare_socket(port, auth_frame(jwt))
+    return http, bare_connect(port, auth_frame(jwt))
 
 
 def returns(
