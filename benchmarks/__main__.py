@@ -7,7 +7,7 @@ import sys
 import time
 from typing import Any, Dict, List
 
-from . import calls, connection, followers, idle, outbox, report, stream
+from . import calls, connection, followers, idle, outbox, report, storm, stream
 from .harness import ROOT, RUNS, Context, Result
 
 FIGURES: Dict[str, Any] = {
@@ -18,8 +18,8 @@ FIGURES: Dict[str, Any] = {
     **outbox.FIGURES,
 }
 
-#: Figures that run only if you name them, since they need a Redis server.
-ON_REQUEST: Dict[str, Any] = followers.FIGURES
+#: Figures that run only if you name them, since they take long or need a Redis server.
+ON_REQUEST: Dict[str, Any] = {**storm.FIGURES, **followers.FIGURES}
 
 
 def main() -> int:
@@ -29,16 +29,16 @@ def main() -> int:
     parser.add_argument("figures", nargs="*", metavar="figure", help=names_of_all)
     parser.add_argument("--quick", action="store_true", help="one short run of each, to see that all of them run")
     parser.add_argument("--runs", type=int, default=RUNS)
-    parser.add_argument("--write-docs", action="store_true", help="write docs/performance.rst, its plot and its data")
+    parser.add_argument("--write-docs", action="store_true", help="write these figures into docs/performance.rst")
     given = parser.parse_args()
-    names = given.figures or list(FIGURES)
     known = {**FIGURES, **ON_REQUEST}
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in given.figures if name not in known]
     if unknown:
         parser.error(f"no such figure: {', '.join(unknown)}")
-    if given.write_docs and (given.quick or given.figures):
-        parser.error("--write-docs needs a full run of all figures")
     runs = 1 if given.quick else given.runs
+    names = given.figures or list(FIGURES)
+    if given.write_docs:
+        names = _for_docs(parser, given, runs)
     results: Dict[str, Result] = {}
     failed: List[str] = []
     for name in names:
@@ -57,8 +57,22 @@ def main() -> int:
         report.say(f"not measured: {', '.join(failed)}")
         return 1
     if given.write_docs:
-        report.write_docs(data)
+        report.write_docs(report.joined(report.load(), data) if given.figures else data)
     return 0
+
+
+def _for_docs(parser: argparse.ArgumentParser, given: argparse.Namespace, runs: int) -> List[str]:
+    """Return what to measure for the page: what is named, or all that is on it. Ends if the page can't show it."""
+    if given.quick:
+        parser.error("--write-docs wants full runs")
+    on_page = report.load()
+    if not given.figures:
+        return [*FIGURES, *(name for name in ON_REQUEST if name in on_page["figures"])]
+    try:
+        report.joined(on_page, report.data_of({}, runs, given.quick))
+    except ValueError as error:
+        parser.error(str(error))
+    return list(given.figures)
 
 
 if __name__ == "__main__":

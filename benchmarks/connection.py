@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
+import threading
 from typing import Any, Dict, List
 
 from .harness import Context, Measured, Result, Server, at_most, ratio, start
@@ -21,17 +22,29 @@ STATES: Dict[str, Dict[str, str]] = {
 }
 
 
-def probe(server: Server, name: str, **options: Any) -> Dict[str, Any]:
-    """Run one measurement of ``probe``, and drop all connections whenever it asks for that."""
-    process = start("benchmarks.probe", name, str(server.port), json.dumps(options), stdin=subprocess.PIPE)
+def probe(
+    server: Server, name: str, module: str = "benchmarks.probe", most: float = 900.0, **options: Any
+) -> Dict[str, Any]:
+    """Run one measurement of a module, and send the server the commands that it asks for, such as "drop".
+
+    :param most: maximum time, in seconds, after which the probe's process is killed.
+    :raises RuntimeError: the process ended without an answer.
+    """
+    process = start(module, name, str(server.port), json.dumps(options), stdin=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
-    with process, process.stdout, process.stdin:
-        for line in process.stdout:
-            if line != "drop\n":
-                answer: Dict[str, Any] = json.loads(line)
-                return answer
-            process.stdin.write(f"{server.do('drop')['at']}\n")
-            process.stdin.flush()
+    killer = threading.Timer(most, process.kill)
+    killer.daemon = True
+    killer.start()
+    try:
+        with process, process.stdout, process.stdin:
+            for line in process.stdout:
+                if line.startswith("{"):
+                    answer: Dict[str, Any] = json.loads(line)
+                    return answer
+                process.stdin.write(f"{server.do(line.strip())['at']}\n")
+                process.stdin.flush()
+    finally:
+        killer.cancel()
     raise RuntimeError(f"the probe {name} gave no answer")
 
 

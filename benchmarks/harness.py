@@ -20,11 +20,15 @@ RUNS = 5
 
 
 class Server:
-    """The server's process, as a context manager."""
+    """The server's process, as a context manager.
 
-    def __init__(self) -> None:
-        self._process = start("benchmarks.server", stdin=subprocess.PIPE)
-        self.port: int = self._read()["port"]
+    :ivar about: the first line that it prints, with its port.
+    """
+
+    def __init__(self, module: str = "benchmarks.server") -> None:
+        self._process = start(module, stdin=subprocess.PIPE)
+        self.about = self._read()
+        self.port: int = self.about["port"]
 
     def do(self, name: str, **others: Any) -> Dict[str, Any]:
         """Send the server a command, and return its answer."""

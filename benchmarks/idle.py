@@ -46,22 +46,30 @@ def idle(context: Context) -> Result:
 
 def crowd(context: Context) -> Result:
     """Measure a thousand clients in one process: the memory of one more client, and the CPU of all without traffic."""
-    options = {"clients": 1000, "windows": context.runs, "seconds": PING_INTERVAL}
-    if context.quick:
-        options = {"clients": 20, "windows": 1, "seconds": 1}
     with Server() as server:
-        found = probe(server, "crowd", **options)
-    if found["up"] != options["clients"]:
+        return crowd_of(server, context, 20 if context.quick else 1000, memory=150, cpu=3)
+
+
+def crowd_of(server: Server, context: Context, clients: int, memory: float, cpu: float) -> Result:
+    """Measure some number of idle clients in one process.
+
+    :param memory: the target, in KiB for each client.
+    :param cpu: the target, in % of a core.
+    """
+    windows, seconds = (1, 1) if context.quick else (context.runs, PING_INTERVAL)
+    found = probe(server, "crowd", clients=clients, windows=windows, seconds=seconds)
+    if found["up"] != clients:
         raise RuntimeError(f"only {found['up']} clients were up at the end")
     slope, fit = line_through(found["memory"])
-    cpu = Measured.of([100 * share for share, _ in found["spent"]])
+    used = Measured.of([100 * share for share, _ in found["spent"]])
+    linear = f"memory per further client, up to {clients}: linear, r squared of the fit"
     rows = [
-        at_most(f"memory per further client, at {options['clients']} clients", 150, slope, "KiB", 0),
-        Row("memory per further client: linear, r squared of the fit", ">= 0.99", fit, f"{fit:.4f}", fit >= 0.99),
-        at_most(f"CPU at {options['clients']} idle clients, 15 s ping", 3, cpu.median, "% of a core"),
+        at_most(f"memory per further client, at {clients} clients", memory, slope, "KiB", 0),
+        Row(linear, ">= 0.99", fit, f"{fit:.4f}", fit >= 0.99),
+        at_most(f"CPU at {clients} idle clients, 15 s ping", cpu, used.median, "% of a core"),
     ]
     numbers = {
-        "CPU, % of a core": cpu,
+        "CPU, % of a core": used,
         "wake-ups a second": Measured.of([wakeups for _, wakeups in found["spent"]]),
         **{f"RSS at {number} clients, MiB": Measured.of([rss / 1024]) for number, rss in found["memory"]},
     }

@@ -36,14 +36,25 @@ def client_of(port: int, **others: Any) -> Client:
     return client
 
 
-def bare_connect(port: int) -> Any:
-    """Open a bare websocket-client: connect, ``auth``, its answer."""
+def bare_connect(port: int, auth: str = _AUTH, **options: Any) -> Any:
+    """Connect with websocket-client, send the ``auth`` frame, and receive its answer."""
     import websocket
 
-    ws = websocket.create_connection(f"ws://127.0.0.1:{port}/cometchat", sockopt=((6, 1, 1),))  # TCP_NODELAY
-    ws.send(_AUTH)
-    assert "200" in ws.recv()
+    address = f"ws://127.0.0.1:{port}/cometchat"
+    ws = websocket.create_connection(address, sockopt=((6, 1, 1),), **options)  # TCP_NODELAY
+    ws.send(auth)
+    if '"200"' not in ws.recv():
+        ws.close()
+        raise websocket.WebSocketException("the server refused the auth frame")
     return ws
+
+
+def raise_descriptor_limit() -> int:
+    """Raise this process's limit of open files as far as it may. Return the limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = 65_536 if hard == resource.RLIM_INFINITY else min(hard, 65_536)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return limit
 
 
 class Ups(ConnectionListener):
@@ -176,8 +187,7 @@ def relogins(port: int, times: int, **_: Any) -> Dict[str, Any]:
 
 def crowd(port: int, clients: int, windows: int, seconds: float, **_: Any) -> Dict[str, Any]:
     """Measure the memory of further clients in one process, and the CPU of all of them without traffic."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 16_384), hard))
+    raise_descriptor_limit()
     kept, memory = [], []
     step = max(1, clients // 20)
     for number in range(1, clients + 1):
@@ -277,20 +287,20 @@ PROBES: Dict[str, Callable[..., Dict[str, Any]]] = {
 }
 
 
-def main() -> None:
-    """Run one measurement. It asks for a drop by a line, and gets a line as the answer."""
+def main(probes: Dict[str, Callable[..., Dict[str, Any]]]) -> None:
+    """Run one measurement. It asks for a drop or another command by a line, and gets a line as the answer."""
     name, port, options = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
 
-    def drop() -> float:
-        sys.stdout.write("drop\n")
+    def drop(command: str = "drop") -> float:
+        sys.stdout.write(f"{command}\n")
         sys.stdout.flush()
         return float(sys.stdin.readline())
 
-    answer = PROBES[name](port, drop=drop, **options)
+    answer = probes[name](port, drop=drop, **options)
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
     os._exit(0)  # without an orderly end of the thousand clients
 
 
 if __name__ == "__main__":
-    main()
+    main(PROBES)

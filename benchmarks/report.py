@@ -12,13 +12,18 @@ from pathlib import Path
 from typing import Any, Dict, List, Sequence
 
 from .harness import ROOT, Result
+from .storm import ALL_BACK, BARE, CLIENTS, CPU_EACH, FEW_CLIENTS, SDK, key
 
 PAGE = ROOT / "docs" / "performance.rst"
 PLOT = ROOT / "docs" / "performance.png"
+STORM_PLOT = ROOT / "docs" / "performance-storm.png"
 DATA = ROOT / "docs" / "performance.json"
 
 #: The generated part of the page is between these lines.
 BEGIN, END = ".. begin: written by make bench ARGS=--write-docs", ".. end: written by make bench"
+
+#: Facts that the figures of one page share, besides the versions of the packages.
+_SAME = ("python", "system", "cores", "runs", "quick")
 
 _PACKAGES = (
     "websocket-client",
@@ -37,16 +42,17 @@ _PACKAGES = (
 
 def data_of(results: Dict[str, Result], runs: int, quick: bool) -> Dict[str, Any]:
     """Return the results as JSON."""
+    today = time.strftime("%Y-%m-%d", time.gmtime())
     return {
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.machine()}",
         "cores": os.cpu_count(),
         "packages": {name: metadata.version(name) for name in _PACKAGES},
-        "date": time.strftime("%Y-%m-%d", time.gmtime()),
         "runs": runs,
         "quick": quick,
         "figures": {
             name: {
+                "date": today,
                 "rows": [row._asdict() for row in result.rows],
                 "unit": result.unit,
                 "numbers": {key: measured._asdict() for key, measured in result.numbers.items()},
@@ -54,6 +60,19 @@ def data_of(results: Dict[str, Result], runs: int, quick: bool) -> Dict[str, Any
             for name, result in results.items()
         },
     }
+
+
+def joined(older: Dict[str, Any], newer: Dict[str, Any]) -> Dict[str, Any]:
+    """Return the newer data, with the figures of older data that it does not have.
+
+    :raises ValueError: they are from different machines or versions, so that one page can't show both.
+    """
+    was, now = ({**data["packages"], **{name: data[name] for name in _SAME}} for data in (older, newer))
+    different = [name for name in was if was[name] != now.get(name)]
+    if different:
+        raise ValueError(f"renew all figures of the page: {', '.join(different)} changed since they were measured")
+    figures = {**older["figures"], **newer["figures"]}
+    return {**newer, "figures": figures}
 
 
 def table(data: Dict[str, Any]) -> str:
@@ -82,8 +101,9 @@ def spread(measured: Dict[str, float]) -> str:
 def rst(data: Dict[str, Any]) -> str:
     """Return the page's generated part."""
     found = ", ".join(f"{name} {version}" for name, version in data["packages"].items())
+    dates = sorted({figure["date"] for figure in data["figures"].values()})
     lines = [
-        f"Measured on {data['date']}: Python {data['python']}, {data['system']}, {data['cores']} cores;",
+        f"Measured on {' and '.join(dates)}: Python {data['python']}, {data['system']}, {data['cores']} cores;",
         f"{found}.",
         f"Each number is the median of {data['runs']} alternating runs.",
         "",
@@ -92,6 +112,7 @@ def rst(data: Dict[str, Any]) -> str:
         ".. image:: performance.png",
         "   :alt: Events a second and latency of the SDK and its peers, and each target's ratio",
         "",
+        *(_STORM_IMAGE if "storm" in data["figures"] else ()),
         "The numbers behind it; in brackets the lowest and the highest run.",
         "",
     ]
@@ -106,6 +127,8 @@ def write(data: Dict[str, Any], folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / DATA.name).write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     plot(data, folder / PLOT.name)
+    if "storm" in data["figures"]:
+        plot_storm(data["figures"]["storm"]["numbers"], folder / STORM_PLOT.name)
 
 
 def write_docs(data: Dict[str, Any]) -> None:
@@ -149,6 +172,46 @@ def plot(data: Dict[str, Any], path: Path) -> None:
     figure.savefig(path, dpi=110, metadata={"Software": None})
     pyplot.close(figure)
 
+
+def plot_storm(numbers: Dict[str, Dict[str, float]], path: Path) -> None:
+    """Draw lines over the number of clients: the time until all are back after a drop, and the CPU of a reconnect."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    counts = (*FEW_CLIENTS, *CLIENTS)
+    figure, axes = pyplot.subplots(2, 1, figsize=(9, 6.8))
+    for axis, what, title in zip(axes, (ALL_BACK, CPU_EACH), _STORM_TITLES):
+        for who, colour in ((SDK, "#d1495b"), (BARE, "#8d99ae")):
+            points = [(count, numbers[key(who, count, what)]) for count in counts if key(who, count, what) in numbers]
+            medians = [found["median"] for _, found in points]
+            below = [found["median"] - found["low"] for _, found in points]
+            above = [found["high"] - found["median"] for _, found in points]
+            axis.errorbar(
+                [count for count, _ in points], medians, [below, above], color=colour, marker="o", capsize=2, label=who
+            )
+        axis.set_title(title, loc="left", fontsize=10)
+        axis.set_xlabel("clients in one process", fontsize=8)
+        axis.set_xlim(left=0)
+        axis.set_ylim(bottom=0)
+        axis.tick_params(labelsize=8)
+        axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=110, metadata={"Software": None})
+    pyplot.close(figure)
+
+
+_STORM_TITLES = (
+    "Seconds from the drop of all connections until all clients are back: less is better",
+    "CPU of a reconnect, milliseconds: less is better",
+)
+
+_STORM_IMAGE = (
+    ".. image:: performance-storm.png",
+    "   :alt: Time until all clients are back after a drop, and CPU of a reconnect, over the number of clients",
+    "",
+)
 
 _PLOT_TITLES = {
     "events": "Presence events a second, standard library JSON: more is better",

@@ -50,7 +50,8 @@ def events_speed(context: Context) -> Result:
 
 
 def _events(context: Context, without: Sequence[str], how: str) -> Result:
-    names = [name for name in TITLES if not context.quick or name in ("cometchat", "app", "app-trusting", "pysher")]
+    few = "cometchat", "app", "app-trusting", "websockets", "pysher"
+    names = [name for name in TITLES if not context.quick or name in few]
     divisor = 20 if context.quick else 1
     with Server() as server:
         rates = alternate(
@@ -65,12 +66,14 @@ def _events(context: Context, without: Sequence[str], how: str) -> Result:
     if without:
         rows = [at_least(f"{title}: to WebSocketApp", 1.2, over["app"])]
         rows += [at_least(f"{title}: to WebSocketApp with skip_utf8_validation", 1.2, over["app-trusting"])]
+        rows += [at_least(f"{title}: to websockets.sync", 1.2, over["websockets"])]
         rows += [at_least(f"{title}: to Pysher", 1.6, over["pysher"])]
         if "slack" in over:
             rows += [at_least(f"{title}: to slack_sdk", 2.5, over["slack"])]
     else:
         rows = [at_least(f"{title}: to WebSocketApp", 1.6, over["app"])]
         rows += [at_least(f"{title}: to WebSocketApp with skip_utf8_validation", 1.6, over["app-trusting"])]
+        rows += [at_least(f"{title}: to websockets.sync", 1.6, over["websockets"])]
     return Result(rows, {TITLES[name]: Measured.of(values) for name, values in rates.items()}, "events/s")
 
 

@@ -125,7 +125,7 @@ def loop_crowd_trusting(port: int, tally: Tally) -> None:
 
 def settings(cls: Any, port: int, **others: Any) -> Any:
     """Return AppSettings for the server at a port."""
-    base = f"http://127.0.0.1:{port}/api"
+    base = f"http://127.0.0.1:{port}"
     return cls(admin_host=base, client_host=base, **{"auto_establish_socket_connection": False, **others})
 
 

@@ -83,15 +83,115 @@ def test_followers_are_measured_against_plain_subscribers() -> None:
 
 
 @pytest.mark.timeout(240)  # a busy machine may miss a target, which is not a failure
-@pytest.mark.parametrize("name", ["latency", "listeners", "status", "import", "login", "crowd", "outbox"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("latency", "listeners", "status", "import", "login", "crowd", "outbox"),
+        *("storm", "storm-login", "storm-return", "storm-crowd"),
+    ],
+)
 def test_a_figure_runs(name: str) -> None:
     """In its short form each figure returns its rows, with a target, and the numbers behind them."""
-    from benchmarks import calls, connection, idle, outbox, stream
+    from benchmarks import __main__ as whole
 
-    figures = {**stream.FIGURES, **calls.FIGURES, **connection.FIGURES, **idle.FIGURES, **outbox.FIGURES}
-    result = figures[name](quick())
+    result = {**whole.FIGURES, **whole.ON_REQUEST}[name](quick())
     assert result.rows and all(row.shown for row in result.rows)
     assert result.numbers and all(number.low <= number.median <= number.high for number in result.numbers.values())
+
+
+def test_a_storm_that_does_not_end_is_a_missed_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If no client comes back, and its process must be killed, the figure ends with missed targets."""
+    from benchmarks import storm
+
+    class NoServer:
+        about = {"jwt": "jwt"}
+
+        def __init__(self, module: str) -> None:
+            pass
+
+        __enter__ = __exit__ = lambda self, *error: self
+
+    def dies(*arguments: Any, **options: Any) -> Dict[str, Any]:
+        raise RuntimeError("the probe storm gave no answer")
+
+    monkeypatch.setattr(storm, "Server", NoServer)
+    monkeypatch.setattr(storm, "probe", dies)
+    said: list[str] = []
+    result = storm.storm(quick()._replace(say=said.append))
+    assert result.rows and not any(row.reached for row in result.rows)
+    assert result.numbers[storm.key(storm.SDK, 40, "came back")].high == 0
+    assert f"{storm.SDK}, 20 clients: the probe storm gave no answer" in said
+    assert storm.key(storm.BARE, 40, "came back") not in result.numbers  # a peer that failed has no larger storm
+
+
+def test_a_probe_is_ended_after_its_time() -> None:
+    """A probe whose process takes too long is killed, and reported."""
+    from benchmarks.connection import probe
+    from benchmarks.harness import Server
+
+    with Server("benchmarks.sandbox") as server, pytest.raises(RuntimeError, match="the probe returns gave no answer"):
+        probe(server, "returns", "benchmarks.storm_probe", most=0.1, clients=1, away=30, spread=1, limit=30)
+
+
+def test_the_limit_of_open_files_bounds_a_storm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only those storms are measured whose clients the process may have, and the run says which are not."""
+    from benchmarks import storm
+
+    monkeypatch.setattr(storm, "raise_descriptor_limit", lambda: 4096)
+    said: list[str] = []
+    assert storm.within_reach(storm.CLIENTS, said.append) == [100, 300, 500, 1000]
+    assert said[0] == "a process may open 4096 files, 3 for each client: at most 1298 clients"
+    assert said[1:] == ["not measured: 2000, 3000, 5000 clients"]
+
+
+def test_the_highest_second() -> None:
+    """It is found wherever it begins, and a second is shorter than two moments that are a second apart."""
+    from benchmarks.storm import most_in_a_second
+
+    assert most_in_a_second([]) == 0
+    assert most_in_a_second([0.0, 1.0, 2.0]) == 1
+    assert most_in_a_second([0.0, 0.9, 1.0, 1.5, 1.8, 5.0]) == 4
+
+
+def storm_data(report: Any) -> Dict[str, Any]:
+    """Data of a run that measured a storm only, as if on the machine of the page."""
+    from benchmarks import storm
+    from benchmarks.harness import Measured, Result
+
+    numbers = {
+        storm.key(who, count, what): Measured(float(count), 1.0, float(count))
+        for who in (storm.SDK, storm.BARE)
+        for count in storm.CLIENTS
+        for what in (storm.ALL_BACK, storm.CPU_EACH)
+    }
+    page = data()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(report, "_PACKAGES", ())  # not all of them are installed with the tests
+        found = report.data_of({"storm": Result([], numbers, "")}, page["runs"], False)
+    return {**found, **{name: page[name] for name in ("python", "system", "cores", "packages")}}
+
+
+def test_figures_join_the_page() -> None:
+    """Figures that were measured alone replace or join those of the page, if the machine and versions are the same."""
+    from benchmarks import report
+
+    older, newer = data(), storm_data(report)
+    joined = report.joined(older, newer)
+    assert set(joined["figures"]) == {*older["figures"], "storm"}
+    assert joined["figures"]["status"] == older["figures"]["status"]
+    assert "image:: performance-storm.png" in report.rst(joined)
+    assert "performance-storm.png" not in report.rst({**joined, "figures": {"status": joined["figures"]["status"]}})
+    with pytest.raises(ValueError, match="renew all figures of the page: python changed"):
+        report.joined(older, {**newer, "python": "3.0.0"})
+
+
+def test_a_storm_has_a_plot(tmp_path: Path) -> None:
+    """It is written beside the other one."""
+    from benchmarks import report
+
+    need("matplotlib")
+    report.write(storm_data(report), tmp_path)
+    assert (tmp_path / report.STORM_PLOT.name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_line_through_points() -> None:
@@ -117,8 +217,10 @@ def test_the_page_has_the_results() -> None:
 
     found = data()
     assert report.in_docs() == report.rst(found).strip()
-    assert list(found["figures"]) == list(whole.FIGURES) and not found["quick"]
-    assert report.PLOT.read_bytes().startswith(b"\x89PNG")
+    assert set(whole.FIGURES) <= set(found["figures"]) <= {*whole.FIGURES, *whole.ON_REQUEST}
+    assert not found["quick"]
+    plots = [report.PLOT, *([report.STORM_PLOT] if "storm" in found["figures"] else [])]
+    assert all(plot.read_bytes().startswith(b"\x89PNG") for plot in plots)
 
 
 def test_reached_follows_from_the_numbers() -> None:
