@@ -37,13 +37,16 @@ class Network(_fork.ForkSafeDefaults):
     def reset_after_fork(self) -> None:
         """In the child of a fork: forget the thread and the waits, which exist only in the parent."""
         self._lock = threading.Lock()
-        self._waiting: List[Callable[[], None]] = []
+        self._waiting: List[Callable[[int], None]] = []
         self._runs = False
         self._changes: Optional[Changes] = None
 
     @contextlib.contextmanager
-    def watched(self, on_return: Callable[[], None]) -> Iterator[None]:
-        """Call ``on_return`` on this object's thread each time the network comes back, until the context ends."""
+    def watched(self, on_return: Callable[[int], None]) -> Iterator[None]:
+        """Call ``on_return`` on this object's thread each time the network comes back, until the context ends.
+
+        :param on_return: its argument is the number of waits that end.
+        """
         self._add(on_return)
         try:
             yield
@@ -55,7 +58,7 @@ class Network(_fork.ForkSafeDefaults):
                 with contextlib.suppress(OSError):  # it is already ending
                     changes.stop()
 
-    def _add(self, on_return: Callable[[], None]) -> None:
+    def _add(self, on_return: Callable[[int], None]) -> None:
         with self._lock:
             self._waiting.append(on_return)
             if self._runs:
@@ -103,7 +106,7 @@ class Network(_fork.ForkSafeDefaults):
             waiting = tuple(self._waiting)
         logger.debug("the network changed: ending %d waits", len(waiting))
         for on_return in waiting:
-            on_return()
+            on_return(len(waiting))
 
 
 #: Of this process.

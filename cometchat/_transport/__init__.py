@@ -17,12 +17,21 @@ if TYPE_CHECKING:
     from ._interfaces import Rest, Socket, SocketFactory
     from ._json_decoder import loads
     from ._printable import printable
-    from .net import Address, HostProbe, LookUp, NetworkChanges, has_no_address, host_probe_for, is_unanswered, look_up
+    from .net import (
+        Address,
+        LookUp,
+        NetworkChanges,
+        SharedProbe,
+        has_no_address,
+        host_probe_for,
+        is_unanswered,
+        look_up,
+    )
 
 _MODULES: Dict[str, str] = {
     "Address": "net",
     "Form": "_form",
-    "HostProbe": "net",
+    "SharedProbe": "net",
     "LookUp": "net",
     "NetworkChanges": "net",
     "Rest": "_interfaces",
@@ -41,10 +50,10 @@ _MODULES: Dict[str, str] = {
 __all__ = [
     "Address",
     "Form",
-    "HostProbe",
     "LookUp",
     "NetworkChanges",
     "Rest",
+    "SharedProbe",
     "Socket",
     "SocketFactory",
     "drop_frames",

@@ -12,8 +12,11 @@ import pytest
 from cometchat._transport.net import _host_probe as probe_module
 from cometchat._transport.net._host_probe import (
     EVERY,
+    LOOK,
     Address,
     HostProbe,
+    Hosts,
+    SharedProbe,
     host_probe_for,
     is_silence,
     remember_unanswered,
@@ -190,6 +193,55 @@ def test_each_family_has_its_turn_each_second(silence: Silence) -> None:
         probe.is_back()  # the server, which may answer at once or a moment later
         assert eventually(probe.is_back)
         probe.close()
+
+
+def test_the_waits_of_a_process_share_a_probe(silence: Silence, sockets: List[socket.socket]) -> None:
+    """A thousand waits send one SYN per second. Each checks less often, so that they end one after the other."""
+    clock, hosts = Clock(), Hosts()
+    probes = [SharedProbe([silence.address], hosts, clock) for _ in range(1000)]
+    assert probes[0].every == LOOK
+    assert not any([probe.is_back() for probe in probes]) and len(sockets) == 1
+    assert probes[0].every == 10.0
+    clock.now += EVERY
+    assert not any([probe.is_back() for probe in probes]) and len(sockets) == 2
+    silence.end()
+    assert eventually(probes[0].is_back, clock)
+    count = len(sockets)
+    clock.now += EVERY
+    assert all([probe.is_back() for probe in probes]) and len(sockets) == count
+    for probe in probes:
+        probe.close()
+        probe.close()
+    assert {one.fileno() for one in sockets} == {-1} and hosts._by_addresses == {}
+
+
+def test_an_answer_to_an_earlier_wait_does_not_end_a_later_one(silence: Silence) -> None:
+    """The host may have gone away again in between."""
+    clock, hosts = Clock(), Hosts()
+    first = SharedProbe([silence.address], hosts, clock)
+    assert not first.is_back()
+    silence.end()
+    assert eventually(first.is_back, clock)
+    clock.now += 0.1
+    second = SharedProbe([silence.address], hosts, clock)
+    assert first.is_back() and not second.is_back()
+    assert eventually(second.is_back, clock)
+    first.close()
+    second.close()
+
+
+def test_a_thread_does_not_wait_for_the_thread_that_probes(silence: Silence) -> None:
+    """It returns at once, and looks again later. In the child of a fork no wait is left."""
+    hosts = Hosts()
+    probe = SharedProbe([silence.address], hosts)
+    assert not probe.is_back()
+    (host,) = hosts._by_addresses.values()
+    with host.turn:
+        assert not probe.is_back()
+    probe.close()
+    hosts.enter((silence.address,), time.monotonic)
+    hosts.reset_after_fork()
+    assert hosts._by_addresses == {}
 
 
 @pytest.mark.parametrize(

@@ -22,8 +22,9 @@ from cometchat import CometChatException, ConnectionException
 from cometchat._runtime._network_watch import Network
 from cometchat._runtime._threads import Wakeup
 from cometchat._runtime.connection import Generation, ReconnectPolicy
-from cometchat._runtime.connection._reconnect_policy import LOOK, SOONEST, RetrySeries
+from cometchat._runtime.connection._reconnect_policy import SOONEST, RetrySeries
 from cometchat._transport import NetworkChanges
+from cometchat._transport.net._host_probe import LOOK
 
 DEADLINE = 10.0
 
@@ -112,8 +113,8 @@ def test_all_waits_share_one_thread_that_ends_with_the_last() -> None:
     network = Network(new)
     for expected in (1, 2):
         one, other = threading.Event(), threading.Event()
-        with network.watched(one.set):
-            with network.watched(other.set):
+        with network.watched(lambda waits: one.set()):
+            with network.watched(lambda waits: other.set()):
                 made[-1].said.put(True)
                 assert one.wait(DEADLINE) and other.wait(DEADLINE)
             one.clear()
@@ -145,7 +146,7 @@ def test_a_log_that_raises_does_not_end_the_watch() -> None:
     try:
         for expected in (1, 2):
             told = threading.Event()
-            with network.watched(told.set):
+            with network.watched(lambda waits: told.set()):
                 for _ in range(2):
                     told.clear()
                     made[-1].said.put(True)
@@ -170,10 +171,10 @@ def test_a_watch_that_raises_is_replaced(caplog: pytest.LogCaptureFixture) -> No
         return made[-1]
 
     network = Network(new)
-    with network.watched(lambda: None):
+    with network.watched(lambda waits: None):
         assert made[0].closed.wait(DEADLINE)
     told = threading.Event()
-    with network.watched(told.set):
+    with network.watched(lambda waits: told.set()):
         made[1].said.put(True)
         assert told.wait(DEADLINE)
     assert "no longer watched" in caplog.text
@@ -185,25 +186,26 @@ def test_a_system_that_says_nothing() -> None:
     def new() -> Any:
         raise OSError("no netlink on this system")
 
-    with Network(new).watched(lambda: pytest.fail("nothing has returned")):
+    with Network(new).watched(lambda waits: pytest.fail("nothing has returned")):
         pass
 
 
 class Watched:
     """Stands in for the network, and returns as soon as it is watched."""
 
-    def __init__(self) -> None:
+    def __init__(self, waits: int = 1) -> None:
         self.count = 0
+        self._waits = waits
 
     @contextlib.contextmanager
-    def __call__(self, on_return: Callable[[], None]) -> Iterator[None]:
+    def __call__(self, on_return: Callable[[int], None]) -> Iterator[None]:
         self.count += 1
-        on_return()
+        on_return(self._waits)
         yield
 
 
 @contextlib.contextmanager
-def unwatched(on_return: Callable[[], None]) -> Iterator[None]:
+def unwatched(on_return: Callable[[int], None]) -> Iterator[None]:
     """Never call the function, like a network that stays away."""
     yield
 
@@ -301,6 +303,18 @@ def test_the_network_does_not_matter_after_an_answer(failure: Exception) -> None
     assert watched.count == 0 and wake.waits == [3600]
 
 
+@pytest.mark.parametrize("waits, rest", [(1, SOONEST), (50, SOONEST), (1000, 10.0)])
+def test_many_clients_return_one_after_the_other(waits: int, rest: float) -> None:
+    """When the network returns, the clients of a process try again within a time that grows with their number."""
+    wake = FakeWake()
+    policy = new_policy(tenacity.wait_fixed(3600), 1.0, Watched(waits))
+    for attempt in new_series(policy, wake).attempts():
+        with attempt:
+            if not wake.waits:
+                raise TimeoutError
+    assert wake.waits[-1] == pytest.approx(max(rest, 2 * SOONEST), abs=0.5)
+
+
 def test_a_network_that_comes_and_goes_ends_a_few_waits_only() -> None:
     """The budget is that of ``connect()``: once it is empty, the wait lasts."""
     watched, wake, budget = Watched(), FakeWake(), [True, True, False]
@@ -350,6 +364,8 @@ def test_a_wait_that_the_server_asked_for_is_obeyed() -> None:
 
 class FakeReach:
     """Is back at this look, or never for None."""
+
+    every = LOOK
 
     def __init__(self, back_at: Optional[int]) -> None:
         self.looks = 0

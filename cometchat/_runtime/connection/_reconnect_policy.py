@@ -13,7 +13,7 @@ import tenacity
 
 from ..._log import ClientLog
 from ..._protocol import ErrorKind, code_kind, kind_of
-from ..._transport import HostProbe, host_probe_for, is_unanswered
+from ..._transport import SharedProbe, host_probe_for, is_unanswered
 from ...exceptions import ERR_PONG_TIMEOUT, CometChatException
 from ...settings import LONGEST, StopStrategy, WaitStrategy
 from .._threads import Wakeup
@@ -26,8 +26,8 @@ logger = logging.getLogger("cometchat.connection")
 #: often.
 SOONEST = 0.5
 
-#: Seconds between two checks for an answer of the host.
-LOOK = 0.25
+#: Maximum average rate, per second, at which the clients of a process try again when the machine's network returns.
+_RETURN_RATE = 100.0
 
 #: Maximum default wait, in seconds.
 LONGEST_WAIT = 30.0
@@ -35,8 +35,9 @@ LONGEST_WAIT = 30.0
 #: Attribute that marks tenacity's state of a series that began with a loss. The user's strategies get the state.
 _BEGAN_WITH_LOSS = "cometchat_began_with_loss"
 
-#: Takes a callable, and calls it each time the network comes back, while the context lasts.
-NetworkWatch = Callable[[Callable[[], None]], ContextManager[None]]
+#: Takes a callable, and calls it each time the network comes back, while the context lasts. Its argument is the number
+#: of waits that end.
+NetworkWatch = Callable[[Callable[[int], None]], ContextManager[None]]
 
 
 def default_wait() -> WaitStrategy:
@@ -60,7 +61,7 @@ class ReconnectPolicy:
         network_watch: NetworkWatch,
         client_name: Callable[[], str],
         jitter: Callable[[], float] = random.random,
-        host_probe: Callable[[Optional[BaseException]], Optional[HostProbe]] = host_probe_for,
+        host_probe: Callable[[Optional[BaseException]], Optional[SharedProbe]] = host_probe_for,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.default_wait = default_wait()
@@ -153,10 +154,12 @@ class RetrySeries:
         if probe is None and not _is_silence(failure):
             nap(seconds)  # the host has answered, so another network does not help
             return
-        returned = Wakeup()
+        returned, spread = Wakeup(), SOONEST
 
-        def on_return() -> None:
+        def on_return(waits: int) -> None:
+            nonlocal spread
             if not returned.is_set() and self._state.take_early_wakeup():
+                spread = max(SOONEST, waits / _RETURN_RATE)
                 returned.set()
                 wake.set()
 
@@ -170,9 +173,9 @@ class RetrySeries:
             self._state.rearm(self._generation)
             # This machine may have many clients, which must not all try at the same time.
             rest = SOONEST * (1 + policy.jitter()) - (policy.clock() - began)
-            nap(max(rest, SOONEST * policy.jitter()))
+            nap(max(rest, spread * policy.jitter()))
 
-    def _look(self, probe: HostProbe, wake: Wakeup, ends: float, on_return: Callable[[], None]) -> None:
+    def _look(self, probe: SharedProbe, wake: Wakeup, ends: float, on_return: Callable[[int], None]) -> None:
         """Wait, and probe the host, because this machine's network does not report distant outages."""
         clock = self._policy.clock
         nap = tenacity.sleep_using_event(wake)  # type: ignore[arg-type]
@@ -180,9 +183,9 @@ class RetrySeries:
             while not wake.is_set() and clock() < ends:
                 if probe.is_back():
                     self._policy.log.debug("the host can be reached again")
-                    on_return()
+                    on_return(1)  # the checks of many clients are spread over time
                 if not wake.is_set():
-                    nap(min(LOOK, max(0.0, ends - clock())))
+                    nap(min(probe.every, max(0.0, ends - clock())))
         finally:
             probe.close()
 

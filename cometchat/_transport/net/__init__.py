@@ -11,7 +11,7 @@ from ._errors import (
     requested_wait,
     retry_after_seconds,
 )
-from ._host_probe import Address, HostProbe, host_probe_for, is_unanswered
+from ._host_probe import Address, SharedProbe, host_probe_for, is_unanswered
 from ._network_changes import NetworkChanges
 from ._proxy import SOCKS, BadProxy, Proxy, Route, host_and_port, read_proxy, resolve_route
 from ._stream import (
@@ -38,7 +38,6 @@ __all__ = [
     "DeadlineReached",
     "DialFailed",
     "Head",
-    "HostProbe",
     "Interrupted",
     "LONGEST_RETRY_AFTER",
     "LookUp",
@@ -48,6 +47,7 @@ __all__ = [
     "Refused",
     "Route",
     "SOCKS",
+    "SharedProbe",
     "TIMEOUTS",
     "WakeUp",
     "client_context",

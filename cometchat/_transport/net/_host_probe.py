@@ -6,15 +6,24 @@ Used during the wait after an attempt that no address answered. (A refusal and a
 from __future__ import annotations
 
 import errno
+import math
 import socket
+import threading
 import time
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from ... import _fork
 from .._exception_chain import exception_chain
 from ._stream import TIMEOUTS, wait_ready
 
 #: Seconds between two SYNs to one family of addresses.
 EVERY = 1.0
+
+#: Minimum seconds between two checks of one wait for an answer.
+LOOK = 0.25
+
+#: Maximum number of checks per second of all waits for one host. It is also the rate at which the waits end.
+CHECK_RATE = 100.0
 
 #: Maximum number of connections that wait for an answer. Beyond it the oldest is closed.
 _MOST = 4
@@ -60,12 +69,12 @@ def remember_unanswered(error: OSError, addresses: Sequence[Address]) -> None:
     setattr(error, _UNANSWERED, tuple(addresses))
 
 
-def host_probe_for(error: Optional[BaseException]) -> Optional[HostProbe]:
+def host_probe_for(error: Optional[BaseException]) -> Optional[SharedProbe]:
     """Return a probe of the addresses that did not answer; None if one answered, or without addresses."""
     for cause in () if error is None else exception_chain(error):
         addresses = getattr(cause, _UNANSWERED, ())
         if addresses:
-            return HostProbe(addresses)
+            return SharedProbe(addresses)
     return None
 
 
@@ -130,3 +139,97 @@ class HostProbe:
             return False
         one.close()
         return code in _ANSWERS
+
+
+class _Host:
+    """A probed host.
+
+    :ivar waits: how many waits share the probe.
+    :ivar turn: held by the thread that uses the probe. No thread waits for it.
+    :ivar answered_at: monotonic seconds of the newest answer.
+    """
+
+    def __init__(self, probe: HostProbe) -> None:
+        self.probe = probe
+        self.waits = 0
+        self.turn = threading.Lock()
+        self.answered_at = -math.inf
+
+
+class Hosts(_fork.ForkSafeDefaults):
+    """The hosts for which threads of this process wait. Any thread."""
+
+    def __init__(self) -> None:
+        self.reset_after_fork()
+
+    def reset_after_fork(self) -> None:
+        """In the child of a fork: forget the waits, which exist only in the parent."""
+        self._lock = threading.Lock()
+        self._by_addresses: Dict[Tuple[Address, ...], _Host] = {}
+
+    def enter(self, addresses: Tuple[Address, ...], clock: Callable[[], float]) -> _Host:
+        """Add a wait for a host. Returns the host."""
+        with self._lock:
+            host = self._by_addresses.get(addresses)
+            if host is None:
+                host = self._by_addresses[addresses] = _Host(HostProbe(addresses, clock))
+            host.waits += 1
+            return host
+
+    def leave(self, addresses: Tuple[Address, ...], host: _Host) -> None:
+        """Remove a wait. The last one releases the sockets."""
+        with self._lock:
+            host.waits -= 1
+            if host.waits:
+                return
+            if self._by_addresses.get(addresses) is host:
+                del self._by_addresses[addresses]
+        host.probe.close()
+
+
+#: Of this process.
+HOSTS = Hosts()
+
+_fork.register(_fork.Layer.PROCESS, HOSTS)
+
+
+class SharedProbe:
+    """The part of one wait in the probe of a host. A process sends one SYN per second, for any number of waits.
+
+    :param addresses: as for :class:`HostProbe`.
+    :param hosts: of this process.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self, addresses: Sequence[Address], hosts: Hosts = HOSTS, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._addresses = tuple(addresses)
+        self._hosts = hosts
+        self._clock = clock
+        self._began = clock()
+        self._host: Optional[_Host] = None
+
+    @property
+    def every(self) -> float:
+        """Seconds until the next call of :meth:`is_back`: longer with many waits, which so end one after the other."""
+        return LOOK if self._host is None else max(LOOK, self._host.waits / CHECK_RATE)
+
+    def is_back(self) -> bool:
+        """Return True if an address has answered since the beginning of the wait; a refusal counts."""
+        if self._host is None:
+            self._host = self._hosts.enter(self._addresses, self._clock)
+        host = self._host
+        if host.answered_at < self._began and host.turn.acquire(blocking=False):
+            try:
+                if host.probe.is_back():
+                    host.answered_at = self._clock()
+            finally:
+                host.turn.release()
+        return host.answered_at >= self._began
+
+    def close(self) -> None:
+        """End this wait's part. No-op when called twice."""
+        host, self._host = self._host, None
+        if host is not None:
+            self._hosts.leave(self._addresses, host)
