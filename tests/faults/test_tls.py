@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
+import requests
 import urllib3
 from integration.conftest import DEADLINE, QUICK, UID, Peer, RawServer, Recorder, finished, in_thread
 from integration.transport_peers import Authority
@@ -160,6 +161,18 @@ def test_the_contexts_of_both_ask_for_tls_1_2(
 
 # Certificates.
 
+
+def test_both_trust_the_bundle_of_requests(secure: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a bundle in the settings and the environment. (requests 2.32.2 to 2.32.4 keeps its bundle to itself.)"""
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.delenv("CURL_CA_BUNDLE", raising=False)
+    monkeypatch.setattr(requests.utils, "DEFAULT_CA_BUNDLE_PATH", secure.ca_certs)
+    with Client(secure.app_id, secure.settings(ca_certs=None)) as client:
+        client.login(UID, secure.auth_key)
+        client.connect(DEADLINE)
+        assert client.get_connection_status() == "connected"
+
+
 NOW = datetime.now(timezone.utc)
 
 WRONG: Dict[str, Tuple[Tuple[str, ...], Dict[str, Any], str]] = {
@@ -186,6 +199,22 @@ def test_a_wrong_certificate_gets_neither_auth_key_nor_jwt(
         assert "TLS: the certificate of 127.0.0.1:" in error.message and "not trusted" in error.message
         assert any(word in error.message for word in why.split("|")), error.message
     assert script.heard == []
+
+
+@pytest.mark.parametrize("names, why", [(("localhost",), None), (("other.example", "127.0.0.1"), "mismatch")])
+def test_openssl_compares_the_name_of_a_host(serve: Serve, authority: Authority, names: Any, why: Any) -> None:
+    """Over HTTP, with any version of urllib3."""
+    script = Listening()
+    rest = RequestsRest(ca_certs=authority.bundle)
+    with pytest.raises(CometChatException) as caught:
+        url = f"https://localhost:{serve(script, authority.server(*names)).port}/me"
+        rest.call("GET", url, headers={}, timeout=DEADLINE)
+    rest.close()
+    if why is None:
+        assert "TLS" not in caught.value.message and script.heard
+    else:
+        assert "TLS: the certificate of localhost:" in caught.value.message and why in caught.value.message
+        assert script.heard == []
 
 
 def test_an_untrusted_certificate_is_refused(secure: Sandbox, serve: Serve, authority: Authority) -> None:

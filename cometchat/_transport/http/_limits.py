@@ -2,6 +2,9 @@
 
 urllib3 and http.client read some parts of an answer without a limit, and only log some parts that they can't read.
 urllib3's queue of kept connections is replaced, because a signal handler could wait for its lock.
+
+urllib3 belongs to requests, which chooses its version. So this module does not import it: it extends the classes that
+the adapter of requests uses.
 """
 
 from __future__ import annotations
@@ -11,17 +14,14 @@ import contextvars
 import functools
 import http.client
 import io
+import ipaddress
 import queue
 import socket
 import ssl
 import time
-from typing import Any, Callable, Deque, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Deque, Dict, Mapping, NamedTuple, Optional, Tuple
 
-import urllib3
-import urllib3.exceptions
-import urllib3.util.ssl_
-
-from ..net import Connector, LookUp, Proxy, dial, is_timeout
+from ..net import Connector, LookUp, Proxy, dial, strict_context
 
 #: Maximum size of a body, in bytes. A longer one does not come from the service.
 MAX_BODY = 16 * 1024 * 1024
@@ -202,25 +202,22 @@ class _Connection:
         return super().connect()  # type: ignore[misc]
 
     def _new_conn(self) -> socket.socket:
-        """Replace urllib3's TCP connect. Raises the same exceptions."""
+        """Replace urllib3's TCP connect.
+
+        :raises DialFailed: urllib3 and requests wrap it like any other OSError of the connection.
+        """
         host = self._dns_host.strip("[]")  # urllib3's attribute: the name to look up
-        try:
-            deadline = self.way.clock() + self.timeout
-            connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
-            raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
-        except OSError as error:
-            if is_timeout(error):
-                text = f"no TCP within {self.timeout:g} s"
-                raise urllib3.exceptions.ConnectTimeoutError(self, text) from error
-            raise urllib3.exceptions.NewConnectionError(self, "no TCP") from error  # type: ignore[arg-type]
+        deadline = self.way.clock() + self.timeout
+        connector = Connector(deadline=deadline, addresses_of=self.way.addresses_of, clock=self.way.clock)
+        raw = dial(host, self.port, self.way.proxy, connector, self.way.wall_clock).detach()
         raw.settimeout(self.timeout)
         return raw
 
 
 @functools.lru_cache(maxsize=8)
-def _limited(connection: Any) -> Any:
-    """Return the connection class with :class:`_Connection` mixed in."""
-    return type(connection.__name__, (_Connection, connection), {})
+def _mixed(mix_in: type, base: Any) -> Any:
+    """Return one of urllib3's classes with a mix-in."""
+    return type(base.__name__, (mix_in, base), {})
 
 
 class _Pool:
@@ -245,7 +242,7 @@ class _Pool:
 
         It is looked up each time, because a library that records HTTP for tests temporarily replaces urllib3's.
         """
-        return _limited(super().ConnectionCls)  # type: ignore[misc]
+        return _mixed(_Connection, super().ConnectionCls)  # type: ignore[misc]
 
     def _new_conn(self) -> Any:
         connection = super()._new_conn()  # type: ignore[misc]
@@ -268,41 +265,46 @@ class _Pool:
                 connection.close()
 
 
-class _HttpPool(_Pool, urllib3.HTTPConnectionPool):  # type: ignore[misc, override]
-    """Connections of http."""
-
-
-class _HttpsPool(_Pool, urllib3.HTTPSConnectionPool):  # type: ignore[misc, override]
-    """Connections of https."""
-
-
 class Pools:
-    """Creates the pools of one adapter. The first https pool creates the TLS context.
+    """Creates the pools of one adapter. The first https pools create the TLS contexts.
 
     :param way: how they connect.
+    :param classes: scheme -> urllib3's class of pools.
     """
 
-    def __init__(self, way: Way) -> None:
+    def __init__(self, way: Way, classes: Mapping[str, Any]) -> None:
         self._way = way
-        self._context: Optional[ssl.SSLContext] = None
+        self._classes = classes
+        self._contexts: Dict[bool, ssl.SSLContext] = {}
 
     def limit(self, manager: Any) -> None:
         """Make one of urllib3's pool managers use these pools."""
         manager.pool_classes_by_scheme = {"http": self._http, "https": self._https}
 
-    @property
-    def context(self) -> ssl.SSLContext:
-        """Return a TLS context as strict as the WebSocket's. (urllib3 before 2 is less strict.)
+    def _http(self, *args: Any, **kwargs: Any) -> Any:
+        return _mixed(_Pool, self._classes["http"])(*args, way=self._way, **kwargs)
 
-        requests adds the trusted certificates for each call.
+    def _https(self, host: str, *args: Any, **kwargs: Any) -> Any:
+        options = {**kwargs, "ssl_context": self._context(host)}
+        return _mixed(_Pool, self._classes["https"])(host, *args, way=self._way, **options)
+
+    def _context(self, host: str) -> ssl.SSLContext:
+        """Return the TLS context for a host. requests adds the trusted certificates for each call.
+
+        OpenSSL compares the name with the certificate. For an address urllib3 compares, because its versions before 2
+        do not tell OpenSSL the address.
         """
-        if self._context is None:  # that takes half a millisecond
-            self._context = urllib3.util.ssl_.create_urllib3_context()
-            self._context.minimum_version = ssl.TLSVersion.TLSv1_2
-        return self._context
+        by_name = not _is_address(host)
+        if by_name not in self._contexts:
+            context = strict_context()
+            context.check_hostname = by_name
+            self._contexts.setdefault(by_name, context)
+        return self._contexts[by_name]
 
-    def _http(self, *args: Any, **kwargs: Any) -> _HttpPool:
-        return _HttpPool(*args, way=self._way, **kwargs)
 
-    def _https(self, *args: Any, **kwargs: Any) -> _HttpsPool:
-        return _HttpsPool(*args, way=self._way, **{**kwargs, "ssl_context": self.context})
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.strip("[]").partition("%")[0])
+    except ValueError:
+        return False
+    return True

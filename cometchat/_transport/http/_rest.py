@@ -40,6 +40,7 @@ from ..net import (
     DialFailed,
     LookUp,
     Proxy,
+    bundle_path,
     client_context,
     host_and_port,
     http_date,
@@ -80,17 +81,18 @@ class _Adapter(requests.adapters.HTTPAdapter):
     """The adapter from requests to urllib3, with this SDK's pools."""
 
     def __init__(self, way: Way, **kwargs: Any) -> None:
-        self._pools = Pools(way)
+        self._way = way
         super().__init__(**kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Create the pools for direct connections and tunnels."""
         super().init_poolmanager(*args, **kwargs)
+        self._pools = Pools(self._way, self.poolmanager.pool_classes_by_scheme)
         self._pools.limit(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Create the pools for requests that a proxy forwards: plain http, and everything through an https proxy."""
-        manager = super().proxy_manager_for(*args, ssl_context=self._pools.context, **kwargs)
+        manager = super().proxy_manager_for(*args, **kwargs)
         self._pools.limit(manager)
         return manager
 
@@ -323,7 +325,8 @@ class RequestsRest:
                     allow_redirects=False,
                     stream=True,
                     proxies={scheme: route.proxy} if asks_itself and route.proxy else {},
-                    verify=route.verify,
+                    # A path: with True, requests 2.32.2 to 2.32.4 adds no certificate to the context of another pool.
+                    verify=bundle_path(route.verify),
                     cert=self._client_cert,
                 )
                 with response:

@@ -26,7 +26,7 @@ from ._stream import (
     WakeUp,
     read_head,
 )
-from ._tls import ClientCert, client_context, tls_ended
+from ._tls import ClientCert, bundle_path, client_context, strict_context, tls_ended
 
 __all__ = [
     "Address",
@@ -50,6 +50,7 @@ __all__ = [
     "SharedProbe",
     "TIMEOUTS",
     "WakeUp",
+    "bundle_path",
     "client_context",
     "dial",
     "has_no_address",
@@ -65,5 +66,6 @@ __all__ = [
     "requested_wait",
     "resolve_route",
     "retry_after_seconds",
+    "strict_context",
     "tls_ended",
 ]

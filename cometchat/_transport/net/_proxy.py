@@ -46,7 +46,7 @@ class Route(NamedTuple):
     """The route to an address.
 
     :ivar proxy: the proxy's address; None without a proxy.
-    :ivar verify: path of the CA bundle, or True for certifi's.
+    :ivar verify: path of the CA bundle, or True for that of requests.
     """
 
     proxy: Optional[str]

@@ -1,13 +1,14 @@
-"""TLS for the WebSocket, as strict as for HTTP: checks certificates and host names, requires TLS 1.2 or newer."""
+"""TLS for the WebSocket and HTTP: checks certificates and host names, requires TLS 1.2 or newer."""
 
 from __future__ import annotations
 
 import functools
 import os
 import ssl
+import sys
 from typing import Optional, Tuple, Union
 
-import certifi
+import requests.utils
 
 #: A file with the client's certificate and key, or a pair of files.
 ClientCert = Union[str, Tuple[str, str]]
@@ -37,13 +38,21 @@ def tls_ended(error: BaseException) -> bool:
     )
 
 
-def client_context(verify: Union[bool, str], client_cert: Optional[ClientCert] = None) -> ssl.SSLContext:
-    """Return the context for a CA bundle. It is cached until a file changes: reading certifi's bundle takes 20 ms.
+def bundle_path(verify: Union[bool, str]) -> str:
+    """Return the path of a CA bundle.
 
-    :param verify: path of a bundle file or folder; True for certifi's, which comes with requests.
+    :param verify: path of a bundle file or folder; True for the bundle of requests.
+    """
+    return verify if isinstance(verify, str) else requests.utils.DEFAULT_CA_BUNDLE_PATH
+
+
+def client_context(verify: Union[bool, str], client_cert: Optional[ClientCert] = None) -> ssl.SSLContext:
+    """Return the context for a CA bundle. It is cached until a file changes: reading a large bundle takes 20 ms.
+
+    :param verify: as for :func:`bundle_path`.
     :raises BadBundle, BadClientCert: it can't be read.
     """
-    path = verify if isinstance(verify, str) else certifi.where()
+    path = bundle_path(verify)
     files = () if client_cert is None else (client_cert,) if isinstance(client_cert, str) else client_cert
     try:
         versions = tuple(os.stat(each).st_mtime_ns for each in files)
@@ -58,13 +67,27 @@ def client_context(verify: Union[bool, str], client_cert: Optional[ClientCert] =
         raise BadBundle(f"the CA bundle {path!r} can't be read: {error}") from error
 
 
+def strict_context() -> ssl.SSLContext:
+    """Return a context that trusts no certificate yet. It has the other settings of ``ssl.create_default_context``."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # checks certificates and host names
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if sys.version_info >= (3, 13):
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | ssl.VERIFY_X509_STRICT
+    if hasattr(context, "post_handshake_auth"):
+        context.post_handshake_auth = True  # with TLS 1.3 a server may ask for the client's certificate later
+    key_log = os.environ.get("SSLKEYLOGFILE")
+    if key_log and not sys.flags.ignore_environment and hasattr(context, "keylog_filename"):
+        context.keylog_filename = key_log
+    return context
+
+
 @functools.lru_cache(maxsize=8)
 def _context(path: str, _: int, client_cert: Tuple[str, ...], versions: Tuple[int, ...]) -> ssl.SSLContext:
+    context = strict_context()
     if os.path.isdir(path):
-        context = ssl.create_default_context(capath=path)
+        context.load_verify_locations(capath=path)
     else:
-        context = ssl.create_default_context(cafile=path)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_verify_locations(cafile=path)
     if client_cert:
         try:
             # A key with a passphrase is refused: OpenSSL would ask for it on the terminal.
