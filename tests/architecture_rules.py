@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 import ast
+import configparser
 import os
 import re
 import sys
@@ -62,21 +63,40 @@ GUESTS = ("sandbox", "contrib", "cli", "pytest_plugin", "__main__")
 #: Third-party package -> the modules that may import it; `a.*` means the package `a` and everything in it.
 THIRD_PARTY: Dict[str, Tuple[str, ...]] = {
     "tenacity": ("_runtime.*",),  # settings names only the types of the strategies, and needs no import
-    "requests": ("_transport.http.*", "cli.*"),
-    "urllib3": ("_transport.http.*",),
+    "requests": ("_transport.http.*", "_transport.net._tls", "cli.*"),
     "websocket": ("_transport.websocket.*",),
     "orjson": ("_transport.*",),
-    "certifi": ("_transport.net.*",),
     "aiohttp": ("sandbox.*",),
-    "multidict": ("sandbox.*",),  # aiohttp's own headers
     "cryptography": ("sandbox.*",),
     "rich": ("cli.*",),
     "argcomplete": ("cli",),
     "pytest": ("pytest_plugin",),
+    "django": ("contrib.django.*",),
+    "asgiref": ("contrib.django.*",),
+    "celery": ("contrib.django._serving",),
+    "flask": ("contrib.flask.*",),
+    "blinker": ("contrib.flask.*",),
+    "click": ("contrib.flask.*",),
+    "markupsafe": ("contrib.flask.*",),
+    "redis": ("contrib.redis.*",),
+    "prometheus_client": ("contrib.prometheus",),
+    "opentelemetry": ("contrib.opentelemetry",),
 }
 
-#: A contrib imports its own library.
-FREE = ("contrib",)
+#: Third-party package -> its name in a package index, or the package whose interface it is a part of and that always
+#: brings it. The other packages have the same name there.
+DISTRIBUTIONS = {
+    "websocket": "websocket-client",
+    "prometheus_client": "prometheus-client",
+    "opentelemetry": "opentelemetry-api",
+    "asgiref": "django",
+    "blinker": "flask",
+    "click": "flask",
+    "markupsafe": "flask",
+}
+
+#: They import themselves first: Celery's worker loads Django's app, pytest its plugins.
+HOSTS = ("celery", "pytest")
 
 #: I/O, threads, clocks and randomness, which the pure floors must not use.
 IMPURE = frozenset(
@@ -239,6 +259,31 @@ def third_party_is_imported_where_the_table_says(tree: Tree) -> Iterator[str]:
     yield from (f"THIRD_PARTY lists {top}, and no module imports it" for top in set(THIRD_PARTY) - used)
 
 
+def third_party_is_declared(tree: Tree) -> Iterator[str]:
+    """setup.cfg names each imported package: ``install_requires`` below floor 5 and orjson, else also an extra."""
+    always, extras = declared()
+    for module in tree.modules:
+        for top in _third_party(module):
+            name = DISTRIBUTIONS.get(top, top)
+            optional = module.part in GUESTS or top == "orjson"
+            if name not in always and not (optional and name in extras) and top not in HOSTS:
+                yield f"{module} imports {top}, which setup.cfg does not declare"
+
+
+def declared() -> Tuple[Set[str], Set[str]]:
+    """The names in ``install_requires``, and those in the extras that users install."""
+    setup = configparser.ConfigParser()
+    setup.read(PACKAGE.parent / "setup.cfg", encoding="utf-8")
+    extras = setup["options.extras_require"]
+    tools = ("test", "soak", "bench", "docs", "lint")
+    optional = "".join(text for extra, text in extras.items() if extra not in tools)
+    return _names(setup["options"]["install_requires"]), _names(optional)
+
+
+def _names(requirements: str) -> Set[str]:
+    return {found[0].lower() for line in requirements.splitlines() if (found := re.match(r"[\w.-]+", line))}
+
+
 def one_library_per_file(tree: Tree) -> Iterator[str]:
     """Below floor 5 a file imports at most one third-party library."""
     for module in tree.modules:
@@ -249,7 +294,7 @@ def one_library_per_file(tree: Tree) -> Iterator[str]:
 
 def _third_party(module: Module) -> Set[str]:
     tops = {imported.module.partition(".")[0] for imported, _ in module.imports}
-    return set() if module.part in FREE else tops - STANDARD_LIBRARY - {"cometchat", "__future__"}
+    return tops - STANDARD_LIBRARY - {"cometchat", "__future__"}
 
 
 def _matches(name: str, patterns: Tuple[str, ...]) -> bool:
@@ -641,6 +686,7 @@ RULES: Dict[Rule, Tuple[str, str, str]] = {
     imports_go_down: ("settings", "from ._runtime import x", "settings imports _runtime"),
     imports_have_no_cycle: ("client", "from . import api\n", "api -> client -> api"),
     third_party_is_imported_where_the_table_says: ("client", "import requests.adapters", "client imports requests"),
+    third_party_is_declared: ("client", "import urllib3", "client imports urllib3, which setup.cfg does not declare"),
     one_library_per_file: ("client", "import requests, orjson", "client imports orjson and requests"),
     the_pure_floors_are_pure: ("_protocol.x", "def f():\n open('x')", "_protocol.x in f calls open"),
     only_the_runtime_has_threads: ("client", "import threading\nthreading.Event()", "client uses threading.Event"),

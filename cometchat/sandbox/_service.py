@@ -10,7 +10,6 @@ import time
 from typing import Callable, Collection, Dict, List, NamedTuple, Optional, Union
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from ._app import Address, App
 from ._journal import Attempt, Request
@@ -222,10 +221,11 @@ class Service:
             text = (await request.read()).decode("utf-8", "replace")
         url = request.rel_url
         extension = self._app.answers.extension_of(host_name(request.headers.get("Host", "")))
-        return ApiRequest(request.method, url.raw_path, request.headers, url.query, text, form, address, extension)
+        query = {name: url.query.getall(name) for name in url.query}
+        return ApiRequest(request.method, url.raw_path, request.headers, query, text, form, address, extension)
 
     async def _upgrade(self, request: web.BaseRequest) -> web.StreamResponse:
-        headers = CIMultiDict(request.headers)
+        headers = request.headers.copy()
         self._app.journal.add_attempt(Attempt(time.monotonic(), request.rel_url.raw_path, headers))
         faults = self._app.faults
         if faults.hanging_upgrades:
@@ -269,7 +269,7 @@ class Service:
         return Address(host, self._listener.port, self._tls is not None)
 
     def _record(self, request: web.BaseRequest, status: int, arrival: float) -> None:
-        path, headers, query = request.rel_url.raw_path, CIMultiDict(request.headers), request.rel_url.query
+        path, headers, query = request.rel_url.raw_path, request.headers.copy(), request.rel_url.query
         self._app.journal.add_request(Request(arrival, request.method, path, status, headers, query))
 
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional
-
-from multidict import MultiMapping
+from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence
 
 from .._app import Address
 from ..chat import ApiError
@@ -26,6 +24,7 @@ def bare_path(raw_path: str) -> str:
 class ApiRequest:
     """One request, read whole.
 
+    :param query: the values of each parameter, decoded.
     :param form: the fields of a multipart body, in place of ``text``.
     :param extension: the extension that it is for, or None for the API.
     """
@@ -35,7 +34,7 @@ class ApiRequest:
         method: str,
         raw_path: str,
         headers: Mapping[str, str],
-        query: MultiMapping[str],
+        query: Mapping[str, Sequence[str]],
         text: str,
         form: Optional[Dict[str, Any]],
         address: Address,
@@ -46,7 +45,8 @@ class ApiRequest:
         # The endpoints of extensions have versions of their own.
         self.path: str = bare_path(raw_path) if extension is None else raw_path
         self.headers = headers
-        self.query = query
+        self.query: Mapping[str, str] = {name: values[0] for name, values in query.items()}
+        self._values = query
         self.resource: str = headers.get("resource", "")
         self.address = address
         self.form = form
@@ -142,5 +142,5 @@ class ApiRequest:
 
     def texts(self, *names: str) -> FrozenSet[str]:
         """Return the values of parameters that may be repeated, or hold several values with commas between them."""
-        given = [value for name in names for value in self.query.getall(name, [])]
+        given = [value for name in names for value in self._values.get(name, ())]
         return frozenset(item for value in given for item in value.split(",") if item)
