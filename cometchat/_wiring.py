@@ -6,6 +6,7 @@ websocket-client, tenacity and sqlite3.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import logging
 import time
@@ -27,6 +28,7 @@ from ._runtime._running import run_until
 from ._runtime._sender import Sender
 from ._runtime._sqlite_file import SqliteFile
 from ._runtime._threads import Wakeup, on_service_thread
+from ._runtime._truncation import Truncation
 from ._runtime.connection import (
     Channel,
     Connection,
@@ -40,6 +42,7 @@ from ._runtime.connection import (
 from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journal
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection, SharedHistory
+from ._transport import loads
 from ._transport.http import RequestsRest
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException
@@ -84,6 +87,8 @@ class Core(_fork.ForkSafeDefaults):
         """
         self.mark = process_mark()
         self._number = next(_numbers)
+        self.truncation = Truncation(self._registry.lock, lambda: self.account.client_name())
+        self._decode = functools.partial(loads, on_truncated=self.truncation.note)
         self._assemble_account()
         self._assemble_delivery()
         self._assemble_outbox()
@@ -106,6 +111,7 @@ class Core(_fork.ForkSafeDefaults):
             ca_certs=settings.ca_certs,
             client_cert=settings.client_cert,
             addresses_of=ADDRESSES.addresses,
+            decode=self._decode,
         )
         self.account = Account(
             self._app_id,
@@ -181,7 +187,9 @@ class Core(_fork.ForkSafeDefaults):
             sharing = SharedConnection(settings.status_store, self._app_id, account, self.state, new_socket, name)
         self.sharing = sharing
         self.taps = Taps(name)
-        router = FrameRouter(account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps)
+        router = FrameRouter(
+            account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps, read=self._decode
+        )
         thread_name = f"cometchat-{{}}-{self._number}"
         thread = ConnectionThread(
             self.state,

@@ -239,6 +239,7 @@ class Client(Listening, Sending):
         core = self._core
         return core.counters.stats(
             fetched=core.inbox.fetched,
+            truncated=core.truncation.count,
             queued=len(core.events),
             dropped=core.events.dropped,
             dead_letters=core.outbox_delivery.dead_letters,

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, Callable, List, Tuple, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple, Union
+
+from ._printable import printable
 
 #: Maximum number of digits of an integer. Python refuses more than 4,300; one such number must not make a whole page
 #: unreadable.
@@ -13,6 +15,12 @@ _MOST_DIGITS = 4_300
 #: Maximum number of levels of a text that is nested too deep to be read: what lies below them becomes null. A peer must
 #: not make a whole page unreadable by one message.
 _MOST_LEVELS = 128
+
+#: Maximum length of a truncated object's id, in characters.
+_LONGEST_ID = 64
+
+#: Gets the ids of truncated objects, printable; "" for those without an id.
+OnTruncated = Callable[[Sequence[str]], None]
 
 #: A text, or a bracket outside of texts. A text that does not end goes up to the end.
 _TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"?|[\[{\]}]', re.DOTALL)
@@ -30,13 +38,14 @@ _quick: Any = json.JSONDecoder()  # without a call for each integer
 _scan: Callable[[str, int], Tuple[Any, int]] = _quick.scan_once
 
 
-def plain_loads(data: bytes) -> Any:
+def plain_loads(data: bytes, on_truncated: Optional[OnTruncated] = None) -> Any:
     """Decode JSON with the standard library.
 
     UTF-8 without white space around the value goes directly to the scanner. All other input, invalid JSON included,
     takes the slow path, which checks the encoding and skips white space. The result is the same.
     Text that is nested too deep for Python, some thousand levels, is read down to 128 levels.
 
+    :param on_truncated: called if that happens.
     :raises ValueError: it is not JSON.
     """
     try:
@@ -49,9 +58,30 @@ def plain_loads(data: bytes) -> Any:
     except RecursionError:
         readable = _cut_below(data, _MOST_LEVELS)
     try:
-        return _loads(readable)  # not in the handler: the error's frames are as many as the levels
+        value = _loads(readable)  # not in the handler: the error's frames are as many as the levels
     except (RecursionError, ValueError):
         raise ValueError("the JSON is nested too deep") from None
+    if on_truncated is not None:
+        on_truncated(_truncated_ids(value, _MOST_LEVELS))
+    return value
+
+
+def _truncated_ids(value: Any, levels: int) -> List[str]:
+    """Return the ids of the outermost objects that have an id, and null inside of ``levels`` others."""
+    found: Dict[str, None] = {}
+    waiting: List[Tuple[Any, int, str]] = [(value, 0, "")]
+    while waiting:
+        each, depth, owner = waiting.pop()
+        if isinstance(each, dict):
+            own = each.get("id")
+            if not owner and isinstance(own, (str, int)):
+                owner = printable(str(own)[:_LONGEST_ID])
+            each = list(each.values())
+        if isinstance(each, list):
+            waiting += [(child, depth + 1, owner) for child in reversed(each)]
+        elif each is None and depth == levels:
+            found[owner] = None
+    return list(found)
 
 
 def _cut_below(data: bytes, levels: int) -> bytes:
@@ -80,12 +110,13 @@ def _loads(data: bytes) -> Any:
 try:
     import orjson
 except ImportError:  # pragma: no cover - the tests run with it
-    loads: Callable[[bytes], Any] = plain_loads
+    loads = plain_loads
 else:
 
-    def loads(data: bytes) -> Any:
+    def loads(data: bytes, on_truncated: Optional[OnTruncated] = None) -> Any:
         """Return the value.
 
+        :param on_truncated: as for :func:`plain_loads`.
         :raises ValueError: it is not JSON.
         """
         try:
@@ -93,4 +124,4 @@ else:
         except ValueError:
             # The standard library accepts more, such as NaN. Whether a text is a frame must not depend on installed
             # packages.
-            return plain_loads(data)
+            return plain_loads(data, on_truncated)

@@ -223,6 +223,13 @@ METRICS: Tuple[Metric, ...] = (
         _one(lambda s: s.messages_fetched),
     ),
     Metric(
+        "cometchat.messages.truncated",
+        COUNTER,
+        "{message}",
+        "Messages nested too deeply to be read whole.",
+        _one(lambda s: s.messages_truncated),
+    ),
+    Metric(
         "cometchat.events.queued", LEVEL, "{event}", "Calls that wait for listeners.", _one(lambda s: s.events_queued)
     ),
     Metric(

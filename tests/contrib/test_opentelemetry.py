@@ -113,6 +113,7 @@ def test_a_collection_has_all_counts(party: Party, sandbox: Sandbox, telemetry: 
         "cometchat.received.bytes": stats.bytes_received,
         "cometchat.ignored.frames": stats.frames_ignored,
         "cometchat.messages.fetched": stats.messages_fetched,
+        "cometchat.messages.truncated": stats.messages_truncated,
         "cometchat.events.queued": stats.events_queued,
         "cometchat.events.dropped": stats.events_dropped,
         "cometchat.dead_letters": stats.dead_letters,

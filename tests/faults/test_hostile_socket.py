@@ -217,6 +217,32 @@ def test_an_event_with_any_content_does_no_harm(
     assert recorder.names == ["on_connecting", "on_connected"] and listener.raised == []
 
 
+def test_a_message_nested_too_deeply_is_counted_and_named(
+    service: Service, joined: Callable[..., Tuple[Client, Recorder, Everything]], caplog: Any
+) -> None:
+    """Live or fetched: one warning for each id, and all of them in stats(). The others are whole."""
+
+    def message(number: int, levels: int) -> str:
+        data = '{"text":"x","metadata":{"k":' + "[" * levels + "]" * levels + "}}"
+        ends = f'"category":"message","type":"text","receiverType":"user","receiver":"{UID}","sender":"b"'
+        return f'{{"id":"{number}",{ends},"sentAt":{number},"conversationId":"c","data":{data}}}'
+
+    def live(number: int, levels: int) -> bytes:
+        return frame(1, f'{{"type":"message","body":{message(number, levels)}}}'.encode())
+
+    client, recorder, listener = joined()
+    with caplog.at_level(logging.WARNING, "cometchat.messages"):
+        service.say(live(10, 5_000) + live(11, 500) + live(12, 5_000))
+        assert eventually(lambda: listener.names.count("on_text_message_received") == 3)
+        page = ",".join(message(number, levels) for number, levels in ((12, 5_000), (13, 5_000), (14, 1)))
+        service.answers["history"] = answer(200, f'{{"data":[{page}]}}'.encode())
+        service.drop()
+        assert eventually(lambda: listener.names.count("on_text_message_received") == 5)
+    warned = [record.getMessage() for record in caplog.records if "nested" in record.getMessage()]
+    assert [text.partition("Message ")[2].partition(" ")[0] for text in warned] == ["10", "12", "13"]
+    assert client.stats().messages_truncated == 3
+
+
 CODES: List[Any] = [None, 401, True, "x" * LONG, "\ud800", [], float("nan"), 10**400, "200 ", "２００", 200.5, -200]
 
 

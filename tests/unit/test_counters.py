@@ -67,6 +67,7 @@ def test_nothing_has_happened_yet(counted: Counted) -> None:
         **dict.fromkeys(("failures", "drops", "close_codes"), {}),
         **{"ping_round_trip": None, "ping_round_trip_mean": None, "last_errors": (), "rate_limit_remaining": None},
         "leads": None,
+        "messages_truncated": 0,
     }
 
 
@@ -165,9 +166,10 @@ def test_frames_and_pings(counted: Counted) -> None:
 
 def test_counts_of_other_parts_are_included(counted: Counted) -> None:
     """The inbox counts fetched messages, and the queue waiting and dropped events."""
-    stats = counted.counters.stats(fetched=1, queued=2, dropped=3, dead_letters=5, rate_limit_remaining=4)
+    counts = {"fetched": 1, "queued": 2, "dropped": 3, "dead_letters": 5, "truncated": 6}
+    stats = counted.counters.stats(**counts, rate_limit_remaining=4)
     assert (stats.messages_fetched, stats.events_queued, stats.events_dropped) == (1, 2, 3)
-    assert stats.dead_letters == 5
+    assert (stats.dead_letters, stats.messages_truncated) == (5, 6)
     assert stats.rate_limit_remaining == 4
 
 

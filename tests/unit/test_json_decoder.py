@@ -93,6 +93,22 @@ def test_one_deep_value_of_a_page(loads, levels):
 
 
 @BOTH
+def test_the_truncated_objects_are_named(loads):
+    """By the id of the outermost object that has one; whole objects and an inner null are not named."""
+    deep = "[" * 2_000 + "]" * 2_000
+    seen = []
+    first, others = f'{{"id":"1","x":{{"id":"9","y":{deep}}}}}', f'{{"id":3,"x":{deep}}},{{"x":{deep}}}'
+    page = f'{{"data":[{first},{{"id":2,"x":null}},{others}]}}'
+    value = loads(page.encode(), seen.append)
+    assert seen == [["1", "3", ""]]
+    assert value["data"][1] == {"id": 2, "x": None}
+    loads(f'{{"id":"a\\nb{"c" * 100}","x":{deep}}}'.encode(), seen.append)
+    assert seen[1] == ["a\\nb" + "c" * 61]
+    loads(b'{"id":"1","x":' + b"[" * 200 + b"]" * 200 + b"}", seen.append)
+    assert len(seen) == 2
+
+
+@BOTH
 def test_a_deep_text_that_is_not_json(loads):
     """The time is proportional to its length, also for unfinished texts and brackets."""
     for tail in (b'"\\"' * 100_000, b'"' + b'\\"' * 100_000, b"]" * 100_000, b"\\" * 100_000):

@@ -157,6 +157,7 @@ class FrameRouter:
     :param sharing: relays frames to the processes that share the connection; None without sharing.
     :param taps: they get each event before it is queued.
     :param clock: monotonic seconds.
+    :param read: reads JSON.
     """
 
     def __init__(
@@ -169,7 +170,9 @@ class FrameRouter:
         client_name: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         taps: Optional[Taps] = None,
+        read: Callable[[bytes], Any] = loads,
     ) -> None:
+        self._read = read
         self._account = account
         self._events = events
         self._inbox = inbox
@@ -227,7 +230,7 @@ class FrameRouter:
 
     def decode(self, data: bytes) -> Event:
         """Read one frame."""
-        event = decode(data, loads)
+        event = decode(data, self._read)
         if isinstance(event, Ignored):
             self._counters.ignored()
         if logger.isEnabledFor(logging.DEBUG):

@@ -174,6 +174,7 @@ class RequestsRest:
     :param ca_certs: as AppSettings has them.
     :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
+    :param decode: reads JSON.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for a ``Retry-After`` date.
     """
@@ -185,12 +186,14 @@ class RequestsRest:
         ca_certs: Optional[str] = None,
         client_cert: Optional[ClientCert] = None,
         addresses_of: LookUp = look_up,
+        decode: Callable[[bytes], Any] = loads,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
         self._proxies = proxies
         self._ca_certs = ca_certs
         self._client_cert = client_cert
+        self._decode = decode
         self._wall_clock = wall_clock
         self._way = Way(addresses_of, clock=clock, wall_clock=wall_clock)
         self._closed = False
@@ -232,10 +235,11 @@ class RequestsRest:
             self.rate_limit_remaining = int(remaining[:9])
         self._newest_date = (answered.get("date", ""), self._clock())
         try:
-            return _data_of(host, method, status, answered, payload, expect, self._wall_clock())
+            answer = _parse(payload, self._decode)
+            return _data_of(host, method, status, answered, payload, answer, expect, self._wall_clock())
         except CometChatException as error:
             error.http_status = status
-            payload = None
+            payload = answer = None
             # A kept error would keep its frames, and with them the answer, which may have millions of values.
             raise error.with_traceback(None)
 
@@ -437,18 +441,25 @@ def _was_dead(error: BaseException) -> bool:
 
 
 def _data_of(
-    host: str, method: str, status: int, headers: Mapping[str, str], payload: Optional[bytes], expect: type, now: float
+    host: str,
+    method: str,
+    status: int,
+    headers: Mapping[str, str],
+    payload: Optional[bytes],
+    answer: object,
+    expect: type,
+    now: float,
 ) -> Any:
     """Return the ``data`` of an answer's envelope.
 
     :param payload: the body; None if it was over the limit.
+    :param answer: the body's JSON, or ``_NO_JSON``.
     :param expect: the type of ``data``, dict or list.
     :param now: Unix seconds.
     :raises CometChatException: the server's own error, or ``ERR_BAD_RESPONSE`` for an answer without the envelope.
     """
     if method == "DELETE" and 200 <= status < 300 and payload is not None and not payload.strip():
         return expect()  # deleted, without data
-    answer = _parse(payload)
     envelope = answer if isinstance(answer, dict) else {}
     data, error = envelope.get("data"), envelope.get("error")
     if not isinstance(error, dict) or not (error.get("code") or error.get("message")):
@@ -472,12 +483,12 @@ def _data_of(
     )
 
 
-def _parse(payload: Optional[bytes]) -> object:
+def _parse(payload: Optional[bytes], decode: Callable[[bytes], Any]) -> object:
     """Return the JSON, or ``_NO_JSON``."""
     if payload is None:
         return _NO_JSON
     try:
-        return loads(payload)
+        return decode(payload)
     except ValueError:
         return _NO_JSON
 

@@ -27,6 +27,7 @@ _FIGURES: Mapping[str, Tuple[str, str]] = {
     "bytes_received": ("Received", "bytes"),
     "frames_ignored": ("Unused frames", ""),
     "messages_fetched": ("Missed messages fetched", ""),
+    "messages_truncated": ("Messages nested too deeply", ""),
     "events_queued": ("Events that wait for receivers", ""),
     "events_dropped": ("Events dropped, receivers too slow", ""),
     "dead_letters": ("Items of the outbox refused for good", ""),
