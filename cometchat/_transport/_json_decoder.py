@@ -43,7 +43,7 @@ def plain_loads(data: bytes, on_truncated: Optional[OnTruncated] = None) -> Any:
 
     UTF-8 without white space around the value goes directly to the scanner. All other input, invalid JSON included,
     takes the slow path, which checks the encoding and skips white space. The result is the same.
-    Text that is nested too deep for Python, some thousand levels, is read down to 128 levels.
+    Text that is nested too deep for Python, some thousand levels (on PyPy some hundred), is read down to 128 levels.
 
     :param on_truncated: called if that happens.
     :raises ValueError: it is not JSON.

@@ -232,9 +232,9 @@ def test_a_message_nested_too_deeply_is_counted_and_named(
 
     client, recorder, listener = joined()
     with caplog.at_level(logging.WARNING, "cometchat.messages"):
-        service.say(live(10, 5_000) + live(11, 500) + live(12, 5_000))
+        service.say(live(10, 100_000) + live(11, 200) + live(12, 100_000))
         assert eventually(lambda: listener.names.count("on_text_message_received") == 3)
-        page = ",".join(message(number, levels) for number, levels in ((12, 5_000), (13, 5_000), (14, 1)))
+        page = ",".join(message(number, levels) for number, levels in ((12, 100_000), (13, 100_000), (14, 1)))
         service.answers["history"] = answer(200, f'{{"data":[{page}]}}'.encode())
         service.drop()
         assert eventually(lambda: listener.names.count("on_text_message_received") == 5)

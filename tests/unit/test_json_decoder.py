@@ -95,7 +95,7 @@ def test_one_deep_value_of_a_page(loads, levels):
 @BOTH
 def test_the_truncated_objects_are_named(loads):
     """By the id of the outermost object that has one; whole objects and an inner null are not named."""
-    deep = "[" * 2_000 + "]" * 2_000
+    deep = "[" * 100_000 + "]" * 100_000
     seen = []
     first, others = f'{{"id":"1","x":{{"id":"9","y":{deep}}}}}', f'{{"id":3,"x":{deep}}},{{"x":{deep}}}'
     page = f'{{"data":[{first},{{"id":2,"x":null}},{others}]}}'
