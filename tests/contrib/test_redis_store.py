@@ -10,7 +10,6 @@ import threading
 import time
 from typing import Any, Iterator, List, Optional, Tuple
 
-import psutil
 import pytest
 import tenacity
 from integration.conftest import (  # noqa: F401 - fixtures
@@ -76,6 +75,7 @@ def leader_of(clients: List[Tuple[Client, Recorder]]) -> Tuple[Client, Recorder]
 
 
 def sockets() -> int:
+    psutil = pytest.importorskip("psutil")  # PyPy: no wheel
     return len(psutil.Process().net_connections(kind="tcp"))
 
 

@@ -11,6 +11,7 @@ import time
 from types import TracebackType
 from typing import Any, Callable, Dict, List, Optional, Tuple, Type, Union
 
+import pytest
 from integration.conftest import Peer, accept_upgrade, frame
 from integration.transport_peers import answer, headers_of
 
@@ -138,8 +139,7 @@ class Memory:
     peak = kept = 0.0
 
     def __enter__(self) -> Memory:
-        import psutil
-
+        psutil = pytest.importorskip("psutil")  # PyPy: no wheel
         with contextlib.suppress(OSError, AttributeError):
             # glibc: memory that earlier tests have freed must not count as room for this one
             ctypes.CDLL(None).malloc_trim(0)

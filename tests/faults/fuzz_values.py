@@ -130,12 +130,17 @@ def check(error: BaseException, *, servers_own: bool = False) -> None:
 def kept_by(error: BaseException) -> List[str]:
     """Return each value of 1 MiB and more in the frames of an error and of the errors that it wraps."""
     return [
-        f"{type(each).__name__}: {name} in {frame.f_code.co_name}() has {sys.getsizeof(value)} bytes"
+        f"{type(each).__name__}: {name} in {frame.f_code.co_name}() has {_size(value)} bytes"
         for each in causes(error)
         for frame, _ in traceback.walk_tb(each.__traceback__)
         for name, value in frame.f_locals.items()
-        if frame.f_globals.get("__name__", "").startswith("cometchat.") and sys.getsizeof(value) >= 2**20
+        if frame.f_globals.get("__name__", "").startswith("cometchat.") and _size(value) >= 2**20
     ]
+
+
+def _size(value: object) -> int:
+    """In bytes. PyPy does not count them: there it is the length."""
+    return sys.getsizeof(value, 0) or (len(value) if isinstance(value, (str, bytes, bytearray, list, dict)) else 0)
 
 
 class LoudLog(logging.Handler):

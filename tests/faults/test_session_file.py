@@ -96,8 +96,7 @@ def no_more_memory(megabytes: int) -> Iterator[None]:
     """Limit the memory, so that a mistake is an error and does not stop the machine."""
     import resource
 
-    import psutil
-
+    psutil = pytest.importorskip("psutil")  # PyPy: no wheel
     limits = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + megabytes * MB, limits[1]))
     try:
