@@ -154,15 +154,17 @@ class ConnectionThread:
             try:
                 if not step(generation):
                     return
-            except CometChatException as error:
-                TURNS.take()
-                self._failed(generation, retry_state, error)
+                continue
+            except CometChatException as caught:
+                error = caught
             except BaseException as cause:
-                TURNS.take()
                 # A bug of this SDK or of a user's callable (SystemExit too). It is reported, and the thread continues.
                 assert phase is not None
                 self._log.exception("Unexpected error while %s", phase.value)
-                self._failed(generation, retry_state, _unexpected(cause, phase.value))
+                error = _unexpected(cause, phase.value)
+            TURNS.take()
+            # Not in the handler: PyPy would give the error its frames back, and they keep whole messages alive.
+            self._failed(generation, retry_state, error)
 
     # --- the steps: each returns False if the generation is not the current one
 
