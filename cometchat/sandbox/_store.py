@@ -7,13 +7,14 @@ the rows that have changed since the last save, in one transaction.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import os
 import pickle  # nosec B403
 import secrets
 import sqlite3
-from typing import Any, Dict, Iterator, Mapping, Optional, Tuple, Type, Union
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple, Type, Union
 
 #: Changes when a new version can no longer read older states.
 FORMAT = 1
@@ -33,6 +34,10 @@ _OPENING = (
 
 #: By name: an object, and its attributes (lists or dicts) of which each entry has a row.
 Parts = Mapping[str, Tuple[object, Tuple[str, ...]]]
+
+
+#: What pickle may raise for bytes from elsewhere.
+_UNREADABLE = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError, ValueError)
 
 
 class Store:
@@ -131,9 +136,9 @@ class Store:
         database = self._connect()
         try:
             self._owner = _owner(database)
-            for name, value in database.execute("SELECT name, value FROM state"):
+            for name, value in _rows(database, "SELECT name, value FROM state"):
                 self._rows[name] = _Unpickler(io.BytesIO(value)).load()
-        except (sqlite3.Error, pickle.UnpicklingError, EOFError, AttributeError, TypeError) as error:
+        except (sqlite3.Error, *_UNREADABLE) as error:
             raise ValueError(f"{self._path}: it does not hold a state of the sandbox") from error
         finally:
             database.close()
@@ -144,7 +149,7 @@ class Store:
         database = sqlite3.connect(self._path, timeout=0, check_same_thread=False)
         try:
             for statement in _OPENING:
-                database.execute(statement)
+                _rows(database, statement)
         except sqlite3.OperationalError as error:
             database.close()
             raise OSError(f"{self._path}: {error}; another sandbox may be using it") from error
@@ -165,8 +170,14 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _owner(database: sqlite3.Connection) -> Optional[str]:
-    row = database.execute("SELECT value FROM state WHERE name = 'owner'").fetchone()
-    return None if row is None else str(_Unpickler(io.BytesIO(row[0])).load())
+    rows = _rows(database, "SELECT value FROM state WHERE name = 'owner'")
+    return str(_Unpickler(io.BytesIO(rows[0][0])).load()) if rows else None
+
+
+def _rows(database: sqlite3.Connection, statement: str) -> List[Tuple[Any, ...]]:
+    """Return all rows. Closes the cursor: on PyPy an open one would break the next transaction."""
+    with contextlib.closing(database.execute(statement)) as cursor:
+        return cursor.fetchall()
 
 
 def _pickled(value: Any) -> bytes:

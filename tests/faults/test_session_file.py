@@ -21,7 +21,7 @@ import cometchat
 from cometchat import Client, FileSessionStore
 
 from .conftest import SOAK
-from .fuzz_peers import KEY, TOKEN, Memory, Service
+from .fuzz_peers import KEY, TOKEN, Memory, Service, own_memory
 
 ROOT = Path(cometchat.__file__).resolve().parents[1]
 
@@ -96,9 +96,8 @@ def no_more_memory(megabytes: int) -> Iterator[None]:
     """Limit the memory, so that a mistake is an error and does not stop the machine."""
     import resource
 
-    psutil = pytest.importorskip("psutil")  # PyPy: no wheel
     limits = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + megabytes * MB, limits[1]))
+    resource.setrlimit(resource.RLIMIT_AS, (own_memory()[0] + megabytes * MB, limits[1]))
     try:
         yield
     finally:
