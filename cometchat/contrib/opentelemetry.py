@@ -25,6 +25,12 @@ __all__ = ["Instrumentation", "instrument"]
 SCOPE = "cometchat"
 
 
+#: An instrument can't be removed, so each provider has one set, created once. No value may refer to its provider.
+_providers: weakref.WeakKeyDictionary[MeterProvider, Clients] = weakref.WeakKeyDictionary()
+_globals: Optional[Clients] = None  # above the function that sets it: PyPy requires that of an annotated name
+_lock = ForkLock()
+
+
 class Instrumentation:
     """The handle that :func:`instrument` returns. It is also a context manager that calls :meth:`close`."""
 
@@ -106,9 +112,3 @@ def _observer(metric: Metric, clients: Clients) -> Callable[[CallbackOptions], I
         return observations
 
     return observe
-
-
-#: An instrument can't be removed, so each provider has one set, created once. No value may refer to its provider.
-_providers: weakref.WeakKeyDictionary[MeterProvider, Clients] = weakref.WeakKeyDictionary()
-_globals: Optional[Clients] = None
-_lock = ForkLock()
