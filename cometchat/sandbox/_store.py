@@ -36,7 +36,7 @@ _OPENING = (
 Parts = Mapping[str, Tuple[object, Tuple[str, ...]]]
 
 
-#: What pickle may raise for bytes from elsewhere.
+#: Errors that pickle may raise for bytes from elsewhere.
 _UNREADABLE = (pickle.UnpicklingError, AttributeError, EOFError, ImportError, LookupError, TypeError, ValueError)
 
 

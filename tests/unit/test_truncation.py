@@ -1,4 +1,4 @@
-"""What is known of messages that were nested too deeply."""
+"""The count of messages that are nested too deeply, and the warnings about them."""
 
 from __future__ import annotations
 
