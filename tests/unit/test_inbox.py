@@ -430,6 +430,33 @@ def test_a_message_that_is_stored_before_the_beginning_is_known(back: bool) -> N
     assert house.told() == texts(4)
 
 
+@pytest.mark.parametrize("back", [False, True])
+def test_the_first_live_message_is_the_beginning_if_the_answer_comes_later(back: bool) -> None:
+    """The service tells the time in whole seconds, so the answer for an earlier time may name a much older message."""
+    house = House(newest=142)
+    house.history.gate.clear()
+
+    def late(ago: Optional[float] = None) -> str:
+        house.history.ask("newest")
+        return "142" if ago is None else "93"
+
+    house.history.newest_message_id = late  # type: ignore[method-assign]
+    house.begin()
+    assert house.history.asked.acquire(timeout=DEADLINE)
+    house.history.grow(143)
+    house.take(143)
+    house.inbox.lost()
+    house.history.grow(144)
+    if back:
+        house.begin()
+    house.history.gate.set()
+    house.settle()
+    if not back:
+        house.begin()
+        house.settle()
+    assert house.told() == texts(143, 144)
+
+
 def test_a_catch_up_asks_back_a_little() -> None:
     """A message with a lower id may have been stored, and not yet pushed, when the connection broke. It is fetched."""
     house = House(newest=1000)

@@ -137,6 +137,8 @@ class Inbox:
             elif self._held is not None:
                 self._hold(self._held, body, size)
             elif self._known is None or self._events.has_room(fetchable=own_id(body) is not None):
+                if self._known is None and rank(own_id(body) or "") > 0:  # nothing before it was missed
+                    self._floor = str(rank(own_id(body) or "") - 1)
                 self._changes.pop(changed_id(body) or "", None)  # an older change of the same message
                 self._post(generation, body, size)
             else:
@@ -532,6 +534,7 @@ class Inbox:
                 # Not newer(): live messages may be older than the missed ones.
                 self._known = newest if self._known is None else self._known
                 self._floor = older(newest, self._known) if self._floor is None else self._floor
+                newest = newer(newest, self._floor) or newest
                 if (task.continues and self._up) or self._changes:
                     task.after = self._unfinished = newest
                     return False
