@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import ContextManager, Dict, NamedTuple, Optional, Tuple, Type, TypeVar
 
 from .._log import SafeLog
+from ._threads import ServiceThread
 
 L = TypeVar("L")
 
@@ -63,6 +64,7 @@ class ListenerRegistry:
     :ivar last_number: of the newest event. Written under the lock, by the queue.
     :ivar last_transition: the newest transition of the connection, as the name of its callback.
     :ivar changes: grows with each change of the audience. Read without a lock, before :meth:`audience`.
+    :ivar caller: the newest thread that calls the listeners. ``init()`` may give them to another client.
     """
 
     def __init__(self) -> None:
@@ -70,6 +72,7 @@ class ListenerRegistry:
         self.last_number = 0
         self.last_transition: str = "on_disconnected"
         self.changes: int = 0
+        self.caller: Optional[ServiceThread] = None
         self._entries: Dict[str, Dict[str, Entry]] = {}
         self._audiences: Dict[str, Audience] = {}
         self._ids = itertools.count(1)
@@ -78,6 +81,7 @@ class ListenerRegistry:
         """In the child of a fork: replace the lock, which another thread of the parent may have held."""
         self.lock = threading.RLock()
         self.last_transition = "on_disconnected"
+        self.caller = None
 
     def add(self, kind: str, listener_id: str, listener: object) -> None:
         """Register a listener. If another listener has the id, replace it and log a warning."""

@@ -12,7 +12,7 @@ import tenacity
 from cometchat import AppSettings, CometChat, CometChatException, ConnectionException, ConnectionListener
 from cometchat.sandbox import Sandbox
 
-from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party, finished, in_thread
+from .conftest import DEADLINE, LOSS, OTHER_UID, UID, Party, Recorder, finished, in_thread
 from .test_promises import put_requests
 
 REFUSED = ["on_connecting", "on_connection_error", "on_disconnected"]
@@ -191,6 +191,24 @@ def test_init_with_new_equal_strategies(sandbox: Sandbox, facade: None) -> None:
     CometChat.connect(DEADLINE)
     CometChat.init(sandbox.app_id, settings())
     assert CometChat.get_connection_status() == "connected"
+
+
+def test_the_callbacks_of_the_old_client_come_before_those_of_the_new_one(sandbox: Sandbox, facade: None) -> None:
+    """``init`` changes the client while a callback takes longer than ``close()`` waits. The callbacks keep order."""
+    heard, go_on = Recorder(), threading.Event()
+    CometChat.add_connection_listener("heard", heard)
+    CometChat.init(sandbox.app_id, sandbox.settings())
+    heard.hooks["on_connected"] = lambda: go_on.wait(DEADLINE)
+    CometChat.login(UID, sandbox.auth_key)
+    heard.wait_for("on_connected")
+    heard.hooks.clear()
+    CometChat.init(sandbox.app_id, sandbox.settings(ping_interval=14))
+    CometChat.login(UID, sandbox.auth_key)
+    CometChat.connect(DEADLINE)
+    assert heard.names == ["on_connecting", "on_connected"]
+    go_on.set()
+    heard.wait_for("on_connected", 2)
+    assert heard.names[2:] == ["on_disconnected", "on_connecting", "on_connected"]
 
 
 def test_the_listeners_know_when_connect_is_back(sandbox: Sandbox, party: Party) -> None:

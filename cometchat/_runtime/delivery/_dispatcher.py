@@ -62,6 +62,7 @@ class Dispatcher:
         self._clock = clock
         self._log = ClientLog(logger, client_name)
         self._thread: Optional[ServiceThread] = None
+        self._before: Optional[ServiceThread] = None  # called the same listeners
         self._closed = Wakeup()
         self._in_hand: List[Event | Wakeup] = []
         # The event in delivery: its remaining listeners, all its listeners, and the start time.
@@ -81,6 +82,7 @@ class Dispatcher:
             if self._thread is not None or self._closed.is_set():
                 return
             thread = self._thread = ServiceThread(self._name, self._run, wanted=lambda: True, wait=self._closed.wait)
+            self._before, self._registry.caller = self._registry.caller, thread
         try:
             thread.start()
         except BaseException:
@@ -152,6 +154,9 @@ class Dispatcher:
 
     def _run(self) -> None:
         self._on_thread = threading.get_ident()
+        before, self._before = self._before, None
+        if before is not None:
+            before.join(_SLOW)  # its last callback comes first
         while True:
             # First finish the event that an exception interrupted.
             while self._in_hand:
