@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import queue
 import random
 import sys
 import threading
@@ -98,61 +97,6 @@ class Wakeup:
     def _open(self) -> None:
         with contextlib.suppress(RuntimeError):  # the gate was open
             self._gate.release()
-
-
-class Bell:
-    """A :class:`Wakeup` that is set for each frame: it wakes its waiter in less than half the CPU time.
-
-    The rings of a queue take the place of the gate. A waiter that gets one puts it back for the next waiter.
-
-    :param clock: monotonic seconds.
-    """
-
-    __slots__ = ("_clock", "_is_set", "_rings")
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._is_set = False
-        self._rings: queue.SimpleQueue[None] = queue.SimpleQueue()  # a signal handler may put
-
-    def set(self) -> None:
-        """Wake all waiters, now and until :meth:`clear`. Never waits."""
-        if not self._is_set:
-            self._is_set = True
-            self._rings.put(None)
-
-    def clear(self) -> None:
-        """Let later waiters wait. Never waits."""
-        self._is_set = False
-        while not self._rings.empty():
-            with contextlib.suppress(queue.Empty):  # another thread was faster
-                self._rings.get_nowait()
-        if self._is_set:  # set() came in between, and its ring may be gone
-            self._rings.put(None)
-
-    def is_set(self) -> bool:
-        """Return whether the event is set."""
-        return self._is_set
-
-    def wait(self, timeout: Optional[float] = None) -> bool:
-        """Wait until the event is set, at most ``timeout`` seconds.
-
-        :returns: whether it is set.
-        """
-        end = None if timeout is None else self._clock() + timeout
-        while not self._is_set:
-            left = None if end is None else min(max(0.0, end - self._clock()), threading.TIMEOUT_MAX)
-            lends = TURNS.lend()
-            try:
-                self._rings.get(timeout=left)
-            except queue.Empty:
-                return self._is_set
-            finally:
-                if lends:
-                    TURNS.resume()
-            if self.is_set():
-                self._rings.put(None)
-        return True
 
 
 def limit_after(failures: int, first: float = 0.2, longest: float = 30.0) -> float:

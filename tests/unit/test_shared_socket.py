@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, List, Optional, Tuple
+from typing import Any, Callable, Iterator, List, Optional, Sequence, Tuple
 
 import pytest
 
@@ -76,6 +77,7 @@ class House:
         self.now = 100.0
         self.number = 1
         self.wake = Wakeup()
+        self.routed: List[bytes] = []
         self.seats: List[Seat] = []
         self.members: List[Membership] = []
         self.reals: List[Real] = []
@@ -103,8 +105,12 @@ class House:
     def member(self) -> Membership:
         return self.shared.enter(self.number, self.wake)
 
+    def take(self, frames: Sequence[bytes]) -> bool:
+        self.routed += frames
+        return True
+
     def socket(self) -> Any:
-        return self.shared.new_socket(self.number, self.wake)
+        return self.shared.new_socket(self.number, self.wake, self.take)
 
     def follower(self) -> SharedSocket:
         """Return a socket that follows, open and authenticated."""
@@ -166,6 +172,111 @@ def test_a_follower_gets_relayed_frames(house: House) -> None:
     assert socket.receive_burst(house.now) == [b"2", b"3"]
     assert socket.receive(house.now) is None
     assert house.reals == []
+
+
+class Waiting:
+    """A thread that waits in ``receive_burst``, with what it returned or raised."""
+
+    def __init__(self, house: House, socket: SharedSocket) -> None:
+        self.house = house
+        self.got: List[Any] = []
+        self.socket = socket
+        self.thread = threading.Thread(target=self._run, name="test-receive")
+
+    def _run(self) -> None:
+        try:
+            self.got.append(self.socket.receive_burst(self.house.now + 60))
+        except BaseException as error:
+            self.got.append(error)
+
+    def end(self) -> Any:
+        self.thread.join(10)
+        (got,) = self.got
+        return got
+
+
+@contextlib.contextmanager
+def waiting(house: House, socket: SharedSocket) -> Iterator[Waiting]:
+    """Run a block while a thread waits for frames."""
+    waits = Waiting(house, socket)
+    waits.thread.start()
+    while house.member.waiting is None and waits.thread.is_alive():
+        waits.thread.join(0.001)
+    try:
+        yield waits
+    finally:
+        socket.interrupt()
+        waits.thread.join(10)
+
+
+def test_a_waiting_thread_lets_the_stores_thread_route(house: House) -> None:
+    """The frames do not wake it. A frame behind one that waits is not routed before it."""
+    with waiting(house, house.follower()) as waits:
+        house.member.frame(b"1")
+        house.member.frame(b"2")
+        assert (house.routed, waits.got) == ([b"1", b"2"], [])
+        waits.socket.send(PING, 1)
+        assert waits.end() == [b'{"action":"pong"}']
+    house.member.frame(b"3")
+    assert (house.routed, list(house.member.frames)) == ([b"1", b"2"], [b"3"])
+
+
+@pytest.mark.parametrize("news", ["away", "lost", "new role"])
+def test_a_frame_of_another_role_is_not_routed(house: House, news: str) -> None:
+    """The role changed, and the waiting thread has not seen it yet."""
+    socket = house.follower()
+    house.member.waiting = socket  # as if its thread waited, and did not get the processor
+    if news == "lost":
+        house.member.follow(LOST)
+    else:
+        house.member.away(ERROR)
+    if news == "new role":
+        house.member.follow(UP)
+    house.member.frame(b"1")
+    assert house.routed == []
+
+
+def test_two_threads_never_route_at_the_same_time(house: House) -> None:
+    """While the store's thread routes, an interrupted connection thread waits. Other frames wait too."""
+    entered, leave = threading.Event(), threading.Event()
+
+    def take(frames: Sequence[bytes]) -> bool:
+        entered.set()
+        leave.wait(10)
+        return True
+
+    house.take = take  # type: ignore[method-assign]
+    with waiting(house, house.follower()) as waits:
+        store = threading.Thread(target=house.member.frame, args=(b"1",), name="test-store")
+        store.start()
+        assert entered.wait(10)
+        house.member.frame(b"2")
+        waits.thread.join(0.05)
+        assert waits.got == []
+        leave.set()
+        store.join(10)
+        assert waits.end() == [b"2"]
+
+
+@pytest.mark.parametrize("error", [ConnectionException("WS_AUTH_FAIL", "withdrawn"), SystemExit(3)])
+def test_the_waiting_thread_gets_the_exception_of_a_frame(house: House, error: BaseException) -> None:
+    """The store's thread does not: it is no error of the store."""
+
+    def take(frames: Sequence[bytes]) -> bool:
+        raise error
+
+    house.take = take  # type: ignore[method-assign]
+    with waiting(house, house.follower()) as waits:
+        house.member.frame(b"1")
+        assert waits.end() is error
+
+
+def test_a_frame_of_an_old_generation_ends_the_wait(house: House) -> None:
+    """The router refuses the frame, so the connection thread has to end."""
+    house.take = lambda frames: False  # type: ignore[method-assign]
+    with waiting(house, house.follower()) as waits:
+        house.member.frame(b"1")
+        assert waits.end().code == "WS_CONNECTION_FAIL"
 
 
 def test_a_follower_is_open_only_while_the_leader_is_up(house: House) -> None:

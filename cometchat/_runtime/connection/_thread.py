@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import Any, Callable, Dict, Optional
+from typing import Any, Callable, Dict, Optional, Sequence
 
 from ..._log import ClientLog
 from ..._protocol import MODE_DEFAULT, PING, UP, ErrorKind, Phase, Signal, code_kind
@@ -171,7 +171,9 @@ class ConnectionThread:
     def _open(self, generation: Generation) -> bool:
         credentials = generation.credentials = self._handshake.credentials(generation)
         if self._sharing is not None:
-            socket = self._sharing.new_socket(generation.number, generation.wake)
+            socket = self._sharing.new_socket(
+                generation.number, generation.wake, lambda frames: self._take(generation, frames)
+            )
         else:
             socket = self._new_socket()
         generation.socket = socket
@@ -226,10 +228,8 @@ class ConnectionThread:
             TURNS.give_back()  # of a thread that the socket watch woke
             frames = socket.receive_burst(deadline)
             if frames:
-                if not self._router.take(generation, frames):
+                if not self._take(generation, frames):
                     return False
-                self._dispatcher.report_overflow()
-                self._dispatcher.report_slow_callback()
             elif self._account.shared_mode is not None:
                 self._apply_mode(generation)
             # All data that has arrived is read before a pong counts as missing, but a flood of other frames does not
@@ -240,6 +240,14 @@ class ConnectionThread:
                     ERR_PONG_TIMEOUT, f"No pong came within {pong_timeout:g} s: the connection is dead."
                 )
         return False
+
+    def _take(self, generation: Generation, frames: Sequence[bytes]) -> bool:
+        """Route frames. On this thread, or on the store's thread while this one waits in the socket."""
+        if not self._router.take(generation, frames):
+            return False
+        self._dispatcher.report_overflow()
+        self._dispatcher.report_slow_callback()
+        return True
 
     # --- failures and waits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from typing import Callable, Deque, Optional, Union
+from typing import Callable, Deque, Optional, Protocol, Union
 
 from ..._log import ClientLog
 from ..._protocol import CometChatWSState
@@ -13,7 +13,7 @@ from ..._transport import Socket
 from ...exceptions import WS_CONNECTION_FAIL, CometChatException, exception_for
 from ...status_store import Seat, SharedStatus
 from .._counters import copy_of
-from .._threads import Bell, Wakeup
+from .._threads import Wakeup
 
 logger = logging.getLogger("cometchat.connection")
 
@@ -60,6 +60,13 @@ class Role:
         self.published: Optional[SharedStatus] = None
 
 
+class WaitingSocket(Protocol):
+    """The socket of a follower whose connection thread waits for frames."""
+
+    def route(self, data: bytes) -> None:
+        """Route a frame in place of the connection thread. Never raises."""
+
+
 class Membership:
     """One membership; see :class:`cometchat.status_store.Member`. The store's threads call it.
 
@@ -67,6 +74,8 @@ class Membership:
     :param as_own: converts a follower's frame to this process's; returns None if it must not be sent.
     :ivar lock: guards the rest. No code waits under it.
     :ivar changed: set at each change that matters to a waiting socket.
+    :ivar waiting: the socket whose connection thread waits for frames, if the store's thread may route the next one.
+    :ivar routes: the store's thread routes a frame. The connection thread must not route until then.
     :ivar news: counts the changes that make another attempt worthwhile.
     """
 
@@ -78,11 +87,13 @@ class Membership:
         self._as_own = as_own
         self._log = ClientLog(logger, client_name)
         self.lock = threading.RLock()
-        self.changed = Bell()
+        self.changed = Wakeup()
         self.seat: Optional[Seat] = None
         self.role = Role()
         #: The frames that the leader relays, and its status at the point where its connection broke.
         self.frames: Deque[Union[bytes, SharedStatus]] = deque()
+        self.waiting: Optional[WaitingSocket] = None
+        self.routes = False
         self.real: Optional[Socket] = None
         self.news = 0
         self._ended = False
@@ -119,19 +130,24 @@ class Membership:
         self._take_role(Role(error=error), news=False)
 
     def frame(self, data: bytes) -> None:
-        """See :class:`Member`."""
+        """See :class:`Member`.
+
+        While the connection thread only waits, this thread routes the frame. That saves a change of threads.
+        """
         with self.lock:
             status = self.role.status
             if self._ended or status is None:
                 return
-            full = len(self.frames) >= MAX_FRAMES
-            if full:
-                error = exception_for(WS_CONNECTION_FAIL, "This process is too slow for its leader's frames.")
-                self.frames.clear()
-                self.frames.append(SharedStatus(status.status, status.failures, error))
-            self.frames.append(data)
+            waiting = None if self.routes or self.frames else self.waiting
+            if waiting is None:
+                error = self._keep(data, status)
+            else:
+                self.routes = True
+        if waiting is not None:
+            self._route(waiting, data)
+            return
         self.changed.set()
-        if full:
+        if error is not None:
             self._log.warning("%s It fetches missed messages from the service.", error)
 
     def send(self, text: str) -> bool:
@@ -149,6 +165,26 @@ class Membership:
             self._log.info("could not send a frame of a follower: %s", error)
             return False
         return True
+
+    def _keep(self, data: bytes, status: SharedStatus) -> Optional[CometChatException]:
+        """Keep a frame for the connection thread, under the lock. Returns an error if too many wait."""
+        error = None
+        if len(self.frames) >= MAX_FRAMES:
+            error = exception_for(WS_CONNECTION_FAIL, "This process is too slow for its leader's frames.")
+            self.frames.clear()
+            self.frames.append(SharedStatus(status.status, status.failures, error))
+        self.frames.append(data)
+        return error
+
+    def _route(self, waiting: WaitingSocket, data: bytes) -> None:
+        try:
+            waiting.route(data)
+        finally:
+            with self.lock:
+                self.routes = False
+                goes_on = self.waiting is waiting and not self.frames
+        if not goes_on:
+            self.changed.set()
 
     # --- the socket's and the connection's calls
 
@@ -188,6 +224,7 @@ class Membership:
             if self._ended or (only_after is not None and self.role is not only_after):
                 return
             self.role = role
+            self.waiting = None
             self.frames.clear()
             real, self.real = self.real, None
             self.news += news

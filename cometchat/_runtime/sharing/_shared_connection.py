@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Callable, Optional, Protocol
+from typing import Callable, Optional, Protocol, Sequence
 
 from ..._fork_marks import process_name
 from ..._protocol import MODE_DEFAULT, CometChatWSState, readdress
@@ -67,12 +67,13 @@ class SharedConnection:
         self._seen_news = 0
         self._role: Optional[Role] = None  # of the newest socket
 
-    def new_socket(self, generation: int, wake: Wakeup) -> Socket:
+    def new_socket(self, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], bool]) -> Socket:
         """Return a socket. It becomes a real or a fed one when it is opened.
 
         :param wake: ends the wait for the next attempt when another is worthwhile.
+        :param take: takes frames of a leader; see :class:`SharedSocket`.
         """
-        return SharedSocket(self, generation, wake)
+        return SharedSocket(self, generation, wake, take)
 
     @property
     def leads(self) -> bool:

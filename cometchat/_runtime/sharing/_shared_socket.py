@@ -6,7 +6,7 @@ leader's breaks.
 
 from __future__ import annotations
 
-from typing import Callable, List, Optional, Protocol
+from typing import Callable, List, Optional, Protocol, Sequence
 
 from ..._protocol import PING
 from ..._transport import Socket, SocketFactory
@@ -49,16 +49,22 @@ class Share(Protocol):
 
 
 class SharedSocket:
-    """See :class:`cometchat._transport.Socket`."""
+    """See :class:`cometchat._transport.Socket`.
 
-    def __init__(self, share: Share, generation: int, wake: Wakeup) -> None:
+    :param take: takes frames while the connection thread waits in :meth:`receive_burst`. Returns False if the
+        generation is not the current one.
+    """
+
+    def __init__(self, share: Share, generation: int, wake: Wakeup, take: Callable[[Sequence[bytes]], bool]) -> None:
         self._share = share
         self._generation = generation
         self._wake = wake
+        self._take = take
         self._membership: Optional[Membership] = None
         self._role: Optional[Role] = None
         self._real: Optional[Socket] = None
         self._interrupted = False
+        self._failure: Optional[BaseException] = None  # of a frame that the store's thread has routed
         self._asked_auth = False
         self._mode: Optional[str] = None
 
@@ -87,6 +93,15 @@ class SharedSocket:
     def receive_burst(self, deadline: float) -> List[bytes]:
         """Return the next message and those that arrived with it."""
         return self._receive(deadline, burst=True)
+
+    def route(self, data: bytes) -> None:
+        """Route a frame in place of the connection thread, which gets the exceptions. On a thread of the store."""
+        try:
+            if not self._take((data,)):
+                self.interrupt()
+        except BaseException as error:  # SystemExit of a logging handler too
+            self._failure = error
+            self.interrupt()
 
     def send(self, text: str, timeout: float) -> None:
         """Send to the service, through the leader if this process follows."""
@@ -182,16 +197,23 @@ class SharedSocket:
         while True:
             with membership.lock:
                 membership.changed.clear()
-                frames = self._take_frames(membership, burst)
-                if frames is not None:
-                    return frames
-            rest = deadline - self._share.clock()
-            if rest <= 0:
-                return []
+                membership.waiting = None
+                rest: Optional[float] = None  # while the store's thread routes a frame
+                if not membership.routes:
+                    frames = self._take_frames(membership, burst)
+                    if frames is not None:
+                        return frames
+                    rest = deadline - self._share.clock()
+                    if rest <= 0:
+                        return []
+                    if burst:
+                        membership.waiting = self
             membership.changed.wait(rest)
 
     def _take_frames(self, membership: Membership, burst: bool) -> Optional[List[bytes]]:
         """Take waiting frames, under the lock. Returns None without any, and [] if the leader's MODE changed."""
+        if self._failure is not None:
+            raise self._failure
         if self._interrupted:
             raise _interrupted()
         role = membership.role
