@@ -200,7 +200,7 @@ def test_a_log_that_exits_does_not_end_the_thread_of_a_seat() -> None:
 def test_a_log_that_exits_does_not_hide_the_end_of_a_reader() -> None:
     """The seat is notified that the subscription ended, and makes another one."""
     waiting = SeatQueue()
-    reader = Reader(Subscription({"type": "subscribe"}, SystemExit()), ["down"], ignore, waiting, 1)
+    reader = Reader(Subscription(SUBSCRIBED, SystemExit()), ["down"], ignore, waiting, 1)
     with exiting_log():
         reader.start(DEADLINE)
         items = eventually(lambda: waiting.take(0.0))
@@ -341,6 +341,9 @@ def test_a_frame_that_is_next_goes_to_the_member_at_once() -> None:
     seat._take_message(down, frame(7))
     work()
     assert member.followed == [], "a leader hears its own connection"
+    seat._own = 5
+    seat._take_message(down, frame(8))
+    assert seat._queue.waits == 0, "an echo of its own lead is not worth a turn of the seat's thread"
 
 
 def test_frames_that_wait_are_bounded_in_bytes() -> None:
@@ -377,7 +380,7 @@ class Subscription:
 
     def __init__(self, *reads: Any) -> None:
         self.reads = deque(reads)
-        self.connection = None
+        self.connection = self
         self.connection_pool = self
         self.closed = 0
 
@@ -387,11 +390,15 @@ class Subscription:
     def subscribe(self, *channels: str) -> None:
         """Do nothing: the answer is one of the reads."""
 
-    def get_message(self, timeout: float) -> Any:
-        read = self.reads.popleft() if self.reads else None
+    def read_response(self, disconnect_on_error: bool, push_request: bool) -> Any:
+        read = self.reads.popleft() if self.reads else redis.TimeoutError()
         if isinstance(read, BaseException):
             raise read
         return read
+
+    @staticmethod
+    def handle_message(answer: Any) -> Any:
+        return {"type": answer[0].decode()}
 
     def close(self) -> None:
         self.closed += 1
@@ -400,11 +407,25 @@ class Subscription:
         """Disconnect the pool."""
 
 
+SUBSCRIBED = [b"subscribe", b"down", 1]
+
+
+def test_a_reader_goes_on_after_a_silence() -> None:
+    """Nothing came for as long as a call may take. The next message is read."""
+    taken: List[Any] = []
+    reads = SUBSCRIBED, redis.TimeoutError(), [b"message", b"down", b"1"], redis.ConnectionError()
+    reader = Reader(Subscription(*reads), ["down"], lambda *message: taken.append(message), SeatQueue(), 1)
+    reader.start(DEADLINE)
+    assert eventually(lambda: reader.has_ended)
+    assert taken == [(b"down", b"1")]
+    reader.stop()
+
+
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_a_reader_reports_its_end(error: Exception) -> None:
     """The seat is notified, and makes another subscription."""
     waiting = SeatQueue()
-    reader = Reader(Subscription({"type": "subscribe"}, error), ["down"], ignore, waiting, 1)
+    reader = Reader(Subscription(SUBSCRIBED, error), ["down"], ignore, waiting, 1)
     reader.start(DEADLINE)
     items = eventually(lambda: waiting.take(0.0))
     assert [item.kind for item in items] == ["broken"] and isinstance(items[0].value, redis.RedisError)

@@ -16,8 +16,8 @@ from ._wire import shut
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
-#: Maximum wait of one read, in seconds. Without it, some versions of the redis library use the connection's timeout.
-_READ = 60.0
+#: The kind of a message that another process published.
+_MESSAGE = b"message"
 
 
 class Reader:
@@ -100,13 +100,21 @@ class Reader:
 
     def _read(self) -> None:
         subscribed = 0
-        while not self._stopped:
-            message = self._pubsub.get_message(timeout=_READ)
-            if message is None or self._stopped:
+        while True:
+            try:
+                # get_message() would set the socket's timeout twice for each message: two more system calls.
+                answer = self._pubsub.connection.read_response(disconnect_on_error=False, push_request=True)
+            except redis.TimeoutError:
+                answer = None  # the connection keeps what has arrived of a message
+            if self._stopped:
+                return
+            if answer is None:
                 continue
-            if message["type"] == "message":
-                self._take(message["channel"], message["data"])
-            elif message["type"] == "subscribe":
+            if answer[0] == _MESSAGE:
+                self._take(answer[1], answer[2])
+                continue
+            message = self._pubsub.handle_message(answer)
+            if message is not None and message["type"] == "subscribe":
                 subscribed += 1
                 if subscribed == len(self._channels):
                     self._answered.set()

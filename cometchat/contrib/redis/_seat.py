@@ -110,6 +110,7 @@ class RedisSeat:
         self._name = f"{self._process}:{own}"  # the value of the lock
         self._own_name = own
         self._confirmations = keys.confirmations(own)
+        self._down = keys.down.encode()
         self.unconfirmed = UnconfirmedFrames(2 * lease, clock)
         self._to_confirm: Dict[str, List[int]] = {}  # by follower
         self._queue = SeatQueue()
@@ -190,9 +191,11 @@ class RedisSeat:
 
         A message that the queue has no room for is dropped: the numbers of the frames show the gap.
         """
-        if self._offered == self._handled and data[:1] == FRAME_MARK and channel.decode() == self.keys.down:
+        if data[:1] == FRAME_MARK and channel == self._down:
             frame = (decode(data) or (None, None))[1]
-            if frame is not None and self._is_next(frame):
+            if frame is None or frame.token == self._own:
+                return  # an echo of this seat
+            if self._offered == self._handled and self._is_next(frame):
                 self._member.frame(frame.data)
                 return
         if self._queue.offer("message", (channel, data), len(data)):
