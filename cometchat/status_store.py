@@ -42,7 +42,10 @@ class Member(Protocol):
         """Neither lead nor follow, since the store does not know the leader because of this error."""
 
     def frame(self, data: bytes) -> None:
-        """Receive a frame that the leader got from the service, in order. Called for followers."""
+        """Receive a frame that the leader got from the service, in order. Called for followers.
+
+        The calling thread may read the frame and queue its event. It calls no listener.
+        """
 
     def send(self, text: str) -> bool:
         """Send a follower's frame to the service. Called for the leader. Returns False if it was not sent."""

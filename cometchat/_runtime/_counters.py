@@ -1,6 +1,6 @@
 """Counts the events of a client's connection.
 
-Transitions are counted under the client's lock, frames and pongs by the connection thread. Reading takes no lock.
+Transitions are counted under the client's lock, frames and pongs by the router's thread. Reading takes no lock.
 """
 
 from __future__ import annotations

@@ -260,7 +260,7 @@ def test_two_threads_never_route_at_the_same_time(house: House) -> None:
 
 @pytest.mark.parametrize("error", [ConnectionException("WS_AUTH_FAIL", "withdrawn"), SystemExit(3)])
 def test_the_waiting_thread_gets_the_exception_of_a_frame(house: House, error: BaseException) -> None:
-    """The store's thread does not: it is no error of the store."""
+    """The thread of the store continues without it."""
 
     def take(frames: Sequence[bytes]) -> bool:
         raise error

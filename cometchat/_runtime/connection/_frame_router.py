@@ -1,4 +1,6 @@
-"""Routes frames: messages go to the inbox, all other events to the queue. On the connection thread.
+"""Routes frames: messages go to the inbox, all other events to the queue. On one thread at a time.
+
+That is the connection thread. While it waits in the socket of a follower, it is the thread of the store.
 
 Taps get each event before it waits for the listeners. A listener that blocks holds up the other listeners. It does not
 hold up a tap.
@@ -104,7 +106,7 @@ class Tap(Protocol):
         """Note that a connection is up. Events may have been missed before it. On the connection thread."""
 
     def received(self, received: Received) -> None:
-        """Receive an event, in the order of arrival. On the connection thread."""
+        """Receive an event, in the order of arrival. On the router's thread."""
 
 
 class Taps:

@@ -50,7 +50,7 @@ PATIENCE = 5.0
 
 
 class Inbox:
-    """One client's inbox. The connection thread calls :meth:`begin`, :meth:`take` and :meth:`lost`; others the rest.
+    """One client's inbox. The connection thread calls :meth:`begin` and :meth:`lost`; the router's thread :meth:`take`.
 
     :param journal: of a durable inbox.
     :param enabled: whether to fetch the messages that arrived while the connection was down.

@@ -170,7 +170,7 @@ class Capture:
         """Wait for the thread's end."""
         self._thread.join(timeout)
 
-    # --- on the client's connection thread
+    # --- on the thread of the client's router
 
     def opened(self) -> None:
         """Fetch the messages missed before this connection, if this process leads."""
