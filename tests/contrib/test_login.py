@@ -12,7 +12,7 @@ import pytest
 
 from cometchat import AuthenticationException, CometChatException, MemorySessionStore, RateLimitException
 from cometchat.contrib.web import Configuration, Serving, examine
-from cometchat.contrib.web._login import Login, SiteClient
+from cometchat.contrib.web._login import Login, SiteClient, _RefusalListener
 from cometchat.sandbox import Sandbox
 
 from .support import eventually
@@ -152,6 +152,27 @@ def test_waits_that_the_server_dictates_differ(client: SiteClient) -> None:
     refused = AuthenticationException("AUTH_ERR_APIKEY_NOT_FOUND", "no such key")
     login = Login(client, configuration(iter([refused, None])), jitter=lambda: 1.0)
     assert run(login, 10)[1] == 375.0
+
+
+@pytest.mark.parametrize("is_disconnected", [True, False])
+def test_a_login_that_ended_starts_again_once(client: SiteClient, is_disconnected: bool) -> None:
+    """The service ends the login. A client that is disconnected at that moment gets no second on_disconnected."""
+    started: List[None] = []
+
+    class Counted(Login):
+        def start(self) -> None:
+            started.append(None)
+
+    listener = _RefusalListener(Counted(client, configuration(iter([None]))), client)
+    listener.on_connection_error(CometChatException("WS_CONNECTION_FAIL", "lost"))
+    listener.on_disconnected()
+    assert started == []
+    if not is_disconnected:
+        listener.on_connecting()
+    listener.on_connection_error(AuthenticationException("AUTH_ERR_AUTH_TOKEN_NOT_FOUND", "ended"))
+    if not is_disconnected:
+        listener.on_disconnected()
+    assert len(started) == 1
 
 
 def test_a_failed_login_is_one_line(client: SiteClient, caplog: pytest.LogCaptureFixture) -> None:

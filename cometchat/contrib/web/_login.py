@@ -66,7 +66,7 @@ class Login:
         self._failures = 0
         self._logged: Optional[str] = None  # the code of the failure that was logged as a warning
         self.reset_after_fork()
-        client.add_connection_listener("cometchat-login", _RefusalListener(self))
+        client.add_connection_listener("cometchat-login", _RefusalListener(self, client))
 
     def reset_after_fork(self) -> None:
         """In the child: forget the thread, which exists only in the parent."""
@@ -180,10 +180,14 @@ class Login:
 
 
 class _RefusalListener(ConnectionListener):
-    """Detect a refused session: an error, then disconnected. Runs on the dispatcher thread."""
+    """Detect a refused session: an error, then disconnected. Runs on the dispatcher thread.
 
-    def __init__(self, login: Login) -> None:
+    A client that is already disconnected when its login ends gets the error only.
+    """
+
+    def __init__(self, login: Login, client: Client) -> None:
         self._login = login
+        self._client = client
         self._refused = False
 
     def on_connecting(self) -> None:
@@ -195,6 +199,8 @@ class _RefusalListener(ConnectionListener):
 
     def on_connection_error(self, error: CometChatException) -> None:
         self._refused = isinstance(error, AuthenticationException)
+        if self._client.get_logged_in_user() is None:
+            self.on_disconnected()
 
     def on_disconnected(self) -> None:
         if self._refused:
