@@ -137,8 +137,8 @@ class Inbox:
             elif self._held is not None:
                 self._hold(self._held, body, size)
             elif self._known is None or self._events.has_room(fetchable=own_id(body) is not None):
-                if self._known is None and rank(own_id(body) or "") > 0:  # nothing before it was missed
-                    self._floor = str(rank(own_id(body) or "") - 1)
+                if self._known is None and rank(own_id(body) or "") >= 0:
+                    self._floor = own_id(body)  # nothing before it was missed
                 self._changes.pop(changed_id(body) or "", None)  # an older change of the same message
                 self._post(generation, body, size)
             else:
