@@ -1,8 +1,8 @@
-"""One process asks the service for all: after a change of leaders each needs the same page of the history.
+"""Let one process ask the service for all. After a change of leaders each process needs the same page of the history.
 
-An answer counts for a process only if the question was asked after the process needed it: what came before that, the
-answer has; what comes after that, its connection brings. So each process takes a number first, and the one that asks
-takes another just before it asks.
+An answer counts for a process only if it was asked for after this process needed it. The answer has all earlier
+messages, and the process's own connection delivers the later ones. So each process takes a number when it needs an
+answer, and the process that asks takes another number just before it asks.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ T = TypeVar("T")
 #: Maximum time, in seconds, that a process waits for another's answer before it asks for itself.
 PATIENCE = 5.0
 
-#: Maximum time, in seconds, that the one that asks waits for others with the same question.
+#: Maximum time, in seconds, that the process that asks waits for others with the same question.
 GATHERING = 0.1
 
 #: Seconds between two looks for the answer.
@@ -39,7 +39,7 @@ _ASKING = 30.0
 #: Maximum size of an answer that is shared, in bytes.
 _LONGEST = 4 * 2**20
 
-#: Let others ask. KEYS: turn. ARGV: the name of the one that asked.
+#: Let others ask. KEYS: turn. ARGV: the name of the process that asked.
 _RELEASE = """
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
