@@ -58,7 +58,7 @@ class Secrets:
                 return
             known = (*self._known, *new)[-_REMEMBERED:]
             self._known = known
-            self._short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
+            self._short = _short(known)
             self._joined = "\0".join(known)
 
     def known(self) -> Tuple[str, ...]:
@@ -124,7 +124,7 @@ def scrub_all(text: str) -> str:
     if len(now) != len(asked) or any(new is not old for new, old in zip(now, asked)):
         known = frozenset().union(*now)
         windows, pieces = _pieces(known, _WINDOW), _pieces(known, SHORTEST_PIECE)
-        short = tuple(sorted((s for s in known if len(s) < SHORTEST_PIECE), key=len, reverse=True))
+        short = _short(known)
         _merged = (now, windows, pieces, short)
     return _scrubbed(text, windows, pieces, short)
 
@@ -153,6 +153,11 @@ def _scrubbed(text: str, windows: Container[str], pieces: Container[str], short:
     for secret in short:
         text = text.replace(secret, "*" * len(secret))
     return text
+
+
+def _short(secrets: Iterable[str]) -> Tuple[str, ...]:
+    """Return the secrets that are hidden only as a whole, longest first."""
+    return tuple(sorted((secret for secret in secrets if len(secret) < SHORTEST_PIECE), key=len, reverse=True))
 
 
 def _pieces(secrets: Iterable[str], length: int) -> FrozenSet[str]:

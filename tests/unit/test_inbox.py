@@ -434,13 +434,8 @@ def test_a_message_that_is_stored_before_the_beginning_is_known(back: bool) -> N
 def test_the_first_live_message_is_the_beginning_if_the_answer_comes_later(back: bool) -> None:
     """The service tells the time in whole seconds, so the answer for an earlier time may name a much older message."""
     house = House(newest=142)
+    house.history.newest_at_begin = "93"
     house.history.gate.clear()
-
-    def late(ago: Optional[float] = None) -> str:
-        house.history.ask("newest")
-        return "142" if ago is None else "93"
-
-    house.history.newest_message_id = late  # type: ignore[method-assign]
     house.begin()
     assert house.history.asked.acquire(timeout=DEADLINE)
     house.history.grow(143)

@@ -367,21 +367,16 @@ def wait_ready(reading: Sequence[int], writing: Sequence[int], timeout: Optional
         return [each for group in select.select(reading, writing, writing, timeout) for each in group]
     if timeout == 0:
         return _poll(reading, writing, timeout)
-    lends = TURNS.lend()
-    is_long = timeout is not None and timeout >= _LONG and not writing
-    if is_long and not WATCH.enter_alone():
-        watched = WATCH.wait(reading, timeout or 0.0)
-        if watched is not None:
-            if lends:
-                TURNS.resume()
-            return watched
-    try:
-        return _poll(reading, writing, timeout)
-    finally:
-        if is_long:
+    with TURNS.lent():
+        if timeout is None or timeout < _LONG or writing:
+            return _poll(reading, writing, timeout)
+        if not WATCH.enter_alone():
+            watched = WATCH.wait(reading, timeout)
+            return _poll(reading, writing, timeout) if watched is None else watched
+        try:
+            return _poll(reading, writing, timeout)
+        finally:
             WATCH.leave_alone()
-        if lends:
-            TURNS.resume()
 
 
 def _poll(reading: Sequence[int], writing: Sequence[int], timeout: Optional[float]) -> List[int]:
