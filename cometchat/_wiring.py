@@ -43,7 +43,7 @@ from ._runtime.delivery import Dispatcher, EventQueue, Inbox, InboxStore, Journa
 from ._runtime.outbox import OutboxDelivery, OutboxStore
 from ._runtime.sharing import SharedConnection, SharedHistory
 from ._transport import loads
-from ._transport.http import RequestsRest
+from ._transport.http import RequestsRest, shared_connections
 from ._transport.websocket import socket_factory
 from .exceptions import CometChatException
 from .outbox import Outbox
@@ -110,7 +110,7 @@ class Core(_fork.ForkSafeDefaults):
             proxies=settings.proxies,
             ca_certs=settings.ca_certs,
             client_cert=settings.client_cert,
-            addresses_of=ADDRESSES.addresses,
+            connections=shared_connections(settings.ca_certs, settings.client_cert, ADDRESSES.addresses),
             decode=self._decode,
         )
         self.account = Account(

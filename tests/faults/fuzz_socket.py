@@ -62,7 +62,7 @@ def receive(wire: bytes, *, burst: bool) -> List[bytes]:
 def read_answer(wire: bytes) -> None:
     """Read the head of an answer. It is valid, or a refusal."""
     try:
-        head = read_head(io.BytesIO(wire).read)
+        head = read_head(io.BytesIO(wire).readline)
     except BadAnswer as error:
         assert str(error)
         return

@@ -10,6 +10,7 @@ the adapter of requests uses.
 from __future__ import annotations
 
 import collections
+import contextlib
 import contextvars
 import functools
 import http.client
@@ -98,9 +99,15 @@ class IdleConnections:
         return connection
 
     def put(self, connection: Any, block: bool = False, timeout: Optional[float] = None) -> None:
-        """Keep a connection."""
+        """Keep a connection. If there is no room, close the one that was idle for the longest time.
+
+        (urllib3 would close the new one, and log a warning.)
+        """
         if len(self._kept) >= self._maxsize:
-            raise queue.Full
+            with contextlib.suppress(IndexError):  # another thread has just taken the last one
+                oldest, _ = self._kept.popleft()
+                if oldest is not None:
+                    oldest.close()
         self._kept.append((connection, self._clock()))
 
     def qsize(self) -> int:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import http.client
-import http.cookiejar
 import json
 import logging
 import re
-import threading
 import time
 import zlib
-from typing import Any, Callable, Dict, Iterator, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Mapping, NamedTuple, Optional, Tuple, Union
 from urllib.parse import urlsplit
 
 import requests
-import requests.adapters
 
 from ..._log import SafeLog
 from ..._turns import TURNS
@@ -39,7 +35,6 @@ from ..net import (
     ClientCert,
     DialFailed,
     LookUp,
-    Proxy,
     bundle_path,
     client_context,
     host_and_port,
@@ -51,12 +46,10 @@ from ..net import (
     resolve_route,
     tls_ended,
 )
-from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, Pools, TooLong, Way
+from ._connections import SharedConnections
+from ._limits import ATTEMPT, MAX_ANSWER, MAX_BODY, Attempt, TooLong, Way
 
 logger = SafeLog(logging.getLogger("cometchat.http"))
-
-#: Maximum number of kept connections. Several threads may make calls at the same time.
-_POOL = 4
 
 #: Maximum idle time of a connection that a call uses, in seconds.
 _MAX_IDLE = 30.0
@@ -70,85 +63,7 @@ _PATIENCE = 3.0
 #: Maximum time without progress of an upload, in seconds, as in the vendor's client.
 _STALL = 30.0
 
-#: Maximum number of proxies with kept connections. More than one is used only if the environment changes.
-_MOST_SESSIONS = 4
-
-
 _NO_JSON = object()
-
-
-class _Adapter(requests.adapters.HTTPAdapter):
-    """The adapter from requests to urllib3, with this SDK's pools."""
-
-    def __init__(self, way: Way, **kwargs: Any) -> None:
-        self._way = way
-        super().__init__(**kwargs)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Create the pools for direct connections and tunnels."""
-        super().init_poolmanager(*args, **kwargs)
-        self._pools = Pools(self._way, self.poolmanager.pool_classes_by_scheme)
-        self._pools.limit(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Create the pools for requests that a proxy forwards: plain http, and everything through an https proxy."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        self._pools.limit(manager)
-        return manager
-
-    def close(self) -> None:
-        """Close every connection, including those that a call in progress returns later.
-
-        urllib3 2 and later leave these to the garbage collector.
-        """
-        for manager in (self.poolmanager, *self.proxy_manager.copy().values()):
-            for key in list(manager.pools.keys()):
-                pool = manager.pools.get(key)
-                if pool is not None:
-                    pool.close()
-        super().close()
-
-
-class _Session(requests.Session):
-    """A session of requests that ignores redirects. requests would read a redirect's body without a limit."""
-
-    def __init__(self, way: Way) -> None:
-        super().__init__()
-        # Each call chooses its route, and a ~/.netrc must not add credentials.
-        self.trust_env = False
-        # Cookies would outlive the logout.
-        self.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(way, pool_connections=_POOL, pool_maxsize=_POOL)
-        self.mount("https://", adapter)
-        self.mount("http://", adapter)
-
-    def get_redirect_target(self, resp: Any) -> None:
-        """Return None: redirects are not followed."""
-
-
-class _Connections:
-    """The sessions of the calls, one for each tunnelling proxy, and the number of calls that use them."""
-
-    def __init__(self, way: Way) -> None:
-        self.calls = 0
-        self.retired = False
-        self._way = way
-        self._sessions: Dict[Optional[Proxy], _Session] = {}
-
-    def session(self, tunnel: Optional[Proxy]) -> _Session:
-        """Return the session for connections through this proxy; for None, without a proxy."""
-        session = self._sessions.get(tunnel)
-        if session is None:
-            session = self._sessions.setdefault(tunnel, _Session(self._way._replace(proxy=tunnel)))
-            if len(self._sessions) > _MOST_SESSIONS:
-                oldest = next(iter(list(self._sessions)))
-                self._sessions.pop(oldest).close()
-        return session
-
-    def close(self) -> None:
-        """Close every connection. A signal handler may call it at any time, even while it runs."""
-        for session in list(self._sessions.values()):
-            session.close()
 
 
 class _Request(NamedTuple):
@@ -174,6 +89,7 @@ class RequestsRest:
     :param ca_certs: as AppSettings has them.
     :param client_cert: path of the client's certificate, with its key; or the paths of both.
     :param addresses_of: looks a name up.
+    :param connections: those of other clients too; by default its own.
     :param decode: reads JSON.
     :param clock: monotonic seconds.
     :param wall_clock: Unix seconds, for a ``Retry-After`` date.
@@ -186,6 +102,7 @@ class RequestsRest:
         ca_certs: Optional[str] = None,
         client_cert: Optional[ClientCert] = None,
         addresses_of: LookUp = look_up,
+        connections: Optional[SharedConnections] = None,
         decode: Callable[[bytes], Any] = loads,
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
@@ -195,11 +112,9 @@ class RequestsRest:
         self._client_cert = client_cert
         self._decode = decode
         self._wall_clock = wall_clock
-        self._way = Way(addresses_of, clock=clock, wall_clock=wall_clock)
+        way = Way(addresses_of, clock=clock, wall_clock=wall_clock)
+        self._connections = connections or SharedConnections(way)
         self._closed = False
-        # Guards which calls use which connections. Re-entrant: a signal handler may close this object during a call.
-        self._lock = threading.RLock()
-        self._connections = _Connections(self._way)
         #: The newest ``X-Rate-Limit-Remaining``: calls that the service allows in this minute; None if unknown.
         self.rate_limit_remaining: Optional[int] = None
         self._clock = clock
@@ -279,19 +194,12 @@ class RequestsRest:
 
     def forget_connections(self) -> None:
         """Make later calls use new connections, because the network may have changed. Calls in progress keep theirs."""
-        with self._lock:
-            old, self._connections = self._connections, _Connections(self._way)
-            old.retired = True
-            unused = not old.calls
-        if unused:
-            old.close()
+        self._connections.retire()
 
     def close(self) -> None:
-        """Close the connections. A call in progress closes its own. A signal handler may call it at any time."""
+        """Close the connections if no other client uses them. A signal handler may call it at any time."""
         self._closed = True
-        with self._lock:
-            connections = self._connections
-        connections.close()
+        self._connections.leave(id(self))
 
     def _exchange(self, request: _Request) -> Tuple[int, Mapping[str, str], Optional[bytes]]:
         """Send a request. If a kept connection was dead and a repetition does no harm, send it on a new one."""
@@ -318,7 +226,7 @@ class RequestsRest:
         asks_itself = proxy is not None and (proxy.scheme == "https" or (proxy.scheme == "http" and scheme == "http"))
         token = ATTEMPT.set(attempt)
         try:
-            with self._session(None if asks_itself else proxy) as session:
+            with self._connections.lent(id(self), None if asks_itself else proxy) as session:
                 response = session.request(
                     request.method,
                     request.url,
@@ -337,21 +245,8 @@ class RequestsRest:
                     return response.status_code, response.headers, _body_of(response)
         finally:
             ATTEMPT.reset(token)
-
-    @contextlib.contextmanager
-    def _session(self, tunnel: Optional[Proxy]) -> Iterator[_Session]:
-        """Lend connections to one call. The last call that uses forgotten connections closes them."""
-        with self._lock:
-            connections = self._connections
-            connections.calls += 1
-        try:
-            yield connections.session(tunnel)
-        finally:
-            with self._lock:
-                connections.calls -= 1
-                ends = self._closed or (connections.retired and not connections.calls)
-            if ends:  # they must not stay in an unused pool
-                connections.close()
+            if self._closed:  # during the call
+                self._connections.leave(id(self))
 
     def _reason(self, error: Exception, url: str) -> str:
         host = _host(url)

@@ -200,6 +200,13 @@ class BufferedStream:
         taken, self._position = parse(self._buffer, self._position)
         return taken
 
+    def read_line(self) -> bytes:
+        """Return the bytes up to the next line feed, or all if it has not arrived; ``b""`` at the end of the stream.
+
+        Waits until the deadline.
+        """
+        return self.take(_line)
+
     @property
     def writable(self) -> bool:
         """Return True if some bytes can be sent without waiting."""
@@ -322,25 +329,31 @@ def _raise_reset(error: ssl.SSLError) -> None:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET)) from error
 
 
-def read_head(recv: Callable[[int], bytes]) -> Head:
+def read_head(read_line: Callable[[], bytes]) -> Head:
     """Read the head of an HTTP answer, and no byte after it. Skips interim answers such as 103 Early Hints.
 
+    :param read_line: see :meth:`BufferedStream.read_line`.
     :raises BadAnswer: it is not HTTP, is too long, or ends too early.
     """
     left = MAX_HEAD
     while True:
         raw = bytearray()
         while not raw.endswith((b"\n\r\n", b"\n\n")):
-            if left <= 0:
-                raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
-            byte = recv(1)
-            if not byte:
+            line = read_line()
+            if not line:
                 raise BadAnswer("it closed the connection", ended=True)
-            raw += byte
-            left -= 1
+            raw += line
+            left -= len(line)
+            if left < 0:
+                raise BadAnswer(f"its head has more than {MAX_HEAD} bytes")
         head = _parse_head(raw)
         if not 100 <= head.status < 200 or head.status == 101:
             return head
+
+
+def _line(buffer: bytes, place: int) -> Tuple[bytes, int]:
+    end = buffer.find(b"\n", place) + 1 or len(buffer)
+    return buffer[place:end], end
 
 
 def _parse_head(raw: bytearray) -> Head:

@@ -48,7 +48,7 @@ def _ask_http(stream: BufferedStream, proxy: Proxy, target: str) -> None:
         credentials = base64.b64encode(":".join(proxy.auth).encode()).decode()
         lines.append(f"Proxy-Authorization: Basic {credentials}")
     stream.send("".join(f"{line}\r\n" for line in [*lines, ""]).encode())
-    head = read_head(stream.recv)
+    head = read_head(stream.read_line)
     if not 200 <= head.status < 300:
         raise Refused(head)
 

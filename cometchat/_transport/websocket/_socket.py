@@ -319,7 +319,7 @@ class WebSocketClientSocket:
             f"User-Agent: {self._user_agent}",
         ]
         stream.send("\r\n".join([*lines, "", ""]).encode())
-        status, headers = head = read_head(stream.recv)
+        status, headers = head = read_head(stream.read_line)
         if status != 101:
             raise Refused(head)
         digest = hashlib.sha1(f"{key}{_ACCEPT}".encode(), usedforsecurity=False).digest()
