@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ContextManager, Optional, Union
+from typing import ContextManager, Optional, Union
 
 from ._listening import add_listener, checked_listener
 from ._runtime import _arguments as arguments
@@ -20,14 +20,10 @@ from .listeners import (
     UserListener,
 )
 
-if TYPE_CHECKING:
-    from .client import Client
-
 
 class SharedListening:
     """The part of :class:`CometChat` that adds and removes listeners. They outlive the shared client."""
 
-    _client: Optional[Client]
     _registry: ListenerRegistry
 
     @classmethod
@@ -259,7 +255,10 @@ class SharedListening:
     @classmethod
     def _add(cls, kind: str, listener_id: object, listener: object) -> str:
         name = add_listener(cls._registry, kind, listener_id, listener)
-        client = cls._client
-        if client is not None:
-            client._listeners_changed(kind)
+        cls._listeners_changed(kind)
         return name
+
+    @classmethod
+    def _listeners_changed(cls, kind: str) -> None:
+        """Notify the shared client, if there is one."""
+        raise NotImplementedError

@@ -33,6 +33,10 @@ class _SharedOutbox(Outbox):
         return getattr(CometChat._shared().outbox, name)
 
 
+#: The shared client. A method reads a variable of its module faster than one of its class.
+_client: Optional[Client] = None
+
+
 class CometChat(SharedListening):
     """The process-wide default client: ``CometChat.init(...)``, ``CometChat.login(...)``, and so on.
 
@@ -43,7 +47,6 @@ class CometChat(SharedListening):
     # init() holds it while it closes the old client. Both clients have the same listeners, which must get the last
     # callback of the old connection before the first one of the new connection.
     _init_turn = threading.RLock()
-    _client: Optional[Client] = None
     # The listeners outlive the client: they can be added before init(), and stay when init() changes the app.
     _registry = ListenerRegistry()
 
@@ -58,12 +61,13 @@ class CometChat(SharedListening):
         :param settings: everything else.
         :raises CometChatException: ``MISSING_PARAMETERS``, ``INVALID_APP_ID``, ``INVALID_SETTINGS``.
         """
+        global _client
         with cls._init_turn:
-            old = cls._client
+            old = _client
             if old is not None and not old._core.lifecycle.closed and (old.app_id, old.settings) == (app_id, settings):
                 return
             new = Client._idle(app_id, settings, cls._registry)
-            cls._client = new
+            _client = new
             if old is not None:
                 old.close()
             new._resume()
@@ -418,7 +422,7 @@ class CometChat(SharedListening):
     @classmethod
     def get_connection_status(cls) -> CometChatWSState:
         """Return the status; ``disconnected`` before :meth:`init`. Never blocks, takes no lock, raises nothing."""
-        client = cls._client
+        client = _client
         if client is None:
             return CometChatWSState.DISCONNECTED
         # The same as in Client, without a further call: programs may poll this.
@@ -458,8 +462,13 @@ class CometChat(SharedListening):
         return cls._shared().stats()
 
     @classmethod
+    def _listeners_changed(cls, kind: str) -> None:
+        if _client is not None:
+            _client._listeners_changed(kind)
+
+    @classmethod
     def _shared(cls) -> Client:
-        client = cls._client
+        client = _client
         if client is None:
             raise exception_for(
                 COMETCHAT_INITIALIZATION_NOT_DONE, "Call CometChat.init(app_id, settings) before anything else."

@@ -24,7 +24,7 @@ from typing import Any, Dict, Iterator, List, Tuple
 
 import pytest
 
-from cometchat import Client, CometChat, CometChatException, exceptions
+from cometchat import Client, CometChat, CometChatException, api, exceptions
 from cometchat.sandbox import Sandbox
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -242,7 +242,7 @@ def test_the_front_page(sandbox: Sandbox, capsys: pytest.CaptureFixture[str]) ->
         CometChat.close()
     finally:
         CometChat.remove_connection_listener("light")
-        CometChat._client = None
+        api._client = None
     assert capsys.readouterr().out.splitlines() == ["green", "red"]
 
 
@@ -457,9 +457,9 @@ def tasks(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     try:
         yield names
     finally:
-        if CometChat._client is not None:
+        if api._client is not None:
             CometChat.close()
-        CometChat._client = None
+        api._client = None
 
 
 def test_celery_s_tasks_send(sandbox: Sandbox, tasks: Dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 
-from cometchat import CometChat
+from cometchat import CometChat, api
 from cometchat.cli import main
 from cometchat.sandbox import Sandbox
 
@@ -43,7 +43,7 @@ def sandbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
             for listener_id in list(CometChat._registry._entries.get(kind, ())):
                 CometChat._registry.remove(kind, listener_id)
         CometChat.close()
-        CometChat._client = None
+        api._client = None
 
 
 def run(program: str, **names: Any) -> Dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 import pytest
 import tenacity
 
-from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, LoginListener, User
+from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, LoginListener, User, api
 from cometchat.sandbox import Sandbox
 
 #: Maximum wait for an event, in seconds, also on a slow or busy machine.
@@ -232,9 +232,9 @@ def party(sandbox: Sandbox) -> Iterator[Party]:
 def facade() -> Iterator[None]:
     """``CometChat`` without a client and without listeners, before and after."""
     yield
-    if CometChat._client is not None:
+    if api._client is not None:
         CometChat.close()
-    CometChat._client = None
+    api._client = None
     for kind, entries in list(CometChat._registry._entries.items()):
         for listener_id in list(entries):
             CometChat._registry.remove(kind, listener_id)

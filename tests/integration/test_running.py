@@ -12,7 +12,7 @@ from typing import Any, Callable, Iterator, List
 
 import pytest
 
-from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, MessageListener
+from cometchat import AppSettings, Client, CometChat, CometChatException, ConnectionListener, MessageListener, api
 from cometchat._runtime._running import run_until
 from cometchat._runtime._threads import Wakeup
 from cometchat.sandbox import Sandbox
@@ -157,7 +157,7 @@ def test_the_shared_client(change: Callable[[], None], sandbox: Sandbox, facade:
     """``CometChat.run_forever`` ends when its client is closed, by ``close`` or another ``init``."""
     CometChat.init(sandbox.app_id, sandbox.settings())
     CometChat.login(UID, sandbox.auth_key)
-    client = CometChat._client
+    client = api._client
     assert client is not None
     once_running(client, change)
     CometChat.run_forever()

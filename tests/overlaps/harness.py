@@ -21,7 +21,7 @@ import pytest
 from integration import conftest
 
 import cometchat._wiring as wiring
-from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener
+from cometchat import AppSettings, CometChat, CometChatException, ConnectionListener, api
 from cometchat._runtime._threads import Wakeup
 from cometchat._turns import TURNS
 from cometchat.exceptions import (
@@ -371,7 +371,7 @@ class World:
                 return real_wait(wakeup, timeout)
 
         monkeypatch.setattr(Wakeup, "wait", wait)
-        CometChat._client = None
+        api._client = None
         CometChat.add_connection_listener("recorder", self.heard)
         CometChat.init("app", self.settings())
 
@@ -395,7 +395,7 @@ class World:
 
     def check(self) -> None:
         """Check the promises that hold after every sequence of calls."""
-        client = CometChat._client
+        client = api._client
         assert client is not None
         core = client._core
         self.service.refuses = False
@@ -426,7 +426,7 @@ class World:
 
     def end(self) -> None:
         """Close the client. No thread, no socket and no held lock may be left."""
-        client = CometChat._client
+        client = api._client
         if client is not None:
             client.close()
             assert eventually(lambda: not self.service.sockets), "a socket is open after close()"
@@ -435,7 +435,7 @@ class World:
         free = CometChat._registry.lock.acquire(timeout=1)
         assert free, "the client's lock is held"
         CometChat._registry.lock.release()
-        CometChat._client = None
+        api._client = None
 
 
 def _waits_for_the_store(thread: threading.Thread) -> bool:

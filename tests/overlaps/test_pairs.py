@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cometchat._wiring as wiring
-from cometchat import CometChat
+from cometchat import CometChat, api
 from cometchat._runtime.connection import _connection as connection
 
 from .harness import DEADLINE, World
@@ -78,7 +78,7 @@ def _run(world: World, state: str, calls: Dict[str, str], order: Sequence[str]) 
             if not world.scheduler.actors[name].done:
                 world.scheduler.step(name)
         world.scheduler.finish()
-        if not CometChat._client._core.lifecycle.closed:  # type: ignore[union-attr]
+        if not api._client._core.lifecycle.closed:  # type: ignore[union-attr]
             world.check()
     except AssertionError as error:
         raise AssertionError(f"{state}: {calls} in the order {''.join(order)}: {error}") from error

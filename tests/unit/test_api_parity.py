@@ -26,6 +26,7 @@ from cometchat import (
     Outbox,
     OutboxListener,
     UserListener,
+    api,
 )
 from cometchat.settings import SUBSCRIPTION_TYPES
 
@@ -72,11 +73,11 @@ def parameters(method: Any) -> List[inspect.Parameter]:
 @pytest.fixture(autouse=True)
 def facade() -> Iterator[None]:
     """CometChat without a client and without listeners, before and after the test."""
-    CometChat._client = None
+    api._client = None
     yield
-    if CometChat._client is not None:
+    if api._client is not None:
         CometChat.close()
-    CometChat._client = None
+    api._client = None
     for kind, entries in list(CometChat._registry._entries.items()):
         for listener_id in list(entries):
             CometChat._registry.remove(kind, listener_id)
@@ -268,24 +269,24 @@ def test_new_equal_strategies_are_the_same_arguments() -> None:
     assert hash(settings(1)) == hash(settings(1))
     assert settings(1) != "settings"
     CometChat.init("app", settings(1))
-    first = CometChat._client
+    first = api._client
     CometChat.init("app", settings(1))
-    assert CometChat._client is first
+    assert api._client is first
     CometChat.init("app", settings(2))
-    assert CometChat._client is not first
+    assert api._client is not first
 
 
 def test_init_with_the_same_arguments_does_nothing() -> None:
     """The client stays the same object. Other arguments close it and make another."""
     CometChat.init("app", AppSettings(**NOWHERE))
-    first = CometChat._client
+    first = api._client
     CometChat.init("app", AppSettings(**NOWHERE))
-    assert CometChat._client is first and first is not None
+    assert api._client is first and first is not None
     CometChat.init("app", AppSettings(ping_interval=5, **NOWHERE))
-    second = CometChat._client
+    second = api._client
     assert second is not first and second is not None
     CometChat.init("app2", AppSettings(ping_interval=5, **NOWHERE))
-    assert CometChat._client is not second
+    assert api._client is not second
     for old in (first, second):
         with pytest.raises(CometChatException) as caught:
             old.connect()
@@ -308,11 +309,11 @@ def test_init_with_the_same_arguments_does_nothing() -> None:
 def test_init_with_wrong_arguments_leaves_the_old_client(app_id: Any, settings: Any, code: str) -> None:
     """A refused ``init`` changes nothing: there is still no client, or the old one stays."""
     for _ in range(2):
-        before = CometChat._client
+        before = api._client
         with pytest.raises(InvalidArgumentException) as caught:
             CometChat.init(app_id, settings)
         assert caught.value.code == code
-        assert CometChat._client is before
+        assert api._client is before
         CometChat.init("app", AppSettings(**NOWHERE))
     assert CometChat.get_logged_in_user() is None
 
@@ -335,7 +336,7 @@ def test_each_method_goes_to_the_client(monkeypatch: pytest.MonkeyPatch) -> None
             patch.setattr(Client, name, record)
             given = {parameter.name: object() for parameter in parameters(original)}
             returned = getattr(CometChat, name)(**given)
-            client = CometChat._client
+            client = api._client
         assert seen == [{"self": client, **given}], name
         if result(original) not in (None, "None"):
             assert returned is made, name

@@ -72,7 +72,7 @@ ATTEMPT: contextvars.ContextVar[Optional[Attempt]] = contextvars.ContextVar("com
 
 
 class IdleConnections:
-    """The kept connections of a pool, newest first. None means a connection that is not yet created.
+    """The kept connections of a pool, newest first.
 
     Replaces queue.LifoQueue. A deque's calls are atomic and need no lock.
     """
@@ -89,7 +89,7 @@ class IdleConnections:
         except IndexError:
             raise queue.Empty from None
         attempt = ATTEMPT.get()
-        if connection is None or attempt is None:
+        if attempt is None:
             return connection
         idle = self._clock() - since
         if idle >= attempt.max_idle:
@@ -103,11 +103,12 @@ class IdleConnections:
 
         (urllib3 would close the new one, and log a warning.)
         """
+        if connection is None:  # urllib3 fills a new queue with these
+            return
         if len(self._kept) >= self._maxsize:
             with contextlib.suppress(IndexError):  # another thread has just taken the last one
                 oldest, _ = self._kept.popleft()
-                if oldest is not None:
-                    oldest.close()
+                oldest.close()
         self._kept.append((connection, self._clock()))
 
     def qsize(self) -> int:
@@ -268,8 +269,7 @@ class _Pool:
                 connection = kept.get()
             except queue.Empty:
                 return
-            if connection is not None:
-                connection.close()
+            connection.close()
 
 
 class Pools:
