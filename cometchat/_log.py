@@ -12,6 +12,8 @@ class SafeLog:
     :param logger: where the records go.
     """
 
+    __slots__ = ("_logger", "failures", "last_failure")
+
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
         #: Records that were lost because a handler, a filter or a formatter raised.
@@ -77,6 +79,8 @@ class ClientLog(SafeLog):
     :param logger: where the records go.
     :param client_name: returns the name, such as ``client 3, uid``; asked for each record, since the uid changes.
     """
+
+    __slots__ = ("_client_name",)
 
     def __init__(self, logger: logging.Logger, client_name: Callable[[], str]) -> None:
         super().__init__(logger)

@@ -10,7 +10,7 @@ import functools
 import itertools
 import logging
 import time
-from typing import List, Optional, Tuple
+from typing import Any, Callable, List, Optional, Tuple
 
 from . import _fork
 from ._fork_marks import process_mark
@@ -72,7 +72,7 @@ class Core(_fork.ForkSafeDefaults):
         self._app_id = app_id
         self._settings = settings
         self._registry = registry
-        self._connects_after_fork = self._warned_of_presence = False
+        self._warned_of_presence = False
         #: Set when the client ends, or is to end. The same in the child of a fork, whose main thread may wait for it.
         self.ended = Wakeup()
         self._assemble()
@@ -86,13 +86,14 @@ class Core(_fork.ForkSafeDefaults):
         No thread runs and no file is open after it.
         """
         self.mark = process_mark()
-        self._number = next(_numbers)
+        number = next(_numbers)
+        thread = f"cometchat-{{}}-{number}"  # the name of a thread, with {} for its task
         self.truncation = Truncation(self._registry.lock, lambda: self.account.client_name())
-        self._decode = functools.partial(loads, on_truncated=self.truncation.note)
-        self._assemble_account()
-        self._assemble_delivery()
-        self._assemble_outbox()
-        self._assemble_connection()
+        decode = functools.partial(loads, on_truncated=self.truncation.note)
+        self._assemble_account(decode, number)
+        self._assemble_delivery(thread)
+        self._assemble_outbox(thread)
+        self._assemble_connection(decode, thread)
         self.lifecycle = Lifecycle(
             lock=self._registry.lock,
             account=self.account,
@@ -103,7 +104,7 @@ class Core(_fork.ForkSafeDefaults):
             auto_connect=self._settings.auto_establish_socket_connection,
         )
 
-    def _assemble_account(self) -> None:
+    def _assemble_account(self, decode: Callable[[bytes], Any], number: int) -> None:
         """Build the HTTP transport and the login."""
         settings = self._settings
         self.rest = RequestsRest(
@@ -111,7 +112,7 @@ class Core(_fork.ForkSafeDefaults):
             ca_certs=settings.ca_certs,
             client_cert=settings.client_cert,
             connections=shared_connections(settings.ca_certs, settings.client_cert, ADDRESSES.addresses),
-            decode=self._decode,
+            decode=decode,
         )
         self.account = Account(
             self._app_id,
@@ -119,13 +120,13 @@ class Core(_fork.ForkSafeDefaults):
             self.rest,
             settings.session_store or MemorySessionStore(),
             lock=self._registry.lock,
-            number=self._number,
+            number=number,
             token_died=lambda session, error: self.lifecycle.token_died(session, error),
         )
         self._name = self.account.client_name
         self.log = ClientLog(logger, self._name)
 
-    def _assemble_delivery(self) -> None:
+    def _assemble_delivery(self, thread: str) -> None:
         """Build the parts that take an event to the listeners."""
         settings, registry, name = self._settings, self._registry, self._name
         self.events = EventQueue(registry, settings.max_queued_events)
@@ -138,18 +139,18 @@ class Core(_fork.ForkSafeDefaults):
             self.history,
             journal=journal,
             enabled=settings.fetch_missed_messages,
-            name=f"cometchat-missed-{self._number}",
+            name=thread.format("missed"),
             client_name=name,
         )
         self.dispatcher = Dispatcher(
             registry,
             self.events,
-            f"cometchat-dispatcher-{self._number}",
+            thread.format("dispatcher"),
             name,
             inbox=None if journal is None else self.inbox,
         )
 
-    def _assemble_outbox(self) -> None:
+    def _assemble_outbox(self, thread: str) -> None:
         """Build the parts that send, over the connection and over HTTP, and the state of the connection."""
         settings, name = self._settings, self._name
         self.counters = Counters()
@@ -167,7 +168,7 @@ class Core(_fork.ForkSafeDefaults):
             sender=self.sender,
             events=self.events,
             log=log,
-            name=f"cometchat-outbox-{self._number}",
+            name=thread.format("outbox"),
         )
         self.outbox = Outbox(
             self.outbox_store,
@@ -178,7 +179,7 @@ class Core(_fork.ForkSafeDefaults):
             limit=settings.outbox_max_items,
         )
 
-    def _assemble_connection(self) -> None:
+    def _assemble_connection(self, decode: Callable[[bytes], Any], thread: str) -> None:
         """Build the connection thread and the part that user threads control it with."""
         settings, account, name = self._settings, self.account, self._name
         new_socket = socket_factory(settings, ADDRESSES.addresses)
@@ -188,10 +189,9 @@ class Core(_fork.ForkSafeDefaults):
         self.sharing = sharing
         self.taps = Taps(name)
         router = FrameRouter(
-            account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps, read=self._decode
+            account, self.events, self.inbox, self.counters, sharing, name, taps=self.taps, read=decode
         )
-        thread_name = f"cometchat-{{}}-{self._number}"
-        thread = ConnectionThread(
+        worker = ConnectionThread(
             self.state,
             account=account,
             settings=settings,
@@ -203,16 +203,16 @@ class Core(_fork.ForkSafeDefaults):
             outbox=self.outbox_delivery,
             policy=ReconnectPolicy(settings.reconnect_wait, settings.reconnect_stop, NETWORK.watched, name),
             sharing=sharing,
-            name=thread_name,
+            name=thread,
             client_name=name,
         )
         self.connection = Connection(
             self.state,
-            thread,
+            worker,
             inbox=self.inbox,
             dispatcher=self.dispatcher,
             sharing=sharing,
-            name=thread_name,
+            name=thread,
             client_name=name,
         )
 
@@ -327,7 +327,7 @@ class Core(_fork.ForkSafeDefaults):
         """See :class:`ForkSafe`."""
         account, closed = self.account, self.lifecycle.closed
         wanted = self._settings.connect_after_fork and self.connection.state.wanted
-        self._connects_after_fork = wanted and not on_service_thread()  # a child that a callback forks ends with it
+        connects = wanted and not on_service_thread()  # a child that a callback forks ends with it
         # The garbage collector must not touch the parent's objects: it would end the parent's connection.
         _left_alone.extend([account, self.rest, self.connection, *self._stores(), self.outbox_delivery])
         self.connection.release_after_fork()
@@ -337,15 +337,14 @@ class Core(_fork.ForkSafeDefaults):
         self._registry.reset_after_fork()
         self._assemble()
         self.account.take_over(account)
-        self.lifecycle.take_over(closed)
+        self.lifecycle.take_over(closed, connects)
 
     def start_after_fork(self) -> None:
         """See :class:`ForkSafe`."""
-        if self._connects_after_fork:
-            try:
-                self.lifecycle.reconnect_after_fork()
-            except CometChatException as error:
-                self.log.warning("The child of a fork can't connect by itself: %s", error)
+        try:
+            self.lifecycle.reconnect_after_fork()
+        except CometChatException as error:
+            self.log.warning("The child of a fork can't connect by itself: %s", error)
 
 
 #: Cores whose clients were dropped without close(). Their threads still run.

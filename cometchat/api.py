@@ -33,7 +33,7 @@ class _SharedOutbox(Outbox):
         return getattr(CometChat._shared().outbox, name)
 
 
-#: The shared client. A method reads a variable of its module faster than one of its class.
+#: The shared client. Reading a variable of the module is faster than reading one of the class.
 _client: Optional[Client] = None
 
 
@@ -419,15 +419,13 @@ class CometChat(SharedListening):
         """
         cls._shared().mark_as_read(message)
 
-    @classmethod
-    def get_connection_status(cls) -> CometChatWSState:
+    # Programs may poll this. So it is a static method, and repeats Client's method instead of calling it.
+    @staticmethod
+    def get_connection_status() -> CometChatWSState:
         """Return the status; ``disconnected`` before :meth:`init`. Never blocks, takes no lock, raises nothing."""
-        client = _client
-        if client is None:
-            return CometChatWSState.DISCONNECTED
-        # The same as in Client, without a further call: programs may poll this.
-        core = client._core
-        return core.state.status if core.mark[0] else client.get_connection_status()
+        if _client is not None and _client._core.mark[0]:
+            return _client._core.state.status
+        return CometChatWSState.DISCONNECTED if _client is None else _client.get_connection_status()
 
     @classmethod
     def wait_for_status(

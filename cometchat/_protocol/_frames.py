@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections import deque
-from typing import Any, Callable, Deque, Dict, Mapping, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence, Union
 
 from .._fields import identifier, text, text_of
 from ._endpoints import DEFAULT_API_VERSION as API_VERSION
@@ -343,7 +342,7 @@ class Heartbeat:
         self._next_ping = now + interval
         self._expires: Optional[float] = None
         # A pong has no number, so it answers the oldest ping.
-        self._unanswered: Deque[float] = deque()
+        self._unanswered: List[float] = []
 
     def sent(self, now: float) -> None:
         """Note that a ping of the heartbeat was sent."""
@@ -364,7 +363,7 @@ class Heartbeat:
     def pong(self) -> Optional[float]:
         """Note a pong. Returns the time at which its ping was sent; None if no ping waits for an answer."""
         self._expires = None
-        return self._unanswered.popleft() if self._unanswered else None
+        return self._unanswered.pop(0) if self._unanswered else None
 
     def due(self, now: float) -> bool:
         """Return True if it is time to send a ping. False while a ping is unanswered."""

@@ -6,8 +6,8 @@ Transitions are counted under the client's lock, frames and pongs by the router'
 from __future__ import annotations
 
 import time
-from collections import Counter, deque
-from typing import Callable, Deque, Optional, Sequence, TypeVar
+from collections import Counter
+from typing import Callable, List, Optional, Sequence, TypeVar
 
 from .._protocol import UP, Phase, Step
 from ..exceptions import CometChatException, ConnectionException
@@ -41,7 +41,7 @@ class Counters:
         self._pings = 0
         self._round_trip: Optional[float] = None
         self._round_trips = 0.0
-        self._errors: Deque[PastError] = deque(maxlen=ERRORS)
+        self._errors: List[PastError] = []
 
     def step(self, step: Step) -> None:
         """Count a transition. The caller holds the client's lock."""
@@ -113,6 +113,7 @@ class Counters:
         remembered = copy_of(error)
         remembered.__cause__ = None  # its traceback would keep a socket and its buffer alive
         self._errors.append(PastError(self._wall_clock(), step.old.value, remembered))
+        del self._errors[:-ERRORS]
 
 
 def _count(counter: Counter[Code], code: Code, other: Code) -> None:

@@ -57,6 +57,7 @@ class Lifecycle:
         self._auto_connect = auto_connect
         self._clock = clock
         self.state = LoginState.LOGGED_OUT
+        self._connects_after_fork = False
         self._busy_thread: Optional[int] = None
         self._idle = Wakeup()  # set when the call in progress ends
 
@@ -157,17 +158,19 @@ class Lifecycle:
         if timeout != 0:
             self._connection.wait_until_up(deadline, timeout)
 
-    def take_over(self, closed: bool) -> None:
+    def take_over(self, closed: bool, connects: bool) -> None:
         """In the child of a fork: take over the parent's login. No call is in progress in the child.
 
         :param closed: whether the parent was closing the client.
+        :param connects: whether :meth:`reconnect_after_fork` connects.
         """
+        self._connects_after_fork = connects
         logged_in = LoginState.LOGGED_OUT if self._account.session is None else LoginState.LOGGED_IN
         self.state = LoginState.CLOSED if closed else logged_in
 
     def reconnect_after_fork(self) -> None:
         """In the child of a fork: connect if the parent's client was to be connected."""
-        if self.state is LoginState.LOGGED_IN:
+        if self._connects_after_fork and self.state is LoginState.LOGGED_IN:
             self._connection.connect()
 
     def close(self) -> bool:

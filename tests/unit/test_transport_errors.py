@@ -266,7 +266,7 @@ class _Pieces:
         self._data, self._piece = data, piece
 
     def setblocking(self, flag):
-        """It never blocks."""
+        pass
 
     def fileno(self):
         return 0

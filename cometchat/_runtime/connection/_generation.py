@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
-from typing import Deque, Optional
+from typing import List, Optional
 
 from ..._protocol import Heartbeat
 from ..._transport import Socket
@@ -54,7 +53,7 @@ class Generation:
         self.jwt_suspect = False
         self.jwt_is_fresh = False
         self.warned_of: Optional[str] = None
-        self._ping_waiters: Deque[PingWaiter] = deque()
+        self._ping_waiters: List[PingWaiter] = []
 
     def interrupt(self, *, at_exit: bool = False) -> None:
         """End every wait of the thread. Any thread; does not wait itself.
@@ -108,6 +107,6 @@ class Generation:
         with self._lock:
             self.heartbeat = None
             while self._ping_waiters:
-                waiter = self._ping_waiters.popleft()
+                waiter = self._ping_waiters.pop(0)
                 waiter.error = error
                 waiter.done.set()

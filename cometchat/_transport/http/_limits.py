@@ -99,7 +99,7 @@ class IdleConnections:
         return connection
 
     def put(self, connection: Any, block: bool = False, timeout: Optional[float] = None) -> None:
-        """Keep a connection. If there is no room, close the one that was idle for the longest time.
+        """Keep a connection. If there is no room, close the oldest one.
 
         (urllib3 would close the new one, and log a warning.)
         """
