@@ -30,6 +30,10 @@ _LINGER = 5.0
 #: Maximum number of descriptors per check.
 _BATCH = 64
 
+#: Minimum number of lists in which the system looks for a waiting thread, and Linux's numbers to ask and set it.
+_FUTEX_SLOTS = 4096
+_PR_FUTEX_HASH, _SET_SLOTS, _GET_SLOTS = 78, 1, 2
+
 
 class _Waiter(Ticket):
     """A waiting thread, which gets a turn when its descriptor is ready.
@@ -139,6 +143,7 @@ class SocketWatch(_fork.ForkSafeDefaults):
         try:
             self._epoll = select.epoll()
             threading.Thread(target=self._run, args=(self._epoll,), name="cometchat-sockets", daemon=True).start()
+            spread_waiting_threads()
         except (OSError, RuntimeError) as error:
             logger.debug("no socket watch, each thread watches its own socket: %s", error)
             self._drop()
@@ -182,6 +187,23 @@ class SocketWatch(_fork.ForkSafeDefaults):
                 return
             self._turns.request(waiter)
             waiter.ready = descriptor
+
+
+def spread_waiting_threads() -> None:
+    """Make the time to wake a thread independent of the number of threads that wait.
+
+    Since version 6.16, Linux has some lists of waiting threads for each process: eight for each core. It searches a
+    whole list to wake one thread, so a process with 5,000 clients spent most of its time in these searches.
+    """
+    try:
+        import ctypes  # here, because few processes have so many threads
+
+        prctl = ctypes.CDLL(None).prctl
+        slots = prctl(_PR_FUTEX_HASH, _GET_SLOTS, 0, 0, 0)
+        if 0 < slots < _FUTEX_SLOTS:  # -1: the system has no such lists, 0: it has the same lists for all processes
+            prctl(_PR_FUTEX_HASH, _SET_SLOTS, _FUTEX_SLOTS, 0, 0)
+    except (ImportError, OSError, AttributeError) as error:
+        logger.debug("waking a thread takes longer with thousands of threads: %s", error)
 
 
 #: Of this process.
