@@ -11,11 +11,10 @@ import threading
 import time
 import uuid
 from dataclasses import replace
-from math import floor, inf
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple, Union
 from urllib.parse import quote, urlencode
 
-from .._fields import SECRET_KEYS, identifier, moment, plain_text
+from .._fields import SECRET_KEYS, identifier, plain_text
 from .._log import ClientLog
 from .._protocol import (
     KNOWN_REGIONS,
@@ -34,7 +33,6 @@ from .._protocol import (
     jwt_expiry,
     kind_of,
     mode_of,
-    newer,
     rank,
     used_settings,
     websocket_url,
@@ -51,6 +49,7 @@ from ..exceptions import (
 from ..settings import AppSettings, SessionStore
 from ..version import __version__
 from . import _arguments as arguments
+from ._beginning import newest_message_id
 from ._redaction import Secrets
 from ._session import LONGEST_TOKEN, Credentials, Login, Refresh, Session, is_token, is_uid
 from ._shared_settings import SETTINGS
@@ -381,22 +380,11 @@ class Account:
     def newest_message_id(self, ago: Optional[float] = None) -> str:
         """Return the newest message's id, or ``"0"`` without messages.
 
-        :param ago: seconds. Messages that the service stored since then do not count, nor those of the two seconds
-            before, because the service's time has whole seconds. Without the service's time every message counts.
+        :param ago: seconds before this call. Messages that the service stored since then do not count, nor those of the
+            two seconds before, because the service's time has whole seconds. Without the service's time every message
+            counts.
         """
-        page = self._messages({"affix": "prepend", "per_page": "1" if ago is None else "100"})
-        now = self._rest.service_time
-        until = inf if ago is None or now is None else floor(now - ago)
-        newest: Optional[str] = None
-        for message in page:
-            if (moment(message, "sentAt") or 0) < until:
-                newest = newer(id_of(message), newest)
-        if newest is None and page:
-            first = rank(id_of(page[0]) or "")
-            if first < 1:
-                raise CometChatException(ERR_BAD_RESPONSE, "The newest message in the history has no id.")
-            return str(first - 1)
-        return newest or "0"
+        return newest_message_id(self._messages, ago, self._clock, lambda: self._rest.service_time)
 
     def _messages(self, query: Mapping[str, str]) -> List[Dict[str, Any]]:
         session = self.require()

@@ -28,6 +28,7 @@ from ..._log import ClientLog
 from ..._protocol import Delivery, ErrorKind, EventKind, deliver_message, id_of, kind_of, newer, older, rank
 from ...exceptions import ERR_BAD_RESPONSE, ERR_INTERNAL, CometChatException, ConnectionException
 from ...listeners import MESSAGE_KINDS
+from .._beginning import before_live
 from .._registry import ListenerRegistry
 from .._threads import Backoff, ServiceThread, Wakeup, rate_limit_pause
 from ._catch_up import CatchUp, Held, History, asked_from, changed_id, is_final, is_older, overlapped, own_id
@@ -518,10 +519,8 @@ class Inbox:
     def _before_held(self, newest: str) -> str:
         """Return the newest id, or the one before the oldest live message that waits."""
         with self._lock:
-            for body, _ in self._held.messages if self._held is not None else ():
-                if rank(own_id(body) or "") > 0:
-                    newest = older(newest, str(rank(own_id(body) or "") - 1)) or newest
-        return newest
+            held = self._held.messages if self._held is not None else ()
+            return before_live(newest, [own_id(body) for body, _ in held])
 
     def _ask_newest(self, task: CatchUp) -> bool:
         if self._journal is not None:
