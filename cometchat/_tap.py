@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ._protocol import ServerEvent
+from ._runtime._beginning import before_live
 from ._runtime.connection import Received, Tap
 from .client import Client
 
-__all__ = ["EventSource", "Received", "Tap"]
+__all__ = ["EventSource", "Received", "Tap", "before_live"]
 
 
 class EventSource:
@@ -30,12 +31,14 @@ class EventSource:
         """Stop handing events to a tap."""
         self._core.taps.remove(tap)
 
-    def newest_message_id(self) -> str:
-        """Ask the service for the id of the newest message. Returns ``"0"`` if the user has no message.
+    def newest_message_id(self, ago: float) -> str:
+        """Ask the service for the id of the newest message at an earlier time. Returns ``"0"`` without a message.
 
+        :param ago: seconds. Messages that the service stored since then do not count, nor those of the two seconds
+            before.
         :raises CometChatException: as the calls of :class:`Client`.
         """
-        return self._core.history.newest_message_id()
+        return self._core.history.newest_message_id(ago)
 
     def messages_after(self, message_id: str, limit: int) -> List[Received]:
         """Ask the service for messages after one, oldest first.

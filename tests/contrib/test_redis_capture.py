@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Callable, Dict, Iterator, List, Optional
 
 import pytest
 from integration.conftest import UID
@@ -54,14 +54,25 @@ def body_of(number: int, size: int = 1, **more: Any) -> Dict[str, Any]:
 
 
 class Service:
-    """Stands for the client's events and history. It keeps the messages and the questions."""
+    """Stands for the client's events and history. It keeps the messages and the questions.
+
+    :ivar since: messages that were stored after the stream's beginning.
+    :ivar meanwhile: called during each question.
+    """
 
     def __init__(self, *stored: int) -> None:
         self.stored = list(stored)
+        self.since: List[int] = []
         self.asked: List[str] = []
+        self.ago: List[float] = []
         self.refuses = False
+        self.meanwhile: Callable[[], object] = lambda: None
 
     uid = ME.uid
+
+    def store(self, *numbers: int) -> None:
+        self.stored += numbers
+        self.since += numbers
 
     def add(self, tap: Any) -> None:
         """Do nothing: the test calls the capture."""
@@ -69,12 +80,17 @@ class Service:
     def remove(self, tap: Any) -> None:
         """Do nothing: the test calls the capture."""
 
-    def newest_message_id(self) -> str:
+    def newest_message_id(self, ago: Optional[float] = None) -> str:
         self.asked.append("newest")
-        return str(max(self.stored, default=0))
+        self.meanwhile()
+        if self.refuses:
+            raise ConnectionException("FAILED_TO_FETCH", "no network")
+        self.ago.append(ago or 0.0)
+        return str(max([each for each in self.stored if ago is None or each not in self.since], default=0))
 
     def messages_after(self, message_id: str, limit: int) -> List[Received]:
         self.asked.append(message_id)
+        self.meanwhile()
         if self.refuses:
             raise ConnectionException("FAILED_TO_FETCH", "no network")
         found = [number for number in sorted(self.stored) if number > int(message_id)][:limit]
@@ -85,12 +101,15 @@ def _message(body: Dict[str, Any]) -> ServerEvent:
     return ServerEvent("message", body, "u2", "u1", "user", "theirs")
 
 
-def capture_of(connect: Callable[[], Any], most: int = 0, service: Any = None, clock: Any = None) -> Capture:
+def capture_of(
+    connect: Callable[[], Any], most: int = 0, service: Any = None, clock: Any = None, leads: Any = None
+) -> Capture:
+    """Return a capture without a thread, whose first gap is closed."""
     made = Capture(
         service or Service(),
         connect,
         KEY,
-        leads=lambda: True,
+        leads=leads or (lambda: True),
         maxlen=100_000,
         name="cometchat-stream-add-1",
         clock=clock or (lambda: 0.0),
@@ -98,7 +117,21 @@ def capture_of(connect: Callable[[], Any], most: int = 0, service: Any = None, c
         jitter=lambda: 1.0,
     )
     made._stopped = Ending(most)  # type: ignore[assignment]
+    made._closed_gap = made._gap
+    made._has_begun = True
     return made
+
+
+def settle(capture: Capture, client: Any, most: int = 20) -> None:
+    """Take turns until nothing is left to do."""
+    while capture._is_behind or capture._batch or capture._queue.waits:
+        capture._turn(client)
+        most -= 1
+        assert most > 0, "the capture does not come to an end"
+
+
+def ids_in_stream(client: Any) -> List[str]:
+    return [event.args[0].id for event in in_stream(client)]
 
 
 def text(number: int, size: int = 1, **more: Any) -> Received:
@@ -195,9 +228,161 @@ def test_a_lead_that_lapses_for_a_moment_closes_no_gap(client: Any, redis_server
     capture._turn(client)
     assert service.asked == []
     capture.received(text(4))
-    for _ in range(3):
-        capture._turn(client)
+    settle(capture, client)
     assert [event.args[0].id for event in in_stream(client)] == ["2", "3", "4"]
+
+
+def test_a_lead_that_lapses_before_the_kept_events_are_added(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """An event that arrived live waits for the missed ones, which are fetched once the lead is renewed."""
+    service = Service(1, 2, 3, 4)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    answers = iter([True, True, False])  # for the event, at its check, and just before its question
+    capture = capture_of(lambda: client, most=1, service=service, leads=lambda: next(answers, True))
+    capture.opened()
+    capture.received(text(4))
+    settle(capture, client)
+    assert ids_in_stream(client) == ["2", "3", "4"]
+
+
+def test_an_event_that_arrives_while_the_lead_lapses_is_added(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The lead is renewed on the same connection. The event goes before the next one, although it was only kept."""
+    service = Service(1)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    leads = [True]
+    capture = capture_of(lambda: client, most=1, service=service, leads=lambda: leads[0])
+    leads[0] = False
+    edit = text(1, editedAt=5)
+    capture.received(edit)
+    service.store(2)
+    capture.received(text(2))
+    leads[0] = True
+    assert capture._queue.waits, "the thread wakes"
+    capture.received(text(3))
+    settle(capture, client)
+    assert [(event.method, event.args[0].id) for event in in_stream(client)] == [
+        ("on_text_message_received", "2"), ("on_message_edited", "1"), ("on_text_message_received", "3")
+    ]
+
+
+def test_a_login_as_another_user_during_a_question(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+    """The answer is the other user's. Neither its messages nor its position belong into this stream."""
+    service = Service(1, 2, 3)
+    client.hset(f"{KEY}:record", mapping={"id": "1", "floor": "1"})
+    service.meanwhile = lambda: setattr(service, "uid", "other")
+    capture = capture_of(lambda: client, most=1, service=service)
+    capture.opened()
+    capture._turn(client)
+    assert ids_in_stream(client) == [] and client.hget(f"{KEY}:record", "id") == b"1"
+    client.delete(f"{KEY}:record")
+    service.uid = ME.uid
+    first = capture_of(lambda: client, most=1, service=service)
+    first.opened()
+    first._turn(client)
+    assert service.asked[-1] == "newest" and not client.hexists(f"{KEY}:record", "id")
+    assert capture._is_behind and first._is_behind
+
+
+# The beginning of a stream, before any leader knows the newest message.
+
+
+@pytest.mark.parametrize("during", [False, True])
+def test_a_lead_that_is_lost_before_the_first_answer(
+    client: Any, redis_server: RedisServer, during: bool  # noqa: F811
+) -> None:
+    """A message is stored meanwhile, and reaches no process. It counts as missed, not as older than the stream."""
+    service, leads = Service(1, 2), [True]
+    capture = capture_of(lambda: client, most=1, service=service, leads=lambda: leads[0])
+
+    def lapses() -> None:
+        service.meanwhile = lambda: None
+        leads[0] = False
+        service.store(3)
+
+    capture.opened()
+    if during:
+        service.meanwhile = lapses
+        capture._turn(client)
+    else:
+        lapses()
+    leads[0] = True
+    capture.opened()
+    service.store(4)
+    capture.received(text(4))
+    settle(capture, client)
+    assert ids_in_stream(client) == ["3", "4"]
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_a_connection_that_breaks_before_the_first_answer(
+    client: Any, redis_server: RedisServer, back: bool  # noqa: F811
+) -> None:
+    """The answer comes while the connection is down, or when it is up again. The missed message is in the stream."""
+    service = Service(1, 2)
+    capture = capture_of(lambda: client, most=1, service=service)
+
+    def breaks() -> None:
+        service.meanwhile = lambda: None
+        service.store(3)
+        if back:
+            capture.opened()
+
+    service.meanwhile = breaks
+    capture.opened()
+    capture._turn(client)
+    if not back:
+        capture.opened()
+    service.store(4)
+    capture.received(text(4))
+    settle(capture, client)
+    assert ids_in_stream(client) == ["3", "4"]
+
+
+def test_a_leader_that_is_killed_before_the_first_answer(
+    client: Any, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """The next process knows from Redis when the stream began, even if no other process ran then."""
+    now = [1_000.0]
+    first = capture_of(lambda: client, most=1, service=Service(1), clock=lambda: now[0], leads=lambda: False)
+    first._has_begun = False
+    now[0] += 50.0
+    first._queue.put("opened")
+    first._turn(client)
+    service = Service(1)
+    service.store(2, 3)
+    second = capture_of(lambda: client, most=1, service=service)
+    second.opened()
+    settle(second, client)
+    assert ids_in_stream(client) == ["2", "3"]
+    assert 50.0 <= service.ago[0] < 50.0 + DEADLINE
+    late = capture_of(lambda: client, most=1, service=service)
+    late._has_begun = False
+    late._queue.put("opened")
+    began = client.hget(f"{KEY}:record", "began")
+    late._turn(client)
+    assert client.hget(f"{KEY}:record", "began") == began
+
+
+def test_the_first_position_in_redis_counts(client: Any, redis_server: RedisServer) -> None:  # noqa: F811
+    """While one leader's question takes long, another one begins the stream. The later answer changes nothing."""
+    service = Service(1, 2)
+    slow = capture_of(lambda: client, most=1, service=service)
+    other = capture_of(lambda: client, most=1, service=Service(1, 2))
+
+    def takes_long() -> None:
+        service.meanwhile = lambda: None
+        other.opened()
+        settle(other, client)
+        service.stored += [3, 4]
+
+    service.meanwhile = takes_long
+    slow.opened()
+    settle(slow, client)
+    assert ids_in_stream(client) == ["3", "4"]
+    assert client.hmget(f"{KEY}:record", "id", "floor") == [b"4", b"2"]
 
 
 ERRORS = [redis.ConnectionError("refused"), OSError(24, "x"), MemoryError(), ValueError("x"), RecursionError()]
@@ -307,7 +492,8 @@ def test_a_redis_that_goes_away_at_the_start_loses_nothing(
         capture = capture_of(lambda: link, most=1, service=service)
         capture.received(text(2))
         capture.opened()
-        broken = SimpleNamespace(hmget=lambda *args: (None, None), hset=_refuse)
+        answers = iter([[None, None, 0]])
+        broken = SimpleNamespace(eval=lambda *args: next(answers, None) or _refuse())
         with pytest.raises(redis.ConnectionError):
             capture._catch_up(broken)
         service.stored += [3, 4]
@@ -316,7 +502,7 @@ def test_a_redis_that_goes_away_at_the_start_loses_nothing(
     assert [event.args[0].id for event in in_stream(client)] == ["2", "3", "4"]
 
 
-def _refuse(*args: Any) -> None:
+def _refuse(*args: Any) -> Any:
     raise redis.ConnectionError("gone")
 
 

@@ -61,6 +61,10 @@ class Workers:
             cluster.members.append(cluster.new_member())
             self.all.append(cluster.members[-1])
         cluster.agree("connected")
+        for member in cluster.members:
+            member.ask("status", "status")  # it has made its stream
+        with cluster.redis.client() as client:
+            assert eventually(lambda: list(client.scan_iter(match="*:events:record")), DEADLINE), "Redis knows no stream"
 
     def kill(self, member: Member) -> None:
         self.killed += 1

@@ -5,6 +5,9 @@ process keeps its events until it knows that they are in the stream. Only the le
 kept events, and fetches from the service the messages after the newest one in the stream, including those sent while no
 process ran. Redis recognizes an event by its key. Typing, presence and receipts have no key, so the leader makes one.
 Then a call that is repeated because of a late answer adds no event twice.
+
+A stream begins with its first process. A message stored since then may reach no process, because a connection or a lead
+was lost. So the first leader asks for the newest message of that time, and Redis keeps the time for the next leader.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import random
 import threading
 import time
 import uuid
-from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence
+from typing import Any, Callable, List, NamedTuple, Optional, Protocol, Sequence, Tuple
 
 import redis
 
@@ -22,13 +25,13 @@ from cometchat import CometChatException
 
 from ..._log import SafeLog
 from ..._runtime._threads import ServiceThread
-from ..._tap import Received, Tap
+from ..._tap import Received, Tap, before_live
 from .._retry import wait_after
 from ._codec import Event, encode
 from ._connections import Link
 from ._kept import KeptEvents
 from ._queue import MAX_WAITING, SeatQueue
-from ._scripts import ADD
+from ._scripts import ADD, BEGIN
 
 logger = SafeLog(logging.getLogger("cometchat.redis"))
 
@@ -75,8 +78,8 @@ class Source(Protocol):
     def remove(self, tap: Tap) -> None:
         """Stop handing events to a tap."""
 
-    def newest_message_id(self) -> str:
-        """Ask the service for the id of the newest message."""
+    def newest_message_id(self, ago: float) -> str:
+        """Ask the service for the id of the newest message so many seconds ago."""
 
     def messages_after(self, message_id: str, limit: int) -> List[Received]:
         """Ask the service for messages after one, oldest first."""
@@ -89,6 +92,16 @@ class _Addition(NamedTuple):
     data: bytes
     seconds: int
     received: Received
+
+
+class _Gap:
+    """A time for which this process may have missed events, or has only kept them.
+
+    :ivar kept: the number of the newest event that this process kept before the gap's end.
+    """
+
+    def __init__(self, kept: int) -> None:
+        self.kept = kept
 
 
 class Capture:
@@ -137,10 +150,11 @@ class Capture:
         )
         #: Events without room in the queue. The messages among them are fetched from the service.
         self.dropped = 0
-        self._gaps = 0  # opened gaps: by a connection, or by an event without room
-        self._kept_at_gap = 0  # the number of the newest event before the newest gap
+        self._began = clock()
+        self._gap = _Gap(0)  # the newest one; the first has the messages sent while no process ran
         # Only the thread uses the rest.
-        self._closed_gaps = 0
+        self._closed_gap: Optional[_Gap] = None
+        self._has_begun = False  # Redis knows when this process began
         self._reported_drops = 0
         self._batch: List[_Addition] = []
         self._failures = self._ask_failures = 0
@@ -156,9 +170,12 @@ class Capture:
 
         :raises CometChatException: ``ERR_INTERNAL``: the system can't start a thread.
         """
-        self._thread.start()
         self._source.add(self)
-        self.opened()  # fetches the messages sent while no process ran
+        try:
+            self._thread.start()
+        except CometChatException:
+            self._source.remove(self)
+            raise
 
     def close(self) -> None:
         """Stop the capture. Waiting events are added if Redis answers."""
@@ -175,7 +192,7 @@ class Capture:
     def opened(self) -> None:
         """Fetch the messages missed before this connection, if this process leads."""
         self._open_gap()
-        self._queue.put("opened")
+        self._queue.put("opened")  # even a follower's thread, which is behind, may have to ask now
 
     def received(self, received: Received) -> None:
         """Receive an event. See :class:`cometchat._tap.Tap`."""
@@ -185,22 +202,27 @@ class Capture:
         if key is not None:
             # The leader keeps its events too: it may lose its lead and get it back before Redis has them.
             self._kept.add(key, received)
-        if self._leads() and not self._queue.offer("event", received, received.size):
-            if key is not None:
-                self._open_gap()
+        leads = self._leads()
+        if leads and self._queue.offer("event", received, received.size):
+            return
+        if key is not None:
+            self._open_gap()  # the event is only kept, or only at the service
+        if leads:
             self.dropped += 1
             if self.dropped == self._reported_drops + 1:
                 logger.warning("Too many events wait for Redis. Typing indicators and similar events are dropped.")
 
     def _open_gap(self) -> None:
-        self._kept_at_gap = self._kept.last
-        self._gaps += 1
+        was_behind = self._is_behind
+        self._gap = _Gap(self._kept.last)
+        if not was_behind:
+            self._queue.put("gap")
 
     # --- on the thread
 
     @property
     def _is_behind(self) -> bool:
-        return self._closed_gaps != self._gaps
+        return self._closed_gap is not self._gap
 
     def _main(self) -> None:
         link = Link(self._connect)
@@ -225,7 +247,10 @@ class Capture:
 
     def _turn(self, client: Any) -> None:
         """Wait for a task, and do it."""
-        now, gaps = self._clock(), self._gaps
+        if not self._has_begun:
+            self._begin(client, "")
+            self._has_begun = True
+        now, gap = self._clock(), self._gap
         asks = self._is_behind and self._leads() and self._source.uid == self._uid
         if self._queue.waits > MAX_WAITING // 2:
             asks = False  # more than Redis takes: more messages from the service would only fill the queue
@@ -236,7 +261,7 @@ class Capture:
             wait = max(0.0, self._ask_at - now) if asks else _LOOK if len(self._kept) else _IDLE
             items = self._queue.take(min(wait, _IDLE))
             self._batch = [each for item in items if item.kind == "event" for each in self._additions(item.value)]
-            if self._gaps != gaps:
+            if self._batch and self._gap is not gap:
                 return  # what was missed before a part of the batch goes first
         if self._batch:
             self._write(client, self._batch, self._newest_of(self._batch))
@@ -308,16 +333,18 @@ class Capture:
 
     def _catch_up(self, client: Any) -> None:
         """Add the messages that the service stored since the newest one in the stream, then the kept events."""
-        gaps, kept_at_gap = self._gaps, self._kept_at_gap
+        gap = self._gap
         try:
-            is_complete = self._fetch(client, kept_at_gap)
+            is_complete = self._fetch(client, gap)
         except CometChatException as error:
             self._ask_later(client, error)
             return
+        if not is_complete and not self._stopped.is_set():
+            return  # the missed messages go before the kept events
         self._add_kept(client)
         self._failing_since, self._ask_failures = None, 0
         if is_complete:
-            self._closed_gaps = gaps
+            self._closed_gap = gap
 
     def _add_kept(self, client: Any) -> None:
         kept = self._kept.all()
@@ -327,42 +354,56 @@ class Capture:
         if additions and self._leads():
             self._kept.note_added(additions[-1].key)
 
-    def _fetch(self, client: Any, kept_at_gap: int) -> bool:
+    def _fetch(self, client: Any, gap: _Gap) -> bool:
         """Add the service's messages, up to the first one that arrived live after the gap.
 
-        :returns: False if this process lost its lead in between, even for a moment: some may be missing.
+        :returns: False if this process lost its lead in between, even for a moment, or the client's user changed: some
+            may be missing.
         """
-        known, floor = client.hmget(self._record, "id", "floor")
-        position = known.decode() if known is not None else self._position
+        position, floor = self._find_position(client)
         if position is None:
-            position = self._first_position()
-        self._position = position  # even if Redis fails now
-        if known is None:
-            client.hset(self._record, "floor", position)
-            self._write(client, (), position)
-            self._add_kept(client)  # the events before the request to the service
+            return False
         if not position.isdecimal():
             return True
-        newest, least = int(position), int(position if floor is None else floor)
-        after = max(0, min(newest, max(newest - _OVERLAP, least)))
+        newest = int(position)
+        after = max(0, min(newest, max(newest - _OVERLAP, int(floor))))
         while self._leads() and not self._stopped.is_set():
             page = self._source.messages_after(str(after), _PAGE)
+            if self._source.uid != self._uid:
+                return False  # they are another user's
             ids = [int(each.message_id or "0") for each in page if (each.message_id or "0").isdecimal()]
             wanted = [each for each in page if not self._is_known(each, newest)]
             end = max(ids, default=after)
             additions = [each for received in wanted for each in self._additions(received)]
             if additions:
                 self._write(client, additions, str(end) if end > newest else "")
-            if end <= after or any(self._kept.is_after(kept_at_gap, str(each)) for each in ids):
+            if end <= after or any(self._kept.is_after(gap.kept, str(each)) for each in ids):
                 return self._leads()
             after = end
         return False
 
-    def _first_position(self) -> str:
-        """Return the start id for the very first leader: that of the oldest live message, if there is one."""
-        newest = self._source.newest_message_id()
-        live = [each.message_id or "" for each in self._kept.all()]
-        return min([newest, *filter(str.isdecimal, live)], key=int) if newest.isdecimal() else newest
+    def _find_position(self, client: Any) -> Tuple[Optional[str], str]:
+        """Return the newest message in the stream, and the floor. Returns None if the client's user changed."""
+        position, floor, ago = self._begin(client, "")
+        if position is None:
+            was_known = self._position is not None
+            if self._position is None:
+                newest = self._source.newest_message_id(ago)
+                if self._source.uid != self._uid:
+                    return None, ""
+                # Without the service's time, the newest message of now was the answer.
+                self._position = before_live(newest, [each.message_id for each in self._kept.all()])
+            position, floor, _ = self._begin(client, self._position)  # kept, even if Redis fails now
+            if was_known:
+                self._add_kept(client)  # Redis lost the stream with its newest events
+        self._position = position
+        return position, floor or position or ""
+
+    def _begin(self, client: Any, position: str) -> Tuple[Optional[str], Optional[str], float]:
+        """Return the position and the floor in Redis, and the seconds since the stream began. See the script."""
+        age = int((self._clock() - self._began) * 1000)
+        known, floor, since = client.eval(BEGIN, 1, self._record, age, position)
+        return known and known.decode(), floor and floor.decode(), since / 1000
 
     def _is_known(self, received: Received, position: int) -> bool:
         """Return True if a message was added so long ago that Redis may no longer recognize it."""

@@ -2,8 +2,9 @@
 
 The stream has a hash, its *record*:
 
+- ``began``: when the first process began, in Unix milliseconds, by Redis's clock. Only set until there is an ``id``.
 - ``id``: the newest message that is in the stream with all before it. A new leader fetches messages from there on.
-- ``floor``: the newest message when the stream was created. Messages up to it are not added.
+- ``floor``: the newest message when the stream began. Messages up to it are not added.
 - ``key``: the newest added event. Every process may drop its copies up to that event.
 - ``count``: number of events ever added. Each entry of the stream has its number.
 - ``base:GROUP``: the number before the group's first possible event; ``acked:GROUP``: number of its finished events.
@@ -67,6 +68,23 @@ if extra > 0 then
   end
 end
 return {count, lost}
+"""
+
+#: Read the position of a stream. Without one, note when the stream began, and set the position if it is known now. So
+#: the first position that reaches Redis counts. KEYS: record. ARGV: ms since this process began; the newest message's
+#: id or "". Returns the id and the floor, each nil if unknown, and the ms since the stream began.
+BEGIN = """
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local began = math.min(tonumber(redis.call('HGET', KEYS[1], 'began')) or now, now - ARGV[1])
+if not redis.call('HGET', KEYS[1], 'id') then
+  redis.call('HSET', KEYS[1], 'began', string.format('%.0f', began))
+  if ARGV[2] ~= '' then
+    redis.call('HSET', KEYS[1], 'id', ARGV[2], 'floor', ARGV[2])
+  end
+end
+local position = redis.call('HMGET', KEYS[1], 'id', 'floor')
+return {position[1], position[2], now - began}
 """
 
 #: Make a group, if there is none of this name. KEYS: stream, record. ARGV: group.
