@@ -114,6 +114,41 @@ def test_a_callback_that_takes_long_keeps_the_turn(
         assert eventually(lambda: other.texts == ["last"], DEADLINE), other.texts
 
 
+def test_a_callback_that_outlives_close_keeps_the_turn(
+    sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
+) -> None:
+    """close() does not interrupt a callback. No other worker gets its event, or a later one, before it returns."""
+    begun, release = threading.Event(), threading.Event()
+    handled: List[str] = []
+
+    class Long(MessageListener):
+        def on_text_message_received(self, message: TextMessage) -> None:
+            begun.set()
+            release.wait(DEADLINE)
+            handled.append(message.text or "")
+
+    with EventStream(*clients(), in_order=True) as first, EventStream(*clients(), in_order=True) as second:
+        first.listen(Long())
+        sandbox.send_message(OTHER_UID, UID, "long")
+        assert begun.wait(DEADLINE)
+        other = Worker()
+        second.listen(other)
+        sandbox.send_message(OTHER_UID, UID, "next")
+        first.close()
+        with redis_server.client() as redis:
+            lives = [1000]
+
+            def renewals() -> int:
+                lives.append(redis.pttl(f"{first.key}:turn:{first.group}"))
+                return sum(later > earlier for earlier, later in zip(lives, lives[1:]))
+
+            assert eventually(lambda: other.texts or renewals() >= 6, DEADLINE), lives
+        assert other.texts == []
+        release.set()
+        assert eventually(lambda: other.texts == ["next"], DEADLINE), other.texts
+        assert handled == ["long"]
+
+
 def test_an_entry_that_was_trimmed_holds_up_nothing(
     sandbox: Sandbox, clients: Make, redis_server: RedisServer  # noqa: F811
 ) -> None:

@@ -205,7 +205,7 @@ class EventStream:
         return run(client, LOST, (self.key, self._record), self.group)
 
     def close(self) -> None:
-        """Stop adding and working, within a second. A callback that still runs is not interrupted."""
+        """Stop adding and working, within a second. A callback that still runs is not interrupted, and keeps its event."""
         self._capture.close()
         self._stopped.set()
         deadline = time.monotonic() + _ENDS
@@ -227,7 +227,7 @@ class EventStream:
         link = Link(self._connection)
         last: Optional[bytes] = None
         try:
-            while not self._stopped.wait(self._renew_every):
+            while self._waits_to_renew():
                 entry = self._in_hand
                 if entry is not None and (entry == last or self._turn is not None):  # in work for a while
                     try:
@@ -241,6 +241,13 @@ class EventStream:
                 last = entry
         finally:
             link.drop()
+
+    def _waits_to_renew(self) -> bool:
+        """Wait until the next renewal. Returns False at the end, which is after the end of a running callback."""
+        if not self._stopped.wait(self._renew_every):
+            return True
+        self._thread.join(self._renew_every)
+        return self._thread.alive
 
     # --- on the thread that works
 
