@@ -64,7 +64,7 @@ class Workers:
         for member in cluster.members:
             member.ask("status", "status")  # it has made its stream
         with cluster.redis.client() as client:
-            assert eventually(lambda: list(client.scan_iter(match="*:events:record")), DEADLINE), "Redis knows no stream"
+            assert eventually(lambda: list(client.scan_iter(match="*:events:record")), DEADLINE), "no stream"
 
     def kill(self, member: Member) -> None:
         self.killed += 1

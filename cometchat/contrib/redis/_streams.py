@@ -205,7 +205,7 @@ class EventStream:
         return run(client, LOST, (self.key, self._record), self.group)
 
     def close(self) -> None:
-        """Stop adding and working, within a second. A callback that still runs is not interrupted, and keeps its event."""
+        """Stop adding and working, within a second. A callback that still runs goes on, and keeps its event."""
         self._capture.close()
         self._stopped.set()
         deadline = time.monotonic() + _ENDS
